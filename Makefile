@@ -1,0 +1,46 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. Both set up .venv themselves.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+export PYTHONHASHSEED = 0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench docs clean
+
+help:  ## Show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	touch $(STAMP)
+
+demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compare, export, serve, ask
+	$(BIN)/python examples/messages/demo.py
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(STAMP)  ## Format, lint, types, import contracts, generated reference
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python docs/make_reference.py --check
+
+format: $(STAMP)  ## Format the code and mend what lint can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## Measure this machine: accuracy of the default settings on the public data sets (long)
+	$(BIN)/python benchmarks/accuracy.py
+	$(BIN)/python benchmarks/tfidf.py
+	$(BIN)/python benchmarks/serving.py
+
+docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
+	$(BIN)/python docs/make_reference.py
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) demo runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

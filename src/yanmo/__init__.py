@@ -1,0 +1,64 @@
+"""Yanmo: from labelled text to the smallest, fastest language-model service that still meets your accuracy.
+
+The public names are loaded on first use, so importing the package costs nothing and loads no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from yanmo.artifacts import Bundle, Dataset, Predictions, Report
+    from yanmo.errors import YanmoError
+    from yanmo.protocols import Prediction
+    from yanmo.runtimes.predictor import Predictor
+    from yanmo.runtimes.predictor import open_bundle as load
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Bundle": "yanmo.artifacts",
+    "Dataset": "yanmo.artifacts",
+    "Prediction": "yanmo.protocols",
+    "Predictions": "yanmo.artifacts",
+    "Predictor": "yanmo.runtimes.predictor",
+    "Report": "yanmo.artifacts",
+    "YanmoError": "yanmo.errors",
+}
+_VERBS = ("check", "evaluate", "export", "init", "predict", "prepare", "run", "serve", "train")
+
+__all__ = [
+    "Bundle",
+    "Dataset",
+    "Prediction",
+    "Predictions",
+    "Predictor",
+    "Report",
+    "YanmoError",
+    "__version__",
+    "check",
+    "evaluate",
+    "export",
+    "init",
+    "load",
+    "predict",
+    "prepare",
+    "run",
+    "serve",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        return importlib.import_module("yanmo.runtimes.predictor").open_bundle
+    if name in _VERBS:
+        return importlib.import_module("yanmo.verbs.signature").get_verb(name)
+    if name in _NAMES:
+        return getattr(importlib.import_module(_NAMES[name]), name)
+    raise AttributeError(f"module 'yanmo' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,355 @@
+"""What every artifact shares: the manifest, digests, opening, atomic publishing; it knows no single kind.
+
+A folder is filled beside its final place, its manifest is written last, and it appears by one rename: a folder
+that exists is whole. The manifest holds no time and no path, so equal inputs give equal artifacts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar, Self
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from yanmo.artifacts.identity import file_digest, library_versions, stage_key
+from yanmo.errors import ArtifactError, BusyError
+
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Artifact",
+    "FileEntry",
+    "Manifest",
+    "lock",
+    "publish",
+    "requested",
+    "work_dir",
+]
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+
+_request: ContextVar[tuple[str | None, bool]] = ContextVar("request", default=(None, False))
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of an artifact: its SHA-256 in hex and its size in bytes."""
+
+    sha256: str
+    bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The content of ``manifest.json``.
+
+    Attributes:
+        schema_version: Of this structure.
+        kind: dataset, bundle, predictions or report.
+        task: Name of the task.
+        labels: All labels, in the order of every column of probabilities.
+        parents: Role to digest of what the artifact was made from.
+        config: The resolved config of the verb, with the verb's name under ``verb``.
+        seed: Of every random choice; None where there was none.
+        versions: Of Yanmo and of the libraries that computed.
+        key: Digest of verb, parents, config and code: equal keys mean equal work.
+        info: What only this kind has.
+        files: Relative path to digest and size, for every file but the manifest.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    kind: str
+    task: str
+    labels: list[str]
+    parents: dict[str, str]
+    config: dict[str, Any]
+    seed: int | None = None
+    versions: dict[str, str]
+    key: str
+    info: dict[str, Any] = {}
+    files: dict[str, FileEntry]
+
+
+class Artifact:
+    """An opened folder. Nothing in it ever changes."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, path: Path, manifest: Manifest, digest: str) -> None:
+        self.path = path
+        self.manifest = manifest
+        self.digest = digest
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = True) -> Self:
+        """Open a folder and check that it is whole.
+
+        Args:
+            path: The folder.
+            verify: Also compare every file with its digest.
+
+        Raises:
+            ArtifactError: The folder is missing, changed, newer than this version, or of another kind.
+        """
+        path = Path(path)
+        manifest, digest = read_manifest(path)
+        if manifest.kind != cls.kind:
+            raise ArtifactError(
+                f"{path} is a {manifest.kind} artifact; a {cls.kind} artifact is wanted.",
+                hint=f"Give the folder of a {cls.__name__}.",
+            )
+        if verify:
+            check_files(path, manifest)
+        return cls(path, manifest, digest)
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        return self.manifest.task
+
+    @property
+    def labels(self) -> list[str]:
+        """All labels, in the order of every column of probabilities."""
+        return self.manifest.labels
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.resolve().name
+
+    @property
+    def size_bytes(self) -> int:
+        """The sum of all files."""
+        return sum(entry.bytes for entry in self.manifest.files.values())
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints and the screen's table shows."""
+        return {
+            "kind": self.kind,
+            "path": str(self.path),
+            "digest": self.digest,
+            "task": self.task,
+            "size_mb": round(self.size_bytes / 1e6, 3),
+        }
+
+
+def read_manifest(path: Path) -> tuple[Manifest, str]:
+    """Return the manifest of an artifact folder and the folder's digest.
+
+    Raises:
+        ArtifactError: There is none, or it cannot be read by this version.
+    """
+    if not path.is_dir():
+        raise ArtifactError(f"There is no folder {path}.", hint="Check the path; --out of an earlier command made it.")
+    try:
+        raw = (path / MANIFEST).read_bytes()
+    except FileNotFoundError as error:
+        raise ArtifactError(
+            f"{path} is no artifact: it has no {MANIFEST}.",
+            hint="Give a folder that a command wrote with --out.",
+        ) from error
+    try:
+        version = msgspec.json.decode(raw)["schema_version"]
+        if version > SCHEMA_VERSION:
+            raise ArtifactError(
+                f"{path} has schema version {version}; this Yanmo reads versions up to {SCHEMA_VERSION}.",
+                hint="pip install --upgrade yanmo",
+            )
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path / MANIFEST} is damaged: {error}.", hint="Copy the folder again, or make it anew."
+        ) from error
+    return manifest, hashlib.sha256(raw).hexdigest()
+
+
+def check_files(path: Path, manifest: Manifest) -> None:
+    """Compare every file of a folder with the manifest.
+
+    Raises:
+        ArtifactError: A file is missing, changed, a link, or outside of the folder.
+    """
+    for name, entry in manifest.files.items():
+        file = path / name
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or file.is_symlink():
+            raise ArtifactError(f"{path / MANIFEST} names {name!r}, which is outside of the folder or a link.")
+        if not file.is_file():
+            raise ArtifactError(f"{file} is missing.", hint="Copy the folder again, or make it anew.")
+        if file.stat().st_size != entry.bytes or file_digest(file) != entry.sha256:
+            raise ArtifactError(
+                f"{file} was changed: it does not match the digest in {MANIFEST}.",
+                hint="Copy the folder again, or make it anew; artifacts are never edited.",
+            )
+
+
+@contextlib.contextmanager
+def publish(
+    out: str | Path,
+    *,
+    kind: str,
+    verb: str,
+    task: str,
+    labels: list[str],
+    parents: Mapping[str, str],
+    config: Mapping[str, Any],
+    seed: int | None = None,
+    info: dict[str, Any] | None = None,
+    replace: bool = False,
+) -> Iterator[Path]:
+    """Give a staging folder to fill; when the block ends well it becomes the artifact ``out`` by one rename.
+
+    Args:
+        out: Where the artifact appears.
+        kind: The artifact's kind.
+        verb: Who makes it.
+        task: Name of the task.
+        labels: All labels in order.
+        parents: Role to digest of the inputs.
+        config: The resolved config as plain JSON values.
+        seed: Of every random choice.
+        info: What only this kind has; may be filled inside the block.
+        replace: Put aside an artifact that stands at ``out``; else that is an error.
+
+    Yields:
+        The staging folder. If the block raises, the folder is removed and ``out`` is as it was.
+
+    Raises:
+        ArtifactError: ``out`` exists, or cannot be written.
+    """
+    out = Path(out)
+    info = {} if info is None else info
+    staging = open_staging(out, replace=replace)
+    try:
+        yield staging
+        full_config = {"verb": verb, **config}
+        manifest = Manifest(
+            kind=kind,
+            task=task,
+            labels=labels,
+            parents=dict(sorted(parents.items())),
+            config=full_config,
+            seed=seed,
+            versions=library_versions(),
+            key=_request.get()[0] or stage_key(verb, parents, config),
+            info=info,
+            files=_list_files(staging),
+        )
+        _write_manifest(staging, manifest)
+        _swap(staging, out)
+    except OSError as error:
+        raise ArtifactError(
+            f"Cannot write {out}: {error.strerror or error}.",
+            hint="Free some space or choose another --out; nothing half-written was left.",
+        ) from error
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def check_out(out: str | Path, *, replace: bool = False) -> None:
+    """Refuse an ``out`` that exists or cannot be written, before any work is done.
+
+    Raises:
+        ArtifactError: As said.
+    """
+    out = Path(out)
+    if os.path.lexists(out) and not (replace or _request.get()[1]):
+        raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
+    parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ArtifactError(f"Cannot write {out}: no permission in {parent}.", hint="Choose another --out.")
+
+
+def open_staging(out: Path, *, replace: bool) -> Path:
+    """Return a new empty folder beside ``out`` on the same file system."""
+    check_out(out, replace=replace)
+    staging = out.parent / f".{out.name}.partial"
+    try:
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir(parents=True)
+    except OSError as error:
+        raise ArtifactError(f"Cannot write {out}: {error.strerror or error}.", hint="Choose another --out.") from error
+    return staging
+
+
+def work_dir(out: str | Path) -> Path:
+    """Return the folder that holds a verb's resumable state while it makes ``out``."""
+    out = Path(out)
+    return out.parent / f".{out.name}.work"
+
+
+@contextlib.contextmanager
+def requested(*, key: str | None, replace: bool) -> Iterator[None]:
+    """Tell :func:`publish`, however deep inside this block, what the caller of a verb asked for.
+
+    Args:
+        key: Of the work as it was asked for, before the verb filled in what depends on the machine.
+        replace: An artifact that stands at ``out`` is no error: it is replaced when the new one is whole.
+    """
+    token = _request.set((key, replace))
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+@contextlib.contextmanager
+def lock(folder: Path) -> Iterator[Path]:
+    """Hold a folder (made if needed) alone.
+
+    Raises:
+        BusyError: Another process holds it.
+        ArtifactError: It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f"{folder.name}.lock", timeout=0):
+            yield folder
+    except Timeout as error:
+        raise BusyError(
+            f"Another process works in {folder}.", hint="Wait until it has ended, or choose another --out."
+        ) from error
+    except PermissionError as error:
+        raise ArtifactError(f"Cannot write {folder}: {error.strerror}.", hint="Choose another --out.") from error
+
+
+def _list_files(folder: Path) -> dict[str, FileEntry]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    for file in files:
+        _flush(file)
+    return {
+        file.relative_to(folder).as_posix(): FileEntry(sha256=file_digest(file), bytes=file.stat().st_size)
+        for file in files
+    }
+
+
+def _write_manifest(folder: Path, manifest: Manifest) -> None:
+    file = folder / MANIFEST
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    _flush(file)
+    _flush(folder)
+
+
+def _swap(staging: Path, out: Path) -> None:
+    """Put ``staging`` at ``out``; what stood there is set aside first and removed last."""
+    aside = out.parent / f".{out.name}.replaced"
+    shutil.rmtree(aside, ignore_errors=True)
+    if out.exists():
+        out.rename(aside)
+    staging.rename(out)
+    _flush(out.parent)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _flush(path: Path) -> None:
+    """Make a file's or folder's content last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""A Bundle: one model that can answer, at rest; it knows nothing about how it is run and imports no torch.
+
+Besides the weights of its format it holds the text settings, the labels, the maximum length, golden examples and a
+model card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from yanmo.artifacts.base import Artifact
+from yanmo.protocols import FloatArray
+from yanmo.text.pipeline import TextConfig, TextPipeline
+
+__all__ = ["FORMATS", "GOLDEN", "Bundle", "Golden", "write_golden"]
+
+FORMATS = ("torch", "onnx", "ngram", "linear")
+GOLDEN = "golden.json"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Texts and the probabilities the Bundle gave when it was made.
+
+    Attributes:
+        texts: Raw texts.
+        texts_b: The second texts of pairs, or None.
+        probabilities_NC: float32, shape (N, C).
+    """
+
+    texts: list[str]
+    texts_b: list[str] | None
+    probabilities_NC: FloatArray
+
+
+class Bundle(Artifact):
+    """An opened Bundle."""
+
+    kind: ClassVar[str] = "bundle"
+
+    @property
+    def format(self) -> str:
+        """One of torch, onnx, ngram, linear."""
+        return str(self.manifest.info["format"])
+
+    @property
+    def model(self) -> str:
+        """The name the model was trained under."""
+        return str(self.manifest.info["model"])
+
+    @property
+    def max_length(self) -> int:
+        """The most tokens the model reads of a text."""
+        return int(self.manifest.info["max_length"])
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """What the model's code needs besides the weights."""
+        return dict(self.manifest.info.get("architecture", {}))
+
+    @property
+    def text_config(self) -> TextConfig:
+        """How the text is cleaned and segmented."""
+        return TextConfig(**self.manifest.info["text"])
+
+    def text_pipeline(self) -> TextPipeline:
+        """Return the cleaning and segmentation, ready to run."""
+        return TextPipeline(self.text_config, self.path)
+
+    def golden(self) -> Golden:
+        """Return the golden examples."""
+        raw = msgspec.json.decode((self.path / GOLDEN).read_bytes())
+        probabilities_NC = np.asarray(raw["probabilities"], dtype=np.float32).reshape(-1, len(self.labels))
+        return Golden(raw["texts"], raw["texts_b"], probabilities_NC)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        info = {"model": self.model, "format": self.format, "max_length": self.max_length}
+        return {**super().summary(), **info, **self.manifest.info.get("summary", {})}
+
+
+def write_golden(
+    folder: Path, texts: Sequence[str], texts_b: Sequence[str] | None, probabilities_NC: FloatArray
+) -> None:
+    """Write the golden examples of a Bundle into its staging folder.
+
+    Args:
+        folder: The staging folder.
+        texts: Raw texts, N of them.
+        texts_b: The second texts of pairs, or None.
+        probabilities_NC: What the Bundle answers, float32, shape (N, C).
+    """
+    golden = {"texts": list(texts), "texts_b": list(texts_b) if texts_b is not None else None}
+    content = msgspec.json.encode({**golden, "probabilities": probabilities_NC.tolist()})
+    (folder / GOLDEN).write_bytes(content)

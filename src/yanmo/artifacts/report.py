@@ -1,0 +1,69 @@
+"""A Report: what was measured, as strict JSON and as one page that opens offline; it knows no model and draws nothing.
+
+Files: ``report.json`` (no NaN: what has no value is null) and ``report.html``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from yanmo.artifacts.base import Artifact
+
+__all__ = ["REPORT_HTML", "REPORT_JSON", "Report", "plain", "write_report"]
+
+REPORT_JSON = "report.json"
+REPORT_HTML = "report.html"
+
+
+class Report(Artifact):
+    """An opened Report."""
+
+    kind: ClassVar[str] = "report"
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """All that was measured; the ``report`` key says which sort of Report it is."""
+        return dict(msgspec.json.decode((self.path / REPORT_JSON).read_bytes()))
+
+    @property
+    def html_path(self) -> Path:
+        """The page for people."""
+        return self.path / REPORT_HTML
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints: the headlines, not the tables; ``size_mb`` is the measured Bundle's."""
+        return {**super().summary(), "html": str(self.html_path), **self.manifest.info.get("summary", {})}
+
+
+def write_report(folder: Path, metrics: Mapping[str, Any], html: str) -> None:
+    """Write both files into the staging folder of a Report.
+
+    Args:
+        folder: The staging folder.
+        metrics: JSON values, from :func:`plain`.
+        html: The whole page.
+    """
+    content = msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
+    (folder / REPORT_JSON).write_bytes(content)
+    (folder / REPORT_HTML).write_text(html, encoding="utf-8", newline="\n")
+
+
+def plain(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same as plain JSON values; a number that is not finite becomes None."""
+    return {key: _plain(value) for key, value in metrics.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain(value)
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

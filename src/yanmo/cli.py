@@ -1,0 +1,256 @@
+"""The command line, derived from the verbs' signatures; it prints and sets exit codes, and holds no other logic."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+import os
+import sys
+import traceback
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from yanmo.errors import InternalError, YanmoError
+from yanmo.verbs import COMMANDS
+
+if TYPE_CHECKING:
+    from yanmo.verbs.signature import Input, Verb
+
+__all__ = ["build_app", "main"]
+
+HELP = """From labelled text to the smallest, fastest language-model service that still meets your accuracy.
+
+Start here:        yanmo init my-project, then yanmo run my-project/pipeline.toml
+On your own file:  yanmo prepare reviews.csv --text review --label label --out data/reviews"""
+UNSET = None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 1 ours."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        print(f"{error}\nhint: yanmo {' '.join(tokens[:1])} --help", file=sys.stderr)
+        return 2
+    except YanmoError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # noqa: BLE001 - the one place where what nobody expected is said
+        return _print_unexpected(error)
+    return result if isinstance(result, int) else 0
+
+
+def _print_unexpected(error: Exception) -> int:
+    """Say that this is our mistake; the traceback is for those who ask for it."""
+    if os.environ.get("YANMO_DEBUG"):
+        traceback.print_exception(error)
+    print(
+        f"Internal error, {type(error).__name__}: {error}\n"
+        "hint: This is our mistake. Run it again with YANMO_DEBUG=1 and report what it prints.",
+        file=sys.stderr,
+    )
+    return InternalError.exit_code
+
+
+def build_app(tokens: Sequence[str] | None = None) -> App:
+    """Return the command line.
+
+    Args:
+        tokens: The arguments. Only the command they name is imported, so that help stays fast; None imports all of
+            them, as shell completion needs.
+    """
+    app = App(name="yanmo", help=HELP, version=_version, help_format="plaintext", group_commands="Commands")
+    named = {token for token in tokens or () if token in COMMANDS}
+    wants_all = tokens is None or any(token.startswith("--install-completion") for token in tokens)
+    for name, command in COMMANDS.items():
+        function = _command(name) if wants_all or name in named else _placeholder(command.summary)
+        app.command(function, name=name)
+    app.register_install_completion_command()
+    return app
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("yanmo")
+
+
+def _placeholder(summary: str) -> Any:
+    def command() -> None:
+        raise NotImplementedError
+
+    command.__doc__ = summary
+    return command
+
+
+def _command(name: str) -> Any:
+    """Return a function with the flags of a verb, which cyclopts reads."""
+    from yanmo.verbs.signature import get_verb
+
+    verb = get_verb(name)
+
+    def command(*positional: Any, **named: Any) -> int:
+        as_json = named.pop("json", False)
+        given = inspect.Signature(parameters).bind(*positional, **named).arguments
+        inputs = [given.pop(one.name) for one in verb.inputs if not one.is_optional]
+        values = {key: _flatten(value) for key, value in given.items() if value is not UNSET}
+        _print_result(verb(*inputs, **values), as_json=as_json)
+        return 0
+
+    parameters = _parameters(verb)
+    flag = _keyword("json", bool, default=False, text="Print one JSON object on standard output.", negative="")
+    command.__signature__ = inspect.Signature([*parameters, flag])  # type: ignore[attr-defined]
+    command.__doc__ = inspect.getdoc(verb.function)
+    return command
+
+
+def _parameters(verb: Verb) -> list[inspect.Parameter]:
+    required = [_input_parameter(one) for one in verb.inputs if not one.is_optional]
+    optional = [
+        _keyword(one.name, Path | None, text=f"A {one.kind.__name__} folder.") for one in verb.inputs if one.is_optional
+    ]
+    fields = [
+        _keyword(
+            name,
+            _optional(field.annotation),
+            text=field.description or "",
+            default_text=_shown(field.default),
+        )
+        for name, field in verb.config_class.model_fields.items()
+    ]
+    return [*required, *_out_parameter(verb), *optional, *fields]
+
+
+def _input_parameter(one: Input) -> inspect.Parameter:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    what = (
+        f"The {one.kind.__name__} folder."
+        if one.is_artifact
+        else "The raw file, or files."
+        if one.is_many
+        else "The path."
+    )
+    hint: Any = list[Path] if one.is_many else Path
+    return inspect.Parameter(one.name, kind, annotation=Annotated[hint, Parameter(help=what, consume_multiple=True)])
+
+
+def _out_parameter(verb: Verb) -> list[inspect.Parameter]:
+    if not verb.has_out:
+        return []
+    if verb.needs_out:
+        return [
+            _keyword("out", Path, default=inspect.Parameter.empty, text="Where the result appears; must not exist.")
+        ]
+    return [_keyword("out", Path | None, text="Where the result appears; without it, it is printed.")]
+
+
+def _keyword(
+    name: str,
+    hint: Any,
+    *,
+    text: str,
+    default: Any = UNSET,
+    default_text: str | None = None,
+    negative: str | None = None,
+) -> inspect.Parameter:
+    shown: Any = (lambda _: default_text) if default_text is not None else False
+    parameter = Parameter(help=text, show_default=shown, negative_iterable="", negative=negative)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, parameter]
+    )
+
+
+def _optional(hint: Any) -> Any:
+    """Return the type of a flag that may be left out; tuples become lists, which repeat or hold commas."""
+    if typing.get_origin(hint) is tuple:
+        arguments = typing.get_args(hint)
+        return list[str] | None if Ellipsis in arguments else hint | None
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        return hint
+    return hint | None
+
+
+def _shown(default: Any) -> str | None:
+    if default is None or repr(default) == "PydanticUndefined":
+        return None
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)
+
+
+def _flatten(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return tuple(part for one in value for part in one.split(",") if part)
+    return value
+
+
+def _print_result(result: Any, *, as_json: bool) -> None:
+    if result is None:
+        return
+    if as_json:
+        print(json.dumps(result.summary(), ensure_ascii=False, allow_nan=False))
+        return
+    lines = getattr(result, "lines", None)
+    if lines is not None and result.path is None:
+        for line in lines():
+            print(line)
+        return
+    _print_summary(result.summary())
+
+
+def _print_summary(summary: dict[str, Any]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    tables = {key: rows for key, rows in summary.items() if _is_table(rows)}
+    grid = Table(box=None, show_header=False)
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for key, value in summary.items():
+        if key not in tables:
+            grid.add_row(f"[bold]{key}", _cell(value))
+    console.print(grid)
+    for rows in tables.values():
+        table = Table(box=box.SIMPLE_HEAD)
+        for column in rows[0]:
+            table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+        for row in rows:
+            table.add_row(*(_cell(value) for value in row.values()))
+        console.print(table)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_cell(one)}" for key, one in value.items())
+    if isinstance(value, list | tuple):
+        return _interval(value)
+    return "–" if value is None else str(value)
+
+
+def _interval(values: Iterable[Any]) -> str:
+    parts = [_cell(one) for one in values]
+    return f"[{', '.join(parts)}]".replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

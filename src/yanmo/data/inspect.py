@@ -1,0 +1,135 @@
+"""The profile of a Dataset: counts, lengths, duplicates, leaks; as JSON and as one page. It knows no models."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+import polars as pl
+
+from yanmo.data.refuse import reason_counts
+from yanmo.data.split import explode_labels, leaks
+from yanmo.data.terms import TopTerms
+from yanmo.text.ngrams import cjk_share
+
+__all__ = ["profile_info", "profile_rows", "write_profile"]
+
+logger = logging.getLogger(__name__)
+
+SPLIT_ORDER = ("train", "valid", "test", "unlabeled")
+PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+REPLACEMENT = "\ufffd"
+
+
+def profile_rows(
+    rows: pl.DataFrame, rejected: pl.DataFrame, labels: Sequence[str], changed_rows: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return what is known about the rows of a Dataset, as JSON values, and log what deserves a look.
+
+    Args:
+        rows: Accepted rows with ``text``, ``clean``, ``key``, ``label``, ``split``.
+        rejected: Refused rows with their ``reason``.
+        labels: All labels in order.
+        changed_rows: Cleaning step to the number of rows it changed, refused ones included.
+    """
+    splits = [name for name in SPLIT_ORDER if name in set(rows["split"].unique())]
+    parts = {split: rows.filter(pl.col("split") == split) for split in splits}
+    profile = {
+        "num_rows": {split: part.height for split, part in parts.items()},
+        "labels": _label_counts(parts, labels),
+        "lengths": {split: _lengths(part) for split, part in parts.items()},
+        "cjk_share": _cjk_share(rows),
+        "num_duplicates": {split: part.height - part["key"].n_unique() for split, part in parts.items()},
+        "num_conflicts": _num_conflicts(rows),
+        "num_leaks": leaks(rows),
+        "num_damaged": rows.filter(pl.col("text").str.contains(REPLACEMENT, literal=True)).height,
+        "cleaning": dict(changed_rows),
+        "rejected": reason_counts(rejected),
+    }
+    _say(profile)
+    return profile
+
+
+def profile_info(profile: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of a profile that belongs into the manifest, where other verbs look."""
+    num_rejected = sum(profile["rejected"].values())
+    num_leaks = sum(profile["num_leaks"].values())
+    return {
+        "num_rows": profile["num_rows"],
+        "cjk_share": profile["cjk_share"],
+        "rejected": profile["rejected"],
+        "num_leaks": profile["num_leaks"],
+        "summary": {
+            "num_rows": profile["num_rows"],
+            "num_rejected": num_rejected,
+            "num_leaks": num_leaks,
+            "num_conflicts": profile["num_conflicts"],
+            "cjk_share": profile["cjk_share"],
+        },
+    }
+
+
+def write_profile(folder: Path, profile: Mapping[str, Any], top_terms: TopTerms) -> None:
+    """Write ``profile.json`` and ``profile.html``.
+
+    Args:
+        folder: The Dataset's staging folder.
+        profile: From :func:`profile_rows`.
+        top_terms: Label to its most telling terms, each with its weight.
+    """
+    content = msgspec.json.format(msgspec.json.encode(profile), indent=2) + b"\n"
+    (folder / "profile.json").write_bytes(content)
+    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
+    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    template = environment.get_template("profile.html")
+    widest = max((sum(counts.values()) for counts in profile["labels"].values()), default=1)
+    page = template.render(profile=profile, top_terms=top_terms, widest=widest, total=sum(profile["num_rows"].values()))
+    (folder / "profile.html").write_text(page + "\n", encoding="utf-8", newline="\n")
+
+
+def _label_counts(parts: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    counts = {
+        split: dict(explode_labels(part)["label"].value_counts().iter_rows())
+        for split, part in parts.items()
+        if split != "unlabeled"
+    }
+    return {label: {split: found.get(label, 0) for split, found in counts.items()} for label in labels}
+
+
+def _lengths(part: pl.DataFrame) -> dict[str, float]:
+    """Return statistics of the cleaned texts' lengths in characters; of pairs both texts together."""
+    cleans = [name for name in ("clean", "clean_b") if name in part.columns]
+    lengths = part.select(pl.sum_horizontal(pl.col(cleans).str.len_chars()).alias("length"))["length"]
+    points = {f"p{round(100 * point)}": lengths.quantile(point, interpolation="nearest") for point in PERCENTILES}
+    values = {"min": lengths.min(), **points, "max": lengths.max(), "mean": lengths.mean()}
+    return {name: round(float(str(value)), 1) for name, value in values.items()}
+
+
+def _cjk_share(rows: pl.DataFrame) -> float:
+    cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
+    return round(cjk_share([text for name in cleans for text in rows[name]]), 4)
+
+
+def _num_conflicts(rows: pl.DataFrame) -> int:
+    """Return the number of distinct texts that have more than one label."""
+    labeled = rows.filter(pl.col("split") != "unlabeled")
+    if isinstance(labeled.schema["label"], pl.List):
+        labeled = labeled.with_columns(pl.col("label").list.sort().list.join("\x1f"))
+    return labeled.group_by("key").agg(pl.col("label").n_unique().alias("n")).filter(pl.col("n") > 1).height
+
+
+def _say(profile: Mapping[str, Any]) -> None:
+    rows = ", ".join(f"{split} {count}" for split, count in profile["num_rows"].items())
+    logger.info("%d labels; rows: %s", len(profile["labels"]), rows)
+    for split, count in profile["num_leaks"].items():
+        if count:
+            total = profile["num_rows"][split]
+            logger.warning("%d of %d rows of %s have a text that stands in train, too.", count, total, split)
+    if profile["num_conflicts"]:
+        logger.warning("%d texts stand with different labels.", profile["num_conflicts"])
+    if profile["num_damaged"]:
+        logger.warning("%d texts hold U+FFFD, the mark of an earlier wrong decoding.", profile["num_damaged"])

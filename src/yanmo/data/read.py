@@ -1,0 +1,148 @@
+"""Raw files to one table of strings: CSV, TSV, JSONL, Parquet; it knows no task, no cleaning and no Dataset.
+
+Nothing is guessed: columns come by name, all values stay the text they are in the file (the label ``01`` stays
+``01``), and every row remembers its file and line.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from yanmo.config import Config
+from yanmo.data.decode import Encoding, check_file, read_utf8
+from yanmo.data.delimited import Dialect, read_delimited
+from yanmo.data.records import missing_column, read_jsonl, read_parquet
+from yanmo.errors import ConfigError, DataError, did_you_mean
+
+__all__ = ["FILE", "LINE", "ReadOptions", "read_table"]
+
+logger = logging.getLogger(__name__)
+
+FILE = "_file"
+LINE = "_line"
+
+DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+QUOTES = {"double": '"', "single": "'", "none": None}
+EXTENSIONS = (*DELIMITERS, ".jsonl", ".ndjson", ".parquet")
+
+
+class ReadOptions(Config):
+    """How raw files are read. Delimiter, quote and header are about CSV, TSV and TXT files only."""
+
+    encoding: Encoding = "utf-8"
+    """Encoding of the files; decoding is strict and never guessed. gbk and gb2312 are read as gb18030."""
+
+    delimiter: str | None = None
+    """What separates fields: one character, or tab, comma, semicolon, pipe. By default a comma for .csv, else a tab."""
+
+    quote: Literal["auto", "double", "single", "none"] = "auto"
+    """What encloses a field. auto: double quotes for .csv; none for .tsv and .txt, where a quote is plain text."""
+
+    header: bool = True
+    """Whether the first row holds the column names; without a header they are 1, 2, 3, …"""
+
+
+def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Return the rows of one or several files, in order.
+
+    Args:
+        paths: The files; the extension says the format.
+        options: Encoding, delimiter, quote, header.
+        columns: The names of the wanted columns; None means all, which must then be equal in every file.
+
+    Returns:
+        String columns (null only where JSON or Parquet has null), then ``_file`` (String, the path as given) and
+        ``_line`` (Int64: the line on which the row begins, from 1; for Parquet the row number).
+
+    Raises:
+        DataError: A file is missing, damaged, ragged, empty, of an unknown kind, or lacks a column.
+        ConfigError: No file is given, or the delimiter is no single character.
+    """
+    if not paths:
+        raise ConfigError("No file is given.", hint=f"Name one or more files: {', '.join(EXTENSIONS)}.")
+    tables = [_read_file(path, options, columns) for path in paths]
+    first = tables[0].columns
+    for path, table in zip(paths, tables, strict=True):
+        if sorted(table.columns) != sorted(first):
+            raise DataError(
+                f"{path} has the columns {_names(table)}, but {paths[0]} has {_names(tables[0])}.",
+                hint="Files that are read together need the same columns.",
+            )
+    return pl.concat([table.select(first) for table in tables], rechunk=True)
+
+
+def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> pl.DataFrame:
+    check_file(path)
+    extension = path.suffix.lower()
+    wanted = None if columns is None else list(dict.fromkeys(columns))
+    if extension == ".parquet":
+        series, lines_N = read_parquet(path, wanted)
+    elif extension in (".jsonl", ".ndjson"):
+        series, lines_N = read_jsonl(path, read_utf8(path, options.encoding), wanted)
+    elif extension in DELIMITERS:
+        series, lines_N = _read_text_table(path, options, wanted)
+    else:
+        raise DataError(
+            f"{path} has the unknown extension '{path.suffix}'.{did_you_mean(extension, EXTENSIONS)}",
+            hint=f"Files that can be read: {', '.join(EXTENSIONS)}.",
+        )
+    table = pl.DataFrame({name: column.alias(name) for name, column in series.items()})
+    logger.info("%s: %d rows", path, table.height)
+    return table.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, np.asarray(lines_N, dtype=np.int64)))
+
+
+def _read_text_table(
+    path: Path, options: ReadOptions, wanted: Sequence[str] | None
+) -> tuple[dict[str, pl.Series], np.ndarray[tuple[int], np.dtype[np.int64]]]:
+    columns, lines_N = read_delimited(path, read_utf8(path, options.encoding), _dialect(path, options))
+    names = [str(place) for place in range(1, len(columns) + 1)]
+    if options.header:
+        names = [str(column[0]) for column in columns]
+        columns, lines_N = [column[1:] for column in columns], lines_N[1:]
+        _check_header(path, names, len(lines_N))
+    found = dict(zip(names, columns, strict=True))
+    missing = next((name for name in wanted or () if name not in found), None)
+    if missing is not None:
+        more = " If the first line is no header: --no-header, and columns by position." if options.header else ""
+        raise missing_column(str(path), missing, names, more=more)
+    return {name: found[name] for name in (names if wanted is None else wanted)}, lines_N
+
+
+def _check_header(path: Path, names: list[str], num_rows: int) -> None:
+    double = next((name for name in names if names.count(name) > 1), None)
+    if double is not None:
+        places = ", ".join(str(place) for place, name in enumerate(names, 1) if name == double)
+        raise DataError(
+            f"{path} has the column name '{double}' more than once: columns {places}.",
+            hint="Rename one of them, or use --no-header and columns by position.",
+        )
+    if not num_rows:
+        raise DataError(
+            f"{path} has a header line but no rows.",
+            hint="Give a file that has rows; if its only line is a row: --no-header.",
+        )
+
+
+def _dialect(path: Path, options: ReadOptions) -> Dialect:
+    extension = path.suffix.lower()
+    given = options.delimiter if options.delimiter is not None else DELIMITERS[extension]
+    delimiter = DELIMITER_NAMES.get(given, given)
+    style = options.quote if options.quote != "auto" else ("double" if extension == ".csv" else "none")
+    quote = QUOTES[style]
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter in ("\n", "\r", quote):
+        raise ConfigError(
+            f"The 'delimiter' parameter must be one ASCII character, no quote and no line end. Got {given!r} instead.",
+            hint=f"Names are understood too: {', '.join(name for name in DELIMITER_NAMES if name.isalpha())}.",
+        )
+    return Dialect(delimiter, quote)
+
+
+def _names(table: pl.DataFrame) -> str:
+    return ", ".join(repr(name) for name in table.columns if name not in (FILE, LINE))

@@ -1,0 +1,89 @@
+"""The rows of all given files as one table with the names a Dataset uses; it knows no cleaning and no task.
+
+Columns: ``number`` (Int64, in reading order from 1), ``id``, ``text``, perhaps ``text_b``, ``raw_label``, ``split``,
+and where the row stands: ``_file`` and ``_line``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from yanmo.artifacts.identity import file_digest
+from yanmo.data.read import FILE, LINE, ReadOptions, read_table
+from yanmo.errors import DataError
+
+__all__ = ["check_ids", "file_parents", "place", "read_rows"]
+
+
+def read_rows(
+    files: Mapping[str, Sequence[Path]],
+    options: ReadOptions,
+    columns: Mapping[str, str],
+) -> pl.DataFrame:
+    """Return the rows of every split's files.
+
+    Args:
+        files: Split to files, in the order of numbering.
+        options: How files are read.
+        columns: Dataset column (``text``, ``label``, perhaps ``text_b`` and ``id``) to the files' column.
+
+    Raises:
+        DataError: A file cannot be read or lacks a column.
+    """
+    tables = [_read_split(split, paths, options, columns) for split, paths in files.items()]
+    table = pl.concat(tables).with_row_index("number", offset=1).with_columns(pl.col("number").cast(pl.Int64))
+    if "id" not in columns:
+        table = table.with_columns(pl.col("number").cast(pl.String).alias("id"))
+    return table
+
+
+def _read_split(split: str, paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str]) -> pl.DataFrame:
+    wanted = {ours: theirs for ours, theirs in columns.items() if ours != "label" or split != "unlabeled"}
+    table = read_table(paths, options, list(wanted.values()))
+    chosen = [pl.col(theirs).alias(ours) for ours, theirs in wanted.items()]
+    table = table.select(*chosen, FILE, LINE, pl.lit(split).alias("split"))
+    if "label" not in wanted:
+        table = table.with_columns(pl.lit(None, dtype=pl.String).alias("label"))
+    order = ["id", "text", "text_b", "label", "split", FILE, LINE]
+    return table.select(name for name in order if name in table.columns).rename({"label": "raw_label"})
+
+
+def check_ids(rows: pl.DataFrame) -> None:
+    """Check that no id stands twice among accepted rows.
+
+    Raises:
+        DataError: One does; the message names both places.
+    """
+    repeated = rows.filter(pl.col("id").is_duplicated())
+    if not repeated.height:
+        return
+    name = repeated["id"][0]
+    pair = repeated.filter(pl.col("id") == name).head(2).to_dicts()
+    raise DataError(
+        f"The id '{name}' stands more than once: {place(pair[0])} and {place(pair[1])}.",
+        hint="Ids must be unique over all files; without --id the rows are numbered.",
+    )
+
+
+def place(row: Mapping[str, object]) -> str:
+    """Return where a row stands, for a message: file and line, or for Parquet the row number."""
+    word = "row" if str(row[FILE]).lower().endswith(".parquet") else "line"
+    return f"{row[FILE]} {word} {row[LINE]}"
+
+
+def file_parents(files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
+    """Return role and file name to SHA-256 for every given file, such as ``train:reviews.csv``.
+
+    Args:
+        files: Role to files; a second file of the same role and name gets a number.
+    """
+    parents: dict[str, str] = {}
+    for role, paths in files.items():
+        for path in paths:
+            name = f"{role}:{path.name}"
+            same = sum(key == name or key.startswith(f"{name}#") for key in parents)
+            parents[f"{name}#{same + 1}" if same else name] = file_digest(path)
+    return parents

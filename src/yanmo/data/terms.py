@@ -1,0 +1,107 @@
+"""TF-IDF of a Dataset's train split: the weights, and the terms that tell each label; it knows no models.
+
+A term is one to three words in a row where a Chinese character counts as a word, one to two for other languages and
+for segmented text. It describes the data; models choose features of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from yanmo.protocols import Task
+from yanmo.text.ngrams import NgramConfig, hash_column, ngram_strings
+from yanmo.text.pipeline import TextPipeline
+from yanmo.text.tfidf import fit_transform, top_terms_by_class, with_strings
+
+__all__ = ["TopTerms", "write_tfidf"]
+
+logger = logging.getLogger(__name__)
+
+TopTerms = dict[str, list[tuple[str, float]]]
+
+NUM_TERMS = 20
+NUM_CANDIDATES = 200
+LARGEST_VOCABULARY = 20_000
+MAX_CHARACTERS = 5_000_000
+SMALL_DATASET = 100
+CHINESE_SHARE = 0.5
+
+
+def write_tfidf(
+    folder: Path, rows: pl.DataFrame, task: Task, labels: Sequence[str], pipeline: TextPipeline, cjk_share: float
+) -> TopTerms:
+    """Write ``tfidf.json``: the n-gram settings, every label's top terms with their scores, every term's idf.
+
+    Args:
+        folder: The Dataset's staging folder.
+        rows: Accepted rows: ``text``, perhaps ``text_b``, ``label``, ``split``; only train is used.
+        task: Says which row has which labels.
+        labels: All labels in order.
+        pipeline: Cleaning and segmentation.
+        cjk_share: Share of Chinese and Japanese characters, 0 to 1.
+
+    Returns:
+        Label to its terms, best first, each with mean weight within the label minus mean weight elsewhere.
+    """
+    train = _sample(rows.filter(pl.col("split") == "train"))
+    texts = _terms_text(train, pipeline)
+    config = _ngrams(cjk_share, is_segmented=pipeline.config.segmenter != "none")
+    min_df = 2 if len(texts) >= SMALL_DATASET else 1
+    tfidf, weighted = fit_transform(
+        hash_column(texts, config), min_df=min_df, max_features=LARGEST_VOCABULARY, sublinear=True
+    )
+    best = top_terms_by_class(weighted, task.encode(train["label"], labels), tfidf, num_terms=NUM_CANDIDATES)
+    strings = ngram_strings(texts, config, tfidf.keys)
+    top_terms = dict(zip(labels, map(_readable, with_strings(best, strings)), strict=True))
+    idf = {strings[key]: round(weight, 4) for key, weight in zip(tfidf.keys.tolist(), tfidf.idf.tolist(), strict=True)}
+    content = {
+        "num_texts": len(texts),
+        "ngrams": config.model_dump(mode="json"),
+        "top_terms": top_terms,
+        "idf": dict(sorted(idf.items(), key=lambda item: (item[1], item[0]))),
+    }
+    (folder / "tfidf.json").write_bytes(msgspec.json.encode(content) + b"\n")
+    return top_terms
+
+
+def _terms_text(train: pl.DataFrame, pipeline: TextPipeline) -> list[str]:
+    """Return the texts in which terms are counted; the two texts of a pair count as one."""
+    texts = pipeline.apply(train["text"].to_list())
+    if "text_b" not in train.columns:
+        return texts
+    seconds = pipeline.apply(train["text_b"].to_list())
+    return [f"{first}\n{second}" for first, second in zip(texts, seconds, strict=True)]
+
+
+def _readable(terms: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return the best terms that say something to a person: words and symbols, no single letters, no punctuation."""
+    kept = [(term, round(score, 5)) for term, score in terms if _says_something(term)]
+    return kept[:NUM_TERMS]
+
+
+def _says_something(term: str) -> bool:
+    if len(term) == 1:
+        return unicodedata.category(term).startswith("S")
+    return term[0].isalnum() and term[-1].isalnum()
+
+
+def _ngrams(cjk_share: float, *, is_segmented: bool) -> NgramConfig:
+    largest = 3 if cjk_share > CHINESE_SHARE and not is_segmented else 2
+    return NgramConfig(word_ngrams=(1, largest), char_ngrams=None, cjk_words=is_segmented)
+
+
+def _sample(train: pl.DataFrame) -> pl.DataFrame:
+    """Return every k-th row where the whole would take too much memory, and say so."""
+    num_characters = int(train["text"].str.len_chars().sum())
+    step = -(-num_characters // MAX_CHARACTERS)
+    if step <= 1:
+        return train
+    sample = train.gather_every(step)
+    logger.info("TF-IDF is computed from %d of %d rows of train, one in %d.", sample.height, train.height, step)
+    return sample

@@ -1,0 +1,98 @@
+"""Every error a user can meet, as one tree; it knows nothing about where they are raised.
+
+YanmoError                  exit 2: the user's mistake, and what to do next
+├── ConfigError             a value, a key or a command-line argument
+├── DataError               a raw file or a row of it
+├── ArtifactError           a Dataset, Bundle, Predictions or Report folder
+├── ModelError              a model name, a checkpoint, a training that cannot go on
+├── PipelineError           a pipeline file: stages, references, cycles
+├── ServingError            a service that cannot start
+├── MissingExtraError       an optional dependency is not installed
+├── BusyError               exit 75: another process works in the same folder
+└── InternalError           exit 1: our mistake
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "ArtifactError",
+    "BusyError",
+    "ConfigError",
+    "DataError",
+    "InternalError",
+    "MissingExtraError",
+    "ModelError",
+    "PipelineError",
+    "ServingError",
+    "YanmoError",
+    "did_you_mean",
+]
+
+
+class YanmoError(Exception):
+    """An error with a message for the user and, where there is one, the next action."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class ConfigError(YanmoError):
+    """A value, a key or a command-line argument is wrong."""
+
+
+class DataError(YanmoError):
+    """A raw file or a row of it cannot be used."""
+
+
+class ArtifactError(YanmoError):
+    """An artifact folder is missing, changed, newer than this version, or of another kind."""
+
+
+class ModelError(YanmoError):
+    """A model name or checkpoint cannot be used, or a training cannot go on."""
+
+
+class PipelineError(YanmoError):
+    """A pipeline file is wrong."""
+
+
+class ServingError(YanmoError):
+    """A service cannot start."""
+
+
+class MissingExtraError(YanmoError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, *, package: str, extra: str) -> None:
+        super().__init__(
+            f"{what} needs the package '{package}', which is not installed.",
+            hint=f"pip install 'yanmo[{extra}]'",
+        )
+
+
+class BusyError(YanmoError):
+    """Another process works in the same folder."""
+
+    exit_code = 75
+
+
+class InternalError(YanmoError):
+    """Something happened that we believed impossible."""
+
+    exit_code = 1
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the closest of the options, or an empty string."""
+    close = difflib.get_close_matches(word, list(options), n=1, cutoff=0.6)
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,0 +1,259 @@
+"""Run Bundles over a split of a Dataset and measure answers, speed and size; it knows no verb and no command line.
+
+The evaluate verb and the pipeline's closing comparison both stand on it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from yanmo.artifacts.base import Artifact, publish
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import library_versions
+from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.errors import DataError
+from yanmo.progress import track
+from yanmo.protocols import FloatArray
+from yanmo.reporting.comparison import compare_rows
+from yanmo.reporting.machine import describe_machine
+from yanmo.reporting.pages import render_comparison
+from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
+from yanmo.tasks import get_task
+
+__all__ = [
+    "Outcome",
+    "Split",
+    "identify",
+    "load_split",
+    "match_labels",
+    "publish_comparison",
+    "run_bundle",
+    "shown_path",
+]
+
+NUM_RESAMPLES = 2000
+SEED = 0
+WARM_UP_TEXTS = 32
+ALONE_TEXTS = 200
+ALONE_SECONDS = 3.0
+BATCH_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Split:
+    """The rows of one split, ready to be asked and compared.
+
+    Attributes:
+        name: Of the split.
+        frame: ``id, text[, text_b], label``, N rows.
+        items: What a Predictor takes: texts, or pairs of texts.
+        targets_NC: 1 where a label holds, columns in the Dataset's label order.
+    """
+
+    name: str
+    frame: pl.DataFrame
+    items: list[Any]
+    targets_NC: FloatArray
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one Bundle answered on one split, and how fast.
+
+    Attributes:
+        probabilities_NC: float32, columns in the Dataset's label order.
+        chosen_NC: Where a label was given, bool.
+        facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
+    """
+
+    probabilities_NC: FloatArray
+    chosen_NC: npt.NDArray[np.bool_]
+    facts: dict[str, Any]
+
+
+def load_split(dataset: Dataset, name: str) -> Split:
+    """Return one labelled split.
+
+    Raises:
+        ArtifactError: The Dataset has no such split.
+        DataError: The split has no rows or no labels.
+    """
+    frame = dataset.split(name)
+    if "label" not in frame.columns or not frame.height:
+        what = "labels" if frame.height else "rows"
+        usable = [one for one in dataset.splits if one != "unlabeled"]
+        raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
+    columns = [frame[column].to_list() for column in ("text", "text_b") if column in frame.columns]
+    items = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    return Split(name, frame, items, get_task(dataset.task).encode(frame["label"], dataset.labels))
+
+
+def run_bundle(
+    bundle: Bundle, dataset: Dataset, split: Split, *, num_threads: int | None = None, measure_speed: bool = True
+) -> Outcome:
+    """Let a Bundle answer a split.
+
+    Args:
+        bundle: The Bundle.
+        dataset: Whose split it is; the Bundle's labels are matched to its labels by name.
+        split: From :func:`load_split`.
+        num_threads: Threads of the runtime; None lets it choose.
+        measure_speed: Also time texts alone and in batches, after a warm-up.
+
+    Raises:
+        DataError: Task or labels differ.
+    """
+    columns = match_labels(bundle, dataset)
+    num_threads = num_threads or default_num_threads()
+    with open_bundle(bundle, num_threads=num_threads) as predictor:
+        predictor.infer(split.items[:WARM_UP_TEXTS])
+        start = time.perf_counter()
+        probabilities_NC, inference = predictor.infer(split.items)
+        elapsed = time.perf_counter() - start
+        latency_ms = _time_alone(predictor, split.items) if measure_speed else None
+        throughput = _time_batches(predictor, split.items, elapsed) if measure_speed else None
+    ordered_NC = np.ascontiguousarray(probabilities_NC[:, columns])
+    num_tokens = int(inference.num_tokens_N.sum())
+    facts = {
+        "size_mb": bundle.size_bytes / 1e6,
+        "truncated_share": float(inference.truncated_N.mean()),
+        "unknown_token_share": int(inference.num_unknown_N.sum()) / num_tokens if num_tokens else None,
+        "tokens_per_text": num_tokens / len(split.items),
+        "num_threads": num_threads,
+        "latency_ms": latency_ms,
+        "throughput_texts_per_second": throughput,
+    }
+    return Outcome(ordered_NC, get_task(dataset.task).choose(ordered_NC), facts)
+
+
+def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
+    """Return the Bundle's column for each of the Dataset's labels.
+
+    Raises:
+        DataError: Task or labels differ.
+    """
+    if bundle.task != dataset.task:
+        raise DataError(
+            f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",
+            hint="Choose a Bundle and a Dataset of one task.",
+        )
+    for one, other in ((bundle, dataset), (dataset, bundle)):
+        missing = [label for label in other.labels if label not in set(one.labels)]
+        if missing:
+            more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+            raise DataError(
+                f"{one.path} has no label {missing[0]!r}{more}, which {other.path} has.",
+                hint=f"Labels are matched by name. The labels of {one.path}: {_some(one.labels)}.",
+            )
+    places = {label: place for place, label in enumerate(bundle.labels)}
+    return [places[label] for label in dataset.labels]
+
+
+def publish_comparison(
+    bundles: Sequence[Bundle], dataset: Dataset, *, out: str | Path, split: str = "test", replace: bool = False
+) -> Report:
+    """Measure several Bundles on the same rows, one after the other, and publish a Report of kind comparison.
+
+    Args:
+        bundles: At least one.
+        dataset: What they are measured on.
+        out: Where the Report appears.
+        split: The rows.
+        replace: Whether a Report that stands there is replaced.
+    """
+    for bundle in bundles:
+        match_labels(bundle, dataset)
+    report = _compare(bundles, dataset, load_split(dataset, split))
+    shown = ("name", "accuracy", "accuracy_interval", "macro_f1", "size_mb", "latency_ms")
+    rows = [{key: row[key] for key in shown} for row in report["rows"]]
+    width = len(str(len(bundles)))
+    parents = {f"bundle_{place:0{width}}": bundle.digest for place, bundle in enumerate(bundles, 1)}
+    with publish(
+        out,
+        kind=Report.kind,
+        verb="compare",
+        task=dataset.task,
+        labels=dataset.labels,
+        parents={**parents, "dataset": dataset.digest},
+        config={"split": split},
+        seed=SEED,
+        info={"summary": {"report": report["report"], "num_rows": report["num_rows"], "rows": rows}},
+        replace=replace,
+    ) as staging:
+        write_report(staging, report, render_comparison(report))
+    return Report.open(out)
+
+
+def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[str, Any]:
+    outcomes = [run_bundle(bundle, dataset, split) for bundle in track(bundles, "measuring", unit="model")]
+    facts = [
+        {**identify(bundle), **outcome.facts, "latency_ms": (outcome.facts["latency_ms"] or {}).get("p50")}
+        for bundle, outcome in zip(bundles, outcomes, strict=True)
+    ]
+    choices = [outcome.chosen_NC for outcome in outcomes]
+    rows = compare_rows(facts, choices, split.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
+    return plain(
+        {
+            "report": "comparison",
+            "dataset": identify(dataset),
+            "split": split.name,
+            "num_rows": len(split.items),
+            "rows": rows,
+            "num_resamples": NUM_RESAMPLES,
+            "seed": SEED,
+            "machine": describe_machine(),
+            "versions": library_versions(),
+            "command": None,
+        }
+    )
+
+
+def identify(artifact: Artifact) -> dict[str, Any]:
+    """Return the name and digest of a Dataset or Bundle, and a Bundle's model and format."""
+    model, format_ = (artifact.model, artifact.format) if isinstance(artifact, Bundle) else (None, None)
+    return {"name": artifact.name, "digest": artifact.digest, "model": model, "format": format_}
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as a Report may hold it: as it was given if it is relative, else its last part."""
+    return path.name if path.is_absolute() else path.as_posix()
+
+
+def _time_alone(predictor: Predictor, items: Sequence[Any]) -> dict[str, Any]:
+    """Return percentiles of the milliseconds for one text, over texts from the whole split."""
+    step = max(1, len(items) // ALONE_TEXTS)
+    sample = items[::step][:ALONE_TEXTS]
+    for item in sample[:5]:
+        predictor.predict_proba([item])
+    seconds: list[float] = []
+    for item in sample:
+        start = time.perf_counter()
+        predictor.predict_proba([item])
+        seconds.append(time.perf_counter() - start)
+        if sum(seconds) > ALONE_SECONDS:
+            break
+    p50, p95, p99 = (float(1000 * value) for value in np.percentile(seconds, (50, 95, 99)))
+    return {"p50": p50, "p95": p95, "p99": p99, "num_texts": len(seconds)}
+
+
+def _time_batches(predictor: Predictor, items: Sequence[Any], elapsed: float) -> float:
+    """Return texts per second over the whole split; a split done at once is run again, and the median counts."""
+    seconds = [elapsed]
+    while sum(seconds) < BATCH_SECONDS:
+        start = time.perf_counter()
+        predictor.infer(items)
+        seconds.append(time.perf_counter() - start)
+    return len(items) / float(np.median(seconds))
+
+
+def _some(labels: Sequence[str]) -> str:
+    return ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")

@@ -1,0 +1,129 @@
+"""95 % intervals: the bootstrap of accuracy and F1 for any number of models on the same rows, and Wilson's.
+
+It knows no probabilities: accuracy and F1 depend on a row only through its pattern of targets and choices, so rows with
+one pattern are drawn together. That makes 2,000 resamples of a million rows as cheap as of a thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo.metrics.scores import LabelCounts, macro_f1, micro_f1, weighted_f1
+from yanmo.protocols import IntArray
+
+__all__ = ["BOOTSTRAPPED", "bootstrap", "mean_interval", "percentile_interval", "wilson_interval"]
+
+BOOTSTRAPPED = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
+CHUNK_CELLS = 4_000_000
+MULTINOMIAL_COST = 8
+Z_95 = 1.959963984540054
+
+Doubles = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
+Interval = tuple[float, float]
+
+
+def bootstrap(
+    choices: Sequence[Array], targets_NC: Array, *, num_resamples: int, seed: int
+) -> list[Mapping[str, Doubles]]:
+    """Return the scores of every model on resampled rows; all models see the same resamples.
+
+    Args:
+        choices: The labels that each of K models gave, each bool of shape (N, C), N >= 1.
+        targets_NC: 1 where a label holds.
+        num_resamples: How many times N rows are drawn with replacement.
+        seed: Of the draws.
+
+    Returns:
+        K mappings from the names in ``BOOTSTRAPPED`` to float64 arrays of shape (num_resamples,).
+
+    Source: Efron, Tibshirani 1993, "An Introduction to the Bootstrap", chapter 6.
+    Differs: Patterns of rows are drawn, not rows; the distribution is the same.
+    """
+    first_U, counts_U = _patterns([one.astype(bool) for one in (targets_NC, *choices)])
+    targets_UC = targets_NC[first_U].astype(bool)
+    patterns = [chosen_NC[first_U].astype(bool) for chosen_NC in choices]
+    parts: list[list[dict[str, Doubles]]] = [[] for _ in choices]
+    for weights_RU in _draws(counts_U, num_resamples, np.random.default_rng(seed)):
+        support = weights_RU @ targets_UC.astype(np.float64)
+        for model, chosen_UC in enumerate(patterns):
+            parts[model].append(_scores(weights_RU, chosen_UC, targets_UC, support))
+    return [{name: np.concatenate([part[name] for part in found]) for name in BOOTSTRAPPED} for found in parts]
+
+
+def percentile_interval(scores_R: Doubles) -> Interval | None:
+    """Return the 2.5th and the 97.5th percentile of resampled scores; None if no resample has the score."""
+    defined = scores_R[~np.isnan(scores_R)]
+    if not len(defined):
+        return None
+    low, high = np.percentile(defined, (2.5, 97.5))
+    return float(low), float(high)
+
+
+def mean_interval(values_N: Doubles, *, num_resamples: int, seed: int) -> Interval | None:
+    """Return the bootstrap 95 % interval of a mean, such as the log loss of N rows; None without rows."""
+    if not len(values_N):
+        return None
+    generator = np.random.default_rng(seed)
+    size = max(1, CHUNK_CELLS // len(values_N))
+    means = []
+    for start in range(0, num_resamples, size):
+        shape = (min(size, num_resamples - start), len(values_N))
+        means.append(values_N[generator.integers(0, len(values_N), shape)].mean(axis=1))
+    return percentile_interval(np.concatenate(means))
+
+
+def wilson_interval(num_right: int, num_rows: int) -> Interval | None:
+    """Return the 95 % interval of a share, honest even where all rows or none are right; None without rows.
+
+    Source: Wilson 1927, "Probable inference, the law of succession, and statistical inference".
+    """
+    if not num_rows:
+        return None
+    share, spread = num_right / num_rows, Z_95**2 / num_rows
+    center = (share + spread / 2) / (1 + spread)
+    margin = Z_95 * float(np.sqrt(share * (1 - share) / num_rows + spread / (4 * num_rows))) / (1 + spread)
+    return max(0.0, min(center - margin, share)), min(1.0, max(center + margin, share))
+
+
+def _patterns(arrays: Sequence[npt.NDArray[np.bool_]]) -> tuple[IntArray, IntArray]:
+    """Return the first row of every distinct pattern and how many rows have it."""
+    packed = np.ascontiguousarray(np.packbits(np.hstack(arrays), axis=1))
+    rows = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    _, first_U, counts_U = np.unique(rows, return_index=True, return_counts=True)
+    return first_U.astype(np.int64), counts_U.astype(np.int64)
+
+
+def _draws(counts_U: IntArray, num_resamples: int, generator: np.random.Generator) -> Iterator[Doubles]:
+    """Yield how often each pattern is drawn, in chunks of resamples, float64, shape (R, U)."""
+    num_rows, num_patterns = int(counts_U.sum()), len(counts_U)
+    as_cells = MULTINOMIAL_COST * num_patterns < num_rows
+    size = max(1, CHUNK_CELLS // (num_patterns if as_cells else num_rows))
+    owner_N = np.repeat(np.arange(num_patterns), 0 if as_cells else counts_U)
+    for start in range(0, num_resamples, size):
+        number = min(size, num_resamples - start)
+        if as_cells:
+            yield generator.multinomial(num_rows, counts_U / num_rows, size=number).astype(np.float64)
+            continue
+        cells = owner_N[generator.integers(0, num_rows, (number, num_rows))]
+        cells += np.arange(number)[:, None] * num_patterns
+        drawn = np.bincount(cells.ravel(), minlength=number * num_patterns)
+        yield drawn.reshape(number, num_patterns).astype(np.float64)
+
+
+def _scores(
+    weights_RU: Doubles, chosen_UC: npt.NDArray[np.bool_], targets_UC: npt.NDArray[np.bool_], support: Doubles
+) -> dict[str, Doubles]:
+    hits = weights_RU @ (chosen_UC & targets_UC).astype(np.float64)
+    counts = LabelCounts(hits, weights_RU @ chosen_UC.astype(np.float64), support)
+    right_U = np.all(chosen_UC == targets_UC, axis=1).astype(np.float64)
+    return {
+        "accuracy": weights_RU @ right_U / weights_RU.sum(axis=1),
+        "macro_f1": macro_f1(counts),
+        "micro_f1": micro_f1(counts),
+        "weighted_f1": weighted_f1(counts),
+    }

@@ -1,0 +1,33 @@
+"""What makes a training repeatable: the seed, the number of threads, the device; it knows no network."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+
+__all__ = ["default_device", "repeatable"]
+
+
+@contextlib.contextmanager
+def repeatable(seed: int, *, num_threads: int) -> Iterator[None]:
+    """Seed torch and fix its number of threads; the old number and random state come back at the end.
+
+    Args:
+        seed: Of weights, dropout and data order.
+        num_threads: Threads of torch; sums are cut in as many parts, so another number may change the last bits.
+    """
+    threads_before = torch.get_num_threads()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        torch.set_num_threads(num_threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads_before)
+
+
+def default_device() -> str:
+    """Return cuda where there is such a device, else cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"

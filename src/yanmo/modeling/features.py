@@ -1,0 +1,151 @@
+"""Ragged features of whole splits, the order they are read in, and batches of them; it knows no model and no text.
+
+The order is a function of (seed, epoch) only. A batch is cut out of flat arrays without a loop over texts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from yanmo.protocols import FloatArray, IntArray, Ragged
+
+__all__ = ["Batch", "Examples", "Features", "NgramFeatures", "TokenFeatures", "epoch_batches", "sorted_batches"]
+
+BATCHES_A_BUCKET = 50
+
+Batch = dict[str, Tensor]
+
+
+class Features(Protocol):
+    """What a network reads of N texts."""
+
+    @property
+    def lengths_N(self) -> IntArray:
+        """Tokens or n-grams of each text."""
+        ...
+
+    @property
+    def is_padded(self) -> bool:
+        """Whether a batch is as wide as its longest text, so that grouping by length saves work."""
+        ...
+
+    def collate(self, rows_B: IntArray) -> Batch:
+        """Return the input tensors of some texts, by the name of the network's argument and in its order."""
+        ...
+
+
+@dataclass(frozen=True)
+class TokenFeatures:
+    """Token ids, with the token types of text pairs where the model has them.
+
+    Attributes:
+        ids: Token ids.
+        token_types: 0 or 1 for each token, or None.
+        pad_id: What fills a row of a batch on the right.
+    """
+
+    ids: Ragged
+    token_types: Ragged | None = None
+    pad_id: int = 0
+    is_padded: bool = True
+
+    @property
+    def lengths_N(self) -> IntArray:
+        """Tokens of each text."""
+        return self.ids.lengths_N
+
+    def collate(self, rows_B: IntArray) -> Batch:
+        """Return ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T)."""
+        mask_BT = _mask(self.lengths_N[rows_B])
+        batch = {"input_ids": _fill(self.ids, rows_B, mask_BT, self.pad_id)}
+        batch["attention_mask"] = torch.from_numpy(mask_BT.astype(np.int64))
+        if self.token_types is not None:
+            batch["token_type_ids"] = _fill(self.token_types, rows_B, mask_BT, 0)
+        return batch
+
+
+@dataclass(frozen=True)
+class NgramFeatures:
+    """Hashed n-grams of each text.
+
+    Attributes:
+        buckets: The embedding row of every n-gram.
+    """
+
+    buckets: Ragged
+    is_padded: bool = False
+
+    @property
+    def lengths_N(self) -> IntArray:
+        """N-grams of each text."""
+        return self.buckets.lengths_N
+
+    def collate(self, rows_B: IntArray) -> Batch:
+        """Return ``buckets``, int64, shape (M,), and ``offsets``, int64, shape (B,)."""
+        taken = self.buckets.take(rows_B)
+        return {
+            "buckets": torch.from_numpy(taken.values.astype(np.int64, copy=False)),
+            "offsets": torch.from_numpy(taken.offsets[:-1].copy()),
+        }
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features with their targets.
+
+    Attributes:
+        features: Of N texts.
+        targets_NC: float32, shape (N, C).
+    """
+
+    features: Features
+    targets_NC: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.targets_NC)
+
+
+def epoch_batches(features: Features, *, batch_size: int, seed: int, epoch: int) -> list[IntArray]:
+    """Return the rows of every batch of an epoch.
+
+    Texts are shuffled; within a bucket of 50 batches they are sorted by length, and then the batches are shuffled.
+
+    Args:
+        features: Of N texts.
+        batch_size: Texts a batch; the last one may have fewer.
+        seed: With ``epoch`` it fixes the order.
+        epoch: From 0.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    lengths_N = features.lengths_N
+    order_N = generator.permutation(len(lengths_N))
+    if features.is_padded:
+        bucket_N = np.arange(len(order_N)) // (batch_size * BATCHES_A_BUCKET)
+        order_N = order_N[np.lexsort((lengths_N[order_N], bucket_N))]
+    batches = _cut(order_N, batch_size)
+    return [batches[place] for place in generator.permutation(len(batches))]
+
+
+def sorted_batches(features: Features, *, batch_size: int) -> list[IntArray]:
+    """Return the rows of every batch, shortest texts first: least padding, for evaluation."""
+    return _cut(np.argsort(features.lengths_N, kind="stable"), batch_size)
+
+
+def _cut(order_N: IntArray, batch_size: int) -> list[IntArray]:
+    return [order_N[start : start + batch_size] for start in range(0, len(order_N), batch_size)]
+
+
+def _mask(lengths_B: IntArray) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    width = max(1, int(lengths_B.max(initial=0)))
+    return np.asarray(np.arange(width) < lengths_B[:, None])
+
+
+def _fill(ragged: Ragged, rows_B: IntArray, mask_BT: np.ndarray[tuple[int, int], np.dtype[np.bool_]], pad: int) -> Tensor:
+    padded_BT = np.full(mask_BT.shape, pad, dtype=np.int64)
+    padded_BT[mask_BT] = ragged.take(rows_B).values
+    return torch.from_numpy(padded_BT)

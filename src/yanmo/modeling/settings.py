@@ -1,0 +1,90 @@
+"""What training is given and what it gives back, as plain dataclasses; it imports no torch, so that verbs can."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from yanmo.protocols import FloatArray
+
+__all__ = ["LabeledTexts", "LoopSettings", "Measure", "NetworkSettings", "Precision", "Texts", "Trained"]
+
+Precision = Literal["fp32", "bf16"]
+Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
+"""From logits_NC and targets_NC to scores; the best weights have the highest ``micro_f1``, then the least ``loss``."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A column of cleaned texts, or of pairs.
+
+    Attributes:
+        first: N texts.
+        second: The second texts of N pairs, or None.
+        is_segmented: A segmenter has put spaces between the words.
+    """
+
+    first: Sequence[str]
+    second: Sequence[str] | None = None
+    is_segmented: bool = False
+
+
+@dataclass(frozen=True)
+class LabeledTexts:
+    """Cleaned texts with their targets, float32, shape (N, C)."""
+
+    texts: Texts
+    targets_NC: FloatArray
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What decides a network besides its name, and the loss it learns with; None where a family has no use for it."""
+
+    labels: Sequence[str]
+    loss: Literal["softmax", "sigmoid"]
+    max_length: int | None = None
+    vocab_size: int | None = None
+    dropout: float | None = None
+    label_smoothing: float = 0.0
+    is_balanced: bool = False
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """How a network is trained; the fields mean what they mean in the config of ``train``."""
+
+    learning_rate: float
+    batch_size: int
+    num_epochs: int
+    warmup_ratio: float
+    weight_decay: float
+    max_grad_norm: float
+    gradient_accumulation_steps: int
+    early_stopping_patience: int
+    seed: int
+    num_threads: int = 1
+    eval_steps: int | None = None
+    save_steps: int | None = None
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model.
+
+    Attributes:
+        save: Writes its files into a folder.
+        scores: Of its weights on the validation split.
+        architecture: What its code needs to build it again.
+        max_length: Most tokens of a text; 0 where all of it is read.
+    """
+
+    save: Callable[[Path], None]
+    scores: dict[str, float]
+    architecture: dict[str, Any]
+    max_length: int

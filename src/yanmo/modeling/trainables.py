@@ -1,0 +1,202 @@
+"""From a model's name to a network that can be trained and saved: its vocabulary, its features and its files.
+
+One function for each kind of family, in one table. It knows no artifact: files go into a given folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from yanmo.errors import ConfigError
+from yanmo.modeling import light_models
+from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
+from yanmo.modeling.hashing import choose_ngrams, hash_texts
+from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.protocols import Ragged
+from yanmo.text.tokenizer import encode_column, train_wordlevel, train_wordpiece, truncating
+
+__all__ = ["Trainable", "make_trainable"]
+
+LIGHT_SIZES: dict[str, dict[str, Any]] = {
+    "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 128},
+    "bilstm": {"embedding_size": 128, "hidden_size": 128},
+    "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 128, "ngram_dropout": 0.0},
+}
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A network with everything that belongs to it.
+
+    Attributes:
+        module: The network.
+        score: From the network and a batch to logits_BC.
+        encode: From texts to features.
+        save: Writes the network's files into a folder.
+        architecture: What its code needs to build it again.
+        max_length: Most tokens of a text; 0 where all of it is read.
+    """
+
+    module: nn.Module
+    score: Callable[[nn.Module, Batch], Tensor]
+    encode: Callable[[Texts], Features]
+    save: Callable[[Path], None]
+    architecture: dict[str, Any]
+    max_length: int
+
+
+def make_trainable(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+    """Return the network of a name, with random weights from torch's generator, or with those of its checkpoint.
+
+    Args:
+        spec: What the name means; of any family but ``linear``.
+        texts: The training texts, for the vocabulary.
+        settings: Sizes and labels.
+
+    Raises:
+        ModelError: A checkpoint cannot be used.
+        ConfigError: A setting does not suit the model.
+    """
+    return _MAKERS[spec.family](spec, texts, settings)
+
+
+def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+    from yanmo.modeling import encoders
+
+    max_length = settings.max_length or 0
+    tokenizer = _train_tokenizer(texts, settings)
+    module = encoders.build(
+        spec,
+        tokenizer,
+        labels=settings.labels,
+        loss=settings.loss,
+        max_length=max_length,
+        dropout=settings.dropout or 0.0,
+    )
+    wrapped = encoders.wrap_tokenizer(tokenizer, max_length=max_length)
+    return _encoder_trainable(module, wrapped, tokenizer, max_length)
+
+
+def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Trainable:
+    from yanmo.modeling import encoders
+
+    offline = settings.offline or spec.is_local
+    module = encoders.load(
+        spec.source, labels=settings.labels, loss=settings.loss, offline=offline, dropout=settings.dropout
+    )
+    wrapped = encoders.load_tokenizer(spec.source, offline=offline)
+    module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
+    limit = encoders.max_positions(module)
+    max_length = settings.max_length or 0
+    if limit is not None and max_length > limit:
+        raise ConfigError(
+            f"The 'max_length' parameter of train must be at most {limit} for {spec.name}. Got {max_length} instead.",
+            hint="Give a smaller max_length, or a model that reads longer texts.",
+        )
+    return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, max_length)
+
+
+def _encoder_trainable(module: nn.Module, wrapped: Any, tokenizer: Tokenizer, max_length: int) -> Trainable:
+    from yanmo.modeling import encoders
+
+    has_types = encoders.takes_token_types(module)
+    return Trainable(
+        module,
+        encoders.score,
+        _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types),
+        lambda folder: encoders.save(folder, module, wrapped),
+        {"family": "encoder", "token_types": has_types, "pad_id": int(wrapped.pad_token_id)},
+        max_length,
+    )
+
+
+def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+    tokenizer = _train_tokenizer(texts, settings)
+    architecture = {
+        "family": spec.family,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "num_classes": len(settings.labels),
+        "dropout": settings.dropout,
+        **LIGHT_SIZES[spec.family],
+    }
+    module = light_models.build(architecture)
+    max_length = settings.max_length or 0
+
+    def save(folder: Path) -> None:
+        _save_weights(folder, module)
+        _save_json(folder / "config.json", architecture)
+        tokenizer.save(str(folder / "tokenizer.json"))
+
+    encode = _token_encoder(tokenizer, max_length, pad_id=light_models.PAD_ID, has_types=False)
+    return Trainable(module, _score_light, encode, save, architecture, max_length)
+
+
+def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+    config = choose_ngrams(texts)
+    sizes = LIGHT_SIZES[spec.family]
+    architecture = {
+        "family": spec.family,
+        "num_classes": len(settings.labels),
+        "dropout": settings.dropout,
+        **sizes,
+    }
+    module = light_models.build(architecture)
+
+    def encode(column: Texts) -> NgramFeatures:
+        hashes = hash_texts(column, config)
+        buckets = (hashes.values & (sizes["num_buckets"] - 1)).astype("int32")
+        return NgramFeatures(Ragged(buckets, hashes.offsets))
+
+    def save(folder: Path) -> None:
+        _save_weights(folder, module)
+        _save_json(folder / "ngram.json", {"num_buckets": sizes["num_buckets"], "ngrams": config.model_dump(mode="json")})
+
+    return Trainable(module, _score_light, encode, save, architecture, 0)
+
+
+_MAKERS: Mapping[str, Callable[[ModelSpec, Texts, NetworkSettings], Trainable]] = {
+    **dict.fromkeys(ENCODER_FAMILIES, _make_encoder),
+    "pretrained": _make_pretrained,
+    "textcnn": _make_light,
+    "bilstm": _make_light,
+    "ngram": _make_ngram,
+}
+
+
+def _train_tokenizer(texts: Texts, settings: NetworkSettings) -> Tokenizer:
+    column = [*texts.first, *(texts.second or ())]
+    train = train_wordlevel if texts.is_segmented else train_wordpiece
+    return train(column, settings.vocab_size or 0)
+
+
+def _token_encoder(tokenizer: Tokenizer, max_length: int, *, pad_id: int, has_types: bool) -> Callable[[Texts], Features]:
+    ready = truncating(tokenizer, max_length)
+
+    def encode(texts: Texts) -> TokenFeatures:
+        encoded = encode_column(ready, texts.first, texts.second, max_length)
+        return TokenFeatures(encoded.ids, encoded.type_ids if has_types else None, pad_id)
+
+    return encode
+
+
+def _score_light(module: nn.Module, batch: Batch) -> Tensor:
+    logits_BC: Tensor = module(*batch.values())
+    return logits_BC
+
+
+def _save_weights(folder: Path, module: nn.Module) -> None:
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _save_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,215 @@
+"""Names of models: which families there are, what a name means, each family's default settings.
+
+It knows no torch and no file format: a name is taken apart here and built in ``modeling``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from yanmo.errors import ModelError, did_you_mean
+
+__all__ = ["ENCODER_FAMILIES", "FAMILY_DEFAULTS", "LIGHT_FAMILIES", "Defaults", "ModelSpec", "num_heads", "resolve", "unused_settings"]
+
+ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
+EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
+
+HEAD_WIDTH = 64
+ODD_HEAD_WIDTH = 32
+SHAPE = re.compile(r"(?P<family>[a-z0-9]+)-(?P<layers>[1-9]\d{0,2})x(?P<width>[1-9]\d{0,4})")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model's name means.
+
+    Attributes:
+        name: As the user gave it; for a local folder the folder's last part, so that no path is written down.
+        family: A key of :data:`FAMILY_DEFAULTS`.
+        layers: Of an encoder trained from scratch, else 0.
+        width: Of an encoder trained from scratch, else 0.
+        source: Of a pretrained model: the hub id or the local folder, else empty.
+        is_local: The source is a local folder.
+    """
+
+    name: str
+    family: str
+    layers: int = 0
+    width: int = 0
+    source: str = ""
+    is_local: bool = False
+
+    @property
+    def format(self) -> Literal["torch", "ngram", "linear"]:
+        """The format of the Bundle that training makes."""
+        match self.family:
+            case "ngram":
+                return "ngram"
+            case "linear":
+                return "linear"
+        return "torch"
+
+    @property
+    def is_hub_id(self) -> bool:
+        """Whether the weights come from the hub, over the network."""
+        return self.family == "pretrained" and not self.is_local
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """A family's default settings; None means that the family has no use for the setting.
+
+    Attributes:
+        learning_rate: Peak of the schedule.
+        batch_size: Texts a step.
+        num_epochs: Passes over the training split.
+        max_length: Most tokens of a text, special tokens included.
+        vocab_size: Most entries of a vocabulary trained from the texts.
+        warmup_ratio: Share of all steps over which the learning rate rises.
+        weight_decay: Of AdamW, on weight matrices.
+        max_grad_norm: The gradient is scaled down to this length.
+        gradient_accumulation_steps: Batches a step of the optimizer.
+        label_smoothing: Share of the target that is spread over all classes.
+        dropout: Share of the activations that is dropped; for a pretrained model that of its own config.
+        early_stopping_patience: Evaluations without a better score after which training ends.
+    """
+
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    num_epochs: int | None = None
+    max_length: int | None = None
+    vocab_size: int | None = None
+    warmup_ratio: float | None = None
+    weight_decay: float | None = None
+    max_grad_norm: float | None = None
+    gradient_accumulation_steps: int | None = None
+    label_smoothing: float | None = None
+    dropout: float | None = None
+    early_stopping_patience: int | None = None
+
+
+_SCRATCH = Defaults(
+    learning_rate=4e-4,
+    batch_size=64,
+    num_epochs=4,
+    max_length=128,
+    vocab_size=8000,
+    warmup_ratio=0.1,
+    weight_decay=0.01,
+    max_grad_norm=1.0,
+    gradient_accumulation_steps=1,
+    label_smoothing=0.0,
+    dropout=0.1,
+    early_stopping_patience=3,
+)
+
+FAMILY_DEFAULTS: dict[str, Defaults] = {
+    **dict.fromkeys(ENCODER_FAMILIES, _SCRATCH),
+    "pretrained": Defaults(
+        learning_rate=3e-5,
+        batch_size=32,
+        num_epochs=3,
+        max_length=128,
+        warmup_ratio=0.1,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        gradient_accumulation_steps=1,
+        label_smoothing=0.0,
+        early_stopping_patience=3,
+    ),
+    "textcnn": Defaults(
+        learning_rate=1e-3,
+        batch_size=64,
+        num_epochs=8,
+        max_length=128,
+        vocab_size=8000,
+        warmup_ratio=0.05,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        gradient_accumulation_steps=1,
+        label_smoothing=0.0,
+        dropout=0.5,
+        early_stopping_patience=3,
+    ),
+    "bilstm": Defaults(
+        learning_rate=2e-3,
+        batch_size=64,
+        num_epochs=6,
+        max_length=128,
+        vocab_size=8000,
+        warmup_ratio=0.05,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        gradient_accumulation_steps=1,
+        label_smoothing=0.0,
+        dropout=0.3,
+        early_stopping_patience=3,
+    ),
+    "ngram": Defaults(
+        learning_rate=5e-3,
+        batch_size=256,
+        num_epochs=8,
+        warmup_ratio=0.05,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        gradient_accumulation_steps=1,
+        label_smoothing=0.0,
+        dropout=0.3,
+        early_stopping_patience=3,
+    ),
+    "linear": Defaults(),
+}
+
+
+def unused_settings(spec: ModelSpec) -> list[str]:
+    """Return the names of settings that have no effect on a model."""
+    unused = [name for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is None]
+    if spec.family == "pretrained":
+        unused.remove("dropout")
+    return [*unused, "eval_steps", "save_steps"] if spec.family == "linear" else unused
+
+
+def resolve(name: str) -> ModelSpec:
+    """Return what a model's name means.
+
+    Args:
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``; a shape to train from scratch such as ``bert-4x312``
+            (4 layers, 312 wide); an existing local folder; or a hub id, which contains a slash.
+
+    Raises:
+        ModelError: The name is none of these.
+    """
+    if name in LIGHT_FAMILIES:
+        return ModelSpec(name, family=name)
+    shape = SHAPE.fullmatch(name)
+    if shape and shape["family"] in ENCODER_FAMILIES:
+        return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return ModelSpec(folder.resolve().name, "pretrained", source=str(folder), is_local=True)
+    if HUB_ID.fullmatch(name):
+        return ModelSpec(name, "pretrained", source=name)
+    if "/" in name or "\\" in name:
+        raise ModelError(f"There is no folder {name}.", hint="Give an existing folder, or a hub id of the form owner/name.")
+    raise ModelError(
+        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *ENCODER_FAMILIES, *EXAMPLES))}",
+        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(ENCODER_FAMILIES)} with layers x width such as "
+        "bert-4x312; a local folder; a hub id (owner/name).",
+    )
+
+
+def num_heads(width: int) -> int:
+    """Return the number of attention heads of an encoder from scratch.
+
+    Args:
+        width: Of the encoder. Heads are 64 wide where that divides it, else as wide as the largest divisor up to 32
+            (312 wide gives 12 heads of 26, as in TinyBERT).
+    """
+    if width % HEAD_WIDTH == 0:
+        return width // HEAD_WIDTH
+    return width // max(part for part in range(1, ODD_HEAD_WIDTH + 1) if width % part == 0)

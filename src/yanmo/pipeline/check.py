@@ -1,0 +1,50 @@
+"""The check command: a pipeline file, checked completely before anything runs; it makes nothing."""
+
+from pathlib import Path
+
+from yanmo.artifacts.base import Artifact
+from yanmo.config import Config
+from yanmo.pipeline.plan import Plan, State, Step, find_state, make_steps
+from yanmo.pipeline.precheck import precheck
+from yanmo.pipeline.spec import read_spec
+
+__all__ = ["CheckConfig", "check"]
+
+
+class CheckConfig(Config):
+    """How the pipeline file is read."""
+
+    set: tuple[str, ...] = ()
+    """Values laid over the file's, such as stage.cnn.learning_rate=3e-4; may be given several times."""
+
+
+def check(pipeline: Path, config: CheckConfig) -> Plan:
+    """Check a pipeline file completely, and run nothing.
+
+    Args:
+        pipeline: The TOML file.
+        config: Values laid over it.
+
+    Returns:
+        Its stages in order, each with its state: done, to resume, to do.
+
+    Raises:
+        PipelineError: All mistakes of the file, each with its line.
+    """
+    spec = read_spec(pipeline, config.set)
+    steps = make_steps(spec)
+    for step in steps:
+        precheck(spec.document, step)
+    spec.document.raise_problems()
+    return Plan(pipeline, spec.out, steps, _find_states(steps))
+
+
+def _find_states(steps: list[Step]) -> list[State]:
+    made: dict[Step, Artifact] = {}
+    states: list[State] = []
+    for step in steps:
+        state, artifact = find_state(step, made)
+        states.append(state)
+        if artifact is not None:
+            made[step] = artifact
+    return states

@@ -1,0 +1,78 @@
+"""The Report at a pipeline's end: every Bundle it made, on the rows of its own Dataset; it measures nothing itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from yanmo.artifacts import Bundle, Dataset, Report
+from yanmo.artifacts.base import MANIFEST, check_files, read_manifest
+from yanmo.artifacts.identity import stage_key
+from yanmo.errors import ArtifactError
+from yanmo.evaluation import publish_comparison
+from yanmo.pipeline.plan import Plan, Step
+from yanmo.pipeline.spec import REPORT
+
+__all__ = ["compare_bundles"]
+
+logger = logging.getLogger(__name__)
+
+SPLITS = ("test", "valid")
+
+
+def compare_bundles(plan: Plan) -> Report | None:
+    """Publish a Report that compares every Bundle of a finished pipeline; one that is up to date is kept.
+
+    Bundles of different Datasets are not comparable: each Dataset gets a Report of its own.
+
+    Returns:
+        The Report of the first Dataset, or None if there is nothing to compare.
+    """
+    groups: dict[Path, list[Bundle]] = {}
+    for step in plan.steps:
+        if step.stage.verb.output is not Bundle:
+            continue
+        dataset = _find_dataset([step])
+        if dataset is None:
+            logger.info("%s is not compared: the pipeline names no Dataset for it", step.name)
+        else:
+            groups.setdefault(dataset, []).append(Bundle.open(step.out, verify=False))
+    reports = [_compare(plan, number, path, bundles) for number, (path, bundles) in enumerate(groups.items())]
+    return next((report for report in reports if report is not None), None)
+
+
+def _find_dataset(sources: Iterable[Step | Path]) -> Path | None:
+    """Return the nearest Dataset that the sources were made from."""
+    steps = [one for one in sources if isinstance(one, Step)]
+    for step in steps:
+        for one in step.stage.verb.inputs:
+            if one.kind is Dataset and step.inputs.get(one.name):
+                return step.sources()[one.name][0]
+    inputs = [one for step in steps for values in step.inputs.values() for one in values]
+    return _find_dataset(inputs) if inputs else None
+
+
+def _compare(plan: Plan, number: int, path: Path, bundles: Sequence[Bundle]) -> Report | None:
+    dataset = Dataset.open(path, verify=False)
+    split = next((name for name in SPLITS if name in dataset.splits), None)
+    if split is None:
+        logger.info("no comparison on %s: it has no split %s", path, " or ".join(SPLITS))
+        return None
+    out = plan.out / (f"{REPORT}-{number + 1}" if number else REPORT)
+    if _is_current(out, {dataset.digest, *(bundle.digest for bundle in bundles)}, split):
+        logger.info("report %s: unchanged, skipped", out)
+        return Report.open(out)
+    logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
+    return publish_comparison(bundles, dataset, out=out, split=split, replace=(out / MANIFEST).is_file())
+
+
+def _is_current(out: Path, digests: set[str], split: str) -> bool:
+    """Tell whether a Report compares exactly these artifacts, made by this code."""
+    try:
+        manifest, _ = read_manifest(out)
+        check_files(out, manifest)
+    except ArtifactError:
+        return False
+    key = stage_key("compare", manifest.parents, {"split": split})
+    return manifest.key == key and set(manifest.parents.values()) == digests

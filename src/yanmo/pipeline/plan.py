@@ -1,0 +1,246 @@
+"""The order of the stages, the steps their fan-outs make, and which steps are done; it runs nothing.
+
+A step is one artifact to be made. A stage without ``each`` and without fanned-out inputs is one step. A stage with
+``each`` is one step for every combination of the values. A stage that takes one artifact from a fanned-out stage
+fans out with it; where two of its inputs share an origin, both are taken of the same combination.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from yanmo.artifacts.base import MANIFEST, Artifact, work_dir
+from yanmo.config import Config, build
+from yanmo.errors import ArtifactError, ConfigError
+from yanmo.pipeline.document import Document
+from yanmo.pipeline.references import Reference, read_references, sort_stages
+from yanmo.pipeline.spec import PipelineSpec, StageSpec
+
+__all__ = ["Plan", "State", "Step", "find_state", "make_steps", "step_key"]
+
+logger = logging.getLogger(__name__)
+
+Axis = tuple[str, str]
+State = Literal["done", "to resume", "to do"]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One artifact to be made.
+
+    Attributes:
+        stage: The stage it is of.
+        point: Its place in the fan-out: (stage, key) to value; empty where there is none.
+        config: The verb's config.
+        inputs: Input name to the steps or paths it is made from.
+        out: Where the artifact appears.
+    """
+
+    stage: StageSpec
+    point: Mapping[Axis, Any]
+    config: Config
+    inputs: Mapping[str, tuple[Step | Path, ...]]
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """The stage's name, and in a fan-out the combination's."""
+        return f"{self.stage.name}/{point_name(self.point)}" if self.point else self.stage.name
+
+    def sources(self) -> dict[str, tuple[Path, ...]]:
+        """Return input name to the paths of what the verb takes."""
+        return {
+            name: tuple(one.out if isinstance(one, Step) else one for one in values)
+            for name, values in self.inputs.items()
+        }
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All steps of a pipeline, in order, and what is to be done.
+
+    Attributes:
+        path: The pipeline file.
+        out: The folder of all artifacts.
+        steps: In an order in which they can run.
+        states: Of each step.
+    """
+
+    path: Path
+    out: Path
+    steps: list[Step]
+    states: list[State] = field(default_factory=list)
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints and the screen's table shows."""
+        stages = [
+            {"stage": step.name, "verb": step.stage.verb.name, "inputs": _shown(step), "state": state}
+            for step, state in zip(self.steps, self.states, strict=True)
+        ]
+        num_done = self.states.count("done")
+        return {
+            "pipeline": str(self.path),
+            "out": str(self.out),
+            "num_stages": len(stages),
+            "num_done": num_done,
+            "stages": stages,
+        }
+
+
+def make_steps(spec: PipelineSpec) -> list[Step]:
+    """Return the steps of a pipeline in an order in which they can run; mistakes go to the spec's document."""
+    references = {stage.name: read_references(spec, stage) for stage in spec.stages.values()}
+    steps: dict[str, list[Step]] = {}
+    for stage in sort_stages(spec, references):
+        steps[stage.name] = list(_expand(spec, stage, references[stage.name], steps))
+    _check_folders(spec, list(itertools.chain(*steps.values())))
+    return list(itertools.chain(*steps.values()))
+
+
+def _expand(
+    spec: PipelineSpec, stage: StageSpec, references: dict[str, tuple[Reference, ...]], steps: dict[str, list[Step]]
+) -> Iterator[Step]:
+    many = {one.name for one in stage.verb.inputs if one.is_many}
+    options = {name: [_find(spec, stage, name, one, steps) for one in values] for name, values in references.items()}
+    axes = [[{(stage.name, key): value} for value in values] for key, values in stage.each.items()]
+    single = [[_point(one) for one in options[name][0]] for name in options if name not in many]
+    for points in itertools.product(*single, *axes):
+        point = _merge(points)
+        config = _build_config(spec.document, stage, point) if point is not None else None
+        if point is None or config is None:
+            continue
+        inputs = {
+            name: tuple(one for values in found for one in values if _merge((point, _point(one))) is not None)
+            for name, found in options.items()
+        }
+        folder = spec.out / stage.name
+        yield Step(stage, point, config, inputs, folder / point_name(point) if point else folder)
+
+
+def _find(
+    spec: PipelineSpec, stage: StageSpec, name: str, reference: Reference, steps: dict[str, list[Step]]
+) -> list[Step | Path]:
+    """Return what a reference means: a path, or the steps of a stage, or one of them."""
+    if reference.path is not None:
+        return [reference.path]
+    found = steps.get(reference.stage, [])
+    if reference.point is None:
+        return list(found)
+    chosen = [step for step in found if point_name(step.point) == reference.point]
+    if found and not chosen:
+        word = f"{reference.stage}/{reference.point}"
+        text = f"In the stage '{stage.name}' the '{name}' input names '{word}', which is not made."
+        names = ", ".join(step.name for step in found)
+        spec.document.report(stage.keys(name), text, f"'{reference.stage}' makes: {names}.")
+    return list(chosen)
+
+
+def _point(source: Step | Path) -> Mapping[Axis, Any]:
+    return source.point if isinstance(source, Step) else {}
+
+
+def _merge(points: tuple[Mapping[Axis, Any], ...]) -> dict[Axis, Any] | None:
+    """Return one combination of all, or None where two of them differ in an axis they share."""
+    merged: dict[Axis, Any] = {}
+    for point in points:
+        if any(axis in merged and merged[axis] != value for axis, value in point.items()):
+            return None
+        merged |= point
+    return merged
+
+
+def point_name(point: Mapping[Axis, Any]) -> str:
+    """Return the folder's name of a combination: its values, with a hyphen between."""
+    words = (value.name if isinstance(value, Path) else str(value) for value in point.values())
+    return "-".join(re.sub(r"[^\w.+-]+", "_", word).lstrip(".") for word in words)
+
+
+def _build_config(document: Document, stage: StageSpec, point: Mapping[Axis, Any]) -> Config | None:
+    """Return the config of one combination; mistakes are reported and give None."""
+    varied = {key: value for (origin, key), value in point.items() if origin == stage.name}
+    verb = stage.verb
+    try:
+        return build(verb.config_class, {**stage.values, **varied}, where=verb.name)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        details = error.__cause__.errors(include_url=False)
+        for detail, sentence in zip(details, error.message.split("\n"), strict=True):
+            key = str(detail["loc"][0]) if detail["loc"] else ""
+            path = stage.keys("each", key) if key in varied else stage.keys(key)
+            known = verb.config_class.model_fields.get(key)
+            hint = f"{key}: {known.description}" if known else error.hint
+            document.report(path, f"In the stage '{stage.name}': {sentence}", hint)
+    return None
+
+
+def _check_folders(spec: PipelineSpec, steps: list[Step]) -> None:
+    """Report steps that would write one folder, or write over what is no artifact of a step."""
+    owners: dict[str, Step] = {}
+    for step in steps:
+        other = owners.setdefault(str(step.out).casefold(), step)
+        keys = step.stage.keys("each") if step.point else step.stage.keys()
+        if other is not step:
+            text = f"Two combinations of the stage '{step.stage.name}' would both write {step.out}."
+            if other.stage is not step.stage:
+                text = f"The stages '{other.name}' and '{step.name}' would both write {step.out}."
+            spec.document.report(keys, text, "Let their names differ in letters or digits, not only in case or signs.")
+        if os.path.lexists(step.out) and not (step.out / MANIFEST).is_file():
+            spec.document.report(keys, f"{step.out} exists and is no artifact.", "Move it away, or rename the stage.")
+        if step.point and (step.out.parent / MANIFEST).is_file():
+            text = f"{step.out.parent} is one artifact, but the stage '{step.stage.name}' makes several."
+            spec.document.report(keys, text, "Remove it, or rename the stage.")
+
+
+def step_key(step: Step, made: Mapping[Step, Artifact]) -> str | None:
+    """Return the key that the step's manifest will have, or None if an input is not made yet.
+
+    Args:
+        step: The step.
+        made: The artifacts that are as the pipeline wants them.
+
+    Raises:
+        ArtifactError: The folder of an input cannot be opened.
+    """
+    many = {one.name for one in step.stage.verb.inputs if one.is_many}
+    kinds = {one.name: one.kind for one in step.stage.verb.inputs}
+    inputs: dict[str, Any] = {}
+    for name, values in step.inputs.items():
+        if not all(isinstance(one, Path) or one in made for one in values):
+            return None
+        opened = [_open(kinds[name], made[one] if isinstance(one, Step) else one) for one in values]
+        inputs[name] = tuple(opened) if name in many else opened[0]
+    return step.stage.verb.key(inputs, step.config)
+
+
+def _open(kind: type, source: Artifact | Path) -> Artifact | Path:
+    return kind.open(source, verify=False) if issubclass(kind, Artifact) and isinstance(source, Path) else source
+
+
+def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[State, Artifact | None]:
+    """Return whether a step is done, and its artifact if it is."""
+    key = step_key(step, made)
+    kind = step.stage.verb.output
+    if key is not None and kind is not None and step.out.is_dir():
+        try:
+            artifact = kind.open(step.out)
+        except ArtifactError as error:
+            logger.info("%s is made anew: %s", step.name, error.message)
+        else:
+            if artifact.manifest.key == key:
+                return "done", artifact
+    return ("to resume" if work_dir(step.out).is_dir() else "to do"), None
+
+
+def _shown(step: Step) -> str:
+    words = [one.name if isinstance(one, Step) else str(one) for values in step.inputs.values() for one in values]
+    return ", ".join(words)

@@ -1,0 +1,107 @@
+"""The run command: the steps that are not done, in order, then a comparison of all Bundles; it knows no single verb.
+
+Nothing is remembered but the artifacts: a step is done if its folder holds what the pipeline would make now. A step
+that changed is made beside its old artifact, which is replaced when the new one is whole.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts import Artifact, Report
+from yanmo.artifacts.base import lock
+from yanmo.errors import BusyError, PipelineError, YanmoError
+from yanmo.pipeline.check import CheckConfig, check
+from yanmo.pipeline.compare import compare_bundles
+from yanmo.pipeline.plan import Plan, Step, find_state, step_key
+
+__all__ = ["RunConfig", "run"]
+
+logger = logging.getLogger(__name__)
+
+LOCK = ".run"
+KEPT = "The finished stages are kept: run the pipeline again to go on from here."
+
+
+class RunConfig(CheckConfig):
+    """How the pipeline file is read."""
+
+
+def run(pipeline: Path, config: RunConfig) -> Report | Plan:
+    """Run a pipeline: skip what is done, resume what was cut off.
+
+    Args:
+        pipeline: The TOML file; all of it is checked first.
+        config: Values laid over it.
+
+    Returns:
+        The Report that compares every Bundle it made; of a pipeline that makes no Bundle its plan.
+
+    Raises:
+        PipelineError: The file has mistakes; nothing was run.
+        BusyError: Another process runs a pipeline in the same folder.
+        YanmoError: A stage failed; the message names it, and the stages before it are kept.
+    """
+    plan = check(pipeline, config)
+    with _alone(plan.out):
+        made: dict[Step, Artifact] = {}
+        for number, step in enumerate(plan.steps, 1):
+            made[step] = _settle(step, made, f"stage {number}/{len(plan.steps)} {step.name}")
+        report = compare_bundles(plan)
+    return report or check(pipeline, config)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock(out / LOCK))
+        except BusyError as error:
+            raise BusyError(
+                f"Another process runs a pipeline in {out}.",
+                hint="Wait until it has ended, or choose another folder: --set pipeline.out=FOLDER",
+            ) from error
+        yield
+
+
+def _settle(step: Step, made: Mapping[Step, Artifact], title: str) -> Artifact:
+    """Return a step's artifact, which is made unless it is there already."""
+    state, artifact = find_state(step, made)
+    if artifact is not None:
+        logger.info("%s: unchanged, skipped", title)
+        return artifact
+    logger.info("%s: %s %s", title, step.stage.verb.name, "resumes …" if state == "to resume" else "…")
+    key = step_key(step, made)
+    begin = time.perf_counter()
+    with _named(step):
+        artifact = _make(step)
+    logger.info("%s: done in %.1f s", title, time.perf_counter() - begin)
+    if artifact.manifest.key != key:
+        logger.warning("%s: its inputs changed while it was made, so it will be made again next time", title)
+    return artifact
+
+
+def _make(step: Step) -> Artifact:
+    verb = step.stage.verb
+    many = {one.name for one in verb.inputs if one.is_many}
+    inputs: dict[str, Any] = {name: paths if name in many else paths[0] for name, paths in step.sources().items()}
+    artifact: Artifact = verb(out=step.out, config=step.config, replace=True, **inputs)
+    return artifact
+
+
+@contextlib.contextmanager
+def _named(step: Step) -> Iterator[None]:
+    """Say in every error which stage it comes from, and what to do next."""
+    who = f"Stage '{step.name}' ({step.stage.verb.name}) failed"
+    try:
+        yield
+    except YanmoError as error:
+        error.message = f"{who}: {error.message}"
+        error.hint = f"{error.hint} {KEPT}" if error.hint else KEPT
+        raise
+    except OSError as error:
+        hint = f"Free some space, or check permissions. {KEPT}"
+        raise PipelineError(f"{who}: {error.strerror or error}.", hint=hint) from error

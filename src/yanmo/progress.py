@@ -1,0 +1,32 @@
+"""Progress bars on stderr, silent where stderr is no terminal; it knows nothing about what progresses."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from tqdm import tqdm
+
+__all__ = ["bar", "track"]
+
+T = TypeVar("T")
+
+
+def bar(total: int, description: str, *, unit: str = "it", initial: int = 0) -> Any:
+    """Return a tqdm bar to be used as a context manager: ``update(n)``, ``set_postfix(...)``."""
+    return tqdm(
+        total=total,
+        initial=initial,
+        desc=description,
+        unit=unit,
+        file=sys.stderr,
+        disable=not sys.stderr.isatty(),
+        dynamic_ncols=True,
+    )
+
+
+def track(items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it") -> Iterable[T]:
+    """Yield the items and show how many are done."""
+    hidden = not sys.stderr.isatty()
+    yield from tqdm(items, desc=description, total=total, unit=unit, file=sys.stderr, disable=hidden)

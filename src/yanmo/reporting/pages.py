@@ -1,0 +1,109 @@
+"""The values of a Report to one HTML page; it measures nothing and writes no file."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from yanmo.reporting import plots
+
+__all__ = ["render_comparison", "render_evaluation"]
+
+NOTHING = "–"
+SHOWN_CHARACTERS = 280
+MATRIX_LABELS = 30
+MINUS = "−"
+
+
+def render_evaluation(report: Mapping[str, Any]) -> str:
+    """Return the page of one Bundle's evaluation.
+
+    Args:
+        report: The content of ``report.json``, in which what has no value is None.
+    """
+    matrix = report["confusion_matrix"]
+    return _page(
+        "evaluation.html",
+        report,
+        shows_matrix=bool(matrix) and len(matrix) <= MATRIX_LABELS,
+        reliability=plots.reliability_diagram(report["calibration"]),
+        histogram=plots.confidence_histogram(report["calibration"]),
+    )
+
+
+def render_comparison(report: Mapping[str, Any]) -> str:
+    """Return the page that compares several Bundles on the same rows.
+
+    Args:
+        report: The content of ``report.json``: ``rows``, one a Bundle, and what they were measured on.
+    """
+    costs = {"latency_ms": "ms for one text", "size_mb": "size in MB"}
+    rows = report["rows"]
+    charts = [
+        plots.pareto_plot(_pareto_points(rows, key), name=key, cost=cost)
+        for key, cost in costs.items()
+        if all(row[key] for row in rows)
+    ]
+    return _page("comparison.html", report, charts=charts)
+
+
+def _pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[str, float, float, bool]]:
+    """Return name, cost and accuracy of every row, and whether no other row is as good in both and better in one."""
+    places = [(row[key], -row["accuracy"]) for row in rows]
+    beaten = [any(a <= cost and b <= loss and (a, b) != (cost, loss) for a, b in places) for cost, loss in places]
+    return [(row["name"], row[key], row["accuracy"], not lost) for row, lost in zip(rows, beaten, strict=True)]
+
+
+def _page(template: str, report: Mapping[str, Any], **more: Any) -> str:
+    return _environment().get_template(template).render(report=report, **more) + "\n"
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": _percent,
+        "number": _number,
+        "points": _points,
+        "labels": _labels,
+        "short": _short,
+    }
+    return environment
+
+
+def _percent(share: float | None, digits: int = 2) -> str:
+    return NOTHING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def _points(difference: float | None) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    if difference is None:
+        return NOTHING
+    return f"{100 * difference:+.2f}".replace("-", MINUS)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """Return a number with so many significant digits, and all those before the point."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, int) or abs(value) >= 10**digits:
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
+
+
+def _labels(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else ", ".join(value) or "none"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"

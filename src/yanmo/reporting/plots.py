@@ -1,0 +1,143 @@
+"""Plots as SVG text for a page: matplotlib draws, the page's style sheet colors; it knows no HTML and no files.
+
+Text stays text, so that the reader's fonts show any language, and equal values give equal bytes. Colors are named by
+the page's variables, so that one plot serves light and dark.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["confidence_histogram", "pareto_plot", "reliability_diagram"]
+
+INK, SOFT, LINE, BAR, WARN, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
+VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", BAR: "bar", WARN: "warn", PAGE: "page"}
+STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "yanmo",
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+    "axes.unicode_minus": True,
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": SOFT,
+    "axes.edgecolor": LINE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+}
+SIZE_INCHES = (4.4, 3.4)
+
+
+def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
+    """Return confidence against accuracy: on the diagonal a probability means what it says.
+
+    Args:
+        bins: The ``calibration`` rows of a Report.
+    """
+
+    def draw(axes: Any) -> None:
+        filled = [one for one in bins if one["count"]]
+        width = bins[0]["upper"] - bins[0]["lower"]
+        axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        axes.bar(
+            [one["lower"] for one in filled],
+            [one["accuracy"] for one in filled],
+            width=width * 0.92,
+            align="edge",
+            color=BAR,
+            alpha=0.55,
+        )
+        points = [one["confidence"] for one in filled], [one["accuracy"] for one in filled]
+        axes.plot(*points, color=BAR, marker="o", markersize=4, linewidth=1.2)
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that was right")
+
+    return _svg(draw, name="reliability", title="Reliability diagram: share that was right against confidence")
+
+
+def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
+    """Return how often the model was how sure, right and wrong answers apart.
+
+    Args:
+        bins: The ``calibration`` rows of a Report.
+    """
+
+    def draw(axes: Any) -> None:
+        lower = [one["lower"] for one in bins]
+        right = [one["num_right"] for one in bins]
+        wrong = [one["count"] - one["num_right"] for one in bins]
+        width = (bins[0]["upper"] - bins[0]["lower"]) * 0.92
+        axes.bar(lower, right, width=width, align="edge", color=BAR, label="right")
+        axes.bar(lower, wrong, width=width, align="edge", bottom=right, color=WARN, label="wrong")
+        axes.set(xlim=(0, 1), xlabel="confidence", ylabel="answers")
+        axes.legend(frameon=False, loc="upper left")
+
+    return _svg(draw, name="confidence", title="Histogram of confidence, right and wrong answers")
+
+
+def pareto_plot(points: Sequence[tuple[str, float, float, bool]], *, name: str, cost: str) -> str:
+    """Return accuracy against a cost on a logarithmic axis; the line joins those that nothing beats on both.
+
+    Args:
+        points: Name, cost > 0, accuracy in [0, 1], and whether nothing is both cheaper and better.
+        name: Of the plot, unique on its page.
+        cost: The label of the cost axis, with its unit.
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    def draw(axes: Any) -> None:
+        front = sorted((one for one in points if one[3]), key=lambda one: one[1])
+        axes.plot([one[1] for one in front], [100 * one[2] for one in front], color=BAR, linewidth=1.2, alpha=0.6)
+        axes.set_xscale("log")
+        axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.margins(x=0.22, y=0.22)
+        for place, (label, value, accuracy, is_best) in enumerate(sorted(points, key=lambda one: one[1])):
+            axes.plot([value], [100 * accuracy], "o", color=BAR, markerfacecolor=BAR if is_best else PAGE, markersize=7)
+            offset = (0, -15 if place % 2 else 7)
+            axes.annotate(label, (value, 100 * accuracy), xytext=offset, textcoords="offset points", ha="center")
+        axes.set(xlabel=f"{cost}, logarithmic", ylabel="accuracy, %")
+
+    return _svg(draw, name=name, title=f"Accuracy against {cost}")
+
+
+def _svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:
+    """Return one figure as an ``<svg>`` element that can stand among others in a page."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+        draw(figure.add_subplot())
+        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        figure.savefig(buffer, format="svg", metadata=nothing)
+    return _embed(buffer.getvalue(), name=name, title=title)
+
+
+def _embed(svg: str, *, name: str, title: str) -> str:
+    """Drop what only a file of its own needs, make ids unique, and let the page set colors and fonts."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)
+    opening, rest = svg.split(">", 1)
+    view_box = re.search(r'viewBox="[^"]*"', opening)
+    rest = rest.replace("xlink:href", "href")
+    rest = re.sub(r'\bid="', f'id="{name}-', rest)
+    rest = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", rest)
+    rest = re.sub(r" font-family: [^;\"]*;", "", rest)
+    rest = re.sub("|".join(VARIABLES), lambda found: f"var(--{VARIABLES[found[0]]})", rest)
+    return f'<svg role="img" aria-label="{title}" {view_box[0] if view_box else ""}>{rest.rstrip()}'

@@ -1,0 +1,95 @@
+"""Batches without wasted padding: sort by length, cut by a token budget, give the results back in input order.
+
+It knows arrays of token ids and a function that scores one batch; it knows no engine and no tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo.protocols import FloatArray, IntArray, Ragged
+
+__all__ = ["TOKEN_BUDGET", "Batch", "infer_batches", "make_batch", "plan_batches"]
+
+TOKEN_BUDGET = 2048
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B texts as rectangles of width T.
+
+    Attributes:
+        ids_BT: Token ids, int64, shape (B, T), padded on the right.
+        mask_BT: 1 at tokens and 0 at padding, int64, shape (B, T).
+        token_type_BT: 1 at tokens of the second text, int64, shape (B, T); None where the model has no use for it.
+    """
+
+    ids_BT: IntArray
+    mask_BT: IntArray
+    token_type_BT: IntArray | None
+
+
+def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Iterator[IntArray]:
+    """Yield the rows of every batch, longest texts first.
+
+    Args:
+        lengths_N: Tokens of each text, shape (N,).
+        token_budget: Most cells of a batch, padding included; a text that is longer than that is a batch by itself.
+
+    Yields:
+        Row numbers, int64; every row is in exactly one batch.
+    """
+    order_N = np.argsort(-lengths_N, kind="stable")
+    start = 0
+    while start < len(order_N):
+        width = max(int(lengths_N[order_N[start]]), 1)
+        stop = start + max(token_budget // width, 1)
+        yield order_N[start:stop]
+        start = stop
+
+
+def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id: int) -> Batch:
+    """Return the given rows, padded to the longest of them, without a loop over texts."""
+    chosen = ids.take(rows_B)
+    lengths_B = chosen.lengths_N
+    is_token_BT = np.arange(max(int(lengths_B.max(initial=0)), 1)) < lengths_B[:, None]
+    token_type_BT = _pad(token_type.take(rows_B), is_token_BT, 0) if token_type is not None else None
+    return Batch(_pad(chosen, is_token_BT, pad_id), is_token_BT.astype(np.int64), token_type_BT)
+
+
+def infer_batches(
+    ids: Ragged,
+    token_type: Ragged | None,
+    infer_batch: Callable[[Batch], FloatArray],
+    *,
+    pad_id: int,
+    num_classes: int,
+    token_budget: int = TOKEN_BUDGET,
+) -> FloatArray:
+    """Return the scores of all texts in input order.
+
+    Args:
+        ids: Token ids of N texts.
+        token_type: Segments of N pairs, with the same lengths, or None.
+        infer_batch: Takes a batch, returns logits_BC.
+        pad_id: The id that fills a batch up.
+        num_classes: C.
+        token_budget: Most cells of a batch, padding included.
+
+    Returns:
+        logits_NC, float32, shape (N, C).
+    """
+    logits_NC = np.empty((len(ids), num_classes), dtype=np.float32)
+    for rows_B in plan_batches(ids.lengths_N, token_budget):
+        logits_NC[rows_B] = infer_batch(make_batch(ids, token_type, rows_B, pad_id))
+    return logits_NC
+
+
+def _pad(rows: Ragged, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:
+    padded_BT = np.full(is_token_BT.shape, filler, dtype=np.int64)
+    padded_BT[is_token_BT] = rows.values
+    return padded_BT

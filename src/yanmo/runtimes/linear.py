@@ -1,0 +1,42 @@
+"""Linear Bundles with numpy alone: TF-IDF of hashed n-grams, then one sparse product; it knows no scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.config import build
+from yanmo.protocols import Inference, Ragged
+from yanmo.runtimes.ngram import hash_texts, read_settings, read_tensors
+from yanmo.runtimes.row_sums import row_sums
+from yanmo.text.ngrams import NgramConfig
+from yanmo.text.tfidf import Tfidf, transform
+
+__all__ = ["LinearRuntime", "open_runtime"]
+
+
+class LinearRuntime:
+    """The Runtime protocol for the format linear; safe to use from several threads."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        settings = read_settings(bundle, "linear.json")
+        tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
+        self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
+        self._tfidf = Tfidf(tensors["keys"], tensors["idf"], sublinear=bool(settings["sublinear"]))
+        self._coef_FC = tensors["coef"]
+        self._intercept_C = tensors["intercept"]
+
+    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
+        """Return the scores of N cleaned texts; an n-gram that the training texts lacked is unknown."""
+        hashes = hash_texts(texts, texts_b, self._ngrams)
+        rows = transform(self._tfidf, hashes)
+        logits_NC = row_sums(self._coef_FC, Ragged(rows.indices, rows.offsets), rows.values)
+        logits_NC += self._intercept_C
+        return Inference(logits_NC, hashes.lengths_N, rows.num_unknown_N, np.zeros(len(hashes), dtype=np.bool_))
+
+
+def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> LinearRuntime:  # noqa: ARG001 - one signature
+    """Return the runtime of a linear Bundle."""
+    return LinearRuntime(bundle)

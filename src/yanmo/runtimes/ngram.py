@@ -1,0 +1,104 @@
+"""N-gram Bundles with numpy alone: hash, gather, mean, two products; it knows no torch and no tokenizer.
+
+A column is hashed as one array of code points; there is no loop over texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.config import build
+from yanmo.errors import ArtifactError
+from yanmo.protocols import Inference, Ragged
+from yanmo.runtimes.row_sums import row_sums
+from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
+
+__all__ = ["NgramRuntime", "hash_texts", "open_runtime", "read_settings", "read_tensors"]
+
+
+class NgramRuntime:
+    """The Runtime protocol for the format ngram; safe to use from several threads.
+
+    Source: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification", section 2, arXiv:1607.01759.
+    Differs: a hidden layer with ReLU, as ``modeling.light_models.NgramNet`` has it.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        settings = read_settings(bundle, "ngram.json")
+        tensors = read_tensors(bundle, ("embedding", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
+        self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
+        self._embedding = tensors["embedding"]
+        self._mask = np.uint64(len(self._embedding) - 1)
+        self._hidden_DH = np.ascontiguousarray(tensors["hidden.weight"].T)
+        self._hidden_bias = tensors["hidden.bias"]
+        self._out_HC = np.ascontiguousarray(tensors["out.weight"].T)
+        self._out_bias = tensors["out.bias"]
+        if len(self._embedding) & (len(self._embedding) - 1) or len(self._embedding) != settings["num_buckets"]:
+            raise ArtifactError(
+                f"{bundle.path / 'ngram.json'} declares {settings['num_buckets']} buckets, the embedding has "
+                f"{len(self._embedding)}; both must be one power of two.",
+                hint="Train the Bundle again.",
+            )
+
+    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
+        """Return the scores of N cleaned texts; every n-gram has a bucket, so nothing is unknown or cut off."""
+        hashes = hash_texts(texts, texts_b, self._ngrams)
+        lengths_N = hashes.lengths_N
+        buckets = (hashes.values & self._mask).astype(np.intp)
+        mean_ND = row_sums(self._embedding, Ragged(buckets, hashes.offsets))
+        mean_ND /= np.maximum(lengths_N, 1)[:, None].astype(np.float32)
+        hidden_NH = mean_ND @ self._hidden_DH
+        hidden_NH += self._hidden_bias
+        np.maximum(hidden_NH, 0.0, out=hidden_NH)
+        logits_NC = hidden_NH @ self._out_HC
+        logits_NC += self._out_bias
+        num_texts = len(lengths_N)
+        return Inference(logits_NC, lengths_N, np.zeros(num_texts, np.int64), np.zeros(num_texts, np.bool_))
+
+
+def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> NgramRuntime:  # noqa: ARG001 - one signature
+    """Return the runtime of an ngram Bundle."""
+    return NgramRuntime(bundle)
+
+
+def hash_texts(texts: Sequence[str], texts_b: Sequence[str] | None, config: NgramConfig) -> Ragged:
+    """Return the hashed n-grams of a column of texts or of pairs."""
+    return hash_column(texts, config) if texts_b is None else hash_pairs(texts, texts_b, config)
+
+
+def read_settings(bundle: Bundle, name: str) -> dict[str, Any]:
+    """Return the content of a JSON file of a Bundle.
+
+    Raises:
+        ArtifactError: It is missing or damaged.
+    """
+    try:
+        settings: dict[str, Any] = msgspec.json.decode((bundle.path / name).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ArtifactError(f"{bundle.path / name} cannot be read: {error}.", hint="Train the Bundle again.") from error
+    return settings
+
+
+def read_tensors(bundle: Bundle, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
+    """Return the tensors of a Bundle's ``model.safetensors``.
+
+    Raises:
+        ArtifactError: The file is missing or damaged, or lacks a tensor.
+    """
+    path = bundle.path / "model.safetensors"
+    try:
+        tensors: dict[str, npt.NDArray[Any]] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.", hint="Train the Bundle again.") from error
+    missing = [name for name in names if name not in tensors]
+    if missing:
+        raise ArtifactError(f"{path} lacks {', '.join(missing)}.", hint="Train the Bundle again.")
+    return tensors

@@ -1,0 +1,193 @@
+"""The Predictor: raw texts in, probabilities out, the same for every format of Bundle; it knows no engine.
+
+Cleaning, tokenizing, scoring and activation stand here in their one order. Opening a Bundle asks it its golden
+examples again, so a library or a processor that computes something else is found before a user does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeAlias
+
+import numpy as np
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.errors import ArtifactError, ConfigError, did_you_mean
+from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task
+from yanmo.tasks import get_task
+
+__all__ = ["RUNTIMES", "Item", "Predictor", "default_num_threads", "open_bundle"]
+
+RUNTIMES = {
+    "torch": "yanmo.runtimes.pytorch",
+    "onnx": "yanmo.runtimes.onnx",
+    "ngram": "yanmo.runtimes.ngram",
+    "linear": "yanmo.runtimes.linear",
+}
+GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
+
+Item: TypeAlias = str | tuple[str, str]
+
+
+class Predictor:
+    """A Bundle that answers. Use it as a context manager, or call ``close``.
+
+    Attributes:
+        bundle: The Bundle.
+        task: Its task.
+        labels: All labels, in the order of every column of probabilities.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+        self.bundle = bundle
+        self.task: Task = get_task(bundle.task)
+        self.labels: list[str] = bundle.labels
+        self._pipeline = bundle.text_pipeline()
+        self._runtime: Runtime | None = runtime
+
+    def predict(self, texts: Sequence[Item]) -> list[Prediction]:
+        """Return one answer a text.
+
+        Args:
+            texts: N raw texts; for pairs N tuples ``(text, text_b)``.
+
+        Raises:
+            ConfigError: An item is no text or no pair; the message says which.
+        """
+        return self.task.decode(self.predict_proba(texts), self.labels)
+
+    def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
+        """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
+        return self.infer(texts)[0]
+
+    def infer(self, texts: Sequence[Item]) -> tuple[FloatArray, Inference]:
+        """Return probabilities_NC, and what the runtime found out about each text."""
+        if self._runtime is None:
+            raise ConfigError("The Predictor is closed.", hint="Open the Bundle again.")
+        column, column_b = _columns(texts, self.task)
+        cleaned = self._pipeline.apply(column)
+        cleaned_b = self._pipeline.apply(column_b) if column_b is not None else None
+        inference = self._runtime.infer(cleaned, cleaned_b)
+        return self.task.activate(inference.logits_NC), inference
+
+    def close(self) -> None:
+        """Let go of the model."""
+        self._runtime = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_bundle(
+    bundle: Bundle | str | Path, *, device: str = "cpu", num_threads: int | None = None, verify_golden: bool = True
+) -> Predictor:
+    """Return a Predictor for a Bundle.
+
+    Args:
+        bundle: The opened Bundle or its folder.
+        device: Where a torch Bundle computes, such as ``cuda``; the other formats compute on the CPU.
+        num_threads: Threads of the engine, at least 1; by default one for each CPU that this process may use.
+        verify_golden: Ask the golden examples again and compare.
+
+    Raises:
+        ArtifactError: The folder is no whole Bundle, or does not answer its golden examples as it did.
+        ConfigError: The device or the number of threads is not possible.
+        MissingExtraError: The format needs a package that is not installed.
+    """
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    if opened.format not in RUNTIMES:
+        raise ArtifactError(
+            f"{opened.path} has the unknown format '{opened.format}'.{did_you_mean(opened.format, RUNTIMES)}",
+            hint=f"The formats are: {', '.join(RUNTIMES)}.",
+        )
+    if device != "cpu" and opened.format != "torch":
+        raise ConfigError(
+            f"The 'device' parameter must be 'cpu' for a Bundle of format {opened.format}. Got {device!r} instead.",
+            hint="Only torch Bundles can compute elsewhere.",
+        )
+    if num_threads is not None and num_threads < 1:
+        raise ConfigError(f"The 'num_threads' parameter must be at least 1. Got {num_threads} instead.")
+    module = importlib.import_module(RUNTIMES[opened.format])
+    runtime = module.open_runtime(opened, device=device, num_threads=num_threads or default_num_threads())
+    predictor = Predictor(opened, runtime)
+    if verify_golden:
+        _check_golden(predictor)
+    return predictor
+
+
+def default_num_threads() -> int:
+    """Return OMP_NUM_THREADS where it is set, else the number of CPUs that this process may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_golden(predictor: Predictor) -> None:
+    """Compare the golden examples' probabilities with what comes out now.
+
+    Raises:
+        ArtifactError: They differ by more than the precision of the Bundle allows.
+    """
+    bundle = predictor.bundle
+    golden = bundle.golden()
+    if not golden.texts:
+        return
+    texts: Sequence[Item] = list(zip(golden.texts, golden.texts_b, strict=True)) if golden.texts_b else golden.texts
+    tolerance = GOLDEN_TOLERANCE[bundle.manifest.info.get("precision", "fp32")]
+    difference_NC = np.abs(predictor.predict_proba(texts) - golden.probabilities_NC)
+    worst = int(np.argmax(np.nan_to_num(difference_NC, nan=np.inf).max(axis=1)))
+    largest = float(difference_NC[worst].max())
+    if not largest <= tolerance:
+        raise ArtifactError(
+            f"{bundle.path} does not answer as it did when it was made: golden text {worst + 1} of {len(golden.texts)} "
+            f"differs by {largest:.2g}, more than {tolerance:g}.",
+            hint="The libraries or the processor compute something else here; install the versions in its manifest, "
+            "or make the Bundle anew on this machine.",
+        )
+
+
+def _columns(texts: Sequence[Item], task: Task) -> tuple[Sequence[str], Sequence[str] | None]:
+    """Return the texts, and the second texts of pairs, each as a column.
+
+    Raises:
+        ConfigError: The whole is no list, or an item is no text or no pair.
+    """
+    if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
+        raise ConfigError(
+            f"The 'texts' parameter must be a list of texts. Got {type(texts).__name__} instead.",
+            hint="Put a single text into a list: predict([text]).",
+        )
+    if task.num_texts == 1:
+        _check_strings(texts, "texts[{}]", "a text (str)")
+        return texts, None  # type: ignore[return-value]
+    for index, item in enumerate(texts):
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise ConfigError(
+                f"texts[{index}] must be a pair (text, text_b) for the task {task.name}. Got {_describe(item)} instead."
+            )
+    column, column_b = [item[0] for item in texts], [item[1] for item in texts]
+    _check_strings(column, "texts[{}][0]", "a text (str)")
+    _check_strings(column_b, "texts[{}][1]", "a text (str)")
+    return column, column_b
+
+
+def _check_strings(column: Sequence[object], name: str, wanted: str) -> None:
+    if set(map(type, column)) <= {str}:
+        return
+    for index, item in enumerate(column):
+        if not isinstance(item, str):
+            raise ConfigError(f"{name.format(index)} must be {wanted}. Got {_describe(item)} instead.")
+
+
+def _describe(item: object) -> str:
+    return f"{type(item).__name__} of {len(item)}" if isinstance(item, tuple | list) else type(item).__name__

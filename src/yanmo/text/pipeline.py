@@ -1,0 +1,76 @@
+"""The text pipeline of a Dataset or Bundle: cleaning, then segmentation; it knows nothing about who uses it.
+
+One ``TextConfig`` travels from ``prepare`` through every Bundle, so training, prediction and serving see the same text.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import field_validator
+
+from yanmo.config import Config
+from yanmo.errors import ArtifactError
+from yanmo.text.clean import CLEANING_STEPS, clean_joined, unknown_step
+from yanmo.text.columns import join_column, split_column
+from yanmo.text.segment import Segmenter
+
+__all__ = ["TextConfig", "TextPipeline"]
+
+
+class TextConfig(Config):
+    """What is done to every text before a model reads it."""
+
+    cleaning: tuple[str, ...] = ("unicode_nfkc", "collapse_whitespace")
+    """Cleaning steps, applied in this order."""
+
+    segmenter: Literal["none", "rjieba"] = "none"
+    """Chinese word segmentation: 'rjieba' puts a space between words."""
+
+    user_dict: str | None = None
+    """Name of the segmenter's user dictionary inside the artifact."""
+
+    @field_validator("cleaning")
+    @classmethod
+    def _known_steps(cls, cleaning: tuple[str, ...]) -> tuple[str, ...]:
+        for name in cleaning:
+            if name not in CLEANING_STEPS:
+                raise ValueError(f"made of known steps. {unknown_step(name)}")
+        return cleaning
+
+
+class TextPipeline:
+    """Applies a ``TextConfig`` to columns; immutable, safe to use from several threads.
+
+    Args:
+        config: The steps.
+        folder: Where ``config.user_dict`` lies; not needed without one.
+
+    Raises:
+        ArtifactError: The user dictionary is named, but there is no folder to find it in.
+        DataError: The user dictionary cannot be read, or a line of it is wrong.
+    """
+
+    def __init__(self, config: TextConfig, folder: Path | None = None) -> None:
+        self.config = config
+        self._segmenter: Segmenter | None = None
+        if config.segmenter == "rjieba":
+            self._segmenter = Segmenter(_user_dict_path(config, folder))
+
+    def apply(self, texts: Sequence[str]) -> list[str]:
+        """Return N cleaned and segmented texts for N raw ones; some may have become empty."""
+        joined = clean_joined(join_column(texts), self.config.cleaning)
+        if self._segmenter is not None:
+            joined = self._segmenter.segment_joined(joined)
+        return split_column(joined, len(texts))
+
+
+def _user_dict_path(config: TextConfig, folder: Path | None) -> Path | None:
+    if config.user_dict is None:
+        return None
+    if folder is None:
+        raise ArtifactError(
+            f"The text pipeline needs its user dictionary '{config.user_dict}', but no folder was given.",
+            hint="Open the Dataset or Bundle from its folder.",
+        )
+    return folder / config.user_dict

@@ -1,0 +1,224 @@
+"""TF-IDF weights of hashed n-grams, with numpy alone; it knows neither texts nor labels.
+
+A vocabulary is a sorted array of hashes; rows are sparse, in the usual compressed form, and have length 1. The weights
+are those of scikit-learn's ``TfidfVectorizer``, in another order of columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo.protocols import FloatArray, IntArray, Ragged
+from yanmo.text.units import HashArray
+
+__all__ = ["SparseRows", "Tfidf", "fit", "fit_transform", "top_terms_by_class", "transform"]
+
+ColumnArray = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Tfidf:
+    """A vocabulary of F n-grams and their weights.
+
+    Attributes:
+        keys: Hashes in ascending order, uint64, shape (F,).
+        idf: Inverse document frequencies, float32, shape (F,).
+        sublinear: Whether a count c in a text weighs 1 + ln(c) instead of c.
+    """
+
+    keys: HashArray
+    idf: FloatArray
+    sublinear: bool = False
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """N sparse rows: row i has ``values`` at columns ``indices`` in ``offsets[i]:offsets[i + 1]``, columns ascending.
+
+    Attributes:
+        indices: int32 columns.
+        values: float32 weights; the squares of a row that is not empty sum to 1.
+        offsets: int64, shape (N + 1,).
+        num_unknown_N: N-grams of each text that the vocabulary lacks, int64, shape (N,).
+    """
+
+    indices: ColumnArray
+    values: FloatArray
+    offsets: IntArray
+    num_unknown_N: IntArray
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """How often which key occurs in which row, without zeros: keys sorted, (row, column) sorted by both."""
+
+    keys: HashArray
+    rows: IntArray
+    columns: IntArray
+    counts: IntArray
+
+
+def fit(hashes: Ragged, *, min_df: int = 1, max_features: int | None = None, sublinear: bool = False) -> Tfidf:
+    """Return the vocabulary of a column, with weights.
+
+    Args:
+        hashes: N rows of n-gram hashes.
+        min_df: An n-gram must occur in this many texts.
+        max_features: Largest number of n-grams, those that occur most often; of equals the smaller hash.
+        sublinear: Whether a count c in a text weighs 1 + ln(c).
+
+    Source: Sparck Jones 1972, "A Statistical Interpretation of Term Specificity", Journal of Documentation 28.
+    Differs: idf = ln((1 + N) / (1 + df)) + 1, as scikit-learn: no division by zero, and no n-gram weighs nothing.
+    """
+    return _fit(_count(hashes), len(hashes), min_df, max_features, sublinear)[0]
+
+
+def fit_transform(
+    hashes: Ragged, *, min_df: int = 1, max_features: int | None = None, sublinear: bool = False
+) -> tuple[Tfidf, SparseRows]:
+    """Return what ``fit`` and then ``transform`` return, in little more time than ``fit`` takes."""
+    counts = _count(hashes)
+    tfidf, places = _fit(counts, len(hashes), min_df, max_features, sublinear)
+    return tfidf, _weigh(tfidf, counts, places, hashes)
+
+
+def transform(tfidf: Tfidf, hashes: Ragged) -> SparseRows:
+    """Return the weighted rows of a column.
+
+    Args:
+        tfidf: A fitted vocabulary.
+        hashes: N rows of n-gram hashes, made with the same configuration and salt.
+    """
+    counts = _count(hashes)
+    places = np.searchsorted(tfidf.keys, counts.keys)
+    known = places < len(tfidf.keys)
+    known[known] = tfidf.keys[places[known]] == counts.keys[known]
+    places[~known] = -1
+    return _weigh(tfidf, counts, places, hashes)
+
+
+def _count(hashes: Ragged) -> _Counts:
+    """Return the counts of all keys in all rows: the hashes are sorted once, and then (row, column) once."""
+    order, ordered = _sort(hashes.values)
+    is_new = _differs(ordered)
+    keys = ordered[is_new]
+    dtype = np.int32 if len(hashes) * len(keys) < 2**31 else np.int64
+    cells = np.empty(len(order), dtype=dtype)
+    cells[order] = np.cumsum(is_new, dtype=dtype) - dtype(1)
+    cells += np.repeat(np.arange(len(hashes), dtype=dtype) * dtype(len(keys)), hashes.lengths_N)
+    cells.sort()
+    starts = np.flatnonzero(_differs(cells))
+    counts = np.diff(starts, append=len(cells))
+    rows, columns = np.divmod(cells[starts], max(len(keys), 1))
+    return _Counts(keys, rows, columns, counts)
+
+
+def _sort(values: HashArray) -> tuple[IntArray, HashArray]:
+    """Return an order that sorts the values, and the values in it.
+
+    numpy sorts 64-bit numbers ten times as fast as it finds their order. So the lowest bits of every hash give way to
+    its place; afterwards the few runs of different hashes that agree in the bits above are put right.
+    """
+    num_bits = np.uint64(max(len(values) - 1, 1).bit_length())
+    packed = values >> num_bits << num_bits
+    packed |= np.arange(len(values), dtype=np.uint64)
+    packed.sort()
+    order = (packed & np.uint64((1 << int(num_bits)) - 1)).astype(np.int64)
+    ordered = values[order]
+    wrong = np.flatnonzero(ordered[1:] < ordered[:-1])
+    if len(wrong):
+        heads = packed >> num_bits
+        mixed = np.flatnonzero(np.isin(heads, heads[wrong]))
+        resort = mixed[np.argsort(ordered[mixed])]
+        order[mixed], ordered[mixed] = order[resort], ordered[resort]
+    return order, ordered
+
+
+def _differs(values: npt.NDArray[np.generic]) -> npt.NDArray[np.bool_]:
+    """Return whether each value differs from the one before it; the first does."""
+    differs = np.ones(len(values), dtype=np.bool_)
+    np.not_equal(values[1:], values[:-1], out=differs[1:])
+    return differs
+
+
+def _fit(
+    counts: _Counts, num_texts: int, min_df: int, max_features: int | None, sublinear: bool
+) -> tuple[Tfidf, IntArray]:
+    """Return the vocabulary, and for every key of the counts its column there, -1 for none."""
+    df = np.bincount(counts.columns, minlength=len(counts.keys))
+    kept = df >= min_df
+    if max_features is not None and np.count_nonzero(kept) > max_features:
+        frequency = np.bincount(counts.columns, weights=counts.counts, minlength=len(counts.keys))
+        frequency[~kept] = 0
+        most = np.argsort(-frequency, kind="stable")[:max_features]
+        kept = np.zeros(len(kept), dtype=np.bool_)
+        kept[most] = True
+    places = np.where(kept, np.cumsum(kept) - 1, -1)
+    idf = np.log((1 + num_texts) / (1 + df[kept])) + 1
+    return Tfidf(counts.keys[kept], idf.astype(np.float32), sublinear), places
+
+
+def _weigh(tfidf: Tfidf, counts: _Counts, places: IntArray, hashes: Ragged) -> SparseRows:
+    """Return the rows, given every key's column in the vocabulary or -1."""
+    num_texts = len(hashes)
+    columns, rows, tf = places[counts.columns], counts.rows, counts.counts
+    known = columns >= 0
+    num_unknown_N = np.zeros(num_texts, dtype=np.int64)
+    if not known.all():
+        num_unknown_N += np.bincount(rows[~known], weights=tf[~known], minlength=num_texts).astype(np.int64)
+        columns, rows, tf = columns[known], rows[known], tf[known]
+    values = tfidf.idf[columns] * (1 + np.log(tf) if tfidf.sublinear else tf)
+    norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=num_texts))
+    values /= norms[rows]
+    offsets = np.zeros(num_texts + 1, dtype=np.int64)
+    np.cumsum(np.bincount(rows, minlength=num_texts), out=offsets[1:])
+    return SparseRows(columns.astype(np.int32), values.astype(np.float32), offsets, num_unknown_N)
+
+
+def top_terms_by_class(
+    rows: SparseRows, targets_NC: FloatArray, tfidf: Tfidf, *, num_terms: int = 20
+) -> list[list[tuple[int, float]]]:
+    """Return the n-grams that set each class apart.
+
+    Args:
+        rows: Weighted rows of N texts.
+        targets_NC: Which text belongs to which class, 1.0 or 0.0, shape (N, C).
+        tfidf: The vocabulary of the rows.
+        num_terms: How many n-grams a class gets; fewer if no more of them are above the average.
+
+    Returns:
+        For every class, best first, hashes and scores: mean weight in the class minus mean weight elsewhere.
+        ``ngrams.ngram_strings`` knows the hashes' strings.
+    """
+    num_texts, num_classes = targets_NC.shape
+    num_keys = len(tfidf.keys)
+    row_of_value = np.repeat(np.arange(num_texts), np.diff(rows.offsets))
+    total = np.bincount(rows.indices, weights=rows.values, minlength=num_keys)
+    terms = []
+    for column in range(num_classes):
+        member_N = targets_NC[:, column] > 0
+        mine = np.flatnonzero(member_N[row_of_value])
+        inside = np.bincount(rows.indices[mine], weights=rows.values[mine], minlength=num_keys)
+        num_members = int(np.count_nonzero(member_N))
+        score = inside / max(num_members, 1) - (total - inside) / max(num_texts - num_members, 1)
+        terms.append(_best(tfidf.keys, score, num_terms))
+    return terms
+
+
+def _best(keys: HashArray, score: npt.NDArray[np.float64], num_terms: int) -> list[tuple[int, float]]:
+    num_terms = min(num_terms, len(score))
+    if num_terms == 0:
+        return []
+    candidates = np.argpartition(-score, num_terms - 1)[:num_terms]
+    candidates = candidates[score[candidates] > 0]
+    candidates = candidates[np.lexsort((keys[candidates], -score[candidates]))]
+    return list(zip(keys[candidates].tolist(), score[candidates].tolist(), strict=True))
+
+
+def with_strings(terms: list[list[tuple[int, float]]], strings: Mapping[int, str]) -> list[list[tuple[str, float]]]:
+    """Return the terms of ``top_terms_by_class`` with strings for hashes; those without one are left out."""
+    return [[(strings[key], score) for key, score in best if key in strings] for best in terms]

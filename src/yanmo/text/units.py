@@ -1,0 +1,115 @@
+"""The units of a column: its code points as one array, their classes, and the words they form; no n-grams yet.
+
+A *unit* is a run of word characters, or one ideograph, kana, emoji or other symbol by itself. White space and control
+characters belong to no unit. Apostrophes count as word characters, so that "don't" is one word.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo.protocols import IntArray
+
+__all__ = ["CodePoints", "HashArray", "cjk_share", "code_points", "mix", "units"]
+
+CodePoints = npt.NDArray[np.uint32]
+HashArray = npt.NDArray[np.uint64]
+
+_NONE, _WORD, _CJK, _SYMBOL = 0, 1, 2, 3
+_NUM_CODE_POINTS = 0x110000
+_CJK_RANGES = (
+    (0x2E80, 0x2FE0), (0x3005, 0x3008), (0x3021, 0x302A), (0x3040, 0x3130), (0x31A0, 0x31C0), (0x31F0, 0x3200),
+    (0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0xFF66, 0xFFA0), (0x20000, 0x40000),
+)  # fmt: skip
+_WORD_RUNS = re.compile(r"[\w'\u2019\u0300-\u036f\u200d\ufe0f]+")
+_VISIBLE_RUNS = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_MIX_AGAIN = np.uint64(0xD6E8FEB86659FD93)
+_SHIFT = np.uint64(32)
+BASE = np.uint64(0xC2B2AE3D27D4EB4F)
+"""The odd number whose powers weigh the places in a hash."""
+
+
+def code_points(joined: str) -> CodePoints:
+    """Return the code points of a string, uint32; lone surrogates included."""
+    return np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+@functools.lru_cache(maxsize=2)
+def _classes(cjk_words: bool) -> npt.NDArray[np.uint8]:
+    """Return the class of every code point; with ``cjk_words`` CJK characters are word characters."""
+    table = np.zeros(_NUM_CODE_POINTS, dtype=np.uint8)
+    # Beyond the second plane there are ideographs only, and characters nobody sees.
+    characters = np.arange(0x20000, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
+    for pattern, kind in ((_VISIBLE_RUNS, _SYMBOL), (_WORD_RUNS, _WORD)):
+        for match in pattern.finditer(characters):
+            table[match.start() : match.end()] = kind
+    for first, last in _CJK_RANGES:
+        table[first:last] = _WORD if cjk_words else _CJK
+    table.flags.writeable = False
+    return table
+
+
+def cjk_share(texts: Sequence[str]) -> float:
+    """Return the share of Chinese and Japanese characters among all letters, digits and characters, 0 to 1."""
+    counts = np.bincount(_classes(cjk_words=False)[code_points("".join(texts))], minlength=4)
+    num_letters = int(counts[_WORD] + counts[_CJK])
+    return int(counts[_CJK]) / num_letters if num_letters else 0.0
+
+
+def mix(points: CodePoints) -> HashArray:
+    """Return a hash of every code point, uint64, never the same for two of them."""
+    mixed = points.astype(np.uint64)
+    mixed += np.uint64(1)
+    mixed *= _MIX
+    mixed ^= mixed >> _SHIFT
+    mixed *= _MIX_AGAIN
+    return mixed
+
+
+def units(points: CodePoints, mixed: HashArray, *, cjk_words: bool) -> tuple[IntArray, IntArray, HashArray]:
+    """Return where the units of a column start and end, and their hashes.
+
+    Args:
+        points: Code points of the whole column, separators included.
+        mixed: Their hashes, from ``mix``.
+        cjk_words: Whether CJK characters are word characters.
+
+    Returns:
+        Starts and ends (exclusive), int64, and hashes, uint64, each of shape (number of units,).
+    """
+    if not len(points):
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing, mixed
+    classes = _classes(cjk_words)[points]
+    is_word = classes == _WORD
+    begins = np.ones(len(points), dtype=np.bool_)
+    np.logical_and(is_word[1:], is_word[:-1], out=begins[1:])
+    np.logical_not(begins[1:], out=begins[1:])
+    starts = begins.nonzero()[0]
+    ends = np.empty_like(starts)
+    ends[:-1] = starts[1:]
+    ends[-1] = len(points)
+    lengths = ends - starts
+    places = np.arange(len(points)) - starts.repeat(lengths)
+    hashes = np.add.reduceat(mixed * _powers(int(lengths.max()))[places], starts)
+    kept = classes[starts].nonzero()[0]
+    return starts[kept], ends[kept], hashes[kept]
+
+
+def _powers(length: int) -> HashArray:
+    """Return at least so many powers of the base, the first one 1."""
+    return _cached_powers(1 << max(length - 1, 255).bit_length())
+
+
+@functools.lru_cache(maxsize=2)
+def _cached_powers(length: int) -> HashArray:
+    factors = np.full(length, BASE, dtype=np.uint64)
+    factors[0] = 1
+    powers: HashArray = np.multiply.accumulate(factors)
+    return powers

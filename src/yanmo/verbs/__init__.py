@@ -1,0 +1,41 @@
+"""The verbs: one file each. The table names them without importing them, so that ``--help`` stays fast.
+
+A verb is one function, ``(artifacts…, config, *, out) -> artifact``. The command line, the stages of a pipeline and
+the public Python functions are derived from its signature.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["COMMANDS", "Command"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """Where a command's function is, and the first line of its docstring.
+
+    Attributes:
+        module: The module that holds a function of the command's name.
+        summary: What the overview of all commands shows.
+        is_stage: Whether a pipeline can have it as a stage.
+    """
+
+    module: str
+    summary: str
+    is_stage: bool = True
+
+
+COMMANDS: dict[str, Command] = {
+    "init": Command(
+        "yanmo.verbs.init", "Make a starter folder: example data and an explained pipeline.", is_stage=False
+    ),
+    "check": Command("yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False),
+    "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
+    "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
+    "export": Command("yanmo.verbs.export", "Turn a torch Bundle into an ONNX Bundle that runs without torch."),
+    "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),
+    "evaluate": Command("yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size."),
+    "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
+    "serve": Command("yanmo.serving.serve", "Serve a Bundle over HTTP: POST /predict.", is_stage=False),
+}

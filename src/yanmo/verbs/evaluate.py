@@ -1,0 +1,193 @@
+"""The evaluate verb: measure one Bundle on one split, alone or against another; it computes no score itself."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import library_versions
+from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.config import Config
+from yanmo.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.reporting.machine import describe_machine
+from yanmo.reporting.pages import render_evaluation
+from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
+from yanmo.tasks import get_task
+from yanmo.verbs.signature import verb
+
+__all__ = ["EvaluateConfig", "evaluate"]
+
+TEXT_CHARACTERS = 2000
+HEADLINES = (
+    "report",
+    "num_rows",
+    "accuracy",
+    "accuracy_interval",
+    "macro_f1",
+    "macro_f1_interval",
+    "micro_f1",
+    "weighted_f1",
+    "log_loss",
+    "expected_calibration_error",
+    "roc_auc",
+    "size_mb",
+    "truncated_share",
+    "unknown_token_share",
+    "latency_ms",
+    "throughput_texts_per_second",
+)
+AGAINST_HEADLINES = (
+    "accuracy",
+    "accuracy_difference",
+    "accuracy_difference_interval",
+    "macro_f1_difference",
+    "macro_f1_difference_interval",
+    "mcnemar_p_value",
+)
+
+
+class EvaluateConfig(Config):
+    """What is measured, and how closely."""
+
+    split: str = "test"
+    """The rows to measure on: test, valid or train."""
+    num_resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """Resamples of the bootstrap that gives the intervals."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the bootstrap."""
+    num_mistakes: Annotated[int, Field(ge=0, le=1000)] = 30
+    """How many of the most confident mistakes the Report lists, with their texts."""
+    num_threads: Annotated[int, Field(ge=1)] | None = None
+    """Threads of the runtime; by default those that it chooses."""
+    measure_speed: bool = True
+    """Also measure the time of one text alone and the throughput in batches."""
+
+
+@verb
+def evaluate(
+    bundle: Bundle, dataset: Dataset, config: EvaluateConfig, *, against: Bundle | None = None, out: Path
+) -> Report:
+    """Measure a Bundle on a Dataset: quality, speed and size.
+
+    Args:
+        bundle: The Bundle to measure.
+        dataset: The Dataset whose split it answers; labels are matched by name.
+        config: What is measured.
+        against: Another Bundle to hold it against, on the same rows, with paired tests.
+        out: Where the Report appears.
+
+    Raises:
+        ArtifactError: The Dataset has no such split.
+        DataError: Task or labels of Bundle and Dataset differ.
+    """
+    bundles = {"bundle": bundle} | ({"against": against} if against else {})
+    for one in bundles.values():
+        match_labels(one, dataset)
+    split = load_split(dataset, config.split)
+    outcomes = {
+        role: run_bundle(one, dataset, split, num_threads=config.num_threads, measure_speed=config.measure_speed)
+        for role, one in bundles.items()
+    }
+    values = _measured(outcomes, split, dataset, config)
+    if against:
+        values["against"] = {"bundle": identify(against), **_difference(outcomes, split, config)}
+    values |= {"bundle": identify(bundle), "command": _command(bundle, dataset, config, against, out)}
+    report = plain(values)
+    with publish(
+        out,
+        kind=Report.kind,
+        verb="evaluate",
+        task=dataset.task,
+        labels=dataset.labels,
+        parents={"dataset": dataset.digest} | {role: one.digest for role, one in bundles.items()},
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        info={"summary": _summary(report)},
+    ) as staging:
+        write_report(staging, report, render_evaluation(report))
+    return Report.open(out)
+
+
+def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
+    outcome, exclusive = outcomes["bundle"], get_task(dataset.task).loss == "softmax"
+    quality = measure_quality(
+        outcome.probabilities_NC,
+        outcome.chosen_NC,
+        split.targets_NC,
+        dataset.labels,
+        exclusive=exclusive,
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+    )
+    return {
+        "report": "evaluation",
+        "dataset": identify(dataset),
+        "split": split.name,
+        **quality,
+        **outcome.facts,
+        "against": None,
+        "mistakes": _mistakes(outcome, split, dataset, config.num_mistakes),
+        **config.model_dump(include={"num_resamples", "seed"}),
+        "machine": describe_machine(),
+        "versions": library_versions(),
+    }
+
+
+def _difference(outcomes: dict[str, Outcome], split: Split, config: EvaluateConfig) -> dict[str, Any]:
+    difference = compare(
+        outcomes["bundle"].chosen_NC,
+        outcomes["against"].chosen_NC,
+        split.targets_NC,
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+    )
+    return difference | outcomes["against"].facts
+
+
+def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: int) -> list[dict[str, Any]]:
+    task = get_task(dataset.task)
+    found = worst_mistakes(
+        outcome.probabilities_NC,
+        outcome.chosen_NC,
+        split.targets_NC,
+        exclusive=task.loss == "softmax",
+        num_mistakes=num_mistakes,
+    )
+    rows = [row for row, _ in found]
+    answers = task.decode(outcome.probabilities_NC[rows], dataset.labels)
+    records = split.frame[rows].to_dicts()
+    return [
+        {
+            "id": record["id"],
+            "text": record["text"][:TEXT_CHARACTERS],
+            "text_b": record["text_b"][:TEXT_CHARACTERS] if "text_b" in record else None,
+            "label": record["label"],
+            "predicted": answer.label,
+            "probability": confidence,
+        }
+        for record, answer, (_, confidence) in zip(records, answers, found, strict=True)
+    ]
+
+
+def _command(bundle: Bundle, dataset: Dataset, config: EvaluateConfig, against: Bundle | None, out: Path) -> str:
+    """Return the command line that measures the same again; settings at their defaults are left out."""
+    parts = ["yanmo", "evaluate", shown_path(bundle.path), shown_path(dataset.path)]
+    if against:
+        parts += ["--against", shown_path(against.path)]
+    for name, field in EvaluateConfig.model_fields.items():
+        value, flag = getattr(config, name), name.replace("_", "-")
+        if value == field.default:
+            continue
+        parts += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
+    return shlex.join([*parts, "--out", shown_path(out)])
+
+
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    summary = {name: report[name] for name in HEADLINES}
+    if report["against"]:
+        summary["against"] = {name: report["against"][name] for name in AGAINST_HEADLINES}
+    return summary

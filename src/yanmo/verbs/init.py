@@ -1,0 +1,196 @@
+"""init: a starter folder with the example data and a pipeline whose every key is explained; it runs nothing.
+
+The explanations are made of the config classes' sentences, ranges and defaults, so they cannot go stale.
+"""
+
+import json
+import textwrap
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal
+
+from pydantic.fields import FieldInfo
+
+from yanmo.errors import ConfigError, InternalError
+from yanmo.verbs.signature import Input, Verb, get_verb, verb
+
+__all__ = ["Starter", "init", "render_pipeline"]
+
+DATA = "messages.csv"
+PIPELINE = "pipeline.toml"
+README = "README.md"
+WIDTH = 116
+
+STAGES: dict[str, tuple[str, dict[str, Any]]] = {
+    "messages": ("prepare", {"source": DATA, "text": "text", "label": "intent"}),
+    "models": ("train", {"dataset": "messages", "each": {"model": ["ngram", "linear", "textcnn"]}}),
+    "bert": ("train", {"dataset": "messages", "model": "bert-2x128", "num_epochs": 12}),
+    "bert-onnx": ("export", {"bundle": "bert"}),
+    "quality": ("evaluate", {"bundle": "models", "dataset": "messages"}),
+}
+WHY = {
+    "messages": "Raw rows to a Dataset: read, refuse what cannot be used, split into train, valid and test.",
+    "models": "Three light models, each in a folder of its own: runs/models/ngram, …",
+    "bert": "A small encoder, trained from scratch.",
+    "bert-onnx": "The same encoder as a graph that runs without torch.",
+    "quality": "A Report for each of the light models. What a key of a fanned-out stage names, fans out with it.",
+}
+HEAD = """\
+# A pipeline: stages that make artifacts out of artifacts.
+#   yanmo check pipeline.toml     checks all of it and runs nothing
+#   yanmo run pipeline.toml       runs what is not done yet, then compares all models in runs/report
+#   yanmo run pipeline.toml --set stage.bert.num_epochs=20
+#
+# A stage has a verb, the verb's inputs (names of other stages, or paths relative to this file) and the verb's keys.
+# Keys behind a # have the value that is shown, or where none is shown a default that depends on the model.
+# each = { key = [values] } makes one artifact for every combination of the values.
+
+[pipeline]
+# The folder of all artifacts.
+out = "runs"
+"""
+GUIDE = """\
+# A first pipeline
+
+`messages.csv` holds customer messages of an online shop with their intent, half Chinese and half English.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+yanmo predict runs/bert-onnx messages.csv --text text --out predictions
+yanmo serve runs/bert-onnx --port 8000
+```
+
+`run` ends with a Report that compares all models: open `runs/report/report.html`. Run it again and nothing is done;
+change a key in `pipeline.toml` and only what depends on it is made anew.
+
+For your own data put your file here, change `source`, `text` and `label` in the stage `messages`, and run.
+"""
+
+
+@dataclass(frozen=True)
+class Starter:
+    """The folder that was made and the files in it."""
+
+    path: Path
+    files: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints and the screen's table shows."""
+        return {"folder": str(self.path), "files": list(self.files), "next": f"yanmo run {self.path / PIPELINE}"}
+
+
+@verb
+def init(folder: Path) -> Starter:
+    """Make a starter folder: example data and an explained pipeline.
+
+    Args:
+        folder: The folder; it must not exist, or be empty.
+
+    Raises:
+        ConfigError: The folder holds something, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        what = "is not empty" if folder.is_dir() else "is a file"
+        raise ConfigError(f"{folder} {what}.", hint="Choose a new folder.")
+    contents = {DATA: _example_data(), PIPELINE: render_pipeline().encode(), README: GUIDE.encode()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"Cannot write {folder}: {error.strerror}.", hint="Choose another folder.") from error
+    return Starter(folder, tuple(contents))
+
+
+def _example_data() -> bytes:
+    """Return the embedded example, from the installed package or from the source tree."""
+    installed = resources.files("yanmo") / "examples" / "messages" / DATA
+    source = Path(__file__).resolve().parents[3] / "examples" / "messages" / DATA
+    for place in (installed, source):
+        if place.is_file():
+            return place.read_bytes()
+    raise InternalError("The example data is missing in this installation.", hint="Install yanmo again.")
+
+
+def render_pipeline() -> str:
+    """Return the starter pipeline; each verb's keys are explained where it is used first."""
+    explained: set[str] = set()
+    parts = [HEAD]
+    for name, (verb_name, given) in STAGES.items():
+        lines = [f"# {WHY[name]}", f"[stage.{name}]", f'verb = "{verb_name}"']
+        if verb_name in explained:
+            lines += [f"{key} = {_toml(value)}" for key, value in given.items()]
+        else:
+            lines += _explain(get_verb(verb_name), given)
+        explained.add(verb_name)
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _explain(stage_verb: Verb, given: dict[str, Any]) -> Iterator[str]:
+    """Yield every input and key of a verb with its explanation; those not given stand behind a #."""
+    for one in stage_verb.inputs:
+        yield from _comment(_input_text(one))
+        yield f"{one.name} = {_toml(given[one.name])}" if one.name in given else f"# {one.name} ="
+    if "each" in given:
+        yield f"each = {_toml(given['each'])}"
+    for key, info in stage_verb.config_class.model_fields.items():
+        if key in given.get("each", {}):
+            continue
+        yield from _comment(_field_text(info))
+        default = "" if info.default is None or info.is_required() else f" {_toml(info.default)}"
+        yield f"{key} = {_toml(given[key])}" if key in given else f"# {key} ={default}"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+
+
+def _input_text(one: Input) -> str:
+    what = f"a stage that makes a {one.kind.__name__}, or its folder" if one.is_artifact else "a file"
+    many = f"; or a list of them: [{_toml('one')}, {_toml('two')}]" if one.is_many else ""
+    return f"Input: {what}{many}.{' May be left out.' if one.is_optional else ''}"
+
+
+def _field_text(info: FieldInfo) -> str:
+    sentence = (info.description or "").replace("\n", " ")
+    facts = [fact for fact in (_type_name(info.annotation), _limits(info)) if fact]
+    return f"{sentence} ({', '.join(facts)})" if facts else sentence
+
+
+def _type_name(hint: Any) -> str:
+    """Return what a value may be, in words: the choices, or the kind of number; empty where the default shows it."""
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return " | ".join(_toml(one) for one in typing.get_args(hint))
+    if origin in (UnionType, typing.Union):
+        return _type_name(next(one for one in typing.get_args(hint) if one is not type(None)))
+    if origin is typing.Annotated:
+        return _type_name(typing.get_args(hint)[0])
+    if origin is tuple:
+        return "a list"
+    return {int: "whole number", float: "number", bool: "true | false", Path: "file"}.get(hint, "")
+
+
+def _limits(info: FieldInfo) -> str:
+    nested = [more for one in typing.get_args(info.annotation) for more in typing.get_args(one)[1:]]
+    found = [*info.metadata, *(more for one in nested for more in getattr(one, "metadata", [one]))]
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    limits = [f"{sign} {getattr(one, name)}" for one in found for name, sign in signs.items() if hasattr(one, name)]
+    return " and ".join(dict.fromkeys(limits))
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML writes it."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    if isinstance(value, bool | str):
+        return json.dumps(value, ensure_ascii=False)
+    return json.dumps(str(value), ensure_ascii=False) if isinstance(value, Path) else repr(value)

@@ -1,0 +1,220 @@
+"""What a verb's signature says: its inputs, its config, its output; and the one way to call it from outside.
+
+The command line, a pipeline's stage and the public Python function all go through :class:`Verb`, so they accept the
+same names and mean the same.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest, requested
+from yanmo.artifacts.identity import file_digest, stage_key
+from yanmo.config import Config, build
+from yanmo.errors import ConfigError, did_you_mean
+from yanmo.verbs import COMMANDS
+
+__all__ = ["Input", "Verb", "get_verb", "verb"]
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a verb.
+
+    Attributes:
+        name: The parameter's name.
+        kind: An artifact class, or Path for raw files.
+        is_many: It takes any number of values.
+        is_optional: It may be left out; such an input is given by name.
+    """
+
+    name: str
+    kind: type
+    is_many: bool
+    is_optional: bool
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether the value is an artifact folder."""
+        return issubclass(self.kind, Artifact)
+
+    def open(self, value: Any) -> Any:
+        """Return what the function takes: opened artifacts or paths."""
+        if value is None:
+            return None
+        if self.is_many:
+            values = [value] if isinstance(value, str | Path | Artifact) else list(value)
+            return tuple(self._open_one(one) for one in values)
+        return self._open_one(value)
+
+    def _open_one(self, value: Any) -> Any:
+        if isinstance(value, self.kind):
+            return value
+        if isinstance(value, Artifact) and not self.is_artifact:
+            return value.path
+        return self.kind.open(value) if issubclass(self.kind, Artifact) else Path(value)
+
+
+class Verb:
+    """A function with its signature taken apart.
+
+    Attributes:
+        name: The function's name, which is the command's.
+        function: The bare function.
+        inputs: Positional inputs first, then the optional ones.
+        config_class: The config model.
+        has_out: Whether it makes something at ``out``.
+        needs_out: Whether ``out`` must be given.
+        output: The kind of artifact it makes, None where it makes none.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = function.__name__
+        self.summary = (inspect.getdoc(function) or "").partition("\n")[0]
+        parameters = dict(inspect.signature(function).parameters)
+        hints = typing.get_type_hints(function)
+        out = parameters.pop("out", None)
+        config = parameters.pop("config", None)
+        self.has_out = out is not None
+        self.needs_out = out is not None and out.default is inspect.Parameter.empty
+        self.output = _read_output(hints.get("return"))
+        self.config_class: type[Config] = hints["config"] if config else Config
+        self._has_config = config is not None
+        self.inputs = tuple(_read_input(parameter, hints[name]) for name, parameter in parameters.items())
+
+    def __call__(
+        self,
+        *inputs: Any,
+        out: str | Path | None = None,
+        config: Config | None = None,
+        replace: bool = False,
+        **values: Any,
+    ) -> Any:
+        """Open the inputs, build the config from the other keywords, and run.
+
+        Args:
+            *inputs: Artifacts, or the paths of artifacts or raw files, in the verb's order.
+            out: Where the new artifact appears.
+            config: A whole config, instead of single values.
+            replace: An artifact at ``out`` is kept until the new one is whole, then replaced; else it is an error.
+            **values: Optional inputs and config fields by name.
+
+        Raises:
+            ConfigError: An input is missing or a value is wrong.
+            ArtifactError: An input cannot be opened or ``out`` cannot be written.
+        """
+        named = {one.name: values.pop(one.name) for one in self.inputs if one.name in values}
+        given = self._bind(inputs, named)
+        if self._has_config:
+            given["config"] = config or build(self.config_class, values, where=self.name)
+        elif values:
+            raise ConfigError(f"{self.name} has no parameter '{next(iter(values))}'.")
+        if self.has_out:
+            given["out"] = self._check_out(out, replace=replace)
+        opened = {one.name: one.open(given[one.name]) for one in self.inputs if one.name in given}
+        key = self.key(opened, given.get("config")) if given.get("out") else None
+        with requested(key=key, replace=replace):
+            return self.function(**{**given, **opened})
+
+    def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
+        """Return the key that the artifact's manifest will have: of the verb, what it is made from, config and code.
+
+        Args:
+            inputs: Input name to what the function takes: opened artifacts and paths.
+            config: The config; a file or model folder it names counts by its content, not by where it stands.
+
+        Returns:
+            The key, or None where an input is neither artifact nor readable file, as the standard input is.
+        """
+        parents: dict[str, str] = {}
+        plain = config.model_dump(mode="json") if config else {}
+        asked = dict(inputs)
+        for name, value in config or ():
+            if isinstance(value, Path) or (name == "model" and isinstance(value, str) and Path(value).is_dir()):
+                asked[name], plain[name] = Path(value), Path(value).name
+        for name, value in asked.items():
+            for number, one in enumerate(value if isinstance(value, tuple) else (value,), 1):
+                found = {} if one is None else _digests(one)
+                if found is None:
+                    return None
+                parents |= {f"{name}:{number}:{part}": digest for part, digest in found.items()}
+        return stage_key(self.name, parents, plain)
+
+    def _bind(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        required = [one for one in self.inputs if not one.is_optional]
+        if len(inputs) > len(required):
+            raise ConfigError(f"{self.name} takes {len(required)} inputs. Got {len(inputs)} instead.")
+        given = {one.name: value for one, value in zip(required, inputs, strict=False)} | dict(named)
+        for one in required:
+            if one.name not in given:
+                raise ConfigError(
+                    f"The '{one.name}' input of {self.name} is missing.", hint=f"yanmo {self.name} --help"
+                )
+        return given
+
+    def _check_out(self, out: str | Path | None, *, replace: bool) -> Path | None:
+        if out is None:
+            if self.needs_out:
+                raise ConfigError(
+                    f"The 'out' parameter of {self.name} is missing.", hint="Say where to write: --out FOLDER"
+                )
+            return None
+        check_out(out, replace=replace)
+        return Path(out)
+
+
+def verb(function: Callable[..., Any]) -> Verb:
+    """Make a function a verb: callable with paths and keyword values, and readable by the command line."""
+    return Verb(function)
+
+
+def get_verb(name: str) -> Verb:
+    """Return a verb by its command name, importing its module.
+
+    Raises:
+        ConfigError: There is no such verb.
+    """
+    if name not in COMMANDS:
+        raise ConfigError(
+            f"There is no verb '{name}'.{did_you_mean(name, COMMANDS)}",
+            hint=f"The verbs are: {', '.join(COMMANDS)}.",
+        )
+    found = getattr(importlib.import_module(COMMANDS[name].module), name)
+    return found if isinstance(found, Verb) else Verb(found)
+
+
+def _digests(source: Artifact | Path) -> dict[str, str] | None:
+    """Return the digest of an artifact or a file, or of every file of another folder; None where nothing stands."""
+    if isinstance(source, Artifact):
+        return {"": source.digest}
+    if (source / MANIFEST).is_file():
+        return {"": read_manifest(source)[1]}
+    if source.is_dir():
+        files = sorted(file for file in source.rglob("*") if file.is_file())
+        return {file.relative_to(source).as_posix(): file_digest(file) for file in files}
+    try:
+        return {source.name: file_digest(source)} if source.is_file() else None
+    except OSError:
+        return None
+
+
+def _read_output(hint: Any) -> type[Artifact] | None:
+    options = [hint, *typing.get_args(hint)]
+    return next((one for one in options if isinstance(one, type) and issubclass(one, Artifact)), None)
+
+
+def _read_input(parameter: inspect.Parameter, hint: Any) -> Input:
+    is_optional = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    if typing.get_origin(hint) is tuple:
+        return Input(parameter.name, typing.get_args(hint)[0], is_many=True, is_optional=is_optional)
+    options = [one for one in typing.get_args(hint) if one is not type(None)] or [hint]
+    return Input(parameter.name, options[0], is_many=False, is_optional=is_optional)

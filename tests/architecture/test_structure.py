@@ -1,0 +1,106 @@
+"""The rules of the house that a tool can hold: sizes, torch-free imports, lazy names, one set of names everywhere."""
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import yanmo
+from yanmo.cli import _command
+from yanmo.verbs import COMMANDS
+from yanmo.verbs.signature import get_verb
+
+SOURCE = Path(yanmo.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+HEAVY = ("torch", "transformers", "sklearn", "onnx", "matplotlib")
+
+
+def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_modules_and_functions_stay_small_and_say_what_they_do(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a module opens with what it does"
+    assert text.count("\n") <= 400
+    for function in _functions(tree):
+        assert function.end_lineno - function.lineno < 60, function.name
+        positional = [*function.args.posonlyargs, *function.args.args]
+        assert len([one for one in positional if one.arg not in {"self", "cls"}]) <= 6, function.name
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    stems = {path.stem for path in MODULES}
+    assert not stems & {"utils", "util", "helpers", "helper", "common", "misc", "manager", "handler"}
+
+
+def test_configs_have_at_most_twenty_fields_each_with_a_sentence():
+    for name in COMMANDS:
+        fields = get_verb(name).config_class.model_fields
+        assert len(fields) <= 20, name
+        for key, field in fields.items():
+            assert field.description, f"{name}.{key}"
+
+
+def _modules_loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(' '.join(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split("\n")[-2].split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import yanmo",
+        "from yanmo.cli import build_app; build_app([])",
+        "import yanmo.artifacts, yanmo.tasks, yanmo.text.pipeline, yanmo.models",
+        "import yanmo.runtimes.predictor, yanmo.runtimes.onnx, yanmo.runtimes.ngram, yanmo.runtimes.linear",
+        "import yanmo.serving.serve",
+        "import yanmo.pipeline.check, yanmo.pipeline.run",
+        "from yanmo.verbs import COMMANDS; from yanmo.verbs.signature import get_verb; [get_verb(n) for n in COMMANDS]",
+    ],
+)
+def test_importing_loads_nothing_heavy(code):
+    assert not _modules_loaded_by(code) & set(HEAVY)
+
+
+def test_help_loads_no_data_library():
+    loaded = _modules_loaded_by("from yanmo.cli import build_app; build_app(['--help'])")
+    assert not loaded & {"polars", "numpy", "pydantic", "onnxruntime"}
+
+
+def test_every_public_name_can_be_loaded():
+    for name in yanmo.__all__:
+        assert getattr(yanmo, name) is not None
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_command_line_stage_and_function_have_the_same_names(name):
+    verb = get_verb(name)
+    flags = set(inspect.signature(_command(name)).parameters)
+    inputs = {one.name for one in verb.inputs}
+    out = {"out"} if verb.has_out else set()
+    assert flags == set(verb.config_class.model_fields) | inputs | out | {"json"}
+    parameters = set(inspect.signature(verb.function).parameters)
+    assert parameters - {"config"} == inputs | out
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_table_of_commands_says_what_the_docstring_says(name):
+    assert get_verb(name).summary == COMMANDS[name].summary
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_what_a_module_exports_exists(path):
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    if parts[-1] == "__main__":
+        return
+    module = importlib.import_module(".".join(("yanmo", *[part for part in parts if part != "__init__"])))
+    for name in getattr(module, "__all__", []):
+        assert hasattr(module, name), name

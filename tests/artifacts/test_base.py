@@ -1,0 +1,188 @@
+"""Artifacts appear whole or not at all, and a changed one is noticed."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, check_out, lock, publish, work_dir
+from yanmo.artifacts.predictions import Predictions
+from yanmo.errors import ArtifactError, BusyError
+
+
+def make(out, content=b"hello", **changes):
+    values = {
+        "kind": "predictions",
+        "verb": "predict",
+        "task": "single_label",
+        "labels": ["a", "b"],
+        "parents": {"bundle": "0" * 64},
+        "config": {"batch": 1},
+        "seed": 1,
+    }
+    with publish(out, **{**values, **changes}) as staging:
+        (staging / "data.bin").write_bytes(content)
+        (staging / "sub").mkdir()
+        (staging / "sub" / "more.txt").write_text("more")
+    return Predictions.open(out)
+
+
+def test_a_published_folder_opens_and_holds_every_digest(tmp_path):
+    artifact = make(tmp_path / "deep" / "one")
+    assert set(artifact.manifest.files) == {"data.bin", "sub/more.txt"}
+    assert artifact.manifest.config == {"verb": "predict", "batch": 1}
+    assert artifact.labels == ["a", "b"]
+    assert artifact.size_bytes == 9
+
+
+def test_equal_work_gives_an_equal_digest(tmp_path):
+    assert make(tmp_path / "one").digest == make(tmp_path / "two").digest
+    assert make(tmp_path / "three", content=b"other").digest != make(tmp_path / "four").digest
+
+
+def test_a_failing_block_leaves_nothing(tmp_path):
+    with (
+        pytest.raises(RuntimeError),
+        publish(
+            tmp_path / "one", kind="report", verb="v", task="t", labels=[], parents={}, config={}
+        ) as staging,
+    ):
+        (staging / "half").write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_folder_is_refused_and_kept(tmp_path):
+    first = make(tmp_path / "one")
+    with pytest.raises(ArtifactError, match="exists already"):
+        make(tmp_path / "one", content=b"new")
+    assert Predictions.open(tmp_path / "one").digest == first.digest
+
+
+def test_replace_swaps_the_folder(tmp_path):
+    first = make(tmp_path / "one")
+    second = make(tmp_path / "one", content=b"new", replace=True)
+    assert first.digest != second.digest
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    artifact = make(tmp_path / "one")
+    (artifact.path / "data.bin").write_bytes(b"hellO")
+    with pytest.raises(ArtifactError) as caught:
+        Predictions.open(artifact.path)
+    assert str(caught.value) == (
+        f"{artifact.path / 'data.bin'} was changed: it does not match the digest in manifest.json.\n"
+        "hint: Copy the folder again, or make it anew; artifacts are never edited."
+    )
+
+
+def test_a_missing_file_is_noticed(tmp_path):
+    artifact = make(tmp_path / "one")
+    (artifact.path / "sub" / "more.txt").unlink()
+    with pytest.raises(ArtifactError, match=r"more\.txt is missing"):
+        Predictions.open(artifact.path)
+
+
+def test_a_link_in_place_of_a_file_is_refused(tmp_path):
+    artifact = make(tmp_path / "one")
+    (tmp_path / "elsewhere").write_bytes(b"hello")
+    (artifact.path / "data.bin").unlink()
+    (artifact.path / "data.bin").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ArtifactError, match="a link"):
+        Predictions.open(artifact.path)
+
+
+def test_a_newer_schema_says_to_upgrade(tmp_path):
+    artifact = make(tmp_path / "one")
+    manifest = json.loads((artifact.path / MANIFEST).read_text())
+    manifest |= {"schema_version": SCHEMA_VERSION + 1, "unheard_of": True}
+    (artifact.path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(ArtifactError) as caught:
+        Predictions.open(artifact.path)
+    assert str(caught.value) == (
+        f"{artifact.path} has schema version 2; this Yanmo reads versions up to 1.\nhint: pip install --upgrade yanmo"
+    )
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": "x"}'])
+def test_a_damaged_manifest_is_an_error_for_the_user(tmp_path, content):
+    artifact = make(tmp_path / "one")
+    (artifact.path / MANIFEST).write_text(content)
+    with pytest.raises(ArtifactError, match="damaged"):
+        Predictions.open(artifact.path)
+
+
+def test_another_kind_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match="is a dataset artifact; a predictions artifact is wanted"):
+        make(tmp_path / "one", kind="dataset")
+
+
+def test_a_missing_folder_and_a_plain_folder_are_refused(tmp_path):
+    with pytest.raises(ArtifactError, match="There is no folder"):
+        Predictions.open(tmp_path / "none")
+    with pytest.raises(ArtifactError, match=r"is no artifact: it has no manifest\.json"):
+        Predictions.open(tmp_path)
+
+
+def test_a_copy_elsewhere_is_the_same_artifact(tmp_path):
+    artifact = make(tmp_path / "one")
+    subprocess.run(["cp", "-r", str(artifact.path), str(tmp_path / "copy")], check=True)
+    assert Predictions.open(tmp_path / "copy").digest == artifact.digest
+
+
+def test_no_write_permission_is_said_before_any_work():
+    code = (
+        "import os, sys; from yanmo.artifacts.base import check_out; from yanmo.errors import ArtifactError\n"
+        "if os.geteuid() == 0: os.setuid(65534)\n"  # root may write anywhere
+        "try: check_out(sys.argv[1])\n"
+        "except ArtifactError as error: print(error); sys.exit(error.exit_code)"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        command = [sys.executable, "-c", code, str(folder / "out")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        expected = f"Cannot write {folder / 'out'}: no permission in {folder}.\nhint: Choose another --out.\n"
+        assert (done.returncode, done.stdout) == (2, expected)
+
+
+def test_a_writer_that_meets_a_full_disk_leaves_nothing(tmp_path):
+    code = (
+        "import resource, signal, sys; from yanmo.artifacts.base import publish; from yanmo.errors import YanmoError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "  with publish(sys.argv[1], kind='report', verb='v', task='t', labels=[], parents={}, config={}) as staging:\n"
+        "    (staging / 'big').write_bytes(b'x' * 5000)\n"
+        "except YanmoError as error: print(error.message); sys.exit(error.exit_code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "out")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, f"Cannot write {tmp_path / 'out'}: File too large.\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_cannot_hold_one_work_folder(tmp_path):
+    folder = work_dir(tmp_path / "model")
+    assert folder.name == ".model.work"
+    code = (
+        "import sys; from pathlib import Path; from yanmo.artifacts.base import lock; from yanmo.errors import BusyError\n"
+        "try:\n"
+        "  with lock(Path(sys.argv[1])): pass\n"
+        "except BusyError as error: sys.exit(error.exit_code)"
+    )
+    with lock(folder):
+        done = subprocess.run([sys.executable, "-c", code, str(folder)], check=False)
+    assert done.returncode == BusyError.exit_code == 75
+    with lock(folder):
+        assert folder.is_dir()
+
+
+def test_a_file_where_a_parent_folder_should_be_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ArtifactError, match="Cannot write"):
+        check_out(tmp_path / "file" / "out")

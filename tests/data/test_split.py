@@ -1,0 +1,122 @@
+"""The split: disjoint, stratified, seeded, equal texts on one side."""
+
+from __future__ import annotations
+
+import logging
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yanmo.data.split import check_labels, cut_splits, leaks, strata
+from yanmo.errors import DataError
+
+RATIOS = {"valid": 0.1, "test": 0.2}
+
+
+def table(keys: list[str], labels: list[str] | list[list[str]], split: str = "train") -> pl.DataFrame:
+    lines = list(range(1, len(keys) + 1))
+    return pl.DataFrame({"key": keys, "label": labels, "_line": lines}).with_columns(
+        pl.lit(split).alias("split"), pl.lit("a.csv").alias("_file")
+    )
+
+
+ROWS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), min_size=1, max_size=150)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=ROWS, seed=st.integers(0, 5))
+def test_equal_texts_stay_together_and_the_same_seed_gives_the_same_split(
+    rows: list[tuple[int, int]], seed: int
+) -> None:
+    frame = table([f"k{key}" for key, _ in rows], [f"c{label}" for _, label in rows])
+    split = cut_splits(frame, RATIOS, seed)
+    assert split.to_list() == cut_splits(frame, RATIOS, seed).to_list()
+    assert set(split.unique()) <= {"train", "valid", "test"}
+    assert frame.with_columns(split.alias("split")).group_by("key").agg(pl.col("split").n_unique())["split"].max() == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=ROWS, seed=st.integers(0, 5))
+def test_train_has_every_label_of_the_cut_splits(rows: list[tuple[int, int]], seed: int) -> None:
+    frame = table([f"k{key}" for key, _ in rows], [f"c{label}" for _, label in rows])
+    parts = frame.with_columns(cut_splits(frame, RATIOS, seed).alias("split"))
+    assert set(parts["label"]) == set(parts.filter(pl.col("split") == "train")["label"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(1, 80), min_size=1, max_size=6), seed=st.integers(0, 5))
+def test_ratios_hold_within_every_class(sizes: list[int], seed: int) -> None:
+    labels = [f"c{index}" for index, size in enumerate(sizes) for _ in range(size)]
+    frame = table([f"k{index}" for index in range(len(labels))], labels)
+    parts = frame.with_columns(cut_splits(frame, RATIOS, seed).alias("split"))
+    for index, size in enumerate(sizes):
+        counts = dict(parts.filter(pl.col("label") == f"c{index}")["split"].value_counts().iter_rows())
+        if size < 3:
+            assert counts == {"train": size}
+        else:
+            assert abs(counts["valid"] - max(1, 0.1 * size)) <= 0.5
+            assert abs(counts["test"] - max(1, 0.2 * size)) <= 0.5
+            assert counts["train"] >= 1
+
+
+def test_another_seed_gives_another_split() -> None:
+    frame = table([f"k{index}" for index in range(100)], ["a", "b"] * 50)
+    assert cut_splits(frame, RATIOS, 1).to_list() != cut_splits(frame, RATIOS, 2).to_list()
+
+
+def test_large_ratios_leave_a_text_in_train() -> None:
+    frame = table(["k1", "k2", "k3"], ["a", "a", "a"])
+    assert sorted(cut_splits(frame, {"valid": 0.49, "test": 0.5}, 1).to_list()) == ["test", "train", "valid"]
+
+
+def test_given_splits_are_left_alone() -> None:
+    frame = pl.concat([table([f"k{i}" for i in range(40)], ["a", "b"] * 20), table(["t1", "t2"], ["a", "b"], "test")])
+    split = cut_splits(frame, {"valid": 0.25}, 1)
+    assert split.to_list()[-2:] == ["test", "test"]
+    assert split.value_counts().sort("split").rows() == [("test", 2), ("train", 30), ("valid", 10)]
+    assert cut_splits(frame, {}, 1).to_list() == frame["split"].to_list()
+
+
+def test_small_classes_stay_in_train_and_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    frame = table([f"k{index}" for index in range(22)], ["a"] * 20 + ["rare"] * 2)
+    with caplog.at_level(logging.WARNING):
+        split = cut_splits(frame, RATIOS, 1)
+    assert split.to_list()[-2:] == ["train", "train"]
+    assert "1 classes have fewer than 3 distinct texts and stay in train: rare." in caplog.text
+
+
+def test_multi_label_rows_are_stratified_by_their_rarest_label() -> None:
+    labels = pl.Series([["a", "b"], ["a"], [], ["b", "c"], ["a"]])
+    assert strata(labels).to_list() == ["b", "a", "", "c", "a"]
+
+
+def test_multi_label_keeps_every_label_in_train() -> None:
+    labels = [["common", f"rare{index % 4}"] for index in range(40)] + [["lonely", "rare0"]] * 3
+    frame = table([f"k{index}" for index in range(43)], labels)
+    parts = frame.with_columns(cut_splits(frame, {"valid": 0.4, "test": 0.5}, 3).alias("split"))
+    assert set(parts.filter(pl.col("split") == "train")["label"].explode()) == set(frame["label"].explode())
+
+
+def test_leaks_count_rows_of_valid_and_test_whose_text_is_in_train() -> None:
+    frame = pl.concat(
+        [table(["x", "y"], ["a", "b"]), table(["x", "x", "z"], ["a"] * 3, "test"), table(["q"], ["a"], "valid")]
+    )
+    assert leaks(frame) == {"valid": 0, "test": 2}
+
+
+def test_a_label_of_test_that_train_lacks_is_named_with_its_place() -> None:
+    frame = pl.concat([table(["x", "y"], ["a", "b"]), table(["z", "w", "v"], ["a", "new", "new"], "test")])
+    with pytest.raises(DataError) as caught:
+        check_labels(frame)
+    assert caught.value.message == "Labels of valid or test that train lacks: 'new' (a.csv line 2)."
+    assert caught.value.hint == "Train has: a, b. Correct the label or add rows."
+
+
+@pytest.mark.parametrize("label", ["only", ["only"]])
+def test_one_class_only_is_refused(label: str | list[str]) -> None:
+    with pytest.raises(DataError) as caught:
+        check_labels(table(["x", "y"], [label, label]))  # type: ignore[list-item]
+    assert caught.value.message == "There is one class only: all 2 rows of train have the label 'only'."
+    assert caught.value.hint == "Give rows of at least two classes, or name another --label column."

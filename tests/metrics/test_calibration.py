@@ -1,0 +1,51 @@
+"""Bins and their error, against a plain loop over the definition."""
+
+import math
+
+import numpy as np
+import pytest
+
+from yanmo.metrics import calibration_bins, decisions, expected_calibration_error
+
+
+def by_definition(confidence, right, num_bins=15):
+    total = 0.0
+    for place in range(num_bins):
+        low, high = place / num_bins, (place + 1) / num_bins
+        inside = [i for i, value in enumerate(confidence) if low < value <= high or (place == 0 and value == 0)]
+        if inside:
+            gap = abs(sum(confidence[i] for i in inside) - sum(bool(right[i]) for i in inside))
+            total += gap / len(confidence)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_error_is_the_definition(seed):
+    generator = np.random.default_rng(seed)
+    confidence, right = generator.random(200), generator.random(200) < 0.6
+    bins = calibration_bins(confidence, right)
+    assert expected_calibration_error(bins) == pytest.approx(by_definition(confidence, right))
+    assert (bins.counts.sum(), bins.num_right.sum()) == (200, right.sum())
+
+
+def test_the_edges_belong_to_the_lower_bin_and_empty_bins_have_no_mean():
+    bins = calibration_bins(np.array([0.0, 0.5, 1.0]), np.array([True, False, True]), num_bins=4)
+    assert bins.counts.tolist() == [1, 1, 0, 1]
+    assert math.isnan(bins.accuracy[2])
+    assert math.isnan(bins.confidence[2])
+
+
+def test_one_decision_a_row_or_one_for_each_label():
+    probabilities_NC = np.array([[0.7, 0.3], [0.4, 0.6]])
+    chosen_NC = probabilities_NC >= 0.5
+    targets_NC = np.array([[1, 1], [1, 0]])
+    confidence, right = decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=False)
+    assert (confidence.tolist(), right.tolist()) == ([0.7, 0.7, 0.6, 0.6], [True, False, False, False])
+    confidence, right = decisions(probabilities_NC, chosen_NC, np.eye(2), exclusive=True)
+    assert (confidence.tolist(), right.tolist()) == ([0.7, 0.6], [True, True])
+
+
+def test_sure_and_right_has_no_error_and_nothing_has_none():
+    assert expected_calibration_error(calibration_bins(np.ones(5), np.ones(5, bool))) == 0.0
+    assert expected_calibration_error(calibration_bins(np.ones(5), np.zeros(5, bool))) == 1.0
+    assert math.isnan(expected_calibration_error(calibration_bins(np.zeros(0), np.zeros(0, bool))))

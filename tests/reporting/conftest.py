@@ -1,0 +1,113 @@
+"""Contents of Reports as the evaluate verb and the comparison make them, from random answers."""
+
+import numpy as np
+import pytest
+
+from yanmo.artifacts.report import plain
+from yanmo.reporting.comparison import compare_rows
+from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
+
+HOSTILE = "<script>alert(1)</script> \"quoted\" & 'single' <img src=https://evil.example/x.png onerror=alert(2)>"
+LABELS = ["退款/售后", "delivery", "<b>bold</b>", "发票", "产品质量", "other"]
+MACHINE = {"processor": "Example <CPU>", "num_cores": 2, "memory_gib": 15.6, "system": "Linux", "python": "3.11.9"}
+COMMON = {
+    "dataset": {"name": "messages", "digest": "d" * 64, "model": None, "format": None},
+    "split": "test",
+    "num_resamples": 200,
+    "seed": 0,
+    "machine": MACHINE,
+    "versions": {"python": "3.11.9", "numpy": "2.2.0"},
+}
+
+
+def answers(num_rows, labels, seed, lean=1.2):
+    generator = np.random.default_rng(seed)
+    truth_N = np.random.default_rng(0).integers(0, len(labels), num_rows)
+    targets_NC = np.eye(len(labels), dtype=np.float32)[truth_N]
+    scores_NC = generator.dirichlet(np.full(len(labels), 0.4), num_rows) + lean * generator.random((num_rows, 1)) * (
+        targets_NC
+    )
+    probabilities_NC = (scores_NC / scores_NC.sum(axis=1, keepdims=True)).astype(np.float32)
+    return probabilities_NC, np.eye(len(labels), dtype=bool)[probabilities_NC.argmax(axis=1)], targets_NC
+
+
+def evaluation(num_rows=400, labels=LABELS, *, against=False):
+    probabilities_NC, chosen_NC, targets_NC = answers(num_rows, labels, 1)
+    quality = measure_quality(
+        probabilities_NC, chosen_NC, targets_NC, labels, exclusive=True, num_resamples=200, seed=0
+    )
+    worst = worst_mistakes(probabilities_NC, chosen_NC, targets_NC, exclusive=True, num_mistakes=6)
+    texts = [HOSTILE, "快递到了，但是盒子坏了", "Where is my parcel?? " * 40, "x" * 300, "发票抬头写错了😡", "ok"]
+    mistakes = [
+        {
+            "id": str(row),
+            "text": texts[place % len(texts)],
+            "text_b": None,
+            "label": labels[targets_NC[row].argmax()],
+            "predicted": labels[chosen_NC[row].argmax()],
+            "probability": probability,
+        }
+        for place, (row, probability) in enumerate(worst)
+    ]
+    facts = {
+        "size_mb": 4.21,
+        "truncated_share": 0.0123,
+        "unknown_token_share": 0.002,
+        "tokens_per_text": 24.3,
+        "latency_ms": {"p50": 0.1312, "p95": 0.201, "p99": 0.4, "num_texts": 200},
+        "throughput_texts_per_second": 61234.5,
+    }
+    other = None
+    if against:
+        difference = compare(
+            chosen_NC, answers(num_rows, labels, 2, lean=0.8)[1], targets_NC, num_resamples=200, seed=0
+        )
+        bundle = {"name": "ngram", "digest": "a" * 64, "model": "ngram", "format": "ngram"}
+        other = {"bundle": bundle, **difference, **facts, "size_mb": 1.5}
+    return plain(
+        {
+            "report": "evaluation",
+            **COMMON,
+            "bundle": {"name": "textcnn-中文", "digest": "b" * 64, "model": "textcnn", "format": "torch"},
+            **quality,
+            **facts,
+            "num_threads": 2,
+            "against": other,
+            "mistakes": mistakes,
+            "command": "yanmo evaluate models/textcnn-中文 data/messages --out reports/textcnn",
+        }
+    )
+
+
+def comparison(num_rows=400):
+    names = ("bert-4x312", "textcnn", "ngram", "线性模型 linear")
+    models = [answers(num_rows, LABELS, seed, lean) for seed, lean in enumerate((1.6, 1.5, 1.3, 0.9))]
+    facts = [
+        {
+            "name": name,
+            "digest": str(place) * 64,
+            "model": name,
+            "format": "torch",
+            "size_mb": 40 / 4**place,
+            "latency_ms": 8 / 3**place,
+            "throughput_texts_per_second": 500.0 * 5**place,
+        }
+        for place, name in enumerate(names)
+    ]
+    rows = compare_rows(facts, [model[1] for model in models], models[0][2], num_resamples=200, seed=0)
+    return plain({"report": "comparison", **COMMON, "num_rows": num_rows, "rows": rows, "command": None})
+
+
+@pytest.fixture(scope="session")
+def evaluation_report():
+    return evaluation(against=True)
+
+
+@pytest.fixture(scope="session")
+def comparison_report():
+    return comparison()
+
+
+@pytest.fixture(scope="session")
+def make_evaluation():
+    return evaluation

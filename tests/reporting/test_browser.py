@@ -1,0 +1,54 @@
+"""The pages in a real browser: nothing is blocked, nothing runs, and a phone never scrolls sideways."""
+
+import shutil
+
+import pytest
+
+from yanmo.reporting.pages import render_comparison, render_evaluation
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, evaluation_report, comparison_report, make_evaluation):
+    folder = tmp_path_factory.mktemp("pages")
+    many = make_evaluation(500, [f"一个很长的标签_{place}_with_a_long_name" for place in range(30)])
+    pages = {
+        "evaluation": render_evaluation(evaluation_report),
+        "many labels": render_evaluation(many),
+        "comparison": render_comparison(comparison_report),
+    }
+    for name, html in pages.items():
+        (folder / f"{name}.html").write_text(html, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1200, "light")])
+def test_a_page_fits_and_is_silent(chromium, files, name, width, scheme):
+    page = chromium.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)
+    messages, requests = [], []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto((files / f"{name}.html").as_uri())
+    assert messages == []
+    assert len(requests) == 1
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("[...document.querySelectorAll('.scroll')].every(one => one.offsetWidth <= innerWidth)")
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert background == ("rgb(22, 24, 27)" if scheme == "dark" else "rgb(255, 255, 255)")
+    assert page.evaluate("[...document.querySelectorAll('svg')].every(one => one.getBoundingClientRect().width > 250)")
+    page.close()

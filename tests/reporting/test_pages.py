@@ -1,0 +1,166 @@
+"""The pages open offline, say what was measured, and escape what users wrote."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from yanmo.reporting.pages import _number, _pareto_points, render_comparison, render_evaluation
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+ALLOWED = {"href", "src"}
+
+
+class Page(HTMLParser):
+    """Collects elements, attributes and text, and notices tags that do not match."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.texts, self.ids, self.open = [], [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+
+@pytest.fixture(scope="module")
+def pages(evaluation_report, comparison_report, make_evaluation):
+    many = make_evaluation(500, [f"label {place}" for place in range(40)])
+    htmls = {
+        "evaluation": render_evaluation(evaluation_report),
+        "many labels": render_evaluation(many),
+        "comparison": render_comparison(comparison_report),
+    }
+    return {name: (html, Page(html)) for name, html in htmls.items()}
+
+
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+def test_a_page_needs_nothing_from_outside_and_runs_nothing(pages, name):
+    html, page = pages[name]
+    assert not {"script", "link", "img", "iframe", "object", "form", "base", "image"} & set(page.tags)
+    for key, value in page.attributes:
+        assert not key.startswith("on")
+        if key in {"href", "src", "xlink:href"}:
+            assert value.startswith("#")
+        assert "http:" not in (value or "")
+        assert "https:" not in (value or "")
+    assert not re.search(r"@import|url\((?!#)", html)
+    assert ("http-equiv", "Content-Security-Policy") in page.attributes
+    assert any(value and value.startswith("default-src 'none'") for _, value in page.attributes)
+    assert ("name", "viewport") in page.attributes
+    assert "prefers-color-scheme: dark" in html
+
+
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+def test_ids_are_unique_and_every_reference_has_its_target(pages, name):
+    html, page = pages[name]
+    assert len(page.ids) == len(set(page.ids)) > 0
+    references = re.findall(r'(?:href="#|url\(#)([^")]+)', html)
+    assert set(references) <= set(page.ids)
+
+
+def test_hostile_text_and_labels_are_shown_not_run(pages):
+    html, page = pages["evaluation"]
+    assert "<script" not in html
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<script>alert(1)</script>" in page.text
+    assert "b" not in [tag for tag in page.tags if tag == "bold"]
+    assert "&lt;b&gt;bold&lt;/b&gt;" in html
+
+
+def test_an_evaluation_says_what_was_measured_where_and_how_to_do_it_again(pages, evaluation_report):
+    _, page = pages["evaluation"]
+    for expected in (
+        "textcnn-中文 on messages",
+        f"{100 * evaluation_report['accuracy']:.2f} %",
+        f"{100 * evaluation_report['accuracy_interval'][0]:.2f} – {100 * evaluation_report['accuracy_interval'][1]:.2f} %",
+        "Against ngram",
+        "McNemar",
+        "Example <CPU>, 2 cores",
+        "15.6 GiB",
+        "numpy 2.2.0",
+        "b" * 64,
+        "d" * 64,
+        "yanmo evaluate models/textcnn-中文 data/messages --out reports/textcnn",
+        "61,234",
+        "0.131 ms",
+        "1.23 %",
+        "快递到了，但是盒子坏了",
+        "Confusion matrix",
+    ):
+        assert expected in page.text
+
+
+def test_many_labels_get_the_most_confused_pairs_instead_of_a_matrix(pages):
+    _, page = pages["many labels"]
+    assert "Most confused" in page.text
+    assert "Confusion matrix" not in page.text
+
+
+def test_what_was_not_measured_is_left_out(make_evaluation):
+    report = make_evaluation(30)
+    report |= {"latency_ms": None, "throughput_texts_per_second": None, "roc_auc": None, "roc_auc_interval": None}
+    page = Page(render_evaluation({**report, "mistakes": [], "unknown_token_share": None}))
+    assert "one text alone" not in page.text
+    assert "Most confident mistakes" not in page.text
+    assert "ROC AUC –" in page.text
+
+
+def test_a_comparison_lists_the_best_first(pages, comparison_report):
+    _, page = pages["comparison"]
+    accuracies = [row["accuracy"] for row in comparison_report["rows"]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    places = [page.text.index(row["name"]) for row in comparison_report["rows"]]
+    assert places == sorted(places)
+    assert "线性模型 linear" in page.text
+
+
+def test_equal_values_give_equal_bytes(evaluation_report, comparison_report):
+    assert render_evaluation(evaluation_report) == render_evaluation(evaluation_report)
+    assert render_comparison(comparison_report) == render_comparison(comparison_report)
+
+
+def test_the_front_holds_what_nothing_beats():
+    rows = [
+        {"name": name, "accuracy": accuracy, "size_mb": size}
+        for name, accuracy, size in (("best", 0.9, 9.0), ("small", 0.8, 1.0), ("lost", 0.8, 2.0), ("twin", 0.9, 9.0))
+    ]
+    assert [point[3] for point in _pareto_points(rows, "size_mb")] == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, "–"),
+        (0.0, "0"),
+        (0.13124, "0.131"),
+        (8.0, "8"),
+        (61234.5, "61,234"),
+        (1234, "1,234"),
+        (2e-7, "2.0e-07"),
+        (999.6, "1e+03"),
+    ],
+)
+def test_numbers_read_well(value, expected):
+    assert _number(value) == expected

@@ -1,0 +1,48 @@
+"""Plots are small SVG elements in the page's colors, whatever the names are."""
+
+import pytest
+
+from yanmo.reporting import plots
+
+HOSTILE = 'a$x^2$ & <b id="q">粗体</b> #010101 #010203 𠮷'
+
+
+@pytest.fixture(scope="module")
+def svg():
+    points = [(HOSTILE, 0.1, 0.8, True), ("bert", 12.0, 0.9, True), ("slow", 20.0, 0.7, False)]
+    return plots.pareto_plot(points, name="latency", cost="ms for one text")
+
+
+def test_a_plot_is_one_element_that_scales(svg):
+    assert svg.startswith('<svg role="img" aria-label="Accuracy against ms for one text" viewBox="0 0 ')
+    assert svg.endswith("</svg>")
+    assert svg.count("<svg") == 1
+    assert "<style" not in svg
+    assert "<metadata" not in svg
+    assert "font-family" not in svg
+
+
+def test_names_stay_text_and_are_escaped(svg):
+    assert "a$x^2$ &amp; &lt;b " in svg
+    assert "粗体" in svg
+    assert "𠮷" in svg
+    assert "#010203" in svg
+
+
+def test_colors_are_the_pages(svg):
+    assert "var(--bar)" in svg
+    assert "fill: #" not in svg
+    assert "stroke: #" not in svg
+
+
+@pytest.mark.parametrize("cost", [1.0, 0.013])
+def test_one_point_alone_can_be_drawn(cost):
+    assert "only" in plots.pareto_plot([("only", cost, 1.0, True)], name="x", cost="MB")
+
+
+def test_a_single_filled_bin_can_be_drawn():
+    empty = {"count": 0, "num_right": 0, "confidence": None, "accuracy": None}
+    bins = [{"lower": 0.0, "upper": 0.5, **empty}]
+    bins.append({"lower": 0.5, "upper": 1.0, "count": 3, "num_right": 3, "confidence": 1.0, "accuracy": 1.0})
+    assert "right" in plots.confidence_histogram(bins)
+    assert "confidence" in plots.reliability_diagram(bins)

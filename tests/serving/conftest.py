@@ -1,0 +1,192 @@
+"""Tiny Bundles, a server in a thread, and a client on a plain socket."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from yanmo.artifacts import Bundle
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import write_golden
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.serving.config import ServeConfig
+from yanmo.serving.serve import Server, listen
+from yanmo.serving.service import Service
+from yanmo.text.ngrams import NgramConfig, hash_column
+from yanmo.text.pipeline import TextConfig
+from yanmo.text.tfidf import fit
+
+JSON = {"content-type": "application/json"}
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+class Client:
+    """One request a connection, so that no test depends on another's."""
+
+    def __init__(self, port: int, service: Service) -> None:
+        self.port = port
+        self.service = service
+
+    def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request(method, path, body=body, headers=headers or {})
+            response = connection.getresponse()
+            return Reply(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Reply:
+        return self.ask("GET", path)
+
+    def predict(self, **values: Any) -> Reply:
+        return self.ask("POST", "/predict", json.dumps(values).encode(), JSON)
+
+    def predict_bytes(self, body: bytes) -> Reply:
+        return self.ask("POST", "/predict", body, JSON)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=20)
+
+    def wait_until_ready(self) -> None:
+        _wait(lambda: self.get("/readyz").status == 200)
+
+
+def _wait(condition: Any, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _serving(bundle: Bundle, *, ready: bool = True, **settings: Any) -> Iterator[Client]:
+    """Serve a Bundle in a thread of this process, on a real socket."""
+    config = ServeConfig(port=0, drain_seconds=2, **settings)
+    with listen("127.0.0.1", 0) as listener:
+        service = Service(bundle, config)
+        server = Server(service)
+        client = Client(listener.getsockname()[1], service)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            if ready:
+                client.wait_until_ready()
+            yield client
+        finally:
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+@pytest.fixture(scope="session")
+def serving():
+    """Serve a Bundle in a thread: ``with serving(bundle, **settings) as client``."""
+    return _serving
+
+
+@pytest.fixture(scope="session")
+def wait():
+    """Wait until a condition holds."""
+    return _wait
+
+
+@pytest.fixture(scope="session")
+def served_bundles(bundles):
+    """Every Bundle with a client of its running service; they serve all tests that leave no trace."""
+    with contextlib.ExitStack() as stack:
+        yield {name: (bundle, stack.enter_context(_serving(bundle))) for name, bundle in bundles.items()}
+
+
+NGRAMS = NgramConfig(word_ngrams=(1, 2), char_ngrams=(1, 3))
+LABELS = ["0", "1", "负面"]
+TRAINING = ["很快，好吃", "太慢了", "great value", "arrived late and cold", "a b c"]
+
+
+def _write_ngram(staging: Path) -> None:
+    random = np.random.default_rng(1)
+    shapes = {
+        "embedding": (1024, 8),
+        "hidden.weight": (16, 8),
+        "hidden.bias": (16,),
+        "out.weight": (3, 16),
+        "out.bias": (3,),
+    }
+    tensors = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    save_file(tensors, staging / "model.safetensors")
+    settings = {"ngrams": NGRAMS.model_dump(mode="json"), "num_buckets": 1024}
+    (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
+
+
+def _write_linear(staging: Path) -> None:
+    tfidf = fit(hash_column(TRAINING, NGRAMS))
+    random = np.random.default_rng(2)
+    coef_FC = random.normal(size=(len(tfidf.keys), 3)).astype(np.float32)
+    tensors = {"keys": tfidf.keys, "idf": tfidf.idf, "coef": coef_FC, "intercept": np.zeros(3, dtype=np.float32)}
+    save_file(tensors, staging / "model.safetensors")
+    settings = {"ngrams": NGRAMS.model_dump(mode="json"), "sublinear": tfidf.sublinear}
+    (staging / "linear.json").write_bytes(msgspec.json.encode(settings))
+
+
+WRITERS = {"ngram": _write_ngram, "linear": _write_linear}
+
+
+def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float = 0) -> Bundle:
+    """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
+    pairs = texts[::-1] if task == "text_pair" else None
+    probabilities_NC = np.zeros((0, len(LABELS)), dtype=np.float32)
+    if texts:
+        with open_bundle(_publish(out.with_suffix(".silent"), task=task, model=model, texts=[])) as predictor:
+            items = list(zip(texts, pairs, strict=True)) if pairs else texts
+            probabilities_NC = predictor.predict_proba(items) + np.float32(error)
+    info = {"format": model, "model": model, "max_length": 128, "text": TextConfig().model_dump(mode="json")}
+    with publish(
+        out, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
+    ) as staging:
+        WRITERS[model](staging)
+        write_golden(staging, texts, pairs, probabilities_NC)
+    return Bundle.open(out)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory) -> dict[str, Bundle]:
+    """One tiny Bundle of each kind of answer, by name."""
+    folder = tmp_path_factory.mktemp("bundles")
+    kinds = {
+        "ngram": ("single_label", "ngram"),
+        "linear": ("single_label", "linear"),
+        "multi_label": ("multi_label", "ngram"),
+        "text_pair": ("text_pair", "ngram"),
+    }
+    return {
+        name: _publish(folder / name, task=task, model=model, texts=TRAINING) for name, (task, model) in kinds.items()
+    }
+
+
+@pytest.fixture
+def wrong_bundle(tmp_path) -> Bundle:
+    """A Bundle whose golden examples came out otherwise when it was made."""
+    return _publish(tmp_path / "wrong", task="single_label", model="ngram", texts=TRAINING, error=0.1)

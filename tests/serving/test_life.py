@@ -1,0 +1,232 @@
+"""From the first byte of the socket to the last answer: loading, readiness, overload, failures, signals."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from yanmo.artifacts import Bundle
+from yanmo.errors import ArtifactError, ServingError
+from yanmo.runtimes import predictor as predictor_module
+from yanmo.serving import service as service_module
+from yanmo.serving.config import ServeConfig
+from yanmo.serving.serve import listen, serve
+
+SERVE = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, format="%(message)s")
+from yanmo.artifacts import Bundle
+from yanmo.serving.config import ServeConfig
+from yanmo.serving.serve import serve
+serve(Bundle.open(sys.argv[1]), ServeConfig(port=0, drain_seconds=int(sys.argv[2])))
+print(" ".join(sys.modules))
+"""
+
+
+class Process:
+    """A service in a process of its own."""
+
+    def __init__(self, bundle: Bundle, drain_seconds: int = 10) -> None:
+        command = [sys.executable, "-W", "error", "-c", SERVE, str(bundle.path), str(drain_seconds)]
+        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.ready_line = self.port = None
+
+    def wait_until_ready(self) -> None:
+        self.ready_line = self.popen.stderr.readline()
+        assert self.ready_line.startswith("Serving "), self.ready_line + self.popen.stderr.read()
+        self.port = int(self.ready_line.partition("127.0.0.1:")[2].split()[0])
+
+    def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
+        self.popen.send_signal(number)
+        out, err = self.popen.communicate(timeout=20)
+        return self.popen.returncode, out, err
+
+
+@pytest.fixture
+def start():
+    started = []
+
+    def begin(bundle, **settings):
+        started.append(Process(bundle, **settings))
+        started[-1].wait_until_ready()
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.popen.kill()
+        process.popen.communicate()
+
+
+@pytest.mark.parametrize(("name", "number"), [("ngram", signal.SIGTERM), ("linear", signal.SIGINT)])
+def test_a_process_says_where_it_is_answers_without_torch_and_ends_with_0(bundles, start, name, number):
+    bundle = bundles[name]
+    process = start(bundle)
+    expected = f"Serving {bundle.name} ({bundle.digest[:12]}) on http://127.0.0.1:{process.port}  POST /predict\n"
+    assert process.ready_line == expected
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+    connection.request("POST", "/predict", b'{"text":"a"}', {"content-type": "application/json"})
+    assert connection.getresponse().read()
+    status, out, err = process.end(number)
+    connection.close()
+    assert (status, err) == (0, "")
+    assert not set(out.split()) & {"torch", "transformers", "sklearn", "yanmo.verbs"}
+
+
+def test_sigterm_loses_no_accepted_request(bundles, start):
+    process = start(bundles["ngram"])
+    sent = threading.Barrier(9)
+
+    def ask(number: int) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        texts = [f"{number} {'long text ' * 150}"] * 500
+        body = json.dumps({"texts": texts}).encode()
+        connection.request("POST", "/predict", body, {"content-type": "application/json"})
+        sent.wait()
+        response = connection.getresponse()
+        answers = json.loads(response.read())["predictions"]
+        connection.close()
+        return len(answers)
+
+    with ThreadPoolExecutor(8) as pool:
+        asked = [pool.submit(ask, number) for number in range(8)]
+        sent.wait()
+        status, _, err = process.end()
+        assert [one.result() for one in asked] == [500] * 8
+    assert (status, err) == (0, "")
+
+
+def test_a_client_that_stalls_cannot_keep_the_service_from_ending(bundles, start):
+    process = start(bundles["ngram"], drain_seconds=1)
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+    connection.putrequest("POST", "/predict")
+    connection.putheader("content-type", "application/json")
+    connection.putheader("content-length", "100")
+    connection.endheaders(b'{"text":')
+    connection.sock.settimeout(20)
+    idle = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+    idle.connect()
+    status, _, err = process.end()
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["code"]) == (503, "not_ready")
+    assert status == 0
+    assert "Traceback" not in err
+    connection.close()
+    idle.close()
+
+
+def test_a_port_in_use_is_an_error_with_the_next_action(bundles):
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServingError) as caught:
+            serve(bundles["ngram"], ServeConfig(port=port))
+    assert caught.value.message == f"Cannot listen on 127.0.0.1 port {port}: address already in use."
+    assert "--port" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_here_is_an_error(bundles, host):
+    with pytest.raises(ServingError):
+        serve(bundles["ngram"], ServeConfig(host=host, port=0))
+
+
+def test_a_bundle_without_its_golden_answers_ends_the_service_with_the_error(wrong_bundle):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ArtifactError):
+        serve(wrong_bundle, ServeConfig(port=0))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+class Gate:
+    """Stands before a model: holds its answers while closed, and fails at the text 'bad'."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opening = threading.Event()
+        self.answering = threading.Event()
+        self.calls = 0
+        self.opening.set()
+        self.answering.set()
+        monkeypatch.setattr(service_module, "open_bundle", self.open)
+
+    def open(self, bundle, **settings):
+        assert self.opening.wait(20)
+        self.predictor = predictor_module.open_bundle(bundle, **settings)
+        return self
+
+    def infer(self, items):
+        self.calls += 1
+        assert self.answering.wait(20)
+        if "bad" in items:
+            raise ValueError("a secret message about 'bad'")
+        return self.predictor.infer(items)
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    gate = Gate(monkeypatch)
+    yield gate
+    gate.opening.set()
+    gate.answering.set()
+
+
+def test_it_is_alive_but_not_ready_while_the_model_is_loaded(bundles, serving, gate):
+    gate.opening.clear()
+    with serving(bundles["ngram"], ready=False) as client:
+        assert client.get("/healthz").status == 200
+        assert client.get("/models").status == 200
+        for reply in (client.get("/readyz"), client.predict(text="a")):
+            assert (reply.status, reply.json["code"]) == (503, "not_ready")
+            assert reply.headers["retry-after"] == "1"
+        gate.opening.set()
+        client.wait_until_ready()
+        assert client.predict(text="a").status == 200
+
+
+def test_while_draining_it_is_not_ready_but_answers_what_comes(bundles, serving):
+    with serving(bundles["ngram"]) as client:
+        client.service.drain()
+        assert client.get("/healthz").status == 200
+        assert (client.get("/readyz").status, client.get("/readyz").json["code"]) == (503, "not_ready")
+        assert client.predict(text="a").status == 200
+
+
+def test_a_full_queue_gets_429_at_once_and_then_there_is_room_again(bundles, serving, wait, gate):
+    with serving(bundles["ngram"], max_waiting_texts=2) as client, ThreadPoolExecutor(2) as pool:
+        gate.answering.clear()
+        calls = gate.calls
+        working = pool.submit(client.predict, text="a")
+        wait(lambda: gate.calls > calls)
+        waiting = pool.submit(client.predict, texts=["b", "c"])
+        wait(lambda: client.service.num_waiting == 2)
+        refused = client.predict(text="d")
+        assert (refused.status, refused.json["code"]) == (429, "queue_full")
+        assert refused.headers["retry-after"] == "1"
+        assert client.get("/healthz").status == 200
+        gate.answering.set()
+        assert working.result().status == waiting.result().status == 200
+        assert client.predict(text="e").status == 200
+
+
+def test_a_model_that_fails_at_one_text_fails_only_that_request(bundles, serving, wait, gate, caplog):
+    with serving(bundles["ngram"]) as client, ThreadPoolExecutor(3) as pool:
+        gate.answering.clear()
+        calls = gate.calls
+        first = pool.submit(client.predict, text="a")
+        wait(lambda: gate.calls > calls)
+        bad, good = pool.submit(client.predict, text="bad"), pool.submit(client.predict, text="good")
+        wait(lambda: client.service.num_waiting == 2)
+        gate.answering.set()
+        assert first.result().status == good.result().status == 200
+        assert (bad.result().status, bad.result().json["code"]) == (500, "internal_error")
+        assert b"secret" not in bad.result().content
+        assert b"bad" not in bad.result().content
+        assert "A request failed." in caplog.text
+        assert client.predict(text="a").status == 200

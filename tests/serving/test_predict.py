@@ -1,0 +1,116 @@
+"""Answers over HTTP are those of the Predictor."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from yanmo.runtimes.predictor import open_bundle
+
+TEXTS = ["很快，好吃", "太慢了", "great", "", " ", "😀 <b>ok</b>", "a" * 500, "\x00\x1e\x1f", "\u202ex", "\U0010ffff"]
+
+
+def rows(reply, labels):
+    return np.array([[one["probabilities"][label] for label in labels] for one in reply.json["predictions"]])
+
+
+@pytest.fixture(params=["ngram", "linear", "multi_label", "text_pair"])
+def served(request, served_bundles):
+    return served_bundles[request.param]
+
+
+def columns(bundle, texts):
+    """Return the texts as the request has them and as the Predictor takes them."""
+    if bundle.task != "text_pair":
+        return {"texts": texts}, texts
+    seconds = texts[::-1]
+    return {"texts": texts, "texts_b": seconds}, list(zip(texts, seconds, strict=True))
+
+
+def test_many_texts_get_exactly_the_probabilities_of_the_predictor(served):
+    bundle, client = served
+    request, items = columns(bundle, TEXTS)
+    expected_NC = open_bundle(bundle).predict_proba(items)
+    reply = client.predict(**request)
+    assert reply.status == 200
+    assert reply.headers["content-type"] == "application/json"
+    got_NC = rows(reply, bundle.labels)
+    np.testing.assert_allclose(got_NC, expected_NC, rtol=0, atol=1e-5)
+    assert np.array_equal(got_NC, got_NC.astype(np.float32)), "a float32 comes through JSON unchanged"
+
+
+def test_one_text_gets_the_same_answer_as_in_a_list(served):
+    bundle, client = served
+    request, _ = columns(bundle, TEXTS)
+    many = client.predict(**request).json
+    assert many["model"] == bundle.name
+    for number, expected in enumerate(many["predictions"]):
+        single = {key.replace("texts", "text"): values[number] for key, values in request.items()}
+        got = client.predict(**single).json
+        assert got.pop("model") == bundle.name
+        assert got.keys() == expected.keys() == {"prediction", "probability", "probabilities", "truncated"}
+        assert got["prediction"] == expected["prediction"]
+        assert got["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+
+
+def test_the_prediction_is_that_of_the_predictor(served):
+    bundle, client = served
+    request, items = columns(bundle, TEXTS)
+    answers = client.predict(**request).json["predictions"]
+    for answer, expected in zip(answers, open_bundle(bundle).predict(items), strict=True):
+        label = list(expected.label) if isinstance(expected.label, tuple) else expected.label
+        assert answer["prediction"] == label
+        assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
+
+
+def test_probabilities_can_be_left_out(served_bundles):
+    _, client = served_bundles["ngram"]
+    one = client.predict(text="a", return_probabilities=False).json
+    assert one.keys() == {"prediction", "probability", "model", "truncated"}
+    many = client.predict(texts=["a", "b"], return_probabilities=False).json
+    assert [answer.keys() for answer in many["predictions"]] == [{"prediction", "probability", "truncated"}] * 2
+
+
+def test_many_clients_at_once_each_get_their_own_answer(served_bundles):
+    bundle, client = served_bundles["ngram"]
+    texts = [f"文本 {number} text" for number in range(200)]
+    expected_NC = open_bundle(bundle).predict_proba(texts)
+    with ThreadPoolExecutor(16) as pool:
+        replies = list(pool.map(lambda text: client.predict(text=text), texts))
+    got_NC = np.array([[reply.json["probabilities"][label] for label in bundle.labels] for reply in replies])
+    np.testing.assert_allclose(got_NC, expected_NC, rtol=0, atol=1e-5)
+
+
+def test_a_body_in_any_legal_json_spelling_is_read(served_bundles):
+    _, client = served_bundles["ngram"]
+    expected = client.predict(text='好 "x" \U0001f600').json
+    for body in (
+        json.dumps({"text": '好 "x" \U0001f600'}, ensure_ascii=False).encode(),
+        b' \r\n\t{ "text" :\n"\\u597d \\"x\\" \\ud83d\\ude00" } \n',
+        b'{"\\u0074ext":"\\u597D \\u0022x\\u0022 \\uD83D\\uDE00"}',
+    ):
+        assert client.predict_bytes(body).json == expected
+
+
+def test_models_describes_the_bundle(served):
+    bundle, client = served
+    (shown,) = client.get("/models").json["models"]
+    assert shown == {
+        "name": bundle.name,
+        "digest": bundle.digest,
+        "task": bundle.task,
+        "labels": bundle.labels,
+        "format": bundle.format,
+        "model": bundle.model,
+        "max_length": bundle.max_length,
+        "size_bytes": bundle.size_bytes,
+    }
+
+
+def test_health_and_readiness(served_bundles):
+    _, client = served_bundles["ngram"]
+    assert client.get("/healthz").json == {"status": "alive"}
+    assert client.get("/readyz").json == {"status": "ready"}

@@ -1,0 +1,94 @@
+"""The command line prints results on stdout, messages on stderr, and exits with the code of the error tree."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from yanmo.cli import main
+from yanmo.verbs import COMMANDS
+
+CSV = "text,label\n" + "".join(f"很好吃 {i} 次,good\n真难吃 {i} 次,bad\n" for i in range(30))
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    file = tmp_path / "reviews.csv"
+    file.write_text(CSV, encoding="utf-8")
+    return file
+
+
+def yanmo(*arguments, **options):
+    command = [sys.executable, "-m", "yanmo", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, **options)
+
+
+def test_help_lists_every_command_with_its_summary():
+    done = yanmo("--help", env={"COLUMNS": "200", "PATH": ""})
+    assert done.returncode == 0
+    for name, command in COMMANDS.items():
+        assert name in done.stdout
+        assert command.summary in done.stdout
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_help_of_a_command_explains_every_flag(name, capsys):
+    from yanmo.verbs.signature import get_verb
+
+    main([name, "--help"])
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for field in get_verb(name).config_class.model_fields:
+        assert f"--{field.replace('_', '-')}" in shown
+    assert "--json" in shown
+
+
+def test_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == "0.1.0"
+
+
+def test_json_prints_one_object(reviews, tmp_path):
+    done = yanmo("prepare", reviews, "--out", tmp_path / "data", "--json")
+    assert done.returncode == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["kind"] == "dataset"
+    assert summary["path"] == str(tmp_path / "data")
+
+
+def test_a_list_may_hold_commas_or_repeat(reviews, tmp_path):
+    first = yanmo("prepare", reviews, "--cleaning", "lowercase,strip_html", "--out", tmp_path / "one", "--json")
+    second = yanmo(
+        "prepare", reviews, "--cleaning", "lowercase", "--cleaning", "strip_html", "--out", tmp_path / "two", "--json"
+    )
+    assert json.loads(first.stdout)["digest"] == json.loads(second.stdout)["digest"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["trian"], 2, 'Unknown command "trian". Did you mean "train"?'),
+        (["prepare", "reviews.csv"], 2, "--out"),
+        (["prepare", "none.csv", "--out", "data"], 2, "none.csv"),
+        (["prepare", "reviews.csv", "--out", "data", "--seed", "x"], 2, "--seed"),
+        (["prepare", "reviews.csv", "--out", "data", "--seed", "-1"], 2, "The 'seed' parameter of prepare must be"),
+        (["prepare", "reviews.csv", "--out", "data", "--lable", "x"], 2, "--lable"),
+        (["train", "none", "--model", "ngram", "--out", "m"], 2, "There is no folder none."),
+        (["evaluate", ".", "."], 2, "--out"),
+    ],
+)
+def test_a_mistake_exits_with_2_and_says_what_to_do(reviews, arguments, code, message):
+    done = yanmo(*arguments, cwd=reviews.parent)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert message in done.stderr
+    assert "hint: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (reviews.parent / "data").exists()
+
+
+def test_shell_completion_can_be_made():
+    from yanmo.cli import build_app
+
+    script = build_app().generate_completion(shell="bash")
+    assert "evaluate" in script
+    assert "--learning-rate" in script

@@ -1,0 +1,149 @@
+"""Tokenizers are the same in every run, encode whole columns, and say what they cut off or do not know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from yanmo.errors import ArtifactError
+from yanmo.text.tokenizer import (
+    SPECIAL_TOKENS,
+    encode_column,
+    load,
+    train_wordlevel,
+    train_wordpiece,
+    truncating,
+)
+
+TEXTS = [
+    "The food was good, really good!",
+    "送餐很快，好吃 good",
+    "playing played plays player",
+    "very slow, slower",
+] * 3
+
+
+@pytest.fixture(scope="module")
+def wordpiece() -> Tokenizer:
+    return train_wordpiece(TEXTS, 200)
+
+
+def test_special_tokens_come_first_and_frame_the_text(wordpiece: Tokenizer) -> None:
+    assert [wordpiece.token_to_id(token) for token in SPECIAL_TOKENS] == [0, 1, 2, 3, 4]
+    assert wordpiece.encode("好吃 Good").tokens == ["[CLS]", "好", "吃", "good", "[SEP]"]
+    pair = wordpiece.encode("好", "good")
+    assert pair.tokens == ["[CLS]", "好", "[SEP]", "good", "[SEP]"]
+    assert pair.type_ids == [0, 0, 0, 1, 1]
+
+
+def test_case_is_kept_on_request() -> None:
+    tokenizer = train_wordpiece(["Good good"] * 3, 50, lowercase=False)
+    assert {"Good", "good"} <= set(tokenizer.get_vocab())
+
+
+def test_training_is_the_same_in_every_process(wordpiece: Tokenizer, tmp_path: Path) -> None:
+    code = (
+        "import sys; from yanmo.text.tokenizer import *\n"
+        f"sys.stdout.buffer.write(train_wordpiece({TEXTS!r}, 200).to_str().encode())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert run.stdout.decode() == wordpiece.to_str()
+
+
+def test_the_vocabulary_has_its_size_and_no_holes() -> None:
+    for size in (20, 40, 60):
+        tokenizer = train_wordpiece(TEXTS, size)
+        assert tokenizer.get_vocab_size() <= size
+        assert sorted(tokenizer.get_vocab().values()) == list(range(tokenizer.get_vocab_size()))
+
+
+def test_special_tokens_in_a_text_are_text(wordpiece: Tokenizer) -> None:
+    ids = encode_column(wordpiece, ["good [SEP] [PAD] good"], max_length=32).ids.values
+    assert (ids == 3).sum() == 1
+    assert (ids == 0).sum() == 0
+
+
+def test_word_level_tokens_are_the_words_between_spaces() -> None:
+    tokenizer = train_wordlevel(["我 来到 北京 OK", "我 爱 北京 ok"], 100)
+    assert tokenizer.get_vocab() == dict(zip([*SPECIAL_TOKENS, "ok", "北京", "我"], range(8), strict=True))
+    encoded = encode_column(tokenizer, ["我 去 北京 Ok", ""])
+    assert encoded.ids.row(0).tolist() == [2, 7, 1, 6, 5, 3]
+    assert encoded.ids.row(1).tolist() == [2, 3]
+    assert encoded.num_unknown_N.tolist() == [1, 0]
+    assert train_wordlevel(["[SEP] [SEP]"], 100, lowercase=False).get_vocab_size() == len(SPECIAL_TOKENS)
+    assert train_wordlevel(["a a b b c"], 6, min_frequency=1).get_vocab_size() == 6
+
+
+def test_a_column_has_the_ids_of_its_texts_alone(wordpiece: Tokenizer) -> None:
+    tokenizer = truncating(wordpiece, 8)
+    texts = ["", "good", "好" * 20, "龘 good", "x" * 1000]
+    column = encode_column(tokenizer, texts, max_length=8)
+    assert column.type_ids is None
+    assert column.ids.values.dtype == np.int64
+    for index, text in enumerate(texts):
+        alone = encode_column(tokenizer, [text], max_length=8)
+        assert alone.ids.values.tolist() == column.ids.row(index).tolist()
+        assert alone.truncated_N[0] == column.truncated_N[index]
+    assert column.truncated_N.tolist() == [False, False, True, False, True]
+    assert column.num_unknown_N[3] == 1
+    assert column.ids.lengths_N.max() == 8
+
+
+def test_a_text_that_just_fits_is_not_truncated(wordpiece: Tokenizer) -> None:
+    encoded = encode_column(wordpiece, ["好" * 6, "好" * 7], max_length=8)
+    assert encoded.truncated_N.tolist() == [False, True]
+    assert encoded.ids.lengths_N.tolist() == [8, 8]
+
+
+def test_pairs_have_type_ids_and_lose_their_longer_text_first(wordpiece: Tokenizer) -> None:
+    encoded = encode_column(wordpiece, ["好", "好" * 30], ["吃吃", "吃"], max_length=8)
+    assert encoded.type_ids is not None
+    assert encoded.type_ids.row(0).tolist() == [0, 0, 0, 1, 1, 1]
+    assert encoded.truncated_N.tolist() == [False, True]
+    good, eat = wordpiece.token_to_id("好"), wordpiece.token_to_id("吃")
+    assert encoded.ids.row(1).tolist() == [2, good, good, good, good, 3, eat, 3]
+
+
+def test_encoding_leaves_the_tokenizer_as_it_was(wordpiece: Tokenizer) -> None:
+    before = wordpiece.to_str()
+    encode_column(wordpiece, TEXTS, max_length=5)
+    assert wordpiece.to_str() == before
+    ready = truncating(wordpiece, 5)
+    assert truncating(ready, 5) is ready
+    assert truncating(ready, 6) is not ready
+
+
+def test_no_texts_give_no_rows(wordpiece: Tokenizer) -> None:
+    encoded = encode_column(wordpiece, [], [])
+    assert len(encoded.ids) == len(encoded.truncated_N) == len(encoded.num_unknown_N) == 0
+
+
+def test_a_huge_text_costs_no_more_than_the_tokens_kept(wordpiece: Tokenizer) -> None:
+    start = time.perf_counter()
+    encoded = encode_column(wordpiece, ["好" * 5_000_000], max_length=64)
+    assert time.perf_counter() - start < 2
+    assert encoded.truncated_N.tolist() == [True]
+
+
+def test_a_saved_tokenizer_loads_as_it_was(wordpiece: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "tokenizer.json"
+    wordpiece.save(str(path))
+    loaded = load(path, max_length=16)
+    assert (encode_column(loaded, TEXTS, max_length=16).ids.values == encode_column(wordpiece, TEXTS).ids.values).all()
+    assert encode_column(loaded, ["[SEP]"], max_length=16).ids.values.tolist().count(3) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"version": 1}', b"\xff\xfe", None])
+def test_a_broken_file_is_an_artifact_error(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "tokenizer.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ArtifactError, match="tokenizer.json") as caught:
+        load(path)
+    assert "hint:" in str(caught.value)

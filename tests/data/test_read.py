@@ -393,7 +393,7 @@ def test_a_parquet_file_lacks_a_column_or_rows(tmp_path: Path) -> None:
 PIECES = st.sampled_from(["a", "好", '"', '""', ",", "\n", "\r\n", "\r", " ", "\t", "x,y", "\u2028", "\0"])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, min_size=1, max_size=14).map("".join))
 def test_any_text_reads_as_pythons_csv_module_reads_it_or_fails_with_a_line(text: str) -> None:
     try:

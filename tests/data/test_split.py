@@ -25,7 +25,7 @@ def table(keys: list[str], labels: list[str] | list[list[str]], split: str = "tr
 ROWS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 3)), min_size=1, max_size=150)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rows=ROWS, seed=st.integers(0, 5))
 def test_equal_texts_stay_together_and_the_same_seed_gives_the_same_split(
     rows: list[tuple[int, int]], seed: int
@@ -37,7 +37,7 @@ def test_equal_texts_stay_together_and_the_same_seed_gives_the_same_split(
     assert frame.with_columns(split.alias("split")).group_by("key").agg(pl.col("split").n_unique())["split"].max() == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(rows=ROWS, seed=st.integers(0, 5))
 def test_train_has_every_label_of_the_cut_splits(rows: list[tuple[int, int]], seed: int) -> None:
     frame = table([f"k{key}" for key, _ in rows], [f"c{label}" for _, label in rows])
@@ -45,7 +45,7 @@ def test_train_has_every_label_of_the_cut_splits(rows: list[tuple[int, int]], se
     assert set(parts["label"]) == set(parts.filter(pl.col("split") == "train")["label"])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(sizes=st.lists(st.integers(1, 80), min_size=1, max_size=6), seed=st.integers(0, 5))
 def test_ratios_hold_within_every_class(sizes: list[int], seed: int) -> None:
     labels = [f"c{index}" for index, size in enumerate(sizes) for _ in range(size)]

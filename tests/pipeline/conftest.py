@@ -28,21 +28,27 @@ PREPARE = """
 """
 
 
+@pytest.fixture(scope="session")
+def write_project():
+    """Write reviews.csv, if it is not there, and pipeline.toml into a folder; return the path of the latter."""
+
+    def write_files(folder, text, *, before=PREPARE):
+        if not (folder / "reviews.csv").exists():
+            (folder / "reviews.csv").write_text(csv_rows())
+        (folder / "pipeline.toml").write_text(textwrap.dedent(before) + textwrap.dedent(text), encoding="utf-8")
+        return folder / "pipeline.toml"
+
+    return write_files
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    """A folder with reviews.csv, which is the working directory, so that messages hold no long paths."""
-    (tmp_path / "reviews.csv").write_text(csv_rows())
+    """An empty folder that is the working directory, so that messages hold no long paths."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
-def write(project):
-    """Write pipeline.toml and return its path, relative to the working directory."""
-
-    def write_pipeline(text, *, after=PREPARE):
-        path = project / "pipeline.toml"
-        path.write_text(textwrap.dedent(after) + textwrap.dedent(text), encoding="utf-8")
-        return path.relative_to(project)
-
-    return write_pipeline
+def write(project, write_project):
+    """Write the files of a project and return the pipeline file's path, relative to the working directory."""
+    return lambda text, **more: write_project(project, text, **more).relative_to(project)

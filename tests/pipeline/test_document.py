@@ -108,7 +108,10 @@ def test_an_override_of_what_is_not_there_is_an_error(tmp_path, monkeypatch, ove
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"[stage.a\nseed = 1\n", "p.toml:1, column 9: This is not TOML: Expected ']' at the end of a table declaration."),
+        (
+            b"[stage.a\nseed = 1\n",
+            "p.toml:1, column 9: This is not TOML: Expected ']' at the end of a table declaration.",
+        ),
         (b"seed = textcnn\n", "p.toml:1, column 8: This is not TOML: Invalid value."),
         (b"a = 1\na = 2\n", "p.toml:2, column 6: This is not TOML: Cannot overwrite a value."),
         (b"a = 1\nb = [1,\n", "p.toml:3: This is not TOML: Invalid value."),

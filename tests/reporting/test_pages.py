@@ -8,7 +8,6 @@ import pytest
 from yanmo.reporting.pages import _number, _pareto_points, render_comparison, render_evaluation
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
-ALLOWED = {"href", "src"}
 
 
 class Page(HTMLParser):
@@ -85,7 +84,6 @@ def test_hostile_text_and_labels_are_shown_not_run(pages):
     assert "<script" not in html
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "<script>alert(1)</script>" in page.text
-    assert "b" not in [tag for tag in page.tags if tag == "bold"]
     assert "&lt;b&gt;bold&lt;/b&gt;" in html
 
 
@@ -94,7 +92,7 @@ def test_an_evaluation_says_what_was_measured_where_and_how_to_do_it_again(pages
     for expected in (
         "textcnn-中文 on messages",
         f"{100 * evaluation_report['accuracy']:.2f} %",
-        f"{100 * evaluation_report['accuracy_interval'][0]:.2f} – {100 * evaluation_report['accuracy_interval'][1]:.2f} %",
+        " – ".join(f"{100 * bound:.2f}" for bound in evaluation_report["accuracy_interval"]),
         "Against ngram",
         "McNemar",
         "Example <CPU>, 2 cores",
@@ -136,9 +134,9 @@ def test_a_comparison_lists_the_best_first(pages, comparison_report):
     assert "线性模型 linear" in page.text
 
 
-def test_equal_values_give_equal_bytes(evaluation_report, comparison_report):
-    assert render_evaluation(evaluation_report) == render_evaluation(evaluation_report)
-    assert render_comparison(comparison_report) == render_comparison(comparison_report)
+def test_equal_values_give_equal_bytes(pages, evaluation_report, comparison_report):
+    assert render_evaluation(evaluation_report) == pages["evaluation"][0]
+    assert render_comparison(comparison_report) == pages["comparison"][0]
 
 
 def test_the_front_holds_what_nothing_beats():
@@ -159,7 +157,7 @@ def test_the_front_holds_what_nothing_beats():
         (61234.5, "61,234"),
         (1234, "1,234"),
         (2e-7, "2.0e-07"),
-        (999.6, "1e+03"),
+        (999.6, "1,000"),
     ],
 )
 def test_numbers_read_well(value, expected):

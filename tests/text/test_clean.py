@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import unicodedata
 
 import pytest
 from hypothesis import given, settings
@@ -13,13 +14,13 @@ from yanmo.text.clean import CLEANING_STEPS, clean_column
 from yanmo.text.columns import join_column, split_column
 
 FRAGMENTS = [
-    "<script>", "</script>", "<style a='", "<!--", "-->", "<p>", "<b", ">", "<", "</", "&amp;nbsp;", "&lt", "&#x1e;", "&#30;",
-    "&", "amp;", "\x1e", "\ud83d", "\x00", " ", "\t", "\u3000", "\u0301", "e", "Σ", "İ", "http://", "www.", "a.b@c.de", "@",
-    "c.cn", "漢字", "的", "我们", "什", "么", "the", "don't", "3.14", "１２", "😀", "👩\u200d🔬", "ﬁ", "가", "\u1100\u1161", "，",
+    "<script>", "</script>", "<style a='", "<!--", "-->", "<p>", "<b", ">", "<", "</", "&amp;nbsp;",
+    "&lt", "&#x1e;", "&#30;", "&", "amp;", "\x1e", "\ud83d", "\x00", " ", "\t", "\u3000", "\u0301", "e",
+    "Σ", "İ", "http://", "www.", "a.b@c.de", "@", "c.cn", "漢字", "的", "我们", "什", "么", "the", "don't",
+    "3.14", "１２", "😀", "👩\u200d🔬", "ﬁ", "가", "\u1100\u1161", "，",
 ]  # fmt: skip
-TEXTS = st.lists(
-    st.one_of(st.lists(st.sampled_from(FRAGMENTS), max_size=6).map("".join), st.text(max_size=12)), max_size=6
-)
+TEXT = st.one_of(st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join), st.text(max_size=12))
+TEXTS = st.lists(TEXT, max_size=6)
 
 
 @pytest.mark.parametrize("step", list(CLEANING_STEPS))
@@ -35,11 +36,9 @@ def test_steps_in_any_order_clean_a_column_as_its_texts_alone(texts: list[str], 
     assert clean_column(texts, steps) == [clean_column([text], steps)[0] for text in texts]
 
 
-@given(text=st.one_of(st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join), st.text(max_size=20)))
+@given(text=TEXT)
 @settings(max_examples=300, deadline=None)
 def test_nfkc_by_runs_equals_nfkc_of_the_whole(text: str) -> None:
-    import unicodedata
-
     expected = unicodedata.normalize("NFKC", text.replace("\x1e", " "))
     assert clean_column([text], ["unicode_nfkc"]) == [expected]
 

@@ -25,7 +25,7 @@ def test_the_user_dictionary_lies_in_the_folder(tmp_path: Path) -> None:
     (tmp_path / "user_dict.txt").write_text("研磨机器人\n", encoding="utf-8")
     config = TextConfig(segmenter="rjieba", user_dict="user_dict.txt")
     assert TextPipeline(config, tmp_path).apply(["这是研磨机器人吗"]) == ["这是 研磨机器人 吗"]
-    with pytest.raises(ArtifactError, match="needs its user dictionary 'user_dict.txt', but no folder"):
+    with pytest.raises(ArtifactError, match=r"needs its user dictionary 'user_dict\.txt', but no folder"):
         TextPipeline(config)
 
 

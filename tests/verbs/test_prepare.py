@@ -131,6 +131,19 @@ def test_too_many_refused_rows_are_an_error(tmp_path: Path) -> None:
     )
 
 
+def test_a_split_of_which_every_row_is_refused_is_an_error(reviews: Path, tmp_path: Path) -> None:
+    test = write(tmp_path, "test.csv", "review,label\n,pos\nx,\n")
+    fails(
+        DataError,
+        f"For test, 2 of 2 rows were refused (empty text: 1, missing label: 1); the first is {test} line 2.",
+        "Check the column names and the cleaning, or allow a larger share with --max-rejected.",
+        reviews,
+        text="review",
+        test=test,
+        out=tmp_path / "data",
+    )
+
+
 def test_given_splits_are_kept_and_leaks_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     train = write(tmp_path, "train.tsv", "".join(f"{text}\t{label}\n" for text, label in ROWS))
     valid = write(tmp_path, "dev.tsv", "好吃 0\tpos\nnew\tneg\n")

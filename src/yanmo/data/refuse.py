@@ -84,28 +84,38 @@ def refusal_reasons(rows: pl.DataFrame) -> pl.Series:
     return rows.select(pl.coalesce(reasons).alias("reason"))["reason"]
 
 
-def check_share(rejected: pl.DataFrame, num_rows: int, max_rejected: float) -> None:
+def check_share(rows: pl.DataFrame, max_rejected: float) -> None:
     """Say how many rows were refused, and why.
 
     Args:
-        rejected: The refused rows with their ``reason``.
-        num_rows: All rows that were read.
+        rows: All rows that were read, with their ``reason``.
         max_rejected: The largest share that is no error.
 
     Raises:
-        DataError: More rows were refused, or all.
+        DataError: More rows were refused, or all rows of a split.
     """
-    counts = reason_counts(rejected)
-    if not counts:
+    rejected = rows.filter(pl.col("reason").is_not_null())
+    if not rejected.height:
         return
-    listed = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
-    sentence = f"{rejected.height} of {num_rows} rows were refused ({listed})"
-    if rejected.height == num_rows or rejected.height > max_rejected * num_rows:
-        raise DataError(
-            f"{sentence}; the first is {place(rejected.row(0, named=True))}.",
-            hint="Check the column names and the cleaning, or allow a larger share with --max-rejected.",
-        )
+    sentence = _counted(rejected, rows.height)
+    if rejected.height > max_rejected * rows.height:
+        raise _too_many(rejected, sentence)
+    for (split,), part in rows.group_by(["split"], maintain_order=True):
+        if part["reason"].null_count() == 0:
+            raise _too_many(part, f"For {split}, {_counted(part, part.height)}")
     logger.warning("%s; they are in rejected.jsonl.", sentence)
+
+
+def _counted(rejected: pl.DataFrame, num_rows: int) -> str:
+    listed = ", ".join(f"{reason}: {count}" for reason, count in reason_counts(rejected).items())
+    return f"{rejected.height} of {num_rows} rows were refused ({listed})"
+
+
+def _too_many(rejected: pl.DataFrame, sentence: str) -> DataError:
+    return DataError(
+        f"{sentence}; the first is {place(rejected.row(0, named=True))}.",
+        hint="Check the column names and the cleaning, or allow a larger share with --max-rejected.",
+    )
 
 
 def reason_counts(rejected: pl.DataFrame) -> dict[str, int]:

@@ -15,6 +15,7 @@ from torch.nn import functional
 __all__ = ["BiLstm", "NgramNet", "TextCnn", "build"]
 
 PAD_ID = 0
+INIT = 0.01
 
 
 class TextCnn(nn.Module):
@@ -121,7 +122,7 @@ class NgramNet(nn.Module):
         ngram_dropout: float,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Parameter(torch.empty(num_buckets, embedding_size).normal_(std=0.1))
+        self.embedding = nn.Parameter(torch.empty(num_buckets, embedding_size).normal_(std=INIT))
         self.ngram_dropout = ngram_dropout
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(embedding_size, hidden_size)

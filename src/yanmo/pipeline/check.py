@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.base import Artifact, check_out
 from yanmo.config import Config
+from yanmo.errors import ArtifactError
 from yanmo.pipeline.plan import Plan, State, Step, find_state, make_steps
 from yanmo.pipeline.precheck import precheck
-from yanmo.pipeline.spec import read_spec
+from yanmo.pipeline.spec import PipelineSpec, read_spec
 
 __all__ = ["CheckConfig", "check"]
 
@@ -35,8 +36,20 @@ def check(pipeline: Path, config: CheckConfig) -> Plan:
     steps = make_steps(spec)
     for step in steps:
         precheck(spec.document, step)
+    _check_writable(spec)
     spec.document.raise_problems()
     return Plan(pipeline, spec.out, steps, _find_states(steps))
+
+
+def _check_writable(spec: PipelineSpec) -> None:
+    keys = ("pipeline", "out")
+    if spec.out.exists() and not spec.out.is_dir():
+        spec.document.report(keys, f"{spec.out} is no folder.", "Choose another 'out' in [pipeline].")
+        return
+    try:
+        check_out(spec.out, replace=True)
+    except ArtifactError as error:
+        spec.document.report(keys, error.message, "Choose another 'out' in [pipeline].")
 
 
 def _find_states(steps: list[Step]) -> list[State]:

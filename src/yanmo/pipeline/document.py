@@ -57,13 +57,14 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def place(self, keys: Keys) -> str:
-        """Return where a key stands: the override that set it, or file and line of it or of the nearest table."""
+        """Return where a key stands: the override that set it, or file and line of it or of the table around it."""
         for length in range(len(keys), 0, -1):
             if keys[:length] in self.overrides:
                 return f"--set {self.overrides[keys[:length]]}"
             if keys[:length] in self.lines:
                 return f"{self.path}:{self.lines[keys[:length]]}"
-        return str(self.path)
+        inside = [line for key, line in self.lines.items() if key[: len(keys)] == keys]
+        return f"{self.path}:{min(inside)}" if inside else str(self.path)
 
     def report(self, keys: Keys, text: str, hint: str | None = None) -> None:
         """Add a mistake; one that is known already is not added again."""

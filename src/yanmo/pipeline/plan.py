@@ -2,7 +2,8 @@
 
 A step is one artifact to be made. A stage without ``each`` and without fanned-out inputs is one step. A stage with
 ``each`` is one step for every combination of the values. A stage that takes one artifact from a fanned-out stage
-fans out with it; where two of its inputs share an origin, both are taken of the same combination.
+fans out with it, unless it names one combination, as in ``models/textcnn-2``; where two of its inputs share an origin,
+both are taken of the same combination.
 """
 
 from __future__ import annotations
@@ -112,7 +113,11 @@ def _expand(
     many = {one.name for one in stage.verb.inputs if one.is_many}
     options = {name: [_find(spec, stage, name, one, steps) for one in values] for name, values in references.items()}
     axes = [[{(stage.name, key): value} for value in values] for key, values in stage.each.items()]
-    single = [[_point(one) for one in options[name][0]] for name in options if name not in many]
+    single = [
+        [{} if values[0].point else _point(one) for one in options[name][0]]
+        for name, values in references.items()
+        if name not in many
+    ]
     for points in itertools.product(*single, *axes):
         point = _merge(points)
         config = _build_config(spec.document, stage, point) if point is not None else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Artifact, Report
-from yanmo.artifacts.base import lock
+from yanmo.artifacts.base import MANIFEST, lock
 from yanmo.errors import BusyError, PipelineError, YanmoError
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
@@ -88,7 +88,8 @@ def _make(step: Step) -> Artifact:
     verb = step.stage.verb
     many = {one.name for one in verb.inputs if one.is_many}
     inputs: dict[str, Any] = {name: paths if name in many else paths[0] for name, paths in step.sources().items()}
-    artifact: Artifact = verb(out=step.out, config=step.config, replace=True, **inputs)
+    replace = (step.out / MANIFEST).is_file()
+    artifact: Artifact = verb(out=step.out, config=step.config, replace=replace, **inputs)
     return artifact
 
 
@@ -105,3 +106,6 @@ def _named(step: Step) -> Iterator[None]:
     except OSError as error:
         hint = f"Free some space, or check permissions. {KEPT}"
         raise PipelineError(f"{who}: {error.strerror or error}.", hint=hint) from error
+    except Exception as error:
+        error.add_note(who)
+        raise

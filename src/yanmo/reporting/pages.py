@@ -96,7 +96,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     """Return a number with so many significant digits, and all those before the point."""
     if value is None:
         return NOTHING
-    if isinstance(value, int) or abs(value) >= 10**digits:
+    if isinstance(value, int) or abs(value) >= 10**digits - 0.5:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
 

@@ -40,6 +40,7 @@ STYLE: Any = {
     "axes.facecolor": "none",
 }
 SIZE_INCHES = (4.4, 3.4)
+MARGINS = {"left": 0.14, "right": 0.955, "bottom": 0.14, "top": 0.975}
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -122,7 +123,8 @@ def _svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:
     buffer = io.StringIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
-        figure = Figure(figsize=SIZE_INCHES, layout="constrained")
+        figure = Figure(figsize=SIZE_INCHES)
+        figure.subplots_adjust(**MARGINS)
         draw(figure.add_subplot())
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", metadata=nothing)

@@ -53,12 +53,17 @@ def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Itera
 
 
 def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id: int) -> Batch:
-    """Return the given rows, padded to the longest of them, without a loop over texts."""
+    """Return the given rows, padded to the longest of them, without a loop over texts.
+
+    A text without any token becomes one padding token that is read, so that no row attends to nothing.
+    """
     chosen = ids.take(rows_B)
     lengths_B = chosen.lengths_N
     is_token_BT = np.arange(max(int(lengths_B.max(initial=0)), 1)) < lengths_B[:, None]
     token_type_BT = _pad(token_type.take(rows_B), is_token_BT, 0) if token_type is not None else None
-    return Batch(_pad(chosen, is_token_BT, pad_id), is_token_BT.astype(np.int64), token_type_BT)
+    ids_BT = _pad(chosen, is_token_BT, pad_id)
+    is_token_BT[:, 0] = True
+    return Batch(ids_BT, is_token_BT.astype(np.int64), token_type_BT)
 
 
 def infer_batches(

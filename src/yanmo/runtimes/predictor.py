@@ -15,12 +15,12 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task
 from yanmo.tasks import get_task
 
-__all__ = ["RUNTIMES", "Item", "Predictor", "default_num_threads", "open_bundle"]
+__all__ = ["RUNTIMES", "Item", "Predictor", "default_num_threads", "golden_items", "open_bundle"]
 
 RUNTIMES = {
     "torch": "yanmo.runtimes.pytorch",
@@ -132,6 +132,11 @@ def default_num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def golden_items(golden: Golden) -> Sequence[Item]:
+    """Return the golden examples as ``Predictor.predict`` takes them."""
+    return golden.texts if golden.texts_b is None else list(zip(golden.texts, golden.texts_b, strict=True))
+
+
 def _check_golden(predictor: Predictor) -> None:
     """Compare the golden examples' probabilities with what comes out now.
 
@@ -142,9 +147,8 @@ def _check_golden(predictor: Predictor) -> None:
     golden = bundle.golden()
     if not golden.texts:
         return
-    texts: Sequence[Item] = list(zip(golden.texts, golden.texts_b, strict=True)) if golden.texts_b else golden.texts
     tolerance = GOLDEN_TOLERANCE[bundle.manifest.info.get("precision", "fp32")]
-    difference_NC = np.abs(predictor.predict_proba(texts) - golden.probabilities_NC)
+    difference_NC = np.abs(predictor.predict_proba(golden_items(golden)) - golden.probabilities_NC)
     worst = int(np.argmax(np.nan_to_num(difference_NC, nan=np.inf).max(axis=1)))
     largest = float(difference_NC[worst].max())
     if not largest <= tolerance:

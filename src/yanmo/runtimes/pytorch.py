@@ -5,8 +5,8 @@ For ONNX files and services use an exported Bundle; this runtime is for training
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -22,41 +22,61 @@ try:
 except ImportError as error:
     raise MissingExtraError("A torch Bundle", package="torch", extra="train") from error
 
-__all__ = ["TorchRuntime", "load_module", "open_runtime", "pad_id", "takes_token_types"]
+__all__ = ["TorchRuntime", "load_module", "open_runtime"]
 
 ENCODER = "encoder"
 
 
 class TorchRuntime:
-    """The Runtime protocol for the format torch."""
+    """The Runtime protocol for the format torch.
+
+    Attributes:
+        module: The network.
+        pad_id: The token id that fills a batch up.
+    """
 
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._architecture = bundle.architecture
+        self.pad_id = int(self._architecture.get("pad_id", 0))
         self._num_classes = len(bundle.labels)
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.load(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         self._device = _find_device(device)
-        self._module = load_module(bundle).to(self._device)
+        self.module = load_module(bundle).to(self._device)
 
     def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
         """Return the scores of N cleaned texts."""
-        encoded = tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length)
+        encoded = self.encode(texts, texts_b)
         with torch.inference_mode():
             logits_NC = infer_batches(
-                encoded.ids,
-                encoded.type_ids if takes_token_types(self._architecture) else None,
-                self._infer_batch,
-                pad_id=pad_id(self._architecture),
-                num_classes=self._num_classes,
+                encoded.ids, encoded.type_ids, self._infer_batch, pad_id=self.pad_id, num_classes=self._num_classes
             )
         return Inference(logits_NC, encoded.ids.lengths_N, encoded.num_unknown_N, encoded.truncated_N)
+
+    def encode(self, texts: Sequence[str], texts_b: Sequence[str] | None) -> tokenizers.Encoded:
+        """Return token ids; token types only where the network tells the texts of a pair apart by them."""
+        encoded = tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length)
+        has_types = self._architecture.get("token_types", False)
+        return encoded if has_types else dataclasses.replace(encoded, type_ids=None)
+
+    def score(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return logits_BC of a batch.
+
+        Args:
+            inputs: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T).
+        """
+        if self._architecture["family"] == ENCODER:
+            logits_BC: Tensor = self.module(**inputs).logits
+            return logits_BC
+        light_BC: Tensor = self.module(inputs["input_ids"], inputs["attention_mask"])
+        return light_BC
 
     def _infer_batch(self, batch: Batch) -> FloatArray:
         arrays = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT, "token_type_ids": batch.token_type_BT}
         tensors = {
             name: torch.from_numpy(array).to(self._device) for name, array in arrays.items() if array is not None
         }
-        logits_BC = scorer(self._module)(**tensors)
+        logits_BC = self.score(tensors)
         return np.asarray(logits_BC.float().cpu().numpy())
 
 
@@ -90,23 +110,6 @@ def load_module(bundle: Bundle) -> nn.Module:
             f"The weights of {bundle.path} do not fit its architecture: {error}", hint="Train the Bundle again."
         ) from error
     return module.eval()
-
-
-def scorer(module: nn.Module) -> Callable[..., Tensor]:
-    """Return the function from a batch's tensors, by name, to logits_BC."""
-    if hasattr(module, "config"):
-        return lambda **tensors: module(**tensors).logits
-    return lambda **tensors: module(tensors["input_ids"], tensors["attention_mask"])
-
-
-def pad_id(architecture: Mapping[str, Any]) -> int:
-    """Return the id that fills a batch up."""
-    return int(architecture.get("pad_id", 0))
-
-
-def takes_token_types(architecture: Mapping[str, Any]) -> bool:
-    """Return whether the network tells the two texts of a pair apart by token types."""
-    return bool(architecture.get("token_types", False))
 
 
 def _find_device(name: str) -> torch.device:

@@ -12,8 +12,7 @@ uniform, so ``hash & (buckets - 1)`` is a good bucket. It is the same on every m
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import AfterValidator, model_validator
@@ -136,8 +135,7 @@ def ngram_strings(texts: Sequence[str], config: NgramConfig, hashes: HashArray, 
     return found
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(NamedTuple):
     """The n-grams of one kind and size: hashes in the order of rows, not yet finished, and how many each row has.
 
     N-gram i runs from the start of item ``first[i]`` to the end of the item ``size - 1`` further on; without ``first``
@@ -159,8 +157,7 @@ class _Part:
         return points[start:end].tobytes().decode("utf-32-le", "surrogatepass")
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     """Some whole texts of a column: their code points, a separator after each text, and where they end."""
 
     points: CodePoints
@@ -236,12 +233,11 @@ def _windows(
                 whole[row_ends[lengths >= size - 1] - (size - 1)] = False
         if size >= sizes[0]:
             salt = _salt(kind, size)
-            counts_N = lengths if size == 1 else np.maximum(lengths - (size - 1), 0)
             if whole is None:
-                yield _Part(rolling ^ salt, counts_N, size, None, spans)
+                yield _Part(rolling ^ salt, np.array([len(rolling)]), size, None, spans)
             else:
                 first = whole.nonzero()[0]
-                yield _Part(rolling[first] ^ salt, counts_N, size, first, spans)
+                yield _Part(rolling[first] ^ salt, np.maximum(lengths - (size - 1), 0), size, first, spans)
 
 
 @functools.lru_cache(maxsize=256)

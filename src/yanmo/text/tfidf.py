@@ -15,7 +15,7 @@ import numpy.typing as npt
 from yanmo.protocols import FloatArray, IntArray, Ragged
 from yanmo.text.units import HashArray
 
-__all__ = ["SparseRows", "Tfidf", "fit", "fit_transform", "top_terms_by_class", "transform"]
+__all__ = ["SparseRows", "Tfidf", "fit", "fit_transform", "top_terms_by_class", "transform", "with_strings"]
 
 ColumnArray = npt.NDArray[np.int32]
 
@@ -106,10 +106,11 @@ def _count(hashes: Ragged) -> _Counts:
     order, ordered = _sort(hashes.values)
     is_new = _differs(ordered)
     keys = ordered[is_new]
-    dtype = np.int32 if len(hashes) * len(keys) < 2**31 else np.int64
-    cells = np.empty(len(order), dtype=dtype)
-    cells[order] = np.cumsum(is_new, dtype=dtype) - dtype(1)
-    cells += np.repeat(np.arange(len(hashes), dtype=dtype) * dtype(len(keys)), hashes.lengths_N)
+    dtype: type[np.signedinteger] = np.int32 if len(hashes) * len(keys) < 2**31 else np.int64
+    cells: npt.NDArray[np.signedinteger] = np.empty(len(order), dtype=dtype)
+    cells[order] = np.cumsum(is_new, dtype=dtype)
+    first_cells = np.arange(len(hashes), dtype=np.int64) * len(keys) - 1
+    cells += np.repeat(first_cells.astype(dtype), hashes.lengths_N)
     cells.sort()
     starts = np.flatnonzero(_differs(cells))
     counts = np.diff(starts, append=len(cells))

@@ -26,6 +26,7 @@ CHARACTERS_PER_TOKEN = 20
 """Texts are cut to ``max_length`` times this many characters before they are tokenized."""
 
 _MAX_ALPHABET_SHARE = 0.8
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -91,14 +92,15 @@ def _alphabet(
 ) -> tuple[list[str], list[str]]:
     """Return the most frequent characters, and those of them which continue a word, with ``##`` before them."""
     words: Counter[str] = Counter()
-    for text in texts:
-        words.update([word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text))])
+    for start in range(0, len(texts), _CHUNK):
+        words.update(normalizer.normalize_str(" ".join(texts[start : start + _CHUNK])).split())
     characters: Counter[str] = Counter()
     continuing: set[str] = set()
     for word, count in words.items():
-        continuing.update(word[1:])
-        for character in word:
-            characters[character] += count
+        for part, _ in splitter.pre_tokenize_str(word):
+            continuing.update(part[1:])
+            for character in part:
+                characters[character] += count
     frequent = [character for character, count in characters.items() if count >= min_frequency]
     frequent.sort(key=lambda character: (-characters[character], character))
     starts: list[str] = []

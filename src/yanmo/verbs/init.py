@@ -37,7 +37,7 @@ WHY = {
     "models": "Three light models, each in a folder of its own: runs/models/ngram, …",
     "bert": "A small encoder, trained from scratch.",
     "bert-onnx": "The same encoder as a graph that runs without torch.",
-    "quality": "A Report for each of the light models. What a key of a fanned-out stage names, fans out with it.",
+    "quality": "A Report for each light model: what takes one artifact from a stage with each, is done for each.",
 }
 HEAD = """\
 # A pipeline: stages that make artifacts out of artifacts.
@@ -47,7 +47,7 @@ HEAD = """\
 #
 # A stage has a verb, the verb's inputs (names of other stages, or paths relative to this file) and the verb's keys.
 # Keys behind a # have the value that is shown, or where none is shown a default that depends on the model.
-# each = { key = [values] } makes one artifact for every combination of the values.
+# With each = { key = [values] } a stage makes one artifact for every combination of the values.
 
 [pipeline]
 # The folder of all artifacts.
@@ -137,14 +137,15 @@ def _explain(stage_verb: Verb, given: dict[str, Any]) -> Iterator[str]:
     for one in stage_verb.inputs:
         yield from _comment(_input_text(one))
         yield f"{one.name} = {_toml(given[one.name])}" if one.name in given else f"# {one.name} ="
-    if "each" in given:
-        yield f"each = {_toml(given['each'])}"
     for key, info in stage_verb.config_class.model_fields.items():
-        if key in given.get("each", {}):
-            continue
         yield from _comment(_field_text(info))
-        default = "" if info.default is None or info.is_required() else f" {_toml(info.default)}"
-        yield f"{key} = {_toml(given[key])}" if key in given else f"# {key} ={default}"
+        if key in given.get("each", {}):
+            yield f"each = {_toml(given['each'])}"
+        elif key in given:
+            yield f"{key} = {_toml(given[key])}"
+        else:
+            has_default = not info.is_required() and info.default is not None
+            yield f"# {key} = {_toml(info.default)}" if has_default else f"# {key} ="
 
 
 def _comment(text: str) -> list[str]:

@@ -173,11 +173,10 @@ def _read_and_refuse(
     rows, changed_rows = clean_rows(rows, config.cleaning)
     rows = rows.with_columns(task.parse_labels(rows["raw_label"], config.label_separator).alias("label"))
     rows = rows.with_columns(refusal_reasons(rows))
-    rejected = rows.filter(pl.col("reason").is_not_null())
-    check_share(rejected, rows.height, config.max_rejected)
+    check_share(rows, config.max_rejected)
     accepted = rows.filter(pl.col("reason").is_null())
     check_ids(accepted)
-    return accepted, rejected, changed_rows
+    return accepted, rows.filter(pl.col("reason").is_not_null()), changed_rows
 
 
 def _plain(config: PrepareConfig) -> dict[str, Any]:

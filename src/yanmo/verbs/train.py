@@ -1,10 +1,10 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks, trains and publishes, and knows no torch."""
 
-import functools
+import hashlib
 import logging
 import shutil
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,12 @@ from yanmo.artifacts.base import Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import library_versions, stage_key
+from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config
 from yanmo.errors import ConfigError, DataError
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
-from yanmo.models import FAMILY_DEFAULTS, ModelSpec, resolve, source_digest, unused_settings
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
+from yanmo.models import FAMILY_DEFAULTS, ModelSpec, resolve, unused_settings
 from yanmo.protocols import FloatArray, Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
@@ -32,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
+CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
 
 
 class TrainConfig(Config):
@@ -100,65 +102,46 @@ class TrainConfig(Config):
 
 
 @dataclass(frozen=True)
-class Split:
-    """A split as training sees it.
-
-    Attributes:
-        raw: N texts, or pairs, as the Dataset holds them.
-        cleaned: N cleaned first texts.
-        cleaned_b: The second ones of pairs, or None.
-        targets_NC: float32, shape (N, C).
-    """
-
-    raw: list[Item]
-    cleaned: list[str]
-    cleaned_b: list[str] | None
-    targets_NC: FloatArray
-
-
-@dataclass(frozen=True)
 class Job:
-    """Everything a trainer needs; the config has no None left that its family has a default for."""
+    """What every trainer is given; the config has a value wherever the model's family has a default."""
 
     spec: ModelSpec
     config: TrainConfig
     task: Task
     labels: list[str]
-    is_segmented: bool
-    train: Split
-    valid: Split
+    train: LabeledTexts
+    valid: LabeledTexts
     work_dir: Path
     run_key: str
+
+    @property
+    def network(self) -> NetworkSettings:
+        """What decides the network and its loss."""
+        config = self.config
+        return NetworkSettings(
+            labels=self.labels,
+            loss=self.task.loss,
+            max_length=config.max_length,
+            vocab_size=config.vocab_size,
+            dropout=config.dropout,
+            label_smoothing=config.label_smoothing or 0.0,
+            is_balanced=config.class_weights == "balanced",
+            offline=config.offline,
+        )
 
     def measure(self, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
         """Return what is measured on the validation split."""
         probabilities_NC = self.task.activate(logits_NC)
         chosen_NC = self.task.choose(probabilities_NC)
         counts = label_counts(chosen_NC, targets_NC)
-        loss = log_losses(probabilities_NC, targets_NC, exclusive=self.task.loss == "softmax").mean()
-        return {
+        losses_N = log_losses(probabilities_NC, targets_NC, exclusive=self.task.loss == "softmax")
+        scores = {
             "accuracy": accuracy(chosen_NC, targets_NC),
-            "macro_f1": float(macro_f1(counts)),
-            "micro_f1": float(np.nan_to_num(micro_f1(counts))),
-            "loss": float(loss),
+            "macro_f1": macro_f1(counts),
+            "micro_f1": micro_f1(counts),
+            "loss": losses_N.mean(),
         }
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained model.
-
-    Attributes:
-        save: Writes its files into a folder.
-        scores: Of its weights on the validation split.
-        architecture: What its code needs to build it.
-        max_length: Most tokens of a text; 0 where all of it is read.
-    """
-
-    save: Callable[[Path], None]
-    scores: dict[str, float]
-    architecture: dict[str, Any]
-    max_length: int
+        return {name: float(np.nan_to_num(score)) for name, score in scores.items()}
 
 
 @verb
@@ -182,97 +165,143 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     spec = resolve(config.model)
     if config.offline and spec.is_hub_id:
         raise ConfigError(
-            f"The model {spec.name} would be loaded over the network, and offline is set.",
+            f"The model {spec.name} would be loaded over the network, but offline is set.",
             hint="Give a local folder, or leave offline out.",
         )
     settled = _settle(config, spec)
-    parents = {"dataset": dataset.digest, **({"checkpoint": source_digest(spec)} if spec.is_local else {})}
-    plain = settled.model_dump(mode="json")
+    parents = {"dataset": dataset.digest}
+    if spec.is_local:
+        parents["checkpoint"] = _checkpoint_digest(Path(spec.source))
     with lock(work_dir(out)) as folder:
-        job = _make_job(dataset, spec, settled, folder, stage_key("train", parents, plain))
-        trained = _TRAINERS[spec.format](job)
-        info = _info(job, trained, dataset)
-        with publish(
-            out,
-            kind=Bundle.kind,
-            verb="train",
-            task=dataset.task,
-            labels=dataset.labels,
-            parents=parents,
-            config=plain,
-            seed=settled.seed,
-            info=info,
-        ) as staging:
-            _fill(staging, job, trained, dataset, info)
+        job = _make_job(dataset, spec, settled, folder, stage_key("train", parents, settled.model_dump(mode="json")))
+        _publish(_TRAINERS[spec.format](job), job, dataset, parents, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
+
+
+def _checkpoint_digest(folder: Path) -> str:
+    """Return a digest of a checkpoint's files, so that other weights in the same folder are other work."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
+    digests = "".join(f"{path.name} {file_digest(path)}\n" for path in files)
+    return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def _settle(config: TrainConfig, spec: ModelSpec) -> TrainConfig:
     """Return the config with the family's defaults filled in, and say which given settings have no effect."""
     given = config.model_dump(exclude_none=True)
     for name in unused_settings(spec):
-        if name in given:
+        if given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     defaults = {name: value for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is not None}
-    threads = {"num_threads": default_num_threads()}
-    return TrainConfig(**{**threads, **defaults, **given, "model": spec.name})
+    return TrainConfig(**{"num_threads": default_num_threads(), **defaults, **given, "model": spec.name})
 
 
 def _make_job(dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str) -> Job:
     task = get_task(dataset.task)
-    splits = {name: _open_split(dataset, task, name) for name in ("train", "valid")}
-    targets_NC = splits["train"].targets_NC
+    train_texts, valid_texts = (_labeled_texts(dataset, task, name) for name in ("train", "valid"))
+    targets_NC = train_texts.targets_NC
     if bool((targets_NC == targets_NC[0]).all()):
         raise DataError(
             f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
         )
-    return Job(
-        spec=spec,
-        config=config,
-        task=task,
-        labels=dataset.labels,
-        is_segmented=dataset.text_config.segmenter != "none",
-        **splits,
-        work_dir=folder,
-        run_key=run_key,
-    )
+    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key)
 
 
-def _open_split(dataset: Dataset, task: Task, name: str) -> Split:
+def _labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
     """Return a split, cleaned and encoded.
 
     Raises:
         DataError: It is missing or empty.
     """
-    rows = dataset.split(name) if name in dataset.splits else pl.DataFrame()
-    if not rows.height:
+    rows = dataset.split(name) if name in dataset.splits else None
+    if rows is None or not rows.height:
         raise DataError(
-            f"The Dataset {dataset.path} has no rows in its split '{name}'.",
-            hint=f"Prepare it with a {name}_ratio above 0, or give prepare a file for the split.",
+            f"The Dataset {dataset.path} has no rows in its split '{name}', which training needs.",
+            hint=f"Prepare it with a larger {name}_ratio, or give prepare a file for that split."
+            if name != "train"
+            else "Prepare it from more rows.",
         )
     pipeline = dataset.text_pipeline()
-    texts: list[str] = rows["text"].to_list()
-    targets_NC = task.encode(rows["label"], dataset.labels)
-    if task.num_texts == 1:
-        return Split(list(texts), pipeline.apply(texts), None, targets_NC)
-    texts_b: list[str] = rows["text_b"].to_list()
-    pairs: list[Item] = list(zip(texts, texts_b, strict=True))
-    return Split(pairs, pipeline.apply(texts), pipeline.apply(texts_b), targets_NC)
+    columns = [pipeline.apply(column) for column in _raw_columns(rows, task)]
+    is_segmented = dataset.text_config.segmenter != "none"
+    texts = Texts(columns[0], columns[1] if task.num_texts == 2 else None, is_segmented)
+    return LabeledTexts(texts, task.encode(rows["label"], dataset.labels))
+
+
+def _raw_columns(rows: pl.DataFrame, task: Task) -> list[list[str]]:
+    return [rows[name].to_list() for name in ("text", "text_b")[: task.num_texts]]
 
 
 def _train_network(job: Job) -> Trained:
-    """Train a network with the loop."""
-    from yanmo.modeling.determinism import default_device, repeatable
-    from yanmo.modeling.features import Examples
-    from yanmo.modeling.loop import LoopSettings, Trainer, fit
-    from yanmo.modeling.losses import LOSSES, balanced_class_weights
-    from yanmo.modeling.trainables import Texts, TrainableSettings, make_trainable
+    from yanmo.modeling.networks import train_network
 
-    config = job.config
-    device = default_device()
-    columns = {name: Texts(one.cleaned, one.cleaned_b, job.is_segmented) for name, one in job.splits.items()}
-    values = config.model_dump()
-    weights_C = balanced_class_weights(job.train.targets_NC) if config.class_weights == "balanced" else None
-    loss = functools.partial(LOSSES[job.task.loss], label_smoothing=config.label_smoothing, class_weights_C=weights_C)
+    names = {field.name for field in fields(LoopSettings)}
+    values = {name: value for name, value in job.config.model_dump().items() if name in names}
+    return train_network(
+        job.spec,
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=LoopSettings(**values),
+        measure=job.measure,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+    )
+
+
+def _train_linear(job: Job) -> Trained:
+    from yanmo.modeling.linear_model import train_linear
+
+    num_threads = job.config.num_threads or 1
+    return train_linear(job.train, job.valid, network=job.network, measure=job.measure, num_threads=num_threads)
+
+
+_TRAINERS: dict[str, Callable[[Job], Trained]] = {
+    "torch": _train_network,
+    "ngram": _train_network,
+    "linear": _train_linear,
+}
+
+
+def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:
+    """Make the Bundle appear at ``out``."""
+    config = job.config.model_dump(mode="json")
+    info = {
+        "format": job.spec.format,
+        "model": job.spec.name,
+        "max_length": trained.max_length,
+        "architecture": trained.architecture,
+        "text": dataset.text_config.model_dump(mode="json"),
+        "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
+    }
+    identity: dict[str, Any] = {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "info": info}
+    with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
+        trained.save(staging)
+        if dataset.user_dict_path:
+            shutil.copyfile(dataset.user_dict_path, staging / dataset.user_dict_path.name)
+        card = render_card(
+            model=job.spec.name,
+            format=job.spec.format,
+            task=dataset.task,
+            labels=dataset.labels,
+            max_length=trained.max_length,
+            text=dataset.text_config,
+            dataset_digest=dataset.digest,
+            scores=trained.scores,
+        )
+        (staging / CARD).write_text(card, encoding="utf-8")
+        unfinished = Manifest(parents=parents, config=config, versions={}, key="", files={}, **identity)
+        _write_golden(Bundle(staging, unfinished, ""), dataset, job.task)
+
+
+def _write_golden(bundle: Bundle, dataset: Dataset, task: Task) -> None:
+    """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
+    rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
+    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
+    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
+    columns = _raw_columns(rows[places.tolist()] if rows.height else rows, task)
+    items: list[Item] = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+    with open_bundle(bundle, verify_golden=False) as predictor:
+        probabilities_NC = predictor.predict_proba(items)
+    write_golden(bundle.path, columns[0], columns[1] if len(columns) == 2 else None, probabilities_NC)

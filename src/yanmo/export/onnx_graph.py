@@ -1,0 +1,120 @@
+"""The ONNX graph of a network, traced by torch and freed of everything that differs from run to run.
+
+It knows arrays of token ids and a function that scores them; it knows no Bundle, no tokenizer and no family of models.
+
+Of torch's two exporters this uses the tracing one. Measured with torch 2.13 on BERT, RoBERTa, ALBERT, ELECTRA,
+DistilBERT, GPT-2, T5, TextCnn and BiLstm, both give the same probabilities, but the tracing one is 10 to 30 times as
+fast, keeps an LSTM as one operator, takes T5 as it is, and writes no paths of this machine into the file.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from yanmo.errors import MissingExtraError, ModelError
+from yanmo.protocols import IntArray
+
+try:
+    import onnx
+    import torch
+    from torch import Tensor, nn
+    from torch.jit._trace import TracerWarning
+except ImportError as error:
+    raise MissingExtraError("export", package=error.name or "onnx", extra="train") from error
+
+__all__ = ["OPSET", "trace_graph"]
+
+OPSET = 18
+LARGEST_BYTES = 2**31 - 1
+"""What protobuf can hold in one file."""
+
+Score = Callable[[dict[str, Tensor]], Tensor]
+
+
+class _Positional(nn.Module):
+    """The network with its inputs by position, as the tracer wants them."""
+
+    def __init__(self, module: nn.Module, score: Score, names: Sequence[str]) -> None:
+        super().__init__()
+        self.module = module
+        self._score = score
+        self._names = tuple(names)
+
+    def forward(self, *inputs_BT: Tensor) -> Tensor:
+        return self._score(dict(zip(self._names, inputs_BT, strict=True)))
+
+
+def trace_graph(module: nn.Module, score: Score, example: Mapping[str, IntArray]) -> bytes:
+    """Return an ONNX file that takes any batch of any length; equal weights give equal bytes.
+
+    Args:
+        module: The network, on the CPU.
+        score: From the network's inputs by name to logits_BC; it must use ``module``.
+        example: The inputs by name, in the graph's order: int64, shape (B, T), at least two rows, one of them padded.
+
+    Raises:
+        ModelError: The network has no ONNX form, or is too large for one file.
+    """
+    num_bytes = sum(one.numel() * one.element_size() for one in module.parameters())
+    if num_bytes > LARGEST_BYTES:
+        raise ModelError(
+            f"The weights take {num_bytes / 1e9:.1f} GB; one ONNX file holds at most {LARGEST_BYTES / 1e9:.1f} GB.",
+            hint="Serve the torch Bundle, or distill it into a smaller model first.",
+        )
+    names = list(example)
+    axes = {name: {0: "batch", 1: "length"} for name in names} | {"logits": {0: "batch"}}
+    file = io.BytesIO()
+    try:
+        with torch.no_grad(), _without_exporter_notes():
+            torch.onnx.export(
+                _Positional(module, score, names).eval(),
+                tuple(torch.from_numpy(array) for array in example.values()),
+                file,  # type: ignore[arg-type]
+                input_names=names,
+                output_names=["logits"],
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                dynamo=False,
+            )
+    except (RuntimeError, ValueError, TypeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"{type(module).__name__} has no ONNX form: {reason}", hint="Serve the torch Bundle as it is."
+        ) from error
+    return _canonical(file.getvalue())
+
+
+def _canonical(content: bytes) -> bytes:
+    """Return the file without notes about where it came from, in one fixed order of bytes."""
+    model = onnx.load_model_from_string(content)
+    for part in (model, model.graph):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    for node in _nodes(model.graph):
+        node.ClearField("doc_string")
+        node.ClearField("metadata_props")
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield all nodes, those of inner graphs too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+@contextmanager
+def _without_exporter_notes() -> Iterator[None]:
+    """Hold back the exporter's notes on deprecation and on values it takes as constant; the parity check judges."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TracerWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"torch\.onnx")
+        warnings.filterwarnings("ignore", message=r".*(opset|ONNX|onnx|LSTM)", category=UserWarning)
+        yield

@@ -1,0 +1,71 @@
+"""The proof that two runtimes give the same probabilities, on given texts and on random ones of all lengths.
+
+It knows the Runtime protocol and an activation; it knows no engine and no Bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from yanmo.errors import ModelError
+from yanmo.protocols import FloatArray, Runtime
+
+__all__ = ["TOLERANCE", "check_parity", "random_texts"]
+
+TOLERANCE = 1e-4
+NUM_RANDOM = 100
+SEED = 1
+PLAIN_TEXT = "The quick brown fox, 3 x 很快 好吃!"
+
+
+def random_texts(texts: Sequence[str], *, max_length: int, num_texts: int = NUM_RANDOM) -> list[str]:
+    """Return texts of random characters, of all lengths from empty to longer than the model reads.
+
+    Args:
+        texts: Their characters are drawn from.
+        max_length: Most tokens the model reads of a text.
+        num_texts: How many.
+    """
+    generator = np.random.default_rng(SEED)
+    alphabet = np.array(sorted(set(PLAIN_TEXT).union(*texts)))
+    longest = max(2 * max_length, 2)
+    lengths = [0, 1, longest, *generator.integers(0, longest, max(num_texts - 3, 0)).tolist()][:num_texts]
+    return ["".join(generator.choice(alphabet, length)) for length in lengths]
+
+
+def check_parity(
+    reference: Runtime,
+    candidate: Runtime,
+    texts: Sequence[str],
+    texts_b: Sequence[str] | None,
+    *,
+    activate: Callable[[FloatArray], FloatArray],
+    max_length: int,
+) -> float:
+    """Return the largest difference between the two runtimes' probabilities.
+
+    Args:
+        reference: The one that is right.
+        candidate: The one to check.
+        texts: Cleaned texts; random ones are added to them.
+        texts_b: The second texts of pairs, or None.
+        activate: From logits_NC to probabilities_NC.
+        max_length: Most tokens the models read of a text.
+
+    Raises:
+        ModelError: They differ by more than 1e-4 on any text.
+    """
+    made = random_texts([*texts, *(texts_b or ())], max_length=max_length)
+    all_texts = [*texts, *made]
+    all_texts_b = [*texts_b, *reversed(made)] if texts_b is not None else None
+    ours_NC, theirs_NC = (activate(one.infer(all_texts, all_texts_b).logits_NC) for one in (candidate, reference))
+    difference = float(np.abs(ours_NC - theirs_NC).max())
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"The exported model does not answer as its original does: probabilities differ by {difference:.2g}, "
+            f"more than {TOLERANCE:g}, on {len(all_texts)} texts.",
+            hint="Nothing was written. Serve the torch Bundle as it is, and report this model's name.",
+        )
+    return difference

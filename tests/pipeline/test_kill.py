@@ -1,0 +1,98 @@
+"""A run that is killed with SIGKILL and started again ends with the artifacts of a run that was not."""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from yanmo.pipeline.check import CheckConfig, check
+from yanmo.pipeline.run import RunConfig, run
+
+PATIENCE_SECONDS = 60
+PIPELINE = """
+    [stage.ngram]
+    verb = "train"
+    dataset = "reviews"
+    model = "ngram"
+    batch_size = 8
+    num_epochs = 60
+    early_stopping_patience = 60
+    save_steps = 5
+    [stage.linear]
+    verb = "train"
+    dataset = "reviews"
+    model = "linear"
+"""
+
+
+def manifests(out):
+    """The digests that identify every artifact but the Report, which holds times."""
+    found = {path.parent.name: path.read_bytes() for path in sorted(out.rglob("manifest.json"))}
+    found.pop("report", None)
+    return found
+
+
+def start(path, log):
+    command = [sys.executable, "-m", "yanmo", "run", str(path)]
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=log.open("w"), env=os.environ | {"OMP_NUM_THREADS": "1"}
+    )
+
+
+def kill_when(process, condition):
+    """Kill a process as soon as a condition holds; it must not have ended by itself."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the moment did not come"
+        assert process.poll() is None, "the run ended before its moment"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+
+
+def moments(out, log):
+    """Return when to kill, in order: name to condition."""
+    saved = out / ".ngram.work" / "checkpoint.safetensors"
+
+    def is_said(words):
+        return lambda: words in log.read_text()
+
+    def is_saved_again():
+        with contextlib.suppress(FileNotFoundError):
+            first = saved.stat().st_mtime_ns
+            time.sleep(0.05)
+            return saved.stat().st_mtime_ns != first
+        return False
+
+    return {
+        "before the first stage": is_said("stage 1/3"),
+        "in the training's first steps": saved.exists,
+        "in the training's later steps": is_saved_again,
+        "when a model stands": (out / "ngram" / "manifest.json").exists,
+        "in the comparison": is_said("report runs/report: compare"),
+    }
+
+
+@pytest.mark.timeout(240)
+def test_a_run_killed_at_any_moment_ends_with_the_same_artifacts(write, project):
+    path = write(PIPELINE)
+    run(path, RunConfig(set=("pipeline.out=runs",)))
+    expected = manifests(project / "runs")
+    assert set(expected) == {"reviews", "ngram", "linear"}
+    shutil.rmtree(project / "runs")
+    log = project / "log.txt"
+    for moment in moments(project / "runs", log).values():
+        log.write_text("")
+        with start(path, log) as process:
+            kill_when(process, moment)
+        assert manifests(project / "runs").items() <= expected.items(), "what stands is whole and right"
+    states = dict.fromkeys(["reviews", "ngram", "linear"], "done")
+    assert {row["stage"]: row["state"] for row in check(path, CheckConfig()).summary()["stages"]} == states
+    report = run(path, RunConfig())
+    assert manifests(project / "runs") == expected
+    assert {row["name"] for row in report.summary()["rows"]} == {"ngram", "linear"}

@@ -1,0 +1,178 @@
+"""Tiny Bundles of every format and kind of model, with random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import processors
+from transformers import (
+    AutoModelForSequenceClassification,
+    GPT2Config,
+    PreTrainedTokenizerFast,
+    T5Config,
+)
+
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.modeling.linear_model import fit_linear
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
+from yanmo.modeling.trainables import make_trainable
+from yanmo.models import resolve
+from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.tasks import get_task
+from yanmo.text.pipeline import TextConfig
+from yanmo.text.tokenizer import train_wordpiece
+from yanmo.verbs.export import ExportConfig, export
+
+TEXTS = [
+    "很快，好吃",
+    "送得太慢了，菜都凉了",
+    "味道不错，下次还来",
+    "great food, fast delivery",
+    "cold & late :( never again",
+    "It was okay, not great",
+    "好",
+    "a much longer review that goes on about the food, the rider, the weather and the price 价格 不贵",
+]
+LABELS = ["0", "1", "2"]
+MAX_LENGTH = 24
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A row of the table of Bundles."""
+
+    model: str
+    task: str = "single_label"
+    text: TextConfig = TextConfig()
+
+
+CASES = {
+    "ngram": Case("ngram"),
+    "ngram_pair": Case("ngram", task="text_pair"),
+    "linear": Case("linear"),
+    "linear_multi_label": Case("linear", task="multi_label"),
+    "textcnn": Case("textcnn"),
+    "textcnn_segmented": Case("textcnn", text=TextConfig(segmenter="rjieba")),
+    "bilstm_multi_label": Case("bilstm", task="multi_label"),
+    "bert": Case("bert-2x32"),
+    "bert_pair": Case("bert-2x32", task="text_pair"),
+    "roberta": Case("roberta-1x32"),
+    "albert_pair": Case("albert-2x32", task="text_pair"),
+    "electra": Case("electra-1x32"),
+    "gpt2": Case("gpt2"),
+    "t5": Case("t5"),
+}
+LIGHT = [name for name, case in CASES.items() if case.model in ("ngram", "linear")]
+TORCH = [name for name in CASES if name not in LIGHT]
+ALL = [*CASES, *(f"{name}_onnx" for name in TORCH)]
+
+
+def _checkpoint(folder, family):
+    """Write a tiny checkpoint as other tools write it, with its own tokenizer."""
+    tokenizer = train_wordpiece(TEXTS, 200, min_frequency=1)
+    sizes = {"vocab_size": tokenizer.get_vocab_size(), "eos_token_id": 3, "num_labels": 3}
+    if family == "gpt2":
+        tokenizer.post_processor = None
+        specials = {"unk_token": "[UNK]", "eos_token": "[SEP]"}
+        config = GPT2Config(n_embd=32, n_layer=2, n_head=2, n_positions=32, bos_token_id=3, **sizes)
+    else:
+        template = {"single": "$A [SEP]", "pair": "$A [SEP] $B:1 [SEP]:1"}
+        tokenizer.post_processor = processors.TemplateProcessing(**template, special_tokens=[("[SEP]", 3)])
+        specials = {"unk_token": "[UNK]", "eos_token": "[SEP]", "pad_token": "[PAD]"}
+        dims = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
+        config = T5Config(**dims, pad_token_id=0, decoder_start_token_id=0, **sizes)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials).save_pretrained(folder)
+    return str(folder)
+
+
+def _trained(case, folder):
+    """Return what saves the model, its architecture and its maximum length."""
+    task = get_task(case.task)
+    is_segmented = case.text.segmenter != "none"
+    texts = Texts(TEXTS, TEXTS[::-1] if task.num_texts == 2 else None, is_segmented)
+    settings = NetworkSettings(LABELS, task.loss, max_length=MAX_LENGTH, vocab_size=200, dropout=0.1)
+    torch.manual_seed(1)
+    if case.model == "linear":
+        targets_NC = np.eye(3, dtype=np.float32)[np.arange(len(TEXTS)) % 3]
+        return fit_linear(LabeledTexts(texts, targets_NC), settings).save, {"family": "linear"}, 0
+    spec = resolve(_checkpoint(folder, case.model) if case.model in ("gpt2", "t5") else case.model)
+    trainable = make_trainable(spec, texts, settings)
+    with torch.no_grad():  # larger weights, so that texts get clearly different answers
+        for parameter in trainable.module.parameters():
+            parameter.mul_(2.0)
+    return trainable.save, trainable.architecture, trainable.max_length
+
+
+def make_bundle(case, folder):
+    """Publish a Bundle with random weights and true golden examples."""
+    save, architecture, max_length = _trained(case, folder / "checkpoint")
+    info = {
+        "format": case.model if case.model in ("ngram", "linear") else "torch",
+        "model": case.model,
+        "max_length": max_length,
+        "architecture": architecture,
+        "text": case.text.model_dump(mode="json"),
+    }
+    texts_b = TEXTS[::-1] if get_task(case.task).num_texts == 2 else None
+    zeros_NC = np.zeros((len(TEXTS), 3), dtype=np.float32)
+    identity = {"kind": "bundle", "verb": "train", "task": case.task, "labels": LABELS, "parents": {}, "config": {}}
+    with publish(folder / "draft", **identity, info=info) as staging:
+        save(staging)
+        write_golden(staging, TEXTS, texts_b, zeros_NC)
+    draft = Bundle.open(folder / "draft")
+    with publish(folder / "bundle", **identity, info=info) as staging:
+        save(staging)
+        predictor = open_bundle(draft, verify_golden=False)
+        write_golden(staging, TEXTS, texts_b, predictor.predict_proba(golden_items(draft.golden())))
+    return Bundle.open(folder / "bundle")
+
+
+@pytest.fixture(scope="session")
+def get_bundle(tmp_path_factory):
+    """Return a Bundle of the table by its name; ``<name>_onnx`` is its export. Each is made once."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            if name.endswith("_onnx"):
+                made[name] = export.function(get(name.removesuffix("_onnx")), ExportConfig(), out=folder / "bundle")
+            else:
+                made[name] = make_bundle(CASES[name], folder)
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(params=ALL)
+def bundle(request, get_bundle):
+    """Every Bundle of the table."""
+    return get_bundle(request.param)
+
+
+@pytest.fixture(scope="session")
+def predictors(get_bundle):
+    """Return the Predictor of a Bundle by the Bundle's path; each is opened once."""
+    opened = {}
+
+    def get(bundle):
+        if bundle.path not in opened:
+            opened[bundle.path] = open_bundle(bundle)
+        return opened[bundle.path]
+
+    return get
+
+
+@pytest.fixture
+def predictor(bundle, predictors):
+    return predictors(bundle)
+
+
+@pytest.fixture(scope="session")
+def torch_names():
+    return TORCH

@@ -33,9 +33,10 @@ def test_help_lists_every_command_with_its_summary():
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))
-def test_help_of_a_command_explains_every_flag(name, capsys):
+def test_help_of_a_command_explains_every_flag(name, capsys, monkeypatch):
     from yanmo.verbs.signature import get_verb
 
+    monkeypatch.setenv("COLUMNS", "200")
     main([name, "--help"])
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for field in get_verb(name).config_class.model_fields:

@@ -27,9 +27,7 @@ def test_an_unknown_key_is_refused_with_the_closest_name():
 def test_a_value_out_of_range_names_the_range_and_the_value():
     with pytest.raises(ConfigError) as caught:
         build(ExampleConfig, {"alpha": 3}, where="distill")
-    assert caught.value.message == (
-        "The 'alpha' parameter of distill must be less than or equal to 1. Got 3 instead."
-    )
+    assert caught.value.message == ("The 'alpha' parameter of distill must be less than or equal to 1. Got 3 instead.")
 
 
 def test_all_wrong_values_are_named_at_once():

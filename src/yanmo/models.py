@@ -12,7 +12,16 @@ from typing import Literal
 
 from yanmo.errors import ModelError, did_you_mean
 
-__all__ = ["ENCODER_FAMILIES", "FAMILY_DEFAULTS", "LIGHT_FAMILIES", "Defaults", "ModelSpec", "num_heads", "resolve", "unused_settings"]
+__all__ = [
+    "ENCODER_FAMILIES",
+    "FAMILY_DEFAULTS",
+    "LIGHT_FAMILIES",
+    "Defaults",
+    "ModelSpec",
+    "num_heads",
+    "resolve",
+    "unused_settings",
+]
 
 ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
@@ -195,7 +204,9 @@ def resolve(name: str) -> ModelSpec:
     if HUB_ID.fullmatch(name):
         return ModelSpec(name, "pretrained", source=name)
     if "/" in name or "\\" in name:
-        raise ModelError(f"There is no folder {name}.", hint="Give an existing folder, or a hub id of the form owner/name.")
+        raise ModelError(
+            f"There is no folder {name}.", hint="Give an existing folder, or a hub id of the form owner/name."
+        )
     raise ModelError(
         f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *ENCODER_FAMILIES, *EXAMPLES))}",
         hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(ENCODER_FAMILIES)} with layers x width such as "

@@ -94,9 +94,20 @@ class Runtime(Protocol):
 class Task(Protocol):
     """All that differs by task: how labels are read, encoded, decoded and measured."""
 
-    name: str
-    num_texts: Literal[1, 2]
-    loss: Literal["softmax", "sigmoid"]
+    @property
+    def name(self) -> str:
+        """Its name in configs and manifests."""
+        ...
+
+    @property
+    def num_texts(self) -> Literal[1, 2]:
+        """How many texts make one example."""
+        ...
+
+    @property
+    def loss(self) -> Literal["softmax", "sigmoid"]:
+        """Whether exactly one label holds, or each for itself."""
+        ...
 
     def parse_labels(self, column: Any, separator: str | None) -> Any:
         """Return a raw polars column as the Dataset's label column; refused values become null."""

@@ -46,9 +46,7 @@ def test_equal_work_gives_an_equal_digest(tmp_path):
 def test_a_failing_block_leaves_nothing(tmp_path):
     with (
         pytest.raises(RuntimeError),
-        publish(
-            tmp_path / "one", kind="report", verb="v", task="t", labels=[], parents={}, config={}
-        ) as staging,
+        publish(tmp_path / "one", kind="report", verb="v", task="t", labels=[], parents={}, config={}) as staging,
     ):
         (staging / "half").write_text("half")
         raise RuntimeError
@@ -170,7 +168,8 @@ def test_two_processes_cannot_hold_one_work_folder(tmp_path):
     folder = work_dir(tmp_path / "model")
     assert folder.name == ".model.work"
     code = (
-        "import sys; from pathlib import Path; from yanmo.artifacts.base import lock; from yanmo.errors import BusyError\n"
+        "import sys; from pathlib import Path\n"
+        "from yanmo.artifacts.base import lock; from yanmo.errors import BusyError\n"
         "try:\n"
         "  with lock(Path(sys.argv[1])): pass\n"
         "except BusyError as error: sys.exit(error.exit_code)"

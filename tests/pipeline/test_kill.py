@@ -15,14 +15,14 @@ from yanmo.pipeline.run import RunConfig, run
 
 PATIENCE_SECONDS = 60
 PIPELINE = """
-    [stage.ngram]
+    [stage.cnn]
     verb = "train"
     dataset = "reviews"
-    model = "ngram"
+    model = "textcnn"
     batch_size = 8
-    num_epochs = 60
-    early_stopping_patience = 60
-    save_steps = 5
+    num_epochs = 8
+    early_stopping_patience = 8
+    save_steps = 2
     [stage.linear]
     verb = "train"
     dataset = "reviews"
@@ -37,11 +37,15 @@ def manifests(out):
     return found
 
 
+def states(path):
+    return {row["stage"]: row["state"] for row in check(path, CheckConfig()).summary()["stages"]}
+
+
 def start(path, log):
     command = [sys.executable, "-m", "yanmo", "run", str(path)]
-    return subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=log.open("w"), env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with log.open("w") as errors:
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, env=environment)
 
 
 def kill_when(process, condition):
@@ -57,7 +61,7 @@ def kill_when(process, condition):
 
 def moments(out, log):
     """Return when to kill, in order: name to condition."""
-    saved = out / ".ngram.work" / "checkpoint.safetensors"
+    saved = out / ".cnn.work" / "checkpoint.safetensors"
 
     def is_said(words):
         return lambda: words in log.read_text()
@@ -73,7 +77,7 @@ def moments(out, log):
         "before the first stage": is_said("stage 1/3"),
         "in the training's first steps": saved.exists,
         "in the training's later steps": is_saved_again,
-        "when a model stands": (out / "ngram" / "manifest.json").exists,
+        "when a model stands": (out / "cnn" / "manifest.json").exists,
         "in the comparison": is_said("report runs/report: compare"),
     }
 
@@ -83,16 +87,19 @@ def test_a_run_killed_at_any_moment_ends_with_the_same_artifacts(write, project)
     path = write(PIPELINE)
     run(path, RunConfig(set=("pipeline.out=runs",)))
     expected = manifests(project / "runs")
-    assert set(expected) == {"reviews", "ngram", "linear"}
+    assert set(expected) == {"reviews", "cnn", "linear"}
     shutil.rmtree(project / "runs")
     log = project / "log.txt"
-    for moment in moments(project / "runs", log).values():
+    said = ""
+    for name, moment in moments(project / "runs", log).items():
         log.write_text("")
         with start(path, log) as process:
             kill_when(process, moment)
+        said += log.read_text()
         assert manifests(project / "runs").items() <= expected.items(), "what stands is whole and right"
-    states = dict.fromkeys(["reviews", "ngram", "linear"], "done")
-    assert {row["stage"]: row["state"] for row in check(path, CheckConfig()).summary()["stages"]} == states
+        assert (states(path)["cnn"] == "to resume") == name.startswith("in the training"), name
+    assert said.count("stage 2/3 cnn: train resumes …") == 2
+    assert states(path) == {"reviews": "done", "cnn": "done", "linear": "done"}
     report = run(path, RunConfig())
     assert manifests(project / "runs") == expected
-    assert {row["name"] for row in report.summary()["rows"]} == {"ngram", "linear"}
+    assert {row["name"] for row in report.summary()["rows"]} == {"cnn", "linear"}

@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -183,3 +185,27 @@ def test_a_file_in_place_of_the_folder_is_an_error(write, project):
     with pytest.raises(PipelineError) as caught:
         run_it(write(""))
     assert str(caught.value) == "pipeline.toml: runs is no folder.\nhint: Choose another 'out' in [pipeline]."
+
+
+FULL_DISK = """
+import resource, sys
+from yanmo.cli import main
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+sys.exit(main(["run", "pipeline.toml"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("limit_bytes", "stage", "kept"),
+    [(1000, "'reviews' (prepare) failed: Cannot write runs/reviews", []), (20_000, "'small' (train)", ["reviews"])],
+)
+def test_where_no_more_can_be_written_the_finished_stages_stay(write, project, limit_bytes, stage, kept):
+    write(ONE_MODEL.replace("ngram", "textcnn"))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(limit_bytes)], check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert f"Stage {stage}" in done.stderr
+    assert ": File too large.\nhint: Free some space" in done.stderr
+    assert [path.parent.name for path in (project / "runs").rglob("manifest.json")] == kept
+    assert run_it(Path("pipeline.toml")).summary()["num_rows"] > 0

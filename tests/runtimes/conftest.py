@@ -39,6 +39,8 @@ TEXTS = [
 ]
 LABELS = ["0", "1", "2"]
 MAX_LENGTH = 24
+DEVIATIONS = {"encoder": 0.2, "textcnn": 0.1, "bilstm": 0.5, "ngram": 0.5}
+NO_SEGMENTER = TextConfig()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Case:
 
     model: str
     task: str = "single_label"
-    text: TextConfig = TextConfig()
+    text: TextConfig = NO_SEGMENTER
 
 
 CASES = {
@@ -102,10 +104,16 @@ def _trained(case, folder):
         return fit_linear(LabeledTexts(texts, targets_NC), settings).save, {"family": "linear"}, 0
     spec = resolve(_checkpoint(folder, case.model) if case.model in ("gpt2", "t5") else case.model)
     trainable = make_trainable(spec, texts, settings)
-    with torch.no_grad():  # larger weights, so that texts get clearly different answers
-        for parameter in trainable.module.parameters():
-            parameter.mul_(2.0)
+    _speak_up(trainable.module, DEVIATIONS[trainable.architecture["family"]])
     return trainable.save, trainable.architecture, trainable.max_length
+
+
+def _speak_up(module, deviation):
+    """Make random weights larger, so that attention is not flat and texts get clearly different answers."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(deviation / parameter.std())
 
 
 def make_bundle(case, folder):
@@ -171,8 +179,3 @@ def predictors(get_bundle):
 @pytest.fixture
 def predictor(bundle, predictors):
     return predictors(bundle)
-
-
-@pytest.fixture(scope="session")
-def torch_names():
-    return TORCH

@@ -133,5 +133,7 @@ def test_other_inputs_than_declared_are_refused(get_bundle, tmp_path):
     settings = json.loads((folder / "onnx.json").read_bytes())
     assert settings["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
     (folder / "onnx.json").write_text(json.dumps(settings | {"inputs": ["input_ids", "attention_mask"]}))
-    with pytest.raises(ArtifactError, match=r"takes input_ids, attention_mask, token_type_ids, but onnx\.json declares"):
+    with pytest.raises(
+        ArtifactError, match=r"takes input_ids, attention_mask, token_type_ids, but onnx\.json declares"
+    ):
         open_bundle(Bundle.open(folder, verify=False))

@@ -27,8 +27,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from yanmo.errors import ModelError
-from yanmo.models import ModelSpec, num_heads
 from yanmo.modeling.features import Batch
+from yanmo.models import ModelSpec, num_heads
 
 __all__ = ["build", "load", "load_tokenizer", "max_positions", "save", "score", "wrap_tokenizer"]
 
@@ -38,7 +38,13 @@ SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mas
 
 
 def build(
-    spec: ModelSpec, tokenizer: tokenizers.Tokenizer, *, labels: Sequence[str], loss: str, max_length: int, dropout: float
+    spec: ModelSpec,
+    tokenizer: tokenizers.Tokenizer,
+    *,
+    labels: Sequence[str],
+    loss: str,
+    max_length: int,
+    dropout: float,
 ) -> nn.Module:
     """Return an untrained encoder of a shape; all sizes but the shape's are the family's own defaults.
 
@@ -71,7 +77,9 @@ def build(
     return module
 
 
-def load(source: str | Path, *, labels: Sequence[str], loss: str, offline: bool = True, dropout: float | None = None) -> nn.Module:
+def load(
+    source: str | Path, *, labels: Sequence[str], loss: str, offline: bool = True, dropout: float | None = None
+) -> nn.Module:
     """Return a pretrained encoder with a head for the labels; a head that fits is kept.
 
     Args:

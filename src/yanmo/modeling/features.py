@@ -145,7 +145,9 @@ def _mask(lengths_B: IntArray) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]
     return np.asarray(np.arange(width) < lengths_B[:, None])
 
 
-def _fill(ragged: Ragged, rows_B: IntArray, mask_BT: np.ndarray[tuple[int, int], np.dtype[np.bool_]], pad: int) -> Tensor:
+def _fill(
+    ragged: Ragged, rows_B: IntArray, mask_BT: np.ndarray[tuple[int, int], np.dtype[np.bool_]], pad: int
+) -> Tensor:
     padded_BT = np.full(mask_BT.shape, pad, dtype=np.int64)
     padded_BT[mask_BT] = ragged.take(rows_B).values
     return torch.from_numpy(padded_BT)

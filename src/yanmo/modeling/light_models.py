@@ -165,7 +165,9 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
 
 def _reversed_positions(attention_mask_BT: Tensor) -> Tensor:
     """Return where to read from so that each text runs backwards and its padding stays; its own inverse."""
-    positions_BT = torch.arange(attention_mask_BT.shape[1], device=attention_mask_BT.device).expand_as(attention_mask_BT)
+    positions_BT = torch.arange(attention_mask_BT.shape[1], device=attention_mask_BT.device).expand_as(
+        attention_mask_BT
+    )
     lengths_B1 = attention_mask_BT.to(torch.int64).sum(dim=1, keepdim=True)
     return torch.where(positions_BT < lengths_B1, lengths_B1 - 1 - positions_BT, positions_BT)
 

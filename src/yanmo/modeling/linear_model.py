@@ -102,7 +102,10 @@ def _fit_softmax(matrix: Any, targets_NC: FloatArray, network: NetworkSettings) 
     model = _regression(network).fit(matrix, targets_NC.argmax(axis=1))
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
-        coefficients, intercepts = np.concatenate([-coefficients, coefficients]) / 2, np.append(-intercepts, intercepts) / 2
+        coefficients, intercepts = (
+            np.concatenate([-coefficients, coefficients]) / 2,
+            np.append(-intercepts, intercepts) / 2,
+        )
     coefficients_CF = np.zeros((num_classes, coefficients.shape[1]), dtype=coefficients.dtype)
     intercepts_C = np.full(num_classes, ABSENT)
     coefficients_CF[model.classes_], intercepts_C[model.classes_] = coefficients, intercepts
@@ -128,4 +131,6 @@ def _regression(network: NetworkSettings) -> Any:
 
 
 def _matrix(rows: tfidf.SparseRows, num_features: int) -> Any:
-    return scipy.sparse.csr_matrix((rows.values, rows.indices, rows.offsets), shape=(len(rows.offsets) - 1, num_features))
+    return scipy.sparse.csr_matrix(
+        (rows.values, rows.indices, rows.offsets), shape=(len(rows.offsets) - 1, num_features)
+    )

@@ -78,7 +78,8 @@ class Trainer:
         module: The network; it is changed.
         score: From the network and a batch to logits_BC.
         loss: From logits_BC and targets_BC to a scalar, a mean over examples.
-        measure: From logits_NC and targets_NC to scores; the best has the highest ``micro_f1``, then the least ``loss``.
+        measure: From logits_NC and targets_NC to scores; the best has the highest ``micro_f1``, then the least
+            ``loss``.
         settings: How to train.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; None keeps neither.
         run_key: Names the work: a checkpoint of another key is not continued.
@@ -188,7 +189,9 @@ class Trainer:
             return False
         tensors, state = found
         if state["run_key"] != self.run_key:
-            logger.warning("The data, the settings or the code have changed since the checkpoint: training starts anew.")
+            logger.warning(
+                "The data, the settings or the code have changed since the checkpoint: training starts anew."
+            )
             return False
         self.position = Position(**state["position"])
         self.module.load_state_dict(checkpoints.select(tensors, "module."))

@@ -158,7 +158,9 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
 
     def save(folder: Path) -> None:
         _save_weights(folder, module)
-        _save_json(folder / "ngram.json", {"num_buckets": sizes["num_buckets"], "ngrams": config.model_dump(mode="json")})
+        _save_json(
+            folder / "ngram.json", {"num_buckets": sizes["num_buckets"], "ngrams": config.model_dump(mode="json")}
+        )
 
     return Trainable(module, _score_light, encode, save, architecture, 0)
 
@@ -178,7 +180,9 @@ def _train_tokenizer(texts: Texts, settings: NetworkSettings) -> Tokenizer:
     return train(column, settings.vocab_size or 0)
 
 
-def _token_encoder(tokenizer: Tokenizer, max_length: int, *, pad_id: int, has_types: bool) -> Callable[[Texts], Features]:
+def _token_encoder(
+    tokenizer: Tokenizer, max_length: int, *, pad_id: int, has_types: bool
+) -> Callable[[Texts], Features]:
     ready = truncating(tokenizer, max_length)
 
     def encode(texts: Texts) -> TokenFeatures:

@@ -13,7 +13,7 @@ from typing import Any
 
 from yanmo.artifacts import Artifact, Report
 from yanmo.artifacts.base import MANIFEST, lock
-from yanmo.errors import BusyError, PipelineError, YanmoError
+from yanmo.errors import BusyError, YanmoError
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
 from yanmo.pipeline.plan import Plan, Step, find_state, step_key
@@ -103,9 +103,6 @@ def _named(step: Step) -> Iterator[None]:
         error.message = f"{who}: {error.message}"
         error.hint = f"{error.hint} {KEPT}" if error.hint else KEPT
         raise
-    except OSError as error:
-        hint = f"Free some space, or check permissions. {KEPT}"
-        raise PipelineError(f"{who}: {error.strerror or error}.", hint=hint) from error
     except Exception as error:
         error.add_note(who)
         raise

@@ -35,7 +35,8 @@ def row_sums(table_FD: FloatArray, places: Ragged, weights: FloatArray | None = 
         sums_ND[0] = _sum_one(table_FD, places.values, weights, budget)
         return sums_ND
     lengths_N = places.lengths_N
-    buffer_MD = np.empty((min(budget, len(places.values)), table_FD.shape[1]), dtype=np.float32)
+    num_cells = len(places) * int(lengths_N.max(initial=0))
+    buffer_MD = np.empty((min(budget, num_cells), table_FD.shape[1]), dtype=np.float32)
     for rows_B in plan_batches(lengths_N, budget):
         if lengths_N[rows_B[0]] > budget:
             inside = slice(places.offsets[rows_B[0]], places.offsets[rows_B[0] + 1])

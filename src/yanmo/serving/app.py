@@ -126,9 +126,8 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, max_bytes:
         ClientGoneError: The client went away.
     """
     declared = headers.get(b"content-length", b"0")
-    too_large = Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers={"connection": "close"})
     if not declared.isdigit() or len(declared) > 18 or int(declared) > DRAIN_FACTOR * max_bytes:
-        raise too_large
+        raise _too_large(max_bytes)
     chunks, size, more = [], 0, True
     while more:
         message = await receive()
@@ -140,9 +139,9 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, max_bytes:
         if size <= max_bytes:
             chunks.append(chunk)
         elif size > DRAIN_FACTOR * max_bytes:
-            raise too_large
+            break
     if size > max_bytes:
-        raise too_large
+        raise _too_large(max_bytes)
     return b"".join(chunks)
 
 
@@ -204,6 +203,10 @@ async def _send_problem(send: Send, problem: Problem) -> None:
 
 def _respond(problem: Problem) -> Response:
     return Response(encode_problem(problem), problem.status, problem.headers, MEDIA_TYPE)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers={"connection": "close"})
 
 
 def _failure() -> Problem:

@@ -24,7 +24,7 @@ class QueueFullError(Exception):
     """So much waits that a request is refused at once."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Job(Generic[ItemT, AnswerT]):
     """One request in the queue."""
 

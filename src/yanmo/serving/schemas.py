@@ -156,7 +156,7 @@ def _parse(body: bytes) -> PredictBody:
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
     # Inside a string a quote follows a backslash, and no known key ends with one: this counts keys, and nothing else.
-    if len(KEY_END.findall(body)) != sum(getattr(parsed, key) is not UNSET for key in EXPECTED):
+    if len(KEY_END.findall(body)) != len(EXPECTED) - msgspec.structs.astuple(parsed).count(UNSET):
         raise Problem("duplicate_key", "Give every key once.")
     return parsed
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from yanmo.errors import ArtifactError
 from yanmo.protocols import IntArray, Ragged
+from yanmo.text.columns import replace_surrogates
 
 __all__ = ["SPECIAL_TOKENS", "Encoded", "encode_column", "load", "train_wordlevel", "train_wordpiece", "truncating"]
 
@@ -199,12 +200,10 @@ def encode_column(
     """
     tokenizer = truncating(tokenizer, max_length)
     texts, cut_N = _cut(texts, max_length * CHARACTERS_PER_TOKEN)
-    batch: Sequence[str] | Sequence[tuple[str, str]] = texts
     if texts_b is not None:
         texts_b, cut_b_N = _cut(texts_b, max_length * CHARACTERS_PER_TOKEN)
         cut_N |= cut_b_N
-        batch = list(zip(texts, texts_b, strict=True))
-    encodings = tokenizer.encode_batch_fast(batch)
+    encodings = _encode(tokenizer, texts, texts_b)
     rows = [encoding.ids for encoding in encodings]
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
@@ -214,6 +213,15 @@ def encode_column(
     cut_N[overflown] = True
     type_ids = None if texts_b is None else _flat((encoding.type_ids for encoding in encodings), offsets)
     return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids))
+
+
+def _encode(tokenizer: Tokenizer, texts: Sequence[str], texts_b: Sequence[str] | None) -> list[Encoding]:
+    try:
+        return tokenizer.encode_batch_fast(texts if texts_b is None else list(zip(texts, texts_b, strict=True)))
+    except TypeError:
+        # That is what the library says to lone surrogates.
+        columns = [[replace_surrogates(text) for text in column] for column in (texts, texts_b) if column is not None]
+        return tokenizer.encode_batch_fast(columns[0] if texts_b is None else list(zip(*columns, strict=True)))
 
 
 def _cut(texts: Sequence[str], limit: int) -> tuple[Sequence[str], npt.NDArray[np.bool_]]:

@@ -6,11 +6,15 @@ same names and mean the same.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import importlib
 import inspect
+import os
+import re
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +22,13 @@ from typing import Any
 from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest, requested
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config, build
-from yanmo.errors import ConfigError, did_you_mean
+from yanmo.errors import ArtifactError, ConfigError, YanmoError, did_you_mean
 from yanmo.verbs import COMMANDS
 
 __all__ = ["Input", "Verb", "get_verb", "verb"]
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,7 @@ class Verb:
             given["out"] = self._check_out(out, replace=replace)
         opened = {one.name: one.open(given[one.name]) for one in self.inputs if one.name in given}
         key = self.key(opened, given.get("config")) if given.get("out") else None
-        with requested(key=key, replace=replace):
+        with requested(key=key, replace=replace), _disk_errors(given.get("out")):
             return self.function(**{**given, **opened})
 
     def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
@@ -170,6 +177,24 @@ class Verb:
             return None
         check_out(out, replace=replace)
         return Path(out)
+
+
+@contextlib.contextmanager
+def _disk_errors(out: Path | None) -> Iterator[None]:
+    """Turn a full or forbidden disk into a user's error; libraries written in Rust say it in words only."""
+    try:
+        yield
+    except YanmoError:
+        raise
+    except Exception as error:
+        said = RUST_ERROR.search(str(error))
+        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
+        if out is None or number not in DISK_ERRORS:
+            raise
+        raise ArtifactError(
+            f"Cannot write {out}: {os.strerror(number)}.",
+            hint="Free some space or choose another --out; nothing half-written was left.",
+        ) from error
 
 
 def verb(function: Callable[..., Any]) -> Verb:

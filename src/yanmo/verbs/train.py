@@ -1,4 +1,4 @@
-"""train: one model on one Dataset to one Bundle; it fills in defaults, checks, trains and publishes, and knows no torch."""
+"""train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
 import hashlib
 import logging

@@ -1,0 +1,59 @@
+"""The parity gate: it lets equal runtimes pass, and no others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from yanmo.errors import ModelError
+from yanmo.export.parity import check_parity, random_texts
+from yanmo.protocols import Inference
+from yanmo.tasks import get_task
+
+TEXTS = ["很快，好吃", "good"]
+
+
+class Lengths:
+    """A runtime whose scores are the texts' lengths, with an error for long texts."""
+
+    def __init__(self, error=0.0, longer_than=0):
+        self._error, self._longer_than = error, longer_than
+
+    def infer(self, texts, texts_b=None):
+        lengths_N = np.array([len(a) + len(b) for a, b in zip(texts, texts_b or [""] * len(texts), strict=True)])
+        wrong_N = np.where(lengths_N > self._longer_than, self._error, 0.0)
+        logits_NC = np.stack([np.sin(lengths_N) + wrong_N, np.cos(lengths_N)], axis=1).astype(np.float32)
+        zeros_N = np.zeros(len(texts), np.int64)
+        return Inference(logits_NC, lengths_N, zeros_N, zeros_N.astype(bool))
+
+
+def check(candidate, texts_b=None, task="single_label"):
+    activate = get_task(task).activate
+    return check_parity(Lengths(), candidate, TEXTS, texts_b, activate=activate, max_length=32)
+
+
+@pytest.mark.parametrize("texts_b", [None, ["a", "b"]])
+def test_equal_runtimes_pass_and_the_difference_is_returned(texts_b):
+    assert check(Lengths(), texts_b) == 0.0
+    assert 1e-6 < check(Lengths(error=1e-4), texts_b) < 1e-4
+
+
+@pytest.mark.parametrize("error", [0.01, float("nan")])
+def test_a_runtime_that_is_wrong_on_long_texts_only_is_refused(error):
+    with pytest.raises(ModelError, match=r"probabilities differ by (0\.\d+|nan), more than 0\.0001, on 102 texts"):
+        check(Lengths(error, longer_than=40))
+
+
+def test_no_golden_example_is_needed():
+    activate = get_task("multi_label").activate
+    assert check_parity(Lengths(), Lengths(), [], None, activate=activate, max_length=4) == 0.0
+
+
+def test_random_texts_have_all_lengths_and_the_given_characters():
+    made = random_texts(TEXTS, max_length=50)
+    lengths = [len(text) for text in made]
+    assert len(made) == 100
+    assert {0, 1, 100} <= set(lengths)
+    assert len({length // 10 for length in lengths}) >= 10
+    assert "吃" in "".join(made)
+    assert made == random_texts(TEXTS, max_length=50)

@@ -1,0 +1,238 @@
+"""predict: texts from files, a Dataset or standard input; Predictions and a table for people; wrong input named."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.predictions import Predictions
+from yanmo.errors import ArtifactError, ConfigError, DataError
+from yanmo.modeling.linear_model import fit_linear
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
+from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.tasks import get_task
+from yanmo.verbs import predict as predict_module
+from yanmo.verbs.predict import predict
+from yanmo.verbs.prepare import prepare
+
+TEXTS = ["very good", "so bad", "good good", "bad", "很好", "不好", "好吃", "难吃"]
+LABELS = ["neg", "pos"]
+
+
+def make_bundle(folder, task):
+    """Publish a linear Bundle that tells good from bad."""
+    second = TEXTS[::-1] if get_task(task).num_texts == 2 else None
+    targets_NC = np.eye(2, dtype=np.float32)[[1, 0, 1, 0, 1, 0, 1, 0]]
+    model = fit_linear(LabeledTexts(Texts(TEXTS, second), targets_NC), NetworkSettings(LABELS, get_task(task).loss))
+    info = {"format": "linear", "model": "linear", "max_length": 0, "architecture": {"family": "linear"}, "text": {}}
+    with publish(
+        folder, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
+    ) as staging:
+        model.save(staging)
+        write_golden(staging, [], None, np.zeros((0, 2), dtype=np.float32))
+    return Bundle.open(folder)
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundles")
+    return {task: make_bundle(folder / task, task) for task in ("single_label", "multi_label", "text_pair")}
+
+
+@pytest.fixture
+def bundle(bundles):
+    return bundles["single_label"]
+
+
+@pytest.fixture
+def csv(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("number,text,text_b\n" + "".join(f"n{i},{text},b{i}\n" for i, text in enumerate(TEXTS)), "utf-8")
+    return path
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    def give(content):
+        stream = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8")
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return give
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "text_pair"])
+def test_predictions_are_those_of_the_predictor(task, bundles, csv, tmp_path):
+    bundle = bundles[task]
+    made = predict(bundle, csv, out=tmp_path / "predictions")
+    items = list(zip(TEXTS, [f"b{i}" for i in range(8)], strict=True)) if task == "text_pair" else TEXTS
+    predictor = open_bundle(bundle)
+    assert np.abs(made.probabilities_NC - predictor.predict_proba(items)).max() <= 1e-6
+    answers = [one.label for one in predictor.predict(items)]
+    chosen = made.frame()["prediction"].to_list()
+    assert [tuple(one) if isinstance(one, list) else one for one in chosen] == answers
+    assert made.ids == [str(number) for number in range(1, 9)]
+    assert (made.task, made.labels) == (task, LABELS)
+    assert made.manifest.parents["bundle"] == bundle.digest
+    assert list(made.manifest.parents) == ["bundle", "source:new.csv"]
+    assert made.summary()["num_rows"] == 8
+
+
+def test_equal_input_gives_an_equal_artifact(bundle, csv, tmp_path):
+    first, second = (predict(bundle, csv, out=tmp_path / name) for name in ("a", "b"))
+    assert first.digest == second.digest
+    assert Predictions.open(tmp_path / "a").digest == first.digest
+
+
+def test_windows_change_nothing(bundle, csv, tmp_path, monkeypatch):
+    whole_NC = predict(bundle, csv, out=tmp_path / "whole").probabilities_NC
+    monkeypatch.setattr(predict_module, "WINDOW", 3)
+    assert np.abs(predict(bundle, csv, out=tmp_path / "cut").probabilities_NC - whole_NC).max() <= 1e-6
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+@pytest.mark.parametrize("extension", ["csv", "jsonl", "parquet"])
+def test_people_get_a_table_with_ids_texts_and_answers(extension, task, bundles, csv, tmp_path):
+    made = predict(bundles[task], csv, id="number", format=extension, out=tmp_path / "made")
+    readers = {"csv": pl.read_csv, "jsonl": pl.read_ndjson, "parquet": pl.read_parquet}
+    table = readers[extension](made.path / f"table.{extension}")
+    assert table.columns == ["id", "text", "prediction", "probability"]
+    assert table["id"].to_list() == [f"n{i}" for i in range(8)] == made.ids
+    assert table["text"].to_list() == TEXTS
+    answers = table["prediction"].to_list()
+    expected = made.frame()["prediction"].to_list()
+    is_text = extension == "csv" and task == "multi_label"
+    assert [json.loads(answer) for answer in answers] == expected if is_text else answers == expected
+
+
+def test_several_files_are_read_in_order(bundle, csv, tmp_path):
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"text": "bad", "text_b": "x", "number": 1}\n{"text": "", "text_b": "", "number": 2}\n')
+    made = predict(bundle, (other, csv), out=tmp_path / "made")
+    assert len(made.ids) == 10
+    assert made.frame()["prediction"][0] == "neg"
+    assert list(made.manifest.parents) == ["bundle", "source:new.csv", "source:other.jsonl"]
+
+
+def test_a_split_of_a_dataset_is_answered_under_its_ids(bundle, csv, tmp_path):
+    rows = "".join(f"{text} {number},{LABELS[number % 2]}\n" for number in range(40) for text in ("good", "bad"))
+    (tmp_path / "rows.csv").write_text("text,label\n" + rows)
+    dataset = prepare(tmp_path / "rows.csv", out=tmp_path / "dataset")
+    made = predict(bundle, dataset, split="valid", out=tmp_path / "made")
+    assert made.ids == dataset.split("valid")["id"].to_list()
+    assert made.manifest.parents == {"bundle": bundle.digest, "dataset": dataset.digest}
+    with pytest.raises(ArtifactError, match="has no split 'vald'"):
+        predict(bundle, dataset, split="vald", out=tmp_path / "other")
+
+
+def test_without_out_the_answers_are_returned_and_nothing_is_written(bundle, csv, tmp_path):
+    before = sorted(tmp_path.iterdir())
+    made = predict(bundle, csv)
+    assert made.path is None
+    assert made.probabilities_NC.shape == (8, 2)
+    lines = list(made.lines())
+    assert lines[0].startswith("pos\t0.")
+    summary = json.loads(json.dumps(made.summary()))
+    assert summary["num_rows"] == len(summary["predictions"]) == 8
+    assert set(summary["predictions"][0]) == {"id", "prediction", "probability", "probabilities"}
+    assert set(summary["predictions"][0]["probabilities"]) == set(LABELS)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("很好\nbad\n".encode(), ["pos", "neg"]),
+        ("\ufeff很好\r\nbad".encode(), ["pos", "neg"]),
+        ("好吃\n\nbad\n".encode(), 3),
+        ("好".encode(), ["pos"]),
+    ],
+)
+def test_standard_input_is_one_text_a_line(content, expected, bundle, stdin):
+    stdin(content)
+    answers = predict(bundle, "-").frame()["prediction"].to_list()
+    assert len(answers) == expected if isinstance(expected, int) else answers == expected
+
+
+def test_standard_input_of_pairs_has_a_tab(bundles, stdin):
+    stdin("好\t不好\nbad\tgood\n".encode())
+    assert len(predict(bundles["text_pair"], "-").ids) == 2
+    stdin("好\t不好\nbad\n".encode())
+    with pytest.raises(DataError, match="Line 2 of standard input is no pair"):
+        predict(bundles["text_pair"], "-")
+
+
+def test_standard_input_is_decoded_strictly(bundle, stdin):
+    stdin("good\n难吃\n".encode("gb18030"))
+    with pytest.raises(DataError, match=r"Standard input is not utf-8: byte 0xC4 at offset 5, line 2") as caught:
+        predict(bundle, "-")
+    assert "gb18030" in caught.value.hint
+    stdin("good\n难吃\n".encode("gb18030"))
+    assert predict(bundle, "-", encoding="gb18030").frame()["prediction"].to_list() == ["pos", "neg"]
+    stdin(b"")
+    with pytest.raises(DataError, match="Standard input is empty"):
+        predict(bundle, "-")
+
+
+def test_truncated_texts_are_counted_and_said(bundle, csv, monkeypatch, caplog):
+    original = predict_module.open_bundle
+
+    def short(*arguments, **values):
+        predictor = original(*arguments, **values)
+        infer = predictor.infer
+
+        def cut(texts):
+            probabilities_NC, inference = infer(texts)
+            inference.truncated_N[:3] = True
+            return probabilities_NC, inference
+
+        monkeypatch.setattr(predictor, "infer", cut)
+        return predictor
+
+    monkeypatch.setattr(predict_module, "open_bundle", short)
+    assert predict(bundle, csv).summary()["num_truncated"] == 3
+    assert "3 of 8 texts are longer than" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"text": "review"}, DataError, "review"),
+        ({"text_b": "text_b"}, ConfigError, "The 'text_b' parameter of predict is for pairs"),
+        ({"format": "xml"}, ConfigError, "The 'format' parameter of predict must be"),
+        ({"colum": "text"}, ConfigError, "predict has no parameter 'colum'"),
+        ({"num_threads": 0}, ConfigError, "'num_threads' parameter of predict"),
+    ],
+)
+def test_a_wrong_value_is_named(values, error, message, bundle, csv):
+    with pytest.raises(error, match=message):
+        predict(bundle, csv, **values)
+
+
+def test_a_repeated_id_and_a_missing_text_are_named_with_their_place(bundle, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"id": "1", "text": "a"}\n{"id": "1", "text": "b"}\n')
+    with pytest.raises(DataError, match=r"The id '1' stands more than once: .*rows\.jsonl line 1 and .* line 2"):
+        predict(bundle, path, id="id")
+    path.write_text('{"text": "a"}\n{"text": null}\n')
+    with pytest.raises(DataError, match=r"rows\.jsonl line 2 has no value in the column 'text'"):
+        predict(bundle, path)
+
+
+def test_sources_that_do_not_go_together_are_refused(bundle, bundles, csv, tmp_path):
+    with pytest.raises(ConfigError, match="Got '-' beside others instead"):
+        predict(bundle, (csv, "-"))
+    with pytest.raises(DataError, match="is a folder, but no Dataset"):
+        predict(bundle, tmp_path)
+    with pytest.raises(ArtifactError, match="a dataset artifact is wanted"):
+        predict(bundle, bundles["multi_label"].path)
+
+
+def test_golden_items_are_what_a_predictor_takes(bundle):
+    assert golden_items(bundle.golden()) == []

@@ -101,7 +101,7 @@ def table() -> str:
         "# Accuracy of the default settings\n\n"
         f"{machine}\n- yanmo {yanmo.__version__}\n\n"
         "Each row from one command: `python benchmarks/accuracy.py DATASET MODEL` (prepare, train, evaluate; no\n"
-        "option is tuned to a data set). Intervals are 95 %. The data sets are public; `YANMO_DATA` names their folder.\n\n"
+        "option is tuned to a data set). Intervals are 95 %. `YANMO_DATA` names the folder of the data sets.\n\n"
         "| data set | model | test accuracy | 95 % interval | macro-F1 | test rows | training | size | one text "
         "| batches |\n"
         f"|---|---|---|---|---|---|---|---|---|---|\n{body}\n"

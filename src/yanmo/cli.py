@@ -33,7 +33,8 @@ UNSET = None
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 1 ours."""
-    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    tokens = ["./-" if token == "-" else token for token in given]  # cyclopts takes a lone hyphen for an option
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")

@@ -73,7 +73,7 @@ def build(
         "eos_token_id": ids["sep_token_id"],
     }
     config = CONFIGS[spec.family](**sizes, **_head(labels, loss))
-    module: nn.Module = AutoModelForSequenceClassification.from_config(config)
+    module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     return module
 
 

@@ -7,12 +7,28 @@ from yanmo.protocols import Ragged
 from yanmo.text.ngrams import NgramConfig, default_ngrams, hash_column, hash_pairs
 from yanmo.text.units import cjk_share
 
-__all__ = ["choose_ngrams", "hash_texts"]
+__all__ = ["hash_texts", "linear_ngrams", "network_ngrams"]
+
+CHINESE = 0.7
 
 
-def choose_ngrams(texts: Texts) -> NgramConfig:
-    """Return the n-grams that suit the language of the texts."""
+def linear_ngrams(texts: Texts) -> NgramConfig:
+    """Return the n-grams of the linear model: many, since every one has a weight of its own."""
     return default_ngrams(cjk_share(texts.first), segmented=texts.is_segmented)
+
+
+def network_ngrams(texts: Texts) -> NgramConfig:
+    """Return the n-grams of the ngram network: fewer, since they share one mean and a table of limited size.
+
+    Chinese texts: characters 1-2; others: words 1-2 and characters 3-4. Segmented texts have words 1-2 in any case.
+    """
+    is_chinese = cjk_share(texts.first) >= CHINESE
+    has_words = texts.is_segmented or not is_chinese
+    return NgramConfig(
+        word_ngrams=(1, 2) if has_words else None,
+        char_ngrams=(1, 2) if is_chinese else (3, 4),
+        cjk_words=texts.is_segmented,
+    )
 
 
 def hash_texts(texts: Texts, config: NgramConfig) -> Ragged:

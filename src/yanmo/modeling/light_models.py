@@ -15,7 +15,7 @@ from torch.nn import functional
 __all__ = ["BiLstm", "NgramNet", "TextCnn", "build"]
 
 PAD_ID = 0
-INIT = 0.01
+INIT = 1e-3
 
 
 class TextCnn(nn.Module):

@@ -11,9 +11,9 @@ import numpy as np
 import scipy.sparse
 from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] - it has no type information
 
-from yanmo.modeling.hashing import choose_ngrams, hash_texts
+from yanmo.modeling.hashing import hash_texts, linear_ngrams
 from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Texts, Trained
 from yanmo.protocols import FloatArray
 from yanmo.text import tfidf
@@ -23,8 +23,8 @@ __all__ = ["LinearModel", "fit_linear", "train_linear"]
 
 INVERSE_REGULARIZATION = 10.0
 MAX_ITERATIONS = 1000
-TOLERANCE = 1e-3
-MIN_TEXTS = 1
+TOLERANCE = 1e-4
+MIN_TEXTS = 2
 MAX_FEATURES = 1_000_000
 ABSENT = -30.0
 
@@ -81,7 +81,7 @@ def fit_linear(train: LabeledTexts, network: NetworkSettings) -> LinearModel:
     Source: Wang, Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification", ACL P12-2018.
     Differs: TF-IDF weights of words and characters, and logistic regression in place of the support vector machine.
     """
-    ngrams = choose_ngrams(train.texts)
+    ngrams = linear_ngrams(train.texts)
     hashes = hash_texts(train.texts, ngrams)
     vocabulary, rows = tfidf.fit_transform(hashes, min_df=MIN_TEXTS, max_features=MAX_FEATURES)
     matrix = _matrix(rows, len(vocabulary.keys))

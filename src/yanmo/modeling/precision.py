@@ -44,7 +44,7 @@ def choose_precision(train_step: Callable[[Precision], None], *, device: str) ->
 def has_bf16(device: str) -> bool:
     """Return whether the processor multiplies bf16 in hardware."""
     if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpu = torch.cpu
     return any(bool(getattr(cpu, name, bool)()) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from yanmo.errors import ConfigError
 from yanmo.modeling import light_models
 from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
-from yanmo.modeling.hashing import choose_ngrams, hash_texts
+from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
 from yanmo.protocols import Ragged
@@ -29,7 +29,7 @@ __all__ = ["Trainable", "make_trainable"]
 LIGHT_SIZES: dict[str, dict[str, Any]] = {
     "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 128},
     "bilstm": {"embedding_size": 128, "hidden_size": 128},
-    "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 128, "ngram_dropout": 0.0},
+    "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 256, "ngram_dropout": 0.2},
 }
 
 
@@ -141,7 +141,7 @@ def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
 
 
 def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
-    config = choose_ngrams(texts)
+    config = network_ngrams(texts)
     sizes = LIGHT_SIZES[spec.family]
     architecture = {
         "family": spec.family,

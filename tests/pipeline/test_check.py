@@ -187,6 +187,21 @@ MISTAKES = {
         "pipeline.toml:10: In the stage 'more', key 'test': There is no file test.csv. Did you mean 'reviews.csv'?",
         "Files in .: pipeline.toml, reviews.csv",
     ),
+    "an artifact in place of a raw file": (
+        '[stage.more]\nverb = "prepare"\nsource = "reviews"\ntext = "review"\n',
+        "pipeline.toml:8: In the stage 'more': prepare takes raw files, but 'reviews' is an artifact.",
+        "Name a file.",
+    ),
+    "a model in place of texts": (
+        stage('[stage.answers]\nverb = "predict"\nbundle = "cnn"\nsource = "cnn"\n'),
+        "pipeline.toml:12: In the stage 'answers': predict takes raw files or a Dataset, but 'cnn' makes none.",
+        "Name a Dataset.",
+    ),
+    "a missing column for predict": (
+        stage('[stage.answers]\nverb = "predict"\nbundle = "cnn"\nsource = "reviews.csv"\n'),
+        "pipeline.toml:9: In the stage 'answers': reviews.csv has no column 'text'.",
+        "It has: 'review', 'label'.",
+    ),
     "a missing column": (
         '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "reviw"\n',
         "pipeline.toml:9: In the stage 'more': reviews.csv has no column 'reviw'. Did you mean 'review'?",

@@ -14,6 +14,7 @@ from yanmo.errors import BusyError, ModelError, PipelineError, YanmoError
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.plan import Plan
 from yanmo.pipeline.run import RunConfig, run
+from yanmo.verbs import COMMANDS
 from yanmo.verbs.signature import get_verb
 
 MODELS = """
@@ -137,6 +138,42 @@ def test_a_single_command_counts_as_the_stage(write, project):
     get_verb("prepare")("reviews.csv", text="review", out="runs/reviews")
     get_verb("train")("runs/reviews", model="ngram", num_epochs=2, out="runs/small")
     assert states(path) == {"reviews": "done", "small": "done"}
+
+
+EVERY_VERB = """
+    [stage.cnn]
+    verb = "train"
+    dataset = "reviews"
+    model = "textcnn"
+    num_epochs = 1
+    [stage.graph]
+    verb = "export"
+    bundle = "cnn"
+    [stage.answers]
+    verb = "predict"
+    bundle = "graph"
+    source = "reviews"
+    [stage.more-answers]
+    verb = "predict"
+    bundle = "graph"
+    source = ["reviews.csv", "reviews.csv"]
+    text = "review"
+    [stage.quality]
+    verb = "evaluate"
+    bundle = "cnn"
+    against = "graph"
+    dataset = "reviews"
+    measure_speed = false
+"""
+
+
+def test_every_verb_is_a_stage_that_is_known_as_done(write):
+    path = write(EVERY_VERB)
+    used = {row["verb"] for row in check(path, CheckConfig()).summary()["stages"]}
+    assert used == {name for name, command in COMMANDS.items() if command.is_stage}
+    report = run_it(path)
+    assert {row["name"] for row in report.summary()["rows"]} == {"cnn", "graph"}
+    assert set(states(path).values()) == {"done"}
 
 
 def test_a_pipeline_without_models_gives_its_plan(write):

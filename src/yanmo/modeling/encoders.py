@@ -133,7 +133,10 @@ def load_tokenizer(source: str | Path, *, offline: bool = True) -> PreTrainedTok
 def wrap_tokenizer(tokenizer: tokenizers.Tokenizer, *, max_length: int) -> PreTrainedTokenizerFast:
     """Return a tokenizer trained here in the form that Hugging Face folders hold."""
     tokens = {f"{name}_token": token for name, token in SPECIALS.items()}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=max_length, **tokens)
+    wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, model_max_length=max_length, **tokens
+    )
+    return wrapped
 
 
 def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -211,11 +214,11 @@ def _quiet() -> Iterator[None]:
     """Hold back transformers' progress bars and its notes about new heads."""
     verbosity = transformers_logging.get_verbosity()
     shows_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if shows_bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

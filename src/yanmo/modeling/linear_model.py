@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse
 from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] - it has no type information
+from threadpoolctl import threadpool_limits
 
 from yanmo.modeling.hashing import hash_texts, linear_ngrams
 from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Texts, Trained
@@ -102,10 +102,8 @@ def _fit_softmax(matrix: Any, targets_NC: FloatArray, network: NetworkSettings) 
     model = _regression(network).fit(matrix, targets_NC.argmax(axis=1))
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
-        coefficients, intercepts = (
-            np.concatenate([-coefficients, coefficients]) / 2,
-            np.append(-intercepts, intercepts) / 2,
-        )
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.append(-intercepts, intercepts) / 2
     coefficients_CF = np.zeros((num_classes, coefficients.shape[1]), dtype=coefficients.dtype)
     intercepts_C = np.full(num_classes, ABSENT)
     coefficients_CF[model.classes_], intercepts_C[model.classes_] = coefficients, intercepts

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from yanmo.artifacts import Dataset
 from yanmo.data.decode import CODECS
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.errors import ModelError, YanmoError, did_you_mean
@@ -31,14 +32,29 @@ def precheck(document: Document, step: Step) -> None:
         document.report(path, f"In the stage '{step.stage.name}': {text}", hint)
 
 
-def _check_columns(step: Step) -> Iterator[Found]:
-    """Look for prepare's columns in the header lines of delimited files."""
+def _check_prepare(step: Step) -> Iterator[Found]:
+    for one in step.inputs.get("source", ()):
+        if isinstance(one, Step) or one.is_dir():
+            name = one.name if isinstance(one, Step) else str(one)
+            yield "source", f"prepare takes raw files, but '{name}' is an artifact.", "Name a file."
+            return
+    yield from _check_columns(step, ("text", "text_b", "label", "id"))
+
+
+def _check_predict(step: Step) -> Iterator[Found]:
+    for one in step.inputs.get("source", ()):
+        if isinstance(one, Step) and one.stage.verb.output is not Dataset:
+            yield "source", f"predict takes raw files or a Dataset, but '{one.name}' makes none.", "Name a Dataset."
+            return
+    yield from _check_columns(step, ("text", "text_b", "id"))
+
+
+def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Found]:
+    """Look for the columns that a config names in the header lines of delimited files."""
     values = dict(step.config)
-    if not values["header"]:
-        return
-    for path in step.sources().get("source", ()):
-        header = _read_header(path, values["encoding"], values["delimiter"])
-        for key in ("text", "text_b", "label", "id"):
+    for path in step.sources().get("source", ()) if values["header"] else ():
+        header = _read_header(path, values["encoding"], values["delimiter"]) if path.is_file() else None
+        for key in keys:
             name = values[key]
             if header is not None and name is not None and name not in header:
                 shown = ", ".join(repr(one[:40]) for one in header[:20])
@@ -80,7 +96,8 @@ def _check_exportable(step: Step) -> Iterator[Found]:
 
 
 CHECKS: dict[str, Callable[[Step], Iterator[Found]]] = {
-    "prepare": _check_columns,
+    "prepare": _check_prepare,
+    "predict": _check_predict,
     "train": _check_model,
     "export": _check_exportable,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from yanmo.artifacts.base import read_manifest
+from yanmo.artifacts.base import MANIFEST, read_manifest
 from yanmo.data.decode import check_file
 from yanmo.errors import ArtifactError, DataError, did_you_mean
 from yanmo.pipeline.spec import PipelineSpec, StageSpec
@@ -84,7 +84,8 @@ def _report_kind(spec: PipelineSpec, stage: StageSpec, one: Input, what: str) ->
 
 
 def _check_raw(spec: PipelineSpec, stage: StageSpec, one: Input, path: Path) -> Reference | None:
-    return Reference(path=path) if _is_file(spec, stage, one.name, path) else None
+    is_artifact = (path / MANIFEST).is_file()
+    return Reference(path=path) if is_artifact or _is_file(spec, stage, one.name, path) else None
 
 
 def _check_config_files(spec: PipelineSpec, stage: StageSpec) -> None:

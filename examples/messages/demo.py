@@ -15,8 +15,7 @@ from pathlib import Path
 
 import yanmo
 
-HERE = Path(__file__).parent
-OUT = HERE.parents[1] / "demo"
+OUT = Path(__file__).resolve().parents[2] / "demo"
 QUESTIONS = ["什么时候能到啊，都五天了", "The zipper broke on the first day :(", "发票抬头填错了能重开吗？"]
 
 
@@ -25,19 +24,21 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
-    print("1/4  yanmo run pipeline.toml: prepare, train four models, export, evaluate, compare")
-    report = yanmo.run(HERE / "pipeline.toml", set=(f'pipeline.out="{OUT.as_posix()}"',))
-    show_table(report.summary()["rows"])
-    best = max(report.summary()["rows"], key=lambda row: (row["accuracy"], -row["latency_ms"]))
-    print(f"2/4  best: {best['name']}; start its service")
-    with subprocess.Popen(
-        [sys.executable, "-m", "yanmo", "serve", best["path"], "--port", "0"], stderr=subprocess.PIPE, text=True
-    ) as server:
+    print("1/5  yanmo init, yanmo run: prepare, train four models, evaluate, compare")
+    yanmo.init(OUT)
+    report = yanmo.run(OUT / "pipeline.toml")
+    rows = report.summary()["rows"]
+    show_table(rows)
+    best = max(rows, key=lambda row: (row["accuracy"], -row["latency_ms"]))["name"]
+    service = export_if_needed(yanmo.Bundle.open(next((OUT / "runs").glob(f"**/{best}/manifest.json")).parent))
+    print(f"3/5  start the service of {service.name}")
+    command = [sys.executable, "-m", "yanmo", "serve", str(service.path), "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         try:
             ask(server_url(server))
         finally:
             server.terminate()
-    print(f"4/4  service stopped, exit code {server.returncode}")
+    print(f"5/5  service stopped, exit code {server.returncode}")
     print(f"done in {time.perf_counter() - started:.0f} s. The report: {report.html_path}")
     return server.returncode
 
@@ -55,6 +56,15 @@ def show_table(rows: list[dict]) -> None:
     print()
 
 
+def export_if_needed(best: yanmo.Bundle) -> yanmo.Bundle:
+    """Return a Bundle that runs without torch: ngram and linear do as they are."""
+    if best.format != "torch":
+        print(f"2/5  the best, {best.name}, runs without torch as it is")
+        return best
+    print(f"2/5  export the best, {best.name}, to ONNX")
+    return yanmo.export(best, out=OUT / "runs" / f"{best.name}-onnx")
+
+
 def server_url(server: subprocess.Popen) -> str:
     """Wait until the service says its address, and return it."""
     for line in server.stderr:
@@ -65,7 +75,7 @@ def server_url(server: subprocess.Popen) -> str:
 
 def ask(url: str) -> None:
     """Send every question with POST /predict and print the answers."""
-    print(f"3/4  ask {url}/predict")
+    print(f"4/5  ask {url}/predict")
     for text in QUESTIONS:
         request = urllib.request.Request(
             f"{url}/predict", json.dumps({"text": text}).encode(), {"content-type": "application/json"}

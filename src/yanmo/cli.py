@@ -193,8 +193,12 @@ def _shown(default: Any) -> str | None:
 
 def _flatten(value: Any) -> Any:
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
-        return tuple(part for one in value for part in one.split(",") if part)
+        return tuple(part for one in value for part in _split_list(one) if part)
     return value
+
+
+def _split_list(value: str) -> list[str]:
+    return [value] if "=" in value else value.split(",")  # an assignment, as of --set, may hold commas of its own
 
 
 def _print_result(result: Any, *, as_json: bool) -> None:

@@ -306,16 +306,20 @@ def lock(folder: Path) -> Iterator[Path]:
         BusyError: Another process holds it.
         ArtifactError: It cannot be made.
     """
+    file_lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.parent / f"{folder.name}.lock", timeout=0):
-            yield folder
+        file_lock.acquire(timeout=0)
     except Timeout as error:
         raise BusyError(
             f"Another process works in {folder}.", hint="Wait until it has ended, or choose another --out."
         ) from error
     except PermissionError as error:
         raise ArtifactError(f"Cannot write {folder}: {error.strerror}.", hint="Choose another --out.") from error
+    try:
+        yield folder
+    finally:
+        file_lock.release()
 
 
 def _list_files(folder: Path) -> dict[str, FileEntry]:

@@ -32,9 +32,8 @@ STAGES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "dataset": "messages",
             "each": {"model": ["ngram", "textcnn"]},
-            "max_length": 64,
             "batch_size": 32,
-            "num_epochs": 12,
+            "num_epochs": 10,
         },
     ),
     "linear": ("train", {"dataset": "messages", "model": "linear"}),

@@ -5,8 +5,9 @@ It knows no torch and no file format: a name is taken apart here and built in ``
 
 from __future__ import annotations
 
+import math
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +19,7 @@ __all__ = [
     "LIGHT_FAMILIES",
     "Defaults",
     "ModelSpec",
+    "default_settings",
     "num_heads",
     "resolve",
     "unused_settings",
@@ -26,6 +28,10 @@ __all__ = [
 ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
+
+MIN_STEPS = 1000
+MIN_BATCH_SIZE = 16
+BATCHES_AN_EPOCH = 64
 
 HEAD_WIDTH = 64
 ODD_HEAD_WIDTH = 32
@@ -173,6 +179,25 @@ FAMILY_DEFAULTS: dict[str, Defaults] = {
     ),
     "linear": Defaults(),
 }
+
+
+def default_settings(family: str, num_rows: int) -> Defaults:
+    """Return a family's default settings for a training split of some size.
+
+    Few rows need small batches and many passes: a batch is at most 1/64 of the rows (but not under 16), and the number
+    of epochs rises until there are about 1,000 steps, with patience for a quarter of them.
+
+    Args:
+        family: A key of :data:`FAMILY_DEFAULTS`.
+        num_rows: Of the training split, at least 1.
+    """
+    defaults = FAMILY_DEFAULTS[family]
+    if defaults.batch_size is None or defaults.num_epochs is None:
+        return defaults
+    batch_size = min(defaults.batch_size, max(MIN_BATCH_SIZE, 1 << (num_rows // BATCHES_AN_EPOCH).bit_length() - 1))
+    num_epochs = max(defaults.num_epochs, math.ceil(MIN_STEPS * batch_size / num_rows))
+    patience = max(defaults.early_stopping_patience or 0, num_epochs // 4)
+    return replace(defaults, batch_size=batch_size, num_epochs=num_epochs, early_stopping_patience=patience)
 
 
 def unused_settings(spec: ModelSpec) -> list[str]:

@@ -136,6 +136,7 @@ def _write_ngram(staging: Path) -> None:
         "out.bias": (3,),
     }
     tensors = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    tensors["seen"] = np.full(512, 255, np.uint8)
     save_file(tensors, staging / "model.safetensors")
     settings = {"ngrams": NGRAMS.model_dump(mode="json"), "num_buckets": 1024}
     (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))

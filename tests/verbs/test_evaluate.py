@@ -34,6 +34,7 @@ def make_bundle(folder, name, words, *, task="single_label", scale=6.0, bias=0.0
     eye = np.eye(len(labels), dtype=np.float32)
     tensors = {"embedding": embedding, "hidden.weight": eye, "hidden.bias": np.zeros(len(labels), np.float32)}
     tensors |= {"out.weight": scale * eye, "out.bias": np.full(len(labels), bias, np.float32)}
+    tensors["seen"] = np.full(512, 255, np.uint8)
     info = {"format": "ngram", "model": "ngram", "max_length": 128, "text": TextConfig().model_dump(mode="json")}
     settings = {"num_buckets": NUM_BUCKETS, "ngrams": NGRAMS.model_dump(mode="json")}
     with publish(

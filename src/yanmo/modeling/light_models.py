@@ -15,7 +15,8 @@ from torch.nn import functional
 __all__ = ["BiLstm", "NgramNet", "TextCnn", "build"]
 
 PAD_ID = 0
-INIT = 1e-3
+NGRAM_INIT = 1e-3
+EMBEDDING_INIT = 0.1
 
 
 class TextCnn(nn.Module):
@@ -34,10 +35,12 @@ class TextCnn(nn.Module):
         embedding_size: int,
         kernel_sizes: Sequence[int],
         num_filters: int,
+        embedding_dropout: float,
         dropout: float,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_size, padding_idx=PAD_ID)
+        self.embedding = _embedding(vocab_size, embedding_size)
+        self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_size, num_filters, size) for size in kernel_sizes)
         self.dropout = nn.Dropout(dropout)
         self.out = nn.Linear(num_filters * len(kernel_sizes), num_classes)
@@ -51,7 +54,7 @@ class TextCnn(nn.Module):
         """
         embedded_BTD = self.embedding(input_ids_BT)
         mask_B1T = attention_mask_BT.unsqueeze(1).to(embedded_BTD.dtype)
-        embedded_BDT = self.dropout(embedded_BTD).transpose(1, 2) * mask_B1T
+        embedded_BDT = self.embedding_dropout(embedded_BTD).transpose(1, 2) * mask_B1T
         pooled = [self._pool(convolution, embedded_BDT, mask_B1T) for convolution in self.convolutions]
         logits_BC: Tensor = self.out(self.dropout(torch.cat(pooled, dim=1)))
         return logits_BC
@@ -77,7 +80,7 @@ class BiLstm(nn.Module):
         self, *, vocab_size: int, num_classes: int, embedding_size: int, hidden_size: int, dropout: float
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, embedding_size, padding_idx=PAD_ID)
+        self.embedding = _embedding(vocab_size, embedding_size)
         self.forward_lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.backward_lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.attention = nn.Linear(2 * hidden_size, 1, bias=False)
@@ -122,7 +125,7 @@ class NgramNet(nn.Module):
         ngram_dropout: float,
     ) -> None:
         super().__init__()
-        self.embedding = nn.Parameter(torch.empty(num_buckets, embedding_size).normal_(std=INIT))
+        self.embedding = nn.Parameter(torch.empty(num_buckets, embedding_size).normal_(std=NGRAM_INIT))
         self.ngram_dropout = ngram_dropout
         self.dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(embedding_size, hidden_size)
@@ -161,6 +164,12 @@ def build(architecture: Mapping[str, Any]) -> nn.Module:
     """
     sizes = {key: value for key, value in architecture.items() if key != "family"}
     return _CLASSES[architecture["family"]](**sizes)
+
+
+def _embedding(vocab_size: int, embedding_size: int) -> nn.Embedding:
+    embedding = nn.Embedding(vocab_size, embedding_size, padding_idx=PAD_ID)
+    nn.init.normal_(embedding.weight, std=EMBEDDING_INIT)
+    return embedding
 
 
 def _reversed_positions(attention_mask_BT: Tensor) -> Tensor:

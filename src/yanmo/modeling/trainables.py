@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
@@ -22,15 +23,19 @@ from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
 from yanmo.protocols import Ragged
+from yanmo.text.seen import keep_seen, seen_bitmap
 from yanmo.text.tokenizer import encode_column, train_wordlevel, train_wordpiece, truncating
 
 __all__ = ["Trainable", "make_trainable"]
 
 LIGHT_SIZES: dict[str, dict[str, Any]] = {
-    "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 128},
+    "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 128, "embedding_dropout": 0.1},
     "bilstm": {"embedding_size": 128, "hidden_size": 128},
     "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 256, "ngram_dropout": 0.2},
 }
+
+
+MIN_NGRAM_COUNT = 2
 
 
 @dataclass(frozen=True)
@@ -150,14 +155,17 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         **sizes,
     }
     module = light_models.build(architecture)
+    seen = seen_bitmap(hash_texts(texts, config).values, min_count=MIN_NGRAM_COUNT)
 
     def encode(column: Texts) -> NgramFeatures:
         hashes = hash_texts(column, config)
+        if column is not texts:  # rare n-grams are noise that training bears, and that answers are better without
+            hashes = keep_seen(hashes, seen)
         buckets = (hashes.values & (sizes["num_buckets"] - 1)).astype("int32")
         return NgramFeatures(Ragged(buckets, hashes.offsets))
 
     def save(folder: Path) -> None:
-        _save_weights(folder, module)
+        _save_weights(folder, module, seen=torch.from_numpy(seen))
         _save_json(
             folder / "ngram.json", {"num_buckets": sizes["num_buckets"], "ngrams": config.model_dump(mode="json")}
         )
@@ -197,9 +205,9 @@ def _score_light(module: nn.Module, batch: Batch) -> Tensor:
     return logits_BC
 
 
-def _save_weights(folder: Path, module: nn.Module) -> None:
+def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file({**weights, **others}, folder / "model.safetensors", metadata={"format": "pt"})
 
 
 def _save_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from yanmo.errors import ArtifactError
 from yanmo.protocols import Inference, Ragged
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
+from yanmo.text.seen import keep_seen
 
 __all__ = ["NgramRuntime", "hash_texts", "open_runtime", "read_settings", "read_tensors"]
 
@@ -33,9 +34,10 @@ class NgramRuntime:
 
     def __init__(self, bundle: Bundle) -> None:
         settings = read_settings(bundle, "ngram.json")
-        tensors = read_tensors(bundle, ("embedding", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
+        tensors = read_tensors(bundle, ("embedding", "seen", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
         self._embedding = tensors["embedding"]
+        self._seen = tensors["seen"]
         self._mask = np.uint64(len(self._embedding) - 1)
         self._hidden_DH = np.ascontiguousarray(tensors["hidden.weight"].T)
         self._hidden_bias = tensors["hidden.bias"]
@@ -49,19 +51,19 @@ class NgramRuntime:
             )
 
     def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the scores of N cleaned texts; every n-gram has a bucket, so nothing is unknown or cut off."""
+        """Return the scores of N cleaned texts; n-grams that training hardly met are unknown, nothing is cut off."""
         hashes = hash_texts(texts, texts_b, self._ngrams)
-        lengths_N = hashes.lengths_N
-        buckets = (hashes.values & self._mask).astype(np.intp)
-        mean_ND = row_sums(self._embedding, Ragged(buckets, hashes.offsets))
-        mean_ND /= np.maximum(lengths_N, 1)[:, None].astype(np.float32)
+        known = keep_seen(hashes, self._seen)
+        lengths_N, num_known_N = hashes.lengths_N, known.lengths_N
+        buckets = (known.values & self._mask).astype(np.intp)
+        mean_ND = row_sums(self._embedding, Ragged(buckets, known.offsets))
+        mean_ND /= np.maximum(num_known_N, 1)[:, None].astype(np.float32)
         hidden_NH = mean_ND @ self._hidden_DH
         hidden_NH += self._hidden_bias
         np.maximum(hidden_NH, 0.0, out=hidden_NH)
         logits_NC = hidden_NH @ self._out_HC
         logits_NC += self._out_bias
-        num_texts = len(lengths_N)
-        return Inference(logits_NC, lengths_N, np.zeros(num_texts, np.int64), np.zeros(num_texts, np.bool_))
+        return Inference(logits_NC, lengths_N, lengths_N - num_known_N, np.zeros(len(lengths_N), np.bool_))
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> NgramRuntime:  # noqa: ARG001 - one signature

@@ -26,35 +26,15 @@ README = "README.md"
 WIDTH = 116
 
 STAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "messages": ("prepare", {"source": DATA, "text": "text", "label": "intent"}),
-    "models": (
-        "train",
-        {
-            "dataset": "messages",
-            "each": {"model": ["ngram", "textcnn"]},
-            "batch_size": 32,
-            "num_epochs": 10,
-        },
-    ),
-    "linear": ("train", {"dataset": "messages", "model": "linear"}),
-    "bert": (
-        "train",
-        {
-            "dataset": "messages",
-            "model": "bert-2x128",
-            "max_length": 64,
-            "batch_size": 16,
-            "num_epochs": 8,
-            "learning_rate": 0.001,
-        },
-    ),
+    "messages": ("prepare", {"source": DATA, "text": "text", "label": "intent", "test_ratio": 0.2}),
+    "models": ("train", {"dataset": "messages", "each": {"model": ["linear", "ngram", "textcnn"]}}),
+    "bert": ("train", {"dataset": "messages", "model": "bert-2x128", "max_length": 64}),
     "bert-onnx": ("export", {"bundle": "bert"}),
     "quality": ("evaluate", {"bundle": "models", "dataset": "messages"}),
 }
 WHY = {
     "messages": "Raw rows to a Dataset: read, refuse what cannot be used, split into train, valid and test.",
-    "models": "Two light models, each in a folder of its own: runs/models/ngram, … Few rows want small batches.",
-    "linear": "The strongest on few rows: n-grams and logistic regression.",
+    "models": "Three light models, each in a folder of its own: runs/models/linear, …",
     "bert": "A small encoder, trained from scratch.",
     "bert-onnx": "The same encoder as a graph that runs without torch.",
     "quality": "A Report for each light model: what takes one artifact from a stage with each, is done for each.",

@@ -21,7 +21,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError, DataError
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
-from yanmo.models import FAMILY_DEFAULTS, ModelSpec, resolve, unused_settings
+from yanmo.models import ModelSpec, default_settings, resolve, unused_settings
 from yanmo.protocols import FloatArray, Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
@@ -168,7 +168,7 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
             f"The model {spec.name} would be loaded over the network, but offline is set.",
             hint="Give a local folder, or leave offline out.",
         )
-    settled = _settle(config, spec)
+    settled = _settle(config, spec, dataset)
     parents = {"dataset": dataset.digest}
     if spec.is_local:
         parents["checkpoint"] = _checkpoint_digest(Path(spec.source))
@@ -186,14 +186,16 @@ def _checkpoint_digest(folder: Path) -> str:
     return hashlib.sha256(digests.encode()).hexdigest()
 
 
-def _settle(config: TrainConfig, spec: ModelSpec) -> TrainConfig:
+def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConfig:
     """Return the config with the family's defaults filled in, and say which given settings have no effect."""
     given = config.model_dump(exclude_none=True)
     for name in unused_settings(spec):
         if given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
-    defaults = {name: value for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is not None}
-    return TrainConfig(**{"num_threads": default_num_threads(), **defaults, **given, "model": spec.name})
+    num_rows = dataset.split("train").height if "train" in dataset.splits else 0
+    defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
+    known = {name: value for name, value in defaults.items() if value is not None}
+    return TrainConfig(**{"num_threads": default_num_threads(), **known, **given, "model": spec.name})
 
 
 def _make_job(dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str) -> Job:

@@ -1,0 +1,62 @@
+"""Losses against torch's own and against arithmetic by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from yanmo.modeling.losses import balanced_class_weights, sigmoid_cross_entropy, softmax_cross_entropy
+
+
+@pytest.fixture
+def logits_NC():
+    return torch.tensor([[1.0, -1.0, 0.5], [0.0, 2.0, 0.0]])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_softmax_is_torch_cross_entropy(logits_NC, smoothing):
+    targets_NC = functional.one_hot(torch.tensor([2, 1]), 3).float()
+    expected = functional.cross_entropy(logits_NC, torch.tensor([2, 1]), label_smoothing=smoothing)
+    torch.testing.assert_close(softmax_cross_entropy(logits_NC, targets_NC, label_smoothing=smoothing), expected)
+
+
+def test_softmax_takes_another_models_probabilities(logits_NC):
+    targets_NC = torch.tensor([[0.2, 0.3, 0.5], [0.1, 0.8, 0.1]])
+    torch.testing.assert_close(
+        softmax_cross_entropy(logits_NC, targets_NC), functional.cross_entropy(logits_NC, targets_NC)
+    )
+
+
+def test_sigmoid_sums_over_classes():
+    loss = sigmoid_cross_entropy(torch.zeros(2, 3), torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]))
+    assert loss.item() == pytest.approx(3 * math.log(2))
+
+
+def test_sigmoid_smoothing_moves_targets_to_the_middle(logits_NC):
+    half_NC = torch.full((2, 3), 0.5)
+    near = sigmoid_cross_entropy(logits_NC, torch.ones(2, 3), label_smoothing=0.999999)
+    torch.testing.assert_close(near, sigmoid_cross_entropy(logits_NC, half_NC), atol=1e-4, rtol=0)
+
+
+def test_class_weights_scale_the_loss_of_their_class(logits_NC):
+    targets_NC = functional.one_hot(torch.tensor([2, 1]), 3).float()
+    rows_N = functional.cross_entropy(logits_NC, torch.tensor([2, 1]), reduction="none")
+    weighted = softmax_cross_entropy(logits_NC, targets_NC, class_weights_C=torch.tensor([1.0, 3.0, 0.5]))
+    torch.testing.assert_close(weighted, (0.5 * rows_N[0] + 3.0 * rows_N[1]) / 2)
+
+
+def test_a_batch_weighs_what_its_rows_weigh(logits_NC):
+    targets_NC = functional.one_hot(torch.tensor([2, 1]), 3).float()
+    weights_C = torch.tensor([1.0, 3.0, 0.5])
+    halves = [softmax_cross_entropy(logits_NC[i : i + 1], targets_NC[i : i + 1], class_weights_C=weights_C) for i in (0, 1)]
+    whole = softmax_cross_entropy(logits_NC, targets_NC, class_weights_C=weights_C)
+    torch.testing.assert_close(sum(halves) / 2, whole)
+
+
+def test_balanced_weights_let_classes_count_alike():
+    targets_NC = np.eye(3, dtype=np.float32)[[0, 0, 0, 1]]
+    weights_C = balanced_class_weights(targets_NC)
+    torch.testing.assert_close(weights_C, torch.tensor([4 / 6, 2.0, 1.0]))
+    assert (targets_NC @ weights_C.numpy()).mean() == pytest.approx(1.0)

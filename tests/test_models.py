@@ -1,0 +1,76 @@
+"""Names of models: what they mean, and what a wrong one is told."""
+
+import pytest
+
+from yanmo.errors import ModelError
+from yanmo.models import FAMILY_DEFAULTS, default_settings, num_heads, resolve, unused_settings
+
+
+@pytest.mark.parametrize("name", ["textcnn", "bilstm", "ngram", "linear"])
+def test_a_light_name_is_its_own_family(name):
+    assert resolve(name).family == name
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert", "electra"])
+def test_a_shape_is_layers_and_width(family):
+    spec = resolve(f"{family}-4x312")
+    assert (spec.family, spec.layers, spec.width, spec.format) == (family, 4, 312, "torch")
+
+
+def test_the_format_follows_the_family():
+    assert [resolve(name).format for name in ("ngram", "linear", "bilstm")] == ["ngram", "linear", "torch"]
+
+
+def test_a_local_folder_is_pretrained_and_leaves_no_path_in_the_name(tmp_path):
+    folder = tmp_path / "my-bert"
+    folder.mkdir()
+    spec = resolve(str(folder))
+    assert (spec.name, spec.family, spec.is_local, spec.is_hub_id) == ("my-bert", "pretrained", True, False)
+    assert spec.source == str(folder)
+
+
+def test_a_name_with_a_slash_is_a_hub_id():
+    spec = resolve("owner/some-model_v1.5")
+    assert (spec.source, spec.is_hub_id) == ("owner/some-model_v1.5", True)
+
+
+def test_an_unknown_word_gets_a_suggestion_and_the_list():
+    with pytest.raises(ModelError) as caught:
+        resolve("textcn")
+    assert caught.value.message == "There is no model 'textcn'. Did you mean 'textcnn'?"
+    assert "bilstm" in caught.value.hint
+    assert "bert-4x312" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["bert-0x312", "bert-4", "bert-4x", "gpt-4x312", "", "ngram-2x3"])
+def test_a_shape_that_is_none_is_refused(name):
+    with pytest.raises(ModelError, match="There is no model"):
+        resolve(name)
+
+
+@pytest.mark.parametrize("name", ["/nowhere/model", "./model/", "a/b/c"])
+def test_a_path_without_a_folder_says_so(name):
+    with pytest.raises(ModelError, match="There is no folder"):
+        resolve(name)
+
+
+@pytest.mark.parametrize(("width", "heads"), [(768, 12), (256, 4), (312, 12), (32, 1), (100, 4), (37, 37)])
+def test_heads_divide_the_width(width, heads):
+    assert num_heads(width) == heads
+    assert width % num_heads(width) == 0
+
+
+def test_settings_without_effect_are_named():
+    assert unused_settings(resolve("bert-2x64")) == []
+    assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size"]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size"]
+    assert {"learning_rate", "eval_steps", "save_steps"} <= set(unused_settings(resolve("linear")))
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
+def test_few_rows_get_smaller_batches_and_more_epochs(family):
+    many, few = default_settings(family, 100_000), default_settings(family, 500)
+    assert many == FAMILY_DEFAULTS[family]
+    assert few.batch_size <= many.batch_size
+    assert few.num_epochs > many.num_epochs
+    assert few.early_stopping_patience >= many.early_stopping_patience

@@ -110,8 +110,8 @@ class Defaults:
 
 _SCRATCH = Defaults(
     learning_rate=4e-4,
-    batch_size=64,
-    num_epochs=4,
+    batch_size=32,
+    num_epochs=3,
     max_length=128,
     vocab_size=8000,
     warmup_ratio=0.1,

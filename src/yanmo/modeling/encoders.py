@@ -54,7 +54,7 @@ def build(
         labels: All labels in order.
         loss: softmax or sigmoid.
         max_length: Most tokens of a text.
-        dropout: Of hidden states, attention and head.
+        dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
     """
     ids = {f"{name}_token_id": tokenizer.token_to_id(token) for name, token in SPECIALS.items()}
     sizes: dict[str, Any] = {
@@ -65,7 +65,7 @@ def build(
         "intermediate_size": 4 * spec.width,
         "max_position_embeddings": max(NUM_POSITIONS, max_length) + 2 * (spec.family == "roberta"),
         "hidden_dropout_prob": dropout,
-        "attention_probs_dropout_prob": dropout,
+        "attention_probs_dropout_prob": 0.0,
         "classifier_dropout_prob" if spec.family == "albert" else "classifier_dropout": dropout,
         "type_vocab_size": 2,
         "pad_token_id": ids["pad_token_id"],

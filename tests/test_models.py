@@ -67,6 +67,11 @@ def test_settings_without_effect_are_named():
     assert {"learning_rate", "eval_steps", "save_steps"} <= set(unused_settings(resolve("linear")))
 
 
+@pytest.mark.parametrize("num_rows", [1, 63, 64, 1000])
+def test_any_number_of_rows_has_settings(num_rows):
+    assert 1 <= default_settings("ngram", num_rows).batch_size <= FAMILY_DEFAULTS["ngram"].batch_size
+
+
 @pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
 def test_few_rows_get_smaller_batches_and_more_epochs(family):
     many, few = default_settings(family, 100_000), default_settings(family, 500)

@@ -138,16 +138,16 @@ FAMILY_DEFAULTS: dict[str, Defaults] = {
         early_stopping_patience=3,
     ),
     "textcnn": Defaults(
-        learning_rate=1e-3,
-        batch_size=64,
-        num_epochs=8,
+        learning_rate=3e-3,
+        batch_size=128,
+        num_epochs=6,
         max_length=128,
         vocab_size=8000,
         warmup_ratio=0.05,
         weight_decay=0.01,
         max_grad_norm=1.0,
         gradient_accumulation_steps=1,
-        label_smoothing=0.0,
+        label_smoothing=0.1,
         dropout=0.5,
         early_stopping_patience=3,
     ),
@@ -168,7 +168,7 @@ FAMILY_DEFAULTS: dict[str, Defaults] = {
     "ngram": Defaults(
         learning_rate=5e-3,
         batch_size=128,
-        num_epochs=10,
+        num_epochs=3,
         warmup_ratio=0.05,
         weight_decay=0.01,
         max_grad_norm=1.0,
@@ -194,7 +194,8 @@ def default_settings(family: str, num_rows: int) -> Defaults:
     defaults = FAMILY_DEFAULTS[family]
     if defaults.batch_size is None or defaults.num_epochs is None:
         return defaults
-    batch_size = min(defaults.batch_size, max(MIN_BATCH_SIZE, 1 << (num_rows // BATCHES_AN_EPOCH).bit_length() - 1))
+    power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)
+    batch_size = min(defaults.batch_size, max(MIN_BATCH_SIZE, power_of_two))
     num_epochs = max(defaults.num_epochs, math.ceil(MIN_STEPS * batch_size / num_rows))
     patience = max(defaults.early_stopping_patience or 0, num_epochs // 4)
     return replace(defaults, batch_size=batch_size, num_epochs=num_epochs, early_stopping_patience=patience)
@@ -224,7 +225,7 @@ def resolve(name: str) -> ModelSpec:
     if shape and shape["family"] in ENCODER_FAMILIES:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return ModelSpec(folder.resolve().name, "pretrained", source=str(folder), is_local=True)
     if HUB_ID.fullmatch(name):
         return ModelSpec(name, "pretrained", source=name)

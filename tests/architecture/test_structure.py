@@ -80,6 +80,11 @@ def test_every_public_name_can_be_loaded():
         assert getattr(yanmo, name) is not None
 
 
+def test_no_module_of_the_root_hides_a_public_function():
+    modules = {path.stem for path in SOURCE.glob("*.py")} | {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert not modules & set(yanmo.__all__)
+
+
 @pytest.mark.parametrize("name", list(COMMANDS))
 def test_command_line_stage_and_function_have_the_same_names(name):
     verb = get_verb(name)

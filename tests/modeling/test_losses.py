@@ -50,7 +50,8 @@ def test_class_weights_scale_the_loss_of_their_class(logits_NC):
 def test_a_batch_weighs_what_its_rows_weigh(logits_NC):
     targets_NC = functional.one_hot(torch.tensor([2, 1]), 3).float()
     weights_C = torch.tensor([1.0, 3.0, 0.5])
-    halves = [softmax_cross_entropy(logits_NC[i : i + 1], targets_NC[i : i + 1], class_weights_C=weights_C) for i in (0, 1)]
+    rows = zip(logits_NC.split(1), targets_NC.split(1), strict=True)
+    halves = [softmax_cross_entropy(*row, class_weights_C=weights_C) for row in rows]
     whole = softmax_cross_entropy(logits_NC, targets_NC, class_weights_C=weights_C)
     torch.testing.assert_close(sum(halves) / 2, whole)
 

@@ -12,7 +12,7 @@ import torch
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.errors import ArtifactError, ConfigError, ModelError
-from yanmo.export import parity
+from yanmo.exporting import parity
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve

@@ -115,8 +115,8 @@ def _write_model(bundle: Bundle, staging: Path, info: dict[str, Any]) -> float:
     Raises:
         ModelError: The graph cannot be made, or answers differently.
     """
-    from yanmo.export.onnx_graph import trace_graph
-    from yanmo.export.parity import check_parity
+    from yanmo.exporting.onnx_graph import trace_graph
+    from yanmo.exporting.parity import check_parity
     from yanmo.runtimes import pytorch
 
     num_threads = default_num_threads()

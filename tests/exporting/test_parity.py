@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from yanmo.errors import ModelError
-from yanmo.export.parity import check_parity, random_texts
+from yanmo.exporting.parity import check_parity, random_texts
 from yanmo.protocols import Inference
 from yanmo.tasks import get_task
 

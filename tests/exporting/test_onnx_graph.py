@@ -15,8 +15,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config
 
 from yanmo.errors import ModelError
-from yanmo.export import onnx_graph
-from yanmo.export.onnx_graph import OPSET, trace_graph
+from yanmo.exporting import onnx_graph
+from yanmo.exporting.onnx_graph import OPSET, trace_graph
 from yanmo.modeling import light_models
 
 IDS_BT = np.array([[5, 6, 7, 8, 9], [7, 6, 0, 0, 0]])

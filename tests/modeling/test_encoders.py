@@ -1,0 +1,162 @@
+"""Encoders from scratch and from folders: stock classes, plain folders, clear errors."""
+
+import json
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForSequenceClassification,
+)
+
+from yanmo.errors import ConfigError, ModelError
+from yanmo.modeling import encoders
+from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.trainables import make_trainable
+from yanmo.models import resolve
+
+TEXTS = ["很快，好吃", "味道 不错", "the parcel is late", "late again, very late", "好吃", "not bad"] * 3
+PAIRS = Texts(TEXTS, TEXTS[::-1])
+SETTINGS = NetworkSettings(["bad", "good", "other"], "softmax", max_length=24, vocab_size=80, dropout=0.1)
+FAMILIES = ["bert", "roberta", "albert", "electra"]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def make(name, texts=None, settings=SETTINGS):
+    return make_trainable(resolve(name), texts or Texts(TEXTS), settings)
+
+
+def logits_of(trainable, texts, rows):
+    trainable.module.eval()
+    with torch.inference_mode():
+        return trainable.score(trainable.module, trainable.encode(texts).collate(torch.tensor(rows).numpy()))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_stock_transformers_opens_the_folder_and_answers_the_same(family, tmp_path):
+    trainable = make(f"{family}-2x32")
+    trainable.save(tmp_path)
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    batch = AutoTokenizer.from_pretrained(tmp_path)(TEXTS[:6], padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        expected_BC = model(**batch).logits
+    torch.testing.assert_close(logits_of(trainable, Texts(TEXTS), list(range(6))), expected_BC, atol=1e-6, rtol=0)
+    assert model.config.id2label == {0: "bad", 1: "good", 2: "other"}
+    assert model.config.problem_type == "single_label_classification"
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (2, 32)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_padding_changes_nothing(family):
+    trainable = make(f"{family}-2x32")
+    together_BC = logits_of(trainable, Texts(TEXTS), list(range(6)))
+    alone_BC = torch.cat([logits_of(trainable, Texts(TEXTS), [row]) for row in range(6)])
+    torch.testing.assert_close(alone_BC, together_BC, atol=1e-5, rtol=0)
+
+
+def test_pairs_have_token_types_and_their_order_matters():
+    trainable = make("bert-2x32", PAIRS)
+    assert trainable.architecture["token_types"]
+    batch = trainable.encode(PAIRS).collate(torch.arange(2).numpy())
+    assert batch["token_type_ids"].max() == 1
+    swapped = Texts(PAIRS.second, PAIRS.first)
+    assert not torch.allclose(logits_of(trainable, PAIRS, [0]), logits_of(trainable, swapped, [0]), atol=1e-6)
+
+
+def test_the_folder_names_no_path(tmp_path):
+    make("bert-2x32").save(tmp_path / "one")
+    make(str(tmp_path / "one")).save(tmp_path / "two")
+    for name in ("config.json", "tokenizer_config.json"):
+        assert str(tmp_path) not in (tmp_path / "two" / name).read_text()
+
+
+def test_a_checkpoint_is_continued_and_a_head_that_does_not_fit_is_new(tmp_path):
+    first = make("bert-2x32")
+    first.save(tmp_path)
+    same = make(str(tmp_path))
+    assert torch.equal(same.module.classifier.weight, first.module.classifier.weight)
+    other = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "sigmoid", max_length=24))
+    assert other.module.classifier.weight.shape == (2, 32)
+    assert other.module.config.problem_type == "multi_label_classification"
+    body = first.module.bert.embeddings.word_embeddings.weight
+    assert torch.equal(other.module.bert.embeddings.word_embeddings.weight, body)
+
+
+def test_dropout_of_a_checkpoint_is_its_own_unless_given(tmp_path):
+    make("bert-2x32").save(tmp_path)
+    kept = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=24))
+    changed = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=24, dropout=0.4))
+    assert kept.module.config.hidden_dropout_prob == 0.1
+    assert changed.module.config.hidden_dropout_prob == changed.module.config.attention_probs_dropout_prob == 0.4
+
+
+def test_a_checkpoint_that_reads_less_refuses_a_larger_max_length(tmp_path):
+    make("bert-2x32").save(tmp_path)
+    with pytest.raises(ConfigError, match="must be at most 512"):
+        make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=600))
+
+
+@pytest.mark.parametrize("broken", ["no config", "no weights", "pickled weights", "unknown type"])
+def test_an_unusable_folder_is_a_model_error(tmp_path, broken):
+    make("bert-2x32").save(tmp_path)
+    if broken == "no config":
+        (tmp_path / "config.json").unlink()
+    if broken in {"no weights", "pickled weights"}:
+        (tmp_path / "model.safetensors").unlink()
+    if broken == "pickled weights":
+        torch.save({}, tmp_path / "pytorch_model.bin")
+    if broken == "unknown type":
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "nothing"}))
+    with pytest.raises(ModelError, match="cannot be opened") as caught:
+        make(str(tmp_path))
+    assert "model.safetensors" in caught.value.hint
+
+
+def word_tokenizer(**tokens):
+    vocabulary = {token: place for place, token in enumerate([*tokens.values(), "late", "good", "bad", "parcel"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=next(iter(tokens.values()))))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **tokens)
+
+
+def test_gpt2_pads_with_its_end_of_text_token(tmp_path):
+    tokenizer = word_tokenizer(eos_token="<|end|>")
+    config = GPT2Config(vocab_size=8, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
+    GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    trainable = make(str(tmp_path))
+    texts = Texts(["late", "good bad parcel late good"])
+    together_BC = logits_of(trainable, texts, [0, 1])
+    assert trainable.module.config.pad_token_id == 0
+    torch.testing.assert_close(logits_of(trainable, texts, [0])[0], together_BC[0], atol=1e-6, rtol=0)
+    trainable.save(tmp_path / "saved")
+    assert AutoTokenizer.from_pretrained(tmp_path / "saved").pad_token == "<|end|>"
+
+
+def test_t5_answers(tmp_path):
+    from tokenizers import processors
+
+    tokenizer = word_tokenizer(pad_token="<pad>", eos_token="</s>")
+    template = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer.backend_tokenizer.post_processor = template
+    config = T5Config(vocab_size=8, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    T5ForSequenceClassification(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    trainable = make(str(tmp_path))
+    assert logits_of(trainable, Texts(["late", "good bad"]), [0, 1]).shape == (2, 3)
+    assert encoders.max_positions(trainable.module) is None
+    trainable.save(tmp_path / "saved")
+    again = make(str(tmp_path / "saved"))
+    expected_BC = logits_of(trainable, Texts(["late"]), [0])
+    torch.testing.assert_close(logits_of(again, Texts(["late"]), [0]), expected_BC, atol=1e-6, rtol=0)

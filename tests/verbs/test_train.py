@@ -1,0 +1,237 @@
+"""train: from a Dataset to a Bundle that answers, the same one each time, also after a real kill -9."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import polars as pl
+import pytest
+
+from yanmo.artifacts import Bundle, Dataset
+from yanmo.artifacts.base import publish, work_dir
+from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.pipeline import TextConfig
+from yanmo.verbs.train import TrainConfig, train
+
+WORDS = {"delivery": ["parcel", "late", "快递", "送得"], "taste": ["food", "tasty", "好吃", "味道"]}
+FILLERS = ["the", "很", "是", "so", "today", "今天", "!", "。", "really"]
+FAST = {"num_epochs": 2, "batch_size": 8, "num_threads": 1}
+SMALL = {**FAST, "vocab_size": 60, "max_length": 16}
+MODELS = {
+    "ngram": FAST,
+    "linear": {"num_threads": 1},
+    "textcnn": SMALL,
+    "bilstm": SMALL,
+    "bert-1x32": SMALL,
+    "albert-1x32": SMALL,
+}
+
+
+def make_text(generator, label):
+    words = [*generator.choice(WORDS[label], 2), *generator.choice(FILLERS, int(generator.integers(1, 8)))]
+    return " ".join(generator.permutation(words).tolist())
+
+
+def make_rows(num_rows, seed, task):
+    generator = np.random.default_rng(seed)
+    labels = [list(WORDS)[place % 2] for place in range(num_rows)]
+    texts = [make_text(generator, label) for label in labels]
+    columns = {"id": [str(place) for place in range(num_rows)], "text": texts}
+    if task == "text_pair":
+        columns["text_b"] = texts[::-1]
+    columns["label"] = [[label] for label in labels] if task == "multi_label" else labels
+    if task == "multi_label" and num_rows > 2:
+        columns["label"][:2] = [[], list(WORDS)]
+    return pl.DataFrame(columns)
+
+
+def make_dataset(folder, *, task="single_label", splits=(("train", 40), ("valid", 20)), text=None, **replaced):
+    text = text or TextConfig()
+    with publish(
+        folder,
+        kind="dataset",
+        verb="prepare",
+        task=task,
+        labels=list(WORDS),
+        parents={},
+        config={},
+        info={"text": text.model_dump(mode="json")},
+    ) as staging:
+        for seed, (name, num_rows) in enumerate(splits):
+            replaced.get(name, make_rows(num_rows, seed, task)).write_parquet(staging / f"{name}.parquet")
+        if text.user_dict:
+            (staging / text.user_dict).write_text("送得 10\n", encoding="utf-8")
+    return Dataset.open(folder)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    return make_dataset(tmp_path_factory.mktemp("data") / "messages")
+
+
+@pytest.fixture(scope="module")
+def bundles(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return {name: train(dataset, model=name, out=folder / name, **values) for name, values in MODELS.items()}
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_bundle_is_whole_and_answers_its_golden_examples(bundles, dataset, name):
+    bundle = Bundle.open(bundles[name].path)
+    assert (bundle.model, bundle.labels, bundle.task) == (name, dataset.labels, "single_label")
+    assert bundle.manifest.parents == {"dataset": dataset.digest}
+    golden = bundle.golden()
+    assert len(golden.texts) == 16
+    with open_bundle(bundle, num_threads=1) as predictor:
+        np.testing.assert_allclose(predictor.predict_proba(golden.texts), golden.probabilities_NC, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_published_scores_are_those_of_the_published_bundle(bundles, dataset, name):
+    valid = dataset.split("valid")
+    with open_bundle(bundles[name], num_threads=1) as predictor:
+        answers = [one.label for one in predictor.predict(valid["text"].to_list())]
+    right = np.mean([answer == label for answer, label in zip(answers, valid["label"], strict=True)])
+    assert bundles[name].summary()["valid_accuracy"] == pytest.approx(right, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["ngram", "linear", "textcnn", "bert-1x32"])
+def test_one_seed_makes_the_same_bundle(bundles, dataset, tmp_path, name):
+    again = train(dataset, model=name, out=tmp_path / "again", **MODELS[name])
+    assert again.digest == bundles[name].digest
+
+
+def test_another_seed_makes_other_weights(bundles, dataset, tmp_path):
+    other = train(dataset, model="textcnn", seed=2, out=tmp_path / "other", **SMALL)
+    weights = "model.safetensors"
+    assert other.manifest.files[weights].sha256 != bundles["textcnn"].manifest.files[weights].sha256
+
+
+def test_the_config_in_the_manifest_has_no_gap(bundles):
+    config = bundles["bert-1x32"].manifest.config
+    open_values = {name for name, value in config.items() if value is None}
+    assert open_values == {"eval_steps", "save_steps"}
+    assert config["num_epochs"] == 2
+
+
+def test_metrics_are_published_and_the_work_folder_is_gone(bundles):
+    lines = [json.loads(line) for line in (bundles["textcnn"].path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["step"] == 10
+    assert lines[-1]["valid_loss"] > 0
+    assert not any(work_dir(bundles["textcnn"].path).glob("*.safetensors"))
+
+
+def test_the_card_says_what_it_is(bundles, dataset):
+    card = (bundles["bert-1x32"].path / "README.md").read_text(encoding="utf-8")
+    assert card.startswith("# bert-1x32")
+    assert dataset.digest[:16] in card
+
+
+@pytest.mark.parametrize("task", ["multi_label", "text_pair"])
+@pytest.mark.parametrize("name", ["ngram", "linear", "textcnn", "bert-1x32"])
+def test_every_task_trains_every_kind_of_model(tmp_path, task, name):
+    dataset = make_dataset(tmp_path / "data", task=task)
+    bundle = train(dataset, model=name, out=tmp_path / "model", **MODELS[name])
+    with open_bundle(bundle, num_threads=1) as predictor:
+        items = [("快递 late", "food"), ("好吃", "")] if task == "text_pair" else ["快递 late", "好吃"]
+        assert predictor.predict_proba(items).shape == (2, 2)
+
+
+def test_a_trained_encoder_is_trained_further(bundles, dataset, tmp_path):
+    source = bundles["bert-1x32"]
+    bundle = train(dataset, model=str(source.path), out=tmp_path / "further", offline=True, max_length=16, **FAST)
+    assert bundle.model == "bert-1x32"
+    assert set(bundle.manifest.parents) == {"checkpoint", "dataset"}
+    assert str(source.path.parent) not in (bundle.path / "manifest.json").read_text()
+
+
+def test_segmented_text_has_words_as_tokens_and_the_user_dictionary_travels(tmp_path):
+    text = TextConfig(segmenter="rjieba", user_dict="user_dict.txt")
+    dataset = make_dataset(tmp_path / "data", text=text)
+    bundle = train(dataset, model="textcnn", out=tmp_path / "model", **SMALL)
+    assert (bundle.path / "user_dict.txt").is_file()
+    vocabulary = json.loads((bundle.path / "tokenizer.json").read_text())["model"]["vocab"]
+    assert "味道" in vocabulary
+    with open_bundle(bundle, num_threads=1) as predictor:
+        assert len(predictor.predict(["味道好吃"])) == 1
+
+
+def test_settings_without_effect_are_said(dataset, tmp_path, caplog):
+    train(dataset, model="linear", learning_rate=0.1, vocab_size=50, out=tmp_path / "model")
+    assert "The 'learning_rate' parameter has no effect on the model linear." in caplog.text
+    assert "'vocab_size'" in caplog.text
+
+
+def test_balanced_weights_and_smoothing_train(dataset, tmp_path):
+    options = {"class_weights": "balanced", "label_smoothing": 0.1, "gradient_accumulation_steps": 2}
+    assert train(dataset, model="textcnn", out=tmp_path / "model", **SMALL, **options).format == "torch"
+
+
+def test_an_unknown_model_is_named(dataset, tmp_path):
+    with pytest.raises(ModelError, match="Did you mean 'bilstm'"):
+        train(dataset, model="bilstn", out=tmp_path / "model")
+
+
+def test_offline_refuses_a_hub_id(dataset, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        train(dataset, model="owner/model", offline=True, out=tmp_path / "model")
+    assert "over the network, but offline is set" in caught.value.message
+
+
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", 0), ("dropout", 1.0), ("warmup_ratio", 2), ("seed", -1)])
+def test_a_value_out_of_range_is_refused(dataset, tmp_path, name, value):
+    with pytest.raises(ConfigError, match=f"The '{name}' parameter of train must be"):
+        train(dataset, model="ngram", out=tmp_path / "model", **{name: value})
+
+
+def test_one_label_is_nothing_to_learn(tmp_path):
+    rows = make_rows(12, 1, "single_label").with_columns(pl.lit("taste").alias("label"))
+    dataset = make_dataset(tmp_path / "data", train=rows)
+    with pytest.raises(DataError, match="All 12 rows of the training split have the same label"):
+        train(dataset, model="ngram", out=tmp_path / "model")
+
+
+@pytest.mark.parametrize("splits", [(("train", 40),), (("train", 40), ("valid", 0))], ids=["missing", "empty"])
+def test_a_dataset_without_validation_rows_is_refused(tmp_path, splits):
+    dataset = make_dataset(tmp_path / "data", splits=splits)
+    with pytest.raises(DataError, match="no rows in its split 'valid'") as caught:
+        train(dataset, model="ngram", out=tmp_path / "model")
+    assert "valid_ratio" in caught.value.hint
+
+
+def test_a_dataset_without_training_rows_is_refused(tmp_path):
+    dataset = make_dataset(tmp_path / "data", splits=(("train", 0), ("valid", 10)))
+    with pytest.raises(DataError, match="no rows in its split 'train'"):
+        train(dataset, model="linear", out=tmp_path / "model")
+
+
+def test_an_out_that_exists_is_refused_before_work(bundles, dataset):
+    with pytest.raises(ArtifactError, match="exists already"):
+        train(dataset, model="ngram", out=bundles["ngram"].path)
+
+
+def test_the_config_has_at_most_twenty_fields():
+    assert len(TrainConfig.model_fields) <= 20
+
+
+KILLED = {**SMALL, "num_epochs": 60, "early_stopping_patience": 60, "save_steps": 3, "model": "bilstm"}
+
+
+def test_a_killed_run_ends_with_the_same_bundle(dataset, tmp_path):
+    straight = train(dataset, out=tmp_path / "straight", **KILLED)
+    script = f"from yanmo.verbs.train import train; train({str(dataset.path)!r}, out='killed', **{KILLED!r})"
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    checkpoint = work_dir(tmp_path / "killed") / "checkpoint.safetensors"
+    deadline = time.monotonic() + 60
+    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=30) == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()
+    assert checkpoint.exists()
+    resumed = train(dataset, out=tmp_path / "killed", **KILLED)
+    assert resumed.digest == straight.digest

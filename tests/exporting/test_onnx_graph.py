@@ -39,7 +39,7 @@ def encoder(config):
 BERT_SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
 GPT2_SIZES = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "bos_token_id": 1, "eos_token_id": 1}
 NETWORKS = {
-    "textcnn": lambda: light("textcnn", kernel_sizes=[1, 2, 3], num_filters=4),
+    "textcnn": lambda: light("textcnn", kernel_sizes=[1, 2, 3], num_filters=4, embedding_dropout=0.1),
     "bilstm": lambda: light("bilstm", hidden_size=6),
     "bert": lambda: encoder(BertConfig(vocab_size=50, num_labels=3, pad_token_id=0, **BERT_SIZES)),
     "gpt2": lambda: encoder(GPT2Config(vocab_size=50, num_labels=3, pad_token_id=0, **GPT2_SIZES)),

@@ -108,7 +108,8 @@ def _line(row: dict) -> str:
     return (
         f"| {row['dataset']} | `{row['model']}` | {metrics['accuracy']:.2%} | {low:.2%} – {high:.2%} "
         f"| {metrics['macro_f1']:.4f} | {metrics['num_rows']:,} | {row['train_seconds']} s "
-        f"| {metrics['size_mb']:.1f} MB | {metrics['latency_ms']['p50']:.2f} ms | {metrics['throughput_texts_per_second']:,.0f} texts/s |"
+        f"| {metrics['size_mb']:.1f} MB | {metrics['latency_ms']['p50']:.2f} ms "
+        f"| {metrics['throughput_texts_per_second']:,.0f} texts/s |"
     )
 
 

@@ -56,7 +56,7 @@ class Bundle(Artifact):
 
     @property
     def max_length(self) -> int:
-        """The most tokens the model reads of a text."""
+        """The most tokens the model reads of a text; 0 if it reads all of it."""
         return int(self.manifest.info["max_length"])
 
     @property

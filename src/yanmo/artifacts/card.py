@@ -29,7 +29,7 @@ def render_card(
         format: The Bundle's format.
         task: The task's name.
         labels: All labels in order.
-        max_length: The most tokens the model reads of a text.
+        max_length: The most tokens the model reads of a text; 0 if it reads all of it.
         text: How texts are cleaned.
         dataset_digest: The digest of the Dataset it was trained on.
         scores: What was measured on the validation split, by name.
@@ -40,7 +40,7 @@ def render_card(
         ("Format", format),
         ("Task", task),
         ("Labels", f"{len(labels)}: {shown}"),
-        ("Reads at most", f"{max_length} tokens of a text"),
+        ("Reads", f"at most {max_length} tokens of a text" if max_length else "the whole text"),
         ("Cleaning", ", ".join(text.cleaning) or "none"),
         ("Segmenter", text.segmenter),
         ("Trained on", f"Dataset {dataset_digest[:16]}"),

@@ -13,7 +13,7 @@ from yanmo.modeling.features import Examples
 from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.losses import LOSSES, balanced_class_weights
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
-from yanmo.modeling.trainables import Trainable, make_trainable
+from yanmo.modeling.trainables import make_trainable
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
 
 __all__ = ["train_network"]
@@ -57,7 +57,8 @@ def train_network(
             work_dir=work_dir,
             run_key=run_key,
         )
-        scores = fit(trainer, _examples(trainable, train), _examples(trainable, valid))
+        examples = Examples(trainable.encode_training(train.texts), train.targets_NC)
+        scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC))
     trainable.module.to("cpu")
 
     def save(folder: Path) -> None:
@@ -77,7 +78,3 @@ def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:
 def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[Any]:
     weights_C = balanced_class_weights(train.targets_NC).to(default_device()) if network.is_balanced else None
     return functools.partial(LOSSES[network.loss], label_smoothing=network.label_smoothing, class_weights_C=weights_C)
-
-
-def _examples(trainable: Trainable, labeled: LabeledTexts) -> Examples:
-    return Examples(trainable.encode(labeled.texts), labeled.targets_NC)

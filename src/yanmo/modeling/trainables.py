@@ -46,6 +46,7 @@ class Trainable:
         module: The network.
         score: From the network and a batch to logits_BC.
         encode: From texts to features.
+        encode_training: The same for the texts to learn from, which may keep more.
         save: Writes the network's files into a folder.
         architecture: What its code needs to build it again.
         max_length: Most tokens of a text; 0 where all of it is read.
@@ -54,6 +55,7 @@ class Trainable:
     module: nn.Module
     score: Callable[[nn.Module, Batch], Tensor]
     encode: Callable[[Texts], Features]
+    encode_training: Callable[[Texts], Features]
     save: Callable[[Path], None]
     architecture: dict[str, Any]
     max_length: int
@@ -114,10 +116,12 @@ def _encoder_trainable(module: nn.Module, wrapped: Any, tokenizer: Tokenizer, ma
     from yanmo.modeling import encoders
 
     has_types = encoders.takes_token_types(module)
+    encode = _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
     return Trainable(
         module,
         encoders.score,
-        _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types),
+        encode,
+        encode,
         lambda folder: encoders.save(folder, module, wrapped),
         {"family": "encoder", "token_types": has_types, "pad_id": int(wrapped.pad_token_id)},
         max_length,
@@ -142,7 +146,7 @@ def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         tokenizer.save(str(folder / "tokenizer.json"))
 
     encode = _token_encoder(tokenizer, max_length, pad_id=light_models.PAD_ID, has_types=False)
-    return Trainable(module, _score_light, encode, save, architecture, max_length)
+    return Trainable(module, _score_light, encode, encode, save, architecture, max_length)
 
 
 def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
@@ -157,12 +161,15 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
     module = light_models.build(architecture)
     seen = seen_bitmap(hash_texts(texts, config).values, min_count=MIN_NGRAM_COUNT)
 
-    def encode(column: Texts) -> NgramFeatures:
-        hashes = hash_texts(column, config)
-        if column is not texts:  # rare n-grams are noise that training bears, and that answers are better without
-            hashes = keep_seen(hashes, seen)
+    def features(hashes: Ragged) -> NgramFeatures:
         buckets = (hashes.values & (sizes["num_buckets"] - 1)).astype("int32")
         return NgramFeatures(Ragged(buckets, hashes.offsets))
+
+    def encode(column: Texts) -> NgramFeatures:
+        return features(keep_seen(hash_texts(column, config), seen))
+
+    def encode_training(column: Texts) -> NgramFeatures:
+        return features(hash_texts(column, config))  # rare n-grams are noise that training bears
 
     def save(folder: Path) -> None:
         _save_weights(folder, module, seen=torch.from_numpy(seen))
@@ -170,7 +177,7 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
             folder / "ngram.json", {"num_buckets": sizes["num_buckets"], "ngrams": config.model_dump(mode="json")}
         )
 
-    return Trainable(module, _score_light, encode, save, architecture, 0)
+    return Trainable(module, _score_light, encode, encode_training, save, architecture, 0)
 
 
 _MAKERS: Mapping[str, Callable[[ModelSpec, Texts, NetworkSettings], Trainable]] = {

@@ -30,7 +30,8 @@ def main() -> int:
     rows = report.summary()["rows"]
     show_table(rows)
     best = max(rows, key=lambda row: (row["accuracy"], -row["latency_ms"]))["name"]
-    service = export_if_needed(yanmo.Bundle.open(next((OUT / "runs").glob(f"**/{best}/manifest.json")).parent))
+    folders = (OUT / "runs" / "models" / best, OUT / "runs" / best)
+    service = export_if_needed(yanmo.Bundle.open(next(folder for folder in folders if folder.is_dir())))
     print(f"3/5  start the service of {service.name}")
     command = [sys.executable, "-m", "yanmo", "serve", str(service.path), "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:

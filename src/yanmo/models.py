@@ -140,7 +140,7 @@ FAMILY_DEFAULTS: dict[str, Defaults] = {
     "textcnn": Defaults(
         learning_rate=3e-3,
         batch_size=128,
-        num_epochs=6,
+        num_epochs=8,
         max_length=128,
         vocab_size=8000,
         warmup_ratio=0.05,

@@ -29,7 +29,7 @@ from yanmo.text.tokenizer import encode_column, train_wordlevel, train_wordpiece
 __all__ = ["Trainable", "make_trainable"]
 
 LIGHT_SIZES: dict[str, dict[str, Any]] = {
-    "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 128, "embedding_dropout": 0.1},
+    "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 192, "embedding_dropout": 0.2},
     "bilstm": {"embedding_size": 128, "hidden_size": 128},
     "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 256, "ngram_dropout": 0.2},
 }

@@ -26,7 +26,21 @@ _NAMES = {
     "Report": "yanmo.artifacts",
     "YanmoError": "yanmo.errors",
 }
-_VERBS = ("check", "evaluate", "export", "init", "predict", "prepare", "run", "serve", "train")
+_VERBS = (
+    "audit",
+    "calibrate",
+    "cascade",
+    "check",
+    "ensemble",
+    "evaluate",
+    "export",
+    "init",
+    "predict",
+    "prepare",
+    "run",
+    "serve",
+    "train",
+)
 
 __all__ = [
     "Bundle",
@@ -37,7 +51,11 @@ __all__ = [
     "Report",
     "YanmoError",
     "__version__",
+    "audit",
+    "calibrate",
+    "cascade",
     "check",
+    "ensemble",
     "evaluate",
     "export",
     "init",

@@ -26,7 +26,10 @@ class Predictions(Artifact):
     kind: ClassVar[str] = "predictions"
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities`` (an array of width C)."""
+        """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities`` (an array of width C).
+
+        Those of a cascade have ``stage``, from 1; where it abstained, ``prediction`` is null.
+        """
         return pl.read_parquet(self.path / PREDICTIONS)
 
     @property
@@ -55,13 +58,16 @@ def predictions_frame(ids: Sequence[str], decoded: Sequence[Prediction], probabi
     """
     num_classes = probabilities_NC.shape[1]
     labels = [list(one.label) if isinstance(one.label, tuple) else one.label for one in decoded]
-    is_list = bool(labels) and isinstance(labels[0], list)
+    is_list = any(isinstance(label, list) for label in labels)
+    is_staged = any(one.stage is not None for one in decoded)
+    stages = {"stage": pl.Series([one.stage for one in decoded], dtype=pl.Int8)} if is_staged else {}
     return pl.DataFrame(
         {
             "id": pl.Series(list(ids), dtype=pl.String),
             "prediction": pl.Series(labels, dtype=pl.List(pl.String) if is_list else pl.String),
             "probability": pl.Series([one.probability for one in decoded], dtype=pl.Float32),
             "probabilities": pl.Series(probabilities_NC, dtype=pl.Array(pl.Float32, num_classes)),
+            **stages,
         }
     )
 

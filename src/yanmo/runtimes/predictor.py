@@ -6,6 +6,7 @@ examples again, so a library or a processor that computes something else is foun
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from yanmo.artifacts.bundle import Bundle, Golden
+from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task
 from yanmo.tasks import get_task
@@ -27,6 +29,8 @@ RUNTIMES = {
     "onnx": "yanmo.runtimes.onnx",
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
+    "ensemble": "yanmo.runtimes.composite",
+    "cascade": "yanmo.runtimes.composite",
 }
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
 
@@ -48,6 +52,10 @@ class Predictor:
         self.labels: list[str] = bundle.labels
         self._pipeline = bundle.text_pipeline()
         self._runtime: Runtime | None = runtime
+        self._calibration = None
+        if bundle.calibration is not None:
+            where = str(bundle.path)
+            self._calibration = read_calibration(bundle.calibration, num_classes=len(self.labels), where=where)
 
     def predict(self, texts: Sequence[Item]) -> list[Prediction]:
         """Return one answer a text.
@@ -58,21 +66,36 @@ class Predictor:
         Raises:
             ConfigError: An item is no text or no pair; the message says which.
         """
-        return self.task.decode(self.predict_proba(texts), self.labels)
+        return self.decode(*self.infer(texts))
 
     def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
         """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
         return self.infer(texts)[0]
 
     def infer(self, texts: Sequence[Item]) -> tuple[FloatArray, Inference]:
-        """Return probabilities_NC, and what the runtime found out about each text."""
+        """Return probabilities_NC, and what the runtime found out about each text; its scores are not calibrated."""
         if self._runtime is None:
             raise ConfigError("The Predictor is closed.", hint="Open the Bundle again.")
         column, column_b = _columns(texts, self.task)
         cleaned = self._pipeline.apply(column)
         cleaned_b = self._pipeline.apply(column_b) if column_b is not None else None
         inference = self._runtime.infer(cleaned, cleaned_b)
-        return self.task.activate(inference.logits_NC), inference
+        logits_NC, is_exclusive = inference.logits_NC, self.task.loss == "softmax"
+        if self._calibration is not None:
+            logits_NC = self._calibration.apply(logits_NC, self.task.activate, exclusive=is_exclusive)
+        return self.task.activate(logits_NC), inference
+
+    def decode(self, probabilities_NC: FloatArray, inference: Inference) -> list[Prediction]:
+        """Return one answer a text, of what :meth:`infer` gave."""
+        answers = self.task.decode(probabilities_NC, self.labels)
+        if inference.stage_N is None:
+            return answers
+        stages = inference.stage_N.tolist()
+        withheld = inference.abstained_N.tolist() if inference.abstained_N is not None else [False] * len(stages)
+        return [
+            dataclasses.replace(one, label=None if silent else one.label, stage=stage, abstained=silent)
+            for one, stage, silent in zip(answers, stages, withheld, strict=True)
+        ]
 
     def close(self) -> None:
         """Let go of the model."""

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from yanmo.artifacts.base import publish
-from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
@@ -79,6 +79,11 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
 def _check_format(bundle: Bundle, config: ExportConfig) -> None:
     if bundle.format == "torch":
         return
+    if bundle.is_composite:
+        raise ArtifactError(
+            f"export takes the Bundle of one model. {bundle.path} is of format {bundle.format}.",
+            hint=f"Export its members, then make the {bundle.format} of them.",
+        )
     state = "is exported" if bundle.format == config.format else "runs without torch"
     raise ArtifactError(
         f"export makes an {config.format} Bundle from a torch Bundle. {bundle.path} is of format {bundle.format}.",
@@ -91,6 +96,8 @@ def _copy_text_files(bundle: Bundle, staging: Path) -> None:
     for name in names:
         if name is not None:
             shutil.copyfile(bundle.path / name, staging / name)
+    if (bundle.path / OUT_OF_FOLD).is_dir():
+        shutil.copytree(bundle.path / OUT_OF_FOLD, staging / OUT_OF_FOLD)
 
 
 def _write_card(bundle: Bundle, staging: Path, info: dict[str, Any]) -> None:

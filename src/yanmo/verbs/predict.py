@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from yanmo.data.read import FILE, LINE, ReadOptions, read_table
 from yanmo.data.rows import check_ids, file_parents, place
 from yanmo.errors import ConfigError, DataError
 from yanmo.progress import bar
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, Prediction
 from yanmo.runtimes.predictor import Item, Predictor, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -34,6 +35,7 @@ WINDOW = 8192
 """Texts that are answered at a time."""
 STDIN = Path("-")
 TABLE = "table"
+NO_ANSWER = "(not sure)"
 
 
 class PredictConfig(ReadOptions):
@@ -74,9 +76,9 @@ class UnsavedPredictions(Predictions):
         return self._frame
 
     def lines(self) -> Iterator[str]:
-        """Yield one line a text: the label, a tab, its probability."""
+        """Yield one line a text: the label, or that a cascade abstained, a tab, the probability."""
         for row in _flat_labels(self._frame).select("prediction", "probability").iter_rows():
-            yield f"{row[0]}\t{row[1]:.4f}"
+            yield f"{NO_ANSWER if row[0] is None else row[0]}\t{row[1]:.4f}"
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
@@ -123,10 +125,8 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
     """
     rows = _read_source(bundle, source, config)
     with open_bundle(bundle, device=config.device, num_threads=config.num_threads) as predictor:
-        probabilities_NC, facts = _answer(predictor, rows.items)
-        frame = predictions_frame(
-            rows.frame["id"].to_list(), predictor.task.decode(probabilities_NC, bundle.labels), probabilities_NC
-        )
+        probabilities_NC, answers, facts = _answer(predictor, rows.items)
+        frame = predictions_frame(rows.frame["id"].to_list(), answers, probabilities_NC)
     parents = {"bundle": bundle.digest, **rows.parents}
     identity: dict[str, Any] = {
         "kind": Predictions.kind,
@@ -144,8 +144,9 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
     return Predictions.open(out, verify=False)
 
 
-def _answer(predictor: Predictor, items: list[Item]) -> tuple[FloatArray, dict[str, Any]]:
-    """Return probabilities_NC, and what is to be said about the texts."""
+def _answer(predictor: Predictor, items: list[Item]) -> tuple[FloatArray, list[Prediction], dict[str, Any]]:
+    """Return probabilities_NC, the answers, and what is to be said about the texts."""
+    answers: list[Prediction] = []
     probabilities = [np.zeros((0, len(predictor.labels)), dtype=np.float32)]
     num_tokens = num_unknown = num_truncated = 0
     with bar(len(items), "predicting", unit="text") as progress:
@@ -153,6 +154,7 @@ def _answer(predictor: Predictor, items: list[Item]) -> tuple[FloatArray, dict[s
             window = items[start : start + WINDOW]
             probabilities_NC, inference = predictor.infer(window)
             probabilities.append(probabilities_NC)
+            answers += predictor.decode(probabilities_NC, inference)
             num_tokens += int(inference.num_tokens_N.sum())
             num_unknown += int(inference.num_unknown_N.sum())
             num_truncated += int(inference.truncated_N.sum())
@@ -167,7 +169,19 @@ def _answer(predictor: Predictor, items: list[Item]) -> tuple[FloatArray, dict[s
         "num_truncated": num_truncated,
         "unknown_token_share": round(num_unknown / num_tokens, 6) if num_tokens else None,
     }
-    return np.concatenate(probabilities), facts
+    facts |= _stage_facts(answers)
+    return np.concatenate(probabilities), answers, facts
+
+
+def _stage_facts(answers: list[Prediction]) -> dict[str, Any]:
+    """Return how many texts each stage of a cascade answered, and how many none did; of other Bundles nothing."""
+    counts = Counter(one.stage for one in answers if one.stage is not None)
+    if not counts:
+        return {}
+    return {
+        "num_of_stage": {str(stage): counts[stage] for stage in sorted(counts)},
+        "num_abstained": sum(one.abstained for one in answers),
+    }
 
 
 def _read_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
@@ -256,14 +270,16 @@ def _flat_labels(frame: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with lists of labels as JSON text."""
     if frame["prediction"].dtype != pl.List(pl.String):
         return frame
-    texts = [json.dumps(labels, ensure_ascii=False) for labels in frame["prediction"].to_list()]
+    lists = frame["prediction"].to_list()
+    texts = [None if labels is None else json.dumps(labels, ensure_ascii=False) for labels in lists]
     return frame.with_columns(pl.Series("prediction", texts, dtype=pl.String))
 
 
 def _write_table(folder: Path, rows: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig) -> None:
     """Write ids, texts and answers in the format that people asked for."""
     texts = rows.select(name for name in ("text", "text_b") if name in rows.columns)
-    table = pl.concat([frame.select("id"), texts, frame.select("prediction", "probability")], how="horizontal")
+    answers = frame.select(name for name in ("prediction", "probability", "stage") if name in frame.columns)
+    table = pl.concat([frame.select("id"), texts, answers], how="horizontal")
     path = folder / f"{TABLE}.{config.format}"
     match config.format:
         case "csv":

@@ -156,6 +156,10 @@ class Task(Protocol):
         """Return one Prediction a row."""
         ...
 
+    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[Any, FloatArray]:
+        """Return what ``decode`` finds as columns: the labels (polars, N rows) and how sure the model is (float32)."""
+        ...
+
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return which labels each row is given, bool, shape (N, C)."""
         ...

@@ -185,14 +185,14 @@ def test_truncated_texts_are_counted_and_said(bundle, csv, monkeypatch, caplog):
 
     def short(*arguments, **values):
         predictor = original(*arguments, **values)
-        infer = predictor.infer
+        score = predictor.score
 
-        def cut(texts):
-            probabilities_NC, inference = infer(texts)
+        def cut(encoded):
+            probabilities_NC, inference = score(encoded)
             inference.truncated_N[:3] = True
             return probabilities_NC, inference
 
-        monkeypatch.setattr(predictor, "infer", cut)
+        monkeypatch.setattr(predictor, "score", cut)
         return predictor
 
     monkeypatch.setattr(predict_module, "open_bundle", short)

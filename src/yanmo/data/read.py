@@ -65,7 +65,10 @@ def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[st
         DataError: A file is missing, damaged, ragged, empty, of an unknown kind, or lacks a column.
         ConfigError: No file is given, or the delimiter is no single character.
     """
-    return pl.concat(list(read_blocks(paths, options, columns)), rechunk=True)
+    table = pl.concat(list(read_blocks(paths, options, columns)), rechunk=True)
+    for path in paths:
+        logger.info("%s: %d rows", path, (table[FILE] == str(path)).sum())
+    return table
 
 
 def read_blocks(
@@ -79,7 +82,6 @@ def read_blocks(
         raise ConfigError("No file is given.", hint=f"Name one or more files: {', '.join(EXTENSIONS)}.")
     first: list[str] | None = None
     for path in paths:
-        num_rows = 0
         for table in _read_file(path, options, columns):
             first = table.columns if first is None else first
             if sorted(table.columns) != sorted(first):
@@ -87,9 +89,7 @@ def read_blocks(
                     f"{path} has the columns {_names(table.columns)}, but {paths[0]} has {_names(first)}.",
                     hint="Files that are read together need the same columns.",
                 )
-            num_rows += table.height
             yield table.select(first)
-        logger.info("%s: %d rows", path, num_rows)
 
 
 def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:

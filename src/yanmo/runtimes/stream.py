@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,8 @@ from yanmo.runtimes.predictor import Predictor
 __all__ = ["ahead", "answer_windows"]
 
 T = TypeVar("T")
+WAIT_SECONDS = 0.2
+"""How long the main thread may not see Ctrl-C while it waits, should the signal have gone to another thread."""
 
 
 def answer_windows(
@@ -60,7 +63,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
 
     threading.Thread(target=make, name="yanmo-ahead", daemon=True).start()
     try:
-        while (found := made.get()) is not None:
+        while (found := _get(made)) is not None:
             yield found.result()
             room.release()
     finally:
@@ -72,3 +75,9 @@ def _put(made: queue.SimpleQueue[Future[T] | None], item: T) -> None:
     done: Future[T] = Future()
     done.set_result(item)
     made.put(done)
+
+
+def _get(made: queue.SimpleQueue[Future[T] | None]) -> Future[T] | None:
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return made.get(timeout=WAIT_SECONDS)

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 WINDOW = 8192
 """Texts that are answered at a time."""
 STDIN = Path("-")
+RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
 TABLE = "table"
 
 
@@ -172,13 +173,7 @@ def _answer(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield every window's rows and answers; say at the end what was cut off."""
     windows = (rows.slice(start, WINDOW) for rows in source.blocks() for start in range(0, rows.height, WINDOW))
-    with open_bundle(
-        bundle,
-        device=config.device,
-        num_threads=config.num_threads,
-        long_texts=config.long_texts,
-        window_overlap=config.window_overlap,
-    ) as predictor:
+    with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
         for rows, probabilities_NC, inference in answer_windows(predictor, windows):
             tally.add(inference)
             answers = predictor.task.answer(probabilities_NC, predictor.labels)

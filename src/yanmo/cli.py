@@ -109,7 +109,7 @@ def _command(name: str) -> Any:
         given = inspect.Signature(parameters).bind(*positional, **named).arguments
         inputs = [given.pop(one.name) for one in verb.inputs if not one.is_optional]
         values = {key: _flatten(value) for key, value in given.items() if value is not UNSET}
-        if verb.can_print and not as_json and values.pop("out", None) is None:
+        if verb.can_print and not as_json and "out" not in values:
             for lines in verb.lines(*inputs, **values):
                 print(lines, flush=True)
             return 0

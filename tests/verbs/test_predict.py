@@ -312,13 +312,16 @@ def test_ctrl_c_ends_a_predict_that_waits_for_input(typing):
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
-def test_the_command_line_prints_the_lines_of_python(task, bundles, csv, monkeypatch, capsys):
+def test_the_command_line_prints_the_lines_of_python(task, bundles, csv, tmp_path, monkeypatch, capsys):
     lines = list(predict(bundles[task], csv).lines())
     monkeypatch.setattr(predict_module, "WINDOW", 3)
     assert main(["predict", str(bundles[task].path), str(csv)]) == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert main(["predict", str(bundles[task].path), str(csv), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["predictions"]) == 8
+    assert main(["predict", str(bundles[task].path), str(csv), "--out", str(tmp_path / "made")]) == 0
+    assert list(Predictions.open(tmp_path / "made").ids) == [str(number) for number in range(1, 9)]
+    assert "num_rows" in capsys.readouterr().out
 
 
 def test_golden_items_are_what_a_predictor_takes(bundle):

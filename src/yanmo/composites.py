@@ -27,6 +27,7 @@ from yanmo.runtimes.composite import (
     SETTINGS_FILES,
     CascadeSettings,
     EnsembleSettings,
+    RawTexts,
     open_runtime,
     read_ensembler,
     read_settings,
@@ -173,7 +174,7 @@ def _write_golden(bundle: Bundle, member: Bundle) -> None:
     items = golden_items(golden)
     runtime = open_runtime(bundle, device="cpu", num_threads=default_num_threads())
     probabilities_NC = Predictor(bundle, runtime).predict_proba(items)
-    rows = np.flatnonzero(runtime.gaps(items) > AMBIGUOUS).tolist()
+    rows = np.flatnonzero(runtime.gaps(RawTexts(golden.texts, golden.texts_b)) > AMBIGUOUS).tolist()
     texts_b = [golden.texts_b[row] for row in rows] if golden.texts_b is not None else None
     write_golden(bundle.path, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
 

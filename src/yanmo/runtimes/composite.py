@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -23,8 +24,8 @@ from yanmo.combine.cascading import NEVER, confidences
 from yanmo.combine.ensembling import Ensembler, Stacker
 from yanmo.combine.stacking import LightgbmStacker, LinearStacker
 from yanmo.errors import ArtifactError, YanmoError
-from yanmo.protocols import FloatArray, Inference, IntArray
-from yanmo.runtimes.predictor import Item, Predictor, open_bundle
+from yanmo.protocols import FloatArray, Inference, IntArray, Runtime, Windows
+from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import get_task
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "CascadeSettings",
     "EnsembleRuntime",
     "EnsembleSettings",
+    "RawTexts",
     "open_runtime",
     "read_ensembler",
     "read_settings",
@@ -110,14 +112,53 @@ class Members:
     def __len__(self) -> int:
         return len(self._predictors)
 
-    def infer(self, member: int, items: Sequence[Item]) -> tuple[FloatArray, Inference]:
+    def encode(self, member: int, raw: RawTexts) -> Any:
+        """Return what one member reads of raw texts."""
+        return self._predictors[member].encode(raw.texts, raw.texts_b, windows=raw.windows)
+
+    def score(self, member: int, encoded: Any) -> tuple[FloatArray, Inference]:
         """Return one member's probabilities, columns in the composite's order, and what it found out."""
-        probabilities_NC, inference = self._predictors[member].infer(items)
+        probabilities_NC, inference = self._predictors[member].score(encoded)
         columns = self._columns[member]
         return (probabilities_NC if columns is None else probabilities_NC[:, columns]), inference
 
+    def answer(self, member: int, raw: RawTexts) -> tuple[FloatArray, Inference]:
+        """Return the same from raw texts."""
+        return self.score(member, self.encode(member, raw))
 
-class EnsembleRuntime:
+
+@dataclass(frozen=True)
+class RawTexts:
+    """Texts as they came: each member cleans them in its own way.
+
+    Attributes:
+        texts: N raw texts.
+        texts_b: The second texts of pairs, or None.
+        windows: How members cut long texts.
+    """
+
+    texts: Sequence[str]
+    texts_b: Sequence[str] | None
+    windows: Windows | None = None
+
+    def take(self, rows: IntArray) -> RawTexts:
+        """Return some of them."""
+        if len(rows) == len(self.texts):
+            return self
+        chosen = rows.tolist()
+        second = None if self.texts_b is None else [self.texts_b[row] for row in chosen]
+        return RawTexts([self.texts[row] for row in chosen], second, self.windows)
+
+
+@dataclass(frozen=True)
+class EncodedForAll:
+    """N texts as each member reads them."""
+
+    num_texts: int
+    encoded_K: list[Any]
+
+
+class EnsembleRuntime(Runtime[EncodedForAll]):
     """The Runtime protocol for the format ensemble: takes raw texts, all members answer all of them."""
 
     def __init__(self, bundle: Bundle, num_threads: int) -> None:
@@ -126,25 +167,31 @@ class EnsembleRuntime:
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads)
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the log-probabilities of N raw texts; tokens are counted over all members."""
-        items = _items(texts, texts_b)
-        totals = _Totals(len(items))
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> EncodedForAll:
+        """Return what every member reads of N raw texts."""
+        raw = RawTexts(texts, texts_b, windows)
+        return EncodedForAll(len(texts), [self._members.encode(member, raw) for member in range(len(self._members))])
+
+    def score(self, encoded: EncodedForAll) -> Inference:
+        """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
+        totals = _Totals(encoded.num_texts)
 
         def answers() -> Iterator[FloatArray]:
-            for member in range(len(self._members)):
-                probabilities_NC, inference = self._members.infer(member, items)
+            for member, one in enumerate(encoded.encoded_K):
+                probabilities_NC, inference = self._members.score(member, one)
                 totals.add(slice(None), inference)
                 yield probabilities_NC
 
         probabilities_NC = self._ensembler.combine(answers(), self._task)
         return totals.inference(log_scores(probabilities_NC, exclusive=self._task.loss == "softmax"))
 
-    def gaps(self, items: Sequence[Item]) -> FloatArray:
+    def gaps(self, raw: RawTexts) -> FloatArray:
         """Return how far each text's answer is from one that a rounding would change: of a vote the closest call."""
-        gaps_N = np.ones(len(items), dtype=np.float32)
+        gaps_N = np.ones(len(raw.texts), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
-            probabilities_NC, _ = self._members.infer(member, items)
+            probabilities_NC, _ = self._members.answer(member, raw)
             if self._task.loss == "softmax":
                 ordered_NC = np.sort(probabilities_NC, axis=1)
                 gaps_N = np.minimum(gaps_N, ordered_NC[:, -1] - ordered_NC[:, -2])
@@ -153,7 +200,7 @@ class EnsembleRuntime:
         return gaps_N
 
 
-class CascadeRuntime:
+class CascadeRuntime(Runtime[RawTexts]):
     """The Runtime protocol for the format cascade: takes raw texts, each stage gets only those still undecided."""
 
     def __init__(self, bundle: Bundle, num_threads: int) -> None:
@@ -162,19 +209,24 @@ class CascadeRuntime:
         self._num_classes = len(bundle.labels)
         self._members = Members(bundle, self._settings, num_threads)
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> RawTexts:
+        """Return N raw texts: which of them a stage will read is not known yet."""
+        return RawTexts(texts, texts_b, windows)
+
+    def score(self, encoded: RawTexts) -> Inference:
         """Return the log-probabilities of N raw texts; tokens are counted over the stages that were asked."""
-        items = _items(texts, texts_b)
-        totals = _Totals(len(items))
-        probabilities_NC = np.zeros((len(items), self._num_classes), dtype=np.float32)
-        confidence_N = np.zeros(len(items), dtype=np.float32)
-        stage_N = np.full(len(items), len(self._members))
-        rows = np.arange(len(items))
+        num_texts = len(encoded.texts)
+        totals = _Totals(num_texts)
+        probabilities_NC = np.zeros((num_texts, self._num_classes), dtype=np.float32)
+        confidence_N = np.zeros(num_texts, dtype=np.float32)
+        stage_N = np.full(num_texts, len(self._members))
+        rows = np.arange(num_texts)
         for number, threshold in enumerate([*self._settings.thresholds, 0.0], 1):
             if threshold >= NEVER or not len(rows):
                 continue
-            undecided = items if len(rows) == len(items) else [items[row] for row in rows.tolist()]
-            probabilities_NC[rows], inference = self._members.infer(number - 1, undecided)
+            probabilities_NC[rows], inference = self._members.answer(number - 1, encoded.take(rows))
             totals.add(rows, inference)
             confidence_N[rows] = confidences(probabilities_NC[rows], exclusive=self._is_exclusive)
             is_sure_B = confidence_N[rows] >= threshold
@@ -184,13 +236,12 @@ class CascadeRuntime:
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
         return totals.inference(log_scores(probabilities_NC, exclusive=self._is_exclusive), stage_N, abstained_N)
 
-    def gaps(self, items: Sequence[Item]) -> FloatArray:
+    def gaps(self, raw: RawTexts) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""
-        gaps_N = np.ones(len(items), dtype=np.float32)
-        limits = [*self._settings.thresholds, self._settings.abstain or NEVER]
-        for stage, limit in enumerate(limits):
+        gaps_N = np.ones(len(raw.texts), dtype=np.float32)
+        for stage, limit in enumerate([*self._settings.thresholds, self._settings.abstain or NEVER]):
             if limit < NEVER:
-                sure_N = confidences(self._members.infer(stage, items)[0], exclusive=self._is_exclusive)
+                sure_N = confidences(self._members.answer(stage, raw)[0], exclusive=self._is_exclusive)
                 gaps_N = np.minimum(gaps_N, np.abs(sure_N - limit))
         return gaps_N
 
@@ -261,10 +312,6 @@ def _read_lightgbm_stacker(folder: Path) -> Stacker:
 
 
 _STACKERS = {"logistic": _read_linear_stacker, "lightgbm": _read_lightgbm_stacker}
-
-
-def _items(texts: Sequence[str], texts_b: Sequence[str] | None) -> Sequence[Item]:
-    return texts if texts_b is None else list(zip(texts, texts_b, strict=True))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, stage_key
-from yanmo.artifacts.predictions import Predictions, predictions_frame, write_predictions
+from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.config import Config
 from yanmo.data.split import cut_folds
 from yanmo.errors import ConfigError, DataError
@@ -344,10 +344,10 @@ def _publish(
 def _write_out_of_fold(answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:
     """Write whole Predictions over the training rows into the Bundle."""
     config = job.config.model_dump(mode="json")
-    decoded = job.task.decode(answers_NC, dataset.labels)
+    ids, answers = dataset.split("train")["id"], job.task.answer(answers_NC, dataset.labels)
     identity: dict[str, Any] = {"kind": Predictions.kind, "task": dataset.task, "labels": dataset.labels}
     with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
-        write_predictions(staging, predictions_frame(dataset.split("train")["id"].to_list(), decoded, answers_NC))
+        predictions_frame(ids, *answers, answers_NC).write_parquet(staging / PREDICTIONS, statistics=False)
 
 
 def _items(rows: pl.DataFrame, task: Task) -> list[Item]:

@@ -236,7 +236,7 @@ def _cut(num_rows: int, seed: int) -> tuple[IntArray, IntArray]:
 def _check_enough(num_rows: int, needed: int, given: int, alpha: float, delta: float, what: str) -> None:
     if num_rows >= needed:
         return
-    total = int(np.ceil(needed / (1 - PATH_SHARE)))
+    total = needed
     while total - round(PATH_SHARE * total) < needed:
         total += 1
     raise DataError(

@@ -198,22 +198,19 @@ def choose_abstention(
     path_rows, test_rows = _cut(len(confidences_N), seed)
     needed = num_rows_needed(alpha, delta)
     _check_enough(len(test_rows), needed, len(confidences_N), alpha, delta, "a share of wrong answers")
-    levels = np.quantile(confidences_N[path_rows], np.linspace(1, 0, MAX_THRESHOLDS))
-    candidates = [float(one) for one in dict.fromkeys([*levels.tolist(), 0.0])]
-    candidates = [one for one in candidates if _num_answered(confidences_N, is_last_N, one, path_rows) >= needed / 2]
+    answered = _Answered(confidences_N, right_N, is_last_N)
     found: Withheld | None = None
-    first: tuple[int, int, float] | None = None
-    for threshold in candidates:
-        is_answered_N = ~is_last_N[test_rows] | (confidences_N[test_rows] >= threshold)
-        num_answered = int(is_answered_N.sum())
-        num_wrong = int((is_answered_N & ~right_N[test_rows]).sum())
-        bound = upper_bound(num_wrong, num_answered, delta) if num_answered else 1.0
-        first = first or (num_wrong, num_answered, bound)
+    first: tuple[int, int] | None = None
+    for threshold in _order_thresholds(answered, path_rows, len(test_rows), delta):
+        num_wrong, num_answered = answered.count(threshold, test_rows)
+        first = first or (num_wrong, num_answered)
+        bound = upper_bound(num_wrong, num_answered, delta)
         if bound > alpha:
             break
         found = Withheld(threshold, bound, num_answered / len(test_rows))
     if found is None:
-        num_wrong, num_answered, bound = first or (0, 0, 1.0)
+        num_wrong, num_answered = first or (0, 0)
+        bound = upper_bound(num_wrong, num_answered, delta)
         raise DataError(
             f"Even of the surest answers too many are wrong for abstain = {alpha:g}: {num_wrong} of {num_answered}, "
             f"which shows at most {bound:.4f} with confidence {1 - delta:g}.",
@@ -222,8 +219,33 @@ def choose_abstention(
     return found
 
 
-def _num_answered(confidences_N: FloatArray, is_last_N: Booleans, threshold: float, rows: IntArray) -> int:
-    return int((~is_last_N[rows] | (confidences_N[rows] >= threshold)).sum())
+@dataclass(frozen=True)
+class _Answered:
+    """The answers of a cascade, of which the last stage's may be withheld."""
+
+    confidences_N: FloatArray
+    right_N: Booleans
+    is_last_N: Booleans
+
+    def count(self, threshold: float, rows: IntArray) -> tuple[int, int]:
+        """Return the wrong and all answers among some rows, if answers below the threshold are withheld."""
+        is_given = ~self.is_last_N[rows] | (self.confidences_N[rows] >= threshold)
+        return int((is_given & ~self.right_N[rows]).sum()), int(is_given.sum())
+
+
+def _order_thresholds(answered: _Answered, rows: IntArray, num_test: int, delta: float) -> list[float]:
+    """Return thresholds from the one most likely to pass to the one that answers most, as the path's rows see it."""
+    scale = num_test / max(len(rows), 1)
+    levels = np.quantile(answered.confidences_N[rows], np.linspace(1, 0, MAX_THRESHOLDS)).tolist()
+    ranked = []
+    for threshold in dict.fromkeys([*levels, 0.0]):
+        num_wrong, num_given = answered.count(threshold, rows)
+        ranked.append((upper_bound(round(num_wrong * scale), round(num_given * scale), delta), threshold))
+    order: list[float] = []
+    for _, threshold in sorted(ranked):
+        if not order or threshold < order[-1]:
+            order.append(threshold)
+    return order
 
 
 def _cut(num_rows: int, seed: int) -> tuple[IntArray, IntArray]:

@@ -26,7 +26,7 @@ _NAMES = {
     "Report": "yanmo.artifacts",
     "YanmoError": "yanmo.errors",
 }
-_VERBS = ("check", "evaluate", "export", "init", "predict", "prepare", "run", "serve", "train")
+_VERBS = ("check", "evaluate", "export", "init", "predict", "prepare", "quantize", "run", "serve", "train")
 
 __all__ = [
     "Bundle",
@@ -44,6 +44,7 @@ __all__ = [
     "load",
     "predict",
     "prepare",
+    "quantize",
     "run",
     "serve",
     "train",

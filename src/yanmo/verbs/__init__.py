@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
     "export": Command("yanmo.verbs.export", "Turn a torch Bundle into an ONNX Bundle that runs without torch."),
+    "quantize": Command("yanmo.verbs.quantize", "Turn a torch or ONNX Bundle into an ONNX Bundle with 8-bit weights."),
     "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),
     "evaluate": Command("yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size."),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),

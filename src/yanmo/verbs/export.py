@@ -115,7 +115,7 @@ def _write_model(bundle: Bundle, staging: Path, info: dict[str, Any]) -> float:
     Raises:
         ModelError: The graph cannot be made, or answers differently.
     """
-    from yanmo.exporting.onnx_graph import trace_graph
+    from yanmo.exporting.tracing import trace_graph
     from yanmo.exporting.parity import check_parity
     from yanmo.runtimes import pytorch
 

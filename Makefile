@@ -37,6 +37,7 @@ format: $(STAMP)  ## Format the code and mend what lint can mend
 bench: $(STAMP)  ## Measure this machine: accuracy of the default settings on the public data sets (long)
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tfidf.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/serving.py
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures

@@ -26,7 +26,7 @@ _NAMES = {
     "Report": "yanmo.artifacts",
     "YanmoError": "yanmo.errors",
 }
-_VERBS = ("check", "evaluate", "export", "init", "predict", "prepare", "run", "serve", "train")
+_VERBS = ("benchmark", "check", "evaluate", "export", "init", "predict", "prepare", "run", "serve", "train")
 
 __all__ = [
     "Bundle",
@@ -37,6 +37,7 @@ __all__ = [
     "Report",
     "YanmoError",
     "__version__",
+    "benchmark",
     "check",
     "evaluate",
     "export",

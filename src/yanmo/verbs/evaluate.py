@@ -61,7 +61,7 @@ class EvaluateConfig(Config):
     """Seed of the bootstrap."""
     num_mistakes: Annotated[int, Field(ge=0, le=1000)] = 30
     """How many of the most confident mistakes the Report lists, with their texts."""
-    num_threads: Annotated[int, Field(ge=1)] | None = None
+    num_threads: int | None = Field(default=None, ge=1)
     """Threads of the runtime; by default those that it chooses."""
     measure_speed: bool = True
     """Also measure the time of one text alone and the throughput in batches."""

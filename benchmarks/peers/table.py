@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-MEASURES = {"alone": "one text, ms", "batch": "32 texts, texts/s", "all": "test set, texts/s"}
+MEASURES = {"alone": "one text, ms", "batch": "32 texts, texts/s", "all": "all texts, texts/s"}
 TITLES = {
     "base": "BERT-base shape (12 layers × 768), random weights",
     "small": "bert-4x312",

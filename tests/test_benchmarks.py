@@ -116,7 +116,7 @@ def test_a_peer_is_asked_and_can_die_later(engines, tmp_path, monkeypatch):
     monkeypatch.setattr(process, "BENCHMARKS", tmp_path)
     peer = process.Peer("counts", "", tmp_path, 1)
     assert peer.ask(all=["a", "bb", "ccc"])["labels"] == [1, 2, 0]
-    assert len(peer.ask(alone=["a"], seconds=0.0)["ms"]) == 3
+    assert len(peer.ask(alone=["a"], seconds=0.01)["ms"]) >= 3
     assert peer.ask(all=["die"]) == {}
     assert peer.state == "died: SIGILL"
     peer.close()

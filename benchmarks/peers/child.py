@@ -52,7 +52,7 @@ def _measure(answer, request: dict) -> dict:
 def _timed(answer, batches: list[list[str]], limit: float) -> list[float]:
     answer(batches[0])
     seconds = []
-    while sum(seconds) < limit or len(seconds) < 3:
+    while sum(seconds) < limit or (len(seconds) < 3 and sum(seconds) < 4 * limit):
         batch = batches[len(seconds) % len(batches)]
         start = time.perf_counter()
         answer(batch)

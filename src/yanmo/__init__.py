@@ -26,7 +26,19 @@ _NAMES = {
     "Report": "yanmo.artifacts",
     "YanmoError": "yanmo.errors",
 }
-_VERBS = ("check", "evaluate", "export", "init", "predict", "prepare", "quantize", "run", "serve", "train")
+_VERBS = (
+    "benchmark",
+    "check",
+    "evaluate",
+    "export",
+    "init",
+    "predict",
+    "prepare",
+    "quantize",
+    "run",
+    "serve",
+    "train",
+)
 
 __all__ = [
     "Bundle",
@@ -37,6 +49,7 @@ __all__ = [
     "Report",
     "YanmoError",
     "__version__",
+    "benchmark",
     "check",
     "evaluate",
     "export",

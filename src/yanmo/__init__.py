@@ -28,6 +28,7 @@ _NAMES = {
 }
 _VERBS = (
     "audit",
+    "benchmark",
     "calibrate",
     "cascade",
     "check",
@@ -37,6 +38,7 @@ _VERBS = (
     "init",
     "predict",
     "prepare",
+    "quantize",
     "run",
     "serve",
     "train",
@@ -52,6 +54,7 @@ __all__ = [
     "YanmoError",
     "__version__",
     "audit",
+    "benchmark",
     "calibrate",
     "cascade",
     "check",
@@ -62,6 +65,7 @@ __all__ = [
     "load",
     "predict",
     "prepare",
+    "quantize",
     "run",
     "serve",
     "train",

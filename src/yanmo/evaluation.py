@@ -27,8 +27,9 @@ from yanmo.protocols import FloatArray, Inference, Windows
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_comparison
-from yanmo.runtimes.predictor import LongTexts, Predictor, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.timing import time_alone, time_batches
 
 __all__ = [
     "Outcome",
@@ -44,9 +45,6 @@ __all__ = [
 NUM_RESAMPLES = 2000
 SEED = 0
 WARM_UP_TEXTS = 32
-ALONE_TEXTS = 200
-ALONE_SECONDS = 3.0
-BATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,8 @@ def run_bundle(
         start = time.perf_counter()
         probabilities_NC, inference = predictor.infer(split.items)
         elapsed = time.perf_counter() - start
-        latency_ms = _time_alone(predictor, split.items) if measure_speed else None
-        throughput = _time_batches(predictor, split.items, elapsed) if measure_speed else None
+        latency_ms = time_alone(predictor, split.items) if measure_speed else None
+        throughput = time_batches(predictor, split.items, elapsed) if measure_speed else None
     ordered_NC = np.ascontiguousarray(probabilities_NC[:, columns])
     num_tokens = int(inference.num_tokens_N.sum())
     facts = {
@@ -233,30 +231,3 @@ def identify(artifact: Artifact) -> dict[str, Any]:
 def shown_path(path: Path) -> str:
     """Return a path as a Report may hold it: as it was given if it is relative, else its last part."""
     return path.name if path.is_absolute() else path.as_posix()
-
-
-def _time_alone(predictor: Predictor, items: Sequence[Any]) -> dict[str, Any]:
-    """Return percentiles of the milliseconds for one text, over texts from the whole split."""
-    step = max(1, len(items) // ALONE_TEXTS)
-    sample = items[::step][:ALONE_TEXTS]
-    for item in sample[:5]:
-        predictor.predict_proba([item])
-    seconds: list[float] = []
-    for item in sample:
-        start = time.perf_counter()
-        predictor.predict_proba([item])
-        seconds.append(time.perf_counter() - start)
-        if sum(seconds) > ALONE_SECONDS:
-            break
-    p50, p95, p99 = (float(1000 * value) for value in np.percentile(seconds, (50, 95, 99)))
-    return {"p50": p50, "p95": p95, "p99": p99, "num_texts": len(seconds)}
-
-
-def _time_batches(predictor: Predictor, items: Sequence[Any], elapsed: float) -> float:
-    """Return texts per second over the whole split; a split done at once is run again, and the median counts."""
-    seconds = [elapsed]
-    while sum(seconds) < BATCH_SECONDS:
-        start = time.perf_counter()
-        predictor.infer(items)
-        seconds.append(time.perf_counter() - start)
-    return len(items) / float(np.median(seconds))

@@ -161,6 +161,13 @@ EVERY_VERB = """
     against = "graph"
     dataset = "reviews"
     measure_speed = false
+    [stage.speed]
+    verb = "benchmark"
+    bundles = ["cnn", "graph"]
+    dataset = "reviews"
+    batch_sizes = []
+    lengths = [8]
+    quick = true
 """
 
 

@@ -98,6 +98,46 @@ def comparison(num_rows=400):
     return plain({"report": "comparison", **COMMON, "num_rows": num_rows, "rows": rows, "command": None})
 
 
+def benchmark(names=("bert", HOSTILE), *, labeled=True):
+    rows = [
+        {
+            "name": name,
+            "digest": str(place) * 64,
+            "model": "textcnn",
+            "format": "onnx",
+            "size_mb": 4.0 * (place + 1),
+            "load_seconds": 0.5,
+            "latency_ms": {"p50": 0.5 + place, "p95": 2.0, "p99": 3.0, "num_texts": 200},
+            "throughput_texts_per_second": 1234.0,
+            "throughput_range": [1200.0, 1300.0],
+            "num_runs": 3,
+            "peak_memory_mb": 150.0,
+            "truncated_share": 0.01,
+            "throughput_without_preparation": None if place else 1500.0,
+            "share_of_peak": None if place else 0.654,
+            "peak_gflops": None if place else 700.0,
+            "precision": None if place else "int8",
+            "no_share": "nothing to count" if place else None,
+            "accuracy": 0.9 - 0.1 * place if labeled else None,
+            "accuracy_interval": [0.7, 0.95],
+            "by_batch_size": [{"batch_size": size, "texts_per_second": 100.0 * size} for size in (1, 8, 32)],
+            "by_length": [
+                {"length": 16, "tokens_per_text": 15.0, "texts_per_second": 900.0},
+                {"length": 512, "tokens_per_text": None, "texts_per_second": None},
+            ],
+            "by_threads": [{"num_threads": 1, "texts_per_second": 700.0}],
+        }
+        for place, name in enumerate(names)
+    ]
+    facts = {"report": "benchmark", **COMMON, "texts": None, "num_texts": 2000, "num_threads": 2, "quick": False}
+    return plain({**facts, "rows": rows, "command": "yanmo benchmark bert"})
+
+
+@pytest.fixture(scope="session")
+def make_benchmark():
+    return benchmark
+
+
 @pytest.fixture(scope="session")
 def evaluation_report():
     return evaluation(against=True)

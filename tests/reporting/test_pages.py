@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from yanmo.reporting.pages import _number, _pareto_points, render_comparison, render_evaluation
+from yanmo.reporting.pages import _number, _pareto_points, render_benchmark, render_comparison, render_evaluation
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -44,17 +44,18 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def pages(evaluation_report, comparison_report, make_evaluation):
+def pages(evaluation_report, comparison_report, make_evaluation, make_benchmark):
     many = make_evaluation(500, [f"label {place}" for place in range(40)])
     htmls = {
         "evaluation": render_evaluation(evaluation_report),
         "many labels": render_evaluation(many),
         "comparison": render_comparison(comparison_report),
+        "benchmark": render_benchmark(make_benchmark()),
     }
     return {name: (html, Page(html)) for name, html in htmls.items()}
 
 
-@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison", "benchmark"])
 def test_a_page_needs_nothing_from_outside_and_runs_nothing(pages, name):
     html, page = pages[name]
     assert not {"script", "link", "img", "iframe", "object", "form", "base", "image"} & set(page.tags)
@@ -71,7 +72,7 @@ def test_a_page_needs_nothing_from_outside_and_runs_nothing(pages, name):
     assert "prefers-color-scheme: dark" in html
 
 
-@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison", "benchmark"])
 def test_ids_are_unique_and_every_reference_has_its_target(pages, name):
     html, page = pages[name]
     assert len(page.ids) == len(set(page.ids)) > 0
@@ -132,6 +133,18 @@ def test_a_comparison_lists_the_best_first(pages, comparison_report):
     places = [page.text.index(row["name"]) for row in comparison_report["rows"]]
     assert places == sorted(places)
     assert "线性模型 linear" in page.text
+
+
+def test_a_benchmark_has_a_curve_for_each_sweep_and_says_what_has_no_value(pages, make_benchmark):
+    html, page = pages["benchmark"]
+    assert html.count("<svg") == 4  # two costs of accuracy; batch sizes and lengths, of threads there is one only
+    assert "<script" not in html
+    assert "65.4 %" in page.text
+    assert "nothing to count" in page.text
+    only = Page(render_benchmark(make_benchmark(["bert"], labeled=False)))
+    assert "bert: speed, memory, size" in only.text
+    assert "1,200 – 1,300 in 3 runs" in only.text
+    assert "What accuracy costs" not in only.text
 
 
 def test_equal_values_give_equal_bytes(pages, evaluation_report, comparison_report):

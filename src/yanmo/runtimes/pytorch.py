@@ -56,7 +56,11 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         """Return the scores of N encoded texts."""
         with torch.inference_mode():
             logits_WC = infer_batches(
-                encoded.ids, encoded.type_ids, self._infer_batch, pad_id=self.pad_id, num_classes=self._num_classes
+                encoded.ids,
+                encoded.type_ids,
+                lambda batches: map(self._infer_batch, batches),
+                pad_id=self.pad_id,
+                num_classes=self._num_classes,
             )
         return pool_windows(encoded, logits_WC)
 

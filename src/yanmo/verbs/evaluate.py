@@ -67,7 +67,7 @@ class EvaluateConfig(Config):
     """Seed of the bootstrap."""
     num_mistakes: Annotated[int, Field(ge=0, le=1000)] = 30
     """How many of the most confident mistakes the Report lists, with their texts."""
-    num_threads: Annotated[int, Field(ge=1)] | None = None
+    num_threads: int | None = Field(default=None, ge=1)
     """Threads of the runtime; by default those that it chooses."""
     long_texts: LongTexts = "truncate"
     """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in

@@ -33,7 +33,9 @@ __all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
 logger = logging.getLogger(__name__)
 
 WINDOW = 8192
-"""Texts that are answered at a time."""
+"""Texts that are answered at a time, fewer if they are long."""
+WINDOW_BYTES = 1 << 22
+"""Bytes of texts that are answered at a time, unless one text has more."""
 STDIN = Path("-")
 RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
 TABLE = "table"
@@ -183,9 +185,8 @@ def _answer(
     bundle: Bundle, source: Source, config: PredictConfig, tally: Tally
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield every window's rows and answers; say at the end what was cut off."""
-    windows = (rows.slice(start, WINDOW) for rows in source.blocks() for start in range(0, rows.height, WINDOW))
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
-        for rows, probabilities_NC, inference in answer_windows(predictor, windows):
+        for rows, probabilities_NC, inference in answer_windows(predictor, _windows(source)):
             tally.add(inference)
             answers = predictor.task.answer(probabilities_NC, predictor.labels)
             yield rows, predictions_frame(rows["id"], *answers, probabilities_NC, inference=inference)
@@ -198,6 +199,12 @@ def _answer(
             limit,
             bundle.max_length,
         )
+
+
+def _windows(source: Source) -> Iterator[pl.DataFrame]:
+    for rows in source.blocks():
+        size = min(WINDOW, max(WINDOW_BYTES * rows.height // max(int(rows.estimated_size()), 1), 1))
+        yield from rows.iter_slices(size)
 
 
 def _show_progress(

@@ -26,7 +26,7 @@ Doubles = npt.NDArray[np.float64]
 LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE = -3.0, 4.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 NUM_SECTIONS = 40
-RIDGE = 1e-3
+RIDGE = 1.0
 TINY = np.float32(1e-30)
 
 
@@ -112,7 +112,7 @@ def fit_calibration(
     Source: Guo, Pleiss, Sun, Weinberger 2017, "On Calibration of Modern Neural Networks", section 4, arXiv:1706.04599
         (temperature, vector); Zadrozny, Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass
         Probability Estimates", section 4 (isotonic, one label against the rest).
-    Differs: A small ridge draws the vectors to the identity, for labels without rows; isotonic ends stay half a row
+    Differs: A ridge, as heavy as a row, draws the vectors to the identity; isotonic ends stay half a row
         away from 0 and 1.
     """
     if method == "temperature":

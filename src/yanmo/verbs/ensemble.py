@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.combine.calibration import calibration_error
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.stacking import LightgbmStacker
@@ -31,6 +32,9 @@ from yanmo.verbs.signature import verb
 __all__ = ["EnsembleConfig", "ensemble"]
 
 logger = logging.getLogger(__name__)
+
+CALIBRATED = 0.04
+"""Expected calibration errors above this are said."""
 
 Method = Literal[
     "average",
@@ -212,7 +216,29 @@ def _fit_vote(job: Job) -> Fitted:
     return Fitted(Ensembler(len(job.members), is_vote=True))
 
 
+def _say_uncalibrated(job: Job) -> None:
+    """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
+    errors = [
+        calibration_error(one, job.task.choose(one), job.split.targets_NC, exclusive=job.exclusive)
+        for one in job.answers
+    ]
+    shown = [
+        f"{member.name} ({100 * error:.1f} %)"
+        for member, error in zip(job.members, errors, strict=True)
+        if error > CALIBRATED
+    ]
+    if shown:
+        logger.warning(
+            "%s goes by log loss, and the probabilities of these members are off on the %s split: %s. Calibrate them "
+            "first.",
+            job.config.method,
+            job.split.name,
+            ", ".join(shown),
+        )
+
+
 def _fit_weights(job: Job) -> Fitted:
+    _say_uncalibrated(job)
     return Fitted(Ensembler(len(job.members), weights_K=log_loss_weights(job.truth())))
 
 
@@ -221,6 +247,7 @@ def _fit_score_weights(job: Job) -> Fitted:
 
 
 def _fit_greedy(job: Job) -> Fitted:
+    _say_uncalibrated(job)
     return Fitted(Ensembler(len(job.members), weights_K=greedy_weights(job.truth(), seed=job.config.seed)))
 
 

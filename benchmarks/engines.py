@@ -285,7 +285,7 @@ def rendered() -> str:
     from importlib import metadata
 
     from yanmo.artifacts.identity import library_versions
-    from yanmo.reporting.machine import describe_machine
+    from yanmo.machine import describe_machine
 
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     versions = library_versions()

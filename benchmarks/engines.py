@@ -37,6 +37,7 @@ OURS = ("yanmo int8", "yanmo fp32")
 """What the others are held against: the first of these that runs."""
 ENGINES = {
     "yanmo int8": ("ours", "bundle-int8"),
+    "yanmo int8, runtime openvino": ("ours", "bundle-int8+openvino"),
     "yanmo fp32": ("ours", "bundle-onnx"),
     "article-style service, Flask and torch": ("services", "article_service"),
     "transformers pipeline, fp32, batch 32": ("pipeline", "fp32"),

@@ -65,6 +65,15 @@ def test_a_list_may_hold_commas_or_repeat(reviews, tmp_path):
     assert json.loads(first.stdout)["digest"] == json.loads(second.stdout)["digest"]
 
 
+def test_a_flag_may_be_a_hyphen(tmp_path):
+    file = tmp_path / "topics.csv"
+    file.write_text("text,label\n" + "".join(f"text {i},a-b\nmore {i},b\n" for i in range(30)))
+    arguments = ["--task", "multi_label", "--label-separator", "-", "--out", tmp_path / "data"]
+    done = yanmo("prepare", file, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["labels"] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

@@ -29,12 +29,14 @@ HELP = """From labelled text to the smallest, fastest language-model service tha
 Start here:        yanmo init my-project, then yanmo run my-project/pipeline.toml
 On your own file:  yanmo prepare reviews.csv --text review --label label --out data/reviews"""
 UNSET = None
+HYPHEN = "./-"
+"""A lone hyphen, which cyclopts takes for an option, as the same path; a flag that is no path gets its hyphen back."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
-    tokens = ["./-" if token == "-" else token for token in given]  # cyclopts takes a lone hyphen for an option
+    tokens = [HYPHEN if token == "-" else token for token in given]
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
@@ -192,6 +194,8 @@ def _shown(default: Any) -> str | None:
 
 
 def _flatten(value: Any) -> Any:
+    if value == HYPHEN:
+        return "-"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return tuple(part for one in value for part in _split_list(one) if part)
     return value

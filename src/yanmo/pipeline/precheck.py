@@ -9,10 +9,11 @@ from pathlib import Path
 from yanmo.artifacts import Dataset
 from yanmo.data.decode import CODECS
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
-from yanmo.errors import ModelError, YanmoError, did_you_mean
+from yanmo.errors import YanmoError, did_you_mean
 from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
+from yanmo.verbs.train import check_installed
 
 __all__ = ["precheck"]
 
@@ -77,8 +78,8 @@ def _read_header(path: Path, encoding: str, delimiter: str | None) -> list[str] 
 
 def _check_model(step: Step) -> Iterator[Found]:
     try:
-        resolve(dict(step.config)["model"])
-    except ModelError as error:
+        check_installed(resolve(dict(step.config)["model"]))
+    except YanmoError as error:
         yield "model", error.message, error.hint
 
 

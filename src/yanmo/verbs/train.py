@@ -1,6 +1,7 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
 import hashlib
+import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError, DataError, MissingExtraError
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
 from yanmo.models import ModelSpec, default_settings, resolve, unused_settings
@@ -27,13 +28,15 @@ from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
-__all__ = ["TrainConfig", "train"]
+__all__ = ["TrainConfig", "check_installed", "train"]
 
 logger = logging.getLogger(__name__)
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
 CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
+PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
+"""What training a format needs besides the core install."""
 
 
 class TrainConfig(Config):
@@ -161,8 +164,10 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         ConfigError: A setting does not suit the model.
         DataError: The Dataset cannot be learned from.
         BusyError: Another process trains there.
+        MissingExtraError: The packages that train are not installed.
     """
     spec = resolve(config.model)
+    check_installed(spec)
     if config.offline and spec.is_hub_id:
         raise ConfigError(
             f"The model {spec.name} would be loaded over the network, but offline is set.",
@@ -177,6 +182,17 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         _publish(_TRAINERS[spec.format](job), job, dataset, parents, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
+
+
+def check_installed(spec: ModelSpec) -> None:
+    """Check that what trains a model is installed.
+
+    Raises:
+        MissingExtraError: It is not.
+    """
+    for package in PACKAGES[spec.format]:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
 
 
 def _checkpoint_digest(folder: Path) -> str:

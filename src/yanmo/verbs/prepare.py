@@ -20,9 +20,10 @@ from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig, TextPipeline
+from yanmo.text.segment import read_user_dict
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "prepare"]
+__all__ = ["PrepareConfig", "check_config", "prepare"]
 
 USER_DICT = "user_dict.txt"
 
@@ -92,7 +93,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path) -> Da
         DataError: A file or too many of its rows cannot be used.
         ConfigError: Values contradict each other.
     """
-    task = _check_config(config)
+    task = check_config(config)
     files = _files(source, config)
     text_config = _text_config(config)
     rows, rejected, changed_rows = _read_and_refuse(files, config, task)
@@ -121,8 +122,13 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path) -> Da
     return Dataset.open(out, verify=False)
 
 
-def _check_config(config: PrepareConfig) -> Task:
-    """Return the task, after checking what no single field can tell."""
+def check_config(config: PrepareConfig) -> Task:
+    """Return the task, after checking what no single field can tell.
+
+    Raises:
+        ConfigError: Values contradict each other, or a cleaning step is unknown.
+        DataError: The user dictionary cannot be used.
+    """
     task = get_task(config.task)
     if (task.num_texts == 2) != (config.text_b is not None):
         problem = "needs" if task.num_texts == 2 else "does not use"
@@ -142,6 +148,8 @@ def _check_config(config: PrepareConfig) -> Task:
             raise ConfigError(
                 "The 'user_dict' parameter of prepare needs a segmenter.", hint="Give --segmenter rjieba, too."
             )
+        read_user_dict(config.user_dict)
+    _text_config(config)
     return task
 
 

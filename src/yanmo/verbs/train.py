@@ -28,7 +28,7 @@ from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
-__all__ = ["TrainConfig", "check_installed", "train"]
+__all__ = ["TrainConfig", "check_model", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -166,13 +166,7 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         BusyError: Another process trains there.
         MissingExtraError: The packages that train are not installed.
     """
-    spec = resolve(config.model)
-    check_installed(spec)
-    if config.offline and spec.is_hub_id:
-        raise ConfigError(
-            f"The model {spec.name} would be loaded over the network, but offline is set.",
-            hint="Give a local folder, or leave offline out.",
-        )
+    spec = check_model(config)
     settled = _settle(config, spec, dataset)
     parents = {"dataset": dataset.digest}
     if spec.is_local:
@@ -184,15 +178,24 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     return Bundle.open(out, verify=False)
 
 
-def check_installed(spec: ModelSpec) -> None:
-    """Check that what trains a model is installed.
+def check_model(config: TrainConfig) -> ModelSpec:
+    """Return what the model's name means, after checking that it can be trained here.
 
     Raises:
-        MissingExtraError: It is not.
+        ModelError: There is no such model.
+        ConfigError: It would be loaded over the network, but offline is set.
+        MissingExtraError: The packages that train it are not installed.
     """
+    spec = resolve(config.model)
+    if config.offline and spec.is_hub_id:
+        raise ConfigError(
+            f"The model {spec.name} would be loaded over the network, but offline is set.",
+            hint="Give a local folder, or leave offline out.",
+        )
     for package in PACKAGES[spec.format]:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
+    return spec
 
 
 def _checkpoint_digest(folder: Path) -> str:

@@ -216,7 +216,7 @@ MISTAKES = {
     ),
     "a missing column of a given split": (
         '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\ntest = "texts.jsonl"\n',
-        "pipeline.toml:10: In the stage 'more': texts.jsonl line 1 has no column 'review'.",
+        "pipeline.toml:10: In the stage 'more': texts.jsonl has no column 'review'.",
         "It has: 'text'.",
     ),
     "a wrong encoding": (

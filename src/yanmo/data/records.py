@@ -46,10 +46,11 @@ def read_jsonl(
         columns: The wanted keys, or None for those of the first object.
 
     Returns:
-        Columns by key, numbers and lists as their JSON text, null as null; int64 line numbers, shape (N,).
+        Columns by key, numbers and lists as their JSON text, null or an absent key as null; int64 line numbers,
+        shape (N,).
 
     Raises:
-        DataError: A line is no JSON object, or lacks a wanted key.
+        DataError: A line is no JSON object, or no line has a wanted key.
     """
     lines = data.split(b"\n")
     numbers = [number for number, line in enumerate(lines, 1) if line.strip()]
@@ -57,7 +58,7 @@ def read_jsonl(
         raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
     rows = _decode(path, lines, numbers)
     wanted = list(rows[0]) if columns is None else columns
-    return {name: _key_column(path, rows, numbers, name) for name in wanted}, np.asarray(numbers, dtype=np.int64)
+    return {name: _key_column(path, rows, name) for name in wanted}, np.asarray(numbers, dtype=np.int64)
 
 
 def _decode(path: Path, lines: list[bytes], numbers: list[int]) -> list[dict[str, Any]]:
@@ -82,12 +83,10 @@ def _decode(path: Path, lines: list[bytes], numbers: list[int]) -> list[dict[str
     return rows
 
 
-def _key_column(path: Path, rows: list[dict[str, Any]], numbers: list[int], name: str) -> pl.Series:
-    try:
-        values = [row[name] for row in rows]
-    except KeyError:
-        index = next(index for index, row in enumerate(rows) if name not in row)
-        raise missing_column(f"{path} line {numbers[index]}", name, list(rows[index])) from None
+def _key_column(path: Path, rows: list[dict[str, Any]], name: str) -> pl.Series:
+    values = [row.get(name) for row in rows]
+    if not any(name in row for row in rows):
+        raise missing_column(str(path), name, list(dict.fromkeys(key for row in rows for key in row)))
     try:
         return pl.Series(name, values, dtype=pl.String, strict=True)
     except TypeError:

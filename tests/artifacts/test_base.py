@@ -185,3 +185,9 @@ def test_a_file_where_a_parent_folder_should_be_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ArtifactError, match="Cannot write"):
         check_out(tmp_path / "file" / "out")
+
+
+def test_a_work_folder_that_cannot_be_made_is_an_error_for_the_user(tmp_path):
+    folder = tmp_path / ("a" * 300)
+    with pytest.raises(ArtifactError, match="File name too long"), lock(folder):
+        pass

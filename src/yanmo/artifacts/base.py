@@ -314,7 +314,7 @@ def lock(folder: Path) -> Iterator[Path]:
         raise BusyError(
             f"Another process works in {folder}.", hint="Wait until it has ended, or choose another --out."
         ) from error
-    except PermissionError as error:
+    except OSError as error:
         raise ArtifactError(f"Cannot write {folder}: {error.strerror}.", hint="Choose another --out.") from error
     try:
         yield folder

@@ -287,7 +287,7 @@ _TRAINERS: dict[str, Callable[[Job], Trained]] = {
 
 def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:
     """Make the Bundle appear at ``out``."""
-    config = job.config.model_dump(mode="json")
+    config = {**job.config.model_dump(mode="json"), "precision": trained.precision}
     info = {
         "format": job.spec.format,
         "model": job.spec.name,

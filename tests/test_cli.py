@@ -42,6 +42,7 @@ def test_help_of_a_command_explains_every_flag(name, capsys, monkeypatch):
     for field in get_verb(name).config_class.model_fields:
         assert f"--{field.replace('_', '-')}" in shown
     assert "--json" in shown
+    assert "--empty-" not in shown
 
 
 def test_version_is_printed(capsys):
@@ -78,6 +79,8 @@ def test_a_flag_may_be_a_hyphen(tmp_path):
     ("arguments", "code", "message"),
     [
         (["trian"], 2, 'Unknown command "trian". Did you mean "train"?'),
+        (["trian"], 2, "hint: yanmo --help"),
+        (["train"], 2, "hint: yanmo train --help"),
         (["prepare", "reviews.csv"], 2, "--out"),
         (["prepare", "none.csv", "--out", "data"], 2, "none.csv"),
         (["prepare", "reviews.csv", "--out", "data", "--seed", "x"], 2, "--seed"),

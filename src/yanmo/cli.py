@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"{error}\nhint: yanmo {' '.join(tokens[:1])} --help", file=sys.stderr)
+        command = "".join(f"{token} " for token in tokens[:1] if token in COMMANDS)
+        print(f"{error}\nhint: yanmo {command}--help", file=sys.stderr)
         return 2
     except YanmoError as error:
         print(error, file=sys.stderr)
@@ -148,7 +149,9 @@ def _input_parameter(one: Input) -> inspect.Parameter:
         else "The path."
     )
     hint: Any = list[Path] if one.is_many else Path
-    return inspect.Parameter(one.name, kind, annotation=Annotated[hint, Parameter(help=what, consume_multiple=True)])
+    return inspect.Parameter(
+        one.name, kind, annotation=Annotated[hint, Parameter(help=what, consume_multiple=True, negative="")]
+    )
 
 
 def _out_parameter(verb: Verb) -> list[inspect.Parameter]:

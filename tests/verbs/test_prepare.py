@@ -14,6 +14,7 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.errors import ArtifactError, ConfigError, DataError, YanmoError
+from yanmo.text.clean import CLEANING_STEPS
 from yanmo.verbs.prepare import PrepareConfig, prepare
 
 WORDS = ["好吃", "很快", "难吃", "太慢", "great food", "slow", "cold rice", "味道足"]
@@ -354,6 +355,8 @@ def test_the_config_has_at_most_twenty_fields_each_with_a_sentence() -> None:
     fields = PrepareConfig.model_fields
     assert len(fields) <= 20
     assert all(field.description for field in fields.values())
+    listed = str(fields["cleaning"].description).partition("The steps are:")[2].rstrip(".").replace(",", "").split()
+    assert listed == list(CLEANING_STEPS)
 
 
 # --- public data -----------------------------------------------------------------------------------------------------

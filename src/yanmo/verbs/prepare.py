@@ -59,7 +59,9 @@ class PrepareConfig(ReadOptions):
     """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list."""
 
     cleaning: tuple[str, ...] = TextConfig().cleaning
-    """Cleaning steps in order; they travel with every model and run in predict and serve too."""
+    """Cleaning steps in order; they travel with every model and run in predict and serve too. The steps are:
+    strip_html, unicode_nfkc, simplify_chinese, lowercase, strip_urls, strip_emails, strip_digits, strip_symbols,
+    stop_words_en, stop_words_zh, collapse_whitespace."""
 
     segmenter: Literal["none", "rjieba"] = "none"
     """Chinese word segmentation: rjieba gives the light models words as features."""

@@ -112,6 +112,10 @@ def _command(name: str) -> Any:
         given = inspect.Signature(parameters).bind(*positional, **named).arguments
         inputs = [given.pop(one.name) for one in verb.inputs if not one.is_optional]
         values = {key: _flatten(value) for key, value in given.items() if value is not UNSET}
+        if verb.can_print and not as_json and "out" not in values:
+            for lines in verb.lines(*inputs, **values):
+                print(lines, flush=True)
+            return 0
         _print_result(verb(*inputs, **values), as_json=as_json)
         return 0
 
@@ -213,11 +217,6 @@ def _print_result(result: Any, *, as_json: bool) -> None:
         return
     if as_json:
         print(json.dumps(result.summary(), ensure_ascii=False, allow_nan=False))
-        return
-    lines = getattr(result, "lines", None)
-    if lines is not None and result.path is None:
-        for line in lines():
-            print(line)
         return
     _print_summary(result.summary())
 

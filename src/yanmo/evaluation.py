@@ -22,11 +22,11 @@ from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.errors import DataError
 from yanmo.progress import track
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, Windows
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_comparison
-from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import LongTexts, Predictor, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 
 __all__ = [
@@ -98,7 +98,14 @@ def load_split(dataset: Dataset, name: str) -> Split:
 
 
 def run_bundle(
-    bundle: Bundle, dataset: Dataset, split: Split, *, num_threads: int | None = None, measure_speed: bool = True
+    bundle: Bundle,
+    dataset: Dataset,
+    split: Split,
+    *,
+    num_threads: int | None = None,
+    measure_speed: bool = True,
+    long_texts: LongTexts = "truncate",
+    window_overlap: float = Windows.overlap,
 ) -> Outcome:
     """Let a Bundle answer a split.
 
@@ -108,13 +115,17 @@ def run_bundle(
         split: From :func:`load_split`.
         num_threads: Threads of the runtime; None lets it choose.
         measure_speed: Also time texts alone and in batches, after a warm-up.
+        long_texts: As ``open_bundle`` takes it, as the next.
+        window_overlap: Share of a window that the one before it has, too.
 
     Raises:
         DataError: Task or labels differ.
     """
     columns = match_labels(bundle, dataset)
     num_threads = num_threads or default_num_threads()
-    with open_bundle(bundle, num_threads=num_threads) as predictor:
+    with open_bundle(
+        bundle, num_threads=num_threads, long_texts=long_texts, window_overlap=window_overlap
+    ) as predictor:
         predictor.infer(split.items[:WARM_UP_TEXTS])
         start = time.perf_counter()
         probabilities_NC, inference = predictor.infer(split.items)

@@ -13,7 +13,7 @@ __all__ = ["bar", "track"]
 T = TypeVar("T")
 
 
-def bar(total: int, description: str, *, unit: str = "it", initial: int = 0) -> Any:
+def bar(total: int | None, description: str, *, unit: str = "it", initial: int = 0) -> Any:
     """Return a tqdm bar to be used as a context manager: ``update(n)``, ``set_postfix(...)``."""
     return tqdm(
         total=total,

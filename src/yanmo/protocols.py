@@ -1,21 +1,22 @@
 """The small types that every layer shares: arrays' shape legend, protocols and results; it knows no file and no model.
 
-Shape suffixes of arrays and tensors: N examples, C classes, B batch, T tokens, D width, K members.
+Shape suffixes of arrays and tensors: N examples, W windows of them, C classes, B batch, T tokens, D width, K members.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FloatArray", "Inference", "IntArray", "Prediction", "Ragged", "Runtime", "Task"]
+__all__ = ["FloatArray", "Inference", "IntArray", "Prediction", "Ragged", "Runtime", "Task", "Windows"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+EncodedT = TypeVar("EncodedT")
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,39 @@ class Inference:
     truncated_N: npt.NDArray[np.bool_]
 
 
-@runtime_checkable
-class Runtime(Protocol):
-    """A loaded model: cleaned texts in, scores out. ``texts_b`` holds the second texts of pairs."""
+@dataclass(frozen=True)
+class Windows:
+    """How a text that is longer than a model reads is cut into windows, which are scored one by one and pooled.
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
+    Attributes:
+        overlap: Share of a window's own tokens that the window before it has, too; at least 0 and less than 1.
+        max_windows: Most windows of one text; what comes after them is not read.
+    """
+
+    overlap: float = 0.25
+    max_windows: int = 64
+
+
+@runtime_checkable
+class Runtime(Protocol[EncodedT]):
+    """A loaded model: cleaned texts in, scores out. ``texts_b`` holds the second texts of pairs.
+
+    The two steps are apart, so that one thread can encode the next texts while another scores these.
+    """
+
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> EncodedT:
+        """Return what the model reads of all texts; models that read texts of any length leave ``windows`` aside."""
+        ...
+
+    def score(self, encoded: EncodedT) -> Inference:
         """Return the scores of all texts, in their order."""
         ...
+
+    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
+        """Return the scores of all texts, in their order: both steps in one."""
+        return self.score(self.encode(texts, texts_b))
 
 
 class Task(Protocol):
@@ -127,6 +154,10 @@ class Task(Protocol):
 
     def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:
         """Return one Prediction a row."""
+        ...
+
+    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[Any, FloatArray]:
+        """Return what ``decode`` finds as columns: the labels (polars, N rows) and how sure the model is (float32)."""
         ...
 
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:

@@ -6,6 +6,7 @@ import csv
 import io
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.data import decode, delimited
 from yanmo.data.delimited import Dialect, read_delimited, regular_lines
 from yanmo.data.read import FILE, LINE, ReadOptions, read_table
 from yanmo.errors import ConfigError, DataError, YanmoError
@@ -20,6 +22,17 @@ from yanmo.errors import ConfigError, DataError, YanmoError
 PLAIN = ReadOptions()
 NO_HEADER = ReadOptions(header=False)
 CSV = Dialect(",", '"')
+
+
+@pytest.fixture(scope="module", params=["whole", "blocks"], autouse=True)
+def blocks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Everything holds for files that are read at once and for those that come in blocks of a few bytes."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "blocks":
+            patch.setattr(decode, "BLOCK_BYTES", 3)
+            patch.setattr(delimited, "BLOCK_CHARACTERS", 5)
+            patch.setattr(delimited, "LONGEST_ROW", 20)
+        yield
 
 
 def write(folder: Path, name: str, content: str | bytes) -> Path:
@@ -392,12 +405,23 @@ def test_a_parquet_file_lacks_a_column_or_rows(tmp_path: Path) -> None:
 
 # --- the fast and the careful reader agree ---------------------------------------------------------------------------
 
+SIZES = st.sampled_from([1, 2, 5, 1000])
+
+
+def read_in_pieces(text: str, size: int) -> tuple[list[list[str]], list[int]]:
+    """Return columns and lines of a text that comes in pieces of some characters."""
+    pieces = [text[start : start + size].encode() for start in range(0, len(text), size)]
+    blocks = list(read_delimited(Path("a.csv"), pieces, CSV))
+    columns = [[value for block, _ in blocks for value in block[place]] for place in range(len(blocks[0][0]))]
+    return columns, [line for _, lines_N in blocks for line in lines_N.tolist()]
+
+
 PIECES = st.sampled_from(["a", "好", '"', '""', ",", "\n", "\r\n", "\r", " ", "\t", "x,y", "\u2028", "\0"])
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(PIECES, min_size=1, max_size=14).map("".join))
-def test_any_text_reads_as_pythons_csv_module_reads_it_or_fails_with_a_line(text: str) -> None:
+@given(st.lists(PIECES, min_size=1, max_size=14).map("".join), SIZES)
+def test_any_text_reads_as_pythons_csv_module_reads_it_or_fails_with_a_line(text: str, size: int) -> None:
     try:
         expected = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
         is_ragged = len({len(row) for row in expected}) != 1
@@ -405,9 +429,9 @@ def test_any_text_reads_as_pythons_csv_module_reads_it_or_fails_with_a_line(text
         is_ragged = True
     if is_ragged:
         with pytest.raises(DataError, match=r"^a\.csv (line \d+|has no rows)"):
-            read_delimited(Path("a.csv"), text.encode(), CSV)
+            read_in_pieces(text, size)
         return
-    columns, lines = read_delimited(Path("a.csv"), text.encode(), CSV)
+    columns, lines = read_in_pieces(text, size)
     assert [list(row) for row in zip(*columns, strict=True)] == expected
     assert len(lines) == len(expected)
 
@@ -416,17 +440,19 @@ FIELD = st.text(st.sampled_from('a好",\n \r'), max_size=6)
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=6))
-def test_whatever_python_writes_comes_back_with_the_lines_where_rows_begin(rows: list[tuple[str, str]]) -> None:
+@given(st.lists(st.tuples(FIELD, FIELD), min_size=1, max_size=6), SIZES)
+def test_whatever_python_writes_comes_back_with_the_lines_where_rows_begin(
+    rows: list[tuple[str, str]], size: int
+) -> None:
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, quoting=csv.QUOTE_ALL, lineterminator="\n")
     begins = []
     for row in rows:
         begins.append(1 + len(re.findall(r"\r\n|\r|\n", buffer.getvalue())))
         writer.writerow(row)
-    columns, lines = read_delimited(Path("a.csv"), buffer.getvalue().encode(), CSV)
+    columns, lines = read_in_pieces(buffer.getvalue(), size)
     assert list(zip(*columns, strict=True)) == rows
-    assert lines.tolist() == begins
+    assert lines == begins
 
 
 def test_a_regular_file_takes_the_fast_reader() -> None:

@@ -1,5 +1,8 @@
 """A pipeline file is checked whole before anything runs; every mistake is named with its line and a next action."""
 
+import io
+
+import polars as pl
 import pytest
 
 from yanmo.errors import PipelineError
@@ -16,11 +19,21 @@ def plan_of(path, *overrides):
     return check(path, CheckConfig(set=overrides))
 
 
+def parquet_bytes(**columns):
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
 def stage(text):
     return f'[stage.cnn]\nverb = "train"\ndataset = "reviews"\n{text}'
 
 
-FILES = {"texts.jsonl": b'{"text": "a"}\n', "gbk.csv": "review\n好\n".encode("gbk")}
+FILES = {
+    "texts.jsonl": b'{"text": "a"}\n',
+    "texts.parquet": parquet_bytes(text=["a"]),
+    "gbk.csv": "review\n好\n".encode("gbk"),
+}
 
 # The stage of conftest takes lines 1 to 5, so what is written here begins on line 6.
 MISTAKES = {
@@ -217,6 +230,11 @@ MISTAKES = {
     "a missing column of a given split": (
         '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\ntest = "texts.jsonl"\n',
         "pipeline.toml:10: In the stage 'more': texts.jsonl has no column 'review'.",
+        "It has: 'text'.",
+    ),
+    "a missing column of a Parquet file": (
+        '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\ntest = "texts.parquet"\n',
+        "pipeline.toml:10: In the stage 'more': texts.parquet has no column 'review'.",
         "It has: 'text'.",
     ),
     "a wrong encoding": (

@@ -45,6 +45,20 @@ def test_probabilities_are_probabilities_even_of_huge_scores(task):
     np.testing.assert_allclose(probabilities_NC, [[1, 0], [0.5, 0.5], [0, 1]], atol=1e-6)
 
 
+def test_columns_of_answers_hold_what_is_decoded(task):
+    probabilities_NC = np.random.default_rng(0).random((40, 3), dtype=np.float32)
+    probabilities_NC[:2] = [[0.1, 0.2, 0.3], [0.9, 0.9, 0.9]]
+    answers, probability_N = task.answer(probabilities_NC, ["a", "b", "c"])
+    decoded = task.decode(probabilities_NC, ["a", "b", "c"])
+    assert [tuple(one) if isinstance(one, list) else one for one in answers.to_list()] == [one.label for one in decoded]
+    assert probability_N.tolist() == [one.probability for one in decoded]
+    is_list = isinstance(decoded[0].label, tuple)
+    for rows_NC in (probabilities_NC, probabilities_NC[:0], probabilities_NC[:1]):
+        answers, probability_N = task.answer(rows_NC, ["a", "b", "c"])
+        assert len(answers) == len(probability_N) == len(rows_NC)
+        assert answers.dtype == (pl.List(pl.String) if is_list else pl.String)
+
+
 def test_no_rows_give_no_answers(task):
     empty_NC = np.zeros((0, 2), dtype=np.float32)
     assert task.activate(empty_NC).shape == (0, 2)

@@ -12,6 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, processors
 
 from yanmo.errors import ArtifactError
+from yanmo.protocols import Windows
 from yanmo.text.tokenizer import (
     SPECIAL_TOKENS,
     encode_column,
@@ -77,6 +78,8 @@ def test_a_unigram_model_takes_no_text_for_the_end_of_text() -> None:
     )
     assert encode_column(tokenizer, ["g</s>g<pad>"]).ids.values.tolist() == [3, 2, 3, 2, 1]
     assert encode_column(tokenizer, ["g</s>"], ["</s>"]).ids.values.tolist() == [3, 2, 1, 2, 1]
+    windows = encode_column(tokenizer, ["g</s>" * 2], max_length=3, windows=Windows(0.0))
+    assert windows.ids.values.tolist() == [3, 2, 1, 3, 2, 1]
 
 
 def test_word_level_tokens_are_the_words_between_spaces() -> None:
@@ -118,6 +121,46 @@ def test_pairs_have_type_ids_and_lose_their_longer_text_first(wordpiece: Tokeniz
     assert encoded.truncated_N.tolist() == [False, True]
     good, eat = wordpiece.token_to_id("好"), wordpiece.token_to_id("吃")
     assert encoded.ids.row(1).tolist() == [2, good, good, good, good, 3, eat, 3]
+
+
+def test_windows_hold_all_tokens_each_with_special_tokens_and_some_of_the_one_before(wordpiece: Tokenizer) -> None:
+    tokens = wordpiece.encode("好 good 吃 " * 10, add_special_tokens=False).ids
+    encoded = encode_column(wordpiece, ["好", "好 good 吃 " * 10, ""], max_length=8, windows=Windows(0.34))
+    assert encoded.text_W is not None
+    assert encoded.text_W[:3].tolist() == [0, 1, 2]
+    assert set(encoded.text_W[3:].tolist()) == {1}
+    rows = [encoded.ids.row(row).tolist() for row in range(len(encoded.ids)) if encoded.text_W[row] == 1]
+    assert all((row[0], row[-1]) == (2, 3) and len(row) <= 8 for row in rows)
+    read = rows[0][1:-1]
+    for row in rows[1:]:
+        assert row[1:3] == read[-2:]
+        read += row[3:-1]
+    assert read == tokens
+    assert encoded.num_special == 2
+    assert not encoded.truncated_N.any()
+
+
+def test_texts_that_fit_have_no_windows_and_long_ones_no_more_than_allowed(wordpiece: Tokenizer) -> None:
+    fitting = encode_column(wordpiece, ["好" * 6, ""], max_length=8, windows=Windows())
+    assert fitting.text_W is None
+    for num_tokens, num_windows, is_truncated in ((7, 2, False), (6 * 3, 3, False), (6 * 3 + 1, 3, True)):
+        encoded = encode_column(wordpiece, ["好" * num_tokens], max_length=8, windows=Windows(0.0, 3))
+        assert (len(encoded.ids), encoded.truncated_N.tolist()) == (num_windows, [is_truncated])
+
+
+def test_every_window_of_a_pair_has_the_token_types_of_a_pair(wordpiece: Tokenizer) -> None:
+    encoded = encode_column(wordpiece, ["好" * 9, "好"], ["吃" * 10, "吃"], max_length=11, windows=Windows())
+    assert encoded.type_ids is not None
+    assert encoded.text_W is not None
+    seen = set()
+    for row in range(len(encoded.ids)):
+        ids, types = encoded.ids.row(row).tolist(), encoded.type_ids.row(row).tolist()
+        border = ids.index(3) + 1
+        assert types == [0] * border + [1] * (len(ids) - border)
+        if encoded.text_W[row] == 0:
+            seen.add((border - 2, len(ids) - border - 1))
+    assert len(seen) > 1
+    assert not encoded.truncated_N.any()
 
 
 def test_encoding_leaves_the_tokenizer_as_it_was(wordpiece: Tokenizer) -> None:

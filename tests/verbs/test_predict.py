@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -13,6 +16,8 @@ import pytest
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.predictions import Predictions
+from yanmo.cli import main
+from yanmo.data import decode
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.modeling.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
@@ -185,14 +190,14 @@ def test_truncated_texts_are_counted_and_said(bundle, csv, monkeypatch, caplog):
 
     def short(*arguments, **values):
         predictor = original(*arguments, **values)
-        infer = predictor.infer
+        score = predictor.score
 
-        def cut(texts):
-            probabilities_NC, inference = infer(texts)
+        def cut(encoded):
+            probabilities_NC, inference = score(encoded)
             inference.truncated_N[:3] = True
             return probabilities_NC, inference
 
-        monkeypatch.setattr(predictor, "infer", cut)
+        monkeypatch.setattr(predictor, "score", cut)
         return predictor
 
     monkeypatch.setattr(predict_module, "open_bundle", short)
@@ -232,6 +237,91 @@ def test_sources_that_do_not_go_together_are_refused(bundle, bundles, csv, tmp_p
         predict(bundle, tmp_path)
     with pytest.raises(ArtifactError, match="a dataset artifact is wanted"):
         predict(bundle, bundles["multi_label"].path)
+
+
+def test_a_mistake_in_the_last_row_is_found_before_a_model_is_opened_and_leaves_nothing(bundle, tmp_path, monkeypatch):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,n\n" + "a,1\n" * 5000 + "b\n")
+    monkeypatch.setattr(decode, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(predict_module, "open_bundle", None)
+    with pytest.raises(DataError, match=r"rows\.csv line 5002 has 1 field, but the first row has 2"):
+        predict(bundle, path, out=tmp_path / "made")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_failure_in_a_late_window_leaves_nothing(bundle, csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict_module, "WINDOW", 3)
+    answers = predict_module.answer_windows
+
+    def failing(*arguments):
+        stream = answers(*arguments)
+        yield next(stream)
+        yield next(stream)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(predict_module, "answer_windows", failing)
+    with pytest.raises(ArtifactError, match="No space left on device"):
+        predict(bundle, csv, out=tmp_path / "made")
+    assert list(tmp_path.iterdir()) == [csv]
+
+
+def test_long_texts_say_that_they_have_no_effect_once_and_wrong_values_are_named(bundle, csv, caplog):
+    predict(bundle, csv, long_texts="windows")
+    assert [one for one in caplog.messages if "long_texts" in one] == [
+        f"long_texts has no effect: {bundle.path} reads all of every text."
+    ]
+    with pytest.raises(ConfigError, match="The 'long_texts' parameter of predict must be"):
+        predict(bundle, csv, long_texts="pool")
+    with pytest.raises(ConfigError, match="The 'window_overlap' parameter of predict must be"):
+        predict(bundle, csv, window_overlap=1)
+
+
+@pytest.fixture
+def typing(bundle):
+    """A predict process that reads what is typed; Ctrl-C reaches it as it does in a terminal."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "yanmo", "predict", str(bundle.path), "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a shell may ignore it
+    )
+    with process:
+        yield process
+        process.kill()
+
+
+def test_whoever_types_a_line_gets_an_answer_at_once(typing):
+    for text, label in (("很好", b"pos"), ("so bad", b"neg")):
+        typing.stdin.write(f"{text}\n".encode())
+        typing.stdin.flush()
+        assert typing.stdout.readline().startswith(label + b"\t0.")
+    typing.stdin.write("好吃\n难吃".encode())
+    typing.stdin.close()
+    assert [line[:4] for line in typing.stdout.read().splitlines()] == [b"pos\t", b"neg\t"]
+    assert (typing.wait(10), typing.stderr.read()) == (0, b"")
+
+
+def test_ctrl_c_ends_a_predict_that_waits_for_input(typing):
+    typing.stdin.write(b"good\n")
+    typing.stdin.flush()
+    assert typing.stdout.readline()
+    typing.send_signal(signal.SIGINT)
+    assert typing.wait(10) == 130
+    assert b"Traceback" not in typing.stderr.read()
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_the_command_line_prints_the_lines_of_python(task, bundles, csv, tmp_path, monkeypatch, capsys):
+    lines = list(predict(bundles[task], csv).lines())
+    monkeypatch.setattr(predict_module, "WINDOW", 3)
+    assert main(["predict", str(bundles[task].path), str(csv)]) == 0
+    assert capsys.readouterr().out.splitlines() == lines
+    assert main(["predict", str(bundles[task].path), str(csv), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["predictions"]) == 8
+    assert main(["predict", str(bundles[task].path), str(csv), "--out", str(tmp_path / "made")]) == 0
+    assert list(Predictions.open(tmp_path / "made").ids) == [str(number) for number in range(1, 9)]
+    assert "num_rows" in capsys.readouterr().out
 
 
 def test_golden_items_are_what_a_predictor_takes(bundle):

@@ -37,12 +37,20 @@ class Dataset(Artifact):
         Raises:
             ArtifactError: The Dataset has no such split.
         """
+        return pl.read_parquet(self.split_path(name))
+
+    def split_path(self, name: str) -> Path:
+        """Return the file of one split.
+
+        Raises:
+            ArtifactError: The Dataset has no such split.
+        """
         if name not in self.splits:
             raise ArtifactError(
                 f"{self.path} has no split '{name}'.{did_you_mean(name, self.splits)}",
                 hint=f"It has: {', '.join(self.splits)}.",
             )
-        return pl.read_parquet(self.path / f"{name}.parquet")
+        return self.path / f"{name}.parquet"
 
     @property
     def text_config(self) -> TextConfig:

@@ -5,15 +5,13 @@ The hinge of the system: ensembles, calibration, cascades, distillation and ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
 
 from yanmo.artifacts.base import Artifact
-from yanmo.protocols import FloatArray, Prediction
+from yanmo.protocols import FloatArray
 
 __all__ = ["PREDICTIONS", "Predictions", "predictions_frame"]
 
@@ -45,27 +43,22 @@ class Predictions(Artifact):
         return {**super().summary(), **self.manifest.info.get("summary", {})}
 
 
-def predictions_frame(ids: Sequence[str], decoded: Sequence[Prediction], probabilities_NC: FloatArray) -> pl.DataFrame:
-    """Return the rows of a Predictions artifact.
+def predictions_frame(
+    ids: pl.Series, answers: pl.Series, probability_N: FloatArray, probabilities_NC: FloatArray
+) -> pl.DataFrame:
+    """Return rows of a Predictions artifact.
 
     Args:
-        ids: N row ids.
-        decoded: N answers.
+        ids: N row ids, strings.
+        answers: N labels, or lists of labels, as ``Task.answer`` returns them.
+        probability_N: How sure each answer is, float32.
         probabilities_NC: float32, shape (N, C).
     """
-    num_classes = probabilities_NC.shape[1]
-    labels = [list(one.label) if isinstance(one.label, tuple) else one.label for one in decoded]
-    is_list = bool(labels) and isinstance(labels[0], list)
     return pl.DataFrame(
         {
-            "id": pl.Series(list(ids), dtype=pl.String),
-            "prediction": pl.Series(labels, dtype=pl.List(pl.String) if is_list else pl.String),
-            "probability": pl.Series([one.probability for one in decoded], dtype=pl.Float32),
-            "probabilities": pl.Series(probabilities_NC, dtype=pl.Array(pl.Float32, num_classes)),
+            "id": ids,
+            "prediction": answers,
+            "probability": pl.Series(probability_N, dtype=pl.Float32),
+            "probabilities": pl.Series(probabilities_NC, dtype=pl.Array(pl.Float32, probabilities_NC.shape[1])),
         }
     )
-
-
-def write_predictions(folder: Path, frame: pl.DataFrame) -> None:
-    """Write the rows of a Predictions artifact into its staging folder."""
-    frame.write_parquet(folder / PREDICTIONS, statistics=False)

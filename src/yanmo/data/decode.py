@@ -1,4 +1,4 @@
-"""The bytes of a raw file as strict UTF-8; it knows encodings and paths, but no rows and no columns.
+"""The bytes of a raw file as strict UTF-8, block by block; it knows encodings and paths, but no rows and no columns.
 
 Nothing is guessed: the user names the encoding, and a byte that does not fit is an error that says where it stands.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import codecs
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
 from yanmo.errors import DataError, did_you_mean
 
-__all__ = ["ENCODINGS", "Encoding", "check_file", "read_utf8"]
+__all__ = ["BLOCK_BYTES", "ENCODINGS", "Decoder", "Encoding", "WrongByteError", "check_file", "utf8_blocks"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,8 @@ ENCODINGS: tuple[str, ...] = get_args(Encoding)
 CODECS = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BYTE_ORDER_MARK = "\ufeff"
+BLOCK_BYTES = 1 << 22
+"""Bytes of a file that are in memory at a time."""
 
 
 def check_file(path: Path) -> Path:
@@ -43,8 +46,50 @@ def check_file(path: Path) -> Path:
     raise DataError(f"There is no file {path}.{suggestion}", hint=_files_in(folder, f"Files in {folder}: "))
 
 
-def read_utf8(path: Path, encoding: Encoding = "utf-8") -> bytes:
-    """Return a file's content as UTF-8 bytes without a byte order mark.
+class WrongByteError(ValueError):
+    """A byte that does not fit the encoding; the text says which, where, and why."""
+
+
+class Decoder:
+    """Strict decoding of bytes that come in pieces; a byte order mark at the beginning is left out.
+
+    Attributes:
+        had_mark: Whether there was one that the encoding does not call for.
+    """
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._decoder = codecs.getincrementaldecoder(CODECS.get(encoding, encoding))("strict")
+        self._num_bytes = self._num_lines = 0
+        self._is_begun = self.had_mark = False
+
+    def decode(self, data: bytes, *, final: bool = False) -> str:
+        """Return the text of the next bytes, as far as its characters are complete.
+
+        Raises:
+            WrongByteError: A byte does not fit, or at the end (``final``) one is missing.
+        """
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            raise self._wrong_byte(data, error) from error
+        self._num_bytes += len(data)
+        self._num_lines += text.count("\n")
+        if text and not self._is_begun:
+            self._is_begun, self.had_mark = True, text.startswith(BYTE_ORDER_MARK)
+            return text.removeprefix(BYTE_ORDER_MARK)
+        return text
+
+    def _wrong_byte(self, data: bytes, error: UnicodeDecodeError) -> WrongByteError:
+        held = error.object  # what was left of the bytes before, and data
+        value = f"byte 0x{held[error.start]:02X}" if error.start < len(held) else "the end of the file"
+        before = held[: error.start].decode(error.encoding, errors="replace")
+        offset = self._num_bytes + len(data) - len(held) + error.start
+        line = self._num_lines + before.count("\n") + 1
+        return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})")
+
+
+def utf8_blocks(path: Path, encoding: Encoding = "utf-8") -> Iterator[bytes]:
+    """Yield a file's content as UTF-8 bytes without a byte order mark, whole characters in blocks of some megabytes.
 
     Args:
         path: The file.
@@ -53,62 +98,63 @@ def read_utf8(path: Path, encoding: Encoding = "utf-8") -> bytes:
     Raises:
         DataError: The file is missing, unreadable or empty, or a byte does not fit the encoding.
     """
-    data = read_bytes(path)
-    if encoding == "utf-16" and not data.startswith(UTF16_MARKS):
-        raise DataError(
-            f"{path} has no byte order mark, so utf-16 does not say which byte comes first.",
-            hint="Give --encoding utf-16-le (usual on Windows) or --encoding utf-16-be.",
-        )
-    try:
-        text = data.decode(CODECS.get(encoding, encoding))
-    except UnicodeDecodeError as error:
-        raise _wrong_byte(path, data, encoding, error) from error
-    if text.startswith(BYTE_ORDER_MARK):
-        if encoding == "utf-8":
+    decoder = Decoder(encoding)
+    is_first = True
+    for data in _blocks(path):
+        if is_first and encoding == "utf-16" and not data.startswith(UTF16_MARKS):
+            raise DataError(
+                f"{path} has no byte order mark, so utf-16 does not say which byte comes first.",
+                hint="Give --encoding utf-16-le (usual on Windows) or --encoding utf-16-be.",
+            )
+        try:
+            text = decoder.decode(data, final=not data)
+        except WrongByteError as error:
+            raise _not_encoded(path, encoding, error) from error
+        if is_first and decoder.had_mark and encoding == "utf-8":
             logger.info("%s begins with a byte order mark; it was left out.", path)
-        text = text[1:]
-    return text.encode("utf-8")
+        is_first = False
+        yield text.encode("utf-8")
 
 
-def read_bytes(path: Path) -> bytes:
-    """Return the raw bytes of a file that must not be empty.
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yield the raw bytes of a file, and an empty block at its end.
 
     Raises:
         DataError: The file is missing, unreadable or empty.
     """
     check_file(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(BLOCK_BYTES)
+            if not data:
+                raise DataError(f"{path} is empty.", hint="Give a file that has rows.")
+            while data:
+                yield data
+                data = file.read(BLOCK_BYTES)
+            yield b""
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.", hint="Check the file's permissions.") from error
-    if not data:
-        raise DataError(f"{path} is empty.", hint="Give a file that has rows.")
-    return data
 
 
-def _wrong_byte(path: Path, data: bytes, encoding: Encoding, error: UnicodeDecodeError) -> DataError:
+def _not_encoded(path: Path, encoding: str, error: WrongByteError) -> DataError:
     """Return the error that says which byte is wrong, where, and which encodings fit the file."""
-    offset = error.start
-    before = data[:offset].decode(CODECS.get(encoding, encoding), errors="replace")
-    fitting = [name for name in ("utf-8", "gb18030", "big5", "utf-16") if name != encoding and _fits(data, name)]
-    if not fitting and encoding != "cp1252" and _fits(data, "cp1252"):
+    fitting = [name for name in ("utf-8", "gb18030", "big5", "utf-16") if name != encoding and _fits(path, name)]
+    if not fitting and encoding != "cp1252" and _fits(path, "cp1252"):
         fitting = ["cp1252"]
     if fitting:
         hint = f"The whole file decodes as {', '.join(fitting)}. If that is what it is: --encoding {fitting[0]}."
     else:
         hint = "The file decodes under no supported encoding, so that byte is damaged: repair or remove it."
-    value = f"byte 0x{data[offset]:02X}" if offset < len(data) else "the end of the file"
-    return DataError(
-        f"{path} is not {encoding}: {value} at offset {offset}, line {before.count(chr(10)) + 1} ({error.reason}).",
-        hint=hint,
-    )
+    return DataError(f"{path} is not {encoding}: {error}.", hint=hint)
 
 
-def _fits(data: bytes, encoding: str) -> bool:
-    if encoding == "utf-16" and not data.startswith(UTF16_MARKS):
-        return False
+def _fits(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
-        data.decode(encoding)
+        for number, data in enumerate(_blocks(path)):
+            if not number and encoding == "utf-16" and not data.startswith(UTF16_MARKS):
+                return False
+            decoder.decode(data, not data)
     except UnicodeDecodeError:
         return False
     return True

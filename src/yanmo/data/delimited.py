@@ -1,17 +1,21 @@
 """CSV and TSV rows with their line numbers; it knows delimiters and quotes, no encodings, no meaning of a column.
 
-Two readers give the same rows. Polars reads a file that a scan of its bytes has shown to be regular: the same number
-of fields in every row, every quote at a field's edge. Python's ``csv`` module reads all others, slower, and names the
-line of a mistake. (Polars alone would fill short rows without a word.)
+A file comes and goes in blocks, so its size does not matter. Two readers give the same rows. Polars reads a block that
+a scan of its bytes has shown to be regular: the same number of fields in every row, every quote at a field's edge.
+Where one is not, Python's ``csv`` module reads the rest of the file, slower, and names the line of a mistake. (Polars
+alone would fill short rows without a word.)
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +25,12 @@ from yanmo.errors import DataError
 
 __all__ = ["Dialect", "read_delimited"]
 
+Block: TypeAlias = tuple[list[pl.Series], npt.NDArray[np.int64]]
+
 LARGEST_FIELD = 2**31 - 1
+LONGEST_ROW = 1 << 24
+"""Bytes of a row at which the search for its end is left to the careful reader."""
+BLOCK_CHARACTERS = 1 << 22
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -33,25 +42,47 @@ class Dialect:
     quote: str | None
 
 
-def read_delimited(path: Path, data: bytes, dialect: Dialect) -> tuple[list[pl.Series], npt.NDArray[np.int64]]:
-    """Return the columns of a file, header row included, and the line on which each row begins.
+def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Iterator[Block]:
+    """Yield the columns of a file block by block, header row included, and the line on which each row begins.
 
     Args:
         path: For messages.
-        data: The content in UTF-8.
+        blocks: The content in UTF-8, in pieces of whole characters.
         dialect: Delimiter and quote.
 
-    Returns:
-        String columns without names, and int64 line numbers from 1, shape (N,).
+    Yields:
+        String columns without names, as many in every block, and int64 line numbers from 1; at least one row.
 
     Raises:
         DataError: A row has more or fewer fields than the first, or a quote is not closed or followed by text.
     """
-    lines_N = regular_lines(data, dialect)
-    columns = _read_regular(data, dialect) if lines_N is not None else None
-    if lines_N is None or columns is None or len(columns[0]) != len(lines_N):
-        return _read_carefully(path, data.decode("utf-8"), dialect)
-    return columns, lines_N
+    pieces, data, line, width = itertools.chain(filter(None, blocks), (b"",)), b"", 1, 0
+    for piece in pieces:
+        data += piece
+        stop = _rows_end(data, dialect) if piece else len(data)
+        if not stop and len(data) < LONGEST_ROW:
+            continue
+        block = _read_regular(data[:stop], dialect)
+        if block is None or len(block[0]) != (width or len(block[0])):
+            yield from _read_carefully(path, itertools.chain((data,), pieces), dialect, line, width)
+            return
+        columns, lines_N = block
+        yield columns, lines_N + (line - 1)
+        width, line, data = len(columns), line + data.count(b"\n", 0, stop), data[stop:]
+    if not width:
+        raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
+
+
+def _rows_end(data: bytes, dialect: Dialect) -> int:
+    """Return where the last row that is complete ends, 0 if none is; for a regular block it is true."""
+    end = data.rfind(b"\n") + 1
+    quote = dialect.quote.encode() if dialect.quote else b""
+    num_quotes = data.count(quote, 0, end) if quote else 0
+    while num_quotes % 2:
+        start = data.rfind(b"\n", 0, data.rfind(quote, 0, end)) + 1
+        num_quotes -= data.count(quote, start, end)
+        end = start
+    return end
 
 
 def regular_lines(data: bytes, dialect: Dialect) -> npt.NDArray[np.int64] | None:
@@ -106,7 +137,11 @@ def _row_lines(
     return np.concatenate(([1], lines[:-1] + 1)).astype(np.int64)
 
 
-def _read_regular(data: bytes, dialect: Dialect) -> list[pl.Series] | None:
+def _read_regular(data: bytes, dialect: Dialect) -> Block | None:
+    """Read with polars; None if the rows are not regular."""
+    lines_N = regular_lines(data, dialect)
+    if lines_N is None:
+        return None
     try:
         frame = pl.read_csv(
             data,
@@ -117,43 +152,77 @@ def _read_regular(data: bytes, dialect: Dialect) -> list[pl.Series] | None:
         )
     except pl.exceptions.PolarsError:
         return None
-    return frame.select(pl.all().fill_null("")).get_columns()
+    if frame.height != len(lines_N):
+        return None
+    return frame.select(pl.all().fill_null("")).get_columns(), lines_N
 
 
-def _read_carefully(path: Path, text: str, dialect: Dialect) -> tuple[list[pl.Series], npt.NDArray[np.int64]]:
-    """Read with Python's csv module; blank lines between rows are left out."""
-    lines, rows = _parse(path, text, dialect)
-    if not rows:
+def _read_carefully(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int, width: int) -> Iterator[Block]:
+    """Read with Python's csv module; blank lines between rows are left out.
+
+    Args:
+        path: For messages.
+        blocks: The content from the start of a row on.
+        dialect: Delimiter and quote.
+        line: The line on which that row begins.
+        width: Number of fields in a row; 0 means that of the first.
+    """
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    num_characters = 0
+    for row, row_line, length in _parse(path, blocks, dialect, line):
+        width = width or len(row)
+        if len(row) != width:
+            raise _ragged(path, row_line, row, width, dialect)
+        rows.append(row)
+        lines.append(row_line)
+        num_characters += length
+        if num_characters >= BLOCK_CHARACTERS:
+            yield _as_block(rows, lines)
+            rows, lines, num_characters = [], [], 0
+    if not width:
         raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
-    width = len(rows[0])
-    wrong = next((index for index, row in enumerate(rows) if len(row) != width), None)
-    if wrong is not None:
-        raise _ragged(path, lines[wrong], rows[wrong], width, dialect)
+    if rows:
+        yield _as_block(rows, lines)
+
+
+def _as_block(rows: list[list[str]], lines: list[int]) -> Block:
     columns = [pl.Series(list(column), dtype=pl.String) for column in zip(*rows, strict=True)]
     return columns, np.asarray(lines, dtype=np.int64)
 
 
-def _parse(path: Path, text: str, dialect: Dialect) -> tuple[list[int], list[list[str]]]:
+def _parse(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int) -> Iterator[tuple[list[str], int, int]]:
+    """Yield every row that is not blank, the line on which it begins, and its number of characters."""
     csv.field_size_limit(LARGEST_FIELD)
+    own_lines: list[str] = []
     reader = csv.reader(
-        io.StringIO(text, newline=""),
+        (own_lines.append(text) or text for text in _lines(blocks)),  # type: ignore[func-returns-value]
         delimiter=dialect.delimiter,
         quotechar=dialect.quote,
         quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         strict=True,
     )
-    lines, rows, begin = [], [], 1
+    begin = line
     try:
         for row in reader:
             if row:
-                lines.append(begin)
-                rows.append(row)
-            begin = reader.line_num + 1
+                yield row, begin, sum(map(len, own_lines))
+            begin = line + reader.line_num
+            own_lines.clear()
     except csv.Error as error:
         open_at_end = "unexpected end" in str(error)
-        begin = _opening_line(text, begin, dialect) if open_at_end else begin
-        raise _wrong_quote(path, begin, reader.line_num, open_at_end=open_at_end) from error
-    return lines, rows
+        begin = _opening_line(own_lines, begin, dialect) if open_at_end else begin
+        raise _wrong_quote(path, begin, line - 1 + reader.line_num, open_at_end=open_at_end) from error
+
+
+def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines with their ends, whichever those are."""
+    rest = ""
+    for block in blocks:
+        *lines, rest = io.StringIO(rest + block.decode("utf-8"), newline="").readlines() or [""]
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _ragged(path: Path, line: int, row: list[str], width: int, dialect: Dialect) -> DataError:
@@ -186,9 +255,8 @@ def _wrong_quote(path: Path, begin: int, line: int, *, open_at_end: bool) -> Dat
     )
 
 
-def _opening_line(text: str, begin: int, dialect: Dialect) -> int:
-    """Return the line of the quote that is never closed, in the row that begins on line ``begin``."""
-    lines = io.StringIO(text, newline="").readlines()
-    row = next(csv.reader(lines[begin - 1 :], delimiter=dialect.delimiter, quotechar=dialect.quote))
+def _opening_line(lines: list[str], begin: int, dialect: Dialect) -> int:
+    """Return the line of the quote that is never closed, in the row that begins on line ``begin``, the first given."""
+    row = next(csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote))
     num_ends = len(LINE_END.findall(row[-1]))
-    return len(lines) - num_ends + (1 if lines[-1].endswith(("\n", "\r")) else 0)
+    return begin - 1 + len(lines) - num_ends + (1 if lines[-1].endswith(("\n", "\r")) else 0)

@@ -1,4 +1,4 @@
-"""Raw files to one table of strings: CSV, TSV, JSONL, Parquet; it knows no task, no cleaning and no Dataset.
+"""Raw files to tables of strings: CSV, TSV, JSONL, Parquet; it knows no task, no cleaning and no Dataset.
 
 Nothing is guessed: columns come by name, all values stay the text they are in the file (the label ``01`` stays
 ``01``), and every row remembers its file and line.
@@ -7,7 +7,7 @@ Nothing is guessed: columns come by name, all values stay the text they are in t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
-from yanmo.data.decode import Encoding, check_file, read_utf8
+from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
-from yanmo.data.records import missing_column, read_jsonl, read_parquet
+from yanmo.data.records import Block, missing_column, read_jsonl, read_parquet
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
-__all__ = ["FILE", "LINE", "ReadOptions", "read_table"]
+__all__ = ["FILE", "LINE", "ReadOptions", "read_blocks", "read_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,57 +65,72 @@ def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[st
         DataError: A file is missing, damaged, ragged, empty, of an unknown kind, or lacks a column.
         ConfigError: No file is given, or the delimiter is no single character.
     """
+    table = pl.concat(list(read_blocks(paths, options, columns)), rechunk=True)
+    for path in paths:
+        logger.info("%s: %d rows", path, (table[FILE] == str(path)).sum())
+    return table
+
+
+def read_blocks(
+    paths: Sequence[Path], options: ReadOptions, columns: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
+    """Yield what :func:`read_table` returns in pieces of a few megabytes, so that the files may be of any size.
+
+    An error comes when its place is reached.
+    """
     if not paths:
         raise ConfigError("No file is given.", hint=f"Name one or more files: {', '.join(EXTENSIONS)}.")
-    tables = [_read_file(path, options, columns) for path in paths]
-    first = tables[0].columns
-    for path, table in zip(paths, tables, strict=True):
-        if sorted(table.columns) != sorted(first):
-            raise DataError(
-                f"{path} has the columns {_names(table)}, but {paths[0]} has {_names(tables[0])}.",
-                hint="Files that are read together need the same columns.",
-            )
-    return pl.concat([table.select(first) for table in tables], rechunk=True)
+    first: list[str] | None = None
+    for path in paths:
+        for table in _read_file(path, options, columns):
+            first = table.columns if first is None else first
+            if sorted(table.columns) != sorted(first):
+                raise DataError(
+                    f"{path} has the columns {_names(table.columns)}, but {paths[0]} has {_names(first)}.",
+                    hint="Files that are read together need the same columns.",
+                )
+            yield table.select(first)
 
 
-def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> pl.DataFrame:
+def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
     check_file(path)
     extension = path.suffix.lower()
     wanted = None if columns is None else list(dict.fromkeys(columns))
     if extension == ".parquet":
-        series, lines_N = read_parquet(path, wanted)
+        blocks = read_parquet(path, wanted)
     elif extension in (".jsonl", ".ndjson"):
-        series, lines_N = read_jsonl(path, read_utf8(path, options.encoding), wanted)
+        blocks = read_jsonl(path, utf8_blocks(path, options.encoding), wanted)
     elif extension in DELIMITERS:
-        series, lines_N = _read_text_table(path, options, wanted)
+        blocks = _read_text_table(path, options, wanted)
     else:
         raise DataError(
             f"{path} has the unknown extension '{path.suffix}'.{did_you_mean(extension, EXTENSIONS)}",
             hint=f"Files that can be read: {', '.join(EXTENSIONS)}.",
         )
-    table = pl.DataFrame({name: column.alias(name) for name, column in series.items()})
-    logger.info("%s: %d rows", path, table.height)
-    return table.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, np.asarray(lines_N, dtype=np.int64)))
+    for series, lines_N in blocks:
+        table = pl.DataFrame({name: column.alias(name) for name, column in series.items()})
+        yield table.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, np.asarray(lines_N, dtype=np.int64)))
 
 
-def _read_text_table(
-    path: Path, options: ReadOptions, wanted: Sequence[str] | None
-) -> tuple[dict[str, pl.Series], np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    columns, lines_N = read_delimited(path, read_utf8(path, options.encoding), _dialect(path, options))
-    names = [str(place) for place in range(1, len(columns) + 1)]
-    if options.header:
-        names = [str(column[0]) for column in columns]
-        columns, lines_N = [column[1:] for column in columns], lines_N[1:]
-        _check_header(path, names, len(lines_N))
-    found = dict(zip(names, columns, strict=True))
-    missing = next((name for name in wanted or () if name not in found), None)
-    if missing is not None:
-        more = " If the first line is no header: --no-header, and columns by position." if options.header else ""
-        raise missing_column(str(path), missing, names, more=more)
-    return {name: found[name] for name in (names if wanted is None else wanted)}, lines_N
+def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[Block]:
+    names: list[str] = []
+    num_rows = 0
+    for columns, lines_N in read_delimited(path, utf8_blocks(path, options.encoding), _dialect(path, options)):
+        start = int(options.header and not names)
+        if not names:
+            names = [str(column[0] if start else place) for place, column in enumerate(columns, 1)]
+            _check_names(path, names, options, wanted)
+        found = {name: column[start:] for name, column in zip(names, columns, strict=True)}
+        yield {name: found[name] for name in (names if wanted is None else wanted)}, lines_N[start:]
+        num_rows += len(lines_N) - start
+    if not num_rows:
+        raise DataError(
+            f"{path} has a header line but no rows.",
+            hint="Give a file that has rows; if its only line is a row: --no-header.",
+        )
 
 
-def _check_header(path: Path, names: list[str], num_rows: int) -> None:
+def _check_names(path: Path, names: list[str], options: ReadOptions, wanted: Sequence[str] | None) -> None:
     double = next((name for name in names if names.count(name) > 1), None)
     if double is not None:
         places = ", ".join(str(place) for place, name in enumerate(names, 1) if name == double)
@@ -123,11 +138,10 @@ def _check_header(path: Path, names: list[str], num_rows: int) -> None:
             f"{path} has the column name '{double}' more than once: columns {places}.",
             hint="Rename one of them, or use --no-header and columns by position.",
         )
-    if not num_rows:
-        raise DataError(
-            f"{path} has a header line but no rows.",
-            hint="Give a file that has rows; if its only line is a row: --no-header.",
-        )
+    missing = next((name for name in wanted or () if name not in names), None)
+    if missing is not None:
+        more = " If the first line is no header: --no-header, and columns by position." if options.header else ""
+        raise missing_column(str(path), missing, names, more=more)
 
 
 def _dialect(path: Path, options: ReadOptions) -> Dialect:
@@ -144,5 +158,5 @@ def _dialect(path: Path, options: ReadOptions) -> Dialect:
     return Dialect(delimiter, quote)
 
 
-def _names(table: pl.DataFrame) -> str:
-    return ", ".join(repr(name) for name in table.columns if name not in (FILE, LINE))
+def _names(columns: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in columns if name not in (FILE, LINE))

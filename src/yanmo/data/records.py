@@ -1,10 +1,11 @@
-"""JSONL and Parquet columns as strings with their row numbers; it knows no encodings and no meaning of a column."""
+"""JSONL and Parquet columns, block by block, as strings with row numbers; it knows no encodings and no meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
@@ -14,6 +15,10 @@ import polars as pl
 from yanmo.errors import DataError, did_you_mean
 
 __all__ = ["missing_column", "read_jsonl", "read_parquet"]
+
+Block: TypeAlias = tuple[dict[str, pl.Series], npt.NDArray[np.int64]]
+
+PARQUET_ROWS = 1 << 16
 
 # Numbers with a point keep their own text: 1.50 stays 1.50.
 DECODER = msgspec.json.Decoder(float_hook=str)
@@ -35,58 +40,70 @@ def missing_column(where: str, name: str, columns: Sequence[str], *, more: str =
     )
 
 
-def read_jsonl(
-    path: Path, data: bytes, columns: Sequence[str] | None
-) -> tuple[dict[str, pl.Series], npt.NDArray[np.int64]]:
-    """Return the columns of a file of JSON objects, one a line, and the line of each row.
+def read_jsonl(path: Path, blocks: Iterable[bytes], columns: Sequence[str] | None) -> Iterator[Block]:
+    """Yield the columns of a file of JSON objects, one a line, block by block, and the line of each row.
 
     Args:
         path: For messages.
-        data: The content in UTF-8; blank lines are left out.
+        blocks: The content in UTF-8, in pieces of whole characters; blank lines are left out.
         columns: The wanted keys, or None for those of the first object.
 
-    Returns:
+    Yields:
         Columns by key, numbers and lists as their JSON text, null or an absent key as null; int64 line numbers,
         shape (N,).
 
     Raises:
-        DataError: A line is no JSON object, or no line has a wanted key.
+        DataError: A line is no JSON object; at the end of the file: no line has a wanted key.
     """
-    lines = data.split(b"\n")
-    numbers = [number for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbers:
+    data, line, wanted, is_empty = [b""], 1, columns, True
+    absent, keys = dict.fromkeys(columns or ()), dict[str, None]()
+    for piece in itertools.chain(filter(None, blocks), (b"",)):
+        end = piece.rfind(b"\n") + 1
+        if piece and not end:
+            data.append(piece)
+            continue
+        lines = b"".join([*data, piece[:end]]).split(b"\n")
+        numbers = [number for number, text in enumerate(lines) if text.strip()]
+        if numbers:
+            rows, places = _decode(path, lines, numbers, line), [line + number for number in numbers]
+            wanted = list(rows[0]) if wanted is None else wanted
+            if absent:
+                keys.update(dict.fromkeys(itertools.chain.from_iterable(rows)))
+                absent = dict.fromkeys(name for name in absent if name not in keys)
+            yield {name: _key_column(rows, name) for name in wanted}, np.asarray(places, dtype=np.int64)
+            is_empty = False
+        line, data = line + len(lines) - 1, [piece[end:]]
+    if is_empty:
         raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
-    rows = _decode(path, lines, numbers)
-    wanted = list(rows[0]) if columns is None else columns
-    return {name: _key_column(path, rows, name) for name in wanted}, np.asarray(numbers, dtype=np.int64)
+    if absent:
+        raise missing_column(str(path), next(iter(absent)), list(keys))
 
 
-def _decode(path: Path, lines: list[bytes], numbers: list[int]) -> list[dict[str, Any]]:
+def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> list[dict[str, Any]]:
+    """Return the objects of the numbered lines, of which the first is line ``line`` of the file."""
     decode = DECODER.decode
     rows: list[dict[str, Any]] = []
     try:
-        rows.extend(decode(lines[number - 1]) for number in numbers)
+        rows.extend(decode(lines[number]) for number in numbers)
     except (msgspec.DecodeError, RecursionError) as error:
         number = numbers[len(rows)]
-        start = lines[number - 1].decode("utf-8")[:60]
+        start = lines[number].decode("utf-8")[:60]
         raise DataError(
-            f"{path} line {number} is not valid JSON: {error}. Got {start!r}.",
+            f"{path} line {line + number} is not valid JSON: {error}. Got {start!r}.",
             hint="A .jsonl file holds one JSON object on every line.",
         ) from error
     wrong = next((index for index, row in enumerate(rows) if type(row) is not dict), None)
     if wrong is not None:
-        start = lines[numbers[wrong] - 1].decode("utf-8").strip()[:60]
+        start = lines[numbers[wrong]].decode("utf-8").strip()[:60]
         raise DataError(
-            f"{path} line {numbers[wrong]} is not a JSON object. Got {start!r}.",
+            f"{path} line {line + numbers[wrong]} is not a JSON object. Got {start!r}.",
             hint='A .jsonl file holds one JSON object on every line, such as {"text": "…", "label": "…"}.',
         )
     return rows
 
 
-def _key_column(path: Path, rows: list[dict[str, Any]], name: str) -> pl.Series:
+def _key_column(rows: list[dict[str, Any]], name: str) -> pl.Series:
     values = [row.get(name) for row in rows]
-    if not any(name in row for row in rows):
-        raise missing_column(str(path), name, list(dict.fromkeys(key for row in rows for key in row)))
     try:
         return pl.Series(name, values, dtype=pl.String, strict=True)
     except TypeError:
@@ -99,8 +116,8 @@ def _as_text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode("utf-8")
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, pl.Series], npt.NDArray[np.int64]]:
-    """Return the columns of a Parquet file as strings, and row numbers from 1.
+def read_parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Block]:
+    """Yield the columns of a Parquet file as strings, block by block, and row numbers from 1.
 
     Args:
         path: The file.
@@ -109,19 +126,22 @@ def read_parquet(path: Path, columns: Sequence[str] | None) -> tuple[dict[str, p
     Raises:
         DataError: The file is damaged, lacks a wanted column, or has one that is no text.
     """
+    num_rows = 0
     try:
         found = list(pl.read_parquet_schema(path))
         wanted = found if columns is None else list(columns)
         missing = next((name for name in wanted if name not in found), None)
         if missing is not None:
             raise missing_column(str(path), missing, found)
-        frame = pl.read_parquet(path, columns=wanted, glob=False)
+        for frame in pl.scan_parquet(path, glob=False).select(wanted).collect_batches(chunk_size=PARQUET_ROWS):
+            rows_N = np.arange(num_rows + 1, num_rows + frame.height + 1)
+            yield {name: _text_column(path, frame[name]) for name in wanted}, rows_N
+            num_rows += frame.height
     except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} is not a readable Parquet file: {reason}.", hint="Write or copy it again.") from error
-    if not frame.height:
+    if not num_rows:
         raise DataError(f"{path} has no rows.", hint="Give a file that has rows.")
-    return {name: _text_column(path, frame[name]) for name in wanted}, np.arange(1, frame.height + 1)
 
 
 def _text_column(path: Path, column: pl.Series) -> pl.Series:

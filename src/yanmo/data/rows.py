@@ -6,16 +6,17 @@ and where the row stands: ``_file`` and ``_line``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from yanmo.artifacts.identity import file_digest
 from yanmo.data.read import FILE, LINE, ReadOptions, read_table
 from yanmo.errors import DataError
 
-__all__ = ["check_ids", "file_parents", "place", "read_rows"]
+__all__ = ["check_blocks", "check_ids", "file_parents", "place", "read_rows"]
 
 
 def read_rows(
@@ -66,6 +67,30 @@ def check_ids(rows: pl.DataFrame) -> None:
         f"The id '{name}' stands more than once: {place(pair[0])} and {place(pair[1])}.",
         hint="Ids must be unique over all files; without --id the rows are numbered.",
     )
+
+
+def check_blocks(read: Callable[[], Iterable[pl.DataFrame]], *, has_ids: bool) -> int:
+    """Read all blocks of rows for their mistakes; return the number of rows.
+
+    Args:
+        read: Yields blocks with the columns ``id``, ``_file`` and ``_line``; the same ones in every call.
+        has_ids: The ids are the user's, so that no id may stand twice. This takes 16 bytes of memory a row, whatever
+            the ids are: their hashes are compared, and blocks are read again only if two are equal.
+
+    Raises:
+        DataError: Reading fails, or an id stands twice; the message names both places.
+    """
+    hashes, num_rows = [np.zeros(0, dtype=np.uint64)], 0
+    for rows in read():
+        num_rows += rows.height
+        if has_ids:
+            hashes.append(rows["id"].hash().to_numpy())
+    sorted_N = np.concatenate(hashes)
+    sorted_N.sort()
+    suspects = pl.Series(np.unique(sorted_N[1:][sorted_N[1:] == sorted_N[:-1]]))
+    if len(suspects):
+        check_ids(pl.concat([rows.filter(pl.col("id").hash().is_in(suspects.implode())) for rows in read()]))
+    return num_rows
 
 
 def place(row: Mapping[str, object]) -> str:

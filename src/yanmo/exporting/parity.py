@@ -6,6 +6,7 @@ It knows the Runtime protocol and an activation; it knows no engine and no Bundl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ def random_texts(texts: Sequence[str], *, max_length: int, num_texts: int = NUM_
 
 
 def check_parity(
-    reference: Runtime,
-    candidate: Runtime,
+    reference: Runtime[Any],
+    candidate: Runtime[Any],
     texts: Sequence[str],
     texts_b: Sequence[str] | None,
     *,

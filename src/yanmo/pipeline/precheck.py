@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
-from yanmo.data.decode import read_utf8
+from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.data.records import read_jsonl, read_parquet
 from yanmo.errors import DataError, YanmoError, did_you_mean
@@ -88,15 +89,17 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     """
     extension = path.suffix.lower()
     if extension == ".parquet":
-        read_parquet(path, wanted)
+        deque(read_parquet(path, wanted), maxlen=0)
         return None
     if extension not in (*DELIMITERS, ".jsonl", ".ndjson"):
         return None
-    data = read_utf8(path, values["encoding"])
+    blocks = utf8_blocks(path, values["encoding"])
     if extension not in DELIMITERS:
-        read_jsonl(path, data, wanted)
+        deque(read_jsonl(path, blocks, wanted), maxlen=0)
         return None
-    return _read_header(data, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
+    first = next(blocks)
+    deque(blocks, maxlen=0)
+    return _read_header(first, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
 
 
 def _read_header(data: bytes, delimiter: str) -> list[str] | None:

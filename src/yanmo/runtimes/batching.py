@@ -1,6 +1,6 @@
 """Batches without wasted padding: sort by length, cut by a token budget, give the results back in input order.
 
-It knows arrays of token ids and a function that scores one batch; it knows no engine and no tokenizer.
+It knows arrays of token ids, the windows of long texts and a function that scores one batch; it knows no engine.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray, IntArray, Ragged
+from yanmo.protocols import FloatArray, Inference, IntArray, Ragged
+from yanmo.text.tokenizer import Encoded
 
-__all__ = ["TOKEN_BUDGET", "Batch", "infer_batches", "make_batch", "plan_batches"]
+__all__ = ["TOKEN_BUDGET", "Batch", "infer_batches", "make_batch", "plan_batches", "pool_windows"]
 
 TOKEN_BUDGET = 2048
 
@@ -92,6 +93,37 @@ def infer_batches(
     for rows_B in plan_batches(ids.lengths_N, token_budget):
         logits_NC[rows_B] = infer_batch(make_batch(ids, token_type, rows_B, pad_id))
     return logits_NC
+
+
+def pool_windows(encoded: Encoded, logits_WC: FloatArray) -> Inference:
+    """Return what was found out about N texts from the scores of their W windows.
+
+    The scores of a text are the mean over its windows, weighted by the tokens of each but the special ones. Since the
+    last layer is linear, that is the mean of what the windows are read as.
+
+    Args:
+        encoded: The windows; if no text has several, the scores stay as they are.
+        logits_WC: Float32, shape (W, C).
+
+    Source: Pappagari et al. 2019, "Hierarchical Transformers for Long Document Classification", section 3.1,
+        arXiv:1910.10781 (overlapping segments); Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?",
+        section 5.3.1, arXiv:1905.05583 (mean pooling).
+    Differs: the mean is weighted, for the last window may be short; nothing is trained on top.
+    """
+    num_tokens_W, num_texts, text_W = encoded.ids.lengths_N, len(encoded.truncated_N), encoded.text_W
+    if text_W is None:
+        return Inference(logits_WC, num_tokens_W, encoded.num_unknown_N, encoded.truncated_N)
+    logits_NC = logits_WC[:num_texts].copy()
+    long_M = np.unique(text_W[num_texts:])
+    rows_W = np.flatnonzero(np.isin(text_W, long_M))
+    weights_W = np.maximum(num_tokens_W[rows_W] - encoded.num_special, 1).astype(np.float32)
+    weights_N = np.bincount(text_W[rows_W], weights_W, num_texts).astype(np.float32)
+    logits_NC[long_M] = 0
+    np.add.at(logits_NC, text_W[rows_W], logits_WC[rows_W] * (weights_W / weights_N[text_W[rows_W]])[:, None])
+    num_tokens_N, num_unknown_N = (
+        np.bincount(text_W, column_W, num_texts).astype(np.int64) for column_W in (num_tokens_W, encoded.num_unknown_N)
+    )
+    return Inference(logits_NC, num_tokens_N, num_unknown_N, encoded.truncated_N)
 
 
 def _pad(rows: Ragged, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:

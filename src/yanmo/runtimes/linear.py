@@ -8,7 +8,7 @@ import numpy as np
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
-from yanmo.protocols import Inference, Ragged
+from yanmo.protocols import Inference, Ragged, Runtime, Windows
 from yanmo.runtimes.ngram import hash_texts, read_settings, read_tensors
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.text.ngrams import NgramConfig
@@ -17,7 +17,7 @@ from yanmo.text.tfidf import Tfidf, transform
 __all__ = ["LinearRuntime", "open_runtime"]
 
 
-class LinearRuntime:
+class LinearRuntime(Runtime[Ragged]):
     """The Runtime protocol for the format linear; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle) -> None:
@@ -28,13 +28,22 @@ class LinearRuntime:
         self._coef_FC = tensors["coef"]
         self._intercept_C = tensors["intercept"]
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the scores of N cleaned texts; an n-gram that the training texts lacked is unknown."""
-        hashes = hash_texts(texts, texts_b, self._ngrams)
-        rows = transform(self._tfidf, hashes)
+    def encode(
+        self,
+        texts: Sequence[str],
+        texts_b: Sequence[str] | None = None,
+        *,
+        windows: Windows | None = None,  # noqa: ARG002 - texts of any length are read as they are
+    ) -> Ragged:
+        """Return the hashed n-grams of N cleaned texts."""
+        return hash_texts(texts, texts_b, self._ngrams)
+
+    def score(self, encoded: Ragged) -> Inference:
+        """Return the scores of N encoded texts; an n-gram that the training texts lacked is unknown."""
+        rows = transform(self._tfidf, encoded)
         logits_NC = row_sums(self._coef_FC, Ragged(rows.indices, rows.offsets), rows.values)
         logits_NC += self._intercept_C
-        return Inference(logits_NC, hashes.lengths_N, rows.num_unknown_N, np.zeros(len(hashes), dtype=np.bool_))
+        return Inference(logits_NC, encoded.lengths_N, rows.num_unknown_N, np.zeros(len(encoded), dtype=np.bool_))
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> LinearRuntime:  # noqa: ARG001 - one signature

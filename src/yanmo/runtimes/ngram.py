@@ -6,6 +6,7 @@ A column is hashed as one array of code points; there is no loop over texts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,7 +18,7 @@ from safetensors.numpy import load_file
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference, Ragged
+from yanmo.protocols import Inference, IntArray, Ragged, Runtime, Windows
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
 from yanmo.text.seen import keep_seen
@@ -25,7 +26,20 @@ from yanmo.text.seen import keep_seen
 __all__ = ["NgramRuntime", "hash_texts", "open_runtime", "read_settings", "read_tensors"]
 
 
-class NgramRuntime:
+@dataclass(frozen=True)
+class KnownNgrams:
+    """The hashed n-grams of N texts that training met.
+
+    Attributes:
+        hashes: uint64, N rows.
+        num_ngrams_N: How many n-grams each text has, the unknown ones included.
+    """
+
+    hashes: Ragged
+    num_ngrams_N: IntArray
+
+
+class NgramRuntime(Runtime[KnownNgrams]):
     """The Runtime protocol for the format ngram; safe to use from several threads.
 
     Source: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification", section 2, arXiv:1607.01759.
@@ -50,11 +64,21 @@ class NgramRuntime:
                 hint="Train the Bundle again.",
             )
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the scores of N cleaned texts; n-grams that training hardly met are unknown, nothing is cut off."""
+    def encode(
+        self,
+        texts: Sequence[str],
+        texts_b: Sequence[str] | None = None,
+        *,
+        windows: Windows | None = None,  # noqa: ARG002 - texts of any length are read as they are
+    ) -> KnownNgrams:
+        """Return the n-grams of N cleaned texts; those that training hardly met are unknown, nothing is cut off."""
         hashes = hash_texts(texts, texts_b, self._ngrams)
-        known = keep_seen(hashes, self._seen)
-        lengths_N, num_known_N = hashes.lengths_N, known.lengths_N
+        return KnownNgrams(keep_seen(hashes, self._seen), hashes.lengths_N)
+
+    def score(self, encoded: KnownNgrams) -> Inference:
+        """Return the scores of N encoded texts."""
+        known, lengths_N = encoded.hashes, encoded.num_ngrams_N
+        num_known_N = known.lengths_N
         buckets = (known.values & self._mask).astype(np.intp)
         mean_ND = row_sums(self._embedding, Ragged(buckets, known.offsets))
         mean_ND /= np.maximum(num_known_N, 1)[:, None].astype(np.float32)

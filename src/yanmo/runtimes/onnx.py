@@ -13,8 +13,8 @@ import onnxruntime
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray, Inference
-from yanmo.runtimes.batching import Batch, infer_batches
+from yanmo.protocols import FloatArray, Inference, Runtime, Windows
+from yanmo.runtimes.batching import Batch, infer_batches, pool_windows
 from yanmo.text import tokenizer as tokenizers
 
 __all__ = ["ONNX_FILE", "ONNX_SETTINGS", "OnnxRuntime", "OnnxSettings", "open_runtime", "open_session"]
@@ -38,7 +38,7 @@ class OnnxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_type: bool
 
 
-class OnnxRuntime:
+class OnnxRuntime(Runtime[tokenizers.Encoded]):
     """The Runtime protocol for the format onnx; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle, num_threads: int) -> None:
@@ -49,18 +49,22 @@ class OnnxRuntime:
         self._session = open_session(bundle.path / ONNX_FILE, num_threads)
         _check_inputs(bundle, self._settings.inputs, [one.name for one in self._session.get_inputs()])
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the scores of N cleaned texts."""
-        encoded = tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length)
-        token_type = encoded.type_ids if self._settings.token_type else None
-        logits_NC = infer_batches(
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> tokenizers.Encoded:
+        """Return the token ids of N cleaned texts."""
+        return tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length, windows=windows)
+
+    def score(self, encoded: tokenizers.Encoded) -> Inference:
+        """Return the scores of N encoded texts."""
+        logits_WC = infer_batches(
             encoded.ids,
-            token_type,
+            encoded.type_ids if self._settings.token_type else None,
             self._infer_batch,
             pad_id=self._settings.pad_token_id,
             num_classes=self._num_classes,
         )
-        return Inference(logits_NC, encoded.ids.lengths_N, encoded.num_unknown_N, encoded.truncated_N)
+        return pool_windows(encoded, logits_WC)
 
     def _infer_batch(self, batch: Batch) -> FloatArray:
         arrays = {

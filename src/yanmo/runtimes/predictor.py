@@ -7,20 +7,21 @@ examples again, so a library or a processor that computes something else is foun
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
-from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task
+from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task, Windows
 from yanmo.tasks import get_task
 
-__all__ = ["RUNTIMES", "Item", "Predictor", "default_num_threads", "golden_items", "open_bundle"]
+__all__ = ["RUNTIMES", "Item", "LongTexts", "Predictor", "default_num_threads", "golden_items", "open_bundle"]
 
 RUNTIMES = {
     "torch": "yanmo.runtimes.pytorch",
@@ -31,6 +32,9 @@ RUNTIMES = {
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
 
 Item: TypeAlias = str | tuple[str, str]
+LongTexts: TypeAlias = Literal["truncate", "windows"]
+
+logger = logging.getLogger(__name__)
 
 
 class Predictor:
@@ -42,12 +46,13 @@ class Predictor:
         labels: All labels, in the order of every column of probabilities.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+    def __init__(self, bundle: Bundle, runtime: Runtime[Any], windows: Windows | None = None) -> None:
         self.bundle = bundle
         self.task: Task = get_task(bundle.task)
         self.labels: list[str] = bundle.labels
         self._pipeline = bundle.text_pipeline()
-        self._runtime: Runtime | None = runtime
+        self._runtime: Runtime[Any] | None = runtime
+        self._windows = windows
 
     def predict(self, texts: Sequence[Item]) -> list[Prediction]:
         """Return one answer a text.
@@ -66,13 +71,23 @@ class Predictor:
 
     def infer(self, texts: Sequence[Item]) -> tuple[FloatArray, Inference]:
         """Return probabilities_NC, and what the runtime found out about each text."""
+        return self.score(self.encode(*_columns(texts, self.task)))
+
+    def encode(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Any:
+        """Return what ``score`` takes: raw texts, and the second texts of pairs, cleaned and tokenized."""
+        cleaned = self._pipeline.apply(texts)
+        cleaned_b = self._pipeline.apply(texts_b) if texts_b is not None else None
+        return self._opened().encode(cleaned, cleaned_b, windows=self._windows)
+
+    def score(self, encoded: Any) -> tuple[FloatArray, Inference]:
+        """Return probabilities_NC, and what the runtime found out about each text."""
+        inference = self._opened().score(encoded)
+        return self.task.activate(inference.logits_NC), inference
+
+    def _opened(self) -> Runtime[Any]:
         if self._runtime is None:
             raise ConfigError("The Predictor is closed.", hint="Open the Bundle again.")
-        column, column_b = _columns(texts, self.task)
-        cleaned = self._pipeline.apply(column)
-        cleaned_b = self._pipeline.apply(column_b) if column_b is not None else None
-        inference = self._runtime.infer(cleaned, cleaned_b)
-        return self.task.activate(inference.logits_NC), inference
+        return self._runtime
 
     def close(self) -> None:
         """Let go of the model."""
@@ -88,7 +103,13 @@ class Predictor:
 
 
 def open_bundle(
-    bundle: Bundle | str | Path, *, device: str = "cpu", num_threads: int | None = None, verify_golden: bool = True
+    bundle: Bundle | str | Path,
+    *,
+    device: str = "cpu",
+    num_threads: int | None = None,
+    long_texts: LongTexts = "truncate",
+    window_overlap: float = Windows.overlap,
+    verify_golden: bool = True,
 ) -> Predictor:
     """Return a Predictor for a Bundle.
 
@@ -96,11 +117,14 @@ def open_bundle(
         bundle: The opened Bundle or its folder.
         device: Where a torch Bundle computes, such as ``cuda``; the other formats compute on the CPU.
         num_threads: Threads of the engine, at least 1; by default one for each CPU that this process may use.
+        long_texts: Of a text that is longer than the model reads, read the beginning (``truncate``), or cut it into
+            overlapping ``windows`` and pool their scores.
+        window_overlap: Share of a window that the one before it has, too; at least 0 and less than 1.
         verify_golden: Ask the golden examples again and compare.
 
     Raises:
         ArtifactError: The folder is no whole Bundle, or does not answer its golden examples as it did.
-        ConfigError: The device or the number of threads is not possible.
+        ConfigError: The device, the number of threads or the overlap is not possible.
         MissingExtraError: The format needs a package that is not installed.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
@@ -118,10 +142,23 @@ def open_bundle(
         raise ConfigError(f"The 'num_threads' parameter must be at least 1. Got {num_threads} instead.")
     module = importlib.import_module(RUNTIMES[opened.format])
     runtime = module.open_runtime(opened, device=device, num_threads=num_threads or default_num_threads())
-    predictor = Predictor(opened, runtime)
     if verify_golden:
-        _check_golden(predictor)
-    return predictor
+        _check_golden(Predictor(opened, runtime))
+    return Predictor(opened, runtime, _make_windows(opened, long_texts, window_overlap))
+
+
+def _make_windows(bundle: Bundle, long_texts: LongTexts, overlap: float) -> Windows | None:
+    if long_texts not in get_args(LongTexts):
+        raise ConfigError(
+            f"The 'long_texts' parameter must be one of: {', '.join(get_args(LongTexts))}. Got {long_texts!r} instead."
+        )
+    if not 0 <= overlap < 1:
+        raise ConfigError(f"The 'window_overlap' parameter must be at least 0 and less than 1. Got {overlap} instead.")
+    if long_texts == "truncate":
+        return None
+    if not bundle.max_length:
+        logger.warning("long_texts has no effect: %s reads all of every text.", bundle.path)
+    return Windows(overlap)
 
 
 def default_num_threads() -> int:

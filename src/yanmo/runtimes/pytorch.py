@@ -12,8 +12,8 @@ import numpy as np
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
-from yanmo.protocols import FloatArray, Inference
-from yanmo.runtimes.batching import Batch, infer_batches
+from yanmo.protocols import FloatArray, Inference, Runtime, Windows
+from yanmo.runtimes.batching import Batch, infer_batches, pool_windows
 from yanmo.text import tokenizer as tokenizers
 
 try:
@@ -27,7 +27,7 @@ __all__ = ["TorchRuntime", "load_module", "open_runtime"]
 ENCODER = "encoder"
 
 
-class TorchRuntime:
+class TorchRuntime(Runtime[tokenizers.Encoded]):
     """The Runtime protocol for the format torch.
 
     Attributes:
@@ -44,22 +44,23 @@ class TorchRuntime:
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the scores of N cleaned texts."""
-        encoded = self.encode(texts, texts_b)
-        with torch.inference_mode():
-            logits_NC = infer_batches(
-                encoded.ids, encoded.type_ids, self._infer_batch, pad_id=self.pad_id, num_classes=self._num_classes
-            )
-        return Inference(logits_NC, encoded.ids.lengths_N, encoded.num_unknown_N, encoded.truncated_N)
-
-    def encode(self, texts: Sequence[str], texts_b: Sequence[str] | None) -> tokenizers.Encoded:
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> tokenizers.Encoded:
         """Return token ids; token types only where the network tells the texts of a pair apart by them."""
-        encoded = tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length)
+        encoded = tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length, windows=windows)
         has_types = self._architecture.get("token_types", False)
         return encoded if has_types else dataclasses.replace(encoded, type_ids=None)
 
-    def score(self, inputs: Mapping[str, Tensor]) -> Tensor:
+    def score(self, encoded: tokenizers.Encoded) -> Inference:
+        """Return the scores of N encoded texts."""
+        with torch.inference_mode():
+            logits_WC = infer_batches(
+                encoded.ids, encoded.type_ids, self._infer_batch, pad_id=self.pad_id, num_classes=self._num_classes
+            )
+        return pool_windows(encoded, logits_WC)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return logits_BC of a batch.
 
         Args:
@@ -76,7 +77,7 @@ class TorchRuntime:
         tensors = {
             name: torch.from_numpy(array).to(self._device) for name, array in arrays.items() if array is not None
         }
-        logits_BC = self.score(tensors)
+        logits_BC = self.forward(tensors)
         return np.asarray(logits_BC.float().cpu().numpy())
 
 

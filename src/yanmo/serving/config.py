@@ -3,6 +3,8 @@
 from pydantic import Field
 
 from yanmo.config import Config
+from yanmo.protocols import Windows
+from yanmo.runtimes.predictor import LongTexts
 
 __all__ = ["ServeConfig"]
 
@@ -18,6 +20,11 @@ class ServeConfig(Config):
     """Where a torch Bundle runs: cpu or cuda; the other formats run on the CPU."""
     num_threads: int | None = Field(default=None, ge=1)
     """The threads of one model call; without it, the runtime's own choice."""
+    long_texts: LongTexts = "truncate"
+    """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
+    overlapping windows and pools their scores."""
+    window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
+    """Share of a window that the one before it has, too."""
     max_body_bytes: int = Field(default=1_048_576, ge=1)
     """The largest request body, in bytes; larger ones get 413."""
     max_texts: int = Field(default=1024, ge=1)

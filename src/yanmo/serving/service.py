@@ -24,6 +24,7 @@ __all__ = ["Service", "State"]
 logger = logging.getLogger(__name__)
 
 State = Literal["starting", "ready", "draining"]
+RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
 
 
 class Service:
@@ -118,7 +119,7 @@ class Service:
     def _answer(self, texts: Sequence[Text]) -> list[Answer]:
         """Answer texts in the queue's thread. The first call, which is the warm-up's, opens the model."""
         if self._predictor is None:
-            self._predictor = open_bundle(self.bundle, device=self.config.device, num_threads=self.config.num_threads)
+            self._predictor = open_bundle(self.bundle, **self.config.model_dump(include=RUNTIME_FIELDS))
         probabilities_NC, inference = self._predictor.infer(texts)
         predictions = self.task.decode(probabilities_NC, self.bundle.labels)
         truncated_N = inference.truncated_N.tolist()

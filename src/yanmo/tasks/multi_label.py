@@ -60,10 +60,25 @@ class MultiLabel:
         """Return True where a label is more probable than not."""
         return np.asarray(probabilities_NC >= THRESHOLD)
 
+    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[pl.Series, FloatArray]:
+        """Return the more probable labels of every row, List(String), and the weakest decision's probability."""
+        chosen_NC = self.choose(probabilities_NC)
+        rows_M, columns_M = chosen_NC.nonzero()
+        chosen = pl.DataFrame({"row": rows_M, "label": pl.Series(labels, dtype=pl.String).gather(columns_M)})
+        lists = chosen.group_by("row", maintain_order=True).agg("label")
+        rows = pl.DataFrame({"row": np.arange(len(chosen_NC))}).join(lists, on="row", how="left", maintain_order="left")
+        return rows["label"].fill_null(pl.Series([[]], dtype=pl.List(pl.String))), self._weakest(probabilities_NC)
+
+    def _weakest(self, probabilities_NC: FloatArray) -> FloatArray:
+        """Return the probability of the least sure decision of every row, shape (N,)."""
+        chosen_NC = self.choose(probabilities_NC)
+        sure_NC = np.where(chosen_NC, probabilities_NC, 1.0 - probabilities_NC)
+        return np.asarray(sure_NC.min(axis=1, initial=1.0), dtype=np.float32)
+
     def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:
         """Return the labels that are more probable than not; the probability is that of the weakest decision."""
         chosen_NC = self.choose(probabilities_NC)
-        weakest_N = np.where(chosen_NC, probabilities_NC, 1.0 - probabilities_NC).min(axis=1, initial=1.0).tolist()
+        weakest_N = self._weakest(probabilities_NC).tolist()
         answers = []
         for chosen, row, weakest in zip(chosen_NC.tolist(), probabilities_NC.tolist(), weakest_N, strict=True):
             picked = tuple(label for label, yes in zip(labels, chosen, strict=True) if yes)

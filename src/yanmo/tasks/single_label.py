@@ -51,6 +51,11 @@ class SingleLabel:
             chosen_NC[np.arange(len(probabilities_NC)), probabilities_NC.argmax(axis=1)] = True
         return chosen_NC
 
+    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[pl.Series, FloatArray]:
+        """Return the most probable label of every row, String, and its probability, float32, shape (N,)."""
+        best_N = probabilities_NC.argmax(axis=1)
+        return pl.Series(labels, dtype=pl.String).gather(best_N), probabilities_NC[np.arange(len(best_N)), best_N]
+
     def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:
         """Return the most probable label of every row."""
         best_N = probabilities_NC.argmax(axis=1).tolist() if len(probabilities_NC) else []

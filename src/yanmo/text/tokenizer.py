@@ -6,8 +6,9 @@ Tokenizers trained here have the special tokens [PAD]=0 [UNK]=1 [CLS]=2 [SEP]=3 
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from yanmo.errors import ArtifactError
-from yanmo.protocols import IntArray, Ragged
+from yanmo.protocols import IntArray, Ragged, Windows
 from yanmo.text.columns import replace_surrogates
 
 __all__ = ["SPECIAL_TOKENS", "Encoded", "encode_column", "load", "train_wordlevel", "train_wordpiece", "truncating"]
@@ -32,19 +33,23 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Encoded:
-    """Token ids of N texts or pairs, without padding.
+    """Token ids of N texts or pairs, without padding, in W rows: N, or more if long texts are cut into windows.
 
     Attributes:
-        ids: int64 token ids, special tokens included.
+        ids: int64 token ids, special tokens included, W rows; the first N are the beginnings of the texts.
         type_ids: int64, 0 for the first text and 1 for the second; None where there is no second text.
         truncated_N: Whether the end of a text was cut off, bool, shape (N,).
-        num_unknown_N: Unknown tokens in each row, int64, shape (N,).
+        num_unknown_N: Unknown tokens in each row, int64, shape (W,).
+        text_W: The text that each row is of, int64, shape (W,); None where row i is text i.
+        num_special: Special tokens of each row.
     """
 
     ids: Ragged
     type_ids: Ragged | None
     truncated_N: npt.NDArray[np.bool_]
     num_unknown_N: IntArray
+    text_W: IntArray | None = None
+    num_special: int = 0
 
 
 def train_wordpiece(
@@ -170,49 +175,74 @@ def load(path: Path, *, max_length: int | None = None) -> Tokenizer:
     return tokenizer if max_length is None else truncating(tokenizer, max_length)
 
 
-def truncating(tokenizer: Tokenizer, max_length: int) -> Tokenizer:
+def truncating(tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> Tokenizer:
     """Return the tokenizer itself if it truncates to this length and pads nothing, else a copy that does.
 
     Args:
         tokenizer: Any tokenizer; it is not changed.
         max_length: Largest number of tokens, special ones included; pairs lose tokens of their longer text first.
+        stride: Tokens that what is cut off begins with again; None means any number.
     """
-    truncation = tokenizer.truncation
-    if truncation is not None and truncation["max_length"] == max_length and tokenizer.padding is None:
+    found, is_padding = tokenizer.truncation, tokenizer.padding is not None
+    if found and not is_padding and found["max_length"] == max_length and stride in (None, found["stride"]):
         return tokenizer
+    return _truncating_copy(tokenizer, max_length, stride or 0)
+
+
+@functools.lru_cache(maxsize=4)
+def _truncating_copy(tokenizer: Tokenizer, max_length: int, stride: int) -> Tokenizer:
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_padding()
-    copy.enable_truncation(max_length, strategy="longest_first")
+    copy.enable_truncation(max_length, stride=stride, strategy="longest_first")
     copy.encode_special_tokens = True
     return copy
 
 
 def encode_column(
-    tokenizer: Tokenizer, texts: Sequence[str], texts_b: Sequence[str] | None = None, max_length: int = 128
+    tokenizer: Tokenizer,
+    texts: Sequence[str],
+    texts_b: Sequence[str] | None = None,
+    max_length: int = 128,
+    *,
+    windows: Windows | None = None,
 ) -> Encoded:
-    """Return the token ids of a column.
+    """Return the token ids of a column; only texts that are too long are looked at one by one.
 
     Args:
         tokenizer: Best one that ``truncating`` returned for this length: any other is copied in every call.
         texts: N cleaned texts.
         texts_b: The second texts of N pairs.
         max_length: Largest number of tokens, special ones included.
+        windows: If given, texts that are too long are cut into windows; each has special tokens of its own. Of a pair,
+            every window of the one text is read with every window of the other.
     """
-    tokenizer = truncating(tokenizer, max_length)
-    texts, cut_N = _cut(texts, max_length * CHARACTERS_PER_TOKEN)
+    num_special = tokenizer.num_special_tokens_to_add(texts_b is not None)
+    stride = None
+    if windows is not None:
+        stride = int(windows.overlap * max((max_length - num_special) // (1 if texts_b is None else 2), 0))
+    tokenizer = truncating(tokenizer, max_length, stride)
+    max_windows = windows.max_windows if windows is not None else 1
+    limit = max_length * CHARACTERS_PER_TOKEN * max_windows
+    texts, cut_N = _cut(texts, limit)
     if texts_b is not None:
-        texts_b, cut_b_N = _cut(texts_b, max_length * CHARACTERS_PER_TOKEN)
+        texts_b, cut_b_N = _cut(texts_b, limit)
         cut_N |= cut_b_N
     encodings = _encode(tokenizer, texts, texts_b)
     rows = [encoding.ids for encoding in encodings]
+    full = np.flatnonzero(np.fromiter(map(len, rows), np.int64, len(rows)) >= max_length).tolist()
+    further = {text: found for text in full if (found := encodings[text].overflowing)}
+    cut_N[[text for text, found in further.items() if len(found) >= max_windows]] = True
+    text_W = None
+    if windows is not None and further:
+        kept = {text: found[: max_windows - 1] for text, found in further.items()}
+        added = [encoding for found in kept.values() for encoding in found]
+        encodings, rows = encodings + added, rows + [encoding.ids for encoding in added]
+        text_W = np.concatenate([np.arange(len(texts)), np.repeat(list(kept), [len(found) for found in kept.values()])])
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     ids = _without_forged(tokenizer, encodings, _flat(rows, offsets))
-    full = np.flatnonzero(np.diff(offsets) >= max_length).tolist()
-    overflown = [index for index in full if encodings[index].overflowing]
-    cut_N[overflown] = True
-    type_ids = None if texts_b is None else _flat((encoding.type_ids for encoding in encodings), offsets)
-    return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids))
+    type_ids = None if texts_b is None else _flat(_type_ids(encodings, len(texts)), offsets)
+    return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids), text_W, num_special)
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[str], texts_b: Sequence[str] | None) -> list[Encoding]:
@@ -222,6 +252,19 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str], texts_b: Sequence[str] |
         # That is what the library says to lone surrogates.
         columns = [[replace_surrogates(text) for text in column] for column in (texts, texts_b) if column is not None]
         return tokenizer.encode_batch_fast(columns[0] if texts_b is None else list(zip(*columns, strict=True)))
+
+
+def _type_ids(encodings: list[Encoding], num_texts: int) -> Iterator[list[int]]:
+    """Yield the token types of N pairs, then those of further windows, whose second text the library gives type 0."""
+    for encoding in encodings[:num_texts]:
+        yield encoding.type_ids
+    if len(encodings) == num_texts:
+        return
+    type_b = max(max(encoding.type_ids, default=0) for encoding in encodings[:num_texts])
+    for encoding in encodings[num_texts:]:
+        sequences = encoding.sequence_ids
+        begin = sequences.index(1) if 1 in sequences else len(sequences)
+        yield encoding.type_ids[:begin] + [type_b] * (len(sequences) - begin)
 
 
 def _cut(texts: Sequence[str], limit: int) -> tuple[Sequence[str], npt.NDArray[np.bool_]]:

@@ -13,9 +13,11 @@ from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.config import Config
 from yanmo.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.protocols import Windows
 from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
+from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
@@ -63,6 +65,11 @@ class EvaluateConfig(Config):
     """How many of the most confident mistakes the Report lists, with their texts."""
     num_threads: Annotated[int, Field(ge=1)] | None = None
     """Threads of the runtime; by default those that it chooses."""
+    long_texts: LongTexts = "truncate"
+    """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
+    overlapping windows and pools their scores."""
+    window_overlap: Annotated[float, Field(ge=0, lt=1)] = Windows.overlap
+    """Share of a window that the one before it has, too."""
     measure_speed: bool = True
     """Also measure the time of one text alone and the throughput in batches."""
 
@@ -89,7 +96,15 @@ def evaluate(
         match_labels(one, dataset)
     split = load_split(dataset, config.split)
     outcomes = {
-        role: run_bundle(one, dataset, split, num_threads=config.num_threads, measure_speed=config.measure_speed)
+        role: run_bundle(
+            one,
+            dataset,
+            split,
+            num_threads=config.num_threads,
+            measure_speed=config.measure_speed,
+            long_texts=config.long_texts,
+            window_overlap=config.window_overlap,
+        )
         for role, one in bundles.items()
     }
     values = _measured(outcomes, split, dataset, config)

@@ -115,7 +115,7 @@ def _write_model(bundle: Bundle, staging: Path, info: dict[str, Any]) -> float:
     Raises:
         ModelError: The graph cannot be made, or answers differently.
     """
-    from yanmo.exporting.onnx_graph import trace_graph
+    from yanmo.exporting.tracing import trace_graph
     from yanmo.exporting.parity import check_parity
     from yanmo.runtimes import pytorch
 
@@ -125,7 +125,7 @@ def _write_model(bundle: Bundle, staging: Path, info: dict[str, Any]) -> float:
     settings = OnnxSettings(list(example), reference.pad_id, "token_type_ids" in example)
     (staging / ONNX_SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n")
     (staging / ONNX_FILE).parent.mkdir()
-    (staging / ONNX_FILE).write_bytes(trace_graph(reference.module, reference.score, example))
+    (staging / ONNX_FILE).write_bytes(trace_graph(reference.module, reference.forward, example))
     made = Bundle(staging, msgspec.structs.replace(bundle.manifest, info=info, files={}), "")
     candidate = onnx_runtime.open_runtime(made, device="cpu", num_threads=num_threads)
     pipeline, golden = bundle.text_pipeline(), bundle.golden()

@@ -1,28 +1,29 @@
-"""predict: a Bundle answers the texts of files, of a Dataset's split or of standard input; it knows no engine."""
+"""predict: a Bundle answers the texts of files, of a Dataset's split or of standard input; it knows no engine.
 
-import hashlib
+However many they are, only some windows of them are in memory. That does not hold for what is only returned: the
+answers themselves.
+"""
+
 import json
 import logging
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import polars as pl
 from pydantic import Field
 
-from yanmo.artifacts.base import MANIFEST, Manifest, publish
+from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle
-from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.predictions import Predictions, predictions_frame, write_predictions
-from yanmo.data.read import FILE, LINE, ReadOptions, read_table
-from yanmo.data.rows import check_ids, file_parents, place
-from yanmo.errors import ConfigError, DataError
+from yanmo.artifacts.frames import FrameWriter
+from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.data.read import ReadOptions
+from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
+from yanmo.errors import ConfigError
 from yanmo.progress import bar
-from yanmo.protocols import FloatArray
-from yanmo.runtimes.predictor import Item, Predictor, open_bundle
+from yanmo.protocols import Inference, Windows
+from yanmo.runtimes.predictor import LongTexts, open_bundle
+from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 WINDOW = 8192
 """Texts that are answered at a time."""
 STDIN = Path("-")
+RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
 TABLE = "table"
 
 
@@ -60,6 +62,13 @@ class PredictConfig(ReadOptions):
     num_threads: int | None = Field(default=None, ge=1)
     """Threads to compute with; by default one for each CPU that this process may use."""
 
+    long_texts: LongTexts = "truncate"
+    """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
+    overlapping windows and pools their scores."""
+
+    window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
+    """Share of a window that the one before it has, too."""
+
 
 class UnsavedPredictions(Predictions):
     """Predictions that stand in no folder: ``path`` is None."""
@@ -75,8 +84,7 @@ class UnsavedPredictions(Predictions):
 
     def lines(self) -> Iterator[str]:
         """Yield one line a text: the label, a tab, its probability."""
-        for row in _flat_labels(self._frame).select("prediction", "probability").iter_rows():
-            yield f"{row[0]}\t{row[1]:.4f}"
+        yield from _lines(self._frame, self.labels)
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
@@ -88,23 +96,26 @@ class UnsavedPredictions(Predictions):
         return {"kind": self.kind, "path": None, "task": self.task, **facts, "predictions": answers}
 
 
-@dataclass(frozen=True)
-class Source:
-    """The rows to answer.
+class Tally:
+    """Counts over all windows of what the runtime found out about the texts."""
 
-    Attributes:
-        frame: String columns ``id``, ``text`` and, for pairs, ``text_b``.
-        parents: What the rows come from, by digest.
-    """
+    def __init__(self) -> None:
+        self.num_rows = self.num_tokens = self.num_unknown = self.num_truncated = 0
 
-    frame: pl.DataFrame
-    parents: dict[str, str]
+    def add(self, inference: Inference) -> None:
+        """Count one window."""
+        self.num_rows += len(inference.truncated_N)
+        self.num_tokens += int(inference.num_tokens_N.sum())
+        self.num_unknown += int(inference.num_unknown_N.sum())
+        self.num_truncated += int(inference.truncated_N.sum())
 
-    @property
-    def items(self) -> list[Item]:
-        """What a Predictor takes."""
-        columns = [self.frame[name].to_list() for name in ("text", "text_b") if name in self.frame.columns]
-        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    def summary(self) -> dict[str, Any]:
+        """Return the facts for the manifest."""
+        return {
+            "num_rows": self.num_rows,
+            "num_truncated": self.num_truncated,
+            "unknown_token_share": round(self.num_unknown / self.num_tokens, 6) if self.num_tokens else None,
+        }
 
 
 @verb
@@ -121,56 +132,73 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
         DataError: A file cannot be read, or lacks a column or a text.
         ConfigError: The sources or the columns do not suit the Bundle.
     """
-    rows = _read_source(bundle, source, config)
-    with open_bundle(bundle, device=config.device, num_threads=config.num_threads) as predictor:
-        probabilities_NC, facts = _answer(predictor, rows.items)
-        frame = predictions_frame(
-            rows.frame["id"].to_list(), predictor.task.decode(probabilities_NC, bundle.labels), probabilities_NC
-        )
-    parents = {"bundle": bundle.digest, **rows.parents}
+    found = _open_source(bundle, source, config)
+    tally = Tally()
+    info: dict[str, Any] = {}
+    found.parents["bundle"] = bundle.digest
     identity: dict[str, Any] = {
         "kind": Predictions.kind,
         "task": bundle.task,
         "labels": bundle.labels,
-        "parents": parents,
+        "parents": found.parents,
         "config": config.model_dump(mode="json"),
-        "info": {"summary": facts},
+        "info": info,
     }
+    answers = _show_progress(_answer(bundle, found, config, tally), found.num_rows)
     if out is None:
+        frame = pl.concat([frame for _, frame in answers])
+        info["summary"] = tally.summary()
         return UnsavedPredictions(Manifest(**identity, versions={}, key="", files={}), frame)
-    with publish(out, verb="predict", **identity) as staging:
-        write_predictions(staging, frame)
-        _write_table(staging, rows.frame, frame, config)
+    with (
+        publish(out, verb="predict", **identity) as staging,
+        FrameWriter(staging / PREDICTIONS) as predictions,
+        FrameWriter(staging / f"{TABLE}.{config.format}") as table,
+    ):
+        for rows, frame in answers:
+            predictions.write(frame)
+            table.write(_table(rows, frame, bundle.labels, config))
+        info["summary"] = tally.summary()
     return Predictions.open(out, verify=False)
 
 
-def _answer(predictor: Predictor, items: list[Item]) -> tuple[FloatArray, dict[str, Any]]:
-    """Return probabilities_NC, and what is to be said about the texts."""
-    probabilities = [np.zeros((0, len(predictor.labels)), dtype=np.float32)]
-    num_tokens = num_unknown = num_truncated = 0
-    with bar(len(items), "predicting", unit="text") as progress:
-        for start in range(0, len(items), WINDOW):
-            window = items[start : start + WINDOW]
-            probabilities_NC, inference = predictor.infer(window)
-            probabilities.append(probabilities_NC)
-            num_tokens += int(inference.num_tokens_N.sum())
-            num_unknown += int(inference.num_unknown_N.sum())
-            num_truncated += int(inference.truncated_N.sum())
-            progress.update(len(window))
-    if num_truncated:
-        limit = predictor.bundle.max_length
+@predict.prints
+def _print(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Iterator[str]:
+    """Yield the lines of every window, in one string, as soon as it is answered."""
+    for _, frame in _answer(bundle, _open_source(bundle, source, config), config, Tally()):
+        yield "\n".join(_lines(frame, bundle.labels))
+
+
+def _answer(
+    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Yield every window's rows and answers; say at the end what was cut off."""
+    windows = (rows.slice(start, WINDOW) for rows in source.blocks() for start in range(0, rows.height, WINDOW))
+    with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
+        for rows, probabilities_NC, inference in answer_windows(predictor, windows):
+            tally.add(inference)
+            answers = predictor.task.answer(probabilities_NC, predictor.labels)
+            yield rows, predictions_frame(rows["id"], *answers, probabilities_NC)
+    if tally.num_truncated:
+        limit = f"{Windows.max_windows} windows of " if config.long_texts == "windows" else ""
         logger.warning(
-            "%d of %d texts are longer than %d tokens; their ends were not read.", num_truncated, len(items), limit
+            "%d of %d texts are longer than %s%d tokens; their ends were not read.",
+            tally.num_truncated,
+            tally.num_rows,
+            limit,
+            bundle.max_length,
         )
-    facts = {
-        "num_rows": len(items),
-        "num_truncated": num_truncated,
-        "unknown_token_share": round(num_unknown / num_tokens, 6) if num_tokens else None,
-    }
-    return np.concatenate(probabilities), facts
 
 
-def _read_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
+def _show_progress(
+    answers: Iterator[tuple[pl.DataFrame, pl.DataFrame]], num_rows: int | None
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    with bar(num_rows, "predicting", unit="text") as progress:
+        for rows, frame in answers:
+            yield rows, frame
+            progress.update(frame.height)
+
+
+def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
     is_pair = get_task(bundle.task).num_texts == 2
     if config.text_b is not None and not is_pair:
         raise ConfigError(
@@ -183,92 +211,30 @@ def _read_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             f"The source of predict must be files, or one Dataset, or '-'. Got '{special[0]}' beside others instead.",
             hint="Call predict once for each.",
         )
-    if not special:
-        return _read_files(source, config, is_pair=is_pair)
-    return _read_stdin(config, is_pair=is_pair) if special[0] == STDIN else _read_dataset(special[0], config, is_pair)
-
-
-def _read_files(paths: tuple[Path, ...], config: PredictConfig, *, is_pair: bool) -> Source:
+    if special and special[0] == STDIN:
+        return open_stdin(config.encoding, is_pair=is_pair)
+    if special:
+        return open_dataset(special[0], config.split, is_pair=is_pair)
     columns = {"text": config.text} | ({"text_b": config.text_b or "text_b"} if is_pair else {})
-    columns |= {"id": config.id} if config.id is not None else {}
-    table = read_table(paths, config, list(columns.values()))
-    frame = table.select(*(pl.col(theirs).alias(ours) for ours, theirs in columns.items()), FILE, LINE)
-    for ours, theirs in columns.items():
-        missing = frame.filter(pl.col(ours).is_null())
-        if missing.height:
-            raise DataError(
-                f"{place(missing.row(0, named=True))} has no value in the column '{theirs}'.",
-                hint="Give every row a value; an empty text is allowed.",
-            )
-    if config.id is None:
-        frame = frame.with_columns(_numbers(frame.height))
-    check_ids(frame)
-    return Source(frame, file_parents({"source": paths}))
+    return open_files(source, config, columns | ({"id": config.id} if config.id is not None else {}))
 
 
-def _read_dataset(path: Path, config: PredictConfig, is_pair: bool) -> Source:
-    if not (path / MANIFEST).is_file():
-        raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
-    dataset = Dataset.open(path)
-    frame = dataset.split(config.split)
-    if ("text_b" in frame.columns) != is_pair:
-        raise DataError(
-            f"The Bundle answers {'pairs' if is_pair else 'single texts'}, but {path} is of the task {dataset.task}.",
-            hint="Choose a Bundle and a Dataset of one task.",
-        )
-    names = ["id", "text", "text_b"] if is_pair else ["id", "text"]
-    return Source(frame.select(names), {"dataset": dataset.digest})
-
-
-def _read_stdin(config: PredictConfig, *, is_pair: bool) -> Source:
-    data = sys.stdin.buffer.read()
-    try:
-        text = data.decode(config.encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"Standard input is not {config.encoding}: byte 0x{data[error.start]:02X} at offset {error.start}, "
-            f"line {line} ({error.reason}).",
-            hint="Say what it is, such as --encoding gb18030.",
-        ) from error
-    text = text.removeprefix("\ufeff")
-    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
-    if not lines:
-        raise DataError("Standard input is empty.", hint="Give one text a line: echo 'a text' | yanmo predict BUNDLE -")
-    columns = {"text": lines}
-    if is_pair:
-        pairs = [line.split("\t") for line in lines]
-        wrong = next((number for number, pair in enumerate(pairs, 1) if len(pair) != 2), None)
-        if wrong is not None:
-            raise DataError(
-                f"Line {wrong} of standard input is no pair.", hint="Put one tab between the two texts of a line."
-            )
-        columns = {"text": [pair[0] for pair in pairs], "text_b": [pair[1] for pair in pairs]}
-    frame = pl.DataFrame(columns).with_columns(_numbers(len(lines)))
-    return Source(frame, {"source:-": hashlib.sha256(data).hexdigest()})
-
-
-def _numbers(num_rows: int) -> pl.Series:
-    return pl.Series("id", [str(number) for number in range(1, num_rows + 1)], dtype=pl.String)
-
-
-def _flat_labels(frame: pl.DataFrame) -> pl.DataFrame:
+def _flat_labels(frame: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
     """Return the rows with lists of labels as JSON text."""
     if frame["prediction"].dtype != pl.List(pl.String):
         return frame
-    texts = [json.dumps(labels, ensure_ascii=False) for labels in frame["prediction"].to_list()]
-    return frame.with_columns(pl.Series("prediction", texts, dtype=pl.String))
+    texts = [json.dumps(label, ensure_ascii=False) for label in labels]
+    parts = pl.col("prediction").list.eval(pl.element().replace_strict(labels, texts, return_dtype=pl.String))
+    return frame.with_columns(pl.format("[{}]", parts.list.join(", ")).alias("prediction"))
 
 
-def _write_table(folder: Path, rows: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig) -> None:
-    """Write ids, texts and answers in the format that people asked for."""
+def _lines(frame: pl.DataFrame, labels: list[str]) -> Iterator[str]:
+    for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
+        yield f"{label}\t{probability:.4f}"
+
+
+def _table(rows: pl.DataFrame, frame: pl.DataFrame, labels: list[str], config: PredictConfig) -> pl.DataFrame:
+    """Return ids, texts and answers for people."""
     texts = rows.select(name for name in ("text", "text_b") if name in rows.columns)
-    table = pl.concat([frame.select("id"), texts, frame.select("prediction", "probability")], how="horizontal")
-    path = folder / f"{TABLE}.{config.format}"
-    match config.format:
-        case "csv":
-            _flat_labels(table).write_csv(path)
-        case "jsonl":
-            table.write_ndjson(path)
-        case "parquet":
-            table.write_parquet(path, statistics=False)
+    answers = _flat_labels(frame, labels) if config.format == "csv" else frame
+    return pl.concat([frame.select("id"), texts, answers.select("prediction", "probability")], how="horizontal")

@@ -22,7 +22,7 @@ from typing import Any
 from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest, requested
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config, build
-from yanmo.errors import ArtifactError, ConfigError, YanmoError, did_you_mean
+from yanmo.errors import ArtifactError, ConfigError, InternalError, YanmoError, did_you_mean
 from yanmo.verbs import COMMANDS
 
 __all__ = ["Input", "Verb", "get_verb", "verb"]
@@ -97,6 +97,7 @@ class Verb:
         self.config_class: type[Config] = hints["config"] if config else Config
         self._has_config = config is not None
         self.inputs = tuple(_read_input(parameter, hints[name]) for name, parameter in parameters.items())
+        self._printer: Callable[..., Iterator[str]] | None = None
 
     def __call__(
         self,
@@ -119,18 +120,37 @@ class Verb:
             ConfigError: An input is missing or a value is wrong.
             ArtifactError: An input cannot be opened or ``out`` cannot be written.
         """
-        named = {one.name: values.pop(one.name) for one in self.inputs if one.name in values}
-        given = self._bind(inputs, named)
-        if self._has_config:
-            given["config"] = config or build(self.config_class, values, where=self.name)
-        elif values:
-            raise ConfigError(f"{self.name} has no parameter '{next(iter(values))}'.")
+        given = self._bind(inputs, values, config)
         if self.has_out:
             given["out"] = self._check_out(out, replace=replace)
-        opened = {one.name: one.open(given[one.name]) for one in self.inputs if one.name in given}
+        opened = self._open(given)
         key = self.key(opened, given.get("config")) if given.get("out") else None
         with requested(key=key, replace=replace), _disk_errors(given.get("out")):
             return self.function(**{**given, **opened})
+
+    def prints(self, printer: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
+        """Make a function the one that the command line calls where there is no ``out``: it yields lines.
+
+        Args:
+            printer: Takes the verb's inputs and config.
+        """
+        self._printer = printer
+        return printer
+
+    @property
+    def can_print(self) -> bool:
+        """Whether there is such a function."""
+        return self._printer is not None
+
+    def lines(self, *inputs: Any, **values: Any) -> Iterator[str]:
+        """Yield the lines of a verb that prints; the arguments are those of a call, without ``out``."""
+        if self._printer is None:
+            raise InternalError(f"{self.name} prints no lines.")
+        given = self._bind(inputs, values, None)
+        yield from self._printer(**{**given, **self._open(given)})
+
+    def _open(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return {one.name: one.open(given[one.name]) for one in self.inputs if one.name in given}
 
     def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
         """Return the key that the artifact's manifest will have: of the verb, what it is made from, config and code.
@@ -156,16 +176,24 @@ class Verb:
                 parents |= {f"{name}:{number}:{part}": digest for part, digest in found.items()}
         return stage_key(self.name, parents, plain)
 
-    def _bind(self, inputs: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+    def _bind(self, inputs: Sequence[Any], values: Mapping[str, Any], config: Config | None) -> dict[str, Any]:
+        """Return inputs by name and the config."""
         required = [one for one in self.inputs if not one.is_optional]
         if len(inputs) > len(required):
             raise ConfigError(f"{self.name} takes {len(required)} inputs. Got {len(inputs)} instead.")
-        given = {one.name: value for one, value in zip(required, inputs, strict=False)} | dict(named)
+        names = {one.name for one in self.inputs}
+        given = {one.name: value for one, value in zip(required, inputs, strict=False)}
+        given |= {name: value for name, value in values.items() if name in names}
         for one in required:
             if one.name not in given:
                 raise ConfigError(
                     f"The '{one.name}' input of {self.name} is missing.", hint=f"yanmo {self.name} --help"
                 )
+        others = {name: value for name, value in values.items() if name not in names}
+        if self._has_config:
+            given["config"] = config or build(self.config_class, others, where=self.name)
+        elif others:
+            raise ConfigError(f"{self.name} has no parameter '{next(iter(others))}'.")
         return given
 
     def _check_out(self, out: str | Path | None, *, replace: bool) -> Path | None:

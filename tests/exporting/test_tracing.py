@@ -15,8 +15,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Config
 
 from yanmo.errors import ModelError
-from yanmo.exporting import onnx_graph
-from yanmo.exporting.onnx_graph import OPSET, trace_graph
+from yanmo.exporting import tracing
+from yanmo.exporting.tracing import OPSET, trace_graph
 from yanmo.modeling import light_models
 
 IDS_BT = np.array([[5, 6, 7, 8, 9], [7, 6, 0, 0, 0]])
@@ -77,7 +77,7 @@ def test_exporting_twice_gives_the_same_bytes_in_one_file(network):
 
 def test_the_file_holds_no_trace_of_this_machine(network):
     content = trace_graph(*network, EXAMPLE)
-    here = [str(Path(onnx_graph.__file__).parents[3]), str(Path(torch.__file__).parents[1]), str(Path.cwd())]
+    here = [str(Path(tracing.__file__).parents[3]), str(Path(torch.__file__).parents[1]), str(Path.cwd())]
     for word in (*here, "site-packages", ".py", "Traceback"):
         assert word.encode() not in content, word
     assert f"/{getpass.getuser()}/".encode() not in content
@@ -109,6 +109,6 @@ def test_a_network_without_an_onnx_form_is_an_error():
 
 
 def test_a_network_too_large_for_one_file_is_an_error(monkeypatch):
-    monkeypatch.setattr(onnx_graph, "LARGEST_BYTES", 1000)
+    monkeypatch.setattr(tracing, "LARGEST_BYTES", 1000)
     with pytest.raises(ModelError, match="one ONNX file holds at most"):
         trace_graph(*NETWORKS["textcnn"](), EXAMPLE)

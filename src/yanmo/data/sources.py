@@ -1,0 +1,156 @@
+"""Texts that are to be answered, block by block: raw files, a Dataset's split, standard input; it knows no model.
+
+Every block has the string columns ``id``, ``text`` and, for pairs, ``text_b``. Files are read twice, first for their
+mistakes alone, so that the last row's is found before the first text is answered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from yanmo.artifacts.base import MANIFEST
+from yanmo.artifacts.dataset import Dataset
+from yanmo.data.decode import BLOCK_BYTES, Decoder, Encoding, WrongByteError
+from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
+from yanmo.data.rows import check_blocks, file_parents, place
+from yanmo.errors import DataError
+from yanmo.tasks import get_task
+
+__all__ = ["Source", "open_dataset", "open_files", "open_stdin"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows to answer.
+
+    Attributes:
+        blocks: Yields them.
+        num_rows: How many, None if that is not known before they are read.
+        parents: What they come from, by digest; whole only when they have been read.
+    """
+
+    blocks: Callable[[], Iterator[pl.DataFrame]]
+    num_rows: int | None
+    parents: dict[str, str] = field(default_factory=dict)
+
+
+def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str]) -> Source:
+    """Return the rows of raw files, after they were read once.
+
+    Args:
+        paths: CSV, TSV, JSONL or Parquet files.
+        options: How they are read.
+        columns: ``text``, perhaps ``text_b`` and ``id``, to the files' column; without ``id`` rows are numbered.
+
+    Raises:
+        DataError: A file cannot be read, or lacks a column or a value, or an id stands twice.
+    """
+
+    def blocks() -> Iterator[pl.DataFrame]:
+        num_rows, error = 0, None
+        for table in read_blocks(paths, options, list(columns.values())):
+            rows = table.select(*(pl.col(theirs).alias(ours) for ours, theirs in columns.items()), FILE, LINE)
+            error = error or _missing_value(rows, columns)
+            yield rows if "id" in columns else _numbered(rows, num_rows)
+            num_rows += rows.height
+        if error:  # only here, since that no row at all has the column is known at the end, and says more
+            raise error
+
+    num_rows = check_blocks(blocks, has_ids="id" in columns)
+    return Source(blocks, num_rows, file_parents({"source": paths}))
+
+
+def open_dataset(path: Path, split: str, *, is_pair: bool) -> Source:
+    """Return the rows of a Dataset's split.
+
+    Raises:
+        DataError: The folder is no Dataset, or not of a task with as many texts.
+        ArtifactError: The Dataset has no such split.
+    """
+    if not (path / MANIFEST).is_file():
+        raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
+    dataset = Dataset.open(path)
+    file = dataset.split_path(split)
+    if (get_task(dataset.task).num_texts == 2) != is_pair:
+        raise DataError(
+            f"The Bundle answers {'pairs' if is_pair else 'single texts'}, but {path} is of the task {dataset.task}.",
+            hint="Choose a Bundle and a Dataset of one task.",
+        )
+    names = ["id", "text", "text_b"] if is_pair else ["id", "text"]
+    return Source(lambda: read_blocks([file], ReadOptions(), names), None, {"dataset": dataset.digest})
+
+
+def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
+    """Return the lines of standard input as soon as they are there: texts, or pairs with a tab between.
+
+    Reading them raises DataError if there is none, a byte does not fit the encoding, or a line is no pair.
+    """
+    parents: dict[str, str] = {}
+
+    def blocks() -> Iterator[pl.DataFrame]:
+        digest, num_rows = hashlib.sha256(), 0
+        for lines in _stdin_lines(encoding, digest.update):
+            rows = pl.DataFrame({"text": lines}).with_columns(pl.col("text").str.strip_suffix("\r"))
+            yield _numbered(_split_pairs(rows, num_rows) if is_pair else rows, num_rows)
+            num_rows += rows.height
+        parents["source:-"] = digest.hexdigest()
+        if not num_rows:
+            hint = "Give one text a line: echo 'a text' | yanmo predict BUNDLE -"
+            raise DataError("Standard input is empty.", hint=hint)
+
+    return Source(blocks, None, parents)
+
+
+def _stdin_lines(encoding: Encoding, see: Callable[[bytes], None]) -> Iterator[list[str]]:
+    """Yield the lines that are there, as long as any come."""
+    # The raw stream: a thread that waits in the buffered one could not be left when the program ends.
+    stream, decoder, rest = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), Decoder(encoding), ""
+    data = b"begin"
+    while data:
+        data = stream.read(BLOCK_BYTES) or b""
+        see(data)
+        try:
+            text = decoder.decode(data, final=not data)
+        except WrongByteError as error:
+            raise DataError(
+                f"Standard input is not {encoding}: {error}.", hint="Say what it is, such as --encoding gb18030."
+            ) from error
+        *lines, rest = (rest + text).split("\n")
+        if lines:
+            yield lines
+    if rest:
+        yield [rest]
+
+
+def _split_pairs(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:
+    wrong = (rows["text"].str.count_matches("\t", literal=True) != 1).arg_true()
+    if len(wrong):
+        raise DataError(
+            f"Line {num_before + wrong[0] + 1} of standard input is no pair.",
+            hint="Put one tab between the two texts of a line.",
+        )
+    pairs = pl.col("text").str.split_exact("\t", 1).struct.rename_fields(["text", "text_b"])
+    return rows.select(pairs).unnest("text")
+
+
+def _missing_value(rows: pl.DataFrame, columns: Mapping[str, str]) -> DataError | None:
+    for ours, theirs in columns.items():
+        if rows[ours].null_count():
+            row = rows.filter(pl.col(ours).is_null()).row(0, named=True)
+            return DataError(
+                f"{place(row)} has no value in the column '{theirs}'.",
+                hint="Give every row a value; an empty text is allowed.",
+            )
+    return None
+
+
+def _numbered(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:
+    """Return the rows with their numbers, from 1 over all blocks, as ids."""
+    numbers = pl.int_range(num_before + 1, num_before + rows.height + 1, dtype=pl.Int64, eager=True)
+    return rows.with_columns(numbers.cast(pl.String).alias("id"))

@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
     tokens = [HYPHEN if token == "-" else token for token in given]
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("yanmo").setLevel(logging.INFO)
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

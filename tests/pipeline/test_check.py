@@ -248,6 +248,12 @@ MISTAKES = {
         "pipeline.toml:7: In the stage 'more': The task text_pair needs the 'text_b' parameter.",
         "Give --text-b, the column of the second text.",
     ),
+    "a model folder that is missing": (
+        stage('model = "checkpoints/bert"\n'),
+        "pipeline.toml:9: In the stage 'cnn': There is no folder checkpoints/bert.",
+        "The folder checkpoints is here, so checkpoints/bert is no hub id. If the hub's model is meant, work in "
+        "another folder.",
+    ),
     "a model over the network": (
         stage('model = "owner/name"\noffline = true\n'),
         "pipeline.toml:9: In the stage 'cnn': The model owner/name would be loaded over the network, "
@@ -275,6 +281,7 @@ def test_a_mistake_is_named_with_line_and_hint(write, name):
     assert plan_of(path).summary()["num_stages"] == 1
     with path.open("a") as file:
         file.write(text)
+    path.with_name("checkpoints").mkdir()
     for file_name, content in FILES.items():
         if file_name in text:
             path.with_name(file_name).write_bytes(content)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from yanmo.errors import ModelError
-from yanmo.modeling import checkpoints
+from yanmo.modeling import checkpoints, loop
 from yanmo.modeling.determinism import repeatable
 from yanmo.modeling.features import Examples, TokenFeatures
 from yanmo.modeling.light_models import build
@@ -123,6 +123,15 @@ def test_a_resumed_run_repeats_only_the_steps_since_the_checkpoint(tmp_path):
     steps = []
     run(tmp_path, save_steps=4, loss=lambda *both: (steps.append(1), softmax_cross_entropy(*both))[1])
     assert len(steps) == 32 - 8
+
+
+def test_a_run_killed_in_its_first_step_keeps_its_precision(tmp_path, monkeypatch):
+    answers = iter(["bf16", "fp32"])
+    monkeypatch.setattr(loop, "choose_precision", lambda *_, **__: next(answers))
+    with pytest.raises(KilledError):
+        run(tmp_path, precision="auto", loss=killed_after(0))
+    resumed, _ = run(tmp_path, precision="auto")
+    assert resumed.position.precision == "bf16"
 
 
 def test_a_finished_checkpoint_trains_no_further(tmp_path):

@@ -173,7 +173,12 @@ class Trainer:
         """Write a checkpoint every ``save_steps`` steps, or every 30 seconds."""
         every = self.settings.save_steps
         is_due = self.position.step % every == 0 if every else time.monotonic() - self._saved_at > SAVE_SECONDS
-        if self.work_dir is None or not is_due:
+        if is_due:
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder for it."""
+        if self.work_dir is None:
             return
         tensors = checkpoints.unshared_state(self.module, "module.")
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
@@ -246,6 +251,7 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     num_steps = settings.num_epochs * len(groups)
     if not trainer.resume():
         trainer.choose_precision(train, groups[0][0])
+        trainer.save()
     position = trainer.position
     with progress.bar(num_steps, "train", unit="step", initial=position.step) as bar:
         while position.epoch < settings.num_epochs and not position.is_done:

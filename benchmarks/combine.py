@@ -28,7 +28,7 @@ from yanmo.combine.voting import vote
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
 from yanmo.composites import ask_members, stage_table
 from yanmo.evaluation import load_split
-from yanmo.reporting.machine import describe_machine
+from yanmo.machine import describe_machine
 from yanmo.reporting.quality import compare
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task

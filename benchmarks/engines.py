@@ -37,6 +37,7 @@ OURS = ("yanmo int8", "yanmo fp32")
 """What the others are held against: the first of these that runs."""
 ENGINES = {
     "yanmo int8": ("ours", "bundle-int8"),
+    "yanmo int8, runtime openvino": ("ours", "bundle-int8+openvino"),
     "yanmo fp32": ("ours", "bundle-onnx"),
     "article-style service, Flask and torch": ("services", "article_service"),
     "transformers pipeline, fp32, batch 32": ("pipeline", "fp32"),
@@ -285,7 +286,7 @@ def rendered() -> str:
     from importlib import metadata
 
     from yanmo.artifacts.identity import library_versions
-    from yanmo.reporting.machine import describe_machine
+    from yanmo.machine import describe_machine
 
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     versions = library_versions()

@@ -42,6 +42,7 @@ def test_help_of_a_command_explains_every_flag(name, capsys, monkeypatch):
     for field in get_verb(name).config_class.model_fields:
         assert f"--{field.replace('_', '-')}" in shown
     assert "--json" in shown
+    assert "--empty-" not in shown
 
 
 def test_version_is_printed(capsys):
@@ -65,10 +66,21 @@ def test_a_list_may_hold_commas_or_repeat(reviews, tmp_path):
     assert json.loads(first.stdout)["digest"] == json.loads(second.stdout)["digest"]
 
 
+def test_a_flag_may_be_a_hyphen(tmp_path):
+    file = tmp_path / "topics.csv"
+    file.write_text("text,label\n" + "".join(f"text {i},a-b\nmore {i},b\n" for i in range(30)))
+    arguments = ["--task", "multi_label", "--label-separator", "-", "--out", tmp_path / "data"]
+    done = yanmo("prepare", file, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "data" / "manifest.json").read_text())["labels"] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (["trian"], 2, 'Unknown command "trian". Did you mean "train"?'),
+        (["trian"], 2, "hint: yanmo --help"),
+        (["train"], 2, "hint: yanmo train --help"),
         (["prepare", "reviews.csv"], 2, "--out"),
         (["prepare", "none.csv", "--out", "data"], 2, "none.csv"),
         (["prepare", "reviews.csv", "--out", "data", "--seed", "x"], 2, "--seed"),

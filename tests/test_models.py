@@ -34,6 +34,17 @@ def test_a_name_with_a_slash_is_a_hub_id():
     assert (spec.source, spec.is_hub_id) == ("owner/some-model_v1.5", True)
 
 
+def test_a_name_with_a_slash_whose_first_part_is_a_folder_here_is_a_path(tmp_path, monkeypatch):
+    (tmp_path / "ck" / "bart").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError) as caught:
+        resolve("ck/bert")
+    assert caught.value.message == "There is no folder ck/bert. Did you mean 'ck/bart'?"
+    assert caught.value.hint == (
+        "The folder ck is here, so ck/bert is no hub id. If the hub's model is meant, work in another folder."
+    )
+
+
 def test_an_unknown_word_gets_a_suggestion_and_the_list():
     with pytest.raises(ModelError) as caught:
         resolve("textcn")

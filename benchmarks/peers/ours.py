@@ -1,4 +1,7 @@
-"""Yanmo: a Bundle, opened as `yanmo predict` and `yanmo serve` open it; with ``@32``, asked 32 texts at a time."""
+"""Yanmo: a Bundle, opened as `yanmo predict` and `yanmo serve` open it.
+
+With ``+openvino``, on that runtime; with ``@32``, asked 32 texts at a time.
+"""
 
 from pathlib import Path
 
@@ -11,7 +14,8 @@ def open_peer(folder: Path, variant: str, num_threads: int):
     import yanmo
 
     name, _, size = variant.partition("@")
-    predictor = yanmo.load(folder / name, num_threads=num_threads)
+    name, _, runtime = name.partition("+")
+    predictor = yanmo.load(folder / name, num_threads=num_threads, runtime=runtime or None)
     if not size:
         return predictor.predict_proba
 

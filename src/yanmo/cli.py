@@ -29,17 +29,21 @@ HELP = """From labelled text to the smallest, fastest language-model service tha
 Start here:        yanmo init my-project, then yanmo run my-project/pipeline.toml
 On your own file:  yanmo prepare reviews.csv --text review --label label --out data/reviews"""
 UNSET = None
+HYPHEN = "./-"
+"""A lone hyphen, which cyclopts takes for an option, as the same path; a flag that is no path gets its hyphen back."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
-    tokens = ["./-" if token == "-" else token for token in given]  # cyclopts takes a lone hyphen for an option
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    tokens = [HYPHEN if token == "-" else token for token in given]
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("yanmo").setLevel(logging.INFO)
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        print(f"{error}\nhint: yanmo {' '.join(tokens[:1])} --help", file=sys.stderr)
+        command = "".join(f"{token} " for token in tokens[:1] if token in COMMANDS)
+        print(f"{error}\nhint: yanmo {command}--help", file=sys.stderr)
         return 2
     except YanmoError as error:
         print(error, file=sys.stderr)
@@ -150,7 +154,9 @@ def _input_parameter(one: Input) -> inspect.Parameter:
         else "The path."
     )
     hint: Any = list[Path] if one.is_many else Path
-    return inspect.Parameter(one.name, kind, annotation=Annotated[hint, Parameter(help=what, consume_multiple=True)])
+    return inspect.Parameter(
+        one.name, kind, annotation=Annotated[hint, Parameter(help=what, consume_multiple=True, negative="")]
+    )
 
 
 def _out_parameter(verb: Verb) -> list[inspect.Parameter]:
@@ -196,6 +202,8 @@ def _shown(default: Any) -> str | None:
 
 
 def _flatten(value: Any) -> Any:
+    if value == HYPHEN:
+        return "-"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         return tuple(part for one in value for part in _split_list(one) if part)
     return value

@@ -22,12 +22,12 @@ from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.combine import alignment
 from yanmo.errors import DataError
+from yanmo.machine import describe_machine
 from yanmo.progress import track
-from yanmo.protocols import FloatArray, Inference, Windows
+from yanmo.protocols import FloatArray, Inference
 from yanmo.reporting.comparison import compare_rows
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_comparison
-from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.timing import time_alone, time_batches
 
@@ -107,8 +107,7 @@ def run_bundle(
     *,
     num_threads: int | None = None,
     measure_speed: bool = True,
-    long_texts: LongTexts = "truncate",
-    window_overlap: float = Windows.overlap,
+    **options: Any,
 ) -> Outcome:
     """Let a Bundle answer a split.
 
@@ -118,17 +117,14 @@ def run_bundle(
         split: From :func:`load_split`.
         num_threads: Threads of the runtime; None lets it choose.
         measure_speed: Also time texts alone and in batches, after a warm-up.
-        long_texts: As ``open_bundle`` takes it, as the next.
-        window_overlap: Share of a window that the one before it has, too.
+        **options: As ``open_bundle`` takes them: runtime, long_texts, window_overlap.
 
     Raises:
         DataError: Task or labels differ.
     """
     columns = match_labels(bundle, dataset)
     num_threads = num_threads or default_num_threads()
-    with open_bundle(
-        bundle, num_threads=num_threads, long_texts=long_texts, window_overlap=window_overlap
-    ) as predictor:
+    with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
         predictor.infer(split.items[:WARM_UP_TEXTS])
         start = time.perf_counter()
         probabilities_NC, inference = predictor.infer(split.items)

@@ -214,7 +214,7 @@ def resolve(name: str) -> ModelSpec:
 
     Args:
         name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``; a shape to train from scratch such as ``bert-4x312``
-            (4 layers, 312 wide); an existing local folder; or a hub id, which contains a slash.
+            (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.
@@ -227,6 +227,13 @@ def resolve(name: str) -> ModelSpec:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return ModelSpec(folder.resolve().name, "pretrained", source=str(folder), is_local=True)
+    if HUB_ID.fullmatch(name) and folder.parent.is_dir():
+        found = [str(one) for one in folder.parent.iterdir() if one.is_dir()]
+        raise ModelError(
+            f"There is no folder {name}.{did_you_mean(name, found)}",
+            hint=f"The folder {folder.parent} is here, so {name} is no hub id. If the hub's model is meant, work in "
+            "another folder.",
+        )
     if HUB_ID.fullmatch(name):
         return ModelSpec(name, "pretrained", source=name)
     if "/" in name or "\\" in name:

@@ -181,7 +181,29 @@ def test_two_processes_cannot_hold_one_work_folder(tmp_path):
         assert folder.is_dir()
 
 
+def test_two_writers_of_one_folder_do_not_mix_their_files(tmp_path):
+    values = {"kind": "predictions", "verb": "v", "task": "t", "labels": [], "parents": {}, "config": {}}
+    with publish(tmp_path / "one", **values) as staging:
+        (staging / "mine").write_text("mine")
+        with pytest.raises(BusyError, match="Another process works in"):
+            make(tmp_path / "one")
+    assert set(Predictions.open(tmp_path / "one").manifest.files) == {"mine"}
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_what_a_killed_writer_left_is_cleared(tmp_path):
+    (tmp_path / ".one.partial" / "sub").mkdir(parents=True)
+    (tmp_path / ".one.partial" / "half").write_text("half")
+    assert set(make(tmp_path / "one").manifest.files) == {"data.bin", "sub/more.txt"}
+
+
 def test_a_file_where_a_parent_folder_should_be_is_an_error(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ArtifactError, match="Cannot write"):
         check_out(tmp_path / "file" / "out")
+
+
+def test_a_work_folder_that_cannot_be_made_is_an_error_for_the_user(tmp_path):
+    folder = tmp_path / ("a" * 300)
+    with pytest.raises(ArtifactError, match="File name too long"), lock(folder):
+        pass

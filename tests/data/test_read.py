@@ -369,11 +369,13 @@ def test_a_json_line_that_is_no_object_is_named(tmp_path: Path, line: str) -> No
     )
 
 
-def test_a_json_line_without_the_key_is_named(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.jsonl", '{"text": "a", "label": 1}\n{"text": "a", "lable": 1}\n')
+def test_a_key_that_is_absent_from_a_json_line_is_null_and_from_all_an_error(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.jsonl", '{"text": "a", "label": 1}\n{"text": "a"}\n')
+    assert read_table([path], PLAIN, ["text", "label"])["label"].to_list() == ["1", None]
+    path = write(tmp_path, "a.jsonl", '{"text": "a"}\n{"text": "a", "lable": 1}\n')
     fails(
         [path],
-        f"{path} line 2 has no column 'label'. Did you mean 'lable'?",
+        f"{path} has no column 'label'. Did you mean 'lable'?",
         "It has: 'text', 'lable'.",
         columns=["text", "label"],
     )

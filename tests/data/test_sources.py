@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from yanmo.data import decode
-from yanmo.data.read import ReadOptions
+from yanmo.data.read import ReadOptions, read_table
 from yanmo.data.sources import open_files, open_stdin
 from yanmo.errors import DataError
 
@@ -52,6 +52,25 @@ def stdin(monkeypatch):
         return stream
 
     return give
+
+
+def test_a_key_counts_as_absent_only_if_no_row_of_the_whole_file_has_it(write):
+    late = write("a.jsonl", '{"other": "a long value"}\n' * 4 + '{"text": "x"}\n')
+    table = read_table([late], ReadOptions(), ["text"])
+    assert table["text"].to_list() == [None] * 4 + ["x"]
+    with pytest.raises(DataError) as caught:
+        read_table([late], ReadOptions(), ["texts"])
+    assert caught.value.message == f"{late} has no column 'texts'. Did you mean 'text'?"
+    assert caught.value.hint == "It has: 'other', 'text'."
+
+
+def test_a_key_that_no_row_has_is_said_before_its_missing_values(write):
+    path = write("a.jsonl", '{"text": "a long value"}\n' * 4)
+    with pytest.raises(DataError, match=r"a\.jsonl has no column 'texts'\. Did you mean 'text'\?"):
+        open_files([path], ReadOptions(), {"text": "texts"})
+    path = write("b.jsonl", '{"text": "a long value"}\n' * 4 + '{"other": "x"}\n')
+    with pytest.raises(DataError, match=r"b\.jsonl line 5 has no value in the column 'text'\."):
+        open_files([path], ReadOptions(), COLUMNS)
 
 
 def test_rows_are_numbered_over_all_blocks_and_files_and_come_again_in_every_reading(write):

@@ -1,9 +1,13 @@
 """Encoders from scratch and from folders: stock classes, plain folders, clear errors."""
 
+import http.server
 import json
+import logging
+import threading
 
 import pytest
 import torch
+from huggingface_hub import constants
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForSequenceClassification,
@@ -121,6 +125,60 @@ def test_an_unusable_folder_is_a_model_error(tmp_path, broken):
     with pytest.raises(ModelError, match="cannot be opened") as caught:
         make(str(tmp_path))
     assert "model.safetensors" in caught.value.hint
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub of our own, which has no model; its list of what it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(404)
+            self.send_header("x-error-code", "RepoNotFound")
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        yield asked
+        server.shutdown()
+
+
+def test_a_name_that_is_neither_here_nor_on_the_hub_is_asked_for_once(hub, caplog):
+    with caplog.at_level(logging.WARNING), pytest.raises(ModelError) as caught:
+        make("owner/bert")
+    assert caught.value.message == "There is no folder owner/bert, and the hub has no model of that name."
+    assert caught.value.hint == "Check the name: an existing folder, or a hub id of the form owner/name."
+    assert (hub.count("/api/models/owner/bert"), caplog.text) == (1, "")
+
+
+def test_a_hub_that_does_not_answer_is_said_with_the_missing_folder(hub, monkeypatch, caplog):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    with caplog.at_level(logging.INFO), pytest.raises(ModelError) as caught:
+        make("owner/bert")
+    assert caught.value.message == (
+        "There is no folder owner/bert, and the hub does not answer ([Errno 111] Connection refused)."
+    )
+    assert (hub, caplog.text) == ([], "")
+
+
+def test_a_model_in_the_cache_is_opened_where_the_hub_does_not_answer(hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    folder = tmp_path / "cache" / "models--owner--bert"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("1" * 40)
+    make("bert-2x32").save(folder / "snapshots" / ("1" * 40))
+    assert logits_of(make("owner/bert"), Texts(TEXTS), [0]).shape == (1, 3)
 
 
 def word_tokenizer(**tokens):

@@ -127,6 +127,15 @@ def test_a_resumed_run_repeats_only_the_steps_since_the_checkpoint(tmp_path):
     assert len(steps) == 32 - 8
 
 
+def test_a_run_killed_in_its_first_step_keeps_its_precision(tmp_path, monkeypatch):
+    answers = iter(["bf16", "fp32"])
+    monkeypatch.setattr(loop, "choose_precision", lambda *_, **__: next(answers))
+    with pytest.raises(KilledError):
+        run(tmp_path, precision="auto", loss=killed_after(0))
+    resumed, _ = run(tmp_path, precision="auto")
+    assert resumed.position.precision == "bf16"
+
+
 def test_a_finished_checkpoint_trains_no_further(tmp_path):
     done, scores = run(tmp_path, eval_steps=1)
     again, scores_again = run(tmp_path, eval_steps=1, loss=killed_after(0))

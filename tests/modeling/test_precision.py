@@ -13,7 +13,23 @@ from yanmo.modeling.determinism import repeatable
 def test_bf16_needs_a_clear_gain(monkeypatch, bf16_seconds, expected):
     monkeypatch.setattr(precision, "has_bf16", lambda _: True)
     seconds = {"fp32": 0.012, "bf16": bf16_seconds}
-    assert precision.choose_precision(lambda chosen: time.sleep(seconds[chosen]), device="cpu") == expected
+
+    def work(chosen):
+        end = time.process_time() + seconds[chosen]
+        while time.process_time() < end:
+            pass
+
+    threads = torch.get_num_threads()
+    assert precision.choose_precision(work, device="cpu") == expected
+    assert torch.get_num_threads() == threads
+
+
+def test_a_busy_machine_changes_nothing(monkeypatch):
+    monkeypatch.setattr(precision, "has_bf16", lambda _: True)
+    assert (
+        precision.choose_precision(lambda one: time.sleep(0.05 * (one == "fp32")) or sum(range(10**5)), device="cpu")
+        == "fp32"
+    )
 
 
 def test_without_bf16_products_nothing_is_tried(monkeypatch):

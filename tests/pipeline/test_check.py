@@ -1,14 +1,18 @@
 """A pipeline file is checked whole before anything runs; every mistake is named with its line and a next action."""
 
+import io
+
+import polars as pl
 import pytest
 
 from yanmo.errors import PipelineError
 from yanmo.pipeline.check import CheckConfig, check
+from yanmo.verbs import COMMANDS
 from yanmo.verbs.prepare import prepare
 from yanmo.verbs.signature import get_verb
 
 TRAIN_KEYS = ", ".join(["dataset", *get_verb("train").config_class.model_fields])
-VERBS = "The verbs of a stage are: prepare, train, export, predict, evaluate."
+VERBS = f"The verbs of a stage are: {', '.join(name for name, command in COMMANDS.items() if command.is_stage)}."
 NAMES_IN_QUOTES = "Names stand in quotes."
 
 
@@ -16,9 +20,21 @@ def plan_of(path, *overrides):
     return check(path, CheckConfig(set=overrides))
 
 
+def parquet_bytes(**columns):
+    buffer = io.BytesIO()
+    pl.DataFrame(columns).write_parquet(buffer)
+    return buffer.getvalue()
+
+
 def stage(text):
     return f'[stage.cnn]\nverb = "train"\ndataset = "reviews"\n{text}'
 
+
+FILES = {
+    "texts.jsonl": b'{"text": "a"}\n',
+    "texts.parquet": parquet_bytes(text=["a"]),
+    "gbk.csv": "review\n好\n".encode("gbk"),
+}
 
 # The stage of conftest takes lines 1 to 5, so what is written here begins on line 6.
 MISTAKES = {
@@ -212,6 +228,39 @@ MISTAKES = {
         "pipeline.toml:6: In the stage 'more': reviews.csv has no column 'text'.",
         "It has: 'review', 'label'.",
     ),
+    "a missing column of a given split": (
+        '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\ntest = "texts.jsonl"\n',
+        "pipeline.toml:10: In the stage 'more': texts.jsonl has no column 'review'.",
+        "It has: 'text'.",
+    ),
+    "a missing column of a Parquet file": (
+        '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\ntest = "texts.parquet"\n',
+        "pipeline.toml:10: In the stage 'more': texts.parquet has no column 'review'.",
+        "It has: 'text'.",
+    ),
+    "a wrong encoding": (
+        '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\nunlabeled = "gbk.csv"\n',
+        "pipeline.toml:10: In the stage 'more': gbk.csv is not utf-8: byte 0xBA at offset 7, line 2 "
+        "(invalid start byte).",
+        "The whole file decodes as gb18030, big5. If that is what it is: --encoding gb18030.",
+    ),
+    "values that contradict": (
+        '[stage.more]\nverb = "prepare"\nsource = "reviews.csv"\ntext = "review"\ntask = "text_pair"\n',
+        "pipeline.toml:7: In the stage 'more': The task text_pair needs the 'text_b' parameter.",
+        "Give --text-b, the column of the second text.",
+    ),
+    "a model folder that is missing": (
+        stage('model = "checkpoints/bert"\n'),
+        "pipeline.toml:9: In the stage 'cnn': There is no folder checkpoints/bert.",
+        "The folder checkpoints is here, so checkpoints/bert is no hub id. If the hub's model is meant, work in "
+        "another folder.",
+    ),
+    "a model over the network": (
+        stage('model = "owner/name"\noffline = true\n'),
+        "pipeline.toml:9: In the stage 'cnn': The model owner/name would be loaded over the network, "
+        "but offline is set.",
+        "Give a local folder, or leave offline out.",
+    ),
     "a cycle": (
         '[stage.a]\nverb = "export"\nbundle = "b"\n[stage.b]\nverb = "export"\nbundle = "c"\n'
         '[stage.c]\nverb = "export"\nbundle = "a"\n',
@@ -233,6 +282,10 @@ def test_a_mistake_is_named_with_line_and_hint(write, name):
     assert plan_of(path).summary()["num_stages"] == 1
     with path.open("a") as file:
         file.write(text)
+    path.with_name("checkpoints").mkdir()
+    for file_name, content in FILES.items():
+        if file_name in text:
+            path.with_name(file_name).write_bytes(content)
     with pytest.raises(PipelineError) as caught:
         plan_of(path)
     assert str(caught.value) == f"{message}\nhint: {hint}"

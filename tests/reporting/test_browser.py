@@ -26,6 +26,7 @@ def files(tmp_path_factory, evaluation_report, comparison_report, make_evaluatio
     folder = tmp_path_factory.mktemp("pages")
     many = make_evaluation(500, [f"一个很长的标签_{place}_with_a_long_name" for place in range(30)])
     pages = {
+        "long label": render_evaluation(make_evaluation(60, ["很长的标签" * 12, "short"])),
         "evaluation": render_evaluation(evaluation_report),
         "many labels": render_evaluation(many),
         "comparison": render_comparison(comparison_report),
@@ -51,4 +52,13 @@ def test_a_page_fits_and_is_silent(chromium, files, name, width, scheme):
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert background == ("rgb(22, 24, 27)" if scheme == "dark" else "rgb(255, 255, 255)")
     assert page.evaluate("[...document.querySelectorAll('svg')].every(one => one.getBoundingClientRect().width > 250)")
+    page.close()
+
+
+def test_a_long_label_does_not_push_its_scores_out_of_sight(chromium, files):
+    page = chromium.new_page(viewport={"width": 1200, "height": 844})
+    page.goto((files / "long label.html").as_uri())
+    assert page.evaluate(
+        "[...document.querySelectorAll('.wide')].every(one => one.offsetWidth <= one.parentNode.clientWidth)"
+    )
     page.close()

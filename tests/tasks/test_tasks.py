@@ -91,6 +91,11 @@ def test_the_probability_of_a_multi_label_answer_is_its_weakest_decision():
     assert answer.probability == pytest.approx(0.6)
 
 
+def test_an_empty_name_is_no_label():
+    column = TASKS["multi_label"].parse_labels(pl.Series(['["x", "", " "]', "x||", '[""]']), "|")
+    assert column.to_list() == [["x"], ["x"], []]
+
+
 def test_json_lists_and_separated_labels_may_stand_in_one_column():
     column = TASKS["multi_label"].parse_labels(pl.Series(['["x", 2]', "x|2|x", "", "[{}]"]), "|")
     assert column.to_list() == [["x", "2"], ["x", "2"], [], None]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, processors
 
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Windows
@@ -68,6 +68,18 @@ def test_special_tokens_in_a_text_are_text(wordpiece: Tokenizer) -> None:
     ids = encode_column(wordpiece, ["good [SEP] [PAD] good"], max_length=32).ids.values
     assert (ids == 3).sum() == 1
     assert (ids == 0).sum() == 0
+
+
+def test_a_unigram_model_takes_no_text_for_the_end_of_text() -> None:
+    tokenizer = Tokenizer(models.Unigram([("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("g", -1.0)], unk_id=2))
+    tokenizer.add_special_tokens(["<pad>", "</s>", "<unk>"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", pair="$A </s> $B </s>", special_tokens=[("</s>", 1)]
+    )
+    assert encode_column(tokenizer, ["g</s>g<pad>"]).ids.values.tolist() == [3, 2, 3, 2, 1]
+    assert encode_column(tokenizer, ["g</s>"], ["</s>"]).ids.values.tolist() == [3, 2, 1, 2, 1]
+    windows = encode_column(tokenizer, ["g</s>" * 2], max_length=3, windows=Windows(0.0))
+    assert windows.ids.values.tolist() == [3, 2, 1, 3, 2, 1]
 
 
 def test_word_level_tokens_are_the_words_between_spaces() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.errors import ArtifactError, ConfigError, DataError, YanmoError
+from yanmo.text.clean import CLEANING_STEPS
 from yanmo.verbs.prepare import PrepareConfig, prepare
 
 WORDS = ["好吃", "很快", "难吃", "太慢", "great food", "slow", "cold rice", "味道足"]
@@ -110,14 +111,15 @@ def test_refused_rows_are_listed_with_place_and_reason(tmp_path: Path, caplog: p
     ) in caplog.text
 
 
-def test_null_text_and_label_of_jsonl_are_refused(tmp_path: Path) -> None:
+def test_null_and_absent_text_and_label_of_jsonl_are_refused(tmp_path: Path) -> None:
     lines = [{"text": f"t{i}", "label": i % 2} for i in range(10)] + [
         {"text": None, "label": 1},
         {"text": "x", "label": None},
+        {"text": "y"},
     ]
     source = write(tmp_path, "a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
     dataset = prepare(source, out=tmp_path / "data")
-    assert dataset.manifest.info["rejected"] == {"missing text": 1, "missing label": 1}
+    assert dataset.manifest.info["rejected"] == {"missing text": 1, "missing label": 2}
 
 
 def test_too_many_refused_rows_are_an_error(tmp_path: Path) -> None:
@@ -222,6 +224,20 @@ def test_the_user_dictionary_travels(reviews: Path, tmp_path: Path) -> None:
     assert dataset.user_dict_path == tmp_path / "data" / "user_dict.txt"
     assert dataset.user_dict_path.read_text(encoding="utf-8") == "味道足 10 n\n"
     assert "user_dict:words.txt" in dataset.manifest.parents
+
+
+def test_a_wrong_user_dictionary_is_named_as_it_was_given(reviews: Path, tmp_path: Path) -> None:
+    words = write(tmp_path, "words.txt", "a b c d\n")
+    fails(
+        DataError,
+        f"{words}, line 1: 'a b c d' is not an entry of a user dictionary.",
+        "A line holds a word, an optional frequency and an optional tag, with spaces between them.",
+        reviews,
+        text="review",
+        segmenter="rjieba",
+        user_dict=words,
+        out=tmp_path / "data",
+    )
 
 
 def test_the_profile_page_is_one_escaped_file(tmp_path: Path) -> None:
@@ -339,6 +355,8 @@ def test_the_config_has_at_most_twenty_fields_each_with_a_sentence() -> None:
     fields = PrepareConfig.model_fields
     assert len(fields) <= 20
     assert all(field.description for field in fields.values())
+    listed = str(fields["cleaning"].description).partition("The steps are:")[2].rstrip(".").replace(",", "").split()
+    assert listed == list(CLEANING_STEPS)
 
 
 # --- public data -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import publish, work_dir
-from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
+from yanmo.errors import ArtifactError, ConfigError, DataError, MissingExtraError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.train import TrainConfig, train
@@ -235,3 +235,15 @@ def test_a_killed_run_ends_with_the_same_bundle(dataset, tmp_path):
     assert checkpoint.exists()
     resumed = train(dataset, out=tmp_path / "killed", **KILLED)
     assert resumed.digest == straight.digest
+
+
+@pytest.mark.parametrize(
+    ("model", "package"), [("ngram", "torch"), ("bert-1x32", "transformers"), ("linear", "sklearn")]
+)
+def test_an_install_without_the_extra_says_what_to_install(model, package, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = f"The training of {model} needs the package '{package}', which is not installed."
+    with pytest.raises(MissingExtraError) as caught:
+        train(dataset, model=model, out=tmp_path / "out")
+    assert str(caught.value) == f"{message}\nhint: pip install 'yanmo[train]'"
+    assert not list(tmp_path.glob(".out*"))

@@ -35,6 +35,7 @@ __all__ = [
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
+LOCK = ".lock"
 
 _request: ContextVar[tuple[str | None, bool]] = ContextVar("request", default=(None, False))
 
@@ -221,34 +222,33 @@ def publish(
 
     Raises:
         ArtifactError: ``out`` exists, or cannot be written.
+        BusyError: Another process makes it.
     """
     out = Path(out)
     info = {} if info is None else info
-    staging = open_staging(out, replace=replace)
-    try:
-        yield staging
-        full_config = {"verb": verb, **config}
-        manifest = Manifest(
-            kind=kind,
-            task=task,
-            labels=labels,
-            parents=dict(sorted(parents.items())),
-            config=full_config,
-            seed=seed,
-            versions=library_versions(),
-            key=_request.get()[0] or stage_key(verb, parents, config),
-            info=info,
-            files=_list_files(staging),
-        )
-        _write_manifest(staging, manifest)
-        _swap(staging, out)
-    except OSError as error:
-        raise ArtifactError(
-            f"Cannot write {out}: {error.strerror or error}.",
-            hint="Free some space or choose another --out; nothing half-written was left.",
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with _staging(out, replace=replace) as staging:
+        try:
+            yield staging
+            full_config = {"verb": verb, **config}
+            manifest = Manifest(
+                kind=kind,
+                task=task,
+                labels=labels,
+                parents=dict(sorted(parents.items())),
+                config=full_config,
+                seed=seed,
+                versions=library_versions(),
+                key=_request.get()[0] or stage_key(verb, parents, config),
+                info=info,
+                files=_list_files(staging),
+            )
+            _write_manifest(staging, manifest)
+            _swap(staging, out)
+        except OSError as error:
+            raise ArtifactError(
+                f"Cannot write {out}: {error.strerror or error}.",
+                hint="Free some space or choose another --out; nothing half-written was left.",
+            ) from error
 
 
 def check_out(out: str | Path, *, replace: bool = False) -> None:
@@ -265,16 +265,20 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
         raise ArtifactError(f"Cannot write {out}: no permission in {parent}.", hint="Choose another --out.")
 
 
-def open_staging(out: Path, *, replace: bool) -> Path:
-    """Return a new empty folder beside ``out`` on the same file system."""
+@contextlib.contextmanager
+def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
+    """Hold a new empty folder beside ``out``, on the same file system, alone; remove what is left of it."""
     check_out(out, replace=replace)
-    staging = out.parent / f".{out.name}.partial"
-    try:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-    except OSError as error:
-        raise ArtifactError(f"Cannot write {out}: {error.strerror or error}.", hint="Choose another --out.") from error
-    return staging
+    with lock(out.parent / f".{out.name}.partial") as staging:
+        try:
+            for left in staging.iterdir():
+                if left.is_dir():
+                    shutil.rmtree(left)
+                elif left.name != LOCK:
+                    left.unlink()
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def work_dir(out: str | Path) -> Path:
@@ -306,7 +310,7 @@ def lock(folder: Path) -> Iterator[Path]:
         BusyError: Another process holds it.
         ArtifactError: It cannot be made.
     """
-    file_lock = FileLock(folder / ".lock")
+    file_lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file_lock.acquire(timeout=0)
@@ -314,7 +318,7 @@ def lock(folder: Path) -> Iterator[Path]:
         raise BusyError(
             f"Another process works in {folder}.", hint="Wait until it has ended, or choose another --out."
         ) from error
-    except PermissionError as error:
+    except OSError as error:
         raise ArtifactError(f"Cannot write {folder}: {error.strerror}.", hint="Choose another --out.") from error
     try:
         yield folder
@@ -323,7 +327,7 @@ def lock(folder: Path) -> Iterator[Path]:
 
 
 def _list_files(folder: Path) -> dict[str, FileEntry]:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
     for file in files:
         _flush(file)
     return {
@@ -345,6 +349,7 @@ def _swap(staging: Path, out: Path) -> None:
     shutil.rmtree(aside, ignore_errors=True)
     if out.exists():
         out.rename(aside)
+    (staging / LOCK).unlink(missing_ok=True)
     staging.rename(out)
     _flush(out.parent)
     shutil.rmtree(aside, ignore_errors=True)

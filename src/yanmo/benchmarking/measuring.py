@@ -62,7 +62,7 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
     report("load")
     start = time.perf_counter()
     bundle = Bundle.open(request.bundle, verify=False)
-    predictor = open_bundle(bundle, num_threads=request.num_threads)
+    predictor = open_bundle(bundle, num_threads=request.num_threads, runtime=request.runtime)
     load_seconds = time.perf_counter() - start
     items = request.items
     predictor.infer(items[:WARM_UP_TEXTS])
@@ -137,7 +137,7 @@ def _curves(
         by_length.append({"length": length, **_by_length(predictor, items, length, tokens_per_text, seconds)})
     for number in thread_counts(request.num_threads):
         report(f"threads: {number}")
-        with open_bundle(bundle, num_threads=number, verify_golden=False) as other:
+        with open_bundle(bundle, num_threads=number, runtime=request.runtime, verify_golden=False) as other:
             rate = _rate(other, items, RATE_TEXTS, seconds)
         by_threads.append({"num_threads": number, "texts_per_second": rate})
     return {"by_batch_size": by_batch, "by_length": by_length, "by_threads": by_threads}

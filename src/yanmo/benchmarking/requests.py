@@ -21,6 +21,7 @@ class MeasureBundle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
         bundle: Its folder.
         items: N texts, or pairs.
         num_threads: Threads of its engine.
+        runtime: The engine; None: the default.
         batch_sizes: Texts that are asked at once.
         lengths: Tokens of a text, about.
         quick: Short and few runs.
@@ -29,6 +30,7 @@ class MeasureBundle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     bundle: str
     items: list[str | tuple[str, str]]
     num_threads: int
+    runtime: str | None = None
     batch_sizes: tuple[int, ...]
     lengths: tuple[int, ...]
     quick: bool

@@ -49,12 +49,14 @@ def read_jsonl(path: Path, blocks: Iterable[bytes], columns: Sequence[str] | Non
         columns: The wanted keys, or None for those of the first object.
 
     Yields:
-        Columns by key, numbers and lists as their JSON text, null as null; int64 line numbers, shape (N,).
+        Columns by key, numbers and lists as their JSON text, null or an absent key as null; int64 line numbers,
+        shape (N,).
 
     Raises:
-        DataError: A line is no JSON object, or lacks a wanted key.
+        DataError: A line is no JSON object; at the end of the file: no line has a wanted key.
     """
     data, line, wanted, is_empty = [b""], 1, columns, True
+    absent, keys = dict.fromkeys(columns or ()), dict[str, None]()
     for piece in itertools.chain(filter(None, blocks), (b"",)):
         end = piece.rfind(b"\n") + 1
         if piece and not end:
@@ -65,11 +67,16 @@ def read_jsonl(path: Path, blocks: Iterable[bytes], columns: Sequence[str] | Non
         if numbers:
             rows, places = _decode(path, lines, numbers, line), [line + number for number in numbers]
             wanted = list(rows[0]) if wanted is None else wanted
-            yield {name: _key_column(path, rows, places, name) for name in wanted}, np.asarray(places, dtype=np.int64)
+            if absent:
+                keys.update(dict.fromkeys(itertools.chain.from_iterable(rows)))
+                absent = dict.fromkeys(name for name in absent if name not in keys)
+            yield {name: _key_column(rows, name) for name in wanted}, np.asarray(places, dtype=np.int64)
             is_empty = False
         line, data = line + len(lines) - 1, [piece[end:]]
     if is_empty:
         raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
+    if absent:
+        raise missing_column(str(path), next(iter(absent)), list(keys))
 
 
 def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> list[dict[str, Any]]:
@@ -95,12 +102,8 @@ def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> li
     return rows
 
 
-def _key_column(path: Path, rows: list[dict[str, Any]], numbers: list[int], name: str) -> pl.Series:
-    try:
-        values = [row[name] for row in rows]
-    except KeyError:
-        index = next(index for index, row in enumerate(rows) if name not in row)
-        raise missing_column(f"{path} line {numbers[index]}", name, list(rows[index])) from None
+def _key_column(rows: list[dict[str, Any]], name: str) -> pl.Series:
+    values = [row.get(name) for row in rows]
     try:
         return pl.Series(name, values, dtype=pl.String, strict=True)
     except TypeError:

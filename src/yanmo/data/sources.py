@@ -53,12 +53,14 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
     """
 
     def blocks() -> Iterator[pl.DataFrame]:
-        num_rows = 0
+        num_rows, error = 0, None
         for table in read_blocks(paths, options, list(columns.values())):
             rows = table.select(*(pl.col(theirs).alias(ours) for ours, theirs in columns.items()), FILE, LINE)
-            _check_values(rows, columns)
+            error = error or _missing_value(rows, columns)
             yield rows if "id" in columns else _numbered(rows, num_rows)
             num_rows += rows.height
+        if error:  # only here, since that no row at all has the column is known at the end, and says more
+            raise error
 
     num_rows = check_blocks(blocks, has_ids="id" in columns)
     return Source(blocks, num_rows, file_parents({"source": paths}))
@@ -138,14 +140,15 @@ def _split_pairs(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:
     return rows.select(pairs).unnest("text")
 
 
-def _check_values(rows: pl.DataFrame, columns: Mapping[str, str]) -> None:
+def _missing_value(rows: pl.DataFrame, columns: Mapping[str, str]) -> DataError | None:
     for ours, theirs in columns.items():
         if rows[ours].null_count():
             row = rows.filter(pl.col(ours).is_null()).row(0, named=True)
-            raise DataError(
+            return DataError(
                 f"{place(row)} has no value in the column '{theirs}'.",
                 hint="Give every row a value; an empty text is allowed.",
             )
+    return None
 
 
 def _numbered(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:

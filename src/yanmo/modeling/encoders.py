@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.errors import RepositoryNotFoundError
 from torch import Tensor, nn
 from transformers import (
     AlbertConfig,
@@ -30,10 +32,11 @@ from yanmo.errors import ModelError
 from yanmo.modeling.features import Batch
 from yanmo.models import ModelSpec, num_heads
 
-__all__ = ["build", "load", "load_tokenizer", "max_positions", "save", "score", "wrap_tokenizer"]
+__all__ = ["build", "is_online", "load", "load_tokenizer", "max_positions", "save", "score", "wrap_tokenizer"]
 
 CONFIGS = {"bert": BertConfig, "roberta": RobertaConfig, "albert": AlbertConfig, "electra": ElectraConfig}
 NUM_POSITIONS = 512
+HUB_SECONDS = 10
 SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
 
@@ -75,6 +78,35 @@ def build(
     config = CONFIGS[spec.family](**sizes, **_head(labels, loss))
     module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     return module
+
+
+def is_online(source: str) -> bool:
+    """Return whether the hub answers and has a model; where it does not answer, the model must be in the hub's cache.
+
+    It is asked once: the hub's own library asks again for half a minute, file by file.
+
+    Args:
+        source: A hub id.
+
+    Raises:
+        ModelError: The hub has no such model, or does not answer and the model is not in the cache.
+    """
+    try:
+        HfApi().model_info(source, timeout=HUB_SECONDS)
+    except RepositoryNotFoundError as error:
+        raise _nowhere(source, "the hub has no model of that name") from error
+    except Exception as error:  # whatever the HTTP library of this version of the hub's raises
+        if isinstance(try_to_load_from_cache(source, "config.json"), str):
+            return False
+        raise _nowhere(source, f"the hub does not answer ({str(error).partition(chr(10))[0].rstrip('.')})") from error
+    return True
+
+
+def _nowhere(source: str, reason: str) -> ModelError:
+    return ModelError(
+        f"There is no folder {source}, and {reason}.",
+        hint="Check the name: an existing folder, or a hub id of the form owner/name.",
+    )
 
 
 def load(

@@ -172,8 +172,12 @@ class Trainer:
     def save_if_due(self) -> None:
         """Write a checkpoint every 30 seconds, and with ``eval_steps`` at each of these evaluations."""
         every = self.settings.eval_steps
-        is_due = time.monotonic() - self._saved_at > SAVE_SECONDS or (every and self.position.step % every == 0)
-        if self.work_dir is None or not is_due:
+        if time.monotonic() - self._saved_at > SAVE_SECONDS or (every and self.position.step % every == 0):
+            self.save()
+
+    def save(self) -> None:
+        """Write a checkpoint, if there is a folder for it."""
+        if self.work_dir is None:
             return
         tensors = checkpoints.unshared_state(self.module, "module.")
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
@@ -246,6 +250,7 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     num_steps = settings.num_epochs * len(groups)
     if not trainer.resume():
         trainer.choose_precision(train, groups[0][0])
+        trainer.save()
     position = trainer.position
     with progress.bar(num_steps, "train", unit="step", initial=position.step) as bar:
         while position.epoch < settings.num_epochs and not position.is_done:

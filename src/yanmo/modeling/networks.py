@@ -65,7 +65,7 @@ def train_network(
         trainable.save(folder)
         shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
-    return Trained(save, scores, trainable.architecture, trainable.max_length)
+    return Trained(save, scores, trainable.architecture, trainable.max_length, trainer.position.precision)
 
 
 def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:

@@ -1,7 +1,8 @@
 """Which arithmetic trains faster here: 32-bit floats, or bf16 in the products; it knows no data and no optimizer.
 
-The probe only runs where the processor has bf16 products, and needs a clear gain, so its answer is the same in every
-run on one machine. A resumed run takes the answer from its checkpoint.
+The probe only runs where the processor has bf16 products. So that its answer is the same in every run on one machine,
+busy or not, it takes turns between the two, counts the processor's time of one thread, and needs a clear gain. A run
+keeps the answer in its first checkpoint, and the Bundle in its manifest.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["autocast", "choose_precision"]
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 10.0
-PROBE_STEPS = 3
+PROBE_TURNS = 16
 LEAST_GAIN = 1.2
 
 
@@ -34,8 +35,12 @@ def choose_precision(train_step: Callable[[Precision], None], *, device: str) ->
     if not has_bf16(device):
         logger.info("Precision fp32: this processor has no bf16 products.")
         return "fp32"
-    deadline = time.perf_counter() + PROBE_SECONDS
-    gain = _time_steps(train_step, "fp32", deadline) / _time_steps(train_step, "bf16", deadline)
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        gain = _time_turns(train_step, device)
+    finally:
+        torch.set_num_threads(num_threads)
     chosen: Precision = "bf16" if gain >= LEAST_GAIN else "fp32"
     logger.info("Precision %s: a step in bf16 is %.2f times as fast as in fp32.", chosen, gain)
     return chosen
@@ -56,14 +61,20 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
     return contextlib.nullcontext()
 
 
-def _time_steps(train_step: Callable[[Precision], None], precision: Precision, deadline: float) -> float:
-    """Return the seconds of the fastest of a few steps after one that warms up."""
-    train_step(precision)
-    fastest = float("inf")
-    for _ in range(PROBE_STEPS):
-        start = time.perf_counter()
-        train_step(precision)
-        fastest = min(fastest, time.perf_counter() - start)
-        if time.perf_counter() > deadline:
+def _time_turns(train_step: Callable[[Precision], None], device: str) -> float:
+    """Return how many times as fast the fastest bf16 step is as the fastest fp32 step, after one that warms up."""
+    order: tuple[Precision, ...] = ("fp32", "bf16")
+    fastest = dict.fromkeys(order, float("inf"))
+    deadline = time.perf_counter() + PROBE_SECONDS
+    clock = time.perf_counter if device == "cuda" else time.process_time
+    for turn in range(1 + PROBE_TURNS):
+        for precision in order:
+            start = clock()
+            train_step(precision)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            if turn:
+                fastest[precision] = min(fastest[precision], clock() - start)
+        if turn and time.perf_counter() > deadline:
             break
-    return fastest
+    return fastest["fp32"] / fastest["bf16"]

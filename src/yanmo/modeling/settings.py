@@ -88,9 +88,11 @@ class Trained:
         scores: Of its weights on the validation split.
         architecture: What its code needs to build it again.
         max_length: Most tokens of a text; 0 where all of it is read.
+        precision: The arithmetic that trained it.
     """
 
     save: Callable[[Path], None]
     scores: dict[str, float]
     architecture: dict[str, Any]
     max_length: int
+    precision: Precision = "fp32"

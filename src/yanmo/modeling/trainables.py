@@ -96,7 +96,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
 def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Trainable:
     from yanmo.modeling import encoders
 
-    offline = settings.offline or spec.is_local
+    offline = settings.offline or spec.is_local or not encoders.is_online(spec.source)
     module = encoders.load(
         spec.source, labels=settings.labels, loss=settings.loss, offline=offline, dropout=settings.dropout
     )

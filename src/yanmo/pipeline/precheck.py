@@ -1,18 +1,24 @@
-"""What can be known about a stage's work before it runs, cheaply: columns, model names, formats; it trains nothing."""
+"""What can be known about a stage's work before it runs: bytes, columns, model names, formats; it trains nothing."""
 
 from __future__ import annotations
 
 import csv
+import io
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from yanmo.artifacts import Dataset
-from yanmo.data.decode import CODECS
+from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
-from yanmo.errors import ModelError, YanmoError, did_you_mean
+from yanmo.data.records import read_jsonl, read_parquet
+from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
+from yanmo.verbs.prepare import PrepareConfig, check_config
+from yanmo.verbs.train import TrainConfig, check_model
 
 __all__ = ["precheck"]
 
@@ -40,6 +46,11 @@ def _check_prepare(step: Step) -> Iterator[Found]:
             name = one.name if isinstance(one, Step) else str(one)
             yield "source", f"prepare takes raw files, but '{name}' is an artifact.", "Name a file."
             return
+    try:
+        check_config(PrepareConfig.model_validate(step.config))
+    except YanmoError as error:
+        yield "verb", error.message, error.hint
+        return
     yield from _check_columns(step, ("text", "text_b", "label", "id"))
 
 
@@ -52,35 +63,60 @@ def _check_predict(step: Step) -> Iterator[Found]:
 
 
 def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Found]:
-    """Look for the columns that a config names in the header lines of delimited files."""
+    """Look for the columns that a config names in every file that it names."""
     values = dict(step.config)
-    for path in step.sources().get("source", ()) if values["header"] else ():
-        header = _read_header(path, values["encoding"], values["delimiter"]) if path.is_file() else None
-        for key in keys:
-            name = values[key]
-            if header is not None and name is not None and name not in header:
+    files = [("source", path) for path in step.sources().get("source", ())]
+    files += [(role, values[role]) for role in ("valid", "test", "unlabeled") if values.get(role)]
+    for role, path in files:
+        wanted = [key for key in keys if values[key] is not None and (role, key) != ("unlabeled", "label")]
+        if not path.is_file():
+            continue
+        try:
+            header = _read_columns(path, values, [values[key] for key in wanted])
+        except DataError as error:
+            yield role, error.message, error.hint
+            continue
+        for key in wanted:
+            if header is not None and values[key] not in header:
                 shown = ", ".join(repr(one[:40]) for one in header[:20])
-                yield key, f"{path} has no column '{name}'.{did_you_mean(name, header)}", f"It has: {shown}."
+                what = f"{path} has no column '{values[key]}'.{did_you_mean(values[key], header)}"
+                yield key, what, f"It has: {shown}."
 
 
-def _read_header(path: Path, encoding: str, delimiter: str | None) -> list[str] | None:
-    """Return the column names of a delimited file, None where it is of another kind or prepare will refuse it."""
-    usual = DELIMITERS.get(path.suffix.lower())
-    if usual is None:
+def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list[str] | None:
+    """Return the column names of a delimited file, None where they are not to be compared.
+
+    Raises:
+        DataError: A byte does not fit the encoding; or a JSONL or Parquet file cannot be read or lacks a column.
+    """
+    extension = path.suffix.lower()
+    if extension == ".parquet":
+        deque(read_parquet(path, wanted), maxlen=0)
         return None
-    mark = DELIMITER_NAMES.get(delimiter, delimiter) if delimiter else usual
+    if extension not in (*DELIMITERS, ".jsonl", ".ndjson"):
+        return None
+    blocks = utf8_blocks(path, values["encoding"])
+    if extension not in DELIMITERS:
+        deque(read_jsonl(path, blocks, wanted), maxlen=0)
+        return None
+    first = next(blocks)
+    deque(blocks, maxlen=0)
+    return _read_header(first, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
+
+
+def _read_header(data: bytes, delimiter: str) -> list[str] | None:
+    """Return the first row, None where prepare will refuse the file."""
+    lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
     try:
-        with path.open(encoding=CODECS.get(encoding, encoding), newline="") as file:
-            header = next(csv.reader(file, delimiter=mark), None)
-    except (OSError, UnicodeError, csv.Error, TypeError, ValueError):
+        return next(csv.reader(lines, delimiter=DELIMITER_NAMES.get(delimiter, delimiter)), None)
+    except (csv.Error, TypeError, ValueError):
         return None
-    return [name.removeprefix("\ufeff") for name in header] if header else None
 
 
 def _check_model(step: Step) -> Iterator[Found]:
     try:
-        resolve(dict(step.config)["model"])
-    except ModelError as error:
+        check_model(TrainConfig.model_validate(step.config))
+    except YanmoError as error:
         yield "model", error.message, error.hint
 
 

@@ -16,7 +16,8 @@ from yanmo.text.tokenizer import Encoded
 
 __all__ = ["TOKEN_BUDGET", "Batch", "infer_batches", "make_batch", "plan_batches", "pool_windows"]
 
-TOKEN_BUDGET = 2048
+TOKEN_BUDGET = 512
+"""Cells of a batch: with more, the states of a layer no longer fit a core's own cache, and all of it gets slower."""
 
 
 @dataclass(frozen=True)

@@ -97,16 +97,20 @@ class Members:
         bundle: The composite.
         settings: Which members, and their columns.
         num_threads: Of each member; they work one after the other.
+        engine: Of members that are ONNX Bundles, or have such members; None is their default.
     """
 
-    def __init__(self, bundle: Bundle, settings: EnsembleSettings | CascadeSettings, num_threads: int) -> None:
+    def __init__(
+        self, bundle: Bundle, settings: EnsembleSettings | CascadeSettings, num_threads: int, engine: str | None
+    ) -> None:
         self._predictors: list[Predictor] = []
         self._columns: list[list[int] | None] = []
         identity = list(range(len(bundle.labels)))
         for name, columns in zip(settings.members, settings.columns, strict=True):
             member = Bundle.open(bundle.path / MEMBERS / name, verify=False)
             with _named(bundle, name):
-                self._predictors.append(open_bundle(member, num_threads=num_threads))
+                chosen = engine if member.format == "onnx" or member.is_composite else None
+                self._predictors.append(open_bundle(member, num_threads=num_threads, runtime=chosen))
             self._columns.append(None if columns == identity else columns)
 
     def __len__(self) -> int:
@@ -161,11 +165,11 @@ class EncodedForAll:
 class EnsembleRuntime(Runtime[EncodedForAll]):
     """The Runtime protocol for the format ensemble: takes raw texts, all members answer all of them."""
 
-    def __init__(self, bundle: Bundle, num_threads: int) -> None:
+    def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         settings = read_settings(bundle, EnsembleSettings)
         self._task = get_task(bundle.task)
         self._ensembler = read_ensembler(bundle, settings)
-        self._members = Members(bundle, settings, num_threads)
+        self._members = Members(bundle, settings, num_threads, engine)
 
     def encode(
         self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
@@ -203,11 +207,11 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
 class CascadeRuntime(Runtime[RawTexts]):
     """The Runtime protocol for the format cascade: takes raw texts, each stage gets only those still undecided."""
 
-    def __init__(self, bundle: Bundle, num_threads: int) -> None:
+    def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         self._settings = read_settings(bundle, CascadeSettings)
         self._is_exclusive = get_task(bundle.task).loss == "softmax"
         self._num_classes = len(bundle.labels)
-        self._members = Members(bundle, self._settings, num_threads)
+        self._members = Members(bundle, self._settings, num_threads, engine)
 
     def encode(
         self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
@@ -267,10 +271,16 @@ class _Totals:
         return Inference(logits_NC, self._num_tokens_N, self._num_unknown_N, self._truncated_N, stage_N, abstained_N)
 
 
-def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> EnsembleRuntime | CascadeRuntime:  # noqa: ARG001
+def open_runtime(
+    bundle: Bundle,
+    *,
+    device: str,  # noqa: ARG001 - one signature
+    num_threads: int,
+    engine: str | None = None,
+) -> EnsembleRuntime | CascadeRuntime:
     """Return the runtime of a composite Bundle."""
     kind = EnsembleRuntime if bundle.format == "ensemble" else CascadeRuntime
-    return kind(bundle, num_threads)
+    return kind(bundle, num_threads, engine)
 
 
 def read_settings(bundle: Bundle, kind: type[SettingsT]) -> SettingsT:

@@ -10,7 +10,7 @@ import dataclasses
 import importlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -33,6 +33,7 @@ RUNTIMES = {
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
 }
+TRIAL_TEXTS = 512
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
 
 Item: TypeAlias = str | tuple[str, str]
@@ -138,6 +139,7 @@ def open_bundle(
     *,
     device: str = "cpu",
     num_threads: int | None = None,
+    runtime: str | None = None,
     long_texts: LongTexts = "truncate",
     window_overlap: float = Windows.overlap,
     verify_golden: bool = True,
@@ -148,6 +150,8 @@ def open_bundle(
         bundle: The opened Bundle or its folder.
         device: Where a torch Bundle computes, such as ``cuda``; the other formats compute on the CPU.
         num_threads: Threads of the engine, at least 1; by default one for each CPU that this process may use.
+        runtime: The engine of an ONNX Bundle or such members: ``onnxruntime`` (the default), ``openvino``, or ``auto``,
+            which times those that are installed and remembers the fastest that answers the golden examples.
         long_texts: Of a text that is longer than the model reads, read the beginning (``truncate``), or cut it into
             overlapping ``windows`` and pool their scores.
         window_overlap: Share of a window that the one before it has, too; at least 0 and less than 1.
@@ -171,11 +175,45 @@ def open_bundle(
         )
     if num_threads is not None and num_threads < 1:
         raise ConfigError(f"The 'num_threads' parameter must be at least 1. Got {num_threads} instead.")
-    module = importlib.import_module(RUNTIMES[opened.format])
-    runtime = module.open_runtime(opened, device=device, num_threads=num_threads or default_num_threads())
+    num_threads = num_threads or default_num_threads()
+    if runtime == "auto" and not opened.is_composite:
+        runtime = _choose_runtime(opened, num_threads)
+    opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
     if verify_golden:
-        _check_golden(Predictor(opened, runtime))
-    return Predictor(opened, runtime, _make_windows(opened, long_texts, window_overlap))
+        _check_golden(Predictor(opened, opened_runtime))
+    return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap))
+
+
+def _open_runtime(bundle: Bundle, *, device: str, num_threads: int, runtime: str | None) -> Runtime[Any]:
+    module = importlib.import_module(RUNTIMES[bundle.format])
+    options = {"device": device, "num_threads": num_threads}
+    if runtime is not None and (bundle.format == "onnx" or bundle.is_composite):
+        options["engine"] = runtime
+    elif runtime is not None:
+        raise ConfigError(
+            f"The 'runtime' parameter is for ONNX Bundles; {bundle.path} is of format {bundle.format}.",
+            hint="Leave it out, or export the Bundle first.",
+        )
+    opened: Runtime[Any] = module.open_runtime(bundle, **options)
+    return opened
+
+
+def _choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
+    """Return the fastest engine for a Bundle here, or None where there is nothing to choose."""
+    from yanmo.runtimes.engines.choice import choose_engine
+
+    if bundle.format != "onnx":
+        return None
+
+    golden = golden_items(bundle.golden())
+    items = list(golden) * (TRIAL_TEXTS // max(len(golden), 1))
+
+    def open_with(engine: str) -> Callable[[], object]:
+        predictor = Predictor(bundle, _open_runtime(bundle, device="cpu", num_threads=num_threads, runtime=engine))
+        _check_golden(predictor)
+        return lambda: predictor.infer(items)
+
+    return choose_engine(bundle.digest, num_threads, len(items), open_with) if items else None
 
 
 def _make_windows(bundle: Bundle, long_texts: LongTexts, overlap: float) -> Windows | None:

@@ -92,7 +92,7 @@ def _parse_json(text: str) -> list[str] | None:
     except ValueError:
         return None
     is_labels = isinstance(value, list) and all(isinstance(one, str | int) for one in value)
-    return [str(one).strip() for one in value] if is_labels else None
+    return [name for one in value if (name := str(one).strip())] if is_labels else None
 
 
 MULTI_LABEL = MultiLabel()

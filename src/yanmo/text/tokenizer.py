@@ -239,7 +239,7 @@ def encode_column(
         text_W = np.concatenate([np.arange(len(texts)), np.repeat(full_M, [len(found) for found, _ in further])])
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
-    ids = _flat(rows, offsets)
+    ids = _without_forged(tokenizer, encodings, _flat(rows, offsets))
     type_ids = None if texts_b is None else _flat(_type_ids(encodings, len(texts)), offsets)
     return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids), text_W, num_special)
 
@@ -284,8 +284,26 @@ def _flat(rows: Iterable[list[int]], offsets: IntArray) -> Ragged:
     return Ragged(values, offsets)
 
 
+def _without_forged(tokenizer: Tokenizer, encodings: Sequence[Encoding], ids: Ragged) -> Ragged:
+    """Return the ids with the unknown token where a Unigram model took text such as "</s>" for a special token.
+
+    Its vocabulary holds them as pieces, so ``encode_special_tokens`` does not help; T5 refuses a second end of text.
+    """
+    unknown = _unknown_id(tokenizer)
+    if unknown is None or not isinstance(tokenizer.model, models.Unigram):
+        return ids
+    special = [id_ for id_, token in tokenizer.get_added_tokens_decoder().items() if token.special and id_ != unknown]
+    masks = chain.from_iterable(encoding.special_tokens_mask for encoding in encodings)
+    added = np.fromiter(masks, dtype=np.bool_, count=len(ids.values))
+    return Ragged(np.where(np.isin(ids.values, special) & ~added, unknown, ids.values), ids.offsets)
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    return tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
+
+
 def _count_unknown(tokenizer: Tokenizer, ids: Ragged) -> IntArray:
-    unknown = tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
+    unknown = _unknown_id(tokenizer)
     if unknown is None:
         return np.zeros(len(ids), dtype=np.int64)
     hits = np.concatenate(([0], np.cumsum(ids.values == unknown)))

@@ -18,8 +18,8 @@ from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
 from yanmo.composites import read_out_of_fold
 from yanmo.config import Config
 from yanmo.evaluation import Split, identify, load_split, match_labels, shown_path
+from yanmo.machine import describe_machine
 from yanmo.protocols import FloatArray, IntArray
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import get_task

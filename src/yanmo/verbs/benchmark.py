@@ -20,10 +20,10 @@ from yanmo.config import Config
 from yanmo.data.decode import utf8_blocks
 from yanmo.errors import ConfigError, DataError
 from yanmo.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels, shown_path
+from yanmo.machine import describe_machine
 from yanmo.progress import bar
 from yanmo.protocols import FloatArray
 from yanmo.reporting.comparison import compare_rows
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_benchmark
 from yanmo.runtimes.predictor import Item, default_num_threads
 from yanmo.tasks import get_task
@@ -58,6 +58,9 @@ class BenchmarkConfig(Config):
 
     num_threads: int | None = Field(default=None, ge=1)
     """Threads to compute with; by default one for each CPU that this process may use."""
+
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
 
     batch_sizes: Annotated[tuple[Positive, ...], Field(max_length=20)] = (1, 8, 32, 128)
     """How many texts are asked at once, separated by commas."""
@@ -233,7 +236,10 @@ def _requests(
     bundle: Bundle, texts: Texts, config: BenchmarkConfig, num_threads: int
 ) -> tuple[MeasureBundle, MeasurePeak]:
     common: dict[str, Any] = {"bundle": str(bundle.path), "num_threads": num_threads, "quick": config.quick}
-    main = MeasureBundle(items=texts.items, batch_sizes=config.batch_sizes, lengths=config.lengths, **common)
+    runtime = config.runtime if bundle.format == "onnx" else None
+    main = MeasureBundle(
+        runtime=runtime, items=texts.items, batch_sizes=config.batch_sizes, lengths=config.lengths, **common
+    )
     return main, MeasurePeak(**common)
 
 

@@ -15,8 +15,8 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.composites import describe_composite
 from yanmo.config import Config
 from yanmo.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.machine import describe_machine
 from yanmo.protocols import Windows
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
@@ -26,6 +26,7 @@ from yanmo.verbs.signature import verb
 __all__ = ["EvaluateConfig", "evaluate"]
 
 TEXT_CHARACTERS = 2000
+RUNTIME_FIELDS = {"num_threads", "measure_speed", "runtime", "long_texts", "window_overlap"}
 HEADLINES = (
     "report",
     "num_rows",
@@ -69,6 +70,8 @@ class EvaluateConfig(Config):
     """How many of the most confident mistakes the Report lists, with their texts."""
     num_threads: int | None = Field(default=None, ge=1)
     """Threads of the runtime; by default those that it chooses."""
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
     long_texts: LongTexts = "truncate"
     """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
     overlapping windows and pools their scores."""
@@ -100,15 +103,7 @@ def evaluate(
         match_labels(one, dataset)
     split = load_split(dataset, config.split)
     outcomes = {
-        role: run_bundle(
-            one,
-            dataset,
-            split,
-            num_threads=config.num_threads,
-            measure_speed=config.measure_speed,
-            long_texts=config.long_texts,
-            window_overlap=config.window_overlap,
-        )
+        role: run_bundle(one, dataset, split, **config.model_dump(include=RUNTIME_FIELDS))
         for role, one in bundles.items()
     }
     values = _measured(outcomes, split, dataset, config)

@@ -37,7 +37,7 @@ WINDOW = 8192
 WINDOW_BYTES = 1 << 22
 """Bytes of texts that are answered at a time, unless one text has more."""
 STDIN = Path("-")
-RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
+RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
 TABLE = "table"
 NO_ANSWER = "(not sure)"
 
@@ -65,6 +65,9 @@ class PredictConfig(ReadOptions):
 
     num_threads: int | None = Field(default=None, ge=1)
     """Threads to compute with; by default one for each CPU that this process may use."""
+
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
 
     long_texts: LongTexts = "truncate"
     """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in

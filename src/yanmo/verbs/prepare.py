@@ -20,9 +20,10 @@ from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig, TextPipeline
+from yanmo.text.segment import read_user_dict
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "prepare"]
+__all__ = ["PrepareConfig", "check_config", "prepare"]
 
 USER_DICT = "user_dict.txt"
 
@@ -58,7 +59,9 @@ class PrepareConfig(ReadOptions):
     """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list."""
 
     cleaning: tuple[str, ...] = TextConfig().cleaning
-    """Cleaning steps in order; they travel with every model and run in predict and serve too."""
+    """Cleaning steps in order; they travel with every model and run in predict and serve too. The steps are:
+    strip_html, unicode_nfkc, simplify_chinese, lowercase, strip_urls, strip_emails, strip_digits, strip_symbols,
+    stop_words_en, stop_words_zh, collapse_whitespace."""
 
     segmenter: Literal["none", "rjieba"] = "none"
     """Chinese word segmentation: rjieba gives the light models words as features."""
@@ -92,7 +95,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path) -> Da
         DataError: A file or too many of its rows cannot be used.
         ConfigError: Values contradict each other.
     """
-    task = _check_config(config)
+    task = check_config(config)
     files = _files(source, config)
     text_config = _text_config(config)
     rows, rejected, changed_rows = _read_and_refuse(files, config, task)
@@ -121,8 +124,13 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path) -> Da
     return Dataset.open(out, verify=False)
 
 
-def _check_config(config: PrepareConfig) -> Task:
-    """Return the task, after checking what no single field can tell."""
+def check_config(config: PrepareConfig) -> Task:
+    """Return the task, after checking what no single field can tell.
+
+    Raises:
+        ConfigError: Values contradict each other, or a cleaning step is unknown.
+        DataError: The user dictionary cannot be used.
+    """
     task = get_task(config.task)
     if (task.num_texts == 2) != (config.text_b is not None):
         problem = "needs" if task.num_texts == 2 else "does not use"
@@ -142,6 +150,8 @@ def _check_config(config: PrepareConfig) -> Task:
             raise ConfigError(
                 "The 'user_dict' parameter of prepare needs a segmenter.", hint="Give --segmenter rjieba, too."
             )
+        read_user_dict(config.user_dict)
+    _text_config(config)
     return task
 
 

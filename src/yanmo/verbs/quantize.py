@@ -14,6 +14,7 @@ from yanmo.config import Config
 from yanmo.conversion import Graph, encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
 from yanmo.errors import ArtifactError
 from yanmo.evaluation import Split, load_split, match_labels
+from yanmo.protocols import IntArray
 from yanmo.quantizing import Gate, Scorer, calibrate, search
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
@@ -49,6 +50,9 @@ class QuantizeConfig(Config):
 
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
     """Most accuracy that may be lost on the validation split; the most harmful parts go back to fp32 until it holds."""
+
+    num_valid_texts: Annotated[int, Field(ge=1)] | None = None
+    """Validation texts on which accuracy is judged; by default all. With fewer, the interval of the drop is wider."""
 
     num_calibration_texts: Annotated[int, Field(ge=16)] = 1000
     """Training texts on which int8-static finds its scales."""
@@ -106,17 +110,19 @@ def _check_format(bundle: Bundle) -> None:
 def _make(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig, info: dict[str, Any]) -> None:
     """Write the graph that passes the gate into the unfinished Bundle, and what it cost into its info."""
     valid = load_split(dataset, "valid")
+    rows = _rows(valid, config.num_valid_texts)
     with open_bundle(bundle, num_threads=config.num_threads) as predictor:
-        encoded = predictor.encode(*_columns(valid))
+        encoded = predictor.encode(*_columns(valid, rows))
         logits_NC = predictor.score(encoded)[1].logits_NC
     places = match_labels(bundle, dataset)
-    targets_NC = np.empty_like(valid.targets_NC)
-    targets_NC[:, places] = valid.targets_NC
+    targets_NC = np.empty_like(valid.targets_NC[rows])
+    targets_NC[:, places] = valid.targets_NC[rows]
     gate = Gate(get_task(bundle.task), targets_NC, logits_NC, config.max_drop)
     quantizer, settings, fp32_bytes = _make_quantizer(bundle, config)
     scorer = Scorer(settings, encoded, len(bundle.labels), made.path / "candidate.onnx", config.num_threads or 1)
     if config.method == "int8-static":
-        texts = _columns(load_split(dataset, "train"), config.num_calibration_texts)
+        train = load_split(dataset, "train")
+        texts = _columns(train, _rows(train, config.num_calibration_texts))
         with open_bundle(bundle, num_threads=config.num_threads, verify_golden=False) as predictor:
             calibrate(
                 quantizer, dataclasses.replace(scorer, encoded=predictor.encode(*texts)), clipping=config.clipping
@@ -135,12 +141,15 @@ def _make(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig
     }
 
 
-def _columns(split: Split, num_texts: int | None = None) -> list[list[str]]:
-    """Return the texts, and the second texts of pairs, of all rows or of some from the whole split."""
+def _rows(split: Split, num_texts: int | None) -> IntArray:
+    """Return all rows, or some from the whole split."""
+    wanted = split.frame.height if num_texts is None else num_texts
+    return np.unique(np.linspace(0, split.frame.height - 1, wanted).round().astype(np.int64))
+
+
+def _columns(split: Split, rows: IntArray) -> list[list[str]]:
+    """Return the texts, and the second texts of pairs, of some rows."""
     names = [name for name in ("text", "text_b") if name in split.frame.columns]
-    rows = np.arange(split.frame.height)
-    if num_texts is not None:
-        rows = np.unique(np.linspace(0, split.frame.height - 1, num_texts).round().astype(np.int64))
     return [split.frame[name].gather(rows).to_list() for name in names]
 
 

@@ -1,6 +1,7 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
 import hashlib
+import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.config import Config
 from yanmo.data.split import cut_folds
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError, DataError, MissingExtraError
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
@@ -30,13 +31,15 @@ from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
-__all__ = ["TrainConfig", "train"]
+__all__ = ["TrainConfig", "check_model", "train"]
 
 logger = logging.getLogger(__name__)
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
 CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
+PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
+"""What training a format needs besides the core install."""
 
 
 class TrainConfig(Config):
@@ -166,13 +169,9 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         ConfigError: A setting does not suit the model.
         DataError: The Dataset cannot be learned from.
         BusyError: Another process trains there.
+        MissingExtraError: The packages that train are not installed.
     """
-    spec = resolve(config.model)
-    if config.offline and spec.is_hub_id:
-        raise ConfigError(
-            f"The model {spec.name} would be loaded over the network, but offline is set.",
-            hint="Give a local folder, or leave offline out.",
-        )
+    spec = check_model(config)
     settled = _settle(config, spec, dataset)
     parents = {"dataset": dataset.digest}
     if spec.is_local:
@@ -183,6 +182,26 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         _publish(_TRAINERS[spec.format](job), job, dataset, parents, out, answers_NC)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
+
+
+def check_model(config: TrainConfig) -> ModelSpec:
+    """Return what the model's name means, after checking that it can be trained here.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: It would be loaded over the network, but offline is set.
+        MissingExtraError: The packages that train it are not installed.
+    """
+    spec = resolve(config.model)
+    if config.offline and spec.is_hub_id:
+        raise ConfigError(
+            f"The model {spec.name} would be loaded over the network, but offline is set.",
+            hint="Give a local folder, or leave offline out.",
+        )
+    for package in PACKAGES[spec.format]:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
+    return spec
 
 
 def _checkpoint_digest(folder: Path) -> str:
@@ -322,7 +341,8 @@ def _publish(
     out_of_fold_NC: FloatArray | None,
 ) -> None:
     """Make the Bundle appear at ``out``."""
-    config, identity = job.config.model_dump(mode="json"), _identity(trained, job, dataset)
+    config = {**job.config.model_dump(mode="json"), "precision": trained.precision}
+    identity = _identity(trained, job, dataset)
     with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
         bundle = _write_model(trained, staging, dataset, identity)
         card = render_card(

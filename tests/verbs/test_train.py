@@ -1,6 +1,8 @@
 """train: from a Dataset to a Bundle that answers, the same one each time, also after a real kill -9."""
 
 import json
+import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -147,6 +149,19 @@ def test_a_trained_encoder_is_trained_further(bundles, dataset, tmp_path):
     assert bundle.model == "bert-1x32"
     assert set(bundle.manifest.parents) == {"checkpoint", "dataset"}
     assert str(source.path.parent) not in (bundle.path / "manifest.json").read_text()
+
+
+def test_a_checkpoint_that_reads_64_tokens_trains_with_64_unless_more_are_asked_for(bundles, dataset, tmp_path, caplog):
+    folder = tmp_path / "short"
+    shutil.copytree(bundles["bert-1x32"].path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    with caplog.at_level(logging.INFO):
+        bundle = train(dataset, model=str(folder), out=tmp_path / "model", **FAST)
+    assert bundle.max_length == bundle.manifest.config["max_length"] == 64
+    assert "max_length is 64, the most that short reads, instead of 128" in caplog.text
+    with pytest.raises(ConfigError, match="must be at most 64 for short. Got 65 instead"):
+        train(dataset, model=str(folder), out=tmp_path / "longer", max_length=65, **FAST)
 
 
 def test_segmented_text_has_words_as_tokens_and_the_user_dictionary_travels(tmp_path):

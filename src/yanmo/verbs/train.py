@@ -116,6 +116,7 @@ class Job:
     valid: LabeledTexts
     work_dir: Path
     run_key: str
+    is_length_given: bool
 
     @property
     def network(self) -> NetworkSettings:
@@ -125,6 +126,7 @@ class Job:
             labels=self.labels,
             loss=self.task.loss,
             max_length=config.max_length,
+            is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
             dropout=config.dropout,
             label_smoothing=config.label_smoothing or 0.0,
@@ -172,7 +174,8 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     if spec.is_local:
         parents["checkpoint"] = _checkpoint_digest(Path(spec.source))
     with lock(work_dir(out)) as folder:
-        job = _make_job(dataset, spec, settled, folder, stage_key("train", parents, settled.model_dump(mode="json")))
+        run_key = stage_key("train", parents, settled.model_dump(mode="json"))
+        job = _make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         _publish(_TRAINERS[spec.format](job), job, dataset, parents, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
@@ -217,7 +220,9 @@ def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConf
     return TrainConfig(**{"num_threads": default_num_threads(), **known, **given, "model": spec.name})
 
 
-def _make_job(dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str) -> Job:
+def _make_job(
+    dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str, *, is_length_given: bool
+) -> Job:
     task = get_task(dataset.task)
     train_texts, valid_texts = (_labeled_texts(dataset, task, name) for name in ("train", "valid"))
     targets_NC = train_texts.targets_NC
@@ -226,7 +231,7 @@ def _make_job(dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Pa
             f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
         )
-    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key)
+    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
 
 
 def _labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
@@ -287,7 +292,8 @@ _TRAINERS: dict[str, Callable[[Job], Trained]] = {
 
 def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:
     """Make the Bundle appear at ``out``."""
-    config = {**job.config.model_dump(mode="json"), "precision": trained.precision}
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    config = {**job.config.model_dump(mode="json"), **settled}
     info = {
         "format": job.spec.format,
         "model": job.spec.name,

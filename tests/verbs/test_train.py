@@ -176,9 +176,15 @@ def test_segmented_text_has_words_as_tokens_and_the_user_dictionary_travels(tmp_
 
 
 def test_settings_without_effect_are_said(dataset, tmp_path, caplog):
-    train(dataset, model="linear", learning_rate=0.1, vocab_size=50, out=tmp_path / "model")
-    assert "The 'learning_rate' parameter has no effect on the model linear." in caplog.text
-    assert "'vocab_size'" in caplog.text
+    bundle = train(dataset, model="linear", learning_rate=0.1, vocab_size=50, seed=7, out=tmp_path / "model")
+    names = ("seed", "learning_rate", "vocab_size")
+    assert sorted(caplog.messages) == sorted(
+        f"The '{name}' parameter has no effect on the model linear." for name in names
+    )
+    assert bundle.manifest.seed is None
+    caplog.clear()
+    assert train(dataset, model="linear", out=tmp_path / "silent").format == "linear"
+    assert caplog.messages == []
 
 
 def test_balanced_weights_and_smoothing_train(dataset, tmp_path):

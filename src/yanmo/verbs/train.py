@@ -210,7 +210,7 @@ def _checkpoint_digest(folder: Path) -> str:
 
 def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConfig:
     """Return the config with the family's defaults filled in, and say which given settings have no effect."""
-    given = config.model_dump(exclude_none=True)
+    given = config.model_dump(exclude_none=True, exclude_unset=True)
     for name in unused_settings(spec):
         if given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
@@ -303,7 +303,8 @@ def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, st
         "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
     }
     identity: dict[str, Any] = {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "info": info}
-    with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
+    seed = None if "seed" in unused_settings(job.spec) else job.config.seed
+    with publish(out, verb="train", parents=parents, config=config, seed=seed, **identity) as staging:
         trained.save(staging)
         if dataset.user_dict_path:
             shutil.copyfile(dataset.user_dict_path, staging / dataset.user_dict_path.name)

@@ -106,8 +106,18 @@ def test_dropout_of_a_checkpoint_is_its_own_unless_given(tmp_path):
 
 def test_a_checkpoint_that_reads_less_refuses_a_larger_max_length(tmp_path):
     make("bert-2x32").save(tmp_path)
+    settings = NetworkSettings(["a", "b"], "softmax", max_length=600, is_length_given=True)
     with pytest.raises(ConfigError, match="must be at most 512"):
-        make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=600))
+        make(str(tmp_path), settings=settings)
+
+
+def test_a_checkpoint_that_reads_less_lowers_the_default_max_length(tmp_path, caplog):
+    make("bert-2x32").save(tmp_path)
+    with caplog.at_level(logging.INFO):
+        trainable = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=600))
+    assert trainable.max_length == 512
+    assert f"max_length is 512, the most that {tmp_path.name} reads, instead of 600" in caplog.text
+    assert logits_of(trainable, Texts(["late " * 700]), [0]).shape == (1, 2)
 
 
 @pytest.mark.parametrize("broken", ["no config", "no weights", "pickled weights", "unknown type"])

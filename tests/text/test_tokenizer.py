@@ -172,6 +172,18 @@ def test_encoding_leaves_the_tokenizer_as_it_was(wordpiece: Tokenizer) -> None:
     assert truncating(ready, 6) is not ready
 
 
+def test_a_tokenizer_that_truncates_by_itself_takes_special_tokens_of_a_text_for_text_all_the_same(
+    wordpiece: Tokenizer, tmp_path: Path
+) -> None:
+    own = Tokenizer.from_str(wordpiece.to_str())
+    own.enable_truncation(8)
+    own.save(str(tmp_path / "tokenizer.json"))
+    opened = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    columns = [encode_column(one, ["[SEP]"], max_length=8) for one in (opened, load(tmp_path / "tokenizer.json"))]
+    assert [(column.ids.values == 3).sum() for column in columns] == [1, 1]
+    assert columns[0].ids.values.tolist() == columns[1].ids.values.tolist()
+
+
 def test_no_texts_give_no_rows(wordpiece: Tokenizer) -> None:
     encoded = encode_column(wordpiece, [], [])
     assert len(encoded.ids) == len(encoded.truncated_N) == len(encoded.num_unknown_N) == 0

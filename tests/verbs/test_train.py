@@ -1,6 +1,8 @@
 """train: from a Dataset to a Bundle that answers, the same one each time, also after a real kill -9."""
 
 import json
+import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +151,19 @@ def test_a_trained_encoder_is_trained_further(bundles, dataset, tmp_path):
     assert str(source.path.parent) not in (bundle.path / "manifest.json").read_text()
 
 
+def test_a_checkpoint_that_reads_64_tokens_trains_with_64_unless_more_are_asked_for(bundles, dataset, tmp_path, caplog):
+    folder = tmp_path / "short"
+    shutil.copytree(bundles["bert-1x32"].path, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    with caplog.at_level(logging.INFO):
+        bundle = train(dataset, model=str(folder), out=tmp_path / "model", **FAST)
+    assert bundle.max_length == bundle.manifest.config["max_length"] == 64
+    assert "max_length is 64, the most that short reads, instead of 128" in caplog.text
+    with pytest.raises(ConfigError, match="must be at most 64 for short. Got 65 instead"):
+        train(dataset, model=str(folder), out=tmp_path / "longer", max_length=65, **FAST)
+
+
 def test_segmented_text_has_words_as_tokens_and_the_user_dictionary_travels(tmp_path):
     text = TextConfig(segmenter="rjieba", user_dict="user_dict.txt")
     dataset = make_dataset(tmp_path / "data", text=text)
@@ -161,9 +176,15 @@ def test_segmented_text_has_words_as_tokens_and_the_user_dictionary_travels(tmp_
 
 
 def test_settings_without_effect_are_said(dataset, tmp_path, caplog):
-    train(dataset, model="linear", learning_rate=0.1, vocab_size=50, out=tmp_path / "model")
-    assert "The 'learning_rate' parameter has no effect on the model linear." in caplog.text
-    assert "'vocab_size'" in caplog.text
+    bundle = train(dataset, model="linear", learning_rate=0.1, vocab_size=50, seed=7, out=tmp_path / "model")
+    names = ("seed", "learning_rate", "vocab_size")
+    assert sorted(caplog.messages) == sorted(
+        f"The '{name}' parameter has no effect on the model linear." for name in names
+    )
+    assert bundle.manifest.seed is None
+    caplog.clear()
+    assert train(dataset, model="linear", out=tmp_path / "silent").format == "linear"
+    assert caplog.messages == []
 
 
 def test_balanced_weights_and_smoothing_train(dataset, tmp_path):

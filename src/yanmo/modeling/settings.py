@@ -48,11 +48,15 @@ class LabeledTexts:
 
 @dataclass(frozen=True)
 class NetworkSettings:
-    """What decides a network besides its name, and the loss it learns with; None where a family has no use for it."""
+    """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
+
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    """
 
     labels: Sequence[str]
     loss: Literal["softmax", "sigmoid"]
     max_length: int | None = None
+    is_length_given: bool = False
     vocab_size: int | None = None
     dropout: float | None = None
     label_smoothing: float = 0.0

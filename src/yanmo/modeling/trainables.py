@@ -6,6 +6,7 @@ One function for each kind of family, in one table. It knows no artifact: files 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from yanmo.text.seen import keep_seen, seen_bitmap
 from yanmo.text.tokenizer import encode_column, train_wordlevel, train_wordpiece, truncating
 
 __all__ = ["Trainable", "make_trainable"]
+
+logger = logging.getLogger(__name__)
 
 LIGHT_SIZES: dict[str, dict[str, Any]] = {
     "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 192, "embedding_dropout": 0.2},
@@ -102,14 +105,22 @@ def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Tr
     )
     wrapped = encoders.load_tokenizer(spec.source, offline=offline)
     module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
-    limit = encoders.max_positions(module)
+    max_length = _fit_length(spec, settings, encoders.max_positions(module))
+    return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, max_length)
+
+
+def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -> int:
+    """Return the most tokens of a text, where the checkpoint reads at most ``limit`` (None: any number)."""
     max_length = settings.max_length or 0
-    if limit is not None and max_length > limit:
+    if limit is None or max_length <= limit:
+        return max_length
+    if settings.is_length_given:
         raise ConfigError(
             f"The 'max_length' parameter of train must be at most {limit} for {spec.name}. Got {max_length} instead.",
             hint="Give a smaller max_length, or a model that reads longer texts.",
         )
-    return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, max_length)
+    logger.info("max_length is %d, the most that %s reads, instead of %d", limit, spec.name, max_length)
+    return limit
 
 
 def _encoder_trainable(module: nn.Module, wrapped: Any, tokenizer: Tokenizer, max_length: int) -> Trainable:

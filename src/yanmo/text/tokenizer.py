@@ -176,15 +176,17 @@ def load(path: Path, *, max_length: int | None = None) -> Tokenizer:
 
 
 def truncating(tokenizer: Tokenizer, max_length: int, stride: int | None = None) -> Tokenizer:
-    """Return the tokenizer itself if it truncates to this length and pads nothing, else a copy that does.
+    """Return the tokenizer itself if it truncates to this length, pads nothing and takes "[SEP]" in a text for text.
+
+    Else return a copy that does.
 
     Args:
         tokenizer: Any tokenizer; it is not changed.
         max_length: Largest number of tokens, special ones included; pairs lose tokens of their longer text first.
         stride: Tokens that what is cut off begins with again; None means any number.
     """
-    found, is_padding = tokenizer.truncation, tokenizer.padding is not None
-    if found and not is_padding and found["max_length"] == max_length and stride in (None, found["stride"]):
+    found, is_plain = tokenizer.truncation, tokenizer.padding is None and tokenizer.encode_special_tokens
+    if found and is_plain and found["max_length"] == max_length and stride in (None, found["stride"]):
         return tokenizer
     return _truncating_copy(tokenizer, max_length, stride or 0)
 

@@ -121,6 +121,7 @@ class Job:
     valid: LabeledTexts
     work_dir: Path
     run_key: str
+    is_length_given: bool
 
     @property
     def network(self) -> NetworkSettings:
@@ -130,6 +131,7 @@ class Job:
             labels=self.labels,
             loss=self.task.loss,
             max_length=config.max_length,
+            is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
             dropout=config.dropout,
             label_smoothing=config.label_smoothing or 0.0,
@@ -177,7 +179,8 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     if spec.is_local:
         parents["checkpoint"] = _checkpoint_digest(Path(spec.source))
     with lock(work_dir(out)) as folder:
-        job = _make_job(dataset, spec, settled, folder, stage_key("train", parents, settled.model_dump(mode="json")))
+        run_key = stage_key("train", parents, settled.model_dump(mode="json"))
+        job = _make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
         _publish(_TRAINERS[spec.format](job), job, dataset, parents, out, answers_NC)
         shutil.rmtree(folder, ignore_errors=True)
@@ -213,9 +216,9 @@ def _checkpoint_digest(folder: Path) -> str:
 
 def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConfig:
     """Return the config with the family's defaults filled in, and say which given settings have no effect."""
-    given = config.model_dump(exclude_none=True)
+    given = config.model_dump(exclude_none=True, exclude_unset=True)
     for name in unused_settings(spec):
-        if given.pop(name, None) is not None:
+        if not (name == "seed" and config.folds) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     num_rows = dataset.split("train").height if "train" in dataset.splits else 0
     defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
@@ -223,7 +226,9 @@ def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConf
     return TrainConfig(**{"num_threads": default_num_threads(), **known, **given, "model": spec.name})
 
 
-def _make_job(dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str) -> Job:
+def _make_job(
+    dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str, *, is_length_given: bool
+) -> Job:
     task = get_task(dataset.task)
     train_texts, valid_texts = (_labeled_texts(dataset, task, name) for name in ("train", "valid"))
     targets_NC = train_texts.targets_NC
@@ -232,7 +237,7 @@ def _make_job(dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Pa
             f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
         )
-    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key)
+    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
 
 
 def _labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
@@ -341,9 +346,11 @@ def _publish(
     out_of_fold_NC: FloatArray | None,
 ) -> None:
     """Make the Bundle appear at ``out``."""
-    config = {**job.config.model_dump(mode="json"), "precision": trained.precision}
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    config = {**job.config.model_dump(mode="json"), **settled}
     identity = _identity(trained, job, dataset)
-    with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
+    seed = None if "seed" in unused_settings(job.spec) else job.config.seed
+    with publish(out, verb="train", parents=parents, config=config, seed=seed, **identity) as staging:
         bundle = _write_model(trained, staging, dataset, identity)
         card = render_card(
             model=job.spec.name,

@@ -170,8 +170,16 @@ def cascade(num_rows=400):
             ["1", "2", "3"], [None, choices[0], choices[2]], choices[1], targets_NC, **sampling
         ),
         "cascade": {
-            "kind": "agreement", "alpha": 0.1, "delta": 0.05, "bound": 0.09, "num_rows": 280, "split": "valid",
-            "max_wrong": 0.02, "wrong_bound": 0.019, "thresholds": [0.9, 0.9], "abstain": 0.5,
+            "kind": "agreement",
+            "alpha": 0.1,
+            "delta": 0.05,
+            "bound": 0.09,
+            "num_rows": 280,
+            "split": "valid",
+            "max_wrong": 0.02,
+            "wrong_bound": 0.019,
+            "thresholds": [0.9, 0.9],
+            "abstain": 0.5,
             "costs_ms": table.costs_S,
             "curve": [{"thresholds": one, "cost_ms": 1.0, "risk": 0.0, "bound": 0.0} for one in curve],
             **cascade_facts(table, [0.9, 0.9], curve, np.arange(num_rows) % 9 == 0),

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from yanmo.artifacts.base import publish
-from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.protocols import IntArray
 from yanmo.runtimes.batching import make_batch
@@ -157,10 +157,12 @@ def draft(bundle: Bundle, folder: Path, info: dict[str, Any]) -> Bundle:
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy the tokenizer and the segmenter's dictionary."""
+    """Copy the tokenizer, the segmenter's dictionary and the out-of-fold answers, so far as they are there."""
     for name in ("tokenizer.json", bundle.text_config.user_dict):
         if name is not None:
             shutil.copyfile(bundle.path / name, folder / name)
+    if (bundle.path / OUT_OF_FOLD).is_dir():
+        shutil.copytree(bundle.path / OUT_OF_FOLD, folder / OUT_OF_FOLD)
 
 
 def write_graph(folder: Path, graph: Graph) -> None:

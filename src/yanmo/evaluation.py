@@ -20,10 +20,11 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.combine import alignment
 from yanmo.errors import DataError
 from yanmo.machine import describe_machine
 from yanmo.progress import track
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, Inference
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
@@ -70,11 +71,15 @@ class Outcome:
     Attributes:
         probabilities_NC: float32, columns in the Dataset's label order.
         chosen_NC: Where a label was given, bool.
+        inference: What the runtime found out, columns in the Bundle's label order; its scores are not calibrated.
+        columns: The Bundle's column of each of the Dataset's labels.
         facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
     """
 
     probabilities_NC: FloatArray
     chosen_NC: npt.NDArray[np.bool_]
+    inference: Inference
+    columns: list[int]
     facts: dict[str, Any]
 
 
@@ -137,7 +142,7 @@ def run_bundle(
         "latency_ms": latency_ms,
         "throughput_texts_per_second": throughput,
     }
-    return Outcome(ordered_NC, get_task(dataset.task).choose(ordered_NC), facts)
+    return Outcome(ordered_NC, get_task(dataset.task).choose(ordered_NC), inference, columns, facts)
 
 
 def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
@@ -151,16 +156,7 @@ def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",
         )
-    for one, other in ((bundle, dataset), (dataset, bundle)):
-        missing = [label for label in other.labels if label not in set(one.labels)]
-        if missing:
-            more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
-            raise DataError(
-                f"{one.path} has no label {missing[0]!r}{more}, which {other.path} has.",
-                hint=f"Labels are matched by name. The labels of {one.path}: {_some(one.labels)}.",
-            )
-    places = {label: place for place, label in enumerate(bundle.labels)}
-    return [places[label] for label in dataset.labels]
+    return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 
 def publish_comparison(
@@ -231,7 +227,3 @@ def identify(artifact: Artifact) -> dict[str, Any]:
 def shown_path(path: Path) -> str:
     """Return a path as a Report may hold it: as it was given if it is relative, else its last part."""
     return path.name if path.is_absolute() else path.as_posix()
-
-
-def _some(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")

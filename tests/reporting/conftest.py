@@ -73,6 +73,8 @@ def evaluation(num_rows=400, labels=LABELS, *, against=False):
             **facts,
             "num_threads": 2,
             "against": other,
+            "uncalibrated": None,
+            "composite": None,
             "mistakes": mistakes,
             "command": "yanmo evaluate models/textcnn-中文 data/messages --out reports/textcnn",
         }

@@ -11,10 +11,11 @@ import jinja2
 
 from yanmo.reporting import plots
 
-__all__ = ["render_benchmark", "render_comparison", "render_evaluation"]
+__all__ = ["render_audit", "render_benchmark", "render_comparison", "render_evaluation"]
 
 NOTHING = "–"
 SHOWN_CHARACTERS = 280
+SHOWN_ROWS = 200
 MATRIX_LABELS = 30
 MINUS = "−"
 CURVES = (
@@ -37,7 +38,31 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         shows_matrix=bool(matrix) and len(matrix) <= MATRIX_LABELS,
         reliability=plots.reliability_diagram(report["calibration"]),
         histogram=plots.confidence_histogram(report["calibration"]),
+        before=plots.reliability_diagram(report["uncalibrated"]["calibration"], name="uncalibrated")
+        if report["uncalibrated"]
+        else None,
+        cost_curve=_cost_curve(report["composite"]["cascade"]) if _is_cascade(report) else None,
     )
+
+
+def render_audit(report: Mapping[str, Any]) -> str:
+    """Return the page of the rows that are probably mislabelled.
+
+    Args:
+        report: The content of ``report.json``.
+    """
+    return _page("audit.html", report, num_shown=SHOWN_ROWS)
+
+
+def _is_cascade(report: Mapping[str, Any]) -> bool:
+    return bool(report["composite"] and report["composite"]["cascade"])
+
+
+def _cost_curve(cascade: Mapping[str, Any]) -> str:
+    points = [(one["cost_ms"], one["disagreement"]) for one in cascade["measured_curve"]]
+    place = next(place for place, one in enumerate(cascade["curve"]) if one["thresholds"] == cascade["thresholds"])
+    limit = cascade["alpha"] if cascade["kind"] == "agreement" else None
+    return plots.cost_curve(points, chosen=points[place], limit=limit)
 
 
 def render_comparison(report: Mapping[str, Any]) -> str:

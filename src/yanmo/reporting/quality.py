@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from yanmo import metrics
 
-__all__ = ["compare", "measure_quality", "worst_mistakes"]
+__all__ = ["compare", "measure_calibration", "measure_quality", "worst_mistakes"]
 
 MATRIX_LABELS = 100
 NUM_PAIRS = 30
@@ -44,7 +44,6 @@ def measure_quality(
     (resampled,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=num_resamples, seed=seed)
     losses_N = metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive)
     area = metrics.roc_auc(probabilities_NC, targets_NC, exclusive=exclusive)
-    bins = metrics.calibration_bins(*metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive))
     accuracy = metrics.accuracy(chosen_NC, targets_NC)
     averages = {"macro_f1": metrics.macro_f1, "micro_f1": metrics.micro_f1, "weighted_f1": metrics.weighted_f1}
     scores = {
@@ -55,13 +54,30 @@ def measure_quality(
     for name, average in averages.items():
         scores |= {name: float(average(counts)), f"{name}_interval": metrics.percentile_interval(resampled[name])}
     return scores | {
-        "log_loss": float(losses_N.mean()),
+        **measure_calibration(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive),
         "log_loss_interval": metrics.mean_interval(losses_N, num_resamples=num_resamples, seed=seed),
-        "expected_calibration_error": metrics.expected_calibration_error(bins),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
         "per_label": _per_label(counts, labels),
         **_confusion(chosen_NC, targets_NC, labels, exclusive=exclusive),
+    }
+
+
+def measure_calibration(
+    probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, exclusive: bool
+) -> dict[str, Any]:
+    """Return log loss, calibration error and the bins of the reliability diagram, as JSON values.
+
+    Args:
+        probabilities_NC: In [0, 1], shape (N, C), N >= 1.
+        chosen_NC: Where a label was given, bool.
+        targets_NC: 1 where a label holds.
+        exclusive: Exactly one label holds in a row.
+    """
+    bins = metrics.calibration_bins(*metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive))
+    return {
+        "log_loss": float(metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive).mean()),
+        "expected_calibration_error": metrics.expected_calibration_error(bins),
         "calibration": _bin_rows(bins),
     }
 

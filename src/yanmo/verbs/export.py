@@ -59,6 +59,11 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
 def _check_format(bundle: Bundle, config: ExportConfig) -> None:
     if bundle.format == "torch":
         return
+    if bundle.is_composite:
+        raise ArtifactError(
+            f"export takes the Bundle of one model. {bundle.path} is of format {bundle.format}.",
+            hint=f"Export its members, then make the {bundle.format} of them.",
+        )
     state = "is exported" if bundle.format == config.format else "runs without torch"
     raise ArtifactError(
         f"export makes an {config.format} Bundle from a torch Bundle. {bundle.path} is of format {bundle.format}.",

@@ -6,6 +6,7 @@ answers themselves.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +39,7 @@ WINDOW_BYTES = 1 << 22
 STDIN = Path("-")
 RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
 TABLE = "table"
+NO_ANSWER = "(not sure)"
 
 
 class PredictConfig(ReadOptions):
@@ -88,7 +90,7 @@ class UnsavedPredictions(Predictions):
         return self._frame
 
     def lines(self) -> Iterator[str]:
-        """Yield one line a text: the label, a tab, its probability."""
+        """Yield one line a text: the label, or that a cascade abstained, a tab, the probability."""
         yield from _lines(self._frame, self.labels)
 
     def summary(self) -> dict[str, Any]:
@@ -106,6 +108,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.num_rows = self.num_tokens = self.num_unknown = self.num_truncated = 0
+        self.stages: Counter[int] = Counter()
+        self.num_abstained: int | None = None
 
     def add(self, inference: Inference) -> None:
         """Count one window."""
@@ -113,14 +117,21 @@ class Tally:
         self.num_tokens += int(inference.num_tokens_N.sum())
         self.num_unknown += int(inference.num_unknown_N.sum())
         self.num_truncated += int(inference.truncated_N.sum())
+        if inference.stage_N is not None:
+            self.stages.update(inference.stage_N.tolist())
+        if inference.abstained_N is not None:
+            self.num_abstained = (self.num_abstained or 0) + int(inference.abstained_N.sum())
 
     def summary(self) -> dict[str, Any]:
         """Return the facts for the manifest."""
-        return {
+        facts: dict[str, Any] = {
             "num_rows": self.num_rows,
             "num_truncated": self.num_truncated,
             "unknown_token_share": round(self.num_unknown / self.num_tokens, 6) if self.num_tokens else None,
         }
+        if self.stages:
+            facts["num_of_stage"] = {str(stage): self.stages[stage] for stage in sorted(self.stages)}
+        return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
 
 
 @verb
@@ -181,7 +192,7 @@ def _answer(
         for rows, probabilities_NC, inference in answer_windows(predictor, _windows(source)):
             tally.add(inference)
             answers = predictor.task.answer(probabilities_NC, predictor.labels)
-            yield rows, predictions_frame(rows["id"], *answers, probabilities_NC)
+            yield rows, predictions_frame(rows["id"], *answers, probabilities_NC, inference=inference)
     if tally.num_truncated:
         limit = f"{Windows.max_windows} windows of " if config.long_texts == "windows" else ""
         logger.warning(
@@ -240,11 +251,12 @@ def _flat_labels(frame: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
 
 def _lines(frame: pl.DataFrame, labels: list[str]) -> Iterator[str]:
     for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
-        yield f"{label}\t{probability:.4f}"
+        yield f"{NO_ANSWER if label is None else label}\t{probability:.4f}"
 
 
 def _table(rows: pl.DataFrame, frame: pl.DataFrame, labels: list[str], config: PredictConfig) -> pl.DataFrame:
     """Return ids, texts and answers for people."""
     texts = rows.select(name for name in ("text", "text_b") if name in rows.columns)
     answers = _flat_labels(frame, labels) if config.format == "csv" else frame
-    return pl.concat([frame.select("id"), texts, answers.select("prediction", "probability")], how="horizontal")
+    columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
+    return pl.concat([frame.select("id"), texts, columns], how="horizontal")

@@ -15,7 +15,8 @@ LAYERS, WIDTH, CLASSES = 2, 32, 3
 def graph(tmp_path_factory):
     import numpy as np
     import torch
-    from yanmo.exporting.onnx_graph import trace_graph
+
+    from yanmo.exporting.tracing import trace_graph
 
     texts = Texts(["a b c", "b c d"])
     settings = NetworkSettings(["x", "y", "z"], "softmax", max_length=16, vocab_size=50, dropout=0.0)

@@ -67,7 +67,8 @@ def write_encoder(
         max_length: Most tokens of a text; later positions are left out.
         is_pair: Whether a text has two parts that the model tells apart; else the first part's type is built in.
         precision: What is int8.
-        returns_inputs: Also return every product's input, ``<name>.input``, to calibrate on.
+        returns_inputs: Also return every product's input, ``<name>.input``, to calibrate on; of layers that share their
+            weights, the inputs of all.
 
     Raises:
         ModelError: The file would be larger than ONNX allows.
@@ -83,8 +84,8 @@ def write_encoder(
         inputs["token_type_ids"] = (INT32, ["batch", "length"])
     outputs: dict[str, list[str | int]] = {"logits": ["batch", len(encoder.head[1].bias_N)]}
     if returns_inputs:
-        for name, value in writer.product_inputs.items():
-            writer.name_output(value, f"{name}.input")
+        for name, values in writer.product_inputs.items():
+            writer.name_output(writer.add("Concat", values, axis=0), f"{name}.input")
             outputs[f"{name}.input"] = ["rows", "width"]
     return writer.finish(inputs, outputs, {LAYOUT: msgspec.json.encode(_layout(encoder, has_types=has_types)).decode()})
 
@@ -107,7 +108,7 @@ class _EncoderWriter(GraphWriter):
     def __init__(self, precision: Precision) -> None:
         super().__init__()
         self._precision = precision
-        self.product_inputs: dict[str, str] = {}
+        self.product_inputs: dict[str, list[str]] = {}
         batch_length = self.add("Shape", ["input_ids"])
         self._shape = self.add("Concat", [batch_length, self._int64("rest", [-1])], axis=0)
 
@@ -155,7 +156,7 @@ class _EncoderWriter(GraphWriter):
         return self.add("Reshape", [attended, self._int64(f"rows_of_{width}", [-1, width])])
 
     def _product(self, rows: str, product: Product) -> str:
-        self.product_inputs[product.name] = rows
+        self.product_inputs.setdefault(product.name, []).append(rows)
         quantized = self._precision.products.get(product.name)
         return self.product(rows, product.name, product.weight_KN, product.bias_N, quantized)
 

@@ -5,7 +5,7 @@ Equal calls give equal bytes. Operators outside the standard are those of onnxru
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ class GraphWriter:
 
     def missing_constants(self, names: Collection[str]) -> list[str]:
         """Return those of some names that nodes use, but that are no constants yet."""
-        used = {name for node in self._nodes for name in node.input}
+        used = {name for node in _with_inner(self._nodes) for name in node.input}
         return [name for name in names if name in used and name not in self._constants]
 
     def name_output(self, value: str, name: str) -> None:
@@ -147,3 +147,12 @@ class GraphWriter:
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))
+
+
+def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes and those of their inner graphs, which may use constants of the outer one."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _with_inner(inner.node)

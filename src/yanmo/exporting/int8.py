@@ -203,7 +203,8 @@ class TracedQuantizer:
         return is_plain and has_bias and self._constants[node.input[1]].ndim == 2
 
     def _is_table(self, node: onnx.NodeProto) -> bool:
-        return node.op_type == "Gather" and self._is_large(node.input[0]) and self._constants[node.input[0]].ndim == 2
+        is_by_row = node.op_type == "Gather" and not any(one.name == "axis" and one.i for one in node.attribute)
+        return is_by_row and self._is_large(node.input[0]) and self._constants[node.input[0]].ndim == 2
 
     def _is_large(self, name: str) -> bool:
         found = self._constants.get(name)

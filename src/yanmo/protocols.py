@@ -37,7 +37,7 @@ class Ragged:
     @property
     def lengths_N(self) -> IntArray:
         """The number of values in each row, int64, shape (N,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def row(self, index: int) -> npt.NDArray[Any]:
         """Return one row as a view."""

@@ -131,9 +131,9 @@ def test_a_damaged_file_is_named(name, file, message, get_bundle, tmp_path):
 def test_other_inputs_than_declared_are_refused(get_bundle, tmp_path):
     folder = shutil.copytree(get_bundle("bert_pair_onnx").path, tmp_path / "changed")
     settings = json.loads((folder / "onnx.json").read_bytes())
-    assert settings["inputs"] == ["input_ids", "attention_mask", "token_type_ids"]
-    (folder / "onnx.json").write_text(json.dumps(settings | {"inputs": ["input_ids", "attention_mask"]}))
+    assert settings["inputs"] == ["input_ids", "lengths", "token_type_ids"]
+    (folder / "onnx.json").write_text(json.dumps(settings | {"inputs": ["input_ids", "lengths"]}))
     with pytest.raises(
-        ArtifactError, match=r"takes input_ids, attention_mask, token_type_ids, but onnx\.json declares"
+        ArtifactError, match=r"takes input_ids, lengths, token_type_ids, but onnx\.json declares"
     ):
         open_bundle(Bundle.open(folder, verify=False))

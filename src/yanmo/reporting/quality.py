@@ -29,7 +29,8 @@ def measure_quality(
 ) -> dict[str, Any]:
     """Return every measure of quality as JSON values (NaN where there is none).
 
-    Accuracy has Wilson's interval, AUC that of DeLong, the others the percentile bootstrap's.
+    Accuracy has Wilson's interval, AUC that of DeLong, the calibration error its own, the others the percentile
+    bootstrap's.
 
     Args:
         probabilities_NC: In [0, 1], shape (N, C), N >= 1.
@@ -44,7 +45,11 @@ def measure_quality(
     (resampled,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=num_resamples, seed=seed)
     losses_N = metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive)
     area = metrics.roc_auc(probabilities_NC, targets_NC, exclusive=exclusive)
-    bins = metrics.calibration_bins(*metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive))
+    decided = metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive)
+    bins = metrics.calibration_bins(*decided)
+    gaps_NB = metrics.calibration_gaps(*decided, num_rows=len(targets_NC)) / (len(decided[0]) / len(targets_NC))
+    values_NV = np.column_stack([losses_N, gaps_NB])
+    means_RV = metrics.resample_sums(values_NV, num_resamples=num_resamples, seed=seed) / len(targets_NC)
     accuracy = metrics.accuracy(chosen_NC, targets_NC)
     averages = {"macro_f1": metrics.macro_f1, "micro_f1": metrics.micro_f1, "weighted_f1": metrics.weighted_f1}
     scores = {
@@ -56,8 +61,9 @@ def measure_quality(
         scores |= {name: float(average(counts)), f"{name}_interval": metrics.percentile_interval(resampled[name])}
     return scores | {
         "log_loss": float(losses_N.mean()),
-        "log_loss_interval": metrics.mean_interval(losses_N, num_resamples=num_resamples, seed=seed),
+        "log_loss_interval": metrics.percentile_interval(means_RV[:, 0]),
         "expected_calibration_error": metrics.expected_calibration_error(bins),
+        "expected_calibration_error_interval": metrics.calibration_interval(gaps_NB.mean(axis=0), means_RV[:, 1:]),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
         "per_label": _per_label(counts, labels),

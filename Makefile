@@ -6,10 +6,10 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench bench-all docs clean
 
 help:  ## Show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,9 +34,14 @@ format: $(STAMP)  ## Format the code and mend what lint can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## Measure this machine: accuracy of the default settings on the public data sets (long)
+bench: $(STAMP)  ## Measure this machine beside other engines, on the public data sets; write benchmarks/engines_….md
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/engines.py --write
+
+bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets (an hour), TF-IDF
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tfidf.py
+	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/serving.py
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import yanmo
-from yanmo.reporting.machine import describe_machine
+from yanmo.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))

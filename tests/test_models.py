@@ -75,7 +75,7 @@ def test_settings_without_effect_are_named():
     assert unused_settings(resolve("bert-2x64")) == []
     assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size"]
     assert unused_settings(resolve("owner/model")) == ["vocab_size"]
-    assert {"learning_rate", "eval_steps", "save_steps"} <= set(unused_settings(resolve("linear")))
+    assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
 
 
 @pytest.mark.parametrize("num_rows", [1, 63, 64, 1000])

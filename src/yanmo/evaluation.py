@@ -20,14 +20,16 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.combine import alignment
 from yanmo.errors import DataError
+from yanmo.machine import describe_machine
 from yanmo.progress import track
-from yanmo.protocols import FloatArray, Windows
+from yanmo.protocols import FloatArray, Inference
 from yanmo.reporting.comparison import compare_rows
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_comparison
-from yanmo.runtimes.predictor import LongTexts, Predictor, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.timing import time_alone, time_batches
 
 __all__ = [
     "Outcome",
@@ -43,9 +45,6 @@ __all__ = [
 NUM_RESAMPLES = 2000
 SEED = 0
 WARM_UP_TEXTS = 32
-ALONE_TEXTS = 200
-ALONE_SECONDS = 3.0
-BATCH_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,15 @@ class Outcome:
     Attributes:
         probabilities_NC: float32, columns in the Dataset's label order.
         chosen_NC: Where a label was given, bool.
+        inference: What the runtime found out, columns in the Bundle's label order; its scores are not calibrated.
+        columns: The Bundle's column of each of the Dataset's labels.
         facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
     """
 
     probabilities_NC: FloatArray
     chosen_NC: npt.NDArray[np.bool_]
+    inference: Inference
+    columns: list[int]
     facts: dict[str, Any]
 
 
@@ -104,8 +107,7 @@ def run_bundle(
     *,
     num_threads: int | None = None,
     measure_speed: bool = True,
-    long_texts: LongTexts = "truncate",
-    window_overlap: float = Windows.overlap,
+    **options: Any,
 ) -> Outcome:
     """Let a Bundle answer a split.
 
@@ -115,23 +117,20 @@ def run_bundle(
         split: From :func:`load_split`.
         num_threads: Threads of the runtime; None lets it choose.
         measure_speed: Also time texts alone and in batches, after a warm-up.
-        long_texts: As ``open_bundle`` takes it, as the next.
-        window_overlap: Share of a window that the one before it has, too.
+        **options: As ``open_bundle`` takes them: runtime, long_texts, window_overlap.
 
     Raises:
         DataError: Task or labels differ.
     """
     columns = match_labels(bundle, dataset)
     num_threads = num_threads or default_num_threads()
-    with open_bundle(
-        bundle, num_threads=num_threads, long_texts=long_texts, window_overlap=window_overlap
-    ) as predictor:
+    with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
         predictor.infer(split.items[:WARM_UP_TEXTS])
         start = time.perf_counter()
         probabilities_NC, inference = predictor.infer(split.items)
         elapsed = time.perf_counter() - start
-        latency_ms = _time_alone(predictor, split.items) if measure_speed else None
-        throughput = _time_batches(predictor, split.items, elapsed) if measure_speed else None
+        latency_ms = time_alone(predictor, split.items) if measure_speed else None
+        throughput = time_batches(predictor, split.items, elapsed) if measure_speed else None
     ordered_NC = np.ascontiguousarray(probabilities_NC[:, columns])
     num_tokens = int(inference.num_tokens_N.sum())
     facts = {
@@ -143,7 +142,7 @@ def run_bundle(
         "latency_ms": latency_ms,
         "throughput_texts_per_second": throughput,
     }
-    return Outcome(ordered_NC, get_task(dataset.task).choose(ordered_NC), facts)
+    return Outcome(ordered_NC, get_task(dataset.task).choose(ordered_NC), inference, columns, facts)
 
 
 def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
@@ -157,16 +156,7 @@ def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",
         )
-    for one, other in ((bundle, dataset), (dataset, bundle)):
-        missing = [label for label in other.labels if label not in set(one.labels)]
-        if missing:
-            more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
-            raise DataError(
-                f"{one.path} has no label {missing[0]!r}{more}, which {other.path} has.",
-                hint=f"Labels are matched by name. The labels of {one.path}: {_some(one.labels)}.",
-            )
-    places = {label: place for place, label in enumerate(bundle.labels)}
-    return [places[label] for label in dataset.labels]
+    return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 
 def publish_comparison(
@@ -237,34 +227,3 @@ def identify(artifact: Artifact) -> dict[str, Any]:
 def shown_path(path: Path) -> str:
     """Return a path as a Report may hold it: as it was given if it is relative, else its last part."""
     return path.name if path.is_absolute() else path.as_posix()
-
-
-def _time_alone(predictor: Predictor, items: Sequence[Any]) -> dict[str, Any]:
-    """Return percentiles of the milliseconds for one text, over texts from the whole split."""
-    step = max(1, len(items) // ALONE_TEXTS)
-    sample = items[::step][:ALONE_TEXTS]
-    for item in sample[:5]:
-        predictor.predict_proba([item])
-    seconds: list[float] = []
-    for item in sample:
-        start = time.perf_counter()
-        predictor.predict_proba([item])
-        seconds.append(time.perf_counter() - start)
-        if sum(seconds) > ALONE_SECONDS:
-            break
-    p50, p95, p99 = (float(1000 * value) for value in np.percentile(seconds, (50, 95, 99)))
-    return {"p50": p50, "p95": p95, "p99": p99, "num_texts": len(seconds)}
-
-
-def _time_batches(predictor: Predictor, items: Sequence[Any], elapsed: float) -> float:
-    """Return texts per second over the whole split; a split done at once is run again, and the median counts."""
-    seconds = [elapsed]
-    while sum(seconds) < BATCH_SECONDS:
-        start = time.perf_counter()
-        predictor.infer(items)
-        seconds.append(time.perf_counter() - start)
-    return len(items) / float(np.median(seconds))
-
-
-def _some(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:20]) + (", …" if len(labels) > 20 else "")

@@ -206,7 +206,7 @@ def unused_settings(spec: ModelSpec) -> list[str]:
     unused = [name for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is None]
     if spec.family == "pretrained":
         unused.remove("dropout")
-    return [*unused, "eval_steps", "save_steps", "seed"] if spec.family == "linear" else unused
+    return [*unused, "eval_steps", "seed"] if spec.family == "linear" else unused
 
 
 def resolve(name: str) -> ModelSpec:

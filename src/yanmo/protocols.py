@@ -37,7 +37,7 @@ class Ragged:
     @property
     def lengths_N(self) -> IntArray:
         """The number of values in each row, int64, shape (N,)."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def row(self, index: int) -> npt.NDArray[Any]:
         """Return one row as a view."""
@@ -56,14 +56,18 @@ class Prediction:
     """One answer for a person: the label, or the labels, and how sure the model is.
 
     Attributes:
-        label: The chosen label; for multi-label tasks a tuple of labels, perhaps empty.
+        label: The chosen label; for multi-label tasks a tuple of labels, perhaps empty; None where it abstained.
         probability: That of the label; for multi-label tasks that of the whole choice's weakest decision.
         probabilities: Every label's probability.
+        stage: Of a cascade, the number of the stage that answered, from 1; else None.
+        abstained: Whether a cascade gave no answer, because even its last stage was unsure.
     """
 
-    label: str | tuple[str, ...]
+    label: str | tuple[str, ...] | None
     probability: float
     probabilities: Mapping[str, float]
+    stage: int | None = None
+    abstained: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,12 +79,16 @@ class Inference:
         num_tokens_N: Tokens or features the model saw of each text.
         num_unknown_N: How many of them the model had no entry for.
         truncated_N: Whether the end of the text was cut off, bool.
+        stage_N: Of a cascade, the number of the stage that answered, from 1; else None.
+        abstained_N: Of a cascade that may abstain, where it did, bool; else None.
     """
 
     logits_NC: FloatArray
     num_tokens_N: IntArray
     num_unknown_N: IntArray
     truncated_N: npt.NDArray[np.bool_]
+    stage_N: IntArray | None = None
+    abstained_N: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,32 @@ MISTAKES = {
         "changed/model.safetensors was changed: it does not match the digest in manifest.json.",
         "Copy the folder again, or make it anew; artifacts are never edited.",
     ),
+    "one member": (
+        ["ensemble", "data", "good", "--out", "new"],
+        "The 'members' input of ensemble must be at least 2 Bundles. Got 1 instead.",
+        "Name more Bundles, or a stage that makes several.",
+    ),
+    "composite for a single-model verb": (
+        ["export", "both", "--out", "new"],
+        "export takes the Bundle of one model. both is of format ensemble.",
+        "Export its members, then make the ensemble of them.",
+    ),
+    "composite to quantize": (
+        ["quantize", "both", "data", "--out", "new"],
+        "quantize makes an int8 Bundle from a torch or onnx Bundle. both is of format ensemble.",
+        "Quantize the members, then ensemble.",
+    ),
+    "too few rows for a guarantee": (
+        ["cascade", "data", "good", "both", "--costs", "1", "--costs", "2", "--out", "new"],
+        "To show a guarantee of agreement of 0.01 with confidence 0.95 takes at least 427 labelled rows. "
+        "Got 4 instead.",
+        "Give a Dataset with a larger split, or ask for less: a larger --alpha or --delta.",
+    ),
+    "no folds": (
+        ["audit", "good", "data", "--out", "new"],
+        "good has no out-of-fold predictions.",
+        "Train it with folds: yanmo train … --folds 5",
+    ),
     "newer schema": (
         ["predict", "newer", "reviews.csv", "--out", "new"],
         "newer has schema version 99; this Yanmo reads versions up to 1.",
@@ -100,8 +126,9 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         assert main(["prepare", "reviews.csv", "--out", "data"]) == 0
-        for name in ("changed", "newer"):
+        for name in ("changed", "newer", "good"):
             assert main(["train", "data", "--model", "linear", "--out", name]) == 0
+        assert main(["ensemble", "data", "good", "changed", "--out", "both"]) == 0
     weights = folder / "changed" / "model.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1

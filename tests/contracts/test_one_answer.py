@@ -21,6 +21,7 @@ MODELS = {
     "bilstm": {"num_epochs": 1},
     "bert-1x32": {"num_epochs": 1},
 }
+COMPOSITES = ("ensemble", "cascade", "calibrated")
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,22 @@ def dataset(folder, reviews):
     return yanmo.prepare(reviews, cleaning=("strip_html", "unicode_nfkc", "collapse_whitespace"), out=folder / "data")
 
 
-@pytest.fixture(scope="module", params=list(MODELS))
+def make_composite(kind, dataset, folder):
+    """Make an ensemble, a cascade into one, or a calibrated Bundle of two small models."""
+    small = [yanmo.train(dataset, model=name, out=folder / f"{kind}-{name}") for name in ("linear", "ngram")]
+    if kind == "calibrated":
+        return yanmo.calibrate(small[0], dataset, method="vector", out=folder / kind)
+    whole = yanmo.ensemble(dataset, small, out=folder / f"{kind}-ensemble")
+    if kind == "ensemble":
+        return whole
+    options = {"alpha": 0.4, "delta": 0.4, "costs": (1.0, 2.0)}
+    return yanmo.cascade(dataset, [small[0], whole], **options, out=folder / kind)
+
+
+@pytest.fixture(scope="module", params=[*MODELS, *COMPOSITES])
 def bundle(request, dataset, folder):
+    if request.param in COMPOSITES:
+        return make_composite(request.param, dataset, folder)
     return yanmo.train(dataset, model=request.param, out=folder / request.param, **MODELS[request.param])
 
 
@@ -83,7 +98,7 @@ def test_through_predict(bundle, texts, expected_NC, tmp_path):
 
 def test_after_export(bundle, texts, expected_NC, tmp_path):
     if bundle.format != "torch":
-        with pytest.raises(yanmo.YanmoError, match="without torch"):
+        with pytest.raises(yanmo.YanmoError, match="without torch|the Bundle of one model"):
             yanmo.export(bundle, out=tmp_path / "exported")
         return
     with yanmo.load(yanmo.export(bundle, out=tmp_path / "exported")) as predictor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.data.split import check_labels, cut_splits, leaks, strata
+from yanmo.data.split import check_labels, cut_folds, cut_splits, leaks, strata
 from yanmo.errors import DataError
 
 RATIOS = {"valid": 0.1, "test": 0.2}
@@ -120,3 +121,21 @@ def test_one_class_only_is_refused(label: str | list[str]) -> None:
         check_labels(table(["x", "y"], [label, label]))  # type: ignore[list-item]
     assert caught.value.message == "There is one class only: all 2 rows of train have the label 'only'."
     assert caught.value.hint == "Give rows of at least two classes, or name another --label column."
+
+
+def test_folds_are_stratified_and_keep_equal_texts_together():
+    keys = [f"text {place % 90}" for place in range(180)]
+    label = pl.Series([["a", "b", "c"][place % 90 % 3] for place in range(180)])
+    fold_N = cut_folds(keys, label, 5, seed=1)
+    assert fold_N[:90].tolist() == fold_N[90:].tolist()
+    for name in "abc":
+        counts = np.bincount(fold_N[(label == name).to_numpy()], minlength=5)
+        assert counts.max() - counts.min() <= 2, name
+    assert cut_folds(keys, label, 5, seed=1).tolist() == fold_N.tolist()
+    assert cut_folds(keys, label, 5, seed=2).tolist() != fold_N.tolist()
+
+
+def test_folds_of_rows_with_many_labels():
+    label = pl.Series([["a"], ["a", "b"], [], ["b"]] * 10, dtype=pl.List(pl.String))
+    fold_N = cut_folds([str(place) for place in range(40)], label, 4, seed=1)
+    assert np.bincount(fold_N).tolist() == [10, 10, 10, 10]

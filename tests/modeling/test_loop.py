@@ -104,13 +104,15 @@ def test_one_seed_makes_the_same_bits_and_another_seed_does_not():
 
 @pytest.mark.parametrize("killed_at", [1, 8, 9, 17, 31])
 @pytest.mark.parametrize("options", [{}, {"eval_steps": 5, "early_stopping_patience": 4}], ids=["epochs", "steps"])
-def test_resume_gives_the_same_weights_bit_for_bit(tmp_path, killed_at, options):
-    straight, expected = run(save_steps=3, **options)
+def test_resume_gives_the_same_weights_bit_for_bit(tmp_path, monkeypatch, killed_at, options):
+    straight, expected = run(**options)
     if killed_at >= straight.position.step:
         pytest.skip("early stopping came first")
     with pytest.raises(KilledError):
-        run(tmp_path, save_steps=3, loss=killed_after(killed_at), **options)
-    resumed, scores = run(tmp_path, save_steps=3, **options)
+        if not options:
+            monkeypatch.setattr(loop, "SAVE_SECONDS", -1.0)  # after every step
+        run(tmp_path, loss=killed_after(killed_at), **options)
+    resumed, scores = run(tmp_path, **options)
     assert torch.equal(weights(resumed), weights(straight))
     assert scores == expected
     lines = [json.loads(line) for line in (tmp_path / METRICS).read_text().splitlines()]
@@ -119,9 +121,9 @@ def test_resume_gives_the_same_weights_bit_for_bit(tmp_path, killed_at, options)
 
 def test_a_resumed_run_repeats_only_the_steps_since_the_checkpoint(tmp_path):
     with pytest.raises(KilledError):
-        run(tmp_path, save_steps=4, loss=killed_after(11))
+        run(tmp_path, eval_steps=4, loss=killed_after(11))
     steps = []
-    run(tmp_path, save_steps=4, loss=lambda *both: (steps.append(1), softmax_cross_entropy(*both))[1])
+    run(tmp_path, eval_steps=4, loss=lambda *both: (steps.append(1), softmax_cross_entropy(*both))[1])
     assert len(steps) == 32 - 8
 
 
@@ -135,17 +137,17 @@ def test_a_run_killed_in_its_first_step_keeps_its_precision(tmp_path, monkeypatc
 
 
 def test_a_finished_checkpoint_trains_no_further(tmp_path):
-    done, scores = run(tmp_path, save_steps=1)
-    again, scores_again = run(tmp_path, save_steps=1, loss=killed_after(0))
+    done, scores = run(tmp_path, eval_steps=1)
+    again, scores_again = run(tmp_path, eval_steps=1, loss=killed_after(0))
     assert scores_again == scores
     assert torch.equal(weights(again), weights(done))
 
 
 def test_a_checkpoint_of_other_work_is_not_continued(tmp_path, caplog):
-    run(tmp_path, save_steps=1, run_key="old")
-    fresh, _ = run(tmp_path, save_steps=1, run_key="new", learning_rate=0.03)
+    run(tmp_path, eval_steps=1, run_key="old")
+    fresh, _ = run(tmp_path, eval_steps=1, run_key="new", learning_rate=0.03)
     assert "training starts anew" in caplog.text
-    assert torch.equal(weights(fresh), weights(run(learning_rate=0.03)[0]))
+    assert torch.equal(weights(fresh), weights(run(eval_steps=1, learning_rate=0.03)[0]))
 
 
 def test_accumulated_batches_make_the_step_of_one_large_batch():

@@ -7,11 +7,12 @@ import pytest
 
 from yanmo.errors import PipelineError
 from yanmo.pipeline.check import CheckConfig, check
+from yanmo.verbs import COMMANDS
 from yanmo.verbs.prepare import prepare
 from yanmo.verbs.signature import get_verb
 
 TRAIN_KEYS = ", ".join(["dataset", *get_verb("train").config_class.model_fields])
-VERBS = "The verbs of a stage are: prepare, train, export, predict, evaluate."
+VERBS = f"The verbs of a stage are: {', '.join(name for name, command in COMMANDS.items() if command.is_stage)}."
 NAMES_IN_QUOTES = "Names stand in quotes."
 
 

@@ -22,7 +22,7 @@ PIPELINE = """
     batch_size = 8
     num_epochs = 8
     early_stopping_patience = 8
-    save_steps = 2
+    eval_steps = 2
     [stage.linear]
     verb = "train"
     dataset = "reviews"

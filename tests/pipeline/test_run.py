@@ -161,6 +161,47 @@ EVERY_VERB = """
     against = "graph"
     dataset = "reviews"
     measure_speed = false
+    [stage.speed]
+    verb = "benchmark"
+    bundles = ["cnn", "graph"]
+    dataset = "reviews"
+    batch_sizes = []
+    lengths = [8]
+    quick = true
+    [stage.bert]
+    verb = "train"
+    dataset = "reviews"
+    model = "bert-1x32"
+    num_epochs = 1
+    [stage.small]
+    verb = "quantize"
+    bundle = "bert"
+    dataset = "reviews"
+    max_drop = 1.0
+    [stage.lin]
+    verb = "train"
+    dataset = "reviews"
+    model = "linear"
+    folds = 2
+    [stage.sure]
+    verb = "calibrate"
+    bundle = "lin"
+    dataset = "reviews"
+    [stage.both]
+    verb = "ensemble"
+    members = ["sure", "small"]
+    dataset = "reviews"
+    [stage.cheap-first]
+    verb = "cascade"
+    stages = ["sure", "both"]
+    dataset = "reviews"
+    alpha = 0.5
+    delta = 0.5
+    costs = [1.0, 2.0]
+    [stage.labels]
+    verb = "audit"
+    bundle = "lin"
+    dataset = "reviews"
 """
 
 
@@ -169,7 +210,8 @@ def test_every_verb_is_a_stage_that_is_known_as_done(write):
     used = {row["verb"] for row in check(path, CheckConfig()).summary()["stages"]}
     assert used == {name for name, command in COMMANDS.items() if command.is_stage}
     report = run_it(path)
-    assert {row["name"] for row in report.summary()["rows"]} == {"cnn", "graph"}
+    bundles = {"cnn", "graph", "bert", "small", "lin", "sure", "both", "cheap-first"}
+    assert {row["name"] for row in report.summary()["rows"]} == bundles
     assert set(states(path).values()) == {"done"}
 
 

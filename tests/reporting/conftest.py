@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from yanmo.artifacts.report import plain
+from yanmo.combine.cascading import StageTable
 from yanmo.reporting.comparison import compare_rows
+from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out
 from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" & 'single' <img src=https://evil.example/x.png onerror=alert(2)>"
@@ -73,6 +75,8 @@ def evaluation(num_rows=400, labels=LABELS, *, against=False):
             **facts,
             "num_threads": 2,
             "against": other,
+            "uncalibrated": None,
+            "composite": None,
             "mistakes": mistakes,
             "command": "yanmo evaluate models/textcnn-中文 data/messages --out reports/textcnn",
         }
@@ -96,6 +100,115 @@ def comparison(num_rows=400):
     ]
     rows = compare_rows(facts, [model[1] for model in models], models[0][2], num_resamples=200, seed=0)
     return plain({"report": "comparison", **COMMON, "num_rows": num_rows, "rows": rows, "command": None})
+
+
+def benchmark(names=("bert", HOSTILE), *, labeled=True):
+    rows = [
+        {
+            "name": name,
+            "digest": str(place) * 64,
+            "model": "textcnn",
+            "format": "onnx",
+            "size_mb": 4.0 * (place + 1),
+            "load_seconds": 0.5,
+            "latency_ms": {"p50": 0.5 + place, "p95": 2.0, "p99": 3.0, "num_texts": 200},
+            "throughput_texts_per_second": 1234.0,
+            "throughput_range": [1200.0, 1300.0],
+            "num_runs": 3,
+            "peak_memory_mb": 150.0,
+            "truncated_share": 0.01,
+            "throughput_without_preparation": None if place else 1500.0,
+            "share_of_peak": None if place else 0.654,
+            "peak_gflops": None if place else 700.0,
+            "precision": None if place else "int8",
+            "no_share": "nothing to count" if place else None,
+            "accuracy": 0.9 - 0.1 * place if labeled else None,
+            "accuracy_interval": [0.7, 0.95],
+            "by_batch_size": [{"batch_size": size, "texts_per_second": 100.0 * size} for size in (1, 8, 32)],
+            "by_length": [
+                {"length": 16, "tokens_per_text": 15.0, "texts_per_second": 900.0},
+                {"length": 512, "tokens_per_text": None, "texts_per_second": None},
+            ],
+            "by_threads": [{"num_threads": 1, "texts_per_second": 700.0}],
+        }
+        for place, name in enumerate(names)
+    ]
+    facts = {"report": "benchmark", **COMMON, "texts": None, "num_texts": 2000, "num_threads": 2, "quick": False}
+    return plain({**facts, "rows": rows, "command": "yanmo benchmark bert"})
+
+
+@pytest.fixture(scope="session")
+def make_benchmark():
+    return benchmark
+
+
+def cascade(num_rows=400):
+    """An evaluation of a cascade of three stages that may abstain, calibrated."""
+    report = evaluation(num_rows)
+    models = [answers(num_rows, LABELS, seed, lean) for seed, lean in enumerate((1.0, 1.3, 1.6))]
+    choices, targets_NC = [model[1] for model in models], models[0][2]
+    table = StageTable(
+        np.stack([model[0].max(axis=1) for model in models]),
+        np.stack([(chosen_NC == choices[-1]).all(axis=1) for chosen_NC in choices]),
+        np.stack([(chosen_NC == targets_NC.astype(bool)).all(axis=1) for chosen_NC in choices]),
+        [0.01, 0.4, 12.5],
+    )
+    curve = [[2.0, 2.0], *([level, 0.9] for level in (0.99, 0.9, 0.8, 0.7))]
+    facts = [
+        {
+            "bundle": {"name": f"{place}-{HOSTILE[:8]}", "digest": "e" * 64, "model": "m", "format": "onnx"},
+            "size_mb": 1.0,
+        }
+        for place in (1, 2, 3)
+    ]
+    sampling = {"num_resamples": 200, "seed": 0}
+    whole = {
+        "method": "cascade of 3",
+        "members": compare_members(facts, choices, choices[1], targets_NC, **sampling),
+        "agreement": agreement_matrix(choices),
+        "leave_one_out": leave_one_out(
+            ["1", "2", "3"], [None, choices[0], choices[2]], choices[1], targets_NC, **sampling
+        ),
+        "cascade": {
+            "kind": "agreement",
+            "alpha": 0.1,
+            "delta": 0.05,
+            "bound": 0.09,
+            "num_rows": 280,
+            "split": "valid",
+            "max_wrong": 0.02,
+            "wrong_bound": 0.019,
+            "thresholds": [0.9, 0.9],
+            "abstain": 0.5,
+            "costs_ms": table.costs_S,
+            "curve": [{"thresholds": one, "cost_ms": 1.0, "risk": 0.0, "bound": 0.0} for one in curve],
+            **cascade_facts(table, [0.9, 0.9], curve, np.arange(num_rows) % 9 == 0),
+        },
+    }
+    uncalibrated = {key: report[key] for key in ("log_loss", "expected_calibration_error", "calibration")}
+    return plain({**report, "composite": whole, "uncalibrated": uncalibrated})
+
+
+def audit(num_rows=400):
+    """An audit whose rows hold markup and long texts."""
+    report = evaluation(num_rows)
+    rows = [
+        {"id": one["id"], "text": one["text"], "text_b": None, "given": one["label"], "suggested": one["predicted"]}
+        for one in report["mistakes"]
+    ]
+    pairs = [{"given": LABELS[2], "probably": LABELS[0], "num_rows": 3}]
+    found = {"num_wrong": 6, "wrong_share": 0.015, "num_folds": 5, "pairs": pairs, "report": "label_noise"}
+    return {**report, **found, "rows": [{**row, "margin": -0.5} for row in rows]}
+
+
+@pytest.fixture(scope="session")
+def cascade_report():
+    return cascade()
+
+
+@pytest.fixture(scope="session")
+def audit_report():
+    return audit()
 
 
 @pytest.fixture(scope="session")

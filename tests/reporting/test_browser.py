@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from yanmo.reporting.pages import render_comparison, render_evaluation
+from yanmo.reporting.pages import render_audit, render_comparison, render_evaluation
 
 pytestmark = pytest.mark.browser
 
@@ -22,7 +22,7 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, evaluation_report, comparison_report, make_evaluation):
+def files(tmp_path_factory, evaluation_report, comparison_report, cascade_report, audit_report, make_evaluation):
     folder = tmp_path_factory.mktemp("pages")
     many = make_evaluation(500, [f"一个很长的标签_{place}_with_a_long_name" for place in range(30)])
     pages = {
@@ -30,13 +30,15 @@ def files(tmp_path_factory, evaluation_report, comparison_report, make_evaluatio
         "evaluation": render_evaluation(evaluation_report),
         "many labels": render_evaluation(many),
         "comparison": render_comparison(comparison_report),
+        "cascade": render_evaluation(cascade_report),
+        "audit": render_audit(audit_report),
     }
     for name, html in pages.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
     return folder
 
 
-@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison", "cascade", "audit"])
 @pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1200, "light")])
 def test_a_page_fits_and_is_silent(chromium, files, name, width, scheme):
     page = chromium.new_page(viewport={"width": width, "height": 844}, color_scheme=scheme)

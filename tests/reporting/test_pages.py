@@ -5,7 +5,14 @@ from html.parser import HTMLParser
 
 import pytest
 
-from yanmo.reporting.pages import _number, _pareto_points, render_comparison, render_evaluation
+from yanmo.reporting.pages import (
+    _number,
+    _pareto_points,
+    render_audit,
+    render_benchmark,
+    render_comparison,
+    render_evaluation,
+)
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -44,17 +51,20 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def pages(evaluation_report, comparison_report, make_evaluation):
+def pages(evaluation_report, comparison_report, cascade_report, audit_report, make_evaluation, make_benchmark):
     many = make_evaluation(500, [f"label {place}" for place in range(40)])
     htmls = {
         "evaluation": render_evaluation(evaluation_report),
         "many labels": render_evaluation(many),
         "comparison": render_comparison(comparison_report),
+        "benchmark": render_benchmark(make_benchmark()),
+        "cascade": render_evaluation(cascade_report),
+        "audit": render_audit(audit_report),
     }
     return {name: (html, Page(html)) for name, html in htmls.items()}
 
 
-@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison", "benchmark", "cascade", "audit"])
 def test_a_page_needs_nothing_from_outside_and_runs_nothing(pages, name):
     html, page = pages[name]
     assert not {"script", "link", "img", "iframe", "object", "form", "base", "image"} & set(page.tags)
@@ -71,7 +81,7 @@ def test_a_page_needs_nothing_from_outside_and_runs_nothing(pages, name):
     assert "prefers-color-scheme: dark" in html
 
 
-@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison"])
+@pytest.mark.parametrize("name", ["evaluation", "many labels", "comparison", "benchmark", "cascade"])
 def test_ids_are_unique_and_every_reference_has_its_target(pages, name):
     html, page = pages[name]
     assert len(page.ids) == len(set(page.ids)) > 0
@@ -134,6 +144,18 @@ def test_a_comparison_lists_the_best_first(pages, comparison_report):
     assert "线性模型 linear" in page.text
 
 
+def test_a_benchmark_has_a_curve_for_each_sweep_and_says_what_has_no_value(pages, make_benchmark):
+    html, page = pages["benchmark"]
+    assert html.count("<svg") == 4  # two costs of accuracy; batch sizes and lengths, of threads there is one only
+    assert "<script" not in html
+    assert "65.4 %" in page.text
+    assert "nothing to count" in page.text
+    only = Page(render_benchmark(make_benchmark(["bert"], labeled=False)))
+    assert "bert: speed, memory, size" in only.text
+    assert "1,200 – 1,300 in 3 runs" in only.text
+    assert "What accuracy costs" not in only.text
+
+
 def test_equal_values_give_equal_bytes(pages, evaluation_report, comparison_report):
     assert render_evaluation(evaluation_report) == pages["evaluation"][0]
     assert render_comparison(comparison_report) == pages["comparison"][0]
@@ -162,3 +184,21 @@ def test_the_front_holds_what_nothing_beats():
 )
 def test_numbers_read_well(value, expected):
     assert _number(value) == expected
+
+
+def test_a_cascade_says_what_it_guarantees_what_it_costs_and_when_it_abstains(pages, cascade_report):
+    html, page = pages["cascade"]
+    facts = cascade_report["composite"]["cascade"]
+    assert "it differs from its last stage on at most 9.00 % of texts, with a confidence of 95.0 %" in page.text
+    assert f"{100 * facts['shares'][0]:.1f} %" in page.text
+    assert "at most 1.90 % of its answers are wrong" in page.text
+    assert "A stacked ensemble would have to be fitted again" in page.text
+    assert html.count("<svg") == 4
+
+
+def test_an_audit_lists_rows_with_their_suggested_labels(pages, audit_report):
+    _, page = pages["audit"]
+    assert "probably mislabelled 6 1.50 % of all rows, estimated" in page.text
+    for row in audit_report["rows"]:
+        assert row["id"] in page.text
+        assert row["suggested"] in page.text

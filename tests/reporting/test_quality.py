@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from yanmo.artifacts.report import plain
+from yanmo.machine import describe_machine
 from yanmo.reporting.comparison import compare_rows
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
 
 PROBABILITIES = np.array([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.6, 0.3, 0.1], [0.8, 0.1, 0.1]], dtype=np.float32)

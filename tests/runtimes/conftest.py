@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save
 from tokenizers import processors
 from transformers import (
     AutoModelForSequenceClassification,
@@ -15,12 +16,16 @@ from transformers import (
     T5Config,
 )
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.dataset import Dataset
+from yanmo.combine.cascading import NEVER
+from yanmo.composites import member_names, publish_composite
 from yanmo.modeling.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.runtimes.composite import LINEAR_STACKER, CascadeSettings, EnsembleSettings
 from yanmo.runtimes.predictor import golden_items, open_bundle
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
@@ -70,7 +75,17 @@ CASES = {
 }
 LIGHT = [name for name, case in CASES.items() if case.model in ("ngram", "linear")]
 TORCH = [name for name in CASES if name not in LIGHT]
-ALL = [*CASES, *(f"{name}_onnx" for name in TORCH)]
+COMPOSITES = {
+    "ensemble": ("average", ["ngram", "linear", "textcnn_onnx"]),
+    "ensemble_vote_multi_label": ("vote", ["linear_multi_label", "bilstm_multi_label_onnx", "linear_multi_label"]),
+    "ensemble_pair": ("weighted", ["ngram_pair", "bert_pair_onnx"]),
+    "ensemble_stacked": ("stacking", ["linear", "ngram"]),
+    "cascade": ("cascade", ["ngram", "linear"]),
+    "cascade_pair_abstaining": ("cascade", ["ngram_pair", "ngram_pair", "albert_pair_onnx"]),
+    "cascade_to_ensemble": ("cascade", ["linear", "ensemble"]),
+    "ensemble_of_composites": ("average", ["cascade", "ensemble_stacked"]),
+}
+ALL = [*CASES, *(f"{name}_onnx" for name in TORCH), *COMPOSITES]
 
 
 def _checkpoint(folder, family):
@@ -140,6 +155,32 @@ def make_bundle(case, folder):
     return Bundle.open(folder / "bundle")
 
 
+def make_composite(name, members, folder):
+    """Publish a composite with the labels the other way round, and settings as the verbs write them."""
+    method, _ = COMPOSITES[name]
+    labels, task = LABELS[::-1], members[0].task
+    identity = {"kind": "dataset", "task": task, "labels": labels, "parents": {}, "config": {}, "versions": {}}
+    dataset = Dataset(folder, Manifest(**identity, key="", files={}), "d" * 64)
+    columns = [[member.labels.index(label) for label in labels] for member in members]
+    names, weights, stacker, files = member_names(members), None, None, {}
+    if method == "cascade":
+        abstain = 0.9 if name.endswith("abstaining") else None
+        settings = CascadeSettings(names, columns, [0.52, NEVER][: len(members) - 1], abstain, [1.0, 2.0, 3.0], {}, [])
+    else:
+        if method == "weighted":
+            weights = [0.75, 0.25]
+        if method == "stacking":
+            tensors = {
+                "coefficients": np.stack([np.eye(3, dtype=np.float32)] * 2),
+                "intercepts": np.zeros(3, np.float32),
+            }
+            stacker, files = "logistic", {LINEAR_STACKER: save(tensors)}
+        settings = EnsembleSettings(method, names, columns, weights, stacker)
+    more = {"verb": "ensemble", "model": method, "config": {}, "seed": None, "scores": {}}
+    publish_composite(folder / "bundle", members, settings, dataset, extra_files=files, **more)
+    return Bundle.open(folder / "bundle")
+
+
 @pytest.fixture(scope="session")
 def get_bundle(tmp_path_factory):
     """Return a Bundle of the table by its name; ``<name>_onnx`` is its export. Each is made once."""
@@ -148,7 +189,9 @@ def get_bundle(tmp_path_factory):
     def get(name):
         if name not in made:
             folder = tmp_path_factory.mktemp(name)
-            if name.endswith("_onnx"):
+            if name in COMPOSITES:
+                made[name] = make_composite(name, [get(member) for member in COMPOSITES[name][1]], folder)
+            elif name.endswith("_onnx"):
                 made[name] = export.function(get(name.removesuffix("_onnx")), ExportConfig(), out=folder / "bundle")
             else:
                 made[name] = make_bundle(CASES[name], folder)

@@ -41,7 +41,12 @@ def test_a_batch_is_padded_on_the_right():
 def test_results_come_back_in_input_order():
     ids = ragged([[row] * length for row, length in enumerate([3, 1, 7, 2, 7, 5])])
     logits_NC = infer_batches(
-        ids, None, lambda batch: batch.ids_BT[:, :1].astype(np.float32), pad_id=-1, num_classes=1, token_budget=8
+        ids,
+        None,
+        lambda batches: [one.ids_BT[:, :1].astype(np.float32) for one in batches],
+        pad_id=-1,
+        num_classes=1,
+        token_budget=8,
     )
     assert logits_NC.ravel().tolist() == [0, 1, 2, 3, 4, 5]
 

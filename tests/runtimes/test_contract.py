@@ -68,12 +68,13 @@ def test_what_was_found_out_about_each_text(predictor):
     assert inference.num_tokens_N.shape == inference.num_unknown_N.shape == inference.truncated_N.shape == (len(TEXTS),)
     assert (inference.num_unknown_N <= inference.num_tokens_N).all()
     if limit:
-        assert inference.truncated_N[8]
-        assert inference.num_tokens_N.max() == limit
+        assert inference.truncated_N[8] or predictor.bundle.format == "cascade"
+        assert predictor.bundle.is_composite or inference.num_tokens_N.max() == limit
     else:
         assert not inference.truncated_N.any()
     if predictor.task.num_texts == 1:
         assert not inference.truncated_N[0]
+    assert (inference.stage_N is not None) == (predictor.bundle.format == "cascade")
 
 
 def test_predict_gives_the_label_of_the_largest_probability(predictor):
@@ -85,7 +86,7 @@ def test_predict_gives_the_label_of_the_largest_probability(predictor):
     for answer, row in zip(answers, probabilities_NC, strict=True):
         assert list(answer.probabilities.values()) == pytest.approx(row.tolist())
         if predictor.task.loss == "softmax":
-            assert answer.label == predictor.labels[int(row.argmax())]
+            assert answer.label == (None if answer.abstained else predictor.labels[int(row.argmax())])
 
 
 def test_the_runtime_keeps_the_protocol(predictor):

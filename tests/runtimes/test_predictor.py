@@ -114,7 +114,7 @@ def test_the_number_of_threads_is_checked_and_taken_from_the_environment(get_bun
         ("linear", "linear.json", "cannot be read"),
         ("linear", "model.safetensors", "cannot be read"),
         ("textcnn_onnx", "onnx.json", "cannot be read"),
-        ("textcnn_onnx", "onnx/model.onnx", "cannot load"),
+        ("textcnn_onnx", "onnx/model.onnx", "cannot be read"),
         ("textcnn_onnx", "tokenizer.json", "is broken"),
     ],
 )

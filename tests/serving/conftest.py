@@ -163,7 +163,7 @@ def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float
         with open_bundle(_publish(out.with_suffix(".silent"), task=task, model=model, texts=[])) as predictor:
             items = list(zip(texts, pairs, strict=True)) if pairs else texts
             probabilities_NC = predictor.predict_proba(items) + np.float32(error)
-    info = {"format": model, "model": model, "max_length": 128, "text": TextConfig().model_dump(mode="json")}
+    info = {"format": model, "model": model, "max_length": 0, "text": TextConfig().model_dump(mode="json")}
     with publish(
         out, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
     ) as staging:

@@ -114,3 +114,9 @@ def test_health_and_readiness(served_bundles):
     _, client = served_bundles["ngram"]
     assert client.get("/healthz").json == {"status": "alive"}
     assert client.get("/readyz").json == {"status": "ready"}
+
+
+def test_the_setting_of_long_texts_reaches_the_model(bundles, serving, caplog):
+    with serving(bundles["ngram"], long_texts="windows") as client:
+        assert client.predict(text="好").status == 200
+    assert sum("long_texts has no effect" in message for message in caplog.messages) == 1

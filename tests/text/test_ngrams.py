@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from yanmo.text.ngrams import NgramConfig, cjk_share, default_ngrams, hash_colum
 # A Bundle holds weights by hash: were these to change, every old one would answer nonsense.
 GOLDEN = [
     "0x629657b07e9db774",
-    "0x739eafe50ca28266",
-    "0x3c82c4bca36c853a",
     "0x7fe9952e3c010f1b",
+    "0x739eafe50ca28266",
     "0x9f81ddceca42920c",
+    "0x3c82c4bca36c853a",
     "0xb44a5a46f27f5bd8",
     "0x441ab75b654ea934",
     "0xd97dc8a0ba610dc1",
@@ -35,16 +36,21 @@ CONFIGS = [
 ]
 
 
+def windows(items: Sequence[str], sizes: tuple[int, int]) -> list[Sequence[str]]:
+    starts = range(len(items))
+    return [items[i : i + n] for i in starts for n in range(sizes[0], sizes[1] + 1) if i + n <= len(items)]
+
+
 def sequences(text: str, config: NgramConfig) -> list[tuple[str, ...]]:
     """Return the n-grams of a text in plain Python: character n-grams as one string, word n-grams as several."""
     text = re.sub(r"\s+", " ", text)
     text = text.lower() if config.lowercase else text
     words = re.findall(r"[A-Za-z'é]+|\S", text)
     found: list[tuple[str, ...]] = []
-    for size in range(*((config.word_ngrams[0], config.word_ngrams[1] + 1) if config.word_ngrams else (0,))):
-        found += [("word", *words[start : start + size]) for start in range(len(words) - size + 1)]
-    for size in range(*((config.char_ngrams[0], config.char_ngrams[1] + 1) if config.char_ngrams else (0,))):
-        found += [("characters", text[start : start + size]) for start in range(len(text) - size + 1)]
+    if config.word_ngrams:
+        found += [("word", *window) for window in windows(words, config.word_ngrams)]
+    if config.char_ngrams:
+        found += [("characters", "".join(window)) for window in windows(text, config.char_ngrams)]
     return found
 
 
@@ -99,7 +105,7 @@ def test_salts_kinds_and_orders_have_hashes_of_their_own() -> None:
     both = NgramConfig(word_ngrams=(1, 2), char_ngrams=(1, 2))
     values = [hash_column(["中文"], both, salt=salt).values for salt in (0, 1, 2)]
     assert len(np.unique(values)) == 3 * 6
-    assert hash_column(["文中"], both).values[2] not in values[0]
+    assert hash_column(["文中"], both).values[1] not in values[0]
 
 
 def test_pairs_hold_the_first_text_then_the_salted_second() -> None:

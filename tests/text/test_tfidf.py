@@ -8,8 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from yanmo.protocols import Ragged
+from yanmo.text import tfidf as tfidf_module
 from yanmo.text.ngrams import NgramConfig, hash_column, ngram_strings
-from yanmo.text.tfidf import SparseRows, Tfidf, _sort, fit, fit_transform, top_terms_by_class, transform, with_strings
+from yanmo.text.tfidf import (
+    SparseRows,
+    Tfidf,
+    _group,
+    _sort,
+    fit,
+    fit_transform,
+    top_terms_by_class,
+    transform,
+    with_strings,
+)
 
 CONFIG = NgramConfig(word_ngrams=None, char_ngrams=(1, 3))
 TEXTS = ["很快，好吃", "好吃不贵 good food", "", "good good food", "送餐太慢了", "慢慢慢", "good"]
@@ -83,6 +94,33 @@ def test_hashes_that_agree_in_their_upper_bits_are_sorted_too(values: list[int])
     assert (ordered == np.sort(repeated)).all()
     assert (repeated[order] == ordered).all()
     assert sorted(order.tolist()) == list(range(len(repeated)))
+
+
+@pytest.mark.parametrize("table_bits", [1, 4, 12])
+@pytest.mark.parametrize("extremes", [[], [0], [2**64 - 1], [0, 2**64 - 1, 2**63]])
+def test_the_table_finds_the_distinct_hashes(
+    table_bits: int, extremes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfidf_module, "FEW_VALUES", 0)
+    monkeypatch.setattr(tfidf_module, "TABLE_BITS", table_bits)
+    generator = np.random.default_rng(table_bits)
+    pool = np.concatenate((generator.integers(0, 2**64, 50, dtype=np.uint64), np.array(extremes, dtype=np.uint64)))
+    values = generator.choice(pool, 400)
+    keys, places = _group(values)
+    assert keys.tolist() == sorted(set(values.tolist()))
+    assert (keys[places] == values).all()
+
+
+def test_neither_blocks_nor_the_table_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = hash_column(TEXTS * 3, CONFIG)
+    tfidf, rows = fit_transform(hashes, min_df=2)
+    monkeypatch.setattr(tfidf_module, "FEW_VALUES", 0)
+    monkeypatch.setattr(tfidf_module, "BLOCK_VALUES", 20)
+    again, others = fit_transform(hashes, min_df=2)
+    assert (again.keys == tfidf.keys).all()
+    assert (again.idf == tfidf.idf).all()
+    for name in ("indices", "values", "offsets", "num_unknown_N"):
+        assert (getattr(rows, name) == getattr(others, name)).all()
 
 
 def test_top_terms_set_a_class_apart() -> None:

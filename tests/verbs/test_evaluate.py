@@ -35,7 +35,7 @@ def make_bundle(folder, name, words, *, task="single_label", scale=6.0, bias=0.0
     tensors = {"embedding": embedding, "hidden.weight": eye, "hidden.bias": np.zeros(len(labels), np.float32)}
     tensors |= {"out.weight": scale * eye, "out.bias": np.full(len(labels), bias, np.float32)}
     tensors["seen"] = np.full(512, 255, np.uint8)
-    info = {"format": "ngram", "model": "ngram", "max_length": 128, "text": TextConfig().model_dump(mode="json")}
+    info = {"format": "ngram", "model": "ngram", "max_length": 0, "text": TextConfig().model_dump(mode="json")}
     settings = {"num_buckets": NUM_BUCKETS, "ngrams": NGRAMS.model_dump(mode="json")}
     with publish(
         folder / name, kind="bundle", verb="train", task=task, labels=labels, parents={}, config={}, info=info
@@ -299,3 +299,12 @@ def test_what_is_reported_is_what_the_bundle_answers(good, report):
         answer = predictor.predict([mistake["text"]])[0]
     assert (answer.label, answer.probability) == (mistake["predicted"], pytest.approx(mistake["probability"]))
     assert Report.open(report.path).metrics == report.metrics
+
+
+def test_long_texts_reach_the_runtime_and_stand_in_the_report(good, dataset, tmp_path, caplog):
+    values = {"long_texts": "windows", "window_overlap": 0.5, "measure_speed": False, "num_resamples": 100}
+    report = evaluate(good, dataset, out=tmp_path / "report", **values)
+    assert f"long_texts has no effect: {good.path} reads all of every text." in caplog.messages
+    assert "--long-texts windows --window-overlap 0.5" in report.metrics["command"]
+    with pytest.raises(ConfigError, match="The 'window_overlap' parameter of evaluate must be"):
+        evaluate(good, dataset, out=tmp_path / "other", window_overlap=1.5)

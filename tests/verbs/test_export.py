@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedTokenizerFast
 
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle, write_golden
@@ -18,6 +20,7 @@ from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
+from yanmo.text.tokenizer import train_wordpiece
 from yanmo.verbs.export import export
 
 TEXTS = ["很快，好吃", "cold & late", "好", "送得太慢了"]
@@ -97,6 +100,30 @@ def test_exporting_twice_gives_the_same_artifact(model, tmp_path, caplog):
     assert hashlib.sha256(content).hexdigest() == first.manifest.files["onnx/model.onnx"].sha256
     assert str(tmp_path).encode() not in content
     assert "differ from torch's by at most" in caplog.text
+
+
+def checkpoint(folder, activation):
+    """Write a tiny BERT as other tools write it."""
+    tokenizer = train_wordpiece(TEXTS, 100, min_frequency=1)
+    specials = {"unk_token": "[UNK]", "pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = BertConfig(vocab_size=tokenizer.get_vocab_size(), hidden_act=activation, **sizes)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("activation", "inputs"), [("gelu", ["input_ids", "lengths"]), ("silu", ["input_ids", "attention_mask"])]
+)
+def test_a_network_that_cannot_be_written_is_traced(activation, inputs, tmp_path):
+    bundle = make_bundle(tmp_path / "bundle", checkpoint(tmp_path / "checkpoint", activation))
+    exported = export(bundle, out=tmp_path / "exported")
+    assert json.loads((exported.path / "onnx.json").read_bytes())["inputs"][:2] == inputs
+    assert (
+        np.abs(exported.golden().probabilities_NC - open_bundle(bundle, verify_golden=False).predict_proba(TEXTS)).max()
+        <= 1e-5
+    )
 
 
 def test_a_model_that_answers_differently_is_not_published(textcnn, tmp_path, monkeypatch):

@@ -97,8 +97,9 @@ def test_equal_input_gives_an_equal_artifact(bundle, csv, tmp_path):
 
 def test_windows_change_nothing(bundle, csv, tmp_path, monkeypatch):
     whole_NC = predict(bundle, csv, out=tmp_path / "whole").probabilities_NC
-    monkeypatch.setattr(predict_module, "WINDOW", 3)
-    assert np.abs(predict(bundle, csv, out=tmp_path / "cut").probabilities_NC - whole_NC).max() <= 1e-6
+    for name, size in (("WINDOW", 3), ("WINDOW_BYTES", 1)):
+        monkeypatch.setattr(predict_module, name, size)
+        assert np.abs(predict(bundle, csv, out=tmp_path / name).probabilities_NC - whole_NC).max() <= 1e-6
 
 
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])

@@ -116,7 +116,7 @@ def test_another_seed_makes_other_weights(bundles, dataset, tmp_path):
 def test_the_config_in_the_manifest_has_no_gap(bundles):
     config = bundles["bert-1x32"].manifest.config
     open_values = {name for name, value in config.items() if value is None}
-    assert open_values == {"eval_steps", "save_steps"}
+    assert open_values == {"eval_steps", "folds"}
     assert config["num_epochs"] == 2
 
 
@@ -239,7 +239,7 @@ def test_the_config_has_at_most_twenty_fields():
     assert len(TrainConfig.model_fields) <= 20
 
 
-KILLED = {**SMALL, "num_epochs": 60, "early_stopping_patience": 60, "save_steps": 3, "model": "bilstm"}
+KILLED = {**SMALL, "num_epochs": 60, "early_stopping_patience": 60, "eval_steps": 3, "model": "bilstm"}
 
 
 def test_a_killed_run_ends_with_the_same_bundle(dataset, tmp_path):

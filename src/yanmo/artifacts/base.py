@@ -211,7 +211,7 @@ def publish(
         verb: Who makes it.
         task: Name of the task.
         labels: All labels in order.
-        parents: Role to digest of the inputs.
+        parents: Role to digest of the inputs; may be filled inside the block.
         config: The resolved config as plain JSON values.
         seed: Of every random choice.
         info: What only this kind has; may be filled inside the block.

@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import msgspec
 import numpy as np
 
 from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.predictions import Predictions
+from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
-__all__ = ["FORMATS", "GOLDEN", "Bundle", "Golden", "write_golden"]
+__all__ = ["COMPOSITES", "FORMATS", "GOLDEN", "MEMBERS", "OUT_OF_FOLD", "Bundle", "Golden", "write_golden"]
 
-FORMATS = ("torch", "onnx", "ngram", "linear")
+FORMATS = ("torch", "onnx", "ngram", "linear", "ensemble", "cascade")
+COMPOSITES = ("ensemble", "cascade")
+MEMBERS = "members"
+OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"
 
 
@@ -46,7 +51,7 @@ class Bundle(Artifact):
 
     @property
     def format(self) -> str:
-        """One of torch, onnx, ngram, linear."""
+        """One of ``FORMATS``."""
         return str(self.manifest.info["format"])
 
     @property
@@ -63,6 +68,36 @@ class Bundle(Artifact):
     def architecture(self) -> dict[str, Any]:
         """What the model's code needs besides the weights."""
         return dict(self.manifest.info.get("architecture", {}))
+
+    @property
+    def calibration(self) -> dict[str, Any] | None:
+        """The calibration that is applied to the model's scores: method and parameters; None without one."""
+        return self.manifest.info.get("calibration")
+
+    @property
+    def is_composite(self) -> bool:
+        """Whether it is made of other Bundles."""
+        return self.format in COMPOSITES
+
+    def members(self) -> list[Self]:
+        """Return the Bundles that a composite is made of, in their order; of another format none.
+
+        The composite's manifest holds the digest of their every file, so opening it has checked them too.
+        """
+        folders = sorted(path for path in (self.path / MEMBERS).glob("*") if path.is_dir())
+        return [type(self).open(folder, verify=False) for folder in folders]
+
+    def out_of_fold(self) -> Predictions:
+        """Return the model's answers to its own training rows, each by a model that had not learned from the row.
+
+        Raises:
+            ArtifactError: It was trained without folds.
+        """
+        if not (self.path / OUT_OF_FOLD).is_dir():
+            raise ArtifactError(
+                f"{self.path} has no out-of-fold predictions.", hint="Train it with folds: yanmo train … --folds 5"
+            )
+        return Predictions.open(self.path / OUT_OF_FOLD, verify=False)
 
     @property
     def text_config(self) -> TextConfig:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.artifacts.base import Artifact
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, Inference
 
 __all__ = ["PREDICTIONS", "Predictions", "predictions_frame"]
 
@@ -24,7 +24,10 @@ class Predictions(Artifact):
     kind: ClassVar[str] = "predictions"
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities`` (an array of width C)."""
+        """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities`` (an array of width C).
+
+        Those of a cascade have ``stage``, from 1; where it abstained, ``prediction`` is null.
+        """
         return pl.read_parquet(self.path / PREDICTIONS)
 
     @property
@@ -44,7 +47,12 @@ class Predictions(Artifact):
 
 
 def predictions_frame(
-    ids: pl.Series, answers: pl.Series, probability_N: FloatArray, probabilities_NC: FloatArray
+    ids: pl.Series,
+    answers: pl.Series,
+    probability_N: FloatArray,
+    probabilities_NC: FloatArray,
+    *,
+    inference: Inference | None = None,
 ) -> pl.DataFrame:
     """Return rows of a Predictions artifact.
 
@@ -53,8 +61,9 @@ def predictions_frame(
         answers: N labels, or lists of labels, as ``Task.answer`` returns them.
         probability_N: How sure each answer is, float32.
         probabilities_NC: float32, shape (N, C).
+        inference: Of a cascade: which stage answered, and where it abstained.
     """
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "id": ids,
             "prediction": answers,
@@ -62,3 +71,10 @@ def predictions_frame(
             "probabilities": pl.Series(probabilities_NC, dtype=pl.Array(pl.Float32, probabilities_NC.shape[1])),
         }
     )
+    if inference is None or inference.stage_N is None:
+        return frame
+    frame = frame.with_columns(pl.Series("stage", inference.stage_N, dtype=pl.Int8))
+    if inference.abstained_N is not None:
+        silent = pl.Series(inference.abstained_N)
+        frame = frame.with_columns(pl.when(silent).then(None).otherwise(pl.col("prediction")).alias("prediction"))
+    return frame

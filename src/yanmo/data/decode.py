@@ -6,6 +6,7 @@ Nothing is guessed: the user names the encoding, and a byte that does not fit is
 from __future__ import annotations
 
 import codecs
+import functools
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -111,9 +112,15 @@ def utf8_blocks(path: Path, encoding: Encoding = "utf-8") -> Iterator[bytes]:
         except WrongByteError as error:
             raise _not_encoded(path, encoding, error) from error
         if is_first and decoder.had_mark and encoding == "utf-8":
-            logger.info("%s begins with a byte order mark; it was left out.", path)
+            _say_mark(path)
         is_first = False
         yield text.encode("utf-8")
+
+
+@functools.cache
+def _say_mark(path: Path) -> None:
+    """Say it once, however often the file is read."""
+    logger.info("%s begins with a byte order mark; it was left out.", path)
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

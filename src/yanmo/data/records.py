@@ -18,7 +18,7 @@ __all__ = ["missing_column", "read_jsonl", "read_parquet"]
 
 Block: TypeAlias = tuple[dict[str, pl.Series], npt.NDArray[np.int64]]
 
-PARQUET_ROWS = 1 << 16
+PARQUET_ROWS = 1 << 13
 
 # Numbers with a point keep their own text: 1.50 stays 1.50.
 DECODER = msgspec.json.Decoder(float_hook=str)

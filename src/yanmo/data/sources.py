@@ -83,7 +83,8 @@ def open_dataset(path: Path, split: str, *, is_pair: bool) -> Source:
             hint="Choose a Bundle and a Dataset of one task.",
         )
     names = ["id", "text", "text_b"] if is_pair else ["id", "text"]
-    return Source(lambda: read_blocks([file], ReadOptions(), names), None, {"dataset": dataset.digest})
+    num_rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    return Source(lambda: read_blocks([file], ReadOptions(), names), num_rows, {"dataset": dataset.digest})
 
 
 def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:

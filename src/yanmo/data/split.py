@@ -11,8 +11,9 @@ import polars as pl
 
 from yanmo.data.rows import place
 from yanmo.errors import DataError
+from yanmo.protocols import IntArray
 
-__all__ = ["check_labels", "cut_splits", "explode_labels", "leaks", "strata"]
+__all__ = ["check_labels", "cut_folds", "cut_splits", "explode_labels", "leaks", "strata"]
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,27 @@ def cut_splits(rows: pl.DataFrame, ratios: Mapping[str, float], seed: int) -> pl
         pl.when(pl.col("split") == "train").then(pl.col("cut")).otherwise(pl.col("split")).alias("split")
     )
     return _keep_labels_in_train(moved, list(ratios))
+
+
+def cut_folds(keys: Sequence[str], label: pl.Series, num_folds: int, seed: int) -> IntArray:
+    """Return the fold of every row, from 0: stratified, and rows of one text in one fold.
+
+    Args:
+        keys: What makes two rows the same text, N of them.
+        label: Dataset labels of the rows, String or List(String).
+        num_folds: K.
+        seed: Of the choice.
+
+    Returns:
+        int64, shape (N,). A class with fewer than K distinct texts is missing in some folds.
+    """
+    rows = pl.DataFrame({"key": keys, "stratum": strata(label)})
+    texts = rows.group_by("key", maintain_order=True).agg(pl.col("stratum").first())
+    texts = texts.with_columns(pl.Series("order", np.random.default_rng(seed).permutation(texts.height)))
+    texts = texts.sort("stratum", "order").with_row_index("place")
+    texts = texts.with_columns((pl.col("place") % num_folds).cast(pl.Int64).alias("fold"))
+    joined = rows.join(texts.select("key", "fold"), on="key", how="left", maintain_order="left")
+    return np.asarray(joined["fold"].to_numpy(), dtype=np.int64)
 
 
 def _assign(ratios: Mapping[str, float]) -> pl.Expr:

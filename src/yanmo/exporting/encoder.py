@@ -210,6 +210,9 @@ class _Weights:
     def __getitem__(self, name: str) -> FloatArray:
         return self._tensors[name]
 
+    def get(self, name: str) -> FloatArray | None:
+        return self._tensors.get(name)
+
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
 
@@ -235,7 +238,7 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
     return Encoder(
         tokens_VE=weights[f"{base}.word_embeddings.weight"],
         positions_PE=positions_PE,
-        types_SE=weights[types] if types in weights else None,
+        types_SE=weights.get(types),
         embedding_norm=weights.norm("embedding_norm", f"{base}.LayerNorm"),
         projection=weights.product("projection", projection) if has_projection else None,
         layers=tuple(_read_layers(weights, family, config)),

@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.exporting.encoder import Encoder, Layer, Norm, Product
-from yanmo.exporting.graph import FLOAT, INT32, MICROSOFT, GraphWriter
+from yanmo.exporting.graph import INT32, MICROSOFT, GraphWriter
 from yanmo.exporting.quantization import QuantizedProduct, QuantizedTable
-from yanmo.protocols import FloatArray
 
 __all__ = ["LAYOUT", "Layout", "Precision", "write_encoder"]
 
@@ -68,7 +67,8 @@ def write_encoder(
         max_length: Most tokens of a text; later positions are left out.
         is_pair: Whether a text has two parts that the model tells apart; else the first part's type is built in.
         precision: What is int8.
-        returns_inputs: Also return every product's input, ``<name>.input``, to calibrate on.
+        returns_inputs: Also return every product's input, ``<name>.input``, to calibrate on; of layers that share their
+            weights, the inputs of all.
 
     Raises:
         ModelError: The file would be larger than ONNX allows.
@@ -84,8 +84,8 @@ def write_encoder(
         inputs["token_type_ids"] = (INT32, ["batch", "length"])
     outputs: dict[str, list[str | int]] = {"logits": ["batch", len(encoder.head[1].bias_N)]}
     if returns_inputs:
-        for name, value in writer.product_inputs.items():
-            writer.name_output(value, f"{name}.input")
+        for name, values in writer.product_inputs.items():
+            writer.name_output(writer.add("Concat", values, axis=0), f"{name}.input")
             outputs[f"{name}.input"] = ["rows", "width"]
     return writer.finish(inputs, outputs, {LAYOUT: msgspec.json.encode(_layout(encoder, has_types=has_types)).decode()})
 
@@ -108,7 +108,7 @@ class _EncoderWriter(GraphWriter):
     def __init__(self, precision: Precision) -> None:
         super().__init__()
         self._precision = precision
-        self.product_inputs: dict[str, str] = {}
+        self.product_inputs: dict[str, list[str]] = {}
         batch_length = self.add("Shape", ["input_ids"])
         self._shape = self.add("Concat", [batch_length, self._int64("rest", [-1])], axis=0)
 
@@ -122,8 +122,10 @@ class _EncoderWriter(GraphWriter):
             "Slice",
             [self.constant("positions", positions_PE), self._int64("first", [0]), length, self._int64("axis", [0])],
         )
-        summed = self.add("Add", [self._tokens(encoder.tokens_VE), places_TE])
-        if has_types:
+        summed = self.add(
+            "Add", [self.gather("tokens", encoder.tokens_VE, "input_ids", self._precision.tokens), places_TE]
+        )
+        if encoder.types_SE is not None and has_types:
             types = self.add("Gather", [self.constant("types", encoder.types_SE), "token_type_ids"])
             summed = self.add("Add", [summed, types])
         width = positions_PE.shape[1]
@@ -154,34 +156,9 @@ class _EncoderWriter(GraphWriter):
         return self.add("Reshape", [attended, self._int64(f"rows_of_{width}", [-1, width])])
 
     def _product(self, rows: str, product: Product) -> str:
-        self.product_inputs[product.name] = rows
-        bias = self.constant(f"{product.name}.bias", product.bias_N)
+        self.product_inputs.setdefault(product.name, []).append(rows)
         quantized = self._precision.products.get(product.name)
-        weight = f"{product.name}.weight"
-        if quantized is None:
-            return self.add("Gemm", [rows, self.constant(weight, product.weight_KN), bias])
-        weight = self.constant(weight, quantized.weight_KN)
-        scale = self.constant(f"{product.name}.scale", quantized.scale_N)
-        if quantized.kind == "weight-only":
-            return self.add("Gemm", [rows, self._dequantize(weight, scale), bias])
-        if quantized.kind == "dynamic":
-            return self.add("DynamicQuantizeMatMul", [rows, weight, scale, "", bias], domain=MICROSOFT)
-        step = self.constant(f"{product.name}.input_scale", np.float32(quantized.input_scale))
-        zero = self.constant(f"{product.name}.input_zero", np.uint8(quantized.input_zero))
-        whole = self.add("QuantizeLinear", [rows, step, zero])
-        return self.add("MatMulIntegerToFloat", [whole, weight, step, scale, zero, "", bias], domain=MICROSOFT)
-
-    def _tokens(self, tokens_VE: FloatArray) -> str:
-        table = self._precision.tokens
-        if table is None:
-            return self.add("Gather", [self.constant("tokens", tokens_VE), "input_ids"])
-        whole = self.add("Gather", [self.constant("tokens", table.values_VE), "input_ids"])
-        scale = self.add("Gather", [self.constant("tokens.scale", table.scale_V1), "input_ids"])
-        return self._dequantize(whole, scale)
-
-    def _dequantize(self, whole: str, scale: str) -> str:
-        """Add the floats of int8 values; of a constant the engine computes them once, when it loads the graph."""
-        return self.add("Mul", [self.add("Cast", [whole], to=FLOAT), scale])
+        return self.product(rows, product.name, product.weight_KN, product.bias_N, quantized)
 
     def _norm(self, rows: str, norm: Norm, epsilon: float) -> str:
         """Add a layer normalization.

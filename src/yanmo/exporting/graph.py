@@ -5,13 +5,15 @@ Equal calls give equal bytes. Operators outside the standard are those of onnxru
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.errors import MissingExtraError, ModelError
+from yanmo.exporting.quantization import QuantizedProduct, QuantizedTable
+from yanmo.protocols import FloatArray
 
 try:
     import onnx
@@ -32,7 +34,8 @@ FLOAT, INT32 = TensorProto.FLOAT, TensorProto.INT32
 class GraphWriter:
     """Collects nodes and constants; every method returns names of values."""
 
-    def __init__(self) -> None:
+    def __init__(self, opset: int = OPSET) -> None:
+        self._opset = opset
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, npt.NDArray[Any]] = {}
 
@@ -55,6 +58,57 @@ class GraphWriter:
         self._nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
         return outputs
 
+    def copy(self, node: onnx.NodeProto) -> None:
+        """Add a node of another graph as it is."""
+        self._nodes.append(node)
+
+    def product(
+        self, rows: str, name: str, weight_KN: FloatArray, bias_N: FloatArray | None, quantized: QuantizedProduct | None
+    ) -> str:
+        """Add an affine map.
+
+        Args:
+            rows: What is multiplied, shape (..., K); two-dimensional if there is a bias and the weights are not int8.
+            name: Of its constants.
+            weight_KN: The weights.
+            bias_N: Added to every row.
+            quantized: Their int8 form, which is used instead of them.
+        """
+        bias = [self.constant(f"{name}.bias", bias_N)] if bias_N is not None else []
+        if quantized is None:
+            return self._float_product(rows, self.constant(f"{name}.weight", weight_KN), bias)
+        weight = self.constant(f"{name}.weight", quantized.weight_KN)
+        scale = self.constant(f"{name}.scale", quantized.scale_N)
+        match quantized.kind:
+            case "weight-only":
+                return self._float_product(rows, self.dequantize(weight, scale), bias)
+            case "dynamic":
+                return self.add("DynamicQuantizeMatMul", [rows, weight, scale, "", *bias], domain=MICROSOFT)
+        step = self.constant(f"{name}.input_scale", np.float32(quantized.input_scale))
+        zero = self.constant(f"{name}.input_zero", np.uint8(quantized.input_zero))
+        whole = self.add("QuantizeLinear", [rows, step, zero])
+        return self.add("MatMulIntegerToFloat", [whole, weight, step, scale, zero, "", *bias], domain=MICROSOFT)
+
+    def gather(self, name: str, table_VE: FloatArray, places: str, quantized: QuantizedTable | None) -> str:
+        """Add the rows of a table at some places; of an int8 table as floats."""
+        if quantized is None:
+            return self.add("Gather", [self.constant(name, table_VE), places])
+        whole = self.add("Gather", [self.constant(name, quantized.values_VE), places])
+        scale = self.add("Gather", [self.constant(f"{name}.scale", quantized.scale_V1), places])
+        return self.dequantize(whole, scale)
+
+    def dequantize(self, whole: str, scale: str) -> str:
+        """Add the floats of int8 values; of a constant the engine computes them once, when it loads the graph."""
+        return self.add("Mul", [self.add("Cast", [whole], to=FLOAT), scale])
+
+    def _float_product(self, rows: str, weight: str, bias: list[str]) -> str:
+        return self.add("Gemm", [rows, weight, *bias]) if bias else self.add("MatMul", [rows, weight])
+
+    def missing_constants(self, names: Collection[str]) -> list[str]:
+        """Return those of some names that nodes use, but that are no constants yet."""
+        used = {name for node in _with_inner(self._nodes) for name in node.input}
+        return [name for name in names if name in used and name not in self._constants]
+
     def name_output(self, value: str, name: str) -> None:
         """Give a value the name under which the graph returns it."""
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output.{name}"))
@@ -62,14 +116,14 @@ class GraphWriter:
     def finish(
         self,
         inputs: Mapping[str, tuple[int, Sequence[str | int]]],
-        outputs: Mapping[str, Sequence[str | int]],
+        outputs: Mapping[str, Sequence[str | int] | None],
         metadata: Mapping[str, str],
     ) -> bytes:
         """Return the checked ONNX file.
 
         Args:
             inputs: Name to element type and shape; a word in a shape is a size that may vary.
-            outputs: Name to shape, of floats.
+            outputs: Name to shape, of floats; None where it is not known.
             metadata: Notes for whoever reads the graph again.
 
         Raises:
@@ -88,8 +142,17 @@ class GraphWriter:
             [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
             [numpy_helper.from_array(value, name) for name, value in self._constants.items()],
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(MICROSOFT, 1)]
+        opsets = [helper.make_opsetid("", self._opset), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="yanmo")
         helper.set_model_props(model, dict(metadata))
         onnx.checker.check_model(model)
         return bytes(model.SerializeToString(deterministic=True))
+
+
+def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes and those of their inner graphs, which may use constants of the outer one."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _with_inner(inner.node)

@@ -16,7 +16,7 @@ from yanmo.protocols import FloatArray, Runtime
 __all__ = ["TOLERANCE", "check_parity", "random_texts"]
 
 TOLERANCE = 1e-4
-NUM_RANDOM = 100
+NUM_RANDOM = 500
 SEED = 1
 PLAIN_TEXT = "The quick brown fox, 3 x 很快 好吃!"
 

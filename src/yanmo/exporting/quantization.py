@@ -25,6 +25,7 @@ __all__ = [
     "QuantizedTable",
     "Range",
     "activation_scale",
+    "quantize_rows",
     "quantize_table",
     "quantize_weight",
 ]
@@ -102,6 +103,13 @@ def quantize_table(table_VE: FloatArray, *, clipping: Clipping) -> QuantizedTabl
     return QuantizedTable(_round(table_VE, scale_V1, FULL_RANGE), scale_V1)
 
 
+def quantize_rows(weight: FloatArray, *, channel: int) -> tuple[Int8Array, FloatArray]:
+    """Return the int8 form of an array of any shape, with a broadcast scale for each place of one axis."""
+    others = tuple(axis for axis in range(weight.ndim) if axis != channel)
+    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / FULL_RANGE, TINY).astype(np.float32)
+    return _round(weight, scale, FULL_RANGE), scale
+
+
 def activation_scale(seen: Range) -> tuple[float, int]:
     """Return scale and zero point of unsigned 8-bit values that cover a range and hold zero exactly."""
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
@@ -110,7 +118,8 @@ def activation_scale(seen: Range) -> tuple[float, int]:
 
 
 def _round(weights: FloatArray, scale: Any, top: int) -> Int8Array:
-    return np.clip(np.rint(weights / scale), -top, top).astype(np.int8)
+    whole: Int8Array = np.clip(np.rint(weights / scale), -top, top).astype(np.int8)
+    return whole
 
 
 def _limits(weight_KN: FloatArray, clipping: Clipping, top: int) -> FloatArray:

@@ -119,7 +119,7 @@ def calibration_gaps(
     _, places_M = _places(confidence_M, num_bins)
     cells_M = np.repeat(np.arange(num_rows), len(confidence_M) // num_rows) * num_bins + places_M
     gaps = np.bincount(cells_M, weights=confidence_M - right_M, minlength=num_rows * num_bins)
-    return gaps.reshape(num_rows, num_bins)
+    return np.asarray(gaps.reshape(num_rows, num_bins), dtype=np.float64)
 
 
 def calibration_interval(gaps_B: Doubles, resampled_RB: Doubles) -> tuple[float, float]:

@@ -24,7 +24,7 @@ class TextCnn(nn.Module):
 
     Source: Kim 2014, "Convolutional Neural Networks for Sentence Classification", section 2, arXiv:1408.5882.
     Differs: windows may begin at any token and reach past the end, where there are zeros, so a text of one token has
-    windows of every width; embeddings are learned from scratch, with dropout on them too.
+    windows of every width; embeddings are learned from the training texts alone, with dropout on them and on tokens.
     """
 
     def __init__(
@@ -37,9 +37,11 @@ class TextCnn(nn.Module):
         num_filters: int,
         embedding_dropout: float,
         dropout: float,
+        token_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.embedding = _embedding(vocab_size, embedding_size)
+        self.token_dropout = nn.Dropout1d(token_dropout)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_size, num_filters, size) for size in kernel_sizes)
         self.dropout = nn.Dropout(dropout)
@@ -52,7 +54,7 @@ class TextCnn(nn.Module):
             input_ids_BT: Token ids, int64, shape (B, T), padded on the right.
             attention_mask_BT: 1 at tokens, 0 at padding, shape (B, T).
         """
-        embedded_BTD = self.embedding(input_ids_BT)
+        embedded_BTD = self.token_dropout(self.embedding(input_ids_BT))
         mask_B1T = attention_mask_BT.unsqueeze(1).to(embedded_BTD.dtype)
         embedded_BDT = self.embedding_dropout(embedded_BTD).transpose(1, 2) * mask_B1T
         pooled = [self._pool(convolution, embedded_BDT, mask_B1T) for convolution in self.convolutions]
@@ -61,10 +63,10 @@ class TextCnn(nn.Module):
 
     @staticmethod
     def _pool(convolution: nn.Module, embedded_BDT: Tensor, mask_B1T: Tensor) -> Tensor:
-        """Return the largest value of every filter over the windows that begin at a token."""
+        """Return the largest value of every filter over the windows that begin at a token, 0 if all are negative."""
         padding = int(convolution.kernel_size[0]) - 1  # type: ignore[index]
-        windows_BFT = functional.relu(convolution(functional.pad(embedded_BDT, (0, padding))))
-        return (windows_BFT * mask_B1T).amax(dim=2)
+        windows_BFT = convolution(functional.pad(embedded_BDT, (0, padding))) * mask_B1T
+        return functional.relu(windows_BFT.amax(dim=2))
 
 
 class BiLstm(nn.Module):

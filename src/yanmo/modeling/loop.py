@@ -170,10 +170,9 @@ class Trainer:
             position.loss_sum, position.loss_steps = 0.0, 0
 
     def save_if_due(self) -> None:
-        """Write a checkpoint every ``save_steps`` steps, or every 30 seconds."""
-        every = self.settings.save_steps
-        is_due = self.position.step % every == 0 if every else time.monotonic() - self._saved_at > SAVE_SECONDS
-        if is_due:
+        """Write a checkpoint every 30 seconds, and with ``eval_steps`` at each of these evaluations."""
+        every = self.settings.eval_steps
+        if time.monotonic() - self._saved_at > SAVE_SECONDS or (every and self.position.step % every == 0):
             self.save()
 
     def save(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, IntArray
 
 __all__ = ["LabeledTexts", "LoopSettings", "Measure", "NetworkSettings", "Precision", "Texts", "Trained"]
 
@@ -37,6 +37,13 @@ class LabeledTexts:
 
     texts: Texts
     targets_NC: FloatArray
+
+    def take(self, rows: IntArray) -> LabeledTexts:
+        """Return some of the rows."""
+        columns = [
+            column and [column[row] for row in rows.tolist()] for column in (self.texts.first, self.texts.second)
+        ]
+        return LabeledTexts(Texts(columns[0] or [], columns[1], self.texts.is_segmented), self.targets_NC[rows])
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,6 @@ class LoopSettings:
     seed: int
     num_threads: int = 1
     eval_steps: int | None = None
-    save_steps: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "cpu"
 

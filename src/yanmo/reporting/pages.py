@@ -11,12 +11,18 @@ import jinja2
 
 from yanmo.reporting import plots
 
-__all__ = ["render_comparison", "render_evaluation"]
+__all__ = ["render_audit", "render_benchmark", "render_comparison", "render_evaluation"]
 
 NOTHING = "–"
 SHOWN_CHARACTERS = 280
+SHOWN_ROWS = 200
 MATRIX_LABELS = 30
 MINUS = "−"
+CURVES = (
+    ("by_batch_size", "batch_size", "texts asked at once"),
+    ("by_length", "length", "tokens of a text, about; batches of 32"),
+    ("by_threads", "num_threads", "threads"),
+)
 
 
 def render_evaluation(report: Mapping[str, Any]) -> str:
@@ -32,7 +38,31 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         shows_matrix=bool(matrix) and len(matrix) <= MATRIX_LABELS,
         reliability=plots.reliability_diagram(report["calibration"]),
         histogram=plots.confidence_histogram(report["calibration"]),
+        before=plots.reliability_diagram(report["uncalibrated"]["calibration"], name="uncalibrated")
+        if report["uncalibrated"]
+        else None,
+        cost_curve=_cost_curve(report["composite"]["cascade"]) if _is_cascade(report) else None,
     )
+
+
+def render_audit(report: Mapping[str, Any]) -> str:
+    """Return the page of the rows that are probably mislabelled.
+
+    Args:
+        report: The content of ``report.json``.
+    """
+    return _page("audit.html", report, num_shown=SHOWN_ROWS)
+
+
+def _is_cascade(report: Mapping[str, Any]) -> bool:
+    return bool(report["composite"] and report["composite"]["cascade"])
+
+
+def _cost_curve(cascade: Mapping[str, Any]) -> str:
+    points = [(one["cost_ms"], one["disagreement"]) for one in cascade["measured_curve"]]
+    place = next(place for place, one in enumerate(cascade["curve"]) if one["thresholds"] == cascade["thresholds"])
+    limit = cascade["alpha"] if cascade["kind"] == "agreement" else None
+    return plots.cost_curve(points, chosen=points[place], limit=limit)
 
 
 def render_comparison(report: Mapping[str, Any]) -> str:
@@ -49,6 +79,32 @@ def render_comparison(report: Mapping[str, Any]) -> str:
         if all(row[key] for row in rows)
     ]
     return _page("comparison.html", report, charts=charts)
+
+
+def render_benchmark(report: Mapping[str, Any]) -> str:
+    """Return the page of a benchmark: a table of the Bundles, curves, and accuracy against what it costs.
+
+    Args:
+        report: The content of ``report.json``: ``rows``, one a Bundle.
+    """
+    rows = [{**row, "p50": row["latency_ms"]["p50"]} for row in report["rows"]]
+    curves = [
+        plots.curve_plot(_curve(rows, table, column), name=table, axis=axis)
+        for table, column, axis in CURVES
+        if any(len(row[table]) > 1 for row in rows)
+    ]
+    is_labeled = len(rows) > 1 and all(row["accuracy"] is not None for row in rows)
+    costs = {"p50": "ms for one text", "size_mb": "size in MB"} if is_labeled else {}
+    charts = [plots.pareto_plot(_pareto_points(rows, key), name=key, cost=cost) for key, cost in costs.items()]
+    return _page("benchmark.html", report, curves=curves, charts=charts)
+
+
+def _curve(rows: Sequence[Mapping[str, Any]], table: str, column: str) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Return name and points of every Bundle, without those that were left out."""
+    return [
+        (row["name"], [(one[column], one["texts_per_second"]) for one in row[table] if one["texts_per_second"]])
+        for row in rows
+    ]
 
 
 def _pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[str, float, float, bool]]:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["confidence_histogram", "pareto_plot", "reliability_diagram"]
+__all__ = ["confidence_histogram", "cost_curve", "curve_plot", "pareto_plot", "reliability_diagram"]
 
 INK, SOFT, LINE, BAR, WARN, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", BAR: "bar", WARN: "warn", PAGE: "page"}
@@ -39,15 +39,19 @@ STYLE: Any = {
     "figure.facecolor": "none",
     "axes.facecolor": "none",
 }
+LINE_COLORS = (BAR, WARN, INK, SOFT)
+MARKERS = "osD^vP"
+MOST_TICKS = 9
 SIZE_INCHES = (4.4, 3.4)
 MARGINS = {"left": 0.14, "right": 0.955, "bottom": 0.14, "top": 0.975}
 
 
-def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
+def reliability_diagram(bins: Sequence[Mapping[str, Any]], *, name: str = "reliability") -> str:
     """Return confidence against accuracy: on the diagonal a probability means what it says.
 
     Args:
         bins: The ``calibration`` rows of a Report.
+        name: Of the plot, unique on its page.
     """
 
     def draw(axes: Any) -> None:
@@ -66,7 +70,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> str:
         axes.plot(*points, color=BAR, marker="o", markersize=4, linewidth=1.2)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that was right")
 
-    return _svg(draw, name="reliability", title="Reliability diagram: share that was right against confidence")
+    return _svg(draw, name=name, title="Reliability diagram: share that was right against confidence")
 
 
 def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -113,6 +117,61 @@ def pareto_plot(points: Sequence[tuple[str, float, float, bool]], *, name: str, 
         axes.set(xlabel=f"{cost}, logarithmic", ylabel="accuracy, %")
 
     return _svg(draw, name=name, title=f"Accuracy against {cost}")
+
+
+def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, float], limit: float | None) -> str:
+    """Return a cascade's agreement with its last stage against its mean cost on a logarithmic axis.
+
+    Args:
+        points: Cost in milliseconds and share of texts that differ, for every candidate.
+        chosen: The one that was taken.
+        limit: The share that was asked for, or None.
+    """
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    def draw(axes: Any) -> None:
+        ordered = sorted(points)
+        if limit is not None:
+            axes.axhline(100 * (1 - limit), color=SOFT, linewidth=1, linestyle=(0, (4, 3)))
+        agreements = [100 * (1 - share) for _, share in ordered]
+        axes.plot([cost for cost, _ in ordered], agreements, color=BAR, marker=".", markersize=4, linewidth=1.2)
+        axes.plot([chosen[0]], [100 * (1 - chosen[1])], "o", color=WARN, markerfacecolor=PAGE, markersize=9)
+        axes.set_xscale("log")
+        axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.set(xlabel="mean ms a text, logarithmic", ylabel="same answer as the last stage, %")
+
+    return _svg(draw, name="cost", title="Agreement with the last stage against mean cost")
+
+
+def curve_plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, name: str, axis: str) -> str:
+    """Return texts per second against something, one line a Bundle.
+
+    Args:
+        curves: Name, and points with both values > 0.
+        name: Of the plot, unique on its page.
+        axis: The label of the axis across.
+    """
+    from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+    def draw(axes: Any) -> None:
+        for place, (label, points) in enumerate(curves):
+            color, marker = LINE_COLORS[place % len(LINE_COLORS)], MARKERS[place % len(MARKERS)]
+            across, up = [one[0] for one in points], [one[1] for one in points]
+            axes.plot(across, up, color=color, marker=marker, markersize=5, linewidth=1.2, label=label)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log")
+        ticks = sorted({round(one[0]) for _, points in curves for one in points})
+        axes.xaxis.set(major_locator=FixedLocator(ticks if len(ticks) < MOST_TICKS else ticks[::2]))
+        axes.xaxis.set(minor_locator=NullLocator(), major_formatter="{x:g}")
+        axes.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
+        axes.margins(x=0.08, y=0.15)
+        axes.set(xlabel=axis, ylabel="texts/s, logarithmic")
+        if len(curves) > 1:
+            axes.legend(frameon=False, fontsize=8)
+
+    return _svg(draw, name=name, title=f"Texts per second against {axis}")
 
 
 def _svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:

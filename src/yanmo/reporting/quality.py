@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from yanmo import metrics
 
-__all__ = ["compare", "measure_quality", "worst_mistakes"]
+__all__ = ["compare", "measure_calibration", "measure_quality", "worst_mistakes"]
 
 MATRIX_LABELS = 100
 NUM_PAIRS = 30
@@ -44,12 +44,8 @@ def measure_quality(
     counts = metrics.label_counts(chosen_NC, targets_NC)
     (resampled,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=num_resamples, seed=seed)
     losses_N = metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive)
-    area = metrics.roc_auc(probabilities_NC, targets_NC, exclusive=exclusive)
     decided = metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive)
-    bins = metrics.calibration_bins(*decided)
-    gaps_NB = metrics.calibration_gaps(*decided, num_rows=len(targets_NC)) / (len(decided[0]) / len(targets_NC))
-    values_NV = np.column_stack([losses_N, gaps_NB])
-    means_RV = metrics.resample_sums(values_NV, num_resamples=num_resamples, seed=seed) / len(targets_NC)
+    area = metrics.roc_auc(probabilities_NC, targets_NC, exclusive=exclusive)
     accuracy = metrics.accuracy(chosen_NC, targets_NC)
     averages = {"macro_f1": metrics.macro_f1, "micro_f1": metrics.micro_f1, "weighted_f1": metrics.weighted_f1}
     scores = {
@@ -60,14 +56,44 @@ def measure_quality(
     for name, average in averages.items():
         scores |= {name: float(average(counts)), f"{name}_interval": metrics.percentile_interval(resampled[name])}
     return scores | {
-        "log_loss": float(losses_N.mean()),
-        "log_loss_interval": metrics.percentile_interval(means_RV[:, 0]),
-        "expected_calibration_error": metrics.expected_calibration_error(bins),
-        "expected_calibration_error_interval": metrics.calibration_interval(gaps_NB.mean(axis=0), means_RV[:, 1:]),
+        **measure_calibration(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive),
+        **_loss_intervals(losses_N, decided, num_resamples=num_resamples, seed=seed),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
         "per_label": _per_label(counts, labels),
         **_confusion(chosen_NC, targets_NC, labels, exclusive=exclusive),
+    }
+
+
+def _loss_intervals(losses_N: Array, decided: tuple[Array, Array], *, num_resamples: int, seed: int) -> dict[str, Any]:
+    """Return the intervals of the log loss and of the calibration error, from the same resamples."""
+    num_rows, num_decisions = len(losses_N), len(decided[0])
+    gaps_NB = metrics.calibration_gaps(*decided, num_rows=num_rows)
+    values_NV = np.column_stack([losses_N / num_rows, gaps_NB / num_decisions])
+    sums_RV = metrics.resample_sums(values_NV, num_resamples=num_resamples, seed=seed)
+    return {
+        "log_loss_interval": metrics.percentile_interval(sums_RV[:, 0]),
+        "expected_calibration_error_interval": metrics.calibration_interval(
+            values_NV[:, 1:].sum(axis=0), sums_RV[:, 1:]
+        ),
+    }
+
+
+def measure_calibration(
+    probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, exclusive: bool
+) -> dict[str, Any]:
+    """Return log loss, calibration error and the bins of the reliability diagram, as JSON values.
+
+    Args:
+        probabilities_NC: In [0, 1], shape (N, C), N >= 1.
+        chosen_NC: Where a label was given, bool.
+        targets_NC: 1 where a label holds.
+        exclusive: Exactly one label holds in a row.
+    """
+    bins = metrics.calibration_bins(*metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive))
+    return {
+        "log_loss": float(metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive).mean()),
+        "expected_calibration_error": metrics.expected_calibration_error(bins),
         "calibration": _bin_rows(bins),
     }
 

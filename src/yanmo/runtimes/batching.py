@@ -5,7 +5,7 @@ It knows arrays of token ids, the windows of long texts and a function that scor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,8 @@ from yanmo.text.tokenizer import Encoded
 
 __all__ = ["TOKEN_BUDGET", "Batch", "infer_batches", "make_batch", "plan_batches", "pool_windows"]
 
-TOKEN_BUDGET = 2048
+TOKEN_BUDGET = 512
+"""Cells of a batch: with more, the states of a layer no longer fit a core's own cache, and all of it gets slower."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,18 @@ class Batch:
 
     Attributes:
         ids_BT: Token ids, int64, shape (B, T), padded on the right.
-        mask_BT: 1 at tokens and 0 at padding, int64, shape (B, T).
+        lengths_B: Tokens of each text, int64, at least 1.
         token_type_BT: 1 at tokens of the second text, int64, shape (B, T); None where the model has no use for it.
     """
 
     ids_BT: IntArray
-    mask_BT: IntArray
+    lengths_B: IntArray
     token_type_BT: IntArray | None
+
+    @property
+    def mask_BT(self) -> IntArray:
+        """1 at tokens and 0 at padding, int64, shape (B, T)."""
+        return (np.arange(self.ids_BT.shape[1]) < self.lengths_B[:, None]).astype(np.int64)
 
 
 def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Iterator[IntArray]:
@@ -62,15 +68,13 @@ def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id:
     lengths_B = chosen.lengths_N
     is_token_BT = np.arange(max(int(lengths_B.max(initial=0)), 1)) < lengths_B[:, None]
     token_type_BT = _pad(token_type.take(rows_B), is_token_BT, 0) if token_type is not None else None
-    ids_BT = _pad(chosen, is_token_BT, pad_id)
-    is_token_BT[:, 0] = True
-    return Batch(ids_BT, is_token_BT.astype(np.int64), token_type_BT)
+    return Batch(_pad(chosen, is_token_BT, pad_id), np.maximum(lengths_B, 1), token_type_BT)
 
 
 def infer_batches(
     ids: Ragged,
     token_type: Ragged | None,
-    infer_batch: Callable[[Batch], FloatArray],
+    infer: Callable[[list[Batch]], Iterable[FloatArray]],
     *,
     pad_id: int,
     num_classes: int,
@@ -81,7 +85,7 @@ def infer_batches(
     Args:
         ids: Token ids of N texts.
         token_type: Segments of N pairs, with the same lengths, or None.
-        infer_batch: Takes a batch, returns logits_BC.
+        infer: Takes batches, longest texts first, and gives logits_BC for each, in their order.
         pad_id: The id that fills a batch up.
         num_classes: C.
         token_budget: Most cells of a batch, padding included.
@@ -90,8 +94,10 @@ def infer_batches(
         logits_NC, float32, shape (N, C).
     """
     logits_NC = np.empty((len(ids), num_classes), dtype=np.float32)
-    for rows_B in plan_batches(ids.lengths_N, token_budget):
-        logits_NC[rows_B] = infer_batch(make_batch(ids, token_type, rows_B, pad_id))
+    plan = list(plan_batches(ids.lengths_N, token_budget))
+    batches = [make_batch(ids, token_type, rows_B, pad_id) for rows_B in plan]
+    for rows_B, logits_BC in zip(plan, infer(batches), strict=True):
+        logits_NC[rows_B] = logits_BC
     return logits_NC
 
 

@@ -6,10 +6,11 @@ examples again, so a library or a processor that computes something else is foun
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -17,6 +18,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 
 from yanmo.artifacts.bundle import Bundle, Golden
+from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task, Windows
 from yanmo.tasks import get_task
@@ -28,7 +30,10 @@ RUNTIMES = {
     "onnx": "yanmo.runtimes.onnx",
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
+    "ensemble": "yanmo.runtimes.composite",
+    "cascade": "yanmo.runtimes.composite",
 }
+TRIAL_TEXTS = 512
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
 
 Item: TypeAlias = str | tuple[str, str]
@@ -53,6 +58,10 @@ class Predictor:
         self._pipeline = bundle.text_pipeline()
         self._runtime: Runtime[Any] | None = runtime
         self._windows = windows
+        self._calibration = None
+        if bundle.calibration is not None:
+            where = str(bundle.path)
+            self._calibration = read_calibration(bundle.calibration, num_classes=len(self.labels), where=where)
 
     def predict(self, texts: Sequence[Item]) -> list[Prediction]:
         """Return one answer a text.
@@ -63,7 +72,7 @@ class Predictor:
         Raises:
             ConfigError: An item is no text or no pair; the message says which.
         """
-        return self.task.decode(self.predict_proba(texts), self.labels)
+        return self.decode(*self.infer(texts))
 
     def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
         """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
@@ -73,16 +82,39 @@ class Predictor:
         """Return probabilities_NC, and what the runtime found out about each text."""
         return self.score(self.encode(*_columns(texts, self.task)))
 
-    def encode(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Any:
-        """Return what ``score`` takes: raw texts, and the second texts of pairs, cleaned and tokenized."""
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> Any:
+        """Return what ``score`` takes: raw texts, and the second texts of pairs, cleaned and tokenized.
+
+        Args:
+            texts: N raw texts.
+            texts_b: The second texts of pairs, or None.
+            windows: How long texts are cut; by default as the Predictor was opened.
+        """
         cleaned = self._pipeline.apply(texts)
         cleaned_b = self._pipeline.apply(texts_b) if texts_b is not None else None
-        return self._opened().encode(cleaned, cleaned_b, windows=self._windows)
+        return self._opened().encode(cleaned, cleaned_b, windows=windows or self._windows)
 
     def score(self, encoded: Any) -> tuple[FloatArray, Inference]:
-        """Return probabilities_NC, and what the runtime found out about each text."""
+        """Return probabilities_NC, and what the runtime found out about each text; its scores are not calibrated."""
         inference = self._opened().score(encoded)
-        return self.task.activate(inference.logits_NC), inference
+        logits_NC, is_exclusive = inference.logits_NC, self.task.loss == "softmax"
+        if self._calibration is not None:
+            logits_NC = self._calibration.apply(logits_NC, self.task.activate, exclusive=is_exclusive)
+        return self.task.activate(logits_NC), inference
+
+    def decode(self, probabilities_NC: FloatArray, inference: Inference) -> list[Prediction]:
+        """Return one answer a text, of what :meth:`score` gave."""
+        answers = self.task.decode(probabilities_NC, self.labels)
+        if inference.stage_N is None:
+            return answers
+        stages = inference.stage_N.tolist()
+        withheld = inference.abstained_N.tolist() if inference.abstained_N is not None else [False] * len(stages)
+        return [
+            dataclasses.replace(one, label=None if silent else one.label, stage=stage, abstained=silent)
+            for one, stage, silent in zip(answers, stages, withheld, strict=True)
+        ]
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:
@@ -107,6 +139,7 @@ def open_bundle(
     *,
     device: str = "cpu",
     num_threads: int | None = None,
+    runtime: str | None = None,
     long_texts: LongTexts = "truncate",
     window_overlap: float = Windows.overlap,
     verify_golden: bool = True,
@@ -117,6 +150,8 @@ def open_bundle(
         bundle: The opened Bundle or its folder.
         device: Where a torch Bundle computes, such as ``cuda``; the other formats compute on the CPU.
         num_threads: Threads of the engine, at least 1; by default one for each CPU that this process may use.
+        runtime: The engine of an ONNX Bundle or such members: ``onnxruntime`` (the default), ``openvino``, or ``auto``,
+            which times those that are installed and remembers the fastest that answers the golden examples.
         long_texts: Of a text that is longer than the model reads, read the beginning (``truncate``), or cut it into
             overlapping ``windows`` and pool their scores.
         window_overlap: Share of a window that the one before it has, too; at least 0 and less than 1.
@@ -140,11 +175,45 @@ def open_bundle(
         )
     if num_threads is not None and num_threads < 1:
         raise ConfigError(f"The 'num_threads' parameter must be at least 1. Got {num_threads} instead.")
-    module = importlib.import_module(RUNTIMES[opened.format])
-    runtime = module.open_runtime(opened, device=device, num_threads=num_threads or default_num_threads())
+    num_threads = num_threads or default_num_threads()
+    if runtime == "auto" and not opened.is_composite:
+        runtime = _choose_runtime(opened, num_threads)
+    opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
     if verify_golden:
-        _check_golden(Predictor(opened, runtime))
-    return Predictor(opened, runtime, _make_windows(opened, long_texts, window_overlap))
+        _check_golden(Predictor(opened, opened_runtime))
+    return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap))
+
+
+def _open_runtime(bundle: Bundle, *, device: str, num_threads: int, runtime: str | None) -> Runtime[Any]:
+    module = importlib.import_module(RUNTIMES[bundle.format])
+    options = {"device": device, "num_threads": num_threads}
+    if runtime is not None and (bundle.format == "onnx" or bundle.is_composite):
+        options["engine"] = runtime
+    elif runtime is not None:
+        raise ConfigError(
+            f"The 'runtime' parameter is for ONNX Bundles; {bundle.path} is of format {bundle.format}.",
+            hint="Leave it out, or export the Bundle first.",
+        )
+    opened: Runtime[Any] = module.open_runtime(bundle, **options)
+    return opened
+
+
+def _choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
+    """Return the fastest engine for a Bundle here, or None where there is nothing to choose."""
+    from yanmo.runtimes.engines.choice import choose_engine
+
+    if bundle.format != "onnx":
+        return None
+
+    golden = golden_items(bundle.golden())
+    items = list(golden) * (TRIAL_TEXTS // max(len(golden), 1))
+
+    def open_with(engine: str) -> Callable[[], object]:
+        predictor = Predictor(bundle, _open_runtime(bundle, device="cpu", num_threads=num_threads, runtime=engine))
+        _check_golden(predictor)
+        return lambda: predictor.infer(items)
+
+    return choose_engine(bundle.digest, num_threads, len(items), open_with) if items else None
 
 
 def _make_windows(bundle: Bundle, long_texts: LongTexts, overlap: float) -> Windows | None:

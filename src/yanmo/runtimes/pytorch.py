@@ -13,7 +13,7 @@ import numpy as np
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.protocols import FloatArray, Inference, Runtime, Windows
-from yanmo.runtimes.batching import Batch, infer_batches, pool_windows
+from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, infer_batches, pool_windows
 from yanmo.text import tokenizer as tokenizers
 
 try:
@@ -25,6 +25,8 @@ except ImportError as error:
 __all__ = ["TorchRuntime", "load_module", "open_runtime"]
 
 ENCODER = "encoder"
+ACCELERATOR_TOKEN_BUDGET = 1 << 14
+"""Cells of a batch on a GPU, which needs large ones."""
 
 
 class TorchRuntime(Runtime[tokenizers.Encoded]):
@@ -56,7 +58,12 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         """Return the scores of N encoded texts."""
         with torch.inference_mode():
             logits_WC = infer_batches(
-                encoded.ids, encoded.type_ids, self._infer_batch, pad_id=self.pad_id, num_classes=self._num_classes
+                encoded.ids,
+                encoded.type_ids,
+                lambda batches: map(self._infer_batch, batches),
+                pad_id=self.pad_id,
+                num_classes=self._num_classes,
+                token_budget=TOKEN_BUDGET if self._device.type == "cpu" else ACCELERATOR_TOKEN_BUDGET,
             )
         return pool_windows(encoded, logits_WC)
 

@@ -20,6 +20,8 @@ class ServeConfig(Config):
     """Where a torch Bundle runs: cpu or cuda; the other formats run on the CPU."""
     num_threads: int | None = Field(default=None, ge=1)
     """The threads of one model call; without it, the runtime's own choice."""
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
     long_texts: LongTexts = "truncate"
     """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
     overlapping windows and pools their scores."""

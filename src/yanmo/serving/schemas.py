@@ -11,6 +11,7 @@ Many texts::
     {"texts": ["很快", "太慢"]}                   {"predictions": [{"prediction": "1", …}, …], "model": "cnn-onnx"}
 
 Pairs have a second column, as in a Dataset: ``{"text": …, "text_b": …}`` and ``{"texts": […], "texts_b": […]}``.
+A cascade says which stage answered, and may answer nothing: ``{"prediction": null, "abstained": true, …}``.
 ``"return_probabilities": false`` leaves ``probabilities`` out. For multi-label tasks ``prediction`` is a list.
 """
 
@@ -52,18 +53,22 @@ class Answer(msgspec.Struct):
     """What the model says about one text.
 
     Attributes:
-        prediction: The label; for multi-label tasks all that are more probable than not.
+        prediction: The label; for multi-label tasks all that are more probable than not; null where it abstained.
         probability: That of the label; for multi-label tasks that of the weakest decision.
         probabilities: Every label's probability.
         model: The Bundle's name; in a list of answers it stands beside the list.
         truncated: Whether the model did not read the end of the text.
+        stage: Of a cascade, the number of the stage that answered, from 1.
+        abstained: Of a cascade, whether it gave no answer.
     """
 
-    prediction: str | tuple[str, ...]
+    prediction: str | tuple[str, ...] | None
     probability: float
     probabilities: Mapping[str, float] | UnsetType
     model: str | UnsetType
     truncated: bool
+    stage: int | UnsetType = UNSET
+    abstained: bool | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

@@ -121,9 +121,13 @@ class Service:
         if self._predictor is None:
             self._predictor = open_bundle(self.bundle, **self.config.model_dump(include=RUNTIME_FIELDS))
         probabilities_NC, inference = self._predictor.infer(texts)
-        predictions = self.task.decode(probabilities_NC, self.bundle.labels)
+        predictions = self._predictor.decode(probabilities_NC, inference)
         truncated_N = inference.truncated_N.tolist()
-        return [
+        answers = [
             Answer(one.label, one.probability, one.probabilities, UNSET, truncated)
             for one, truncated in zip(predictions, truncated_N, strict=True)
         ]
+        if inference.stage_N is not None:
+            for answer, one in zip(answers, predictions, strict=True):
+                answer.stage, answer.abstained = one.stage or UNSET, one.abstained
+        return answers

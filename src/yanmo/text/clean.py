@@ -27,10 +27,11 @@ Step = Callable[[str], str]
 # ASCII and ideographs neither change under NFKC nor combine with what stands before them; all other characters are
 # normalized in runs, each with the one character before it, which they may combine with.
 _MAY_NORMALIZE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f\u2018-\u201d\u3001-\u3029\u4e00-\u9fff]+")
-# White space, other control characters, zero-width space, word joiner and byte order mark, but no separator: what is
-# not a single plain space.
+# White space, other control characters, zero-width space, word joiner and byte order mark, but neither the plain space
+# nor the separator.
 _NO_SPACE = r"\x00-\x1d\x1f\x7f-\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
-_WHITESPACE = re.compile(f"[{_NO_SPACE}][ {_NO_SPACE}]*| [ {_NO_SPACE}]+")
+_ODD_SPACE = re.compile(f"[{_NO_SPACE}]")
+_SPACES = re.compile("  +")
 _URL = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s<>\"'`\u2018-\u201f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+"
     r"(?<![.,;:!?)\]}])",
@@ -120,7 +121,9 @@ def drop_stop_words_zh(joined: str) -> str:
 
 def collapse_whitespace(joined: str) -> str:
     """Return the text with one space for each run of white space and control characters, and none at its ends."""
-    collapsed = _WHITESPACE.sub(" ", joined)
+    collapsed = _ODD_SPACE.sub(" ", joined)
+    if "  " in collapsed:
+        collapsed = _SPACES.sub(" ", collapsed)
     return collapsed.replace(" \x1e", "\x1e").replace("\x1e ", "\x1e").strip(" ")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import AfterValidator, model_validator
 
 from yanmo.config import Config
@@ -30,7 +31,9 @@ BLOCK_CHARACTERS = 1 << 15
 
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _SHIFT_1, _SHIFT_2, _SHIFT_3 = np.uint64(30), np.uint64(27), np.uint64(31)
-_SPACE_RUNS = re.compile(r"[^\S\x1e]{2,}|[^\S\x1e ]")
+# Every white space but the plain one and the separator; the regular expression engine finds a set faster than a choice.
+_ODD_SPACE = re.compile(r"[^\S\x1e ]")
+_SPACES = re.compile("  +")
 
 
 def _check_range(sizes: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -90,10 +93,12 @@ def hash_column(texts: Sequence[str], config: NgramConfig, *, salt: int = 0) -> 
         salt: 0 to 2^32 - 1; the same n-gram has unrelated hashes under two salts.
 
     Returns:
-        N rows of uint64: word n-grams before character n-grams, short ones before long ones, in the order of the
-        text; a row is empty if its text is.
+        N rows of uint64: word n-grams before character n-grams, in the order of the text, of those that start at one
+        place the short ones first; a row is empty if its text is.
     """
-    rows = [_finished(_interleave(list(block.parts(config, salt)), block.num_rows)) for block in _blocks(texts, config)]
+    rows = [
+        _finished(_interleave([part.rows for part in block.parts(config, salt)])) for block in _blocks(texts, config)
+    ]
     if len(rows) == 1:
         return rows[0]
     values = np.concatenate([np.zeros(0, dtype=np.uint64), *(row.values for row in rows)])
@@ -103,7 +108,7 @@ def hash_column(texts: Sequence[str], config: NgramConfig, *, salt: int = 0) -> 
 def hash_pairs(texts: Sequence[str], texts_b: Sequence[str], config: NgramConfig) -> Ragged:
     """Return the hashes of N pairs: those of the first text with salt 0, then those of the second with salt 1."""
     halves = [hash_column(texts, config), hash_column(texts_b, config, salt=1)]
-    return _interleave([_Part(half.values, half.lengths_N) for half in halves], len(texts))
+    return _interleave(halves)
 
 
 def ngram_strings(texts: Sequence[str], config: NgramConfig, hashes: HashArray, *, salt: int = 0) -> dict[int, str]:
@@ -124,37 +129,28 @@ def ngram_strings(texts: Sequence[str], config: NgramConfig, hashes: HashArray, 
         if not len(wanted):
             break
         for part in block.parts(config, salt):
-            hashes = _finish(part.hashes)
+            hashes = _finish(part.rows.values)
             places = np.searchsorted(wanted, hashes)
             places[places == len(wanted)] = 0
             hits = np.flatnonzero(wanted[places] == hashes)
             keys, first = np.unique(places[hits], return_index=True)
-            for key, hit in zip(wanted[keys].tolist(), hits[first].tolist(), strict=True):
-                found.setdefault(key, part.string(block.points, hit))
+            for key, string in zip(wanted[keys].tolist(), block.strings(part, hits[first]), strict=True):
+                found.setdefault(key, string)
         wanted = wanted[~np.isin(wanted, np.fromiter(found, dtype=np.uint64, count=len(found)))]
     return found
 
 
 class _Part(NamedTuple):
-    """The n-grams of one kind and size: hashes in the order of rows, not yet finished, and how many each row has.
+    """The n-grams of one kind in all rows, their hashes not yet finished.
 
-    N-gram i runs from the start of item ``first[i]`` to the end of the item ``size - 1`` further on; without ``first``
-    from item i, and without ``spans``, the starts and ends of items, an item is one code point.
+    There is one for each true ``is_whole[i, k]``, in that order: the one that starts at item i and has ``smallest + k``
+    items. Items run from ``spans[0]`` to ``spans[1]`` among the code points; without ``spans`` each is one character.
     """
 
-    hashes: HashArray
-    counts_N: IntArray
-    size: int = 1
-    first: IntArray | None = None
-    spans: tuple[IntArray, IntArray] | None = None
-
-    def string(self, points: CodePoints, index: int) -> str:
-        """Return the text of one n-gram."""
-        first = index if self.first is None else int(self.first[index])
-        start, end = first, first + self.size
-        if self.spans is not None:
-            start, end = int(self.spans[0][first]), int(self.spans[1][end - 1])
-        return points[start:end].tobytes().decode("utf-32-le", "surrogatepass")
+    rows: Ragged
+    is_whole: npt.NDArray[np.bool_]
+    smallest: int
+    spans: tuple[IntArray, IntArray] | None
 
 
 class _Block(NamedTuple):
@@ -163,34 +159,43 @@ class _Block(NamedTuple):
     points: CodePoints
     ends: IntArray
 
-    @property
-    def num_rows(self) -> int:
-        return len(self.ends)
-
     def parts(self, config: NgramConfig, salt: int) -> Iterator[_Part]:
-        """Yield the n-grams of every kind and size."""
+        """Yield the n-grams of every kind."""
         mixed = mix(self.points)
         if config.word_ngrams is not None:
             starts, ends, items = units(self.points, mixed, cjk_words=config.cjk_words)
             row_ends = np.searchsorted(starts, self.ends)
-            yield from _windows(items, row_ends, config.word_ngrams, 2 * salt + 1, (starts, ends))
-        if config.char_ngrams is None:
-            return
-        if self.num_rows == 1:
-            yield from _windows(mixed[:-1], self.ends, config.char_ngrams, 2 * salt)
-            return
+            yield _windows(items, row_ends, config.word_ngrams, 2 * salt + 1, (starts, ends))
+        if config.char_ngrams is not None:
+            characters = mixed[:-1] if len(self.ends) == 1 else mixed[self.is_character()]
+            row_ends = self.ends - np.arange(len(self.ends))
+            yield _windows(characters, row_ends, config.char_ngrams, 2 * salt)
+
+    def is_character(self) -> npt.NDArray[np.bool_]:
+        """Return which code points are no separators."""
         is_character = np.ones(len(self.points), dtype=np.bool_)
         is_character[self.ends] = False
-        starts = is_character.nonzero()[0]
-        row_ends = self.ends - np.arange(self.num_rows)
-        yield from _windows(mixed[starts], row_ends, config.char_ngrams, 2 * salt, (starts, starts + 1))
+        return is_character
+
+    def strings(self, part: _Part, places: IntArray) -> list[str]:
+        """Return the texts of some n-grams of a part."""
+        characters = self.is_character().nonzero()[0]
+        starts, ends = part.spans or (characters, characters + 1)
+        first, size = np.divmod(np.flatnonzero(part.is_whole)[places], part.is_whole.shape[1])
+        last = first + part.smallest + size - 1
+        return [
+            self.points[start:end].tobytes().decode("utf-32-le", "surrogatepass")
+            for start, end in zip(starts[first].tolist(), ends[last].tolist(), strict=True)
+        ]
 
 
 def _blocks(texts: Sequence[str], config: NgramConfig) -> Iterator[_Block]:
     """Yield the column in blocks of whole texts."""
     if not len(texts):
         return
-    joined = _SPACE_RUNS.sub(" ", join_column(texts))
+    joined = _ODD_SPACE.sub(" ", join_column(texts))
+    if "  " in joined:
+        joined = _SPACES.sub(" ", joined)
     points = code_points((joined.lower() if config.lowercase else joined) + SEPARATOR)
     if len(texts) == 1:
         yield _Block(points, np.array([len(points) - 1]))
@@ -210,34 +215,36 @@ def _windows(
     sizes: tuple[int, int],
     kind: int,
     spans: tuple[IntArray, IntArray] | None = None,
-) -> Iterator[_Part]:
-    """Yield the n-grams of every size over rows of items.
+) -> _Part:
+    """Return the n-grams of all sizes over rows of items.
 
     Args:
         items: Hashes of units or characters, all rows one after the other.
         row_ends: Where each row ends among the items.
         sizes: Smallest and largest n.
         kind: Number that keeps the hashes of kinds apart.
-        spans: Where each item starts and ends among the code points; None if item i is code point i.
+        spans: Where each item starts and ends among the code points; None for characters.
     """
-    lengths = row_ends.copy()
-    lengths[1:] -= row_ends[:-1]
-    whole = None if len(row_ends) == 1 else np.ones(len(items), dtype=np.bool_)
+    smallest, largest = sizes
+    is_alone = len(row_ends) == 1
+    lengths_N = row_ends.copy()
+    lengths_N[1:] -= row_ends[:-1]
+    num_left = np.arange(len(items), 0, -1) if is_alone else row_ends.repeat(lengths_N) - np.arange(len(items))
+    hashes = np.empty((len(items), largest - smallest + 1), dtype=np.uint64)
+    is_whole = np.empty(hashes.shape, dtype=np.bool_)
     rolling = items
-    for size in range(1, sizes[1] + 1):
+    for size in range(1, largest + 1):
         if size > 1:
             rolling = rolling[:-1] * BASE
             rolling += items[size - 1 :]
-            if whole is not None:
-                # A window that starts at one of the last size - 1 items of its row would end in the next row.
-                whole[row_ends[lengths >= size - 1] - (size - 1)] = False
-        if size >= sizes[0]:
-            salt = _salt(kind, size)
-            if whole is None:
-                yield _Part(rolling ^ salt, np.array([len(rolling)]), size, None, spans)
-            else:
-                first = whole.nonzero()[0]
-                yield _Part(rolling[first] ^ salt, np.maximum(lengths - (size - 1), 0), size, first, spans)
+        if size >= smallest:
+            np.bitwise_xor(rolling, _salt(kind, size), out=hashes[: len(rolling), size - smallest])
+            np.greater_equal(num_left, size, out=is_whole[:, size - smallest])
+    values = hashes[is_whole]
+    if is_alone:
+        return _Part(Ragged(values, np.array([0, len(values)])), is_whole, smallest, spans)
+    counts_N = np.maximum(lengths_N[:, None] - np.arange(smallest - 1, largest), 0).sum(axis=1)
+    return _Part(Ragged(values, _offsets(counts_N)), is_whole, smallest, spans)
 
 
 @functools.lru_cache(maxsize=256)
@@ -269,16 +276,18 @@ def _offsets(lengths_N: IntArray) -> IntArray:
     return offsets
 
 
-def _interleave(parts: list[_Part], num_rows: int) -> Ragged:
+def _interleave(parts: Sequence[Ragged]) -> Ragged:
     """Return the rows of all parts as one: in each row the values of the first part, then those of the second, ..."""
-    if num_rows == 1:
-        values = np.concatenate([part.hashes for part in parts])
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts[0]) == 1:
+        values = np.concatenate([part.values for part in parts])
         return Ragged(values, np.array([0, len(values)]))
-    offsets = _offsets(np.sum([part.counts_N for part in parts], axis=0))
+    offsets = np.sum([part.offsets for part in parts], axis=0)
     values = np.empty(offsets[-1], dtype=np.uint64)
     begins = offsets[:-1].copy()
     for part in parts:
-        shifts = begins - _offsets(part.counts_N)[:-1]
-        values[np.arange(len(part.hashes)) + np.repeat(shifts, part.counts_N)] = part.hashes
-        begins += part.counts_N
+        lengths_N = part.lengths_N
+        values[np.arange(len(part.values)) + np.repeat(begins - part.offsets[:-1], lengths_N)] = part.values
+        begins += lengths_N
     return Ragged(values, offsets)

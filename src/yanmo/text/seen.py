@@ -48,7 +48,8 @@ def keep_seen(hashes: Ragged, bitmap: npt.NDArray[np.uint8]) -> Ragged:
     places = hashes.values >> _shift(8 * len(bitmap))
     bits = bitmap.take((places >> np.uint64(3)).astype(np.intp)) >> (places & np.uint64(7)).astype(np.uint8)
     is_seen = (bits & 1).astype(np.bool_)
-    num_before = np.concatenate(([0], np.cumsum(is_seen)))
+    num_before = np.zeros(len(is_seen) + 1, dtype=np.int64)
+    np.cumsum(is_seen, out=num_before[1:])
     return Ragged(hashes.values[is_seen], num_before[hashes.offsets])
 
 

@@ -6,7 +6,7 @@ are those of scikit-learn's ``TfidfVectorizer``, in another order of columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,13 @@ from yanmo.text.units import HashArray
 __all__ = ["SparseRows", "Tfidf", "fit", "fit_transform", "top_terms_by_class", "transform", "with_strings"]
 
 ColumnArray = npt.NDArray[np.int32]
+
+TABLE_BITS = 18
+"""The table that finds distinct hashes has 2^18 places: 2 MB."""
+FEW_VALUES = 1 << 18
+"""So many hashes are sorted sooner than such a table is filled and read."""
+BLOCK_VALUES = 1 << 16
+"""Rows of at most this many n-grams in all are counted at a time, but at least one row."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,15 @@ class SparseRows:
 
 @dataclass(frozen=True)
 class _Counts:
-    """How often which key occurs in which row, without zeros: keys sorted, (row, column) sorted by both."""
+    """How often which key occurs in which row, without zeros: row i has ``counts`` at ``columns`` between its offsets.
+
+    Keys ascend, and so do the columns of a row.
+    """
 
     keys: HashArray
-    rows: IntArray
-    columns: IntArray
+    columns: ColumnArray
     counts: IntArray
+    offsets: IntArray
 
 
 def fit(hashes: Ragged, *, min_df: int = 1, max_features: int | None = None, sublinear: bool = False) -> Tfidf:
@@ -83,7 +93,7 @@ def fit_transform(
     """Return what ``fit`` and then ``transform`` return, in little more time than ``fit`` takes."""
     counts = _count(hashes)
     tfidf, places = _fit(counts, len(hashes), min_df, max_features, sublinear)
-    return tfidf, _weigh(tfidf, counts, places, hashes)
+    return tfidf, _weigh(tfidf, counts, places)
 
 
 def transform(tfidf: Tfidf, hashes: Ragged) -> SparseRows:
@@ -98,24 +108,75 @@ def transform(tfidf: Tfidf, hashes: Ragged) -> SparseRows:
     known = places < len(tfidf.keys)
     known[known] = tfidf.keys[places[known]] == counts.keys[known]
     places[~known] = -1
-    return _weigh(tfidf, counts, places, hashes)
+    return _weigh(tfidf, counts, places)
 
 
 def _count(hashes: Ragged) -> _Counts:
-    """Return the counts of all keys in all rows: the hashes are sorted once, and then (row, column) once."""
-    order, ordered = _sort(hashes.values)
+    """Return the counts of all keys in all rows; cells (row, column) are sorted in blocks that stay in the cache."""
+    keys, columns = _group(hashes.values)
+    num_bits = max(len(keys) - 1, 1).bit_length()
+    offsets = np.zeros(len(hashes) + 1, dtype=np.int64)
+    parts = [(columns[:0], offsets[:0])]
+    for first, last in _row_blocks(hashes.offsets, most_rows=1 << max(31 - num_bits, 0)):
+        begins = hashes.offsets[first : last + 1]
+        cells = columns[begins[0] : begins[-1]]
+        cells += (np.arange(last - first, dtype=np.int32) << num_bits).repeat(begins[1:] - begins[:-1])
+        cells.sort()
+        edges = np.concatenate((np.flatnonzero(_differs(cells)), [len(cells)]))
+        distinct = cells[edges[:-1]]
+        offsets[first + 1 : last + 1] = np.bincount(distinct >> num_bits, minlength=last - first)
+        parts.append((distinct & ((1 << num_bits) - 1), edges[1:] - edges[:-1]))
+    np.cumsum(offsets, out=offsets)
+    columns, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return _Counts(keys, columns, counts, offsets)
+
+
+def _row_blocks(offsets: IntArray, *, most_rows: int) -> Iterator[tuple[int, int]]:
+    """Yield the first row of each block of rows and the one after its last."""
+    first = 0
+    while first < len(offsets) - 1:
+        full = int(np.searchsorted(offsets, offsets[first] + BLOCK_VALUES, side="right")) - 1
+        last = min(max(full, first + 1), first + most_rows)
+        yield first, last
+        first = last
+
+
+def _group(values: HashArray) -> tuple[HashArray, ColumnArray]:
+    """Return the distinct values, ascending, and for each value its place among them.
+
+    Every value writes itself into a small table, at the place that its highest bits name. What stands there afterwards
+    is known without sorting: nearly everything if few values are distinct, as with English, else the frequent ones.
+    Only the values that another one has overwritten are sorted.
+    """
+    if len(values) < FEW_VALUES:
+        return _group_by_sorting(values)
+    shift = np.uint64(64 - TABLE_BITS)
+    heads = (values >> shift).view(np.int64)
+    table = np.zeros(1 << TABLE_BITS, dtype=np.uint64)
+    table[0] = np.uint64(2**64 - 1)  # belongs to the last place, as 0 belongs to the first: so far every place is free
+    table[heads] = values
+    is_taken = table >> shift == np.arange(len(table), dtype=np.uint64)
+    keys = table[is_taken]
+    ranks = np.cumsum(is_taken, dtype=np.int32)
+    ranks -= 1
+    lost = np.flatnonzero(table.take(heads) != values)
+    others, places_of_lost = _group_by_sorting(values[lost])
+    ranks[is_taken] += np.searchsorted(others, keys).astype(np.int32)
+    places = ranks.take(heads)
+    gaps = np.searchsorted(keys, others)
+    places[lost] = (gaps + np.arange(len(others)))[places_of_lost]
+    return np.insert(keys, gaps, others), places
+
+
+def _group_by_sorting(values: HashArray) -> tuple[HashArray, ColumnArray]:
+    """Return the same in the same form."""
+    order, ordered = _sort(values)
     is_new = _differs(ordered)
-    keys = ordered[is_new]
-    dtype: type[np.signedinteger] = np.int32 if len(hashes) * len(keys) < 2**31 else np.int64
-    cells: npt.NDArray[np.signedinteger] = np.empty(len(order), dtype=dtype)
-    cells[order] = np.cumsum(is_new, dtype=dtype)
-    first_cells = np.arange(len(hashes), dtype=np.int64) * len(keys) - 1
-    cells += np.repeat(first_cells.astype(dtype), hashes.lengths_N)
-    cells.sort()
-    starts = np.flatnonzero(_differs(cells))
-    counts = np.diff(starts, append=len(cells))
-    rows, columns = np.divmod(cells[starts], max(len(keys), 1))
-    return _Counts(keys, rows, columns, counts)
+    ranks = np.cumsum(is_new, dtype=np.int32)
+    ranks -= 1
+    places = np.empty_like(ranks)
+    places[order] = ranks
+    return ordered[is_new], places
 
 
 def _sort(values: HashArray) -> tuple[IntArray, HashArray]:
@@ -163,21 +224,25 @@ def _fit(
     return Tfidf(counts.keys[kept], idf.astype(np.float32), sublinear), places
 
 
-def _weigh(tfidf: Tfidf, counts: _Counts, places: IntArray, hashes: Ragged) -> SparseRows:
+def _weigh(tfidf: Tfidf, counts: _Counts, places: IntArray) -> SparseRows:
     """Return the rows, given every key's column in the vocabulary or -1."""
-    num_texts = len(hashes)
-    columns, rows, tf = places[counts.columns], counts.rows, counts.counts
-    known = columns >= 0
+    columns, tf, offsets = places.astype(np.int32).take(counts.columns), counts.counts, counts.offsets
+    num_texts = len(offsets) - 1
     num_unknown_N = np.zeros(num_texts, dtype=np.int64)
-    if not known.all():
-        num_unknown_N += np.bincount(rows[~known], weights=tf[~known], minlength=num_texts).astype(np.int64)
-        columns, rows, tf = columns[known], rows[known], tf[known]
-    values = tfidf.idf[columns] * (1 + np.log(tf) if tfidf.sublinear else tf)
-    norms = np.sqrt(np.bincount(rows, weights=values * values, minlength=num_texts))
-    values /= norms[rows]
-    offsets = np.zeros(num_texts + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows, minlength=num_texts), out=offsets[1:])
-    return SparseRows(columns.astype(np.int32), values.astype(np.float32), offsets, num_unknown_N)
+    if not (places >= 0).all():
+        is_known = columns >= 0
+        rows = np.arange(num_texts).repeat(offsets[1:] - offsets[:-1])
+        num_unknown_N += np.bincount(rows[~is_known], weights=tf[~is_known], minlength=num_texts).astype(np.int64)
+        columns, tf = columns[is_known], tf[is_known]
+        offsets = np.concatenate(([0], np.cumsum(np.bincount(rows[is_known], minlength=num_texts))))
+    values = tfidf.idf.take(columns)
+    values *= 1 + np.log(tf.astype(np.float32)) if tfidf.sublinear else tf.astype(np.float32)
+    lengths_N = offsets[1:] - offsets[:-1]
+    is_filled_N = lengths_N > 0
+    if len(values):
+        norms = np.sqrt(np.add.reduceat(values * values, offsets[:-1][is_filled_N]))
+        values /= norms.repeat(lengths_N[is_filled_N])
+    return SparseRows(columns, values, offsets, num_unknown_N)
 
 
 def top_terms_by_class(

@@ -231,15 +231,14 @@ def encode_column(
         cut_N |= cut_b_N
     encodings = _encode(tokenizer, texts, texts_b)
     rows = [encoding.ids for encoding in encodings]
-    full = np.flatnonzero(np.fromiter(map(len, rows), np.int64, len(rows)) >= max_length).tolist()
-    further = {text: found for text in full if (found := encodings[text].overflowing)}
-    cut_N[[text for text, found in further.items() if len(found) >= max_windows]] = True
+    full_M = np.flatnonzero(np.fromiter(map(len, rows), np.int64, len(rows)) >= max_length)
+    further = [_further(encodings[text], max_windows) for text in full_M]
+    cut_N[full_M] |= np.array([is_cut for _, is_cut in further], dtype=np.bool_)
+    added = [encoding for found, _ in further for encoding in found]
     text_W = None
-    if windows is not None and further:
-        kept = {text: found[: max_windows - 1] for text, found in further.items()}
-        added = [encoding for found in kept.values() for encoding in found]
+    if added:
         encodings, rows = encodings + added, rows + [encoding.ids for encoding in added]
-        text_W = np.concatenate([np.arange(len(texts)), np.repeat(list(kept), [len(found) for found in kept.values()])])
+        text_W = np.concatenate([np.arange(len(texts)), np.repeat(full_M, [len(found) for found, _ in further])])
     offsets = np.zeros(len(rows) + 1, dtype=np.int64)
     np.cumsum([len(row) for row in rows], out=offsets[1:])
     ids = _without_forged(tokenizer, encodings, _flat(rows, offsets))
@@ -254,6 +253,12 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[str], texts_b: Sequence[str] |
         # That is what the library says to lone surrogates.
         columns = [[replace_surrogates(text) for text in column] for column in (texts, texts_b) if column is not None]
         return tokenizer.encode_batch_fast(columns[0] if texts_b is None else list(zip(*columns, strict=True)))
+
+
+def _further(encoding: Encoding, max_windows: int) -> tuple[list[Encoding], bool]:
+    """Return the windows after a text's first one, and whether there are more than may be read."""
+    found = encoding.overflowing
+    return found[: max_windows - 1], len(found) >= max_windows
 
 
 def _type_ids(encodings: list[Encoding], num_texts: int) -> Iterator[list[int]]:

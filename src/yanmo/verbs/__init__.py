@@ -33,9 +33,23 @@ COMMANDS: dict[str, Command] = {
     "check": Command("yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False),
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
+    "ensemble": Command(
+        "yanmo.verbs.ensemble",
+        "Make one Bundle of several: average, vote, weights, greedy selection, stacking, a mean of weights.",
+    ),
+    "cascade": Command(
+        "yanmo.verbs.cascade",
+        "Let a cheap Bundle answer what it is sure of, and dearer ones the rest, with a guarantee.",
+    ),
+    "calibrate": Command("yanmo.verbs.calibrate", "Make a Bundle's probabilities match frequencies."),
+    "audit": Command("yanmo.verbs.audit", "List the training rows that are most likely mislabelled."),
     "export": Command("yanmo.verbs.export", "Turn a torch Bundle into an ONNX Bundle that runs without torch."),
+    "quantize": Command("yanmo.verbs.quantize", "Turn a torch or ONNX Bundle into an ONNX Bundle with 8-bit weights."),
     "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),
     "evaluate": Command("yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size."),
+    "benchmark": Command(
+        "yanmo.verbs.benchmark", "Measure how fast Bundles answer, and what memory and space they need."
+    ),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
     "serve": Command("yanmo.serving.serve", "Serve a Bundle over HTTP: POST /predict.", is_stage=False),
 }

@@ -4,6 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from yanmo.artifacts.base import publish
@@ -11,12 +12,13 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.composites import describe_composite
 from yanmo.config import Config
 from yanmo.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.machine import describe_machine
 from yanmo.protocols import Windows
-from yanmo.reporting.machine import describe_machine
 from yanmo.reporting.pages import render_evaluation
-from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
+from yanmo.reporting.quality import compare, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -24,6 +26,7 @@ from yanmo.verbs.signature import verb
 __all__ = ["EvaluateConfig", "evaluate"]
 
 TEXT_CHARACTERS = 2000
+RUNTIME_FIELDS = {"num_threads", "measure_speed", "runtime", "long_texts", "window_overlap"}
 HEADLINES = (
     "report",
     "num_rows",
@@ -56,6 +59,8 @@ AGAINST_HEADLINES = (
     "mcnemar_p_value",
 )
 
+CASCADE_HEADLINES = ("kind", "alpha", "delta", "bound", "shares", "disagreement", "accuracy_lost", "cost_ms")
+
 
 class EvaluateConfig(Config):
     """What is measured, and how closely."""
@@ -68,8 +73,10 @@ class EvaluateConfig(Config):
     """Seed of the bootstrap."""
     num_mistakes: Annotated[int, Field(ge=0, le=1000)] = 30
     """How many of the most confident mistakes the Report lists, with their texts."""
-    num_threads: Annotated[int, Field(ge=1)] | None = None
+    num_threads: int | None = Field(default=None, ge=1)
     """Threads of the runtime; by default those that it chooses."""
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
     long_texts: LongTexts = "truncate"
     """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
     overlapping windows and pools their scores."""
@@ -101,18 +108,20 @@ def evaluate(
         match_labels(one, dataset)
     split = load_split(dataset, config.split)
     outcomes = {
-        role: run_bundle(
-            one,
-            dataset,
-            split,
-            num_threads=config.num_threads,
-            measure_speed=config.measure_speed,
-            long_texts=config.long_texts,
-            window_overlap=config.window_overlap,
-        )
+        role: run_bundle(one, dataset, split, **config.model_dump(include=RUNTIME_FIELDS))
         for role, one in bundles.items()
     }
     values = _measured(outcomes, split, dataset, config)
+    values["uncalibrated"] = _uncalibrated(outcomes["bundle"], split, dataset) if bundle.calibration else None
+    values["composite"] = describe_composite(
+        bundle,
+        dataset,
+        split,
+        outcomes["bundle"],
+        num_threads=config.num_threads,
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+    )
     if against:
         values["against"] = {"bundle": identify(against), **_difference(outcomes, split, config)}
     values |= {"bundle": identify(bundle), "command": _command(bundle, dataset, config, against, out)}
@@ -155,6 +164,16 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "machine": describe_machine(),
         "versions": library_versions(),
     }
+
+
+def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
+    """Return how well the probabilities would match frequencies without the Bundle's calibration."""
+    task = get_task(dataset.task)
+    logits_NC = np.ascontiguousarray(outcome.inference.logits_NC[:, outcome.columns])
+    probabilities_NC = task.activate(logits_NC)
+    return measure_calibration(
+        probabilities_NC, task.choose(probabilities_NC), split.targets_NC, exclusive=task.loss == "softmax"
+    )
 
 
 def _difference(outcomes: dict[str, Outcome], split: Split, config: EvaluateConfig) -> dict[str, Any]:
@@ -208,6 +227,15 @@ def _command(bundle: Bundle, dataset: Dataset, config: EvaluateConfig, against: 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
     summary = {name: report[name] for name in HEADLINES}
+    if report["uncalibrated"]:
+        summary["calibration_error_before"] = report["uncalibrated"]["expected_calibration_error"]
+    if report["composite"]:
+        summary["members"] = [
+            {"name": row["bundle"]["name"], **{name: row[name] for name in AGAINST_HEADLINES}}
+            for row in report["composite"]["members"]
+        ]
+    if report["composite"] and report["composite"]["cascade"]:
+        summary["cascade"] = {name: report["composite"]["cascade"][name] for name in CASCADE_HEADLINES}
     if report["against"]:
         summary["against"] = {name: report["against"][name] for name in AGAINST_HEADLINES}
     return summary

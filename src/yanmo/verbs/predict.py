@@ -6,6 +6,7 @@ answers themselves.
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -32,10 +33,13 @@ __all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
 logger = logging.getLogger(__name__)
 
 WINDOW = 8192
-"""Texts that are answered at a time."""
+"""Texts that are answered at a time, fewer if they are long."""
+WINDOW_BYTES = 1 << 22
+"""Bytes of texts that are answered at a time, unless one text has more."""
 STDIN = Path("-")
-RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
+RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
 TABLE = "table"
+NO_ANSWER = "(not sure)"
 
 
 class PredictConfig(ReadOptions):
@@ -62,6 +66,9 @@ class PredictConfig(ReadOptions):
     num_threads: int | None = Field(default=None, ge=1)
     """Threads to compute with; by default one for each CPU that this process may use."""
 
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
+
     long_texts: LongTexts = "truncate"
     """Of a text that is longer than the model reads: truncate reads its beginning; windows reads all of it in
     overlapping windows and pools their scores."""
@@ -83,7 +90,7 @@ class UnsavedPredictions(Predictions):
         return self._frame
 
     def lines(self) -> Iterator[str]:
-        """Yield one line a text: the label, a tab, its probability."""
+        """Yield one line a text: the label, or that a cascade abstained, a tab, the probability."""
         yield from _lines(self._frame, self.labels)
 
     def summary(self) -> dict[str, Any]:
@@ -101,6 +108,8 @@ class Tally:
 
     def __init__(self) -> None:
         self.num_rows = self.num_tokens = self.num_unknown = self.num_truncated = 0
+        self.stages: Counter[int] = Counter()
+        self.num_abstained: int | None = None
 
     def add(self, inference: Inference) -> None:
         """Count one window."""
@@ -108,14 +117,21 @@ class Tally:
         self.num_tokens += int(inference.num_tokens_N.sum())
         self.num_unknown += int(inference.num_unknown_N.sum())
         self.num_truncated += int(inference.truncated_N.sum())
+        if inference.stage_N is not None:
+            self.stages.update(inference.stage_N.tolist())
+        if inference.abstained_N is not None:
+            self.num_abstained = (self.num_abstained or 0) + int(inference.abstained_N.sum())
 
     def summary(self) -> dict[str, Any]:
         """Return the facts for the manifest."""
-        return {
+        facts: dict[str, Any] = {
             "num_rows": self.num_rows,
             "num_truncated": self.num_truncated,
             "unknown_token_share": round(self.num_unknown / self.num_tokens, 6) if self.num_tokens else None,
         }
+        if self.stages:
+            facts["num_of_stage"] = {str(stage): self.stages[stage] for stage in sorted(self.stages)}
+        return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
 
 
 @verb
@@ -172,12 +188,11 @@ def _answer(
     bundle: Bundle, source: Source, config: PredictConfig, tally: Tally
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield every window's rows and answers; say at the end what was cut off."""
-    windows = (rows.slice(start, WINDOW) for rows in source.blocks() for start in range(0, rows.height, WINDOW))
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
-        for rows, probabilities_NC, inference in answer_windows(predictor, windows):
+        for rows, probabilities_NC, inference in answer_windows(predictor, _windows(source)):
             tally.add(inference)
             answers = predictor.task.answer(probabilities_NC, predictor.labels)
-            yield rows, predictions_frame(rows["id"], *answers, probabilities_NC)
+            yield rows, predictions_frame(rows["id"], *answers, probabilities_NC, inference=inference)
     if tally.num_truncated:
         limit = f"{Windows.max_windows} windows of " if config.long_texts == "windows" else ""
         logger.warning(
@@ -187,6 +202,12 @@ def _answer(
             limit,
             bundle.max_length,
         )
+
+
+def _windows(source: Source) -> Iterator[pl.DataFrame]:
+    for rows in source.blocks():
+        size = min(WINDOW, max(WINDOW_BYTES * rows.height // max(int(rows.estimated_size()), 1), 1))
+        yield from rows.iter_slices(size)
 
 
 def _show_progress(
@@ -230,11 +251,12 @@ def _flat_labels(frame: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
 
 def _lines(frame: pl.DataFrame, labels: list[str]) -> Iterator[str]:
     for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
-        yield f"{label}\t{probability:.4f}"
+        yield f"{NO_ANSWER if label is None else label}\t{probability:.4f}"
 
 
 def _table(rows: pl.DataFrame, frame: pl.DataFrame, labels: list[str], config: PredictConfig) -> pl.DataFrame:
     """Return ids, texts and answers for people."""
     texts = rows.select(name for name in ("text", "text_b") if name in rows.columns)
     answers = _flat_labels(frame, labels) if config.format == "csv" else frame
-    return pl.concat([frame.select("id"), texts, answers.select("prediction", "probability")], how="horizontal")
+    columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
+    return pl.concat([frame.select("id"), texts, columns], how="horizontal")

@@ -5,7 +5,7 @@ import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +14,19 @@ import polars as pl
 from pydantic import Field
 
 from yanmo.artifacts.base import Manifest, lock, publish, work_dir
-from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, stage_key
+from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.config import Config
+from yanmo.data.split import cut_folds
 from yanmo.errors import ConfigError, DataError, MissingExtraError
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
+from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
 from yanmo.models import ModelSpec, default_settings, resolve, unused_settings
-from yanmo.protocols import FloatArray, Task
+from yanmo.protocols import FloatArray, IntArray, Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -83,13 +86,15 @@ class TrainConfig(Config):
     """Share of the activations that is dropped in training."""
 
     eval_steps: int | None = Field(default=None, ge=1)
-    """Evaluate on the validation split every so many steps; by default after each epoch."""
-
-    save_steps: int | None = Field(default=None, ge=1)
-    """Write a checkpoint every so many steps; by default every 30 seconds."""
+    """Evaluate on the validation split, and write a checkpoint, every so many steps; by default after each epoch, with
+    a checkpoint every 30 seconds."""
 
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better score."""
+
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for
+    stacking and audit."""
 
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Seed of weights, dropout and the order of the texts."""
@@ -176,7 +181,8 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     with lock(work_dir(out)) as folder:
         run_key = stage_key("train", parents, settled.model_dump(mode="json"))
         job = _make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        _publish(_TRAINERS[spec.format](job), job, dataset, parents, out)
+        answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
+        _publish(_TRAINERS[spec.format](job), job, dataset, parents, out, answers_NC)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
@@ -212,7 +218,7 @@ def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConf
     """Return the config with the family's defaults filled in, and say which given settings have no effect."""
     given = config.model_dump(exclude_none=True, exclude_unset=True)
     for name in unused_settings(spec):
-        if given.pop(name, None) is not None:
+        if not (name == "seed" and config.folds) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     num_rows = dataset.split("train").height if "train" in dataset.splits else 0
     defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
@@ -290,10 +296,28 @@ _TRAINERS: dict[str, Callable[[Job], Trained]] = {
 }
 
 
-def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:
-    """Make the Bundle appear at ``out``."""
-    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
-    config = {**job.config.model_dump(mode="json"), **settled}
+def _answer_out_of_fold(job: Job, dataset: Dataset) -> FloatArray:
+    """Return the answer to every training row by a model that has learned from no row of the same text."""
+    rows = dataset.split("train")
+    first, second = job.train.texts.first, job.train.texts.second
+    keys = list(first) if second is None else [f"{one}\x1e{other}" for one, other in zip(first, second, strict=True)]
+    fold_N = cut_folds(keys, rows["label"], job.config.folds or 0, job.config.seed)
+    items = _items(rows, job.task)
+
+    def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> FloatArray:
+        fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
+        trained, draft = _TRAINERS[job.spec.format](fold), folder / "draft"
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir()
+        bundle = _write_model(trained, draft, dataset, _identity(trained, job, dataset))
+        with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
+            return predictor.predict_proba([items[row] for row in held.tolist()])
+
+    return answer_out_of_fold(fold_N, len(dataset.labels), answer, work_dir=job.work_dir, run_key=job.run_key)
+
+
+def _identity(trained: Trained, job: Job, dataset: Dataset) -> dict[str, Any]:
+    """Return what the manifest of the Bundle says besides its config."""
     info = {
         "format": job.spec.format,
         "model": job.spec.name,
@@ -302,12 +326,32 @@ def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, st
         "text": dataset.text_config.model_dump(mode="json"),
         "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
     }
-    identity: dict[str, Any] = {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "info": info}
+    return {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "info": info}
+
+
+def _write_model(trained: Trained, folder: Path, dataset: Dataset, identity: dict[str, Any]) -> Bundle:
+    """Write what the model needs to answer, and return it as a Bundle that has no manifest yet."""
+    trained.save(folder)
+    if dataset.user_dict_path:
+        shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+    return Bundle(folder, Manifest(parents={}, config={}, versions={}, key="", files={}, **identity), "")
+
+
+def _publish(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    parents: dict[str, str],
+    out: Path,
+    out_of_fold_NC: FloatArray | None,
+) -> None:
+    """Make the Bundle appear at ``out``."""
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    config = {**job.config.model_dump(mode="json"), **settled}
+    identity = _identity(trained, job, dataset)
     seed = None if "seed" in unused_settings(job.spec) else job.config.seed
     with publish(out, verb="train", parents=parents, config=config, seed=seed, **identity) as staging:
-        trained.save(staging)
-        if dataset.user_dict_path:
-            shutil.copyfile(dataset.user_dict_path, staging / dataset.user_dict_path.name)
+        bundle = _write_model(trained, staging, dataset, identity)
         card = render_card(
             model=job.spec.name,
             format=job.spec.format,
@@ -319,8 +363,23 @@ def _publish(trained: Trained, job: Job, dataset: Dataset, parents: dict[str, st
             scores=trained.scores,
         )
         (staging / CARD).write_text(card, encoding="utf-8")
-        unfinished = Manifest(parents=parents, config=config, versions={}, key="", files={}, **identity)
-        _write_golden(Bundle(staging, unfinished, ""), dataset, job.task)
+        if out_of_fold_NC is not None:
+            _write_out_of_fold(out_of_fold_NC, job, dataset, parents, staging / OUT_OF_FOLD)
+        _write_golden(bundle, dataset, job.task)
+
+
+def _write_out_of_fold(answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:
+    """Write whole Predictions over the training rows into the Bundle."""
+    config = job.config.model_dump(mode="json")
+    ids, answers = dataset.split("train")["id"], job.task.answer(answers_NC, dataset.labels)
+    identity: dict[str, Any] = {"kind": Predictions.kind, "task": dataset.task, "labels": dataset.labels}
+    with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
+        predictions_frame(ids, *answers, answers_NC).write_parquet(staging / PREDICTIONS, statistics=False)
+
+
+def _items(rows: pl.DataFrame, task: Task) -> list[Item]:
+    columns = _raw_columns(rows, task)
+    return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
 
 
 def _write_golden(bundle: Bundle, dataset: Dataset, task: Task) -> None:
@@ -328,8 +387,8 @@ def _write_golden(bundle: Bundle, dataset: Dataset, task: Task) -> None:
     rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
     rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
     places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
-    columns = _raw_columns(rows[places.tolist()] if rows.height else rows, task)
-    items: list[Item] = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+    chosen = rows[places.tolist()] if rows.height else rows
+    columns, items = _raw_columns(chosen, task), _items(chosen, task)
     with open_bundle(bundle, verify_golden=False) as predictor:
         probabilities_NC = predictor.predict_proba(items)
     write_golden(bundle.path, columns[0], columns[1] if len(columns) == 2 else None, probabilities_NC)

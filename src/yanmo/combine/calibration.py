@@ -1,0 +1,209 @@
+"""Calibration: from a model's scores to scores whose probabilities match frequencies; it knows no model and no file.
+
+A calibration is fitted on rows the model has not learned from, is a few numbers in a Bundle's manifest, and is applied
+between the runtime's scores and the probabilities, whatever the runtime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo.errors import ArtifactError, MissingExtraError
+from yanmo.metrics import calibration_bins, decisions, expected_calibration_error, log_losses
+from yanmo.protocols import FloatArray
+
+__all__ = ["METHODS", "Calibration", "calibration_error", "fit_calibration", "log_scores", "read_calibration"]
+
+Method = Literal["temperature", "vector", "isotonic"]
+METHODS: tuple[Method, ...] = ("temperature", "vector", "isotonic")
+Doubles = npt.NDArray[np.float64]
+
+LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE = -3.0, 4.0
+GOLDEN_RATIO = (5**0.5 - 1) / 2
+NUM_SECTIONS = 40
+RIDGE = 1.0
+TINY = np.float32(1e-30)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One of three maps from scores to scores.
+
+    Attributes:
+        method: ``temperature``: one divisor of all scores. ``vector``: a factor and an addend for each label.
+            ``isotonic``: a rising line of points for each label's probability, then rows are scaled to sum to 1.
+        parameters: JSON values: ``temperature``; ``scale`` and ``bias``; ``x`` and ``y``, one list a label.
+    """
+
+    method: Method
+    parameters: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what :func:`read_calibration` reads."""
+        return {"method": self.method, **self.parameters}
+
+    def apply(
+        self, logits_NC: FloatArray, activate: Callable[[FloatArray], FloatArray], *, exclusive: bool
+    ) -> FloatArray:
+        """Return the calibrated logits_NC, float32.
+
+        Args:
+            logits_NC: A runtime's scores, shape (N, C).
+            activate: From scores to probabilities.
+            exclusive: Exactly one label holds in a row.
+        """
+        if self.method == "temperature":
+            return logits_NC / np.float32(self.parameters["temperature"])
+        if self.method == "vector":
+            scale_C = np.asarray(self.parameters["scale"], dtype=np.float32)
+            return logits_NC * scale_C + np.asarray(self.parameters["bias"], dtype=np.float32)
+        probabilities_NC = activate(logits_NC)
+        mapped_NC = np.empty_like(probabilities_NC)
+        for column, points in enumerate(zip(self.parameters["x"], self.parameters["y"], strict=True)):
+            mapped_NC[:, column] = np.interp(probabilities_NC[:, column], *points)
+        if exclusive:
+            mapped_NC /= mapped_NC.sum(axis=1, keepdims=True)
+        return log_scores(mapped_NC, exclusive=exclusive)
+
+
+def read_calibration(values: Mapping[str, Any], *, num_classes: int, where: str) -> Calibration:
+    """Return a calibration from a manifest.
+
+    Raises:
+        ArtifactError: It is of an unknown method or does not fit the labels.
+    """
+    rest = {key: value for key, value in values.items() if key != "method"}
+    expected = {"temperature": {"temperature"}, "vector": {"scale", "bias"}, "isotonic": {"x", "y"}}
+    method = values.get("method")
+    lists = [value for key, value in rest.items() if key != "temperature"]
+    if method not in expected or set(rest) != expected[method] or any(len(one) != num_classes for one in lists):
+        raise ArtifactError(
+            f"The calibration of {where} has the method {method!r} with {', '.join(sorted(rest)) or 'nothing'}.",
+            hint=f"The methods are: {', '.join(METHODS)}. Calibrate the Bundle again.",
+        )
+    return Calibration(method, rest)
+
+
+def fit_calibration(
+    method: Method,
+    logits_NC: FloatArray,
+    targets_NC: FloatArray,
+    activate: Callable[[FloatArray], FloatArray],
+    *,
+    exclusive: bool,
+) -> Calibration:
+    """Return the calibration of the least log loss (isotonic: of the least squares) on held-out rows.
+
+    Args:
+        method: Which map.
+        logits_NC: A runtime's scores of rows it has not learned from, N >= 1.
+        targets_NC: 1 where a label holds.
+        activate: From scores to probabilities.
+        exclusive: Exactly one label holds in a row.
+
+    Raises:
+        MissingExtraError: vector and isotonic need scipy.
+
+    Source: Guo, Pleiss, Sun, Weinberger 2017, "On Calibration of Modern Neural Networks", section 4, arXiv:1706.04599
+        (temperature, vector); Zadrozny, Elkan 2002, "Transforming Classifier Scores into Accurate Multiclass
+        Probability Estimates", section 4 (isotonic, one label against the rest).
+    Differs: A ridge, as heavy as a row, draws the vectors to the identity; isotonic ends stay half a row
+        away from 0 and 1.
+    """
+    if method == "temperature":
+        return _fit_temperature(logits_NC, targets_NC, activate, exclusive=exclusive)
+    if method == "vector":
+        return _fit_vector(logits_NC.astype(np.float64), targets_NC.astype(np.float64), exclusive=exclusive)
+    return _fit_isotonic(activate(logits_NC).astype(np.float64), targets_NC)
+
+
+def calibration_error(
+    probabilities_NC: FloatArray, chosen_NC: npt.NDArray[np.bool_], targets_NC: FloatArray, *, exclusive: bool
+) -> float:
+    """Return the expected calibration error in 15 bins."""
+    found = decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive)
+    return expected_calibration_error(calibration_bins(*found))
+
+
+def log_scores(probabilities_NC: FloatArray, *, exclusive: bool) -> FloatArray:
+    """Return scores whose softmax (exclusive), or else logistic function, gives the probabilities back to 1e-6."""
+    floored_NC = np.maximum(probabilities_NC, TINY)
+    if exclusive:
+        return np.asarray(np.log(floored_NC), dtype=np.float32)
+    return np.asarray(np.log(floored_NC) - np.log(np.maximum(1 - probabilities_NC, TINY)), dtype=np.float32)
+
+
+def _fit_temperature(
+    logits_NC: FloatArray, targets_NC: FloatArray, activate: Callable[[FloatArray], FloatArray], *, exclusive: bool
+) -> Calibration:
+    """Return the divisor by golden-section search: the loss has one valley in it."""
+
+    def loss(log_temperature: float) -> float:
+        scaled_NC = logits_NC / np.float32(np.exp(log_temperature))
+        return float(log_losses(activate(scaled_NC), targets_NC, exclusive=exclusive).mean())
+
+    low, high = LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE
+    inner = [high - GOLDEN_RATIO * (high - low), low + GOLDEN_RATIO * (high - low)]
+    losses = [loss(one) for one in inner]
+    for _ in range(NUM_SECTIONS):
+        if losses[0] <= losses[1]:
+            high = inner[1]
+            inner = [high - GOLDEN_RATIO * (high - low), inner[0]]
+            losses = [loss(inner[0]), losses[0]]
+        else:
+            low = inner[0]
+            inner = [inner[1], low + GOLDEN_RATIO * (high - low)]
+            losses = [losses[1], loss(inner[1])]
+    return Calibration("temperature", {"temperature": round(float(np.exp((low + high) / 2)), 6)})
+
+
+def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, *, exclusive: bool) -> Calibration:
+    minimize = _scipy_optimize().minimize
+    num_rows, num_classes = logits_NC.shape
+
+    def loss(values: Doubles) -> tuple[float, Doubles]:
+        scale_C, bias_C = values[:num_classes], values[num_classes:]
+        scores_NC = logits_NC * scale_C + bias_C
+        if exclusive:
+            scores_NC -= scores_NC.max(axis=1, keepdims=True)
+            totals_N = np.log(np.exp(scores_NC).sum(axis=1))
+            total = float((totals_N - (scores_NC * targets_NC).sum(axis=1)).mean())
+            gaps_NC = np.exp(scores_NC - totals_N[:, None]) - targets_NC
+        else:
+            total = float((np.logaddexp(0, scores_NC) - scores_NC * targets_NC).sum(axis=1).mean())
+            gaps_NC = 0.5 * (1 + np.tanh(0.5 * scores_NC)) - targets_NC
+        pull = np.concatenate((scale_C - 1, bias_C))
+        slope = np.concatenate(((gaps_NC * logits_NC).mean(axis=0), gaps_NC.mean(axis=0)))
+        return total + RIDGE / num_rows * float(pull @ pull), slope + 2 * RIDGE / num_rows * pull
+
+    start = np.concatenate((np.ones(num_classes), np.zeros(num_classes)))
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x.round(6).tolist()
+    return Calibration("vector", {"scale": found[:num_classes], "bias": found[num_classes:]})
+
+
+def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibration:
+    isotonic_regression = _scipy_optimize().isotonic_regression
+    num_rows, num_classes = probabilities_NC.shape
+    points: dict[str, list[list[float]]] = {"x": [], "y": []}
+    for column in range(num_classes):
+        order = np.argsort(probabilities_NC[:, column], kind="stable")
+        x_N = probabilities_NC[order, column]
+        y_N = isotonic_regression(targets_NC[order, column].astype(np.float64)).x
+        is_end_N = np.concatenate(([True], np.diff(y_N) != 0, [True]))
+        kept = np.unique(np.concatenate((np.flatnonzero(is_end_N[:-1]), np.flatnonzero(is_end_N[1:]))))
+        points["x"].append(x_N[kept].round(8).tolist())
+        points["y"].append(np.clip(y_N[kept], 0.5 / num_rows, 1 - 0.5 / num_rows).round(8).tolist())
+    return Calibration("isotonic", points)
+
+
+def _scipy_optimize() -> Any:
+    try:
+        import scipy.optimize
+    except ImportError as error:
+        raise MissingExtraError("This method of calibration", package="scipy", extra="train") from error
+    return scipy.optimize

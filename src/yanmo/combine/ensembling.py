@@ -1,0 +1,56 @@
+"""An ensemble's method at work: members' probabilities in, the ensemble's out; it knows no member and fits nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from yanmo.combine.averaging import average, equal_weights
+from yanmo.combine.voting import vote
+from yanmo.protocols import FloatArray, Task
+
+__all__ = ["Ensembler", "Stacker"]
+
+
+class Stacker(Protocol):
+    """A fitted second model over the members."""
+
+    def logits(self, members: Iterable[FloatArray]) -> FloatArray:
+        """Return logits_NC of K members' probabilities."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ensembler:
+    """How K members become one.
+
+    Attributes:
+        num_members: K.
+        is_vote: The members vote; else they are averaged or stacked.
+        weights_K: Of the average, sum 1.
+        stacker: Takes the place of the average if there is one.
+    """
+
+    num_members: int
+    is_vote: bool = False
+    weights_K: Sequence[float] | None = None
+    stacker: Stacker | None = None
+
+    def combine(self, members: Iterable[FloatArray], task: Task) -> FloatArray:
+        """Return probabilities_NC, float32, of K members' probabilities, which are read one after the other."""
+        if self.stacker is not None:
+            return task.activate(self.stacker.logits(members))
+        if self.is_vote:
+            return vote(members, self.num_members, task.choose)
+        return average(members, self.weights_K or equal_weights(self.num_members))
+
+    def without(self, member: int) -> Ensembler | None:
+        """Return the method for all members but one; None where it would have to be fitted again or nothing is left."""
+        if self.stacker is not None or self.num_members < 2:
+            return None
+        if self.weights_K is None:
+            return Ensembler(self.num_members - 1, self.is_vote)
+        rest = [weight for place, weight in enumerate(self.weights_K) if place != member]
+        total = sum(rest)
+        return Ensembler(len(rest), weights_K=[weight / total for weight in rest]) if total > 0 else None

@@ -1,0 +1,267 @@
+"""What the verbs ensemble, cascade and evaluate share: asking members, publishing a composite; it fits nothing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from yanmo.artifacts.base import Manifest, publish
+from yanmo.artifacts.bundle import MEMBERS, Bundle, write_golden
+from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.dataset import Dataset
+from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
+from yanmo.combine.calibration import log_scores, read_calibration
+from yanmo.combine.cascading import StageTable, confidences
+from yanmo.evaluation import Outcome, Split, identify, run_bundle
+from yanmo.evaluation import match_labels as match_bundle
+from yanmo.progress import track
+from yanmo.protocols import FloatArray
+from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out
+from yanmo.runtimes.composite import (
+    SETTINGS_FILES,
+    CascadeSettings,
+    EnsembleSettings,
+    RawTexts,
+    open_runtime,
+    read_ensembler,
+    read_settings,
+)
+from yanmo.runtimes.predictor import Predictor, default_num_threads, golden_items
+from yanmo.tasks import get_task
+from yanmo.text.pipeline import TextConfig
+
+__all__ = ["ask_members", "check_members", "member_names", "publish_composite", "read_out_of_fold", "stage_table"]
+
+AMBIGUOUS = 0.02
+"""Golden texts whose answer hangs on less than this are left out: other machines may round to the other side."""
+
+
+def check_members(members: Sequence[Bundle], dataset: Dataset) -> list[list[int]]:
+    """Return each member's column for each of the Dataset's labels.
+
+    Raises:
+        DataError: A member answers another task, or has other labels.
+    """
+    return [match_bundle(member, dataset) for member in members]
+
+
+def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, costs_S: Sequence[float]) -> StageTable:
+    """Return what the stages of a cascade answered on a labelled split.
+
+    Args:
+        outcomes: Of each stage, from :func:`ask_members`.
+        split: The rows.
+        dataset: Of which the split is.
+        costs_S: Milliseconds of one text in each stage.
+    """
+    exclusive = get_task(dataset.task).loss == "softmax"
+    targets_NC, last_NC = split.targets_NC.astype(bool), outcomes[-1].chosen_NC
+    return StageTable(
+        np.stack([confidences(one.probabilities_NC, exclusive=exclusive) for one in outcomes]),
+        np.stack([(one.chosen_NC == last_NC).all(axis=1) for one in outcomes]),
+        np.stack([(one.chosen_NC == targets_NC).all(axis=1) for one in outcomes]),
+        list(costs_S),
+    )
+
+
+def member_names(members: Sequence[Bundle]) -> list[str]:
+    """Return the members' folder names, number and model, so that equal members give equal composites."""
+    width = len(str(len(members)))
+    words = [re.sub(r"[^\w.+-]+", "_", member.model) for member in members]
+    return [f"{number:0{width}}-{word}" for number, word in enumerate(words, 1)]
+
+
+def ask_members(
+    members: Sequence[Bundle], dataset: Dataset, split: Split, *, num_threads: int | None, measure_speed: bool = False
+) -> list[Outcome]:
+    """Return what each member answers on a split, columns in the Dataset's label order.
+
+    Raises:
+        DataError: A member's answers are no probabilities.
+    """
+    exclusive = get_task(dataset.task).loss == "softmax"
+    outcomes = []
+    for member in track(members, "asking members", unit="model"):
+        outcome = run_bundle(member, dataset, split, num_threads=num_threads, measure_speed=measure_speed)
+        name = str(member.path)
+        check_probabilities(outcome.probabilities_NC, name=name, labels=dataset.labels, exclusive=exclusive)
+        outcomes.append(outcome)
+    return outcomes
+
+
+def publish_composite(
+    out: Path,
+    members: Sequence[Bundle],
+    settings: EnsembleSettings | CascadeSettings,
+    dataset: Dataset,
+    *,
+    verb: str,
+    model: str,
+    config: Mapping[str, Any],
+    seed: int | None,
+    scores: Mapping[str, float],
+    extra_files: Mapping[str, bytes] = {},
+) -> None:
+    """Make a composite Bundle appear at ``out``.
+
+    Args:
+        out: Where it appears.
+        members: Whole Bundles, which are copied.
+        settings: Of the format, in which the members stand under :func:`member_names`.
+        dataset: On which it was fitted; its labels are the composite's.
+        verb: Who makes it.
+        model: Its name in reports.
+        config: The verb's config as plain JSON values.
+        seed: Of every random choice.
+        scores: What was measured while it was made, by name.
+        extra_files: Name to content of files that the settings need.
+    """
+    format_ = "ensemble" if isinstance(settings, EnsembleSettings) else "cascade"
+    is_int8 = any(member.manifest.info.get("precision") == "int8" for member in members)
+    info: dict[str, Any] = {
+        "format": format_,
+        "model": model,
+        "max_length": min((member.max_length for member in members if member.max_length), default=0),
+        "text": TextConfig(cleaning=()).model_dump(mode="json"),
+        "precision": "int8" if is_int8 else "fp32",
+        "summary": {name: round(float(score), 6) for name, score in scores.items()},
+    }
+    width = len(str(len(members)))
+    parents = {f"member_{number:0{width}}": member.digest for number, member in enumerate(members, 1)}
+    identity: dict[str, Any] = {
+        "kind": Bundle.kind,
+        "task": dataset.task,
+        "labels": dataset.labels,
+        "parents": {**parents, "dataset": dataset.digest},
+        "config": dict(config),
+        "seed": seed,
+        "info": info,
+    }
+    with publish(out, verb=verb, **identity) as staging:
+        for name, member in zip(settings.members, members, strict=True):
+            shutil.copytree(member.path, staging / MEMBERS / name)
+        content = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
+        for name, data in {SETTINGS_FILES[format_]: content, **extra_files}.items():
+            (staging / name).write_bytes(data)
+        _write_card(staging, dataset, info, scores)
+        unfinished = Manifest(**identity, versions={}, key="", files={})
+        _write_golden(Bundle(staging, unfinished, ""), members[0])
+
+
+def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores: Mapping[str, float]) -> None:
+    card = render_card(
+        model=info["model"],
+        format=info["format"],
+        task=dataset.task,
+        labels=dataset.labels,
+        max_length=info["max_length"],
+        text=TextConfig(cleaning=()),
+        dataset_digest=dataset.digest,
+        scores={name.removeprefix("valid_"): score for name, score in scores.items()},
+    )
+    (staging / CARD).write_text(card, encoding="utf-8")
+
+
+def _write_golden(bundle: Bundle, member: Bundle) -> None:
+    """Write a member's golden texts with the composite's answers, those left out whose answer hangs on a hair."""
+    golden = member.golden()
+    items = golden_items(golden)
+    runtime = open_runtime(bundle, device="cpu", num_threads=default_num_threads())
+    probabilities_NC = Predictor(bundle, runtime).predict_proba(items)
+    rows = np.flatnonzero(runtime.gaps(RawTexts(golden.texts, golden.texts_b)) > AMBIGUOUS).tolist()
+    texts_b = [golden.texts_b[row] for row in rows] if golden.texts_b is not None else None
+    write_golden(bundle.path, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
+
+
+def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> FloatArray:
+    """Return a Bundle's out-of-fold answers to the training rows, calibrated as it is, in the Dataset's order.
+
+    Args:
+        bundle: Trained with folds on this Dataset.
+        ids: Of the training rows.
+        dataset: Of which the labels are.
+
+    Raises:
+        ArtifactError: The Bundle has none.
+        DataError: They are of other rows or labels, or are no probabilities.
+    """
+    found, task = bundle.out_of_fold(), get_task(bundle.task)
+    exclusive = task.loss == "softmax"
+    reference = f"the train split of {dataset.path}"
+    rows_N = match_rows(ids, found.ids, name=str(found.path), reference=reference)
+    probabilities_NC = found.probabilities_NC
+    check_probabilities(probabilities_NC, name=str(found.path), labels=found.labels, exclusive=exclusive)
+    if bundle.calibration is not None:
+        calibration = read_calibration(bundle.calibration, num_classes=len(bundle.labels), where=str(bundle.path))
+        scores_NC = log_scores(probabilities_NC, exclusive=exclusive)
+        probabilities_NC = task.activate(calibration.apply(scores_NC, task.activate, exclusive=exclusive))
+    columns = match_labels(dataset.labels, found.labels, name=str(found.path), reference=str(dataset.path))
+    return np.ascontiguousarray(probabilities_NC[rows_N][:, columns])
+
+
+def describe_composite(
+    bundle: Bundle,
+    dataset: Dataset,
+    split: Split,
+    outcome: Outcome,
+    *,
+    num_threads: int | None,
+    num_resamples: int,
+    seed: int,
+) -> dict[str, Any] | None:
+    """Return a composite held against its members on a split, as JSON values; None for the Bundle of one model.
+
+    Args:
+        bundle: What was measured.
+        dataset: Whose split it is.
+        split: The rows; every member answers all of them.
+        outcome: What the composite answered.
+        num_threads: Of the members.
+        num_resamples: Of the paired bootstrap.
+        seed: Of the paired bootstrap.
+    """
+    if not bundle.is_composite:
+        return None
+    members = bundle.members()
+    outcomes = ask_members(members, dataset, split, num_threads=num_threads)
+    choices = [one.chosen_NC for one in outcomes]
+    sampling = {"num_resamples": num_resamples, "seed": seed}
+    facts = [{"bundle": identify(member), "size_mb": member.size_bytes / 1e6} for member in members]
+    is_ensemble = bundle.format == "ensemble"
+    found: dict[str, Any] = {
+        "method": bundle.model,
+        "members": compare_members(facts, choices, outcome.chosen_NC, split.targets_NC, **sampling),
+        "agreement": agreement_matrix(choices),
+        "leave_one_out": None,
+        "cascade": None,
+    }
+    if is_ensemble:
+        names = [member.name for member in members]
+        ensembler, task = read_ensembler(bundle, read_settings(bundle, EnsembleSettings)), get_task(dataset.task)
+        answers = [one.probabilities_NC for one in outcomes]
+        chosen_NC, without = task.choose(ensembler.combine(answers, task)), []
+        for place in range(len(members)):
+            rest = ensembler.without(place)
+            others = [*answers[:place], *answers[place + 1 :]]
+            without.append(task.choose(rest.combine(others, task)) if rest else None)
+        found["leave_one_out"] = leave_one_out(names, without, chosen_NC, split.targets_NC, **sampling)
+    else:
+        settings = read_settings(bundle, CascadeSettings)
+        table = stage_table(outcomes, split, dataset, settings.costs_ms)
+        curve = [one["thresholds"] for one in settings.curve]
+        found["cascade"] = {
+            **settings.guarantee,
+            "thresholds": settings.thresholds,
+            "abstain": settings.abstain,
+            "costs_ms": settings.costs_ms,
+            "shown_cost_ms": next(one["cost_ms"] for one in settings.curve if one["thresholds"] == settings.thresholds),
+            "curve": settings.curve,
+            **cascade_facts(table, settings.thresholds, curve, outcome.inference.abstained_N),
+        }
+    return found

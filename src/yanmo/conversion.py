@@ -1,0 +1,188 @@
+"""From a Bundle to an ONNX Bundle: the graph, what belongs to the text, the card, the golden examples.
+
+The verbs export and quantize stand on it. It knows no verb and no command line.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
+from yanmo.artifacts.card import CARD, render_card
+from yanmo.protocols import IntArray
+from yanmo.runtimes.batching import make_batch
+from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxRuntime, OnnxSettings
+from yanmo.runtimes.predictor import Predictor, default_num_threads, golden_items
+from yanmo.tasks import get_task
+
+if TYPE_CHECKING:
+    from yanmo.exporting.encoder import Encoder
+    from yanmo.exporting.encoder_graph import Precision
+    from yanmo.runtimes.pytorch import TorchRuntime
+
+__all__ = ["Graph", "draft", "encoder_graph", "load_encoder", "publish_onnx", "traced_graph", "write_graph"]
+
+EXAMPLE_TEXTS = ["a b", "很快 好吃, a longer text"]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """An ONNX file with what the runtime must know of it."""
+
+    content: bytes
+    settings: OnnxSettings
+
+
+def load_encoder(bundle: Bundle) -> Encoder | None:
+    """Return the weights of a Bundle whose graph can be written from them, else None."""
+    from yanmo.exporting.encoder import is_supported, read_folder
+    from yanmo.exporting.encoder_file import read_encoder
+
+    if bundle.format == "onnx":
+        return read_encoder(bundle.path / ONNX_FILE)
+    if bundle.format != "torch" or bundle.architecture["family"] != "encoder":
+        return None
+    config = json.loads((bundle.path / "config.json").read_text(encoding="utf-8"))
+    return read_folder(bundle.path) if is_supported(config) else None
+
+
+def encoder_graph(
+    bundle: Bundle, encoder: Encoder, precision: Precision | None = None, *, returns_inputs: bool = False
+) -> Graph:
+    """Return the graph that is written from an encoder's weights.
+
+    Args:
+        bundle: Whose encoder it is.
+        encoder: From :func:`load_encoder`.
+        precision: What of it is int8; None: nothing.
+        returns_inputs: Also return every product's input.
+    """
+    from yanmo.exporting.encoder_graph import FP32, write_encoder
+
+    architecture = bundle.architecture
+    is_pair = get_task(bundle.task).num_texts == 2 and bool(architecture["token_types"])
+    content = write_encoder(
+        encoder,
+        max_length=bundle.max_length,
+        is_pair=is_pair,
+        precision=precision or FP32,
+        returns_inputs=returns_inputs,
+    )
+    has_types = is_pair and encoder.types_SE is not None
+    names = ["input_ids", "lengths", *(["token_type_ids"] if has_types else [])]
+    return Graph(content, OnnxSettings(names, int(architecture["pad_id"]), has_types))
+
+
+def traced_graph(bundle: Bundle, reference: TorchRuntime) -> Graph:
+    """Return the graph that torch traces.
+
+    Args:
+        bundle: A torch Bundle.
+        reference: Its runtime.
+
+    Raises:
+        ModelError: The network has no ONNX form.
+    """
+    from yanmo.exporting.tracing import trace_graph
+
+    example = _example(bundle, reference)
+    content = trace_graph(reference.module, reference.forward, example)
+    return Graph(content, OnnxSettings(list(example), reference.pad_id, "token_type_ids" in example))
+
+
+def _example(bundle: Bundle, reference: TorchRuntime) -> dict[str, IntArray]:
+    """Return the inputs that the graph is traced with: a batch of real token ids with padding in it."""
+    texts = [text[: bundle.max_length] for text in EXAMPLE_TEXTS]
+    encoded = reference.encode(texts, texts if get_task(bundle.task).num_texts == 2 else None)
+    batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(texts)), reference.pad_id)
+    inputs = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT}
+    return inputs | ({"token_type_ids": batch.token_type_BT} if batch.token_type_BT is not None else {})
+
+
+def publish_onnx(
+    bundle: Bundle,
+    *,
+    verb: str,
+    config: Mapping[str, Any],
+    info: dict[str, Any],
+    parents: Mapping[str, str],
+    out: Path,
+    make: Callable[[Bundle], None],
+) -> Bundle:
+    """Publish an ONNX Bundle made from another one.
+
+    Args:
+        bundle: Where texts, labels and golden examples come from.
+        verb: Who makes it.
+        config: The resolved config as plain JSON values.
+        info: Of the new manifest; ``make`` may add to it.
+        parents: Role to digest, besides the Bundle itself.
+        out: Where it appears.
+        make: Gets the unfinished Bundle in its staging folder and writes the graph there, or raises.
+    """
+    with publish(
+        out,
+        kind=Bundle.kind,
+        verb=verb,
+        task=bundle.task,
+        labels=bundle.labels,
+        parents={"bundle": bundle.digest, **parents},
+        config=config,
+        seed=bundle.manifest.seed,
+        info=info,
+    ) as staging:
+        copy_text_files(bundle, staging)
+        made = draft(bundle, staging, info)
+        make(made)
+        _write_card(bundle, staging, info)
+        golden = bundle.golden()
+        runtime = OnnxRuntime(made, default_num_threads())
+        probabilities_NC = Predictor(made, runtime).predict_proba(golden_items(golden))
+        write_golden(staging, golden.texts, golden.texts_b, probabilities_NC)
+    return Bundle.open(out, verify=False)
+
+
+def draft(bundle: Bundle, folder: Path, info: dict[str, Any]) -> Bundle:
+    """Return a Bundle that has no manifest yet: ``bundle`` with other files and other info."""
+    return Bundle(folder, msgspec.structs.replace(bundle.manifest, info=info, files={}), "")
+
+
+def copy_text_files(bundle: Bundle, folder: Path) -> None:
+    """Copy the tokenizer, the segmenter's dictionary and the out-of-fold answers, so far as they are there."""
+    for name in ("tokenizer.json", bundle.text_config.user_dict):
+        if name is not None:
+            shutil.copyfile(bundle.path / name, folder / name)
+    if (bundle.path / OUT_OF_FOLD).is_dir():
+        shutil.copytree(bundle.path / OUT_OF_FOLD, folder / OUT_OF_FOLD)
+
+
+def write_graph(folder: Path, graph: Graph) -> None:
+    """Write a graph and its settings into a Bundle's folder, over those that may be there."""
+    (folder / ONNX_SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(graph.settings), indent=2) + b"\n")
+    (folder / ONNX_FILE).parent.mkdir(exist_ok=True)
+    (folder / ONNX_FILE).write_bytes(graph.content)
+
+
+def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:
+    summary = info.get("summary", {})
+    scores = {name.removeprefix("valid_"): value for name, value in summary.items() if name.startswith("valid_")}
+    card = render_card(
+        model=bundle.model,
+        format=info["format"],
+        task=bundle.task,
+        labels=bundle.labels,
+        max_length=bundle.max_length,
+        text=bundle.text_config,
+        dataset_digest=bundle.manifest.parents.get("dataset", ""),
+        scores=scores,
+    )
+    (folder / CARD).write_text(card, encoding="utf-8")

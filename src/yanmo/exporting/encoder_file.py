@@ -1,0 +1,78 @@
+"""An encoder read back from the ONNX file that ``encoder_graph`` wrote, so that it can be quantized or pruned again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from yanmo.errors import ModelError
+from yanmo.exporting.encoder import Encoder, Layer, Norm, Product
+from yanmo.exporting.encoder_graph import LAYOUT, Layout
+from yanmo.protocols import FloatArray
+
+__all__ = ["read_encoder"]
+
+
+def read_encoder(path: Path) -> Encoder | None:
+    """Return the encoder of an ONNX file, or None where the file was not written from one.
+
+    Args:
+        path: The file.
+
+    Raises:
+        ModelError: Its weights are int8 already.
+    """
+    model = onnx.load(path, load_external_data=False)
+    notes = {one.key: one.value for one in model.metadata_props}
+    if LAYOUT not in notes:
+        return None
+    constants = {one.name: one for one in model.graph.initializer}
+    if any(one.data_type == onnx.TensorProto.INT8 for one in constants.values()):
+        raise ModelError(f"{path} has int8 weights already.", hint="Give the Bundle it was made from.")
+    return _Reader(constants).encoder(msgspec.json.decode(notes[LAYOUT], type=Layout))
+
+
+class _Reader:
+    """Constants by name, in the shapes of ``encoder``."""
+
+    def __init__(self, constants: dict[str, onnx.TensorProto]) -> None:
+        self._constants = constants
+
+    def encoder(self, layout: Layout) -> Encoder:
+        return Encoder(
+            tokens_VE=self._array("tokens"),
+            positions_PE=self._array("positions"),
+            types_SE=self._array("types") if layout.has_types else None,
+            embedding_norm=self._norm("embedding_norm"),
+            projection=self._product("projection") if layout.has_projection else None,
+            layers=tuple(map(self._layer, layout.layers, layout.num_heads)),
+            activation=layout.activation,
+            head=(self._product("head.hidden"), self._product("head.classifier")),
+            head_activation=layout.head_activation,
+            epsilon=layout.epsilon,
+        )
+
+    def _layer(self, name: str, num_heads: int) -> Layer:
+        return Layer(
+            name,
+            num_heads,
+            self._product(f"{name}.attention_in"),
+            self._product(f"{name}.attention_out"),
+            self._norm(f"{name}.attention_norm"),
+            self._product(f"{name}.feed_forward_in"),
+            self._product(f"{name}.feed_forward_out"),
+            self._norm(f"{name}.feed_forward_norm"),
+        )
+
+    def _product(self, name: str) -> Product:
+        return Product(name, self._array(f"{name}.weight"), self._array(f"{name}.bias"))
+
+    def _norm(self, name: str) -> Norm:
+        return Norm(name, self._array(f"{name}.scale"), self._array(f"{name}.shift"))
+
+    def _array(self, name: str) -> FloatArray:
+        return np.asarray(numpy_helper.to_array(self._constants[name]), np.float32)

@@ -1,0 +1,63 @@
+"""Token embeddings that begin with what the training texts tell about their tokens; it knows no network."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+
+from yanmo.protocols import FloatArray, Ragged
+
+__all__ = ["ppmi_embeddings"]
+
+WINDOW = 4
+CONTEXT_POWER = 0.75
+SEED = 0
+
+
+def ppmi_embeddings(ids: Ragged, *, vocab_size: int, size: int, deviation: float) -> FloatArray:
+    """Return embeddings in which tokens that stand beside the same tokens are alike.
+
+    Args:
+        ids: Token ids of N texts, below ``vocab_size``.
+        vocab_size: V.
+        size: D, at least 1.
+        deviation: Standard deviation of the numbers of all tokens that occur.
+
+    Returns:
+        Float32, shape (V, D). Tokens that never stand beside another, and columns beyond V - 1, are zeros.
+
+    Source: Levy, Goldberg, Dagan 2015, "Improving Distributional Similarity with Lessons Learned from Word
+        Embeddings", section 2.2 and 3.1, ACL Q15-1016: positive pointwise mutual information, context distribution
+        smoothing, singular value decomposition with the square root of the singular values.
+    Differs: a neighbor at distance d counts 1 / d.
+    """
+    counts_VV = _count_pairs(ids, vocab_size)
+    if counts_VV.nnz == 0:
+        return np.zeros((vocab_size, size), np.float32)
+    totals_V = np.asarray(counts_VV.sum(axis=1)).ravel()
+    smoothed_V = totals_V**CONTEXT_POWER
+    smoothed_V *= totals_V.sum() / smoothed_V.sum()
+    cells = counts_VV.tocoo()
+    values = np.log(cells.data * totals_V.sum() / (totals_V[cells.row] * smoothed_V[cells.col]))
+    ppmi_VV = sparse.csr_array((np.maximum(values, 0.0), (cells.row, cells.col)), shape=counts_VV.shape)
+    num_columns = min(size, vocab_size - 1)
+    left_VD, singular_D, _ = randomized_svd(ppmi_VV, num_columns, random_state=SEED)
+    embeddings_VD = np.zeros((vocab_size, size), np.float32)
+    embeddings_VD[:, :num_columns] = left_VD * np.sqrt(singular_D)
+    embeddings_VD[totals_V == 0] = 0
+    spread = float(embeddings_VD[totals_V > 0].std())
+    return embeddings_VD * np.float32(deviation / spread if spread > 0 else 0.0)
+
+
+def _count_pairs(ids: Ragged, vocab_size: int) -> sparse.csr_array:
+    """Return how often two tokens stand within a window, nearer ones counting more; symmetric, shape (V, V)."""
+    values = ids.values.astype(np.int64)
+    text_M = np.repeat(np.arange(len(ids)), ids.lengths_N)
+    counts_VV = sparse.csr_array((vocab_size, vocab_size), dtype=np.float64)
+    for distance in range(1, WINDOW + 1):
+        is_pair = text_M[distance:] == text_M[:-distance]
+        first, second = values[:-distance][is_pair], values[distance:][is_pair]
+        weights = np.full(len(first), 1.0 / distance)
+        counts_VV = counts_VV + sparse.csr_array((weights, (first, second)), shape=counts_VV.shape)
+    return sparse.csr_array(counts_VV + counts_VV.T)

@@ -1,0 +1,87 @@
+"""Fitting a second model over members' out-of-fold answers, with scikit-learn or LightGBM; it knows no artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from yanmo.combine.stacking import LinearStacker, stacking_features
+from yanmo.errors import MissingExtraError
+from yanmo.protocols import FloatArray
+
+__all__ = ["fit_lightgbm", "fit_logistic"]
+
+INVERSE_REGULARIZATION = 0.1
+MAX_ITERATIONS = 500
+ABSENT = -30.0
+TREES: dict[str, Any] = {
+    "n_estimators": 150,
+    "learning_rate": 0.05,
+    "num_leaves": 15,
+    "min_child_samples": 20,
+    "subsample": 0.8,
+}
+
+
+def fit_logistic(members: Sequence[FloatArray], targets_NC: FloatArray, *, exclusive: bool) -> LinearStacker:
+    """Return the logistic regression of the targets on members' log-probabilities.
+
+    Args:
+        members: K members' probabilities of rows they have not learned from, shape (N, C).
+        targets_NC: 1 where a label holds.
+        exclusive: Exactly one label holds in a row; else each label has a regression of its own.
+    """
+    features_NF = np.concatenate([stacking_features(one) for one in members], axis=1)
+    num_classes = targets_NC.shape[1]
+    targets = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T.astype(np.int64))
+    coefficients_CF = np.zeros((num_classes, features_NF.shape[1]))
+    intercepts_C = np.full(num_classes, ABSENT)
+    for label, targets_N in enumerate(targets):
+        found = np.unique(targets_N)
+        if len(found) == 1:
+            intercepts_C[found if exclusive else label] = 0.0 if exclusive else np.where(found[0], -ABSENT, ABSENT)
+            continue
+        model = _regression().fit(features_NF, targets_N)
+        rows = model.classes_ if exclusive else [label]
+        if exclusive and len(found) == 2:
+            coefficients_CF[rows] = np.concatenate([-model.coef_, model.coef_]) / 2
+            intercepts_C[rows] = np.append(-model.intercept_, model.intercept_) / 2
+        else:
+            coefficients_CF[rows], intercepts_C[rows] = model.coef_, model.intercept_
+    shape = (num_classes, len(members), num_classes)
+    coefficients_KCC = coefficients_CF.reshape(shape).transpose(1, 2, 0)
+    return LinearStacker(np.ascontiguousarray(coefficients_KCC, dtype=np.float32), intercepts_C.astype(np.float32))
+
+
+def fit_lightgbm(
+    members: Sequence[FloatArray], targets_NC: FloatArray, *, exclusive: bool, seed: int, num_threads: int
+) -> list[str]:
+    """Return boosted trees on members' log-probabilities as LightGBM's text: one model, or one a label.
+
+    Args:
+        members: K members' probabilities of rows they have not learned from, shape (N, C).
+        targets_NC: 1 where a label holds; every label occurs.
+        exclusive: Exactly one label holds in a row.
+        seed: Of the trees.
+        num_threads: To compute with.
+
+    Raises:
+        MissingExtraError: lightgbm is not installed.
+    """
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise MissingExtraError("The method stacking-lightgbm", package="lightgbm", extra="lightgbm") from error
+    features_NF = np.concatenate([stacking_features(one) for one in members], axis=1)
+    targets = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T.astype(np.int64))
+    fixed: dict[str, Any] = {"random_state": seed, "n_jobs": num_threads, "deterministic": True, "verbosity": -1}
+    models = [lightgbm.LGBMClassifier(**TREES, **fixed).fit(features_NF, one) for one in targets]
+    return [model.booster_.model_to_string() for model in models]
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(C=INVERSE_REGULARIZATION, max_iter=MAX_ITERATIONS)

@@ -1,0 +1,239 @@
+"""Which parts of a model may be int8: calibration on texts, a gate on accuracy, a search for the harmful parts.
+
+It knows a Quantizer, a runtime and labelled texts; it knows no verb.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo.errors import ModelError
+from yanmo.exporting.quantization import Clipping, Range
+from yanmo.progress import track
+from yanmo.protocols import FloatArray, Task
+from yanmo.reporting.quality import compare
+from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
+from yanmo.runtimes.engines.ort import open_engine, open_session
+from yanmo.runtimes.onnx import OnnxSettings, make_feed
+from yanmo.text.tokenizer import Encoded
+
+if TYPE_CHECKING:
+    from yanmo.exporting.int8 import Quantizer
+
+__all__ = ["Gate", "Outcome", "Scorer", "calibrate", "search"]
+
+logger = logging.getLogger(__name__)
+
+NUM_BINS = 4096
+TAIL = 1e-5
+"""Share of the values that the percentile clipping cuts off at each end."""
+SHARES = np.linspace(0.2, 1.0, 41)
+NUM_SENSITIVITY_TEXTS = 256
+NUM_RESAMPLES = 2000
+SEED = 0
+
+
+@dataclass
+class _Seen:
+    """A running range of one product's inputs, then their histogram."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Runs graphs of one kind on the same texts.
+
+    Attributes:
+        settings: Of the graphs.
+        encoded: N texts.
+        num_classes: C.
+        path: Where a graph may be written; it is removed again.
+        num_threads: To compute with.
+    """
+
+    settings: OnnxSettings
+    encoded: Encoded
+    num_classes: int
+    path: Path
+    num_threads: int
+
+    def score(self, content: bytes) -> FloatArray:
+        """Return logits_NC."""
+        self.path.write_bytes(content)
+        try:
+            engine = open_engine(self.path, self.num_threads)
+            return infer_batches(
+                self.encoded.ids,
+                self.encoded.type_ids if self.settings.token_type else None,
+                lambda batches: engine.run([make_feed(one, self.settings.inputs, engine.inputs) for one in batches]),
+                pad_id=self.settings.pad_token_id,
+                num_classes=self.num_classes,
+            )
+        finally:
+            self.path.unlink()
+
+    def sampled(self, num_texts: int) -> Scorer:
+        """Return one for some of the texts."""
+        rows = np.unique(np.linspace(0, len(self.encoded.ids) - 1, num_texts).round().astype(np.int64))
+        types = self.encoded.type_ids
+        some = replace(
+            self.encoded, ids=self.encoded.ids.take(rows), type_ids=None if types is None else types.take(rows)
+        )
+        return replace(self, encoded=some)
+
+
+def calibrate(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> None:
+    """Show a quantizer what goes into its products.
+
+    Args:
+        quantizer: Is told the ranges.
+        scorer: With the texts to run.
+        clipping: max keeps everything; percentile and mse cut off rare extremes.
+    """
+    scorer.path.write_bytes(quantizer.watched())
+    try:
+        session = open_session(scorer.path, scorer.num_threads)
+        names = [one.name for one in session.get_outputs() if one.name.endswith(".input")]
+        seen = {name: _Seen() for name in names}
+        for name, values in _watch(session, names, scorer):
+            seen[name].low, seen[name].high = min(seen[name].low, values.min()), max(seen[name].high, values.max())
+        if clipping != "max":
+            for name, values in _watch(session, names, scorer):
+                one = seen[name]
+                one.counts += np.histogram(values, NUM_BINS, (one.low, max(one.high, one.low + 1e-12)))[0]
+    finally:
+        scorer.path.unlink()
+    quantizer.calibrate({name.removesuffix(".input"): _range(one, clipping) for name, one in seen.items()})
+
+
+def _watch(session: Any, names: Sequence[str], scorer: Scorer) -> Iterator[tuple[str, FloatArray]]:
+    settings, encoded = scorer.settings, scorer.encoded
+    token_types = encoded.type_ids if settings.token_type else None
+    types = {one.name: np.int32 if one.type == "tensor(int32)" else np.int64 for one in session.get_inputs()}
+    plan = list(plan_batches(encoded.ids.lengths_N))
+    for rows_B in track(plan, "calibrating", unit="batch"):
+        batch = make_batch(encoded.ids, token_types, rows_B, settings.pad_token_id)
+        yield from zip(names, session.run(names, dict(make_feed(batch, settings.inputs, types))), strict=True)
+
+
+def _range(seen: _Seen, clipping: Clipping) -> Range:
+    """Return the range that is kept of what was seen."""
+    if clipping == "max" or not seen.counts.any():
+        return Range(seen.low, seen.high)
+    edges = np.linspace(seen.low, seen.high, NUM_BINS + 1)
+    if clipping == "percentile":
+        share = np.cumsum(seen.counts) / seen.counts.sum()
+        first, last = int(np.searchsorted(share, TAIL)), int(np.searchsorted(share, 1 - TAIL))
+        return Range(float(edges[first]), float(edges[min(last + 1, NUM_BINS)]))
+    middles = (edges[:-1] + edges[1:]) / 2
+    errors = [_squared_error(middles, seen.counts, seen.low * share, seen.high * share) for share in SHARES]
+    best = SHARES[int(np.argmin(errors))]
+    return Range(seen.low * best, seen.high * best)
+
+
+def _squared_error(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], low: float, high: float) -> float:
+    step = max((high - low) / 255, 1e-30)
+    kept = np.clip(np.rint((values - low) / step), 0, 255) * step + low
+    return float((counts * np.square(values - kept)).sum())
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What int8 answers are held against.
+
+    Attributes:
+        task: Chooses labels from scores.
+        targets_NC: The labels of N validation texts.
+        reference_NC: The fp32 model's scores.
+        max_drop: Most accuracy that may be lost, a share.
+    """
+
+    task: Task
+    targets_NC: FloatArray
+    reference_NC: FloatArray
+    max_drop: float
+
+    def measure(self, logits_NC: FloatArray) -> dict[str, Any]:
+        """Return accuracy, the drop against fp32 and its paired 95 % interval; a gain is a negative drop."""
+        ours, theirs = (self.task.choose(self.task.activate(one_NC)) for one_NC in (logits_NC, self.reference_NC))
+        found = compare(ours, theirs, self.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
+        low, high = found["accuracy_difference_interval"]
+        drop = -found["accuracy_difference"]
+        return {
+            "fp32_accuracy": found["accuracy"],
+            "accuracy": found["accuracy"] - drop,
+            "accuracy_drop": drop,
+            "accuracy_drop_interval": (-high, -low),
+            "num_rows": len(self.targets_NC),
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the search ended with.
+
+    Attributes:
+        content: The graph.
+        kept: Parts that stay fp32, in the order in which they went back.
+        measured: From :meth:`Gate.measure`.
+    """
+
+    content: bytes
+    kept: list[str]
+    measured: dict[str, Any]
+
+
+def search(quantizer: Quantizer, gate: Gate, scorer: Scorer) -> Outcome:
+    """Return an int8 graph that passes the gate; the most harmful parts go back to fp32 one by one until it does.
+
+    Args:
+        quantizer: Builds graphs.
+        gate: Judges them.
+        scorer: Runs them on the validation texts.
+
+    Raises:
+        ModelError: Not even one part can be int8.
+    """
+    kept: list[str] = []
+    harmful: list[str] | None = None
+    while True:
+        content = quantizer.build(kept)
+        measured = gate.measure(scorer.score(content))
+        logger.info(
+            "%s: accuracy %.4f, %.4f in fp32.",
+            f"All but {len(kept)} parts are int8" if kept else "All parts are int8",
+            measured["accuracy"],
+            measured["fp32_accuracy"],
+        )
+        if measured["accuracy_drop"] <= gate.max_drop:
+            return Outcome(content, kept, measured)
+        harmful = _rank(quantizer, scorer) if harmful is None else harmful
+        if len(kept) == len(harmful) - 1:
+            raise ModelError(
+                f"Every choice of int8 parts loses more accuracy than {gate.max_drop:g}; the last lost "
+                f"{measured['accuracy_drop']:.4f} on {measured['num_rows']} validation texts.",
+                hint="Raise --max-drop, try --method weight-only or --clipping mse, or train with more data.",
+            )
+        kept = harmful[: len(kept) + 1]
+
+
+def _rank(quantizer: Quantizer, scorer: Scorer) -> list[str]:
+    """Return the parts, first the one that changes the scores most when it alone is int8."""
+    names = quantizer.names
+    sample = scorer.sampled(NUM_SENSITIVITY_TEXTS)
+    reference_NC = sample.score(quantizer.build(names))
+    harm: dict[str, float] = {}
+    for name in track(names, "sensitivity", unit="part"):
+        logits_NC = sample.score(quantizer.build([one for one in names if one != name]))
+        harm[name] = float(np.square(logits_NC - reference_NC).mean())
+    return sorted(names, key=lambda name: -harm[name])

@@ -1,0 +1,134 @@
+"""A composite against its members, and what a cascade saves, as JSON values from arrays; it runs no Bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from yanmo import metrics
+from yanmo.combine.cascading import StageTable, answering_stages, measure_candidate
+from yanmo.protocols import IntArray
+from yanmo.reporting.quality import compare
+
+__all__ = ["agreement_matrix", "cascade_facts", "compare_members", "leave_one_out"]
+
+Array = npt.NDArray[Any]
+TAILS = (50, 95, 99)
+
+
+def compare_members(
+    facts: Sequence[Mapping[str, Any]],
+    choices: Sequence[Array],
+    chosen_NC: Array,
+    targets_NC: Array,
+    *,
+    num_resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return one row a member: its scores, and how much better the composite is, with paired intervals.
+
+    Args:
+        facts: What the page says of each member besides its scores.
+        choices: The labels each member gave, bool, shape (N, C).
+        chosen_NC: The labels the composite gave.
+        targets_NC: 1 where a label holds.
+        num_resamples: Of the paired bootstrap.
+        seed: Of the paired bootstrap.
+    """
+    return [
+        {**fact, **compare(chosen_NC, other_NC, targets_NC, num_resamples=num_resamples, seed=seed)}
+        for fact, other_NC in zip(facts, choices, strict=True)
+    ]
+
+
+def agreement_matrix(choices: Sequence[Array]) -> list[list[float]]:
+    """Return for each pair of members the share of rows to which both give the same labels."""
+    return [[float((one == other).all(axis=1).mean()) for other in choices] for one in choices]
+
+
+def leave_one_out(
+    names: Sequence[str],
+    without: Sequence[Array | None],
+    chosen_NC: Array,
+    targets_NC: Array,
+    *,
+    num_resamples: int,
+    seed: int,
+) -> list[dict[str, Any]]:
+    """Return what each member adds: the accuracy of all members less that of all others, with its paired interval.
+
+    Args:
+        names: Of the members.
+        without: The labels given without each member; None where that takes a new fit.
+        chosen_NC: The labels given with all.
+        targets_NC: 1 where a label holds.
+        num_resamples: Of the paired bootstrap.
+        seed: Of the paired bootstrap.
+    """
+    keys = ("accuracy", "accuracy_difference", "accuracy_difference_interval", "mcnemar_p_value")
+    rows = []
+    for name, other_NC in zip(names, without, strict=True):
+        found: dict[str, Any] = dict.fromkeys(keys)
+        if other_NC is not None:
+            found = compare(chosen_NC, other_NC, targets_NC, num_resamples=num_resamples, seed=seed)
+        rows.append({"name": name, **{key: found[key] for key in keys}})
+    return rows
+
+
+def cascade_facts(
+    table: StageTable,
+    thresholds: Sequence[float],
+    curve: Sequence[Sequence[float]],
+    abstained_N: npt.NDArray[np.bool_] | None,
+) -> dict[str, Any]:
+    """Return who answered what at what cost, and the curve of cost against agreement, on the rows of a table.
+
+    Args:
+        table: What the stages answered.
+        thresholds: Of each stage but the last.
+        curve: Other thresholds, from expensive to cheap.
+        abstained_N: Where no answer was given, if that is possible.
+    """
+    stage_N = answering_stages(table.confidences_SN, thresholds)
+    rows = np.arange(len(stage_N))
+    costs_N = table.costs_N(stage_N, thresholds)
+    right_N = table.right_SN[stage_N, rows]
+    num_different = int((~table.agrees_SN[stage_N, rows]).sum())
+    percentiles = np.percentile(costs_N, TAILS, method="higher").tolist()
+    return {
+        "shares": _shares(stage_N, len(table.costs_S)),
+        "disagreement": num_different / len(rows),
+        "disagreement_interval": metrics.wilson_interval(num_different, len(rows)),
+        "accuracy_lost": float(table.right_SN[-1].mean() - right_N.mean()),
+        "cost_ms": {
+            "mean": float(costs_N.mean()),
+            **{f"p{tail}": one for tail, one in zip(TAILS, percentiles, strict=True)},
+        },
+        "cost_ms_of_last_stage": float(table.costs_S[-1]),
+        "abstention": _abstention(abstained_N, right_N) if abstained_N is not None else None,
+        "measured_curve": [_point(table, tuple(one)) for one in curve],
+    }
+
+
+def _shares(stage_N: IntArray, num_stages: int) -> list[float]:
+    return [float(count) / len(stage_N) for count in np.bincount(stage_N, minlength=num_stages)]
+
+
+def _abstention(abstained_N: npt.NDArray[np.bool_], right_N: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    num_answered = int((~abstained_N).sum())
+    num_wrong = int((~abstained_N & ~right_N).sum())
+    return {
+        "answered_share": num_answered / len(right_N),
+        "wrong_share": num_wrong / num_answered if num_answered else None,
+        "wrong_share_interval": metrics.wilson_interval(num_wrong, num_answered),
+        "wrong_share_without": float((~right_N).mean()),
+    }
+
+
+def _point(table: StageTable, thresholds: tuple[float, ...]) -> dict[str, float]:
+    found = measure_candidate(table, thresholds, "agreement")
+    lost = measure_candidate(table, thresholds, "accuracy")
+    return {"cost_ms": found.cost_ms, "disagreement": found.risk, "accuracy_lost": lost.risk}

@@ -1,0 +1,334 @@
+"""Bundles made of Bundles, with numpy over their members' probabilities; it knows no engine of theirs.
+
+A member is a whole Predictor: each cleans the raw text in its own way. So a composite's own cleaning is none, its
+scores are log-probabilities, and a member may be a composite too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from yanmo.artifacts.bundle import MEMBERS, Bundle
+from yanmo.combine.calibration import log_scores
+from yanmo.combine.cascading import NEVER, confidences
+from yanmo.combine.ensembling import Ensembler, Stacker
+from yanmo.combine.stacking import LightgbmStacker, LinearStacker
+from yanmo.errors import ArtifactError, YanmoError
+from yanmo.protocols import FloatArray, Inference, IntArray, Runtime, Windows
+from yanmo.runtimes.predictor import Predictor, open_bundle
+from yanmo.tasks import get_task
+
+__all__ = [
+    "LIGHTGBM_STACKER",
+    "LINEAR_STACKER",
+    "SETTINGS_FILES",
+    "CascadeRuntime",
+    "CascadeSettings",
+    "EnsembleRuntime",
+    "EnsembleSettings",
+    "RawTexts",
+    "open_runtime",
+    "read_ensembler",
+    "read_settings",
+]
+
+SETTINGS_FILES = {"ensemble": "ensemble.json", "cascade": "cascade.json"}
+LINEAR_STACKER = "stacker.safetensors"
+LIGHTGBM_STACKER = "stacker-{}.txt"
+
+
+class EnsembleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of ``ensemble.json``.
+
+    Attributes:
+        method: As the config of the verb has it.
+        members: Folders under ``members/``, in order.
+        columns: For each member, its column of each of the ensemble's labels.
+        weights: Of each member, sum 1; None where the method has none.
+        stacker: logistic or lightgbm, None where nothing is stacked.
+    """
+
+    method: str
+    members: list[str]
+    columns: list[list[int]]
+    weights: list[float] | None = None
+    stacker: Literal["logistic", "lightgbm"] | None = None
+
+
+class CascadeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of ``cascade.json``.
+
+    Attributes:
+        members: Folders under ``members/``, the stages from cheap to expensive.
+        columns: For each stage, its column of each of the cascade's labels.
+        thresholds: For each stage but the last, the confidence from which on it answers; 2 leaves it out.
+        abstain: The confidence below which the last stage's answer is withheld; None: it always answers.
+        costs_ms: Of one text in each stage, measured in batches when the cascade was made, or given.
+        guarantee: What holds, with what confidence, how it was shown; JSON values.
+        curve: Every candidate, from expensive to cheap: thresholds, cost_ms, risk, bound.
+    """
+
+    members: list[str]
+    columns: list[list[int]]
+    thresholds: list[float]
+    abstain: float | None
+    costs_ms: list[float]
+    guarantee: dict[str, Any]
+    curve: list[dict[str, Any]]
+
+
+SettingsT = TypeVar("SettingsT", EnsembleSettings, CascadeSettings)
+
+
+class Members:
+    """The opened members of a composite, and what they found out about a batch.
+
+    Args:
+        bundle: The composite.
+        settings: Which members, and their columns.
+        num_threads: Of each member; they work one after the other.
+        engine: Of members that are ONNX Bundles, or have such members; None is their default.
+    """
+
+    def __init__(
+        self, bundle: Bundle, settings: EnsembleSettings | CascadeSettings, num_threads: int, engine: str | None
+    ) -> None:
+        self._predictors: list[Predictor] = []
+        self._columns: list[list[int] | None] = []
+        identity = list(range(len(bundle.labels)))
+        for name, columns in zip(settings.members, settings.columns, strict=True):
+            member = Bundle.open(bundle.path / MEMBERS / name, verify=False)
+            with _named(bundle, name):
+                chosen = engine if member.format == "onnx" or member.is_composite else None
+                self._predictors.append(open_bundle(member, num_threads=num_threads, runtime=chosen))
+            self._columns.append(None if columns == identity else columns)
+
+    def __len__(self) -> int:
+        return len(self._predictors)
+
+    def encode(self, member: int, raw: RawTexts) -> Any:
+        """Return what one member reads of raw texts."""
+        return self._predictors[member].encode(raw.texts, raw.texts_b, windows=raw.windows)
+
+    def score(self, member: int, encoded: Any) -> tuple[FloatArray, Inference]:
+        """Return one member's probabilities, columns in the composite's order, and what it found out."""
+        probabilities_NC, inference = self._predictors[member].score(encoded)
+        columns = self._columns[member]
+        return (probabilities_NC if columns is None else probabilities_NC[:, columns]), inference
+
+    def answer(self, member: int, raw: RawTexts) -> tuple[FloatArray, Inference]:
+        """Return the same from raw texts."""
+        return self.score(member, self.encode(member, raw))
+
+
+@dataclass(frozen=True)
+class RawTexts:
+    """Texts as they came: each member cleans them in its own way.
+
+    Attributes:
+        texts: N raw texts.
+        texts_b: The second texts of pairs, or None.
+        windows: How members cut long texts.
+    """
+
+    texts: Sequence[str]
+    texts_b: Sequence[str] | None
+    windows: Windows | None = None
+
+    def take(self, rows: IntArray) -> RawTexts:
+        """Return some of them."""
+        if len(rows) == len(self.texts):
+            return self
+        chosen = rows.tolist()
+        second = None if self.texts_b is None else [self.texts_b[row] for row in chosen]
+        return RawTexts([self.texts[row] for row in chosen], second, self.windows)
+
+
+@dataclass(frozen=True)
+class EncodedForAll:
+    """N texts as each member reads them."""
+
+    num_texts: int
+    encoded_K: list[Any]
+
+
+class EnsembleRuntime(Runtime[EncodedForAll]):
+    """The Runtime protocol for the format ensemble: takes raw texts, all members answer all of them."""
+
+    def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
+        settings = read_settings(bundle, EnsembleSettings)
+        self._task = get_task(bundle.task)
+        self._ensembler = read_ensembler(bundle, settings)
+        self._members = Members(bundle, settings, num_threads, engine)
+
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> EncodedForAll:
+        """Return what every member reads of N raw texts."""
+        raw = RawTexts(texts, texts_b, windows)
+        return EncodedForAll(len(texts), [self._members.encode(member, raw) for member in range(len(self._members))])
+
+    def score(self, encoded: EncodedForAll) -> Inference:
+        """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
+        totals = _Totals(encoded.num_texts)
+
+        def answers() -> Iterator[FloatArray]:
+            for member, one in enumerate(encoded.encoded_K):
+                probabilities_NC, inference = self._members.score(member, one)
+                totals.add(slice(None), inference)
+                yield probabilities_NC
+
+        probabilities_NC = self._ensembler.combine(answers(), self._task)
+        return totals.inference(log_scores(probabilities_NC, exclusive=self._task.loss == "softmax"))
+
+    def gaps(self, raw: RawTexts) -> FloatArray:
+        """Return how far each text's answer is from one that a rounding would change: of a vote the closest call."""
+        gaps_N = np.ones(len(raw.texts), dtype=np.float32)
+        for member in range(len(self._members)) if self._ensembler.is_vote else ():
+            probabilities_NC, _ = self._members.answer(member, raw)
+            if self._task.loss == "softmax":
+                ordered_NC = np.sort(probabilities_NC, axis=1)
+                gaps_N = np.minimum(gaps_N, ordered_NC[:, -1] - ordered_NC[:, -2])
+            else:
+                gaps_N = np.minimum(gaps_N, np.abs(probabilities_NC - 0.5).min(axis=1))
+        return gaps_N
+
+
+class CascadeRuntime(Runtime[RawTexts]):
+    """The Runtime protocol for the format cascade: takes raw texts, each stage gets only those still undecided."""
+
+    def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
+        self._settings = read_settings(bundle, CascadeSettings)
+        self._is_exclusive = get_task(bundle.task).loss == "softmax"
+        self._num_classes = len(bundle.labels)
+        self._members = Members(bundle, self._settings, num_threads, engine)
+
+    def encode(
+        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
+    ) -> RawTexts:
+        """Return N raw texts: which of them a stage will read is not known yet."""
+        return RawTexts(texts, texts_b, windows)
+
+    def score(self, encoded: RawTexts) -> Inference:
+        """Return the log-probabilities of N raw texts; tokens are counted over the stages that were asked."""
+        num_texts = len(encoded.texts)
+        totals = _Totals(num_texts)
+        probabilities_NC = np.zeros((num_texts, self._num_classes), dtype=np.float32)
+        confidence_N = np.zeros(num_texts, dtype=np.float32)
+        stage_N = np.full(num_texts, len(self._members))
+        rows = np.arange(num_texts)
+        for number, threshold in enumerate([*self._settings.thresholds, 0.0], 1):
+            if threshold >= NEVER or not len(rows):
+                continue
+            probabilities_NC[rows], inference = self._members.answer(number - 1, encoded.take(rows))
+            totals.add(rows, inference)
+            confidence_N[rows] = confidences(probabilities_NC[rows], exclusive=self._is_exclusive)
+            is_sure_B = confidence_N[rows] >= threshold
+            stage_N[rows[is_sure_B]] = number
+            rows = rows[~is_sure_B]
+        is_last_N, abstain = stage_N == len(self._members), self._settings.abstain
+        abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
+        return totals.inference(log_scores(probabilities_NC, exclusive=self._is_exclusive), stage_N, abstained_N)
+
+    def gaps(self, raw: RawTexts) -> FloatArray:
+        """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""
+        gaps_N = np.ones(len(raw.texts), dtype=np.float32)
+        for stage, limit in enumerate([*self._settings.thresholds, self._settings.abstain or NEVER]):
+            if limit < NEVER:
+                sure_N = confidences(self._members.answer(stage, raw)[0], exclusive=self._is_exclusive)
+                gaps_N = np.minimum(gaps_N, np.abs(sure_N - limit))
+        return gaps_N
+
+
+class _Totals:
+    """What was found out about N texts, over the members that were asked."""
+
+    def __init__(self, num_texts: int) -> None:
+        self._num_tokens_N = np.zeros(num_texts, dtype=np.int64)
+        self._num_unknown_N = np.zeros(num_texts, dtype=np.int64)
+        self._truncated_N = np.zeros(num_texts, dtype=np.bool_)
+
+    def add(self, rows: slice | IntArray, inference: Inference) -> None:
+        """Add what a member found out about some of the texts."""
+        self._num_tokens_N[rows] += inference.num_tokens_N
+        self._num_unknown_N[rows] += inference.num_unknown_N
+        self._truncated_N[rows] |= inference.truncated_N
+
+    def inference(
+        self, logits_NC: FloatArray, stage_N: IntArray | None = None, abstained_N: npt.NDArray[np.bool_] | None = None
+    ) -> Inference:
+        """Return it with the scores."""
+        return Inference(logits_NC, self._num_tokens_N, self._num_unknown_N, self._truncated_N, stage_N, abstained_N)
+
+
+def open_runtime(
+    bundle: Bundle,
+    *,
+    device: str,  # noqa: ARG001 - one signature
+    num_threads: int,
+    engine: str | None = None,
+) -> EnsembleRuntime | CascadeRuntime:
+    """Return the runtime of a composite Bundle."""
+    kind = EnsembleRuntime if bundle.format == "ensemble" else CascadeRuntime
+    return kind(bundle, num_threads, engine)
+
+
+def read_settings(bundle: Bundle, kind: type[SettingsT]) -> SettingsT:
+    """Return the content of a composite's settings file.
+
+    Raises:
+        ArtifactError: It is missing or damaged.
+    """
+    path = bundle.path / SETTINGS_FILES[bundle.format]
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.", hint=f"Make the {bundle.format} again.") from error
+
+
+def read_ensembler(bundle: Bundle, settings: EnsembleSettings) -> Ensembler:
+    """Return the method of an ensemble Bundle.
+
+    Raises:
+        ArtifactError: The files of its stacker cannot be read.
+        MissingExtraError: Its stacker needs a package that is not installed.
+    """
+    stacker = _STACKERS[settings.stacker](bundle.path) if settings.stacker else None
+    return Ensembler(len(settings.members), settings.method == "vote", settings.weights, stacker)
+
+
+def _read_linear_stacker(folder: Path) -> Stacker:
+    path = folder / LINEAR_STACKER
+    try:
+        tensors = load_file(path)
+        return LinearStacker(tensors["coefficients"], tensors["intercepts"])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.", hint="Make the ensemble again.") from error
+
+
+def _read_lightgbm_stacker(folder: Path) -> Stacker:
+    files = sorted(folder.glob(LIGHTGBM_STACKER.format("*")))
+    return LightgbmStacker([file.read_text(encoding="utf-8") for file in files])
+
+
+_STACKERS = {"logistic": _read_linear_stacker, "lightgbm": _read_lightgbm_stacker}
+
+
+@contextlib.contextmanager
+def _named(bundle: Bundle, member: str) -> Iterator[None]:
+    """Say in an error which member it comes from."""
+    try:
+        yield
+    except YanmoError as error:
+        error.message = f"Member {member} of {bundle.path}: {error.message}"
+        raise

@@ -1,0 +1,121 @@
+"""What an ONNX file holds, looked at before any engine loads it: inputs, operators, and where its weights are.
+
+Only the few fields that matter are declared here; protobuf passes over all others. It knows no engine's loading.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+from yanmo.errors import ArtifactError
+
+__all__ = ["check_onnx"]
+
+DOMAINS = ("", "ai.onnx", "com.microsoft")
+REPEATED, OPTIONAL = 3, 1
+INT32, STRING, MESSAGE = 5, 9, 11
+MESSAGES: dict[str, dict[str, tuple[int, int | str, int]]] = {
+    "Model": {"graph": (7, "Graph", OPTIONAL)},
+    "Graph": {"node": (1, "Node", REPEATED), "initializer": (5, "Tensor", REPEATED), "input": (11, "Value", REPEATED)},
+    "Node": {
+        "op_type": (4, STRING, OPTIONAL),
+        "domain": (7, STRING, OPTIONAL),
+        "attribute": (5, "Attribute", REPEATED),
+    },
+    "Attribute": {
+        "t": (5, "Tensor", OPTIONAL),
+        "g": (6, "Graph", OPTIONAL),
+        "tensors": (10, "Tensor", REPEATED),
+        "graphs": (11, "Graph", REPEATED),
+    },
+    "Tensor": {"name": (8, STRING, OPTIONAL), "data_location": (14, INT32, OPTIONAL)},
+    "Value": {"name": (1, STRING, OPTIONAL)},
+}
+"""Message to field to number, type and label, from the definition of ONNX."""
+
+
+def check_onnx(path: Path, declared: Sequence[str]) -> None:
+    """Refuse a file that an engine should not load.
+
+    Args:
+        path: The ONNX file.
+        declared: The inputs that its Bundle declares, in order.
+
+    Raises:
+        ArtifactError: The file is missing or damaged, takes other inputs, has weights elsewhere, or has an operator
+            that onnxruntime does not know.
+    """
+    graph = _read(path).graph
+    constants = {one.name for one in graph.initializer}
+    found = [one.name for one in graph.input if one.name not in constants]
+    if found != list(declared):
+        raise ArtifactError(
+            f"{path} takes {', '.join(found) or 'nothing'}, but onnx.json declares {', '.join(declared)}.",
+            hint="Export the Bundle again.",
+        )
+    known = _known_operators()
+    for inner in _graphs(graph):
+        for tensor in _tensors(inner):
+            if tensor.data_location:
+                raise ArtifactError(
+                    f"{path} keeps the weight '{tensor.name}' in another file, which a Bundle must not.",
+                    hint="Export the Bundle again.",
+                )
+        for node in inner.node:
+            if node.domain not in DOMAINS or node.op_type not in known:
+                name = f"{node.domain}.{node.op_type}" if node.domain else node.op_type
+                raise ArtifactError(
+                    f"{path} has the unknown operator {name}.",
+                    hint="Export the Bundle again with this version, or upgrade onnxruntime.",
+                )
+
+
+def _read(path: Path) -> Any:
+    model = _model_class()()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (OSError, message.DecodeError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.", hint="Export the Bundle again.") from error
+    return model
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """Yield a graph and all graphs inside of it."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
+                yield from _graphs(inner)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+
+
+@functools.cache
+def _known_operators() -> frozenset[str]:
+    return frozenset(schema.name for schema in state.get_all_operator_schema() if schema.domain in DOMAINS)
+
+
+@functools.cache
+def _model_class() -> Any:
+    file = descriptor_pb2.FileDescriptorProto(name="yanmo/onnx.proto", package="yanmo", syntax="proto2")
+    for message_name, fields in MESSAGES.items():
+        described = file.message_type.add(name=message_name)
+        for field_name, (number, kind, label) in fields.items():
+            field = described.field.add(name=field_name, number=number, label=label)
+            field.type = MESSAGE if isinstance(kind, str) else kind
+            if isinstance(kind, str):
+                field.type_name = f".yanmo.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("yanmo.Model"))

@@ -1,0 +1,131 @@
+"""A soup: one Bundle whose weights are the mean of several of one shape; the arithmetic stands in ``modeling.soup``."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts.base import Manifest, publish
+from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, write_golden
+from yanmo.artifacts.dataset import Dataset
+from yanmo.errors import ArtifactError
+from yanmo.evaluation import Split, match_labels
+from yanmo.modeling.soup import WEIGHTS, average_weights
+from yanmo.protocols import FloatArray
+from yanmo.runtimes.predictor import golden_items, open_bundle
+
+__all__ = ["publish_soup"]
+
+SHARED_FILES = ("tokenizer.json", "config.json", "ngram.json", "linear.json")
+
+
+def publish_soup(
+    out: Path,
+    members: Sequence[Bundle],
+    dataset: Dataset,
+    split: Split,
+    *,
+    order: Sequence[int] | None,
+    accuracy: Callable[[FloatArray], float],
+    describe: Callable[[float], Mapping[str, float]],
+    config: Mapping[str, Any],
+    num_threads: int | None,
+) -> None:
+    """Make a Bundle with the mean weights of members of one shape appear at ``out``.
+
+    Args:
+        out: Where it appears.
+        members: Bundles of one format, architecture and vocabulary.
+        dataset: Whose split measures.
+        split: The rows that measure.
+        order: Greedy: members in this order, each kept if the mean does not get worse. None: the mean of all.
+        accuracy: From probabilities on the split to their accuracy.
+        describe: From the soup's accuracy to what is noted about it.
+        config: The verb's config as plain JSON values.
+        num_threads: To compute with.
+
+    Raises:
+        ArtifactError: The members are not of one shape.
+
+    Source: Wortsman et al. 2022, "Model soups: averaging weights of multiple fine-tuned models improves accuracy
+        without increasing inference time", algorithm 1, arXiv:2203.05482.
+    """
+    _check_shape(members)
+    first, columns = members[0], match_labels(members[0], dataset)
+    info = {key: value for key, value in first.manifest.info.items() if key not in ("calibration", "summary")}
+    parents = {f"member_{number:0{len(str(len(members)))}}": member.digest for number, member in enumerate(members, 1)}
+    identity: dict[str, Any] = {
+        "kind": Bundle.kind,
+        "task": first.task,
+        "labels": first.labels,
+        "parents": {**parents, "dataset": dataset.digest},
+        "config": dict(config),
+        "info": info,
+    }
+    skipped = shutil.ignore_patterns("manifest.json", "metrics.jsonl", WEIGHTS, GOLDEN, OUT_OF_FOLD)
+    with publish(out, verb="ensemble", **identity) as staging:
+        shutil.copytree(first.path, staging, ignore=skipped, dirs_exist_ok=True)
+        soup = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
+
+        def measure(chosen: Sequence[int]) -> float:
+            average_weights([members[place].path for place in chosen], staging)
+            with open_bundle(soup, num_threads=num_threads, verify_golden=False) as predictor:
+                return accuracy(predictor.predict_proba(split.items)[:, columns])
+
+        chosen, score = _choose(len(members), order, measure)
+        average_weights([members[place].path for place in chosen], staging)
+        info["summary"] = {**describe(score), "num_averaged": len(chosen)}
+        golden = first.golden()
+        with open_bundle(soup, verify_golden=False) as predictor:
+            write_golden(staging, golden.texts, golden.texts_b, predictor.predict_proba(golden_items(golden)))
+
+
+def _choose(
+    num_members: int, order: Sequence[int] | None, measure: Callable[[Sequence[int]], float]
+) -> tuple[list[int], float]:
+    """Return which members are averaged, and the accuracy of their mean."""
+    if order is None:
+        everyone = list(range(num_members))
+        return everyone, measure(everyone)
+    chosen, best = [order[0]], measure(order[:1])
+    for member in order[1:]:
+        score = measure([*chosen, member])
+        if score >= best:
+            chosen, best = [*chosen, member], score
+    return chosen, best
+
+
+def _check_shape(members: Sequence[Bundle]) -> None:
+    """Refuse members whose weights do not mean the same at the same place.
+
+    Raises:
+        ArtifactError: As said.
+    """
+    first = members[0]
+    hint = "Train the members on one Dataset with the same model and sizes, only with other seeds or learning rates."
+    if not (first.path / WEIGHTS).is_file():
+        raise ArtifactError(
+            f"average-weights needs members of single models; {first.path} is of format {first.format}.", hint=hint
+        )
+    for member in members[1:]:
+        what = _difference(first, member)
+        if what is not None:
+            raise ArtifactError(
+                f"average-weights needs members of one shape: {member.path} and {first.path} differ in {what}.",
+                hint=hint,
+            )
+
+
+def _difference(first: Bundle, member: Bundle) -> str | None:
+    pairs = {
+        "format": (first.format, member.format),
+        "labels or their order": (first.labels, member.labels),
+        "architecture": (first.architecture, member.architecture),
+        "text cleaning": (first.text_config, member.text_config),
+        "max_length": (first.max_length, member.max_length),
+    }
+    for name in SHARED_FILES:
+        pairs[name] = (first.manifest.files.get(name), member.manifest.files.get(name))
+    return next((name for name, (one, other) in pairs.items() if one != other), None)

@@ -1,0 +1,156 @@
+"""audit: which training rows are most likely mislabelled; it asks no model, the answers are in the Bundle."""
+
+import logging
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import library_versions
+from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
+from yanmo.composites import read_out_of_fold
+from yanmo.config import Config
+from yanmo.evaluation import Split, identify, load_split, match_labels, shown_path
+from yanmo.machine import describe_machine
+from yanmo.protocols import FloatArray, IntArray
+from yanmo.reporting.pages import render_audit
+from yanmo.reporting.quality import measure_quality
+from yanmo.tasks import get_task
+from yanmo.verbs.signature import verb
+
+__all__ = ["AuditConfig", "audit"]
+
+logger = logging.getLogger(__name__)
+
+TEXT_CHARACTERS = 2000
+NUM_PAIRS = 30
+
+
+class AuditConfig(Config):
+    """How much is listed."""
+
+    share: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """Share of the training rows that is listed, the most suspicious first; at least those estimated to be wrong."""
+
+    num_resamples: Annotated[int, Field(ge=100, le=100_000)] = 2000
+    """Resamples of the bootstrap that gives the intervals of the scores."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Seed of the bootstrap."""
+
+
+@verb
+def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path) -> Report:
+    """List the training rows that are most likely mislabelled.
+
+    Args:
+        bundle: Trained on this Dataset with folds.
+        dataset: The Dataset.
+        config: How much is listed.
+        out: Where the Report appears.
+
+    Raises:
+        ArtifactError: The Bundle was trained without folds.
+        DataError: It was trained on other rows.
+    """
+    match_labels(bundle, dataset)
+    split, task = load_split(dataset, "train"), get_task(dataset.task)
+    probabilities_NC = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
+    quality = measure_quality(
+        probabilities_NC,
+        task.choose(probabilities_NC),
+        split.targets_NC,
+        dataset.labels,
+        exclusive=task.loss == "softmax",
+        num_resamples=config.num_resamples,
+        seed=config.seed,
+    )
+    found = _find(probabilities_NC, split, dataset, config)
+    report = plain(
+        {
+            "report": "label_noise",
+            "bundle": identify(bundle),
+            "dataset": identify(dataset),
+            "num_folds": bundle.manifest.config.get("folds"),
+            **quality,
+            **found,
+            "machine": describe_machine(),
+            "versions": library_versions(),
+            "command": _command(bundle, dataset, config, out),
+        }
+    )
+    headlines = ("report", "num_rows", "num_wrong", "wrong_share", "accuracy", "accuracy_interval", "macro_f1")
+    with publish(
+        out,
+        kind=Report.kind,
+        verb="audit",
+        task=dataset.task,
+        labels=dataset.labels,
+        parents={"bundle": bundle.digest, "dataset": dataset.digest},
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        info={"summary": {name: report[name] for name in headlines} | {"num_listed": len(report["rows"])}},
+    ) as staging:
+        write_report(staging, report, render_audit(report))
+    return Report.open(out)
+
+
+def _find(probabilities_NC: FloatArray, split: Split, dataset: Dataset, config: AuditConfig) -> dict[str, Any]:
+    """Return the rows to list, and how many rows are estimated to be wrong."""
+    task = get_task(dataset.task)
+    num_rows = len(split.items)
+    if task.loss == "softmax":
+        suspects = find_suspects(probabilities_NC, split.targets_NC.argmax(axis=1))
+        order_N, scores_N, num_wrong = suspects.order_N, suspects.scores_N, suspects.num_wrong
+        suggested = [dataset.labels[column] for column in suspects.suggested_N.tolist()]
+        pairs = _pairs(suspects, dataset, num_rows)
+    else:
+        order_N, scores_N, num_wrong = find_suspects_of_many(probabilities_NC, split.targets_NC)
+        suggested = [one.label for one in task.decode(probabilities_NC, dataset.labels)]
+        pairs = []
+    num_listed = min(num_rows, max(num_wrong, int(np.ceil(config.share * num_rows))))
+    rows = _rows(split.frame, order_N[:num_listed], scores_N, suggested)
+    logger.info("%d of %d rows are probably mislabelled.", num_wrong, num_rows)
+    return {"num_wrong": num_wrong, "wrong_share": num_wrong / num_rows, "rows": rows, "pairs": pairs}
+
+
+def _rows(frame: pl.DataFrame, order_M: IntArray, scores_N: Any, suggested: list[Any]) -> list[dict[str, Any]]:
+    records = frame[order_M.tolist()].to_dicts()
+    return [
+        {
+            "id": record["id"],
+            "text": record["text"][:TEXT_CHARACTERS],
+            "text_b": record["text_b"][:TEXT_CHARACTERS] if "text_b" in record else None,
+            "given": record["label"],
+            "suggested": suggested[row],
+            "margin": float(scores_N[row]),
+        }
+        for row, record in zip(order_M.tolist(), records, strict=True)
+    ]
+
+
+def _pairs(suspects: Suspects, dataset: Dataset, num_rows: int) -> list[dict[str, Any]]:
+    """Return the pairs of labels that are taken for each other most often."""
+    counts_CC = suspects.joint_CC * num_rows
+    np.fill_diagonal(counts_CC, 0)
+    order = np.argsort(-counts_CC, axis=None, kind="stable")[:NUM_PAIRS]
+    cells = [divmod(int(cell), len(dataset.labels)) for cell in order if counts_CC.flat[cell] >= 0.5]
+    return [
+        {"given": dataset.labels[row], "probably": dataset.labels[column], "num_rows": round(counts_CC[row, column])}
+        for row, column in cells
+    ]
+
+
+def _command(bundle: Bundle, dataset: Dataset, config: AuditConfig, out: Path) -> str:
+    parts = ["yanmo", "audit", shown_path(bundle.path), shown_path(dataset.path)]
+    for name, field in AuditConfig.model_fields.items():
+        if getattr(config, name) != field.default:
+            parts += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
+    return shlex.join([*parts, "--out", shown_path(out)])

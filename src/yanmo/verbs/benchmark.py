@@ -1,0 +1,286 @@
+"""The benchmark verb: speed, memory and size of Bundles on real texts; it times nothing itself."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field
+
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import file_digest, library_versions
+from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.benchmarking.processes import run_child
+from yanmo.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
+from yanmo.config import Config
+from yanmo.data.decode import utf8_blocks
+from yanmo.errors import ConfigError, DataError
+from yanmo.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels, shown_path
+from yanmo.machine import describe_machine
+from yanmo.progress import bar
+from yanmo.protocols import FloatArray
+from yanmo.reporting.comparison import compare_rows
+from yanmo.reporting.pages import render_benchmark
+from yanmo.runtimes.predictor import Item, default_num_threads
+from yanmo.tasks import get_task
+from yanmo.verbs.signature import verb
+
+__all__ = ["BenchmarkConfig", "benchmark"]
+
+Positive = Annotated[int, Field(ge=1)]
+HEADLINES = (
+    "latency_ms",
+    "throughput_texts_per_second",
+    "size_mb",
+    "peak_memory_mb",
+    "share_of_peak",
+    "load_seconds",
+    "accuracy",
+)
+SHARES = ("p50", "p95", "p99")
+
+
+class BenchmarkConfig(Config):
+    """On which texts, and how closely."""
+
+    texts: Path | None = None
+    """A UTF-8 file with one text a line, instead of a Dataset; for pairs a tab stands between the two."""
+
+    split: str = "test"
+    """The Dataset's rows to measure on: test, valid, train or unlabeled."""
+
+    num_texts: Annotated[int, Field(ge=1)] = 2000
+    """Most texts that are asked; of more, evenly spaced ones are taken."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with; by default one for each CPU that this process may use."""
+
+    runtime: str | None = None
+    """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
+
+    batch_sizes: Annotated[tuple[Positive, ...], Field(max_length=20)] = (1, 8, 32, 128)
+    """How many texts are asked at once, separated by commas."""
+
+    lengths: Annotated[tuple[Positive, ...], Field(max_length=20)] = (16, 32, 64, 128)
+    """About how many tokens a text has, separated by commas; more than the model reads are left out."""
+
+    timeout_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """After so long a Bundle's measurement is given up."""
+
+    quick: bool = False
+    """Measure everything once and briefly, for a first look: no medians."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What the Bundles are asked.
+
+    Attributes:
+        items: N texts or pairs.
+        targets_NC: 1 where a label holds, in the Dataset's label order; None without labels.
+        parents: Where they come from, by digest.
+        facts: The same for the Report.
+    """
+
+    items: list[Item]
+    targets_NC: FloatArray | None
+    parents: dict[str, str]
+    facts: dict[str, Any]
+
+
+@verb
+def benchmark(
+    bundles: tuple[Bundle, ...], config: BenchmarkConfig, *, dataset: Dataset | None = None, out: Path
+) -> Report:
+    """Measure how fast Bundles answer, and what memory and space they need.
+
+    Each Bundle runs in a process of its own. Where the texts have labels, accuracy stands beside speed.
+
+    Args:
+        bundles: The Bundles to measure, one after the other.
+        config: On which texts, and how closely.
+        dataset: The Dataset whose split is answered; or give a file of texts.
+        out: Where the Report appears.
+
+    Raises:
+        ConfigError: Neither a Dataset nor a file of texts was given, or both.
+        DataError: There are no texts, or task or labels differ.
+        MissingExtraError: A Bundle's format needs a package that is not installed.
+        ModelError: A Bundle's process died or took too long.
+    """
+    _check_sources(bundles, dataset, config)
+    texts = _read_dataset(bundles, dataset, config) if dataset else _read_lines(bundles, config)
+    num_threads = config.num_threads or default_num_threads()
+    rows = plain({"rows": _measure_all(bundles, dataset, texts, config, num_threads)})["rows"]
+    report = plain(
+        {
+            "report": "benchmark",
+            **texts.facts,
+            "num_texts": len(texts.items),
+            "num_threads": num_threads,
+            "quick": config.quick,
+            **({name: rows[0][name] for name in HEADLINES} if len(rows) == 1 else {}),
+            "rows": rows,
+            "machine": describe_machine(),
+            "versions": library_versions(),
+            "command": _command(bundles, dataset, config, out),
+        }
+    )
+    width = len(str(len(bundles)))
+    with publish(
+        out,
+        kind=Report.kind,
+        verb="benchmark",
+        task=bundles[0].task,
+        labels=bundles[0].labels,
+        parents={f"bundle_{place:0{width}}": one.digest for place, one in enumerate(bundles, 1)} | texts.parents,
+        config=config.model_dump(mode="json", exclude={"texts"}),
+        seed=SEED,
+        info={"summary": _summary(report)},
+    ) as staging:
+        write_report(staging, report, render_benchmark(report))
+    return Report.open(out)
+
+
+def _check_sources(bundles: Sequence[Bundle], dataset: Dataset | None, config: BenchmarkConfig) -> None:
+    if not bundles:
+        raise ConfigError("The 'bundles' input of benchmark is empty.", hint="Name at least one Bundle.")
+    if (dataset is None) == (config.texts is None):
+        got = "neither" if dataset is None else "both"
+        raise ConfigError(
+            f"benchmark needs texts: either a Dataset or a file. Got {got}.", hint="--dataset FOLDER, or --texts FILE."
+        )
+    for one in bundles[1:]:
+        if get_task(one.task).num_texts != get_task(bundles[0].task).num_texts:
+            raise DataError(
+                f"{bundles[0].path} answers the task {bundles[0].task}, but {one.path} the task {one.task}.",
+                hint="Measure Bundles together that take the same texts.",
+            )
+
+
+def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: BenchmarkConfig) -> Texts:
+    frame = dataset.split(config.split)
+    facts = {"dataset": identify(dataset), "texts": None, "split": config.split}
+    if "label" in frame.columns:
+        for one in bundles:
+            match_labels(one, dataset)
+        split = load_split(dataset, config.split)
+        rows = _evenly(len(split.items), config.num_texts)
+        items = [split.items[row] for row in rows]
+        return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
+    if get_task(bundles[0].task).num_texts != get_task(dataset.task).num_texts:
+        match_labels(bundles[0], dataset)
+    columns = [frame[name].to_list() for name in ("text", "text_b") if name in frame.columns]
+    found = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    if not found:
+        raise DataError(f"The split '{config.split}' of {dataset.path} has no rows.", hint="Choose another --split.")
+    items = [found[row] for row in _evenly(len(found), config.num_texts)]
+    return Texts(items, None, {"dataset": dataset.digest}, facts)
+
+
+def _read_lines(bundles: Sequence[Bundle], config: BenchmarkConfig) -> Texts:
+    """Read a file of texts; empty lines are left out."""
+    path = config.texts or Path()
+    lines = [line for line in b"".join(utf8_blocks(path)).decode().splitlines() if line.strip()]
+    if not lines:
+        raise DataError(f"{path} has no texts.", hint="Give a file with one text a line.")
+    chosen = [lines[row] for row in _evenly(len(lines), config.num_texts)]
+    items: list[Item] = list(chosen)
+    if get_task(bundles[0].task).num_texts == 2:
+        parts = [line.partition("\t") for line in chosen]
+        items = [(first, second) for first, _, second in parts]
+    facts = {"dataset": None, "texts": path.name, "split": None}
+    return Texts(items, None, {"texts": file_digest(path)}, facts)
+
+
+def _evenly(num_rows: int, num_wanted: int) -> list[int]:
+    """Return so many row numbers, from the first to the last in even steps."""
+    places: list[int] = np.linspace(0, num_rows - 1, min(num_rows, num_wanted)).round().astype(int).tolist()
+    return places
+
+
+def _measure_all(
+    bundles: Sequence[Bundle], dataset: Dataset | None, texts: Texts, config: BenchmarkConfig, num_threads: int
+) -> list[dict[str, Any]]:
+    """Return one row a Bundle; with labels the most accurate first."""
+    facts, answers = [], []
+    requests = [_requests(one, texts, config, num_threads) for one in bundles]
+    with bar(sum(num_steps(one) for pair in requests for one in pair), "measuring", unit="step") as progress:
+
+        def report(step: str) -> None:
+            progress.set_postfix_str(step)
+            progress.update()
+
+        for bundle, (main, peak) in zip(bundles, requests, strict=True):
+            measured, probabilities_NC = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
+            product, _ = run_child(peak, timeout_seconds=config.timeout_seconds, report=report)
+            size = {"size_mb": bundle.size_bytes / 1e6}
+            facts.append({**identify(bundle), **size, **measured, **_share(measured, product), "accuracy": None})
+            answers.append(probabilities_NC)
+    if dataset is None or texts.targets_NC is None:
+        return facts
+    task = get_task(dataset.task)
+    choices = [
+        task.choose(np.ascontiguousarray(one_NC[:, match_labels(bundle, dataset)]))
+        for bundle, one_NC in zip(bundles, answers, strict=True)
+        if one_NC is not None
+    ]
+    return compare_rows(facts, choices, texts.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
+
+
+def _requests(
+    bundle: Bundle, texts: Texts, config: BenchmarkConfig, num_threads: int
+) -> tuple[MeasureBundle, MeasurePeak]:
+    common: dict[str, Any] = {"bundle": str(bundle.path), "num_threads": num_threads, "quick": config.quick}
+    runtime = config.runtime if bundle.format == "onnx" else None
+    main = MeasureBundle(
+        runtime=runtime, items=texts.items, batch_sizes=config.batch_sizes, lengths=config.lengths, **common
+    )
+    return main, MeasurePeak(**common)
+
+
+def _share(measured: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:
+    """Return the share of a plain product's speed that the Bundle reached on all texts, or why there is none."""
+    if "no_share" in product:
+        return {"share_of_peak": None, "peak_gflops": None, "precision": None, "no_share": product["no_share"]}
+    operations = product["operations_per_token"] * measured["tokens_per_text"] + product["operations_per_text"]
+    peak = product["peak_operations_per_second"]
+    return {
+        "share_of_peak": operations * measured["throughput_texts_per_second"] / peak,
+        "peak_gflops": peak / 1e9,
+        "precision": product["precision"],
+        "no_share": None,
+    }
+
+
+def _command(bundles: Sequence[Bundle], dataset: Dataset | None, config: BenchmarkConfig, out: Path) -> str:
+    """Return the command line that measures the same again; settings at their defaults are left out."""
+    parts = ["yanmo", "benchmark", *(shown_path(one.path) for one in bundles)]
+    if dataset:
+        parts += ["--dataset", shown_path(dataset.path)]
+    for name, field in BenchmarkConfig.model_fields.items():
+        value, flag = getattr(config, name), f"--{name.replace('_', '-')}"
+        if value == field.default:
+            continue
+        match value:
+            case bool():
+                parts.append(flag)
+            case tuple():
+                parts += [flag, ",".join(map(str, value))]
+            case _:
+                parts += [flag, shown_path(value) if isinstance(value, Path) else str(value)]
+    return shlex.join([*parts, "--out", shown_path(out)])
+
+
+def _summary(report: dict[str, Any]) -> dict[str, Any]:
+    names = ("report", "num_texts", "num_threads", *HEADLINES)
+    shown = [
+        {key: row[key] for key in ("name", *HEADLINES)}
+        | {"latency_ms": {key: row["latency_ms"][key] for key in SHARES}}
+        for row in report["rows"]
+    ]
+    return {name: report[name] for name in names if name in report} | {"rows": shown}

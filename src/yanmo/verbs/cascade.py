@@ -1,0 +1,200 @@
+"""cascade: stages from cheap to expensive to one Bundle that keeps a guarantee; it measures, chooses and publishes."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.combine.cascading import (
+    NEVER,
+    Chosen,
+    StageTable,
+    Withheld,
+    answering_stages,
+    choose_abstention,
+    choose_thresholds,
+)
+from yanmo.composites import ask_members, check_members, member_names, publish_composite, stage_table
+from yanmo.config import Config
+from yanmo.errors import ConfigError
+from yanmo.evaluation import load_split
+from yanmo.protocols import IntArray
+from yanmo.runtimes.composite import CascadeSettings
+from yanmo.verbs.signature import verb
+
+__all__ = ["CascadeConfig", "cascade"]
+
+logger = logging.getLogger(__name__)
+
+COST_TOLERANCE = 0.9
+MAX_CURVE = 100
+
+
+class CascadeConfig(Config):
+    """What is guaranteed, and on which rows it is shown."""
+
+    guarantee: Literal["agreement", "accuracy"] = "agreement"
+    """agreement: the answer differs from the last stage's on at most alpha of all texts; accuracy: the accuracy is at
+    most alpha below the last stage's."""
+
+    alpha: float = Field(default=0.01, gt=0, lt=1)
+    """The share that is allowed."""
+
+    delta: float = Field(default=0.05, gt=0, lt=1)
+    """The chance that the guarantee does not hold; 0.05 is a confidence of 95 %."""
+
+    abstain: float | None = Field(default=None, gt=0, lt=1)
+    """Give no answer where even the last stage is unsure, so that at most this share of the answers is wrong."""
+
+    split: Literal["valid", "test"] = "valid"
+    """The rows that show it; no stage may have learned from them."""
+
+    costs: tuple[float, ...] = ()
+    """Cost of one text in each stage, in milliseconds; by default they are measured here, in batches."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the choice of the rows that lay the path of candidates; the others test it."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with; by default one for each CPU that this process may use."""
+
+
+@verb
+def cascade(dataset: Dataset, stages: tuple[Bundle, ...], config: CascadeConfig, *, out: Path) -> Bundle:
+    """Let a cheap Bundle answer what it is sure of, and dearer ones the rest, with a guarantee.
+
+    Args:
+        dataset: On whose split the thresholds are chosen.
+        stages: Bundles with the same labels, from cheap to expensive; any format, ensembles and cascades too.
+        config: What is guaranteed.
+        out: Where the new Bundle appears.
+
+    Raises:
+        ConfigError: There are too few stages, or they do not go from cheap to expensive.
+        DataError: The split has too few rows to show the guarantee; or the stages' tasks or labels differ.
+    """
+    num_needed = 1 if config.abstain is not None else 2
+    if len(stages) < num_needed:
+        raise ConfigError(
+            f"The 'stages' input of cascade must be at least 2 Bundles. Got {len(stages)} instead.",
+            hint="Name more Bundles; with --abstain one is enough.",
+        )
+    if config.costs and len(config.costs) != len(stages):
+        raise ConfigError(
+            f"The 'costs' parameter of cascade must have {len(stages)} values, one a stage. "
+            f"Got {len(config.costs)} instead.",
+            hint="Milliseconds of one text in each stage; leave --costs out and they are measured.",
+        )
+    columns, split = check_members(stages, dataset), load_split(dataset, config.split)
+    outcomes = ask_members(stages, dataset, split, num_threads=config.num_threads, measure_speed=not config.costs)
+    costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]
+    table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
+    _check_order(stages, table, config.split)
+    chosen = choose_thresholds(
+        table, guarantee=config.guarantee, alpha=config.alpha, delta=config.delta, seed=config.seed
+    )
+    _say_useless(stages, chosen)
+    stage_N = answering_stages(table.confidences_SN, chosen.best.thresholds)
+    withheld = _choose_abstention(table, stage_N, config)
+    publish_composite(
+        out,
+        stages,
+        _settings(stages, columns, table, chosen, withheld, config),
+        dataset,
+        verb="cascade",
+        model=f"cascade of {len(stages)}",
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        scores=_scores(table, stage_N, chosen, config),
+    )
+    return Bundle.open(out, verify=False)
+
+
+def _check_order(stages: Sequence[Bundle], table: StageTable, split: str) -> None:
+    """Refuse stages that get cheaper, and say which one costs more and is worse."""
+    accuracies_S = table.right_SN.mean(axis=1).tolist()
+    for place in range(1, len(stages)):
+        (before, after), (cheap, dear) = stages[place - 1 : place + 1], table.costs_S[place - 1 : place + 1]
+        if dear < COST_TOLERANCE * cheap:
+            raise ConfigError(
+                f"The stages of cascade must go from cheap to expensive. {after.path} takes {dear:.3g} ms a text, "
+                f"{before.path} before it {cheap:.3g} ms.",
+                hint="Give the stages in the order of their costs, or say what they cost elsewhere with --costs.",
+            )
+        if accuracies_S[place] < accuracies_S[place - 1]:
+            logger.warning(
+                "Stage %s costs more than stage %s before it and is right less often on the %s split (%.2f %% against "
+                "%.2f %%): the cascade may be better without it.",
+                after.name,
+                before.name,
+                split,
+                100 * accuracies_S[place],
+                100 * accuracies_S[place - 1],
+            )
+
+
+def _say_useless(stages: Sequence[Bundle], chosen: Chosen) -> None:
+    for stage, threshold in zip(stages[:-1], chosen.best.thresholds, strict=True):
+        if threshold >= NEVER:
+            logger.warning(
+                "Stage %s is never asked: no threshold with it is cheaper and keeps the guarantee.", stage.name
+            )
+
+
+def _choose_abstention(table: StageTable, stage_N: IntArray, config: CascadeConfig) -> Withheld | None:
+    """Return below which confidence the last stage's answer is withheld, and what that guarantees."""
+    if config.abstain is None:
+        return None
+    rows = np.arange(len(stage_N))
+    return choose_abstention(
+        table.confidences_SN[stage_N, rows],
+        table.right_SN[stage_N, rows],
+        stage_N == len(table.costs_S) - 1,
+        alpha=config.abstain,
+        delta=config.delta,
+        seed=config.seed,
+    )
+
+
+def _settings(
+    stages: Sequence[Bundle],
+    columns: list[list[int]],
+    table: StageTable,
+    chosen: Chosen,
+    withheld: Withheld | None,
+    config: CascadeConfig,
+) -> CascadeSettings:
+    guarantee: dict[str, Any] = {
+        "kind": config.guarantee,
+        "alpha": config.alpha,
+        "delta": config.delta,
+        "bound": chosen.best.bound,
+        "num_rows": chosen.num_rows,
+        "split": config.split,
+        "max_wrong": config.abstain,
+        "wrong_bound": withheld.bound if withheld else None,
+    }
+    step = max(1, -(-len(chosen.path) // MAX_CURVE))
+    curve = [asdict(one) for place, one in enumerate(chosen.path) if place % step == 0 or one is chosen.best]
+    threshold = withheld.threshold if withheld else None
+    thresholds, costs = list(chosen.best.thresholds), list(table.costs_S)
+    return CascadeSettings(member_names(stages), columns, thresholds, threshold, costs, guarantee, curve)
+
+
+def _scores(table: StageTable, stage_N: IntArray, chosen: Chosen, config: CascadeConfig) -> dict[str, float]:
+    rows, name = np.arange(len(stage_N)), config.split
+    return {
+        f"{name}_accuracy": float(table.right_SN[stage_N, rows].mean()),
+        f"{name}_accuracy_of_last_stage": float(table.right_SN[-1].mean()),
+        f"{name}_disagreement": float((~table.agrees_SN[stage_N, rows]).mean()),
+        f"bound_of_{config.guarantee}": chosen.best.bound or 0.0,
+        "share_of_first_stage": float((stage_N == 0).mean()),
+        "cost_ms": chosen.best.cost_ms,
+        "cost_ms_of_last_stage": float(table.costs_S[-1]),
+    }

@@ -1,0 +1,290 @@
+"""ensemble: several Bundles to one that answers with all of them; it fits and publishes, and knows no engine."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+from safetensors.numpy import save
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.combine.calibration import calibration_error
+from yanmo.combine.ensembling import Ensembler
+from yanmo.combine.greedy import greedy_weights
+from yanmo.combine.stacking import LightgbmStacker
+from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
+from yanmo.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
+from yanmo.config import Config
+from yanmo.errors import ConfigError
+from yanmo.evaluation import Split, load_split
+from yanmo.metrics import accuracy
+from yanmo.protocols import FloatArray, Task
+from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
+from yanmo.runtimes.predictor import default_num_threads
+from yanmo.souping import publish_soup
+from yanmo.tasks import get_task
+from yanmo.verbs.signature import verb
+
+__all__ = ["EnsembleConfig", "ensemble"]
+
+logger = logging.getLogger(__name__)
+
+CALIBRATED = 0.04
+"""Expected calibration errors above this are said."""
+
+Method = Literal[
+    "average",
+    "weighted",
+    "weighted-by-score",
+    "vote",
+    "soft-vote",
+    "greedy",
+    "stacking",
+    "stacking-lightgbm",
+    "average-weights",
+    "average-weights-greedy",
+]
+
+
+class EnsembleConfig(Config):
+    """How the members become one."""
+
+    method: Method = "average"
+    """average (the same as soft-vote); weighted: the mean of the least log loss on the split; weighted-by-score: by
+    accuracy on it; vote; greedy: members selected one by one; stacking, stacking-lightgbm: a second model, fitted on
+    the members' out-of-fold answers; average-weights, average-weights-greedy: one model of the mean weights."""
+
+    split: Literal["valid", "test", "train"] = "valid"
+    """The rows on which weights are fitted and the ensemble is held against its members."""
+
+    seed: int = Field(default=0, ge=0)
+    """Seed of the bags of greedy and of the trees of stacking-lightgbm."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with; by default one for each CPU that this process may use."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every method is given.
+
+    Attributes:
+        dataset: Its labels are the ensemble's.
+        members: The Bundles.
+        columns: For each member its column of each label.
+        config: The method.
+        task: The task.
+        split: The rows on which weights are fitted.
+        answers: Of each member on the split, columns in the Dataset's label order.
+    """
+
+    dataset: Dataset
+    members: Sequence[Bundle]
+    columns: list[list[int]]
+    config: EnsembleConfig
+    task: Task
+    split: Split
+    answers: list[FloatArray]
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether exactly one label holds in a row."""
+        return self.task.loss == "softmax"
+
+    def accuracy(self, probabilities_NC: FloatArray) -> float:
+        """Return the accuracy on the split."""
+        return accuracy(self.task.choose(probabilities_NC), self.split.targets_NC)
+
+    def truth(self) -> FloatArray:
+        """Return what each member gave to the truth."""
+        return truth_probabilities(self.answers, self.split.targets_NC, exclusive=self.exclusive)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted method: how it combines, and what of it is stored."""
+
+    ensembler: Ensembler
+    stacker: Literal["logistic", "lightgbm"] | None = None
+    files: dict[str, bytes] = field(default_factory=dict)
+
+
+@verb
+def ensemble(dataset: Dataset, members: tuple[Bundle, ...], config: EnsembleConfig, *, out: Path) -> Bundle:
+    """Make one Bundle of several: average, vote, weights, greedy selection, stacking, a mean of weights.
+
+    The members may be of any format and may have their labels in any order; ensembles and cascades may be members too.
+
+    Args:
+        dataset: On whose split weights are fitted, and whose labels the ensemble has.
+        members: At least two Bundles with the same labels.
+        config: How they become one.
+        out: Where the new Bundle appears.
+
+    Raises:
+        ConfigError: There are fewer than two members.
+        DataError: Members answer another task or have other labels, or give what are no probabilities.
+        ArtifactError: A member lacks what the method needs: out-of-fold predictions, or weights of the same shape.
+        MissingExtraError: The method needs a package that is not installed.
+    """
+    if len(members) < 2:
+        raise ConfigError(
+            f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
+            hint="Name more Bundles, or a stage that makes several.",
+        )
+    columns, task = check_members(members, dataset), get_task(dataset.task)
+    split = load_split(dataset, config.split)
+    outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
+    job = Job(dataset, members, columns, config, task, split, [one.probabilities_NC for one in outcomes])
+    if config.method.startswith("average-weights"):
+        _publish_soup(job, out)
+    else:
+        _publish(job, out)
+    return Bundle.open(out, verify=False)
+
+
+def _publish(job: Job, out: Path) -> None:
+    config = job.config
+    fitted = _FITTERS[config.method](job)
+    scores = _scores(job, job.accuracy(fitted.ensembler.combine(job.answers, job.task)))
+    weights_K = fitted.ensembler.weights_K
+    settings = EnsembleSettings(
+        config.method,
+        member_names(job.members),
+        job.columns,
+        [round(weight, 6) for weight in weights_K] if weights_K is not None else None,
+        fitted.stacker,
+    )
+    publish_composite(
+        out,
+        job.members,
+        settings,
+        job.dataset,
+        verb="ensemble",
+        model=config.method,
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        scores=scores,
+        extra_files=fitted.files,
+    )
+
+
+def _publish_soup(job: Job, out: Path) -> None:
+    scores = [job.accuracy(one) for one in job.answers]
+    order = np.argsort(-np.asarray(scores), kind="stable").tolist() if job.config.method.endswith("greedy") else None
+
+    publish_soup(
+        out,
+        job.members,
+        job.dataset,
+        job.split,
+        order=order,
+        accuracy=job.accuracy,
+        config=job.config.model_dump(mode="json"),
+        num_threads=job.config.num_threads,
+        describe=lambda score: _scores(job, score),
+    )
+
+
+def _scores(job: Job, score: float) -> dict[str, float]:
+    """Return what is noted about the new Bundle, and say if it is worse than one of its members."""
+    singles = [job.accuracy(one) for one in job.answers]
+    best = int(np.argmax(singles))
+    if score < singles[best]:
+        logger.warning(
+            "On the %s split the %s of %d members is right on %.2f %%, its member %s alone on %.2f %%.",
+            job.split.name,
+            job.config.method,
+            len(job.members),
+            100 * score,
+            job.members[best].name,
+            100 * singles[best],
+        )
+    name = job.split.name
+    return {f"{name}_accuracy": score, f"{name}_accuracy_of_best_member": singles[best], "num_members": len(singles)}
+
+
+def _fit_average(job: Job) -> Fitted:
+    return Fitted(Ensembler(len(job.members)))
+
+
+def _fit_vote(job: Job) -> Fitted:
+    return Fitted(Ensembler(len(job.members), is_vote=True))
+
+
+def _say_uncalibrated(job: Job) -> None:
+    """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
+    errors = [
+        calibration_error(one, job.task.choose(one), job.split.targets_NC, exclusive=job.exclusive)
+        for one in job.answers
+    ]
+    shown = [
+        f"{member.name} ({100 * error:.1f} %)"
+        for member, error in zip(job.members, errors, strict=True)
+        if error > CALIBRATED
+    ]
+    if shown:
+        logger.warning(
+            "%s goes by log loss, and the probabilities of these members are off on the %s split: %s. Calibrate them "
+            "first.",
+            job.config.method,
+            job.split.name,
+            ", ".join(shown),
+        )
+
+
+def _fit_weights(job: Job) -> Fitted:
+    _say_uncalibrated(job)
+    return Fitted(Ensembler(len(job.members), weights_K=log_loss_weights(job.truth())))
+
+
+def _fit_score_weights(job: Job) -> Fitted:
+    return Fitted(Ensembler(len(job.members), weights_K=score_weights([job.accuracy(one) for one in job.answers])))
+
+
+def _fit_greedy(job: Job) -> Fitted:
+    _say_uncalibrated(job)
+    return Fitted(Ensembler(len(job.members), weights_K=greedy_weights(job.truth(), seed=job.config.seed)))
+
+
+def _fit_stacking(job: Job) -> Fitted:
+    from yanmo.modeling.stackers import fit_logistic
+
+    learned, targets_NC = _out_of_fold(job)
+    stacker = fit_logistic(learned, targets_NC, exclusive=job.exclusive)
+    tensors = {"coefficients": stacker.coefficients_KCC, "intercepts": stacker.intercepts_C}
+    return Fitted(Ensembler(len(job.members), stacker=stacker), "logistic", {LINEAR_STACKER: save(tensors)})
+
+
+def _fit_lightgbm(job: Job) -> Fitted:
+    from yanmo.modeling.stackers import fit_lightgbm
+
+    learned, targets_NC = _out_of_fold(job)
+    num_threads = job.config.num_threads or default_num_threads()
+    models = fit_lightgbm(learned, targets_NC, exclusive=job.exclusive, seed=job.config.seed, num_threads=num_threads)
+    width = len(str(len(models)))
+    files = {LIGHTGBM_STACKER.format(f"{number:0{width}}"): model.encode() for number, model in enumerate(models, 1)}
+    return Fitted(Ensembler(len(job.members), stacker=LightgbmStacker(models)), "lightgbm", files)
+
+
+_FITTERS: dict[str, Callable[[Job], Fitted]] = {
+    "average": _fit_average,
+    "soft-vote": _fit_average,
+    "vote": _fit_vote,
+    "weighted": _fit_weights,
+    "weighted-by-score": _fit_score_weights,
+    "greedy": _fit_greedy,
+    "stacking": _fit_stacking,
+    "stacking-lightgbm": _fit_lightgbm,
+}
+
+
+def _out_of_fold(job: Job) -> tuple[list[FloatArray], FloatArray]:
+    """Return the members' answers to the training rows by models that had not learned from them, and the targets."""
+    train = load_split(job.dataset, "train")
+    ids = train.frame["id"].to_list()
+    return [read_out_of_fold(member, ids, job.dataset) for member in job.members], train.targets_NC

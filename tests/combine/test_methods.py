@@ -1,0 +1,115 @@
+"""Averages, votes, weights and greedy selection: what the definition says, and never out of range."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
+from yanmo.combine.ensembling import Ensembler
+from yanmo.combine.greedy import greedy_weights
+from yanmo.combine.voting import vote
+from yanmo.combine.weighting import MAX_DECISIONS, log_loss_weights, score_weights, truth_probabilities
+from yanmo.tasks import get_task
+
+SINGLE, MULTI = get_task("single_label"), get_task("multi_label")
+
+
+def make_members(num_members, num_rows, num_classes, seed=0, skill=None):
+    """Members that lean to the truth, each with its own skill and its own errors."""
+    generator = np.random.default_rng(seed)
+    targets_NC = np.eye(num_classes, dtype=np.float32)[generator.integers(0, num_classes, num_rows)]
+    skills = skill or [1.0 + 0.5 * place for place in range(num_members)]
+    members = []
+    for one in skills:
+        scores_NC = generator.normal(size=(num_rows, num_classes)) + one * targets_NC
+        members.append(SINGLE.activate(scores_NC.astype(np.float32)))
+    return members, targets_NC
+
+
+def test_an_average_is_the_mean_in_every_block():
+    members, _ = make_members(3, 2 * BLOCK_ROWS + 7, 4)
+    weights = [0.5, 0.3, 0.2]
+    expected_NC = sum(weight * member.astype(np.float64) for weight, member in zip(weights, members, strict=True))
+    found_NC = average(iter(members), weights)
+    assert found_NC.dtype == np.float32
+    np.testing.assert_allclose(found_NC, expected_NC, atol=1e-6)
+    np.testing.assert_allclose(average(members, equal_weights(3)), np.mean(members, axis=0), atol=1e-6)
+
+
+@given(seed=st.integers(0, 10_000), num_members=st.integers(2, 6), num_classes=st.integers(2, 5))
+@settings(max_examples=40, deadline=None)
+def test_a_vote_goes_to_most_voters_and_ties_to_the_greater_mean(seed, num_members, num_classes):
+    members, _ = make_members(num_members, 50, num_classes, seed, skill=[0.5] * num_members)
+    shares_NC = vote(members, num_members, SINGLE.choose)
+    votes_NC = sum(SINGLE.choose(member).astype(int) for member in members)
+    means_NC = np.mean(np.stack(members).astype(np.float64), axis=0)
+    np.testing.assert_allclose(shares_NC.sum(axis=1), 1, atol=1e-5)
+    for shares, votes, means in zip(shares_NC, votes_NC, means_NC, strict=True):
+        best = np.flatnonzero(votes == votes.max())
+        assert shares.argmax() == best[means[best].argmax()]
+
+
+@given(seed=st.integers(0, 10_000), num_members=st.integers(2, 6))
+@settings(max_examples=40, deadline=None)
+def test_with_many_labels_each_is_voted_for_alone(seed, num_members):
+    members = [np.random.default_rng(seed + place).random((30, 3), np.float32) for place in range(num_members)]
+    votes_NC = sum((member >= 0.5).astype(int) for member in members)
+    means_NC = np.mean(np.stack(members).astype(np.float64), axis=0)
+    expected_NC = np.where(2 * votes_NC == num_members, means_NC >= 0.5, 2 * votes_NC > num_members)
+    assert np.array_equal(vote(members, num_members, MULTI.choose) >= 0.5, expected_NC)
+
+
+def test_weights_by_score_are_in_proportion():
+    assert score_weights([0.9, 0.6]) == pytest.approx([0.6, 0.4])
+    assert score_weights([0.0, 0.0]) == [0.5, 0.5]
+
+
+def test_log_loss_weights_beat_every_other_mixture():
+    members, targets_NC = make_members(4, 3000, 3, skill=[0.2, 1.0, 2.0, 1.9])
+    truth_KM = truth_probabilities(members, targets_NC, exclusive=True)
+    weights = np.array(log_loss_weights(truth_KM))
+    assert weights.sum() == pytest.approx(1)
+    assert weights.min() >= 0
+    best = -np.log(weights @ truth_KM).mean()
+    for other in np.random.default_rng(1).dirichlet(np.ones(4), 500):
+        assert best <= -np.log(other @ truth_KM).mean() + 2e-4
+    assert weights[0] < 0.05
+
+
+def test_a_member_that_knows_nothing_gets_nothing_and_a_lone_good_one_all():
+    members, targets_NC = make_members(1, 2000, 3, skill=[3.0])
+    noise_NC = np.full_like(members[0], 1 / 3)
+    truth_KM = truth_probabilities([noise_NC, members[0]], targets_NC, exclusive=True)
+    assert log_loss_weights(truth_KM)[1] > 0.95
+    assert greedy_weights(truth_KM, seed=0)[1] > 0.9
+
+
+def test_many_decisions_are_thinned_evenly():
+    members = [np.random.default_rng(place).random((MAX_DECISIONS, 3), np.float32) for place in range(2)]
+    targets_NC = (np.random.default_rng(9).random((MAX_DECISIONS, 3)) < 0.5).astype(np.float32)
+    truth_KM = truth_probabilities(members, targets_NC, exclusive=False)
+    assert truth_KM.shape == (2, MAX_DECISIONS)
+    expected = np.where(targets_NC.ravel()[::3] == 1, members[1].ravel()[::3], 1 - members[1].ravel()[::3])
+    np.testing.assert_allclose(truth_KM[1], np.maximum(expected, 1e-7), atol=1e-6)
+
+
+def test_greedy_selection_is_good_and_repeatable():
+    members, targets_NC = make_members(5, 4000, 3, skill=[0.1, 1.5, 1.5, 1.5, 0.1])
+    truth_KM = truth_probabilities(members, targets_NC, exclusive=True)
+    weights = greedy_weights(truth_KM, seed=3)
+    assert weights == greedy_weights(truth_KM, seed=3)
+    assert sum(weights) == pytest.approx(1)
+    assert weights[0] + weights[4] < 0.25
+    held, held_targets_NC = make_members(5, 4000, 3, seed=1, skill=[0.1, 1.5, 1.5, 1.5, 0.1])
+    right = [float((one.argmax(1) == held_targets_NC.argmax(1)).mean()) for one in held]
+    whole = float((average(held, weights).argmax(1) == held_targets_NC.argmax(1)).mean())
+    assert whole > max(right) + 0.02
+
+
+def test_an_ensemble_without_a_member_scales_the_rest_up():
+    whole = Ensembler(3, weights_K=[0.5, 0.3, 0.2])
+    assert whole.without(0).weights_K == pytest.approx([0.6, 0.4])
+    assert Ensembler(3).without(1).num_members == 2
+    assert Ensembler(2, weights_K=[1.0, 0.0]).without(0) is None
+    assert Ensembler(2, is_vote=True).without(0).is_vote

@@ -1,0 +1,122 @@
+"""The scripts in benchmarks/ can be started, name their options, and keep what they measured; none is timed here."""
+
+import importlib
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+SCRIPTS = ("engines.py", "serving.py", "tfidf.py")
+PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
+
+
+@pytest.fixture
+def engines(project_root, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(project_root / "benchmarks"))
+    module = importlib.import_module("engines")
+    monkeypatch.setattr(module, "RESULTS", tmp_path / "results.json")
+    yield module
+    for name in [name for name in sys.modules if name == "engines" or name.partition(".")[0] == "peers"]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_explains_its_options(name, project_root):
+    done = subprocess.run(
+        [sys.executable, project_root / "benchmarks" / name, "--help"], capture_output=True, text=True, check=True
+    )
+    assert "--" in done.stdout
+
+
+def test_every_engine_has_a_module_that_opens_it(engines):
+    used = {module for module, _ in (*engines.ENGINES.values(), *engines.MIXED.values())}
+    assert used == set(PEERS)
+    for name in used:
+        assert callable(importlib.import_module(f"peers.{name}").open_peer)
+
+
+def test_an_unknown_section_is_refused(engines, capsys):
+    assert engines.parse(["--only", "small/OpenVINO,ngram"]).only == ["small/OpenVINO", "ngram"]
+    with pytest.raises(SystemExit):
+        engines.parse(["--only", "large"])
+    assert "there is no section 'large'; the sections are base, small, mixed, ngram, memory" in capsys.readouterr().err
+
+
+def test_only_names_engines_and_keeps_ours(engines):
+    options = SimpleNamespace(only=["small/openvino"])
+    names = [name for name, _ in engines.chosen(options, "small", engines.ENGINES)]
+    assert names == ["yanmo int8", "yanmo fp32", "OpenVINO f32", "OpenVINO bf16", "OpenVINO int8, NNCF"]
+
+
+def test_ratios_are_of_rounds_and_above_one_where_yanmo_is_faster(engines):
+    rows = {
+        "yanmo int8": {"state": "not made"},
+        "yanmo fp32": {"alone": [1.0, 2.0], "batch": [300.0, 200.0], "all": [400.0, 400.0]},
+        "peer": {"alone": [2.0, 2.0], "batch": [100.0, 100.0], "all": [200.0, 800.0]},
+    }
+    labels = {"yanmo fp32": {"a": 0, "b": 1}, "peer": {"a": 0, "b": 0, "c": 1}}
+    engines.compare(rows, ("alone", "batch", "all"), labels)
+    assert rows["peer"]["alone_ratio"] == [2.0, 1.0]
+    assert rows["peer"]["batch_ratio"] == [3.0, 2.0]
+    assert rows["peer"]["all_ratio"] == [2.0, 0.5]
+    assert rows["peer"]["agrees"] == 0.5
+    assert "alone_ratio" not in rows["yanmo fp32"]
+
+
+def test_the_page_has_every_row_measured_or_not(engines):
+    row = {"all": [100.0, 300.0, 200.0], "num_texts": 1000, "all_ratio": [2.0, 1.0, 3.0]}
+    section = {"threads": 2, "load": [0.1, 0.2, 0.3]}
+    engines.store("small", {**section, "rows": {"OpenVINO f32": {"state": "died: SIGFPE"}}})
+    engines.store("small", {**section, "rows": {"CTranslate2 int8": row}})
+    engines.store("memory", {"rows": {"100000": {"num_texts": 100_000, "peak_mb": 210.4, "seconds": 5.0}}})
+    page = engines.rendered()
+    assert "| OpenVINO f32 | died: SIGFPE |" in page
+    assert "| CTranslate2 int8 | **200** (100 – 300; 1,000 texts) | **2.00** [1.00 – 3.00] |" in page
+    assert "| 100,000 | 210 MB | 5.0 |" in page
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [
+        ("raise ModuleNotFoundError('no', name='openvino')", "not installed: openvino"),
+        ("os.kill(os.getpid(), signal.SIGFPE)", "died: SIGFPE"),
+        ("raise ValueError('bad model')", "failed: ValueError: bad model"),
+    ],
+)
+def test_a_peer_that_cannot_run_is_a_row_and_no_error(engines, code, state, tmp_path, monkeypatch):
+    from peers import process
+
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers" / "child.py").write_text((process.BENCHMARKS / "peers" / "child.py").read_text())
+    (tmp_path / "peers" / "broken.py").write_text(
+        f"import os, signal\ndef open_peer(folder, variant, num_threads):\n    {code}\n"
+    )
+    monkeypatch.setattr(process, "BENCHMARKS", tmp_path)
+    peer = process.Peer("broken", "", tmp_path, 1)
+    assert peer.state == state
+    assert peer.ask(all=["text"]) == {}
+    peer.close()
+
+
+def test_a_peer_is_asked_and_can_die_later(engines, tmp_path, monkeypatch):
+    from peers import process
+
+    (tmp_path / "peers").mkdir()
+    (tmp_path / "peers" / "child.py").write_text((process.BENCHMARKS / "peers" / "child.py").read_text())
+    (tmp_path / "peers" / "counts.py").write_text(
+        "import os, signal, numpy as np\n"
+        "def open_peer(folder, variant, num_threads):\n"
+        "    def answer(texts):\n"
+        "        if 'die' in texts:\n"
+        "            os.kill(os.getpid(), signal.SIGILL)\n"
+        "        return np.eye(3)[[len(text) % 3 for text in texts]]\n"
+        "    return answer\n"
+    )
+    monkeypatch.setattr(process, "BENCHMARKS", tmp_path)
+    peer = process.Peer("counts", "", tmp_path, 1)
+    assert peer.ask(all=["a", "bb", "ccc"])["labels"] == [1, 2, 0]
+    assert len(peer.ask(alone=["a"], seconds=0.01)["ms"]) >= 3
+    assert peer.ask(all=["die"]) == {}
+    assert peer.state == "died: SIGILL"
+    peer.close()

@@ -288,6 +288,8 @@ def test_several_bundles_are_compared_best_first(good, half, shuffled, dataset, 
     ] * 3
     html = report.html_path.read_text(encoding="utf-8")
     assert len(re.findall("<svg", html)) == 2
+    assert "command" not in report.metrics
+    assert "The same again" not in html
     with pytest.raises(ArtifactError, match="exists already"):
         publish_comparison([good], dataset, out=folder / "comparison")
     assert len(publish_comparison([good], dataset, out=folder / "comparison", replace=True).metrics["rows"]) == 1

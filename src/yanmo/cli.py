@@ -117,6 +117,8 @@ def _command(name: str) -> Any:
             for lines in verb.lines(*inputs, **values):
                 print(lines, flush=True)
             return 0
+        if verb.tells_ready and as_json:
+            values["when_ready"] = _print_json
         _print_result(verb(*inputs, **values), as_json=as_json)
         return 0
 
@@ -217,9 +219,13 @@ def _print_result(result: Any, *, as_json: bool) -> None:
     if result is None:
         return
     if as_json:
-        print(json.dumps(result.summary(), ensure_ascii=False, allow_nan=False))
+        _print_json(result.summary())
         return
     _print_summary(result.summary())
+
+
+def _print_json(summary: dict[str, Any]) -> None:
+    print(json.dumps(summary, ensure_ascii=False, allow_nan=False), flush=True)
 
 
 def _print_summary(summary: dict[str, Any]) -> None:

@@ -160,7 +160,13 @@ def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
 
 
 def publish_comparison(
-    bundles: Sequence[Bundle], dataset: Dataset, *, out: str | Path, split: str = "test", replace: bool = False
+    bundles: Sequence[Bundle],
+    dataset: Dataset,
+    *,
+    out: str | Path,
+    split: str = "test",
+    command: str | None = None,
+    replace: bool = False,
 ) -> Report:
     """Measure several Bundles on the same rows, one after the other, and publish a Report of kind comparison.
 
@@ -169,11 +175,12 @@ def publish_comparison(
         dataset: What they are measured on.
         out: Where the Report appears.
         split: The rows.
+        command: What makes the same again on the command line, if anything.
         replace: Whether a Report that stands there is replaced.
     """
     for bundle in bundles:
         match_labels(bundle, dataset)
-    report = _compare(bundles, dataset, load_split(dataset, split))
+    report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
     shown = ("name", "accuracy", "accuracy_interval", "macro_f1", "size_mb", "latency_ms")
     rows = [{key: row[key] for key in shown} for row in report["rows"]]
     width = len(str(len(bundles)))
@@ -213,7 +220,6 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
             "seed": SEED,
             "machine": describe_machine(),
             "versions": library_versions(),
-            "command": None,
         }
     )
 

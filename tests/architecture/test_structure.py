@@ -93,7 +93,7 @@ def test_command_line_stage_and_function_have_the_same_names(name):
     out = {"out"} if verb.has_out else set()
     assert flags == set(verb.config_class.model_fields) | inputs | out | {"json"}
     parameters = set(inspect.signature(verb.function).parameters)
-    assert parameters - {"config"} == inputs | out
+    assert parameters - {"config", "when_ready"} == inputs | out
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

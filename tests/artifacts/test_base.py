@@ -1,6 +1,8 @@
 """Artifacts appear whole or not at all, and a changed one is noticed."""
 
+import errno
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,6 +66,74 @@ def test_replace_swaps_the_folder(tmp_path):
     first = make(tmp_path / "one")
     second = make(tmp_path / "one", content=b"new", replace=True)
     assert first.digest != second.digest
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from yanmo.artifacts.base import publish
+
+rename = Path.rename
+def die_at_the_second(path, target):
+    if path.name.endswith(".partial"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, target)
+
+Path.rename = die_at_the_second
+values = dict(kind="predictions", verb="v", task="t", labels=[], parents={}, config={}, replace=True)
+with publish(sys.argv[1], **values) as staging:
+    (staging / "data.bin").write_bytes(b"new")
+"""
+
+
+@pytest.fixture
+def cut_off(tmp_path):
+    """Where an artifact was to be replaced by a process that was killed between the two renames."""
+    make(tmp_path / "one")
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "one")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not (tmp_path / "one").exists()
+    return tmp_path / "one"
+
+
+def test_a_swap_that_was_killed_between_its_renames_is_finished_by_whoever_opens_it(cut_off):
+    artifact = Predictions.open(cut_off)
+    assert (cut_off / "data.bin").read_bytes() == b"new"
+    assert [path.name for path in cut_off.parent.iterdir()] == ["one"]
+    assert sorted(path.name for path in cut_off.iterdir()) == ["data.bin", MANIFEST]
+    assert Predictions.open(cut_off).digest == artifact.digest
+
+
+def test_a_swap_that_was_killed_is_finished_before_the_next_one(cut_off):
+    with pytest.raises(ArtifactError, match="exists already"):
+        make(cut_off)
+    assert (cut_off / "data.bin").read_bytes() == b"new"
+    make(cut_off, content=b"newest", replace=True)
+    assert (cut_off / "data.bin").read_bytes() == b"newest"
+    assert [path.name for path in cut_off.parent.iterdir()] == ["one"]
+
+
+def test_what_a_later_kill_left_aside_does_not_come_back(tmp_path):
+    old = make(tmp_path / ".one.replaced")
+    with pytest.raises(ArtifactError, match="There is no folder"):
+        Predictions.open(tmp_path / "one")
+    assert make(tmp_path / "one", content=b"new").digest != old.digest
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
+
+
+def test_a_rename_that_fails_leaves_the_old_folder_where_it_was(tmp_path, monkeypatch):
+    first, rename = make(tmp_path / "one"), Path.rename
+
+    def fail(path, target):
+        if path.name.endswith(".partial"):
+            raise OSError(errno.EACCES, "Permission denied")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(ArtifactError, match="Cannot write .*: Permission denied"):
+        make(tmp_path / "one", content=b"new", replace=True)
+    assert Predictions.open(tmp_path / "one").digest == first.digest
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
 

@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from yanmo.metrics import calibration_bins, decisions, expected_calibration_error
+from yanmo.metrics import (
+    calibration_bins,
+    calibration_gaps,
+    calibration_interval,
+    decisions,
+    expected_calibration_error,
+    resample_sums,
+)
 
 
 def by_definition(confidence, right, num_bins=15):
@@ -49,3 +56,28 @@ def test_sure_and_right_has_no_error_and_nothing_has_none():
     assert expected_calibration_error(calibration_bins(np.ones(5), np.ones(5, bool))) == 0.0
     assert expected_calibration_error(calibration_bins(np.ones(5), np.zeros(5, bool))) == 1.0
     assert math.isnan(expected_calibration_error(calibration_bins(np.zeros(0), np.zeros(0, bool))))
+
+
+def test_gaps_of_rows_sum_to_the_error_also_with_several_decisions_a_row():
+    generator = np.random.default_rng(0)
+    confidence, right = generator.random(300), generator.random(300) < 0.6
+    for num_rows in (300, 100):
+        gaps_NB = calibration_gaps(confidence, right, num_rows)
+        assert gaps_NB.shape == (num_rows, 15)
+        error = np.abs(gaps_NB.sum(axis=0)).sum() / 300
+        assert error == pytest.approx(expected_calibration_error(calibration_bins(confidence, right)))
+    np.testing.assert_allclose(gaps_NB[7].sum(), (confidence - right)[21:24].sum())
+
+
+@pytest.mark.parametrize("overconfidence", [0.0, 0.05])
+def test_the_interval_covers_the_true_error_at_least_19_times_of_20_or_so(overconfidence):
+    """Confidence is uniform over whole bins, so the true error is exactly the overconfidence."""
+    num_covered = 0
+    for seed in range(100):
+        generator = np.random.default_rng(seed)
+        confidence = generator.uniform(1 / 3, 1, 600)
+        gaps_NB = calibration_gaps(confidence, generator.random(600) < confidence - overconfidence, 600)
+        resampled_RB = resample_sums(gaps_NB, num_resamples=200, seed=seed)
+        low, high = calibration_interval(gaps_NB.sum(axis=0) / 600, resampled_RB / 600)
+        num_covered += low <= overconfidence <= high
+    assert num_covered >= 94

@@ -85,9 +85,11 @@ def test_wilson_is_the_published_value(num_right, num_rows, expected):
     assert metrics.wilson_interval(0, 0) is None
 
 
-def test_the_interval_of_a_mean_is_close_to_the_normal_one():
+def test_resampled_sums_have_the_spread_of_sums_and_columns_are_drawn_together(monkeypatch):
+    monkeypatch.setattr(resampling, "CHUNK_CELLS", 3000 * 300)
     values_N = np.random.default_rng(0).exponential(size=2000)
-    low, high = metrics.mean_interval(values_N, num_resamples=2000, seed=0)
+    sums_RV = metrics.resample_sums(np.column_stack([values_N, 2 * values_N]), num_resamples=1000, seed=0)
+    low, high = metrics.percentile_interval(sums_RV[:, 0] / 2000)
     margin = 1.96 * values_N.std() / np.sqrt(2000)
     assert (low, high) == pytest.approx((values_N.mean() - margin, values_N.mean() + margin), abs=0.006)
-    assert metrics.mean_interval(values_N[:0], num_resamples=10, seed=0) is None
+    np.testing.assert_allclose(sums_RV[:, 1], 2 * sums_RV[:, 0])

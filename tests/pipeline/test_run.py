@@ -80,6 +80,7 @@ def test_a_pipeline_runs_once_and_then_nothing_is_done(finished, caplog):
     again = run_it(path)
     assert (again.digest, again.path) == (report.digest, Path("runs/report"))
     assert identities(out) == before
+    assert not [message for message in caplog.messages if message.startswith("left")]
     assert [message for message in caplog.messages if "skipped" in message] == [
         "stage 1/3 reviews: unchanged, skipped",
         "stage 2/3 models/ngram-1: unchanged, skipped",
@@ -88,16 +89,23 @@ def test_a_pipeline_runs_once_and_then_nothing_is_done(finished, caplog):
     ]
 
 
-def test_a_changed_value_makes_anew_what_depends_on_it_and_nothing_else(finished):
+def test_a_changed_value_makes_anew_what_depends_on_it_and_nothing_else(finished, caplog):
     path, report, out = finished
     before = identities(out)
+    assert report.metrics["command"] == "yanmo run pipeline.toml"
     change = "stage.models.each.seed=[2, 3]"
     assert states(path, change) == {"reviews": "done", "models/ngram-2": "done", "models/ngram-3": "to do"}
+    caplog.set_level(logging.INFO, "yanmo")
     other = run_it(path, change)
     after = identities(out)
     assert {name for name in after if after[name] != before.get(name)} == {"models/ngram-3", "report"}
     assert other.digest != report.digest
     assert {row["name"] for row in other.summary()["rows"]} == {"ngram-2", "ngram-3"}
+    assert other.metrics["command"] == f"yanmo run pipeline.toml --set '{change}'"
+    assert [message for message in caplog.messages if message.startswith("left")] == [
+        "left from values that 'each' has no more, remove what you do not need: runs/models/ngram-1"
+    ]
+    assert Bundle.open(out / "models/ngram-1").model == "ngram"
 
 
 def test_a_changed_raw_file_makes_all_anew_and_the_old_is_replaced(finished, project):
@@ -128,6 +136,14 @@ def test_a_folder_that_was_copied_counts_as_done(finished, project):
     path, _, out = finished
     shutil.move(out, project / "moved")
     assert set(states(path, "pipeline.out=moved").values()) == {"done"}
+
+
+def test_a_replacement_that_was_killed_between_its_renames_counts_as_made(finished):
+    path, _, out = finished
+    shutil.copytree(out / "reviews", out / ".reviews.partial")
+    (out / "reviews").rename(out / ".reviews.replaced")
+    assert set(states(path).values()) == {"done"}
+    assert [name.name for name in out.iterdir() if name.name.startswith(".")] == [".run"]
 
 
 def test_a_single_command_counts_as_the_stage(write, project):

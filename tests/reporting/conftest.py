@@ -99,7 +99,7 @@ def comparison(num_rows=400):
         for place, name in enumerate(names)
     ]
     rows = compare_rows(facts, [model[1] for model in models], models[0][2], num_resamples=200, seed=0)
-    return plain({"report": "comparison", **COMMON, "num_rows": num_rows, "rows": rows, "command": None})
+    return plain({"report": "comparison", **COMMON, "num_rows": num_rows, "rows": rows})
 
 
 def benchmark(names=("bert", HOSTILE), *, labeled=True):

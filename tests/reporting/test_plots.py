@@ -1,5 +1,8 @@
 """Plots are small SVG elements in the page's colors, whatever the names are."""
 
+import itertools
+import re
+
 import pytest
 
 from yanmo.reporting import plots
@@ -33,6 +36,16 @@ def test_colors_are_the_pages(svg):
     assert "var(--bar)" in svg
     assert "fill: #" not in svg
     assert "stroke: #" not in svg
+
+
+@pytest.mark.parametrize(("costs", "num_decades"), [((0.05, 9.0, 409.0), 5), ((1.2, 8.5, 41.0), 2), ((0.02, 18.0), 4)])
+def test_numbers_of_a_logarithmic_axis_never_overlap(costs, num_decades):
+    svg = plots.pareto_plot([(f"m{cost}", cost, 0.8, True) for cost in costs], name="size", cost="MB")
+    found = re.findall(r'xtick_\d+".*?<text [^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg, flags=re.DOTALL)
+    assert len(found) >= num_decades
+    places = [(float(x), 6.4 * len(text) / 2) for x, text in found]
+    for (x, half), (next_x, next_half) in itertools.pairwise(places):
+        assert x + half < next_x - next_half, found
 
 
 @pytest.mark.parametrize("cost", [1.0, 0.013])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -77,6 +78,21 @@ def test_a_process_says_where_it_is_answers_without_torch_and_ends_with_0(bundle
     connection.close()
     assert (status, err) == (0, "")
     assert not set(out.split()) & {"torch", "transformers", "sklearn", "yanmo.verbs"}
+
+
+def test_json_prints_one_object_once_it_answers(bundles):
+    bundle = bundles["ngram"]
+    command = [sys.executable, "-m", "yanmo", "serve", str(bundle.path), "--port", "0", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        told = json.loads(process.stdout.readline())
+        with urllib.request.urlopen(f"{told['url']}/readyz", timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "")
+    assert err.startswith(f"Serving {bundle.name} ")
+    assert told == {**bundle.summary(), "url": told["url"]}
+    assert {"model", "digest"} <= told.keys()
 
 
 def test_sigterm_loses_no_accepted_request(bundles, start):
@@ -167,6 +183,9 @@ class Gate:
         if "bad" in items:
             raise ValueError("a secret message about 'bad'")
         return self.predictor.infer(items)
+
+    def decode(self, probabilities_NC, inference):
+        return self.predictor.decode(probabilities_NC, inference)
 
 
 @pytest.fixture

@@ -103,7 +103,10 @@ def test_the_report_holds_scores_intervals_speed_and_size(report, good, dataset)
     assert metrics["num_rows"] == len(ROWS)
     assert metrics["accuracy"] == pytest.approx(num_right / len(ROWS))
     assert metrics["accuracy_interval"][0] < metrics["accuracy"] < metrics["accuracy_interval"][1]
-    assert metrics["macro_f1_interval"][0] <= metrics["macro_f1"] <= metrics["macro_f1_interval"][1]
+    for name in ("macro_f1", "micro_f1", "weighted_f1", "log_loss", "expected_calibration_error", "roc_auc"):
+        low, high = metrics[f"{name}_interval"]
+        assert low <= metrics[name] <= high, name
+        assert report.summary()[f"{name}_interval"] == [low, high]
     assert 0 < metrics["log_loss"] < 1
     assert 0 <= metrics["expected_calibration_error"] < 0.2
     assert 0.9 < metrics["roc_auc"] <= 1
@@ -285,6 +288,8 @@ def test_several_bundles_are_compared_best_first(good, half, shuffled, dataset, 
     ] * 3
     html = report.html_path.read_text(encoding="utf-8")
     assert len(re.findall("<svg", html)) == 2
+    assert "command" not in report.metrics
+    assert "The same again" not in html
     with pytest.raises(ArtifactError, match="exists already"):
         publish_comparison([good], dataset, out=folder / "comparison")
     assert len(publish_comparison([good], dataset, out=folder / "comparison", replace=True).metrics["rows"]) == 1

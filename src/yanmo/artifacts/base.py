@@ -1,7 +1,8 @@
 """What every artifact shares: the manifest, digests, opening, atomic publishing; it knows no single kind.
 
 A folder is filled beside its final place, its manifest is written last, and it appears by one rename: a folder
-that exists is whole. The manifest holds no time and no path, so equal inputs give equal artifacts.
+that exists is whole. Where it replaces another, that one is renamed first; whoever looks next ends what a kill between
+the two renames cut off. The manifest holds no time and no path, so equal inputs give equal artifacts.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "Artifact",
     "FileEntry",
     "Manifest",
+    "finish_swap",
     "lock",
     "publish",
     "requested",
@@ -36,6 +38,7 @@ __all__ = [
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+SWAP_SECONDS = 10
 
 _request: ContextVar[tuple[str | None, bool]] = ContextVar("request", default=(None, False))
 
@@ -146,6 +149,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     Raises:
         ArtifactError: There is none, or it cannot be read by this version.
     """
+    finish_swap(path)
     if not path.is_dir():
         raise ArtifactError(f"There is no folder {path}.", hint="Check the path; --out of an earlier command made it.")
     try:
@@ -258,6 +262,7 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
         ArtifactError: As said.
     """
     out = Path(out)
+    finish_swap(out)
     if os.path.lexists(out) and not (replace or _request.get()[1]):
         raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
     parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
@@ -269,7 +274,7 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
 def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
     """Hold a new empty folder beside ``out``, on the same file system, alone; remove what is left of it."""
     check_out(out, replace=replace)
-    with lock(out.parent / f".{out.name}.partial") as staging:
+    with lock(_beside(out, "partial")) as staging:
         try:
             for left in staging.iterdir():
                 if left.is_dir():
@@ -283,8 +288,7 @@ def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
 
 def work_dir(out: str | Path) -> Path:
     """Return the folder that holds a verb's resumable state while it makes ``out``."""
-    out = Path(out)
-    return out.parent / f".{out.name}.work"
+    return _beside(Path(out), "work")
 
 
 @contextlib.contextmanager
@@ -303,8 +307,8 @@ def requested(*, key: str | None, replace: bool) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[Path]:
-    """Hold a folder (made if needed) alone.
+def lock(folder: Path, *, timeout_seconds: float = 0) -> Iterator[Path]:
+    """Hold a folder (made if needed) alone; another process that holds it is waited for so long.
 
     Raises:
         BusyError: Another process holds it.
@@ -313,7 +317,7 @@ def lock(folder: Path) -> Iterator[Path]:
     file_lock = FileLock(folder / LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file_lock.acquire(timeout=0)
+        file_lock.acquire(timeout=timeout_seconds)
     except Timeout as error:
         raise BusyError(
             f"Another process works in {folder}.", hint="Wait until it has ended, or choose another --out."
@@ -344,15 +348,46 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _swap(staging: Path, out: Path) -> None:
-    """Put ``staging`` at ``out``; what stood there is set aside first and removed last."""
-    aside = out.parent / f".{out.name}.replaced"
+    """Put ``staging`` at ``out``; what stood there is set aside first, and put back if that fails."""
+    aside = _beside(out, "replaced")
     shutil.rmtree(aside, ignore_errors=True)
     if out.exists():
         out.rename(aside)
-    (staging / LOCK).unlink(missing_ok=True)
+    try:
+        _place(staging, out)
+    except OSError:
+        if aside.exists() and not out.exists():
+            aside.rename(out)
+        raise
+
+
+def _place(staging: Path, out: Path) -> None:
+    """Rename ``staging``, then remove its lock, which is held, and what was set aside."""
     staging.rename(out)
+    (out / LOCK).unlink(missing_ok=True)
     _flush(out.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(_beside(out, "replaced"), ignore_errors=True)
+
+
+def finish_swap(out: Path) -> None:
+    """Put the new folder at ``out`` if a process was killed after it had set the old one aside.
+
+    The new one is whole by then. A swap that goes on is waited for.
+
+    Raises:
+        BusyError: It goes on too long.
+        ArtifactError: The folder cannot be written.
+    """
+    staging = _beside(out, "partial")
+    if out.exists() or not _beside(out, "replaced").exists() or not (staging / MANIFEST).is_file():
+        return
+    with lock(staging, timeout_seconds=SWAP_SECONDS):
+        if not out.exists():
+            _place(staging, out)
+
+
+def _beside(out: Path, suffix: str) -> Path:
+    return out.parent / f".{out.name}.{suffix}"
 
 
 def _flush(path: Path) -> None:

@@ -4,10 +4,17 @@ Everything works on three arrays of shape (N, C): the probabilities, the labels 
 targets (1 where a label holds). Tasks with one label a row and tasks with many differ only in how labels are chosen.
 """
 
-from yanmo.metrics.calibration import CalibrationBins, calibration_bins, decisions, expected_calibration_error
+from yanmo.metrics.calibration import (
+    CalibrationBins,
+    calibration_bins,
+    calibration_gaps,
+    calibration_interval,
+    decisions,
+    expected_calibration_error,
+)
 from yanmo.metrics.paired import McNemar, mcnemar, paired_difference
 from yanmo.metrics.ranking import RocAuc, roc_auc
-from yanmo.metrics.resampling import BOOTSTRAPPED, bootstrap, mean_interval, percentile_interval, wilson_interval
+from yanmo.metrics.resampling import BOOTSTRAPPED, bootstrap, percentile_interval, resample_sums, wilson_interval
 from yanmo.metrics.scores import (
     LabelCounts,
     accuracy,
@@ -29,6 +36,8 @@ __all__ = [
     "accuracy",
     "bootstrap",
     "calibration_bins",
+    "calibration_gaps",
+    "calibration_interval",
     "confusion_matrix",
     "decisions",
     "expected_calibration_error",
@@ -36,11 +45,11 @@ __all__ = [
     "log_losses",
     "macro_f1",
     "mcnemar",
-    "mean_interval",
     "micro_f1",
     "paired_difference",
     "percentile_interval",
     "precision_recall_f1",
+    "resample_sums",
     "roc_auc",
     "weighted_f1",
     "wilson_interval",

@@ -21,10 +21,14 @@ logger = logging.getLogger(__name__)
 SPLITS = ("test", "valid")
 
 
-def compare_bundles(plan: Plan) -> Report | None:
+def compare_bundles(plan: Plan, *, command: str) -> Report | None:
     """Publish a Report that compares every Bundle of a finished pipeline; one that is up to date is kept.
 
     Bundles of different Datasets are not comparable: each Dataset gets a Report of its own.
+
+    Args:
+        plan: With all steps done.
+        command: What ran it, for the Report.
 
     Returns:
         The Report of the first Dataset, or None if there is nothing to compare.
@@ -38,7 +42,10 @@ def compare_bundles(plan: Plan) -> Report | None:
             logger.info("%s is not compared: the pipeline names no Dataset for it", step.name)
         else:
             groups.setdefault(dataset, []).append(Bundle.open(step.out, verify=False))
-    reports = [_compare(plan, number, path, bundles) for number, (path, bundles) in enumerate(groups.items())]
+    reports = [
+        _compare(plan.out / (f"{REPORT}-{number}" if number > 1 else REPORT), path, bundles, command)
+        for number, (path, bundles) in enumerate(groups.items(), 1)
+    ]
     return next((report for report in reports if report is not None), None)
 
 
@@ -53,18 +60,18 @@ def _find_dataset(sources: Iterable[Step | Path]) -> Path | None:
     return _find_dataset(inputs) if inputs else None
 
 
-def _compare(plan: Plan, number: int, path: Path, bundles: Sequence[Bundle]) -> Report | None:
+def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str) -> Report | None:
     dataset = Dataset.open(path, verify=False)
     split = next((name for name in SPLITS if name in dataset.splits), None)
     if split is None:
         logger.info("no comparison on %s: it has no split %s", path, " or ".join(SPLITS))
         return None
-    out = plan.out / (f"{REPORT}-{number + 1}" if number else REPORT)
     if _is_current(out, {dataset.digest, *(bundle.digest for bundle in bundles)}, split):
         logger.info("report %s: unchanged, skipped", out)
         return Report.open(out)
     logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
-    return publish_comparison(bundles, dataset, out=out, split=split, replace=(out / MANIFEST).is_file())
+    replace = (out / MANIFEST).is_file()
+    return publish_comparison(bundles, dataset, out=out, split=split, command=command, replace=replace)
 
 
 def _is_current(out: Path, digests: set[str], split: str) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from yanmo.artifacts.base import MANIFEST, Artifact, work_dir
+from yanmo.artifacts.base import MANIFEST, Artifact, finish_swap, work_dir
 from yanmo.config import Config, build
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.pipeline.document import Document
@@ -233,6 +233,7 @@ def _open(kind: type, source: Artifact | Path) -> Artifact | Path:
 
 def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[State, Artifact | None]:
     """Return whether a step is done, and its artifact if it is."""
+    finish_swap(step.out)
     key = step_key(step, made)
     kind = step.stage.verb.output
     if key is not None and kind is not None and step.out.is_dir():

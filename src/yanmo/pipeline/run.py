@@ -6,6 +6,7 @@ that changed is made beside its old artifact, which is replaced when the new one
 
 import contextlib
 import logging
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from yanmo.artifacts import Artifact, Report
 from yanmo.artifacts.base import MANIFEST, lock
 from yanmo.errors import BusyError, YanmoError
+from yanmo.evaluation import shown_path
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
 from yanmo.pipeline.plan import Plan, Step, find_state, step_key
@@ -50,8 +52,20 @@ def run(pipeline: Path, config: RunConfig) -> Report | Plan:
         made: dict[Step, Artifact] = {}
         for number, step in enumerate(plan.steps, 1):
             made[step] = _settle(step, made, f"stage {number}/{len(plan.steps)} {step.name}")
-        report = compare_bundles(plan)
+        settings = (word for one in config.set for word in ("--set", one))
+        report = compare_bundles(plan, command=shlex.join(["yanmo", "run", shown_path(pipeline), *settings]))
+    _say_left_over(plan)
     return report or check(pipeline, config)
+
+
+def _say_left_over(plan: Plan) -> None:
+    """Name the artifacts of values that a stage's ``each`` has no more; nothing is removed."""
+    made = {step.out for step in plan.steps}
+    folders = dict.fromkeys(step.out.parent for step in plan.steps if step.point)
+    found = [path for folder in folders for path in sorted(folder.iterdir()) if path not in made]
+    left = [str(path) for path in found if (path / MANIFEST).is_file() and not path.name.startswith(".")]
+    if left:
+        logger.info("left from values that 'each' has no more, remove what you do not need: %s", ", ".join(left))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ the page's variables, so that one plot serves light and dark.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -43,7 +44,10 @@ LINE_COLORS = (BAR, WARN, INK, SOFT)
 MARKERS = "osD^vP"
 MOST_TICKS = 9
 SIZE_INCHES = (4.4, 3.4)
-MARGINS = {"left": 0.14, "right": 0.955, "bottom": 0.14, "top": 0.975}
+MAX_FINE_DECADES = 2.5
+SIDES = ("left", "center", "right")
+"""How names are aligned in the left, middle and right third of a plot, so that long ones stay inside."""
+MARGINS = {"left": 0.16, "right": 0.955, "bottom": 0.14, "top": 0.975}
 
 
 def reliability_diagram(bins: Sequence[Mapping[str, Any]], *, name: str = "reliability") -> str:
@@ -107,13 +111,16 @@ def pareto_plot(points: Sequence[tuple[str, float, float, bool]], *, name: str, 
         front = sorted((one for one in points if one[3]), key=lambda one: one[1])
         axes.plot([one[1] for one in front], [100 * one[2] for one in front], color=BAR, linewidth=1.2, alpha=0.6)
         axes.set_xscale("log")
-        axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
-        axes.xaxis.set_major_formatter("{x:g}")
         axes.margins(x=0.22, y=0.22)
-        for place, (label, value, accuracy, is_best) in enumerate(sorted(points, key=lambda one: one[1])):
+        for _, value, accuracy, is_best in points:
             axes.plot([value], [100 * accuracy], "o", color=BAR, markerfacecolor=BAR if is_best else PAGE, markersize=7)
+        low, high = (math.log10(limit) for limit in axes.get_xlim())
+        steps = (1, 2, 5) if high - low < MAX_FINE_DECADES else (1,)
+        axes.xaxis.set(major_locator=LogLocator(subs=steps), minor_locator=NullLocator(), major_formatter="{x:g}")
+        for place, (label, value, accuracy, _) in enumerate(sorted(points, key=lambda one: one[1])):
             offset = (0, -15 if place % 2 else 7)
-            axes.annotate(label, (value, 100 * accuracy), xytext=offset, textcoords="offset points", ha="center")
+            side = SIDES[int(len(SIDES) * (math.log10(value) - low) / (high - low))]
+            axes.annotate(label, (value, 100 * accuracy), xytext=offset, textcoords="offset points", ha=side)
         axes.set(xlabel=f"{cost}, logarithmic", ylabel="accuracy, %")
 
     return _svg(draw, name=name, title=f"Accuracy against {cost}")

@@ -29,7 +29,8 @@ def measure_quality(
 ) -> dict[str, Any]:
     """Return every measure of quality as JSON values (NaN where there is none).
 
-    Accuracy has Wilson's interval, AUC that of DeLong, the others the percentile bootstrap's.
+    Accuracy has Wilson's interval, AUC that of DeLong, the calibration error its own, the others the percentile
+    bootstrap's.
 
     Args:
         probabilities_NC: In [0, 1], shape (N, C), N >= 1.
@@ -43,6 +44,7 @@ def measure_quality(
     counts = metrics.label_counts(chosen_NC, targets_NC)
     (resampled,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=num_resamples, seed=seed)
     losses_N = metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive)
+    decided = metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive)
     area = metrics.roc_auc(probabilities_NC, targets_NC, exclusive=exclusive)
     accuracy = metrics.accuracy(chosen_NC, targets_NC)
     averages = {"macro_f1": metrics.macro_f1, "micro_f1": metrics.micro_f1, "weighted_f1": metrics.weighted_f1}
@@ -55,11 +57,25 @@ def measure_quality(
         scores |= {name: float(average(counts)), f"{name}_interval": metrics.percentile_interval(resampled[name])}
     return scores | {
         **measure_calibration(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive),
-        "log_loss_interval": metrics.mean_interval(losses_N, num_resamples=num_resamples, seed=seed),
+        **_loss_intervals(losses_N, decided, num_resamples=num_resamples, seed=seed),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
         "per_label": _per_label(counts, labels),
         **_confusion(chosen_NC, targets_NC, labels, exclusive=exclusive),
+    }
+
+
+def _loss_intervals(losses_N: Array, decided: tuple[Array, Array], *, num_resamples: int, seed: int) -> dict[str, Any]:
+    """Return the intervals of the log loss and of the calibration error, from the same resamples."""
+    num_rows, num_decisions = len(losses_N), len(decided[0])
+    gaps_NB = metrics.calibration_gaps(*decided, num_rows=num_rows)
+    values_NV = np.column_stack([losses_N / num_rows, gaps_NB / num_decisions])
+    sums_RV = metrics.resample_sums(values_NV, num_resamples=num_resamples, seed=seed)
+    return {
+        "log_loss_interval": metrics.percentile_interval(sums_RV[:, 0]),
+        "expected_calibration_error_interval": metrics.calibration_interval(
+            values_NV[:, 1:].sum(axis=0), sums_RV[:, 1:]
+        ),
     }
 
 

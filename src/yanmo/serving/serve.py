@@ -6,7 +6,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import uvicorn
 
@@ -24,7 +25,7 @@ BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
 
 
-def serve(bundle: Bundle, config: ServeConfig) -> None:
+def serve(bundle: Bundle, config: ServeConfig, *, when_ready: Callable[[dict[str, Any]], None] | None = None) -> None:
     """Serve a Bundle over HTTP: POST /predict.
 
     Runs until SIGTERM or SIGINT, answers what it has accepted, and returns. ``/readyz`` tells whether the model is
@@ -33,6 +34,7 @@ def serve(bundle: Bundle, config: ServeConfig) -> None:
     Args:
         bundle: The Bundle.
         config: Where to listen and what to accept.
+        when_ready: Called once it answers, with the Bundle's summary and the ``url``; ``--json`` prints that.
 
     Raises:
         ServingError: It cannot listen there.
@@ -43,6 +45,8 @@ def serve(bundle: Bundle, config: ServeConfig) -> None:
 
         def announce() -> None:
             logger.info("Serving %s (%s) on %s  POST /predict", bundle.name, bundle.digest[:12], url)
+            if when_ready is not None:
+                when_ready({**bundle.summary(), "url": url})
 
         service = Service(bundle, config, when_ready=announce)
         with _signals_end_quietly():

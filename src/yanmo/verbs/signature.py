@@ -80,6 +80,7 @@ class Verb:
         has_out: Whether it makes something at ``out``.
         needs_out: Whether ``out`` must be given.
         output: The kind of artifact it makes, None where it makes none.
+        tells_ready: Whether it runs until it is stopped and calls ``when_ready`` with a summary before that.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
@@ -91,6 +92,7 @@ class Verb:
         hints = typing.get_type_hints(function)
         out = parameters.pop("out", None)
         config = parameters.pop("config", None)
+        self.tells_ready = parameters.pop("when_ready", None) is not None
         self.has_out = out is not None
         self.needs_out = out is not None and out.default is inspect.Parameter.empty
         self.output = _read_output(hints.get("return"))
@@ -105,6 +107,7 @@ class Verb:
         out: str | Path | None = None,
         config: Config | None = None,
         replace: bool = False,
+        when_ready: Callable[[dict[str, Any]], None] | None = None,
         **values: Any,
     ) -> Any:
         """Open the inputs, build the config from the other keywords, and run.
@@ -114,6 +117,7 @@ class Verb:
             out: Where the new artifact appears.
             config: A whole config, instead of single values.
             replace: An artifact at ``out`` is kept until the new one is whole, then replaced; else it is an error.
+            when_ready: Called with what ``--json`` prints, by a verb that tells when it is ready.
             **values: Optional inputs and config fields by name.
 
         Raises:
@@ -123,6 +127,8 @@ class Verb:
         given = self._bind(inputs, values, config)
         if self.has_out:
             given["out"] = self._check_out(out, replace=replace)
+        if self.tells_ready:
+            given["when_ready"] = when_ready
         opened = self._open(given)
         key = self.key(opened, given.get("config")) if given.get("out") else None
         with requested(key=key, replace=replace), _disk_errors(given.get("out")):

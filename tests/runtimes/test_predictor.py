@@ -133,7 +133,5 @@ def test_other_inputs_than_declared_are_refused(get_bundle, tmp_path):
     settings = json.loads((folder / "onnx.json").read_bytes())
     assert settings["inputs"] == ["input_ids", "lengths", "token_type_ids"]
     (folder / "onnx.json").write_text(json.dumps(settings | {"inputs": ["input_ids", "lengths"]}))
-    with pytest.raises(
-        ArtifactError, match=r"takes input_ids, lengths, token_type_ids, but onnx\.json declares"
-    ):
+    with pytest.raises(ArtifactError, match=r"takes input_ids, lengths, token_type_ids, but onnx\.json declares"):
         open_bundle(Bundle.open(folder, verify=False))

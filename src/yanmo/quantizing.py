@@ -107,6 +107,8 @@ def calibrate(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> No
         session = open_session(scorer.path, scorer.num_threads)
         names = [one.name for one in session.get_outputs() if one.name.endswith(".input")]
         seen = {name: _Seen() for name in names}
+        if not names:
+            return  # an empty list would ask the session for everything
         for name, values in _watch(session, names, scorer):
             seen[name].low, seen[name].high = min(seen[name].low, values.min()), max(seen[name].high, values.max())
         if clipping != "max":

@@ -1,0 +1,149 @@
+"""quantize: smaller Bundles that answer alike, or nothing is written; the gate says what it cost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from yanmo.artifacts import Bundle, Dataset
+from yanmo.cli import main
+from yanmo.errors import ArtifactError, DataError, ModelError
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.verbs.export import export
+from yanmo.verbs.quantize import quantize
+from yanmo.verbs.train import train
+
+LABELS = ["city", "fruit", "tool"]
+SMALL = {"num_epochs": 4, "batch_size": 16, "max_length": 24, "vocab_size": 100, "num_threads": 1}
+MODELS = ("bert-2x32", "albert-2x32", "textcnn", "bilstm")
+METHODS = ("int8-static", "int8-dynamic", "weight-only")
+
+
+@pytest.fixture(scope="module")
+def dataset(make_words, tmp_path_factory):
+    return make_words(tmp_path_factory.mktemp("data") / "words", LABELS)
+
+
+@pytest.fixture(scope="module")
+def trained(dataset, tmp_path_factory):
+    """Return a Bundle of a small model that has learned the topics; each is made once."""
+    made = {}
+
+    def get(model):
+        if model not in made:
+            rate = 3e-3 if "x" in model else 1e-2
+            out = tmp_path_factory.mktemp("models") / model
+            made[model] = train(dataset, model=model, learning_rate=rate, out=out, **SMALL)
+        return made[model]
+
+    return get
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_new_bundle_is_smaller_and_answers_alike(model, method, trained, dataset, tmp_path):
+    bundle = trained(model)
+    made = quantize(bundle, dataset, method=method, max_drop=0.05, num_threads=1, out=tmp_path / "int8")
+    texts = dataset.split("test")["text"].to_list()
+    with open_bundle(bundle) as before, open_bundle(made) as after:
+        differences_NC = np.abs(before.predict_proba(texts) - after.predict_proba(texts))
+    assert differences_NC.mean() < 0.02
+    assert made.manifest.info["precision"] == "int8"
+    facts = made.manifest.info["quantization"]
+    assert facts["kept_fp32"] == []
+    assert facts["accuracy_drop"] <= 0.05
+    low, high = facts["accuracy_drop_interval"]
+    assert low <= facts["accuracy_drop"] <= high
+    assert made.manifest.info["summary"]["model_size_ratio"] < 0.75  # of a tiny model, with its node names
+
+
+def test_static_answers_do_not_depend_on_the_batch(trained, dataset, tmp_path):
+    made = quantize(trained("bert-2x32"), dataset, out=tmp_path / "int8")
+    texts = dataset.split("test")["text"].to_list()
+    with open_bundle(made) as predictor:
+        together_NC = predictor.predict_proba(texts)
+        alone_NC = np.concatenate([predictor.predict_proba([text]) for text in texts])
+    np.testing.assert_allclose(alone_NC, together_NC, atol=1e-5)
+
+
+def test_a_torch_bundle_and_its_export_become_the_same_file_every_time(trained, dataset, tmp_path):
+    exported = export(trained("bert-2x32"), out=tmp_path / "onnx")
+    digests = {
+        quantize(source, dataset, num_threads=1, out=tmp_path / f"int8-{place}")
+        .manifest.files["onnx/model.onnx"]
+        .sha256
+        for place, source in enumerate((trained("bert-2x32"), exported, exported))
+    }
+    assert len(digests) == 1
+
+
+def test_an_int8_bundle_asks_its_golden_examples_again(trained, dataset, tmp_path):
+    made = quantize(trained("textcnn"), dataset, out=tmp_path / "int8")
+    golden = json.loads((made.path / "golden.json").read_bytes())
+    golden["probabilities"][0] = golden["probabilities"][0][::-1]
+    changed = shutil.copytree(made.path, tmp_path / "changed")
+    (changed / "golden.json").write_text(json.dumps(golden))
+    with pytest.raises(ArtifactError, match="does not answer as it did when it was made"):
+        open_bundle(Bundle.open(changed, verify=False))
+
+
+def test_what_ruins_the_answers_goes_back_to_fp32(trained, dataset, tmp_path, caplog):
+    """One weight is made so large that eight bits for the whole tensor leave nothing of the others."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = shutil.copytree(trained("bert-2x32").path, tmp_path / "outlier")
+    weights = load_file(folder / "model.safetensors")
+    weights = {name: array.copy() for name, array in weights.items()}
+    weights["bert.pooler.dense.weight"][0, 0] = 3000.0
+    weights["classifier.weight"][:, 0] = 0.0
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    bundle = Bundle.open(folder, verify=False)
+    options = {"method": "weight-only", "granularity": "per-tensor", "max_drop": 0.0, "num_threads": 1}
+    golden = json.loads((folder / "golden.json").read_bytes())
+    with open_bundle(bundle, verify_golden=False) as predictor:
+        golden["probabilities"] = predictor.predict_proba(golden["texts"]).tolist()
+    (folder / "golden.json").write_text(json.dumps(golden))
+    with caplog.at_level("WARNING"):
+        made = quantize(Bundle.open(folder, verify=False), dataset, out=tmp_path / "int8", **options)
+    assert made.manifest.info["quantization"]["kept_fp32"] == ["head.hidden"]
+    assert "These parts stay fp32: head.hidden." in caplog.text
+
+
+def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
+    ngram = train(dataset, model="ngram", num_epochs=1, num_threads=1, out=tmp_path / "ngram")
+    with pytest.raises(ArtifactError) as caught:
+        quantize(ngram, dataset, out=tmp_path / "a")
+    assert str(caught.value) == (
+        f"quantize makes an int8 Bundle from a torch or onnx Bundle. {ngram.path} is of format ngram.\n"
+        "hint: It runs on numpy alone, as it is."
+    )
+    made = quantize(trained("textcnn"), dataset, out=tmp_path / "int8")
+    with pytest.raises(ArtifactError) as caught:
+        quantize(made, dataset, out=tmp_path / "b")
+    assert str(caught.value) == f"{made.path} is int8 already.\nhint: Give the Bundle it was made from."
+    other = make_words(tmp_path / "other", ["city", "tool"])
+    with pytest.raises(DataError, match="has no label 'fruit'"):
+        quantize(trained("textcnn"), other, out=tmp_path / "c")
+    without = shutil.copytree(dataset.path, tmp_path / "without")
+    (without / "valid.parquet").unlink()
+    with pytest.raises(ArtifactError):
+        quantize(trained("textcnn"), Dataset.open(without, verify=False), out=tmp_path / "d")
+    assert main(["quantize", str(made.path), str(dataset.path), "--out", str(tmp_path / "e")]) == 2
+    assert "is int8 already" in capsys.readouterr().err
+    assert not [one for one in "abcde" if (tmp_path / one).exists()]
+
+
+def test_nothing_is_written_if_every_choice_loses_too_much(trained, dataset, tmp_path, monkeypatch):
+    from yanmo import quantizing
+
+    measure = quantizing.Gate.measure
+    monkeypatch.setattr(quantizing.Gate, "measure", lambda *given: {**measure(*given), "accuracy_drop": 0.25})
+    with pytest.raises(ModelError) as caught:
+        quantize(trained("textcnn"), dataset, out=tmp_path / "int8")
+    assert caught.value.message == (
+        "Every choice of int8 parts loses more accuracy than 0.005; the last lost 0.2500 on 60 validation texts."
+    )
+    assert not (tmp_path / "int8").exists()

@@ -21,14 +21,14 @@ import polars as pl
 import yanmo
 from yanmo import metrics
 from yanmo.artifacts.base import publish
+from yanmo.bundling.composites import ask_members, stage_table
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.cascading import StageTable, choose_thresholds, measure_candidate
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.voting import vote
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
-from yanmo.composites import ask_members, stage_table
-from yanmo.evaluation import load_split
 from yanmo.machine import describe_machine
+from yanmo.measuring.evaluation import load_split
 from yanmo.reporting.quality import compare
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task

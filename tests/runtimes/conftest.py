@@ -19,8 +19,8 @@ from transformers import (
 from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.composites import member_names, publish_composite
 from yanmo.combine.cascading import NEVER
-from yanmo.composites import member_names, publish_composite
 from yanmo.modeling.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
 from yanmo.modeling.trainables import make_trainable

@@ -8,7 +8,7 @@ import pytest
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import Manifest
 from yanmo.artifacts.dataset import Dataset
-from yanmo.composites import member_names, publish_composite
+from yanmo.bundling.composites import member_names, publish_composite
 from yanmo.runtimes.composite import CascadeSettings
 from yanmo.runtimes.predictor import open_bundle
 

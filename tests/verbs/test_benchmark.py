@@ -8,11 +8,11 @@ import pytest
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import publish
-from yanmo.benchmarking.measuring import texts_of_length
-from yanmo.benchmarking.processes import run_child
-from yanmo.benchmarking.requests import MeasurePeak, thread_counts
 from yanmo.cli import main
 from yanmo.errors import MissingExtraError, YanmoError
+from yanmo.measuring.benchmarking.measuring import texts_of_length
+from yanmo.measuring.benchmarking.processes import run_child
+from yanmo.measuring.benchmarking.requests import MeasurePeak, thread_counts
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.benchmark import benchmark
 from yanmo.verbs.export import export

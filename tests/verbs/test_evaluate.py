@@ -13,7 +13,7 @@ from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import write_golden
 from yanmo.errors import ArtifactError, ConfigError, DataError
-from yanmo.evaluation import publish_comparison
+from yanmo.measuring.evaluation import publish_comparison
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.ngrams import NgramConfig, hash_column
 from yanmo.text.pipeline import TextConfig

@@ -137,7 +137,7 @@ def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
 
 
 def test_nothing_is_written_if_every_choice_loses_too_much(trained, dataset, tmp_path, monkeypatch):
-    from yanmo import quantizing
+    from yanmo.bundling import quantizing
 
     measure = quantizing.Gate.measure
     monkeypatch.setattr(quantizing.Gate, "measure", lambda *given: {**measure(*given), "accuracy_drop": 0.25})

@@ -10,7 +10,7 @@ from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import MANIFEST, check_files, read_manifest
 from yanmo.artifacts.identity import stage_key
 from yanmo.errors import ArtifactError
-from yanmo.evaluation import publish_comparison
+from yanmo.measuring.evaluation import publish_comparison
 from yanmo.pipeline.plan import Plan, Step
 from yanmo.pipeline.spec import REPORT
 

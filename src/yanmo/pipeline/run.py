@@ -15,7 +15,7 @@ from typing import Any
 from yanmo.artifacts import Artifact, Report
 from yanmo.artifacts.base import MANIFEST, lock
 from yanmo.errors import BusyError, YanmoError
-from yanmo.evaluation import shown_path
+from yanmo.measuring.evaluation import shown_path
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
 from yanmo.pipeline.plan import Plan, Step, find_state, step_key

@@ -14,11 +14,11 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.bundling.composites import read_out_of_fold
 from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
-from yanmo.composites import read_out_of_fold
 from yanmo.config import Config
-from yanmo.evaluation import Split, identify, load_split, match_labels, shown_path
 from yanmo.machine import describe_machine
+from yanmo.measuring.evaluation import Split, identify, load_split, match_labels, shown_path
 from yanmo.protocols import FloatArray, IntArray
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality

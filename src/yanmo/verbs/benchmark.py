@@ -14,13 +14,13 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, library_versions
 from yanmo.artifacts.report import Report, plain, write_report
-from yanmo.benchmarking.processes import run_child
-from yanmo.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
 from yanmo.config import Config
 from yanmo.data.decode import utf8_blocks
 from yanmo.errors import ConfigError, DataError
-from yanmo.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels, shown_path
 from yanmo.machine import describe_machine
+from yanmo.measuring.benchmarking.processes import run_child
+from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
+from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels, shown_path
 from yanmo.progress import bar
 from yanmo.protocols import FloatArray
 from yanmo.reporting.comparison import compare_rows

@@ -12,7 +12,7 @@ from yanmo.artifacts.bundle import GOLDEN, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
 from yanmo.config import Config
-from yanmo.evaluation import Split, load_split, match_labels
+from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.metrics import log_losses
 from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import Predictor, golden_items, open_bundle

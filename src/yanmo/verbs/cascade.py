@@ -11,6 +11,7 @@ from pydantic import Field
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, stage_table
 from yanmo.combine.cascading import (
     NEVER,
     Chosen,
@@ -20,10 +21,9 @@ from yanmo.combine.cascading import (
     choose_abstention,
     choose_thresholds,
 )
-from yanmo.composites import ask_members, check_members, member_names, publish_composite, stage_table
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.evaluation import load_split
+from yanmo.measuring.evaluation import load_split
 from yanmo.protocols import IntArray
 from yanmo.runtimes.composite import CascadeSettings
 from yanmo.verbs.signature import verb

@@ -12,20 +12,20 @@ from safetensors.numpy import save
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
+from yanmo.bundling.souping import publish_soup
 from yanmo.combine.calibration import calibration_error
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.stacking import LightgbmStacker
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
-from yanmo.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.evaluation import Split, load_split
+from yanmo.measuring.evaluation import Split, load_split
 from yanmo.metrics import accuracy
 from yanmo.protocols import FloatArray, Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.souping import publish_soup
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 

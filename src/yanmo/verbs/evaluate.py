@@ -12,10 +12,10 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
-from yanmo.composites import describe_composite
+from yanmo.bundling.composites import describe_composite
 from yanmo.config import Config
-from yanmo.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
 from yanmo.machine import describe_machine
+from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
 from yanmo.protocols import Windows
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare, measure_calibration, measure_quality, worst_mistakes

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from yanmo.artifacts.bundle import Bundle
+from yanmo.bundling.conversion import encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
 from yanmo.config import Config
-from yanmo.conversion import encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.onnx import OnnxRuntime
 from yanmo.runtimes.predictor import default_num_threads

@@ -10,12 +10,12 @@ from pydantic import Field
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
+from yanmo.bundling.quantizing import Gate, Scorer, calibrate, search
 from yanmo.config import Config
-from yanmo.conversion import Graph, encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
 from yanmo.errors import ArtifactError
-from yanmo.evaluation import Split, load_split, match_labels
+from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.protocols import IntArray
-from yanmo.quantizing import Gate, Scorer, calibrate, search
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task

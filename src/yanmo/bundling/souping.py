@@ -11,7 +11,7 @@ from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import ArtifactError
-from yanmo.evaluation import Split, match_labels
+from yanmo.measuring.evaluation import Split, match_labels
 from yanmo.modeling.soup import WEIGHTS, average_weights
 from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import golden_items, open_bundle

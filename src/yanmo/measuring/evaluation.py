@@ -23,13 +23,13 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.combine import alignment
 from yanmo.errors import DataError
 from yanmo.machine import describe_machine
+from yanmo.measuring.timing import time_alone, time_batches
 from yanmo.progress import track
 from yanmo.protocols import FloatArray, Inference
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task
-from yanmo.timing import time_alone, time_batches
 
 __all__ = [
     "Outcome",

@@ -1,4 +1,4 @@
-"""The measuring process: ``python -m yanmo.benchmarking.child FOLDER`` reads the request there and leaves the answer.
+"""The measuring process: ``python -m yanmo.measuring.benchmarking.child FOLDER`` reads and answers a request there.
 
 The name of each step goes to standard output, one a line. An engine may kill this process with a signal, on a
 processor it was not made for; whoever started it sees that.
@@ -14,9 +14,9 @@ import msgspec
 import numpy as np
 
 from yanmo.artifacts.bundle import Bundle
-from yanmo.benchmarking.measuring import measure_bundle
-from yanmo.benchmarking.requests import ANSWER, PROBABILITIES, REQUEST, Answer, MeasureBundle, MeasurePeak
 from yanmo.errors import MissingExtraError, YanmoError
+from yanmo.measuring.benchmarking.measuring import measure_bundle
+from yanmo.measuring.benchmarking.requests import ANSWER, PROBABILITIES, REQUEST, Answer, MeasureBundle, MeasurePeak
 from yanmo.runtimes.onnx import ONNX_FILE
 
 __all__ = ["main"]

@@ -18,8 +18,8 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
 from yanmo.combine.calibration import log_scores, read_calibration
 from yanmo.combine.cascading import StageTable, confidences
-from yanmo.evaluation import Outcome, Split, identify, run_bundle
-from yanmo.evaluation import match_labels as match_bundle
+from yanmo.measuring.evaluation import Outcome, Split, identify, run_bundle
+from yanmo.measuring.evaluation import match_labels as match_bundle
 from yanmo.progress import track
 from yanmo.protocols import FloatArray
 from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out

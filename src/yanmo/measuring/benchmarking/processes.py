@@ -16,14 +16,14 @@ import msgspec
 import numpy as np
 
 from yanmo import errors
-from yanmo.benchmarking.requests import PROBABILITIES, REQUEST, MeasureBundle, MeasurePeak, read_answer
 from yanmo.errors import InternalError, ModelError, YanmoError
+from yanmo.measuring.benchmarking.requests import PROBABILITIES, REQUEST, MeasureBundle, MeasurePeak, read_answer
 from yanmo.protocols import FloatArray
 
 __all__ = ["run_child"]
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
-CHILD = "yanmo.benchmarking.child"
+CHILD = "yanmo.measuring.benchmarking.child"
 
 
 def run_child(

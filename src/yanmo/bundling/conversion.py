@@ -20,8 +20,8 @@ from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.protocols import IntArray
 from yanmo.runtimes.batching import make_batch
-from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxRuntime, OnnxSettings
-from yanmo.runtimes.predictor import Predictor, default_num_threads, golden_items
+from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
+from yanmo.runtimes.predictor import golden_items, open_bundle
 from yanmo.tasks import get_task
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from yanmo.exporting.encoder_graph import Precision
     from yanmo.runtimes.pytorch import TorchRuntime
 
-__all__ = ["Graph", "draft", "encoder_graph", "load_encoder", "publish_onnx", "traced_graph", "write_graph"]
+__all__ = ["Graph", "draft", "encoder_graph", "load_encoder", "publish_from", "traced_graph", "write_graph"]
 
 EXAMPLE_TEXTS = ["a b", "很快 好吃, a longer text"]
 
@@ -108,7 +108,7 @@ def _example(bundle: Bundle, reference: TorchRuntime) -> dict[str, IntArray]:
     return inputs | ({"token_type_ids": batch.token_type_BT} if batch.token_type_BT is not None else {})
 
 
-def publish_onnx(
+def publish_from(
     bundle: Bundle,
     *,
     verb: str,
@@ -118,7 +118,7 @@ def publish_onnx(
     out: Path,
     make: Callable[[Bundle], None],
 ) -> Bundle:
-    """Publish an ONNX Bundle made from another one.
+    """Publish a Bundle made from another one.
 
     Args:
         bundle: Where texts, labels and golden examples come from.
@@ -127,7 +127,7 @@ def publish_onnx(
         info: Of the new manifest; ``make`` may add to it.
         parents: Role to digest, besides the Bundle itself.
         out: Where it appears.
-        make: Gets the unfinished Bundle in its staging folder and writes the graph there, or raises.
+        make: Gets the unfinished Bundle in its staging folder and writes the model there, or raises.
     """
     with publish(
         out,
@@ -145,8 +145,8 @@ def publish_onnx(
         make(made)
         _write_card(bundle, staging, info)
         golden = bundle.golden()
-        runtime = OnnxRuntime(made, default_num_threads())
-        probabilities_NC = Predictor(made, runtime).predict_proba(golden_items(golden))
+        with open_bundle(made, verify_golden=False) as predictor:
+            probabilities_NC = predictor.predict_proba(golden_items(golden))
         write_golden(staging, golden.texts, golden.texts_b, probabilities_NC)
     return Bundle.open(out, verify=False)
 
@@ -159,7 +159,7 @@ def draft(bundle: Bundle, folder: Path, info: dict[str, Any]) -> Bundle:
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
     """Copy the tokenizer, the segmenter's dictionary and the out-of-fold answers, so far as they are there."""
     for name in ("tokenizer.json", bundle.text_config.user_dict):
-        if name is not None:
+        if name is not None and (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
     if (bundle.path / OUT_OF_FOLD).is_dir():
         shutil.copytree(bundle.path / OUT_OF_FOLD, folder / OUT_OF_FOLD)

@@ -6,10 +6,10 @@ It knows a Quantizer, a runtime and labelled texts; it knows no verb.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -197,7 +197,32 @@ class Outcome:
     measured: dict[str, Any]
 
 
-def search(quantizer: Quantizer, gate: Gate, scorer: Scorer) -> Outcome:
+class Parts(Protocol):
+    """A model that can be built with any of its parts in 8 bits."""
+
+    @property
+    def names(self) -> list[str]:
+        """The parts, in the order in which they run."""
+        ...
+
+    def build(self, kept: Collection[str] = ()) -> bytes:
+        """Return the model with some parts kept in fp32."""
+        ...
+
+
+class Scores(Protocol):
+    """Runs models on the same texts."""
+
+    def score(self, content: bytes) -> FloatArray:
+        """Return logits_NC."""
+        ...
+
+    def sampled(self, num_texts: int) -> Scores:
+        """Return one for some of the texts."""
+        ...
+
+
+def search(quantizer: Parts, gate: Gate, scorer: Scores) -> Outcome:
     """Return an int8 graph that passes the gate; the most harmful parts go back to fp32 one by one until it does.
 
     Args:
@@ -233,7 +258,7 @@ def search(quantizer: Quantizer, gate: Gate, scorer: Scorer) -> Outcome:
         kept = harmful[: len(kept) + 1]
 
 
-def _rank(quantizer: Quantizer, scorer: Scorer) -> list[str]:
+def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
     """Return the parts, first the one that changes the scores most when it alone is int8."""
     names = quantizer.names
     sample = scorer.sampled(NUM_SENSITIVITY_TEXTS)

@@ -16,6 +16,8 @@ from yanmo.text.tfidf import Tfidf, transform
 
 __all__ = ["LinearRuntime", "open_runtime"]
 
+HASH_BITS = 64
+
 
 class LinearRuntime(Runtime[Ragged]):
     """The Runtime protocol for the format linear; safe to use from several threads."""
@@ -25,6 +27,7 @@ class LinearRuntime(Runtime[Ragged]):
         tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
         self._tfidf = Tfidf(tensors["keys"], tensors["idf"], sublinear=bool(settings["sublinear"]))
+        self._key_shift = np.uint64(HASH_BITS - int(settings.get("key_bits", HASH_BITS)))
         self._coef_FC = tensors["coef"]
         self._intercept_C = tensors["intercept"]
 
@@ -36,7 +39,8 @@ class LinearRuntime(Runtime[Ragged]):
         windows: Windows | None = None,  # noqa: ARG002 - texts of any length are read as they are
     ) -> Ragged:
         """Return the hashed n-grams of N cleaned texts."""
-        return hash_texts(texts, texts_b, self._ngrams)
+        hashes = hash_texts(texts, texts_b, self._ngrams)
+        return Ragged(hashes.values >> self._key_shift, hashes.offsets) if self._key_shift else hashes
 
     def score(self, encoded: Ragged) -> Inference:
         """Return the scores of N encoded texts; an n-gram that the training texts lacked is unknown."""

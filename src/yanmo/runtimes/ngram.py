@@ -19,6 +19,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Inference, IntArray, Ragged, Runtime, Windows
+from yanmo.runtimes.packed import unpack
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
 from yanmo.text.seen import keep_seen
@@ -121,7 +122,7 @@ def read_tensors(bundle: Bundle, names: Sequence[str]) -> dict[str, npt.NDArray[
     """
     path = bundle.path / "model.safetensors"
     try:
-        tensors: dict[str, npt.NDArray[Any]] = load_file(path)
+        tensors = unpack(load_file(path))
     except (OSError, SafetensorError) as error:
         raise ArtifactError(f"{path} cannot be read: {error}.", hint="Train the Bundle again.") from error
     missing = [name for name in names if name not in tensors]

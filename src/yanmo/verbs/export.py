@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from yanmo.artifacts.bundle import Bundle
-from yanmo.bundling.conversion import encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
+from yanmo.bundling.conversion import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.onnx import OnnxRuntime
@@ -45,7 +45,7 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
     """
     _check_format(bundle, config)
     dataset = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
-    return publish_onnx(
+    return publish_from(
         bundle,
         verb="export",
         config=config.model_dump(mode="json"),

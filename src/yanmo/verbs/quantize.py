@@ -10,14 +10,15 @@ from pydantic import Field
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_onnx, traced_graph, write_graph
-from yanmo.bundling.quantizing import Gate, Scorer, calibrate, search
+from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
+from yanmo.bundling.light_int8 import LIGHT_FORMATS, WEIGHTS, LightQuantizer, LightScorer, write_settings
+from yanmo.bundling.quantizing import Gate, Outcome, Scorer, calibrate, search
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.protocols import IntArray
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
-from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
@@ -25,6 +26,8 @@ __all__ = ["QuantizeConfig", "quantize"]
 
 logger = logging.getLogger(__name__)
 
+ONNX_FIELDS = {"method", "granularity", "clipping", "reduce_range", "embeddings", "num_calibration_texts"}
+"""Settings that models on numpy have no use for."""
 KINDS = {"int8-dynamic": "dynamic", "int8-static": "static", "weight-only": "weight-only"}
 
 
@@ -63,82 +66,105 @@ class QuantizeConfig(Config):
 
 @verb
 def quantize(bundle: Bundle, dataset: Dataset, config: QuantizeConfig, *, out: Path) -> Bundle:
-    """Turn a torch or ONNX Bundle into an ONNX Bundle with 8-bit weights.
+    """Make a Bundle with 8-bit weights, if that costs little accuracy.
 
-    It is published only if it loses at most ``max_drop`` of accuracy on the validation split. Where all parts in 8 bits
-    lose more, those that change the scores most go back to fp32 one by one, and the manifest and the screen say which.
+    A torch or ONNX Bundle becomes an ONNX Bundle; ngram and linear keep their format. It is published only if it loses
+    at most ``max_drop`` of accuracy on the validation split. Where all parts in 8 bits lose more, those that change the
+    scores most go back to fp32 one by one, and the manifest and the screen say which.
 
     Args:
-        bundle: A Bundle of format torch or onnx in fp32.
+        bundle: A single model in fp32.
         dataset: Its splits train (to calibrate) and valid (to judge).
         config: How, and at what cost.
         out: Where the new Bundle appears.
 
     Raises:
-        ArtifactError: The Bundle has another format, or the Dataset lacks a split.
+        ArtifactError: The Bundle is a composite or int8 already, or the Dataset lacks a split.
         DataError: Task or labels of Bundle and Dataset differ.
-        ModelError: Even one part in 8 bits loses too much, or the Bundle is int8 already.
+        ModelError: Even one part in 8 bits loses too much.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     _check_format(bundle)
     match_labels(bundle, dataset)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
-    info = {**bundle.manifest.info, "format": "onnx", "precision": "int8"}
-    return publish_onnx(
+    is_light = bundle.format in LIGHT_FORMATS
+    info = {**bundle.manifest.info, "format": bundle.format if is_light else "onnx", "precision": "int8"}
+    make = _make_light if is_light else _make_onnx
+    return publish_from(
         bundle,
         verb="quantize",
         config=config.model_dump(mode="json"),
         info=info,
         parents={"dataset": dataset.digest},
         out=out,
-        make=lambda made: _make(bundle, made, dataset, config, info),
+        make=lambda made: _say(bundle, made, make(bundle, made, dataset, config), config, info),
     )
 
 
 def _check_format(bundle: Bundle) -> None:
-    if bundle.format not in ("torch", "onnx"):
+    if bundle.format in ("ensemble", "cascade"):
         raise ArtifactError(
-            f"quantize makes an int8 Bundle from a torch or onnx Bundle. {bundle.path} is of format {bundle.format}.",
-            hint="Quantize the members, then ensemble."
-            if bundle.format in ("ensemble", "cascade")
-            else "It runs on numpy alone, as it is.",
+            f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
+            hint="Quantize the members, then ensemble.",
         )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
         raise ArtifactError(f"{bundle.path} is int8 already.", hint="Give the Bundle it was made from.")
 
 
-def _make(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig, info: dict[str, Any]) -> None:
-    """Write the graph that passes the gate into the unfinished Bundle, and what it cost into its info."""
-    valid = load_split(dataset, "valid")
-    rows = _rows(valid, config.num_valid_texts)
-    with open_bundle(bundle, num_threads=config.num_threads) as predictor:
-        encoded = predictor.encode(*_columns(valid, rows))
-        logits_NC = predictor.score(encoded)[1].logits_NC
-    places = match_labels(bundle, dataset)
-    targets_NC = np.empty_like(valid.targets_NC[rows])
-    targets_NC[:, places] = valid.targets_NC[rows]
-    gate = Gate(get_task(bundle.task), targets_NC, logits_NC, config.max_drop)
-    quantizer, settings, fp32_bytes = _make_quantizer(bundle, config)
-    scorer = Scorer(settings, encoded, len(bundle.labels), made.path / "candidate.onnx", config.num_threads or 1)
-    if config.method == "int8-static":
-        train = load_split(dataset, "train")
-        texts = _columns(train, _rows(train, config.num_calibration_texts))
-        with open_bundle(bundle, num_threads=config.num_threads, verify_golden=False) as predictor:
-            calibrate(
-                quantizer, dataclasses.replace(scorer, encoded=predictor.encode(*texts)), clipping=config.clipping
-            )
-    outcome = search(quantizer, gate, scorer)
-    write_graph(made.path, Graph(outcome.content, settings))
+def _say(bundle: Bundle, made: Bundle, outcome: Outcome, config: QuantizeConfig, info: dict[str, Any]) -> None:
+    """Say what the new model costs, on the screen and in its manifest."""
     if outcome.kept:
         logger.warning("These parts stay fp32: %s.", ", ".join(outcome.kept))
     info["quantization"] = {"method": config.method, "kept_fp32": outcome.kept, **outcome.measured}
+    size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
     info["summary"] = {
         "precision": "int8",
         "valid_accuracy": round(outcome.measured["accuracy"], 6),
         **{name: outcome.measured[name] for name in ("accuracy_drop", "accuracy_drop_interval")},
         "kept_fp32": outcome.kept,
-        "model_size_ratio": round(len(outcome.content) / fp32_bytes, 4),
+        "size_ratio": round(size / bundle.size_bytes, 4),
     }
+
+
+def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> Outcome:
+    """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
+    for name in sorted(config.model_fields_set & ONNX_FIELDS):
+        logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, bundle.format)
+    gate, columns = _make_gate(bundle, dataset, config)
+    write_settings(bundle, made.path)
+    items: list[Item] = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+    outcome = search(LightQuantizer(bundle), gate, LightScorer(bundle, made.path, items))
+    (made.path / WEIGHTS).write_bytes(outcome.content)
+    return outcome
+
+
+def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tuple[Gate, list[list[str]]]:
+    """Return the gate, with what the fp32 Bundle answers to the validation texts, and these texts."""
+    valid = load_split(dataset, "valid")
+    rows = _rows(valid, config.num_valid_texts)
+    columns = _columns(valid, rows)
+    with open_bundle(bundle, num_threads=config.num_threads) as predictor:
+        logits_NC = predictor.score(predictor.encode(*columns))[1].logits_NC
+    targets_NC = np.empty_like(valid.targets_NC[rows])
+    targets_NC[:, match_labels(bundle, dataset)] = valid.targets_NC[rows]
+    return Gate(get_task(bundle.task), targets_NC, logits_NC, config.max_drop), columns
+
+
+def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> Outcome:
+    """Write the graph that passes the gate into the unfinished Bundle."""
+    gate, columns = _make_gate(bundle, dataset, config)
+    quantizer, settings = _make_quantizer(bundle, config)
+    num_threads = config.num_threads or 1
+    with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
+        encoded = predictor.encode(*columns)
+        scorer = Scorer(settings, encoded, len(bundle.labels), made.path / "candidate.onnx", num_threads)
+        if config.method == "int8-static":
+            train = load_split(dataset, "train")
+            texts = predictor.encode(*_columns(train, _rows(train, config.num_calibration_texts)))
+            calibrate(quantizer, dataclasses.replace(scorer, encoded=texts), clipping=config.clipping)
+    outcome = search(quantizer, gate, scorer)
+    write_graph(made.path, Graph(outcome.content, settings))
+    return outcome
 
 
 def _rows(split: Split, num_texts: int | None) -> IntArray:
@@ -153,8 +179,8 @@ def _columns(split: Split, rows: IntArray) -> list[list[str]]:
     return [split.frame[name].gather(rows).to_list() for name in names]
 
 
-def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSettings, int]:
-    """Return what builds int8 graphs, the graphs' settings, and the bytes of the fp32 graph."""
+def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSettings]:
+    """Return what builds int8 graphs, and the graphs' settings."""
     from yanmo.exporting.int8 import EncoderQuantizer, Options, TracedQuantizer
 
     options = Options(
@@ -164,10 +190,10 @@ def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSe
     encoder = load_encoder(bundle)
     graph = encoder_graph(bundle, encoder) if encoder else _traced(bundle)
     if encoder is None:
-        return TracedQuantizer(graph.content, options), graph.settings, len(graph.content)
+        return TracedQuantizer(graph.content, options), graph.settings
     is_pair = "token_type_ids" in graph.settings.inputs
     quantizer = EncoderQuantizer(encoder, options, max_length=bundle.max_length, is_pair=is_pair)
-    return quantizer, graph.settings, len(graph.content)
+    return quantizer, graph.settings
 
 
 def _traced(bundle: Bundle) -> Graph:

@@ -1,0 +1,99 @@
+"""The 8-bit Bundles of ``ngram`` and ``linear``: what the gate and the search need to build and to score them.
+
+They keep their format, run on numpy alone and are unpacked when they are opened, so they are smaller and as fast.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.bundling.conversion import draft
+from yanmo.protocols import FloatArray
+from yanmo.runtimes.packed import KEY_BITS, Tensors, pack_columns, pack_keys, pack_positive
+from yanmo.runtimes.predictor import Item, open_bundle
+
+__all__ = ["LIGHT_FORMATS", "WEIGHTS", "LightQuantizer", "LightScorer", "write_settings"]
+
+WEIGHTS = "model.safetensors"
+LIGHT_FORMATS = {"ngram": "ngram.json", "linear": "linear.json"}
+"""Format to the file of its settings."""
+
+
+class LightQuantizer:
+    """The Quantizer of a Bundle that runs on numpy; its parts are whole tensors."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._tensors: Tensors = load_file(bundle.path / WEIGHTS)
+        self._build = _BUILDERS[bundle.format]
+        self.names: list[str] = _PARTS[bundle.format]
+
+    def build(self, kept: Collection[str] = ()) -> bytes:
+        """Return the safetensors file with some parts kept in fp32."""
+        return save({name: np.ascontiguousarray(one) for name, one in self._build(self._tensors, kept).items()})
+
+
+def _build_ngram(tensors: Tensors, kept: Collection[str]) -> Tensors:
+    packed = dict(tensors)
+    for name in _PARTS["ngram"]:
+        if name not in kept:
+            packed |= pack_columns(name, tensors[name])
+    return packed
+
+
+def _build_linear(tensors: Tensors, kept: Collection[str]) -> Tensors:
+    keys, rows = pack_keys("keys", tensors["keys"])
+    idf, coef = tensors["idf"][rows], tensors["coef"][rows]
+    return {
+        **keys,
+        **({"idf": idf} if "idf" in kept else pack_positive("idf", idf)),
+        **({"coef": coef} if "coef" in kept else pack_columns("coef", coef)),
+        "intercept": tensors["intercept"],
+    }
+
+
+_PARTS = {"ngram": ["embedding", "hidden.weight", "out.weight"], "linear": ["idf", "coef"]}
+_BUILDERS: dict[str, Callable[[Tensors, Collection[str]], Tensors]] = {"ngram": _build_ngram, "linear": _build_linear}
+
+
+@dataclasses.dataclass(frozen=True)
+class LightScorer:
+    """Runs 8-bit weights on the same texts.
+
+    Attributes:
+        bundle: The fp32 Bundle.
+        folder: With the settings of the new one; the weights are written there.
+        items: N texts or pairs.
+    """
+
+    bundle: Bundle
+    folder: Path
+    items: list[Item]
+
+    def score(self, content: bytes) -> FloatArray:
+        """Return logits_NC."""
+        (self.folder / WEIGHTS).write_bytes(content)
+        made = draft(self.bundle, self.folder, self.bundle.manifest.info)
+        with open_bundle(made, verify_golden=False) as predictor:
+            return predictor.infer(self.items)[1].logits_NC
+
+    def sampled(self, num_texts: int) -> LightScorer:
+        """Return one for some of the texts."""
+        rows = np.unique(np.linspace(0, len(self.items) - 1, num_texts).round().astype(np.int64))
+        return dataclasses.replace(self, items=[self.items[row] for row in rows.tolist()])
+
+
+def write_settings(bundle: Bundle, folder: Path) -> None:
+    """Write the settings of the 8-bit Bundle: those of the other, and how many bits of a hash its table holds."""
+    name = LIGHT_FORMATS[bundle.format]
+    settings: dict[str, Any] = json.loads((bundle.path / name).read_text(encoding="utf-8"))
+    if bundle.format == "linear":
+        settings["key_bits"] = KEY_BITS
+    (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

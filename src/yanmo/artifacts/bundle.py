@@ -132,5 +132,6 @@ def write_golden(
         probabilities_NC: What the Bundle answers, float32, shape (N, C).
     """
     golden = {"texts": list(texts), "texts_b": list(texts_b) if texts_b is not None else None}
-    content = msgspec.json.encode({**golden, "probabilities": probabilities_NC.tolist()})
+    digits = [[float(f"{one:.8g}") for one in row] for row in probabilities_NC.tolist()]
+    content = msgspec.json.encode({**golden, "probabilities": digits})
     (folder / GOLDEN).write_bytes(content)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
+from tokenizers import Tokenizer
 
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Graph", "draft", "encoder_graph", "load_encoder", "publish_from", "traced_graph", "write_graph"]
 
+TOKENIZER = "tokenizer.json"
 EXAMPLE_TEXTS = ["a b", "很快 好吃, a longer text"]
 
 
@@ -157,10 +159,11 @@ def draft(bundle: Bundle, folder: Path, info: dict[str, Any]) -> Bundle:
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy the tokenizer, the segmenter's dictionary and the out-of-fold answers, so far as they are there."""
-    for name in ("tokenizer.json", bundle.text_config.user_dict):
-        if name is not None and (bundle.path / name).is_file():
-            shutil.copyfile(bundle.path / name, folder / name)
+    """Copy the tokenizer without its white space, the segmenter's dictionary and the out-of-fold answers, if there."""
+    if (bundle.path / TOKENIZER).is_file():
+        Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
+    if bundle.text_config.user_dict is not None:
+        shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
     if (bundle.path / OUT_OF_FOLD).is_dir():
         shutil.copytree(bundle.path / OUT_OF_FOLD, folder / OUT_OF_FOLD)
 

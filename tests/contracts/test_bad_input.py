@@ -94,7 +94,7 @@ MISTAKES = {
     ),
     "composite to quantize": (
         ["quantize", "both", "data", "--out", "new"],
-        "quantize makes an int8 Bundle from a torch or onnx Bundle. both is of format ensemble.",
+        "quantize takes a single model. both is of format ensemble.",
         "Quantize the members, then ensemble.",
     ),
     "too few rows for a guarantee": (

@@ -104,8 +104,16 @@ def _try(name: str, num_texts: int, open_with: Callable[[str], Answer]) -> float
 
 
 def _key(digest: str, num_threads: int, names: list[str]) -> str:
-    versions = [f"{name} {metadata.version(ENGINES[name][0])}" for name in names]
+    versions = [f"{name} {_version(ENGINES[name][0])}" for name in names]
     return " | ".join([str(describe_machine()["processor"]), f"{num_threads} threads", *versions, digest])
+
+
+def _version(package: str) -> str:
+    """Return the version; a package that was built or copied without its metadata has none."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _read() -> dict[str, str]:

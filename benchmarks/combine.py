@@ -33,7 +33,7 @@ from yanmo.reporting.quality import compare
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 
-METHODS = ("average", "weighted", "weighted-by-score", "vote", "greedy", "stacking")
+METHODS = ("average", "weighted", "weighted-by-score", "vote", "log-linear", "greedy", "stacking")
 NUM_CUTS = 200
 FLIPPED_SHARE = 0.05
 SEED = 0

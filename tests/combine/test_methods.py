@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
+from yanmo.combine.log_linear import log_average, log_linear_weights
 from yanmo.combine.voting import vote
 from yanmo.combine.weighting import MAX_DECISIONS, log_loss_weights, score_weights, truth_probabilities
+from yanmo.metrics import log_losses
 from yanmo.tasks import get_task
 
 SINGLE, MULTI = get_task("single_label"), get_task("multi_label")
@@ -107,9 +109,53 @@ def test_greedy_selection_is_good_and_repeatable():
     assert whole > max(right) + 0.02
 
 
+def test_a_log_linear_pool_is_a_product_of_powers_in_every_block():
+    members, _ = make_members(2, BLOCK_ROWS + 7, 3)
+    product_NC = members[0].astype(np.float64) ** 0.7 * members[1].astype(np.float64) ** 0.5
+    expected_NC = product_NC / product_NC.sum(axis=1, keepdims=True)
+    pool = Ensembler(2, weights_K=[0.7, 0.5], is_log=True)
+    np.testing.assert_allclose(pool.combine(iter(members), SINGLE), expected_NC, atol=1e-5)
+    many = [np.array([[0.2, 0.9]], np.float32), np.array([[0.6, 0.5]], np.float32)]
+    odds = [(0.2 / 0.8) ** 0.7 * (0.6 / 0.4) ** 0.5, 9**0.7]
+    expected = [one / (1 + one) for one in odds]
+    np.testing.assert_allclose(pool.combine(many, MULTI), [expected], atol=1e-5)
+
+
+def test_no_member_of_a_pool_rules_a_label_out_alone():
+    members = [np.array([[0.0, 1.0]], np.float32), *[np.array([[0.999, 0.001]], np.float32)] * 3]
+    assert SINGLE.activate(log_average(members, [1.0] * 4, exclusive=True))[0, 0] > 0.9
+
+
+@pytest.mark.parametrize("task", [SINGLE, MULTI])
+def test_log_linear_weights_beat_every_other_pool(task):
+    exclusive = task is SINGLE
+    members, targets_NC = make_members(3, 3000, 3, skill=[0.2, 1.5, 2.0])
+
+    def loss(weights):
+        pooled_NC = task.activate(log_average(members, weights, exclusive=exclusive))
+        return log_losses(pooled_NC, targets_NC, exclusive=exclusive).mean()
+
+    weights = log_linear_weights(members, targets_NC, task.activate, exclusive=exclusive)
+    assert min(weights) >= 0
+    for other in np.random.default_rng(1).uniform(0, 2, (200, 3)):
+        assert loss(weights) <= loss(other) + 1e-6
+
+
+def test_the_same_member_twice_shares_its_weight_and_an_unsure_one_is_made_sure():
+    members, targets_NC = make_members(1, 4000, 4, skill=[2.0])
+    unsure_NC = SINGLE.activate(np.log(members[0]) / 4)
+    (weight,) = log_linear_weights([unsure_NC], targets_NC, SINGLE.activate, exclusive=True)
+    assert weight > 3
+    twice = log_linear_weights([unsure_NC, unsure_NC], targets_NC, SINGLE.activate, exclusive=True)
+    assert sum(twice) == pytest.approx(weight, rel=0.01)
+
+
 def test_an_ensemble_without_a_member_scales_the_rest_up():
     whole = Ensembler(3, weights_K=[0.5, 0.3, 0.2])
     assert whole.without(0).weights_K == pytest.approx([0.6, 0.4])
     assert Ensembler(3).without(1).num_members == 2
     assert Ensembler(2, weights_K=[1.0, 0.0]).without(0) is None
     assert Ensembler(2, is_vote=True).without(0).is_vote
+    pool = Ensembler(3, weights_K=[0.9, 0.6, 0.3], is_log=True).without(2)
+    assert pool.is_log
+    assert pool.weights_K == pytest.approx([1.08, 0.72])

@@ -22,7 +22,7 @@ from yanmo.verbs.train import train
 
 FAST = {"num_epochs": 3, "batch_size": 16, "num_threads": 1}
 SMALL = {**FAST, "max_length": 16, "vocab_size": 60}
-METHODS = ["average", "soft-vote", "weighted", "weighted-by-score", "vote", "greedy", "stacking"]
+METHODS = ["average", "soft-vote", "weighted", "weighted-by-score", "vote", "log-linear", "greedy", "stacking"]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,15 @@ from yanmo.errors import ArtifactError, MissingExtraError
 from yanmo.metrics import calibration_bins, decisions, expected_calibration_error, log_losses
 from yanmo.protocols import FloatArray
 
-__all__ = ["METHODS", "Calibration", "calibration_error", "fit_calibration", "log_scores", "read_calibration"]
+__all__ = [
+    "METHODS",
+    "Calibration",
+    "calibration_error",
+    "fit_calibration",
+    "log_scores",
+    "read_calibration",
+    "scipy_optimize",
+]
 
 Method = Literal["temperature", "vector", "isotonic"]
 METHODS: tuple[Method, ...] = ("temperature", "vector", "isotonic")
@@ -163,7 +171,7 @@ def _fit_temperature(
 
 
 def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, *, exclusive: bool) -> Calibration:
-    minimize = _scipy_optimize().minimize
+    minimize = scipy_optimize("This method of calibration").minimize
     num_rows, num_classes = logits_NC.shape
 
     def loss(values: Doubles) -> tuple[float, Doubles]:
@@ -187,7 +195,7 @@ def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, *, exclusive: bool) -> 
 
 
 def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibration:
-    isotonic_regression = _scipy_optimize().isotonic_regression
+    isotonic_regression = scipy_optimize("This method of calibration").isotonic_regression
     num_rows, num_classes = probabilities_NC.shape
     points: dict[str, list[list[float]]] = {"x": [], "y": []}
     for column in range(num_classes):
@@ -201,9 +209,14 @@ def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibrat
     return Calibration("isotonic", points)
 
 
-def _scipy_optimize() -> Any:
+def scipy_optimize(what: str) -> Any:
+    """Return ``scipy.optimize``.
+
+    Raises:
+        MissingExtraError: It is not installed; the message says what needs it.
+    """
     try:
         import scipy.optimize
     except ImportError as error:
-        raise MissingExtraError("This method of calibration", package="scipy", extra="train") from error
+        raise MissingExtraError(what, package="scipy", extra="train") from error
     return scipy.optimize

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from yanmo.combine.averaging import average, equal_weights
+from yanmo.combine.log_linear import log_average
 from yanmo.combine.voting import vote
 from yanmo.protocols import FloatArray, Task
 
@@ -28,14 +29,16 @@ class Ensembler:
     Attributes:
         num_members: K.
         is_vote: The members vote; else they are averaged or stacked.
-        weights_K: Of the average, sum 1.
+        weights_K: Of the average, sum 1; of the log-linear pool, any sum.
         stacker: Takes the place of the average if there is one.
+        is_log: The members are pooled log-linearly.
     """
 
     num_members: int
     is_vote: bool = False
     weights_K: Sequence[float] | None = None
     stacker: Stacker | None = None
+    is_log: bool = False
 
     def combine(self, members: Iterable[FloatArray], task: Task) -> FloatArray:
         """Return probabilities_NC, float32, of K members' probabilities, which are read one after the other."""
@@ -43,7 +46,10 @@ class Ensembler:
             return task.activate(self.stacker.logits(members))
         if self.is_vote:
             return vote(members, self.num_members, task.choose)
-        return average(members, self.weights_K or equal_weights(self.num_members))
+        weights_K = self.weights_K or equal_weights(self.num_members)
+        if self.is_log:
+            return task.activate(log_average(members, weights_K, exclusive=task.loss == "softmax"))
+        return average(members, weights_K)
 
     def without(self, member: int) -> Ensembler | None:
         """Return the method for all members but one; None where it would have to be fitted again or nothing is left."""
@@ -52,5 +58,7 @@ class Ensembler:
         if self.weights_K is None:
             return Ensembler(self.num_members - 1, self.is_vote)
         rest = [weight for place, weight in enumerate(self.weights_K) if place != member]
-        total = sum(rest)
-        return Ensembler(len(rest), weights_K=[weight / total for weight in rest]) if total > 0 else None
+        if sum(rest) <= 0:
+            return None
+        factor = sum(self.weights_K) / sum(rest)
+        return Ensembler(len(rest), weights_K=[factor * weight for weight in rest], is_log=self.is_log)

@@ -304,7 +304,8 @@ def read_ensembler(bundle: Bundle, settings: EnsembleSettings) -> Ensembler:
         MissingExtraError: Its stacker needs a package that is not installed.
     """
     stacker = _STACKERS[settings.stacker](bundle.path) if settings.stacker else None
-    return Ensembler(len(settings.members), settings.method == "vote", settings.weights, stacker)
+    is_log = settings.method == "log-linear"
+    return Ensembler(len(settings.members), settings.method == "vote", settings.weights, stacker, is_log)
 
 
 def _read_linear_stacker(folder: Path) -> Stacker:

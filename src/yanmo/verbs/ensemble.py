@@ -17,6 +17,7 @@ from yanmo.bundling.souping import publish_soup
 from yanmo.combine.calibration import calibration_error
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
+from yanmo.combine.log_linear import log_linear_weights
 from yanmo.combine.stacking import LightgbmStacker
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
 from yanmo.config import Config
@@ -42,6 +43,7 @@ Method = Literal[
     "weighted-by-score",
     "vote",
     "soft-vote",
+    "log-linear",
     "greedy",
     "stacking",
     "stacking-lightgbm",
@@ -55,8 +57,9 @@ class EnsembleConfig(Config):
 
     method: Method = "average"
     """average (the same as soft-vote); weighted: the mean of the least log loss on the split; weighted-by-score: by
-    accuracy on it; vote; greedy: members selected one by one; stacking, stacking-lightgbm: a second model, fitted on
-    the members' out-of-fold answers; average-weights, average-weights-greedy: one model of the mean weights."""
+    accuracy on it; vote; log-linear: the product of powers of the least log loss; greedy: members selected one by
+    one; stacking, stacking-lightgbm: a second model, fitted on the members' out-of-fold answers; average-weights,
+    average-weights-greedy: one model of the mean weights."""
 
     split: Literal["valid", "test", "train"] = "valid"
     """The rows on which weights are fitted and the ensemble is held against its members."""
@@ -230,7 +233,7 @@ def _say_uncalibrated(job: Job) -> None:
     if shown:
         logger.warning(
             "%s goes by log loss, and the probabilities of these members are off on the %s split: %s. Calibrate them "
-            "first.",
+            "first, or use log-linear.",
             job.config.method,
             job.split.name,
             ", ".join(shown),
@@ -249,6 +252,11 @@ def _fit_score_weights(job: Job) -> Fitted:
 def _fit_greedy(job: Job) -> Fitted:
     _say_uncalibrated(job)
     return Fitted(Ensembler(len(job.members), weights_K=greedy_weights(job.truth(), seed=job.config.seed)))
+
+
+def _fit_log_linear(job: Job) -> Fitted:
+    weights_K = log_linear_weights(job.answers, job.split.targets_NC, job.task.activate, exclusive=job.exclusive)
+    return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
 def _fit_stacking(job: Job) -> Fitted:
@@ -277,6 +285,7 @@ _FITTERS: dict[str, Callable[[Job], Fitted]] = {
     "vote": _fit_vote,
     "weighted": _fit_weights,
     "weighted-by-score": _fit_score_weights,
+    "log-linear": _fit_log_linear,
     "greedy": _fit_greedy,
     "stacking": _fit_stacking,
     "stacking-lightgbm": _fit_lightgbm,

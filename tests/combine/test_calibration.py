@@ -73,6 +73,17 @@ def test_a_label_without_rows_breaks_nothing(method):
     assert np.isfinite(probabilities_NC).all()
 
 
+@pytest.mark.parametrize("place", ["first", "last"])
+def test_rows_of_one_saturated_score_get_their_share_whatever_their_order(place):
+    logits_NC = np.tile(np.array([20, -20], dtype=np.float32), (400, 1))
+    targets_NC = np.eye(2, dtype=np.float32)[[0] * 300 + [1] * 100]
+    if place == "first":
+        targets_NC = targets_NC[::-1]
+    found = fit_calibration("isotonic", logits_NC, targets_NC, SINGLE.activate, exclusive=True)
+    probabilities_NC = SINGLE.activate(found.apply(logits_NC, SINGLE.activate, exclusive=True))
+    assert probabilities_NC[0] == pytest.approx([0.75, 0.25], abs=1e-6)
+
+
 def test_temperature_changes_no_answer():
     logits_NC, targets_NC = make_scores(500, 5, temperature=2.0)
     found = fit_calibration("temperature", logits_NC, targets_NC, SINGLE.activate, exclusive=True)

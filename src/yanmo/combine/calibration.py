@@ -195,17 +195,18 @@ def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, *, exclusive: bool) -> 
 
 
 def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibration:
+    """Return rising lines; rows of equal probability are one point, so that their order does not matter."""
     isotonic_regression = scipy_optimize("This method of calibration").isotonic_regression
     num_rows, num_classes = probabilities_NC.shape
     points: dict[str, list[list[float]]] = {"x": [], "y": []}
     for column in range(num_classes):
-        order = np.argsort(probabilities_NC[:, column], kind="stable")
-        x_N = probabilities_NC[order, column]
-        y_N = isotonic_regression(targets_NC[order, column].astype(np.float64)).x
-        is_end_N = np.concatenate(([True], np.diff(y_N) != 0, [True]))
-        kept = np.unique(np.concatenate((np.flatnonzero(is_end_N[:-1]), np.flatnonzero(is_end_N[1:]))))
-        points["x"].append(x_N[kept].round(8).tolist())
-        points["y"].append(np.clip(y_N[kept], 0.5 / num_rows, 1 - 0.5 / num_rows).round(8).tolist())
+        x_M, group_N, counts_M = np.unique(probabilities_NC[:, column].round(8), return_inverse=True, return_counts=True)
+        means_M = np.bincount(group_N, weights=targets_NC[:, column]) / counts_M
+        y_M = isotonic_regression(means_M, weights=counts_M).x
+        is_end_M = np.concatenate(([True], np.diff(y_M) != 0, [True]))
+        kept = np.flatnonzero(is_end_M[:-1] | is_end_M[1:])
+        points["x"].append(x_M[kept].tolist())
+        points["y"].append(np.clip(y_M[kept], 0.5 / num_rows, 1 - 0.5 / num_rows).round(8).tolist())
     return Calibration("isotonic", points)
 
 

@@ -106,6 +106,26 @@ def test_too_few_rows_say_how_many_it_takes(guarantee, alpha, delta, needed):
     choose_thresholds(make_table(needed), **options)
 
 
+def test_a_single_stage_has_no_thresholds_and_needs_no_rows_for_them():
+    chosen = choose_thresholds(
+        make_table(20, skills=(0.9,), costs=[1.0]), guarantee="agreement", alpha=0.01, delta=0.05, seed=0
+    )
+    assert (chosen.best.thresholds, chosen.best.risk, chosen.best.bound) == ((), 0.0, 0.0)
+
+
+def test_each_of_two_guarantees_is_shown_on_rows_of_its_own():
+    table = make_table(2000)
+    stages = {"alpha": 0.05, "delta": 0.05, "seed": 0, "num_tests": 2}
+    assert choose_thresholds(table, guarantee="agreement", **stages).num_rows == 700
+    sure_N, right_N, everyone = table.confidences_SN[2], table.right_SN[2], np.ones(2000, dtype=bool)
+    found = choose_abstention(sure_N, right_N, everyone, **stages)
+    assert round(found.answered_share * 700) == pytest.approx(found.answered_share * 700)
+    with pytest.raises(DataError, match="takes at least 168 labelled rows"):
+        choose_thresholds(table.take(np.arange(167)), guarantee="agreement", **stages)
+    with pytest.raises(DataError, match="takes at least 168 labelled rows"):
+        choose_abstention(sure_N[:167], right_N[:167], everyone[:167], **stages)
+
+
 def test_what_is_withheld_keeps_the_share_of_wrong_answers():
     table = make_table(20_000, skills=(0.9,), costs=[1.0])
     everyone = np.ones(20_000, dtype=bool)

@@ -123,6 +123,20 @@ def test_it_may_give_no_answer(dataset, folder, make_words, tmp_path, monkeypatc
     assert capsys.readouterr().out.startswith("(not sure)\t0.")
 
 
+def test_a_cascade_that_abstains_shows_each_guarantee_on_rows_of_its_own(dataset, cheap, dear, tmp_path):
+    found = cascade(dataset, [cheap, dear], **LOOSE, abstain=0.2, out=tmp_path / "both")
+    guarantee = settings_of(found)["guarantee"]
+    assert guarantee["num_rows"] == 105
+    assert guarantee["bound"] <= 0.25
+    assert guarantee["wrong_bound"] <= 0.2
+
+
+def test_one_stage_that_abstains_needs_rows_for_that_alone(folder, make_words, dear, tmp_path):
+    few = make_words(folder / "few-valid", LABELS, num_valid=45)
+    found = cascade(few, [dear], abstain=0.1, costs=(1.0,), out=tmp_path / "one")
+    assert settings_of(found)["guarantee"]["wrong_bound"] <= 0.1
+
+
 def test_a_cascade_may_be_a_stage(dataset, whole, dear, tmp_path):
     outer = cascade(dataset, [whole, dear], **LOOSE, out=tmp_path / "outer")
     with open_bundle(outer) as predictor:

@@ -200,7 +200,9 @@ def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibrat
     num_rows, num_classes = probabilities_NC.shape
     points: dict[str, list[list[float]]] = {"x": [], "y": []}
     for column in range(num_classes):
-        x_M, group_N, counts_M = np.unique(probabilities_NC[:, column].round(8), return_inverse=True, return_counts=True)
+        x_M, group_N, counts_M = np.unique(
+            probabilities_NC[:, column].round(8), return_inverse=True, return_counts=True
+        )
         means_M = np.bincount(group_N, weights=targets_NC[:, column]) / counts_M
         y_M = isotonic_regression(means_M, weights=counts_M).x
         is_end_M = np.concatenate(([True], np.diff(y_M) != 0, [True]))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ Doubles = npt.NDArray[np.float64]
 NEVER = 2.0
 """A threshold that no confidence reaches: the stage is not even asked."""
 PATH_SHARE = 0.3
-"""Share of the rows on which the path of candidates is laid; the others test it."""
+"""Share of the rows on which the path of candidates is laid; the others test it, equally many for each guarantee."""
 MAX_CANDIDATES = 4000
 MAX_THRESHOLDS = 200
 
@@ -138,8 +138,12 @@ def answering_stages(confidences_SN: FloatArray, thresholds: Sequence[float]) ->
     return stage_N
 
 
-def choose_thresholds(table: StageTable, *, guarantee: Guarantee, alpha: float, delta: float, seed: int) -> Chosen:
+def choose_thresholds(
+    table: StageTable, *, guarantee: Guarantee, alpha: float, delta: float, seed: int, num_tests: int = 1
+) -> Chosen:
     """Return the cheapest thresholds of which the guarantee holds with confidence 1 - delta.
+
+    A single stage has none, and keeps the guarantee without a test.
 
     Args:
         table: What the stages answered on rows that none of them has learned from.
@@ -148,6 +152,7 @@ def choose_thresholds(table: StageTable, *, guarantee: Guarantee, alpha: float, 
         alpha: In (0, 1).
         delta: In (0, 1).
         seed: Of the choice of the rows that lay the path.
+        num_tests: Guarantees that are shown on the table, each on rows of its own; this one takes the first.
 
     Raises:
         DataError: There are too few rows to show the guarantee even without a single disagreement.
@@ -158,9 +163,13 @@ def choose_thresholds(table: StageTable, *, guarantee: Guarantee, alpha: float, 
         other rows).
     Differs: Clopper-Pearson bounds in place of Hoeffding-Bentkus: the losses are counts.
     """
-    path_rows, test_rows = _cut(table.confidences_SN.shape[1], seed)
+    num_rows = table.confidences_SN.shape[1]
+    path_rows, test_rows, *_ = _cut(num_rows, seed, num_tests)
+    if len(table.costs_S) == 1:
+        alone = replace(measure_candidate(table.take(test_rows), (), guarantee), bound=0.0)
+        return Chosen(alone, [alone], len(test_rows))
     needed = num_rows_needed(alpha, delta if guarantee == "agreement" else delta / 2)
-    _check_enough(len(test_rows), needed, table.confidences_SN.shape[1], alpha, delta, f"a guarantee of {guarantee}")
+    _check_enough(num_rows, needed, num_tests, alpha, delta, f"a guarantee of {guarantee}")
     path = _lay_path(table.take(path_rows), guarantee)
     tested, best = [], None
     test_table, is_open = table.take(test_rows), True
@@ -175,11 +184,19 @@ def choose_thresholds(table: StageTable, *, guarantee: Guarantee, alpha: float, 
 
 
 def choose_abstention(
-    confidences_N: FloatArray, right_N: Booleans, is_last_N: Booleans, *, alpha: float, delta: float, seed: int
+    confidences_N: FloatArray,
+    right_N: Booleans,
+    is_last_N: Booleans,
+    *,
+    alpha: float,
+    delta: float,
+    seed: int,
+    num_tests: int = 1,
 ) -> Withheld:
     """Return below which confidence the last stage gives no answer: the lowest that passes.
 
-    The share of wrong ones among the answers is at most alpha, with confidence 1 - delta.
+    The share of wrong ones among the answers is at most alpha, with confidence 1 - delta. The thresholds that say who
+    answers must not come from the rows that show it: with equal ``seed`` and ``num_tests`` they do not.
 
     Args:
         confidences_N: Of the cascade's answers.
@@ -188,6 +205,7 @@ def choose_abstention(
         alpha: In (0, 1).
         delta: In (0, 1).
         seed: Of the choice of the rows that lay the path.
+        num_tests: Guarantees that are shown on these rows, each on a part of its own; this one takes the last.
 
     Raises:
         DataError: There are too few rows, or even without all of the last stage's answers too many are wrong.
@@ -195,9 +213,9 @@ def choose_abstention(
     Source: Geifman, El-Yaniv 2017, "Selective Classification for Deep Neural Networks", section 3, arXiv:1705.08500.
     Differs: fixed sequence testing instead of a search with a union bound.
     """
-    path_rows, test_rows = _cut(len(confidences_N), seed)
+    path_rows, *_, test_rows = _cut(len(confidences_N), seed, num_tests)
     needed = num_rows_needed(alpha, delta)
-    _check_enough(len(test_rows), needed, len(confidences_N), alpha, delta, "a share of wrong answers")
+    _check_enough(len(confidences_N), needed, num_tests, alpha, delta, "a share of wrong answers")
     answered = _Answered(confidences_N, right_N, is_last_N)
     found: Withheld | None = None
     first: tuple[int, int] | None = None
@@ -248,18 +266,23 @@ def _order_thresholds(answered: _Answered, rows: IntArray, num_test: int, delta:
     return order
 
 
-def _cut(num_rows: int, seed: int) -> tuple[IntArray, IntArray]:
-    """Return the rows that lay the path and those that test it."""
+def _cut(num_rows: int, seed: int, num_tests: int) -> list[IntArray]:
+    """Return the rows that lay the path, and those of each test."""
     order = np.random.default_rng(seed).permutation(num_rows)
-    num_path = round(PATH_SHARE * num_rows)
-    return np.sort(order[:num_path]), np.sort(order[num_path:])
+    size, num_path = _test_size(num_rows, num_tests), round(PATH_SHARE * num_rows)
+    starts = [num_path + size * place for place in range(num_tests)]
+    return [np.sort(order[:num_path]), *(np.sort(order[start : start + size]) for start in starts)]
 
 
-def _check_enough(num_rows: int, needed: int, given: int, alpha: float, delta: float, what: str) -> None:
-    if num_rows >= needed:
+def _test_size(num_rows: int, num_tests: int) -> int:
+    return (num_rows - round(PATH_SHARE * num_rows)) // num_tests
+
+
+def _check_enough(given: int, needed: int, num_tests: int, alpha: float, delta: float, what: str) -> None:
+    if _test_size(given, num_tests) >= needed:
         return
     total = needed
-    while total - round(PATH_SHARE * total) < needed:
+    while _test_size(total, num_tests) < needed:
         total += 1
     raise DataError(
         f"To show {what} of {alpha:g} with confidence {1 - delta:g} takes at least {total} labelled rows. "

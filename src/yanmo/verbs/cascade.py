@@ -97,11 +97,16 @@ def cascade(dataset: Dataset, stages: tuple[Bundle, ...], config: CascadeConfig,
     table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
     _check_order(stages, table, config.split)
     chosen = choose_thresholds(
-        table, guarantee=config.guarantee, alpha=config.alpha, delta=config.delta, seed=config.seed
+        table,
+        guarantee=config.guarantee,
+        alpha=config.alpha,
+        delta=config.delta,
+        seed=config.seed,
+        num_tests=_num_tests(stages, config),
     )
     _say_useless(stages, chosen)
     stage_N = answering_stages(table.confidences_SN, chosen.best.thresholds)
-    withheld = _choose_abstention(table, stage_N, config)
+    withheld = _choose_abstention(table, stage_N, config, _num_tests(stages, config))
     publish_composite(
         out,
         stages,
@@ -147,7 +152,12 @@ def _say_useless(stages: Sequence[Bundle], chosen: Chosen) -> None:
             )
 
 
-def _choose_abstention(table: StageTable, stage_N: IntArray, config: CascadeConfig) -> Withheld | None:
+def _num_tests(stages: Sequence[Bundle], config: CascadeConfig) -> int:
+    """Return how many guarantees are shown: that of the thresholds if there are some, that of abstaining if it may."""
+    return (len(stages) > 1) + (config.abstain is not None)
+
+
+def _choose_abstention(table: StageTable, stage_N: IntArray, config: CascadeConfig, num_tests: int) -> Withheld | None:
     """Return below which confidence the last stage's answer is withheld, and what that guarantees."""
     if config.abstain is None:
         return None
@@ -159,6 +169,7 @@ def _choose_abstention(table: StageTable, stage_N: IntArray, config: CascadeConf
         alpha=config.abstain,
         delta=config.delta,
         seed=config.seed,
+        num_tests=num_tests,
     )
 
 

@@ -1,6 +1,7 @@
 """train --folds and audit: rows answered by models that never saw them, resumed fold by fold; flipped labels found."""
 
 import json
+import logging
 import signal
 import subprocess
 import sys
@@ -98,6 +99,17 @@ def test_a_bundle_of_other_rows_is_refused(bundle, folder, make_words, tmp_path)
         f"{bundle.path / 'out_of_fold'} lacks 60 of the 300 rows of the train split of {other.path}, such as the id "
         "'train-240'.\nhint: Make them of the same rows: the same Dataset, the same split."
     )
+
+
+def test_another_dataset_with_the_same_ids_is_said(bundle, noisy, folder, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "yanmo")
+    audit(bundle, noisy[0], num_resamples=100, out=tmp_path / "own")
+    assert caplog.messages == []
+    audit(bundle, Dataset.open(folder / "clean"), num_resamples=100, out=tmp_path / "other")
+    assert caplog.messages == [
+        f"{bundle.path} was trained on another Dataset than {folder / 'clean'}; rows are matched by id. Where texts "
+        "differ, its out-of-fold answers are not about these."
+    ]
 
 
 def test_each_answer_is_by_a_model_that_did_not_see_the_text(folder, make_words):

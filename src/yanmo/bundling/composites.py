@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -37,6 +38,8 @@ from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["ask_members", "check_members", "member_names", "publish_composite", "read_out_of_fold", "stage_table"]
+
+logger = logging.getLogger(__name__)
 
 AMBIGUOUS = 0.02
 """Golden texts whose answer hangs on less than this are left out: other machines may round to the other side."""
@@ -182,6 +185,8 @@ def _write_golden(bundle: Bundle, member: Bundle) -> None:
 def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> FloatArray:
     """Return a Bundle's out-of-fold answers to the training rows, calibrated as it is, in the Dataset's order.
 
+    Rows are matched by id, and nothing else of them is in the Bundle: another Dataset with equal ids is only said.
+
     Args:
         bundle: Trained with folds on this Dataset.
         ids: Of the training rows.
@@ -195,6 +200,13 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Fl
     exclusive = task.loss == "softmax"
     reference = f"the train split of {dataset.path}"
     rows_N = match_rows(ids, found.ids, name=str(found.path), reference=reference)
+    if found.manifest.parents.get("dataset") != dataset.digest:
+        logger.warning(
+            "%s was trained on another Dataset than %s; rows are matched by id. Where texts differ, its out-of-fold "
+            "answers are not about these.",
+            bundle.path,
+            dataset.path,
+        )
     probabilities_NC = found.probabilities_NC
     check_probabilities(probabilities_NC, name=str(found.path), labels=found.labels, exclusive=exclusive)
     if bundle.calibration is not None:

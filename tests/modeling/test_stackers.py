@@ -63,6 +63,18 @@ def test_with_many_labels_each_has_its_own_regression():
     assert (MULTI.choose(MULTI.activate(stacker.logits(members))) == targets_NC).mean() > 0.97
 
 
+@pytest.mark.parametrize("absent", [0, 3])
+def test_lightgbm_keeps_the_column_of_a_label_without_rows(absent):
+    pytest.importorskip("lightgbm")
+    members, targets_NC = make_halves(600)
+    kept = targets_NC[:, absent] == 0
+    learned = [one[kept] for one in members]
+    models = fit_lightgbm(learned, targets_NC[kept], exclusive=True, seed=0, num_threads=1)
+    logits_NC = LightgbmStacker(models).logits(learned)
+    assert logits_NC.shape == (kept.sum(), 4)
+    assert right(logits_NC, targets_NC[kept]) > 0.8
+
+
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_lightgbm_comes_back_from_its_text(num_classes):
     pytest.importorskip("lightgbm")

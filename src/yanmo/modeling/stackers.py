@@ -16,8 +16,9 @@ __all__ = ["fit_lightgbm", "fit_logistic"]
 INVERSE_REGULARIZATION = 0.1
 MAX_ITERATIONS = 500
 ABSENT = -30.0
+NUM_TREES = 150
+BINARY: dict[str, Any] = {"objective": "binary"}
 TREES: dict[str, Any] = {
-    "n_estimators": 150,
     "learning_rate": 0.05,
     "num_leaves": 15,
     "min_child_samples": 20,
@@ -62,7 +63,7 @@ def fit_lightgbm(
 
     Args:
         members: K members' probabilities of rows they have not learned from, shape (N, C).
-        targets_NC: 1 where a label holds; every label occurs.
+        targets_NC: 1 where a label holds; a label that never does keeps its column.
         exclusive: Exactly one label holds in a row.
         seed: Of the trees.
         num_threads: To compute with.
@@ -75,10 +76,14 @@ def fit_lightgbm(
     except ImportError as error:
         raise MissingExtraError("The method stacking-lightgbm", package="lightgbm", extra="lightgbm") from error
     features_NF = np.concatenate([stacking_features(one) for one in members], axis=1)
-    targets = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T.astype(np.int64))
+    targets, num_classes = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T), targets_NC.shape[1]
+    kind = {"objective": "multiclass", "num_class": num_classes} if exclusive and num_classes > 2 else BINARY
     fixed: dict[str, Any] = {"random_state": seed, "n_jobs": num_threads, "deterministic": True, "verbosity": -1}
-    models = [lightgbm.LGBMClassifier(**TREES, **fixed).fit(features_NF, one) for one in targets]
-    return [model.booster_.model_to_string() for model in models]
+    models = [
+        lightgbm.train({**TREES, **kind, **fixed}, lightgbm.Dataset(features_NF, one), num_boost_round=NUM_TREES)
+        for one in targets
+    ]
+    return [model.model_to_string() for model in models]
 
 
 def _regression() -> Any:

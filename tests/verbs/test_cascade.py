@@ -137,6 +137,28 @@ def test_one_stage_that_abstains_needs_rows_for_that_alone(folder, make_words, d
     assert settings_of(found)["guarantee"]["wrong_bound"] <= 0.1
 
 
+def test_a_member_that_may_abstain_is_said(dataset, cheap, dear, tmp_path, caplog):
+    caplog.set_level(logging.WARNING, "yanmo")
+    unsure = cascade(dataset, [dear], delta=0.2, abstain=0.1, costs=(1.0,), out=tmp_path / "unsure")
+    assert caplog.messages == []
+    cascade(dataset, [cheap, unsure], **LOOSE, out=tmp_path / "outer")
+    assert caplog.messages == [f"{unsure.path} may give no answer; as a member of another Bundle it always gives one."]
+
+
+def test_only_a_temperature_leaves_the_guarantee_as_it_is(dataset, whole, tmp_path):
+    texts = dataset.split("test")["text"].to_list()
+    found = yanmo.calibrate(whole, dataset, out=tmp_path / "calibrated")
+    with open_bundle(whole) as before, open_bundle(found) as after:
+        assert [one.label for one in before.predict(texts)] == [one.label for one in after.predict(texts)]
+    with pytest.raises(ConfigError) as caught:
+        yanmo.calibrate(whole, dataset, method="isotonic", out=tmp_path / "new")
+    assert str(caught.value) == (
+        f"The 'method' parameter of calibrate must be temperature for a cascade such as {whole.path}: others change "
+        "answers, and with them what it guarantees. Got 'isotonic' instead.\n"
+        "hint: Calibrate its stages, then make the cascade of them."
+    )
+
+
 def test_a_cascade_may_be_a_stage(dataset, whole, dear, tmp_path):
     outer = cascade(dataset, [whole, dear], **LOOSE, out=tmp_path / "outer")
     with open_bundle(outer) as predictor:
@@ -168,6 +190,15 @@ def test_stages_that_get_cheaper_are_refused(dataset, cheap, dear, tmp_path):
     assert str(caught.value) == (
         f"The stages of cascade must go from cheap to expensive. {dear.path} takes 0.5 ms a text, {cheap.path} before "
         "it 2 ms.\nhint: Give the stages in the order of their costs, or say what they cost elsewhere with --costs."
+    )
+
+
+@pytest.mark.parametrize("cost", [0.0, -1.0])
+def test_a_cost_that_is_none_is_refused(dataset, cheap, dear, tmp_path, cost):
+    with pytest.raises(ConfigError) as caught:
+        cascade(dataset, [cheap, dear], **{**LOOSE, "costs": (cost, 1.0)}, out=tmp_path / "new")
+    assert str(caught.value).startswith(
+        f"The 'costs.0' parameter of cascade must be greater than 0. Got {cost} instead."
     )
 
 

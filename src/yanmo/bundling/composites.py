@@ -46,12 +46,16 @@ AMBIGUOUS = 0.02
 
 
 def check_members(members: Sequence[Bundle], dataset: Dataset) -> list[list[int]]:
-    """Return each member's column for each of the Dataset's labels.
+    """Return each member's column for each of the Dataset's labels, and say which members' "not sure" is lost.
 
     Raises:
         DataError: A member answers another task, or has other labels.
     """
-    return [match_bundle(member, dataset) for member in members]
+    columns = [match_bundle(member, dataset) for member in members]
+    for member in members:
+        if member.format == "cascade" and read_settings(member, CascadeSettings).abstain is not None:
+            logger.warning("%s may give no answer; as a member of another Bundle it always gives one.", member.path)
+    return columns
 
 
 def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, costs_S: Sequence[float]) -> StageTable:

@@ -12,6 +12,7 @@ from yanmo.artifacts.bundle import GOLDEN, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
 from yanmo.config import Config
+from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.metrics import log_losses
 from yanmo.protocols import FloatArray
@@ -30,7 +31,7 @@ class CalibrateConfig(Config):
 
     method: Literal["temperature", "vector", "isotonic"] = "temperature"
     """temperature: one divisor of all scores, which changes no answer; vector: a factor and an addend a label;
-    isotonic: a rising line a label, for splits of many rows."""
+    isotonic: a rising line a label, for splits of many rows. A cascade takes temperature only."""
 
     split: Literal["valid", "test"] = "valid"
     """The rows it is fitted on; the model must not have learned from them."""
@@ -58,9 +59,16 @@ def calibrate(bundle: Bundle, dataset: Dataset, config: CalibrateConfig, *, out:
         out: Where the new Bundle appears.
 
     Raises:
+        ConfigError: The Bundle is a cascade, and the method could change its answers.
         DataError: Task or labels of Bundle and Dataset differ.
         MissingExtraError: vector and isotonic need scipy.
     """
+    if bundle.format == "cascade" and config.method != "temperature":
+        raise ConfigError(
+            f"The 'method' parameter of calibrate must be temperature for a cascade such as {bundle.path}: others "
+            f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
+            hint="Calibrate its stages, then make the cascade of them.",
+        )
     columns, split, task = match_labels(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
     measured = _ask(bundle, split, columns)
     exclusive = task.loss == "softmax"

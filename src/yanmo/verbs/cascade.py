@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -55,7 +55,7 @@ class CascadeConfig(Config):
     split: Literal["valid", "test"] = "valid"
     """The rows that show it; no stage may have learned from them."""
 
-    costs: tuple[float, ...] = ()
+    costs: tuple[Annotated[float, Field(gt=0)], ...] = ()
     """Cost of one text in each stage, in milliseconds; by default they are measured here, in batches."""
 
     seed: int = Field(default=0, ge=0)

@@ -108,10 +108,14 @@ class Predictor:
     def score(self, encoded: Any) -> tuple[FloatArray, Inference]:
         """Return probabilities_NC, and what the runtime found out about each text; its scores are not calibrated."""
         inference = self._opened().score(encoded)
-        logits_NC, is_exclusive = inference.logits_NC, self.task.loss == "softmax"
+        return self.activate(inference.logits_NC), inference
+
+    def activate(self, logits_NC: FloatArray) -> FloatArray:
+        """Return probabilities_NC of scores, calibrated where the Bundle is."""
         if self._calibration is not None:
+            is_exclusive = self.task.loss == "softmax"
             logits_NC = self._calibration.apply(logits_NC, self.task.activate, exclusive=is_exclusive)
-        return self.task.activate(logits_NC), inference
+        return self.task.activate(logits_NC)
 
     def decode(self, probabilities_NC: FloatArray, inference: Inference) -> list[Prediction]:
         """Return one answer a text, of what :meth:`score` gave."""

@@ -315,7 +315,7 @@ def test_only_rows_of_a_table_become_int8(axis, is_part):
     rows = np.arange(32, dtype=np.float32)[None]
     found = open_session(quantizer.build()).run(None, {"rows": rows})[0]
     whole = quantize_table(table, clipping="max")
-    expected = (whole.values_VE * whole.scale_V1)[None, :32] if is_part else table[:, None, :32]
+    expected = (whole.values_VE * whole.scale_V1.astype(np.float32))[None, :32] if is_part else table[:, None, :32]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 

@@ -3,6 +3,7 @@
 import pytest
 from onnxruntime.quantization import quantize_dynamic
 
+from yanmo.exporting.int8 import Options, TracedQuantizer
 from yanmo.exporting.products import Operations, count_operations, measure_peak
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import make_trainable
@@ -41,6 +42,12 @@ def test_int8_has_the_same_number_and_says_so(graph, tmp_path):
     quantize_dynamic(graph, tmp_path / "int8.onnx", per_channel=True)
     plain, int8 = count_operations(graph), count_operations(tmp_path / "int8.onnx")
     assert (int8.per_token, int8.per_text, int8.precision) == (plain.per_token, plain.per_text, "int8")
+
+
+def test_weights_that_are_only_stored_in_8_bits_are_counted_and_computed_in_fp32(graph, tmp_path):
+    options = Options("weight-only", "per-channel", "max", reduce_range=True, embeddings=True)
+    (tmp_path / "stored.onnx").write_bytes(TracedQuantizer(graph.read_bytes(), options).build())
+    assert count_operations(tmp_path / "stored.onnx") == count_operations(graph)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -112,8 +112,22 @@ def test_every_row_of_a_table_has_a_scale_of_its_own(table_VE):
     found = quantize_table(table_VE, clipping="max")
     assert found.values_VE.dtype == np.int8
     assert found.scale_V1.shape == (len(table_VE), 1)
-    assert (np.abs(found.values_VE * found.scale_V1 - table_VE) <= found.scale_V1 * (0.5 + 1e-4)).all()
+    scale_V1 = found.scale_V1.astype(np.float32)
+    assert (np.abs(found.values_VE * scale_V1 - table_VE) <= scale_V1 * (0.5 + 1e-4)).all()
     assert (np.abs(found.values_VE.astype(int)).max(axis=1)[np.abs(table_VE).max(axis=1) > 0] == 127).all()
+
+
+def test_scales_are_float16_where_that_is_as_good():
+    """float16 has nothing above 65,504 and few numbers below 1e-6; rows of zeros do not matter."""
+    table_VE = np.random.default_rng(0).normal(0, 0.02, (50, 8)).astype(np.float32)
+    table_VE[0] = 0
+    for factor, kind in ((1, np.float16), (1e-6, np.float32), (1e9, np.float32)):
+        found = quantize_table(table_VE * np.float32(factor), clipping="max")
+        exact_V1 = np.abs(table_VE * factor).max(axis=1, keepdims=True) / 127
+        assert found.scale_V1.dtype == kind
+        assert (found.scale_V1 >= exact_V1 * (1 - 1e-6)).all()
+        assert (found.scale_V1[1:] <= exact_V1[1:] * 1.01).all()
+        assert not found.values_VE[0].any()
 
 
 @pytest.mark.parametrize(("shape", "channel"), [((4, 3, 5), 0), ((2, 12, 7), 1)])

@@ -73,6 +73,8 @@ def test_exporting_twice_gives_the_same_bytes_in_one_file(network):
     assert not any(tensor.external_data for tensor in model.graph.initializer)
     assert [one.name for one in model.graph.input] == list(EXAMPLE)
     assert [one.name for one in model.graph.output] == ["logits"]
+    names = [name for node in model.graph.node for name in node.output if name]
+    assert set(names) - {"logits"} <= {f"v{place}" for place in range(len(names))}
 
 
 def test_the_file_holds_no_trace_of_this_machine(network):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from yanmo.errors import ArtifactError
 from yanmo.protocols import Ragged
 from yanmo.runtimes import row_sums as row_sums_module
 from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
@@ -49,6 +50,13 @@ def test_results_come_back_in_input_order():
         token_budget=8,
     )
     assert logits_NC.ravel().tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2, 4), (2,)])
+def test_scores_of_another_shape_are_refused(shape):
+    with pytest.raises(ArtifactError) as caught:
+        infer_batches(ragged([[1], [2]]), None, lambda _: [np.zeros(shape, np.float32)], pad_id=0, num_classes=2)
+    assert caught.value.message == (f"The model must give 2 scores for each of 2 texts. Got the shape {shape} instead.")
 
 
 @pytest.mark.parametrize("numbers", [8, 64, 1 << 18])

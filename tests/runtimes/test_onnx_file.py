@@ -57,6 +57,31 @@ def test_weights_in_another_file(tmp_path):
     assert refuse(path) == f"{path} keeps the weight 'weight' in another file, which a Bundle must not."
 
 
+def test_sparse_weights_in_another_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    model = make(path, [helper.make_node("Add", ["input_ids", "weight"], ["logits"])])
+    values = model.graph.sparse_initializer.add().values
+    values.name, values.data_location = "thin", TensorProto.EXTERNAL
+    path.write_bytes(model.SerializeToString())
+    assert refuse(path) == f"{path} keeps the weight 'thin' in another file, which a Bundle must not."
+
+
+def test_operators_that_the_file_defines_itself(tmp_path):
+    path = tmp_path / "model.onnx"
+    model = make(path, [helper.make_node("Add", ["input_ids", "weight"], ["logits"])])
+    model.functions.add().name = "Add"
+    path.write_bytes(model.SerializeToString())
+    assert refuse(path) == f"{path} defines the operator 'Add' itself, which a Bundle must not."
+
+
+def test_other_outputs_than_the_scores(tmp_path):
+    path = tmp_path / "model.onnx"
+    model = make(path, [helper.make_node("Add", ["input_ids", "weight"], ["logits"])])
+    model.graph.output.add().name = "states"
+    path.write_bytes(model.SerializeToString())
+    assert refuse(path) == f"{path} must give logits. Got logits, states instead."
+
+
 @pytest.mark.parametrize(("domain", "operator"), [("", "Teleport"), ("com.microsoft", "Teleport"), ("evil", "Add")])
 def test_an_unknown_operator_also_in_an_inner_graph(domain, operator, tmp_path):
     path = tmp_path / "model.onnx"

@@ -65,6 +65,17 @@ def test_a_golden_example_that_is_no_number_is_an_error(get_bundle, tmp_path):
         open_bundle(bundle)
 
 
+@pytest.mark.parametrize(
+    "content", [None, "{", "{}", "[]", '{"texts": ["a"], "texts_b": null, "probabilities": [[1.0]]}']
+)
+def test_golden_examples_that_cannot_be_read_are_an_error(content, get_bundle, tmp_path):
+    folder = shutil.copytree(get_bundle("ngram").path, tmp_path / "changed")
+    (folder / GOLDEN).unlink() if content is None else (folder / GOLDEN).write_text(content)
+    with pytest.raises(ArtifactError) as caught:
+        open_bundle(Bundle.open(folder, verify=False))
+    assert caught.value.message.startswith(f"{folder / GOLDEN} cannot be read: ")
+
+
 @pytest.mark.parametrize("name", ["textcnn_onnx", "bert_pair_onnx", "textcnn_segmented_onnx", "ngram", "linear"])
 def test_a_bundle_for_serving_answers_without_torch(name, get_bundle):
     bundle = get_bundle(name)

@@ -14,6 +14,7 @@ from yanmo.measuring.benchmarking.measuring import texts_of_length
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasurePeak, thread_counts
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.verbs import benchmark as benchmark_module
 from yanmo.verbs.benchmark import benchmark
 from yanmo.verbs.export import export
 from yanmo.verbs.prepare import prepare
@@ -86,6 +87,14 @@ def test_the_page_stands_alone_and_gives_the_command(report):
     assert "not made of matrix products" in html
 
 
+def test_the_report_names_the_engine_that_auto_took(folder, monkeypatch, tmp_path):
+    monkeypatch.setattr(benchmark_module, "choose_runtime", lambda *_: "onnxruntime")
+    bundles = [folder / "ngram", folder / "graph"]
+    made = benchmark(bundles, texts=folder / "lines.txt", runtime="auto", out=tmp_path / "report", **QUICK)
+    assert {row["name"]: row["runtime"] for row in made.metrics["rows"]} == {"ngram": None, "graph": "onnxruntime"}
+    assert "onnx, onnxruntime" in made.html_path.read_text(encoding="utf-8")
+
+
 def test_one_bundle_on_a_file_has_the_numbers_at_the_top(folder, capsys, monkeypatch):
     monkeypatch.chdir(folder)
     curves = ["--batch-sizes", "1", "--lengths", "8", "--num-threads", "1"]
@@ -134,6 +143,17 @@ MISTAKES = {
         ["ngram", "--dataset", "data", "--batch-sizes", "8,0"],
         "The 'batch_sizes.1' parameter of benchmark must be greater than or equal to 1. Got '0' instead.",
         "Change the value; --help and the reference page say what each parameter allows.",
+    ),
+    "runtime of no use": (
+        ["ngram", "--dataset", "data", "--runtime", "openvino"],
+        "The 'runtime' parameter is for ONNX Bundles; ngram is of format ngram.",
+        "Leave it out, or export the Bundle first.",
+    ),
+    "no such runtime": (
+        ["ngram", "graph", "--dataset", "data", "--runtime", "openvin"],
+        "The 'runtime' parameter must be one of: auto, onnxruntime, openvino. Got 'openvin' instead. Did you mean "
+        "'openvino'?",
+        "Leave it out for onnxruntime; auto takes the fastest that is installed.",
     ),
     "no such split": (
         ["ngram", "--dataset", "data", "--split", "tset"],

@@ -128,6 +128,21 @@ def test_what_ruins_the_answers_goes_back_to_fp32(trained, dataset, tmp_path, ca
     assert "These parts stay fp32: head.hidden." in caplog.text
 
 
+def test_the_gate_judges_calibrated_answers(trained, dataset, tmp_path):
+    """A calibration that prefers one label so much that no other is chosen."""
+    folder = shutil.copytree(trained("linear").path, tmp_path / "calibrated")
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["info"]["calibration"] = {"method": "vector", "scale": [1.0] * 3, "bias": [100.0, 0.0, 0.0]}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    golden = json.loads((folder / "golden.json").read_bytes())
+    golden["probabilities"] = [[1.0, 0.0, 0.0]] * len(golden["texts"])
+    (folder / "golden.json").write_text(json.dumps(golden))
+    made = quantize(Bundle.open(folder, verify=False), dataset, out=tmp_path / "int8")
+    share = (dataset.split("valid")["label"] == LABELS[0]).mean()
+    assert made.manifest.info["quantization"]["fp32_accuracy"] == pytest.approx(share)
+    assert made.manifest.info["calibration"] == manifest["info"]["calibration"]
+
+
 def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
     members = [trained("linear"), trained("ngram")]
     both = ensemble(dataset, members, method="average", out=tmp_path / "both")

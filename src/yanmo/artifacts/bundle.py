@@ -27,6 +27,8 @@ COMPOSITES = ("ensemble", "cascade")
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"
+GOLDEN_DECIMALS = {"fp32": 6, "int8": 4}
+"""Precision of a Bundle to how closely it keeps its golden answers: a hundredth of what they may differ by, or less."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,20 @@ class Bundle(Artifact):
         return TextPipeline(self.text_config, self.path)
 
     def golden(self) -> Golden:
-        """Return the golden examples."""
-        raw = msgspec.json.decode((self.path / GOLDEN).read_bytes())
-        probabilities_NC = np.asarray(raw["probabilities"], dtype=np.float32).reshape(-1, len(self.labels))
-        return Golden(raw["texts"], raw["texts_b"], probabilities_NC)
+        """Return the golden examples.
+
+        Raises:
+            ArtifactError: Their file is missing or damaged.
+        """
+        path = self.path / GOLDEN
+        try:
+            raw = msgspec.json.decode(path.read_bytes())
+            probabilities_NC = np.array(raw["probabilities"], dtype=np.float32).reshape(
+                len(raw["texts"]), len(self.labels)
+            )
+            return Golden(raw["texts"], raw["texts_b"], probabilities_NC)
+        except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{path} cannot be read: {error}.", hint="Make the Bundle again.") from error
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -121,7 +133,12 @@ class Bundle(Artifact):
 
 
 def write_golden(
-    folder: Path, texts: Sequence[str], texts_b: Sequence[str] | None, probabilities_NC: FloatArray
+    folder: Path,
+    texts: Sequence[str],
+    texts_b: Sequence[str] | None,
+    probabilities_NC: FloatArray,
+    *,
+    precision: str = "fp32",
 ) -> None:
     """Write the golden examples of a Bundle into its staging folder.
 
@@ -130,8 +147,9 @@ def write_golden(
         texts: Raw texts, N of them.
         texts_b: The second texts of pairs, or None.
         probabilities_NC: What the Bundle answers, float32, shape (N, C).
+        precision: Of the Bundle, ``fp32`` or ``int8``.
     """
     golden = {"texts": list(texts), "texts_b": list(texts_b) if texts_b is not None else None}
-    digits = [[float(f"{one:.8g}") for one in row] for row in probabilities_NC.tolist()]
+    digits = [[round(one, GOLDEN_DECIMALS[precision]) for one in row] for row in probabilities_NC.tolist()]
     content = msgspec.json.encode({**golden, "probabilities": digits})
     (folder / GOLDEN).write_bytes(content)

@@ -149,7 +149,8 @@ def publish_from(
         golden = bundle.golden()
         with open_bundle(made, verify_golden=False) as predictor:
             probabilities_NC = predictor.predict_proba(golden_items(golden))
-        write_golden(staging, golden.texts, golden.texts_b, probabilities_NC)
+        precision = info.get("precision", "fp32")
+        write_golden(staging, golden.texts, golden.texts_b, probabilities_NC, precision=precision)
     return Bundle.open(out, verify=False)
 
 

@@ -6,7 +6,7 @@ It knows a Quantizer, a runtime and labelled texts; it knows no verb.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -156,20 +156,22 @@ class Gate:
     """What int8 answers are held against.
 
     Attributes:
-        task: Chooses labels from scores.
+        task: Chooses labels from probabilities.
+        activate: From the model's scores to probabilities, calibrated where the Bundle is.
         targets_NC: The labels of N validation texts.
         reference_NC: The fp32 model's scores.
         max_drop: Most accuracy that may be lost, a share.
     """
 
     task: Task
+    activate: Callable[[FloatArray], FloatArray]
     targets_NC: FloatArray
     reference_NC: FloatArray
     max_drop: float
 
     def measure(self, logits_NC: FloatArray) -> dict[str, Any]:
         """Return accuracy, the drop against fp32 and its paired 95 % interval; a gain is a negative drop."""
-        ours, theirs = (self.task.choose(self.task.activate(one_NC)) for one_NC in (logits_NC, self.reference_NC))
+        ours, theirs = (self.task.choose(self.activate(one_NC)) for one_NC in (logits_NC, self.reference_NC))
         found = compare(ours, theirs, self.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
         low, high = found["accuracy_difference_interval"]
         drop = 0.0 - found["accuracy_difference"]

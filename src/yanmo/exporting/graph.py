@@ -99,7 +99,7 @@ class GraphWriter:
 
     def dequantize(self, whole: str, scale: str) -> str:
         """Add the floats of int8 values; of a constant the engine computes them once, when it loads the graph."""
-        return self.add("Mul", [self.add("Cast", [whole], to=FLOAT), scale])
+        return self.add("Mul", [self.add("Cast", [one], to=FLOAT) for one in (whole, scale)])
 
     def _float_product(self, rows: str, weight: str, bias: list[str]) -> str:
         return self.add("Gemm", [rows, weight, *bias]) if bias else self.add("MatMul", [rows, weight])

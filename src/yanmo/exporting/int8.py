@@ -16,7 +16,7 @@ from onnx import helper, numpy_helper
 
 from yanmo.exporting.encoder import Encoder
 from yanmo.exporting.encoder_graph import Precision, write_encoder
-from yanmo.exporting.graph import GraphWriter
+from yanmo.exporting.graph import FLOAT, GraphWriter
 from yanmo.exporting.quantization import (
     Clipping,
     Granularity,
@@ -37,6 +37,8 @@ LEAST_WEIGHTS = 1024
 """Smaller constants of traced graphs stay fp32: nothing is gained."""
 WEIGHT_INPUTS = {"Conv": (1,), "LSTM": (1, 2), "GRU": (1, 2)}
 """Operators whose weights are stored as int8 and computed in fp32."""
+BIAS_INPUTS = {"LSTM": 3, "GRU": 3}
+"""Operators whose bias, two numbers a cell, is stored as float16 beside such weights."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,11 @@ class TracedQuantizer:
             copy.input[place] = writer.dequantize(
                 writer.constant(f"{name}.int8", values), writer.constant(f"{name}.scale", scale)
             )
+        place = BIAS_INPUTS.get(node.op_type, len(node.input))
+        if place < len(node.input) and self._is_large(node.input[place]):
+            name = node.input[place]
+            half = writer.constant(f"{name}.half", self._constants[name].astype(np.float16))
+            copy.input[place] = writer.add("Cast", [half], to=FLOAT)
         return copy
 
     def _stored(self, node: onnx.NodeProto) -> list[int]:

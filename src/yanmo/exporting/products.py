@@ -41,7 +41,8 @@ WEIGHTS = {
     "DynamicQuantizeLSTM": (1, 2),
 }
 """Which inputs of an operator are weights that every token meets."""
-PASSING = {"DequantizeLinear", "Transpose", "Cast", "Identity", "Reshape"}
+PASSING = {"DequantizeLinear", "Transpose", "Cast", "Identity", "Reshape", "Mul"}
+"""What may stand between a weight and its product; Mul makes floats of it, which are computed with."""
 INTEGERS = {TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4}
 CHOICES = {"Gather", "GatherND", "ReduceMax"}
 PEAK_SIZES = (2048, 768, 3072)
@@ -89,11 +90,12 @@ def _weights(
         yield sizes["K"] * sizes["N"], True
         return
     for place in WEIGHTS.get(node.op_type, ()):
-        name = node.input[place] if place < len(node.input) else ""
+        name, is_float = node.input[place] if place < len(node.input) else "", False
         while name not in initializers and name in makers and makers[name].op_type in PASSING:
+            is_float = is_float or makers[name].op_type == "Mul"
             name = makers[name].input[0]
         if name in initializers:
-            yield math.prod(initializers[name].dims), initializers[name].data_type in INTEGERS
+            yield math.prod(initializers[name].dims), initializers[name].data_type in INTEGERS and not is_float
 
 
 def _behind_a_choice(

@@ -34,13 +34,14 @@ Kind = Literal["dynamic", "static", "weight-only"]
 Granularity = Literal["per-channel", "per-tensor"]
 Clipping = Literal["max", "mse", "percentile"]
 Int8Array = npt.NDArray[np.int8]
+ScaleArray = npt.NDArray[np.float16 | np.float32]
 
 PERCENTILE = 99.99
 SHARES = np.linspace(0.4, 1.0, 25)
 """Shares of the largest magnitude that the search for the least squared error tries."""
 FULL_RANGE, REDUCED_RANGE = 127, 64
 LEVELS = 255
-TINY = 1e-30
+TINY = np.float32(1e-30)
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class QuantizedProduct:
 
 @dataclass(frozen=True)
 class QuantizedTable:
-    """An embedding with int8 rows, ``values_VE * scale_V1``."""
+    """An embedding with int8 rows, ``values_VE * scale_V1``; the scale is float16 where that is as good."""
 
     values_VE: Int8Array
-    scale_V1: FloatArray
+    scale_V1: ScaleArray
 
 
 @dataclass(frozen=True)
@@ -99,14 +100,17 @@ def quantize_weight(
 def quantize_table(table_VE: FloatArray, *, clipping: Clipping) -> QuantizedTable:
     """Return the int8 form of an embedding, with a scale for each row."""
     limit_V = _limits(table_VE.T, clipping, FULL_RANGE)
-    scale_V1 = np.maximum(limit_V / FULL_RANGE, TINY).astype(np.float32)[:, None]
+    scale_V1 = _compact(np.maximum(limit_V / FULL_RANGE, TINY).astype(np.float32)[:, None])
     return QuantizedTable(_round(table_VE, scale_V1, FULL_RANGE), scale_V1)
 
 
-def quantize_rows(weight: FloatArray, *, channel: int) -> tuple[Int8Array, FloatArray]:
-    """Return the int8 form of an array of any shape, with a broadcast scale for each place of one axis."""
+def quantize_rows(weight: FloatArray, *, channel: int) -> tuple[Int8Array, ScaleArray]:
+    """Return the int8 form of an array of any shape, with a broadcast scale for each place of one axis.
+
+    The scale is float16 where that is as good.
+    """
     others = tuple(axis for axis in range(weight.ndim) if axis != channel)
-    scale = np.maximum(np.abs(weight).max(axis=others, keepdims=True) / FULL_RANGE, TINY).astype(np.float32)
+    scale = _compact(np.maximum(np.abs(weight).max(axis=others, keepdims=True) / FULL_RANGE, TINY).astype(np.float32))
     return _round(weight, scale, FULL_RANGE), scale
 
 
@@ -120,6 +124,14 @@ def activation_scale(seen: Range) -> tuple[float, int]:
 def _round(weights: FloatArray, scale: Any, top: int) -> Int8Array:
     whole: Int8Array = np.clip(np.rint(weights / scale), -top, top).astype(np.int8)
     return whole
+
+
+def _compact(scale: FloatArray) -> ScaleArray:
+    """Return scales as float16, rounded up so that nothing is cut off, if no step grows by more than a hundredth."""
+    with np.errstate(over="ignore"):
+        half = scale.astype(np.float16)
+    half = np.where(half < scale, np.nextafter(half, np.float16(np.inf)), half)
+    return half if np.all((half <= 1.01 * scale) | (scale <= TINY)) else scale
 
 
 def _limits(weight_KN: FloatArray, clipping: Clipping, top: int) -> FloatArray:

@@ -96,17 +96,37 @@ def _canonical(content: bytes) -> bytes:
     for node in _nodes(model.graph):
         node.ClearField("doc_string")
         node.ClearField("metadata_props")
+    _shorten(model.graph)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _shorten(graph: onnx.GraphProto) -> None:
+    """Number the values between nodes: the exporter's names, made of paths of modules, are the most of a small file."""
+    graph.ClearField("value_info")
+    fixed = {one.name for one in graph.output}
+    made = [name for node in _nodes(graph) for name in node.output if name and name not in fixed]
+    short = {name: f"v{place}" for place, name in enumerate(dict.fromkeys(made))}
+    for node in _nodes(graph):
+        for names in (node.input, node.output):
+            names[:] = [short.get(name, name) for name in names]
+        for inner in _inner(node):
+            inner.ClearField("value_info")
+            for value in (*inner.input, *inner.output):
+                value.name = short.get(value.name, value.name)
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     """Yield all nodes, those of inner graphs too."""
     for node in graph.node:
         yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
+        for inner in _inner(node):
+            yield from _nodes(inner)
+
+
+def _inner(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        yield from (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ()))
 
 
 @contextmanager

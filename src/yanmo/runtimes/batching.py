@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray, Inference, IntArray, Ragged
 from yanmo.text.tokenizer import Encoded
 
@@ -92,11 +93,20 @@ def infer_batches(
 
     Returns:
         logits_NC, float32, shape (N, C).
+
+    Raises:
+        ArtifactError: The scores of a batch have another shape.
     """
     logits_NC = np.empty((len(ids), num_classes), dtype=np.float32)
     plan = list(plan_batches(ids.lengths_N, token_budget))
     batches = [make_batch(ids, token_type, rows_B, pad_id) for rows_B in plan]
     for rows_B, logits_BC in zip(plan, infer(batches), strict=True):
+        if logits_BC.shape != (len(rows_B), num_classes):
+            raise ArtifactError(
+                f"The model must give {num_classes} scores for each of {len(rows_B)} texts. Got the shape "
+                f"{logits_BC.shape} instead.",
+                hint="Make the Bundle again, or open it with another runtime.",
+            )
         logits_NC[rows_B] = logits_BC
     return logits_NC
 

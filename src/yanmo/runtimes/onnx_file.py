@@ -1,4 +1,4 @@
-"""What an ONNX file holds, looked at before any engine loads it: inputs, operators, and where its weights are.
+"""What an ONNX file holds, looked at before any engine loads it: inputs, outputs, operators, and where weights are.
 
 Only the few fields that matter are declared here; protobuf passes over all others. It knows no engine's loading.
 """
@@ -18,11 +18,20 @@ from yanmo.errors import ArtifactError
 __all__ = ["check_onnx"]
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
+OUTPUT = "logits"
 REPEATED, OPTIONAL = 3, 1
 INT32, STRING, MESSAGE = 5, 9, 11
 MESSAGES: dict[str, dict[str, tuple[int, int | str, int]]] = {
-    "Model": {"graph": (7, "Graph", OPTIONAL)},
-    "Graph": {"node": (1, "Node", REPEATED), "initializer": (5, "Tensor", REPEATED), "input": (11, "Value", REPEATED)},
+    "Model": {"graph": (7, "Graph", OPTIONAL), "functions": (25, "Function", REPEATED)},
+    "Function": {"name": (1, STRING, OPTIONAL)},
+    "Graph": {
+        "node": (1, "Node", REPEATED),
+        "initializer": (5, "Tensor", REPEATED),
+        "input": (11, "Value", REPEATED),
+        "output": (12, "Value", REPEATED),
+        "sparse_initializer": (15, "Sparse", REPEATED),
+    },
+    "Sparse": {"values": (1, "Tensor", OPTIONAL), "indices": (2, "Tensor", OPTIONAL)},
     "Node": {
         "op_type": (4, STRING, OPTIONAL),
         "domain": (7, STRING, OPTIONAL),
@@ -32,6 +41,8 @@ MESSAGES: dict[str, dict[str, tuple[int, int | str, int]]] = {
         "t": (5, "Tensor", OPTIONAL),
         "g": (6, "Graph", OPTIONAL),
         "tensors": (10, "Tensor", REPEATED),
+        "sparse_tensor": (22, "Sparse", OPTIONAL),
+        "sparse_tensors": (23, "Sparse", REPEATED),
         "graphs": (11, "Graph", REPEATED),
     },
     "Tensor": {"name": (8, STRING, OPTIONAL), "data_location": (14, INT32, OPTIONAL)},
@@ -48,15 +59,26 @@ def check_onnx(path: Path, declared: Sequence[str]) -> None:
         declared: The inputs that its Bundle declares, in order.
 
     Raises:
-        ArtifactError: The file is missing or damaged, takes other inputs, has weights elsewhere, or has an operator
-            that onnxruntime does not know.
+        ArtifactError: The file is missing or damaged, takes or gives something else, has weights elsewhere, defines
+            operators, or has one that onnxruntime does not know.
     """
-    graph = _read(path).graph
+    model = _read(path)
+    graph = model.graph
     constants = {one.name for one in graph.initializer}
     found = [one.name for one in graph.input if one.name not in constants]
     if found != list(declared):
         raise ArtifactError(
             f"{path} takes {', '.join(found) or 'nothing'}, but onnx.json declares {', '.join(declared)}.",
+            hint="Export the Bundle again.",
+        )
+    given = [one.name for one in graph.output]
+    if given != [OUTPUT]:
+        raise ArtifactError(
+            f"{path} must give {OUTPUT}. Got {', '.join(given) or 'nothing'} instead.", hint="Export the Bundle again."
+        )
+    if model.functions:
+        raise ArtifactError(
+            f"{path} defines the operator '{model.functions[0].name}' itself, which a Bundle must not.",
             hint="Export the Bundle again.",
         )
     known = _known_operators()
@@ -95,10 +117,14 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
+    sparse = list(graph.sparse_initializer)
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
             yield from (attribute.t, *attribute.tensors)
+            sparse += (attribute.sparse_tensor, *attribute.sparse_tensors)
+    for one in sparse:
+        yield from (one.values, one.indices)
 
 
 @functools.cache

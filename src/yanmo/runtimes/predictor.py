@@ -23,7 +23,16 @@ from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task, Windows
 from yanmo.tasks import get_task
 
-__all__ = ["RUNTIMES", "Item", "LongTexts", "Predictor", "default_num_threads", "golden_items", "open_bundle"]
+__all__ = [
+    "RUNTIMES",
+    "Item",
+    "LongTexts",
+    "Predictor",
+    "choose_runtime",
+    "default_num_threads",
+    "golden_items",
+    "open_bundle",
+]
 
 RUNTIMES = {
     "torch": "yanmo.runtimes.pytorch",
@@ -99,10 +108,14 @@ class Predictor:
     def score(self, encoded: Any) -> tuple[FloatArray, Inference]:
         """Return probabilities_NC, and what the runtime found out about each text; its scores are not calibrated."""
         inference = self._opened().score(encoded)
-        logits_NC, is_exclusive = inference.logits_NC, self.task.loss == "softmax"
+        return self.activate(inference.logits_NC), inference
+
+    def activate(self, logits_NC: FloatArray) -> FloatArray:
+        """Return probabilities_NC of scores, calibrated where the Bundle is."""
         if self._calibration is not None:
+            is_exclusive = self.task.loss == "softmax"
             logits_NC = self._calibration.apply(logits_NC, self.task.activate, exclusive=is_exclusive)
-        return self.task.activate(logits_NC), inference
+        return self.task.activate(logits_NC)
 
     def decode(self, probabilities_NC: FloatArray, inference: Inference) -> list[Prediction]:
         """Return one answer a text, of what :meth:`score` gave."""
@@ -177,7 +190,7 @@ def open_bundle(
         raise ConfigError(f"The 'num_threads' parameter must be at least 1. Got {num_threads} instead.")
     num_threads = num_threads or default_num_threads()
     if runtime == "auto" and not opened.is_composite:
-        runtime = _choose_runtime(opened, num_threads)
+        runtime = choose_runtime(opened, num_threads)
     opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
     if verify_golden:
         _check_golden(Predictor(opened, opened_runtime))
@@ -198,8 +211,13 @@ def _open_runtime(bundle: Bundle, *, device: str, num_threads: int, runtime: str
     return opened
 
 
-def _choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
-    """Return the fastest engine for a Bundle here, or None where there is nothing to choose."""
+def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
+    """Return the fastest engine for a Bundle here, or None where there is nothing to choose.
+
+    Args:
+        bundle: Of any format; only an ONNX Bundle with golden examples has a choice.
+        num_threads: With which it will compute.
+    """
     from yanmo.runtimes.engines.choice import choose_engine
 
     if bundle.format != "onnx":

@@ -25,7 +25,7 @@ from yanmo.progress import bar
 from yanmo.protocols import FloatArray
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
-from yanmo.runtimes.predictor import Item, default_num_threads
+from yanmo.runtimes.predictor import Item, choose_runtime, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
@@ -154,6 +154,11 @@ def _check_sources(bundles: Sequence[Bundle], dataset: Dataset | None, config: B
         raise ConfigError(
             f"benchmark needs texts: either a Dataset or a file. Got {got}.", hint="--dataset FOLDER, or --texts FILE."
         )
+    if config.runtime is not None and not any(map(_takes_runtime, bundles)):
+        raise ConfigError(
+            f"The 'runtime' parameter is for ONNX Bundles; {bundles[0].path} is of format {bundles[0].format}.",
+            hint="Leave it out, or export the Bundle first.",
+        )
     for one in bundles[1:]:
         if get_task(one.task).num_texts != get_task(bundles[0].task).num_texts:
             raise DataError(
@@ -219,7 +224,16 @@ def _measure_all(
             measured, probabilities_NC = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
             product, _ = run_child(peak, timeout_seconds=config.timeout_seconds, report=report)
             size = {"size_mb": bundle.size_bytes / 1e6}
-            facts.append({**identify(bundle), **size, **measured, **_share(measured, product), "accuracy": None})
+            facts.append(
+                {
+                    **identify(bundle),
+                    "runtime": main.runtime,
+                    **size,
+                    **measured,
+                    **_share(measured, product),
+                    "accuracy": None,
+                }
+            )
             answers.append(probabilities_NC)
     if dataset is None or texts.targets_NC is None:
         return facts
@@ -236,11 +250,29 @@ def _requests(
     bundle: Bundle, texts: Texts, config: BenchmarkConfig, num_threads: int
 ) -> tuple[MeasureBundle, MeasurePeak]:
     common: dict[str, Any] = {"bundle": str(bundle.path), "num_threads": num_threads, "quick": config.quick}
-    runtime = config.runtime if bundle.format == "onnx" else None
     main = MeasureBundle(
-        runtime=runtime, items=texts.items, batch_sizes=config.batch_sizes, lengths=config.lengths, **common
+        runtime=_runtime(bundle, config, num_threads),
+        items=texts.items,
+        batch_sizes=config.batch_sizes,
+        lengths=config.lengths,
+        **common,
     )
     return main, MeasurePeak(**common)
+
+
+def _runtime(bundle: Bundle, config: BenchmarkConfig, num_threads: int) -> str | None:
+    """Return the engine of a Bundle; the trial of ``auto`` is held here, so that it counts as no load and no memory."""
+    if not _takes_runtime(bundle):
+        return None
+    if config.runtime == "auto" and bundle.is_composite:
+        open_bundle(bundle, num_threads=num_threads, runtime="auto").close()
+    elif config.runtime == "auto":
+        return choose_runtime(bundle, num_threads)
+    return config.runtime
+
+
+def _takes_runtime(bundle: Bundle) -> bool:
+    return bundle.format == "onnx" or bundle.is_composite
 
 
 def _share(measured: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.protocols import IntArray
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
-from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
 __all__ = ["QuantizeConfig", "quantize"]
@@ -147,7 +146,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
         logits_NC = predictor.score(predictor.encode(*columns))[1].logits_NC
     targets_NC = np.empty_like(valid.targets_NC[rows])
     targets_NC[:, match_labels(bundle, dataset)] = valid.targets_NC[rows]
-    return Gate(get_task(bundle.task), targets_NC, logits_NC, config.max_drop), columns
+    return Gate(predictor.task, predictor.activate, targets_NC, logits_NC, config.max_drop), columns
 
 
 def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> Outcome:

@@ -59,7 +59,8 @@ def open_engine(name: str, path: Path, num_threads: int) -> Engine:
     if name not in ENGINES:
         raise ConfigError(
             f"The 'runtime' parameter must be one of: auto, {', '.join(ENGINES)}. Got {name!r} instead."
-            f"{did_you_mean(name, ENGINES)}"
+            f"{did_you_mean(name, ENGINES)}",
+            hint="Leave it out for onnxruntime; auto takes the fastest that is installed.",
         )
     package, module = ENGINES[name]
     if importlib.util.find_spec(package) is None:

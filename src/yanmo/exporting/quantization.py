@@ -41,7 +41,7 @@ SHARES = np.linspace(0.4, 1.0, 25)
 """Shares of the largest magnitude that the search for the least squared error tries."""
 FULL_RANGE, REDUCED_RANGE = 127, 64
 LEVELS = 255
-TINY = np.float32(1e-30)
+TINY = 1e-30
 
 
 @dataclass(frozen=True)

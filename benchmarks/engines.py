@@ -14,6 +14,7 @@ import argparse
 import csv
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -181,7 +182,7 @@ def take_turns(
     running: dict[str, Peer] = {}
     with ExitStack() as stack:
         for engine, (module, variant) in chosen(options, name, engines):
-            if module == "ours" and not (folder / variant.partition("@")[0]).exists():
+            if module == "ours" and not (folder / re.split("[@+]", variant)[0]).exists():
                 rows[engine] = {"state": "not made: this version has no `quantize`"}
                 continue
             running[engine] = Peer(module, variant, folder, options.threads)

@@ -65,11 +65,13 @@ def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id:
 
     A text without any token becomes one padding token that is read, so that no row attends to nothing.
     """
-    chosen = ids.take(rows_B)
-    lengths_B = chosen.lengths_N
-    is_token_BT = np.arange(max(int(lengths_B.max(initial=0)), 1)) < lengths_B[:, None]
-    token_type_BT = _pad(token_type.take(rows_B), is_token_BT, 0) if token_type is not None else None
-    return Batch(_pad(chosen, is_token_BT, pad_id), np.maximum(lengths_B, 1), token_type_BT)
+    starts_B = ids.offsets[rows_B]
+    lengths_B = ids.offsets[rows_B + 1] - starts_B
+    steps_T = np.arange(max(int(lengths_B.max(initial=0)), 1))
+    is_token_BT = steps_T < lengths_B[:, None]
+    places_BT = starts_B[:, None] + steps_T
+    token_type_BT = _pad(token_type, places_BT, is_token_BT, 0) if token_type is not None else None
+    return Batch(_pad(ids, places_BT, is_token_BT, pad_id), np.maximum(lengths_B, 1), token_type_BT)
 
 
 def infer_batches(
@@ -142,7 +144,9 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray) -> Inference:
     return Inference(logits_NC, num_tokens_N, num_unknown_N, encoded.truncated_N)
 
 
-def _pad(rows: Ragged, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:
+def _pad(rows: Ragged, places_BT: IntArray, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:
+    if is_token_BT.all():
+        return rows.values[places_BT]
     padded_BT = np.full(is_token_BT.shape, filler, dtype=np.int64)
-    padded_BT[is_token_BT] = rows.values
+    padded_BT[is_token_BT] = rows.values[places_BT[is_token_BT]]
     return padded_BT

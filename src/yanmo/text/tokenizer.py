@@ -10,7 +10,7 @@ import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from pathlib import Path
 
 import numpy as np
@@ -231,16 +231,18 @@ def encode_column(
         cut_N |= cut_b_N
     encodings = _encode(tokenizer, texts, texts_b)
     rows = [encoding.ids for encoding in encodings]
-    full_M = np.flatnonzero(np.fromiter(map(len, rows), np.int64, len(rows)) >= max_length)
-    further = [_further(encodings[text], max_windows) for text in full_M]
-    cut_N[full_M] |= np.array([is_cut for _, is_cut in further], dtype=np.bool_)
-    added = [encoding for found, _ in further for encoding in found]
+    lengths = list(map(len, rows))
     text_W = None
-    if added:
-        encodings, rows = encodings + added, rows + [encoding.ids for encoding in added]
-        text_W = np.concatenate([np.arange(len(texts)), np.repeat(full_M, [len(found) for found, _ in further])])
-    offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-    np.cumsum([len(row) for row in rows], out=offsets[1:])
+    if max(lengths, default=0) >= max_length:
+        full_M = np.flatnonzero(np.array(lengths) >= max_length)
+        further = [_further(encodings[text], max_windows) for text in full_M]
+        cut_N[full_M] |= np.array([is_cut for _, is_cut in further], dtype=np.bool_)
+        added = [encoding for found, _ in further for encoding in found]
+        if added:
+            encodings, rows = encodings + added, rows + [encoding.ids for encoding in added]
+            lengths = list(map(len, rows))
+            text_W = np.concatenate([np.arange(len(texts)), np.repeat(full_M, [len(found) for found, _ in further])])
+    offsets = np.array([0, *accumulate(lengths)], dtype=np.int64)
     ids = _without_forged(tokenizer, encodings, _flat(rows, offsets))
     type_ids = None if texts_b is None else _flat(_type_ids(encodings, len(texts)), offsets)
     return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids), text_W, num_special)
@@ -308,5 +310,8 @@ def _count_unknown(tokenizer: Tokenizer, ids: Ragged) -> IntArray:
     unknown = _unknown_id(tokenizer)
     if unknown is None:
         return np.zeros(len(ids), dtype=np.int64)
-    hits = np.concatenate(([0], np.cumsum(ids.values == unknown)))
+    is_unknown = ids.values == unknown
+    if not is_unknown.any():
+        return np.zeros(len(ids), dtype=np.int64)
+    hits = np.concatenate(([0], np.cumsum(is_unknown)))
     return hits[ids.offsets[1:]] - hits[ids.offsets[:-1]]

@@ -25,6 +25,7 @@ from yanmo.bundling.composites import ask_members, stage_table
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.cascading import StageTable, choose_thresholds, measure_candidate
 from yanmo.combine.greedy import greedy_weights
+from yanmo.combine.log_linear import log_average, log_linear_weights
 from yanmo.combine.voting import vote
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
 from yanmo.machine import describe_machine
@@ -244,6 +245,9 @@ def speed() -> None:
         "weighted": lambda: average(members, log_loss_weights(truth())),
         "weighted-by-score": lambda: average(members, score_weights(scores())),
         "vote": lambda: vote(members, num_members, task.choose),
+        "log-linear": lambda: task.activate(
+            log_average(members, log_linear_weights(members, targets_NC, task.activate, exclusive=True), exclusive=True)
+        ),
         "greedy": lambda: average(members, greedy_weights(truth(), seed=SEED)),
     }
     print("| method, fit and combine | seconds |\n|---|---|")

@@ -147,7 +147,9 @@ def test_members_of_different_shapes_make_no_soup(members, dataset, folder, tmp_
         "hint: Train the members on one Dataset with the same model and sizes, only with other seeds or learning rates."
     )
     whole = ensemble(dataset, members, out=tmp_path / "whole")
-    with pytest.raises(ArtifactError, match="average-weights needs members of single models; .* is of format ensemble"):
+    with pytest.raises(
+        ArtifactError, match="average-weights needs members with weights to average; .* is of format ensemble"
+    ):
         ensemble(dataset, [whole, whole], method="average-weights", out=tmp_path / "soup")
     assert [path.name for path in tmp_path.iterdir()] == ["whole"]
 

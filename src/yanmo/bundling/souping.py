@@ -107,7 +107,8 @@ def _check_shape(members: Sequence[Bundle]) -> None:
     hint = "Train the members on one Dataset with the same model and sizes, only with other seeds or learning rates."
     if not (first.path / WEIGHTS).is_file():
         raise ArtifactError(
-            f"average-weights needs members of single models; {first.path} is of format {first.format}.", hint=hint
+            f"average-weights needs members with weights to average; {first.path} is of format {first.format}.",
+            hint=hint,
         )
     for member in members[1:]:
         what = _difference(first, member)

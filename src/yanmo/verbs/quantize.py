@@ -104,7 +104,7 @@ def _check_format(bundle: Bundle) -> None:
     if bundle.format in ("ensemble", "cascade"):
         raise ArtifactError(
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
-            hint="Quantize the members, then ensemble.",
+            hint=f"Quantize the members, then {bundle.format}.",
         )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
         raise ArtifactError(f"{bundle.path} is int8 already.", hint="Give the Bundle it was made from.")

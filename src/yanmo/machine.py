@@ -1,4 +1,4 @@
-"""What machine a number was measured on; it measures nothing itself."""
+"""What machine this is and how many processes work together on it; it measures nothing itself."""
 
 from __future__ import annotations
 
@@ -7,9 +7,19 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["describe_machine"]
+__all__ = ["describe_machine", "num_workers", "worker_rank"]
 
 GIBIBYTE = 2**30
+
+
+def num_workers() -> int:
+    """Return how many processes torchrun has started, 1 where this one is alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def worker_rank() -> int:
+    """Return this process's number among them, from 0; the first one writes and prints."""
+    return int(os.environ.get("RANK", "0")) if num_workers() > 1 else 0
 
 
 @functools.cache

@@ -18,7 +18,8 @@ from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
 from yanmo.verbs.prepare import PrepareConfig, check_config
-from yanmo.verbs.train import TrainConfig, check_model
+from yanmo.verbs.train import check_model
+from yanmo.verbs.train_config import TrainConfig
 
 __all__ = ["precheck"]
 

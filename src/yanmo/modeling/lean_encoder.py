@@ -72,7 +72,7 @@ def _layer(layer: Any, asking_BQD: Tensor, states_BTD: Tensor, bias_B11T: Tensor
     read_BTD = states_BTD.to(dtype)
     asking_read_BQD = read_BTD if asking_BQD is states_BTD else read_BTD[:, : asking_BQD.shape[1]]
     query, key, value = (
-        _linear(one, read).unflatten(2, (attention.num_attention_heads, -1)).transpose(1, 2)
+        _linear(one, read).view(*read.shape[:2], attention.num_attention_heads, -1).transpose(1, 2)
         for one, read in ((attention.query, asking_read_BQD), (attention.key, read_BTD), (attention.value, read_BTD))
     )
     context_BQD = _attend(attention, query, key, value, bias_B11T).transpose(1, 2).flatten(2)

@@ -60,7 +60,7 @@ def make_parts(
     examples: Examples, rows_S: IntArray, objective: Objective, *, num_parts: int, device: str
 ) -> list[Part]:
     """Return this worker's share of a batch, cut into at most so many parts of texts that follow each other."""
-    rows = np.asarray(workers.share(rows_S))
+    rows = workers.share(rows_S)
     is_pinned = device == "cuda"
     parts = []
     for rows_B in np.array_split(rows, min(num_parts, len(rows))) if len(rows) else []:

@@ -7,7 +7,7 @@ into parts costs no more messages, and no worker steps before all agree that the
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import torch
@@ -15,10 +15,12 @@ from torch import Tensor, distributed, nn
 
 from yanmo import machine
 from yanmo.errors import ModelError
+from yanmo.protocols import IntArray
 
 __all__ = ["agree", "join", "num_workers", "rank", "share", "sum_gradients", "sum_tensor", "wait_for_all"]
 
 T = TypeVar("T")
+SliceT = TypeVar("SliceT", IntArray, list[IntArray])
 
 
 def join() -> None:
@@ -41,7 +43,7 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def share(items: Sequence[T]) -> Sequence[T]:
+def share(items: SliceT) -> SliceT:
     """Return this worker's part of something: every so many-th, so that all parts are alike."""
     return items[rank() :: num_workers()]
 
@@ -80,15 +82,15 @@ def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[f
     gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learning]
     extra = torch.tensor(numbers, dtype=gradients[0].dtype, device=gradients[0].device)
     summed = sum_tensor(torch.cat([*(one.flatten() for one in gradients), extra]))
-    *parts, extra = summed.split([*(one.numel() for one in gradients), len(numbers)])
+    *parts, extra = torch.split(summed, [*(one.numel() for one in gradients), len(numbers)])  # type: ignore[no-untyped-call]
     for parameter, part in zip(learning, parts, strict=True):
         parameter.grad = part.view_as(parameter)
     return [float(one) for one in extra.tolist()]
 
 
-def _meet(message: object) -> None:
+def _meet(message: Callable[[], object]) -> None:
     try:
-        message()  # type: ignore[operator]
+        message()
     except RuntimeError as error:
         raise ModelError(
             f"Worker {rank()} of {num_workers()} lost another worker: {str(error).partition(chr(10))[0]}",

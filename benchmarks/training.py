@@ -207,9 +207,7 @@ def train_with_trainer(module: Any, tokenizer: Any, train: Any, options: argpars
             times.append(clocks())
 
     ids, classes_N = train
-    rows = [
-        {"input_ids": ids.row(place).tolist(), "labels": int(classes_N[place])} for place in range(len(classes_N))
-    ]
+    rows = [{"input_ids": ids.row(place).tolist(), "labels": int(classes_N[place])} for place in range(len(classes_N))]
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -248,7 +246,9 @@ def table(rows: dict[str, list[dict[str, float]]], options: argparse.Namespace) 
     """Return the page: the median of the rounds, and ratios of the same round."""
     machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
     what = f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
-    head = f"| {options.model}, batch {options.batch_size}, {what} | real tokens/s | yanmo is faster by | dev accuracy |"
+    head = (
+        f"| {options.model}, batch {options.batch_size}, {what} | real tokens/s | yanmo is faster by | dev accuracy |"
+    )
     lines = [_line(name, found, rows.get("yanmo", [])) for name, found in rows.items()]
     return (
         f"# Training beside transformers.Trainer\n\n{machine}\n- threads: {options.threads}\n"

@@ -5,7 +5,8 @@
     python benchmarks/recipes.py --write benchmarks/recipes_….md
 
 Rows go to ``runs/recipes/results.jsonl`` as they are measured, and a row that is there is not measured again. Nothing
-but the method is changed. The table has the mean over seeds, its difference to the default settings, and the spread of that difference over seeds.
+but the method is changed. The table has the mean over seeds, its difference to the default settings, and the spread of
+that difference over seeds.
 """
 
 from __future__ import annotations

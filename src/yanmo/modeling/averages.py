@@ -35,7 +35,7 @@ class Average:
         if not self.weights:
             self.weights = {name: one.clone() for name, one in zip(self.learning, now, strict=True)}
         elif rate:
-            torch._foreach_lerp_(list(self.weights.values()), now, rate)
+            torch._foreach_lerp_([self.weights[name] for name in self.learning], now, rate)
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[None]:

@@ -131,9 +131,11 @@ class Trainer:
         total, num_stops = workers.sum_gradients(self.learning, total, float(self.stop.is_set()))
         if num_stops:
             self.stop.set()
-        norm = nn.utils.clip_grad_norm_(self.learning, self.settings.max_grad_norm)
+        norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
         if not math.isfinite(total) or not math.isfinite(norm.item()):
             raise not_finite(total, losses, examples, step=self.position.step + 1)
+        if norm.item() > self.settings.max_grad_norm:
+            nn.utils.clip_grads_with_norm_(self.learning, self.settings.max_grad_norm, norm)
         self.optimizer.step()
         return total
 

@@ -16,7 +16,7 @@ __all__ = ["add_adapters", "merge_adapters"]
 
 SCALE = 2
 """Of the change: alpha divided by the rank."""
-HEAD = ("classifier", "score")
+HEAD = ("classifier", "score", "classification_head")
 
 
 def add_adapters(module: nn.Module, rank: int) -> Any:

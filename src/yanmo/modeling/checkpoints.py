@@ -123,7 +123,7 @@ def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
     digest = hashlib.sha256(state.encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(memoryview(tensor.reshape(-1).view(uint8).numpy()))
+        digest.update(tensor.reshape(-1).view(uint8).numpy().data)
     return digest.hexdigest()
 
 

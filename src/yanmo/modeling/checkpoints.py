@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 NUM_KEPT = 2
 PREFIX = "checkpoint-"
 SUFFIX = ".safetensors"
+PARTIAL = ".checkpoint.partial"
 
 
 def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any], *, step: int) -> None:
@@ -44,7 +45,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any],
         OSError: The disk is full or fails; the checkpoints that were there are as they were.
     """
     target = folder / f"{PREFIX}{step:010d}{SUFFIX}"
-    partial = folder / f".{target.name}.partial"
+    partial = folder / PARTIAL
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
     try:

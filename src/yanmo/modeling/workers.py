@@ -82,7 +82,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[f
     gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learning]
     extra = torch.tensor(numbers, dtype=gradients[0].dtype, device=gradients[0].device)
     summed = sum_tensor(torch.cat([*(one.flatten() for one in gradients), extra]))
-    *parts, extra = torch.split(summed, [*(one.numel() for one in gradients), len(numbers)])  # type: ignore[no-untyped-call]
+    *parts, extra = torch.split(summed, [*(one.numel() for one in gradients), len(numbers)])
     for parameter, part in zip(learning, parts, strict=True):
         parameter.grad = part.view_as(parameter)
     return [float(one) for one in extra.tolist()]

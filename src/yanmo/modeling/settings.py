@@ -9,10 +9,22 @@ from typing import Any, Literal
 
 from yanmo.protocols import FloatArray, IntArray
 
-__all__ = ["LabeledTexts", "LoopSettings", "Measure", "NetworkSettings", "Precision", "Schedule", "Texts", "Trained"]
+__all__ = [
+    "LabeledTexts",
+    "LoopSettings",
+    "Match",
+    "Measure",
+    "NetworkSettings",
+    "Precision",
+    "Schedule",
+    "Teaching",
+    "Texts",
+    "Trained",
+]
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
+Match = Literal["none", "hidden", "attention", "relations"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
 """From logits_NC and targets_NC to scores; the best weights have the highest ``micro_f1``, then the least ``loss``."""
 
@@ -34,19 +46,55 @@ class Texts:
 
 @dataclass(frozen=True)
 class LabeledTexts:
-    """Cleaned texts with their targets, float32, shape (N, C), and the rows' ids where they have any."""
+    """Cleaned texts with their targets.
+
+    Attributes:
+        texts: N texts.
+        targets_NC: float32, shape (N, C); not a number in the rows that have a teacher's answer and no label.
+        ids: Of the rows, where they have any.
+        soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
+        num_real: The first so many texts were written by people; the others are altered copies of them, which no
+            vocabulary is made from. None: all of them.
+    """
 
     texts: Texts
     targets_NC: FloatArray
     ids: Sequence[str] | None = None
+    soft_NC: FloatArray | None = None
+    num_real: int | None = None
+
+    @property
+    def real_texts(self) -> Texts:
+        """The texts that were written by people."""
+        first, second = (column and column[: self.num_real] for column in (self.texts.first, self.texts.second))
+        return Texts(first or [], second, self.texts.is_segmented)
 
     def take(self, rows: IntArray) -> LabeledTexts:
-        """Return some of the rows."""
+        """Return some of the rows; a teacher's answers are left behind."""
         columns = [
             column and [column[row] for row in rows.tolist()] for column in (self.texts.first, self.texts.second)
         ]
         texts = Texts(columns[0] or [], columns[1], self.texts.is_segmented)
         return LabeledTexts(texts, self.targets_NC[rows], self.ids and [self.ids[row] for row in rows.tolist()])
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """How much a student listens to its teacher.
+
+    Attributes:
+        alpha: Weight of the teacher's answers to a text that has a label, too, in [0, 1]; the label has the rest.
+        temperature: Softening of both answers, > 0.
+        match: What of the teacher's inside the student also learns to reproduce.
+        match_weight: Weight of that.
+        teacher_dir: The folder of the teacher's network; only with ``match``.
+    """
+
+    alpha: float
+    temperature: float
+    match: Match = "none"
+    match_weight: float = 1.0
+    teacher_dir: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +117,7 @@ class NetworkSettings:
     multi_sample_dropout: int = 1
     frozen_layers: int = 0
     lora_rank: int = 0
+    teaching: Teaching | None = None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
+from yanmo.bundling.train_config import TrainConfig
+from yanmo.bundling.training import check_model
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.data.records import read_jsonl, read_parquet
@@ -18,8 +20,6 @@ from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
 from yanmo.verbs.prepare import PrepareConfig, check_config
-from yanmo.verbs.train import check_model
-from yanmo.verbs.train_config import TrainConfig
 
 __all__ = ["precheck"]
 

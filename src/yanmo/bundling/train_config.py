@@ -12,7 +12,7 @@ from pydantic import Field
 from yanmo.config import Config
 from yanmo.modeling.settings import Schedule
 
-__all__ = ["TrainConfig"]
+__all__ = ["LearnKeys", "TrainConfig"]
 
 
 class ModelKeys(Config):
@@ -115,10 +115,6 @@ class RunKeys(Config):
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better score."""
 
-    folds: int | None = Field(default=None, ge=2, le=20)
-    """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for
-    stacking and audit."""
-
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Seed of weights, dropout and the order of the texts."""
 
@@ -135,5 +131,13 @@ class RunKeys(Config):
     """Start anew where the data or a key has changed since the checkpoint; without it that is refused."""
 
 
-class TrainConfig(RunKeys, LossKeys, OptimizerKeys, ModelKeys):  # pydantic lists the fields of the last base first
+class LearnKeys(RunKeys, LossKeys, OptimizerKeys, ModelKeys):  # pydantic lists the fields of the last base first
+    """What every training has; what is not given is the default of the model's family."""
+
+
+class TrainConfig(LearnKeys):
     """Which model, and how it is trained; what is not given is the default of the model's family."""
+
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for
+    stacking and audit."""

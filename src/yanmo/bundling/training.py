@@ -1,0 +1,323 @@
+"""From a Dataset to the Bundle of a trained model: what is checked, what is learned from, what is published.
+
+train, distill and prune stand on it. It knows no verb and no torch.
+"""
+
+import hashlib
+import importlib.util
+import logging
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from yanmo.artifacts.base import Manifest, publish
+from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import file_digest
+from yanmo.bundling.train_config import LearnKeys, TrainConfig
+from yanmo.errors import ConfigError, DataError, MissingExtraError
+from yanmo.machine import num_workers
+from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
+from yanmo.models import ModelSpec, default_settings, resolve, unsuited, unused_settings
+from yanmo.protocols import FloatArray, Task
+from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
+from yanmo.tasks import get_task
+
+__all__ = [
+    "Job",
+    "check_model",
+    "checkpoint_digest",
+    "identify_trained",
+    "labeled_texts",
+    "learn",
+    "make_job",
+    "publish_trained",
+    "raw_columns",
+    "raw_items",
+    "settle",
+    "write_model",
+]
+
+logger = logging.getLogger(__name__)
+
+NUM_GOLDEN = 16
+MAX_GOLDEN_CHARACTERS = 1000
+CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
+PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
+"""What training a format needs besides the core install."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every trainer is given; the config has a value wherever the model's family has a default."""
+
+    spec: ModelSpec
+    config: TrainConfig
+    task: Task
+    labels: list[str]
+    train: LabeledTexts
+    valid: LabeledTexts
+    work_dir: Path
+    run_key: str
+    is_length_given: bool
+    teaching: Teaching | None = None
+
+    @property
+    def network(self) -> NetworkSettings:
+        """What decides the network and its loss."""
+        config = self.config
+        return NetworkSettings(
+            labels=self.labels,
+            loss=self.task.loss,
+            max_length=config.max_length,
+            is_length_given=self.is_length_given,
+            vocab_size=config.vocab_size,
+            dropout=config.dropout,
+            label_smoothing=config.label_smoothing or 0.0,
+            is_balanced=config.class_weights == "balanced",
+            focal_gamma=config.focal_gamma,
+            multi_sample_dropout=config.multi_sample_dropout,
+            frozen_layers=config.frozen_layers,
+            lora_rank=config.lora_rank,
+            offline=config.offline,
+            teaching=self.teaching,
+        )
+
+    def measure(self, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
+        """Return what is measured on the validation split."""
+        probabilities_NC = self.task.activate(logits_NC)
+        chosen_NC = self.task.choose(probabilities_NC)
+        counts = label_counts(chosen_NC, targets_NC)
+        losses_N = log_losses(probabilities_NC, targets_NC, exclusive=self.task.loss == "softmax")
+        scores = {
+            "accuracy": accuracy(chosen_NC, targets_NC),
+            "macro_f1": macro_f1(counts),
+            "micro_f1": micro_f1(counts),
+            "loss": losses_N.mean(),
+        }
+        return {name: float(np.nan_to_num(score)) for name, score in scores.items()}
+
+
+def check_model(config: LearnKeys) -> ModelSpec:
+    """Return what the model's name means, after checking that it can be trained here.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it.
+        MissingExtraError: The packages that train it are not installed.
+    """
+    spec = resolve(config.model)
+    if config.offline and spec.is_hub_id:
+        raise ConfigError(
+            f"The model {spec.name} would be loaded over the network, but offline is set.",
+            hint="Give a local folder, or leave offline out.",
+        )
+    found = unsuited(spec, config.model_dump())
+    if found:
+        raise ConfigError(
+            f"The '{found}' parameter of train does not suit the model {spec.name}: it has no layers of its own.",
+            hint=f"Leave {found} out, or choose a model with layers, such as bert-4x312 or a pretrained one.",
+        )
+    folds = config.model_dump().get("folds")
+    if num_workers() > 1 and (folds or spec.family == "linear"):
+        raise ConfigError(
+            f"Several workers cannot train {'folds' if folds else 'the model linear'} together.",
+            hint="Start the command without torchrun.",
+        )
+    for package in PACKAGES[spec.format]:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
+    return spec
+
+
+def checkpoint_digest(folder: Path) -> str:
+    """Return a digest of a checkpoint's files, so that other weights in the same folder are other work."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
+    digests = "".join(f"{path.name} {file_digest(path)}\n" for path in files)
+    return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
+    """Return the config with the family's defaults filled in, and say which given settings have no effect."""
+    given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
+    for name in unused_settings(spec):
+        if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
+            logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
+    defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
+    known = {name: value for name, value in defaults.items() if value is not None}
+    return TrainConfig(**{"num_threads": default_num_threads(), **known, **given, "model": spec.name})
+
+
+def make_job(
+    dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str, *, is_length_given: bool
+) -> Job:
+    """Return what a model learns from a Dataset.
+
+    Raises:
+        DataError: The Dataset lacks a split, or all its rows have one label.
+    """
+    task = get_task(dataset.task)
+    train_texts, valid_texts = (labeled_texts(dataset, task, name) for name in ("train", "valid"))
+    targets_NC = train_texts.targets_NC
+    if bool((targets_NC == targets_NC[0]).all()):
+        raise DataError(
+            f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
+            hint="Give a Dataset with at least two labels.",
+        )
+    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
+
+
+def labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
+    """Return a split, cleaned and encoded.
+
+    Raises:
+        DataError: It is missing or empty.
+    """
+    rows = dataset.split(name) if name in dataset.splits else None
+    if rows is None or not rows.height:
+        raise DataError(
+            f"The Dataset {dataset.path} has no rows in its split '{name}', which training needs.",
+            hint=f"Prepare it with a larger {name}_ratio, or give prepare a file for that split."
+            if name != "train"
+            else "Prepare it from more rows.",
+        )
+    pipeline = dataset.text_pipeline()
+    columns = [pipeline.apply(column) for column in raw_columns(rows, task)]
+    is_segmented = dataset.text_config.segmenter != "none"
+    texts = Texts(columns[0], columns[1] if task.num_texts == 2 else None, is_segmented)
+    return LabeledTexts(texts, task.encode(rows["label"], dataset.labels), rows["id"].cast(pl.String).to_list())
+
+
+def raw_columns(rows: pl.DataFrame, task: Task) -> list[list[str]]:
+    """Return the texts, and the second texts of pairs."""
+    return [rows[name].to_list() for name in ("text", "text_b")[: task.num_texts]]
+
+
+def _train_network(job: Job) -> Trained:
+    from yanmo.modeling.networks import train_network
+
+    names = {field.name for field in fields(LoopSettings)}
+    values = {name: value for name, value in job.config.model_dump().items() if name in names}
+    return train_network(
+        job.spec,
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=LoopSettings(**values),
+        measure=job.measure,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+    )
+
+
+def _train_linear(job: Job) -> Trained:
+    from yanmo.modeling.linear_model import train_linear
+
+    num_threads = job.config.num_threads or 1
+    return train_linear(job.train, job.valid, network=job.network, measure=job.measure, num_threads=num_threads)
+
+
+_TRAINERS: dict[str, Callable[[Job], Trained]] = {
+    "torch": _train_network,
+    "ngram": _train_network,
+    "linear": _train_linear,
+}
+
+
+def learn(job: Job) -> Trained:
+    """Train what a job says, or go on with it from its work folder's checkpoint."""
+    return _TRAINERS[job.spec.format](job)
+
+
+def identify_trained(trained: Trained, job: Job, dataset: Dataset) -> dict[str, Any]:
+    """Return what the manifest of the Bundle says besides its config."""
+    info = {
+        "format": job.spec.format,
+        "model": job.spec.name,
+        "max_length": trained.max_length,
+        "architecture": trained.architecture,
+        "text": dataset.text_config.model_dump(mode="json"),
+        "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
+    }
+    return {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "info": info}
+
+
+def write_model(trained: Trained, folder: Path, dataset: Dataset, identity: dict[str, Any]) -> Bundle:
+    """Write what the model needs to answer, and return it as a Bundle that has no manifest yet."""
+    trained.save(folder)
+    if dataset.user_dict_path:
+        shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+    return Bundle(folder, Manifest(parents={}, config={}, versions={}, key="", files={}, **identity), "")
+
+
+def publish_trained(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    *,
+    parents: Mapping[str, str],
+    out: Path,
+    verb: str = "train",
+    keys: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    write_more: Callable[[Path], None] | None = None,
+) -> None:
+    """Make the Bundle of a trained model appear.
+
+    Args:
+        trained: The model.
+        job: What it was trained with.
+        dataset: What it was trained on.
+        parents: Role to digest.
+        out: Where the Bundle appears.
+        verb: Who makes it.
+        keys: Of the verb's config, besides those of ``train``.
+        facts: What the summary says besides the scores.
+        write_more: Writes further files into the folder.
+    """
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    config = {**job.config.model_dump(mode="json"), **(keys or {}), **settled}
+    identity = identify_trained(trained, job, dataset)
+    identity["info"]["summary"] |= facts or {}
+    seed = None if "seed" in unused_settings(job.spec) else job.config.seed
+    with publish(out, verb=verb, parents=parents, config=config, seed=seed, **identity) as staging:
+        bundle = write_model(trained, staging, dataset, identity)
+        card = render_card(
+            model=job.spec.name,
+            format=job.spec.format,
+            task=dataset.task,
+            labels=dataset.labels,
+            max_length=trained.max_length,
+            text=dataset.text_config,
+            dataset_digest=dataset.digest,
+            scores=trained.scores,
+        )
+        (staging / CARD).write_text(card, encoding="utf-8")
+        if write_more is not None:
+            write_more(staging)
+        _write_golden(bundle, dataset, job.task)
+
+
+def raw_items(rows: pl.DataFrame, task: Task) -> list[Item]:
+    """Return the rows as a Predictor takes them."""
+    columns = raw_columns(rows, task)
+    return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+def _write_golden(bundle: Bundle, dataset: Dataset, task: Task) -> None:
+    """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
+    rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
+    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
+    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
+    chosen = rows[places.tolist()] if rows.height else rows
+    columns, items = raw_columns(chosen, task), raw_items(chosen, task)
+    with open_bundle(bundle, verify_golden=False) as predictor:
+        probabilities_NC = predictor.predict_proba(items)
+    write_golden(bundle.path, columns[0], columns[1] if len(columns) == 2 else None, probabilities_NC)

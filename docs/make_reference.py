@@ -54,7 +54,7 @@ def _page(verb: Verb) -> str:
 
 
 def _input_row(one: Input) -> str:
-    kind = f"{one.kind.__name__}{', any number' if one.is_many else ''}{', optional' if one.is_optional else ''}"
+    kind = f"{one.wanted}{', any number' if one.is_many else ''}{', optional' if one.is_optional else ''}"
     return f"| `{one.name}` | {kind} |\n"
 
 

@@ -133,9 +133,7 @@ def _command(name: str) -> Any:
 
 def _parameters(verb: Verb) -> list[inspect.Parameter]:
     required = [_input_parameter(one) for one in verb.inputs if not one.is_optional]
-    optional = [
-        _keyword(one.name, Path | None, text=f"A {one.kind.__name__} folder.") for one in verb.inputs if one.is_optional
-    ]
+    optional = [_optional_input(one) for one in verb.inputs if one.is_optional]
     fields = [
         _keyword(
             name,
@@ -150,17 +148,16 @@ def _parameters(verb: Verb) -> list[inspect.Parameter]:
 
 def _input_parameter(one: Input) -> inspect.Parameter:
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    what = (
-        f"The {one.kind.__name__} folder."
-        if one.is_artifact
-        else "The raw file, or files."
-        if one.is_many
-        else "The path."
-    )
+    what = f"The {one.wanted} folder." if one.is_artifact else "The raw file, or files." if one.is_many else "The path."
     hint: Any = list[Path] if one.is_many else Path
     return inspect.Parameter(
         one.name, kind, annotation=Annotated[hint, Parameter(help=what, consume_multiple=True, negative="")]
     )
+
+
+def _optional_input(one: Input) -> inspect.Parameter:
+    what = f"A {one.wanted} folder." if one.is_artifact else "Files or folders." if one.is_many else "A file or folder."
+    return _keyword(one.name, list[Path] | None if one.is_many else Path | None, text=what)
 
 
 def _out_parameter(verb: Verb) -> list[inspect.Parameter]:

@@ -64,7 +64,7 @@ def test_an_existing_out_is_refused_before_any_work(source):
 
 
 def test_the_signature_is_read_from_the_function():
-    assert [(one.name, one.kind, one.is_optional) for one in copy.inputs] == [
+    assert [(one.name, *one.kinds, one.is_optional) for one in copy.inputs] == [
         ("first", Predictions, False),
         ("other", Predictions, True),
     ]

@@ -31,7 +31,16 @@ from yanmo.modeling.dropout import Masks, replace_dropout
 from yanmo.modeling.features import Examples, epoch_batches
 from yanmo.modeling.losses import softmax_divergence
 from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
-from yanmo.modeling.parts import Objective, Part, Score, is_out_of_memory, make_parts, not_finite, part_loss
+from yanmo.modeling.parts import (
+    MatchedScore,
+    Objective,
+    Part,
+    Score,
+    is_out_of_memory,
+    make_parts,
+    not_finite,
+    part_loss,
+)
 from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision
 from yanmo.modeling.scoring import compute_logits
@@ -62,6 +71,7 @@ class Trainer:
         work_dir: Where the checkpoints and ``metrics.jsonl`` are kept; None keeps neither.
         run_key: Names the work: a checkpoint of another key is not continued.
         divergence: From the logits of two passes to a scalar, for ``r_drop``.
+        matched_score: In training, stands in for ``score`` where the inside of the network is compared, too.
     """
 
     def __init__(
@@ -75,9 +85,10 @@ class Trainer:
         work_dir: Path | None = None,
         run_key: str = "",
         divergence: Callable[[Tensor, Tensor], Tensor] = softmax_divergence,
+        matched_score: MatchedScore | None = None,
     ) -> None:
         self.module = module.to(settings.device)
-        self.objective = Objective(score, loss, divergence, settings.r_drop)
+        self.objective = Objective(score, loss, divergence, settings.r_drop, matched_score)
         self.measure = measure
         self.settings = settings
         self.work_dir = work_dir

@@ -20,8 +20,10 @@ __all__ = [
     "LOSSES",
     "Loss",
     "balanced_class_weights",
+    "distillation_loss",
     "sigmoid_cross_entropy",
     "sigmoid_divergence",
+    "soften",
     "softmax_cross_entropy",
     "softmax_divergence",
 ]
@@ -99,6 +101,61 @@ def sigmoid_cross_entropy(
     if class_weights_C is not None:
         terms_NC = terms_NC * class_weights_C
     return terms_NC.sum(dim=1).mean()
+
+
+def distillation_loss(
+    logits_NC: Tensor,
+    targets_N2C: Tensor,
+    *,
+    soft_loss: Loss,
+    hard_loss: Loss,
+    alpha: float,
+    temperature: float,
+) -> Tensor:
+    """Return the loss of a student against its teacher's answers and against the labels.
+
+    Args:
+        logits_NC: Unnormalized scores, float, shape (num_examples, num_classes).
+        targets_N2C: The teacher's probabilities, softened already, and beside them the labels, which are not a number
+            in the rows that have none.
+        soft_loss: From logits and soft targets to a mean over examples.
+        hard_loss: The same of the labels.
+        alpha: Weight of the teacher's answers in rows with a label, in [0, 1]; in the others it is 1.
+        temperature: Softening of the student's answers, > 0.
+
+    Returns:
+        Scalar: mean over examples, in nats; the part of the teacher is times temperature ** 2.
+
+    Source: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, arXiv:1503.02531.
+    Differs: the cross-entropy of the softened answers, whose gradient is that of their divergence.
+    """
+    soft_NC, hard_NC = targets_N2C.chunk(2, dim=1)
+    is_labeled_N = ~hard_NC[:, 0].isnan()
+    total = logits_NC.new_zeros((), dtype=torch.float32)
+    for rows_N, share in ((is_labeled_N, alpha), (~is_labeled_N, 1.0)):
+        if share and bool(rows_N.any()):
+            loss = soft_loss(logits_NC[rows_N] / temperature, soft_NC[rows_N])
+            total = total + share * temperature**2 * rows_N.sum() * loss
+    if alpha < 1 and bool(is_labeled_N.any()):
+        total = total + (1 - alpha) * is_labeled_N.sum() * hard_loss(logits_NC[is_labeled_N], hard_NC[is_labeled_N])
+    return total / len(logits_NC)
+
+
+def soften(probabilities_NC: FloatArray, *, temperature: float, exclusive: bool) -> FloatArray:
+    """Return the probabilities that the same scores would give if they were divided by a temperature.
+
+    Args:
+        probabilities_NC: float32, shape (N, C).
+        temperature: > 0; 1 changes nothing.
+        exclusive: Whether every row sums to 1; else each label stands for itself.
+    """
+    if temperature == 1.0:
+        return probabilities_NC
+    kept_NC = np.clip(probabilities_NC.astype(np.float64), LEAST_DOUBT, 1 - LEAST_DOUBT)
+    scaled_NC = kept_NC ** (1 / temperature)
+    rest_NC = (1 - kept_NC) ** (1 / temperature)
+    sums = scaled_NC.sum(axis=1, keepdims=True) if exclusive else scaled_NC + rest_NC
+    return np.asarray(scaled_NC / sums, dtype=np.float32)
 
 
 def softmax_divergence(first_NC: Tensor, second_NC: Tensor) -> Tensor:

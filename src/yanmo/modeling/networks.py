@@ -8,14 +8,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from yanmo.modeling import workers
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
 from yanmo.modeling.loop import METRICS, Trainer, fit
-from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights
+from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights, distillation_loss, soften
+from yanmo.modeling.matching import Matched
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
-from yanmo.modeling.trainables import make_trainable
+from yanmo.modeling.trainables import Trainable, make_trainable
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.protocols import FloatArray
 
 __all__ = ["train_network"]
 
@@ -50,7 +54,8 @@ def train_network(
     """
     workers.join()
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        trainable = make_trainable(spec, train.texts, network)
+        trainable = make_trainable(spec, train.real_texts, network)
+        matched = _match(trainable, network)
         trainer = Trainer(
             trainable.module,
             trainable.score,
@@ -60,10 +65,13 @@ def train_network(
             work_dir=work_dir,
             run_key=run_key,
             divergence=DIVERGENCES[network.loss],
+            matched_score=matched,
         )
-        examples = Examples(trainable.encode_training(train.texts), train.targets_NC, train.ids)
+        examples = Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids)
         scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids))
     trainable.module.to("cpu")
+    if matched is not None:
+        matched.detach()
 
     def save(folder: Path) -> None:
         trainable.save(folder)
@@ -80,10 +88,37 @@ def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:
 
 
 def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[Any]:
-    weights_C = balanced_class_weights(train.targets_NC).to(default_device()) if network.is_balanced else None
-    return functools.partial(
+    labels_NC = train.targets_NC[~np.isnan(train.targets_NC[:, 0])]
+    weights_C = balanced_class_weights(labels_NC).to(default_device()) if network.is_balanced else None
+    loss = functools.partial(
         LOSSES[network.loss],
         label_smoothing=network.label_smoothing,
         class_weights_C=weights_C,
         focal_gamma=network.focal_gamma,
     )
+    teaching = network.teaching
+    if teaching is None:
+        return loss
+    return functools.partial(
+        distillation_loss,
+        soft_loss=LOSSES[network.loss],
+        hard_loss=loss,
+        alpha=teaching.alpha,
+        temperature=teaching.temperature,
+    )
+
+
+def _targets(network: NetworkSettings, train: LabeledTexts) -> FloatArray:
+    """Return the labels; with a teacher its softened answers and the labels beside each other, shape (N, 2 C)."""
+    teaching = network.teaching
+    if teaching is None or train.soft_NC is None:
+        return train.targets_NC
+    soft_NC = soften(train.soft_NC, temperature=teaching.temperature, exclusive=network.loss == "softmax")
+    return np.concatenate([soft_NC, train.targets_NC], axis=1)
+
+
+def _match(trainable: Trainable, network: NetworkSettings) -> Matched | None:
+    """Return what compares the student's inside with its teacher's, where that is wanted."""
+    if network.teaching is None or network.teaching.match == "none":
+        return None
+    return Matched(trainable.module, network.teaching)

@@ -17,9 +17,21 @@ from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
 from yanmo.protocols import IntArray
 
-__all__ = ["Objective", "Part", "Score", "is_out_of_memory", "make_parts", "not_finite", "part_loss", "to_device"]
+__all__ = [
+    "MatchedScore",
+    "Objective",
+    "Part",
+    "Score",
+    "is_out_of_memory",
+    "make_parts",
+    "not_finite",
+    "part_loss",
+    "to_device",
+]
 
 Score = Callable[[nn.Module, Batch], Tensor]
+MatchedScore = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]
+"""From the network and a batch to logits_BC and a loss that is added, a mean over examples."""
 NUM_NAMED = 8
 NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
@@ -48,12 +60,14 @@ class Objective:
         loss: From logits_BC and targets_BC to a scalar, a mean over examples.
         divergence: From the logits of two passes to a scalar.
         r_drop: Weight of the divergence; 0 makes one pass only.
+        matched_score: In training, what stands in for ``score`` where the inside of the network is compared, too.
     """
 
     score: Score
     loss: Callable[[Tensor, Tensor], Tensor]
     divergence: Callable[[Tensor, Tensor], Tensor]
     r_drop: float = 0.0
+    matched_score: MatchedScore | None = None
 
 
 def make_parts(
@@ -81,13 +95,19 @@ def part_loss(objective: Objective, module: nn.Module, part: Part, *, precision:
     Differs: R-Drop's loss is halved, a mean of the two passes, so that the weight of the divergence does not change the
     learning rate.
     """
+    batch, added = to_device(part.batch, device), None
     with autocast(device, precision):
-        logits_MC = objective.score(module, to_device(part.batch, device))
+        if objective.matched_score is not None:
+            logits_MC, added = objective.matched_score(module, batch)
+        else:
+            logits_MC = objective.score(module, batch)
     targets_BC = part.targets_BC.to(device, non_blocking=True)
     loss = objective.loss(logits_MC, targets_BC.repeat(len(logits_MC) // len(targets_BC), 1))
+    if added is not None:
+        loss = loss + added
     if not objective.r_drop:
         return loss
-    first_KBC, second_KBC = logits_MC.view(-1, 2, *targets_BC.shape).unbind(1)
+    first_KBC, second_KBC = logits_MC.view(-1, 2, len(targets_BC), logits_MC.shape[1]).unbind(1)
     return loss + objective.r_drop / 2 * objective.divergence(first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
 
 

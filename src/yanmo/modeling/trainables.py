@@ -29,7 +29,7 @@ from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
 from yanmo.protocols import Ragged
 from yanmo.text.seen import keep_seen, seen_bitmap
-from yanmo.text.tokenizer import encode_column, train_wordlevel, train_wordpiece, truncating
+from yanmo.text.tokenizer import SPECIAL_TOKENS, encode_column, load, train_wordlevel, train_wordpiece, truncating
 
 __all__ = ["Trainable", "make_trainable"]
 
@@ -93,7 +93,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
     from yanmo.modeling import encoders
 
     max_length = settings.max_length or 0
-    tokenizer = _train_tokenizer(texts, settings)
+    tokenizer = _teacher_tokenizer(settings) or _train_tokenizer(texts, settings)
     module = encoders.build(
         spec,
         tokenizer,
@@ -114,6 +114,9 @@ def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Tr
         spec.source, labels=settings.labels, loss=settings.loss, offline=offline, dropout=settings.dropout
     )
     wrapped = encoders.load_tokenizer(spec.source, offline=offline)
+    teachers = _teacher_tokenizer(settings)
+    if teachers is not None and teachers.get_vocab() != wrapped.backend_tokenizer.get_vocab():
+        raise _other_tokens(spec.name)
     module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
     return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
@@ -271,6 +274,24 @@ def _train_tokenizer(texts: Texts, settings: NetworkSettings) -> Tokenizer:
     column = [*texts.first, *(texts.second or ())]
     train = train_wordlevel if texts.is_segmented else train_wordpiece
     return train(column, settings.vocab_size or 0)
+
+
+def _teacher_tokenizer(settings: NetworkSettings) -> Tokenizer | None:
+    """Return the tokenizer of the teacher whose inside is compared, if there is one."""
+    teaching = settings.teaching
+    if teaching is None or teaching.match == "none" or teaching.teacher_dir is None:
+        return None
+    tokenizer = load(teaching.teacher_dir / "tokenizer.json")
+    if any(tokenizer.token_to_id(token) is None for token in SPECIAL_TOKENS):
+        raise _other_tokens("one from scratch")
+    return tokenizer
+
+
+def _other_tokens(student: str) -> ConfigError:
+    return ConfigError(
+        f"The 'match' parameter of distill needs a student that reads the teacher's tokens; {student} has others.",
+        hint="Choose a student with the teacher's tokenizer, or leave match out.",
+    )
 
 
 def _token_encoder(

@@ -54,7 +54,7 @@ def _find_dataset(sources: Iterable[Step | Path]) -> Path | None:
     steps = [one for one in sources if isinstance(one, Step)]
     for step in steps:
         for one in step.stage.verb.inputs:
-            if one.kind is Dataset and step.inputs.get(one.name):
+            if Dataset in one.kinds and step.inputs.get(one.name):
                 return step.sources()[one.name][0]
     inputs = [one for step in steps for values in step.inputs.values() for one in values]
     return _find_dataset(inputs) if inputs else None

@@ -12,7 +12,7 @@ import itertools
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -25,6 +25,7 @@ from yanmo.errors import ArtifactError, ConfigError
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.references import Reference, read_references, sort_stages
 from yanmo.pipeline.spec import PipelineSpec, StageSpec
+from yanmo.verbs.signature import open_artifact
 
 __all__ = ["Plan", "State", "Step", "find_state", "make_steps", "step_key"]
 
@@ -217,7 +218,7 @@ def step_key(step: Step, made: Mapping[Step, Artifact]) -> str | None:
         ArtifactError: The folder of an input cannot be opened.
     """
     many = {one.name for one in step.stage.verb.inputs if one.is_many}
-    kinds = {one.name: one.kind for one in step.stage.verb.inputs}
+    kinds = {one.name: one.kinds for one in step.stage.verb.inputs}
     inputs: dict[str, Any] = {}
     for name, values in step.inputs.items():
         if not all(isinstance(one, Path) or one in made for one in values):
@@ -227,8 +228,9 @@ def step_key(step: Step, made: Mapping[Step, Artifact]) -> str | None:
     return step.stage.verb.key(inputs, step.config)
 
 
-def _open(kind: type, source: Artifact | Path) -> Artifact | Path:
-    return kind.open(source, verify=False) if issubclass(kind, Artifact) and isinstance(source, Path) else source
+def _open(kinds: Sequence[type], source: Artifact | Path) -> Artifact | Path:
+    is_folder = issubclass(kinds[0], Artifact) and isinstance(source, Path)
+    return open_artifact(kinds, source, verify=False) if is_folder else source
 
 
 def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[State, Artifact | None]:

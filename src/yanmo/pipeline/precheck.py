@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
-from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import check_model
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
@@ -116,7 +115,7 @@ def _read_header(data: bytes, delimiter: str) -> list[str] | None:
 
 def _check_model(step: Step) -> Iterator[Found]:
     try:
-        check_model(TrainConfig.model_validate(step.config))
+        check_model(step.stage.verb.config_class.model_validate(step.config))
     except YanmoError as error:
         yield "model", error.message, error.hint
 
@@ -128,7 +127,7 @@ def _check_exportable(step: Step) -> Iterator[Found]:
             kind = one.stage.verb.name
             text = f"export takes the Bundle of one model, but '{one.name}' makes {COMPOSITES[kind]}."
             yield "bundle", text, f"Export its members, then make the {kind} of them."
-        elif isinstance(one, Step) and one.stage.verb.name == "train":
+        elif isinstance(one, Step) and one.stage.verb.name in ("train", "distill"):
             try:
                 form = resolve(dict(one.config)["model"]).format
             except YanmoError:
@@ -174,6 +173,7 @@ CHECKS: dict[str, Callable[[Step], Iterator[Found]]] = {
     "prepare": _check_prepare,
     "predict": _check_predict,
     "train": _check_model,
+    "distill": _check_model,
     "export": _check_exportable,
     "ensemble": _check_ensemble,
     "cascade": _check_cascade,

@@ -59,7 +59,7 @@ def _read_reference(spec: PipelineSpec, stage: StageSpec, one: Input, word: str)
             text, hint = f"{word}: {error.message}", error.hint or hint
         spec.document.report(stage.keys(one.name), f"In the stage '{stage.name}', input '{one.name}': {text}", hint)
         return None
-    if manifest.kind != one.kind.__name__.lower():
+    if manifest.kind not in [kind.__name__.lower() for kind in one.kinds]:
         _report_kind(spec, stage, one, f"{path} is a {manifest.kind.capitalize()}")
         return None
     return Reference(path=path)
@@ -69,15 +69,15 @@ def _check_kind(spec: PipelineSpec, stage: StageSpec, one: Input, reference: Ref
     """Return the reference if the stage it names makes what the input takes; of a broken stage that is not known."""
     other = spec.stages.get(reference.stage)
     made = other.verb.output if other else None
-    if made is not None and one.is_artifact and made is not one.kind:
+    if made is not None and one.is_artifact and made not in one.kinds:
         _report_kind(spec, stage, one, f"the stage '{reference.stage}' makes a {made.__name__}")
         return None
     return reference
 
 
 def _report_kind(spec: PipelineSpec, stage: StageSpec, one: Input, what: str) -> None:
-    wanted = one.kind.__name__
-    makers = [other.name for other in spec.stages.values() if other.verb.output is one.kind and other is not stage]
+    wanted = one.wanted
+    makers = [other.name for other in spec.stages.values() if other.verb.output in one.kinds and other is not stage]
     text = f"In the stage '{stage.name}' the '{one.name}' input of {stage.verb.name} takes a {wanted}, but {what}."
     hint = f"Stages that make a {wanted}: {', '.join(makers)}." if makers else f"No other stage makes a {wanted}."
     spec.document.report(stage.keys(one.name), text, hint)

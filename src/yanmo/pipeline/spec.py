@@ -167,7 +167,7 @@ def _check_keys(document: Document, name: str, verb: Verb, table: dict[str, Any]
 def _read_input(document: Document, name: str, verb: Verb, one: Input, table: dict[str, Any]) -> tuple[str, ...]:
     value = table.get(one.name)
     keys = ("stage", name, one.name)
-    wanted = f"stages or {one.kind.__name__} folders" if one.is_artifact else "files"
+    wanted = f"stages or {one.wanted} folders" if one.is_artifact else "files"
     if value is None:
         if not one.is_optional:
             text = f"In the stage '{name}' the '{one.name}' input of {verb.name} is missing."

@@ -33,6 +33,7 @@ COMMANDS: dict[str, Command] = {
     "check": Command("yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False),
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
+    "distill": Command("yanmo.verbs.distill", "Train a small model on a teacher's answers."),
     "ensemble": Command(
         "yanmo.verbs.ensemble",
         "Make one Bundle of several: average, vote, weights, greedy selection, stacking, a mean of weights.",

@@ -25,7 +25,7 @@ from yanmo.config import Config, build
 from yanmo.errors import ArtifactError, ConfigError, InternalError, YanmoError, did_you_mean
 from yanmo.verbs import COMMANDS
 
-__all__ = ["Input", "Verb", "get_verb", "verb"]
+__all__ = ["Input", "Verb", "get_verb", "open_artifact", "verb"]
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")
@@ -37,20 +37,25 @@ class Input:
 
     Attributes:
         name: The parameter's name.
-        kind: An artifact class, or Path for raw files.
+        kinds: Artifact classes, or Path for raw files.
         is_many: It takes any number of values.
         is_optional: It may be left out; such an input is given by name.
     """
 
     name: str
-    kind: type
+    kinds: tuple[type, ...]
     is_many: bool
     is_optional: bool
 
     @property
     def is_artifact(self) -> bool:
         """Whether the value is an artifact folder."""
-        return issubclass(self.kind, Artifact)
+        return issubclass(self.kinds[0], Artifact)
+
+    @property
+    def wanted(self) -> str:
+        """The names of the kinds, for a sentence."""
+        return " or ".join(kind.__name__ for kind in self.kinds)
 
     def open(self, value: Any) -> Any:
         """Return what the function takes: opened artifacts or paths."""
@@ -62,11 +67,22 @@ class Input:
         return self._open_one(value)
 
     def _open_one(self, value: Any) -> Any:
-        if isinstance(value, self.kind):
+        if isinstance(value, self.kinds):
             return value
         if isinstance(value, Artifact) and not self.is_artifact:
             return value.path
-        return self.kind.open(value) if issubclass(self.kind, Artifact) else Path(value)
+        return open_artifact(self.kinds, value) if self.is_artifact else Path(value)
+
+
+def open_artifact(kinds: Sequence[type], path: str | Path, *, verify: bool = True) -> Artifact:
+    """Return the artifact of a folder, which is of one of some kinds.
+
+    Raises:
+        ArtifactError: It is of none of them, or not whole.
+    """
+    artifacts = [kind for kind in kinds if issubclass(kind, Artifact)]
+    found = read_manifest(Path(path))[0].kind if len(artifacts) > 1 else artifacts[0].kind
+    return next((kind for kind in artifacts if kind.kind == found), artifacts[0]).open(path, verify=verify)
 
 
 class Verb:
@@ -274,6 +290,6 @@ def _read_output(hint: Any) -> type[Artifact] | None:
 def _read_input(parameter: inspect.Parameter, hint: Any) -> Input:
     is_optional = parameter.kind is inspect.Parameter.KEYWORD_ONLY
     if typing.get_origin(hint) is tuple:
-        return Input(parameter.name, typing.get_args(hint)[0], is_many=True, is_optional=is_optional)
-    options = [one for one in typing.get_args(hint) if one is not type(None)] or [hint]
-    return Input(parameter.name, options[0], is_many=False, is_optional=is_optional)
+        return Input(parameter.name, (typing.get_args(hint)[0],), is_many=True, is_optional=is_optional)
+    options = tuple(one for one in typing.get_args(hint) if one is not type(None)) or (hint,)
+    return Input(parameter.name, options, is_many=False, is_optional=is_optional)

@@ -1,0 +1,195 @@
+"""distill: a small model learns from a teacher's answers; it checks, asks and publishes, and knows no torch."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from yanmo.artifacts.base import lock, work_dir
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.predictions import Predictions
+from yanmo.artifacts.work import claim
+from yanmo.bundling.teaching import Taught, ask, read_answers
+from yanmo.bundling.train_config import LearnKeys, TrainConfig
+from yanmo.bundling.training import (
+    Job,
+    check_model,
+    checkpoint_digest,
+    learn,
+    make_job,
+    publish_trained,
+    raw_columns,
+    settle,
+)
+from yanmo.bundling.transfer import Altering, gather
+from yanmo.config import Config
+from yanmo.data.read import ReadOptions
+from yanmo.errors import ConfigError
+from yanmo.machine import num_workers
+from yanmo.modeling.settings import LabeledTexts, Match, Teaching, Texts
+from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.text.altering import Alteration
+from yanmo.verbs.signature import verb
+
+__all__ = ["DistillConfig", "distill"]
+
+
+class TeacherKeys(Config):
+    """How much the student listens to the teacher."""
+
+    alpha: float = Field(default=0.9, ge=0, le=1)
+    """Weight of the teacher's answers to texts that have a label, too; the label has the rest."""
+
+    temperature: float = Field(default=1.0, gt=0, le=20)
+    """Softening of the teacher's and the student's answers (Hinton et al. 2015, arXiv:1503.02531)."""
+
+    match: Match = "none"
+    """Also reproduce the teacher's inside, where both are encoders and read the same tokens: hidden states or attention
+    of all layers (Jiao et al. 2020, arXiv:1909.10351), or relations in the last one (Wang et al. 2020,
+    arXiv:2002.10957). A shape from scratch takes over the teacher's tokenizer."""
+
+    match_weight: float = Field(default=1.0, gt=0)
+    """Weight of that."""
+
+    keep_answers: bool = True
+    """Keep the teacher's answers beside the Bundle, in a hidden folder, for the next student that learns from them."""
+
+
+class TransferKeys(ReadOptions):
+    """Which texts the teacher answers, besides those of the Dataset's splits train and unlabeled."""
+
+    text: str = "text"
+    """Column of the texts in transfer files; a .txt file has a text a line."""
+
+    num_altered: int = Field(default=0, ge=0, le=100)
+    """Altered copies of each text, which the teacher answers, too."""
+
+    alterations: tuple[Alteration, ...] = Field(default=("drop", "swap", "mix"), min_length=1)
+    """How copies are altered: drop leaves out characters or words, swap lets neighbours change places, mix puts spans
+    of two texts together."""
+
+
+class DistillConfig(TransferKeys, TeacherKeys, LearnKeys):  # pydantic lists the fields of the last base first
+    """Which student, how it is trained, how much it listens to the teacher, and to which texts."""
+
+
+OWN_KEYS = set(DistillConfig.model_fields) - set(TrainConfig.model_fields)
+
+
+@verb
+def distill(
+    teacher: Bundle | Predictions,
+    dataset: Dataset,
+    config: DistillConfig,
+    *,
+    transfer: tuple[Path, ...] = (),
+    masked_lm: Path | None = None,
+    out: Path,
+) -> Bundle:
+    """Train a small model on a teacher's answers.
+
+    The student is any network that train makes, whatever the teacher's architecture and tokenizer. The teacher answers
+    the texts of the splits train and unlabeled, those of the transfer sources, and altered copies of all of them, once;
+    its answers are kept as Predictions. The more such texts, the nearer the student comes to the teacher. A run that
+    was killed goes on from where it was when the same command is given again.
+
+    Args:
+        teacher: Any Bundle, an ensemble or a cascade, too; or its Predictions of the training split.
+        dataset: With the splits train and valid; the weights with the best score on valid are published.
+        config: Which student, and how it learns.
+        transfer: Files or Datasets with further texts; no label of theirs is read.
+        masked_lm: The folder of a masked language model that replaces tokens in every other altered copy.
+        out: Where the student's Bundle appears.
+
+    Raises:
+        ModelError: There is no such model, or its training cannot go on.
+        ConfigError: A setting does not suit the student or the teacher, or has changed since the checkpoint.
+        DataError: A source cannot be read, or teacher and Dataset differ in task or labels.
+        BusyError: Another process works there.
+        MissingExtraError: The packages that train are not installed.
+    """
+    spec = check_model(config)
+    _check_student(spec, teacher, config, masked_lm)
+    options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
+    altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
+    found = gather(dataset, transfer, options, config.text, altering)
+    settled = settle(config, spec, found.num_rows)
+    parents = {"teacher": teacher.digest, "dataset": dataset.digest, **found.parents}
+    if spec.is_local:
+        parents["checkpoint"] = checkpoint_digest(Path(spec.source))
+    keys = config.model_dump(mode="json", include=OWN_KEYS)
+    plain = {**settled.model_dump(mode="json"), **keys}
+    with lock(work_dir(out)) as folder:
+        claim(folder, parents=parents, config=plain, fork=config.fork)
+        if isinstance(teacher, Predictions):
+            taught = read_answers(teacher, dataset, found)
+        else:
+            taught = ask(teacher, dataset, found, beside=out.parent, num_threads=config.num_threads)
+        run_key = stage_key("distill", parents, plain)
+        job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
+        job = replace(job, train=_taught_texts(job, taught, dataset), teaching=_teaching(teacher, config))
+        facts = {"num_texts": len(taught.rows), "num_labeled": dataset.split("train").height}
+        publish_trained(learn(job), job, dataset, parents=parents, out=out, verb="distill", keys=keys, facts=facts)
+        shutil.rmtree(folder, ignore_errors=True)
+    if taught.folder is not None and not config.keep_answers:
+        shutil.rmtree(taught.folder, ignore_errors=True)
+    return Bundle.open(out, verify=False)
+
+
+def _check_student(
+    spec: ModelSpec, teacher: Bundle | Predictions, config: DistillConfig, masked_lm: Path | None
+) -> None:
+    """Refuse what cannot learn from answers.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if spec.family == "linear":
+        raise ConfigError(
+            "The model linear learns from labels only.", hint="Distill into ngram, which is as fast and small."
+        )
+    if num_workers() > 1:
+        raise ConfigError("Several workers cannot distill together.", hint="Start the command without torchrun.")
+    if masked_lm is not None and not config.num_altered:
+        raise ConfigError(
+            "The 'masked_lm' input of distill alters copies, but there are none.", hint="Add --num-altered 2 or more."
+        )
+    if config.match == "none":
+        return
+    is_encoder = isinstance(teacher, Bundle) and teacher.architecture.get("family") == "encoder"
+    if not is_encoder or teacher.format != "torch" or spec.family not in (*ENCODER_FAMILIES, "pretrained"):  # type: ignore[union-attr]
+        raise ConfigError(
+            f"The 'match' parameter of distill needs a student and a teacher that are torch encoders, not {spec.name} "
+            f"and {teacher.path}.",
+            hint="Leave match out; or give as the teacher the Bundle of one encoder, before it is exported.",
+        )
+    if config.multi_sample_dropout > 1:
+        raise ConfigError(
+            "The 'multi_sample_dropout' parameter of distill cannot be combined with match.", hint="Leave one out."
+        )
+
+
+def _teaching(teacher: Bundle | Predictions, config: DistillConfig) -> Teaching:
+    return Teaching(
+        alpha=config.alpha,
+        temperature=config.temperature,
+        match=config.match,
+        match_weight=config.match_weight,
+        teacher_dir=teacher.path if config.match != "none" else None,
+    )
+
+
+def _taught_texts(job: Job, taught: Taught, dataset: Dataset) -> LabeledTexts:
+    """Return the cleaned texts with the teacher's answers, and with labels where there are any."""
+    pipeline = dataset.text_pipeline()
+    columns: list[Any] = [pipeline.apply(column) for column in raw_columns(taught.rows, job.task)]
+    labels_NC = job.train.targets_NC
+    targets_NC = np.full(taught.probabilities_NC.shape, np.nan, dtype=np.float32)
+    targets_NC[: len(labels_NC)] = labels_NC
+    texts = Texts(columns[0], columns[1] if len(columns) == 2 else None, job.train.texts.is_segmented)
+    return LabeledTexts(texts, targets_NC, taught.rows["id"].to_list(), taught.probabilities_NC, taught.num_real)

@@ -1,0 +1,40 @@
+"""Altered copies: of the same pieces, in other numbers or another order, the same ones from the same seed."""
+
+import numpy as np
+import pytest
+
+from yanmo.text.altering import PIECES, alter
+
+TEXTS = ["送得太慢了，菜都凉了", "great food, fast delivery", "好", "", "iPhone 15 很好用"]
+
+
+@pytest.mark.parametrize("kind", ["drop", "swap", "mix"])
+def test_the_same_seed_gives_the_same_texts(kind):
+    first, second = (alter(TEXTS, [kind], np.random.default_rng(3)) for _ in range(2))
+    assert first == second
+    assert len(first) == len(TEXTS)
+    assert first != TEXTS
+
+
+def test_drop_leaves_something_out_and_adds_nothing():
+    for seed in range(20):
+        for text, altered in zip(TEXTS, alter(TEXTS, ["drop"], np.random.default_rng(seed)), strict=True):
+            rest = iter(PIECES.findall(text))
+            assert all(piece in rest for piece in PIECES.findall(altered))
+            assert len(altered) < len(text) or len(PIECES.findall(text)) < 2
+
+
+def test_swap_keeps_every_piece():
+    for text, altered in zip(TEXTS, alter(TEXTS, ["swap"], np.random.default_rng(1)), strict=True):
+        assert sorted(altered) == sorted(text)
+
+
+def test_mix_holds_spans_of_two_texts():
+    texts = ["一二三四五六七八", "甲乙丙丁戊己庚辛"]
+    for seed in range(20):
+        for altered in alter(texts, ["mix"], np.random.default_rng(seed)):
+            parts = [
+                part for part in (altered[:place] for place in range(1, len(altered))) if part in texts[0] + texts[1]
+            ]
+            assert parts
+            assert 4 <= len(altered) <= 16

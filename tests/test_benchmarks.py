@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPTS = ("engines.py", "recipes.py", "serving.py", "tfidf.py", "training.py")
+SCRIPTS = ("distillation.py", "engines.py", "pruning.py", "recipes.py", "serving.py", "tfidf.py", "training.py")
 PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
 
 

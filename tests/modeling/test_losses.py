@@ -9,8 +9,10 @@ from torch.nn import functional
 
 from yanmo.modeling.losses import (
     balanced_class_weights,
+    distillation_loss,
     sigmoid_cross_entropy,
     sigmoid_divergence,
+    soften,
     softmax_cross_entropy,
     softmax_divergence,
 )
@@ -103,3 +105,26 @@ def test_divergence_of_two_classes_is_that_of_yes_and_no():
     first_N1, second_N1 = torch.tensor([[0.5], [-2.0]]), torch.tensor([[1.0], [0.1]])
     pairs = [torch.cat([one, torch.zeros_like(one)], dim=1) for one in (first_N1, second_N1)]
     torch.testing.assert_close(sigmoid_divergence(first_N1, second_N1), softmax_divergence(*pairs))
+
+
+def test_distillation_weighs_teacher_and_label_and_bears_rows_without_one():
+    logits_NC, hard_NC = torch.tensor([[1.0, 0.0], [0.5, -0.5]]), torch.tensor([[1.0, 0.0], [float("nan")] * 2])
+    soft_NC = torch.tensor([[0.7, 0.3], [0.2, 0.8]])
+    losses = {"soft_loss": softmax_cross_entropy, "hard_loss": softmax_cross_entropy}
+    found = distillation_loss(
+        logits_NC.requires_grad_(), torch.cat([soft_NC, hard_NC], dim=1), **losses, alpha=0.25, temperature=2.0
+    )
+    soft = [4 * softmax_cross_entropy(logits_NC[row : row + 1] / 2, soft_NC[row : row + 1]) for row in (0, 1)]
+    expected = (0.25 * soft[0] + 0.75 * softmax_cross_entropy(logits_NC[:1], hard_NC[:1]) + soft[1]) / 2
+    assert torch.allclose(found, expected)
+    found.backward()
+    assert torch.isfinite(logits_NC.grad).all()
+
+
+def test_softening_is_that_of_the_scores():
+    logits_NC = np.array([[2.0, -1.0, 0.5]], dtype=np.float32)
+    probabilities_NC = np.exp(logits_NC) / np.exp(logits_NC).sum()
+    halved = np.exp(logits_NC / 2) / np.exp(logits_NC / 2).sum()
+    assert np.allclose(soften(probabilities_NC, temperature=2.0, exclusive=True), halved, atol=1e-6)
+    yes_NC = 1 / (1 + np.exp(-logits_NC))
+    assert np.allclose(soften(yes_NC, temperature=2.0, exclusive=False), 1 / (1 + np.exp(-logits_NC / 2)), atol=1e-6)

@@ -131,7 +131,7 @@ def test_what_cannot_be_distilled_is_refused(dataset, teacher, encoder, tmp_path
     with pytest.raises(ConfigError, match="needs a student and a teacher that are torch encoders, not bert-1x32"):
         distill(teacher, dataset, model="bert-1x32", match="hidden", out=tmp_path / "student")
     with pytest.raises(ConfigError, match="the student has 2, the teacher 1"):
-        distill(encoder, dataset, model="bert-1x64", match="attention", **SMALL, out=tmp_path / "student")
+        distill(encoder, dataset, model="bert-1x128", match="attention", **SMALL, out=tmp_path / "student")
     with pytest.raises(ConfigError, match="alters copies, but there are none"):
         distill(teacher, dataset, model="ngram", masked_lm=encoder.path, out=tmp_path / "student")
     with pytest.raises(ConfigError, match="'alpha' parameter of distill must be less than or equal to 1"):

@@ -38,6 +38,7 @@ __all__ = [
     "labeled_texts",
     "learn",
     "make_job",
+    "measure_answers",
     "publish_trained",
     "raw_columns",
     "raw_items",
@@ -92,17 +93,22 @@ class Job:
 
     def measure(self, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
         """Return what is measured on the validation split."""
-        probabilities_NC = self.task.activate(logits_NC)
-        chosen_NC = self.task.choose(probabilities_NC)
-        counts = label_counts(chosen_NC, targets_NC)
-        losses_N = log_losses(probabilities_NC, targets_NC, exclusive=self.task.loss == "softmax")
-        scores = {
-            "accuracy": accuracy(chosen_NC, targets_NC),
-            "macro_f1": macro_f1(counts),
-            "micro_f1": micro_f1(counts),
-            "loss": losses_N.mean(),
-        }
-        return {name: float(np.nan_to_num(score)) for name, score in scores.items()}
+        return measure_answers(self.task, logits_NC, targets_NC)
+
+
+def measure_answers(task: Task, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
+    """Return what training measures of scores against labels."""
+    probabilities_NC = task.activate(logits_NC)
+    chosen_NC = task.choose(probabilities_NC)
+    counts = label_counts(chosen_NC, targets_NC)
+    losses_N = log_losses(probabilities_NC, targets_NC, exclusive=task.loss == "softmax")
+    scores = {
+        "accuracy": accuracy(chosen_NC, targets_NC),
+        "macro_f1": macro_f1(counts),
+        "micro_f1": micro_f1(counts),
+        "loss": losses_N.mean(),
+    }
+    return {name: float(np.nan_to_num(score)) for name, score in scores.items()}
 
 
 def check_model(config: LearnKeys) -> ModelSpec:

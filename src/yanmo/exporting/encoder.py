@@ -187,6 +187,8 @@ def is_supported(config: Mapping[str, Any]) -> bool:
 def read_folder(folder: Path) -> Encoder:
     """Return the encoder of a Hugging Face folder: ``config.json`` and ``model.safetensors``.
 
+    The config of a pruned one, which transformers cannot hold, has ``layer_heads``: the heads of each layer.
+
     Raises:
         ModelError: A weight is missing.
     """
@@ -252,6 +254,7 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
 def _read_layers(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> list[Layer]:
     num_layers = config.get("num_hidden_layers", config.get("n_layers"))
     num_heads = config.get("num_attention_heads", config.get("n_heads"))
+    heads = config.get("layer_heads", [num_heads] * num_layers)
     num_groups = config.get("num_hidden_groups", num_layers)
     layers = []
     for place in range(num_layers):
@@ -262,7 +265,7 @@ def _read_layers(weights: _Weights, family: _Family, config: Mapping[str, Any]) 
         layers.append(
             Layer(
                 name,
-                num_heads,
+                heads[place],
                 weights.product(f"{name}.attention_in", query, key, value),
                 weights.product(f"{name}.attention_out", out),
                 weights.norm(f"{name}.attention_norm", norm),

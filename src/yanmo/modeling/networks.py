@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def train_network(
     measure: Measure,
     work_dir: Path,
     run_key: str,
+    make: Callable[[], Trainable] | None = None,
 ) -> Trained:
     """Train a network of any family but ``linear``; the weights with the best validation score are kept.
 
@@ -46,6 +48,7 @@ def train_network(
         measure: From logits_NC and targets_NC to scores.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.
+        make: Gives the network, if not the one of the name is trained; the same in every call.
 
     Raises:
         ModelError: A checkpoint cannot be used, or the loss is not a finite number.
@@ -54,7 +57,7 @@ def train_network(
     """
     workers.join()
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        trainable = make_trainable(spec, train.real_texts, network)
+        trainable = make() if make else make_trainable(spec, train.real_texts, network)
         matched = _match(trainable, network)
         trainer = Trainer(
             trainable.module,

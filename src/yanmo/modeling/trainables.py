@@ -31,7 +31,7 @@ from yanmo.protocols import Ragged
 from yanmo.text.seen import keep_seen, seen_bitmap
 from yanmo.text.tokenizer import SPECIAL_TOKENS, encode_column, load, train_wordlevel, train_wordpiece, truncating
 
-__all__ = ["Trainable", "make_trainable"]
+__all__ = ["Trainable", "encoder_trainable", "make_trainable"]
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
         dropout=settings.dropout or 0.0,
     )
     wrapped = encoders.wrap_tokenizer(tokenizer, max_length=max_length)
-    return _encoder_trainable(module, wrapped, tokenizer, settings, max_length)
+    return encoder_trainable(module, wrapped, tokenizer, settings, max_length)
 
 
 def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Trainable:
@@ -119,7 +119,7 @@ def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Tr
         raise _other_tokens(spec.name)
     module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
-    return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
+    return encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
 
 
 def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -> int:
@@ -136,9 +136,18 @@ def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -
     return limit
 
 
-def _encoder_trainable(
+def encoder_trainable(
     module: nn.Module, wrapped: Any, tokenizer: Tokenizer, settings: NetworkSettings, max_length: int
 ) -> Trainable:
+    """Return an encoder with what belongs to it.
+
+    Args:
+        module: The network.
+        wrapped: Its tokenizer, as transformers holds it.
+        tokenizer: The same, bare.
+        settings: Which of its weights learn.
+        max_length: Most tokens of a text.
+    """
     from yanmo.modeling import encoders
     from yanmo.modeling.adapters import add_adapters, merge_adapters
 

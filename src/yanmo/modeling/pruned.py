@@ -1,0 +1,151 @@
+"""An encoder without the parts that matter least, and the training in which it recovers; it knows no artifact."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from yanmo.errors import ConfigError
+from yanmo.modeling import encoders, pruning
+from yanmo.modeling.features import Examples
+from yanmo.modeling.losses import LOSSES
+from yanmo.modeling.networks import train_network
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Texts, Trained
+from yanmo.modeling.trainables import Trainable, encoder_trainable
+from yanmo.models import ModelSpec
+from yanmo.text.vocabulary import cut_tokenizer, used_tokens
+
+__all__ = ["Pruning", "prune_network"]
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What is cut out; the fields mean what they mean in the config of ``prune``."""
+
+    heads: float = 0.0
+    feed_forward: float = 0.0
+    layers: int = 0
+    vocabulary: int = 0
+    importance: pruning.Importance = "taylor"
+    is_uniform: bool = True
+    num_texts: int = 1000
+
+
+def prune_network(
+    folder: Path,
+    train: LabeledTexts,
+    valid: LabeledTexts,
+    *,
+    options: Pruning,
+    network: NetworkSettings,
+    loop: LoopSettings,
+    measure: Measure,
+    work_dir: Path,
+    run_key: str,
+) -> Trained:
+    """Cut parts out of an encoder and let it recover; with no epochs it stays as it was cut.
+
+    Args:
+        folder: The encoder's Hugging Face folder.
+        train: Texts with labels, and with the unpruned encoder's answers.
+        valid: Texts that choose the best weights.
+        options: What is cut out.
+        network: Labels, loss, length, and how much it listens to the unpruned encoder.
+        loop: How it is trained.
+        measure: From logits_NC and targets_NC to scores.
+        work_dir: Where the checkpoint is kept; a run of the same key is continued.
+        run_key: Names the work.
+
+    Returns:
+        The encoder; ``architecture["kept"]`` says what is left of each layer, and ``architecture["is_stock"]`` whether
+        transformers' own class can hold it. If not, its config.json has ``layer_heads``, the heads of each layer.
+
+    Raises:
+        ConfigError: The encoder's parts or tokens cannot be cut.
+    """
+    spec = ModelSpec(folder.name, "pretrained", source=str(folder), is_local=True)
+    return train_network(
+        spec,
+        train,
+        valid,
+        network=network,
+        loop=loop,
+        measure=measure,
+        work_dir=work_dir,
+        run_key=run_key,
+        make=functools.partial(_make, folder, train, options, network),
+    )
+
+
+def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkSettings) -> Trainable:
+    """Return the encoder without the parts; the same ones in every call."""
+    module: Any = encoders.load(folder, labels=network.labels, loss=network.loss)
+    pruning.layers_of(module)
+    wrapped = encoders.load_tokenizer(folder)
+    if options.vocabulary:
+        wrapped = _cut_vocabulary(module, wrapped, train.real_texts, options.vocabulary, network.max_length or 0)
+    trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, network, network.max_length or 0)
+    examples, loss = _sample(trainable.encode, train, options.num_texts), LOSSES[network.loss]
+    if options.layers:
+        pruning.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
+    if options.heads or options.feed_forward:
+        matters = pruning.measure(module, examples, loss, options.importance)
+        cut = pruning.choose_parts(
+            matters,
+            head_width=module.config.hidden_size // module.config.num_attention_heads,
+            heads=options.heads,
+            neurons=options.feed_forward,
+            is_uniform=options.is_uniform,
+        )
+        pruning.cut_parts(module, cut)
+    trainable.architecture.update(_describe(module))
+    return trainable
+
+
+def _sample(encode: Callable[[Texts], Any], train: LabeledTexts, num_texts: int) -> Examples:
+    """Return some of the texts that have labels."""
+    labeled = np.flatnonzero(~np.isnan(train.targets_NC[:, 0]))
+    rows = labeled[np.unique(np.linspace(0, len(labeled) - 1, num_texts).round().astype(np.int64))]
+    some = train.take(rows)
+    return Examples(encode(some.texts), some.targets_NC)
+
+
+def _cut_vocabulary(
+    module: Any, wrapped: PreTrainedTokenizerFast, texts: Texts, min_count: int, max_length: int
+) -> PreTrainedTokenizerFast:
+    tokenizer = wrapped.backend_tokenizer
+    columns = [column for column in (texts.first, texts.second) if column]
+    kept = used_tokens(tokenizer, columns, min_count=min_count)
+    smaller = cut_tokenizer(tokenizer, kept)
+    old_pad = module.config.pad_token_id
+    num_unread = module.config.max_position_embeddings - (encoders.max_positions(module) or 0)
+    pruning.cut_embeddings(module, kept, max_length + num_unread)
+    if num_unread and module.config.pad_token_id != old_pad:
+        raise ConfigError(
+            "The 'vocabulary' parameter of prune would move the padding token, from which this model counts places.",
+            hint="Leave vocabulary out.",
+        )
+    specials = {name: token for name, token in wrapped.special_tokens_map.items() if isinstance(token, str)}
+    fresh: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=smaller, model_max_length=wrapped.model_max_length, **specials
+    )
+    return fresh
+
+
+def _describe(module: Any) -> dict[str, Any]:
+    """Return what is left of each layer, and note in the config what it has no words for."""
+    layers: nn.ModuleList = pruning.layers_of(module)
+    heads = [layer.attention.self.num_attention_heads for layer in layers]  # type: ignore[union-attr]
+    neurons = [layer.intermediate.dense.out_features for layer in layers]  # type: ignore[union-attr]
+    is_stock = set(heads) == {module.config.num_attention_heads} and len(set(neurons)) == 1
+    if not is_stock:
+        module.config.layer_heads = heads
+    kept = {"heads": heads, "neurons": neurons, "tokens": module.config.vocab_size}
+    return {"kept": kept, "is_stock": is_stock, "num_parameters": sum(one.numel() for one in module.parameters())}

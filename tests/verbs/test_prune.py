@@ -1,0 +1,184 @@
+"""prune: what is cut out is gone, what stays answers alike, and the Bundle says what that cost."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from yanmo.artifacts import Dataset
+from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.errors import ArtifactError, ConfigError
+from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.trainables import make_trainable
+from yanmo.models import resolve
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.pipeline import TextConfig
+from yanmo.text.tokenizer import SPECIAL_TOKENS
+from yanmo.verbs.ensemble import ensemble
+from yanmo.verbs.export import export
+from yanmo.verbs.prune import prune
+from yanmo.verbs.quantize import quantize
+from yanmo.verbs.train import train
+
+LABELS = ["city", "fruit", "tool"]
+SMALL = {"num_epochs": 4, "batch_size": 16, "num_threads": 1, "max_length": 16, "vocab_size": 120}
+FAST = {"num_epochs": 1, "num_importance_texts": 32, "num_threads": 1}
+
+
+@pytest.fixture(scope="module")
+def dataset(make_words, tmp_path_factory):
+    return make_words(tmp_path_factory.mktemp("data") / "words", LABELS)
+
+
+@pytest.fixture(scope="module")
+def encoder(dataset, tmp_path_factory):
+    return train(dataset, model="bert-3x128", **SMALL, out=tmp_path_factory.mktemp("encoder") / "bert")
+
+
+@pytest.fixture(scope="module")
+def texts(dataset):
+    return dataset.split("test")["text"].to_list()
+
+
+def test_fewer_neurons_and_layers_stay_a_plain_hugging_face_folder(dataset, encoder, texts, tmp_path):
+    made = prune(encoder, dataset, feed_forward=0.5, layers=1, **FAST, out=tmp_path / "made")
+    assert made.format == "torch"
+    config = json.loads((made.path / "config.json").read_text("utf-8"))
+    assert (config["intermediate_size"], config["num_hidden_layers"]) == (256, 2)
+    network, loading = AutoModelForSequenceClassification.from_pretrained(made.path, output_loading_info=True)
+    assert not any(loading.values())
+    assert network.num_parameters() == made.summary()["num_parameters"]
+    assert made.summary()["valid_accuracy"] > 0.5
+    assert made.summary()["size_ratio"] < 0.7
+    assert made.manifest.parents == {"bundle": encoder.digest, "dataset": dataset.digest}
+    assert open_bundle(made).predict_proba(texts).shape == (60, 3)
+    assert not work_dir(made.path).exists()
+
+
+@pytest.mark.parametrize("uniform", [True, False])
+def test_fewer_heads_are_an_onnx_bundle_that_can_be_quantized(dataset, encoder, texts, tmp_path, uniform):
+    keys = {"heads": 0.5, "feed_forward": 0.5, "uniform": uniform}
+    made = prune(encoder, dataset, **keys, **FAST, out=tmp_path / "made")
+    assert made.format == "onnx"
+    facts = made.summary()
+    assert all(count % 16 == 0 for count in facts["neurons"])
+    assert all(1 <= count <= 2 for count in facts["heads"])
+    if uniform:
+        assert (facts["heads"], facts["neurons"]) == ([1, 1, 1], [256, 256, 256])
+    else:
+        assert len(set(facts["neurons"])) > 1
+    int8 = quantize(made, dataset, max_drop=1.0, num_threads=1, out=tmp_path / "int8")
+    assert np.abs(open_bundle(int8).predict_proba(texts) - open_bundle(made).predict_proba(texts)).max() < 0.2
+
+
+def test_the_graph_answers_as_the_network_that_recovered(dataset, encoder, tmp_path, monkeypatch):
+    from yanmo.modeling import networks
+
+    kept = {}
+    fit = networks.fit
+    monkeypatch.setattr(networks, "fit", lambda trainer, *rest: kept.setdefault("scores", fit(trainer, *rest)))
+    made = prune(encoder, dataset, heads=0.5, **FAST, out=tmp_path / "made")
+    assert made.summary()["valid_accuracy"] == pytest.approx(kept["scores"]["accuracy"], abs=1e-6)
+
+
+def test_without_recovery_the_parts_that_matter_least_are_gone(dataset, encoder, tmp_path):
+    once = {"num_epochs": 0, "num_importance_texts": 64, "num_threads": 1}
+    made = {
+        kind: prune(encoder, dataset, feed_forward=0.25, importance=kind, **once, out=tmp_path / kind)
+        for kind in ("taylor", "magnitude")
+    }
+    for bundle in made.values():
+        assert bundle.summary()["neurons"] == [384, 384, 384]
+        assert bundle.summary()["accuracy_drop"] < 0.2
+
+
+def big_bundle(folder):
+    """Publish an untrained bert-4x312 that has 21,128 tokens, as BERT for Chinese has."""
+    torch.manual_seed(0)
+    characters = [chr(0x4E00 + place) for place in range(20_000)]
+    words = [f"w{place}" for place in range(2_000)]
+    texts = [" ".join(characters[start : start + 500]) for start in range(0, 20_000, 500)] * 2
+    texts += [" ".join(words[start : start + 500]) for start in range(0, 2_000, 500)] * 2
+    settings = NetworkSettings(["no", "yes"], "softmax", max_length=64, vocab_size=26_450, dropout=0.0)
+    trainable = make_trainable(resolve("bert-4x312"), Texts(texts), settings)
+    info = {
+        "format": "torch",
+        "model": "bert-4x312",
+        "max_length": 64,
+        "architecture": trainable.architecture,
+        "text": TextConfig().model_dump(mode="json"),
+    }
+    identity = {"kind": "bundle", "verb": "train", "task": "single_label", "labels": ["no", "yes"]}
+    with publish(folder, **identity, parents={}, config={}, info=info) as staging:
+        trainable.save(staging)
+        write_golden(staging, [], None, np.zeros((0, 2), dtype=np.float32))
+    return Bundle.open(folder), characters
+
+
+def test_a_smaller_vocabulary_halves_the_file_and_changes_no_answer(tmp_path):
+    bundle, characters = big_bundle(tmp_path / "bundle")
+    generator = np.random.default_rng(0)
+    rows = ["".join(generator.choice(characters[:2000], 30)) for _ in range(400)]
+    identity = {"kind": "dataset", "verb": "prepare", "task": "single_label", "labels": ["no", "yes"], "parents": {}}
+    info = {"text": TextConfig().model_dump(mode="json")}
+    with publish(tmp_path / "data", **identity, config={}, info=info) as staging:
+        for name, texts in (("train", rows), ("valid", rows[:20])):
+            labels = ["no", "yes"] * (len(texts) // 2)
+            frame = pl.DataFrame({"id": [str(place) for place in range(len(texts))], "text": texts, "label": labels})
+            frame.write_parquet(staging / f"{name}.parquet")
+    data = Dataset.open(tmp_path / "data")
+    made = prune(bundle, data, vocabulary=1, num_epochs=0, num_threads=1, out=tmp_path / "made")
+    before, after = ((one.path / "model.safetensors").stat().st_size for one in (bundle, made))
+    assert json.loads((bundle.path / "config.json").read_text("utf-8"))["vocab_size"] > 20_000
+    assert after < before / 2
+    assert made.size_bytes < bundle.size_bytes / 2
+    vocab = json.loads((made.path / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
+    assert sorted(vocab.values()) == list(range(len(vocab)))
+    assert set(SPECIAL_TOKENS) <= set(vocab)
+    known = [*rows, "".join(reversed(rows[0]))]
+    ours, theirs = (open_bundle(one).predict_proba(known) for one in (made, bundle))
+    assert np.abs(ours - theirs).max() < 1e-6
+    onnx = export(made, out=tmp_path / "onnx")
+    assert np.abs(open_bundle(onnx).predict_proba(known) - theirs).max() < 1e-4
+
+
+@pytest.mark.parametrize("keys", [{"weights": 0.6}, {"threshold": 0.02}])
+def test_single_weights_become_zero_and_only_the_compressed_file_is_smaller(dataset, encoder, keys, tmp_path):
+    made = prune(encoder, dataset, **keys, num_threads=1, out=tmp_path / "made")
+    facts = made.summary()
+    assert made.format == "torch"
+    assert facts["compressed_mb"] < 0.9 * facts["compressed_mb_before"]
+    assert facts["size_ratio"] == pytest.approx(1, abs=0.05)
+    if "weights" in keys:
+        assert facts["sparsity"] == pytest.approx(0.6, abs=0.01)
+
+
+def test_single_weights_of_light_models_too(dataset, tmp_path):
+    bundle = train(dataset, model="ngram", num_epochs=2, batch_size=16, num_threads=1, out=tmp_path / "ngram")
+    made = prune(bundle, dataset, weights=0.9, num_threads=1, out=tmp_path / "made")
+    assert made.format == "ngram"
+    assert made.summary()["sparsity"] == pytest.approx(0.9, abs=0.01)
+
+
+def test_what_cannot_be_pruned_is_refused(dataset, encoder, tmp_path):
+    out = tmp_path / "made"
+    with pytest.raises(ConfigError, match="prune has nothing to leave out"):
+        prune(encoder, dataset, out=out)
+    with pytest.raises(ConfigError, match="either parts or single weights"):
+        prune(encoder, dataset, heads=0.5, weights=0.5, out=out)
+    with pytest.raises(ConfigError, match="'layers' parameter of prune must be less than 3"):
+        prune(encoder, dataset, layers=3, **FAST, out=out)
+    with pytest.raises(ConfigError, match="'heads' parameter of prune must be less than 1"):
+        prune(encoder, dataset, heads=1.0, out=out)
+    linear = train(dataset, model="linear", num_threads=1, out=tmp_path / "linear")
+    with pytest.raises(ArtifactError, match="cuts parts out of torch encoders.*holds linear, of format linear"):
+        prune(linear, dataset, heads=0.5, out=out)
+    with pytest.raises(ArtifactError, match="takes a single model.*of format ensemble"):
+        prune(ensemble(dataset, [linear, encoder], out=tmp_path / "both"), dataset, heads=0.5, out=out)
+    albert = train(dataset, model="albert-1x32", **{**SMALL, "num_epochs": 1}, out=tmp_path / "albert")
+    with pytest.raises(ConfigError, match="prune cannot cut parts out of AlbertForSequenceClassification"):
+        prune(albert, dataset, feed_forward=0.5, fork=True, **FAST, out=out)

@@ -1,4 +1,4 @@
-"""Fixtures for every test: one thread a process, no network, the public data sets if they are there."""
+"""Fixtures for every test: one thread a process, no network, the public data sets if there, made-up messages."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+import numpy as np
+import polars as pl
 import pytest
+
+from yanmo.artifacts import Dataset
+from yanmo.artifacts.base import publish
+from yanmo.text.pipeline import TextConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,3 +30,49 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the public data sets are not at {folder}; YANMO_DATA may name another folder")
     return folder
+
+
+TOPICS = {
+    "fruit": ["apple", "pear", "plum", "grape", "melon", "peach"],
+    "tool": ["hammer", "saw", "drill", "pliers", "wrench", "chisel"],
+    "city": ["paris", "rome", "oslo", "tokyo", "delhi", "lima"],
+}
+FILLERS = ["the", "很", "是", "so", "today", "今天", "!", "。", "really"]
+
+
+def topic_rows(num_rows, topics, split, task, *, seed, is_noise):
+    generator = np.random.default_rng(seed)
+    chosen = [topics[place % len(topics)] for place in range(num_rows)]
+    texts = [
+        " ".join(generator.permutation([*generator.choice(TOPICS[one], 2), *generator.choice(FILLERS, 4)]).tolist())
+        for one in chosen
+    ]
+    labels = list(generator.permutation(chosen)) if is_noise else chosen
+    columns = {"id": [f"{split}-{place}" for place in range(num_rows)], "text": texts}
+    if task == "text_pair":
+        columns["text_b"] = texts
+    columns["label"] = [[str(one)] for one in labels] if task == "multi_label" else [str(one) for one in labels]
+    return pl.DataFrame(columns)
+
+
+@pytest.fixture(scope="session")
+def make_words():
+    """Return what publishes a Dataset of messages about some topics, its labels in the given order."""
+
+    def make(folder, topics, *, task="single_label", num_train=120, num_valid=60, is_noise=False):
+        info = {"text": TextConfig().model_dump(mode="json")}
+        identity = {
+            "kind": "dataset",
+            "verb": "prepare",
+            "task": task,
+            "labels": list(topics),
+            "parents": {},
+            "config": {},
+        }
+        with publish(folder, **identity, info=info) as staging:
+            for seed, (split, num_rows) in enumerate({"train": num_train, "valid": num_valid, "test": 60}.items()):
+                rows = topic_rows(num_rows, sorted(topics), split, task, seed=seed, is_noise=is_noise)
+                rows.write_parquet(staging / f"{split}.parquet")
+        return Dataset.open(folder)
+
+    return make

@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "calibrate": Command("yanmo.verbs.calibrate", "Make a Bundle's probabilities match frequencies."),
     "audit": Command("yanmo.verbs.audit", "List the training rows that are most likely mislabelled."),
     "prune": Command("yanmo.verbs.prune", "Leave out the parts of a model that matter least."),
+    "grind": Command("yanmo.grinding.grind", "Find the Bundle that meets a budget of latency, size and accuracy."),
     "export": Command("yanmo.verbs.export", "Turn a torch Bundle into an ONNX Bundle that runs without torch."),
     "quantize": Command("yanmo.verbs.quantize", "Make a Bundle with 8-bit weights, if that costs little accuracy."),
     "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),

@@ -1,0 +1,83 @@
+"""What a Bundle may cost, and by how much one misses it; it measures nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from yanmo.config import Config
+
+__all__ = ["Budget", "choose", "misses", "nearest", "say_misses"]
+
+COSTS = {
+    "max_latency_ms": "latency_ms",
+    "max_size_mb": "size_mb",
+    "max_memory_mb": "memory_mb",
+    "max_drop": "drop_at_most",
+}
+"""Constraint to the value of a row that must not be above it; the throughput must not be below its own."""
+
+
+class Budget(Config):
+    """What the Bundle may cost; what is not given is free."""
+
+    max_latency_ms: float | None = Field(default=None, gt=0)
+    """Most milliseconds for one text alone, the median over validation texts."""
+
+    min_throughput: float | None = Field(default=None, gt=0)
+    """Fewest texts a second, all validation texts at once."""
+
+    max_size_mb: float | None = Field(default=None, gt=0)
+    """Most megabytes of the whole Bundle."""
+
+    max_memory_mb: float | None = Field(default=None, gt=0)
+    """Most megabytes of a process that answers with it."""
+
+    max_drop: float = Field(default=0.01, ge=0, le=1)
+    """Most accuracy that may be lost against the teacher, with a confidence of 97.5 % on the validation split."""
+
+
+def misses(budget: Budget, row: Mapping[str, Any], *, tolerance: float = 1.0) -> dict[str, float]:
+    """Return constraint to what it would have to be for a row, for those that the row misses.
+
+    Args:
+        budget: The constraints.
+        row: ``latency_ms``, ``throughput``, ``size_mb``, and perhaps ``memory_mb`` and ``drop_at_most``; what a row
+            does not have is not held against it.
+        tolerance: Costs may be so many times what is allowed.
+    """
+    found = {}
+    for name, key in COSTS.items():
+        limit, value = getattr(budget, name), row.get(key)
+        if limit is not None and value is not None and value > limit * tolerance:
+            found[name] = float(value)
+    throughput = row.get("throughput")
+    if budget.min_throughput is not None and throughput is not None and throughput * tolerance < budget.min_throughput:
+        found["min_throughput"] = float(throughput)
+    return found
+
+
+def choose(budget: Budget, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the most accurate row that meets all of a budget, of equal ones the fastest; None if there is none."""
+    good = [row for row in rows if not misses(budget, row)]
+    return max(good, key=lambda row: (row["accuracy"], -row["latency_ms"]), default=None)
+
+
+def nearest(budget: Budget, rows: Sequence[Mapping[str, Any]], *, num_rows: int = 3) -> list[Mapping[str, Any]]:
+    """Return the rows that miss a budget by the least: the product of the factors, one for each constraint."""
+
+    def distance(row: Mapping[str, Any]) -> float:
+        found = misses(budget, row)
+        return sum(abs(math.log(max(value, 1e-9) / max(getattr(budget, name), 1e-9))) for name, value in found.items())
+
+    return sorted(rows, key=distance)[:num_rows]
+
+
+def say_misses(budget: Budget, row: Mapping[str, Any]) -> str:
+    """Return which constraints would have to be loosened for a row, and how far."""
+    found = misses(budget, row)
+    parts = [f"{name} {value:.4g} instead of {getattr(budget, name):.4g}" for name, value in found.items()]
+    return f"{row['name']} needs {', '.join(parts)}" if parts else f"{row['name']} meets all of it"

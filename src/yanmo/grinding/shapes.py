@@ -1,0 +1,79 @@
+"""How fast students of a shape are on this machine, before any is trained: random weights in 8 bits, a few texts.
+
+A shape that is too slow is never trained. The size is a lower bound, since the vocabulary is that of few texts.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts.base import MANIFEST, publish
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.train_config import TrainConfig
+from yanmo.bundling.training import check_model, learn, make_job, publish_trained, settle
+from yanmo.measuring.evaluation import load_split, run_bundle
+from yanmo.verbs.signature import get_verb
+
+__all__ = ["few_rows", "measure_shape"]
+
+NUM_ROWS = 2000
+NUM_VALID_ROWS = 256
+GATE = {"max_drop": 1.0, "num_valid_texts": 32, "num_calibration_texts": 32}
+"""Random weights have no accuracy to lose."""
+
+
+def few_rows(dataset: Dataset, out: Path) -> Dataset:
+    """Return a Dataset of few rows, made on first use."""
+    if not (out / MANIFEST).is_file():
+        identity: dict[str, Any] = {"kind": Dataset.kind, "task": dataset.task, "labels": dataset.labels}
+        sources = {"parents": {"dataset": dataset.digest}, "config": {}, "info": dataset.manifest.info}
+        with publish(out, verb="prepare", **identity, **sources) as staging:
+            for name, num_rows in (("train", NUM_ROWS), ("valid", NUM_VALID_ROWS)):
+                rows = dataset.split(name)
+                rows.sample(min(num_rows, rows.height), seed=0).write_parquet(staging / f"{name}.parquet")
+            if dataset.user_dict_path:
+                (staging / dataset.user_dict_path.name).write_bytes(dataset.user_dict_path.read_bytes())
+    return Dataset.open(out)
+
+
+def measure_shape(model: str, few: Dataset, folder: Path, num_threads: int | None) -> dict[str, Any]:
+    """Return latency, throughput and size of a shape in 8 bits, measured once.
+
+    Args:
+        model: The student's name.
+        few: From :func:`few_rows`.
+        folder: Where Bundles and measurements are kept.
+        num_threads: Of the engine.
+    """
+    file = folder / f"{model}.json"
+    if not file.is_file():
+        bundle = _int8(model, few, folder)
+        outcome = run_bundle(bundle, few, load_split(few, "valid"), num_threads=num_threads)
+        row = {
+            "name": model,
+            "latency_ms": outcome.facts["latency_ms"]["p50"],
+            "throughput": outcome.facts["throughput_texts_per_second"],
+            "size_mb": bundle.size_bytes / 1e6,
+        }
+        partial = file.with_suffix(".partial")
+        partial.write_text(json.dumps(row), encoding="utf-8")
+        partial.replace(file)
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _int8(model: str, few: Dataset, folder: Path) -> Bundle:
+    untrained, out = folder / f"{model}-untrained", folder / f"{model}-int8"
+    if not (untrained / MANIFEST).is_file():
+        config = TrainConfig(model=model)
+        spec = check_model(config)
+        settled = settle(config, spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
+        work = folder / f"{model}-work"
+        work.mkdir(parents=True, exist_ok=True)
+        job = make_job(few, spec, settled, work, "shape", is_length_given=False)
+        publish_trained(learn(job), job, few, parents={"dataset": few.digest}, out=untrained)
+    if not (out / MANIFEST).is_file():
+        get_verb("quantize")(untrained, few, **GATE, out=out)
+    return Bundle.open(out)

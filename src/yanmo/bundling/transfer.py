@@ -137,7 +137,11 @@ def gather(
     if altering.masked_lm is not None:
         parents["masked_lm"] = checkpoint_digest(altering.masked_lm)
     first, *others = frames
-    more = pl.concat(others).unique(names, maintain_order=True).join(first, on=names, how="anti") if others else None
+    more = (
+        pl.concat(others).unique(names, maintain_order=True).join(first, on=names, how="anti", maintain_order="left")
+        if others
+        else None
+    )
     return Transfer(first if more is None else pl.concat([first, more]), altering, parents)
 
 

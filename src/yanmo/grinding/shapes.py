@@ -15,14 +15,16 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import check_model, learn, make_job, publish_trained, settle
 from yanmo.measuring.evaluation import load_split, run_bundle
+from yanmo.models import resolve
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["few_rows", "measure_shape"]
 
 NUM_ROWS = 2000
 NUM_VALID_ROWS = 256
-GATE = {"max_drop": 1.0, "num_valid_texts": 32, "num_calibration_texts": 32}
+GATE = {"max_drop": 1.0, "num_valid_texts": 32}
 """Random weights have no accuracy to lose."""
+NUM_CALIBRATION_TEXTS = 32
 
 
 def few_rows(dataset: Dataset, out: Path) -> Dataset:
@@ -75,5 +77,7 @@ def _int8(model: str, few: Dataset, folder: Path) -> Bundle:
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
         publish_trained(learn(job), job, few, parents={"dataset": few.digest}, out=untrained)
     if not (out / MANIFEST).is_file():
-        get_verb("quantize")(untrained, few, **GATE, out=out)
+        is_light = resolve(model).format != "torch"
+        more = {} if is_light else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
+        get_verb("quantize")(untrained, few, **GATE, **more, out=out)
     return Bundle.open(out)

@@ -59,6 +59,7 @@ class Bench:
         (self.folder / "measured").mkdir(exist_ok=True)
         self._split = load_split(self.dataset, "valid")
         self._theirs: npt.NDArray[np.bool_] | None = None
+        self._seconds = 0.0
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""
@@ -113,13 +114,20 @@ class Bench:
         }
         return row | {"worse": self._worse(stage, row)}
 
+    @property
+    def teacher_seconds(self) -> float:
+        """About how long the teacher takes for a text, among many."""
+        num_texts = len(self.teacher_choices())
+        return self._seconds / num_texts
+
     def teacher_choices(self) -> npt.NDArray[np.bool_]:
         """Return the labels that the teacher gives the validation texts."""
         if self._theirs is None:
+            start = time.monotonic()
             found = run_bundle(
                 self.teacher, self.dataset, self._split, num_threads=self.num_threads, measure_speed=False
             )
-            self._theirs = found.chosen_NC
+            self._theirs, self._seconds = found.chosen_NC, time.monotonic() - start
         return self._theirs
 
     def _memory(self, bundle: Bundle) -> float:

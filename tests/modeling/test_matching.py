@@ -37,7 +37,7 @@ def test_a_copy_of_the_teacher_is_at_no_distance(teacher_dir, match):
     copy = make("bert-2x32")
     matched = Matched(copy.module, Teaching(1.0, 1.0, match=match, teacher_dir=teacher_dir))
     logits_BC, distance = matched(copy.module, batch_of(copy))
-    assert float(distance) == pytest.approx(0, abs=1e-6)
+    assert distance.item() == pytest.approx(0, abs=1e-6)
     assert torch.allclose(logits_BC, lean_encoder.score(copy.module, batch_of(copy)), atol=1e-5)
 
 
@@ -52,7 +52,7 @@ def test_a_student_of_another_width_moves_towards_the_teacher(teacher_dir, match
         optimizer.zero_grad()
         distance.backward()
         optimizer.step()
-        distances.append(float(distance))
+        distances.append(distance.item())
     assert distances[-1] < 0.7 * distances[0]
     matched.detach()
     assert not hasattr(student.module, MATCHING)

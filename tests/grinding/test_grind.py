@@ -14,7 +14,7 @@ from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ConfigError, ModelError
 from yanmo.grinding.grind import grind
-from yanmo.pipeline.run import run
+from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.train import train
 
 LABELS = ["city", "fruit", "tool"]
@@ -53,7 +53,7 @@ def test_the_recipe_makes_the_same_model(ground, folder, tmp_path):
         '"data"', json.dumps(str(folder / "data"))
     )
     (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
-    run(tmp_path / "recipe.toml")
+    run(tmp_path / "recipe.toml", RunConfig())
     again = Bundle.open(tmp_path / "runs" / ground.summary()["winner"])
     ours, theirs = (one.manifest.files["model.safetensors"].sha256 for one in (ground, again))
     assert ours == theirs

@@ -13,11 +13,10 @@ import pytest
 
 from yanmo.artifacts import Predictions
 from yanmo.artifacts.base import work_dir
-from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
 from yanmo.metrics import accuracy
-from yanmo.pipeline.check import check
+from yanmo.pipeline.check import CheckConfig, check
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.distill import distill
@@ -109,7 +108,8 @@ def test_transfer_texts_and_altered_copies_are_answered_once_and_kept(dataset, t
 def test_every_task_has_students(make_words, task, tmp_path):
     dataset = make_words(tmp_path / "data", LABELS, task=task)
     teacher = train(dataset, model="linear", num_threads=1, out=tmp_path / "teacher")
-    student = distill(teacher, dataset, model="ngram", temperature=2.0, num_altered=1, **FAST, out=tmp_path / "student")
+    settings = {**FAST, "num_epochs": 12, "early_stopping_patience": 12}
+    student = distill(teacher, dataset, model="ngram", temperature=2.0, num_altered=1, **settings, out=tmp_path / "one")
     assert student.summary()["num_texts"] == 240
     assert student.summary()["valid_accuracy"] > 0.5
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_distilled_is_refused(dataset, teacher, encoder, tmp_path
         distill(teacher, dataset, model="ngram", alpha=2, out=tmp_path / "student")
 
 
-KILLED = {"model": "ngram", "num_altered": 3, "num_epochs": 40, "batch_size": 4, "num_threads": 1}
+KILLED = {"model": "ngram", "num_altered": 3, "num_epochs": 5, "batch_size": 16, "num_threads": 1}
 
 
 def test_a_killed_run_asks_nothing_twice_and_makes_the_same_student(dataset, teacher, tmp_path, caplog):
@@ -148,7 +148,7 @@ def test_a_killed_run_asks_nothing_twice_and_makes_the_same_student(dataset, tea
     )
     process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stderr=subprocess.DEVNULL)
     work = work_dir(tmp_path / "killed")
-    while not list(work.glob("checkpoint*")) and process.poll() is None:
+    while not list(work.glob("checkpoint-*.safetensors")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
@@ -168,5 +168,4 @@ def test_a_pipeline_may_have_both_kinds_of_teacher(dataset, teacher, tmp_path):
     }
     file = tmp_path / "pipeline.toml"
     file.write_text("\n".join(f"[stage.{name}]\n{text}\n" for name, text in stages.items()), encoding="utf-8")
-    assert check(file) is not None
-    assert Bundle.open(teacher.path).format == "ensemble"
+    assert len(check(file, CheckConfig()).steps) == 3

@@ -78,9 +78,9 @@ def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder):
 
 
 def test_a_budget_that_no_bundle_meets_names_the_nearest(folder):
-    with pytest.raises(ModelError, match=r"None of 3 Bundles meets the budget. The nearest: .* needs max_size_mb"):
+    with pytest.raises(ModelError, match=r"None of 3 Bundles meets the budget. The nearest: .* needs max_memory_mb"):
         grind(
-            folder / "teacher", folder / "data", students=["ngram"], **{**EASY, "max_size_mb": 0.2}, out=folder / "none"
+            folder / "teacher", folder / "data", students=["ngram"], **{**EASY, "max_memory_mb": 1}, out=folder / "none"
         )
 
 

@@ -229,8 +229,9 @@ def step_key(step: Step, made: Mapping[Step, Artifact]) -> str | None:
 
 
 def _open(kinds: Sequence[type], source: Artifact | Path) -> Artifact | Path:
-    is_folder = issubclass(kinds[0], Artifact) and isinstance(source, Path)
-    return open_artifact(kinds, source, verify=False) if is_folder else source
+    if issubclass(kinds[0], Artifact) and isinstance(source, Path):
+        return open_artifact(kinds, source, verify=False)
+    return source
 
 
 def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[State, Artifact | None]:

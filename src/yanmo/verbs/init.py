@@ -153,7 +153,7 @@ def _comment(text: str) -> list[str]:
 
 
 def _input_text(one: Input) -> str:
-    what = f"a stage that makes a {one.kind.__name__}, or its folder" if one.is_artifact else "a file"
+    what = f"a stage that makes a {one.wanted}, or its folder" if one.is_artifact else "a file"
     many = f"; or a list of them: [{_toml('one')}, {_toml('two')}]" if one.is_many else ""
     return f"Input: {what}{many}.{' May be left out.' if one.is_optional else ''}"
 

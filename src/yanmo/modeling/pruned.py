@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from yanmo.errors import ConfigError
@@ -141,9 +140,9 @@ def _cut_vocabulary(
 
 def _describe(module: Any) -> dict[str, Any]:
     """Return what is left of each layer, and note in the config what it has no words for."""
-    layers: nn.ModuleList = pruning.layers_of(module)
-    heads = [layer.attention.self.num_attention_heads for layer in layers]  # type: ignore[union-attr]
-    neurons = [layer.intermediate.dense.out_features for layer in layers]  # type: ignore[union-attr]
+    layers = pruning.layers_of(module)
+    heads = [layer.attention.self.num_attention_heads for layer in layers]
+    neurons = [layer.intermediate.dense.out_features for layer in layers]
     is_stock = set(heads) == {module.config.num_attention_heads} and len(set(neurons)) == 1
     if not is_stock:
         module.config.layer_heads = heads

@@ -18,7 +18,17 @@ from yanmo.modeling import lean_encoder
 from yanmo.modeling.features import Examples, sorted_batches
 from yanmo.protocols import FloatArray, IntArray
 
-__all__ = ["Cut", "Importance", "choose_layers", "choose_parts", "cut_embeddings", "cut_layers", "cut_parts", "measure"]
+__all__ = [
+    "Cut",
+    "Importance",
+    "choose_layers",
+    "choose_parts",
+    "cut_embeddings",
+    "cut_layers",
+    "cut_parts",
+    "layers_of",
+    "measure",
+]
 
 Importance = Literal["taylor", "magnitude"]
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -41,7 +51,7 @@ class Cut:
     neurons: list[list[int]]
 
 
-def layers_of(module: Any) -> nn.ModuleList:
+def layers_of(module: Any) -> list[Any]:
     """Return the layers of an encoder.
 
     Raises:
@@ -52,8 +62,7 @@ def layers_of(module: Any) -> nn.ModuleList:
             f"prune cannot cut parts out of {type(module).__name__}.",
             hint="It can of the families bert, roberta and electra; single weights of any: --weights 0.5.",
         )
-    layers: nn.ModuleList = getattr(module, module.base_model_prefix).encoder.layer
-    return layers
+    return list(getattr(module, module.base_model_prefix).encoder.layer)
 
 
 def measure(
@@ -73,7 +82,7 @@ def measure(
     arXiv:1611.06440.
     Differs: the absolute value is taken of the mean of a batch of 32, not of single examples.
     """
-    layers = list(layers_of(module))
+    layers = layers_of(module)
     outs = [(layer.attention.output.dense.weight, layer.output.dense.weight) for layer in layers]
     flat = [weight for pair in outs for weight in pair]
     if importance == "magnitude":
@@ -149,16 +158,16 @@ def _round_up(count: float, step: int, most: int) -> int:
 def cut_parts(module: Any, cut: Cut) -> None:
     """Cut heads and neurons out; where every layer keeps as many neurons, the config says how many."""
     for layer, heads, neurons in zip(layers_of(module), cut.heads, cut.neurons, strict=True):
-        attention, part = layer.attention.self, layer  # type: ignore[union-attr]
+        attention = layer.attention.self
         width = attention.attention_head_size
         rows = torch.tensor([head * width + place for head in heads for place in range(width)])
         for linear in (attention.query, attention.key, attention.value):
             _keep(linear, rows, dim=0)
-        _keep(part.attention.output.dense, rows, dim=1)  # type: ignore[union-attr]
+        _keep(layer.attention.output.dense, rows, dim=1)
         attention.num_attention_heads, attention.all_head_size = len(heads), len(rows)
         kept = torch.tensor(neurons)
-        _keep(part.intermediate.dense, kept, dim=0)
-        _keep(part.output.dense, kept, dim=1)
+        _keep(layer.intermediate.dense, kept, dim=0)
+        _keep(layer.output.dense, kept, dim=1)
     widths = {len(neurons) for neurons in cut.neurons}
     if len(widths) == 1:
         module.config.intermediate_size = widths.pop()
@@ -177,8 +186,7 @@ def choose_layers(module: Any, examples: Examples, loss: Loss, num_cut: int) -> 
     (contribution based), arXiv:2004.03844.
     Differs: a layer's contribution is the loss without it, and is measured anew after each.
     """
-    layers = layers_of(module)
-    whole = list(layers)
+    whole = layers_of(module)
     if num_cut >= len(whole):
         raise ConfigError(
             f"The 'layers' parameter of prune must be less than {len(whole)} for this model. Got {num_cut} instead.",
@@ -192,7 +200,7 @@ def choose_layers(module: Any, examples: Examples, loss: Loss, num_cut: int) -> 
             base.encoder.layer = nn.ModuleList([whole[one] for one in kept if one != place])
             losses[place] = _mean_loss(module, examples, loss)
         kept.remove(min(losses, key=lambda place: losses[place]))
-    base.encoder.layer = layers
+    base.encoder.layer = nn.ModuleList(whole)
     return kept
 
 

@@ -157,7 +157,7 @@ def _input_parameter(one: Input) -> inspect.Parameter:
 
 def _optional_input(one: Input) -> inspect.Parameter:
     what = f"A {one.wanted} folder." if one.is_artifact else "Files or folders." if one.is_many else "A file or folder."
-    return _keyword(one.name, list[Path] | None if one.is_many else Path | None, text=what)
+    return _keyword(one.name, list[Path] | None if one.is_many else Path | None, text=what, takes_several=one.is_many)
 
 
 def _out_parameter(verb: Verb) -> list[inspect.Parameter]:
@@ -178,9 +178,12 @@ def _keyword(
     default: Any = UNSET,
     default_text: str | None = None,
     negative: str | None = None,
+    takes_several: bool = False,
 ) -> inspect.Parameter:
     shown: Any = (lambda _: default_text) if default_text is not None else False
-    parameter = Parameter(help=text, show_default=shown, negative_iterable="", negative=negative)
+    parameter = Parameter(
+        help=text, show_default=shown, negative_iterable="", negative=negative, consume_multiple=takes_several or None
+    )
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[hint, parameter]
     )

@@ -69,7 +69,7 @@ class TransferKeys(ReadOptions):
     num_altered: int = Field(default=0, ge=0, le=100)
     """Altered copies of each text, which the teacher answers, too."""
 
-    alterations: tuple[Alteration, ...] = Field(default=("drop", "swap", "mix"), min_length=1)
+    alterations: tuple[Alteration, ...] = ("drop", "swap", "mix")
     """How copies are altered: drop leaves out characters or words, swap lets neighbours change places, mix puts spans
     of two texts together."""
 
@@ -159,6 +159,8 @@ def _check_student(
         raise ConfigError(
             "The 'masked_lm' input of distill alters copies, but there are none.", hint="Add --num-altered 2 or more."
         )
+    if config.num_altered and not config.alterations:
+        raise ConfigError("The 'alterations' parameter of distill is empty.", hint="Give drop, swap or mix.")
     if config.match == "none":
         return
     is_encoder = isinstance(teacher, Bundle) and teacher.architecture.get("family") == "encoder"

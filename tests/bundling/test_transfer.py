@@ -57,3 +57,5 @@ def test_pairs_have_no_files_and_a_folder_must_be_a_dataset(dataset, make_words,
     assert rows_of(gather(pairs, [], ReadOptions(), "text", Altering(num_copies=1)))["text_b"].len() == 240
     with pytest.raises(DataError, match="is a folder, but no Dataset"):
         gather(dataset, [tmp_path], ReadOptions(), "text", Altering())
+    with pytest.raises(DataError, match="nowhere.txt"):
+        gather(dataset, [tmp_path / "nowhere.txt"], ReadOptions(), "text", Altering())

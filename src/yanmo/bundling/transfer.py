@@ -16,7 +16,7 @@ import polars as pl
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.training import checkpoint_digest
-from yanmo.data.decode import utf8_blocks
+from yanmo.data.decode import check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
 from yanmo.errors import ConfigError, DataError
@@ -126,11 +126,14 @@ def gather(
             "The 'transfer' input of distill is for single texts, but the task is one of pairs.",
             hint="Put pairs without labels into the Dataset: yanmo prepare … --unlabeled FILE",
         )
-    parents = {}
+    parents: dict[str, str] = {}
     for number, path in enumerate(sources, 1):
-        found = Dataset.open(path) if (path / MANIFEST).is_file() else None
-        texts = _read_dataset(found) if found else _read_file(path, options, column)
-        parents |= {f"transfer:{number}": found.digest} if found else file_parents({"transfer": [path]})
+        if path.is_dir():
+            found = _open_dataset(path)
+            texts, parents[f"transfer:{number}"] = _read_dataset(found), found.digest
+        else:
+            texts = _read_file(check_file(path), options, column)
+            parents |= file_parents({"transfer": [path]})
         series = pl.Series("text", [text for text in texts if text.strip()], dtype=pl.String)
         frame = pl.DataFrame({"text": series}).with_row_index("id")
         frames.append(frame.select(pl.format("transfer {}:{}", pl.lit(number), "id").alias("id"), "text"))
@@ -145,6 +148,12 @@ def gather(
     return Transfer(first if more is None else pl.concat([first, more]), altering, parents)
 
 
+def _open_dataset(path: Path) -> Dataset:
+    if not (path / MANIFEST).is_file():
+        raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
+    return Dataset.open(path)
+
+
 def _read_dataset(dataset: Dataset) -> Iterator[str]:
     for name in TEACHING_SPLITS:
         if name in dataset.splits:
@@ -152,8 +161,6 @@ def _read_dataset(dataset: Dataset) -> Iterator[str]:
 
 
 def _read_file(path: Path, options: ReadOptions, column: str) -> Iterator[str]:
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
     if path.suffix.lower() != ".txt":
         for table in read_blocks([path], options, [column]):
             yield from (text for text in table[column].to_list() if text is not None)

@@ -133,11 +133,15 @@ def gather(
             texts, parents[f"transfer:{number}"] = _read_dataset(found), found.digest
         else:
             texts = _read_file(check_file(path), options, column)
-            parents |= file_parents({"transfer": [path]})
         series = pl.Series("text", [text for text in texts if text.strip()], dtype=pl.String)
         frame = pl.DataFrame({"text": series}).with_row_index("id")
         frames.append(frame.select(pl.format("transfer {}:{}", pl.lit(number), "id").alias("id"), "text"))
+    parents |= file_parents({"transfer": [path for path in sources if path.is_file()]})
     if altering.masked_lm is not None:
+        if not altering.masked_lm.is_dir():
+            raise DataError(
+                f"There is no folder {altering.masked_lm}.", hint="Give the folder of a masked language model."
+            )
         parents["masked_lm"] = checkpoint_digest(altering.masked_lm)
     first, *others = frames
     more = (

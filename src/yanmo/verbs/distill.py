@@ -126,12 +126,12 @@ def distill(
     plain = {**settled.model_dump(mode="json"), **keys}
     with lock(work_dir(out)) as folder:
         claim(folder, parents=parents, config=plain, fork=config.fork)
+        run_key = stage_key("distill", parents, plain)
+        job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         if isinstance(teacher, Predictions):
             taught = read_answers(teacher, dataset, found)
         else:
             taught = ask(teacher, dataset, found, beside=out.parent, num_threads=config.num_threads)
-        run_key = stage_key("distill", parents, plain)
-        job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         job = replace(job, train=_taught_texts(job, taught, dataset), teaching=_teaching(teacher, config))
         facts = {"num_texts": len(taught.rows), "num_labeled": dataset.split("train").height}
         publish_trained(learn(job), job, dataset, parents=parents, out=out, verb="distill", keys=keys, facts=facts)

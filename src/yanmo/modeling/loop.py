@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from yanmo import progress
 from yanmo.errors import ModelError
-from yanmo.modeling import checkpoints
+from yanmo.modeling import checkpoints, watching
 from yanmo.modeling.features import Batch, Examples, Features, epoch_batches, sorted_batches
 from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
 from yanmo.modeling.precision import autocast, choose_precision
@@ -83,6 +83,8 @@ class Trainer:
         settings: How to train.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; None keeps neither.
         run_key: Names the work: a checkpoint of another key is not continued.
+        rank: From scores to what is highest for the best, if that is not the highest ``micro_f1``.
+        facts: Gives what else a record of the loss holds.
     """
 
     def __init__(
@@ -95,6 +97,8 @@ class Trainer:
         settings: LoopSettings,
         work_dir: Path | None = None,
         run_key: str = "",
+        rank: Callable[[dict[str, float]], Any] | None = None,
+        facts: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self.module = module.to(settings.device)
         self.score = score
@@ -103,6 +107,8 @@ class Trainer:
         self.settings = settings
         self.work_dir = work_dir
         self.run_key = run_key
+        self.rank = rank or _rank
+        self.facts = facts
         self.position = Position()
         self.best_weights: dict[str, Tensor] = {}
         self.optimizer = make_optimizer(
@@ -146,7 +152,7 @@ class Trainer:
         position = self.position
         position.evaluated_step = position.step
         self.record({f"valid_{name}": value for name, value in scores.items()})
-        if not position.best or _rank(scores) > _rank(position.best):
+        if not position.best or self.rank(scores) > self.rank(position.best):
             position.best, position.num_worse = scores, 0
             self.best_weights = checkpoints.unshared_state(self.module, "")
             return
@@ -156,6 +162,7 @@ class Trainer:
     def record(self, values: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
         self.position.history.append({"step": self.position.step, "epoch": self.position.epoch, **values})
+        watching.tell(self.position.history[-1])
         if self.work_dir is not None:
             lines = [json.dumps(line) + "\n" for line in self.position.history]
             (self.work_dir / METRICS).write_text("".join(lines), encoding="utf-8")
@@ -166,7 +173,8 @@ class Trainer:
         position.loss_sum += loss
         position.loss_steps += 1
         if position.step % LOG_STEPS == 0:
-            self.record({"train_loss": position.loss_sum / position.loss_steps, "learning_rate": learning_rate})
+            mean = position.loss_sum / position.loss_steps
+            self.record({"train_loss": mean, "learning_rate": learning_rate, **self.facts()})
             position.loss_sum, position.loss_steps = 0.0, 0
 
     def save_if_due(self) -> None:

@@ -14,7 +14,7 @@ from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.losses import LOSSES, balanced_class_weights
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
 from yanmo.modeling.trainables import make_trainable
-from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 
 __all__ = ["train_network"]
 
@@ -70,7 +70,7 @@ def train_network(
 
 def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:
     """Return the settings with the device, and with fp32 for networks that gain nothing from less."""
-    is_encoder = spec.family in (*ENCODER_FAMILIES, "pretrained")
+    is_encoder = spec.family in (*ENCODER_FAMILIES, *STARTED_FAMILIES)
     precision = loop.precision if is_encoder else "fp32"
     return dataclasses.replace(loop, device=default_device(), precision=precision)
 

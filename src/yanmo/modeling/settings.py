@@ -9,7 +9,16 @@ from typing import Any, Literal
 
 from yanmo.protocols import FloatArray, IntArray
 
-__all__ = ["LabeledTexts", "LoopSettings", "Measure", "NetworkSettings", "Precision", "Texts", "Trained"]
+__all__ = [
+    "LabeledTexts",
+    "LoopSettings",
+    "Measure",
+    "NetworkSettings",
+    "Precision",
+    "ReadingSettings",
+    "Texts",
+    "Trained",
+]
 
 Precision = Literal["fp32", "bf16"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
@@ -62,6 +71,26 @@ class NetworkSettings:
     label_smoothing: float = 0.0
     is_balanced: bool = False
     offline: bool = False
+
+
+@dataclass(frozen=True)
+class ReadingSettings:
+    """What an encoder learns from plain texts; the fields mean what they mean in the config of ``pretrain``.
+
+    ``keeps_some``: of the hidden tokens some keep their id or get a random one. ``is_segmented``: a segmenter has put
+    spaces between the words.
+    """
+
+    objective: Literal["mlm", "rtd"]
+    max_length: int
+    packing: Literal["documents", "rows"]
+    vocab_size: int
+    mask_ratio: float
+    keeps_some: bool
+    whole_words: bool
+    dropout: float
+    is_segmented: bool
+    offline: bool
 
 
 @dataclass(frozen=True)

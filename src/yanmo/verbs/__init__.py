@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "check": Command("yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False),
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
+    "pretrain": Command("yanmo.verbs.pretrain", "Let an encoder learn to read from texts without labels."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
     "ensemble": Command(
         "yanmo.verbs.ensemble",

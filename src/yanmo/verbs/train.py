@@ -1,6 +1,5 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
-import hashlib
 import importlib.util
 import logging
 import shutil
@@ -17,8 +16,9 @@ from yanmo.artifacts.base import Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import file_digest, stage_key
+from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.bundling.starting import find_init, start_from
 from yanmo.config import Config
 from yanmo.data.split import cut_folds
 from yanmo.errors import ConfigError, DataError, MissingExtraError
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
-CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
 PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
 """What training a format needs besides the core install."""
 
@@ -155,7 +154,7 @@ class Job:
 
 
 @verb
-def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
+def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, out: Path) -> Bundle:
     """Train one model on a Dataset.
 
     The weights with the best score on the validation split are published. A run that was killed goes on from its last
@@ -164,6 +163,7 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     Args:
         dataset: With the splits train and valid.
         config: Which model, and how it is trained.
+        init: An encoder to begin with, from pretrain, with its tokenizer; its model is the default of ``model``.
         out: Where the Bundle appears.
 
     Raises:
@@ -173,11 +173,13 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         BusyError: Another process trains there.
         MissingExtraError: The packages that train are not installed.
     """
-    spec = check_model(config)
+    init = init or find_init(config.model)
+    spec = start_from(init, config.model if "model" in config.model_fields_set else None, dataset) if init else None
+    spec = spec or check_model(config)
     settled = _settle(config, spec, dataset)
-    parents = {"dataset": dataset.digest}
-    if spec.is_local:
-        parents["checkpoint"] = _checkpoint_digest(Path(spec.source))
+    parents = {"dataset": dataset.digest} | ({"init": init.digest} if init else {})
+    if spec.is_local and not init:
+        parents["checkpoint"] = folder_digest(Path(spec.source))
     with lock(work_dir(out)) as folder:
         run_key = stage_key("train", parents, settled.model_dump(mode="json"))
         job = _make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
@@ -205,13 +207,6 @@ def check_model(config: TrainConfig) -> ModelSpec:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
     return spec
-
-
-def _checkpoint_digest(folder: Path) -> str:
-    """Return a digest of a checkpoint's files, so that other weights in the same folder are other work."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
-    digests = "".join(f"{path.name} {file_digest(path)}\n" for path in files)
-    return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def _settle(config: TrainConfig, spec: ModelSpec, dataset: Dataset) -> TrainConfig:

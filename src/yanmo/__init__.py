@@ -43,6 +43,7 @@ _VERBS = (
     "run",
     "serve",
     "train",
+    "tune",
 )
 
 __all__ = [
@@ -71,6 +72,7 @@ __all__ = [
     "run",
     "serve",
     "train",
+    "tune",
 ]
 
 

@@ -11,7 +11,7 @@ import jinja2
 
 from yanmo.reporting import plots
 
-__all__ = ["render_audit", "render_benchmark", "render_comparison", "render_evaluation"]
+__all__ = ["render_audit", "render_benchmark", "render_comparison", "render_evaluation", "render_page"]
 
 NOTHING = "–"
 SHOWN_CHARACTERS = 280
@@ -32,7 +32,7 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         report: The content of ``report.json``, in which what has no value is None.
     """
     matrix = report["confusion_matrix"]
-    return _page(
+    return render_page(
         "evaluation.html",
         report,
         shows_matrix=bool(matrix) and len(matrix) <= MATRIX_LABELS,
@@ -51,7 +51,7 @@ def render_audit(report: Mapping[str, Any]) -> str:
     Args:
         report: The content of ``report.json``.
     """
-    return _page("audit.html", report, num_shown=SHOWN_ROWS)
+    return render_page("audit.html", report, num_shown=SHOWN_ROWS)
 
 
 def _is_cascade(report: Mapping[str, Any]) -> bool:
@@ -78,7 +78,7 @@ def render_comparison(report: Mapping[str, Any]) -> str:
         for key, cost in costs.items()
         if all(row[key] for row in rows)
     ]
-    return _page("comparison.html", report, charts=charts)
+    return render_page("comparison.html", report, charts=charts)
 
 
 def render_benchmark(report: Mapping[str, Any]) -> str:
@@ -96,7 +96,7 @@ def render_benchmark(report: Mapping[str, Any]) -> str:
     is_labeled = len(rows) > 1 and all(row["accuracy"] is not None for row in rows)
     costs = {"p50": "ms for one text", "size_mb": "size in MB"} if is_labeled else {}
     charts = [plots.pareto_plot(_pareto_points(rows, key), name=key, cost=cost) for key, cost in costs.items()]
-    return _page("benchmark.html", report, curves=curves, charts=charts)
+    return render_page("benchmark.html", report, curves=curves, charts=charts)
 
 
 def _curve(rows: Sequence[Mapping[str, Any]], table: str, column: str) -> list[tuple[str, list[tuple[float, float]]]]:
@@ -114,7 +114,8 @@ def _pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[st
     return [(row["name"], row[key], row["accuracy"], not lost) for row, lost in zip(rows, beaten, strict=True)]
 
 
-def _page(template: str, report: Mapping[str, Any], **more: Any) -> str:
+def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:
+    """Return a template filled with a report's values and what else it shows."""
     return _environment().get_template(template).render(report=report, **more) + "\n"
 
 

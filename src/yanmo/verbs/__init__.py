@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
     "pretrain": Command("yanmo.verbs.pretrain", "Let an encoder learn to read from texts without labels."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
+    "tune": Command("yanmo.tuning.tune", "Search a model's settings and publish the best model."),
     "ensemble": Command(
         "yanmo.verbs.ensemble",
         "Make one Bundle of several: average, vote, weights, greedy selection, stacking, a mean of weights.",

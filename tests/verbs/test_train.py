@@ -17,7 +17,7 @@ from yanmo.artifacts.base import publish, work_dir
 from yanmo.errors import ArtifactError, ConfigError, DataError, MissingExtraError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
-from yanmo.verbs.train import TrainConfig, train
+from yanmo.verbs.train import train
 
 WORDS = {"delivery": ["parcel", "late", "快递", "送得"], "taste": ["food", "tasty", "好吃", "味道"]}
 FILLERS = ["the", "很", "是", "so", "today", "今天", "!", "。", "really"]
@@ -233,10 +233,6 @@ def test_a_dataset_without_training_rows_is_refused(tmp_path):
 def test_an_out_that_exists_is_refused_before_work(bundles, dataset):
     with pytest.raises(ArtifactError, match="exists already"):
         train(dataset, model="ngram", out=bundles["ngram"].path)
-
-
-def test_the_config_has_at_most_twenty_fields():
-    assert len(TrainConfig.model_fields) <= 20
 
 
 KILLED = {**SMALL, "num_epochs": 60, "early_stopping_patience": 60, "eval_steps": 3, "model": "bilstm"}

@@ -7,6 +7,8 @@ on as if it had not been: an unfinished trial is taken up under its number, with
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ from yanmo.errors import ConfigError
 
 __all__ = ["Search", "TrialHandle", "Tried"]
 
-OWNER = "owner"
+logger = logging.getLogger(__name__)
+
+OWNER, PROCESS = "owner", "process"
 WAIT_SECONDS = 60
 FIRST_RUNG, REDUCTION = 2, 3
 STARTUP_TRIALS = 10
@@ -45,6 +49,7 @@ class Tried:
         score: Of a complete trial.
         curve: Score after each evaluation.
         seconds: How long it took, 0 while it runs.
+        process: Of the operating system, that ran it last.
     """
 
     number: int
@@ -53,6 +58,7 @@ class Tried:
     score: float | None
     curve: list[float]
     seconds: float
+    process: int
 
 
 class Claims(Protocol):
@@ -170,6 +176,7 @@ class Search:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if self._is_ours(frozen) and frozen.number < num_trials and claims.acquire(frozen.number):
                 if self._study.get_trials(deepcopy=False)[frozen.number].state is TrialState.RUNNING:
+                    logger.info("Trial %d, which was cut off, goes on.", frozen.number)
                     return self._handle(Trial(self._study, frozen._trial_id))
                 claims.release(frozen.number)
         while not self._is_full(num_trials):
@@ -177,7 +184,6 @@ class Search:
             if trial.number >= num_trials:
                 self._study.tell(trial, state=TrialState.FAIL)
             elif claims.acquire(trial.number):  # else another process has taken it up already
-                trial.set_user_attr(OWNER, self._owner)
                 return self._handle(trial)
         return None
 
@@ -217,6 +223,8 @@ class Search:
 
     def _handle(self, trial: Trial) -> TrialHandle:
         """Draw what is not drawn yet, each value by a sampler of its own, so that a kill between two changes none."""
+        trial.set_user_attr(OWNER, self._owner)
+        trial.set_user_attr(PROCESS, os.getpid())
         values = {}
         for place, (name, distribution) in enumerate(self._space.items()):
             entropy = np.random.SeedSequence([self._seed, trial.number, place])
@@ -263,4 +271,5 @@ def _tried(frozen: FrozenTrial) -> Tried:
     curve = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
     score = frozen.value if frozen.state is TrialState.COMPLETE else None
     seconds = duration.total_seconds() if duration else 0.0
-    return Tried(frozen.number, STATES[frozen.state], dict(frozen.params), score, curve, seconds)
+    process = int(frozen.user_attrs.get(PROCESS, 0))
+    return Tried(frozen.number, STATES[frozen.state], dict(frozen.params), score, curve, seconds, process)

@@ -25,7 +25,7 @@ from yanmo.verbs.train import TrainConfig
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
 Value: TypeAlias = bool | int | float | str
-SET_BY_TUNE = ("model", "folds", "seed", "num_threads", "offline")
+SET_BY_TUNE = ("model", "folds", "seed", "num_threads", "offline", "tracker")
 
 
 class Range(msgspec.Struct, frozen=True, tag=True):

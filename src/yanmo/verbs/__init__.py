@@ -53,5 +53,8 @@ COMMANDS: dict[str, Command] = {
         "yanmo.verbs.benchmark", "Measure how fast Bundles answer, and what memory and space they need."
     ),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
+    "doctor": Command(
+        "yanmo.verbs.doctor", "Tell what this machine can do, and what Yanmo will therefore choose.", is_stage=False
+    ),
     "serve": Command("yanmo.serving.serve", "Serve a Bundle over HTTP: POST /predict.", is_stage=False),
 }

@@ -16,7 +16,9 @@ from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.data.corpora import Texts, open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, MissingExtraError
+from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
+from yanmo.modeling.watching import watched
 from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.verbs.signature import verb
@@ -30,7 +32,7 @@ NEVER = 2**31
 """Pre-training does not stop early: its loss is still falling when its time is up."""
 
 
-class PretrainConfig(ReadOptions):
+class PretrainConfig(ReadOptions, TrackedConfig):
     """Which encoder, what it learns from the texts, and for how long."""
 
     text: str = "text"
@@ -127,8 +129,11 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
         parents["checkpoint"] = folder_digest(Path(spec.source))
     with lock(work_dir(out)) as folder:
         run_key = stage_key("pretrain", parents, settled.model_dump(mode="json"))
-        trained = _run(spec, settled, texts, folder, run_key)
-        _publish(trained, spec, settled, texts, parents, out)
+        with tracked(config.tracker, name=out.name, work_dir=folder) as run:
+            with watched(run.watch):
+                trained = _run(spec, settled, texts, folder, run_key)
+            _publish(trained, spec, settled, texts, parents, out)
+            run.finish(settled.model_dump(mode="json"), trained.scores, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 

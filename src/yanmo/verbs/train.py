@@ -19,12 +19,13 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.bundling.starting import find_init, start_from
-from yanmo.config import Config
 from yanmo.data.split import cut_folds
 from yanmo.errors import ConfigError, DataError, MissingExtraError
+from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
+from yanmo.modeling.watching import watched
 from yanmo.models import ModelSpec, default_settings, resolve, unused_settings
 from yanmo.protocols import FloatArray, IntArray, Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
@@ -41,7 +42,7 @@ PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": (
 """What training a format needs besides the core install."""
 
 
-class TrainConfig(Config):
+class TrainConfig(TrackedConfig):
     """Which model, and how it is trained; what is not given is the default of the model's family."""
 
     model: str = "ngram"
@@ -184,7 +185,11 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
         run_key = stage_key("train", parents, settled.model_dump(mode="json"))
         job = _make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
-        _publish(_TRAINERS[spec.format](job), job, dataset, parents, out, answers_NC)
+        with tracked(config.tracker, name=out.name, work_dir=folder) as run:
+            with watched(run.watch):
+                trained = _TRAINERS[spec.format](job)
+            _publish(trained, job, dataset, parents, out, answers_NC)
+            run.finish(settled.model_dump(mode="json"), trained.scores, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 

@@ -1,0 +1,62 @@
+"""Runs for TensorBoard, written by tensorboardX; it knows no training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+try:
+    from tensorboardX import SummaryWriter
+except ImportError as error:
+    from yanmo.errors import MissingExtraError
+
+    raise MissingExtraError("The tracker tensorboard", package="tensorboardX", extra="tensorboard") from error
+
+__all__ = ["TensorBoardRun", "open_run"]
+
+
+class TensorBoardRun:
+    """A folder of event files.
+
+    Attributes:
+        run_id: The folder's path.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.run_id = str(folder)
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add points to curves; training and validation stand in one diagram."""
+        for name, value in values.items():
+            part, _, rest = name.partition("_")
+            tag = f"{rest}/{part}" if part in ("train", "valid") else name
+            self._writer.add_scalar(tag, value, step)
+        self._writer.flush()
+
+    def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
+        """Write parameters and scores as text, with the Bundle's path, and close the file."""
+        if bundle is not None:
+            facts = {"bundle": str(bundle), **scores, **parameters}
+            rows = "\n".join(f"| {name} | {json.dumps(value, ensure_ascii=False)} |" for name, value in facts.items())
+            self._writer.add_text("run", f"| key | value |\n|---|---|\n{rows}")
+        self._writer.close()
+
+
+def open_run(place: str, name: str, run_id: str | None) -> TensorBoardRun:
+    """Return a new run, or the one of that id.
+
+    Args:
+        place: The folder of all runs.
+        name: Of the run.
+        run_id: Of a run that was cut off.
+    """
+    if run_id is not None:
+        return TensorBoardRun(Path(run_id))
+    folder, number = Path(place) / name, 1
+    while folder.exists():
+        number += 1
+        folder = Path(place) / f"{name}-{number}"
+    return TensorBoardRun(folder)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPTS = ("engines.py", "serving.py", "tfidf.py")
+SCRIPTS = ("engines.py", "pretraining.py", "serving.py", "tfidf.py", "tuning.py")
 PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class TensorBoardRun:
 
     def __init__(self, folder: Path) -> None:
         self.run_id = str(folder)
-        self._writer = SummaryWriter(str(folder), flush_secs=10)
+        self._writer = SummaryWriter(str(folder), flush_secs=10, filename_suffix=f".{time.time_ns()}")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Add points to curves; training and validation stand in one diagram."""

@@ -15,8 +15,11 @@ from yanmo.runtimes.predictor import open_bundle
 from yanmo.tuning.tune import RECIPE, TUNING, tune
 from yanmo.verbs.train import train
 
-SPACE = "learning_rate = { low = 1e-4, high = 1e-1, log = true }\ndropout = { low = 0.0, high = 0.6 }\nnum_epochs = 3\n"
-VALUES = {"model": "ngram", "num_trials": 5, "num_seeds": 2, "num_threads": 1}
+SPACE = (
+    "learning_rate = { low = 1e-4, high = 1e-1, log = true }\ndropout = { low = 0.0, high = 0.6 }\n"
+    "num_epochs = 3\nvocab_size = 60\nmax_length = 16\n"
+)
+VALUES = {"model": "textcnn", "num_trials": 5, "num_seeds": 2, "num_threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +64,7 @@ def test_the_recipe_makes_the_same_files(tuned, dataset, tmp_path):
 
 def test_the_first_trial_has_the_defaults_and_a_trial_that_is_worse_is_given_up(tuned):
     trials = report_of(tuned)["trials"]
-    assert trials[0]["values"] == {"learning_rate": 5e-3, "dropout": 0.3}
+    assert trials[0]["values"] == {"learning_rate": 3e-3, "dropout": 0.5}
     pruned = [one for one in trials if one["state"] == "pruned"]
     assert all(len(one["curve"]) < 3 and one["score"] is None for one in pruned)
 
@@ -92,9 +95,11 @@ def test_a_search_that_is_killed_halfway_ends_with_the_same_best_trial(tuned, da
 
 
 def test_two_workers_share_the_trials(dataset, space, tmp_path):
-    bundle = tune(dataset, space=space, out=tmp_path / "best", **{**VALUES, "num_workers": 2, "num_trials": 8})
+    bundle = tune(
+        dataset, space=space, out=tmp_path / "best", **{**VALUES, "num_workers": 2, "num_trials": 6, "num_seeds": 1}
+    )
     trials = report_of(bundle)["trials"]
-    assert [one["number"] for one in trials] == list(range(8))
+    assert [one["number"] for one in trials] == list(range(6))
     assert len({one["process"] for one in trials}) == 2
 
 

@@ -51,7 +51,8 @@ def test_extras_say_what_they_lack(findings):
 
 def test_without_torch_the_rest_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.setitem(sys.modules, "yanmo.exporting.products", None)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "yanmo.exporting.products", raising=False)
     found = doctor(seconds=0.0)
     assert found.rates == []
     assert {one["choice"] for one in found.choices} == {"threads", "--runtime auto"}

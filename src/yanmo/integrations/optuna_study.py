@@ -32,7 +32,7 @@ __all__ = ["Search", "TrialHandle", "Tried"]
 
 logger = logging.getLogger(__name__)
 
-OWNER, PROCESS = "owner", "process"
+OWNER, PROCESS, SECONDS = "owner", "process", "seconds"
 WAIT_SECONDS = 60
 FIRST_RUNG, REDUCTION = 2, 3
 STARTUP_TRIALS = 10
@@ -48,7 +48,7 @@ class Tried:
         values: What was tried.
         score: Of a complete trial.
         curve: Score after each evaluation.
-        seconds: How long it took, 0 while it runs.
+        seconds: How long it took, since it was last taken up; 0 while it runs.
         process: Of the operating system, that ran it last.
     """
 
@@ -93,6 +93,10 @@ class TrialHandle:
         self._trial = trial
         self.number = trial.number
         self.values = values
+
+    def note(self, name: str, value: float) -> None:
+        """Keep a fact about the trial."""
+        self._trial.set_user_attr(name, value)
 
     def is_hopeless(self, score: float, step: int) -> bool:
         """Note a score after an evaluation; return whether the trial is worse than those before it at this point.
@@ -187,15 +191,16 @@ class Search:
                 return self._handle(trial)
         return None
 
-    def finish(self, number: int, score: float | None, *, pruned: bool = False) -> None:
+    def finish(self, trial: TrialHandle, score: float | None, *, seconds: float, pruned: bool = False) -> None:
         """Note the end of a trial; one without a score was pruned or has failed."""
+        trial.note(SECONDS, seconds)
         state = TrialState.COMPLETE if score is not None else TrialState.PRUNED if pruned else TrialState.FAIL
-        self._study.tell(number, score, state=state)
+        self._study.tell(trial.number, score, state=state)
 
     def trials(self) -> list[Tried]:
-        """Return all trials that have begun, in the order of their numbers."""
+        """Return all trials that have drawn their values, in the order of their numbers."""
         found = self._study.get_trials(deepcopy=False)
-        return [_tried(one) for one in found if one.state in STATES]
+        return [_tried(one) for one in found if one.state in STATES and one.params]
 
     def best(self) -> Tried | None:
         """Return the best complete trial, None where there is none."""
@@ -267,9 +272,7 @@ def _draw(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
 
 
 def _tried(frozen: FrozenTrial) -> Tried:
-    duration = frozen.duration
     curve = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
     score = frozen.value if frozen.state is TrialState.COMPLETE else None
-    seconds = duration.total_seconds() if duration else 0.0
-    process = int(frozen.user_attrs.get(PROCESS, 0))
+    seconds, process = (frozen.user_attrs.get(name, 0) for name in (SECONDS, PROCESS))
     return Tried(frozen.number, STATES[frozen.state], dict(frozen.params), score, curve, seconds, process)

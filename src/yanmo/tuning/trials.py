@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,24 +177,25 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
         if score is not None and not plan.fixed.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
             raise HopelessError
 
+    start = time.perf_counter()
     shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
     try:
         with watched(watch):
             bundle = train_once(plan, dataset, bundle_of(plan, trial.number), trial.values)
     except HopelessError:
-        search.finish(trial.number, None, pruned=True)
+        search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
         logger.info("Trial %d was given up: %s.", trial.number, shown)
         return
     except (BusyError, MissingExtraError):
         raise
     except YanmoError as error:
-        search.finish(trial.number, None)
+        search.finish(trial, None, seconds=time.perf_counter() - start)
         if trial.number == 0:
             raise
         logger.warning("Trial %d failed (%s): %s.", trial.number, error.message, shown)
         return
     score = score_of(bundle, dataset, plan.metric)
-    search.finish(trial.number, score)
+    search.finish(trial, score, seconds=time.perf_counter() - start)
     logger.info("Trial %d: %s %.4f with %s.", trial.number, plan.metric, score, shown)
 
 

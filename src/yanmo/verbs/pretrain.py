@@ -23,7 +23,7 @@ from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.verbs.signature import verb
 
-__all__ = ["PretrainConfig", "pretrain"]
+__all__ = ["PretrainConfig", "check_encoder", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
-    spec = _check_model(config)
+    spec = check_encoder(config)
     settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     texts = open_texts(source, options, config.text)
@@ -138,7 +138,7 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
     return Bundle.open(out, verify=False)
 
 
-def _check_model(config: PretrainConfig) -> ModelSpec:
+def check_encoder(config: PretrainConfig) -> ModelSpec:
     """Return what the model's name means, after checking that it can be pre-trained here."""
     spec = resolve(config.model)
     if spec.family not in (*ENCODER_FAMILIES, "pretrained"):

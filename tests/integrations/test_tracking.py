@@ -122,7 +122,7 @@ def test_an_unknown_tracker_and_one_that_is_not_installed_are_said(tmp_path, bun
     with pytest.raises(ConfigError, match="Did you mean 'tensorboard'"):
         train("tensorbord", tmp_path, bundle)
     monkeypatch.delitem(sys.modules, "yanmo.integrations.tensorboard", raising=False)
-    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    monkeypatch.setitem(sys.modules, "tensorboardX.event_file_writer", None)
     with pytest.raises(MissingExtraError) as caught:
         train("tensorboard", tmp_path, bundle)
     assert caught.value.hint == "pip install 'yanmo[tensorboard]'"

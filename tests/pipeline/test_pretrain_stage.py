@@ -3,8 +3,8 @@
 import pytest
 
 from yanmo.errors import PipelineError
-from yanmo.pipeline.check import check
-from yanmo.pipeline.run import run
+from yanmo.pipeline.check import CheckConfig, check
+from yanmo.pipeline.run import RunConfig, run
 
 READER = """
     [stage.reader]
@@ -32,9 +32,9 @@ def test_a_stage_trains_from_what_another_has_read_and_nothing_is_done_twice(wri
     bundle = "bert"
     """
     )
-    report = run(pipeline)
+    report = run(pipeline, RunConfig())
     assert {row["model"] for row in report.metrics["rows"]} == {"bert-1x32"}
-    assert set(check(pipeline).states) == {"done"}
+    assert set(check(pipeline, CheckConfig()).states) == {"done"}
 
 
 def test_a_source_that_is_no_dataset_and_a_model_that_is_no_encoder_are_said(write):
@@ -51,6 +51,6 @@ def test_a_source_that_is_no_dataset_and_a_model_that_is_no_encoder_are_said(wri
     """
     )
     with pytest.raises(PipelineError) as caught:
-        check(pipeline)
+        check(pipeline, CheckConfig())
     assert "pretrain takes raw files or a Dataset, but 'cnn' makes none." in str(caught.value)
     assert "must be an encoder. Got 'textcnn'" in str(caught.value)

@@ -1,4 +1,7 @@
-"""Runs for TensorBoard, written by tensorboardX; it knows no training."""
+"""Runs for TensorBoard, written by tensorboardX; it knows no training.
+
+Events are written at once, without tensorboardX's queue, whose last events a kill would lose.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 try:
-    from tensorboardX import SummaryWriter
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.summary import scalar, text
 except ImportError as error:
     from yanmo.errors import MissingExtraError
 
@@ -26,15 +31,15 @@ class TensorBoardRun:
     """
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
         self.run_id = str(folder)
-        self._writer = SummaryWriter(str(folder), flush_secs=10, filename_suffix=f".{time.time_ns()}")
+        self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Add points to curves; training and validation stand in one diagram."""
         for name, value in values.items():
             part, _, rest = name.partition("_")
-            tag = f"{rest}/{part}" if part in ("train", "valid") else name
-            self._writer.add_scalar(tag, value, step)
+            self._write(scalar(f"{rest}/{part}" if part in ("train", "valid") else name, value), step)
         self._writer.flush()
 
     def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
@@ -42,8 +47,11 @@ class TensorBoardRun:
         if bundle is not None:
             facts = {"bundle": str(bundle), **scores, **parameters}
             rows = "\n".join(f"| {name} | {json.dumps(value, ensure_ascii=False)} |" for name, value in facts.items())
-            self._writer.add_text("run", f"| key | value |\n|---|---|\n{rows}")
+            self._write(text("run", f"| key | value |\n|---|---|\n{rows}"), 0)
         self._writer.close()
+
+    def _write(self, summary: Any, step: int) -> None:
+        self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def open_run(place: str, name: str, run_id: str | None) -> TensorBoardRun:

@@ -118,7 +118,7 @@ def tracked(named: str | None, *, name: str, work_dir: Path) -> Iterator[Run]:
     run = Run(opened, state or State(named, opened.run_id), path)
     try:
         yield run
-    except Exception:
+    except BaseException:
         opened.finish({}, {}, None)
         raise
 

@@ -61,7 +61,8 @@ def _parallel_coordinates(complete: Trials, names: Sequence[str], report: Mappin
 
     def draw(axes: Any) -> None:
         sign = -1 if report["lowest"] else 1
-        ordered = sorted(complete, key=lambda one: sign * one["score"])
+        winner = report["best"]["number"]
+        ordered = sorted(complete, key=lambda one: (sign * one["score"], one["number"] == winner))
         first_best = len(ordered) - max(1, len(ordered) // 5)
         for place, one in enumerate(ordered):
             heights = [_height(one["values"].get(name), report["space"][name]) for name in names]

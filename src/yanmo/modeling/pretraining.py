@@ -65,8 +65,7 @@ class Meter:
     """Counts what was read since it was last asked; the loop asks with every record of the loss."""
 
     def __init__(self) -> None:
-        self._sums = np.zeros(COLUMNS + 1)
-        self._since = time.perf_counter()
+        self._sums, self._since = np.zeros(COLUMNS + 1), time.perf_counter()
 
     def add(self, scores_BS: Tensor) -> None:
         """Count a batch."""
@@ -77,7 +76,7 @@ class Meter:
         """Return the masked accuracy and the tokens a second, and begin again."""
         _, right, count, tokens = self._sums
         seconds = time.perf_counter() - self._since
-        self.__init__()  # type: ignore[misc]
+        self._sums, self._since = np.zeros(COLUMNS + 1), time.perf_counter()
         return {"train_masked_accuracy": right / max(count, 1), "tokens_per_second": round(tokens / seconds, 1)}
 
 

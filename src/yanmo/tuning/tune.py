@@ -15,7 +15,7 @@ import msgspec
 from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import library_versions, stage_key
+from yanmo.artifacts.identity import folder_digest, library_versions, stage_key
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.errors import ModelError
 from yanmo.machine import describe_machine
@@ -118,9 +118,11 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     fixed |= {"model": config.model, "seed": config.seed, "num_threads": threads, "offline": config.offline}
     if config.folds:
         fixed["folds"] = config.folds
-    plain_space = msgspec.to_builtins(space)
-    settings = {"space": plain_space, "fixed": {**fixed, "model": spec.name, "num_threads": None}}
-    key = stage_key("tune", {"dataset": dataset.digest}, {**settings, "metric": config.metric, "prune": config.prune})
+    parents = {"dataset": dataset.digest}
+    if spec.is_local:
+        parents["checkpoint"] = folder_digest(Path(spec.source))
+    settings = {"space": msgspec.to_builtins(space), "fixed": {**fixed, "model": spec.name, "num_threads": None}}
+    key = stage_key("tune", parents, {**settings, "metric": config.metric, "prune": config.prune})
     return Plan(
         dataset=str(dataset.path),
         folder=str(folder / key[:16]),
@@ -200,7 +202,9 @@ def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any
 
 def _recipe(found: Found, dataset: Dataset) -> str:
     """Return a stage of a pipeline that makes the same files."""
-    settings = {**found.plan.fixed, **found.best.values, "model": found.bundle.model}
+    folder = Path(found.plan.fixed["model"])
+    model = shown_path(folder) if folder.is_dir() else found.bundle.model
+    settings = {**found.plan.fixed, **found.best.values, "model": model}
     if found.bundle.format == "torch":
         settings["precision"] = found.bundle.manifest.config["precision"]
     head = ["[stage.model]", 'verb = "train"', f"dataset = {json.dumps(shown_path(dataset.path))}"]

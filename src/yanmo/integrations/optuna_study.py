@@ -151,8 +151,9 @@ class Search:
         self._is_shared = is_shared
         rungs = optuna.pruners.SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
         try:
+            self._storage = _open_storage(storage)
             self._study = optuna.create_study(
-                storage=_open_storage(storage),
+                storage=self._storage,
                 study_name=name,
                 direction="minimize" if lowest else "maximize",
                 pruner=rungs if prunes else optuna.pruners.NopPruner(),
@@ -217,6 +218,11 @@ class Search:
             warnings.simplefilter("ignore")
             return {name: float(share) for name, share in optuna.importance.get_param_importances(self._study).items()}
         return {}
+
+    def close(self) -> None:
+        """Close the connections to the storage."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
 
     def _is_ours(self, frozen: FrozenTrial) -> bool:
         """Return whether a trial runs, or ran, in our folder; one without an owner is so new that it has none yet."""

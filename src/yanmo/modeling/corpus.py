@@ -6,7 +6,9 @@ place is kept. The highest bit but one of a value says that the token continues 
 
 from __future__ import annotations
 
+import functools
 import json
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +69,7 @@ class CorpusWriter:
         self._room = max_length - len(self._before) - len(self._after)
         self._is_packed = packing == "rows"
         self._rest = np.zeros(0, dtype=np.int32)
-        self._lengths: list[int] = []
+        self._lengths = array("q")
         self._num_documents = 0
         self._run_key = run_key
 
@@ -112,7 +114,7 @@ class CorpusWriter:
         rows = [np.concatenate((self._before, piece, self._after)) for piece in pieces]
         if rows:
             self._file.write(np.concatenate(rows).tobytes())
-            self._lengths += [len(row) for row in rows]
+            self._lengths.extend(len(row) for row in rows)
 
 
 def open_corpus(folder: Path, run_key: str) -> Corpus | None:
@@ -142,17 +144,19 @@ class CorpusFeatures:
     pad_id: int
     is_padded: bool = True
 
-    @property
+    @functools.cached_property
     def lengths_N(self) -> IntArray:
         """Tokens of each row."""
         return self.rows.lengths_N[self.chosen_N]
 
     def collate(self, rows_B: IntArray) -> Batch:
         """Return ``input_ids`` and ``attention_mask``, int64, and ``continues``, bool, shape (B, T)."""
-        taken = self.rows.take(self.chosen_N[rows_B])
-        mask_BT = np.arange(max(1, int(taken.lengths_N.max(initial=0)))) < taken.lengths_N[:, None]
+        lengths_B = self.lengths_N[rows_B]
+        places_T = np.arange(max(1, int(lengths_B.max(initial=0))))
+        mask_BT = places_T < lengths_B[:, None]
+        places_BT = self.rows.offsets[self.chosen_N[rows_B]][:, None] + places_T
         values_BT = np.full(mask_BT.shape, self.pad_id, dtype=np.int64)
-        values_BT[mask_BT] = taken.values
+        values_BT[mask_BT] = self.rows.values[places_BT[mask_BT]]
         return {
             "input_ids": torch.from_numpy(values_BT & (CONTINUES - 1)),
             "attention_mask": torch.from_numpy(mask_BT.astype(np.int64)),

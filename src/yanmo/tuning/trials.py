@@ -5,6 +5,7 @@ Each trial has a folder of its own beside the others. A trial that was killed go
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -130,17 +131,17 @@ def run_trials(plan: Plan) -> None:
     Raises:
         YanmoError: The first trial, which has the default settings, cannot be trained.
     """
-    search, dataset = open_search(plan), Dataset.open(plan.dataset)
-    claims = Claims(Path(plan.folder) / TRIALS, {})
-    while not _is_time_up(search, plan):
-        trial = search.take(plan.num_trials, claims)
-        if trial is None:
-            return
-        try:
-            _run_trial(plan, search, trial, dataset)
-        finally:
-            claims.release(trial.number)
-        _keep_the_best(plan, search)
+    dataset, claims = Dataset.open(plan.dataset), Claims(Path(plan.folder) / TRIALS, {})
+    with contextlib.closing(open_search(plan)) as search:
+        while not _is_time_up(search, plan):
+            trial = search.take(plan.num_trials, claims)
+            if trial is None:
+                return
+            try:
+                _run_trial(plan, search, trial, dataset)
+            finally:
+                claims.release(trial.number)
+            _keep_the_best(plan, search)
 
 
 def bundle_of(plan: Plan, number: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -87,19 +88,18 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
     """
     with lock(work_dir(out)) as folder:
         plan = _make_plan(dataset, config, folder)
-        search = open_search(plan)
-        search.try_first(plan.first)
-        if config.num_workers == 1:
-            run_trials(plan)
-        else:
-            run_in_processes(plan, config.num_workers)
-        best = search.best()
+        with contextlib.closing(open_search(plan)) as search:
+            search.try_first(plan.first)
+            if config.num_workers == 1:
+                run_trials(plan)
+            else:
+                run_in_processes(plan, config.num_workers)
+            best, trials, importances = search.best(), search.trials(), search.importances()
         if best is None:
             raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
         bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
         scores = [best.score or 0.0, *_other_seeds(plan, dataset, best.values, config.num_seeds - 1)]
-        found = Found(plan, bundle, best, search.trials(), search.importances(), scores)
-        _publish(found, dataset, config, out)
+        _publish(Found(plan, bundle, best, trials, importances, scores), dataset, config, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 

@@ -70,7 +70,8 @@ def product_rate(precision: Precision, device: str, *, num_threads: int, seconds
         torch.ones(rows, inner, dtype=kind, device=device),
         torch.ones(inner, columns, dtype=kind, device=device),
     )
-    threads_before, times = torch.get_num_threads(), []
+    times: list[float] = []
+    threads_before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
         left @ right

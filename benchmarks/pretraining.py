@@ -2,6 +2,7 @@
 
     python benchmarks/pretraining.py                  # 45 minutes to pre-train, twice 11 to train, on 2 cores
     python benchmarks/pretraining.py --seeds 3        # three trainings each, from the same pre-trained encoder
+    python benchmarks/pretraining.py --set whole_words=false
     python benchmarks/pretraining.py --write FILE     # the dated table
 
 The encoder reads the texts of the splits train and valid, never a label and never the test split. Bundles stay in
@@ -12,6 +13,7 @@ import argparse
 import json
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +35,7 @@ def main() -> int:
     rows = []
     for seed in range(1, arguments.seeds + 1):
         scratch = trained(data, f"scratch-{seed}", model=arguments.model, seed=seed)
-        begun = trained(data, f"init-{seed}", init=reader, seed=seed)
+        begun = trained(data, f"init-{seed}-{reader.name}", init=reader, seed=seed)
         rows.append(row(data, seed, scratch, begun))
         print(json.dumps(rows[-1]), flush=True)
     text = page(reader, rows)
@@ -48,6 +50,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="bert-4x312")
     parser.add_argument("--epochs", type=int, default=8, help="passes over the 70,000 titles")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="other keys of pretrain, as in TOML")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
@@ -55,8 +58,9 @@ def parse() -> argparse.Namespace:
 
 def pretrained(data: Path, arguments: argparse.Namespace) -> Path:
     """Return the folder of the encoder that has read the titles."""
-    out = OUT / f"{arguments.model}-{arguments.epochs}-epochs"
-    timed(out, lambda: yanmo.pretrain(data, model=arguments.model, num_epochs=arguments.epochs, out=out))
+    out = OUT / "-".join([arguments.model, f"{arguments.epochs}-epochs", *arguments.set])
+    values = tomllib.loads("\n".join(arguments.set))
+    timed(out, lambda: yanmo.pretrain(data, model=arguments.model, num_epochs=arguments.epochs, out=out, **values))
     return out
 
 

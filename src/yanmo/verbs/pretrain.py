@@ -69,7 +69,7 @@ class PretrainConfig(ReadOptions, TrackedConfig):
     learning_rate: float = Field(default=5e-4, gt=0)
     """Peak of the schedule: it rises linearly, then falls linearly to zero."""
 
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: int = Field(default=32, ge=1)
     """Rows in a batch."""
 
     gradient_accumulation_steps: int = Field(default=1, ge=1)

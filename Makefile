@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-all docs clean
+.PHONY: help demo test check format bench bench-all torture docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets
 	$(BIN)/python benchmarks/tfidf.py
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/serving.py
+
+torture: $(STAMP)  ## Kill one training 300 times with SIGKILL and compare it with an undisturbed one (half an hour)
+	$(BIN)/python benchmarks/torture.py --kills 300
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 
 from yanmo.errors import InternalError, YanmoError
+from yanmo.machine import worker_rank
 from yanmo.verbs import COMMANDS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ HYPHEN = "./-"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 1 ours."""
+    """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 143 stopped, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
     tokens = [HYPHEN if token == "-" else token for token in given]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -119,7 +120,8 @@ def _command(name: str) -> Any:
             return 0
         if verb.tells_ready and as_json:
             values["when_ready"] = _print_json
-        _print_result(verb(*inputs, **values), as_json=as_json)
+        result = verb(*inputs, **values)
+        _print_result(None if worker_rank() else result, as_json=as_json)
         return 0
 
     parameters = _parameters(verb)

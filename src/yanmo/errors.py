@@ -9,6 +9,7 @@ YanmoError                  exit 2: the user's mistake, and what to do next
 ├── ServingError            a service that cannot start
 ├── MissingExtraError       an optional dependency is not installed
 ├── BusyError               exit 75: another process works in the same folder
+├── StoppedError            exit 143: SIGTERM came, and what was done is kept
 └── InternalError           exit 1: our mistake
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "ModelError",
     "PipelineError",
     "ServingError",
+    "StoppedError",
     "YanmoError",
     "did_you_mean",
 ]
@@ -84,6 +86,12 @@ class BusyError(YanmoError):
     """Another process works in the same folder."""
 
     exit_code = 75
+
+
+class StoppedError(YanmoError):
+    """SIGTERM came; what was done until then is kept, and the same command goes on."""
+
+    exit_code = 143
 
 
 class InternalError(YanmoError):

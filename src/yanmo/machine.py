@@ -1,4 +1,4 @@
-"""What machine a number was measured on; it measures nothing itself."""
+"""What machine this is and how many processes work together on it; it measures nothing itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["describe_machine", "instruction_sets"]
+__all__ = ["describe_machine", "instruction_sets", "num_workers", "worker_rank"]
 
 GIBIBYTE = 2**30
 INSTRUCTION_SETS = (
@@ -15,6 +15,16 @@ INSTRUCTION_SETS = (
     *("amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"),
 )
 """Those that decide how fast products are, as Linux names them."""
+
+
+def num_workers() -> int:
+    """Return how many processes torchrun has started, 1 where this one is alone."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def worker_rank() -> int:
+    """Return this process's number among them, from 0; the first one writes and prints."""
+    return int(os.environ.get("RANK", "0")) if num_workers() > 1 else 0
 
 
 @functools.cache

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from yanmo.errors import ModelError, did_you_mean
 
@@ -23,14 +24,30 @@ __all__ = [
     "default_settings",
     "num_heads",
     "resolve",
+    "unsuited",
     "unused_settings",
 ]
 
 ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
+LAYERED_FAMILIES = ("bert", "roberta", "electra", *STARTED_FAMILIES)
+"""Those with layers that do not share their weights."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
+
+NETWORK_SETTINGS = (
+    "eval_steps",
+    "seed",
+    "schedule",
+    "ema_decay",
+    "swa_start",
+    "focal_gamma",
+    "r_drop",
+    "fgm_epsilon",
+    "multi_sample_dropout",
+)
+"""Settings of every network, which a linear model has no use for."""
 
 MIN_STEPS = 1000
 MIN_BATCH_SIZE = 16
@@ -210,7 +227,25 @@ def unused_settings(spec: ModelSpec) -> list[str]:
     unused = [name for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is None]
     if spec.family in STARTED_FAMILIES:
         unused.remove("dropout")
-    return [*unused, "eval_steps", "seed"] if spec.family == "linear" else unused
+    return [*unused, *NETWORK_SETTINGS] if spec.family == "linear" else unused
+
+
+def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:
+    """Return the first of the given settings that needs another kind of network than the model's, or None.
+
+    Args:
+        spec: The model.
+        settings: Names and values that a user gave.
+    """
+    needs: dict[str, tuple[Any, Sequence[str]]] = {
+        "lora_rank": (0, (*ENCODER_FAMILIES, *STARTED_FAMILIES)),
+        "frozen_layers": (0, LAYERED_FAMILIES),
+        "layer_decay": (1.0, LAYERED_FAMILIES),
+    }
+    for name, (default, families) in needs.items():
+        if settings.get(name, default) != default and spec.family not in families:
+            return name
+    return None
 
 
 def resolve(name: str) -> ModelSpec:

@@ -46,8 +46,8 @@ def test_no_module_has_a_name_that_says_nothing():
 def test_config_classes_have_at_most_twenty_fields_of_their_own_each_with_a_sentence():
     for name in COMMANDS:
         config_class = get_verb(name).config_class
-        for one in config_class.__mro__:
-            assert len(set(vars(one).get("__annotations__", {})) & set(config_class.model_fields)) <= 20, one
+        for part in config_class.__mro__:
+            assert len(set(vars(part).get("__annotations__", ())) & set(config_class.model_fields)) <= 20, part
         for key, field in config_class.model_fields.items():
             assert field.description, f"{name}.{key}"
 

@@ -1,20 +1,23 @@
 """The training loop: it learns, stops, keeps the best, and goes on after a kill with the same bits."""
 
 import dataclasses
-import functools
+import errno
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
 import torch
 
-from yanmo.errors import ModelError
-from yanmo.modeling import checkpoints, loop
+from yanmo.errors import ModelError, StoppedError
+from yanmo.modeling import checkpoints, loop, parts
 from yanmo.modeling.determinism import repeatable
 from yanmo.modeling.features import Examples, TokenFeatures
 from yanmo.modeling.light_models import build
-from yanmo.modeling.loop import METRICS, Trainer, compute_logits, fit
-from yanmo.modeling.losses import softmax_cross_entropy
+from yanmo.modeling.loop import METRICS, Trainer, fit
+from yanmo.modeling.losses import softmax_cross_entropy, softmax_divergence
+from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings
 from yanmo.protocols import Ragged
 
@@ -150,16 +153,12 @@ def test_a_checkpoint_of_other_work_is_not_continued(tmp_path, caplog):
     assert torch.equal(weights(fresh), weights(run(eval_steps=1, learning_rate=0.03)[0]))
 
 
-def test_accumulated_batches_make_the_step_of_one_large_batch():
-    large = run(batch_size=60, num_epochs=2, dropout=0.0)[0]
-    small = run(batch_size=10, gradient_accumulation_steps=6, num_epochs=2, dropout=0.0)[0]
-    assert small.position.step == large.position.step == 2
-    torch.testing.assert_close(weights(small), weights(large), atol=1e-4, rtol=0)
-
-
-def test_the_last_group_may_be_smaller():
-    trainer, _ = run(batch_size=8, gradient_accumulation_steps=3, num_epochs=1)
-    assert trainer.position.step == 3
+@pytest.mark.parametrize("num_parts", [2, 6, 7])
+def test_a_batch_in_parts_makes_the_step_of_the_whole(num_parts):
+    whole = run(batch_size=60, num_epochs=2, dropout=0.0)[0]
+    cut = run(batch_size=60, gradient_accumulation_steps=num_parts, num_epochs=2, dropout=0.0)[0]
+    assert cut.position.step == whole.position.step == 2
+    torch.testing.assert_close(weights(cut), weights(whole), atol=1e-4, rtol=0)
 
 
 def scripted(values):
@@ -194,7 +193,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step():
     before = weights(trainer).clone()
     with pytest.raises(ModelError) as caught:
         fit(trainer, TRAIN, VALID)
-    assert "nan at step 1" in caught.value.message
+    assert caught.value.message.startswith("The loss became nan at step 1, in a batch of 8 rows: ")
     assert "learning_rate" in caught.value.hint
     assert torch.equal(weights(trainer), before)
 
@@ -202,7 +201,7 @@ def test_a_loss_that_is_no_number_stops_before_the_step():
 def test_gradients_are_clipped():
     with repeatable(1, num_threads=1):
         trainer = make_trainer(loss=lambda *both: 1e4 * softmax_cross_entropy(*both), max_grad_norm=0.5)
-        trainer.train_step(TRAIN, [np.arange(8)])
+        trainer.train_step(TRAIN, np.arange(8))
     norms = [one.grad.norm() for one in trainer.module.parameters() if one.grad is not None]
     assert float(torch.stack(norms).norm()) == pytest.approx(0.5, rel=1e-3)
 
@@ -223,15 +222,185 @@ def test_records_hold_no_time():
     assert names == {"step", "epoch", "train_loss", "learning_rate", "valid_micro_f1", "valid_loss"}
 
 
-def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
-    checkpoints.write(tmp_path, {"a": torch.ones(3)}, {"run_key": "one"})
-    monkeypatch.setattr(checkpoints, "_sync", functools.partial(_raise, OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        checkpoints.write(tmp_path, {"a": torch.zeros(3)}, {"run_key": "two"})
-    tensors, state = checkpoints.read(tmp_path)
-    assert state == {"run_key": "one"}
-    assert tensors["a"].tolist() == [1.0, 1.0, 1.0]
+METHODS = {
+    "ema": {"ema_decay": 0.9},
+    "swa": {"swa_start": 0.2},
+    "r-drop": {"r_drop": 1.0},
+    "fgm": {"fgm_epsilon": 0.5},
+    "parts": {"gradient_accumulation_steps": 3},
+    "cosine": {"schedule": "cosine"},
+    "all": {"ema_decay": 0.5, "r_drop": 0.5, "fgm_epsilon": 0.1, "gradient_accumulation_steps": 2, "schedule": "wsd"},
+}
 
 
-def _raise(error, *_):
-    raise error
+@pytest.mark.parametrize("name", METHODS)
+def test_resume_is_exact_with_every_method_and_each_changes_the_weights(tmp_path, monkeypatch, name):
+    straight, expected = run(**METHODS[name])
+    monkeypatch.setattr(loop, "SAVE_SECONDS", -1.0)
+    with pytest.raises(KilledError):
+        run(tmp_path, loss=killed_after(25), **METHODS[name])
+    resumed, scores = run(tmp_path, **METHODS[name])
+    assert torch.equal(weights(resumed), weights(straight))
+    assert scores == expected
+    assert not torch.equal(weights(straight), weights(run()[0]))
+
+
+@pytest.mark.parametrize("methods", [{"ema_decay": 0.9}, {"swa_start": 0.2}], ids=["ema", "swa"])
+def test_the_mean_is_measured_and_kept_and_the_training_goes_on_from_the_weights(methods):
+    seen = []
+    trainer, _ = run(measure=lambda *_: {"micro_f1": len(seen), "loss": float(seen.append(1) is None)}, **methods)
+    plain, _ = run(measure=scripted([0.1, 0.2, 0.3, 0.4]))
+    assert not torch.equal(weights(trainer), weights(plain))
+    for name, mean in trainer.average.weights.items():
+        assert torch.equal(trainer.module.state_dict()[name], mean)
+
+
+def one_batch(**changes):
+    """Return a trainer without dropout, its gradients after one step, and the loss."""
+    with repeatable(1, num_threads=1):
+        trainer = make_trainer(dropout=0.0, max_grad_norm=1e9, **changes)
+        loss = trainer.train_step(TRAIN, np.arange(8))
+    return trainer, {name: one.grad.clone() for name, one in trainer.module.named_parameters()}, loss
+
+
+def test_r_drop_of_two_equal_passes_is_the_plain_loss():
+    _, plain, loss = one_batch()
+    _, doubled, same = one_batch(r_drop=3.0)
+    assert same == pytest.approx(loss, rel=1e-5)
+    for name, gradient in plain.items():
+        torch.testing.assert_close(doubled[name], gradient, atol=1e-6, rtol=1e-4)
+
+
+def test_r_drop_adds_half_its_weight_times_the_divergence_of_the_two_passes():
+    logits_MC = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.2, 0.1]], requires_grad=True)
+    targets_BC = torch.eye(2)
+    objective = parts.Objective(lambda *_: logits_MC, softmax_cross_entropy, softmax_divergence, r_drop=3.0)
+    part = parts.Part(np.arange(2), {}, targets_BC)
+    loss = parts.part_loss(objective, None, part, precision="fp32", device="cpu")
+    passes = logits_MC.split(2)
+    both = sum(softmax_cross_entropy(one, targets_BC) for one in passes)
+    torch.testing.assert_close(loss, (both + 3.0 * softmax_divergence(*passes)) / 2)
+
+
+def test_several_masks_count_as_the_mean_of_their_losses():
+    logits_MC = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.2, 0.1], [0.0, 3.0], [1.0, 1.0]])
+    objective = parts.Objective(lambda *_: logits_MC, softmax_cross_entropy, softmax_divergence)
+    part = parts.Part(np.arange(2), {}, torch.eye(2))
+    loss = parts.part_loss(objective, None, part, precision="fp32", device="cpu")
+    torch.testing.assert_close(loss, sum(softmax_cross_entropy(one, torch.eye(2)) for one in logits_MC.split(2)) / 3)
+
+
+def test_fgm_adds_the_gradient_at_the_moved_embeddings():
+    _, plain, _ = one_batch()
+    with repeatable(1, num_threads=1):
+        moved = make_trainer(dropout=0.0).module
+        weight = moved.embedding.weight
+        with torch.no_grad():
+            weight.add_(0.5 * plain["embedding.weight"] / plain["embedding.weight"].norm())
+        batch = TRAIN.features.collate(np.arange(8))
+        softmax_cross_entropy(score(moved.train(), batch), torch.from_numpy(TRAIN.targets_NC[:8])).backward()
+    _, both, _ = one_batch(fgm_epsilon=0.5)
+    for name, one in moved.named_parameters():
+        torch.testing.assert_close(both[name], plain[name] + one.grad, atol=1e-6, rtol=1e-4)
+
+
+def hungry(most):
+    """Return a score that has memory for so many texts at a time."""
+
+    def limited(module, batch):
+        if len(batch["input_ids"]) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return score(module, batch)
+
+    return limited
+
+
+def test_out_of_memory_makes_smaller_parts_of_the_same_step_and_says_so(caplog):
+    with repeatable(1, num_threads=1):
+        trainer = make_trainer(dropout=0.0)
+        trainer.objective = dataclasses.replace(trainer.objective, score=hungry(3))
+        losses = [trainer.train_step(TRAIN, np.arange(8)) for _ in range(3)]
+    plain = make_plain_losses()
+    assert losses == pytest.approx(plain, rel=1e-5)
+    assert trainer.position.num_parts == 4
+    assert caplog.messages == [
+        "Out of memory with 8 texts at a time: 4 at a time from here on; a step is still of 8 texts.",
+        "Out of memory with 4 texts at a time: 2 at a time from here on; a step is still of 8 texts.",
+    ]
+
+
+def make_plain_losses():
+    with repeatable(1, num_threads=1):
+        trainer = make_trainer(dropout=0.0)
+        return [trainer.train_step(TRAIN, np.arange(8)) for _ in range(3)]
+
+
+def test_out_of_memory_with_one_text_is_an_error():
+    trainer = make_trainer()
+    trainer.objective = dataclasses.replace(trainer.objective, score=hungry(0))
+    with pytest.raises(ModelError, match="not enough memory for a step with one text at a time"):
+        trainer.train_step(TRAIN, np.arange(8))
+
+
+def test_other_errors_are_no_lack_of_memory():
+    trainer = make_trainer(loss=lambda *_: (_ for _ in ()).throw(RuntimeError("shapes do not fit")))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        trainer.train_step(TRAIN, np.arange(8))
+
+
+def test_the_rows_of_a_loss_that_is_no_number_are_named():
+    bad_row = 5
+    targets_NC = TRAIN.targets_NC.copy()
+    targets_NC[bad_row] = np.inf
+    examples = dataclasses.replace(TRAIN, targets_NC=targets_NC, ids=[f"row-{row}" for row in range(len(TRAIN))])
+    trainer = make_trainer(gradient_accumulation_steps=4)
+    before = weights(trainer).clone()
+    with pytest.raises(ModelError, match=r"in a batch of 2 rows: row-4, row-5\. The step was not taken"):
+        trainer.train_step(examples, np.arange(8))
+    assert torch.equal(weights(trainer), before)
+
+
+def test_a_gradient_that_is_no_number_stops_too():
+    def loss(logits_BC, _):
+        return (logits_BC.sum() * 0).abs() ** 0.5  # zero, with a slope of no size
+
+    with pytest.raises(ModelError, match="The loss 0 has no finite gradient at step 1"):
+        make_trainer(loss=loss).train_step(TRAIN, np.arange(8))
+
+
+def test_sigterm_writes_a_checkpoint_and_the_rest_makes_the_same_weights(tmp_path):
+    straight, _ = run()
+    seen = []
+
+    def loss(*both):
+        seen.append(1)
+        if len(seen) == 11:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return softmax_cross_entropy(*both)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(StoppedError, match="Stopped by SIGTERM after step 11; a checkpoint was written") as caught:
+        run(tmp_path, loss=loss)
+    assert caught.value.exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) == handler
+    resumed, _ = run(tmp_path, loss=lambda *both: (seen.append(1), softmax_cross_entropy(*both))[1])
+    assert len(seen) == 32
+    assert torch.equal(weights(resumed), weights(straight))
+
+
+@pytest.mark.parametrize("name", ["_write_file", "_sync", "_rename"])
+def test_a_full_disk_ends_the_training_and_it_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch, name):
+    straight, _ = run(eval_steps=4)
+    intact, calls = getattr(checkpoints, name), []
+
+    def full(*arguments):
+        calls.append(1)
+        if len(calls) >= 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return intact(*arguments)
+
+    with monkeypatch.context() as context, pytest.raises(OSError, match="No space"):
+        context.setattr(checkpoints, name, full)
+        run(tmp_path, eval_steps=4)
+    resumed, _ = run(tmp_path, eval_steps=4)
+    assert torch.equal(weights(resumed), weights(straight))

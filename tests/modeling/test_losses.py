@@ -7,7 +7,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from yanmo.modeling.losses import balanced_class_weights, sigmoid_cross_entropy, softmax_cross_entropy
+from yanmo.modeling.losses import (
+    balanced_class_weights,
+    sigmoid_cross_entropy,
+    sigmoid_divergence,
+    softmax_cross_entropy,
+    softmax_divergence,
+)
 
 
 @pytest.fixture
@@ -61,3 +67,39 @@ def test_balanced_weights_let_classes_count_alike():
     weights_C = balanced_class_weights(targets_NC)
     torch.testing.assert_close(weights_C, torch.tensor([4 / 6, 2.0, 1.0]))
     assert (targets_NC @ weights_C.numpy()).mean() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_counts_what_is_answered_well_less(logits_NC, gamma):
+    targets_NC = functional.one_hot(torch.tensor([2, 1]), 3).float()
+    right_N = torch.softmax(logits_NC, dim=1)[torch.arange(2), torch.tensor([2, 1])]
+    expected = ((1 - right_N) ** gamma * -right_N.log()).mean()
+    torch.testing.assert_close(softmax_cross_entropy(logits_NC, targets_NC, focal_gamma=gamma), expected)
+
+
+def test_focal_of_yes_and_no(logits_NC):
+    targets_NC = torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 0.0]])
+    right_NC = torch.where(targets_NC == 1, torch.sigmoid(logits_NC), torch.sigmoid(-logits_NC))
+    expected = ((1 - right_NC) ** 2 * -right_NC.log()).sum(dim=1).mean()
+    torch.testing.assert_close(sigmoid_cross_entropy(logits_NC, targets_NC, focal_gamma=2.0), expected)
+
+
+@pytest.mark.parametrize("loss", [softmax_cross_entropy, sigmoid_cross_entropy])
+def test_focal_has_a_gradient_where_an_answer_is_certain(loss):
+    logits_NC = torch.tensor([[200.0, -200.0]], requires_grad=True)
+    loss(logits_NC, torch.tensor([[1.0, 0.0]]), focal_gamma=0.5).backward()
+    assert torch.isfinite(logits_NC.grad).all()
+
+
+def test_divergence_is_the_mean_of_both_kullback_leibler_divergences(logits_NC):
+    other_NC = torch.tensor([[0.0, 1.0, -2.0], [0.3, 0.1, 0.0]])
+    both = [functional.log_softmax(one, dim=1) for one in (logits_NC, other_NC)]
+    expected = sum(functional.kl_div(*pair, reduction="batchmean", log_target=True) for pair in (both, both[::-1])) / 2
+    torch.testing.assert_close(softmax_divergence(logits_NC, other_NC), expected)
+    assert softmax_divergence(logits_NC, logits_NC).item() == 0
+
+
+def test_divergence_of_two_classes_is_that_of_yes_and_no():
+    first_N1, second_N1 = torch.tensor([[0.5], [-2.0]]), torch.tensor([[1.0], [0.1]])
+    pairs = [torch.cat([one, torch.zeros_like(one)], dim=1) for one in (first_N1, second_N1)]
+    torch.testing.assert_close(sigmoid_divergence(first_N1, second_N1), softmax_divergence(*pairs))

@@ -1,5 +1,7 @@
 """The schedule and the groups of weight decay."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -37,3 +39,21 @@ def test_the_rate_is_set_in_every_group():
     optimizer = make_optimizer(nn.Linear(3, 2), learning_rate=0.1, weight_decay=0.3)
     set_learning_rate(optimizer, 0.02)
     assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.02]
+
+
+def rates(schedule, ratio=0.2):
+    return [learning_rate_factor(step, num_steps=10, warmup_ratio=ratio, schedule=schedule) for step in range(10)]
+
+
+def test_cosine_falls_along_half_a_wave():
+    expected = [1 / 3, 2 / 3, *((1 + math.cos(math.pi * step / 8)) / 2 for step in range(8))]
+    assert rates("cosine") == pytest.approx(expected)
+
+
+def test_constant_stays_at_the_peak():
+    assert rates("constant") == pytest.approx([1 / 3, 2 / 3, *[1.0] * 8])
+
+
+def test_wsd_stays_and_falls_in_the_last_fifth():
+    assert rates("wsd") == pytest.approx([1 / 3, 2 / 3, *[1.0] * 7, 0.5])
+    assert learning_rate_factor(95, num_steps=100, warmup_ratio=0.1, schedule="wsd") == pytest.approx(5 / 20)

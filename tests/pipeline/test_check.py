@@ -94,7 +94,7 @@ MISTAKES = {
         stage("batch_size = 0\n"),
         "pipeline.toml:9: In the stage 'cnn': The 'batch_size' parameter of train must be greater than or equal to 1. "
         "Got 0 instead.",
-        "batch_size: Texts in a batch.",
+        "batch_size: Texts in a step of the optimizer, those of all workers together.",
     ),
     "missing input": (
         '[stage.cnn]\nverb = "train"\n',

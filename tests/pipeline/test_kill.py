@@ -1,6 +1,5 @@
 """A run that is killed with SIGKILL and started again ends with the artifacts of a run that was not."""
 
-import contextlib
 import os
 import shutil
 import signal
@@ -61,21 +60,21 @@ def kill_when(process, condition):
 
 def moments(out, log):
     """Return when to kill, in order: name to condition."""
-    saved = out / ".cnn.work" / "checkpoint.safetensors"
+
+    def saved():
+        return sorted((out / ".cnn.work").glob("checkpoint-*.safetensors"))
 
     def is_said(words):
         return lambda: words in log.read_text()
 
     def is_saved_again():
-        with contextlib.suppress(FileNotFoundError):
-            first = saved.stat().st_mtime_ns
-            time.sleep(0.05)
-            return saved.stat().st_mtime_ns != first
-        return False
+        first = saved()
+        time.sleep(0.05)
+        return first and saved() != first
 
     return {
         "before the first stage": is_said("stage 1/3"),
-        "in the training's first steps": saved.exists,
+        "in the training's first steps": saved,
         "in the training's later steps": is_saved_again,
         "when a model stands": (out / "cnn" / "manifest.json").exists,
         "in the comparison": is_said("report runs/report: compare"),

@@ -5,7 +5,7 @@ import pytest
 from yanmo.errors import ConfigError, ModelError
 from yanmo.models import FAMILY_DEFAULTS, ModelSpec, default_settings, unused_settings
 from yanmo.tuning.space import SPACES, Choice, Range, default_space, read_space
-from yanmo.verbs.train import TrainConfig
+from yanmo.verbs.train_config import TrainConfig
 
 
 @pytest.mark.parametrize("family", list(SPACES))

@@ -11,10 +11,12 @@ import time
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from yanmo.artifacts import Bundle, Dataset
-from yanmo.artifacts.base import publish, work_dir
-from yanmo.errors import ArtifactError, ConfigError, DataError, MissingExtraError, ModelError
+from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.errors import ArtifactError, BusyError, ConfigError, DataError, MissingExtraError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.train import train
@@ -238,18 +240,21 @@ def test_an_out_that_exists_is_refused_before_work(bundles, dataset):
 KILLED = {**SMALL, "num_epochs": 60, "early_stopping_patience": 60, "eval_steps": 3, "model": "bilstm"}
 
 
+def checkpoints_of(out):
+    return sorted(work_dir(out).glob("checkpoint-*.safetensors"))
+
+
 def test_a_killed_run_ends_with_the_same_bundle(dataset, tmp_path):
     straight = train(dataset, out=tmp_path / "straight", **KILLED)
     script = f"from yanmo.verbs.train import train; train({str(dataset.path)!r}, out='killed', **{KILLED!r})"
     process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
-    checkpoint = work_dir(tmp_path / "killed") / "checkpoint.safetensors"
     deadline = time.monotonic() + 60
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+    while not checkpoints_of(tmp_path / "killed") and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait(timeout=30) == -signal.SIGKILL
     assert not (tmp_path / "killed").exists()
-    assert checkpoint.exists()
+    assert checkpoints_of(tmp_path / "killed")
     resumed = train(dataset, out=tmp_path / "killed", **KILLED)
     assert resumed.digest == straight.digest
 
@@ -264,3 +269,107 @@ def test_an_install_without_the_extra_says_what_to_install(model, package, datas
         train(dataset, model=model, out=tmp_path / "out")
     assert str(caught.value) == f"{message}\nhint: pip install 'yanmo[train]'"
     assert not list(tmp_path.glob(".out*"))
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        ("ngram", "lora_rank", 4),
+        ("textcnn", "frozen_layers", 1),
+        ("linear", "lora_rank", 4),
+        ("albert-1x32", "layer_decay", 0.9),
+    ],
+)
+def test_a_method_that_needs_layers_is_refused_where_there_are_none(dataset, tmp_path, model, name, value):
+    message = f"The '{name}' parameter of train does not suit the model {model}"
+    with pytest.raises(ConfigError, match=message) as caught:
+        train(dataset, model=model, out=tmp_path / "model", **{name: value})
+    assert f"Leave {name} out" in caught.value.hint
+
+
+def test_a_linear_model_says_which_methods_have_no_effect(dataset, tmp_path, caplog):
+    train(dataset, model="linear", out=tmp_path / "model", r_drop=1.0, ema_decay=0.9)
+    assert sorted(caplog.messages) == [
+        f"The '{name}' parameter has no effect on the model linear." for name in ("ema_decay", "r_drop")
+    ]
+
+
+EVERY_METHOD = {
+    "layer_decay": 0.9,
+    "focal_gamma": 1.0,
+    "r_drop": 0.5,
+    "fgm_epsilon": 0.2,
+    "ema_decay": 0.9,
+    "multi_sample_dropout": 3,
+    "schedule": "cosine",
+}
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label"])
+def test_all_methods_together_train_a_bundle(tmp_path, task):
+    dataset = make_dataset(tmp_path / "data", task=task)
+    bundle = train(dataset, model="bert-2x32", out=tmp_path / "model", **SMALL, **EVERY_METHOD)
+    assert {name: bundle.manifest.config[name] for name in EVERY_METHOD} == EVERY_METHOD
+    assert "fork" not in bundle.manifest.config
+
+
+@pytest.mark.parametrize("model", ["ngram", "bilstm", "albert-1x32"])
+def test_several_masks_suit_every_network(dataset, tmp_path, model):
+    bundle = train(dataset, model=model, out=tmp_path / "model", **MODELS[model], multi_sample_dropout=4)
+    with open_bundle(bundle, num_threads=1) as predictor:
+        assert len(predictor.predict(["快递 late"])) == 1
+
+
+def test_frozen_layers_are_those_of_the_checkpoint(bundles, dataset, tmp_path):
+    source = bundles["bert-1x32"]
+    bundle = train(dataset, model=str(source.path), out=tmp_path / "model", max_length=16, frozen_layers=1, **FAST)
+    before, after = (load_file(one.path / "model.safetensors") for one in (source, bundle))
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert changed == {name for name in after if name.startswith(("classifier", "bert.pooler"))}
+
+
+def test_low_rank_changes_are_merged_into_a_plain_bundle(bundles, dataset, tmp_path):
+    pytest.importorskip("peft", reason="the extra lora is not installed")
+    source = bundles["bert-1x32"]
+    options = {"max_length": 16, "lora_rank": 2, "learning_rate": 0.01, **FAST}
+    bundle = train(dataset, model=str(source.path), out=tmp_path / "model", **options)
+    before, after = (load_file(one.path / "model.safetensors") for one in (source, bundle))
+    assert set(after) == set(before)
+    changed = {name.rpartition(".")[0] for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    layer = "bert.encoder.layer.0.attention.self"
+    assert changed == {"classifier", f"{layer}.query", f"{layer}.value"}
+    difference = after[f"{layer}.query.weight"] - before[f"{layer}.query.weight"]
+    assert torch.linalg.matrix_rank(difference, rtol=1e-3).item() == 2
+
+
+def interrupted(dataset, folder, **changes):
+    """Start a training in a process, stop it with SIGTERM after its first checkpoint, and return the process."""
+    values = KILLED | changes
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in values.items()]
+    command = [sys.executable, "-m", "yanmo", "train", str(dataset.path), "--out", "stopped", *flags]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not checkpoints_of(folder / "stopped") and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    process.said = process.communicate(timeout=60)[1]
+    return process
+
+
+def test_sigterm_ends_with_143_and_other_settings_are_refused_until_they_are_forked(dataset, tmp_path):
+    process = interrupted(dataset, tmp_path, num_epochs=500)
+    assert process.returncode == 143
+    assert "Stopped by SIGTERM after step" in process.said
+    assert "hint: The same command goes on from there." in process.said
+    changed = KILLED | {"num_epochs": 1, "learning_rate": 0.01}
+    with pytest.raises(ConfigError) as caught:
+        train(dataset, out=tmp_path / "stopped", **changed)
+    assert caught.value.message.splitlines()[1:] == ["  learning_rate: 0.002 → 0.01", "  num_epochs: 500 → 1"]
+    forked = train(dataset, out=tmp_path / "stopped", fork=True, **changed)
+    assert forked.digest == train(dataset, out=tmp_path / "fresh", **changed).digest
+
+
+def test_a_second_training_in_the_folder_is_busy(dataset, tmp_path):
+    with lock(work_dir(tmp_path / "model")), pytest.raises(BusyError) as caught:
+        train(dataset, model="ngram", out=tmp_path / "model", **FAST)
+    assert caught.value.exit_code == 75

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 
-__all__ = ["default_device", "describe_gpu", "repeatable"]
+__all__ = ["default_device", "describe_gpu", "repeatable", "seed_step"]
 
 
 @contextlib.contextmanager
@@ -26,6 +27,13 @@ def repeatable(seed: int, *, num_threads: int) -> Iterator[None]:
             yield
         finally:
             torch.set_num_threads(threads_before)
+
+
+def seed_step(seed: int, step: int, worker: int) -> np.random.SeedSequence:
+    """Seed torch with a function of a training's seed, its step and the worker; return the same for other sources."""
+    sequence = np.random.SeedSequence([seed, step, worker])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+    return sequence
 
 
 def default_device() -> str:

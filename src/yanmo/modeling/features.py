@@ -5,6 +5,7 @@ The order is a function of (seed, epoch) only. A batch is cut out of flat arrays
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -101,10 +102,12 @@ class Examples:
     Attributes:
         features: Of N texts.
         targets_NC: float32, shape (N, C).
+        ids: Of the rows, to name those that a training fails on; None names them by number.
     """
 
     features: Features
     targets_NC: FloatArray
+    ids: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(self.targets_NC)

@@ -44,7 +44,7 @@ class TextCnn(nn.Module):
         self.token_dropout = nn.Dropout1d(token_dropout)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_size, num_filters, size) for size in kernel_sizes)
-        self.dropout = nn.Dropout(dropout)
+        self.out_dropout = nn.Dropout(dropout)
         self.out = nn.Linear(num_filters * len(kernel_sizes), num_classes)
 
     def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
@@ -58,7 +58,7 @@ class TextCnn(nn.Module):
         mask_B1T = attention_mask_BT.unsqueeze(1).to(embedded_BTD.dtype)
         embedded_BDT = self.embedding_dropout(embedded_BTD).transpose(1, 2) * mask_B1T
         pooled = [self._pool(convolution, embedded_BDT, mask_B1T) for convolution in self.convolutions]
-        logits_BC: Tensor = self.out(self.dropout(torch.cat(pooled, dim=1)))
+        logits_BC: Tensor = self.out(self.out_dropout(torch.cat(pooled, dim=1)))
         return logits_BC
 
     @staticmethod
@@ -87,6 +87,7 @@ class BiLstm(nn.Module):
         self.backward_lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.attention = nn.Linear(2 * hidden_size, 1, bias=False)
         self.dropout = nn.Dropout(dropout)
+        self.out_dropout = nn.Dropout(dropout)
         self.out = nn.Linear(2 * hidden_size, num_classes)
 
     def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
@@ -105,7 +106,7 @@ class BiLstm(nn.Module):
         scores_BT = scores_BT.masked_fill(attention_mask_BT == 0, torch.finfo(scores_BT.dtype).min)
         weights_BT = torch.softmax(scores_BT, dim=1) * attention_mask_BT
         summary_BD = (weights_BT.unsqueeze(2) * states_BTD).sum(dim=1)
-        logits_BC: Tensor = self.out(self.dropout(torch.tanh(summary_BD)))
+        logits_BC: Tensor = self.out(self.out_dropout(torch.tanh(summary_BD)))
         return logits_BC
 
 
@@ -130,6 +131,7 @@ class NgramNet(nn.Module):
         self.embedding = nn.Parameter(torch.empty(num_buckets, embedding_size).normal_(std=NGRAM_INIT))
         self.ngram_dropout = ngram_dropout
         self.dropout = nn.Dropout(dropout)
+        self.out_dropout = nn.Dropout(dropout)
         self.hidden = nn.Linear(embedding_size, hidden_size)
         self.out = nn.Linear(hidden_size, num_classes)
 
@@ -144,7 +146,7 @@ class NgramNet(nn.Module):
             buckets_M, offsets_B = self._drop_ngrams(buckets_M, offsets_B)
         mean_BD = functional.embedding_bag(buckets_M, self.embedding, offsets_B, mode="mean")
         hidden_BH = functional.relu(self.hidden(self.dropout(mean_BD)))
-        logits_BC: Tensor = self.out(self.dropout(hidden_BH))
+        logits_BC: Tensor = self.out(self.out_dropout(hidden_BH))
         return logits_BC
 
     def _drop_ngrams(self, buckets_M: Tensor, offsets_B: Tensor) -> tuple[Tensor, Tensor]:

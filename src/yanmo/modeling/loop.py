@@ -1,8 +1,9 @@
-"""The training loop: one for every network, with accumulation, evaluation, early stopping and exact resume.
+"""The training loop: one for every network, with evaluation, early stopping and exact resume.
 
 It knows no family, no task and no artifact: it gets a network, a way to its scores, examples, a loss and a measure.
-A checkpoint holds everything that the next step depends on, and the order of the data is a function of (seed, epoch),
-so a run that was killed and started again makes the same weights, bit for bit, as one that was not.
+The order of the data is a function of (seed, epoch, step), dropout one of (seed, step, worker), and a checkpoint holds
+everything else that the next step depends on; so a run that was killed and started again makes the same weights, bit
+for bit, as one that was not.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import json
 import logging
 import math
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +23,23 @@ import torch
 from torch import Tensor, nn
 
 from yanmo import progress
-from yanmo.errors import ModelError
-from yanmo.modeling import checkpoints, watching
-from yanmo.modeling.features import Batch, Examples, Features, epoch_batches, sorted_batches
+from yanmo.errors import ModelError, StoppedError
+from yanmo.modeling import adversary, checkpoints, watching, workers
+from yanmo.modeling.averages import Average, average_rate
+from yanmo.modeling.determinism import seed_step
+from yanmo.modeling.dropout import Masks, replace_dropout
+from yanmo.modeling.features import Examples, epoch_batches
+from yanmo.modeling.losses import softmax_divergence
 from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
-from yanmo.modeling.precision import autocast, choose_precision
+from yanmo.modeling.parts import Objective, Part, Score, is_out_of_memory, make_parts, not_finite, part_loss
+from yanmo.modeling.position import Position
+from yanmo.modeling.precision import choose_precision
+from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings, Measure, Precision
-from yanmo.protocols import FloatArray, IntArray
+from yanmo.modeling.stopping import noted_stop
+from yanmo.protocols import IntArray
 
-__all__ = ["METRICS", "Trainer", "compute_logits", "fit"]
+__all__ = ["METRICS", "Trainer", "fit"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,39 +47,6 @@ METRICS = "metrics.jsonl"
 LOG_STEPS = 50
 SAVE_SECONDS = 30.0
 EVALUATION_FACTOR = 4
-
-Score = Callable[[nn.Module, Batch], Tensor]
-
-
-@dataclass
-class Position:
-    """Where a training is; all of it is plain JSON and goes into the checkpoint.
-
-    Attributes:
-        epoch: From 0.
-        group: Steps done of this epoch.
-        step: Steps done in all.
-        loss_sum: Of the steps since the last record.
-        loss_steps: Their number.
-        best: Scores of the best evaluation.
-        num_worse: Evaluations since then.
-        evaluated_step: Step of the last evaluation.
-        is_done: Early stopping ended the training.
-        precision: What the probe chose.
-        history: The records of ``metrics.jsonl``.
-    """
-
-    epoch: int = 0
-    group: int = 0
-    step: int = 0
-    loss_sum: float = 0.0
-    loss_steps: int = 0
-    best: dict[str, float] = field(default_factory=dict)
-    num_worse: int = 0
-    evaluated_step: int = -1
-    is_done: bool = False
-    precision: Precision = "fp32"
-    history: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Trainer:
@@ -81,8 +59,9 @@ class Trainer:
         measure: From logits_NC and targets_NC to scores; the best has the highest ``micro_f1``, then the least
             ``loss``.
         settings: How to train.
-        work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; None keeps neither.
+        work_dir: Where the checkpoints and ``metrics.jsonl`` are kept; None keeps neither.
         run_key: Names the work: a checkpoint of another key is not continued.
+        divergence: From the logits of two passes to a scalar, for ``r_drop``.
         rank: From scores to what is highest for the best, if that is not the highest ``micro_f1``.
         facts: Gives what else a record of the loss holds.
     """
@@ -97,54 +76,86 @@ class Trainer:
         settings: LoopSettings,
         work_dir: Path | None = None,
         run_key: str = "",
+        divergence: Callable[[Tensor, Tensor], Tensor] = softmax_divergence,
         rank: Callable[[dict[str, float]], Any] | None = None,
         facts: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self.module = module.to(settings.device)
-        self.score = score
-        self.loss = loss
+        self.objective = Objective(score, loss, divergence, settings.r_drop)
         self.measure = measure
         self.settings = settings
         self.work_dir = work_dir
         self.run_key = run_key
         self.rank = rank or _rank
         self.facts = facts
-        self.position = Position()
+        self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
+        self.average = Average(module)
+        self.learning = list(self.average.learning.values())
         self.optimizer = make_optimizer(
-            module, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+            module,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            layer_decay=settings.layer_decay,
         )
+        self.stop = threading.Event()
+        self._masks = Masks()
+        replace_dropout(module, self._masks)
         self._saved_at = time.monotonic()
 
-    def train_step(self, examples: Examples, group: list[IntArray]) -> tuple[float, int]:
-        """Run one optimizer step over the batches of a group; return its mean loss and its number of tokens.
+    def prepare(self, examples: Examples, rows_S: IntArray) -> list[Part]:
+        """Return the parts of a batch that this worker computes."""
+        return make_parts(
+            examples, rows_S, self.objective, num_parts=self.position.num_parts, device=self.settings.device
+        )
+
+    def train_step(self, examples: Examples, rows_S: IntArray, parts: list[Part] | None = None) -> float:
+        """Run one step of the optimizer over a batch, and return the batch's mean loss.
+
+        Args:
+            examples: What to learn from.
+            rows_S: The rows of the batch, those of all workers together.
+            parts: What :meth:`prepare` made of them, if it was done ahead.
 
         Raises:
-            ModelError: The loss is not a finite number; the weights are as they were before.
+            ModelError: The loss or its gradient is no finite number, or there is no memory for a single text; the
+                weights are as they were before.
         """
         self.module.train()
-        self.optimizer.zero_grad(set_to_none=True)
-        num_rows = sum(len(rows_B) for rows_B in group)
-        total = 0.0
-        for rows_B in group:
-            loss = self._batch_loss(examples, rows_B, self.position.precision) * (len(rows_B) / num_rows)
-            total += loss.item()
-            self._check_finite(total)
-            loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.module.parameters(), self.settings.max_grad_norm)
+        if parts is None or len(parts) < min(self.position.num_parts, len(workers.share(rows_S))):
+            parts = self.prepare(examples, rows_S)
+        while True:
+            try:
+                losses = self._backward_all(parts, len(rows_S))
+                break
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._cut_smaller(len(rows_S), error)
+                parts = self.prepare(examples, rows_S)
+        total = float(sum(loss.item() for _, loss in losses))
+        total, num_stops = workers.sum_gradients(self.learning, total, float(self.stop.is_set()))
+        if num_stops:
+            self.stop.set()
+        norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
+        if not math.isfinite(total) or not math.isfinite(norm.item()):
+            raise not_finite(total, losses, examples, step=self.position.step + 1)
+        if norm.item() > self.settings.max_grad_norm:
+            nn.utils.clip_grads_with_norm_(self.learning, self.settings.max_grad_norm, norm)
         self.optimizer.step()
-        return total, int(sum(examples.features.lengths_N[rows_B].sum() for rows_B in group))
+        return total
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
-        """Return the scores of the current weights."""
-        logits_NC = compute_logits(
-            self.module,
-            self.score,
-            examples.features,
-            batch_size=EVALUATION_FACTOR * self.settings.batch_size,
-            precision=self.position.precision,
-            device=self.settings.device,
-        )
+        """Return the scores of the current weights, or of their mean where one is kept."""
+        with self.average.applied():
+            logits_NC = compute_logits(
+                self.module,
+                self.objective.score,
+                examples.features,
+                batch_size=EVALUATION_FACTOR * self.settings.batch_size,
+                precision=self.position.precision,
+                device=self.settings.device,
+            )
         return self.measure(logits_NC, examples.targets_NC)
 
     def take_scores(self, scores: dict[str, float]) -> None:
@@ -154,7 +165,8 @@ class Trainer:
         self.record({f"valid_{name}": value for name, value in scores.items()})
         if not position.best or self.rank(scores) > self.rank(position.best):
             position.best, position.num_worse = scores, 0
-            self.best_weights = checkpoints.unshared_state(self.module, "")
+            with self.average.applied():
+                self.best_weights = checkpoints.unshared_state(self.module, "")
             return
         position.num_worse += 1
         position.is_done = position.num_worse >= self.settings.early_stopping_patience
@@ -163,7 +175,7 @@ class Trainer:
         """Add a line to ``metrics.jsonl``."""
         self.position.history.append({"step": self.position.step, "epoch": self.position.epoch, **values})
         watching.tell(self.position.history[-1])
-        if self.work_dir is not None:
+        if self.work_dir is not None and not workers.rank():
             lines = [json.dumps(line) + "\n" for line in self.position.history]
             (self.work_dir / METRICS).write_text("".join(lines), encoding="utf-8")
 
@@ -184,14 +196,15 @@ class Trainer:
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, if there is a folder for it."""
-        if self.work_dir is None:
+        """Write a checkpoint, if there is a folder for it and this is the worker that writes."""
+        if self.work_dir is None or workers.rank():
             return
         tensors = checkpoints.unshared_state(self.module, "module.")
         tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.weights.items()}
         tensors |= checkpoints.optimizer_tensors(self.optimizer, "optimizer.")
-        tensors |= _random_states(self.settings.device)
-        checkpoints.write(self.work_dir, tensors, {"run_key": self.run_key, "position": asdict(self.position)})
+        state = {"run_key": self.run_key, "position": asdict(self.position)}
+        checkpoints.write(self.work_dir, tensors, state, step=self.position.step)
         self._saved_at = time.monotonic()
 
     def resume(self) -> bool:
@@ -208,8 +221,9 @@ class Trainer:
         self.position = Position(**state["position"])
         self.module.load_state_dict(checkpoints.select(tensors, "module."))
         self.best_weights = checkpoints.select(tensors, "best.")
+        on_device = {name: one.to(self.settings.device) for name, one in tensors.items()}
+        self.average.weights = checkpoints.select(on_device, "average.")
         checkpoints.restore_optimizer(self.optimizer, checkpoints.select(tensors, "optimizer."))
-        _restore_random_states(checkpoints.select(tensors, "random."))
         logger.info("Resuming at step %d.", self.position.step)
         return True
 
@@ -218,28 +232,64 @@ class Trainer:
         if self.settings.precision != "auto":
             self.position.precision = self.settings.precision
             return
+        parts = self.prepare(examples, rows_B)
 
         def try_step(precision: Precision) -> None:
-            self._batch_loss(examples, rows_B, precision).backward()  # type: ignore[no-untyped-call]
+            loss = part_loss(self.objective, self.module, parts[0], precision=precision, device=self.settings.device)
+            loss.backward()  # type: ignore[no-untyped-call]
             self.optimizer.zero_grad(set_to_none=True)
 
+        self.module.train()
         with torch.random.fork_rng():
-            self.position.precision = choose_precision(try_step, device=self.settings.device)
+            self.position.precision = workers.agree(choose_precision(try_step, device=self.settings.device))
 
-    def _batch_loss(self, examples: Examples, rows_B: IntArray, precision: Precision) -> Tensor:
-        device = self.settings.device
-        batch = _to_device(examples.features.collate(rows_B), device)
-        targets_BC = torch.from_numpy(examples.targets_NC[rows_B]).to(device)
-        with autocast(device, precision):
-            logits_BC = self.score(self.module, batch)
-        return self.loss(logits_BC, targets_BC)
+    def average_weights(self, num_steps: int) -> None:
+        """Move the mean of the weights after a step, where one is kept."""
+        rate = average_rate(self.settings, self.position.step, num_steps)
+        if rate is not None:
+            self.average.update(rate)
 
-    def _check_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
+    def _backward_all(self, parts: list[Part], num_rows: int) -> list[tuple[Part, Tensor]]:
+        """Compute the gradients of a batch, those of moved embeddings too, and return each part's loss."""
+        self._masks.seed(seed_step(self.settings.seed, self.position.step, workers.rank()))
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = [(part, self._backward(part, num_rows)) for part in parts]
+        if self.settings.fgm_epsilon:
+            weight = adversary.embedding_weight(self.module)
+            gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
+            with adversary.moved(weight, workers.sum_tensor(gradient), self.settings.fgm_epsilon):
+                for part in parts:
+                    self._backward(part, num_rows)
+        return losses
+
+    def _backward(self, part: Part, num_rows: int) -> Tensor:
+        """Add the gradient of a part; its loss counts by its share of the batch's texts."""
+        loss = part_loss(
+            self.objective, self.module, part, precision=self.position.precision, device=self.settings.device
+        )
+        loss = loss * (len(part.rows_B) / num_rows)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _cut_smaller(self, num_rows: int, error: Exception) -> None:
+        """Double the number of parts and say so.
+
+        Raises:
+            ModelError: A part has one text already.
+        """
+        size = -(-num_rows // (self.position.num_parts * workers.num_workers()))
+        if size <= 1:
             raise ModelError(
-                f"The loss became {loss} at step {self.position.step + 1}: training cannot go on.",
-                hint="Lower the learning_rate, raise the warmup_ratio, or set precision to fp32.",
-            )
+                "There is not enough memory for a step with one text at a time.",
+                hint="Lower max_length, or choose a smaller model.",
+            ) from error
+        self.position.num_parts *= 2
+        logger.warning(
+            "Out of memory with %d texts at a time: %d at a time from here on; a step is still of %d texts.",
+            size,
+            -(-size // 2),
+            num_rows,
+        )
 
 
 def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
@@ -251,16 +301,18 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
         valid: Examples that choose the best weights.
 
     Raises:
-        ModelError: The loss is not a finite number.
+        ModelError: The loss is not a finite number, or another worker has died.
+        StoppedError: SIGTERM came; the checkpoint is that of the step before.
     """
-    settings, position = trainer.settings, trainer.position
-    groups = _epoch_groups(train, settings, 0)
-    num_steps = settings.num_epochs * len(groups)
+    settings = trainer.settings
+    batches = _epoch_batches(train, settings, 0)
+    num_steps = settings.num_epochs * len(batches)
     if not trainer.resume():
-        trainer.choose_precision(train, groups[0][0])
+        trainer.choose_precision(train, batches[0])
         trainer.save()
+    workers.wait_for_all()
     position = trainer.position
-    with progress.bar(num_steps, "train", unit="step", initial=position.step) as bar:
+    with noted_stop() as trainer.stop, progress.bar(num_steps, "train", unit="step", initial=position.step) as bar:
         while position.epoch < settings.num_epochs and not position.is_done:
             _run_epoch(trainer, train, valid, num_steps, bar)
     if position.evaluated_step != position.step:
@@ -270,72 +322,58 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     return position.best
 
 
-def compute_logits(
-    module: nn.Module,
-    score: Score,
-    features: Features,
-    *,
-    batch_size: int,
-    precision: Precision = "fp32",
-    device: str = "cpu",
-) -> FloatArray:
-    """Return logits_NC of all texts, in their order, computed in batches of texts of similar length."""
-    module.eval()
-    parts: list[tuple[IntArray, Tensor]] = []
-    with torch.inference_mode(), autocast(device, precision):
-        for rows_B in sorted_batches(features, batch_size=batch_size):
-            parts.append((rows_B, score(module, _to_device(features.collate(rows_B), device)).float().cpu()))
-    logits_NC = torch.empty(len(features.lengths_N), parts[0][1].shape[1])
-    for rows_B, logits_BC in parts:
-        logits_NC[torch.from_numpy(rows_B)] = logits_BC
-    result: FloatArray = logits_NC.numpy()
-    return result
-
-
 def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: int, bar: Any) -> None:
     """Run the rest of the current epoch and move to the next one."""
     settings, position = trainer.settings, trainer.position
-    groups = _epoch_groups(train, settings, position.epoch)
-    while position.group < len(groups) and not position.is_done:
-        factor = learning_rate_factor(position.step, num_steps=num_steps, warmup_ratio=settings.warmup_ratio)
+    batches = _epoch_batches(train, settings, position.epoch)
+    start, num_tokens = time.perf_counter(), 0
+    for rows_S, parts in _prepared(trainer, train, batches[position.group :]):
+        factor = learning_rate_factor(
+            position.step, num_steps=num_steps, warmup_ratio=settings.warmup_ratio, schedule=settings.schedule
+        )
         set_learning_rate(trainer.optimizer, settings.learning_rate * factor)
-        start = time.perf_counter()
-        loss, num_tokens = trainer.train_step(train, groups[position.group])
+        loss = trainer.train_step(train, rows_S, parts)
         position.step += 1
         position.group += 1
+        trainer.average_weights(num_steps)
         bar.update(1)
+        num_tokens += int(train.features.lengths_N[rows_S].sum())
         speed = num_tokens / (time.perf_counter() - start)
         bar.set_postfix({"loss": f"{loss:.3f}", "tokens/s": f"{speed:.0f}"}, refresh=False)
         trainer.record_loss(loss, settings.learning_rate * factor)
         every = settings.eval_steps
-        if position.step % every == 0 if every else position.group == len(groups):
+        if position.step % every == 0 if every else position.group == len(batches):
             trainer.take_scores(trainer.evaluate(valid))
-        trainer.save_if_due()
+        _stop_or_save(trainer)
+        if position.is_done:
+            break
     position.epoch += 1
     position.group = 0
 
 
-def _epoch_groups(train: Examples, settings: LoopSettings, epoch: int) -> list[list[IntArray]]:
-    """Return the batches of every optimizer step of an epoch."""
-    batches = epoch_batches(train.features, batch_size=settings.batch_size, seed=settings.seed, epoch=epoch)
-    size = settings.gradient_accumulation_steps
-    return [batches[start : start + size] for start in range(0, len(batches), size)]
+def _stop_or_save(trainer: Trainer) -> None:
+    if trainer.stop.is_set():
+        trainer.save()
+        raise StoppedError(
+            f"Stopped by SIGTERM after step {trainer.position.step}; a checkpoint was written.",
+            hint="The same command goes on from there.",
+        )
+    trainer.save_if_due()
+
+
+def _prepared(trainer: Trainer, train: Examples, batches: Sequence[IntArray]) -> Iterator[tuple[IntArray, list[Part]]]:
+    """Yield batches with their parts, which a thread makes while the step before is computed."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = pool.submit(trainer.prepare, train, batches[0]) if batches else None
+        for place, rows_S in enumerate(batches):
+            parts = ahead.result() if ahead else []
+            ahead = pool.submit(trainer.prepare, train, batches[place + 1]) if place + 1 < len(batches) else None
+            yield rows_S, parts
+
+
+def _epoch_batches(train: Examples, settings: LoopSettings, epoch: int) -> list[IntArray]:
+    return epoch_batches(train.features, batch_size=settings.batch_size, seed=settings.seed, epoch=epoch)
 
 
 def _rank(scores: dict[str, float]) -> tuple[float, float]:
     return scores["micro_f1"], -scores["loss"]
-
-
-def _to_device(batch: Batch, device: str) -> Batch:
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _random_states(device: str) -> dict[str, Tensor]:
-    states = {"random.cpu": torch.get_rng_state()}
-    return states | {"random.cuda": torch.cuda.get_rng_state()} if device == "cuda" else states
-
-
-def _restore_random_states(states: dict[str, Tensor]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if "cuda" in states:
-        torch.cuda.set_rng_state(states["cuda"])

@@ -8,10 +8,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from yanmo.modeling import workers
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
 from yanmo.modeling.loop import METRICS, Trainer, fit
-from yanmo.modeling.losses import LOSSES, balanced_class_weights
+from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
@@ -44,8 +45,10 @@ def train_network(
 
     Raises:
         ModelError: A checkpoint cannot be used, or the loss is not a finite number.
+        StoppedError: SIGTERM came; a checkpoint was written.
         ConfigError: A setting does not suit the model.
     """
+    workers.join()
     with repeatable(loop.seed, num_threads=loop.num_threads):
         trainable = make_trainable(spec, train.texts, network)
         trainer = Trainer(
@@ -56,9 +59,10 @@ def train_network(
             settings=_settle(spec, loop),
             work_dir=work_dir,
             run_key=run_key,
+            divergence=DIVERGENCES[network.loss],
         )
-        examples = Examples(trainable.encode_training(train.texts), train.targets_NC)
-        scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC))
+        examples = Examples(trainable.encode_training(train.texts), train.targets_NC, train.ids)
+        scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids))
     trainable.module.to("cpu")
 
     def save(folder: Path) -> None:
@@ -77,4 +81,9 @@ def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:
 
 def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[Any]:
     weights_C = balanced_class_weights(train.targets_NC).to(default_device()) if network.is_balanced else None
-    return functools.partial(LOSSES[network.loss], label_smoothing=network.label_smoothing, class_weights_C=weights_C)
+    return functools.partial(
+        LOSSES[network.loss],
+        label_smoothing=network.label_smoothing,
+        class_weights_C=weights_C,
+        focal_gamma=network.focal_gamma,
+    )

@@ -16,11 +16,13 @@ __all__ = [
     "NetworkSettings",
     "Precision",
     "ReadingSettings",
+    "Schedule",
     "Texts",
     "Trained",
 ]
 
 Precision = Literal["fp32", "bf16"]
+Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
 """From logits_NC and targets_NC to scores; the best weights have the highest ``micro_f1``, then the least ``loss``."""
 
@@ -42,17 +44,19 @@ class Texts:
 
 @dataclass(frozen=True)
 class LabeledTexts:
-    """Cleaned texts with their targets, float32, shape (N, C)."""
+    """Cleaned texts with their targets, float32, shape (N, C), and the rows' ids where they have any."""
 
     texts: Texts
     targets_NC: FloatArray
+    ids: Sequence[str] | None = None
 
     def take(self, rows: IntArray) -> LabeledTexts:
         """Return some of the rows."""
         columns = [
             column and [column[row] for row in rows.tolist()] for column in (self.texts.first, self.texts.second)
         ]
-        return LabeledTexts(Texts(columns[0] or [], columns[1], self.texts.is_segmented), self.targets_NC[rows])
+        texts = Texts(columns[0] or [], columns[1], self.texts.is_segmented)
+        return LabeledTexts(texts, self.targets_NC[rows], self.ids and [self.ids[row] for row in rows.tolist()])
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,10 @@ class NetworkSettings:
     label_smoothing: float = 0.0
     is_balanced: bool = False
     offline: bool = False
+    focal_gamma: float = 0.0
+    multi_sample_dropout: int = 1
+    frozen_layers: int = 0
+    lora_rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,12 @@ class LoopSettings:
     eval_steps: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "cpu"
+    schedule: Schedule = "linear"
+    layer_decay: float = 1.0
+    ema_decay: float = 0.0
+    swa_start: float = 1.0
+    r_drop: float = 0.0
+    fgm_epsilon: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ One function for each kind of family, in one table. It knows no artifact: files 
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ from torch import Tensor, nn
 
 from yanmo.errors import ConfigError
 from yanmo.modeling import light_models
+from yanmo.modeling.depths import freeze
+from yanmo.modeling.dropout import SampledDropout
 from yanmo.modeling.embeddings import ppmi_embeddings
 from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
 from yanmo.modeling.hashing import hash_texts, network_ngrams
@@ -100,7 +103,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
         dropout=settings.dropout or 0.0,
     )
     wrapped = encoders.wrap_tokenizer(tokenizer, max_length=max_length)
-    return _encoder_trainable(module, wrapped, tokenizer, max_length)
+    return _encoder_trainable(module, wrapped, tokenizer, settings, max_length)
 
 
 def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Trainable:
@@ -113,7 +116,7 @@ def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Tr
     wrapped = encoders.load_tokenizer(spec.source, offline=offline)
     module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
-    return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, max_length)
+    return _encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
 
 
 def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -> int:
@@ -130,20 +133,58 @@ def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -
     return limit
 
 
-def _encoder_trainable(module: nn.Module, wrapped: Any, tokenizer: Tokenizer, max_length: int) -> Trainable:
+def _encoder_trainable(
+    module: nn.Module, wrapped: Any, tokenizer: Tokenizer, settings: NetworkSettings, max_length: int
+) -> Trainable:
     from yanmo.modeling import encoders
+    from yanmo.modeling.adapters import add_adapters, merge_adapters
 
+    freeze(module, settings.frozen_layers)
+    adapters = add_adapters(module, settings.lora_rank) if settings.lora_rank else None
     has_types = encoders.takes_token_types(module)
     encode = _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
+
+    def save(folder: Path) -> None:
+        if adapters is not None:
+            merge_adapters(adapters)
+        encoders.save(folder, module, wrapped)
+
     return Trainable(
         module,
-        encoders.score,
+        _encoder_score(module, settings.multi_sample_dropout),
         encode,
         encode,
-        lambda folder: encoders.save(folder, module, wrapped),
+        save,
         {"family": "encoder", "token_types": has_types, "pad_id": int(wrapped.pad_token_id)},
         max_length,
     )
+
+
+def _encoder_score(module: nn.Module, num_samples: int) -> Callable[[nn.Module, Batch], Tensor]:
+    from yanmo.modeling import encoders, lean_encoder
+
+    if lean_encoder.is_lean(module):
+        return functools.partial(lean_encoder.score, num_samples=num_samples)
+    _sample_dropout(module, "dropout", num_samples)
+    return encoders.score
+
+
+def _sample_dropout(module: nn.Module, name: str, num_samples: int) -> None:
+    """Let the last dropout of a network draw several masks.
+
+    Raises:
+        ConfigError: The network has no such dropout.
+    """
+    if num_samples == 1:
+        return
+    dropout = getattr(module, name, None)
+    if not isinstance(dropout, nn.Dropout):
+        raise ConfigError(
+            f"The 'multi_sample_dropout' parameter of train does not suit {type(module).__name__}: it has no dropout "
+            "before its last layer.",
+            hint="Leave multi_sample_dropout out, or train a model of the family bert.",
+        )
+    setattr(module, name, SampledDropout(dropout, num_samples))
 
 
 def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
@@ -156,6 +197,7 @@ def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         **LIGHT_SIZES[spec.family],
     }
     module = light_models.build(architecture)
+    _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
     max_length = settings.max_length or 0
 
     def save(folder: Path) -> None:
@@ -194,6 +236,7 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         **sizes,
     }
     module = light_models.build(architecture)
+    _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
     seen = seen_bitmap(hash_texts(texts, config).values, min_count=MIN_NGRAM_COUNT)
 
     def features(hashes: Ragged) -> NgramFeatures:

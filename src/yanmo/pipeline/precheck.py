@@ -19,7 +19,8 @@ from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
 from yanmo.verbs.prepare import PrepareConfig, check_config
 from yanmo.verbs.pretrain import PretrainConfig, check_encoder
-from yanmo.verbs.train import TrainConfig, check_model
+from yanmo.verbs.train import check_model
+from yanmo.verbs.train_config import TrainConfig
 
 __all__ = ["precheck"]
 

@@ -20,12 +20,12 @@ import msgspec
 from yanmo.config import build
 from yanmo.errors import ConfigError, ModelError, did_you_mean
 from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, STARTED_FAMILIES, Defaults
-from yanmo.verbs.train import TrainConfig
+from yanmo.verbs.train_config import TrainConfig
 
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
 Value: TypeAlias = bool | int | float | str
-SET_BY_TUNE = ("model", "folds", "seed", "num_threads", "offline", "tracker")
+SET_BY_TUNE = ("model", "folds", "seed", "num_threads", "offline", "tracker", "fork")
 
 
 class Range(msgspec.Struct, frozen=True, tag=True):

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.errors import BusyError, MissingExtraError, YanmoError
+from yanmo.errors import BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.watching import watched
 from yanmo.tasks import get_task
@@ -187,7 +187,7 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
         search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
         logger.info("Trial %d was given up: %s.", trial.number, shown)
         return
-    except (BusyError, MissingExtraError):
+    except (BusyError, MissingExtraError, StoppedError):
         raise
     except YanmoError as error:
         search.finish(trial, None, seconds=time.perf_counter() - start)

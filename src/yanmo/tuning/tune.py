@@ -29,7 +29,8 @@ from yanmo.tuning.space import Space, default_space, read_space
 from yanmo.tuning.trials import Plan, bundle_of, open_search, run_trials, score_of, train_once
 from yanmo.tuning.workers import run_in_processes
 from yanmo.verbs.signature import verb
-from yanmo.verbs.train import TrainConfig, check_model
+from yanmo.verbs.train import check_model
+from yanmo.verbs.train_config import TrainConfig
 
 if TYPE_CHECKING:
     from yanmo.integrations.optuna_study import Tried

@@ -1,16 +1,16 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
+import contextlib
 import importlib.util
 import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import Field
 
 from yanmo.artifacts.base import Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
@@ -18,19 +18,22 @@ from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import find_init, start_from
 from yanmo.data.split import cut_folds
 from yanmo.errors import ConfigError, DataError, MissingExtraError
-from yanmo.integrations.tracking import TrackedConfig, tracked
+from yanmo.integrations.tracking import tracked
+from yanmo.machine import num_workers, worker_rank
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
 from yanmo.modeling.watching import watched
-from yanmo.models import ModelSpec, default_settings, resolve, unused_settings
+from yanmo.models import ModelSpec, default_settings, resolve, unsuited, unused_settings
 from yanmo.protocols import FloatArray, IntArray, Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
+from yanmo.verbs.train_config import TrainConfig
 
 __all__ = ["TrainConfig", "check_model", "train"]
 
@@ -40,73 +43,6 @@ NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
 PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
 """What training a format needs besides the core install."""
-
-
-class TrainConfig(TrackedConfig):
-    """Which model, and how it is trained; what is not given is the default of the model's family."""
-
-    model: str = "ngram"
-    """ngram, linear, textcnn, bilstm; bert, roberta, albert or electra with layers x width such as bert-4x312; a local
-    folder; or a hub id."""
-
-    max_length: int | None = Field(default=None, ge=4)
-    """Most tokens that are read of a text, special tokens included."""
-
-    vocab_size: int | None = Field(default=None, ge=16)
-    """Most entries of the vocabulary that is trained from the texts."""
-
-    learning_rate: float | None = Field(default=None, gt=0)
-    """Peak of the schedule: it rises linearly, then falls linearly to zero."""
-
-    batch_size: int | None = Field(default=None, ge=1)
-    """Texts in a batch."""
-
-    num_epochs: int | None = Field(default=None, ge=1)
-    """Most passes over the training split."""
-
-    warmup_ratio: float | None = Field(default=None, ge=0, le=1)
-    """Share of all steps over which the learning rate rises."""
-
-    weight_decay: float | None = Field(default=None, ge=0)
-    """Weight decay of AdamW; biases and normalization layers have none."""
-
-    max_grad_norm: float | None = Field(default=None, gt=0)
-    """A longer gradient is scaled down to this length."""
-
-    gradient_accumulation_steps: int | None = Field(default=None, ge=1)
-    """Batches that make up one step of the optimizer."""
-
-    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
-    """Share of each target that is spread over all classes."""
-
-    class_weights: Literal["none", "balanced"] = "none"
-    """balanced: rare classes count more in the loss, so that all classes count alike."""
-
-    dropout: float | None = Field(default=None, ge=0, lt=1)
-    """Share of the activations that is dropped in training."""
-
-    eval_steps: int | None = Field(default=None, ge=1)
-    """Evaluate on the validation split, and write a checkpoint, every so many steps; by default after each epoch, with
-    a checkpoint every 30 seconds."""
-
-    early_stopping_patience: int | None = Field(default=None, ge=1)
-    """Stop after so many evaluations without a better score."""
-
-    folds: int | None = Field(default=None, ge=2, le=20)
-    """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for
-    stacking and audit."""
-
-    seed: int = Field(default=1, ge=0, le=2**63 - 1)
-    """Seed of weights, dropout and the order of the texts."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of encoders: auto measures which one is faster where the processor has bf16 products."""
-
-    num_threads: int | None = Field(default=None, ge=1)
-    """Threads to compute with; by default one for each CPU that this process may use."""
-
-    offline: bool = False
-    """Refuse to load a model over the network."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +72,10 @@ class Job:
             dropout=config.dropout,
             label_smoothing=config.label_smoothing or 0.0,
             is_balanced=config.class_weights == "balanced",
+            focal_gamma=config.focal_gamma,
+            multi_sample_dropout=config.multi_sample_dropout,
+            frozen_layers=config.frozen_layers,
+            lora_rank=config.lora_rank,
             offline=config.offline,
         )
 
@@ -159,7 +99,8 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
     """Train one model on a Dataset.
 
     The weights with the best score on the validation split are published. A run that was killed goes on from its last
-    checkpoint when the same command is given again.
+    checkpoint when the same command is given again, and SIGTERM makes it write one first. Under torchrun the workers
+    share every batch.
 
     Args:
         dataset: With the splits train and valid.
@@ -169,9 +110,10 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
 
     Raises:
         ModelError: There is no such model, or its training cannot go on.
-        ConfigError: A setting does not suit the model.
+        ConfigError: A setting does not suit the model, or has changed since the checkpoint.
         DataError: The Dataset cannot be learned from.
         BusyError: Another process trains there.
+        StoppedError: SIGTERM came; a checkpoint was written.
         MissingExtraError: The packages that train are not installed.
     """
     init = init or find_init(config.model)
@@ -181,17 +123,36 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
     parents = {"dataset": dataset.digest} | ({"init": init.digest} if init else {})
     if spec.is_local and not init:
         parents["checkpoint"] = folder_digest(Path(spec.source))
-    with lock(work_dir(out)) as folder:
-        run_key = stage_key("train", parents, settled.model_dump(mode="json"))
+    plain = settled.model_dump(mode="json")
+    run_key = stage_key("train", parents, plain)
+    with _held(work_dir(out)) as folder:
+        if not worker_rank():
+            claim(folder, parents=parents, config=plain, fork=config.fork)
         job = _make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
-        with tracked(config.tracker, name=out.name, work_dir=folder) as run:
+        with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
             with watched(run.watch):
                 trained = _TRAINERS[spec.format](job)
-            _publish(trained, job, dataset, parents, out, answers_NC)
-            run.finish(settled.model_dump(mode="json"), trained.scores, out)
-        shutil.rmtree(folder, ignore_errors=True)
+            if not worker_rank():
+                _publish(trained, job, dataset, parents, out, answers_NC)
+                run.finish(plain, trained.scores, out)
+        if not worker_rank():
+            shutil.rmtree(folder, ignore_errors=True)
+    _wait_for_workers()
     return Bundle.open(out, verify=False)
+
+
+def _held(folder: Path) -> contextlib.AbstractContextManager[Path]:
+    """Hold the work folder; the other workers of one training work in the folder that the first one holds."""
+    return contextlib.nullcontext(folder) if worker_rank() else lock(folder)
+
+
+def _wait_for_workers() -> None:
+    """Let the workers end together, once the Bundle stands."""
+    if num_workers() > 1:
+        from yanmo.modeling import workers
+
+        workers.wait_for_all()
 
 
 def check_model(config: TrainConfig) -> ModelSpec:
@@ -199,7 +160,7 @@ def check_model(config: TrainConfig) -> ModelSpec:
 
     Raises:
         ModelError: There is no such model.
-        ConfigError: It would be loaded over the network, but offline is set.
+        ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it.
         MissingExtraError: The packages that train it are not installed.
     """
     spec = resolve(config.model)
@@ -207,6 +168,17 @@ def check_model(config: TrainConfig) -> ModelSpec:
         raise ConfigError(
             f"The model {spec.name} would be loaded over the network, but offline is set.",
             hint="Give a local folder, or leave offline out.",
+        )
+    found = unsuited(spec, config.model_dump())
+    if found:
+        raise ConfigError(
+            f"The '{found}' parameter of train does not suit the model {spec.name}: it has no layers of its own.",
+            hint=f"Leave {found} out, or choose a model with layers, such as bert-4x312 or a pretrained one.",
+        )
+    if num_workers() > 1 and (config.folds or spec.family == "linear"):
+        raise ConfigError(
+            f"Several workers cannot train {'folds' if config.folds else 'the model linear'} together.",
+            hint="Start the command without torchrun.",
         )
     for package in PACKAGES[spec.format]:
         if importlib.util.find_spec(package) is None:
@@ -258,7 +230,7 @@ def _labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
     columns = [pipeline.apply(column) for column in _raw_columns(rows, task)]
     is_segmented = dataset.text_config.segmenter != "none"
     texts = Texts(columns[0], columns[1] if task.num_texts == 2 else None, is_segmented)
-    return LabeledTexts(texts, task.encode(rows["label"], dataset.labels))
+    return LabeledTexts(texts, task.encode(rows["label"], dataset.labels), rows["id"].cast(pl.String).to_list())
 
 
 def _raw_columns(rows: pl.DataFrame, task: Task) -> list[list[str]]:

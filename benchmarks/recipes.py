@@ -1,0 +1,132 @@
+"""What each method of `train` does to the test accuracy on two public data sets, three seeds each.
+
+    python benchmarks/recipes.py                                   # bert-4x312 on banking77 and waimai_10k: hours
+    python benchmarks/recipes.py --model textcnn --only ema,swa --seeds 1
+    python benchmarks/recipes.py --write benchmarks/recipes_….md
+
+Rows go to ``runs/recipes/results.jsonl`` as they are measured, and a row that is there is not measured again. Nothing
+but the method is changed. The table has the mean over seeds, its difference to the default settings, and the spread of
+that difference over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+import yanmo
+from yanmo.machine import describe_machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from accuracy import ROOT, prepared
+
+OUT = ROOT / "runs" / "recipes"
+RESULTS = OUT / "results.jsonl"
+DEFAULT = "default settings"
+RECIPES: dict[str, dict[str, Any]] = {
+    DEFAULT: {},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
+    "balanced class weights": {"class_weights": "balanced"},
+    "focal loss, gamma 2": {"focal_gamma": 2.0},
+    "R-Drop, weight 1": {"r_drop": 1.0},
+    "FGM, epsilon 0.5": {"fgm_epsilon": 0.5},
+    "EMA, decay 0.999": {"ema_decay": 0.999},
+    "SWA from 75 %": {"swa_start": 0.75},
+    "multi-sample dropout, 5": {"multi_sample_dropout": 5},
+    "layer decay 0.9": {"layer_decay": 0.9},
+    "cosine schedule": {"schedule": "cosine"},
+    "constant schedule": {"schedule": "constant"},
+    "wsd schedule": {"schedule": "wsd"},
+    "2 frozen layers": {"frozen_layers": 2},
+    "LoRA, rank 8": {"lora_rank": 8},
+}
+"""Frozen layers and LoRA belong to a pretrained checkpoint: give one with --model to see what they are for."""
+
+
+def main() -> int:
+    """Measure what is missing, and print or write the table."""
+    options = parse()
+    OUT.mkdir(parents=True, exist_ok=True)
+    for dataset in options.datasets:
+        for name in chosen(options.only):
+            for seed in options.seeds:
+                key = {"dataset": dataset, "model": options.model, "recipe": name, "seed": seed}
+                if not any(key.items() <= row.items() for row in measured()):
+                    row = key | measure(**key)
+                    with RESULTS.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(row) + "\n")
+                    print(json.dumps(row), file=sys.stderr, flush=True)
+    page = table(options)
+    print(page)
+    if options.write:
+        options.write.write_text(page, encoding="utf-8")
+    return 0
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="bert-4x312", help="a name of `yanmo train`, or a local folder")
+    parser.add_argument("--datasets", nargs="+", default=["banking77", "waimai_10k"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument(
+        "--only", default="", help="parts of recipes' names, with commas; the default is always measured"
+    )
+    parser.add_argument("--write", type=Path)
+    return parser.parse_args()
+
+
+def chosen(only: str) -> list[str]:
+    parts = [part.lower() for part in only.split(",") if part]
+    return [name for name in RECIPES if name == DEFAULT or not parts or any(part in name.lower() for part in parts)]
+
+
+def measured() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
+
+
+def measure(*, dataset: str, model: str, recipe: str, seed: int) -> dict[str, Any]:
+    """Train and evaluate once; a method that does not suit the model is a row that says so."""
+    folder = prepared(dataset)
+    bundle, report = OUT / "model", OUT / "report"
+    for old in (bundle, report):
+        shutil.rmtree(old, ignore_errors=True)
+    try:
+        yanmo.train(folder, model=model, seed=seed, fork=True, out=bundle, **RECIPES[recipe])
+    except yanmo.YanmoError as error:
+        return {"said": error.message}
+    metrics = yanmo.evaluate(bundle, folder, out=report).metrics
+    return {"accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
+
+
+def table(options: argparse.Namespace) -> str:
+    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    sections = "\n".join(section(dataset, options) for dataset in options.datasets)
+    return (
+        f"# What each method of `train` does\n\n{machine}\n- yanmo {yanmo.__version__}\n\n"
+        f"`python benchmarks/recipes.py`: `{options.model}`, test accuracy, mean over seeds {options.seeds}.\n\n"
+        f"{sections}"
+    )
+
+
+def section(dataset: str, options: argparse.Namespace) -> str:
+    found: dict[str, dict[int, float]] = {}
+    for row in measured():
+        if (row["dataset"], row["model"]) == (dataset, options.model) and "accuracy" in row:
+            found.setdefault(row["recipe"], {})[row["seed"]] = row["accuracy"]
+    lines = [line(name, found[name], found.get(DEFAULT, {})) for name in RECIPES if name in found]
+    return f"| {dataset} | accuracy | against the default, points |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+
+
+def line(name: str, scores: dict[int, float], default: dict[int, float]) -> str:
+    gains = [100 * (score - default[seed]) for seed, score in scores.items() if seed in default]
+    gain = f"{statistics.mean(gains):+.2f} [{min(gains):+.2f} … {max(gains):+.2f}]" if gains else "–"
+    return f"| {name} | {statistics.mean(scores.values()):.2%} | {'–' if name == DEFAULT else gain} |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

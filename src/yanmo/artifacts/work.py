@@ -1,0 +1,77 @@
+"""The folder that holds a verb's resumable state: whose work it is, and what has changed since; it knows no verb.
+
+The folder says in ``work.json`` what it was begun with. Other work does not silently go on from there, nor silently
+throw away what is there: it is refused with what has changed, or begins anew where that was asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts.base import LOCK
+from yanmo.artifacts.identity import code_version, library_versions
+from yanmo.errors import ConfigError
+
+__all__ = ["claim"]
+
+WORK = "work.json"
+
+
+def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any], fork: bool = False) -> None:
+    """Make a work folder that of some work, or find that it is so already.
+
+    Args:
+        folder: The folder, held by this process alone.
+        parents: Role to digest of what the work is made from.
+        config: Its resolved config as plain JSON values.
+        fork: Where the folder was begun with something else, begin anew.
+
+    Raises:
+        ConfigError: It was begun with something else; the message says what has changed.
+    """
+    work = json.loads(json.dumps({**config, **_around(parents)}))
+    file = folder / WORK
+    before = _read(file)
+    if before == work:
+        return
+    left = [path for path in folder.iterdir() if path.name not in {LOCK, WORK}]
+    if before is not None and left and not fork:
+        raise ConfigError(
+            f"The work in {folder} was begun with something else:\n" + "\n".join(_changes(before, work)),
+            hint="Give the same again to go on with it, or --fork (fork = true) to begin anew.",
+        )
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    partial = folder / f".{WORK}.partial"
+    partial.write_text(json.dumps(work, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(file)
+
+
+def _around(parents: Mapping[str, str]) -> dict[str, str]:
+    """Return what else the result depends on, under names that no config key has."""
+    digests = {f"input {role}": digest for role, digest in parents.items()}
+    versions = {f"version of {name}": version for name, version in library_versions().items()}
+    return {**digests, **versions, "version of Yanmo's source": code_version()}
+
+
+def _read(file: Path) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if old != new:
+            yield f"  {name}: {_shown(old)} → {_shown(new)}"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else str(value)[:16] if isinstance(value, str) and len(value) == 64 else str(value)

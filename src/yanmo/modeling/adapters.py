@@ -1,0 +1,58 @@
+"""Low-rank adapters: a pretrained network of which only small changes are learned, and merged at the end.
+
+The only module that imports peft. It knows no loop and no file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from torch import nn
+
+from yanmo.errors import ConfigError, MissingExtraError
+
+__all__ = ["add_adapters", "merge_adapters"]
+
+SCALE = 2
+"""Of the change: alpha divided by the rank."""
+HEAD = ("classifier", "score", "classification_head")
+
+
+def add_adapters(module: nn.Module, rank: int) -> Any:
+    """Put adapters beside the attention's weights; they and the head learn, nothing else does.
+
+    Args:
+        module: A transformers model; it is changed.
+        rank: Of each change, at least 1.
+
+    Returns:
+        What :func:`merge_adapters` takes.
+
+    Raises:
+        MissingExtraError: peft is not installed.
+        ConfigError: peft does not know which weights of this architecture are the attention's.
+
+    Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", section 4, arXiv:2106.09685.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise MissingExtraError("The 'lora_rank' parameter of train", package="peft", extra="lora")
+    from peft import LoraConfig, LoraModel
+
+    config = LoraConfig(r=rank, lora_alpha=SCALE * rank, lora_dropout=0.0)
+    try:
+        tuner = LoraModel(module, config, "default")
+    except ValueError as error:
+        raise ConfigError(
+            f"The 'lora_rank' parameter of train does not suit {type(module).__name__}: {error}",
+            hint="Leave lora_rank out.",
+        ) from error
+    for name, parameter in module.named_parameters():
+        if name.startswith(HEAD):
+            parameter.requires_grad_(True)
+    return tuner
+
+
+def merge_adapters(tuner: Any) -> None:
+    """Add every change to its weight and remove the adapters, so that the network is a plain one again."""
+    tuner.merge_and_unload()

@@ -1,0 +1,123 @@
+"""A step's batch cut into parts that fit into memory, and the loss of one part; it knows no optimizer and no file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from yanmo.errors import ModelError
+from yanmo.modeling import workers
+from yanmo.modeling.features import Batch, Examples
+from yanmo.modeling.precision import autocast
+from yanmo.modeling.settings import Precision
+from yanmo.protocols import IntArray
+
+__all__ = ["Objective", "Part", "Score", "is_out_of_memory", "make_parts", "not_finite", "part_loss", "to_device"]
+
+Score = Callable[[nn.Module, Batch], Tensor]
+NUM_NAMED = 8
+NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some texts of a batch, ready for the network.
+
+    Attributes:
+        rows_B: Their rows.
+        batch: The network's input, twice over where two passes are compared.
+        targets_BC: float32, shape (B, C), once.
+    """
+
+    rows_B: IntArray
+    batch: Batch
+    targets_BC: Tensor
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is made small.
+
+    Attributes:
+        score: From the network and a batch to logits_BC; a head with several dropout masks gives B rows for each.
+        loss: From logits_BC and targets_BC to a scalar, a mean over examples.
+        divergence: From the logits of two passes to a scalar.
+        r_drop: Weight of the divergence; 0 makes one pass only.
+    """
+
+    score: Score
+    loss: Callable[[Tensor, Tensor], Tensor]
+    divergence: Callable[[Tensor, Tensor], Tensor]
+    r_drop: float = 0.0
+
+
+def make_parts(
+    examples: Examples, rows_S: IntArray, objective: Objective, *, num_parts: int, device: str
+) -> list[Part]:
+    """Return this worker's share of a batch, cut into at most so many parts of texts that follow each other."""
+    rows = workers.share(rows_S)
+    is_pinned = device == "cuda"
+    parts = []
+    for rows_B in np.array_split(rows, min(num_parts, len(rows))) if len(rows) else []:
+        batch = examples.features.collate(np.concatenate([rows_B, rows_B]) if objective.r_drop else rows_B)
+        targets_BC = torch.from_numpy(examples.targets_NC[rows_B])
+        if is_pinned:
+            batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
+            targets_BC = targets_BC.pin_memory()
+        parts.append(Part(rows_B, batch, targets_BC))
+    return parts
+
+
+def part_loss(objective: Objective, module: nn.Module, part: Part, *, precision: Precision, device: str) -> Tensor:
+    """Return the loss of a part, a mean over its texts.
+
+    Source: Wu et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 4, arXiv:2106.14448; Inoue 2019,
+    "Multi-Sample Dropout for Accelerated Training and Better Generalization", section 3, arXiv:1905.09788.
+    Differs: R-Drop's loss is halved, a mean of the two passes, so that the weight of the divergence does not change the
+    learning rate.
+    """
+    with autocast(device, precision):
+        logits_MC = objective.score(module, to_device(part.batch, device))
+    targets_BC = part.targets_BC.to(device, non_blocking=True)
+    loss = objective.loss(logits_MC, targets_BC.repeat(len(logits_MC) // len(targets_BC), 1))
+    if not objective.r_drop:
+        return loss
+    first_KBC, second_KBC = logits_MC.view(-1, 2, *targets_BC.shape).unbind(1)
+    return loss + objective.r_drop / 2 * objective.divergence(first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
+
+
+def to_device(batch: Batch, device: str) -> Batch:
+    """Return a batch where the network is."""
+    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that there is not enough memory; on a processor it does so in words only."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def not_finite(total: float, losses: Sequence[tuple[Part, Tensor]], examples: Examples, *, step: int) -> ModelError:
+    """Return the error about a loss, or a gradient, that is no finite number; it names the rows that made it.
+
+    Args:
+        total: The loss of the whole batch.
+        losses: This worker's parts with their losses.
+        examples: With the rows' ids.
+        step: From 1.
+    """
+    bad = [part.rows_B for part, loss in losses if not math.isfinite(loss.item())]
+    rows = np.concatenate(bad or [part.rows_B for part, _ in losses])
+    names = [examples.ids[row] if examples.ids else str(row) for row in rows[:NUM_NAMED].tolist()]
+    what = f"The loss became {total}" if not math.isfinite(total) else f"The loss {total:.4g} has no finite gradient"
+    return ModelError(
+        f"{what} at step {step}, in a batch of {len(rows)} rows: {', '.join(names)}"
+        f"{', …' if len(rows) > NUM_NAMED else ''}. The step was not taken.",
+        hint="Look at these rows; lower the learning_rate, raise the warmup_ratio, or set precision to fp32.",
+    )

@@ -1,0 +1,98 @@
+"""Several processes that train one network, as torchrun starts them; alone, every function here does nothing.
+
+Each worker computes its share of every batch. The gradients of a whole step meet in one message, so cutting a batch
+into parts costs no more messages, and no worker steps before all agree that the loss is a number. It knows no loop.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+from yanmo import machine
+from yanmo.errors import ModelError
+from yanmo.protocols import IntArray
+
+__all__ = ["agree", "join", "num_workers", "rank", "share", "sum_gradients", "sum_tensor", "wait_for_all"]
+
+T = TypeVar("T")
+SliceT = TypeVar("SliceT", IntArray, list[IntArray])
+
+
+def join() -> None:
+    """Meet the other workers, if torchrun has started any: gloo between processors, nccl between GPUs."""
+    if machine.num_workers() == 1 or distributed.is_initialized():
+        return
+    is_cuda = torch.cuda.is_available()
+    if is_cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if is_cuda else "gloo")
+
+
+def num_workers() -> int:
+    """Return how many workers there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """Return this worker's number; that of the one that writes is 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def share(items: SliceT) -> SliceT:
+    """Return this worker's part of something: every so many-th, so that all parts are alike."""
+    return items[rank() :: num_workers()]
+
+
+def agree(value: T) -> T:
+    """Return the value that the first worker has."""
+    if num_workers() == 1:
+        return value
+    values = [value]
+    _meet(lambda: distributed.broadcast_object_list(values))
+    return values[0]
+
+
+def wait_for_all() -> None:
+    """Return when every worker has come here."""
+    if num_workers() > 1:
+        _meet(distributed.barrier)
+
+
+def sum_tensor(tensor: Tensor) -> Tensor:
+    """Return the sum of all workers' tensors, in the tensor itself."""
+    if num_workers() > 1:
+        _meet(lambda: distributed.all_reduce(tensor))
+    return tensor
+
+
+def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[float]:
+    """Put the sum of all workers' gradients into the parameters, and return the sums of some numbers, in one message.
+
+    Raises:
+        ModelError: Another worker has died.
+    """
+    if num_workers() == 1:
+        return list(numbers)
+    learning = list(parameters)
+    gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learning]
+    extra = torch.tensor(numbers, dtype=gradients[0].dtype, device=gradients[0].device)
+    summed = sum_tensor(torch.cat([*(one.flatten() for one in gradients), extra]))
+    *parts, extra = torch.split(summed, [*(one.numel() for one in gradients), len(numbers)])
+    for parameter, part in zip(learning, parts, strict=True):
+        parameter.grad = part.view_as(parameter)
+    return [float(one) for one in extra.tolist()]
+
+
+def _meet(message: Callable[[], object]) -> None:
+    try:
+        message()
+    except RuntimeError as error:
+        raise ModelError(
+            f"Worker {rank()} of {num_workers()} lost another worker: {str(error).partition(chr(10))[0]}",
+            hint="Start the same command again: the training goes on from its last checkpoint.",
+        ) from error

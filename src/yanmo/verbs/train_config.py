@@ -1,0 +1,142 @@
+"""The keys of ``train``, in four groups that one flat config is made of; it knows no model and no loop.
+
+A method from the literature is one key, named with its source; its default leaves it out.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from yanmo.config import Config
+from yanmo.integrations.tracking import TrackedConfig
+from yanmo.modeling.settings import Schedule
+
+__all__ = ["TrainConfig"]
+
+
+class ModelKeys(Config):
+    """Which network, and which of its weights learn."""
+
+    model: str = "ngram"
+    """ngram, linear, textcnn, bilstm; bert, roberta, albert or electra with layers x width such as bert-4x312; a local
+    folder; or a hub id."""
+
+    max_length: int | None = Field(default=None, ge=4)
+    """Most tokens that are read of a text, special tokens included."""
+
+    vocab_size: int | None = Field(default=None, ge=16)
+    """Most entries of the vocabulary that is trained from the texts."""
+
+    dropout: float | None = Field(default=None, ge=0, lt=1)
+    """Share of the activations that is dropped in training."""
+
+    multi_sample_dropout: int = Field(default=1, ge=1, le=32)
+    """Dropout masks of the last layer that each text is scored with, the loss being their mean (Inoue 2019,
+    arXiv:1905.09788)."""
+
+    frozen_layers: int = Field(default=0, ge=0)
+    """The embeddings and so many of the lowest layers keep their weights (Lee et al. 2019, arXiv:1911.03090)."""
+
+    lora_rank: int = Field(default=0, ge=0)
+    """Only low-rank changes of the attention's weights are learned, of this rank, and merged into the Bundle (Hu et al.
+    2022, arXiv:2106.09685); 0 learns all weights."""
+
+
+class OptimizerKeys(Config):
+    """How the weights move."""
+
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak of the schedule."""
+
+    schedule: Schedule = "linear"
+    """After the rise: linear or cosine falls to zero (Loshchilov, Hutter 2017, arXiv:1608.03983), constant stays, wsd
+    stays and falls in the last fifth of the steps (Hu et al. 2024, arXiv:2404.06395)."""
+
+    warmup_ratio: float | None = Field(default=None, ge=0, le=1)
+    """Share of all steps over which the learning rate rises."""
+
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Each layer learns with this share of the learning rate of the one above it (Howard, Ruder 2018,
+    arXiv:1801.06146)."""
+
+    batch_size: int | None = Field(default=None, ge=1)
+    """Texts in a step of the optimizer, those of all workers together."""
+
+    gradient_accumulation_steps: int | None = Field(default=None, ge=1)
+    """Parts that a batch is cut into, computed one after the other: less memory, the same step."""
+
+    num_epochs: int | None = Field(default=None, ge=1)
+    """Most passes over the training split."""
+
+    weight_decay: float | None = Field(default=None, ge=0)
+    """Weight decay of AdamW; biases and normalization layers have none."""
+
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    """A longer gradient is scaled down to this length."""
+
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Evaluate and publish a moving average of the weights that keeps this share of itself at every step (Polyak,
+    Juditsky 1992, doi:10.1137/0330046)."""
+
+    swa_start: float = Field(default=1.0, ge=0, le=1)
+    """Evaluate and publish the mean of the weights of all steps after this share of them (Izmailov et al. 2018,
+    arXiv:1803.05407); 1 leaves it out."""
+
+
+class LossKeys(Config):
+    """What is made small."""
+
+    label_smoothing: float | None = Field(default=None, ge=0, lt=1)
+    """Share of each target that is spread over all classes."""
+
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: rare classes count more in the loss, so that all classes count alike."""
+
+    focal_gamma: float = Field(default=0.0, ge=0)
+    """Texts that are answered well already count less, the more so the larger this is (Lin et al. 2017,
+    arXiv:1708.02002)."""
+
+    r_drop: float = Field(default=0.0, ge=0)
+    """Weight of the difference between two passes with different dropout (Wu et al. 2021, arXiv:2106.14448)."""
+
+    fgm_epsilon: float = Field(default=0.0, ge=0)
+    """Also learn from embeddings that are moved this far in the direction that hurts most (Miyato et al. 2017,
+    arXiv:1605.07725)."""
+
+
+class RunKeys(Config):
+    """When it is measured and stopped, and what it runs on."""
+
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Evaluate on the validation split, and write a checkpoint, every so many steps; by default after each epoch, with
+    a checkpoint every 30 seconds."""
+
+    early_stopping_patience: int | None = Field(default=None, ge=1)
+    """Stop after so many evaluations without a better score."""
+
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for
+    stacking and audit."""
+
+    seed: int = Field(default=1, ge=0, le=2**63 - 1)
+    """Seed of weights, dropout and the order of the texts."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of encoders: auto measures which one is faster where the processor has bf16 products."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with; by default one for each CPU that this process may use."""
+
+    offline: bool = False
+    """Refuse to load a model over the network."""
+
+    fork: bool = Field(default=False, exclude=True)
+    """Start anew where the data or a key has changed since the checkpoint; without it that is refused."""
+
+
+class TrainConfig(
+    TrackedConfig, RunKeys, LossKeys, OptimizerKeys, ModelKeys
+):  # pydantic lists the fields of the last base first
+    """Which model, and how it is trained; what is not given is the default of the model's family."""

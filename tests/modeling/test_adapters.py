@@ -1,0 +1,56 @@
+"""Low-rank adapters: what learns, and that nothing of them is left."""
+
+import pytest
+import torch
+
+from yanmo.modeling import encoders
+from yanmo.models import resolve
+from yanmo.text.tokenizer import train_wordpiece
+
+pytest.importorskip("peft", reason="the extra lora is not installed")
+
+from yanmo.errors import MissingExtraError
+from yanmo.modeling import adapters
+
+
+@pytest.fixture
+def module():
+    tokenizer = train_wordpiece(["the parcel is late", "味道很好"] * 5, 40)
+    torch.manual_seed(1)
+    return encoders.build(
+        resolve("bert-2x32"), tokenizer, labels=["a", "b"], loss="softmax", max_length=16, dropout=0.0
+    ).eval()
+
+
+IDS = {"input_ids": torch.arange(5, 13).view(2, 4), "attention_mask": torch.ones(2, 4, dtype=torch.int64)}
+
+
+def test_only_the_adapters_and_the_head_learn(module):
+    adapters.add_adapters(module, 3)
+    learning = {name: one.shape for name, one in module.named_parameters() if one.requires_grad}
+    heads = {name for name in learning if name.startswith("classifier")}
+    assert heads == {"classifier.weight", "classifier.bias"}
+    assert all("lora_" in name for name in learning.keys() - heads)
+    assert {3} == {min(shape) for name, shape in learning.items() if "lora_" in name}
+    assert {name.split(".lora_")[0].rpartition(".")[2] for name in learning.keys() - heads} == {"query", "value"}
+
+
+def test_merging_leaves_a_plain_network_with_the_same_scores(module):
+    before, names = encoders.score(module, IDS), set(module.state_dict())
+    tuner = adapters.add_adapters(module, 3)
+    torch.testing.assert_close(encoders.score(module, IDS), before)
+    with torch.no_grad():
+        for name, one in module.named_parameters():
+            if "lora_" in name:
+                one.normal_()
+    changed = encoders.score(module, IDS)
+    assert not torch.allclose(changed, before)
+    adapters.merge_adapters(tuner)
+    assert set(module.state_dict()) == names
+    torch.testing.assert_close(encoders.score(module, IDS), changed, atol=1e-4, rtol=1e-4)
+
+
+def test_without_peft_it_is_said_what_to_install(module, monkeypatch):
+    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"needs the package 'peft'"):
+        adapters.add_adapters(module, 3)

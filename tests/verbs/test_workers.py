@@ -1,0 +1,80 @@
+"""Two real processes under torchrun: they have the curve of one, and the death of one of them is said."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from yanmo.artifacts.base import work_dir
+from yanmo.modeling import checkpoints
+from yanmo.verbs.train import train
+
+TRAIN = {"model": "bert-1x32", "num_epochs": 2, "batch_size": 12, "vocab_size": 120, "max_length": 16}
+TRAIN |= {"dropout": 0.0, "num_threads": 1, "precision": "fp32", "eval_steps": 1, "early_stopping_patience": 10_000}
+PATIENCE_SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def dataset(make_words, tmp_path_factory):
+    return make_words(tmp_path_factory.mktemp("data") / "words", ["fruit", "tool", "city"], num_train=60, num_valid=30)
+
+
+def start(dataset, out, *, num_workers, **changes):
+    """Start `yanmo train` under torchrun."""
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in (TRAIN | changes).items()]
+    runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_workers), "--no-python"]
+    command = [sys.executable, *runner, sys.executable, "-m", "yanmo", "train", str(dataset.path), "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+
+
+def losses(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["valid_loss"] for line in lines if "valid_loss" in line]
+
+
+@pytest.mark.timeout(240)
+def test_two_workers_have_the_curve_of_one(dataset, tmp_path):
+    process = start(dataset, tmp_path / "two", num_workers=2, gradient_accumulation_steps=2)
+    train(dataset, out=tmp_path / "one", **TRAIN)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    assert said.count("digest") == 1, "one worker prints"
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 10
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert not work_dir(tmp_path / "two").exists()
+
+
+@pytest.mark.timeout(240)
+def test_a_worker_that_dies_ends_the_run_with_a_clear_error_and_a_good_checkpoint(dataset, tmp_path):
+    out = tmp_path / "model"
+    process = start(dataset, out, num_workers=2, num_epochs=2000)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not list(work_dir(out).glob("checkpoint-000000000[5-9]*")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    os.kill(worker_of(process.pid, 1), signal.SIGKILL)
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 1
+    assert "Worker 0 of 2 lost another worker" in said
+    assert "the training goes on from its last checkpoint" in said
+    assert not out.exists()
+    assert checkpoints.read(work_dir(out))[1]["position"]["step"] >= 5
+
+
+def worker_of(parent, rank):
+    """Return the process of a worker."""
+    for child in psutil.Process(parent).children(recursive=True):
+        if child.environ().get("RANK") == str(rank) and "yanmo" in child.cmdline():
+            return child.pid
+    raise AssertionError("there is no such worker")

@@ -148,10 +148,9 @@ def test_a_killed_run_ends_with_the_same_weights(dataset, tmp_path):
     values = {**SMALL, "model": "bert-1x32", "num_epochs": 4, "eval_steps": 10}
     script = f"from yanmo.verbs.pretrain import pretrain; pretrain([{str(dataset.path)!r}], out='killed', **{values!r})"
     process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
-    checkpoint = work_dir(tmp_path / "killed") / "checkpoint.safetensors"
-    metrics = checkpoint.with_name("metrics.jsonl")
+    folder = work_dir(tmp_path / "killed")
     deadline = time.monotonic() + 60
-    while not (checkpoint.is_file() and metrics.is_file()) and time.monotonic() < deadline:
+    while not (folder / "metrics.jsonl").is_file() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL

@@ -73,7 +73,7 @@ class PretrainConfig(ReadOptions, TrackedConfig):
     """Rows in a batch."""
 
     gradient_accumulation_steps: int = Field(default=1, ge=1)
-    """Batches that make up one step of the optimizer."""
+    """Parts that a batch is cut into, computed one after the other: less memory, the same step."""
 
     num_epochs: int = Field(default=10, ge=1)
     """Passes over the texts."""

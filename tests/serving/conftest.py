@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +47,20 @@ class Reply:
 class Client:
     """One request a connection, so that no test depends on another's."""
 
-    def __init__(self, port: int, service: Service) -> None:
+    def __init__(self, port: int, server: Server) -> None:
         self.port = port
-        self.service = service
+        self.server = server
+        self.admin_port: int | None = None
+
+    @property
+    def service(self) -> Service:
+        assert self.server.service is not None
+        return self.server.service
+
+    def call(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+        """Run a coroutine in the server's event loop and return what it returns."""
+        loop = self.service.default.batcher.loop
+        return asyncio.run_coroutine_threadsafe(function(*arguments), loop).result(20)
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -83,14 +95,16 @@ def _wait(condition: Any, seconds: float = 20) -> None:
 
 
 @contextlib.contextmanager
-def _serving(bundle: Bundle, *, ready: bool = True, **settings: Any) -> Iterator[Client]:
-    """Serve a Bundle in a thread of this process, on a real socket."""
-    config = ServeConfig(port=0, drain_seconds=2, **settings)
-    with listen("127.0.0.1", 0) as listener:
-        service = Service(bundle, config)
-        server = Server(service)
-        client = Client(listener.getsockname()[1], service)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+def _serving(*bundles: Bundle, ready: bool = True, **settings: Any) -> Iterator[Client]:
+    """Serve Bundles in a thread of this process, on a real socket."""
+    config = ServeConfig(**{"port": 0, "drain_seconds": 2, **settings})
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listen("127.0.0.1", 0)) for _ in range(1 + (config.admin_port is not None))]
+        ports = [listener.getsockname()[1] for listener in listeners]
+        server = Server(bundles, config, admin_port=ports[1] if len(ports) > 1 else None)
+        client = Client(ports[0], server)
+        client.admin_port = ports[-1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": listeners})
         thread.start()
         try:
             if ready:
@@ -104,7 +118,7 @@ def _serving(bundle: Bundle, *, ready: bool = True, **settings: Any) -> Iterator
 
 @pytest.fixture(scope="session")
 def serving():
-    """Serve a Bundle in a thread: ``with serving(bundle, **settings) as client``."""
+    """Serve Bundles in a thread: ``with serving(bundle, **settings) as client``."""
     return _serving
 
 

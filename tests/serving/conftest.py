@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import http.client
 import json
 import socket
@@ -140,8 +141,8 @@ LABELS = ["0", "1", "负面"]
 TRAINING = ["很快，好吃", "太慢了", "great value", "arrived late and cold", "a b c"]
 
 
-def _write_ngram(staging: Path) -> None:
-    random = np.random.default_rng(1)
+def _write_ngram(staging: Path, seed: int = 1) -> None:
+    random = np.random.default_rng(seed)
     shapes = {
         "embedding": (1024, 8),
         "hidden.weight": (16, 8),
@@ -156,9 +157,9 @@ def _write_ngram(staging: Path) -> None:
     (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
 
 
-def _write_linear(staging: Path) -> None:
+def _write_linear(staging: Path, seed: int = 2) -> None:
     tfidf = fit(hash_column(TRAINING, NGRAMS))
-    random = np.random.default_rng(2)
+    random = np.random.default_rng(seed)
     coef_FC = random.normal(size=(len(tfidf.keys), 3)).astype(np.float32)
     tensors = {"keys": tfidf.keys, "idf": tfidf.idf, "coef": coef_FC, "intercept": np.zeros(3, dtype=np.float32)}
     save_file(tensors, staging / "model.safetensors")
@@ -169,19 +170,20 @@ def _write_linear(staging: Path) -> None:
 WRITERS = {"ngram": _write_ngram, "linear": _write_linear}
 
 
-def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float = 0) -> Bundle:
+def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float = 0, seed: int = 1) -> Bundle:
     """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
     pairs = texts[::-1] if task == "text_pair" else None
     probabilities_NC = np.zeros((0, len(LABELS)), dtype=np.float32)
     if texts:
-        with open_bundle(_publish(out.with_suffix(".silent"), task=task, model=model, texts=[])) as predictor:
+        silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed)
+        with open_bundle(silent) as predictor:
             items = list(zip(texts, pairs, strict=True)) if pairs else texts
             probabilities_NC = predictor.predict_proba(items) + np.float32(error)
     info = {"format": model, "model": model, "max_length": 0, "text": TextConfig().model_dump(mode="json")}
     with publish(
         out, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
     ) as staging:
-        WRITERS[model](staging)
+        WRITERS[model](staging, seed)
         write_golden(staging, texts, pairs, probabilities_NC)
     return Bundle.open(out)
 
@@ -199,6 +201,12 @@ def bundles(tmp_path_factory) -> dict[str, Bundle]:
     return {
         name: _publish(folder / name, task=task, model=model, texts=TRAINING) for name, (task, model) in kinds.items()
     }
+
+
+@pytest.fixture(scope="session")
+def make_bundle():
+    """Make a tiny Bundle at a path."""
+    return functools.partial(_publish, texts=TRAINING)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from limits.strategies import MovingWindowRateLimiter
 from yanmo.errors import ConfigError, YanmoError
 from yanmo.serving.problems import Problem
 
-__all__ = ["LABEL", "ApiKey", "KeyRing", "Right", "make_key", "read_keys"]
+__all__ = ["LABEL", "ApiKey", "KeyRing", "Right", "make_key", "parse_quota", "read_keys"]
 
 logger = logging.getLogger(__name__)
 
@@ -138,15 +138,19 @@ def make_key() -> tuple[str, str]:
     return secret, hashlib.sha256(secret.encode()).hexdigest()
 
 
+def parse_quota(label: str, quota: str) -> limits.RateLimitItem:
+    """Return a quota such as ``100/second``.
+
+    Raises:
+        ConfigError: It is no quota.
+    """
+    try:
+        return limits.parse(quota)
+    except ValueError:
+        raise ConfigError(
+            f"The quota of the API key '{label}' must be like 100/second or 5000/minute. Got {quota!r} instead."
+        ) from None
+
+
 def _quotas(keys: list[ApiKey]) -> dict[str, limits.RateLimitItem]:
-    found = {}
-    for key in keys:
-        if key.quota is None:
-            continue
-        try:
-            found[key.label] = limits.parse(key.quota)
-        except ValueError:
-            raise ConfigError(
-                f"The quota of the API key '{key.label}' must be like 100/second. Got {key.quota!r} instead."
-            ) from None
-    return found
+    return {key.label: parse_quota(key.label, key.quota) for key in keys if key.quota is not None}

@@ -51,5 +51,6 @@ COMMANDS: dict[str, Command] = {
         "yanmo.verbs.benchmark", "Measure how fast Bundles answer, and what memory and space they need."
     ),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
-    "serve": Command("yanmo.serving.serve", "Serve a Bundle over HTTP: POST /predict.", is_stage=False),
+    "serve": Command("yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False),
+    "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False),
 }

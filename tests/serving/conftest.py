@@ -170,7 +170,16 @@ def _write_linear(staging: Path, seed: int = 2) -> None:
 WRITERS = {"ngram": _write_ngram, "linear": _write_linear}
 
 
-def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float = 0, seed: int = 1) -> Bundle:
+def _publish(
+    out: Path,
+    *,
+    task: str,
+    model: str,
+    texts: list[str],
+    error: float = 0,
+    seed: int = 1,
+    info: dict[str, Any] | None = None,
+) -> Bundle:
     """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
     pairs = texts[::-1] if task == "text_pair" else None
     probabilities_NC = np.zeros((0, len(LABELS)), dtype=np.float32)
@@ -179,7 +188,13 @@ def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float
         with open_bundle(silent) as predictor:
             items = list(zip(texts, pairs, strict=True)) if pairs else texts
             probabilities_NC = predictor.predict_proba(items) + np.float32(error)
-    info = {"format": model, "model": model, "max_length": 0, "text": TextConfig().model_dump(mode="json")}
+    info = {
+        **(info or {}),
+        "format": model,
+        "model": model,
+        "max_length": 0,
+        "text": TextConfig().model_dump(mode="json"),
+    }
     with publish(
         out, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
     ) as staging:

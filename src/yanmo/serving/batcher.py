@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -145,11 +145,21 @@ class _Slot(Generic[ItemT, OutcomeT]):
 
 
 class Batcher(Generic[ItemT, OutcomeT]):
-    """A bounded queue and the workers that empty it. All methods belong to the event loop that made it."""
+    """A bounded queue and the workers that empty it. All methods belong to the event loop that made it.
 
-    def __init__(self, limits: BatcherLimits) -> None:
+    Args:
+        limits: What waits, and what is answered together.
+        on_answered: Told every batch's outcome and jobs.
+    """
+
+    def __init__(
+        self,
+        limits: BatcherLimits,
+        on_answered: Callable[[OutcomeT, Sequence[Job[ItemT]]], None] = lambda _outcome, _jobs: None,
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
+        self._on_answered = on_answered
         self.num_waiting_tokens = 0
         self._jobs: deque[Job[ItemT]] = deque()
         self._slots: list[_Slot[ItemT, OutcomeT]] = []
@@ -317,6 +327,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
                 job.outcome = outcome
                 job.future.set_result(outcome.part(start, stop))
             start = stop
+        self._on_answered(outcome, jobs)
 
     def _note_speed(self, num_tokens: int, seconds: float) -> None:
         self._tokens_done = SPEED_MEMORY * self._tokens_done + num_tokens

@@ -54,7 +54,8 @@ class Model:
                 config.max_queue_tokens,
                 config.max_queue_ms / 1e3,
                 config.max_wait_ms / 1e3,
-            )
+            ),
+            self._count,
         )
 
     def _adopt(self, bundle: Bundle) -> None:
@@ -97,8 +98,18 @@ class Model:
         """Return the most tokens that texts can be: one a character, and no more than the model reads."""
         limit = self._max_tokens
         if self.limits.num_columns == 1:
-            return sum([min(len(text), limit) for text in texts])
-        return sum([min(len(pair[0]) + len(pair[1]), limit) for pair in texts])
+            return sum([min(len(text), limit) for text in texts]) or 1
+        return sum([min(len(pair[0]) + len(pair[1]), limit) for pair in texts]) or 1
+
+    def _count(self, batch: BatchAnswer, jobs: Sequence[Job[Text]]) -> None:
+        """Count a batch, unless it was a golden example alone."""
+        if not any(job.num_tokens for job in jobs):
+            return
+        for job in jobs:
+            self.counters.queue_seconds.add(job.begun - job.arrived)
+        self.counters.add_batch(batch)
+        if batch.digest == self.bundle.digest:
+            self.drift.add(batch)
 
     async def check(self) -> None:
         """Let one golden example go the way of every request.

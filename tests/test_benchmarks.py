@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 SCRIPTS = ("engines.py", "recipes.py", "serving.py", "tfidf.py", "training.py")
+SCRIPTS = ("engines.py", "faults.py", "fuzz.py", "serving.py", "tfidf.py")
 PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
 
 

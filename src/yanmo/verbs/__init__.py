@@ -52,5 +52,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
     "serve": Command("yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False),
+    "pack": Command(
+        "yanmo.verbs.pack",
+        "Make one archive of a Bundle and what a closed network needs to serve it.",
+        is_stage=False,
+    ),
     "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False),
 }

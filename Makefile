@@ -24,11 +24,12 @@ demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compar
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP)  ## Format, lint, types, import contracts, generated reference
+check: $(STAMP)  ## Format, lint, types, import contracts, packages that fit together, generated reference
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/pip check
 	$(BIN)/python docs/make_reference.py --check
 
 format: $(STAMP)  ## Format the code and mend what lint can mend

@@ -111,3 +111,21 @@ def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles):
     assert (mine["route"], mine["status"]) == ("/predict", 200)
     assert mine["milliseconds"] > 0
     assert "Geheim7" not in err
+
+
+def test_a_request_is_a_span_below_that_of_the_client(bundles, serving, monkeypatch):
+    sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    provider, exporter = sdk.TracerProvider(shutdown_on_exit=False), memory.InMemorySpanExporter()
+    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    with serving(bundles["ngram"]) as client:
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        headers = {"content-type": "application/json", "traceparent": parent}
+        assert client.ask("POST", "/predict", b'{"text":"a"}', headers).status == 200
+        client.get("/livez")
+    (span,) = [one for one in exporter.get_finished_spans() if one.name == "/predict"]
+    assert span.attributes["http.response.status_code"] == 200
+    assert f"{span.context.trace_id:032x}" == parent[3:35]
+    assert 0 < span.end_time - span.start_time < 10e9

@@ -14,5 +14,6 @@ batcher.py     the queue                                   knows nothing of text
 workers.py     a thread, or a process that is watched      child.py, frames.py: the process
 answering.py   a Bundle answers a batch                    knows no queue
 telemetry.py   what happened, counted                      drift.py: whether the inputs have changed
+logs.py        a line a request                            tracing.py: a span a request
 client.py      asks a service                              knows only the wire
 """

@@ -19,6 +19,7 @@ from yanmo.serving.logs import AccessLog
 from yanmo.serving.problems import Problem
 from yanmo.serving.routes import ROUTES, Route
 from yanmo.serving.service import Service
+from yanmo.serving.tracing import find_tracing
 
 __all__ = ["App"]
 
@@ -42,7 +43,8 @@ class App:
         self._service = service
         self._access = access
         self._admin_port = admin_port
-        self._log = AccessLog() if service.config.access_log else None
+        log = AccessLog() if service.config.access_log else None
+        self._observers = [one for one in (log, find_tracing()) if one is not None]
         self._prefix = secrets.token_hex(4).encode()
         self._numbers = itertools.count(1)
 
@@ -110,8 +112,8 @@ class App:
     def _count(self, call: Call, route: str, status: int, begin: float) -> None:
         seconds = time.perf_counter() - begin
         self._service.counters.add_request(route, status, seconds)
-        if self._log is not None:
-            self._log.write(call, route, status, seconds)
+        for observer in self._observers:
+            observer.write(call, route, status, seconds)
 
 
 def _check_unique(names: list[bytes]) -> None:

@@ -33,6 +33,8 @@ ItemT = TypeVar("ItemT")
 AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
 OutcomeT = TypeVar("OutcomeT", bound="Outcome")
 SaidT_co = TypeVar("SaidT_co", bound="Outcome", covariant=True)
+SMALL_SHARE = 0.25
+"""A queue of less than this share of a batch is never too long: one stall of the machine says little of the speed."""
 SPEED_MEMORY = 0.9
 """How much of what is known about the speed each batch leaves."""
 
@@ -213,7 +215,9 @@ class Batcher(Generic[ItemT, OutcomeT]):
         """
         limits = self.limits
         waiting_seconds = self._waiting_seconds()
-        if waiting_seconds > limits.max_queue_seconds or self.num_waiting_tokens >= limits.max_queue_tokens:
+        is_long = self.num_waiting_tokens >= SMALL_SHARE * limits.max_batch_tokens
+        is_late = is_long and waiting_seconds > limits.max_queue_seconds
+        if is_late or self.num_waiting_tokens >= limits.max_queue_tokens:
             raise QueueFullError(max(1, math.ceil(waiting_seconds)))
 
     def put(self, items: Sequence[ItemT], num_tokens: int, *, force: bool = False) -> Job[ItemT]:

@@ -234,7 +234,7 @@ def test_the_queue_is_bounded_in_time_as_well_unless_it_is_small() -> None:
             await first.future
             assert 0 < batcher.tokens_per_second <= 10
             await blocked(worker, batcher)
-            waiting = put(batcher, *["x"] * 24)
+            waiting = put(batcher, *["x"] * 23)
             small = put(batcher, "y")
             with pytest.raises(QueueFullError) as caught:
                 put(batcher, "y")

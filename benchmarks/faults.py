@@ -195,7 +195,7 @@ async def sigterm(options: Options) -> list[Kept]:
             await asyncio.sleep(0.002)
             running.process.send_signal(signal.SIGTERM)
             replies = await asyncio.gather(*asking)
-            lost += sum(reply.status != 200 for reply in replies)
+            lost += sum(reply.status not in (200, 429) for reply in replies)
             answered += len(replies)
             codes[await asyncio.to_thread(running.process.wait, 30)] += 1
     return [

@@ -227,20 +227,25 @@ def test_a_full_queue_refuses_and_a_request_over_all_of_it_is_refused_for_good()
 def test_the_queue_is_bounded_in_time_as_well_unless_it_is_small() -> None:
     async def main() -> None:
         worker = Upper()
-        async with running(worker, max_queue_seconds=0.5) as batcher:
-            first = await blocked(worker, batcher)
-            await asyncio.sleep(0.1)
+        async with running(worker, max_queue_seconds=0.02) as batcher:
+            for size in (1, 30):
+                worker.may_go.clear()
+                job = put(batcher, *["x"] * size)
+                await asyncio.sleep(0.1)
+                worker.may_go.set()
+                await job.future
+                assert (batcher.tokens_per_second > 0) == (size == 30), "small batches tell nothing"
+            assert batcher.tokens_per_second <= 300
+            num_calls = len(worker.calls)
+            worker.may_go.clear()
+            first = put(batcher, "first")
+            await until(lambda: len(worker.calls) > num_calls)
+            waiting = [put(batcher, *["x"] * 24), put(batcher, "y")]
+            with pytest.raises(QueueFullError):
+                put(batcher, "z")
             worker.may_go.set()
-            await first.future
-            assert 0 < batcher.tokens_per_second <= 10
-            await blocked(worker, batcher)
-            waiting = put(batcher, *["x"] * 23)
-            small = put(batcher, "y")
-            with pytest.raises(QueueFullError) as caught:
-                put(batcher, "y")
-            assert caught.value.retry_seconds >= 2
-            worker.may_go.set()
-            await asyncio.gather(waiting.future, small.future)
+            await asyncio.gather(*(job.future for job in [first, *waiting]))
+            assert await put(batcher, "room again").future == ["ROOM AGAIN"]
 
     asyncio.run(main())
 

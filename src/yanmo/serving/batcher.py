@@ -34,7 +34,7 @@ AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
 OutcomeT = TypeVar("OutcomeT", bound="Outcome")
 SaidT_co = TypeVar("SaidT_co", bound="Outcome", covariant=True)
 SMALL_SHARE = 0.25
-"""A queue of less than this share of a batch is never too long: one stall of the machine says little of the speed."""
+"""Less than this share of a full batch is small: it tells nothing of the speed, and such a queue is never too long."""
 SPEED_MEMORY = 0.9
 """How much of what is known about the speed each batch leaves."""
 
@@ -181,7 +181,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
 
     @property
     def tokens_per_second(self) -> float:
-        """How fast one worker was lately; 0 while that is unknown."""
+        """How fast one worker was lately at batches that are not small; 0 while that is unknown."""
         return self._tokens_done / self._seconds_busy if self._seconds_busy else 0.0
 
     def attach(self, worker: Worker[ItemT, OutcomeT]) -> None:
@@ -215,8 +215,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         """
         limits = self.limits
         waiting_seconds = self._waiting_seconds()
-        is_long = self.num_waiting_tokens >= SMALL_SHARE * limits.max_batch_tokens
-        is_late = is_long and waiting_seconds > limits.max_queue_seconds
+        is_late = not self._is_small(self.num_waiting_tokens) and waiting_seconds > limits.max_queue_seconds
         if is_late or self.num_waiting_tokens >= limits.max_queue_tokens:
             raise QueueFullError(max(1, math.ceil(waiting_seconds)))
 
@@ -333,7 +332,12 @@ class Batcher(Generic[ItemT, OutcomeT]):
             start = stop
         self._on_answered(outcome, jobs)
 
+    def _is_small(self, num_tokens: int) -> bool:
+        return num_tokens < SMALL_SHARE * self.limits.max_batch_tokens
+
     def _note_speed(self, num_tokens: int, seconds: float) -> None:
+        if self._is_small(num_tokens):
+            return
         self._tokens_done = SPEED_MEMORY * self._tokens_done + num_tokens
         self._seconds_busy = SPEED_MEMORY * self._seconds_busy + seconds
 

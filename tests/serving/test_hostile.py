@@ -340,9 +340,10 @@ def test_white_space_does_not_keep_a_used_connection(impatient):
 
 
 def test_many_slow_clients_do_not_harm_a_healthy_one(impatient):
-    slow = [impatient.connect() for _ in range(200)]
-    for number, connection in enumerate(slow):
-        connection.sendall(b"POST /predict HTTP/1.1\r\n" if number % 2 else HEAD + b"content-length: 9\r\n\r\n{")
+    slow = []
+    for number in range(200):
+        slow.append(impatient.connect())
+        slow[-1].sendall(b"POST /predict HTTP/1.1\r\n" if number % 2 else HEAD + b"content-length: 9\r\n\r\n{")
     assert [impatient.predict(text="a").status for _ in range(50)] == [200] * 50
     for connection in slow:
         assert connection.recv(1000).startswith(b"HTTP/1.1 408")
@@ -362,7 +363,8 @@ def test_a_client_that_does_not_read_its_answers_is_cut(bundles, serving, wait):
                 connection.sendall(request)
         except OSError:
             pass
-        wait(lambda: client.service.counters.refused["too_slow"] == 1, 10)
+        wait(lambda: client.service.counters.refused["too_slow"] == 1)
+        wait(lambda: len(client.server.server_state.connections) == 0)
         connection.close()
 
 

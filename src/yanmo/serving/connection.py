@@ -131,17 +131,19 @@ class Connection(HttpToolsProtocol):
         Args:
             now: The event loop's time in seconds.
         """
-        if self._phase is not None and not self.flow.read_paused:
-            if now - self._since > self.limits.receive_seconds and not self.transport.is_closing():
-                self._cut()
-            return
+        is_closing = self.transport.is_closing()
         if not self.transport.get_write_buffer_size():
             self._unsent_since = None
         elif self._unsent_since is None:
             self._unsent_since = now
         elif now - self._unsent_since > self.limits.send_seconds:
-            self.limits.on_refused("too_slow")
+            if not is_closing:
+                self.limits.on_refused("too_slow")
             self.transport.abort()
+            return
+        is_late = self._phase is not None and now - self._since > self.limits.receive_seconds
+        if is_late and not self.flow.read_paused and not is_closing:
+            self._cut()
 
     def _cut(self) -> None:
         cycle = self.cycle

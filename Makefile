@@ -6,8 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-all torture docs clean
-.PHONY: help demo test check format bench bench-all fuzz soak faults docs clean
+.PHONY: help demo test check format bench bench-all torture fuzz soak faults docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12

@@ -7,8 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPTS = ("engines.py", "recipes.py", "serving.py", "tfidf.py", "training.py")
-SCRIPTS = ("engines.py", "faults.py", "fuzz.py", "serving.py", "tfidf.py")
+SCRIPTS = ("engines.py", "faults.py", "fuzz.py", "recipes.py", "serving.py", "tfidf.py", "training.py")
 PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
 
 

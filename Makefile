@@ -47,6 +47,7 @@ bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets
 
 torture: $(STAMP)  ## Kill one training 300 times with SIGKILL and compare it with an undisturbed one (half an hour)
 	$(BIN)/python benchmarks/torture.py --kills 300
+
 FAULTS_BUNDLE := build/service/ngram
 
 $(FAULTS_BUNDLE): | $(STAMP)

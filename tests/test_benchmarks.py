@@ -7,7 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPTS = ("engines.py", "pretraining.py", "recipes.py", "serving.py", "tfidf.py", "training.py", "tuning.py")
+SCRIPTS = (
+    "engines.py",
+    "faults.py",
+    "fuzz.py",
+    "pretraining.py",
+    "recipes.py",
+    "serving.py",
+    "tfidf.py",
+    "training.py",
+    "tuning.py",
+)
 PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
 
 

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from yanmo.protocols import Prediction
     from yanmo.runtimes.predictor import Predictor
     from yanmo.runtimes.predictor import open_bundle as load
+    from yanmo.serving.client import AsyncClient, Client
 
 __version__ = "0.1.0"
 
 _NAMES = {
+    "AsyncClient": "yanmo.serving.client",
     "Bundle": "yanmo.artifacts",
+    "Client": "yanmo.serving.client",
     "Dataset": "yanmo.artifacts",
     "Prediction": "yanmo.protocols",
     "Predictions": "yanmo.artifacts",
@@ -37,6 +40,8 @@ _VERBS = (
     "evaluate",
     "export",
     "init",
+    "key",
+    "pack",
     "predict",
     "prepare",
     "pretrain",
@@ -48,7 +53,9 @@ _VERBS = (
 )
 
 __all__ = [
+    "AsyncClient",
     "Bundle",
+    "Client",
     "Dataset",
     "Prediction",
     "Predictions",
@@ -66,7 +73,9 @@ __all__ = [
     "evaluate",
     "export",
     "init",
+    "key",
     "load",
+    "pack",
     "predict",
     "prepare",
     "pretrain",

@@ -56,5 +56,11 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command(
         "yanmo.verbs.doctor", "Tell what this machine can do, and what Yanmo will therefore choose.", is_stage=False
     ),
-    "serve": Command("yanmo.serving.serve", "Serve a Bundle over HTTP: POST /predict.", is_stage=False),
+    "serve": Command("yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False),
+    "pack": Command(
+        "yanmo.verbs.pack",
+        "Make one archive of a Bundle and what a closed network needs to serve it.",
+        is_stage=False,
+    ),
+    "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False),
 }

@@ -24,6 +24,7 @@ from yanmo.data.split import cut_folds
 from yanmo.errors import ConfigError, DataError, MissingExtraError
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import num_workers, worker_rank
+from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Texts, Trained
@@ -338,6 +339,7 @@ def _publish(
         if out_of_fold_NC is not None:
             _write_out_of_fold(out_of_fold_NC, job, dataset, parents, staging / OUT_OF_FOLD)
         _write_golden(bundle, dataset, job.task)
+        identity["info"] |= profile_inputs(bundle, dataset)
 
 
 def _write_out_of_fold(answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], out: Path) -> None:

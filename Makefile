@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-all torture docs clean
+.PHONY: help demo test check format bench bench-all torture fuzz soak faults docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -23,11 +23,12 @@ demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compar
 test: $(STAMP)  ## Run the tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: $(STAMP)  ## Format, lint, types, import contracts, generated reference
+check: $(STAMP)  ## Format, lint, types, import contracts, packages that fit together, generated reference
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/pip check
 	$(BIN)/python docs/make_reference.py --check
 
 format: $(STAMP)  ## Format the code and mend what lint can mend
@@ -47,8 +48,25 @@ bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets
 torture: $(STAMP)  ## Kill one training 300 times with SIGKILL and compare it with an undisturbed one (half an hour)
 	$(BIN)/python benchmarks/torture.py --kills 300
 
+FAULTS_BUNDLE := build/service/ngram
+
+$(FAULTS_BUNDLE): | $(STAMP)
+	$(BIN)/yanmo prepare examples/messages/messages.csv --text text --label intent --out build/service/data
+	$(BIN)/yanmo train build/service/data --model ngram --out $@
+
+fuzz: $(FAULTS_BUNDLE)  ## Look for inputs that break the service, 20 minutes
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/python benchmarks/fuzz.py $(FAULTS_BUNDLE)
+
+soak: $(FAULTS_BUNDLE)  ## The service at half load for five minutes: memory must stay
+	$(BIN)/python benchmarks/faults.py $(FAULTS_BUNDLE) --only soak
+
+faults: $(FAULTS_BUNDLE)  ## Overload, reloads, signals and abuse: every promise of the service, half an hour
+	$(BIN)/python benchmarks/faults.py $(FAULTS_BUNDLE)
+
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py
+	$(BIN)/python -m yanmo.serving.openapi
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) demo runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -29,28 +29,25 @@ import uvloop
 
 ECHO = """
 import msgspec, uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Route
 from yanmo.serving.schemas import PredictBody
 
 decode, encode = msgspec.json.Decoder(PredictBody).decode, msgspec.json.Encoder().encode
 
-class Echo:
-    async def __call__(self, scope, receive, send):
-        body = encode(decode((await receive())["body"]))
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+async def echo(scope, receive, send):
+    body = encode(decode((await receive())["body"]))
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 200 if body else 404, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
-uvicorn.run(Starlette(routes=[Route("/predict", Echo(), methods=["POST"])]), port=8901, http="httptools", ws="none",
-            log_level="warning", access_log=False, server_header=False, proxy_headers=False)
+uvicorn.run(echo, port=8901, http="httptools", ws="none", lifespan="off", log_level="critical", access_log=False,
+            server_header=False, proxy_headers=False)
 """
 SERVE = """
 import sys
 from yanmo.artifacts import Bundle
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import serve
-serve(Bundle.open(sys.argv[1]), ServeConfig(port=8902))
+serve((Bundle.open(sys.argv[1]),), ServeConfig(port=8902))
 """
 TEXTS = [
     "很快，好吃，下次还点",
@@ -152,7 +149,7 @@ def wait_for(port: int) -> None:
         writer.write(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         status = (await reader.readline()).split()[1]
         writer.close()
-        return status in {b"200", b"404"}
+        return status in {b"200", b"500"}
 
     while not asyncio.run(answers()):
         time.sleep(0.1)

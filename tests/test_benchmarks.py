@@ -7,7 +7,19 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPTS = ("distillation.py", "engines.py", "pruning.py", "recipes.py", "serving.py", "tfidf.py", "training.py")
+SCRIPTS = (
+    "distillation.py",
+    "engines.py",
+    "faults.py",
+    "fuzz.py",
+    "pretraining.py",
+    "pruning.py",
+    "recipes.py",
+    "serving.py",
+    "tfidf.py",
+    "training.py",
+    "tuning.py",
+)
 PEERS = ("ours", "pipeline", "torch_eager", "onnxruntime_recipe", "openvino", "ctranslate2", "services")
 
 

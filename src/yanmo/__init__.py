@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from yanmo.protocols import Prediction
     from yanmo.runtimes.predictor import Predictor
     from yanmo.runtimes.predictor import open_bundle as load
+    from yanmo.serving.client import AsyncClient, Client
 
 __version__ = "0.1.0"
 
 _NAMES = {
+    "AsyncClient": "yanmo.serving.client",
     "Bundle": "yanmo.artifacts",
+    "Client": "yanmo.serving.client",
     "Dataset": "yanmo.artifacts",
     "Prediction": "yanmo.protocols",
     "Predictions": "yanmo.artifacts",
@@ -33,22 +36,29 @@ _VERBS = (
     "cascade",
     "check",
     "distill",
+    "doctor",
     "ensemble",
     "evaluate",
     "export",
     "grind",
     "init",
+    "key",
+    "pack",
     "predict",
     "prepare",
+    "pretrain",
     "prune",
     "quantize",
     "run",
     "serve",
     "train",
+    "tune",
 )
 
 __all__ = [
+    "AsyncClient",
     "Bundle",
+    "Client",
     "Dataset",
     "Prediction",
     "Predictions",
@@ -62,19 +72,24 @@ __all__ = [
     "cascade",
     "check",
     "distill",
+    "doctor",
     "ensemble",
     "evaluate",
     "export",
     "grind",
     "init",
+    "key",
     "load",
+    "pack",
     "predict",
     "prepare",
+    "pretrain",
     "prune",
     "quantize",
     "run",
     "serve",
     "train",
+    "tune",
 ]
 
 

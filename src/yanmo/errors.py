@@ -7,6 +7,7 @@ YanmoError                  exit 2: the user's mistake, and what to do next
 ├── ModelError              a model name, a checkpoint, a training that cannot go on
 ├── PipelineError           a pipeline file: stages, references, cycles
 ├── ServingError            a service that cannot start
+├── ServiceError            a service that refused a request, or did not answer
 ├── MissingExtraError       an optional dependency is not installed
 ├── BusyError               exit 75: another process works in the same folder
 ├── StoppedError            exit 143: SIGTERM came, and what was done is kept
@@ -27,6 +28,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "PipelineError",
+    "ServiceError",
     "ServingError",
     "StoppedError",
     "YanmoError",
@@ -70,6 +72,22 @@ class PipelineError(YanmoError):
 
 class ServingError(YanmoError):
     """A service cannot start."""
+
+
+class ServiceError(YanmoError):
+    """A service refused a request, or did not answer.
+
+    Attributes:
+        status: The HTTP status; 0 without an answer.
+        code: The problem's stable name.
+        retry_seconds: When the service wants to be asked again; None if it did not say.
+    """
+
+    def __init__(self, message: str, *, status: int, code: str, retry_seconds: float | None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.retry_seconds = retry_seconds
 
 
 class MissingExtraError(YanmoError):

@@ -7,9 +7,14 @@ import os
 import platform
 from pathlib import Path
 
-__all__ = ["describe_machine", "num_workers", "worker_rank"]
+__all__ = ["describe_machine", "instruction_sets", "num_workers", "worker_rank"]
 
 GIBIBYTE = 2**30
+INSTRUCTION_SETS = (
+    *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
+    *("amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"),
+)
+"""Those that decide how fast products are, as Linux names them."""
 
 
 def num_workers() -> int:
@@ -35,13 +40,24 @@ def describe_machine() -> dict[str, str | int | float | None]:
     }
 
 
+@functools.cache
+def instruction_sets() -> list[str]:
+    """Return the processor's instruction sets for products, as far as the system tells them."""
+    found = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
+    return [name for name in INSTRUCTION_SETS if name in found]
+
+
 def _processor() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _cpuinfo(key: str) -> str:
+    """Return the first value of a key, empty where there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")
 
 
 def _memory_gib() -> float | None:

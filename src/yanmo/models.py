@@ -18,6 +18,7 @@ __all__ = [
     "ENCODER_FAMILIES",
     "FAMILY_DEFAULTS",
     "LIGHT_FAMILIES",
+    "STARTED_FAMILIES",
     "Defaults",
     "ModelSpec",
     "default_settings",
@@ -28,7 +29,9 @@ __all__ = [
 ]
 
 ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
-LAYERED_FAMILIES = ("bert", "roberta", "electra", "pretrained")
+STARTED_FAMILIES = ("pretrained", "init")
+"""Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
+LAYERED_FAMILIES = ("bert", "roberta", "electra", *STARTED_FAMILIES)
 """Those with layers that do not share their weights."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
@@ -65,7 +68,7 @@ class ModelSpec:
         family: A key of :data:`FAMILY_DEFAULTS`.
         layers: Of an encoder trained from scratch, else 0.
         width: Of an encoder trained from scratch, else 0.
-        source: Of a pretrained model: the hub id or the local folder, else empty.
+        source: Of a model that begins with weights: the hub id or the local folder, else empty.
         is_local: The source is a local folder.
     """
 
@@ -107,7 +110,7 @@ class Defaults:
         max_grad_norm: The gradient is scaled down to this length.
         gradient_accumulation_steps: Batches a step of the optimizer.
         label_smoothing: Share of the target that is spread over all classes.
-        dropout: Share of the activations that is dropped; for a pretrained model that of its own config.
+        dropout: Share of the activations that is dropped; of a model that begins with weights that of its own config.
         early_stopping_patience: Evaluations without a better score after which training ends.
     """
 
@@ -154,6 +157,7 @@ FAMILY_DEFAULTS: dict[str, Defaults] = {
         label_smoothing=0.0,
         early_stopping_patience=3,
     ),
+    "init": replace(_SCRATCH, learning_rate=2e-4, vocab_size=None, dropout=None),
     "textcnn": Defaults(
         learning_rate=3e-3,
         batch_size=128,
@@ -221,7 +225,7 @@ def default_settings(family: str, num_rows: int) -> Defaults:
 def unused_settings(spec: ModelSpec) -> list[str]:
     """Return the names of settings that have no effect on a model."""
     unused = [name for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is None]
-    if spec.family == "pretrained":
+    if spec.family in STARTED_FAMILIES:
         unused.remove("dropout")
     return [*unused, *NETWORK_SETTINGS] if spec.family == "linear" else unused
 
@@ -234,7 +238,7 @@ def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:
         settings: Names and values that a user gave.
     """
     needs: dict[str, tuple[Any, Sequence[str]]] = {
-        "lora_rank": (0, (*ENCODER_FAMILIES, "pretrained")),
+        "lora_rank": (0, (*ENCODER_FAMILIES, *STARTED_FAMILIES)),
         "frozen_layers": (0, LAYERED_FAMILIES),
         "layer_decay": (1.0, LAYERED_FAMILIES),
     }

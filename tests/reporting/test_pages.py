@@ -7,7 +7,7 @@ import pytest
 
 from yanmo.reporting.pages import (
     _number,
-    _pareto_points,
+    pareto_points,
     render_audit,
     render_benchmark,
     render_comparison,
@@ -166,7 +166,7 @@ def test_the_front_holds_what_nothing_beats():
         {"name": name, "accuracy": accuracy, "size_mb": size}
         for name, accuracy, size in (("best", 0.9, 9.0), ("small", 0.8, 1.0), ("lost", 0.8, 2.0), ("twin", 0.9, 9.0))
     ]
-    assert [point[3] for point in _pareto_points(rows, "size_mb")] == [True, True, False, True]
+    assert [point[3] for point in pareto_points(rows, "size_mb")] == [True, True, False, True]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import http.client
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +48,20 @@ class Reply:
 class Client:
     """One request a connection, so that no test depends on another's."""
 
-    def __init__(self, port: int, service: Service) -> None:
+    def __init__(self, port: int, server: Server) -> None:
         self.port = port
-        self.service = service
+        self.server = server
+        self.admin_port: int | None = None
+
+    @property
+    def service(self) -> Service:
+        assert self.server.service is not None
+        return self.server.service
+
+    def call(self, function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Any:
+        """Run a coroutine in the server's event loop and return what it returns."""
+        loop = self.service.default.batcher.loop
+        return asyncio.run_coroutine_threadsafe(function(*arguments), loop).result(20)
 
     def ask(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -83,14 +96,16 @@ def _wait(condition: Any, seconds: float = 20) -> None:
 
 
 @contextlib.contextmanager
-def _serving(bundle: Bundle, *, ready: bool = True, **settings: Any) -> Iterator[Client]:
-    """Serve a Bundle in a thread of this process, on a real socket."""
-    config = ServeConfig(port=0, drain_seconds=2, **settings)
-    with listen("127.0.0.1", 0) as listener:
-        service = Service(bundle, config)
-        server = Server(service)
-        client = Client(listener.getsockname()[1], service)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+def _serving(*bundles: Bundle, ready: bool = True, **settings: Any) -> Iterator[Client]:
+    """Serve Bundles in a thread of this process, on a real socket."""
+    config = ServeConfig(**{"port": 0, "drain_seconds": 2, **settings})
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(listen("127.0.0.1", 0)) for _ in range(1 + (config.admin_port is not None))]
+        ports = [listener.getsockname()[1] for listener in listeners]
+        server = Server(bundles, config, admin_port=ports[1] if len(ports) > 1 else None)
+        client = Client(ports[0], server)
+        client.admin_port = ports[-1]
+        thread = threading.Thread(target=server.run, kwargs={"sockets": listeners})
         thread.start()
         try:
             if ready:
@@ -104,7 +119,7 @@ def _serving(bundle: Bundle, *, ready: bool = True, **settings: Any) -> Iterator
 
 @pytest.fixture(scope="session")
 def serving():
-    """Serve a Bundle in a thread: ``with serving(bundle, **settings) as client``."""
+    """Serve Bundles in a thread: ``with serving(bundle, **settings) as client``."""
     return _serving
 
 
@@ -126,8 +141,8 @@ LABELS = ["0", "1", "负面"]
 TRAINING = ["很快，好吃", "太慢了", "great value", "arrived late and cold", "a b c"]
 
 
-def _write_ngram(staging: Path) -> None:
-    random = np.random.default_rng(1)
+def _write_ngram(staging: Path, seed: int = 1) -> None:
+    random = np.random.default_rng(seed)
     shapes = {
         "embedding": (1024, 8),
         "hidden.weight": (16, 8),
@@ -142,9 +157,9 @@ def _write_ngram(staging: Path) -> None:
     (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
 
 
-def _write_linear(staging: Path) -> None:
+def _write_linear(staging: Path, seed: int = 2) -> None:
     tfidf = fit(hash_column(TRAINING, NGRAMS))
-    random = np.random.default_rng(2)
+    random = np.random.default_rng(seed)
     coef_FC = random.normal(size=(len(tfidf.keys), 3)).astype(np.float32)
     tensors = {"keys": tfidf.keys, "idf": tfidf.idf, "coef": coef_FC, "intercept": np.zeros(3, dtype=np.float32)}
     save_file(tensors, staging / "model.safetensors")
@@ -155,19 +170,35 @@ def _write_linear(staging: Path) -> None:
 WRITERS = {"ngram": _write_ngram, "linear": _write_linear}
 
 
-def _publish(out: Path, *, task: str, model: str, texts: list[str], error: float = 0) -> Bundle:
+def _publish(
+    out: Path,
+    *,
+    task: str,
+    model: str,
+    texts: list[str],
+    error: float = 0,
+    seed: int = 1,
+    info: dict[str, Any] | None = None,
+) -> Bundle:
     """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
     pairs = texts[::-1] if task == "text_pair" else None
     probabilities_NC = np.zeros((0, len(LABELS)), dtype=np.float32)
     if texts:
-        with open_bundle(_publish(out.with_suffix(".silent"), task=task, model=model, texts=[])) as predictor:
+        silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed)
+        with open_bundle(silent) as predictor:
             items = list(zip(texts, pairs, strict=True)) if pairs else texts
             probabilities_NC = predictor.predict_proba(items) + np.float32(error)
-    info = {"format": model, "model": model, "max_length": 0, "text": TextConfig().model_dump(mode="json")}
+    info = {
+        **(info or {}),
+        "format": model,
+        "model": model,
+        "max_length": 0,
+        "text": TextConfig().model_dump(mode="json"),
+    }
     with publish(
         out, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
     ) as staging:
-        WRITERS[model](staging)
+        WRITERS[model](staging, seed)
         write_golden(staging, texts, pairs, probabilities_NC)
     return Bundle.open(out)
 
@@ -185,6 +216,12 @@ def bundles(tmp_path_factory) -> dict[str, Bundle]:
     return {
         name: _publish(folder / name, task=task, model=model, texts=TRAINING) for name, (task, model) in kinds.items()
     }
+
+
+@pytest.fixture(scope="session")
+def make_bundle():
+    """Make a tiny Bundle at a path."""
+    return functools.partial(_publish, texts=TRAINING)
 
 
 @pytest.fixture

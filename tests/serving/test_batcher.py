@@ -3,42 +3,76 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
 
-from yanmo.serving.batcher import Batcher, QueueFullError
+from yanmo.serving.batcher import (
+    Batcher,
+    BatcherLimits,
+    DeadlineError,
+    Job,
+    QueueFullError,
+    TooLargeError,
+    WorkerLostError,
+)
+
+
+@dataclass
+class Uppers:
+    answers: list[str]
+
+    def part(self, start: int, stop: int) -> list[str]:
+        return self.answers[start:stop]
 
 
 class Upper:
-    """A model that remembers its calls, waits while told to, and cannot stand the word 'bad'."""
+    """A worker that remembers its calls, waits while told to, raises at 'bad' and dies at 'kill'."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
-        self.threads: set[str] = set()
-        self.may_go = threading.Event()
+        self.may_go = asyncio.Event()
         self.may_go.set()
+        self.closed = False
 
-    def __call__(self, items: Sequence[str]) -> list[str]:
+    async def answer(self, items: Sequence[str]) -> Uppers:
         self.calls.append(list(items))
-        self.threads.add(threading.current_thread().name)
-        assert self.may_go.wait(10)
+        await asyncio.wait_for(self.may_go.wait(), 10)
+        if "kill" in items:
+            raise WorkerLostError
         if "bad" in items:
             raise ValueError("bad")
-        return [item.upper() for item in items]
+        return Uppers([item.upper() for item in items])
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+QUEUE: dict[str, float] = {
+    "max_batch_tokens": 100,
+    "max_queue_tokens": 100,
+    "max_queue_seconds": 100,
+    "max_wait_seconds": 0.0,
+}
 
 
 @asynccontextmanager
-async def running(model: Upper, *, max_batch: int = 100, max_waiting: int = 100) -> AsyncIterator[Batcher[str, str]]:
-    batcher: Batcher[str, str] = Batcher(model, max_batch=max_batch, max_waiting=max_waiting)
-    batcher.start()
+async def running(*workers: Upper, **limits: float) -> AsyncIterator[Batcher[str, Uppers]]:
+    batcher: Batcher[str, Uppers] = Batcher(BatcherLimits(**{**QUEUE, **limits}))  # type: ignore[arg-type]
+    for worker in workers:
+        batcher.attach(worker)
     try:
         yield batcher
     finally:
-        model.may_go.set()
-        await batcher.stop()
+        for worker in workers:
+            worker.may_go.set()
+        await batcher.stop(RuntimeError("stopped"))
+
+
+def put(batcher: Batcher[str, Uppers], *items: str) -> Job[str]:
+    return batcher.put(items, len(items))
 
 
 async def until(condition: object) -> None:
@@ -47,117 +81,208 @@ async def until(condition: object) -> None:
             await asyncio.sleep(0.001)
 
 
-async def blocked(model: Upper, batcher: Batcher[str, str], first: str = "first") -> asyncio.Task[list[str]]:
-    """Return a request that the model has begun to answer and does not end."""
-    model.may_go.clear()
-    task = asyncio.create_task(batcher.submit([first]))
-    await until(lambda: model.calls)
-    return task
+async def blocked(worker: Upper, batcher: Batcher[str, Uppers]) -> Job[str]:
+    """Return a request that the worker has begun to answer and does not end."""
+    worker.may_go.clear()
+    job = put(batcher, "first")
+    await until(lambda: worker.calls)
+    return job
 
 
-def test_an_idle_model_answers_at_once_and_off_the_event_loop() -> None:
+def test_an_idle_worker_answers_at_once() -> None:
     async def main() -> None:
-        model = Upper()
-        async with running(model) as batcher:
-            assert await batcher.submit(["a", "b"]) == ["A", "B"]
-        assert model.calls == [["a", "b"]]
-        assert threading.current_thread().name not in model.threads
+        worker = Upper()
+        async with running(worker, max_wait_seconds=60) as batcher:
+            assert await put(batcher, "a", "b").future == ["A", "B"]
+        assert worker.calls == [["a", "b"]]
+        assert worker.closed
 
     asyncio.run(main())
 
 
-def test_what_waits_makes_one_call_and_everyone_gets_the_own_answers() -> None:
+def test_what_waits_makes_one_batch_and_everyone_gets_the_own_answers() -> None:
     async def main() -> None:
-        model = Upper()
-        async with running(model) as batcher:
-            first = await blocked(model, batcher)
-            rest = [asyncio.create_task(batcher.submit([f"x{i}", f"y{i}"])) for i in range(5)]
-            await until(lambda: batcher.num_waiting == 10)
-            model.may_go.set()
-            assert await first == ["FIRST"]
-            assert await asyncio.gather(*rest) == [[f"X{i}", f"Y{i}"] for i in range(5)]
-        assert len(model.calls) == 2
+        worker = Upper()
+        async with running(worker) as batcher:
+            first = await blocked(worker, batcher)
+            rest = [put(batcher, f"x{i}", f"y{i}") for i in range(5)]
+            assert batcher.num_waiting_tokens == 10
+            worker.may_go.set()
+            assert await first.future == ["FIRST"]
+            assert [await job.future for job in rest] == [[f"X{i}", f"Y{i}"] for i in range(5)]
+            assert rest[0].outcome is rest[4].outcome
+        assert len(worker.calls) == 2
 
     asyncio.run(main())
 
 
-def test_a_batch_keeps_its_maximum_and_a_larger_request_goes_alone() -> None:
+def test_a_batch_keeps_its_budget_and_a_larger_request_goes_alone() -> None:
     async def main() -> None:
-        model = Upper()
-        async with running(model, max_batch=3) as batcher:
-            first = await blocked(model, batcher)
-            rest = [asyncio.create_task(batcher.submit(["x"] * size)) for size in (2, 2, 1, 5, 1)]
-            await until(lambda: batcher.num_waiting == 11)
-            model.may_go.set()
-            await asyncio.gather(first, *rest)
-        assert [len(call) for call in model.calls] == [1, 2, 3, 5, 1]
+        worker = Upper()
+        async with running(worker, max_batch_tokens=3) as batcher:
+            first = await blocked(worker, batcher)
+            rest = [put(batcher, *["x"] * size) for size in (2, 2, 1, 5, 1)]
+            worker.may_go.set()
+            await asyncio.gather(*(job.future for job in [first, *rest]))
+        assert [len(call) for call in worker.calls] == [1, 2, 3, 5, 1]
+
+    asyncio.run(main())
+
+
+def test_a_free_worker_waits_for_a_fuller_batch_only_while_another_is_busy() -> None:
+    async def main() -> None:
+        busy, free = Upper(), Upper()
+        async with running(busy, free, max_wait_seconds=0.05) as batcher:
+            busy.may_go.clear()
+            free.may_go.clear()
+            first = put(batcher, "first")
+            await until(lambda: busy.calls or free.calls)
+            if free.calls:
+                busy, free = free, busy
+            free.may_go.set()
+            rest = [put(batcher, "a")]
+            await asyncio.sleep(0.01)
+            rest.append(put(batcher, "b"))
+            assert not free.calls
+            await asyncio.gather(*(job.future for job in rest))
+            assert free.calls == [["a", "b"]]
+            busy.may_go.set()
+            await first.future
 
     asyncio.run(main())
 
 
 def test_an_error_fails_only_the_request_that_caused_it() -> None:
     async def main() -> None:
-        model = Upper()
-        async with running(model) as batcher:
-            first = await blocked(model, batcher)
-            rest = [asyncio.create_task(batcher.submit([item])) for item in ("a", "bad", "b")]
-            await until(lambda: batcher.num_waiting == 3)
-            model.may_go.set()
-            await first
+        worker = Upper()
+        async with running(worker) as batcher:
+            first = await blocked(worker, batcher)
+            rest = [put(batcher, item).future for item in ("a", "bad", "b")]
+            worker.may_go.set()
+            await first.future
             good, bad, other = await asyncio.gather(*rest, return_exceptions=True)
             assert (good, other) == (["A"], ["B"])
             assert isinstance(bad, ValueError)
-            assert await batcher.submit(["still here"]) == ["STILL HERE"]
+            assert await put(batcher, "still here").future == ["STILL HERE"]
 
     asyncio.run(main())
 
 
-def test_a_full_queue_refuses_but_an_empty_one_takes_any_request() -> None:
+def test_a_lost_worker_fails_its_batch_and_the_next_one_answers_what_waits() -> None:
     async def main() -> None:
-        model = Upper()
-        async with running(model, max_waiting=3) as batcher:
-            first = await blocked(model, batcher)
-            large = asyncio.create_task(batcher.submit(["x"] * 10))
-            await until(lambda: batcher.num_waiting == 10)
+        worker, other = Upper(), Upper()
+        async with running(worker) as batcher:
+            worker.may_go.clear()
+            first = put(batcher, "kill")
+            await until(lambda: worker.calls)
+            waiting = put(batcher, "a")
+            worker.may_go.set()
+            with pytest.raises(WorkerLostError):
+                await first.future
+            await until(lambda: batcher.num_workers == 0)
+            assert not waiting.future.done()
+            batcher.attach(other)
+            assert await waiting.future == ["A"]
+
+    asyncio.run(main())
+
+
+def test_a_worker_that_is_taken_away_ends_its_batch_and_the_queue_goes_on_with_another() -> None:
+    async def main() -> None:
+        old, new = Upper(), Upper()
+        async with running(old) as batcher:
+            first = await blocked(old, batcher)
+            waiting = put(batcher, "a")
+            batcher.attach(new)
+            leaving = asyncio.create_task(batcher.detach(old))
+            assert await waiting.future == ["A"]
+            assert not leaving.done()
+            old.may_go.set()
+            assert await first.future == ["FIRST"]
+            await leaving
+            assert old.closed
+            assert new.calls == [["a"]]
+
+    asyncio.run(main())
+
+
+def test_a_full_queue_refuses_and_a_request_over_all_of_it_is_refused_for_good() -> None:
+    async def main() -> None:
+        worker = Upper()
+        async with running(worker, max_queue_tokens=3) as batcher:
+            first = await blocked(worker, batcher)
+            with pytest.raises(TooLargeError):
+                put(batcher, *["x"] * 4)
+            large = put(batcher, *["x"] * 3)
+            with pytest.raises(QueueFullError) as caught:
+                put(batcher, "one too many")
+            assert caught.value.retry_seconds == 1
+            worker.may_go.set()
+            await asyncio.gather(first.future, large.future)
+            assert await put(batcher, "room again").future == ["ROOM AGAIN"]
+
+    asyncio.run(main())
+
+
+def test_the_queue_is_bounded_in_time_as_well_unless_it_is_small() -> None:
+    async def main() -> None:
+        worker = Upper()
+        async with running(worker, max_queue_seconds=0.02) as batcher:
+            for size in (1, 30):
+                worker.may_go.clear()
+                job = put(batcher, *["x"] * size)
+                await asyncio.sleep(0.1)
+                worker.may_go.set()
+                await job.future
+                assert (batcher.tokens_per_second > 0) == (size == 30), "small batches tell nothing"
+            assert batcher.tokens_per_second <= 300
+            num_calls = len(worker.calls)
+            worker.may_go.clear()
+            first = put(batcher, "first")
+            await until(lambda: len(worker.calls) > num_calls)
+            waiting = [put(batcher, *["x"] * 24), put(batcher, "y")]
             with pytest.raises(QueueFullError):
-                await batcher.submit(["one too many"])
-            model.may_go.set()
-            await asyncio.gather(first, large)
-            assert await batcher.submit(["room again"]) == ["ROOM AGAIN"]
+                put(batcher, "z")
+            worker.may_go.set()
+            await asyncio.gather(*(job.future for job in [first, *waiting]))
+            assert await put(batcher, "room again").future == ["ROOM AGAIN"]
 
     asyncio.run(main())
 
 
-def test_a_request_that_was_given_up_costs_the_model_nothing() -> None:
+@pytest.mark.parametrize("reason", [DeadlineError(), ConnectionResetError()])
+def test_a_request_that_was_given_up_costs_the_model_nothing(reason: Exception) -> None:
     async def main() -> None:
-        model = Upper()
-        async with running(model) as batcher:
-            first = await blocked(model, batcher)
-            given_up = asyncio.create_task(batcher.submit(["given up"]))
-            await until(lambda: batcher.num_waiting == 1)
-            given_up.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await given_up
-            model.may_go.set()
-            await first
-            assert await batcher.submit(["next"]) == ["NEXT"]
-            assert batcher.num_waiting == 0
-        assert ["given up"] not in model.calls
+        worker = Upper()
+        async with running(worker, max_queue_tokens=1) as batcher:
+            first = await blocked(worker, batcher)
+            given_up = put(batcher, "given up")
+            given_up.give_up(reason)
+            assert batcher.num_waiting == batcher.num_waiting_tokens == 0
+            following = put(batcher, "next")
+            with pytest.raises(type(reason)):
+                await given_up.future
+            worker.may_go.set()
+            assert await first.future == ["FIRST"]
+            assert await following.future == ["NEXT"]
+            assert batcher.num_waiting_tokens == 0
+        assert ["given up"] not in worker.calls
 
     asyncio.run(main())
 
 
-def test_stop_gives_up_what_waits() -> None:
+def test_stop_gives_up_what_waits_and_ends_what_is_in_hand() -> None:
     async def main() -> None:
-        model = Upper()
-        batcher: Batcher[str, str] = Batcher(model, max_batch=1, max_waiting=10)
-        batcher.start()
-        first = await blocked(model, batcher)
-        waiting = asyncio.create_task(batcher.submit(["waiting"]))
-        await until(lambda: batcher.num_waiting == 1)
-        await batcher.stop()
-        model.may_go.set()
-        outcomes = await asyncio.gather(first, waiting, return_exceptions=True)
-        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+        worker = Upper()
+        async with running(worker) as batcher:
+            first = await blocked(worker, batcher)
+            waiting = put(batcher, "waiting")
+            stopping = asyncio.create_task(batcher.stop(RuntimeError("stopped")))
+            with pytest.raises(RuntimeError, match="stopped"):
+                await waiting.future
+            worker.may_go.set()
+            await stopping
+            assert await first.future == ["FIRST"]
+        assert worker.closed
 
     asyncio.run(main())

@@ -35,11 +35,11 @@ def test_an_answer_says_its_stage_and_no_answer_is_null(cascade, serving):
     with serving(cascade) as client:
         answers = client.predict(texts=TEXTS).json["predictions"]
         alone = client.predict(text=TEXTS[0], return_probabilities=False).json
-        assert client.get("/models").json["models"][0]["format"] == "cascade"
+        assert client.get("/v1/models").json["models"][0]["format"] == "cascade"
     keys = {"prediction", "probability", "probabilities", "truncated", "stage", "abstained"}
     for answer, one in zip(answers, expected, strict=True):
         assert answer.keys() == keys
         assert (answer["prediction"], answer["stage"], answer["abstained"]) == (one.label, one.stage, one.abstained)
         assert (answer["prediction"] is None) == answer["abstained"]
         np.testing.assert_allclose(list(answer["probabilities"].values()), list(one.probabilities.values()), atol=1e-6)
-    assert alone.keys() == (keys | {"model"}) - {"probabilities"}
+    assert alone.keys() == (keys | {"model", "digest"}) - {"probabilities"}

@@ -16,7 +16,7 @@ import pytest
 from yanmo.artifacts import Bundle
 from yanmo.errors import ArtifactError, ServingError
 from yanmo.runtimes import predictor as predictor_module
-from yanmo.serving import service as service_module
+from yanmo.serving import answering as answering_module
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import listen, serve
 
@@ -26,7 +26,7 @@ logging.basicConfig(level=logging.INFO, format="%(message)s")
 from yanmo.artifacts import Bundle
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import serve
-serve(Bundle.open(sys.argv[1]), ServeConfig(port=0, drain_seconds=int(sys.argv[2])))
+serve((Bundle.open(sys.argv[1]),), ServeConfig(port=0, drain_seconds=int(sys.argv[2])))
 print(" ".join(sys.modules))
 """
 
@@ -91,7 +91,7 @@ def test_json_prints_one_object_once_it_answers(bundles):
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out) == (0, "")
     assert err.startswith(f"Serving {bundle.name} ")
-    assert told == {**bundle.summary(), "url": told["url"]}
+    assert told == {**bundle.summary(), "url": told["url"], "models": [bundle.name]}
     assert {"model", "digest"} <= told.keys()
 
 
@@ -101,9 +101,9 @@ def test_sigterm_loses_no_accepted_request(bundles, start):
 
     def ask(number: int) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
-        connection.request("GET", "/healthz")
+        connection.request("GET", "/livez")
         connection.getresponse().read()
-        texts = [f"{number} {'long text ' * 150}"] * 500
+        texts = [f"{number} {'long text ' * 15}"] * 500
         body = json.dumps({"texts": texts}).encode()
         connection.request("POST", "/predict", body, {"content-type": "application/json"})
         sent.wait()
@@ -143,7 +143,7 @@ def test_a_port_in_use_is_an_error_with_the_next_action(bundles):
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ServingError) as caught:
-            serve(bundles["ngram"], ServeConfig(port=port))
+            serve((bundles["ngram"],), ServeConfig(port=port))
     assert caught.value.message == f"Cannot listen on 127.0.0.1 port {port}: address already in use."
     assert "--port" in str(caught.value.hint)
 
@@ -151,13 +151,13 @@ def test_a_port_in_use_is_an_error_with_the_next_action(bundles):
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_a_host_that_is_not_here_is_an_error(bundles, host):
     with pytest.raises(ServingError):
-        serve(bundles["ngram"], ServeConfig(host=host, port=0))
+        serve((bundles["ngram"],), ServeConfig(host=host, port=0, api_keys="none"))
 
 
 def test_a_bundle_without_its_golden_answers_ends_the_service_with_the_error(wrong_bundle):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ArtifactError):
-        serve(wrong_bundle, ServeConfig(port=0))
+        serve((wrong_bundle,), ServeConfig(port=0))
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -170,22 +170,20 @@ class Gate:
         self.calls = 0
         self.opening.set()
         self.answering.set()
-        monkeypatch.setattr(service_module, "open_bundle", self.open)
+        monkeypatch.setattr(answering_module, "open_bundle", self.open)
 
     def open(self, bundle, **settings):
         assert self.opening.wait(20)
-        self.predictor = predictor_module.open_bundle(bundle, **settings)
-        return self
+        predictor = predictor_module.open_bundle(bundle, **settings)
+        self.encode, predictor.encode = predictor.encode, self.hold
+        return predictor
 
-    def infer(self, items):
+    def hold(self, texts, texts_b=None):
         self.calls += 1
         assert self.answering.wait(20)
-        if "bad" in items:
+        if "bad" in texts:
             raise ValueError("a secret message about 'bad'")
-        return self.predictor.infer(items)
-
-    def decode(self, probabilities_NC, inference):
-        return self.predictor.decode(probabilities_NC, inference)
+        return self.encode(texts, texts_b)
 
 
 @pytest.fixture
@@ -199,8 +197,8 @@ def gate(monkeypatch):
 def test_it_is_alive_but_not_ready_while_the_model_is_loaded(bundles, serving, gate):
     gate.opening.clear()
     with serving(bundles["ngram"], ready=False) as client:
-        assert client.get("/healthz").status == 200
-        assert client.get("/models").status == 200
+        assert client.get("/livez").status == 200
+        assert client.get("/v1/models").status == 200
         for reply in (client.get("/readyz"), client.predict(text="a")):
             assert (reply.status, reply.json["code"]) == (503, "not_ready")
             assert reply.headers["retry-after"] == "1"
@@ -212,23 +210,23 @@ def test_it_is_alive_but_not_ready_while_the_model_is_loaded(bundles, serving, g
 def test_while_draining_it_is_not_ready_but_answers_what_comes(bundles, serving):
     with serving(bundles["ngram"]) as client:
         client.service.drain()
-        assert client.get("/healthz").status == 200
+        assert client.get("/livez").status == 200
         assert (client.get("/readyz").status, client.get("/readyz").json["code"]) == (503, "not_ready")
         assert client.predict(text="a").status == 200
 
 
 def test_a_full_queue_gets_429_at_once_and_then_there_is_room_again(bundles, serving, wait, gate):
-    with serving(bundles["ngram"], max_waiting_texts=2) as client, ThreadPoolExecutor(2) as pool:
+    with serving(bundles["ngram"], max_queue_tokens=2) as client, ThreadPoolExecutor(2) as pool:
         gate.answering.clear()
         calls = gate.calls
         working = pool.submit(client.predict, text="a")
         wait(lambda: gate.calls > calls)
         waiting = pool.submit(client.predict, texts=["b", "c"])
-        wait(lambda: client.service.num_waiting == 2)
+        wait(lambda: client.service.default.batcher.num_waiting_tokens == 2)
         refused = client.predict(text="d")
         assert (refused.status, refused.json["code"]) == (429, "queue_full")
         assert refused.headers["retry-after"] == "1"
-        assert client.get("/healthz").status == 200
+        assert client.get("/livez").status == 200
         gate.answering.set()
         assert working.result().status == waiting.result().status == 200
         assert client.predict(text="e").status == 200
@@ -241,11 +239,11 @@ def test_a_model_that_fails_at_one_text_fails_only_that_request(bundles, serving
         first = pool.submit(client.predict, text="a")
         wait(lambda: gate.calls > calls)
         bad, good = pool.submit(client.predict, text="bad"), pool.submit(client.predict, text="good")
-        wait(lambda: client.service.num_waiting == 2)
+        wait(lambda: client.service.default.batcher.num_waiting == 2)
         gate.answering.set()
         assert first.result().status == good.result().status == 200
         assert (bad.result().status, bad.result().json["code"]) == (500, "internal_error")
         assert b"secret" not in bad.result().content
         assert b"bad" not in bad.result().content
-        assert "A request failed." in caplog.text
+        assert " failed." in caplog.text
         assert client.predict(text="a").status == 200

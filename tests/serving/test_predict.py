@@ -46,11 +46,11 @@ def test_one_text_gets_the_same_answer_as_in_a_list(served):
     bundle, client = served
     request, _ = columns(bundle, TEXTS)
     many = client.predict(**request).json
-    assert many["model"] == bundle.name
+    assert (many["model"], many["digest"]) == (bundle.name, bundle.digest)
     for number, expected in enumerate(many["predictions"]):
         single = {key.replace("texts", "text"): values[number] for key, values in request.items()}
         got = client.predict(**single).json
-        assert got.pop("model") == bundle.name
+        assert (got.pop("model"), got.pop("digest")) == (bundle.name, bundle.digest)
         assert got.keys() == expected.keys() == {"prediction", "probability", "probabilities", "truncated"}
         assert got["prediction"] == expected["prediction"]
         assert got["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
@@ -69,7 +69,7 @@ def test_the_prediction_is_that_of_the_predictor(served):
 def test_probabilities_can_be_left_out(served_bundles):
     _, client = served_bundles["ngram"]
     one = client.predict(text="a", return_probabilities=False).json
-    assert one.keys() == {"prediction", "probability", "model", "truncated"}
+    assert one.keys() == {"prediction", "probability", "model", "digest", "truncated"}
     many = client.predict(texts=["a", "b"], return_probabilities=False).json
     assert [answer.keys() for answer in many["predictions"]] == [{"prediction", "probability", "truncated"}] * 2
 
@@ -97,7 +97,7 @@ def test_a_body_in_any_legal_json_spelling_is_read(served_bundles):
 
 def test_models_describes_the_bundle(served):
     bundle, client = served
-    (shown,) = client.get("/models").json["models"]
+    (shown,) = client.get("/v1/models").json["models"]
     assert shown == {
         "name": bundle.name,
         "digest": bundle.digest,
@@ -112,7 +112,7 @@ def test_models_describes_the_bundle(served):
 
 def test_health_and_readiness(served_bundles):
     _, client = served_bundles["ngram"]
-    assert client.get("/healthz").json == {"status": "alive"}
+    assert client.get("/livez").json == {"status": "alive"}
     assert client.get("/readyz").json == {"status": "ready"}
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from yanmo.serving.problems import Problem
-from yanmo.serving.schemas import EXPECTED, Limits, decode_request
+from yanmo.serving.requests import EXPECTED, Limits, decode_request
+from yanmo.serving.schemas import PredictBody
 
 ONE = Limits(num_columns=1, max_texts=3, max_characters=10)
 TWO = Limits(num_columns=2, max_texts=3, max_characters=10)
@@ -25,9 +26,25 @@ def code_of(raw: bytes, limits: Limits) -> str:
 
 def test_one_text_and_many_texts():
     one = decode_request(body(text="很快"), ONE)
-    assert (one.texts, one.is_single, one.return_probabilities) == (["很快"], True, True)
+    assert (one.texts, one.is_single) == (["很快"], True)
     many = decode_request(body(texts=["a", ""], return_probabilities=False), ONE)
-    assert (many.texts, many.is_single, many.return_probabilities) == (["a", ""], False, False)
+    assert (many.texts, many.is_single, many.options.return_probabilities) == (["a", ""], False, False)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "limits", "texts", "is_single"),
+    [
+        ("a", ONE, ["a"], True),
+        (["a", "b"], ONE, ["a", "b"], False),
+        ([["a"], ["b"]], ONE, ["a", "b"], False),
+        ([["a"], "b"], ONE, ["a", "b"], False),
+        (["a", "b"], TWO, [("a", "b")], True),
+        ([["a", "b"], ["c", "d"]], TWO, [("a", "b"), ("c", "d")], False),
+    ],
+)
+def test_inputs_are_taken_as_text_embeddings_inference_takes_them(inputs, limits, texts, is_single):
+    request = decode_request(body(inputs=inputs), limits)
+    assert (request.texts, request.is_single) == (texts, is_single)
 
 
 def test_pairs_have_a_second_column():
@@ -57,7 +74,17 @@ def test_pairs_have_a_second_column():
         ({"text": "a", "text_b": "b", "texts_b": ["b"]}, TWO, "wrong_pair"),
         ({"texts": ["a", "b"], "texts_b": ["b"]}, TWO, "wrong_pair"),
         ({"txt": "a"}, ONE, "unknown_key"),
-        ({"text": "a", "top_k": 1}, ONE, "unknown_key"),
+        ({"text": "a", "top_n": 1}, ONE, "unknown_key"),
+        ({"text": "a", "top_k": 0}, ONE, "wrong_type"),
+        ({"text": "a", "threshold": 1.5}, ONE, "wrong_type"),
+        ({"inputs": "a", "text": "a"}, ONE, "text_or_texts"),
+        ({"inputs": [["a", "b"]]}, ONE, "wrong_pair"),
+        ({"inputs": "a"}, TWO, "wrong_pair"),
+        ({"inputs": [["a", "b"], ["a"]]}, TWO, "wrong_pair"),
+        ({"inputs": []}, ONE, "no_texts"),
+        ({"inputs": []}, TWO, "no_texts"),
+        ({"inputs": ["a"] * 4}, ONE, "too_many_texts"),
+        ({"inputs": "a" * 11}, ONE, "text_too_long"),
         ({"text": None}, ONE, "wrong_type"),
         ({"text": 1}, ONE, "wrong_type"),
         ({"text": ["a"]}, ONE, "wrong_type"),
@@ -82,7 +109,7 @@ def test_the_limits_themselves_are_allowed():
         (b'{"texts":"secret"}', "'texts' must be a list of strings."),
         (b'{"text":"a","return_probabilities":"secret"}', "'return_probabilities' must be true or false."),
         (b'["secret"]', "The body must be a JSON object."),
-        (b'{"`$.secret`":1}', "The keys are: text, text_b, texts, texts_b, return_probabilities."),
+        (b'{"`$.secret`":1}', f"The keys are: {', '.join(EXPECTED)}."),
     ],
 )
 def test_a_problem_names_our_key_and_the_item_but_nothing_of_the_client(raw, detail):
@@ -117,6 +144,4 @@ def test_text_that_looks_like_keys_is_only_text(text):
 
 
 def test_every_key_of_the_body_has_its_expected_type_in_words():
-    from yanmo.serving.schemas import PredictBody
-
     assert set(PredictBody.__struct_fields__) == set(EXPECTED)

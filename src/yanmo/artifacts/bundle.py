@@ -20,10 +20,12 @@ from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
-__all__ = ["COMPOSITES", "FORMATS", "GOLDEN", "MEMBERS", "OUT_OF_FOLD", "Bundle", "Golden", "write_golden"]
+__all__ = ["COMPOSITES", "FORMATS", "GOLDEN", "MEMBERS", "OUT_OF_FOLD", "READING", "Bundle", "Golden", "write_golden"]
 
 FORMATS = ("torch", "onnx", "ngram", "linear", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
+READING = ("masked_lm", "replaced_tokens")
+"""Tasks of encoders that have only learned to read: they have no labels and give no answers."""
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"
@@ -80,6 +82,11 @@ class Bundle(Artifact):
     def is_composite(self) -> bool:
         """Whether it is made of other Bundles."""
         return self.format in COMPOSITES
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it is an encoder that gives no answers yet."""
+        return self.task in READING
 
     def members(self) -> list[Self]:
         """Return the Bundles that a composite is made of, in their order; of another format none.

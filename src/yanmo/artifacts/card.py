@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["CARD", "render_card"]
+__all__ = ["CARD", "render_card", "render_encoder_card"]
 
 CARD = "README.md"
 
@@ -46,11 +46,37 @@ def render_card(
         ("Trained on", f"Dataset {dataset_digest[:16]}"),
         *((f"Validation {name.replace('_', ' ')}", f"{value:.4f}") for name, value in scores.items()),
     ]
-    table = "\n".join(f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows)
     return (
-        f"# {model}\n\n| | |\n|---|---|\n{table}\n\n"
+        f"{_table(model, rows)}\n\n"
         "Use it for texts like those it was trained on. The scores above were used to choose the weights, so measure\n"
         "on texts it has not seen before you rely on it:\n\n"
         "```\nyanmo evaluate <this folder> <a Dataset> --out <report>\n"
         "echo 'a text' | yanmo predict <this folder> -\nyanmo serve <this folder>\n```\n"
     )
+
+
+def render_encoder_card(*, model: str, text: TextConfig, facts: Mapping[str, float]) -> str:
+    """Return the text of the model card of an encoder that has only learned to read.
+
+    Args:
+        model: The model's name.
+        text: How texts are cleaned.
+        facts: What was counted and measured, by name.
+    """
+    rows = [
+        ("Model", model),
+        ("Cleaning", ", ".join(text.cleaning) or "none"),
+        ("Segmenter", text.segmenter),
+        *((name.replace("_", " "), f"{value:,}") for name, value in facts.items()),
+    ]
+    return (
+        f"{_table(model, rows)}\n\n"
+        "This encoder has learned to read and gives no answers yet. Train one from it:\n\n"
+        "```\nyanmo train <a Dataset> --init <this folder> --out <where the Bundle appears>\n```\n\n"
+        "It is a plain Hugging Face folder: `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained` open it.\n"
+    )
+
+
+def _table(model: str, rows: Sequence[tuple[str, str]]) -> str:
+    table = "\n".join(f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows)
+    return f"# {model}\n\n| | |\n|---|---|\n{table}"

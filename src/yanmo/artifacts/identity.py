@@ -11,8 +11,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_version", "file_digest", "library_versions", "stage_key"]
+__all__ = ["code_version", "file_digest", "folder_digest", "library_versions", "stage_key"]
 
+CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
 LIBRARIES = ("yanmo", "numpy", "polars", "tokenizers", "onnxruntime", "torch", "transformers", "scikit-learn")
 
 
@@ -20,6 +21,13 @@ def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def folder_digest(folder: Path) -> str:
+    """Return a digest of a checkpoint's files, so that other weights in the same folder are other work."""
+    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
+    digests = "".join(f"{path.name} {file_digest(path)}\n" for path in files)
+    return hashlib.sha256(digests.encode()).hexdigest()
 
 
 @functools.cache

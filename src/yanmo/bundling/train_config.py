@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field
 
 from yanmo.config import Config
+from yanmo.integrations.tracking import TrackedConfig
 from yanmo.modeling.settings import Schedule
 
 __all__ = ["LearnKeys", "TrainConfig"]
@@ -135,7 +136,7 @@ class LearnKeys(RunKeys, LossKeys, OptimizerKeys, ModelKeys):  # pydantic lists 
     """What every training has; what is not given is the default of the model's family."""
 
 
-class TrainConfig(LearnKeys):
+class TrainConfig(TrackedConfig, LearnKeys):
     """Which model, and how it is trained; what is not given is the default of the model's family."""
 
     folds: int | None = Field(default=None, ge=2, le=20)

@@ -3,7 +3,6 @@
 train, distill and prune stand on it. It knows no verb and no torch.
 """
 
-import hashlib
 import importlib.util
 import logging
 import shutil
@@ -19,10 +18,10 @@ from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import file_digest
 from yanmo.bundling.train_config import LearnKeys, TrainConfig
 from yanmo.errors import ConfigError, DataError, MissingExtraError
 from yanmo.machine import num_workers
+from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
 from yanmo.models import ModelSpec, default_settings, resolve, unsuited, unused_settings
@@ -33,7 +32,6 @@ from yanmo.tasks import get_task
 __all__ = [
     "Job",
     "check_model",
-    "checkpoint_digest",
     "identify_trained",
     "labeled_texts",
     "learn",
@@ -50,7 +48,6 @@ logger = logging.getLogger(__name__)
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
-CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
 PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
 """What training a format needs besides the core install."""
 
@@ -141,13 +138,6 @@ def check_model(config: LearnKeys) -> ModelSpec:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
     return spec
-
-
-def checkpoint_digest(folder: Path) -> str:
-    """Return a digest of a checkpoint's files, so that other weights in the same folder are other work."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
-    digests = "".join(f"{path.name} {file_digest(path)}\n" for path in files)
-    return hashlib.sha256(digests.encode()).hexdigest()
 
 
 def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
@@ -309,6 +299,7 @@ def publish_trained(
         if write_more is not None:
             write_more(staging)
         _write_golden(bundle, dataset, job.task)
+        identity["info"] |= profile_inputs(bundle, dataset)
 
 
 def raw_items(rows: pl.DataFrame, task: Task) -> list[Item]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.training import checkpoint_digest
+from yanmo.artifacts.identity import folder_digest
 from yanmo.data.decode import check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
@@ -142,7 +142,7 @@ def gather(
             raise DataError(
                 f"There is no folder {altering.masked_lm}.", hint="Give the folder of a masked language model."
             )
-        parents["masked_lm"] = checkpoint_digest(altering.masked_lm)
+        parents["masked_lm"] = folder_digest(altering.masked_lm)
     first, *others = frames
     more = (
         pl.concat(others).unique(names, maintain_order=True).join(first, on=names, how="anti", maintain_order="left")

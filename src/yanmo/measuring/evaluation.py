@@ -150,7 +150,9 @@ def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
 
     Raises:
         DataError: Task or labels differ.
+        ConfigError: The Bundle gives no answers yet.
     """
+    get_task(bundle.task)
     if bundle.task != dataset.task:
         raise DataError(
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-__all__ = ["default_device", "repeatable", "seed_step"]
+__all__ = ["default_device", "describe_gpu", "repeatable", "seed_step"]
 
 
 @contextlib.contextmanager
@@ -39,3 +39,11 @@ def seed_step(seed: int, step: int, worker: int) -> np.random.SeedSequence:
 def default_device() -> str:
     """Return cuda where there is such a device, else cpu."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def describe_gpu() -> str | None:
+    """Return the name and the memory of the graphics processor that training uses, None where there is none."""
+    if default_device() == "cpu":
+        return None
+    facts = torch.cuda.get_device_properties(0)
+    return f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB, compute capability {facts.major}.{facts.minor}"

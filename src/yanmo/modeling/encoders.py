@@ -32,7 +32,19 @@ from yanmo.errors import ModelError
 from yanmo.modeling.features import Batch
 from yanmo.models import ModelSpec, num_heads
 
-__all__ = ["build", "is_online", "load", "load_tokenizer", "max_positions", "save", "score", "wrap_tokenizer"]
+__all__ = [
+    "CONFIGS",
+    "build",
+    "is_online",
+    "load",
+    "load_tokenizer",
+    "max_positions",
+    "opening",
+    "save",
+    "score",
+    "shape_sizes",
+    "wrap_tokenizer",
+]
 
 CONFIGS = {"bert": BertConfig, "roberta": RobertaConfig, "albert": AlbertConfig, "electra": ElectraConfig}
 NUM_POSITIONS = 512
@@ -59,8 +71,16 @@ def build(
         max_length: Most tokens of a text.
         dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
     """
+    sizes = shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout)
+    config = CONFIGS[spec.family](**sizes, **_head(labels, loss))
+    module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    return module
+
+
+def shape_sizes(spec: ModelSpec, tokenizer: tokenizers.Tokenizer, *, max_length: int, dropout: float) -> dict[str, Any]:
+    """Return what a family's config class is given for a shape, but for the head; arguments as those of ``build``."""
     ids = {f"{name}_token_id": tokenizer.token_to_id(token) for name, token in SPECIALS.items()}
-    sizes: dict[str, Any] = {
+    return {
         "vocab_size": tokenizer.get_vocab_size(),
         "num_hidden_layers": spec.layers,
         "hidden_size": spec.width,
@@ -75,9 +95,6 @@ def build(
         "bos_token_id": ids["cls_token_id"],
         "eos_token_id": ids["sep_token_id"],
     }
-    config = CONFIGS[spec.family](**sizes, **_head(labels, loss))
-    module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
-    return module
 
 
 def is_online(source: str) -> bool:
@@ -124,7 +141,7 @@ def load(
     Raises:
         ModelError: There is no such model, its weights are not safetensors, or it needs its own code.
     """
-    with _opening(source):
+    with opening(source):
         config = AutoConfig.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
         config.update(_head(labels, loss))
         if dropout is not None:
@@ -138,7 +155,7 @@ def load_folder(folder: Path) -> nn.Module:
     Raises:
         ModelError: The folder does not hold one.
     """
-    with _opening(folder):
+    with opening(folder):
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return _open_model(folder, config, offline=True).eval()
 
@@ -149,7 +166,7 @@ def load_tokenizer(source: str | Path, *, offline: bool = True) -> PreTrainedTok
     Raises:
         ModelError: There is none, or it is not one of the fast kind.
     """
-    with _opening(source):
+    with opening(source):
         tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise ModelError(
@@ -227,7 +244,7 @@ def _open_model(source: str | Path, config: Any, offline: bool) -> nn.Module:
 
 
 @contextlib.contextmanager
-def _opening(source: str | Path) -> Iterator[None]:
+def opening(source: str | Path) -> Iterator[None]:
     """Turn what transformers raises about a missing or unusable checkpoint into our error, and keep it quiet."""
     try:
         with _quiet():

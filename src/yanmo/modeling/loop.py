@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from yanmo import progress
 from yanmo.errors import ModelError, StoppedError
-from yanmo.modeling import adversary, checkpoints, workers
+from yanmo.modeling import adversary, checkpoints, watching, workers
 from yanmo.modeling.averages import Average, average_rate
 from yanmo.modeling.determinism import seed_step
 from yanmo.modeling.dropout import Masks, replace_dropout
@@ -72,6 +72,8 @@ class Trainer:
         run_key: Names the work: a checkpoint of another key is not continued.
         divergence: From the logits of two passes to a scalar, for ``r_drop``.
         matched_score: In training, stands in for ``score`` where the inside of the network is compared, too.
+        rank: From scores to what is highest for the best, if that is not the highest ``micro_f1``.
+        facts: Gives what else a record of the loss holds.
     """
 
     def __init__(
@@ -86,6 +88,8 @@ class Trainer:
         run_key: str = "",
         divergence: Callable[[Tensor, Tensor], Tensor] = softmax_divergence,
         matched_score: MatchedScore | None = None,
+        rank: Callable[[dict[str, float]], Any] | None = None,
+        facts: Callable[[], dict[str, float]] = dict,
     ) -> None:
         self.module = module.to(settings.device)
         self.objective = Objective(score, loss, divergence, settings.r_drop, matched_score)
@@ -93,6 +97,8 @@ class Trainer:
         self.settings = settings
         self.work_dir = work_dir
         self.run_key = run_key
+        self.rank = rank or _rank
+        self.facts = facts
         self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(module)
@@ -168,7 +174,7 @@ class Trainer:
         position = self.position
         position.evaluated_step = position.step
         self.record({f"valid_{name}": value for name, value in scores.items()})
-        if not position.best or _rank(scores) > _rank(position.best):
+        if not position.best or self.rank(scores) > self.rank(position.best):
             position.best, position.num_worse = scores, 0
             with self.average.applied():
                 self.best_weights = checkpoints.unshared_state(self.module, "")
@@ -179,6 +185,7 @@ class Trainer:
     def record(self, values: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
         self.position.history.append({"step": self.position.step, "epoch": self.position.epoch, **values})
+        watching.tell(self.position.history[-1])
         if self.work_dir is not None and not workers.rank():
             lines = [json.dumps(line) + "\n" for line in self.position.history]
             (self.work_dir / METRICS).write_text("".join(lines), encoding="utf-8")
@@ -189,7 +196,8 @@ class Trainer:
         position.loss_sum += loss
         position.loss_steps += 1
         if position.step % LOG_STEPS == 0:
-            self.record({"train_loss": position.loss_sum / position.loss_steps, "learning_rate": learning_rate})
+            mean = position.loss_sum / position.loss_steps
+            self.record({"train_loss": mean, "learning_rate": learning_rate, **self.facts()})
             position.loss_sum, position.loss_steps = 0.0, 0
 
     def save_if_due(self) -> None:

@@ -19,7 +19,7 @@ from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights, d
 from yanmo.modeling.matching import Matched
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
 from yanmo.modeling.trainables import Trainable, make_trainable
-from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.protocols import FloatArray
 
 __all__ = ["train_network"]
@@ -85,7 +85,7 @@ def train_network(
 
 def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:
     """Return the settings with the device, and with fp32 for networks that gain nothing from less."""
-    is_encoder = spec.family in (*ENCODER_FAMILIES, "pretrained")
+    is_encoder = spec.family in (*ENCODER_FAMILIES, *STARTED_FAMILIES)
     precision = loop.precision if is_encoder else "fp32"
     return dataclasses.replace(loop, device=default_device(), precision=precision)
 

@@ -16,13 +16,14 @@ import torch
 
 from yanmo.modeling.settings import Precision
 
-__all__ = ["autocast", "choose_precision"]
+__all__ = ["LEAST_GAIN", "autocast", "choose_precision", "has_bf16", "product_rate"]
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 10.0
 PROBE_TURNS = 16
 LEAST_GAIN = 1.2
+PRODUCT_SIZES = (2048, 768, 3072)
 
 
 def choose_precision(train_step: Callable[[Precision], None], *, device: str) -> Precision:
@@ -52,6 +53,38 @@ def has_bf16(device: str) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpu = torch.cpu
     return any(bool(getattr(cpu, name, bool)()) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+
+
+def product_rate(precision: Precision, device: str, *, num_threads: int, seconds: float) -> float:
+    """Return the operations a second of the fastest of several plain products in torch.
+
+    Args:
+        precision: Of both sides.
+        device: cpu or cuda.
+        num_threads: Threads that share the product on a CPU.
+        seconds: How long products are tried, after a warm-up.
+    """
+    rows, inner, columns = PRODUCT_SIZES
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    left, right = (
+        torch.ones(rows, inner, dtype=kind, device=device),
+        torch.ones(inner, columns, dtype=kind, device=device),
+    )
+    times: list[float] = []
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        left @ right
+        end = time.perf_counter() + seconds
+        while not times or time.perf_counter() < end:
+            start = time.perf_counter()
+            left @ right
+            if device == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(threads_before)
+    return 2.0 * rows * inner * columns / min(times)
 
 
 def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[object]:

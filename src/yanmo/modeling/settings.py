@@ -16,6 +16,7 @@ __all__ = [
     "Measure",
     "NetworkSettings",
     "Precision",
+    "ReadingSettings",
     "Schedule",
     "Teaching",
     "Texts",
@@ -118,6 +119,26 @@ class NetworkSettings:
     frozen_layers: int = 0
     lora_rank: int = 0
     teaching: Teaching | None = None
+
+
+@dataclass(frozen=True)
+class ReadingSettings:
+    """What an encoder learns from plain texts; the fields mean what they mean in the config of ``pretrain``.
+
+    ``keeps_some``: of the hidden tokens some keep their id or get a random one. ``is_segmented``: a segmenter has put
+    spaces between the words.
+    """
+
+    objective: Literal["mlm", "rtd"]
+    max_length: int
+    packing: Literal["documents", "rows"]
+    vocab_size: int
+    mask_ratio: float
+    keeps_some: bool
+    whole_words: bool
+    dropout: float
+    is_segmented: bool
+    offline: bool
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from yanmo.modeling.embeddings import ppmi_embeddings
 from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
 from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
-from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.protocols import Ragged
 from yanmo.text.seen import keep_seen, seen_bitmap
 from yanmo.text.tokenizer import SPECIAL_TOKENS, encode_column, load, train_wordlevel, train_wordpiece, truncating
@@ -272,7 +272,7 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
 
 _MAKERS: Mapping[str, Callable[[ModelSpec, Texts, NetworkSettings], Trainable]] = {
     **dict.fromkeys(ENCODER_FAMILIES, _make_encoder),
-    "pretrained": _make_pretrained,
+    **dict.fromkeys(STARTED_FAMILIES, _make_pretrained),
     "textcnn": _make_light,
     "bilstm": _make_light,
     "ngram": _make_ngram,

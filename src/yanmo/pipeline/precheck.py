@@ -19,6 +19,7 @@ from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
 from yanmo.verbs.prepare import PrepareConfig, check_config
+from yanmo.verbs.pretrain import PretrainConfig, check_encoder
 
 __all__ = ["precheck"]
 
@@ -55,11 +56,24 @@ def _check_prepare(step: Step) -> Iterator[Found]:
 
 
 def _check_predict(step: Step) -> Iterator[Found]:
+    wrong = list(_check_sources(step))
+    yield from wrong or _check_columns(step, ("text", "text_b", "id"))
+
+
+def _check_pretrain(step: Step) -> Iterator[Found]:
+    yield from _check_sources(step)
+    try:
+        check_encoder(PretrainConfig.model_validate(step.config))
+    except YanmoError as error:
+        yield "model", error.message, error.hint
+
+
+def _check_sources(step: Step) -> Iterator[Found]:
     for one in step.inputs.get("source", ()):
         if isinstance(one, Step) and one.stage.verb.output is not Dataset:
-            yield "source", f"predict takes raw files or a Dataset, but '{one.name}' makes none.", "Name a Dataset."
+            verb = step.stage.verb.name
+            yield "source", f"{verb} takes raw files or a Dataset, but '{one.name}' makes none.", "Name a Dataset."
             return
-    yield from _check_columns(step, ("text", "text_b", "id"))
 
 
 def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Found]:
@@ -127,7 +141,7 @@ def _check_exportable(step: Step) -> Iterator[Found]:
             kind = one.stage.verb.name
             text = f"export takes the Bundle of one model, but '{one.name}' makes {COMPOSITES[kind]}."
             yield "bundle", text, f"Export its members, then make the {kind} of them."
-        elif isinstance(one, Step) and one.stage.verb.name in ("train", "distill"):
+        elif isinstance(one, Step) and one.stage.verb.name in ("train", "distill") and not one.inputs.get("init"):
             try:
                 form = resolve(dict(one.config)["model"]).format
             except YanmoError:
@@ -172,6 +186,7 @@ def _check_cascade(step: Step) -> Iterator[Found]:
 CHECKS: dict[str, Callable[[Step], Iterator[Found]]] = {
     "prepare": _check_prepare,
     "predict": _check_predict,
+    "pretrain": _check_pretrain,
     "train": _check_model,
     "distill": _check_model,
     "export": _check_exportable,

@@ -122,7 +122,7 @@ def pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[str
 
 
 def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:
-    """Return a template filled with a Report's values and what else it shows."""
+    """Return a template filled with a report's values and what else it shows."""
     return _environment().get_template(template).render(report=report, **more) + "\n"
 
 

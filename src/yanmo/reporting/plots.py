@@ -13,7 +13,18 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["confidence_histogram", "cost_curve", "curve_plot", "pareto_plot", "reliability_diagram"]
+__all__ = [
+    "BAR",
+    "INK",
+    "SOFT",
+    "WARN",
+    "confidence_histogram",
+    "cost_curve",
+    "curve_plot",
+    "figure_svg",
+    "pareto_plot",
+    "reliability_diagram",
+]
 
 INK, SOFT, LINE, BAR, WARN, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", BAR: "bar", WARN: "warn", PAGE: "page"}
@@ -74,7 +85,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], *, name: str = "relia
         axes.plot(*points, color=BAR, marker="o", markersize=4, linewidth=1.2)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that was right")
 
-    return _svg(draw, name=name, title="Reliability diagram: share that was right against confidence")
+    return figure_svg(draw, name=name, title="Reliability diagram: share that was right against confidence")
 
 
 def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
@@ -94,7 +105,7 @@ def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
         axes.set(xlim=(0, 1), xlabel="confidence", ylabel="answers")
         axes.legend(frameon=False, loc="upper left")
 
-    return _svg(draw, name="confidence", title="Histogram of confidence, right and wrong answers")
+    return figure_svg(draw, name="confidence", title="Histogram of confidence, right and wrong answers")
 
 
 def pareto_plot(points: Sequence[tuple[str, float, float, bool]], *, name: str, cost: str) -> str:
@@ -123,7 +134,7 @@ def pareto_plot(points: Sequence[tuple[str, float, float, bool]], *, name: str, 
             axes.annotate(label, (value, 100 * accuracy), xytext=offset, textcoords="offset points", ha=side)
         axes.set(xlabel=f"{cost}, logarithmic", ylabel="accuracy, %")
 
-    return _svg(draw, name=name, title=f"Accuracy against {cost}")
+    return figure_svg(draw, name=name, title=f"Accuracy against {cost}")
 
 
 def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, float], limit: float | None) -> str:
@@ -148,7 +159,7 @@ def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, fl
         axes.xaxis.set_major_formatter("{x:g}")
         axes.set(xlabel="mean ms a text, logarithmic", ylabel="same answer as the last stage, %")
 
-    return _svg(draw, name="cost", title="Agreement with the last stage against mean cost")
+    return figure_svg(draw, name="cost", title="Agreement with the last stage against mean cost")
 
 
 def curve_plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, name: str, axis: str) -> str:
@@ -178,10 +189,10 @@ def curve_plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, n
         if len(curves) > 1:
             axes.legend(frameon=False, fontsize=8)
 
-    return _svg(draw, name=name, title=f"Texts per second against {axis}")
+    return figure_svg(draw, name=name, title=f"Texts per second against {axis}")
 
 
-def _svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:
+def figure_svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:
     """Return one figure as an ``<svg>`` element that can stand among others in a page."""
     import matplotlib as mpl
     from matplotlib.figure import Figure

@@ -181,6 +181,7 @@ def open_bundle(
             f"{opened.path} has the unknown format '{opened.format}'.{did_you_mean(opened.format, RUNTIMES)}",
             hint=f"The formats are: {', '.join(RUNTIMES)}.",
         )
+    get_task(opened.task)  # before any weights are read: an encoder that only reads is refused
     if device != "cpu" and opened.format != "torch":
         raise ConfigError(
             f"The 'device' parameter must be 'cpu' for a Bundle of format {opened.format}. Got {device!r} instead.",

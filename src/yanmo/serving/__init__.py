@@ -1,10 +1,19 @@
-"""The HTTP service around one Bundle; it knows neither torch nor verbs.
+"""The HTTP service around Bundles; it knows neither torch nor verbs.
 
-serve.py      the command: socket, server, signals        knows nothing of JSON
-app.py        routes: bytes in, bytes out                 knows nothing of models
-schemas.py    the wire types, and what a request may hold
-problems.py   every error a client can meet, one table
-service.py    one Bundle: loading, warm-up, answering     knows nothing of HTTP
-batcher.py    the queue before the model                  knows nothing of texts
-config.py     the settings
+serve.py       the command: sockets, server, signals       knows nothing of JSON
+connection.py  one connection: deadlines, sizes            knows no route
+app.py         finds the route, asks who may               knows no model
+routes.py      the table of routes
+predict.py     bytes in, bytes out                         knows no socket
+requests.py    what a request may hold                     schemas.py: the wire types
+problems.py    every error a client can meet, one table
+access.py      Host, Origin, API key, quota                keys.py: the file of keys
+service.py     all models, and where the service stands    knows nothing of HTTP
+model.py       one model: queue, workers, another Bundle   knows nothing of HTTP
+batcher.py     the queue                                   knows nothing of texts
+workers.py     a thread, or a process that is watched      child.py, frames.py: the process
+answering.py   a Bundle answers a batch                    knows no queue
+telemetry.py   what happened, counted                      drift.py: whether the inputs have changed
+logs.py        a line a request                            tracing.py: a span a request
+client.py      asks a service                              knows only the wire
 """

@@ -1,235 +1,127 @@
-"""The routes: bytes in, bytes out; it knows nothing about models, threads or sockets.
+"""The application: it finds the route, asks who may, and turns whatever goes wrong into a problem.
 
-``POST /predict`` is a bare ASGI application: the body's bytes go to msgspec, the answer's bytes to the server, and no
-request or response object stands between.
+It is bare ASGI: the body's bytes go to msgspec, the answer's bytes to the server, and no request or response object of
+a framework stands between.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import itertools
 import logging
-from collections.abc import AsyncIterator, Mapping
+import re
+import secrets
+import time
 
-import msgspec
-from msgspec import UNSET
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request as HttpRequest
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
-
-from yanmo.serving.batcher import QueueFullError
-from yanmo.serving.problems import MEDIA_TYPE, STATUS_CODES, Problem, encode_problem
-from yanmo.serving.schemas import Answer, Answers, Models, Request, decode_request
+from yanmo.serving.access import Access
+from yanmo.serving.exchange import Call, ClientGoneError, Receive, Reply, Scope, Send, problem_reply
+from yanmo.serving.logs import AccessLog
+from yanmo.serving.problems import Problem
+from yanmo.serving.routes import ROUTES, Route
 from yanmo.serving.service import Service
+from yanmo.serving.tracing import find_tracing
 
-__all__ = ["create_app"]
+__all__ = ["App"]
 
 logger = logging.getLogger(__name__)
 
-JSON = "application/json"
-JSON_HEADER = (b"content-type", JSON.encode())
-RETRY_SECONDS = "1"
-DRAIN_FACTOR = 8
-ENCODER = msgspec.json.Encoder()
+REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
+UNIQUE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding", b"x-timeout-ms")
+NAMED = re.compile(r"^(/v1/models/|/admin/models/)([^/]+)(/predict)?$")
 
 
-class ClientGoneError(Exception):
-    """The client closed the connection before its request was whole."""
-
-
-def create_app(service: Service) -> Starlette:
-    """Return the ASGI application of a service; its lifespan starts and stops the service."""
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        service.start()
-        yield
-        await service.stop()
-
-    async def healthz(_: HttpRequest) -> Response:
-        return Response(b'{"status":"alive"}', media_type=JSON)
-
-    async def readyz(_: HttpRequest) -> Response:
-        check_ready(service)
-        return Response(b'{"status":"ready"}', media_type=JSON)
-
-    async def models(_: HttpRequest) -> Response:
-        return Response(ENCODER.encode(Models([service.describe()])), media_type=JSON)
-
-    app = Starlette(
-        routes=[
-            Route("/predict", PredictRoute(service), methods=["POST"]),
-            Route("/healthz", healthz),
-            Route("/readyz", readyz),
-            Route("/models", models),
-        ],
-        exception_handlers={Problem: _on_problem, HTTPException: _on_http_error, Exception: _on_failure},
-        lifespan=lifespan,
-    )
-    app.router.redirect_slashes = False
-    return app
-
-
-class PredictRoute:
-    """``POST /predict`` as an ASGI application."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request; whatever goes wrong becomes a problem."""
-        try:
-            content = await self._predict(scope, receive)
-        except ClientGoneError:
-            return
-        except Problem as problem:
-            await _send_problem(send, problem)
-        except asyncio.CancelledError:
-            await _send_problem(send, Problem("not_ready", "The service is shutting down."))
-        except Exception:
-            logger.exception("A request failed.")
-            await _send_problem(send, _failure())
-        else:
-            await _send(send, 200, content, [JSON_HEADER])
-
-    async def _predict(self, scope: Scope, receive: Receive) -> bytes:
-        headers = dict(scope["headers"])
-        body = await read_body(headers, receive, self.service.config.max_body_bytes)
-        check_media_type(headers)
-        check_loaded(self.service)
-        request = decode_request(body, self.service.limits)
-        try:
-            answers = await self.service.predict(request.texts)
-        except QueueFullError:
-            raise Problem(
-                "queue_full", "Send the request again later.", headers={"retry-after": RETRY_SECONDS}
-            ) from None
-        return _encode(answers, request, self.service.name)
-
-
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, max_bytes: int) -> bytes:
-    """Return a request's body.
-
-    Of a body that is too large, up to ``DRAIN_FACTOR`` times the limit is read and dropped, so that an ordinary client
-    comes to read the answer; memory stays within the limit.
+class App:
+    """The ASGI application of a service.
 
     Args:
-        headers: The request's headers, names in lower case.
-        receive: The ASGI channel.
-        max_bytes: The limit.
+        service: Who answers.
+        access: Who may ask.
+        admin_port: The port on which admin routes are found, and no others; None for all on one port.
+    """
+
+    def __init__(self, service: Service, access: Access, *, admin_port: int | None = None) -> None:
+        self._service = service
+        self._access = access
+        self._admin_port = admin_port
+        log = AccessLog() if service.config.access_log else None
+        self._observers = [one for one in (log, find_tracing()) if one is not None]
+        self._prefix = secrets.token_hex(4).encode()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        begin = time.perf_counter()
+        call = Call(self._service, scope, receive, b"%s-%x" % (self._prefix, next(self._numbers)))
+        wanted_id = call.headers.get(b"x-request-id")
+        if wanted_id is not None and REQUEST_ID.match(wanted_id):
+            call.request_id = wanted_id
+        route_name = "none"
+        try:
+            if len(call.headers) < len(scope["headers"]):
+                _check_unique([name for name, _ in scope["headers"]])
+            self._access.check_host(call.headers)
+            route = self._find(scope, call)
+            route_name = route.path
+            call.key = self._access.admit(call.headers, route.need)
+            reply = await route.answer(call)
+        except ClientGoneError:
+            self._count(call, route_name, 499, begin)
+            return
+        except Problem as problem:
+            reply = self._refuse(problem)
+        except asyncio.CancelledError:
+            reply = self._refuse(Problem("not_ready", "The service is shutting down."))
+        except Exception:
+            logger.exception("Request %s failed.", call.request_id.decode())
+            reply = self._refuse(Problem("internal_error", "The error is in the service's log."))
+        reply.headers.append((b"x-request-id", call.request_id))
+        await reply.send(send)
+        self._count(call, route_name, reply.status, begin)
+
+    def _find(self, scope: Scope, call: Call) -> Route:
+        """Return the route of a request.
+
+        Raises:
+            Problem: There is none, or not with this method.
+        """
+        path: str = scope["path"]
+        found = ROUTES.get(path)
+        if found is None:
+            match = NAMED.match(path)
+            if match is not None:
+                call.name = match[2]
+                found = ROUTES.get(f"{match[1]}{{name}}{match[3] or ''}")
+        if found is None or (self._admin_port is not None and not self._is_here(scope, found)):
+            raise Problem("not_found", "GET /openapi.json lists the routes.")
+        method = scope["method"]
+        route = found.get("GET" if method == "HEAD" else method)
+        if route is None:
+            allowed = ", ".join([*found, *(["HEAD"] if "GET" in found else [])])
+            raise Problem("method_not_allowed", f"The methods are: {allowed}.", headers={"allow": allowed})
+        return route
+
+    def _is_here(self, scope: Scope, found: dict[str, Route]) -> bool:
+        needs = {route.need for route in found.values()}
+        is_admin_port = scope["server"][1] == self._admin_port
+        return needs == {"nothing"} or ("admin" in needs) == is_admin_port
+
+    def _refuse(self, problem: Problem) -> Reply:
+        self._service.counters.add_refused(problem.code)
+        return problem_reply(problem)
+
+    def _count(self, call: Call, route: str, status: int, begin: float) -> None:
+        seconds = time.perf_counter() - begin
+        self._service.counters.add_request(route, status, seconds)
+        for observer in self._observers:
+            observer.write(call, route, status, seconds)
+
+
+def _check_unique(names: list[bytes]) -> None:
+    """Refuse a header that may be read in two ways.
 
     Raises:
-        Problem: The body is, or says it is, larger than the limit.
-        ClientGoneError: The client went away.
+        Problem: One is there twice.
     """
-    declared = headers.get(b"content-length", b"0")
-    if not declared.isdigit() or len(declared) > 18 or int(declared) > DRAIN_FACTOR * max_bytes:
-        raise _too_large(max_bytes)
-    chunks, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGoneError
-        chunk = message.get("body", b"")
-        more = message.get("more_body", False)
-        size += len(chunk)
-        if size <= max_bytes:
-            chunks.append(chunk)
-        elif size > DRAIN_FACTOR * max_bytes:
-            break
-    if size > max_bytes:
-        raise _too_large(max_bytes)
-    return b"".join(chunks)
-
-
-def check_media_type(headers: Mapping[bytes, bytes]) -> None:
-    """Refuse a body that does not say it is plain JSON in UTF-8.
-
-    Raises:
-        Problem: As said.
-    """
-    media_type, _, parameters = headers.get(b"content-type", b"").lower().partition(b";")
-    charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
-    if media_type.strip() != JSON.encode() or charset not in {b"", b"utf-8", b"utf8"}:
-        raise Problem("unsupported_media_type", f"Send the header 'content-type: {JSON}' and UTF-8.")
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Problem("unsupported_media_type", "Send the body without compression.")
-
-
-def check_loaded(service: Service) -> None:
-    """Refuse a request that comes before the model is loaded.
-
-    Raises:
-        Problem: As said.
-    """
-    if service.state == "starting":
-        raise Problem("not_ready", "The model is being loaded.", headers={"retry-after": RETRY_SECONDS})
-
-
-def check_ready(service: Service) -> None:
-    """Refuse to say ready before the model is loaded and once the service is shutting down.
-
-    Raises:
-        Problem: As said.
-    """
-    check_loaded(service)
-    if service.state == "draining":
-        raise Problem("not_ready", "The service is shutting down.")
-
-
-def _encode(answers: list[Answer], request: Request, name: str) -> bytes:
-    if not request.return_probabilities:
-        for answer in answers:
-            answer.probabilities = UNSET
-    if not request.is_single:
-        return ENCODER.encode(Answers(answers, name))
-    answers[0].model = name
-    return ENCODER.encode(answers[0])
-
-
-async def _send(send: Send, status: int, content: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    headers.append((b"content-length", b"%d" % len(content)))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
-
-
-async def _send_problem(send: Send, problem: Problem) -> None:
-    headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
-    await _send(send, problem.status, encode_problem(problem), [(b"content-type", MEDIA_TYPE.encode()), *headers])
-
-
-def _respond(problem: Problem) -> Response:
-    return Response(encode_problem(problem), problem.status, problem.headers, MEDIA_TYPE)
-
-
-def _too_large(max_bytes: int) -> Problem:
-    return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers={"connection": "close"})
-
-
-def _failure() -> Problem:
-    return Problem("internal_error", "The error is in the service's log.")
-
-
-async def _on_problem(_: HttpRequest, error: Exception) -> Response:
-    return _respond(error if isinstance(error, Problem) else _failure())
-
-
-async def _on_http_error(_: HttpRequest, error: Exception) -> Response:
-    """Answer what Starlette's router refuses: an unknown route or method."""
-    code = STATUS_CODES.get(getattr(error, "status_code", 0))
-    if code is None:
-        return _respond(_failure())
-    headers = {name.lower(): value for name, value in (getattr(error, "headers", None) or {}).items()}
-    detail = (
-        "The routes are: POST /predict, GET /healthz, GET /readyz, GET /models."
-        if code == "not_found"
-        else f"The methods are: {headers.get('allow', '')}."
-    )
-    return _respond(Problem(code, detail, headers=headers))
-
-
-async def _on_failure(_: HttpRequest, error: Exception) -> Response:  # noqa: ARG001 - Starlette logs it
-    return _respond(_failure())
+    twice = next((name for name in UNIQUE if names.count(name) > 1), None)
+    if twice is not None:
+        raise Problem("bad_http", f"Give the header '{twice.decode()}' once.")

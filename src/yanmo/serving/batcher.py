@@ -1,142 +1,347 @@
-"""The queue before the model: what waits is answered together, by one thread; it knows nothing about texts or HTTP.
+"""The bounded queue before a model: what waits is answered together; it knows nothing about texts or HTTP.
 
-When the model is idle a request starts at once. While it works, requests gather, and all of them (up to a limit) make
-the next call. So the batch grows with the load and nobody waits for a timer.
+While no worker is busy a request starts at once. Else requests gather, up to a budget of tokens and, where a worker is
+free, for a short time. So batches grow with the load and nobody waits for a timer on an idle service.
+
+A request leaves the queue when its deadline passes or its client goes, and costs the model nothing then. A request is
+refused when the queue is full, or when what waits already is more work than may wait: the wait of all that is accepted
+is bounded in time, whatever the model's speed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Batcher", "QueueFullError"]
+__all__ = [
+    "Batcher",
+    "BatcherLimits",
+    "DeadlineError",
+    "Job",
+    "Outcome",
+    "QueueFullError",
+    "TooLargeError",
+    "Worker",
+    "WorkerLostError",
+]
 
 ItemT = TypeVar("ItemT")
-AnswerT = TypeVar("AnswerT")
+AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
+OutcomeT = TypeVar("OutcomeT", bound="Outcome")
+SaidT_co = TypeVar("SaidT_co", bound="Outcome", covariant=True)
+SMALL_SHARE = 0.25
+"""Less than this share of a full batch is small: it tells nothing of the speed, and such a queue is never too long."""
+SPEED_MEMORY = 0.9
+"""How much of what is known about the speed each batch leaves."""
 
 
 class QueueFullError(Exception):
-    """So much waits that a request is refused at once."""
-
-
-@dataclass(slots=True, eq=False)
-class _Job(Generic[ItemT, AnswerT]):
-    """One request in the queue."""
-
-    items: Sequence[ItemT]
-    future: asyncio.Future[list[AnswerT]]
-
-
-class Batcher(Generic[ItemT, AnswerT]):
-    """A bounded queue and the one thread that empties it. All methods belong to one event loop.
+    """So much waits that a request is refused at once.
 
     Args:
-        answer: Called in the thread with items of one or more requests; returns one answer an item, in their order.
-        max_batch: The most items of several requests in one call; a larger request is a call of its own.
-        max_waiting: The most items in the queue; an empty queue takes any request.
+        retry_seconds: When there will be room, as a guess; at least 1.
+    """
+
+    def __init__(self, retry_seconds: int) -> None:
+        super().__init__(retry_seconds)
+        self.retry_seconds = retry_seconds
+
+
+class TooLargeError(Exception):
+    """A request is larger than the whole queue."""
+
+
+class DeadlineError(Exception):
+    """A request's deadline passed before its answer was there."""
+
+
+class WorkerLostError(Exception):
+    """The worker died, or was ended because it hung."""
+
+
+class Outcome(Protocol):
+    """What a worker says about a batch."""
+
+    def part(self, start: int, stop: int) -> Any:
+        """Return the answers to some of its items."""
+        ...
+
+
+class Worker(Protocol[AskedT_contra, SaidT_co]):
+    """Something that answers one batch at a time. It is closed when it is lost, or no longer needed."""
+
+    async def answer(self, items: Sequence[AskedT_contra]) -> SaidT_co:
+        """Return the answers.
+
+        Raises:
+            WorkerLostError: It will not answer any more.
+            Exception: What the model raised.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class BatcherLimits:
+    """What waits, and what is answered together.
+
+    Attributes:
+        max_batch_tokens: The most tokens of several requests in one batch; a larger request is a batch of its own.
+        max_queue_tokens: The most tokens in the queue.
+        max_queue_seconds: What waits may take the model this long.
+        max_wait_seconds: How long a free worker waits for a fuller batch while another one works.
+    """
+
+    max_batch_tokens: int
+    max_queue_tokens: int
+    max_queue_seconds: float
+    max_wait_seconds: float
+
+
+class Job(Generic[ItemT]):
+    """One request in the queue.
+
+    Attributes:
+        items: Its texts.
+        num_tokens: What it costs, at most.
+        arrived: The event loop's time when it came, in seconds.
+        begun: When its batch began; 0 before.
+        outcome: All that the worker said about its batch, once answered.
+    """
+
+    __slots__ = ("_batcher", "arrived", "begun", "future", "items", "num_tokens", "outcome")
+
+    def __init__(self, batcher: Batcher[ItemT, Any], items: Sequence[ItemT], num_tokens: int, now: float) -> None:
+        self._batcher = batcher
+        self.items = items
+        self.num_tokens = num_tokens
+        self.arrived = now
+        self.begun = 0.0
+        self.future: asyncio.Future[Any] = batcher.loop.create_future()
+        self.outcome: Any = None
+
+    def give_up(self, reason: BaseException) -> None:
+        """End it without an answer; if it still waits, it costs nothing from now on."""
+        if self.future.done():
+            return
+        self.future.set_exception(reason)
+        if not self.begun:
+            self._batcher.forget(self)
+
+
+@dataclass(eq=False)
+class _Slot(Generic[ItemT, OutcomeT]):
+    """One worker and what it does."""
+
+    worker: Worker[ItemT, OutcomeT]
+    task: asyncio.Task[None] | None = None
+    is_busy: bool = False
+    is_retired: bool = False
+
+
+class Batcher(Generic[ItemT, OutcomeT]):
+    """A bounded queue and the workers that empty it. All methods belong to the event loop that made it.
+
+    Args:
+        limits: What waits, and what is answered together.
+        on_answered: Told every batch's outcome and jobs.
     """
 
     def __init__(
-        self, answer: Callable[[Sequence[ItemT]], Sequence[AnswerT]], *, max_batch: int, max_waiting: int
+        self,
+        limits: BatcherLimits,
+        on_answered: Callable[[OutcomeT, Sequence[Job[ItemT]]], None] = lambda _outcome, _jobs: None,
     ) -> None:
-        self._answer = answer
-        self._max_batch = max_batch
-        self._max_waiting = max_waiting
-        self._jobs: deque[_Job[ItemT, AnswerT]] = deque()
-        self._num_waiting = 0
+        self.loop = asyncio.get_running_loop()
+        self.limits = limits
+        self._on_answered = on_answered
+        self.num_waiting_tokens = 0
+        self._jobs: deque[Job[ItemT]] = deque()
+        self._slots: list[_Slot[ItemT, OutcomeT]] = []
         self._arrived = asyncio.Event()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yanmo-inference")
-        self._task: asyncio.Task[None] | None = None
+        self._tokens_done = 0.0
+        self._seconds_busy = 0.0
 
     @property
     def num_waiting(self) -> int:
-        """The items in the queue, without those the model works on."""
-        return self._num_waiting
+        """The requests in the queue, without those a worker has in hand."""
+        return sum(not job.future.done() for job in self._jobs)
 
-    def start(self) -> None:
-        """Begin to empty the queue."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
+    @property
+    def num_workers(self) -> int:
+        """The workers that take new batches."""
+        return sum(not slot.is_retired for slot in self._slots)
 
-    async def stop(self) -> None:
-        """Give up all requests that have no answer. The call in the thread, if there is one, ends by itself."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        _give_up(self._jobs)
-        self._thread.shutdown(wait=False, cancel_futures=True)
+    @property
+    def tokens_per_second(self) -> float:
+        """How fast one worker was lately at batches that are not small; 0 while that is unknown."""
+        return self._tokens_done / self._seconds_busy if self._seconds_busy else 0.0
 
-    async def submit(self, items: Sequence[ItemT]) -> list[AnswerT]:
-        """Return one answer an item.
+    def attach(self, worker: Worker[ItemT, OutcomeT]) -> None:
+        """Give batches to a worker from now on."""
+        slot = _Slot(worker)
+        self._slots.append(slot)
+        slot.task = self.loop.create_task(self._serve(slot))
+
+    async def detach(self, worker: Worker[ItemT, OutcomeT]) -> None:
+        """Give no more batches to a worker, wait for the one it has in hand, and close it."""
+        for slot in [slot for slot in self._slots if slot.worker is worker]:
+            slot.is_retired = True
+            if slot.task is None:
+                continue
+            if not slot.is_busy:
+                slot.task.cancel()
+            await asyncio.wait([slot.task])
+        await worker.close()
+
+    async def stop(self, reason: BaseException) -> None:
+        """Give up all that waits, and close all workers once they have ended their batches."""
+        for job in list(self._jobs):
+            job.give_up(reason)
+        await asyncio.gather(*(self.detach(slot.worker) for slot in list(self._slots)))
+
+    def check_room(self) -> None:
+        """Refuse any request while the queue is full.
 
         Raises:
-            QueueFullError: Too much waits already.
-            Exception: What the model raised for these items, and only for these.
+            QueueFullError: As said.
         """
-        if self._jobs and self._num_waiting + len(items) > self._max_waiting:
-            raise QueueFullError
-        job: _Job[ItemT, AnswerT] = _Job(items, asyncio.get_running_loop().create_future())
+        limits = self.limits
+        waiting_seconds = self._waiting_seconds()
+        is_late = not self._is_small(self.num_waiting_tokens) and waiting_seconds > limits.max_queue_seconds
+        if is_late or self.num_waiting_tokens >= limits.max_queue_tokens:
+            raise QueueFullError(max(1, math.ceil(waiting_seconds)))
+
+    def put(self, items: Sequence[ItemT], num_tokens: int, *, force: bool = False) -> Job[ItemT]:
+        """Return a job whose future will hold the answers.
+
+        Args:
+            items: What to answer.
+            num_tokens: What they cost, at most.
+            force: Also when the queue is full.
+
+        Raises:
+            TooLargeError: It is more than the whole queue.
+            QueueFullError: There is no room now.
+        """
+        limits = self.limits
+        if num_tokens > limits.max_queue_tokens:
+            raise TooLargeError
+        if self._jobs and not force:
+            self.check_room()
+            if self.num_waiting_tokens + num_tokens > limits.max_queue_tokens:
+                raise QueueFullError(max(1, math.ceil(self._waiting_seconds())))
+        job = Job(self, items, num_tokens, self.loop.time())
         self._jobs.append(job)
-        self._num_waiting += len(items)
+        self.num_waiting_tokens += num_tokens
         self._arrived.set()
-        return await job.future
+        return job
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
+    def forget(self, job: Job[ItemT]) -> None:
+        """Take back what a waiting job costs."""
+        self.num_waiting_tokens -= job.num_tokens
+        job.items = ()
+        while self._jobs and self._jobs[0].future.done():
+            self._jobs.popleft()
+
+    def _waiting_seconds(self) -> float:
+        """Return how long what waits will take, as far as known."""
+        speed = self.tokens_per_second * max(1, self.num_workers)
+        return self.num_waiting_tokens / speed if speed else 0.0
+
+    async def _serve(self, slot: _Slot[ItemT, OutcomeT]) -> None:
+        try:
+            while not slot.is_retired:
+                jobs = await self._next_batch()
+                slot.is_busy = True
+                await self._answer(slot.worker, jobs)
+                slot.is_busy = False
+        except WorkerLostError:
+            pass
+        finally:
+            self._slots.remove(slot)
+
+    async def _next_batch(self) -> list[Job[ItemT]]:
         while True:
-            await self._arrived.wait()
+            if not self._jobs:
+                self._arrived.clear()
+                await self._arrived.wait()
+            wait_seconds = self._wait_seconds()
+            if wait_seconds > 0:
+                await asyncio.sleep(wait_seconds)
             jobs = self._take()
-            if not jobs:
-                continue
-            try:
-                outcomes = await loop.run_in_executor(self._thread, self._answer_jobs, jobs)
-            except asyncio.CancelledError:
-                _give_up(jobs)
-                raise
-            for job, outcome in zip(jobs, outcomes, strict=True):
-                _settle(job.future, outcome)
+            if jobs:
+                return jobs
 
-    def _take(self) -> list[_Job[ItemT, AnswerT]]:
-        """Remove from the queue what the next call answers; requests that were given up are dropped."""
-        taken: list[_Job[ItemT, AnswerT]] = []
-        num_items = 0
-        while self._jobs and (not taken or num_items + len(self._jobs[0].items) <= self._max_batch):
+    def _wait_seconds(self) -> float:
+        """Return how long to wait for a fuller batch: not at all while no worker is busy."""
+        limits = self.limits
+        if not self._jobs or self.num_waiting_tokens >= limits.max_batch_tokens:
+            return 0.0
+        if not any(slot.is_busy for slot in self._slots if not slot.is_retired):
+            return 0.0
+        return self._jobs[0].arrived + limits.max_wait_seconds - self.loop.time()
+
+    def _take(self) -> list[Job[ItemT]]:
+        """Remove from the queue what the next batch answers; requests that were given up are dropped."""
+        taken: list[Job[ItemT]] = []
+        num_tokens, budget, now = 0, self.limits.max_batch_tokens, self.loop.time()
+        while self._jobs and (not taken or num_tokens + self._jobs[0].num_tokens <= budget):
             job = self._jobs.popleft()
-            self._num_waiting -= len(job.items)
-            if not job.future.done():
-                taken.append(job)
-                num_items += len(job.items)
-        if not self._jobs:
-            self._arrived.clear()
+            if job.future.done():
+                continue
+            job.begun = now
+            num_tokens += job.num_tokens
+            taken.append(job)
+        self.num_waiting_tokens -= num_tokens
         return taken
 
-    def _answer_jobs(self, jobs: Sequence[_Job[ItemT, AnswerT]]) -> list[list[AnswerT] | Exception]:
-        """Answer all requests in one call; if that fails, each alone, so that only the guilty one fails."""
-        items = [item for job in jobs for item in job.items]
+    async def _answer(self, worker: Worker[ItemT, OutcomeT], jobs: Sequence[Job[ItemT]]) -> None:
+        """Answer all jobs in one batch; if the model raises, each alone, so that only the guilty one fails."""
+        items = jobs[0].items if len(jobs) == 1 else [item for job in jobs for item in job.items]
         try:
-            answers = self._answer(items)
-            if len(answers) != len(items):
-                raise RuntimeError(f"The model gave {len(answers)} answers to {len(items)} items.")  # noqa: TRY301
+            outcome = await worker.answer(items)
+        except WorkerLostError as error:
+            _fail(jobs, error)
+            raise
         except Exception as error:  # noqa: BLE001 - whatever the model raises is given to whoever asked
-            return [error] if len(jobs) == 1 else [self._answer_jobs([job])[0] for job in jobs]
-        rest = iter(answers)
-        return [[next(rest) for _ in job.items] for job in jobs]
+            if len(jobs) == 1:
+                _fail(jobs, error)
+                return
+            for number, job in enumerate(jobs):
+                try:
+                    await self._answer(worker, [job])
+                except WorkerLostError as lost:
+                    _fail(jobs[number:], lost)
+                    raise
+            return
+        self._note_speed(sum(job.num_tokens for job in jobs), self.loop.time() - jobs[0].begun)
+        start = 0
+        for job in jobs:
+            stop = start + len(job.items)
+            if not job.future.done():
+                job.outcome = outcome
+                job.future.set_result(outcome.part(start, stop))
+            start = stop
+        self._on_answered(outcome, jobs)
+
+    def _is_small(self, num_tokens: int) -> bool:
+        return num_tokens < SMALL_SHARE * self.limits.max_batch_tokens
+
+    def _note_speed(self, num_tokens: int, seconds: float) -> None:
+        if self._is_small(num_tokens):
+            return
+        self._tokens_done = SPEED_MEMORY * self._tokens_done + num_tokens
+        self._seconds_busy = SPEED_MEMORY * self._seconds_busy + seconds
 
 
-def _give_up(jobs: Iterable[_Job[ItemT, AnswerT]]) -> None:
+def _fail(jobs: Sequence[Job[Any]], reason: Exception) -> None:
     for job in jobs:
-        job.future.cancel()
-
-
-def _settle(future: asyncio.Future[list[AnswerT]], outcome: list[AnswerT] | Exception) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, Exception):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
+        job.give_up(reason)

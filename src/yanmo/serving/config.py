@@ -1,25 +1,23 @@
 """The settings of the service: where it listens and what it accepts; it knows no route."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from yanmo.config import Config
 from yanmo.protocols import Windows
 from yanmo.runtimes.predictor import LongTexts
 
-__all__ = ["ServeConfig"]
+__all__ = ["ModelOptions", "ServeConfig"]
 
 
-class ServeConfig(Config):
-    """Where the service listens and what it accepts."""
+class ModelOptions(Config):
+    """How each model computes."""
 
-    host: str = Field(default="127.0.0.1", min_length=1)
-    """The address to listen on; 0.0.0.0 for all of this machine's."""
-    port: int = Field(default=8000, ge=0, le=65535)
-    """The port to listen on; 0 takes a free one, which is shown."""
     device: str = "cpu"
     """Where a torch Bundle runs: cpu or cuda; the other formats run on the CPU."""
     num_threads: int | None = Field(default=None, ge=1)
-    """The threads of one model call; without it, the runtime's own choice."""
+    """The threads of one model call; without it, the CPUs of this process, shared among the workers."""
     runtime: str | None = None
     """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
     long_texts: LongTexts = "truncate"
@@ -27,15 +25,47 @@ class ServeConfig(Config):
     overlapping windows and pools their scores."""
     window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
     """Share of a window that the one before it has, too."""
+    workers: int = Field(default=0, ge=0, le=64)
+    """Processes of each model, which are watched and replaced; 0 computes in a thread of the service's own process."""
+
+
+class ServeConfig(ModelOptions):
+    """Where the service listens and what it accepts."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """The address to listen on; 0.0.0.0 for all of this machine's, which needs api_keys."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """The port to listen on; 0 takes a free one, which is shown."""
+    admin_port: int | None = Field(default=None, ge=0, le=65535)
+    """A port of its own for /metrics and /admin; without it they are on the same port, behind a key that may admin."""
+    hosts: tuple[str, ...] = ()
+    """Names under which clients reach it, such as api.example.com; local names and IP addresses always hold."""
+    api_keys: str | None = None
+    """File of API keys, made by `yanmo key`; its changes are read at once. none lets everybody in, which is the default
+    on an address that only this machine reaches."""
+    models_dir: Path | None = None
+    """The folder from which POST /admin/models/{name} may take Bundles; without it no Bundle can be given."""
     max_body_bytes: int = Field(default=1_048_576, ge=1)
     """The largest request body, in bytes; larger ones get 413."""
     max_texts: int = Field(default=1024, ge=1)
     """The most texts, or pairs, of one request."""
     max_characters: int = Field(default=20_000, ge=1)
     """The most characters of one text; the model reads its first max_length tokens and says if that cut the text."""
-    max_waiting_texts: int = Field(default=4096, ge=1)
-    """The most texts in the queue; a request beyond it gets 429. An empty queue takes any request."""
-    max_batch_texts: int = Field(default=256, ge=1)
-    """The most texts of several requests that are given to the model together."""
+    max_connections: int = Field(default=4096, ge=1)
+    """The most connections at a time; more get 429."""
+    max_batch_tokens: int = Field(default=4096, ge=1)
+    """The most tokens of several requests that are given to the model together; a token is at most one character."""
+    max_queue_tokens: int = Field(default=1_048_576, ge=1)
+    """The most tokens in the queue of a model; a request beyond it gets 429, a request larger than all of it 413."""
+    max_queue_ms: float = Field(default=250, gt=0)
+    """A request gets 429 while what waits before it would take the model longer than this."""
+    max_wait_ms: float = Field(default=2, ge=0)
+    """How long a free worker waits for a fuller batch while another one is busy."""
+    deadline_seconds: float = Field(default=10, gt=0)
+    """A request that is not answered after this gets 504; a client may ask for less with the header x-timeout-ms."""
+    receive_seconds: float = Field(default=10, gt=0)
+    """How long the head of a request may take to arrive, and as long again its body; slower ones get 408."""
     drain_seconds: int = Field(default=20, ge=0)
     """How long accepted requests may take to end after SIGTERM or SIGINT."""
+    access_log: bool = False
+    """Write one line of JSON a request to the standard error."""

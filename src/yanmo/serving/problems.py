@@ -12,29 +12,44 @@ from http import HTTPStatus
 
 import msgspec
 
-__all__ = ["MEDIA_TYPE", "PROBLEMS", "STATUS_CODES", "Problem", "encode_problem"]
+__all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "ProblemBody", "encode_problem", "raw_response"]
 
 MEDIA_TYPE = "application/problem+json"
 
 PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
+    "bad_http": (HTTPStatus.BAD_REQUEST, "The request is not valid HTTP/1.1."),
     "invalid_json": (HTTPStatus.BAD_REQUEST, "The body is not valid JSON in UTF-8."),
     "wrong_type": (HTTPStatus.BAD_REQUEST, "A value has the wrong type."),
     "unknown_key": (HTTPStatus.BAD_REQUEST, "The body has an unknown key."),
     "duplicate_key": (HTTPStatus.BAD_REQUEST, "The body has a key twice."),
-    "text_or_texts": (HTTPStatus.BAD_REQUEST, "The body must have one of 'text' and 'texts'."),
+    "text_or_texts": (HTTPStatus.BAD_REQUEST, "The body must have one of 'text', 'texts' and 'inputs'."),
     "wrong_pair": (HTTPStatus.BAD_REQUEST, "First and second texts do not match."),
     "no_texts": (HTTPStatus.BAD_REQUEST, "The list of texts is empty."),
     "too_many_texts": (HTTPStatus.BAD_REQUEST, "There are too many texts."),
     "text_too_long": (HTTPStatus.BAD_REQUEST, "A text is too long."),
-    "not_found": (HTTPStatus.NOT_FOUND, "There is no such route."),
+    "bundle_refused": (HTTPStatus.BAD_REQUEST, "The Bundle cannot be served."),
+    "no_key": (HTTPStatus.UNAUTHORIZED, "An API key is needed."),
+    "wrong_key": (HTTPStatus.UNAUTHORIZED, "The API key is not known."),
+    "not_allowed": (HTTPStatus.FORBIDDEN, "The API key does not open this route."),
+    "wrong_origin": (HTTPStatus.FORBIDDEN, "The page that asks comes from elsewhere."),
+    "not_found": (HTTPStatus.NOT_FOUND, "There is no such route or model."),
     "method_not_allowed": (HTTPStatus.METHOD_NOT_ALLOWED, "The route does not have this method."),
+    "too_slow": (HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time."),
+    "reload_in_progress": (HTTPStatus.CONFLICT, "The model is being replaced."),
     "body_too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large."),
+    "too_much_text": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is more than the queue holds."),
+    "url_too_long": (HTTPStatus.REQUEST_URI_TOO_LONG, "The address is too long."),
     "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "The body must be JSON."),
+    "wrong_host": (HTTPStatus.MISDIRECTED_REQUEST, "The service does not answer under this name."),
     "queue_full": (HTTPStatus.TOO_MANY_REQUESTS, "The service has too much to do."),
+    "quota_exceeded": (HTTPStatus.TOO_MANY_REQUESTS, "The API key has used up its quota."),
+    "too_many_connections": (HTTPStatus.TOO_MANY_REQUESTS, "The service has too many connections."),
+    "headers_too_large": (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The headers are too large."),
     "internal_error": (HTTPStatus.INTERNAL_SERVER_ERROR, "The service failed."),
     "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, "The service is not ready."),
+    "worker_lost": (HTTPStatus.SERVICE_UNAVAILABLE, "The worker that had the request was lost."),
+    "deadline_exceeded": (HTTPStatus.GATEWAY_TIMEOUT, "The request's deadline has passed."),
 }
-STATUS_CODES: dict[int, str] = {404: "not_found", 405: "method_not_allowed"}
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -82,3 +97,17 @@ def encode_problem(problem: Problem) -> bytes:
     return msgspec.json.encode(
         ProblemBody(f"urn:yanmo:problem:{problem.code}", title, int(status), problem.code, problem.detail)
     )
+
+
+def raw_response(problem: Problem) -> bytes:
+    """Return a whole HTTP response, for a connection that is closed before its request reaches a route."""
+    body = encode_problem(problem)
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "connection": "close",
+        "cache-control": "no-store",
+        **problem.headers,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n{lines}\r\n".encode() + body

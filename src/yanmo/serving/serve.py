@@ -1,21 +1,27 @@
-"""The serve command: the socket, the server, the signals; it knows nothing about JSON."""
+"""The serve command: the sockets, the server, the signals; it knows nothing about JSON."""
 
+import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import uvicorn
 
 from yanmo.artifacts import Bundle
 from yanmo.errors import ServingError
-from yanmo.serving.app import create_app
+from yanmo.serving.access import Access
+from yanmo.serving.app import App
 from yanmo.serving.config import ServeConfig
-from yanmo.serving.service import Service
+from yanmo.serving.connection import Connection, ConnectionLimits, watch
+from yanmo.serving.exchange import Receive, Scope, Send
+from yanmo.serving.logs import JsonFormatter
+from yanmo.serving.service import Service, check_names
 
 __all__ = ["Server", "listen", "serve"]
 
@@ -23,70 +29,149 @@ logger = logging.getLogger(__name__)
 
 BACKLOG = 2048
 KEEP_ALIVE_SECONDS = 30
+LAST_CALL_SECONDS = 0.3
+"""So long after the signal new connections are still accepted, each for one answer: what was on its way arrives."""
 
 
-def serve(bundle: Bundle, config: ServeConfig, *, when_ready: Callable[[dict[str, Any]], None] | None = None) -> None:
-    """Serve a Bundle over HTTP: POST /predict.
+def serve(
+    bundles: tuple[Bundle, ...],
+    config: ServeConfig,
+    *,
+    when_ready: Callable[[dict[str, Any]], None] | None = None,
+) -> None:
+    """Serve Bundles over HTTP: POST /predict.
 
-    Runs until SIGTERM or SIGINT, answers what it has accepted, and returns. ``/readyz`` tells whether the model is
-    loaded and its golden examples came out right.
+    Runs until SIGTERM or SIGINT, answers what it has accepted, and returns. ``/readyz`` tells whether every model
+    answers. SIGHUP opens the folders again and replaces the models that have changed.
 
     Args:
-        bundle: The Bundle.
+        bundles: The Bundles; ``POST /predict`` asks the first, ``POST /v1/models/{name}/predict`` any.
         config: Where to listen and what to accept.
-        when_ready: Called once it answers, with the Bundle's summary and the ``url``; ``--json`` prints that.
+        when_ready: Called once it answers, with the first Bundle's summary, the ``url`` and the names of all
+            ``models``; ``--json`` prints that.
 
     Raises:
-        ServingError: It cannot listen there.
-        ArtifactError: The Bundle does not give its golden answers on this machine.
+        ServingError: It cannot listen there, others reach it and there are no keys, or two Bundles share a name.
+        ArtifactError: A Bundle does not give its golden answers on this machine.
     """
-    with listen(config.host, config.port) as listener:
+    check_names(bundles)
+    access = Access(config)
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(listen(config.host, config.port))
+        listeners = [listener]
+        if config.admin_port is not None:
+            listeners.append(stack.enter_context(listen(config.host, config.admin_port)))
         url = _url(config.host, listener)
 
         def announce() -> None:
-            logger.info("Serving %s (%s) on %s  POST /predict", bundle.name, bundle.digest[:12], url)
+            first, more = bundles[0], len(bundles) - 1
+            others = f" and {more} more" if more else ""
+            logger.info("Serving %s (%s)%s on %s  POST /predict", first.name, first.digest[:12], others, url)
+            if config.access_log:
+                _log_as_json()
             if when_ready is not None:
-                when_ready({**bundle.summary(), "url": url})
+                when_ready({**first.summary(), "url": url, "models": [bundle.name for bundle in bundles]})
 
-        service = Service(bundle, config, when_ready=announce)
+        server = Server(bundles, config, access, admin_port=_port(listeners[1:]), when_ready=announce)
         with _signals_end_quietly():
-            Server(service).run(sockets=[listener])
-    if service.failure is not None:
-        raise service.failure
+            server.run(sockets=listeners)
+    if server.failure is not None:
+        raise server.failure
 
 
 class Server(uvicorn.Server):
-    """Uvicorn's server, which ends when the service has failed and tells it when it begins to drain."""
+    """Uvicorn's server around one service, which it starts, watches, reloads and drains."""
 
-    def __init__(self, service: Service) -> None:
-        super().__init__(_server_config(service))
-        self._service = service
+    def __init__(
+        self,
+        bundles: Sequence[Bundle],
+        config: ServeConfig,
+        access: Access | None = None,
+        *,
+        admin_port: int | None = None,
+        when_ready: Callable[[], None] | None = None,
+    ) -> None:
+        self._bundles = bundles
+        self._settings = config
+        self._access = access or Access(config)
+        self._admin_port = admin_port
+        self._when_ready = when_ready
+        self._tasks: list[asyncio.Task[None]] = []
+        self._app: App | None = None
+        self.service: Service | None = None
+        super().__init__(self._uvicorn_config())
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the service could not start, if so."""
+        return self.service.failure if self.service is not None else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to load the models and to listen."""
+        loop = asyncio.get_running_loop()
+        self.service = Service(self._bundles, self._settings, when_ready=self._when_ready)
+        self._app = App(self.service, self._access, admin_port=self._admin_port)
+        limits = ConnectionLimits(
+            self._settings.receive_seconds,
+            self._settings.receive_seconds,
+            self._settings.max_connections,
+            self.service.counters.add_refused,
+        )
+        self.config.http_protocol_class = functools.partial(Connection, limits=limits)  # type: ignore[assignment]
+        await super().startup(sockets)
+        self.service.start()
+        self._tasks = [loop.create_task(watch(self.server_state.connections)), loop.create_task(self._refresh_keys())]
+        if threading.current_thread() is threading.main_thread():
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     async def on_tick(self, counter: int) -> bool:
         """Return whether to end; called ten times a second."""
-        return await super().on_tick(counter) or self._service.failure is not None
+        return await super().on_tick(counter) or self.failure is not None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain and stop."""
-        self._service.drain()
+        """Say not ready, take what is on its way, answer all that was accepted, cut the rest, and stop."""
+        if self.service is None:
+            return
+        self.service.drain()
+        self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
+        await asyncio.sleep(LAST_CALL_SECONDS)
         await super().shutdown(sockets)
+        await self.service.stop()
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
+    def _reload(self) -> None:
+        if self.service is not None:
+            self._tasks.append(asyncio.get_running_loop().create_task(self.service.reload_all()))
 
-def _server_config(service: Service) -> uvicorn.Config:
-    return uvicorn.Config(
-        create_app(service),
-        http="httptools",
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=service.config.drain_seconds,
-    )
+    async def _refresh_keys(self) -> None:
+        while self._access.keys is not None:
+            await asyncio.sleep(1)
+            self._access.keys.refresh()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is not None:
+            await self._app(scope, receive, send)
+
+    def _uvicorn_config(self) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._answer,
+            interface="asgi3",
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=self._settings.drain_seconds,
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -113,6 +198,16 @@ def listen(host: str, port: int) -> socket.socket:
 def _url(host: str, listener: socket.socket) -> str:
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def _port(listeners: Sequence[socket.socket]) -> int | None:
+    return int(listeners[0].getsockname()[1]) if listeners else None
+
+
+def _log_as_json() -> None:
+    """Write every line of the log as JSON from now on, as those of the access log are."""
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter())
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""One served Bundle: loading, warm-up, answering, its state; it knows nothing about HTTP.
+"""All served models and where the service stands; it knows nothing about HTTP.
 
 The state goes one way: starting (503), ready, draining.
 """
@@ -10,104 +10,71 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from msgspec import UNSET
-
 from yanmo.artifacts.bundle import Bundle
-from yanmo.runtimes.predictor import Predictor, open_bundle
-from yanmo.serving.batcher import Batcher
+from yanmo.errors import ServingError, YanmoError
 from yanmo.serving.config import ServeConfig
-from yanmo.serving.schemas import Answer, Limits, ServedModel, Text
-from yanmo.tasks import get_task
+from yanmo.serving.model import Model
+from yanmo.serving.problems import Problem
+from yanmo.serving.schemas import Models
+from yanmo.serving.telemetry import ServiceCounters
+from yanmo.serving.vetting import open_inside
 
-__all__ = ["Service", "State"]
+__all__ = ["Service", "State", "check_names"]
 
 logger = logging.getLogger(__name__)
 
 State = Literal["starting", "ready", "draining"]
-RUNTIME_FIELDS = {"device", "num_threads", "long_texts", "window_overlap"}
+CANARY_MEMORY_SECONDS = 0.5
 
 
 class Service:
-    """A Bundle behind a queue.
+    """Bundles behind their queues. It is made in the event loop that it belongs to.
 
     Args:
-        bundle: The Bundle, opened.
+        bundles: The Bundles, opened; the first is the one that ``POST /predict`` asks.
         config: The settings.
-        when_ready: Called once, after the first answer.
+        when_ready: Called once, after the first answer of every model.
 
     Attributes:
         state: Where it stands.
-        failure: Why the Bundle could not be loaded, if so; it stays at starting then.
+        failure: Why a Bundle could not be loaded, if so; it stays at starting then.
+        models: All models by name.
+        default: The first model.
+        counters: What happened to requests.
     """
 
-    def __init__(self, bundle: Bundle, config: ServeConfig, *, when_ready: Callable[[], None] | None = None) -> None:
-        self.bundle = bundle
+    def __init__(
+        self, bundles: Sequence[Bundle], config: ServeConfig, *, when_ready: Callable[[], None] | None = None
+    ) -> None:
         self.config = config
-        self.name = bundle.name
         self.state: State = "starting"
-        self.failure: Exception | None = None
-        self.task = get_task(bundle.task)
-        self.limits = Limits(self.task.num_texts, config.max_texts, config.max_characters)
+        self.failure: BaseException | None = None
+        self.models = {bundle.name: Model(bundle, config) for bundle in bundles}
+        self.default = next(iter(self.models.values()))
+        self.counters = ServiceCounters()
         self._when_ready = when_ready
-        self._predictor: Predictor | None = None
-        self._batcher: Batcher[Text, Answer] | None = None
         self._loading: asyncio.Task[None] | None = None
-
-    @property
-    def num_waiting(self) -> int:
-        """The texts in the queue, without those the model works on."""
-        return self._batcher.num_waiting if self._batcher is not None else 0
+        self._checked_at = -CANARY_MEMORY_SECONDS
+        self._check = asyncio.Lock()
 
     def start(self) -> None:
-        """Begin to load the Bundle, off the event loop that calls this."""
-        self._batcher = Batcher(
-            self._answer, max_batch=self.config.max_batch_texts, max_waiting=self.config.max_waiting_texts
-        )
-        self._batcher.start()
-        self._loading = asyncio.get_running_loop().create_task(self._warm_up())
+        """Begin to load the Bundles."""
+        self._loading = asyncio.get_running_loop().create_task(self._load())
 
     def drain(self) -> None:
         """Say from now on that the service is not ready; what was accepted is still answered."""
         self.state = "draining"
 
     async def stop(self) -> None:
-        """End the queue and its thread."""
+        """End all queues and workers."""
         self.drain()
         if self._loading is not None:
             self._loading.cancel()
-        if self._batcher is not None:
-            await self._batcher.stop()
+        await asyncio.gather(*(model.stop() for model in self.models.values()))
 
-    async def predict(self, texts: Sequence[Text]) -> list[Answer]:
-        """Return one answer a text.
-
-        Raises:
-            QueueFullError: Too much waits already.
-        """
-        if self._batcher is None:
-            raise RuntimeError("predict was called before start")
-        return await self._batcher.submit(texts)
-
-    def describe(self) -> ServedModel:
-        """Return what ``GET /models`` shows."""
-        bundle = self.bundle
-        return ServedModel(
-            name=self.name,
-            digest=bundle.digest,
-            task=bundle.task,
-            labels=bundle.labels,
-            format=bundle.format,
-            model=bundle.model,
-            max_length=bundle.max_length,
-            size_bytes=bundle.size_bytes,
-        )
-
-    async def _warm_up(self) -> None:
-        """Let one golden example go the way of every request; opening the Bundle checks all of them first."""
-        golden = self.bundle.golden()
-        texts = golden.texts[:1] or [""]
+    async def _load(self) -> None:
         try:
-            await self.predict([(texts[0], texts[0])] if self.task.num_texts == 2 else texts)
+            await asyncio.gather(*(model.start() for model in self.models.values()))
         except Exception as error:  # noqa: BLE001 - whatever it is, the server stops and raises it
             self.failure = error
             return
@@ -116,18 +83,92 @@ class Service:
             if self._when_ready is not None:
                 self._when_ready()
 
-    def _answer(self, texts: Sequence[Text]) -> list[Answer]:
-        """Answer texts in the queue's thread. The first call, which is the warm-up's, opens the model."""
-        if self._predictor is None:
-            self._predictor = open_bundle(self.bundle, **self.config.model_dump(include=RUNTIME_FIELDS))
-        probabilities_NC, inference = self._predictor.infer(texts)
-        predictions = self._predictor.decode(probabilities_NC, inference)
-        truncated_N = inference.truncated_N.tolist()
-        answers = [
-            Answer(one.label, one.probability, one.probabilities, UNSET, truncated)
-            for one, truncated in zip(predictions, truncated_N, strict=True)
-        ]
-        if inference.stage_N is not None:
-            for answer, one in zip(answers, predictions, strict=True):
-                answer.stage, answer.abstained = one.stage or UNSET, one.abstained
-        return answers
+    def find(self, name: str | None) -> Model:
+        """Return a model by its name; the first without one.
+
+        Raises:
+            Problem: There is no such model.
+        """
+        if name is None:
+            return self.default
+        model = self.models.get(name)
+        if model is None:
+            raise Problem("not_found", "GET /v1/models lists the models.")
+        return model
+
+    def check_loaded(self) -> None:
+        """Refuse a request that comes before the models are loaded.
+
+        Raises:
+            Problem: As said.
+        """
+        if self.state == "starting":
+            raise Problem("not_ready", "The model is being loaded.", headers={"retry-after": "1"})
+
+    async def check_ready(self) -> None:
+        """Refuse to say ready unless every model has a worker and just answered a golden example.
+
+        Raises:
+            Problem: As said.
+        """
+        self.check_loaded()
+        if self.state == "draining":
+            raise Problem("not_ready", "The service is shutting down.")
+        async with self._check:
+            if asyncio.get_running_loop().time() - self._checked_at < CANARY_MEMORY_SECONDS:
+                return
+            try:
+                await asyncio.gather(*(model.check() for model in self.models.values()))
+            except Exception:
+                logger.exception("A model does not answer its golden example.")
+                raise Problem("not_ready", "A model does not answer.", headers={"retry-after": "1"}) from None
+            self._checked_at = asyncio.get_running_loop().time()
+
+    def describe(self) -> Models:
+        """Return what ``GET /v1/models`` shows."""
+        return Models([model.describe() for model in self.models.values()])
+
+    async def reload(self, name: str, path: str) -> Model:
+        """Replace a model's Bundle by one of the folder of models.
+
+        Raises:
+            Problem: There is no such model, or the Bundle is refused; the old one stays.
+        """
+        model = self.find(name)
+        if self.config.models_dir is None:
+            raise Problem("bundle_refused", "The service was started without --models-dir.")
+        try:
+            found = await asyncio.to_thread(open_inside, self.config.models_dir, path)
+            await model.reload(found)
+        except YanmoError as error:
+            model.counters.num_reloads["refused"] += 1
+            logger.warning("A new Bundle for %s is refused: %s", model.name, error.message)
+            raise Problem("bundle_refused", "The old one stays; the reason is in the service's log.") from None
+        model.counters.num_reloads["done"] += 1
+        return model
+
+    async def reload_all(self) -> None:
+        """Open every model's folder again, and replace those that have changed."""
+        for model in self.models.values():
+            try:
+                bundle = await asyncio.to_thread(Bundle.open, model.bundle.path)
+                if bundle.digest != model.bundle.digest:
+                    await model.reload(bundle)
+                    model.counters.num_reloads["done"] += 1
+            except (YanmoError, Problem) as error:
+                model.counters.num_reloads["refused"] += 1
+                logger.warning("The Bundle of %s is not replaced: %s", model.name, error)
+
+
+def check_names(bundles: Sequence[Bundle]) -> None:
+    """Refuse two Bundles of one name.
+
+    Raises:
+        ServingError: As said.
+    """
+    names = [bundle.name for bundle in bundles]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ServingError(
+            f"Two Bundles have the name '{twice}'.", hint="The name is the folder's; rename one of them."
+        )

@@ -3,6 +3,7 @@
 A task is all that differs by task: how labels are read, encoded, decoded and chosen. No verb asks which task it is.
 """
 
+from yanmo.artifacts.bundle import READING
 from yanmo.errors import ConfigError, did_you_mean
 from yanmo.protocols import Task
 from yanmo.tasks.multi_label import MULTI_LABEL
@@ -20,6 +21,11 @@ def get_task(name: str) -> Task:
     Raises:
         ConfigError: There is no such task.
     """
+    if name in READING:
+        raise ConfigError(
+            f"The Bundle is an encoder that has only learned to read ({name}): it gives no answers yet.",
+            hint="Train a model from it: yanmo train DATASET --init FOLDER --out MODEL",
+        )
     if name not in TASKS:
         raise ConfigError(
             f"There is no task '{name}'.{did_you_mean(name, TASKS)}",

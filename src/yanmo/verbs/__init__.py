@@ -32,7 +32,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "check": Command("yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False),
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
+    "pretrain": Command("yanmo.verbs.pretrain", "Let an encoder learn to read from texts without labels."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
+    "tune": Command("yanmo.tuning.tune", "Search a model's settings and publish the best model."),
     "distill": Command("yanmo.verbs.distill", "Train a small model on a teacher's answers."),
     "ensemble": Command(
         "yanmo.verbs.ensemble",
@@ -54,5 +56,14 @@ COMMANDS: dict[str, Command] = {
         "yanmo.verbs.benchmark", "Measure how fast Bundles answer, and what memory and space they need."
     ),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
-    "serve": Command("yanmo.serving.serve", "Serve a Bundle over HTTP: POST /predict.", is_stage=False),
+    "doctor": Command(
+        "yanmo.verbs.doctor", "Tell what this machine can do, and what Yanmo will therefore choose.", is_stage=False
+    ),
+    "serve": Command("yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False),
+    "pack": Command(
+        "yanmo.verbs.pack",
+        "Make one archive of a Bundle and what a closed network needs to serve it.",
+        is_stage=False,
+    ),
+    "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False),
 }

@@ -11,7 +11,7 @@ from pydantic import Field
 from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.predictions import Predictions
 from yanmo.artifacts.work import claim
 from yanmo.bundling.teaching import Taught, ask, read_answers
@@ -19,7 +19,6 @@ from yanmo.bundling.train_config import LearnKeys, TrainConfig
 from yanmo.bundling.training import (
     Job,
     check_model,
-    checkpoint_digest,
     learn,
     make_job,
     publish_trained,
@@ -121,7 +120,7 @@ def distill(
     settled = settle(config, spec, found.num_rows)
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **found.parents}
     if spec.is_local:
-        parents["checkpoint"] = checkpoint_digest(Path(spec.source))
+        parents["checkpoint"] = folder_digest(Path(spec.source))
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}
     with lock(work_dir(out)) as folder:

@@ -43,6 +43,7 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
         ModelError: The model has no ONNX form, or that answers differently.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
+    get_task(bundle.task)
     _check_format(bundle, config)
     dataset = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
     return publish_from(

@@ -10,14 +10,14 @@ from typing import Any
 from yanmo.artifacts.base import lock, publish, work_dir
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.artifacts.work import claim
+from yanmo.bundling.starting import find_init, start_from
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import (
     Job,
     check_model,
-    checkpoint_digest,
     identify_trained,
     learn,
     make_job,
@@ -27,8 +27,10 @@ from yanmo.bundling.training import (
     write_model,
 )
 from yanmo.data.split import cut_folds
+from yanmo.integrations.tracking import tracked
 from yanmo.machine import num_workers, worker_rank
 from yanmo.modeling.folds import answer_out_of_fold
+from yanmo.modeling.watching import watched
 from yanmo.protocols import FloatArray, IntArray
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.signature import verb
@@ -37,7 +39,7 @@ __all__ = ["TrainConfig", "train"]
 
 
 @verb
-def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
+def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, out: Path) -> Bundle:
     """Train one model on a Dataset.
 
     The weights with the best score on the validation split are published. A run that was killed goes on from its last
@@ -47,6 +49,7 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
     Args:
         dataset: With the splits train and valid.
         config: Which model, and how it is trained.
+        init: An encoder to begin with, from pretrain, with its tokenizer; its model is the default of ``model``.
         out: Where the Bundle appears.
 
     Raises:
@@ -57,11 +60,13 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
         StoppedError: SIGTERM came; a checkpoint was written.
         MissingExtraError: The packages that train are not installed.
     """
-    spec = check_model(config)
+    init = init or find_init(config.model)
+    spec = start_from(init, config.model if "model" in config.model_fields_set else None, dataset) if init else None
+    spec = spec or check_model(config)
     settled = settle(config, spec, _num_rows(dataset))
-    parents = {"dataset": dataset.digest}
-    if spec.is_local:
-        parents["checkpoint"] = checkpoint_digest(Path(spec.source))
+    parents = {"dataset": dataset.digest} | ({"init": init.digest} if init else {})
+    if spec.is_local and not init:
+        parents["checkpoint"] = folder_digest(Path(spec.source))
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
     with _held(work_dir(out)) as folder:
@@ -69,10 +74,14 @@ def train(dataset: Dataset, config: TrainConfig, *, out: Path) -> Bundle:
             claim(folder, parents=parents, config=plain, fork=config.fork)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
-        trained = learn(job)
+        with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
+            with watched(run.watch):
+                trained = learn(job)
+            if not worker_rank():
+                more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents)
+                publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more)
+                run.finish(plain, trained.scores, out)
         if not worker_rank():
-            more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents)
-            publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more)
             shutil.rmtree(folder, ignore_errors=True)
     _wait_for_workers()
     return Bundle.open(out, verify=False)

@@ -1,0 +1,56 @@
+"""A `yanmo serve` in a process of its own, for the scripts that load, break or fuzz it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = ["Running", "service"]
+
+
+class Running(NamedTuple):
+    """A service that answers.
+
+    Attributes:
+        process: Its process.
+        url: Where it answers.
+        port: The port of that.
+    """
+
+    process: subprocess.Popen[str]
+    url: str
+    port: int
+
+
+@contextlib.contextmanager
+def service(*bundles: Path, cores: set[int] | None = None, **settings: object) -> Iterator[Running]:
+    """Run the service until the block ends.
+
+    Args:
+        *bundles: The Bundles to serve.
+        cores: Where it may compute; None for anywhere.
+        **settings: Of ``yanmo serve``.
+    """
+    flags = [part for key, value in settings.items() for part in (f"--{key.replace('_', '-')}", str(value))]
+    command = [sys.executable, "-m", "yanmo", "serve", *map(str, bundles), "--port", "0", "--json", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        if cores is not None:
+            os.sched_setaffinity(process.pid, cores)
+        try:
+            line = process.stdout.readline() if process.stdout is not None else ""
+            if not line:
+                raise RuntimeError("the service did not start; its error stands above")
+            url = json.loads(line)["url"]
+            yield Running(process, url, int(url.rpartition(":")[2]))
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()

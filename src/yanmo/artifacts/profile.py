@@ -1,0 +1,127 @@
+"""What the texts were like that a Bundle was measured on: lengths, unknown tokens, classes, confidence; no file here.
+
+The profile stands in the manifest under ``input_profile``. A service holds what it is asked against it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from yanmo.errors import ArtifactError
+from yanmo.protocols import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from yanmo.artifacts.bundle import Bundle
+
+__all__ = ["InputProfile", "make_input_profile", "read_input_profile"]
+
+KEY = "input_profile"
+NUM_BINS = 10
+UNKNOWN_EDGES = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+
+
+class InputProfile(msgspec.Struct, frozen=True):
+    """Shares of texts by bin: K bins have K - 1 inner edges, and a value at an edge is in the bin below it.
+
+    Attributes:
+        length_edges: Of the number of tokens.
+        length: Shares by length.
+        unknown_edges: Of the share of unknown tokens.
+        unknown: Shares by share of unknown tokens.
+        confidence_edges: Of the answer's probability.
+        confidence: Shares by probability.
+        classes: Shares by predicted label, in label order; of all predicted labels for multi-label tasks.
+    """
+
+    length_edges: list[float]
+    length: list[float]
+    unknown_edges: list[float]
+    unknown: list[float]
+    confidence_edges: list[float]
+    confidence: list[float]
+    classes: list[float]
+
+    def shares(self) -> dict[str, list[float]]:
+        """Return the shares by statistic."""
+        return {
+            "length": self.length,
+            "unknown": self.unknown,
+            "confidence": self.confidence,
+            "class": self.classes,
+        }
+
+    def count(
+        self, tokens_N: IntArray, unknown_N: IntArray, confidence_N: FloatArray, classes_M: IntArray
+    ) -> dict[str, IntArray]:
+        """Return counts by bin of each statistic.
+
+        Args:
+            tokens_N: Tokens of each text, shape (N,).
+            unknown_N: How many of them the model has no entry for.
+            confidence_N: The answers' probabilities.
+            classes_M: The columns of all predicted labels, shape (M,).
+        """
+        return {
+            "length": _counts(tokens_N, self.length_edges),
+            "unknown": _counts(unknown_N / np.maximum(tokens_N, 1), self.unknown_edges),
+            "confidence": _counts(confidence_N, self.confidence_edges),
+            "class": np.bincount(classes_M, minlength=len(self.classes)),
+        }
+
+
+def make_input_profile(
+    tokens_N: IntArray, unknown_N: IntArray, confidence_N: FloatArray, chosen_NC: Any
+) -> dict[str, Any]:
+    """Return a profile as JSON values, for a manifest's ``info``.
+
+    Args:
+        tokens_N: Tokens of each text, shape (N,), at least one text.
+        unknown_N: How many of them the model has no entry for.
+        confidence_N: The answers' probabilities.
+        chosen_NC: Which labels were predicted, bool, shape (N, C).
+    """
+    length_edges, confidence_edges = _edges(tokens_N), _edges(confidence_N)
+    per_class_C = chosen_NC.sum(axis=0)
+    profile = InputProfile(
+        length_edges,
+        _shares(_counts(tokens_N, length_edges)),
+        UNKNOWN_EDGES,
+        _shares(_counts(unknown_N / np.maximum(tokens_N, 1), UNKNOWN_EDGES)),
+        confidence_edges,
+        _shares(_counts(confidence_N, confidence_edges)),
+        _shares(per_class_C),
+    )
+    return {KEY: msgspec.to_builtins(profile)}
+
+
+def read_input_profile(bundle: Bundle) -> InputProfile | None:
+    """Return a Bundle's profile, or None where it has none.
+
+    Raises:
+        ArtifactError: It is damaged.
+    """
+    raw = bundle.manifest.info.get(KEY)
+    if raw is None:
+        return None
+    try:
+        return msgspec.convert(raw, InputProfile)
+    except msgspec.ValidationError as error:
+        raise ArtifactError(
+            f"The input profile of {bundle.path} is damaged: {error}.", hint="Make it again."
+        ) from error
+
+
+def _edges(values_N: Any) -> list[float]:
+    inner = np.quantile(values_N, np.linspace(0, 1, NUM_BINS + 1)[1:-1])
+    return [float(f"{one:.6g}") for one in np.unique(inner)]
+
+
+def _counts(values_N: Any, edges: list[float]) -> IntArray:
+    return np.bincount(np.searchsorted(edges, values_N, side="left"), minlength=len(edges) + 1)
+
+
+def _shares(counts_K: Any) -> list[float]:
+    return [float(f"{one:.6g}") for one in counts_K / max(int(counts_K.sum()), 1)]

@@ -1,0 +1,1 @@
+"""Other projects' services, one file each, which is the only one that imports the project."""

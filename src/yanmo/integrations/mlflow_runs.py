@@ -1,0 +1,98 @@
+"""Runs in MLflow, in a local folder or on a server; it knows no training.
+
+A local folder holds a database, ``mlflow.db``, and the models beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+try:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+    from mlflow.exceptions import MlflowException
+except ImportError as error:
+    from yanmo.errors import MissingExtraError
+
+    raise MissingExtraError("The tracker mlflow", package="mlflow-skinny", extra="mlflow") from error
+
+from yanmo.errors import ConfigError
+
+__all__ = ["MlflowRun", "open_run"]
+
+EXPERIMENT = "yanmo"
+MOST_CHARACTERS = 500
+
+
+class MlflowRun:
+    """A run of the experiment ``yanmo``.
+
+    Attributes:
+        run_id: MLflow's own.
+    """
+
+    def __init__(self, client: MlflowClient, experiment_id: str, run_id: str, name: str) -> None:
+        self._client = client
+        self._experiment_id = experiment_id
+        self._name = name
+        self.run_id = run_id
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add points to curves."""
+        now = int(1000 * time.time())
+        self._client.log_batch(self.run_id, metrics=[Metric(name, value, now, step) for name, value in values.items()])
+
+    def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
+        """Note parameters and scores, store the Bundle as a logged model, and end the run."""
+        if bundle is None:
+            self._client.set_terminated(self.run_id, status="FAILED")
+            return
+        now = int(1000 * time.time())
+        plain = {name: str(value)[:MOST_CHARACTERS] for name, value in parameters.items() if value is not None}
+        self._client.log_batch(
+            self.run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in scores.items()],
+            params=[Param(name, value) for name, value in plain.items()],
+        )
+        model = self._client.create_logged_model(
+            self._experiment_id, name=self._name, source_run_id=self.run_id, params=plain, model_type="yanmo"
+        )
+        self._client.log_model_artifacts(model.model_id, str(bundle))
+        self._client.finalize_logged_model(model.model_id, "READY")
+        self._client.set_terminated(self.run_id)
+
+
+def open_run(place: str, name: str, run_id: str | None) -> MlflowRun:
+    """Return a new run, or the one of that id.
+
+    Args:
+        place: A folder, or the URL of a server.
+        name: Of the run.
+        run_id: Of a run that was cut off.
+
+    Raises:
+        ConfigError: The server does not answer, or the folder cannot be used.
+    """
+    try:
+        client, experiment_id = _open_experiment(place)
+        run_id = run_id or client.create_run(experiment_id, run_name=name).info.run_id
+    except (MlflowException, OSError) as error:
+        raise ConfigError(
+            f"MLflow cannot be used at {place}: {str(error).partition(chr(10))[0]}",
+            hint="Give a folder or the URL of a server: --tracker mlflow:http://127.0.0.1:5000",
+        ) from error
+    return MlflowRun(client, experiment_id, run_id, name)
+
+
+def _open_experiment(place: str) -> tuple[MlflowClient, str]:
+    if "://" in place:
+        client, artifacts = MlflowClient(tracking_uri=place), None
+    else:
+        folder = Path(place).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        client, artifacts = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}"), str(folder / "models")
+    found = client.get_experiment_by_name(EXPERIMENT)
+    return client, found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=artifacts)

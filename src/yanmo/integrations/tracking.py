@@ -1,0 +1,131 @@
+"""Where a training's curves go besides ``metrics.jsonl``; it knows no training and loads no tracker but the one named.
+
+A run that was killed is continued: what a tracker has been told already is not told twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+from pydantic import Field
+
+from yanmo.config import Config
+from yanmo.errors import ConfigError, did_you_mean
+
+__all__ = ["TrackedConfig", "Tracker", "tracked"]
+
+TRACKERS = {"tensorboard": "yanmo.integrations.tensorboard", "mlflow": "yanmo.integrations.mlflow_runs"}
+STATE = "tracker.json"
+
+
+class TrackedConfig(Config):
+    """The key of a verb that trains which says who else sees its curves; no result depends on it."""
+
+    tracker: str | None = Field(default=None, exclude=True)
+    """Also send parameters, curves and the Bundle to tensorboard or mlflow: tensorboard:FOLDER, mlflow:FOLDER, or
+    mlflow:URL of a server; without a place the folder is runs/tensorboard or runs/mlflow."""
+
+
+class Tracker(Protocol):
+    """One run in a tracker."""
+
+    run_id: str
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Add points to curves."""
+        ...
+
+    def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
+        """Note what the training was told, what came out, and the Bundle; without one it has failed."""
+        ...
+
+
+class State(msgspec.Struct):
+    """What a tracker has been told, as kept beside the checkpoint."""
+
+    tracker: str
+    run_id: str
+    step: int = -1
+    names: list[str] = []
+
+
+class Run:
+    """A run that is told every record once.
+
+    Attributes:
+        tracker: The run itself, None where no tracker was named.
+    """
+
+    def __init__(self, tracker: Tracker | None, state: State, path: Path) -> None:
+        self.tracker = tracker
+        self._state = state
+        self._path = path
+
+    def watch(self, record: Mapping[str, Any]) -> None:
+        """Pass a record of ``metrics.jsonl`` on, unless that was done before the training was cut off."""
+        state = self._state
+        if self.tracker is None or record["step"] < state.step:
+            return
+        names = [name for name in record if name not in ("step", "epoch")]
+        known = state.names if record["step"] == state.step else []
+        new = {name: float(record[name]) for name in names if name not in known}
+        if new:
+            self.tracker.log(record["step"], new)
+            state.step, state.names = record["step"], [*known, *new]
+            self._save()
+
+    def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path) -> None:
+        """Note the result."""
+        if self.tracker is not None:
+            self.tracker.finish(parameters, scores, bundle)
+
+    def _save(self) -> None:
+        partial = self._path.with_suffix(".partial")
+        partial.write_bytes(msgspec.json.encode(self._state))
+        partial.replace(self._path)
+
+
+@contextlib.contextmanager
+def tracked(named: str | None, *, name: str, work_dir: Path) -> Iterator[Run]:
+    """Open the run of a tracker, or the one that a training which was cut off has begun.
+
+    Args:
+        named: The value of the key ``tracker``.
+        name: Of the run.
+        work_dir: Where a continued training finds what has been told already.
+
+    Raises:
+        ConfigError: There is no such tracker, or it cannot be reached.
+        MissingExtraError: Its package is not installed.
+    """
+    path = work_dir / STATE
+    if named is None:
+        yield Run(None, State("", ""), path)
+        return
+    kind, _, place = named.partition(":")
+    if kind not in TRACKERS:
+        raise ConfigError(
+            f"There is no tracker '{kind}'.{did_you_mean(kind, TRACKERS)}",
+            hint=f"The trackers are: {', '.join(TRACKERS)}.",
+        )
+    state = _read(path, named)
+    opened = importlib.import_module(TRACKERS[kind]).open_run(place or f"runs/{kind}", name, state and state.run_id)
+    run = Run(opened, state or State(named, opened.run_id), path)
+    try:
+        yield run
+    except BaseException:
+        opened.finish({}, {}, None)
+        raise
+
+
+def _read(path: Path, named: str) -> State | None:
+    try:
+        state = msgspec.json.decode(path.read_bytes(), type=State)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return state if state.tracker == named else None

@@ -1,0 +1,97 @@
+"""One opened Bundle answers batches of texts, in whatever thread or process; it knows no queue and no HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+from msgspec import UNSET
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.runtimes.batching import plan_batches
+from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
+from yanmo.serving.config import ModelOptions
+from yanmo.serving.schemas import Answer, Text
+
+__all__ = ["Answerer", "BatchAnswer"]
+
+PADDING = {"onnx", "torch"}
+"""Formats that compute rectangles of tokens."""
+
+
+class BatchAnswer(msgspec.Struct, tag=True):
+    """What a model says about a batch of N texts.
+
+    Attributes:
+        answers: N answers without names.
+        num_tokens: Tokens or features the model saw of each text.
+        num_unknown: How many of them it had no entry for.
+        num_cells: Tokens of all texts with the padding that batches of equal length need.
+        encode_seconds: Cleaning and tokenizing took so long.
+        score_seconds: The model took so long.
+        digest: That of the Bundle.
+    """
+
+    answers: list[Answer]
+    num_tokens: list[int]
+    num_unknown: list[int]
+    num_cells: int
+    encode_seconds: float
+    score_seconds: float
+    digest: str
+
+    def part(self, start: int, stop: int) -> list[Answer]:
+        """Return the answers to some of the texts."""
+        return self.answers[start:stop]
+
+
+class Answerer:
+    """A Bundle that answers.
+
+    Args:
+        bundle: The Bundle; opening it asks its golden examples again.
+        options: How it computes.
+
+    Raises:
+        ArtifactError: It does not give its golden answers here.
+    """
+
+    def __init__(self, bundle: Bundle, options: ModelOptions) -> None:
+        values = options.model_dump(exclude={"workers"}, include=set(ModelOptions.model_fields))
+        if values["num_threads"] is None:
+            values["num_threads"] = max(1, default_num_threads() // max(1, options.workers))
+        self._predictor: Predictor = open_bundle(bundle, **values)
+        self._digest = bundle.digest
+        self._num_columns = self._predictor.task.num_texts
+        self._has_padding = bundle.format in PADDING
+
+    def answer(self, texts: Sequence[Text]) -> BatchAnswer:
+        """Return what the model says about N texts, or pairs."""
+        begin = time.perf_counter()
+        columns = (texts, None) if self._num_columns == 1 else ([one[0] for one in texts], [one[1] for one in texts])
+        encoded = self._predictor.encode(*columns)
+        encoded_at = time.perf_counter()
+        probabilities_NC, inference = self._predictor.score(encoded)
+        predictions = self._predictor.decode(probabilities_NC, inference)
+        answers = [
+            Answer(one.label, one.probability, one.probabilities, truncated=truncated)
+            for one, truncated in zip(predictions, inference.truncated_N.tolist(), strict=True)
+        ]
+        if inference.stage_N is not None:
+            for answer, one in zip(answers, predictions, strict=True):
+                answer.stage, answer.abstained = one.stage or UNSET, one.abstained
+        tokens_N = inference.num_tokens_N
+        num_cells = int(np.sum(tokens_N))
+        if self._has_padding:
+            num_cells = sum(int(tokens_N[rows].max()) * len(rows) for rows in plan_batches(tokens_N))
+        return BatchAnswer(
+            answers,
+            tokens_N.tolist(),
+            inference.num_unknown_N.tolist(),
+            num_cells,
+            encoded_at - begin,
+            time.perf_counter() - encoded_at,
+            self._digest,
+        )

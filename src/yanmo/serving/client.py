@@ -1,0 +1,237 @@
+"""A client of the service, for Python programs: typed answers, and patience where the service asks for it.
+
+It asks again after 429, 503 and lost connections, when the service says so (``Retry-After``) or with growing pauses,
+until its time is up. Predicting changes nothing, so asking twice harms nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from yanmo.errors import MissingExtraError, ServiceError
+from yanmo.protocols import Prediction
+from yanmo.serving.schemas import Answer, Answers, Models, ServedModel, Text
+
+try:
+    import httpx
+    from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_delay
+    from tenacity.wait import wait_random_exponential
+except ModuleNotFoundError as error:
+    raise MissingExtraError("yanmo.Client", package=error.name or "httpx", extra="client") from error
+
+__all__ = ["AsyncClient", "Client"]
+
+PATIENT_STATUSES = {429, 503}
+BACKOFF = wait_random_exponential(multiplier=0.1, max=5)
+MAX_TEXTS = 256
+
+
+class _Problem(msgspec.Struct):
+    status: int
+    code: str
+    title: str
+    detail: str
+
+
+class Client:
+    """A service that answers; use it as a context manager, or call ``close``.
+
+    Args:
+        url: Of the service, such as ``http://127.0.0.1:8000``.
+        api_key: If the service wants one.
+        model: A model's name; without it the service's first.
+        patience_seconds: For so long it asks again.
+        timeout_seconds: One request may take so long.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        patience_seconds: float = 30,
+        timeout_seconds: float = 15,
+    ) -> None:
+        self._http = httpx.Client(base_url=url, headers=_headers(api_key), timeout=timeout_seconds)
+        self._path = _path(model)
+        self._patience_seconds = patience_seconds
+
+    def predict(self, texts: Sequence[Text], **options: Any) -> list[Prediction]:
+        """Return one answer a text.
+
+        Args:
+            texts: N texts, or pairs of them; more than the service takes at once are asked in parts.
+            **options: ``top_k``, ``threshold``, ``truncate``.
+
+        Raises:
+            ServiceError: The service refuses the request, or does not answer in time.
+        """
+        return [
+            prediction
+            for body in _bodies(texts, options)
+            for prediction in _read_answers(self._ask("POST", self._path, body))
+        ]
+
+    def models(self) -> list[ServedModel]:
+        """Return what the service serves.
+
+        Raises:
+            ServiceError: As ``predict``.
+        """
+        return msgspec.json.decode(self._ask("GET", "/v1/models", b""), type=Models).models
+
+    def _ask(self, method: str, path: str, body: bytes) -> bytes:
+        try:
+            for attempt in Retrying(**_patience(self._patience_seconds)):
+                with attempt:
+                    response = self._http.request(method, path, content=body)
+                    return _read(response)
+        except httpx.TransportError as error:
+            raise _lost(error, self._http.base_url) from error
+        raise AssertionError("tenacity returns or raises")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient:
+    """The same for asynchronous programs; the arguments are those of :class:`Client`."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        model: str | None = None,
+        patience_seconds: float = 30,
+        timeout_seconds: float = 15,
+    ) -> None:
+        self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key), timeout=timeout_seconds)
+        self._path = _path(model)
+        self._patience_seconds = patience_seconds
+
+    async def predict(self, texts: Sequence[Text], **options: Any) -> list[Prediction]:
+        """Return one answer a text; as :meth:`Client.predict`."""
+        found: list[Prediction] = []
+        for body in _bodies(texts, options):
+            found.extend(_read_answers(await self._ask("POST", self._path, body)))
+        return found
+
+    async def models(self) -> list[ServedModel]:
+        """Return what the service serves."""
+        return msgspec.json.decode(await self._ask("GET", "/v1/models", b""), type=Models).models
+
+    async def _ask(self, method: str, path: str, body: bytes) -> bytes:
+        try:
+            async for attempt in AsyncRetrying(**_patience(self._patience_seconds)):
+                with attempt:
+                    response = await self._http.request(method, path, content=body)
+                    return _read(response)
+        except httpx.TransportError as error:
+            raise _lost(error, self._http.base_url) from error
+        raise AssertionError("tenacity returns or raises")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _headers(api_key: str | None) -> dict[str, str]:
+    key = {"authorization": f"Bearer {api_key}"} if api_key is not None else {}
+    return {"content-type": "application/json", **key}
+
+
+def _path(model: str | None) -> str:
+    return "/predict" if model is None else f"/v1/models/{model}/predict"
+
+
+def _bodies(texts: Sequence[Text], options: Mapping[str, Any]) -> list[bytes]:
+    bodies = []
+    for start in range(0, len(texts), MAX_TEXTS):
+        part = texts[start : start + MAX_TEXTS]
+        if isinstance(part[0], str):
+            columns: dict[str, Any] = {"texts": part}
+        else:
+            columns = {"texts": [one[0] for one in part], "texts_b": [one[1] for one in part]}
+        bodies.append(msgspec.json.encode({**columns, **options}))
+    return bodies
+
+
+def _read(response: httpx.Response) -> bytes:
+    """Return a good answer's bytes.
+
+    Raises:
+        ServiceError: It is a problem.
+    """
+    if response.status_code == 200:
+        return response.content
+    try:
+        problem = msgspec.json.decode(response.content, type=_Problem)
+    except msgspec.DecodeError:
+        problem = _Problem(response.status_code, "not_yanmo", "The answer is not that of the service.", "")
+    retry_after = response.headers.get("retry-after", "")
+    raise ServiceError(
+        f"{problem.title} {problem.detail}".strip(),
+        status=problem.status,
+        code=problem.code,
+        retry_seconds=float(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def _read_answers(content: bytes) -> list[Prediction]:
+    return [_prediction(answer) for answer in msgspec.json.decode(content, type=Answers).predictions]
+
+
+def _prediction(answer: Answer) -> Prediction:
+    probabilities = answer.probabilities if isinstance(answer.probabilities, Mapping) else {}
+    stage = answer.stage if isinstance(answer.stage, int) else None
+    return Prediction(answer.prediction, answer.probability, probabilities, stage, answer.abstained is True)
+
+
+def _patience(seconds: float) -> dict[str, Any]:
+    return {
+        "retry": retry_if_exception(_is_passing),
+        "wait": _pause_seconds,
+        "stop": stop_after_delay(seconds),
+        "reraise": True,
+    }
+
+
+def _is_passing(error: BaseException) -> bool:
+    if isinstance(error, ServiceError):
+        return error.status in PATIENT_STATUSES
+    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
+
+
+def _pause_seconds(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    asked = error.retry_seconds if isinstance(error, ServiceError) else None
+    return asked if asked is not None else BACKOFF(state)
+
+
+def _lost(error: httpx.TransportError, url: object) -> ServiceError:
+    return ServiceError(
+        f"{url} does not answer: {type(error).__name__}.", status=0, code="no_answer", retry_seconds=None
+    )

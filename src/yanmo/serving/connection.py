@@ -1,0 +1,175 @@
+"""One HTTP connection: uvicorn's, with deadlines and limits on what comes in; it knows no route.
+
+Uvicorn keeps a client that sends a byte now and then, whatever it costs. Here the head of a request, its body and the
+reading of the answer each have a deadline, and head and address a size. One look a tick goes over all connections, so
+a request that arrives whole costs no timer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from yanmo.serving.problems import Problem, raw_response
+
+__all__ = ["Connection", "ConnectionLimits", "watch"]
+
+TICK_SECONDS = 0.1
+MAX_HEADERS = 64
+MAX_URL_BYTES = 4096
+MAX_HEAD_BYTES = 16_384
+DETAILS = {
+    "bad_http": "Send HTTP/1.1.",
+    "too_slow": "Send the whole request faster.",
+    "url_too_long": f"At most {MAX_URL_BYTES} bytes are allowed.",
+    "headers_too_large": f"At most {MAX_HEADERS} headers of together {MAX_HEAD_BYTES} bytes are allowed.",
+    "too_many_connections": "Connect again later.",
+}
+
+Phase = Literal["head", "body"]
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """What one connection may take.
+
+    Attributes:
+        receive_seconds: The head of a request has this long to arrive, and its body as long again.
+        send_seconds: A client has this long to take bytes that wait for it.
+        max_connections: More than these at a time are refused.
+        on_refused: Told the problem's code of every refusal here.
+    """
+
+    receive_seconds: float
+    send_seconds: float
+    max_connections: int
+    on_refused: Callable[[str], None] = field(default=lambda _: None)
+
+
+class RefusedError(Exception):
+    """Raised inside the parser's callbacks to end the parsing."""
+
+
+class Connection(HttpToolsProtocol):
+    """Uvicorn's connection with deadlines; ``on_gone`` is called when the client leaves before its answer."""
+
+    def __init__(self, *args: Any, limits: ConnectionLimits, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self.limits = limits
+        self.on_gone: Callable[[], None] | None = None
+        self._phase: Phase | None = "head"
+        self._num_requests = 0
+        self._since = self.loop.time()
+        self._unsent_since: float | None = None
+        self._num_head_bytes = 0
+        self._refusal = "bad_http"
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, or refuse where there are too many."""
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.max_connections:
+            self._refuse("too_many_connections")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever works for the client that it has left."""
+        super().connection_lost(exc)
+        if self.on_gone is not None:
+            self.on_gone()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse; note when a request begins to be waited for."""
+        before = self._phase, self._num_requests
+        super().data_received(data)
+        if self._phase is None and (self.cycle is None or self.cycle.response_complete):
+            self._phase = "head"  # white space before a request, which the parser passes over
+        if (self._phase, self._num_requests) != before:
+            self._since, self._num_head_bytes = self.loop.time(), 0
+        if self._phase == "head":
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+                self._refuse("headers_too_large")
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        super().on_message_begin()
+        self._phase = "head"
+        self._num_requests += 1
+        self.scope["extensions"] = {"yanmo.connection": self}  # type: ignore[dict-item]
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the address."""
+        super().on_url(url)
+        if len(self.url) > MAX_URL_BYTES:
+            self._refusal = "url_too_long"
+            raise RefusedError
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to the application, which waits for its body."""
+        headers = self.headers
+        if len(headers) > MAX_HEADERS or sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD_BYTES:
+            self._refusal = "headers_too_large"
+            raise RefusedError
+        super().on_headers_complete()
+        self._phase = "body"
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        super().on_message_complete()
+        self._phase = None
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        """Answer what is no HTTP, or more than the limits."""
+        self._refuse(self._refusal)
+
+    def check(self, now: float) -> None:
+        """Cut the client if it is too slow.
+
+        Args:
+            now: The event loop's time in seconds.
+        """
+        is_closing = self.transport.is_closing()
+        if not self.transport.get_write_buffer_size():
+            self._unsent_since = None
+        elif self._unsent_since is None:
+            self._unsent_since = now
+        elif now - self._unsent_since > self.limits.send_seconds:
+            if not is_closing:
+                self.limits.on_refused("too_slow")
+            self.transport.abort()
+            return
+        is_late = self._phase is not None and now - self._since > self.limits.receive_seconds
+        if is_late and not self.flow.read_paused and not is_closing:
+            self._cut()
+
+    def _cut(self) -> None:
+        cycle = self.cycle
+        if self._phase == "body" and cycle is not None:
+            if cycle.response_started:
+                self.transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if self._num_head_bytes or self._phase == "body":
+            self._refuse("too_slow")
+        else:
+            self.transport.close()
+
+    def _refuse(self, code: str) -> None:
+        self.limits.on_refused(code)
+        headers = {"retry-after": "1"} if code == "too_many_connections" else None
+        self.transport.write(raw_response(Problem(code, DETAILS[code], headers=headers)))
+        self.transport.close()
+
+
+async def watch(connections: Iterable[Any]) -> None:
+    """Look at all connections every ``TICK_SECONDS``, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        now = loop.time()
+        for connection in list(connections):
+            connection.check(now)

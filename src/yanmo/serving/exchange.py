@@ -1,0 +1,143 @@
+"""One request and its answer, as the routes see them: bytes and headers; it knows no route and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+
+from yanmo.serving.connection import Connection
+from yanmo.serving.problems import MEDIA_TYPE, Problem, encode_problem
+
+if TYPE_CHECKING:
+    from yanmo.serving.keys import ApiKey
+    from yanmo.serving.service import Service
+
+__all__ = [
+    "ENCODER",
+    "JSON",
+    "Call",
+    "ClientGoneError",
+    "Receive",
+    "Reply",
+    "Scope",
+    "Send",
+    "json_reply",
+    "problem_reply",
+]
+
+Scope: TypeAlias = Mapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Mapping[str, Any]]]
+Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+ENCODER = msgspec.json.Encoder()
+JSON = b"application/json"
+DRAIN_FACTOR = 8
+
+
+class ClientGoneError(Exception):
+    """The client closed the connection before its request was whole or its answer was there."""
+
+
+class Call:
+    """One request.
+
+    Attributes:
+        service: Who answers.
+        headers: Names in lower case.
+        name: The model's name in the path, or None.
+        request_id: The client's own, or a new one.
+        key: The API key that opened the route, or None.
+        connection: Where it came in.
+    """
+
+    __slots__ = ("_receive", "connection", "headers", "key", "name", "request_id", "service")
+
+    def __init__(self, service: Service, scope: Scope, receive: Receive, request_id: bytes) -> None:
+        self.service = service
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.name: str | None = None
+        self.request_id = request_id
+        self.key: ApiKey | None = None
+        self.connection: Connection = scope["extensions"]["yanmo.connection"]
+        self._receive = receive
+
+    async def read_body(self, max_bytes: int) -> bytes:
+        """Return the body.
+
+        Of a body that is too large, up to ``DRAIN_FACTOR`` times the limit is read and dropped, so that an ordinary
+        client comes to read the answer; memory stays within the limit.
+
+        Raises:
+            Problem: The body is, or says it is, larger than the limit.
+            ClientGoneError: The client went away.
+        """
+        declared = self.headers.get(b"content-length", b"0")
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > DRAIN_FACTOR * max_bytes:
+            raise _too_large(max_bytes)
+        chunks, size, more = [], 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            chunk = message["body"]
+            more = message["more_body"]
+            size += len(chunk)
+            if size <= max_bytes:
+                chunks.append(chunk)
+            elif size > DRAIN_FACTOR * max_bytes:
+                break
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def read_json(self, max_bytes: int) -> bytes:
+        """Return a body that says it is plain JSON in UTF-8.
+
+        Raises:
+            Problem: It is too large, or says it is something else.
+            ClientGoneError: The client went away.
+        """
+        body = await self.read_body(max_bytes)
+        given = self.headers.get(b"content-type", b"")
+        if given != JSON:
+            media_type, _, parameters = given.lower().partition(b";")
+            charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
+            if media_type.strip() != JSON or charset not in {b"", b"utf-8", b"utf8"}:
+                raise Problem("unsupported_media_type", "Send the header 'content-type: application/json' and UTF-8.")
+        if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Problem("unsupported_media_type", "Send the body without compression.")
+        return body
+
+
+class Reply:
+    """An answer: status, body and headers."""
+
+    __slots__ = ("content", "headers", "status")
+
+    def __init__(self, content: bytes, headers: list[tuple[bytes, bytes]], status: int = 200) -> None:
+        self.content = content
+        self.headers = headers
+        self.status = status
+
+    async def send(self, send: Send) -> None:
+        """Send it."""
+        self.headers.append((b"content-length", b"%d" % len(self.content)))
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.content})
+
+
+def json_reply(value: object) -> Reply:
+    """Return an answer that holds a value as JSON."""
+    return Reply(ENCODER.encode(value), [(b"content-type", JSON), (b"cache-control", b"no-store")])
+
+
+def problem_reply(problem: Problem) -> Reply:
+    """Return the answer that says what is wrong."""
+    headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
+    return Reply(encode_problem(problem), [(b"content-type", MEDIA_TYPE.encode()), *headers], problem.status)
+
+
+def _too_large(max_bytes: int) -> Problem:
+    return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers={"connection": "close"})

@@ -1,0 +1,85 @@
+"""What the service and its worker processes say to each other: length and MessagePack; it knows no model.
+
+The service sends one ``Job``, then a ``Batch`` at a time. The worker beats, says once that it is ready or why not, and
+returns each batch answered or raised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from yanmo.serving.answering import BatchAnswer
+from yanmo.serving.schemas import Text
+
+__all__ = [
+    "BEAT_SECONDS",
+    "Batch",
+    "Beat",
+    "FromWorker",
+    "Job",
+    "Raised",
+    "Ready",
+    "Refused",
+    "encode_frame",
+    "read_frame",
+]
+
+BEAT_SECONDS = 0.25
+ENCODER = msgspec.msgpack.Encoder()
+
+
+class Job(msgspec.Struct):
+    """Which Bundle a worker loads, by its path and digest, and the options as JSON."""
+
+    path: str
+    digest: str
+    options: str
+
+
+class Batch(msgspec.Struct):
+    """Texts to answer."""
+
+    texts: Sequence[Text]
+
+
+class Beat(msgspec.Struct, tag=True):
+    """The worker is alive."""
+
+
+class Ready(msgspec.Struct, tag=True):
+    """The Bundle is loaded and gives its golden answers."""
+
+
+class Refused(msgspec.Struct, tag=True):
+    """The Bundle cannot be served, and the worker ends."""
+
+    message: str
+    hint: str | None
+
+
+class Raised(msgspec.Struct, tag=True):
+    """The model raised an exception of this kind."""
+
+    kind: str
+
+
+FromWorker: TypeAlias = Beat | Ready | Refused | Raised | BatchAnswer
+
+
+def encode_frame(message: msgspec.Struct) -> bytes:
+    """Return a message with its length before it, in 4 bytes."""
+    content = ENCODER.encode(message)
+    return len(content).to_bytes(4, "big") + content
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes:
+    """Return the next message's bytes.
+
+    Raises:
+        EOFError: The other side has gone.
+    """
+    return await reader.readexactly(int.from_bytes(await reader.readexactly(4), "big"))

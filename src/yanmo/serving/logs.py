@@ -1,0 +1,59 @@
+"""Structured logs: one JSON object a line on the standard error; never a text, a key or a header's value."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from yanmo.serving.exchange import Call
+
+__all__ = ["AccessLog", "JsonFormatter"]
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One request in the access log."""
+
+    time: float
+    request_id: str
+    route: str
+    status: int
+    milliseconds: float
+    model: str | None
+    key: str | None
+
+
+class AccessLog:
+    """Writes one line a request."""
+
+    def __init__(self) -> None:
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, call: Call, route: str, status: int, seconds: float) -> None:
+        """Write the line of a request."""
+        label = call.key.label if call.key is not None else None
+        name = call.name if call.name in call.service.models else None
+        line = Line(
+            round(time.time(), 3), call.request_id.decode(), route, status, round(seconds * 1e3, 3), name, label
+        )
+        sys.stderr.write(f"{self._encoder.encode(line).decode()}\n")
+
+
+class JsonFormatter(logging.Formatter):
+    """A log record as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields = {
+            "time": round(record.created, 3),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(fields).decode()

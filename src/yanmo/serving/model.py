@@ -1,0 +1,229 @@
+"""One served model: its queue, its workers, their replacement, and the change to another Bundle; it knows no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from yanmo.artifacts.bundle import Bundle, Golden
+from yanmo.errors import ArtifactError, YanmoError
+from yanmo.serving.answering import BatchAnswer
+from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, Job
+from yanmo.serving.config import ServeConfig
+from yanmo.serving.drift import Drift
+from yanmo.serving.problems import Problem
+from yanmo.serving.requests import Limits
+from yanmo.serving.schemas import ServedModel, Text
+from yanmo.serving.telemetry import ModelCounters
+from yanmo.serving.workers import ModelWorker, ProcessWorker, open_worker
+from yanmo.tasks import get_task
+
+__all__ = ["Model"]
+
+logger = logging.getLogger(__name__)
+
+CANARY_SECONDS = 1.0
+MAX_PAUSE_SECONDS = 5.0
+
+
+class Model:
+    """A Bundle behind a queue, which may be replaced by another one.
+
+    Attributes:
+        name: What clients call it; it stays when the Bundle is replaced.
+        bundle: The Bundle that answers now.
+        limits: What a request may hold.
+        counters: What happened.
+        drift: Whether the inputs have changed.
+        is_exclusive: Whether exactly one label holds.
+    """
+
+    def __init__(self, bundle: Bundle, config: ServeConfig) -> None:
+        self.name = bundle.name
+        self.config = config
+        self.counters = ModelCounters()
+        self.is_reloading = False
+        self._workers: list[ModelWorker] = []
+        self._replacing: set[asyncio.Task[None]] = set()
+        self._is_stopping = False
+        self._adopt(bundle)
+        self.batcher: Batcher[Text, BatchAnswer] = Batcher(
+            BatcherLimits(
+                config.max_batch_tokens,
+                config.max_queue_tokens,
+                config.max_queue_ms / 1e3,
+                config.max_wait_ms / 1e3,
+            ),
+            self._count,
+        )
+
+    def _adopt(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        task = get_task(bundle.task)
+        self.is_exclusive = task.loss == "softmax"
+        self.limits = Limits(task.num_texts, self.config.max_texts, self.config.max_characters)
+        self.drift = Drift(bundle)
+        cuts = bundle.max_length and self.config.long_texts == "truncate"
+        self._max_tokens = bundle.max_length if cuts else self.config.max_characters
+        self._canary = _canary(bundle.golden(), self.limits.num_columns)
+
+    async def start(self) -> None:
+        """Load the Bundle in every worker.
+
+        Raises:
+            YanmoError: It cannot be served.
+        """
+        for worker in await self._open(self.bundle):
+            self._attach(worker)
+        await self.check()
+
+    async def stop(self) -> None:
+        """End the workers after the batches they have in hand."""
+        self._is_stopping = True
+        for task in self._replacing:
+            task.cancel()
+        await self.batcher.stop(Problem("not_ready", "The service is shutting down."))
+
+    def put(self, texts: Sequence[Text]) -> Job[Text]:
+        """Put texts into the queue.
+
+        Raises:
+            TooLargeError: They are more than the queue holds.
+            QueueFullError: There is no room now.
+        """
+        return self.batcher.put(texts, self.count_tokens(texts))
+
+    def count_tokens(self, texts: Sequence[Text]) -> int:
+        """Return the most tokens that texts can be: one a character, and no more than the model reads."""
+        limit = self._max_tokens
+        if self.limits.num_columns == 1:
+            return sum([min(len(text), limit) for text in texts]) or 1
+        return sum([min(len(pair[0]) + len(pair[1]), limit) for pair in texts]) or 1
+
+    def _count(self, batch: BatchAnswer, jobs: Sequence[Job[Text]]) -> None:
+        """Count a batch, unless it was a golden example alone."""
+        if not any(job.num_tokens for job in jobs):
+            return
+        for job in jobs:
+            self.counters.queue_seconds.add(job.begun - job.arrived)
+        self.counters.add_batch(batch)
+        if batch.digest == self.bundle.digest:
+            self.drift.add(batch)
+
+    async def check(self) -> None:
+        """Let one golden example go the way of every request.
+
+        Raises:
+            DeadlineError: It was not answered in time.
+            Exception: What the model raised.
+        """
+        job = self.batcher.put(self._canary, 0, force=True)
+        try:
+            async with asyncio.timeout(CANARY_SECONDS):
+                await job.future
+        except TimeoutError:
+            job.give_up(DeadlineError())
+            raise DeadlineError from None
+
+    @property
+    def num_workers(self) -> int:
+        """The workers that answer."""
+        return self.batcher.num_workers
+
+    @property
+    def pids(self) -> list[int]:
+        """The workers' process ids."""
+        return [worker.pid for worker in self._workers]
+
+    def describe(self) -> ServedModel:
+        """Return what ``GET /v1/models`` shows."""
+        bundle = self.bundle
+        return ServedModel(
+            name=self.name,
+            digest=bundle.digest,
+            task=bundle.task,
+            labels=bundle.labels,
+            format=bundle.format,
+            model=bundle.model,
+            max_length=bundle.max_length,
+            size_bytes=bundle.size_bytes,
+        )
+
+    async def reload(self, bundle: Bundle) -> None:
+        """Replace the Bundle between two batches; the new one is loaded beside the one that goes on answering.
+
+        Raises:
+            YanmoError: The new Bundle cannot be served; the old one stays.
+            Problem: It is being replaced already.
+        """
+        if self.is_reloading:
+            raise Problem("reload_in_progress", "Ask again when it is done.", headers={"retry-after": "1"})
+        self.is_reloading = True
+        try:
+            self._check_fits(bundle)
+            opened = await self._open(bundle)
+            before, self._workers = self._workers, []
+            self._adopt(bundle)
+            for worker in opened:
+                self._attach(worker)
+            await asyncio.gather(*(self.batcher.detach(worker) for worker in before))
+        finally:
+            self.is_reloading = False
+        logger.info("Model %s is now %s.", self.name, bundle.digest[:12])
+
+    def _check_fits(self, bundle: Bundle) -> None:
+        if bundle.task != self.bundle.task:
+            raise ArtifactError(
+                f"{bundle.path} has the task {bundle.task}; the model {self.name} has {self.bundle.task}.",
+                hint="Serve it under a name of its own.",
+            )
+
+    async def _open(self, bundle: Bundle) -> list[ModelWorker]:
+        """Return as many workers as wanted, or none at all."""
+        wanted = [open_worker(bundle, self.config, self._replace) for _ in range(max(1, self.config.workers))]
+        found = await asyncio.gather(*wanted, return_exceptions=True)
+        workers = [one for one in found if not isinstance(one, BaseException)]
+        errors = [one for one in found if isinstance(one, BaseException)]
+        if errors:
+            await asyncio.gather(*(worker.close() for worker in workers))
+            raise errors[0]
+        return workers
+
+    def _attach(self, worker: ModelWorker) -> None:
+        self._workers.append(worker)
+        self.batcher.attach(worker)
+
+    def _replace(self, lost: ProcessWorker) -> None:
+        """Begin to replace a lost worker."""
+        logger.error("Worker %d of model %s was lost; it is replaced.", lost.pid, self.name)
+        self.counters.num_lost += 1
+        if lost in self._workers:
+            self._workers.remove(lost)
+        if self._is_stopping:
+            return
+        task = asyncio.get_running_loop().create_task(self._open_again(lost))
+        self._replacing.add(task)
+        task.add_done_callback(self._replacing.discard)
+
+    async def _open_again(self, lost: ProcessWorker) -> None:
+        await self.batcher.detach(lost)
+        pause_seconds = 0.1
+        while len(self._workers) < self.config.workers:
+            bundle = self.bundle
+            try:
+                worker = await open_worker(bundle, self.config, self._replace)
+            except YanmoError as error:
+                logger.error("A worker of model %s cannot start: %s", self.name, error.message)  # noqa: TRY400
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, MAX_PAUSE_SECONDS)
+                continue
+            if bundle is not self.bundle or len(self._workers) >= self.config.workers:
+                await worker.close()  # another Bundle came meanwhile, with all its workers
+                continue
+            self._attach(worker)
+
+
+def _canary(golden: Golden, num_columns: int) -> list[Text]:
+    text = golden.texts[0] if golden.texts else "a"
+    return [(text, text)] if num_columns == 2 else [text]

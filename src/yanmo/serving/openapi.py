@@ -1,0 +1,142 @@
+"""The document of the API, OpenAPI 3.1, made from the wire types, the table of problems and the table of routes.
+
+``python -m yanmo.serving.openapi`` writes it to ``static/openapi.json``; a test holds that file against it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
+from yanmo.serving.routes import TABLE, Route
+from yanmo.serving.schemas import Answer, Answers, Health, Models, PredictBody, Reload, ServedModel
+
+__all__ = ["make_document"]
+
+PATH = Path(__file__).parent / "static" / "openapi.json"
+BODIES: dict[str, type] = {"predict": PredictBody, "reload": Reload}
+ANSWERS: dict[str, list[type]] = {
+    "predict": [Answer, Answers],
+    "models": [Models],
+    "livez": [Health],
+    "readyz": [Health],
+    "reload": [ServedModel],
+}
+WIRE_TYPES = [PredictBody, Answer, Answers, Models, Health, Reload, ServedModel, ProblemBody]
+ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
+ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
+GUARDED = {"no_key", "wrong_key", "not_allowed", "quota_exceeded"}
+BODY = {"body_too_large", "unsupported_media_type", "wrong_type"}
+READY = {"not_ready"}
+ASKED = {
+    *("invalid_json", "unknown_key", "duplicate_key", "text_or_texts", "wrong_pair", "no_texts", "too_many_texts"),
+    *("text_too_long", "too_much_text", "queue_full", "worker_lost", "deadline_exceeded", "not_found", "not_ready"),
+}
+OWN = {"predict": ASKED | BODY, "reload": BODY | {"bundle_refused", "reload_in_progress", "not_found"}, "readyz": READY}
+HEADERS = [
+    ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
+    ("x-timeout-ms", "The request's deadline in milliseconds.", {"type": "integer", "minimum": 1}),
+]
+
+
+def make_document() -> dict[str, Any]:
+    """Return the document as JSON values."""
+    _, schemas = msgspec.json.schema_components(WIRE_TYPES, ref_template="#/components/schemas/{name}")
+    for kind in WIRE_TYPES:
+        schemas[kind.__name__]["description"] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
+        for name, text in _attribute_sentences(kind).items():
+            schemas[kind.__name__]["properties"][name]["description"] = text
+    schemas["ProblemBody"]["properties"]["code"]["enum"] = list(PROBLEMS)
+    paths: dict[str, Any] = {}
+    for route in TABLE:
+        if not route.path.startswith("/static/"):
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts."},
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            },
+        },
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    name = _name(route)
+    operation: dict[str, Any] = {
+        "operationId": f"{name}_model" if "{name}" in route.path and name == "predict" else name,
+        "summary": route.summary,
+        "parameters": _parameters(route),
+        "responses": {"200": _good(name), **_problems(route)},
+    }
+    if name in BODIES:
+        content = {"application/json": {"schema": _reference(BODIES[name])}}
+        operation["requestBody"] = {"required": True, "content": content}
+    if route.need != "nothing":
+        operation["security"] = [{"bearer": []}, {"header": []}]
+    return operation
+
+
+def _name(route: Route) -> str:
+    if route.answer.__name__ == "answer":
+        return route.path.strip("/").replace(".", "_") or "playground"
+    return route.answer.__name__
+
+
+def _parameters(route: Route) -> list[dict[str, Any]]:
+    found = []
+    if "{name}" in route.path:
+        found.append({"name": "name", "in": "path", "required": True, "schema": {"type": "string"}})
+    for name, text, schema in HEADERS if route.answer.__name__ == "predict" else ():
+        found.append({"name": name, "in": "header", "description": text, "schema": schema})
+    return found
+
+
+def _good(name: str) -> dict[str, Any]:
+    kinds = ANSWERS.get(name)
+    if kinds is None:
+        return {"description": "The page, file or text."}
+    schema = _reference(kinds[0]) if len(kinds) == 1 else {"anyOf": [_reference(kind) for kind in kinds]}
+    return {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
+
+
+def _problems(route: Route) -> dict[str, Any]:
+    codes = ANYWHERE | OWN.get(route.answer.__name__, set()) | (GUARDED if route.need != "nothing" else set())
+    by_status: dict[str, list[str]] = {}
+    for code, (status, _) in PROBLEMS.items():
+        if code in codes:
+            by_status.setdefault(str(int(status)), []).append(code)
+    content = {MEDIA_TYPE: {"schema": _reference(ProblemBody)}}
+    return {
+        status: {"description": f"Code: {', '.join(found)}.", "content": content}
+        for status, found in sorted(by_status.items())
+    }
+
+
+def _reference(kind: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+def _attribute_sentences(kind: type) -> dict[str, str]:
+    """Return the sentences of a docstring's Attributes section by name."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].splitlines():
+        if line.startswith("        "):
+            found[name] += f" {line.strip()}"
+        elif ": " in line:
+            name, _, text = line.strip().partition(": ")
+            found[name] = text
+    return found
+
+
+if __name__ == "__main__":
+    PATH.write_bytes(msgspec.json.format(msgspec.json.encode(make_document()), indent=1) + b"\n")

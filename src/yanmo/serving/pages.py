@@ -1,0 +1,47 @@
+"""The pages and what they load, as files of the package; they ask nobody but this service."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib.resources import files
+
+from yanmo.serving.exchange import Call, Reply
+
+__all__ = ["page", "static"]
+
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+TYPES = {
+    "html": b"text/html; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "css": b"text/css; charset=utf-8",
+    "json": b"application/json",
+}
+
+
+def page(name: str) -> Callable[[Call], Awaitable[Reply]]:
+    """Return a route that answers a page, under a strict policy of what it may load."""
+    return _file(name, [(b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer")])
+
+
+def static(name: str) -> Callable[[Call], Awaitable[Reply]]:
+    """Return a route that answers a file."""
+    return _file(name, [])
+
+
+def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[Call], Awaitable[Reply]]:
+    async def answer(_: Call) -> Reply:
+        kind = (b"content-type", TYPES[name.rpartition(".")[2]])
+        return Reply(
+            _read(name), [kind, (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache"), *headers]
+        )
+
+    return answer
+
+
+@cache
+def _read(name: str) -> bytes:
+    return files("yanmo.serving").joinpath("static", name).read_bytes()

@@ -1,0 +1,131 @@
+"""``POST /predict``: bytes → msgspec → queue → bytes; it knows no socket and no way a model computes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+
+from msgspec import UNSET
+
+from yanmo.serving.answering import BatchAnswer
+from yanmo.serving.batcher import DeadlineError, Job, QueueFullError, TooLargeError, WorkerLostError
+from yanmo.serving.exchange import ENCODER, JSON, Call, ClientGoneError, Reply
+from yanmo.serving.model import Model
+from yanmo.serving.problems import Problem
+from yanmo.serving.requests import Request, decode_request
+from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
+
+__all__ = ["predict"]
+
+JSON_HEADER = (b"content-type", JSON)
+
+
+async def predict(call: Call) -> Reply:
+    """Answer one text or many.
+
+    Raises:
+        Problem: The request breaks a rule, or cannot be answered now.
+        ClientGoneError: Nobody waits for the answer any more.
+    """
+    service = call.service
+    body = await call.read_json(service.config.max_body_bytes)
+    service.check_loaded()
+    model = service.find(call.name)
+    deadline_seconds = _deadline_seconds(call)
+    try:
+        model.batcher.check_room()
+        request = decode_request(body, model.limits)
+        job = model.put(request.texts)
+    except QueueFullError as error:
+        raise _full(error.retry_seconds) from None
+    except TooLargeError:
+        raise Problem("too_much_text", f"At most {service.config.max_queue_tokens} characters are allowed.") from None
+    answers = await _wait(call, job, deadline_seconds)
+    batch: BatchAnswer = job.outcome
+    content = _encode(answers, request, model, batch.digest)
+    return Reply(content, [JSON_HEADER, (b"server-timing", _timing(job, batch))])
+
+
+async def _wait(call: Call, job: Job[Text], deadline_seconds: float) -> list[Answer]:
+    """Return the answers; give up when the deadline passes or the client goes."""
+    connection = call.connection
+    timer = connection.loop.call_later(deadline_seconds, _expire, job)
+    connection.on_gone = functools.partial(job.give_up, ClientGoneError())
+    try:
+        answers: list[Answer] = await job.future
+    except DeadlineError:
+        raise Problem("deadline_exceeded", "Ask for less, or allow more time.") from None
+    except WorkerLostError:
+        raise Problem("worker_lost", "Send the request again.", headers={"retry-after": "1"}) from None
+    finally:
+        timer.cancel()
+        connection.on_gone = None
+    return answers
+
+
+def _expire(job: Job[Text]) -> None:
+    job.give_up(DeadlineError())
+
+
+def _deadline_seconds(call: Call) -> float:
+    longest: float = call.service.config.deadline_seconds
+    wanted = call.headers.get(b"x-timeout-ms")
+    if wanted is None:
+        return longest
+    if not wanted.isdigit() or len(wanted) > 9 or int(wanted) == 0:
+        raise Problem("bad_http", "The header x-timeout-ms must be a whole number of milliseconds, at least 1.")
+    return min(longest, int(wanted) / 1e3)
+
+
+def _encode(answers: list[Answer], request: Request, model: Model, digest: str) -> bytes:
+    options = request.options
+    if options.truncate is False:
+        _check_whole(answers)
+    if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
+        exclusive = model.is_exclusive
+        for answer in answers:
+            _trim(answer, options, exclusive=exclusive)
+    if not request.is_single:
+        return ENCODER.encode(Answers(answers, model.name, digest))
+    one = answers[0]
+    one.model, one.digest = model.name, digest
+    return ENCODER.encode(one)
+
+
+def _check_whole(answers: list[Answer]) -> None:
+    place = next((place for place, answer in enumerate(answers) if answer.truncated), None)
+    if place is not None:
+        raise Problem("text_too_long", f"The model does not read all of text {place}, and 'truncate' is false.")
+
+
+def _trim(answer: Answer, options: PredictBody, *, exclusive: bool) -> None:
+    """Leave out of an answer what was not asked for."""
+    probabilities = answer.probabilities
+    if not isinstance(probabilities, Mapping):
+        return
+    threshold = options.threshold
+    if isinstance(threshold, float | int):
+        if not exclusive:
+            answer.prediction = tuple(label for label, share in probabilities.items() if share >= threshold)
+            answer.probability = min(share if share >= threshold else 1 - share for share in probabilities.values())
+        elif answer.probability < threshold:
+            answer.prediction, answer.abstained = None, True
+        else:
+            answer.abstained = answer.abstained if answer.abstained is True else False
+    if options.return_probabilities is False:
+        answer.probabilities = UNSET
+    elif isinstance(options.top_k, int):
+        best = sorted(probabilities.items(), key=lambda one: -one[1])[: options.top_k]
+        answer.probabilities = dict(best)
+
+
+def _timing(job: Job[Text], batch: BatchAnswer) -> bytes:
+    return b"queue;dur=%.2f, tokenize;dur=%.2f, inference;dur=%.2f" % (
+        (job.begun - job.arrived) * 1e3,
+        batch.encode_seconds * 1e3,
+        batch.score_seconds * 1e3,
+    )
+
+
+def _full(retry_seconds: int) -> Problem:
+    return Problem("queue_full", "Send the request again later.", headers={"retry-after": str(retry_seconds)})

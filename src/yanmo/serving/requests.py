@@ -1,0 +1,178 @@
+"""From a body's bytes to a request that keeps the rules; it knows no model and no socket."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import msgspec
+from msgspec import UNSET
+
+from yanmo.serving.problems import Problem
+from yanmo.serving.schemas import PredictBody, Reload, Text
+
+__all__ = ["EXPECTED", "Limits", "Request", "decode_reload", "decode_request"]
+
+EXPECTED = {
+    "text": "a string",
+    "text_b": "a string",
+    "texts": "a list of strings",
+    "texts_b": "a list of strings",
+    "inputs": "a string, a list of strings, or a list of such lists",
+    "return_probabilities": "true or false",
+    "top_k": "a whole number from 1 to 1000000",
+    "threshold": "a number from 0 to 1",
+    "truncate": "true or false",
+}
+DECODER = msgspec.json.Decoder(PredictBody)
+RELOAD_DECODER = msgspec.json.Decoder(Reload)
+KEY_END = re.compile(rb'(?<!\\)"[ \t\r\n]*:')
+ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\])*`$")
+NUM_KEYS = len(EXPECTED)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request may hold.
+
+    Attributes:
+        num_columns: 1, or 2 where the task is about pairs.
+        max_texts: The most texts or pairs.
+        max_characters: The most characters of one text.
+    """
+
+    num_columns: int
+    max_texts: int
+    max_characters: int
+
+
+class Request(msgspec.Struct):
+    """A request that keeps the rules.
+
+    Attributes:
+        texts: Texts, or pairs of them.
+        is_single: It was one text, not a list.
+        options: The body it came in, for its options.
+    """
+
+    texts: list[Text]
+    is_single: bool
+    options: PredictBody
+
+
+def decode_request(body: bytes, limits: Limits) -> Request:
+    """Return the request that a body holds.
+
+    Args:
+        body: JSON in UTF-8.
+        limits: What it may hold.
+
+    Raises:
+        Problem: It breaks a rule; the problem says which.
+    """
+    parsed = _parse(body)
+    if parsed.inputs is not UNSET:
+        return _from_inputs(parsed, limits)
+    first, is_single = _first_column(parsed, limits)
+    second = _second_column(parsed, limits, is_single=is_single)
+    if second is None:
+        return Request(first, is_single, parsed)  # type: ignore[arg-type]
+    if len(first) != len(second):
+        raise Problem("wrong_pair", "'texts' and 'texts_b' must have the same length.")
+    return Request(list(zip(first, second, strict=True)), is_single, parsed)
+
+
+def decode_reload(body: bytes) -> Reload:
+    """Return what a body says about a new Bundle.
+
+    Raises:
+        Problem: It is no such body.
+    """
+    try:
+        return RELOAD_DECODER.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise Problem("wrong_type", 'The body must be {"path": "folder of a Bundle"}.') from None
+
+
+def _parse(body: bytes) -> PredictBody:
+    try:
+        parsed = DECODER.decode(body)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error)) from None
+    except (ValueError, RecursionError):
+        raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
+    # Inside a string a quote follows a backslash, and no known key ends with one: this counts keys, and nothing else.
+    if len(KEY_END.findall(body)) != NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET):
+        raise Problem("duplicate_key", "Give every key once.")
+    return parsed
+
+
+def _explain(message: str) -> Problem:
+    """Return the problem behind msgspec's message, of which only the place is used, and only where the key is ours."""
+    if message.startswith("Object contains unknown field"):
+        return Problem("unknown_key", f"The keys are: {', '.join(EXPECTED)}.")
+    place = ERROR_PATH.search(message)
+    if place is None or place[1] not in EXPECTED:
+        return Problem("wrong_type", "The body must be a JSON object.")
+    which = f" Item {place[2]} is not a string." if place[2] and place[1] != "inputs" else ""
+    return Problem("wrong_type", f"'{place[1]}' must be {EXPECTED[place[1]]}.{which}")
+
+
+def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
+    """Return the request of a body with ``inputs``.
+
+    A flat list is several texts; where the model reads pairs it is one pair, as text-embeddings-inference takes it.
+    """
+    inputs = parsed.inputs
+    if not (parsed.text is parsed.text_b is parsed.texts is parsed.texts_b is UNSET):
+        raise Problem("text_or_texts", "Give 'inputs' without 'text', 'text_b', 'texts' and 'texts_b'.")
+    width = limits.num_columns
+    if isinstance(inputs, str):
+        rows, is_single = [[inputs]], True
+    else:
+        flat = [one for one in inputs if isinstance(one, str)]  # type: ignore[union-attr]
+        is_single = width == 2 and len(flat) == len(inputs) > 0  # type: ignore[arg-type]
+        rows = [flat] if is_single else [[one] if isinstance(one, str) else one for one in inputs]  # type: ignore[union-attr]
+    if any(len(row) != width for row in rows):
+        raise Problem("wrong_pair", f"This model reads {'one text' if width == 1 else 'two texts'} at a time.")
+    columns = [_checked([row[place] for row in rows], "inputs", limits) for place in range(width)]
+    texts: list[Text] = columns[0] if width == 1 else list(zip(*columns, strict=True))  # type: ignore[assignment]
+    return Request(texts, is_single, parsed)
+
+
+def _first_column(parsed: PredictBody, limits: Limits) -> tuple[list[str], bool]:
+    """Return the texts, and whether they were one."""
+    if isinstance(parsed.text, str) and parsed.texts is UNSET:
+        return _checked([parsed.text], "text", limits), True
+    if isinstance(parsed.texts, list) and parsed.text is UNSET:
+        return _checked(parsed.texts, "texts", limits), False
+    raise Problem("text_or_texts", "Give either 'text', a string, or 'texts', a list of strings.")
+
+
+def _second_column(parsed: PredictBody, limits: Limits, *, is_single: bool) -> list[str] | None:
+    """Return the second texts of pairs, or None where the task has single texts."""
+    if limits.num_columns == 1:
+        if parsed.text_b is UNSET and parsed.texts_b is UNSET:
+            return None
+        raise Problem("wrong_pair", "This model reads one text at a time: leave out 'text_b' and 'texts_b'.")
+    if isinstance(parsed.text_b, str) and parsed.texts_b is UNSET and is_single:
+        return _checked([parsed.text_b], "text_b", limits)
+    if isinstance(parsed.texts_b, list) and parsed.text_b is UNSET and not is_single:
+        return _checked(parsed.texts_b, "texts_b", limits)
+    raise Problem("wrong_pair", "This model reads pairs: give 'text' and 'text_b', or 'texts' and 'texts_b'.")
+
+
+def _checked(column: list[str], key: str, limits: Limits) -> list[str]:
+    """Return the column if it keeps the limits."""
+    if not column:
+        raise Problem("no_texts", f"'{key}' must have at least one text.")
+    if len(column) > limits.max_texts:
+        raise Problem(
+            "too_many_texts", f"'{key}' must have at most {limits.max_texts} texts. Got {len(column)} instead."
+        )
+    longest = max(map(len, column))
+    if longest > limits.max_characters:
+        raise Problem(
+            "text_too_long", f"A text in '{key}' has {longest} characters; at most {limits.max_characters} are allowed."
+        )
+    return column

@@ -1,0 +1,87 @@
+"""The table of routes: path, method, what it needs, who answers; the document of the API is made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from yanmo.serving.access import Need
+from yanmo.serving.exchange import Call, Reply, json_reply
+from yanmo.serving.pages import page, static
+from yanmo.serving.predict import predict
+from yanmo.serving.requests import decode_reload
+from yanmo.serving.schemas import Health
+from yanmo.serving.telemetry import render
+
+__all__ = ["ROUTES", "TABLE", "Route"]
+
+METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table.
+
+    Attributes:
+        method: GET, which HEAD may use too, or POST.
+        path: With ``{name}`` for a model's name.
+        need: What a key must allow.
+        answer: Answers a request.
+        summary: One sentence for the document.
+    """
+
+    method: str
+    path: str
+    need: Need
+    answer: Callable[[Call], Awaitable[Reply]]
+    summary: str
+
+
+async def livez(_: Call) -> Reply:
+    """Say that the process lives."""
+    return json_reply(Health("alive"))
+
+
+async def readyz(call: Call) -> Reply:
+    """Say whether every model answers now."""
+    await call.service.check_ready()
+    return json_reply(Health("ready"))
+
+
+async def models(call: Call) -> Reply:
+    """List the models."""
+    return json_reply(call.service.describe())
+
+
+async def metrics(call: Call) -> Reply:
+    """Show the counts."""
+    service = call.service
+    content = render(service.counters, service.models.values(), num_connections=len(call.connection.connections))
+    return Reply(content, [(b"content-type", METRICS_TYPE), (b"cache-control", b"no-store")])
+
+
+async def reload(call: Call) -> Reply:
+    """Replace a model's Bundle."""
+    wanted = decode_reload(await call.read_json(call.service.config.max_body_bytes))
+    model = await call.service.reload(call.name or "", wanted.path)
+    return json_reply(model.describe())
+
+
+TABLE = (
+    Route("POST", "/predict", "predict", predict, "Ask the first model."),
+    Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
+    Route("GET", "/v1/models", "predict", models, "List the models."),
+    Route("GET", "/livez", "nothing", livez, "Whether the process lives."),
+    Route("GET", "/readyz", "nothing", readyz, "Whether every model answers now."),
+    Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
+    Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
+    Route("GET", "/", "nothing", page("playground.html"), "The playground."),
+    Route("GET", "/docs", "nothing", page("docs.html"), "This document as a page."),
+    Route("GET", "/openapi.json", "nothing", static("openapi.json"), "This document."),
+    Route("GET", "/static/playground.js", "nothing", static("playground.js"), "The playground's script."),
+    Route("GET", "/static/playground.css", "nothing", static("playground.css"), "The pages' style."),
+    Route("GET", "/static/docs.js", "nothing", static("docs.js"), "The document's script."),
+)
+ROUTES: dict[str, dict[str, Route]] = {}
+for one in TABLE:
+    ROUTES.setdefault(one.path, {})[one.method] = one

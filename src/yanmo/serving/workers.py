@@ -1,0 +1,208 @@
+"""Workers: one Bundle in a thread of this process, or in a process of its own that is watched; they know no queue.
+
+A process of its own is what a fault stays in: it beats every ``BEAT_SECONDS``, and if it dies, stops beating or keeps
+one batch too long, it is killed and said to be lost, whatever held it. Only its batch in hand fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.errors import ArtifactError, YanmoError
+from yanmo.serving.answering import Answerer, BatchAnswer
+from yanmo.serving.batcher import WorkerLostError
+from yanmo.serving.config import ModelOptions
+from yanmo.serving.frames import BEAT_SECONDS, Batch, FromWorker, Job, Raised, Ready, Refused, encode_frame, read_frame
+from yanmo.serving.schemas import Text
+
+__all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "open_worker"]
+
+SILENT_SECONDS = 6 * BEAT_SECONDS
+"""A worker that is silent for so long hangs; with the look every beat it is noticed within two seconds."""
+BATCH_SECONDS = 60
+LOAD_SECONDS = 600
+RETURNS = msgspec.msgpack.Decoder(FromWorker)
+
+
+class AnswerError(Exception):
+    """The model raised in another process, where the error is logged."""
+
+
+class ThreadWorker:
+    """A Bundle in one thread of this process."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yanmo-inference")
+        self._loop = asyncio.get_running_loop()
+        self._answerer: Answerer | None = None
+        self.pid = os.getpid()
+        self.is_lost = False
+
+    async def open(self, bundle: Bundle, options: ModelOptions) -> None:
+        """Load a Bundle.
+
+        Raises:
+            YanmoError: It cannot be served.
+        """
+        self._answerer = await self._loop.run_in_executor(self._thread, Answerer, bundle, options)
+
+    async def answer(self, items: Sequence[Text]) -> BatchAnswer:
+        """Return what the model says."""
+        if self._answerer is None:
+            raise RuntimeError("answer was called before open")
+        return await self._loop.run_in_executor(self._thread, self._answerer.answer, items)
+
+    async def close(self) -> None:
+        """Let go of the model; a call that is in the thread ends by itself."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._answerer = None
+
+
+class ProcessWorker:
+    """A Bundle in a process of its own.
+
+    Args:
+        when_lost: Called once, in the event loop, if it is lost after it was ready.
+    """
+
+    def __init__(self, when_lost: Callable[[ProcessWorker], None]) -> None:
+        self._when_lost = when_lost
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._pending: asyncio.Future[BatchAnswer] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._heard = 0.0
+        self._asked = 0.0
+        self._is_closing = False
+        self.is_lost = False
+
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 before it runs."""
+        return self._process.pid if self._process is not None else 0
+
+    async def open(self, bundle: Bundle, options: ModelOptions) -> None:
+        """Start the process and let it load a Bundle.
+
+        Raises:
+            ArtifactError: It cannot be served.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-m", "yanmo.serving.child", str(theirs.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        job = Job(str(bundle.path), bundle.digest, options.model_dump_json(include=set(ModelOptions.model_fields)))
+        self._writer.write(encode_frame(job))
+        try:
+            async with asyncio.timeout(LOAD_SECONDS):
+                found = await self._read_until_ready(reader)
+        except (OSError, EOFError, TimeoutError):
+            await self.close()
+            raise ArtifactError(f"A worker died while it loaded {bundle.path}.", hint="Look at the log.") from None
+        if isinstance(found, Refused):
+            await self.close()
+            raise ArtifactError(found.message, hint=found.hint)
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
+        self._tasks = [loop.create_task(self._listen(reader)), loop.create_task(self._watch())]
+
+    async def _read_until_ready(self, reader: asyncio.StreamReader) -> object:
+        while True:
+            found = RETURNS.decode(await read_frame(reader))
+            if isinstance(found, Ready | Refused):
+                return found
+
+    async def answer(self, items: Sequence[Text]) -> BatchAnswer:
+        """Return what the model says.
+
+        Raises:
+            WorkerLostError: The process died or hung.
+            AnswerError: The model raised.
+        """
+        if self.is_lost or self._writer is None:
+            raise WorkerLostError
+        loop = asyncio.get_running_loop()
+        self._pending = loop.create_future()
+        self._asked = loop.time()
+        self._writer.write(encode_frame(Batch(items)))
+        try:
+            return await self._pending
+        finally:
+            self._pending = None
+
+    async def close(self) -> None:
+        """End the process."""
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                found = RETURNS.decode(await read_frame(reader))
+                self._heard = loop.time()
+                if self._pending is None or self._pending.done():
+                    continue
+                if isinstance(found, BatchAnswer):
+                    self._pending.set_result(found)
+                elif isinstance(found, Raised):
+                    self._pending.set_exception(AnswerError(found.kind))
+        except (OSError, EOFError, msgspec.DecodeError):
+            self._lose()
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(BEAT_SECONDS)
+            now = loop.time()
+            if now - before > 2 * BEAT_SECONDS:
+                self._heard = now  # this process itself was held up, and has heard nobody
+            is_stuck = self._pending is not None and now - self._asked > BATCH_SECONDS
+            if now - self._heard > SILENT_SECONDS or is_stuck:
+                self._lose()
+                return
+
+    def _lose(self) -> None:
+        if self.is_lost or self._is_closing:
+            return
+        self.is_lost = True
+        if self._process is not None:
+            self._process.kill()
+        if self._pending is not None and not self._pending.done():
+            self._pending.set_exception(WorkerLostError())
+        self._when_lost(self)
+
+
+ModelWorker = ThreadWorker | ProcessWorker
+
+
+async def open_worker(bundle: Bundle, options: ModelOptions, when_lost: Callable[[ProcessWorker], None]) -> ModelWorker:
+    """Return a worker that has loaded a Bundle.
+
+    Raises:
+        YanmoError: The Bundle cannot be served.
+    """
+    worker = ProcessWorker(when_lost) if options.workers else ThreadWorker()
+    try:
+        await worker.open(bundle, options)
+    except YanmoError:
+        await worker.close()
+        raise
+    return worker

@@ -1,0 +1,58 @@
+"""What can be said to tune; it knows no search."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from yanmo.config import Config
+
+__all__ = ["Metric", "TuneConfig"]
+
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
+
+
+class TuneConfig(Config):
+    """Which model, what is searched, and how long."""
+
+    model: str = "textcnn"
+    """The model, as in train."""
+
+    space: Path | None = None
+    """TOML file of what is searched, a key of train a line: a range { low = 1e-4, high = 1e-2, log = true }, a list,
+    or a value that stays; by default the ranges of the model's family."""
+
+    num_trials: int = Field(default=30, ge=1)
+    """Trainings in all; the first one has the default settings."""
+
+    max_hours: float | None = Field(default=None, gt=0)
+    """Begin no further trial after so many hours of training, those of all workers together."""
+
+    metric: Metric = "micro_f1"
+    """What is best on the validation split; micro_f1 is the accuracy where every text has one label."""
+
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """For few rows: judge every trial by the answers to all training rows, each by a model that has not learned from
+    it, instead of by the validation split."""
+
+    prune: bool = True
+    """Give up trials that are worse than others after as many evaluations."""
+
+    num_seeds: int = Field(default=3, ge=1)
+    """Train the best settings with so many seeds, for the spread of its score in the report."""
+
+    num_workers: int = Field(default=1, ge=1)
+    """Trials that run at the same time, each in a process with its share of the threads."""
+
+    storage: str | None = None
+    """Optuna storage URL, such as postgresql://user@host/database, in which several machines share the trials of one
+    Dataset, model and space; by default a file in the work folder."""
+
+    seed: int = Field(default=1, ge=0, le=2**31 - 1)
+    """Seed of the search and of every trial's training."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with, of all workers together; by default one for each CPU that this process may use."""
+
+    offline: bool = False
+    """Refuse to load a model over the network."""

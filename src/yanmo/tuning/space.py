@@ -1,0 +1,144 @@
+"""What is searched: the default ranges of every model family, and the user's own from a TOML file; it knows no search.
+
+A line of the file names a key of train. Its value is a range, a list to choose from, or one value that stays:
+
+    learning_rate = { low = 1e-4, high = 1e-2, log = true }
+    num_epochs = { low = 4, high = 12 }
+    batch_size = [32, 64, 128]
+    max_length = 64
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import msgspec
+
+from yanmo.bundling.train_config import TrainConfig
+from yanmo.config import build
+from yanmo.errors import ConfigError, ModelError, did_you_mean
+from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, STARTED_FAMILIES, Defaults
+
+__all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
+
+Value: TypeAlias = bool | int | float | str
+SET_BY_TUNE = ("model", "folds", "seed", "num_threads", "offline", "tracker", "fork")
+
+
+class Range(msgspec.Struct, frozen=True, tag=True):
+    """Every number from ``low`` to ``high``; whole ones if both are, on a logarithmic scale if ``log``."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether only whole numbers count."""
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class Choice(msgspec.Struct, frozen=True, tag=True):
+    """One of some values."""
+
+    values: tuple[Value, ...]
+
+
+Space: TypeAlias = dict[str, Range | Choice]
+
+_REGULARIZATION: Space = {"weight_decay": Range(1e-4, 0.3, log=True), "label_smoothing": Range(0.0, 0.2)}
+_LIGHT: Space = {
+    "learning_rate": Range(5e-4, 2e-2, log=True),
+    "batch_size": Choice((16, 32, 64, 128, 256)),
+    "dropout": Range(0.1, 0.7),
+    **_REGULARIZATION,
+}
+_ENCODER: Space = {
+    "learning_rate": Range(1e-4, 1e-3, log=True),
+    "batch_size": Choice((16, 32, 64)),
+    "dropout": Range(0.0, 0.3),
+    "warmup_ratio": Range(0.0, 0.2),
+    **_REGULARIZATION,
+}
+SPACES: dict[str, Space] = {
+    "textcnn": _LIGHT,
+    "bilstm": _LIGHT,
+    "ngram": _LIGHT,
+    **dict.fromkeys(ENCODER_FAMILIES, _ENCODER),
+    **{name: {**_ENCODER, "learning_rate": Range(1e-5, 5e-4, log=True)} for name in STARTED_FAMILIES},
+}
+
+
+def default_space(family: str, defaults: Defaults) -> Space:
+    """Return what is searched for a family: its ranges, and from half to twice its number of epochs.
+
+    Args:
+        family: A key of :data:`yanmo.models.FAMILY_DEFAULTS`.
+        defaults: Its settings for this Dataset.
+
+    Raises:
+        ModelError: The family has nothing to search.
+    """
+    if family not in SPACES or defaults.num_epochs is None:
+        raise ModelError(
+            f"The model {family} has no settings that tune could search.",
+            hint=f"Families with a search space: {', '.join(name for name in FAMILY_DEFAULTS if name in SPACES)}.",
+        )
+    epochs = defaults.num_epochs
+    return {**SPACES[family], "num_epochs": Range(max(1, epochs // 2), 2 * epochs)}
+
+
+def read_space(path: Path) -> tuple[Space, dict[str, Value]]:
+    """Return what a TOML file says is searched, and the values that stay.
+
+    Raises:
+        ConfigError: The file cannot be read, or a line of it is no key of train or no range it could have.
+    """
+    try:
+        lines = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"The search space {path} cannot be read: {error}.", hint="Give a TOML file.") from error
+    allowed = [name for name in TrainConfig.model_fields if name not in SET_BY_TUNE]
+    space: Space = {}
+    fixed: dict[str, Value] = {}
+    for key, value in lines.items():
+        if key not in allowed:
+            raise ConfigError(
+                f"{path}: '{key}' is no key of train that tune can set.{did_you_mean(key, allowed)}",
+                hint=f"The keys are: {', '.join(allowed)}.",
+            )
+        part = _read_part(path, key, value)
+        if isinstance(part, Range | Choice):
+            space[key] = part
+        else:
+            fixed[key] = part
+        for one in _ends(part):
+            build(TrainConfig, {key: one}, where=str(path))
+    if not space:
+        raise ConfigError(f"{path} leaves nothing to search.", hint="Give a key a range: { low = 1, high = 9 }.")
+    return space, fixed
+
+
+def _read_part(path: Path, key: str, value: Any) -> Range | Choice | Value:
+    if isinstance(value, list) and value and all(isinstance(one, Value) for one in value):
+        return Choice(tuple(value))
+    if isinstance(value, Mapping):
+        numbers = [value.get("low"), value.get("high")]
+        is_right = set(value) <= {"low", "high", "log"} and isinstance(value.get("log", False), bool)
+        if is_right and all(isinstance(one, int | float) for one in numbers) and numbers[0] < numbers[1]:
+            return Range(numbers[0], numbers[1], value.get("log", False))
+    elif isinstance(value, Value):
+        return value
+    raise ConfigError(
+        f"{path}: '{key}' must be a range, a list, or one value. Got {value!r} instead.",
+        hint="A range: { low = 1e-4, high = 1e-2, log = true }; with whole numbers only those are tried.",
+    )
+
+
+def _ends(part: Range | Choice | Value) -> tuple[Value, ...]:
+    if isinstance(part, Range):
+        return (part.low, part.high)
+    return part.values if isinstance(part, Choice) else (part,)

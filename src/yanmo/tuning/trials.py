@@ -1,0 +1,223 @@
+"""The trials of a search, one after the other: train, watch, give up or keep; it knows no storage and no report.
+
+Each trial has a folder of its own beside the others. A trial that was killed goes on from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from filelock import FileLock, Timeout
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.errors import BusyError, MissingExtraError, StoppedError, YanmoError
+from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
+from yanmo.modeling.watching import watched
+from yanmo.tasks import get_task
+from yanmo.tuning.config import Metric
+from yanmo.tuning.space import Choice, Range
+from yanmo.verbs.train import train
+
+if TYPE_CHECKING:
+    from yanmo.integrations.optuna_study import Search, TrialHandle
+
+__all__ = ["Plan", "bundle_of", "open_search", "run_trials", "score_of", "train_once"]
+
+logger = logging.getLogger(__name__)
+
+STUDY = "study.db"
+TRIALS = "trials"
+BUNDLE = "bundle"
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """A search, as plain values that another process can be given.
+
+    Attributes:
+        dataset: The Dataset's folder.
+        folder: Where the trials and, by default, the storage are kept.
+        study: The study's name.
+        storage: URL of the storage, None for a file in the folder.
+        space: What is searched.
+        fixed: Settings of train that all trials have.
+        first: Settings of the first trial.
+        metric: What is best.
+        num_trials: Trials in all.
+        max_seconds: Of training, after which no trial begins; None for no limit.
+        prune: Whether hopeless trials are given up.
+        seed: Of the search.
+        parent: The process that has started the one that is given this plan.
+    """
+
+    dataset: str
+    folder: str
+    study: str
+    storage: str | None
+    space: dict[str, Range | Choice]
+    fixed: dict[str, Any]
+    first: dict[str, Any]
+    metric: Metric
+    num_trials: int
+    max_seconds: float | None
+    prune: bool
+    seed: int
+    parent: int | None = None
+
+
+class HopelessError(Exception):
+    """A trial is given up."""
+
+
+@dataclass
+class Claims:
+    """The trials that this process runs, one lock file each, which the system frees when the process dies."""
+
+    folder: Path
+    held: dict[int, FileLock]
+
+    def acquire(self, number: int) -> bool:
+        """Return whether the trial is now ours."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{number:04}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        self.held[number] = lock
+        return True
+
+    def release(self, number: int) -> None:
+        """Let go of a trial."""
+        self.held.pop(number).release()
+
+
+def open_search(plan: Plan) -> Search:
+    """Return the search of a plan, begun or continued.
+
+    Raises:
+        ConfigError: Its storage cannot be opened.
+        MissingExtraError: Optuna is not installed.
+    """
+    from yanmo.integrations.optuna_study import Search
+
+    folder = Path(plan.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Search(
+        plan.storage or f"sqlite:///{(folder / STUDY).resolve()}",
+        plan.study,
+        plan.space,
+        lowest=plan.metric == "loss",
+        seed=plan.seed,
+        owner=str(folder.resolve()),
+        is_shared=plan.storage is not None,
+        prunes=plan.prune and not plan.fixed.get("folds"),
+    )
+
+
+def run_trials(plan: Plan) -> None:
+    """Run trials until all are taken or the time is up.
+
+    Raises:
+        YanmoError: The first trial, which has the default settings, cannot be trained.
+    """
+    dataset, claims = Dataset.open(plan.dataset), Claims(Path(plan.folder) / TRIALS, {})
+    with contextlib.closing(open_search(plan)) as search:
+        while not _is_time_up(search, plan):
+            trial = search.take(plan.num_trials, claims)
+            if trial is None:
+                return
+            try:
+                _run_trial(plan, search, trial, dataset)
+            finally:
+                claims.release(trial.number)
+            _keep_the_best(plan, search)
+
+
+def bundle_of(plan: Plan, number: int) -> Path:
+    """Return where the Bundle of a trial stands, as long as no better one is known."""
+    return Path(plan.folder) / TRIALS / f"{number:04}" / BUNDLE
+
+
+def train_once(plan: Plan, dataset: Dataset, out: Path, values: Mapping[str, Any]) -> Bundle:
+    """Return the Bundle of some settings; one that was made before the search was cut off is not made again."""
+    return Bundle.open(out) if out.exists() else train(dataset, out=out, **{**plan.fixed, **values})
+
+
+def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
+    """Return a trained Bundle's score: on the validation split, or out of fold where it was trained with folds."""
+    if not bundle.manifest.config["folds"]:
+        return float(bundle.summary()[f"valid_{metric}"])
+    task, rows = get_task(dataset.task), dataset.split("train")
+    answers = dict(bundle.out_of_fold().frame().select("id", "probabilities").iter_rows())
+    probabilities_NC = np.array([answers[one] for one in rows["id"]], dtype=np.float32)
+    targets_NC = task.encode(rows["label"], dataset.labels)
+    chosen_NC = task.choose(probabilities_NC)
+    match metric:
+        case "accuracy":
+            return float(accuracy(chosen_NC, targets_NC))
+        case "loss":
+            return float(log_losses(probabilities_NC, targets_NC, exclusive=task.loss == "softmax").mean())
+    return float((macro_f1 if metric == "macro_f1" else micro_f1)(label_counts(chosen_NC, targets_NC)))
+
+
+def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset) -> None:
+    def watch(record: Mapping[str, Any]) -> None:
+        _check_parent(plan)
+        score = record.get(f"valid_{plan.metric}")
+        if score is not None and not plan.fixed.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
+            raise HopelessError
+
+    start = time.perf_counter()
+    shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
+    try:
+        with watched(watch):
+            bundle = train_once(plan, dataset, bundle_of(plan, trial.number), trial.values)
+    except HopelessError:
+        search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
+        logger.info("Trial %d was given up: %s.", trial.number, shown)
+        return
+    except (BusyError, MissingExtraError, StoppedError):
+        raise
+    except YanmoError as error:
+        search.finish(trial, None, seconds=time.perf_counter() - start)
+        if trial.number == 0:
+            raise
+        logger.warning("Trial %d failed (%s): %s.", trial.number, error.message, shown)
+        return
+    score = score_of(bundle, dataset, plan.metric)
+    search.finish(trial, score, seconds=time.perf_counter() - start)
+    logger.info("Trial %d: %s %.4f with %s.", trial.number, plan.metric, score, shown)
+
+
+def _check_parent(plan: Plan) -> None:
+    """End a worker whose starter is gone: the trial goes on when the search is started again."""
+    if plan.parent is not None and os.getppid() != plan.parent:
+        raise SystemExit(1)
+
+
+def _keep_the_best(plan: Plan, search: Search) -> None:
+    """Remove what the finished trials of this folder have left, but for the best one's Bundle."""
+    best = search.best()
+    for one in search.trials():
+        folder = bundle_of(plan, one.number).parent
+        if one.state != "running" and folder.is_dir() and (best is None or one.number != best.number):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_time_up(search: Search, plan: Plan) -> bool:
+    return plan.max_seconds is not None and sum(one.seconds for one in search.trials()) >= plan.max_seconds
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,222 @@
+"""tune: one model on one Dataset with many settings; it publishes the best model and tells how it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import folder_digest, library_versions, stage_key
+from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.bundling.train_config import TrainConfig
+from yanmo.bundling.training import check_model
+from yanmo.errors import ModelError
+from yanmo.machine import describe_machine
+from yanmo.measuring.evaluation import identify, shown_path
+from yanmo.models import default_settings
+from yanmo.reporting.tuning import render_tuning
+from yanmo.runtimes.predictor import default_num_threads
+from yanmo.tuning.config import TuneConfig
+from yanmo.tuning.space import Space, default_space, read_space
+from yanmo.tuning.trials import Plan, bundle_of, open_search, run_trials, score_of, train_once
+from yanmo.tuning.workers import run_in_processes
+from yanmo.verbs.signature import verb
+
+if TYPE_CHECKING:
+    from yanmo.integrations.optuna_study import Tried
+
+__all__ = ["TuneConfig", "tune"]
+
+TUNING = "tuning"
+RECIPE = "recipe.toml"
+"""In the Bundle: the Report of the search, and what train must be told to make the same files."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        plan: Of the search.
+        bundle: The best trial's.
+        best: That trial.
+        trials: All of them.
+        importances: Name of a setting to its share of the scores' spread.
+        spread: Scores of the best settings, one a seed.
+    """
+
+    plan: Plan
+    bundle: Bundle
+    best: Tried
+    trials: list[Tried]
+    importances: dict[str, float]
+    spread: list[float]
+
+
+@verb
+def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
+    """Search a model's settings and publish the best model.
+
+    Each trial is a training. A tree-structured Parzen estimator draws its settings from the trials before it, and one
+    that is worse than others after as many evaluations is given up. The Bundle is the one that train makes with the
+    best settings, the same files, and holds a Report of the search and the recipe in its folder ``tuning``. A search
+    that was killed goes on when the same command is given again.
+
+    Args:
+        dataset: With the splits train and valid; the test split is never read.
+        config: Which model, what is searched, and how long.
+        out: Where the Bundle appears.
+
+    Raises:
+        ModelError: There is no such model, or nothing to search in it.
+        ConfigError: The search space or the storage cannot be used.
+        DataError: The Dataset cannot be learned from.
+        BusyError: Another process searches there.
+        MissingExtraError: Optuna, or a package that trains, is not installed.
+
+    Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4; Li et al. 2020, "A System
+        for Massively Parallel Hyperparameter Tuning", arXiv:1810.05934.
+    """
+    with lock(work_dir(out)) as folder:
+        plan = _make_plan(dataset, config, folder)
+        with contextlib.closing(open_search(plan)) as search:
+            search.try_first(plan.first)
+            if config.num_workers == 1:
+                run_trials(plan)
+            else:
+                run_in_processes(plan, config.num_workers)
+            best, trials, importances = search.best(), search.trials(), search.importances()
+        if best is None:
+            raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
+        bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
+        scores = [best.score or 0.0, *_other_seeds(plan, dataset, best.values, config.num_seeds - 1)]
+        _publish(Found(plan, bundle, best, trials, importances, scores), dataset, config, out)
+        shutil.rmtree(folder, ignore_errors=True)
+    return Bundle.open(out, verify=False)
+
+
+def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
+    spec = check_model(TrainConfig(model=config.model, offline=config.offline))
+    num_rows = dataset.split("train").height if "train" in dataset.splits else 0
+    defaults = default_settings(spec.family, max(num_rows, 1))
+    fixed: dict[str, Any] = {}
+    space: Space
+    if config.space is None:
+        space = default_space(spec.family, defaults)
+    else:
+        space, fixed = read_space(config.space)
+    threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
+    fixed |= {"model": config.model, "seed": config.seed, "num_threads": threads, "offline": config.offline}
+    if config.folds:
+        fixed["folds"] = config.folds
+    parents = {"dataset": dataset.digest}
+    if spec.is_local:
+        parents["checkpoint"] = folder_digest(Path(spec.source))
+    settings = {"space": msgspec.to_builtins(space), "fixed": {**fixed, "model": spec.name, "num_threads": None}}
+    key = stage_key("tune", parents, {**settings, "metric": config.metric, "prune": config.prune})
+    return Plan(
+        dataset=str(dataset.path),
+        folder=str(folder / key[:16]),
+        study=f"yanmo-{key[:16]}",
+        storage=config.storage,
+        space=space,
+        fixed=fixed,
+        first={name: value for name, value in asdict(defaults).items() if value is not None and name in space},
+        metric=config.metric,
+        num_trials=config.num_trials,
+        max_seconds=3600 * config.max_hours if config.max_hours else None,
+        prune=config.prune,
+        seed=config.seed,
+    )
+
+
+def _other_seeds(plan: Plan, dataset: Dataset, values: Mapping[str, Any], num_seeds: int) -> list[float]:
+    """Return the scores of the best settings with further seeds."""
+    scores = []
+    for seed in range(plan.seed + 1, plan.seed + 1 + num_seeds):
+        out = Path(plan.folder) / "seeds" / str(seed)
+        bundle = train_once(plan, dataset, out, {**values, "seed": seed})
+        scores.append(score_of(bundle, dataset, plan.metric))
+    return scores
+
+
+def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path) -> None:
+    """Make the best trial's Bundle appear at ``out``, with the Report of the search in it."""
+    bundle, report = found.bundle, _report(found, dataset, config)
+    space = config.space and config.space.name
+    identity: dict[str, Any] = {
+        "task": bundle.task,
+        "labels": bundle.labels,
+        "parents": dict(bundle.manifest.parents),
+        "config": {**config.model_dump(mode="json"), "space": space, "storage": None, "model": bundle.model},
+        "seed": config.seed,
+    }
+    facts = {"num_trials": len(found.trials), "best_trial": found.best.number}
+    info = {**bundle.manifest.info, "summary": {**bundle.manifest.info["summary"], **facts}}
+    headlines = {name: report[name] for name in ("report", "metric", "best", "spread")}
+    with publish(out, kind=Bundle.kind, verb="tune", info=info, **identity) as staging:
+        shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
+        place = staging / TUNING
+        with publish(place, kind=Report.kind, verb="tune", info={"summary": headlines}, **identity) as folder:
+            write_report(folder, report, render_tuning(report))
+            (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
+
+
+def _skip_manifest(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """Return what leaves out the manifest of a folder, but not those of artifacts in it."""
+    return lambda place, _: {MANIFEST} if Path(place) == folder else set()
+
+
+def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any]:
+    return plain(
+        {
+            "report": "tuning",
+            "model": found.bundle.model,
+            "dataset": identify(dataset),
+            "metric": config.metric,
+            "lowest": config.metric == "loss",
+            "folds": config.folds,
+            "best": asdict(found.best),
+            "first": asdict(found.trials[0]),
+            "trials": [asdict(one) for one in found.trials],
+            "space": {name: msgspec.to_builtins(part) for name, part in found.plan.space.items()},
+            "importances": found.importances,
+            "spread": found.spread,
+            "seconds": sum(one.seconds for one in found.trials),
+            "recipe": _recipe(found, dataset),
+            "machine": describe_machine(),
+            "versions": library_versions(),
+            "command": _command(dataset, config),
+        }
+    )
+
+
+def _recipe(found: Found, dataset: Dataset) -> str:
+    """Return a stage of a pipeline that makes the same files."""
+    folder = Path(found.plan.fixed["model"])
+    model = shown_path(folder) if folder.is_dir() else found.bundle.model
+    settings = {**found.plan.fixed, **found.best.values, "model": model}
+    if found.bundle.format == "torch":
+        settings["precision"] = found.bundle.manifest.config["precision"]
+    head = ["[stage.model]", 'verb = "train"', f"dataset = {json.dumps(shown_path(dataset.path))}"]
+    return "\n".join([*head, *(f"{name} = {json.dumps(value)}" for name, value in settings.items())]) + "\n"
+
+
+def _command(dataset: Dataset, config: TuneConfig) -> str:
+    parts = ["yanmo", "tune", shown_path(dataset.path)]
+    for name, field in TuneConfig.model_fields.items():
+        value = getattr(config, name)
+        if value != field.default and name != "storage":
+            shown = shown_path(value) if isinstance(value, Path) else str(value)
+            parts += ["--no-prune"] if name == "prune" else [f"--{name.replace('_', '-')}", shown]
+    return shlex.join([*parts, "--out", "FOLDER"])

@@ -1,0 +1,80 @@
+"""Trials in several processes that share one search; it knows no search and no training.
+
+Run as a module it is one of these processes: it reads the plan on standard input.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+
+import msgspec
+
+from yanmo import errors
+from yanmo.errors import InternalError, YanmoError
+from yanmo.tuning.trials import Plan, run_trials
+
+__all__ = ["run_in_processes"]
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+
+
+def run_in_processes(plan: Plan, num_workers: int) -> None:
+    """Run the trials of a plan in so many processes, and wait for all of them.
+
+    Raises:
+        YanmoError: What the first process that failed has raised.
+        InternalError: One died.
+    """
+    request = msgspec.json.encode(msgspec.structs.replace(plan, parent=os.getpid()))
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(plan.fixed["num_threads"]))}
+    with tempfile.TemporaryFile() as answers:
+        processes = [_start(request, environment, answers.fileno()) for _ in range(num_workers)]
+        try:
+            codes = [process.wait() for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        answers.seek(0)
+        said = answers.read().splitlines()
+    if said:
+        raise _same_error(*msgspec.json.decode(said[0], type=tuple[str, str, str | None]))
+    if any(codes):
+        raise InternalError(f"A worker of the search ended with exit code {next(filter(None, codes))}.")
+
+
+def _start(request: bytes, environment: dict[str, str], answers: int) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "yanmo.tuning.workers"], stdin=subprocess.PIPE, stdout=answers, env=environment
+    )
+    assert process.stdin is not None
+    process.stdin.write(request)
+    process.stdin.close()
+    return process
+
+
+def _same_error(name: str, message: str, hint: str | None) -> YanmoError:
+    kind: type[YanmoError] = getattr(errors, name, InternalError)
+    error = kind.__new__(kind)
+    YanmoError.__init__(error, message, hint=hint)
+    return error
+
+
+def _work() -> int:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("yanmo.tuning").setLevel(logging.INFO)
+    try:
+        run_trials(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan))
+    except YanmoError as error:
+        answer = msgspec.json.encode((type(error).__name__, error.message, error.hint))
+        sys.stdout.buffer.write(answer + b"\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_work())

@@ -1,0 +1,206 @@
+"""pretrain: plain texts to the Bundle of an encoder that has learned to read; it fills in defaults and publishes."""
+
+import importlib.util
+import logging
+import shutil
+from dataclasses import fields
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.card import CARD, render_encoder_card
+from yanmo.artifacts.identity import folder_digest, stage_key
+from yanmo.data.corpora import Texts, open_texts
+from yanmo.data.read import ReadOptions
+from yanmo.errors import ConfigError, MissingExtraError
+from yanmo.integrations.tracking import TrackedConfig, tracked
+from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
+from yanmo.modeling.watching import watched
+from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
+from yanmo.runtimes.predictor import default_num_threads
+from yanmo.verbs.signature import verb
+
+__all__ = ["PretrainConfig", "check_encoder", "pretrain"]
+
+logger = logging.getLogger(__name__)
+
+TASKS = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
+NEVER = 2**31
+"""Pre-training does not stop early: its loss is still falling when its time is up."""
+
+
+class PretrainConfig(ReadOptions, TrackedConfig):
+    """Which encoder, what it learns from the texts, and for how long."""
+
+    text: str = "text"
+    """Column of the texts in a CSV, TSV, JSONL or Parquet file; a .txt file has a document a line."""
+
+    model: str = "bert-4x312"
+    """bert, roberta, albert or electra with layers x width, from scratch; or a folder or hub id to go on from, with its
+    own tokenizer."""
+
+    objective: Literal["mlm", "rtd"] = "mlm"
+    """mlm: guess hidden tokens, as BERT does; rtd: find the tokens that a small generator has replaced, as ELECTRA
+    does."""
+
+    max_length: int = Field(default=128, ge=8)
+    """Most tokens of a row, special tokens included; longer documents go on in the next row."""
+
+    packing: Literal["documents", "rows"] = "documents"
+    """documents: a row has one document, and batches have rows of like length; rows: short documents follow each other
+    in full rows."""
+
+    vocab_size: int = Field(default=8000, ge=16)
+    """Most entries of the vocabulary that is trained from the texts."""
+
+    mask_ratio: float = Field(default=0.15, ge=0.05, le=0.5)
+    """Share of the words that are hidden."""
+
+    mask_style: Literal["mixed", "plain"] = "mixed"
+    """mixed: of the hidden tokens 10 % stay as they are and 10 % become random ones; plain: all are replaced by the
+    mask token."""
+
+    whole_words: bool = True
+    """Hide all tokens of a word together; Chinese words are those of the segmenter."""
+
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Peak of the schedule: it rises linearly, then falls linearly to zero."""
+
+    batch_size: int = Field(default=32, ge=1)
+    """Rows in a batch."""
+
+    gradient_accumulation_steps: int = Field(default=1, ge=1)
+    """Parts that a batch is cut into, computed one after the other: less memory, the same step."""
+
+    num_epochs: int = Field(default=10, ge=1)
+    """Passes over the texts."""
+
+    warmup_ratio: float = Field(default=0.06, ge=0, le=1)
+    """Share of all steps over which the learning rate rises."""
+
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the activations that is dropped, of an encoder from scratch."""
+
+    eval_steps: int | None = Field(default=None, ge=1)
+    """Measure on held-out rows, and write a checkpoint, every so many steps; by default after each epoch."""
+
+    seed: int = Field(default=1, ge=0, le=2**63 - 1)
+    """Seed of weights, dropout, masks and the order of the rows."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic: auto measures which one is faster where the processor has bf16 products."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with; by default one for each CPU that this process may use."""
+
+    offline: bool = False
+    """Refuse to load a model over the network."""
+
+
+@verb
+def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> Bundle:
+    """Let an encoder learn to read from texts without labels.
+
+    The Bundle is a plain Hugging Face folder with its tokenizer. It gives no answers yet: train one from it with
+    yanmo train DATASET --init FOLDER. A run that was killed goes on from its last checkpoint when the same command is
+    given again.
+
+    Args:
+        source: Datasets, of which the texts of all splits but test are read, and raw files.
+        config: Which encoder, and what it learns.
+        out: Where the Bundle appears.
+
+    Raises:
+        DataError: A source cannot be read, or there is too little text.
+        ModelError: There is no such model, or its training cannot go on.
+        ConfigError: A setting does not suit the model.
+        BusyError: Another process works there.
+        MissingExtraError: The packages that train are not installed.
+    """
+    spec = check_encoder(config)
+    settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
+    options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
+    texts = open_texts(source, options, config.text)
+    parents = dict(texts.parents)
+    if spec.is_local:
+        parents["checkpoint"] = folder_digest(Path(spec.source))
+    with lock(work_dir(out)) as folder:
+        run_key = stage_key("pretrain", parents, settled.model_dump(mode="json"))
+        with tracked(config.tracker, name=out.name, work_dir=folder) as run:
+            with watched(run.watch):
+                trained = _run(spec, settled, texts, folder, run_key)
+            _publish(trained, spec, settled, texts, parents, out)
+            run.finish(settled.model_dump(mode="json"), trained.scores, out)
+        shutil.rmtree(folder, ignore_errors=True)
+    return Bundle.open(out, verify=False)
+
+
+def check_encoder(config: PretrainConfig) -> ModelSpec:
+    """Return what the model's name means, after checking that it can be pre-trained here."""
+    spec = resolve(config.model)
+    if spec.family not in (*ENCODER_FAMILIES, "pretrained"):
+        raise ConfigError(
+            f"The 'model' parameter of pretrain must be an encoder. Got '{config.model}' instead.",
+            hint=f"Give {', '.join(ENCODER_FAMILIES)} with layers x width, such as bert-4x312, or a checkpoint.",
+        )
+    if config.offline and spec.is_hub_id:
+        raise ConfigError(
+            f"The model {spec.name} would be loaded over the network, but offline is set.",
+            hint="Give a local folder, or leave offline out.",
+        )
+    for package in ("torch", "transformers"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("Pre-training", package=package, extra="train")
+    return spec
+
+
+def _run(spec: ModelSpec, config: PretrainConfig, texts: Texts, folder: Path, run_key: str) -> Trained:
+    from yanmo.modeling.pretraining import pretrain_network
+
+    values = config.model_dump()
+    shared = {"keeps_some": config.mask_style == "mixed", "is_segmented": texts.config.segmenter != "none"}
+    reading = {one.name: values[one.name] for one in fields(ReadingSettings) if one.name in values}
+    constant = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
+    loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
+    return pretrain_network(
+        spec,
+        texts.blocks,
+        reading=ReadingSettings(**reading, **shared),
+        loop=LoopSettings(**loop, **constant),
+        work_dir=folder,
+        run_key=run_key,
+    )
+
+
+def _publish(
+    trained: Trained, spec: ModelSpec, config: PretrainConfig, texts: Texts, parents: dict[str, str], out: Path
+) -> None:
+    architecture = dict(trained.architecture)
+    scores = {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()}
+    info = {
+        "format": "torch",
+        "model": spec.name,
+        "max_length": trained.max_length,
+        "summary": {**architecture.pop("facts"), **scores},
+        "architecture": architecture,
+        "text": texts.config.model_dump(mode="json"),
+    }
+    with publish(
+        out,
+        kind=Bundle.kind,
+        verb="pretrain",
+        task=TASKS[config.objective],
+        labels=[],
+        parents=parents,
+        config={**config.model_dump(mode="json"), "precision": trained.precision},
+        seed=config.seed,
+        info=info,
+    ) as staging:
+        trained.save(staging)
+        if texts.user_dict_path:
+            shutil.copyfile(texts.user_dict_path, staging / texts.user_dict_path.name)
+        card = render_encoder_card(model=spec.name, text=texts.config, facts=info["summary"])
+        (staging / CARD).write_text(card, encoding="utf-8")

@@ -1,0 +1,69 @@
+"""The corpus on disk: rows, packing, taking it up again."""
+
+import numpy as np
+import pytest
+
+from yanmo.modeling.corpus import CorpusWriter, open_corpus, split_corpus
+from yanmo.protocols import Ragged
+from yanmo.text.words import WordTokens
+
+SPECIAL = ([2], [3])
+DOCUMENTS = [[10, 11, 12], [], [20], [30, 31, 32, 33, 34, 35, 36, 37, 38]]
+
+
+def make_tokens(documents):
+    values = np.array([one for document in documents for one in document], dtype=np.int64)
+    offsets = np.cumsum([0, *(len(one) for one in documents)])
+    return WordTokens(Ragged(values, offsets), values % 10 > 0)
+
+
+def write(folder, packing, *blocks, run_key="key"):
+    with CorpusWriter(folder, special=SPECIAL, max_length=6, packing=packing, run_key=run_key) as writer:
+        for block in blocks:
+            writer.add(make_tokens(block))
+    return open_corpus(folder, run_key)
+
+
+def rows(corpus):
+    return [(corpus.rows.row(place) & 0xFFFF).tolist() for place in range(len(corpus.rows))]
+
+
+def test_every_document_begins_a_row_and_a_long_one_goes_on_in_the_next(tmp_path):
+    corpus = write(tmp_path, "documents", DOCUMENTS)
+    assert rows(corpus) == [[2, 10, 11, 12, 3], [2, 20, 3], [2, 30, 31, 32, 33, 3], [2, 34, 35, 36, 37, 3], [2, 38, 3]]
+    assert corpus.facts == {"num_documents": 3, "num_rows": 5, "num_tokens": 23}
+
+
+@pytest.mark.parametrize("blocks", [[DOCUMENTS], [DOCUMENTS[:1], DOCUMENTS[1:]]], ids=["at once", "in blocks"])
+def test_packed_rows_are_full_and_a_token_stands_between_documents(tmp_path, blocks):
+    corpus = write(tmp_path, "rows", *blocks)
+    assert rows(corpus) == [
+        [2, 10, 11, 12, 3, 3],
+        [2, 20, 3, 30, 31, 3],
+        [2, 32, 33, 34, 35, 3],
+        [2, 36, 37, 38, 3, 3],
+    ]
+
+
+def test_a_corpus_of_another_key_or_one_that_was_cut_off_is_not_taken_up(tmp_path):
+    write(tmp_path, "documents", DOCUMENTS)
+    assert open_corpus(tmp_path, "other") is None
+    with (
+        pytest.raises(RuntimeError),
+        CorpusWriter(tmp_path, special=SPECIAL, max_length=6, packing="documents", run_key="key"),
+    ):
+        raise RuntimeError
+    assert open_corpus(tmp_path, "key") is None
+
+
+def test_a_batch_has_ids_mask_and_words(tmp_path):
+    corpus = write(tmp_path, "documents", DOCUMENTS)
+    train, valid = split_corpus(corpus, pad_id=0, seed=1)
+    assert sorted([*train.chosen_N, *valid.chosen_N]) == [0, 1, 2, 3, 4]
+    assert len(valid.chosen_N) == 1
+    everything = type(train)(corpus.rows, np.arange(5), 0)
+    batch = everything.collate(np.array([0, 1]))
+    assert batch["input_ids"].tolist() == [[2, 10, 11, 12, 3], [2, 20, 3, 0, 0]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
+    assert batch["continues"].tolist() == [[False, False, True, True, False], [False] * 5]
+    np.testing.assert_array_equal(everything.lengths_N, [5, 3, 6, 6, 3])

@@ -1,0 +1,70 @@
+"""Inputs like those the model was made for raise no alarm; others do."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from yanmo.artifacts import Bundle
+from yanmo.artifacts.profile import make_input_profile, read_input_profile
+from yanmo.errors import ArtifactError
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.serving.drift import MIN_TEXTS, THRESHOLD, stability_index
+
+USUAL = [
+    f"{start} {end}"
+    for start in ("很快", "太慢了", "great value", "arrived late")
+    for end in ("a", "b c", "好吃", "冷")
+]
+
+
+@pytest.fixture(scope="module")
+def profiled(bundles, make_bundle, tmp_path_factory):
+    with open_bundle(bundles["ngram"]) as predictor:
+        probabilities_NC, inference = predictor.infer(USUAL)
+        _, confidence_N = predictor.task.answer(probabilities_NC, predictor.labels)
+        chosen_NC = predictor.task.choose(probabilities_NC)
+    info = make_input_profile(inference.num_tokens_N, inference.num_unknown_N, confidence_N, chosen_NC)
+    path = tmp_path_factory.mktemp("profiled") / "model"
+    return make_bundle(path, task="single_label", model="ngram", info=info)
+
+
+def metric(client, name):
+    lines = client.get("/metrics").content.decode().splitlines()
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)}
+
+
+def test_usual_texts_raise_no_alarm_and_other_texts_do(profiled, serving):
+    with serving(profiled) as client:
+        assert metric(client, "yanmo_drift") == {}
+        for _ in range(MIN_TEXTS // len(USUAL) + 1):
+            client.predict(texts=USUAL)
+        assert metric(client, "yanmo_inputs_changed") == {'yanmo_inputs_changed{model="model"}': 0}
+        found = metric(client, "yanmo_drift")
+        assert len(found) == 4
+        assert max(found.values()) < 0.01
+        for _ in range(20):
+            client.predict(texts=["一篇很长的文章" * 50] * 100)
+        assert metric(client, "yanmo_inputs_changed") == {'yanmo_inputs_changed{model="model"}': 1}
+        assert metric(client, "yanmo_drift")['yanmo_drift{model="model",statistic="length"}'] > THRESHOLD
+
+
+def test_without_a_profile_nothing_is_said_to_have_changed(bundles, serving):
+    with serving(bundles["ngram"]) as client:
+        client.predict(texts=["x" * 1000] * 500)
+        assert metric(client, "yanmo_drift") == {}
+        assert set(metric(client, "yanmo_inputs_changed").values()) == {0}
+
+
+def test_the_index_is_0_for_equal_shares_and_symmetric_in_its_kind():
+    assert stability_index([0.25, 0.75], np.array([25, 75])) == pytest.approx(0, abs=1e-9)
+    assert stability_index([0.5, 0.5], np.array([900, 100])) == pytest.approx(
+        (0.9 - 0.5) * np.log(0.9 / 0.5) + (0.1 - 0.5) * np.log(0.1 / 0.5), rel=0.01
+    )
+    assert np.isfinite(stability_index([1.0, 0.0], np.array([0, 10])))
+
+
+def test_a_damaged_profile_is_an_error(make_bundle, tmp_path):
+    bundle = make_bundle(tmp_path / "bad", task="single_label", model="ngram", info={"input_profile": {"length": 1}})
+    with pytest.raises(ArtifactError, match="input profile"):
+        read_input_profile(Bundle.open(bundle.path))

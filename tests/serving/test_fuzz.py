@@ -1,0 +1,98 @@
+"""Bodies and requests that nobody thought of: mutations of the corpus, and what schemathesis makes of the document."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import time
+from importlib.resources import files
+from pathlib import Path
+
+from yanmo.serving.problems import Problem
+from yanmo.serving.requests import Limits, decode_request
+
+CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
+CONFIG = """
+[checks.not_a_server_error]
+expected-statuses = ["2xx", "3xx", "4xx", 504]
+"""
+"""A deadline of a millisecond is asked for, too, and 504 is then the right answer."""
+LIMITS = (Limits(1, 64, 1000), Limits(2, 64, 1000))
+TOKENS = [
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b":",
+    b"\\",
+    b"\\u",
+    b"null",
+    b"1e999",
+    b"NaN",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b" ",
+]
+TOKENS += [
+    b'"text"',
+    b'"texts"',
+    b'"inputs"',
+    b'"top_k"',
+    b'"threshold"',
+    b'"text_b":"b",',
+    b"\x00",
+    b"0",
+    b"-",
+    b"true",
+]
+
+
+def mutate(body: bytes, choose: random.Random) -> bytes:
+    for _ in range(choose.randint(1, 4)):
+        at, length = choose.randint(0, len(body)), choose.randint(0, 4)
+        new = choose.choice([b"", choose.choice(TOKENS), bytes([choose.randrange(256)]), body[at : at + 20]])
+        body = body[:at] + new + body[at + length :]
+    return body
+
+
+def test_mutated_bodies_are_read_or_refused():
+    lines = (Path(__file__).parent / "corpus.jsonl").read_text(encoding="ascii").splitlines()
+    probes = [json.loads(line)["body"] for line in lines]
+    seeds = ["".join(probe).encode("latin-1") for probe in probes if all(isinstance(piece, str) for piece in probe)]
+    seeds = [seed for seed in seeds if len(seed) < 200]
+    seeds += [
+        b'{"text":"a"}',
+        b'{"texts":["a","b"],"texts_b":["c","d"]}',
+        b'{"inputs":[["a","b"]],"top_k":1,"threshold":0.5}',
+    ]
+    choose, kinds = random.Random(7), set()
+    for _ in range(20_000):
+        body = mutate(choose.choice(seeds), choose)
+        for limits in LIMITS:
+            begin = time.perf_counter()
+            try:
+                request = decode_request(body, limits)
+                assert 1 <= len(request.texts) <= 64
+                kinds.add("read")
+            except Problem as problem:
+                kinds.add(problem.code)
+            assert time.perf_counter() - begin < 1
+    assert {"read", "invalid_json", "wrong_type", "unknown_key", "duplicate_key", "wrong_pair"} <= kinds
+
+
+def test_schemathesis_finds_nothing(served_bundles, tmp_path):
+    (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
+    _, client = served_bundles["ngram"]
+    document = str(files("yanmo.serving").joinpath("static", "openapi.json"))
+    url = f"http://127.0.0.1:{client.port}"
+    start = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml")]
+    command = [*start, "run", document, "--url", url, "--checks", CHECKS]
+    limits = ["--max-examples", "10", "--phases", "examples,coverage,fuzzing", "--max-response-time", "1"]
+    more = ["--suppress-health-check", "all", "--warnings", "off", "--continue-on-failure", "--seed", "7"]
+    done = subprocess.run([*command, *limits, *more], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
+    assert client.get("/readyz").status == 200

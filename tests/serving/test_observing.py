@@ -1,0 +1,131 @@
+"""What the service tells about itself: metrics, logs, readiness."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from yanmo.serving.answering import Answerer
+from yanmo.serving.logs import JsonFormatter
+
+
+def metrics(client):
+    reply = client.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    samples = {}
+    for family in text_string_to_metric_families(reply.content.decode()):
+        for sample in family.samples:
+            samples[sample.name, *sorted(sample.labels.values())] = sample.value
+    return samples
+
+
+def test_what_happened_is_counted(bundles, serving):
+    with serving(bundles["ngram"]) as client:
+        texts = ["很快，好吃", "太慢了", ""]
+        answers = client.predict(texts=texts).json["predictions"]
+        client.predict(text=1)
+        found = metrics(client)
+    assert found["yanmo_requests_total", "/predict", "200"] == 1
+    assert found["yanmo_requests_total", "/predict", "400"] == 1
+    assert found["yanmo_refused_total", "wrong_type"] == 1
+    assert found["yanmo_request_seconds_count", "/predict"] == 2
+    assert found["yanmo_batch_texts_count", "ngram"] == 1
+    assert found["yanmo_batch_texts_sum", "ngram"] == 3
+    assert found["yanmo_tokens_total", "ngram"] == found["yanmo_token_cells_total", "ngram"] > 0
+    assert found["yanmo_confidence_count", "ngram"] == 3
+    assert found["yanmo_confidence_sum", "ngram"] == pytest.approx(sum(one["probability"] for one in answers))
+    labels = [one["prediction"] for one in answers]
+    for label in set(labels):
+        assert found["yanmo_predictions_total", *sorted([label, "ngram"])] == labels.count(label)
+    assert found["yanmo_workers", "ngram"] == 1
+    assert found["yanmo_queue_tokens", "ngram"] == 0
+    assert found["yanmo_model_info", *sorted(["ngram", "ngram", bundles["ngram"].digest])] == 1
+
+
+def test_stages_of_a_cascade_and_the_golden_example_are_not_mixed_up(bundles, serving):
+    with serving(bundles["ngram"]) as client:
+        assert [client.get("/readyz").status for _ in range(3)] == [200] * 3
+        assert metrics(client)["yanmo_batch_texts_count", "ngram"] == 0, "golden examples are no traffic"
+
+
+def test_it_is_not_ready_while_the_model_hangs(bundles, serving, monkeypatch):
+    hang, plain = threading.Event(), Answerer.answer
+
+    def answer(answerer, texts):
+        hang.wait(0 if not hang_now else 10)
+        return plain(answerer, texts)
+
+    hang_now: list[bool] = []
+    monkeypatch.setattr(Answerer, "answer", answer)
+    with serving(bundles["ngram"]) as client:
+        hang_now.append(True)
+        client.service._checked_at = -1.0
+        assert (client.get("/readyz").status, client.get("/livez").status) == (503, 200)
+        hang_now.clear()
+        hang.set()
+        client.wait_until_ready()
+
+
+def test_a_log_line_is_one_json_object():
+    record = logging.LogRecord("yanmo", logging.WARNING, __file__, 1, "line\n%s", ('"x"',), None)
+    assert json.loads(JsonFormatter().format(record))["message"] == 'line\n"x"'
+    assert "\n" not in JsonFormatter().format(record)
+
+
+def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles):
+    command = [
+        sys.executable,
+        "-m",
+        "yanmo",
+        "serve",
+        str(bundles["ngram"].path),
+        "--port",
+        "0",
+        "--json",
+        "--access-log",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        url = json.loads(process.stdout.readline())["url"]
+        headers = {"content-type": "application/json", "x-request-id": "mine-1"}
+        request = urllib.request.Request(f"{url}/predict", b'{"text":"Geheim7"}', headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGHUP)
+        with urllib.request.urlopen(f"{url}/livez", timeout=20) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 0
+    first, *lines = err.splitlines()
+    assert first.startswith("Serving ngram")
+    told = [json.loads(line) for line in lines]
+    (mine,) = [line for line in told if line.get("request_id") == "mine-1"]
+    assert (mine["route"], mine["status"]) == ("/predict", 200)
+    assert mine["milliseconds"] > 0
+    assert "Geheim7" not in err
+
+
+def test_a_request_is_a_span_below_that_of_the_client(bundles, serving, monkeypatch):
+    sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    provider, exporter = sdk.TracerProvider(shutdown_on_exit=False), memory.InMemorySpanExporter()
+    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    with serving(bundles["ngram"]) as client:
+        parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+        headers = {"content-type": "application/json", "traceparent": parent}
+        assert client.ask("POST", "/predict", b'{"text":"a"}', headers).status == 200
+        client.get("/livez")
+    (span,) = [one for one in exporter.get_finished_spans() if one.name == "/predict"]
+    assert span.attributes["http.response.status_code"] == 200
+    assert f"{span.context.trace_id:032x}" == parent[3:35]
+    assert 0 < span.end_time - span.start_time < 10e9

@@ -1,0 +1,178 @@
+"""The pages in a real browser, against the running service: what a person does, on a screen and on a phone."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import yanmo
+
+pytestmark = pytest.mark.browser
+SHOTS = os.environ.get("YANMO_SCREENSHOTS")
+"""A folder for pictures to look at."""
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium):
+    """Open a page of a service; at the end nothing was logged and nothing came from elsewhere."""
+    pages = []
+
+    def open_page(client, path="/", width=1200, scheme="light", locale="en-US"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, locale=locale, accept_downloads=True
+        )
+        page = context.new_page()
+        page.messages, page.strangers = [], []
+        home = f"http://127.0.0.1:{client.port}"
+        page.on("console", lambda message: page.messages.append(message.text))
+        page.on("pageerror", lambda error: page.messages.append(str(error)))
+        page.on(
+            "request",
+            lambda request: request.url.startswith((home, "data:", "blob:")) or page.strangers.append(request.url),
+        )
+        page.goto(f"{home}{path}")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        assert page.messages == page.strangers == []
+        page.context.close()
+
+
+def shoot(page, name):
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+@pytest.fixture(scope="module")
+def service(bundles, serving):
+    with serving(bundles["ngram"], bundles["multi_label"], bundles["text_pair"]) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1200, "light", "en-US"), (390, "dark", "zh-CN")])
+def test_a_text_is_asked_with_the_keyboard_alone(service, visit, width, scheme, locale):
+    page = visit(service, width=width, scheme=scheme, locale=locale)
+    page.wait_for_selector("#model option", state="attached")
+    assert page.evaluate("document.activeElement.id") == "texts"
+    page.keyboard.type("很快，好吃")
+    page.keyboard.press("Enter")
+    page.keyboard.type("<img src=x onerror=alert(1)>")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#answers li:nth-child(2)")
+    answer = service.predict(text="很快，好吃").json
+    shown = page.locator("#answers li").first
+    assert shown.locator(".asked").text_content() == "很快，好吃"
+    assert shown.locator(".label").text_content() == answer["prediction"]
+    assert shown.locator(".track").count() == 3
+    best = max(answer["probabilities"].values())
+    share = shown.locator(".track i").first.evaluate("bar => bar.offsetWidth / bar.parentNode.offsetWidth")
+    assert share == pytest.approx(best, abs=0.02)
+    assert "ms" in page.locator("#times").text_content()
+    assert page.locator("#answers img").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.get_attribute("html", "lang") == ("zh-CN" if locale == "zh-CN" else "en")
+    page.wait_for_selector("#metrics li")
+    assert page.evaluate(
+        "[...document.querySelectorAll('button, select')].every(one => !one.offsetHeight || one.offsetHeight >= 32)"
+    )
+    shoot(page, f"playground-{width}-{scheme}-{locale}")
+
+
+def test_the_language_changes_and_every_word_has_both(service, visit):
+    page = visit(service)
+    page.wait_for_selector("#model option", state="attached")
+    before = page.locator("#go").text_content()
+    page.click("#language")
+    assert page.locator("#go").text_content() == "预测" != before
+    words = page.evaluate("[Object.keys(WORDS.en).sort(), Object.keys(WORDS.zh).sort()]")
+    assert words[0] == words[1]
+    used = page.evaluate("[...document.querySelectorAll('[data-say]')].map(one => one.textContent)")
+    assert all(used)
+
+
+def test_a_csv_comes_back_with_predictions(service, visit, tmp_path):
+    rows = [["id", "text"], ["1", "很快，好吃"], ["2", 'say "hi",\nplease'], ["3", ""]] + [
+        [str(i), f"t {i}"] for i in range(4, 400)
+    ]
+    file = tmp_path / "in.csv"
+    with file.open("w", encoding="utf-8-sig", newline="") as out:
+        csv.writer(out).writerows(rows)
+    page = visit(service)
+    page.wait_for_selector("#model option", state="attached")
+    page.set_input_files("#csv", file)
+    page.wait_for_selector("#column option", state="attached")
+    assert page.locator("#column").input_value() == "text"
+    page.click("#run")
+    page.wait_for_selector("#download:not([hidden])")
+    with page.expect_download() as download:
+        page.click("#download")
+    text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+    got = list(csv.reader(io.StringIO(text, newline="")))
+    assert got[0] == ["id", "text", "prediction", "probability", "truncated"]
+    assert [row[:2] for row in got[1:]] == rows[1:]
+    answers = service.predict(texts=[row[1] for row in rows[1:4]]).json["predictions"]
+    assert [row[2] for row in got[1:4]] == [answer["prediction"] for answer in answers]
+    shoot(page, "playground-csv")
+
+
+def test_pairs_several_labels_and_not_being_sure(service, visit):
+    page = visit(service)
+    page.wait_for_selector("#model option", state="attached")
+    page.select_option("#model", "text_pair")
+    page.fill("#texts", "很快\t好吃")
+    page.click("#go")
+    page.wait_for_selector("#answers li")
+    page.select_option("#model", "ngram")
+    page.locator("#threshold").fill("1")
+    page.fill("#texts", "a")
+    page.click("#go")
+    page.wait_for_function("document.querySelector('#answers .label').textContent.startsWith('no answer')")
+    page.select_option("#model", "multi_label")
+    page.locator("#threshold").fill("0.05")
+    page.click("#go")
+    page.wait_for_function("!document.querySelector('#answers .label').textContent.startsWith('no answer')")
+
+
+def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visit, tmp_path):
+    file = tmp_path / "keys.toml"
+    secret = yanmo.key(label="admin", file=file, may="admin").secret
+    with serving(bundles["ngram"], api_keys=str(file), max_characters=10) as client:
+        page = visit(client)
+        page.wait_for_selector("#problem:not([hidden])")
+        assert "API key" in page.locator("#problem").text_content()
+        page.fill("#key", secret)
+        page.keyboard.press("Tab")
+        page.wait_for_selector("#model option", state="attached")
+        page.wait_for_selector("#metrics li")
+        page.fill("#texts", "x" * 11)
+        page.click("#go")
+        page.wait_for_function("document.querySelector('#problem').textContent.startsWith('A text is too long')")
+        page.messages[:] = [one for one in page.messages if "status of 40" not in one]
+
+
+def test_the_document_of_the_api_is_a_page(service, visit):
+    page = visit(service, "/docs", width=390)
+    page.wait_for_selector("section h2")
+    headings = page.locator("h2").all_text_contents()
+    assert {"POST /predict", "GET /readyz", "Answer", "ProblemBody"} <= set(headings)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shoot(page, "docs")

@@ -1,0 +1,98 @@
+"""Worker processes: answers, faults and replacement, with real signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from yanmo.runtimes.predictor import open_bundle
+
+TEXTS = ["很快，好吃", "太慢了", "great", "", "😀"]
+NOTICED_SECONDS = 2.0
+REPLACED_SECONDS = 15
+"""A process must start and load its libraries, on a busy machine."""
+
+
+@pytest.fixture(scope="module")
+def watched(bundles, serving):
+    with serving(bundles["ngram"], bundles["text_pair"], workers=1) as client:
+        yield client
+
+
+def test_a_process_gives_the_same_answers(watched, bundles):
+    answers = watched.predict(texts=TEXTS).json["predictions"]
+    expected_NC = open_bundle(bundles["ngram"]).predict_proba(TEXTS)
+    got_NC = np.array([list(one["probabilities"].values()) for one in answers])
+    np.testing.assert_allclose(got_NC, expected_NC, atol=1e-5)
+    pair = watched.ask(
+        "POST", "/v1/models/text_pair/predict", b'{"text":"a","text_b":"b"}', {"content-type": "application/json"}
+    )
+    assert pair.status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_that_dies_or_hangs_is_noticed_and_replaced(watched, wait, number):
+    model = watched.service.default
+    (pid,) = model.pids
+    lost = model.counters.num_lost
+    stop = threading.Event()
+    statuses: list[tuple[int, str | None]] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            reply = watched.predict(text="a")
+            statuses.append((reply.status, reply.json.get("code")))
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask) for _ in range(4)]
+        wait(lambda: len(statuses) > 20)
+        os.kill(pid, number)
+        begin = time.monotonic()
+        wait(lambda: model.counters.num_lost == lost + 1)
+        noticed = time.monotonic() - begin
+        wait(lambda: model.num_workers == 1, REPLACED_SECONDS)
+        before = len(statuses)
+        wait(lambda: len(statuses) > before + 20)
+        stop.set()
+        for one in asking:
+            one.result()
+    assert noticed <= NOTICED_SECONDS + 0.5
+    assert model.pids != [pid]
+    assert {status for status, _ in statuses} <= {200, 503}
+    assert sum(status == 503 for status, _ in statuses) <= 4
+    assert {code for status, code in statuses if status == 503} <= {"worker_lost"}
+    assert watched.get("/readyz").status == 200
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_without_a_worker_it_is_not_ready(bundles, serving, wait, monkeypatch):
+    with serving(bundles["ngram"], workers=1) as client:
+        model = client.service.default
+        monkeypatch.setattr(model, "_open_again", model.batcher.detach)
+        os.kill(model.pids[0], signal.SIGKILL)
+        wait(lambda: model.num_workers == 0)
+        time.sleep(0.5)
+        assert (client.get("/readyz").status, client.get("/livez").status) == (503, 200)
+
+
+def test_the_processes_end_with_the_service(bundles, serving):
+    with serving(bundles["ngram"], workers=2) as client:
+        pids = client.service.default.pids
+        assert len(set(pids)) == 2
+        assert client.predict(texts=TEXTS).status == 200
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_a_bundle_that_a_process_refuses_ends_the_service(wrong_bundle, serving, wait):
+    with serving(wrong_bundle, ready=False, workers=1) as client:
+        wait(lambda: client.server.failure is not None)
+        assert "golden text" in str(client.server.failure)

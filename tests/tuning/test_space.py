@@ -1,0 +1,63 @@
+"""The search space: every family's own, and the user's from a file."""
+
+import pytest
+
+from yanmo.bundling.train_config import TrainConfig
+from yanmo.errors import ConfigError, ModelError
+from yanmo.models import FAMILY_DEFAULTS, ModelSpec, default_settings, unused_settings
+from yanmo.tuning.space import SPACES, Choice, Range, default_space, read_space
+
+
+@pytest.mark.parametrize("family", list(SPACES))
+def test_a_family_searches_only_what_has_an_effect_on_it_around_its_defaults(family):
+    defaults = default_settings(family, 10_000)
+    space = default_space(family, defaults)
+    assert not set(space) & set(unused_settings(ModelSpec("model", family)))
+    for name, part in space.items():
+        known = getattr(defaults, name)
+        ends = part.values if isinstance(part, Choice) else (part.low, part.high)
+        for one in ends:
+            assert getattr(TrainConfig(**{name: one}), name) == one
+        if known is not None and known != 0:
+            assert known in ends if isinstance(part, Choice) else part.low <= known <= part.high, name
+    assert space["num_epochs"].is_whole
+
+
+def test_every_family_has_a_space_or_nothing_to_search():
+    assert set(FAMILY_DEFAULTS) - set(SPACES) == {"linear"}
+    with pytest.raises(ModelError, match="The model linear has no settings"):
+        default_space("linear", FAMILY_DEFAULTS["linear"])
+
+
+def test_a_file_holds_ranges_choices_and_what_stays(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text(
+        "learning_rate = { low = 1e-4, high = 1e-2, log = true }\nnum_epochs = { low = 2, high = 4 }\n"
+        "batch_size = [16, 32]\nmax_length = 64\n"
+    )
+    space, fixed = read_space(path)
+    assert space == {
+        "learning_rate": Range(1e-4, 1e-2, log=True),
+        "num_epochs": Range(2, 4),
+        "batch_size": Choice((16, 32)),
+    }
+    assert (space["num_epochs"].is_whole, space["learning_rate"].is_whole) == (True, False)
+    assert fixed == {"max_length": 64}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("learning_rat = [1.0]", "Did you mean 'learning_rate'"),
+        ("seed = [1, 2]", "'seed' is no key of train that tune can set"),
+        ("dropout = { low = 0.5, high = 0.1 }", "'dropout' must be a range, a list, or one value"),
+        ("dropout = { low = 0.5, high = 1.5 }", "'dropout' parameter .* must be less than 1"),
+        ("dropout = 0.5", "leaves nothing to search"),
+        ("dropout = [", "cannot be read"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, text, message):
+    path = tmp_path / "space.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        read_space(path)

@@ -1,0 +1,137 @@
+"""tune: the best model of all trials, found again after a real kill -9, and by two workers together."""
+
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+
+import pytest
+
+from yanmo.artifacts import Bundle, Report
+from yanmo.artifacts.base import MANIFEST, work_dir
+from yanmo.errors import BusyError, ConfigError, MissingExtraError
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.tuning.tune import RECIPE, TUNING, tune
+from yanmo.verbs.train import train
+
+SPACE = (
+    "learning_rate = { low = 1e-4, high = 1e-1, log = true }\ndropout = { low = 0.0, high = 0.6 }\n"
+    "num_epochs = 3\nvocab_size = 60\nmax_length = 16\n"
+)
+VALUES = {"model": "textcnn", "num_trials": 5, "num_seeds": 2, "num_threads": 1}
+
+
+@pytest.fixture(scope="module")
+def space(tmp_path_factory):
+    path = tmp_path_factory.mktemp("space") / "space.toml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def tuned(dataset, space, tmp_path_factory):
+    return tune(dataset, space=space, out=tmp_path_factory.mktemp("models") / "best", **VALUES)
+
+
+def report_of(bundle):
+    return Report.open(bundle.path / TUNING).metrics
+
+
+def told(bundle):
+    """What a search was told to try, and what came out, without the time it took."""
+    return [{**one, "seconds": None, "process": None} for one in report_of(bundle)["trials"]]
+
+
+def test_the_best_trial_is_published_and_answers(tuned):
+    report = report_of(tuned)
+    complete = [one for one in report["trials"] if one["state"] == "complete"]
+    assert report["best"]["score"] == max(one["score"] for one in complete)
+    assert tuned.summary()["valid_micro_f1"] == report["best"]["score"]
+    assert [one["number"] for one in report["trials"]] == [0, 1, 2, 3, 4]
+    assert len(report["spread"]) == 2
+    with open_bundle(Bundle.open(tuned.path)) as predictor:
+        assert predictor.predict(["paris oslo"])[0].label == "city"
+
+
+def test_the_recipe_makes_the_same_files(tuned, dataset, tmp_path):
+    recipe = tomllib.loads((tuned.path / TUNING / RECIPE).read_text())["stage"]["model"]
+    assert (recipe.pop("verb"), recipe.pop("dataset")) == ("train", dataset.name)
+    again = train(dataset, out=tmp_path / "again", **recipe)
+    files = {name: entry for name, entry in tuned.manifest.files.items() if not name.startswith(TUNING)}
+    assert files == {name: entry for name, entry in again.manifest.files.items() if name != MANIFEST}
+
+
+def test_the_first_trial_has_the_defaults_and_a_trial_that_is_worse_is_given_up(tuned):
+    trials = report_of(tuned)["trials"]
+    assert trials[0]["values"] == {"learning_rate": 3e-3, "dropout": 0.5}
+    pruned = [one for one in trials if one["state"] == "pruned"]
+    assert all(len(one["curve"]) < 3 and one["score"] is None for one in pruned)
+
+
+def test_the_page_shows_the_search_offline(tuned):
+    page = (tuned.path / TUNING / "report.html").read_text()
+    assert page.count("<svg") >= 2
+    assert "[stage.model]" in page
+    assert not any(word in page for word in ("<script", "<link", "src="))
+
+
+def test_a_search_that_is_killed_halfway_ends_with_the_same_best_trial(tuned, dataset, space, tmp_path):
+    script = (
+        f"from yanmo.tuning.tune import tune; tune({str(dataset.path)!r}, space={str(space)!r}, out='killed', "
+        f"**{VALUES!r})"
+    )
+    trials = work_dir(tmp_path / "killed")
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(trials.glob("*/trials/0002.lock")) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()
+    resumed = tune(dataset, space=space, out=tmp_path / "killed", **VALUES)
+    assert told(resumed) == told(tuned)
+    assert resumed.manifest.files["model.safetensors"] == tuned.manifest.files["model.safetensors"]
+
+
+def test_two_workers_share_the_trials(dataset, space, tmp_path):
+    bundle = tune(
+        dataset, space=space, out=tmp_path / "best", **{**VALUES, "num_workers": 2, "num_trials": 6, "num_seeds": 1}
+    )
+    trials = report_of(bundle)["trials"]
+    assert [one["number"] for one in trials] == list(range(6))
+    assert len({one["process"] for one in trials}) == 2
+
+
+def test_a_storage_that_is_shared_holds_the_trials_of_several_searches(dataset, space, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    first = tune(dataset, space=space, storage=storage, out=tmp_path / "first", **VALUES)
+    second = tune(dataset, space=space, storage=storage, out=tmp_path / "second", **VALUES)
+    assert report_of(second)["trials"] == report_of(first)["trials"]  # not one was trained again
+    assert second.manifest.files["model.safetensors"] == first.manifest.files["model.safetensors"]
+    assert str(tmp_path) not in (first.path / MANIFEST).read_text()
+
+
+def test_with_folds_the_answers_to_rows_left_out_are_the_score(dataset, tmp_path, space):
+    bundle = tune(dataset, space=space, folds=2, out=tmp_path / "best", **{**VALUES, "num_trials": 2, "num_seeds": 1})
+    rows = dataset.split("train")
+    answers = dict(bundle.out_of_fold().frame().select("id", "prediction").iter_rows())
+    right = [answers[one] == label for one, label in zip(rows["id"], rows["label"], strict=True)]
+    assert report_of(bundle)["best"]["score"] == pytest.approx(sum(right) / len(right))
+
+
+def test_mistakes_are_said_before_anything_is_trained(dataset, space, tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match="storage of the search cannot be opened"):
+        tune(dataset, space=space, storage="nothing://here", out=tmp_path / "out", **VALUES)
+    monkeypatch.delitem(sys.modules, "yanmo.integrations.optuna_study", raising=False)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(MissingExtraError) as caught:
+        tune(dataset, space=space, out=tmp_path / "out", **VALUES)
+    assert caught.value.hint == "pip install 'yanmo[tune]'"
+
+
+def test_a_second_search_in_one_folder_is_refused(dataset, space, tmp_path):
+    from yanmo.artifacts.base import lock
+
+    with lock(work_dir(tmp_path / "out")), pytest.raises(BusyError):
+        tune(dataset, space=space, out=tmp_path / "out", **VALUES)

@@ -15,6 +15,7 @@ from yanmo.exporting.encoder import is_supported, read_folder
 from yanmo.exporting.encoder_file import read_encoder
 from yanmo.exporting.encoder_graph import write_encoder
 from yanmo.exporting.int8 import EncoderQuantizer, Options
+from yanmo.exporting.products import count_operations
 from yanmo.exporting.tracing import trace_graph
 
 from .conftest import FAMILIES, MAX_LENGTH, SIZES, make_network
@@ -82,6 +83,18 @@ def test_positions_end_at_the_longest_text(get_network, make_feeds, score_graph,
     assert list(constants["positions"].dims) == [7, SIZES["hidden_size"]]
     feeds = make_feeds(module.config.pad_token_id, shapes=[(4, 7), (9, 6)])
     assert_same(score_graph(content, feeds), [score_torch(module, feed) for feed in feeds])
+
+
+def test_the_last_layer_works_for_the_first_token_alone(get_network, tmp_path):
+    encoder = read_folder(get_network("bert")[1])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(write_encoder(encoder, max_length=MAX_LENGTH, is_pair=False))
+    last = encoder.layers[-1]
+    once = [last.attention_out, last.feed_forward_in, last.feed_forward_out, *encoder.head]
+    all_tokens = [*(product for layer in encoder.layers[:-1] for product in layer.products), last.attention_in]
+    found = count_operations(path)
+    assert found.per_text == 2 * sum(product.weight_KN.size for product in once)
+    assert found.per_token == 2 * sum(product.weight_KN.size for product in all_tokens)
 
 
 def test_shared_weights_are_written_once(get_network):

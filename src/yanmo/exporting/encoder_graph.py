@@ -76,8 +76,9 @@ def write_encoder(
     writer = _EncoderWriter(precision)
     has_types = is_pair and encoder.types_SE is not None
     hidden = writer.embed(encoder, max_length, has_types=has_types)
-    for layer in encoder.layers:
-        hidden = writer.layer(hidden, layer, encoder.activation, encoder.epsilon)
+    for number, layer in enumerate(encoder.layers, 1):
+        is_last = number == len(encoder.layers)
+        hidden = writer.layer(hidden, layer, encoder.activation, encoder.epsilon, is_last=is_last)
     writer.name_output(writer.head(hidden, encoder), "logits")
     inputs = {"input_ids": (INT32, ["batch", "length"]), "lengths": (INT32, ["batch"])}
     if has_types:
@@ -103,7 +104,10 @@ def _layout(encoder: Encoder, *, has_types: bool) -> Layout:
 
 
 class _EncoderWriter(GraphWriter):
-    """Adds an encoder's parts; between them all states are rows of one matrix, shape (B * T, D)."""
+    """Adds an encoder's parts; between them all states are rows of one matrix, shape (B * T, D).
+
+    The classifier reads the first token alone, so the last layer gives the states of first tokens alone, shape (B, D).
+    """
 
     def __init__(self, precision: Precision) -> None:
         super().__init__()
@@ -133,10 +137,12 @@ class _EncoderWriter(GraphWriter):
         normed = self._norm(rows, encoder.embedding_norm, encoder.epsilon)
         return normed if encoder.projection is None else self._product(normed, encoder.projection)
 
-    def layer(self, hidden: str, layer: Layer, activation: str, epsilon: float) -> str:
+    def layer(self, hidden: str, layer: Layer, activation: str, epsilon: float, *, is_last: bool) -> str:
         """Add attention and feed-forward, each with its sum and its normalization."""
-        width = layer.attention_out.weight_KN.shape[0]
-        attended = self._attention(self._product(hidden, layer.attention_in), layer.num_heads, width)
+        attended = self._attention(self._product(hidden, layer.attention_in), layer, is_last=is_last)
+        if is_last:
+            states = self.add("Reshape", [hidden, self._shape])
+            hidden = self.add("Gather", [states, self.constant("first_token", np.int64(0))], axis=1)
         summed = self.add("Add", [self._product(attended, layer.attention_out), hidden])
         hidden = self._norm(summed, layer.attention_norm, epsilon)
         wide = self._activate(self._product(hidden, layer.feed_forward_in), activation)
@@ -144,15 +150,19 @@ class _EncoderWriter(GraphWriter):
         return self._norm(summed, layer.feed_forward_norm, epsilon)
 
     def head(self, hidden: str, encoder: Encoder) -> str:
-        """Add the classifier over the first token's state."""
-        states = self.add("Reshape", [hidden, self._shape])
-        first = self.add("Gather", [states, self.constant("first_token", np.int64(0))], axis=1)
-        pooled = self._activate(self._product(first, encoder.head[0]), encoder.head_activation)
+        """Add the classifier over the first tokens' states."""
+        pooled = self._activate(self._product(hidden, encoder.head[0]), encoder.head_activation)
         return self._product(pooled, encoder.head[1])
 
-    def _attention(self, rows: str, num_heads: int, width: int) -> str:
-        parts = self.add_many("Split", [self.add("Reshape", [rows, self._shape])], 3, axis=2, num_outputs=3)
-        attended = self.add("MultiHeadAttention", [*parts, "", "lengths"], domain=MICROSOFT, num_heads=num_heads)
+    def _attention(self, rows: str, layer: Layer, *, is_last: bool) -> str:
+        """Add what every token, or in the last layer the first, takes from all tokens of its text."""
+        width = layer.attention_out.weight_KN.shape[0]
+        query, *rest = self.add_many("Split", [self.add("Reshape", [rows, self._shape])], 3, axis=2, num_outputs=3)
+        if is_last:
+            query = self.add("Gather", [query, self._int64("first_tokens", [0])], axis=1)
+        attended = self.add(
+            "MultiHeadAttention", [query, *rest, "", "lengths"], domain=MICROSOFT, num_heads=layer.num_heads
+        )
         return self.add("Reshape", [attended, self._int64(f"rows_of_{width}", [-1, width])])
 
     def _product(self, rows: str, product: Product) -> str:

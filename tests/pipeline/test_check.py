@@ -11,7 +11,7 @@ from yanmo.verbs import COMMANDS
 from yanmo.verbs.prepare import prepare
 from yanmo.verbs.signature import get_verb
 
-TRAIN_KEYS = ", ".join(["dataset", *get_verb("train").config_class.model_fields])
+TRAIN_KEYS = ", ".join(get_verb("train").config_class.model_fields)
 VERBS = f"The verbs of a stage are: {', '.join(name for name, command in COMMANDS.items() if command.is_stage)}."
 NAMES_IN_QUOTES = "Names stand in quotes."
 
@@ -82,7 +82,7 @@ MISTAKES = {
     "unknown key": (
         stage("learnin_rate = 1e-3\n"),
         "pipeline.toml:9: In the stage 'cnn' train has no key 'learnin_rate'. Did you mean 'learning_rate'?",
-        f"The keys of train are: {TRAIN_KEYS}.",
+        f"The keys of train are: dataset, init, {TRAIN_KEYS}.",
     ),
     "wrong type": (
         stage('seed = "one"\n'),
@@ -165,7 +165,7 @@ MISTAKES = {
     "each with an unknown key": (
         stage("each = { sed = [1] }\n"),
         "pipeline.toml:9: In the stage 'cnn' each cannot vary 'sed'. Did you mean 'seed'?",
-        f"It can vary: {TRAIN_KEYS.removeprefix('dataset, ')}.",
+        f"It can vary: {TRAIN_KEYS}.",
     ),
     "a key alone and in each": (
         stage("seed = 1\neach.seed = [2]\n"),

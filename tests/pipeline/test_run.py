@@ -218,6 +218,19 @@ EVERY_VERB = """
     verb = "audit"
     bundle = "lin"
     dataset = "reviews"
+    [stage.reader]
+    verb = "pretrain"
+    source = "reviews"
+    model = "bert-1x32"
+    vocab_size = 60
+    max_length = 16
+    num_epochs = 1
+    [stage.tuned]
+    verb = "tune"
+    dataset = "reviews"
+    model = "ngram"
+    num_trials = 1
+    num_seeds = 1
 """
 
 
@@ -226,7 +239,7 @@ def test_every_verb_is_a_stage_that_is_known_as_done(write):
     used = {row["verb"] for row in check(path, CheckConfig()).summary()["stages"]}
     assert used == {name for name, command in COMMANDS.items() if command.is_stage}
     report = run_it(path)
-    bundles = {"cnn", "graph", "bert", "small", "lin", "sure", "both", "cheap-first"}
+    bundles = {"cnn", "graph", "bert", "small", "lin", "sure", "both", "cheap-first", "tuned"}
     assert {row["name"] for row in report.summary()["rows"]} == bundles
     assert set(states(path).values()) == {"done"}
 

@@ -109,6 +109,7 @@ def benchmark(names=("bert", HOSTILE), *, labeled=True):
             "digest": str(place) * 64,
             "model": "textcnn",
             "format": "onnx",
+            "runtime": "openvino" if place else None,
             "size_mb": 4.0 * (place + 1),
             "load_seconds": 0.5,
             "latency_ms": {"p50": 0.5 + place, "p95": 2.0, "p99": 3.0, "num_texts": 200},

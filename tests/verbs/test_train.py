@@ -158,6 +158,7 @@ def test_a_checkpoint_that_reads_64_tokens_trains_with_64_unless_more_are_asked_
     shutil.copytree(bundles["bert-1x32"].path, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 64}))
+    (folder / "manifest.json").unlink()
     with caplog.at_level(logging.INFO):
         bundle = train(dataset, model=str(folder), out=tmp_path / "model", **FAST)
     assert bundle.max_length == bundle.manifest.config["max_length"] == 64

@@ -126,10 +126,10 @@ def _read_part(path: Path, key: str, value: Any) -> Range | Choice | Value:
     if isinstance(value, list) and value and all(isinstance(one, Value) for one in value):
         return Choice(tuple(value))
     if isinstance(value, Mapping):
-        numbers = [value.get("low"), value.get("high")]
-        is_right = set(value) <= {"low", "high", "log"} and isinstance(value.get("log", False), bool)
-        if is_right and all(isinstance(one, int | float) for one in numbers) and numbers[0] < numbers[1]:
-            return Range(numbers[0], numbers[1], value.get("log", False))
+        low, high, log = value.get("low"), value.get("high"), value.get("log", False)
+        is_right = set(value) <= {"low", "high", "log"} and isinstance(log, bool)
+        if is_right and isinstance(low, int | float) and isinstance(high, int | float) and low < high:
+            return Range(low, high, log)
     elif isinstance(value, Value):
         return value
     raise ConfigError(

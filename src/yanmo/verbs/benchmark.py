@@ -25,6 +25,7 @@ from yanmo.progress import bar
 from yanmo.protocols import FloatArray
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
+from yanmo.runtimes.engines import check_engine
 from yanmo.runtimes.predictor import Item, choose_runtime, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -159,6 +160,8 @@ def _check_sources(bundles: Sequence[Bundle], dataset: Dataset | None, config: B
             f"The 'runtime' parameter is for ONNX Bundles; {bundles[0].path} is of format {bundles[0].format}.",
             hint="Leave it out, or export the Bundle first.",
         )
+    if config.runtime not in {None, "auto"}:
+        check_engine(config.runtime)
     for one in bundles[1:]:
         if get_task(one.task).num_texts != get_task(bundles[0].task).num_texts:
             raise DataError(

@@ -5,7 +5,7 @@ import logging
 import shutil
 from dataclasses import fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -161,9 +161,12 @@ def _run(spec: ModelSpec, config: PretrainConfig, texts: Texts, folder: Path, ru
     from yanmo.modeling.pretraining import pretrain_network
 
     values = config.model_dump()
-    shared = {"keeps_some": config.mask_style == "mixed", "is_segmented": texts.config.segmenter != "none"}
+    shared: dict[str, Any] = {
+        "keeps_some": config.mask_style == "mixed",
+        "is_segmented": texts.config.segmenter != "none",
+    }
     reading = {one.name: values[one.name] for one in fields(ReadingSettings) if one.name in values}
-    constant = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
+    constant: dict[str, Any] = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
     loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
     return pretrain_network(
         spec,
@@ -180,11 +183,12 @@ def _publish(
 ) -> None:
     architecture = dict(trained.architecture)
     scores = {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()}
+    facts: dict[str, Any] = {**architecture.pop("facts"), **scores}
     info = {
         "format": "torch",
         "model": spec.name,
         "max_length": trained.max_length,
-        "summary": {**architecture.pop("facts"), **scores},
+        "summary": facts,
         "architecture": architecture,
         "text": texts.config.model_dump(mode="json"),
     }
@@ -202,5 +206,5 @@ def _publish(
         trained.save(staging)
         if texts.user_dict_path:
             shutil.copyfile(texts.user_dict_path, staging / texts.user_dict_path.name)
-        card = render_encoder_card(model=spec.name, text=texts.config, facts=info["summary"])
+        card = render_encoder_card(model=spec.name, text=texts.config, facts=facts)
         (staging / CARD).write_text(card, encoding="utf-8")

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from yanmo.errors import ConfigError, MissingExtraError, did_you_mean
 from yanmo.protocols import FloatArray
 
-__all__ = ["ENGINES", "Engine", "Feed", "installed_engines", "open_engine"]
+__all__ = ["ENGINES", "Engine", "Feed", "check_engine", "installed_engines", "open_engine"]
 
 Feed: TypeAlias = Mapping[str, npt.NDArray[np.integer]]
 """The inputs of one batch by name."""
@@ -56,17 +56,27 @@ def open_engine(name: str, path: Path, num_threads: int) -> Engine:
         MissingExtraError: It is not installed.
         ArtifactError: It cannot load the file.
     """
+    check_engine(name)
+    engine: Engine = importlib.import_module(ENGINES[name][1]).open_engine(path, num_threads)
+    return engine
+
+
+def check_engine(name: str) -> None:
+    """Refuse a name that no installed engine has.
+
+    Raises:
+        ConfigError: There is no such engine.
+        MissingExtraError: It is not installed.
+    """
     if name not in ENGINES:
         raise ConfigError(
             f"The 'runtime' parameter must be one of: auto, {', '.join(ENGINES)}. Got {name!r} instead."
             f"{did_you_mean(name, ENGINES)}",
             hint="Leave it out for onnxruntime; auto takes the fastest that is installed.",
         )
-    package, module = ENGINES[name]
+    package = ENGINES[name][0]
     if importlib.util.find_spec(package) is None:
         raise MissingExtraError(f"The runtime {name}", package=package, extra=package)
-    engine: Engine = importlib.import_module(module).open_engine(path, num_threads)
-    return engine
 
 
 def installed_engines() -> list[str]:

@@ -138,7 +138,7 @@ def _test(bench: Bench, name: str) -> dict[str, Any] | None:
         return None
     split = load_split(bench.dataset, "test")
     winner = Bundle.open(bench.bundle_dir(name))
-    asked = {"num_threads": bench.num_threads, "measure_speed": False}
+    asked: dict[str, Any] = {"num_threads": bench.num_threads, "measure_speed": False}
     ours, theirs = (run_bundle(one, bench.dataset, split, **asked) for one in (winner, bench.teacher))
     return describe(ours.chosen_NC, theirs.chosen_NC, split)
 

@@ -22,7 +22,7 @@ __all__ = ["few_rows", "measure_shape"]
 
 NUM_ROWS = 2000
 NUM_VALID_ROWS = 256
-GATE = {"max_drop": 1.0, "num_valid_texts": 32}
+GATE: dict[str, Any] = {"max_drop": 1.0, "num_valid_texts": 32}
 """Random weights have no accuracy to lose."""
 NUM_CALIBRATION_TEXTS = 32
 
@@ -31,8 +31,10 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
     """Return a Dataset of few rows, made on first use."""
     if not (out / MANIFEST).is_file():
         identity: dict[str, Any] = {"kind": Dataset.kind, "task": dataset.task, "labels": dataset.labels}
-        sources = {"parents": {"dataset": dataset.digest}, "config": {}, "info": dataset.manifest.info}
-        with publish(out, verb="prepare", **identity, **sources) as staging:
+        parents = {"dataset": dataset.digest}
+        with publish(
+            out, verb="prepare", **identity, parents=parents, config={}, info=dataset.manifest.info
+        ) as staging:
             for name, num_rows in (("train", NUM_ROWS), ("valid", NUM_VALID_ROWS)):
                 rows = dataset.split(name)
                 rows.sample(min(num_rows, rows.height), seed=0).write_parquet(staging / f"{name}.parquet")
@@ -78,6 +80,6 @@ def _int8(model: str, few: Dataset, folder: Path) -> Bundle:
         publish_trained(learn(job), job, few, parents={"dataset": few.digest}, out=untrained)
     if not (out / MANIFEST).is_file():
         is_light = resolve(model).format != "torch"
-        more = {} if is_light else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
+        more: dict[str, Any] = {} if is_light else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
         get_verb("quantize")(untrained, few, **GATE, **more, out=out)
     return Bundle.open(out)

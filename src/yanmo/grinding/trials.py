@@ -67,7 +67,8 @@ class Bench:
 
     def spent_seconds(self) -> float:
         """Return the time that all trials have taken so far, those of earlier runs, too."""
-        return sum(json.loads(file.read_text("utf-8"))["seconds"] for file in (self.folder / "measured").glob("*.json"))
+        files = (self.folder / "measured").glob("*.json")
+        return float(sum(json.loads(file.read_text("utf-8"))["seconds"] for file in files))
 
     def try_stage(self, stage: Stage) -> dict[str, Any]:
         """Return a stage's row, made and measured on first use; of one that cannot be made, why not."""
@@ -91,7 +92,7 @@ class Bench:
             inputs = {name: self._open(value) for name, value in stage.inputs.items()}
             verb = get_verb(stage.verb)
             ordered = [inputs[one.name] for one in verb.inputs if one.name in inputs]
-            threads = {"num_threads": self.num_threads} if self.num_threads else {}
+            threads: dict[str, Any] = {"num_threads": self.num_threads} if self.num_threads else {}
             verb(*ordered, **stage.values, **threads, out=out)
         return Bundle.open(out)
 

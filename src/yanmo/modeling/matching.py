@@ -55,8 +55,8 @@ class Matched:
         self._teacher_inside: Inside = {}
         self._hooks = [*_watch(layers, self._inside), *_watch(teacher_layers, self._teacher_inside)]
         if teaching.match == "hidden":
-            widths: list[Any] = [layer.attention.self.query.in_features for layer in (layers[0], teacher_layers[0])]
-            projections = {name: nn.Linear(*widths, bias=False) for name in ("embeddings", "states")}
+            width, teacher_width = (one.attention.self.query.in_features for one in (layers[0], teacher_layers[0]))
+            projections = {name: nn.Linear(width, teacher_width, bias=False) for name in ("embeddings", "states")}
             student.add_module(MATCHING, nn.ModuleDict(projections))
 
     def __call__(self, student: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -190,8 +190,9 @@ def _watch(layers: list[Any], inside: Inside) -> list[Any]:
 
 def _scores(query_BTD: Tensor, key_BTD: Tensor, num_heads: int) -> Tensor:
     """Return scaled products of every two tokens in each head, float32, shape (B, heads, T, T)."""
-    query, key = (one.float().unflatten(2, (num_heads, -1)).transpose(1, 2) for one in (query_BTD, key_BTD))
-    return query @ key.transpose(2, 3) / math.sqrt(query.shape[3])
+    query, key = (one.float().reshape(*one.shape[:2], num_heads, -1).transpose(1, 2) for one in (query_BTD, key_BTD))
+    scores: Tensor = query @ key.transpose(2, 3) / math.sqrt(query.shape[3])
+    return scores
 
 
 def _log_attention(scores_BHTT: Tensor, mask_BT: Tensor) -> Tensor:

@@ -129,7 +129,8 @@ def _read_header(data: bytes, delimiter: str) -> list[str] | None:
 
 def _check_model(step: Step) -> Iterator[Found]:
     try:
-        check_model(step.stage.verb.config_class.model_validate(step.config))
+        config: Any = step.stage.verb.config_class.model_validate(step.config)
+        check_model(config)
     except YanmoError as error:
         yield "model", error.message, error.hint
 

@@ -244,7 +244,12 @@ def _recover(work: Work) -> Trained:
         num_texts=config.num_importance_texts,
     )
     loop = {field.name: values[field.name] for field in fields(LoopSettings) if field.name in values}
-    constant = {"warmup_ratio": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0, "gradient_accumulation_steps": 1}
+    constant: dict[str, Any] = {
+        "warmup_ratio": 0.1,
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "gradient_accumulation_steps": 1,
+    }
     return prune_network(
         bundle.path,
         _taught_texts(work),
@@ -301,7 +306,7 @@ def _to_bundle_order(work: Work, columns_NC: FloatArray) -> FloatArray:
 def _say_cost(work: Work, made: Bundle) -> dict[str, Any]:
     """Return what was lost on the validation split, and say it."""
     split = load_split(work.dataset, "valid")
-    speed = {"num_threads": work.config.num_threads, "measure_speed": False}
+    speed: dict[str, Any] = {"num_threads": work.config.num_threads, "measure_speed": False}
     before = run_bundle(work.bundle, work.dataset, split, **speed)
     after = run_bundle(made, work.dataset, split, **speed, verify_golden=False)
     found = compare(after.chosen_NC, before.chosen_NC, split.targets_NC, num_resamples=NUM_RESAMPLES, seed=0)

@@ -184,6 +184,7 @@ def test_a_hub_that_does_not_answer_is_said_with_the_missing_folder(hub, monkeyp
 
 def test_a_model_in_the_cache_is_opened_where_the_hub_does_not_answer(hub, monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("time.sleep", lambda _: None)  # between the tries
     folder = tmp_path / "cache" / "models--owner--bert"
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text("1" * 40)

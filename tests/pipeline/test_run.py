@@ -231,6 +231,26 @@ EVERY_VERB = """
     model = "ngram"
     num_trials = 1
     num_seeds = 1
+    [stage.student]
+    verb = "distill"
+    teacher = "both"
+    dataset = "reviews"
+    model = "ngram"
+    num_epochs = 1
+    [stage.thin]
+    verb = "prune"
+    bundle = "bert"
+    dataset = "reviews"
+    feed_forward = 0.5
+    num_epochs = 0
+    [stage.smallest]
+    verb = "grind"
+    teacher = "lin"
+    dataset = "reviews"
+    students = ["ngram"]
+    max_latency_ms = 1000.0
+    max_drop = 0.9
+    num_altered = 1
 """
 
 
@@ -239,7 +259,20 @@ def test_every_verb_is_a_stage_that_is_known_as_done(write):
     used = {row["verb"] for row in check(path, CheckConfig()).summary()["stages"]}
     assert used == {name for name, command in COMMANDS.items() if command.is_stage}
     report = run_it(path)
-    bundles = {"cnn", "graph", "bert", "small", "lin", "sure", "both", "cheap-first", "tuned"}
+    bundles = {
+        "cnn",
+        "graph",
+        "bert",
+        "small",
+        "lin",
+        "sure",
+        "both",
+        "cheap-first",
+        "tuned",
+        "student",
+        "thin",
+        "smallest",
+    }
     assert {row["name"] for row in report.summary()["rows"]} == bundles
     assert set(states(path).values()) == {"done"}
 

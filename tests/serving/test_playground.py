@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import yanmo
 
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("YANMO_SCREENSHOTS")
 """A folder for pictures to look at."""
@@ -22,7 +24,6 @@ def chromium():
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("no Chromium is installed")
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
@@ -145,11 +146,12 @@ def test_pairs_several_labels_and_not_being_sure(service, visit):
     page.locator("#threshold").fill("1")
     page.fill("#texts", "a")
     page.click("#go")
-    page.wait_for_function("document.querySelector('#answers .label').textContent.startsWith('no answer')")
+    answer = page.locator("#answers .label").first
+    sync_api.expect(answer).to_have_text(re.compile("^no answer"))
     page.select_option("#model", "multi_label")
     page.locator("#threshold").fill("0.05")
     page.click("#go")
-    page.wait_for_function("!document.querySelector('#answers .label').textContent.startsWith('no answer')")
+    sync_api.expect(answer).not_to_have_text(re.compile("^no answer"))
 
 
 def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visit, tmp_path):
@@ -165,7 +167,7 @@ def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visi
         page.wait_for_selector("#metrics li")
         page.fill("#texts", "x" * 11)
         page.click("#go")
-        page.wait_for_function("document.querySelector('#problem').textContent.startsWith('A text is too long')")
+        sync_api.expect(page.locator("#problem")).to_have_text(re.compile("^A text is too long"))
         page.messages[:] = [one for one in page.messages if "status of 40" not in one]
 
 

@@ -30,6 +30,11 @@ def test_a_column_is_cleaned_as_its_texts_are_alone(step: str, texts: list[str])
     assert clean_column(texts, [step]) == [clean_column([text], [step])[0] for text in texts]
 
 
+def test_a_no_break_space_is_a_plain_one_whatever_stands_beside_its_text():
+    assert clean_column(["a&nbsp;b", "a\xa0b"], ["strip_html"]) == ["a b", "a b"]
+    assert clean_column(["a\xa0b"], ["strip_html"]) == ["a b"]
+
+
 @given(texts=TEXTS, steps=st.lists(st.sampled_from(list(CLEANING_STEPS)), max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_steps_in_any_order_clean_a_column_as_its_texts_alone(texts: list[str], steps: list[str]) -> None:

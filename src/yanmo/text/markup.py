@@ -41,5 +41,4 @@ def strip_html(joined: str) -> str:
         joined = _TAG.sub(" ", _INLINE_TAG.sub("", _HIDDEN.sub(" ", joined)))
     if "&" in joined:
         joined = html.unescape(html.unescape(_HUGE_REFERENCE.sub("\ufffd", joined)))
-        joined = joined.replace("\xa0", " ")
-    return joined
+    return joined.replace("\xa0", " ")

@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-all torture fuzz soak faults docs clean
+.PHONY: help demo test test-slow check format bench bench-all torture fuzz soak faults docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compare, export, serve, ask
 	$(BIN)/python examples/messages/demo.py
 
-test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(STAMP)  ## Run the tests, but for the slow ones
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+test-slow: $(STAMP)  ## Run the tests that kill, search and emulate
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 check: $(STAMP)  ## Format, lint, types, import contracts, packages that fit together, generated reference
 	$(BIN)/ruff format --check .

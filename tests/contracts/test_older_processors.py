@@ -108,6 +108,7 @@ def ask(names, bundles, *, runtime=None, **where):
 
 
 @needs_emulator
+@pytest.mark.slow
 def test_avx2_without_vnni_answers_alike(bundles, expected):
     names = [name for name, bundle in bundles.items() if bundle.format != "torch"]
     assert len(names) == 7
@@ -166,6 +167,7 @@ def test_the_engine_alone_computes_alike_and_seven_bits_never_overflow(processor
 @pytest.mark.parametrize(
     ("capability", "isa", "names"), [("default", "SSE41", ["bert-1x32", "bilstm"]), ("avx2", "AVX2", ["bilstm"])]
 )
+@pytest.mark.slow
 def test_torch_answers_alike_with_older_kernels(capability, isa, names, bundles, expected):
     env = {"ATEN_CPU_CAPABILITY": capability, "ONEDNN_MAX_CPU_ISA": isa}
     before, answers = ask(names, bundles, env=env)

@@ -77,6 +77,7 @@ def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder):
     assert not (folder / "never").exists()
 
 
+@pytest.mark.slow
 def test_a_budget_that_no_bundle_meets_names_the_nearest(folder):
     with pytest.raises(ModelError, match=r"None of 3 Bundles meets the budget. The nearest: .* needs max_memory_mb"):
         grind(
@@ -84,6 +85,7 @@ def test_a_budget_that_no_bundle_meets_names_the_nearest(folder):
         )
 
 
+@pytest.mark.slow
 def test_a_killed_search_makes_nothing_twice(folder, caplog):
     script = (
         "from yanmo.grinding.grind import grind; "

@@ -82,6 +82,7 @@ def moments(out, log):
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_ends_with_the_same_artifacts(write, project):
     path = write(PIPELINE)
     run(path, RunConfig(set=("pipeline.out=runs",)))

@@ -254,6 +254,7 @@ EVERY_VERB = """
 """
 
 
+@pytest.mark.slow
 def test_every_verb_is_a_stage_that_is_known_as_done(write):
     path = write(EVERY_VERB)
     used = {row["verb"] for row in check(path, CheckConfig()).summary()["stages"]}

@@ -10,6 +10,8 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+import pytest
+
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import Limits, decode_request
 
@@ -84,6 +86,7 @@ def test_mutated_bodies_are_read_or_refused():
     assert {"read", "invalid_json", "wrong_type", "unknown_key", "duplicate_key", "wrong_pair"} <= kinds
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(served_bundles, tmp_path):
     (tmp_path / "schemathesis.toml").write_text(CONFIG, encoding="utf-8")
     _, client = served_bundles["ngram"]

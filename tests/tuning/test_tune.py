@@ -76,6 +76,7 @@ def test_the_page_shows_the_search_offline(tuned):
     assert not any(word in page for word in ("<script", "<link", "src="))
 
 
+@pytest.mark.slow
 def test_a_search_that_is_killed_halfway_ends_with_the_same_best_trial(tuned, dataset, space, tmp_path):
     script = (
         f"from yanmo.tuning.tune import tune; tune({str(dataset.path)!r}, space={str(space)!r}, out='killed', "
@@ -94,6 +95,7 @@ def test_a_search_that_is_killed_halfway_ends_with_the_same_best_trial(tuned, da
     assert resumed.manifest.files["model.safetensors"] == tuned.manifest.files["model.safetensors"]
 
 
+@pytest.mark.slow
 def test_two_workers_share_the_trials(dataset, space, tmp_path):
     bundle = tune(
         dataset, space=space, out=tmp_path / "best", **{**VALUES, "num_workers": 2, "num_trials": 6, "num_seeds": 1}

@@ -139,6 +139,7 @@ def test_the_final_model_is_that_of_all_rows(bundle, noisy, folder):
 KILLED = {"model": "textcnn", "folds": 3, "num_epochs": 2, "batch_size": 8, "max_length": 16, "vocab_size": 60}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_with_its_fold(folder, make_words, tmp_path):
     data = make_words(folder / "kill", LABELS, num_train=36, num_valid=12)
     script = (

@@ -141,6 +141,7 @@ def test_what_cannot_be_distilled_is_refused(dataset, teacher, encoder, tmp_path
 KILLED = {"model": "ngram", "num_altered": 3, "num_epochs": 5, "batch_size": 16, "num_threads": 1}
 
 
+@pytest.mark.slow
 def test_a_killed_run_asks_nothing_twice_and_makes_the_same_student(dataset, teacher, tmp_path, caplog):
     script = (
         f"from yanmo.verbs.distill import distill; "

@@ -144,6 +144,7 @@ def test_too_little_text_and_a_model_that_is_no_encoder_are_refused(tmp_path):
         pretrain([tmp_path / "one.txt"], model="textcnn", out=tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_weights(dataset, tmp_path):
     values = {**SMALL, "model": "bert-1x32", "num_epochs": 4, "eval_steps": 10}
     script = f"from yanmo.verbs.pretrain import pretrain; pretrain([{str(dataset.path)!r}], out='killed', **{values!r})"

@@ -118,6 +118,7 @@ def big_bundle(folder):
     return Bundle.open(folder), characters
 
 
+@pytest.mark.slow
 def test_a_smaller_vocabulary_halves_the_file_and_changes_no_answer(tmp_path):
     bundle, characters = big_bundle(tmp_path / "bundle")
     generator = np.random.default_rng(0)

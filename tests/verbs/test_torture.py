@@ -8,6 +8,7 @@ import pytest
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_six_kills_at_random_moments_change_no_byte(project_root):
     command = [sys.executable, project_root / "benchmarks" / "torture.py"]
     options = ["--kills", "6", "--seconds", "1.5", "--epochs", "8", "--model", "bert-1x32"]

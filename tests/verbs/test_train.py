@@ -245,6 +245,7 @@ def checkpoints_of(out):
     return sorted(work_dir(out).glob("checkpoint-*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_same_bundle(dataset, tmp_path):
     straight = train(dataset, out=tmp_path / "straight", **KILLED)
     script = f"from yanmo.verbs.train import train; train({str(dataset.path)!r}, out='killed', **{KILLED!r})"
@@ -357,6 +358,7 @@ def interrupted(dataset, folder, **changes):
     return process
 
 
+@pytest.mark.slow
 def test_sigterm_ends_with_143_and_other_settings_are_refused_until_they_are_forked(dataset, tmp_path):
     process = interrupted(dataset, tmp_path, num_epochs=500)
     assert process.returncode == 143

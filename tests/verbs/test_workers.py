@@ -42,6 +42,7 @@ def losses(folder):
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_two_workers_have_the_curve_of_one(dataset, tmp_path):
     process = start(dataset, tmp_path / "two", num_workers=2, gradient_accumulation_steps=2)
     train(dataset, out=tmp_path / "one", **TRAIN)
@@ -55,6 +56,7 @@ def test_two_workers_have_the_curve_of_one(dataset, tmp_path):
 
 
 @pytest.mark.timeout(240)
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_run_with_a_clear_error_and_a_good_checkpoint(dataset, tmp_path):
     out = tmp_path / "model"
     process = start(dataset, out, num_workers=2, num_epochs=2000)

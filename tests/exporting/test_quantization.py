@@ -114,7 +114,8 @@ def test_every_row_of_a_table_has_a_scale_of_its_own(table_VE):
     assert found.scale_V1.shape == (len(table_VE), 1)
     scale_V1 = found.scale_V1.astype(np.float32)
     assert (np.abs(found.values_VE * scale_V1 - table_VE) <= scale_V1 * (0.5 + 1e-4)).all()
-    assert (np.abs(found.values_VE.astype(int)).max(axis=1)[np.abs(table_VE).max(axis=1) > 0] == 127).all()
+    largest_V = np.abs(found.values_VE.astype(int)).max(axis=1)[np.abs(table_VE).max(axis=1) > 0]
+    assert (largest_V >= 126).all()  # 127, or 126 where rounding up to float16 made the steps up to 1 % larger
 
 
 def test_scales_are_float16_where_that_is_as_good():

@@ -224,6 +224,29 @@ def test_a_full_queue_refuses_and_a_request_over_all_of_it_is_refused_for_good()
     asyncio.run(main())
 
 
+def test_a_slow_model_gets_smaller_batches_so_that_none_takes_long() -> None:
+    async def main() -> None:
+        worker = Upper()
+        async with running(worker, max_queue_seconds=0.5) as batcher:
+            worker.may_go.clear()
+            hand = put(batcher, *["x"] * 50)
+            await asyncio.sleep(0.25)
+            worker.may_go.set()
+            await hand.future
+            worker.may_go.clear()
+            jobs = [put(batcher, "first")]
+            await until(lambda: worker.calls[-1] == ["first"])
+            jobs += [put(batcher, str(number)) for number in range(80)]
+            worker.may_go.set()
+            await asyncio.gather(*(job.future for job in jobs))
+            sizes = [len(call) for call in worker.calls[2:]]
+            assert sum(sizes) == 80
+            assert max(sizes) <= 50, "at most about 0.4 of half a second, at 200 a second"
+            assert max(sizes) >= 100 / 8, "but no small ones"
+
+    asyncio.run(main())
+
+
 def test_the_queue_is_bounded_in_time_as_well_unless_it_is_small() -> None:
     async def main() -> None:
         worker = Upper()
@@ -240,7 +263,7 @@ def test_the_queue_is_bounded_in_time_as_well_unless_it_is_small() -> None:
             worker.may_go.clear()
             first = put(batcher, "first")
             await until(lambda: len(worker.calls) > num_calls)
-            waiting = [put(batcher, *["x"] * 24), put(batcher, "y")]
+            waiting = [put(batcher, *["x"] * 12), put(batcher, "y")]
             with pytest.raises(QueueFullError):
                 put(batcher, "z")
             worker.may_go.set()

@@ -33,8 +33,11 @@ ItemT = TypeVar("ItemT")
 AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
 OutcomeT = TypeVar("OutcomeT", bound="Outcome")
 SaidT_co = TypeVar("SaidT_co", bound="Outcome", covariant=True)
-SMALL_SHARE = 0.25
+SMALL_SHARE = 0.125
 """Less than this share of a full batch is small: it tells nothing of the speed, and such a queue is never too long."""
+BATCH_SHARE = 0.4
+"""A batch takes the model at most this share of the time that may wait: who came last waits for the batch in hand, the
+queue, and the rest of its own batch."""
 SPEED_MEMORY = 0.9
 """How much of what is known about the speed each batch leaves."""
 
@@ -93,7 +96,8 @@ class BatcherLimits:
     """What waits, and what is answered together.
 
     Attributes:
-        max_batch_tokens: The most tokens of several requests in one batch; a larger request is a batch of its own.
+        max_batch_tokens: The most tokens of several requests in one batch; a larger request is a batch of its own. A
+            slow model gets smaller batches, so that none takes long.
         max_queue_tokens: The most tokens in the queue.
         max_queue_seconds: What waits may take the model this long.
         max_wait_seconds: How long a free worker waits for a fuller batch while another one works.
@@ -168,6 +172,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         self._arrived = asyncio.Event()
         self._tokens_done = 0.0
         self._seconds_busy = 0.0
+        self._batch_tokens = float(limits.max_batch_tokens)
 
     @property
     def num_waiting(self) -> int:
@@ -283,7 +288,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
     def _wait_seconds(self) -> float:
         """Return how long to wait for a fuller batch: not at all while no worker is busy."""
         limits = self.limits
-        if not self._jobs or self.num_waiting_tokens >= limits.max_batch_tokens:
+        if not self._jobs or self.num_waiting_tokens >= self._batch_tokens:
             return 0.0
         if not any(slot.is_busy for slot in self._slots if not slot.is_retired):
             return 0.0
@@ -292,7 +297,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
     def _take(self) -> list[Job[ItemT]]:
         """Remove from the queue what the next batch answers; requests that were given up are dropped."""
         taken: list[Job[ItemT]] = []
-        num_tokens, budget, now = 0, self.limits.max_batch_tokens, self.loop.time()
+        num_tokens, budget, now = 0, self._batch_tokens, self.loop.time()
         while self._jobs and (not taken or num_tokens + self._jobs[0].num_tokens <= budget):
             job = self._jobs.popleft()
             if job.future.done():
@@ -340,6 +345,9 @@ class Batcher(Generic[ItemT, OutcomeT]):
             return
         self._tokens_done = SPEED_MEMORY * self._tokens_done + num_tokens
         self._seconds_busy = SPEED_MEMORY * self._seconds_busy + seconds
+        limits = self.limits
+        in_time = self.tokens_per_second * BATCH_SHARE * limits.max_queue_seconds
+        self._batch_tokens = min(max(in_time, SMALL_SHARE * limits.max_batch_tokens), limits.max_batch_tokens)
 
 
 def _fail(jobs: Sequence[Job[Any]], reason: Exception) -> None:

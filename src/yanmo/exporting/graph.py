@@ -21,14 +21,14 @@ try:
 except ImportError as error:
     raise MissingExtraError("export", package=error.name or "onnx", extra="train") from error
 
-__all__ = ["FLOAT", "INT32", "LARGEST_BYTES", "MICROSOFT", "GraphWriter"]
+__all__ = ["FLOAT", "INT32", "INT64", "LARGEST_BYTES", "MICROSOFT", "GraphWriter"]
 
-OPSET = 20
+OPSET = 24
 MICROSOFT = "com.microsoft"
-IR_VERSION = 10
+IR_VERSION = 11
 LARGEST_BYTES = 2**31 - 1
 """What protobuf can hold in one file."""
-FLOAT, INT32 = TensorProto.FLOAT, TensorProto.INT32
+FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
 
 
 class GraphWriter:

@@ -24,6 +24,7 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
+from pages import page_path
 from peers import table
 from peers.models import read_texts, shuffled
 from peers.process import Peer, environment
@@ -101,7 +102,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--small", type=Path, default=TITLES / "bert-4x312", help="a trained bert-4x312, if there is one"
     )
-    name = page_path()
+    name = page_path("engines")
     parser.add_argument("--write", type=Path, nargs="?", const=name, help=f"write the page, by default {name.name}")
     parser.add_argument("--table", type=Path, nargs="?", const=name, help="write the page and measure nothing")
     options = parser.parse_args(arguments)
@@ -109,21 +110,6 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         if one.partition("/")[0] not in SECTIONS:
             parser.error(f"there is no section '{one}'; the sections are {', '.join(SECTIONS)}")
     return options
-
-
-def page_path() -> Path:
-    """Return the name of the dated page, which says the hardware."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    model = next((line.partition(":")[2].split() for line in lines if line.startswith("model name")), ["unknown"])
-    flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    best = next((flag for flag in ("amx_int8", "avx512_vnni", "avx512f", "avx2") if flag in flags), "")
-    hardware = "-".join(
-        part for part in (model[min(1, len(model) - 1)].lower(), f"{os.cpu_count()}cores", best) if part
-    )
-    return ROOT / "benchmarks" / f"engines_{hardware.replace('_', '')}_{date.today():%Y%m}.md"
 
 
 def prepare_texts(dataset: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from broken_bundles import BROKEN, PATHS, break_bundle
 
 JSON = {"content-type": "application/json"}
 
@@ -60,61 +60,6 @@ def test_no_request_fails_and_none_is_answered_by_two_versions(bundles, serving,
         )
 
 
-def claim(bad, **values):
-    """Change what a manifest says."""
-    manifest = bad / "manifest.json"
-    raw = json.loads(manifest.read_text(encoding="utf-8"))
-    manifest.write_text(json.dumps({**raw, **values}), encoding="utf-8")
-
-
-def claim_format(bad):
-    claim(bad, info={"format": "pickle", "model": "x", "max_length": 0, "text": {}})
-
-
-def claim_file_outside(bad):
-    files = json.loads((bad / "manifest.json").read_text(encoding="utf-8"))["files"]
-    claim(bad, files={**files, "../first/model.safetensors": files["model.safetensors"]})
-
-
-def turn_one_bit(bad):
-    content = bytearray((bad / "model.safetensors").read_bytes())
-    content[-1] ^= 1
-    (bad / "model.safetensors").write_bytes(content)
-
-
-def link_weights(bad):
-    (bad / "model.safetensors").rename(bad.parent / "weights")
-    (bad / "model.safetensors").symlink_to(bad.parent / "weights")
-
-
-PATHS = {
-    "missing": "nowhere",
-    "empty path": "",
-    "a file": "bad/manifest.json",
-    "above": "../models/bad",
-    "absolute": "/etc",
-    "inner dots": "first/../bad",
-    "nul": "bad\0",
-    "link to it": "link",
-    "another task": "pairs",
-}
-BROKEN = {
-    "file is a link": link_weights,
-    "extra link": lambda bad: (bad / "passwd").symlink_to("/etc/passwd"),
-    "extra file": lambda bad: (bad / "model.onnx.data").write_bytes(b"x"),
-    "fifo": lambda bad: os.mkfifo(bad / "pipe"),
-    "no manifest": lambda bad: (bad / "manifest.json").unlink(),
-    "no json": lambda bad: (bad / "manifest.json").write_text("{", encoding="utf-8"),
-    "newer": lambda bad: claim(bad, schema_version=99),
-    "another kind": lambda bad: claim(bad, kind="report"),
-    "unknown format": claim_format,
-    "file outside": claim_file_outside,
-    "one bit": turn_one_bit,
-    "cut": lambda bad: (bad / "model.safetensors").write_bytes(b"\0" * 100),
-    "no weights": lambda bad: (bad / "model.safetensors").unlink(),
-}
-
-
 @pytest.fixture(scope="module")
 def steady(bundles, serving, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
@@ -122,26 +67,25 @@ def steady(bundles, serving, tmp_path_factory):
         yield client, folder
 
 
-@pytest.mark.parametrize("kind", [*PATHS, *BROKEN])
-def test_a_broken_bundle_is_kept_out_and_the_old_one_answers(bundles, steady, folder, kind):
+@pytest.fixture(scope="module")
+def offered(steady, bundles, make_bundle):
+    """The folder of the running service, with two whole Bundles and one of another task in it."""
+    _, root = steady
+    shutil.copytree(bundles["ngram"].path, root / "first")
+    make_bundle(root / "second", task="single_label", model="ngram", seed=7)
+    shutil.copytree(bundles["text_pair"].path, root / "pairs")
+    return root
+
+
+@pytest.mark.parametrize("kind", ["another task", *PATHS, *BROKEN])
+def test_a_broken_bundle_is_kept_out_and_the_old_one_answers(bundles, steady, offered, kind):
     client, root = steady
-    shutil.rmtree(root)
-    shutil.copytree(folder, root)
-    shutil.copytree(folder / "second", root / "bad")
-    (root / "link").symlink_to(root / "bad")
-    BROKEN.get(kind, str)(root / "bad")
-    reply = offer(client, PATHS.get(kind, "bad"))
+    path = break_bundle(root, kind)
+    reply = offer(client, "pairs" if kind == "another task" else path)
     assert (reply.status, reply.json["code"]) == (400, "bundle_refused")
     assert str(root) not in reply.content.decode()
     assert client.predict(text="a").json["digest"] == bundles["ngram"].digest
     assert client.get("/readyz").status == 200
-
-
-def test_wrong_golden_answers_are_kept_out(bundles, steady, folder, make_bundle):
-    client, root = steady
-    make_bundle(root / "wrong", task="single_label", model="ngram", error=0.1)
-    assert offer(client, "wrong").json["code"] == "bundle_refused"
-    assert client.predict(text="a").json["digest"] == bundles["ngram"].digest
 
 
 @pytest.mark.parametrize(

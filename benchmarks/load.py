@@ -171,7 +171,7 @@ class Load:
         requests: Whole requests, which are sent in turns.
         connections: How many ask at a time.
         rate: Requests a second, all connections together; None asks again as soon as the answer is there.
-        check: Called with every reply; a connection ends when it returns False.
+        check: Called with the place of a request and its reply; the connection ends when it returns False.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ class Load:
         *,
         connections: int,
         rate: float | None = None,
-        check: Callable[[Reply], bool] | None = None,
+        check: Callable[[int, Reply], bool] | None = None,
     ) -> None:
         self._requests, self._check = requests, check
         self._gap = connections / rate if rate else 0.0
@@ -189,7 +189,7 @@ class Load:
         self._ends = self._loop.create_future()
         self._has_ended = False
         self._num_open = connections
-        self._next = 0
+        self._next, self._asked = 0, [0] * connections
         self._timers: dict[int, asyncio.TimerHandle] = {}
         begin = time.perf_counter()
         self._due = [begin + number / rate if rate else begin for number in range(connections)]
@@ -232,7 +232,7 @@ class Load:
     def _taker(self, number: int) -> Callable[[Reply], None]:
         def take(reply: Reply) -> None:
             self._found.latencies[reply.status].append(reply.seconds)
-            goes_on = self._check is None or self._check(reply)
+            goes_on = self._check is None or self._check(self._asked[number], reply)
             if self._has_ended or not goes_on:
                 self._end_one()
                 return
@@ -253,8 +253,9 @@ class Load:
 
     def _ask(self, number: int) -> None:
         self._timers.pop(number, None)
-        self._next += 1
-        self._connections[number].ask(self._requests[self._next % len(self._requests)])
+        place = self._asked[number] = self._next
+        self._next = (place + 1) % len(self._requests)
+        self._connections[number].ask(self._requests[place])
 
     def _end_one(self) -> None:
         self._num_open -= 1

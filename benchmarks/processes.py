@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Running", "service"]
+__all__ = ["Running", "leave_cores_to_service", "service", "service_cores"]
+
+ALL_CORES = os.sched_getaffinity(0)
 
 
 class Running(NamedTuple):
@@ -54,3 +56,14 @@ def service(*bundles: Path, cores: set[int] | None = None, **settings: object) -
                 process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+def service_cores() -> set[int] | None:
+    """Return the cores of the service: the first one, if the machine lends us two."""
+    return {0} if (os.cpu_count() or 1) > 1 and 0 in ALL_CORES else None
+
+
+def leave_cores_to_service() -> None:
+    """Let this process, the client, compute on the other cores."""
+    if cores := service_cores():
+        os.sched_setaffinity(0, ALL_CORES - cores)

@@ -22,7 +22,19 @@ __all__ = ["Kept", "Progress", "Section", "report"]
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "runs" / "service" / "results.json"
 PACKAGES = ("uvicorn", "uvloop", "httptools", "msgspec", "flask", "litserve", "schemathesis", "atheris")
-ORDER = ("ngram", "bert", "services", "overload", "reload", "broken", "sigterm", "workers", "slow", "access")
+ORDER = (
+    "ngram",
+    "bert",
+    "services",
+    "overload-ngram",
+    "overload-bert",
+    "reload",
+    "broken",
+    "sigterm",
+    "workers",
+    "slow",
+    "access",
+)
 ORDER += ("operations", "corpus", "decoder", "soak")
 WORDS = {True: "kept", False: "**BROKEN**"}
 HEAD = """# The service: speed, load, faults and abuse

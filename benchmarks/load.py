@@ -82,8 +82,8 @@ def post(value: object, path: str = "/predict", *, body: bytes | None = None) ->
     return f"{head}{len(content)}\r\n\r\n".encode() + content
 
 
-class Connection(asyncio.Protocol):
-    """One keep-alive connection, which connects again when it was cut.
+class Connection:
+    """One keep-alive connection, which connects again when it was cut; connecting counts as part of the answer.
 
     Args:
         port: Of 127.0.0.1.
@@ -92,7 +92,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, port: int, when_answered: Callable[[Reply], None]) -> None:
         self._port, self._when_answered = port, when_answered
-        self._transport: asyncio.Transport | None = None
+        self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._answer = b""
         self._sent = 0.0
@@ -100,38 +100,20 @@ class Connection(asyncio.Protocol):
 
     def ask(self, request: bytes) -> None:
         """Send one request; the last one must have been answered."""
-        self.is_waiting = True
-        if self._transport is None:
+        self.is_waiting, self._sent = True, time.perf_counter()
+        if self._wire is None:
             self._connecting = asyncio.get_running_loop().create_task(self._connect(request))
-            return
-        self._sent = time.perf_counter()
-        self._transport.write(request)
+        else:
+            self._wire.transport.write(request)
 
     def close(self) -> None:
         self.is_waiting = False
         if self._connecting is not None:
             self._connecting.cancel()
-        if self._transport is not None:
-            self._transport.abort()
+        self._drop()
 
-    async def _connect(self, request: bytes) -> None:
-        self._sent = time.perf_counter()
-        try:
-            await asyncio.get_running_loop().create_connection(lambda: self, "127.0.0.1", self._port)
-        except OSError:
-            self._reply(-1, b"", closes=True)
-        else:
-            self.ask(request)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport, self._answer = transport, b""
-
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - the base class has it
-        self._transport = None
-        if self.is_waiting:
-            self._reply(0, b"", closes=True)
-
-    def data_received(self, data: bytes) -> None:
+    def take(self, data: bytes) -> None:
+        """Take bytes of an answer."""
         answer = self._answer = self._answer + data if self._answer else data
         end = answer.find(b"\r\n\r\n")
         if end < 0 or not self.is_waiting:
@@ -140,17 +122,50 @@ class Connection(asyncio.Protocol):
         length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
         if len(answer) < end + 4 + length:
             return
-        self._answer = b""
         closes = b"connection: close" in head
-        if closes and self._transport is not None:
-            self.is_waiting = False
-            self._transport.abort()
-            self._transport = None
+        if closes:
+            self._drop()
         self._reply(int(head[9:12]), answer[end + 4 :], closes=closes)
 
+    def lose(self, wire: Wire) -> None:
+        """Take the end of a connection."""
+        if wire is not self._wire:
+            return
+        self._wire = None
+        if self.is_waiting:
+            self._reply(0, b"", closes=True)
+
+    async def _connect(self, request: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, self._wire = await loop.create_connection(lambda: Wire(self), "127.0.0.1", self._port)
+        except OSError:
+            self._reply(-1, b"", closes=True)
+        else:
+            self._wire.transport.write(request)
+
+    def _drop(self) -> None:
+        wire, self._wire, self._answer = self._wire, None, b""
+        if wire is not None:
+            wire.transport.abort()
+
     def _reply(self, status: int, body: bytes, *, closes: bool) -> None:
-        self.is_waiting = False
+        self.is_waiting, self._answer = False, b""
         self._when_answered(Reply(status, time.perf_counter() - self._sent, body, closes))
+
+
+class Wire(asyncio.Protocol):
+    """What is connected for a Connection now; the end of an older one means nothing to it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.data_received = connection.take  # type: ignore[method-assign]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - the base class has it
+        self._connection.lose(self)
 
 
 async def ask(port: int, request: bytes) -> Reply:

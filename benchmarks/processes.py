@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -41,13 +42,17 @@ def service(*bundles: Path, cores: set[int] | None = None, **settings: object) -
     """
     flags = [part for key, value in settings.items() for part in (f"--{key.replace('_', '-')}", str(value))]
     command = [sys.executable, "-m", "yanmo", "serve", *map(str, bundles), "--port", "0", "--json", *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
         if cores is not None:
             os.sched_setaffinity(process.pid, cores)
         try:
             line = process.stdout.readline() if process.stdout is not None else ""
             if not line:
-                raise RuntimeError("the service did not start; its error stands above")
+                errors.seek(0)
+                raise RuntimeError(f"the service did not start: {errors.read()}")
             url = json.loads(line)["url"]
             yield Running(process, url, int(url.rpartition(":")[2]))
         finally:

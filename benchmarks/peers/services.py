@@ -18,14 +18,24 @@ CONNECTIONS = {"article_service": 1, "litserve_service": 32}
 _local = threading.local()
 
 
-def open_peer(folder: Path, variant: str, num_threads: int):
-    """Start the service of a module and return the function that asks it, one text a request."""
+def start(variant: str, folder: Path, num_threads: int, **options) -> tuple[subprocess.Popen, int]:
+    """Start the service of a module, and return its process and its port once it listens.
+
+    Raises:
+        ModuleNotFoundError: What it needs is not installed.
+    """
     __import__({"article_service": "flask", "litserve_service": "litserve"}[variant])
     port = _free_port()
     command = [sys.executable, "-m", f"peers.{variant}", str(folder), str(port), str(num_threads)]
-    service = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    service = subprocess.Popen(command, stdout=subprocess.DEVNULL, **options)
     atexit.register(service.kill)
     _wait(service, port)
+    return service, port
+
+
+def open_peer(folder: Path, variant: str, num_threads: int):
+    """Start the service of a module and return the function that asks it, one text a request."""
+    _, port = start(variant, folder, num_threads)
     pool = ThreadPoolExecutor(CONNECTIONS[variant])
 
     def ask(text: str) -> list[float]:

@@ -1,16 +1,13 @@
-"""Bytes that no friendly client sends: a problem with a stable code, never a failure, never the input.
-
-``corpus.jsonl`` holds the bodies: one a line, as pieces of Latin-1, of which a pair is a piece and how often it comes.
-"""
+"""Bytes that no friendly client sends: a problem with a stable code, never a failure, never the input."""
 
 from __future__ import annotations
 
 import json
 import socket
 import time
-from pathlib import Path
 
 import pytest
+from hostile_bodies import hostile_bodies
 
 from yanmo.serving.problems import PROBLEMS
 
@@ -19,15 +16,7 @@ SECRET = b"Geheim7"
 HEAD = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 
 
-def read_corpus():
-    lines = (Path(__file__).parent / "corpus.jsonl").read_text(encoding="ascii").splitlines()
-    for probe in map(json.loads, lines):
-        pieces = [(piece, 1) if isinstance(piece, str) else piece for piece in probe["body"]]
-        body = b"".join(piece.encode("latin-1") * count for piece, count in pieces)
-        yield pytest.param(body, probe.get("codes"), id=probe["name"])
-
-
-CORPUS = list(read_corpus())
+CORPUS = [pytest.param(body, codes, id=name) for name, body, codes in hostile_bodies()]
 
 
 def check_problem(reply, status=400):

@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench bench-all torture fuzz soak faults docs clean
+.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,26 +46,37 @@ bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets
 	$(BIN)/python benchmarks/accuracy.py
 	$(BIN)/python benchmarks/tfidf.py
 	$(BIN)/python benchmarks/predict.py
-	$(BIN)/python benchmarks/serving.py
 
 torture: $(STAMP)  ## Kill one training 300 times with SIGKILL and compare it with an undisturbed one (half an hour)
 	$(BIN)/python benchmarks/torture.py --kills 300
 
-FAULTS_BUNDLE := build/service/ngram
+SERVICE := build/service
+NGRAM ?= $(SERVICE)/ngram-1
+OTHER ?= $(SERVICE)/ngram-2
+BERT  ?= $(SERVICE)/bert/bundle-int8
 
-$(FAULTS_BUNDLE): | $(STAMP)
-	$(BIN)/yanmo prepare examples/messages/messages.csv --text text --label intent --out build/service/data
-	$(BIN)/yanmo train build/service/data --model ngram --out $@
+$(SERVICE)/data: | $(STAMP)
+	$(BIN)/yanmo prepare examples/messages/messages.csv --text text --label intent --out $@
 
-fuzz: $(FAULTS_BUNDLE)  ## Look for inputs that break the service, 20 minutes
+$(SERVICE)/ngram-%: | $(SERVICE)/data
+	$(BIN)/yanmo train $(SERVICE)/data --model ngram --seed $* --out $@
+
+$(SERVICE)/bert/bundle-int8: | $(SERVICE)/data
+	cd benchmarks && ../$(BIN)/python -m peers.models bert-4x312 ../$(SERVICE)/data ../$(SERVICE)/bert
+
+bench-service: $(STAMP)  ## Measure the service beside yanmo predict, Flask and LitServe; write benchmarks/service_….md
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/serving.py --write
+
+faults: $(NGRAM) $(OTHER) $(BERT)  ## Overload, reloads, signals, slow clients: every promise of the service, half an hour
+	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --bert $(BERT) --write
+
+soak: $(NGRAM) $(OTHER)  ## The service at half load for five minutes: memory must stay
+	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --only soak --soak-seconds 300
+
+fuzz: $(NGRAM)  ## Look for inputs that break the service, 20 minutes
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
-	$(BIN)/python benchmarks/fuzz.py $(FAULTS_BUNDLE)
-
-soak: $(FAULTS_BUNDLE)  ## The service at half load for five minutes: memory must stay
-	$(BIN)/python benchmarks/faults.py $(FAULTS_BUNDLE) --only soak
-
-faults: $(FAULTS_BUNDLE)  ## Overload, reloads, signals and abuse: every promise of the service, half an hour
-	$(BIN)/python benchmarks/faults.py $(FAULTS_BUNDLE)
+	$(BIN)/python benchmarks/fuzz.py $(NGRAM) --write
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 from hardships import Options
+from hardships.doors import doors
 from hardships.drips import slow_clients
 from hardships.ends import sigterm, workers
 from hardships.overloads import overload_bert, overload_ngram
@@ -35,6 +36,7 @@ PARTS: dict[str, Callable[[Options], Coroutine[None, None, Section]]] = {
     "sigterm": sigterm,
     "workers": workers,
     "slow": slow_clients,
+    "access": doors,
     "soak": soak,
 }
 

@@ -1,11 +1,15 @@
 """The scripts in benchmarks/ can be started, name their options, and keep what they measured; none is timed here."""
 
+import asyncio
+import contextlib
 import importlib
+import json
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
+from load import Load, load, post
 
 SCRIPTS = (
     "distillation.py",
@@ -132,3 +136,71 @@ def test_a_peer_is_asked_and_can_die_later(engines, tmp_path, monkeypatch):
     assert peer.ask(all=["die"]) == {}
     assert peer.state == "died: SIGILL"
     peer.close()
+
+
+async def answer_badly(reader, writer):
+    """Answer twice, end the connection politely with the third answer, and rudely instead of one to ``"cut"``."""
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        for number in range(3):
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readexactly(int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0]))
+            if body == b'"cut"':
+                break
+            writer.write(b"HTTP/1.1 200 OK\r\n%scontent-length: 2\r\n\r\n" % (b"connection: close\r\n" * (number == 2)))
+            await writer.drain()
+            writer.write(b"{}")
+    writer.close()
+
+
+async def with_server(ask):
+    async with await asyncio.start_server(answer_badly, "127.0.0.1", 0) as server:
+        found = await ask(server.sockets[0].getsockname()[1])
+        await asyncio.sleep(0.05)
+        return found
+
+
+def test_a_load_connects_again_and_counts_every_answer():
+    found = asyncio.run(with_server(lambda port: load(port, [post("a")], connections=4, seconds=0.3)))
+    assert set(found.statuses) == {200}
+    assert found.statuses[200] > 20
+    assert 0 < found.milliseconds(50) <= found.milliseconds(99)
+
+
+def test_a_load_keeps_its_rate():
+    found = asyncio.run(with_server(lambda port: load(port, [post("a")], connections=4, seconds=0.5, rate=100)))
+    assert 30 <= found.statuses.total() <= 55
+
+
+def test_a_load_tells_cut_connections_from_those_that_never_were():
+    async def ask(port):
+        asking = Load(port, [post("a"), post("cut")], connections=1, check=lambda place, _: place == 0)
+        cut = (await asking.wait(5)).statuses
+        asking = Load(1, [post("a")], connections=1, check=lambda *_: False)
+        return cut, (await asking.wait(5)).statuses
+
+    assert asyncio.run(with_server(ask)) == ({200: 1, 0: 1}, {-1: 1})
+
+
+def test_an_answer_that_mixes_two_versions_is_seen():
+    from hardships.reloads import judge, told_apart
+
+    known = {"one": [[("a", 0.9), ("b", 0.8)]], "two": [[("a", 0.7), ("b", 0.8)]]}
+    assert judge("one", [("a", 0.9), ("b", 0.8)], 0, known) == "one"
+    assert judge("one", [("a", 0.7), ("b", 0.8)], 0, known) == "mixed"
+    assert judge("three", [("a", 0.9), ("b", 0.8)], 0, known) == "mixed"
+    assert told_apart(known) == 0.5
+
+
+def test_the_page_of_the_service_keeps_what_other_runs_found(monkeypatch, tmp_path, capsys):
+    import promises
+
+    monkeypatch.setattr(promises, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(promises, "page_path", lambda theme: tmp_path / f"{theme}.md")
+    good, bad = promises.Kept("≤ 5", "4", True), promises.Kept("≤ 1 s", "2 s", False)
+    assert promises.report("soak", promises.Section("Soak", [good]), write=True)
+    assert not promises.report("ngram", promises.Section("Speed", [bad], ["more"]), write=True)
+    assert "BROKEN  ≤ 1 s: 2 s" in capsys.readouterr().out
+    page = (tmp_path / "service.md").read_text(encoding="utf-8")
+    assert page.index("## Speed") < page.index("| ≤ 1 s | 2 s | **BROKEN** |") < page.index("## Soak")
+    assert "| ≤ 5 | 4 | kept |" in page
+    assert set(json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))) == {"soak", "ngram"}

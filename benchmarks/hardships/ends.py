@@ -72,6 +72,7 @@ async def workers(options: Options) -> Section:
             begin = time.perf_counter()
             await until(lambda worker=worker: is_gone(worker))
             gaps.append(time.perf_counter() - begin)
+            await asyncio.sleep(0.3)  # answers of the lost worker may still be on their way
             good.clear()
             await until(lambda: bool(good))
             returns.append(good[0] - begin)

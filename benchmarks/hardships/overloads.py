@@ -28,14 +28,14 @@ async def overload(bundle: Path, options: Options, *, num_texts: int) -> Section
     """Offer ten times what the service can do, at a constant rate, whatever it answers."""
     seconds, sent = options.count(60, 6), requests(num_texts)
     with service(bundle, cores=service_cores()) as running:
-        before = await load(running.port, sent, connections=16, seconds=seconds / 4, warm_seconds=2)
+        before = await load(running.port, sent, connections=8, seconds=seconds / 4, warm_seconds=2)
         rate = 10 * before.rate
         await load(running.port, sent, connections=512, seconds=seconds / 4, rate=rate)
         grown = memory(running)
         found = await load(running.port, sent, connections=512, seconds=seconds, rate=rate, warm_seconds=1)
         grown = memory(running) / grown - 1
         await asyncio.sleep(2)
-        after = await load(running.port, sent, connections=16, seconds=5)
+        after = await load(running.port, sent, connections=8, seconds=5)
     goodput, times = found.rate / before.rate, found.offered / before.rate
     tail, refusal = found.milliseconds(99), found.milliseconds(99, 429)
     rows = [

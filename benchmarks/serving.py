@@ -56,6 +56,8 @@ Server(uvicorn.Config(echo, port=0, http="httptools", ws="none", lifespan="off",
                       access_log=False, server_header=False, proxy_headers=False)).run()
 """
 NUM_REQUESTS = 5000
+PATIENT = {"max_queue_ms": 10_000}
+"""The others refuse nobody, so neither do ours here: 64 connections are all that can wait."""
 
 
 class Turn(NamedTuple):
@@ -215,7 +217,7 @@ def measure_bert(options: argparse.Namespace, requests: Sequence[bytes]) -> Sect
     turns: dict[str, list[Turn]] = {"yanmo serve": []}
     batch = []
     texts = shuffled(read_texts(OUT / "test.txt"))[:NUM_REQUESTS]
-    with service(bundle, cores=ALL_CORES, num_threads=options.threads) as ours:
+    with service(bundle, cores=ALL_CORES, num_threads=options.threads, **PATIENT) as ours:
         for _ in range(options.rounds):
             with paused([ours.process.pid]):
                 batch.append(predict_rate(bundle, texts, options.threads))
@@ -270,7 +272,9 @@ def measure_services(options: argparse.Namespace, requests: Sequence[bytes]) -> 
     with contextlib.ExitStack() as stack:
         addresses: dict[str, tuple[int, int]] = {}
         for name, bundle in ((OURS, "bundle-int8"), (OURS_FP32, "bundle-onnx")):
-            ours = stack.enter_context(service(folder / bundle, cores=ALL_CORES, num_threads=options.threads))
+            ours = stack.enter_context(
+                service(folder / bundle, cores=ALL_CORES, num_threads=options.threads, **PATIENT)
+            )
             addresses[name] = ours.port, ours.process.pid
         for name, variant in PEERS.items():
             addresses[name] = stack.enter_context(peer(variant, folder, options.threads))

@@ -32,6 +32,7 @@ def test_it_has_every_route_and_every_problem():
         {"text": "很快"},
         {"texts": ["a", "b"]},
         {"inputs": [["a"]]},
+        {"inputs": "a", "raw_scores": True, "truncate": None},
         {"text": "a", "threshold": 1.0, "top_k": 2},
         {"text": 1},
     ],

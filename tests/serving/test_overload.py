@@ -129,7 +129,7 @@ def test_options_choose_what_the_answer_holds(served_bundles):
 def test_several_models_answer_by_name(served_bundles, bundles, serving):
     with serving(bundles["ngram"], bundles["text_pair"]) as client:
         assert [one["name"] for one in client.get("/v1/models").json["models"]] == ["ngram", "text_pair"]
-        asked = {"ngram": {"text": "a"}, "text_pair": {"inputs": ["a", "b"]}}
+        asked = {"ngram": {"text": "a"}, "text_pair": {"text": "a", "text_b": "b"}}
         for name, body in asked.items():
             reply = client.ask("POST", f"/v1/models/{name}/predict", json.dumps(body).encode(), JSON)
             assert (reply.status, reply.json["model"]) == (200, name)

@@ -66,6 +66,36 @@ def test_the_prediction_is_that_of_the_predictor(served):
         assert answer["probability"] == pytest.approx(expected.probability, abs=1e-5)
 
 
+def ranked(answer):
+    return [{"score": share, "label": label} for label, share in sorted(answer.items(), key=lambda one: -one[1])]
+
+
+def test_inputs_are_answered_as_text_embeddings_inference_answers_them(served):
+    bundle, client = served
+    request, items = columns(bundle, TEXTS)
+    expected = [ranked(one["probabilities"]) for one in client.predict(**request).json["predictions"]]
+    batch = [list(item) if isinstance(item, tuple) else [item] for item in items]
+    assert client.predict(inputs=batch).json == expected
+    for inputs in (batch[0], items[0]):
+        got = client.predict(inputs=inputs).json
+        assert [one["label"] for one in got] == [one["label"] for one in expected[0]]
+        assert [one["score"] for one in got] == pytest.approx([one["score"] for one in expected[0]], abs=1e-5)
+    assert client.predict(inputs=batch[:1]).json == [client.predict(inputs=batch[0]).json]
+    best = expected[0][0]["score"]
+    assert client.predict(inputs=batch, top_k=1).json == [one[:1] for one in expected]
+    assert client.predict(inputs=batch[0], threshold=min(1, best + 1e-3)).json == []
+
+
+@pytest.mark.parametrize("kind", ["ngram", "multi_label"])
+def test_raw_scores_give_back_the_probabilities(served_bundles, kind):
+    bundle, client = served_bundles[kind]
+    raw = {one["label"]: one["score"] for one in client.predict(inputs="很快，好吃", raw_scores=True).json}
+    scores = np.array([raw[label] for label in bundle.labels])
+    expected = client.predict(text="很快，好吃").json["probabilities"]
+    got = np.exp(scores) / np.exp(scores).sum() if kind == "ngram" else 1 / (1 + np.exp(-scores))
+    np.testing.assert_allclose(got, [expected[label] for label in bundle.labels], atol=1e-6)
+
+
 def test_probabilities_can_be_left_out(served_bundles):
     _, client = served_bundles["ngram"]
     one = client.predict(text="a", return_probabilities=False).json

@@ -35,8 +35,10 @@ def test_one_text_and_many_texts():
     ("inputs", "limits", "texts", "is_single"),
     [
         ("a", ONE, ["a"], True),
+        (["a"], ONE, ["a"], True),
         (["a", "b"], ONE, ["a", "b"], False),
         ([["a"], ["b"]], ONE, ["a", "b"], False),
+        ([["a"]], ONE, ["a"], False),
         ([["a"], "b"], ONE, ["a", "b"], False),
         (["a", "b"], TWO, [("a", "b")], True),
         ([["a", "b"], ["c", "d"]], TWO, [("a", "b"), ("c", "d")], False),
@@ -45,6 +47,11 @@ def test_one_text_and_many_texts():
 def test_inputs_are_taken_as_text_embeddings_inference_takes_them(inputs, limits, texts, is_single):
     request = decode_request(body(inputs=inputs), limits)
     assert (request.texts, request.is_single) == (texts, is_single)
+
+
+def test_every_option_of_text_embeddings_inference_is_taken():
+    options = {"truncate": None, "truncation_direction": "Right", "raw_scores": True}
+    assert decode_request(body(inputs="a", **options), ONE).options.raw_scores is True
 
 
 def test_pairs_have_a_second_column():
@@ -78,6 +85,11 @@ def test_pairs_have_a_second_column():
         ({"text": "a", "top_k": 0}, ONE, "wrong_type"),
         ({"text": "a", "threshold": 1.5}, ONE, "wrong_type"),
         ({"inputs": "a", "text": "a"}, ONE, "text_or_texts"),
+        ({"inputs": "a", "return_probabilities": True}, ONE, "wrong_option"),
+        ({"text": "a", "raw_scores": False}, ONE, "wrong_option"),
+        ({"texts": ["a"], "truncation_direction": "Right"}, ONE, "wrong_option"),
+        ({"inputs": "a", "truncation_direction": "Left"}, ONE, "wrong_type"),
+        ({"inputs": "a", "raw_scores": None}, ONE, "wrong_type"),
         ({"inputs": [["a", "b"]]}, ONE, "wrong_pair"),
         ({"inputs": "a"}, TWO, "wrong_pair"),
         ({"inputs": [["a", "b"], ["a"]]}, TWO, "wrong_pair"),

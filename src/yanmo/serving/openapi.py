@@ -13,28 +13,38 @@ import msgspec
 
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.routes import TABLE, Route
-from yanmo.serving.schemas import Answer, Answers, Health, Models, PredictBody, Reload, ServedModel
+from yanmo.serving.schemas import Answer, Answers, Health, Models, PredictBody, Reload, Score, ServedModel
 
 __all__ = ["make_document"]
 
+REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, type] = {"predict": PredictBody, "reload": Reload}
-ANSWERS: dict[str, list[type]] = {
-    "predict": [Answer, Answers],
+ANSWERS: dict[str, list[Any]] = {
+    "predict": [Answer, Answers, list[Score], list[list[Score]]],
     "models": [Models],
     "livez": [Health],
     "readyz": [Health],
     "reload": [ServedModel],
 }
-WIRE_TYPES = [PredictBody, Answer, Answers, Models, Health, Reload, ServedModel, ProblemBody]
+WIRE_TYPES = [PredictBody, Answer, Answers, Score, Models, Health, Reload, ServedModel, ProblemBody]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
 GUARDED = {"no_key", "wrong_key", "not_allowed", "quota_exceeded"}
 BODY = {"body_too_large", "unsupported_media_type", "wrong_type"}
 READY = {"not_ready"}
 ASKED = {
-    *("invalid_json", "unknown_key", "duplicate_key", "text_or_texts", "wrong_pair", "no_texts", "too_many_texts"),
-    *("text_too_long", "too_much_text", "queue_full", "worker_lost", "deadline_exceeded", "not_found", "not_ready"),
+    *("invalid_json", "unknown_key", "duplicate_key", "text_or_texts", "wrong_option", "wrong_pair", "no_texts"),
+    *(
+        "too_many_texts",
+        "text_too_long",
+        "too_much_text",
+        "queue_full",
+        "worker_lost",
+        "deadline_exceeded",
+        "not_found",
+        "not_ready",
+    ),
 }
 OWN = {"predict": ASKED | BODY, "reload": BODY | {"bundle_refused", "reload_in_progress", "not_found"}, "readyz": READY}
 HEADERS = [
@@ -45,7 +55,7 @@ HEADERS = [
 
 def make_document() -> dict[str, Any]:
     """Return the document as JSON values."""
-    _, schemas = msgspec.json.schema_components(WIRE_TYPES, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(WIRE_TYPES, ref_template=REFERENCE)
     for kind in WIRE_TYPES:
         schemas[kind.__name__]["description"] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
         for name, text in _attribute_sentences(kind).items():
@@ -104,7 +114,8 @@ def _good(name: str) -> dict[str, Any]:
     kinds = ANSWERS.get(name)
     if kinds is None:
         return {"description": "The page, file or text."}
-    schema = _reference(kinds[0]) if len(kinds) == 1 else {"anyOf": [_reference(kind) for kind in kinds]}
+    schemas, _ = msgspec.json.schema_components(kinds, ref_template=REFERENCE)
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
     return {"description": "The answer.", "content": {"application/json": {"schema": schema}}}
 
 
@@ -122,7 +133,7 @@ def _problems(route: Route) -> dict[str, Any]:
 
 
 def _reference(kind: type) -> dict[str, str]:
-    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+    return {"$ref": REFERENCE.format(name=kind.__name__)}
 
 
 def _attribute_sentences(kind: type) -> dict[str, str]:

@@ -14,6 +14,7 @@ from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
+from yanmo.serving.scores import encode_scores
 
 __all__ = ["predict"]
 
@@ -81,6 +82,8 @@ def _encode(answers: list[Answer], request: Request, model: Model, digest: str) 
     options = request.options
     if options.truncate is False:
         _check_whole(answers)
+    if options.inputs is not UNSET:
+        return encode_scores(answers, request, exclusive=model.is_exclusive)
     if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         exclusive = model.is_exclusive
         for answer in answers:

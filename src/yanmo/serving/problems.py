@@ -23,6 +23,7 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "unknown_key": (HTTPStatus.BAD_REQUEST, "The body has an unknown key."),
     "duplicate_key": (HTTPStatus.BAD_REQUEST, "The body has a key twice."),
     "text_or_texts": (HTTPStatus.BAD_REQUEST, "The body must have one of 'text', 'texts' and 'inputs'."),
+    "wrong_option": (HTTPStatus.BAD_REQUEST, "The body has an option that does not go with the rest of it."),
     "wrong_pair": (HTTPStatus.BAD_REQUEST, "First and second texts do not match."),
     "no_texts": (HTTPStatus.BAD_REQUEST, "The list of texts is empty."),
     "too_many_texts": (HTTPStatus.BAD_REQUEST, "There are too many texts."),

@@ -22,7 +22,9 @@ EXPECTED = {
     "return_probabilities": "true or false",
     "top_k": "a whole number from 1 to 1000000",
     "threshold": "a number from 0 to 1",
-    "truncate": "true or false",
+    "truncate": "true, false or null",
+    "raw_scores": "true or false",
+    "truncation_direction": "Right",
 }
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
@@ -73,6 +75,8 @@ def decode_request(body: bytes, limits: Limits) -> Request:
     parsed = _parse(body)
     if parsed.inputs is not UNSET:
         return _from_inputs(parsed, limits)
+    if not (parsed.raw_scores is parsed.truncation_direction is UNSET):
+        raise Problem("wrong_option", "Give 'raw_scores' and 'truncation_direction' only with 'inputs'.")
     first, is_single = _first_column(parsed, limits)
     second = _second_column(parsed, limits, is_single=is_single)
     if second is None:
@@ -121,17 +125,20 @@ def _explain(message: str) -> Problem:
 def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
     """Return the request of a body with ``inputs``.
 
-    A flat list is several texts; where the model reads pairs it is one pair, as text-embeddings-inference takes it.
+    A flat list is one text or, where the model reads pairs, one pair, as text-embeddings-inference takes it. Of two and
+    more texts, where the model reads one at a time, it is a batch.
     """
     inputs = parsed.inputs
     if not (parsed.text is parsed.text_b is parsed.texts is parsed.texts_b is UNSET):
         raise Problem("text_or_texts", "Give 'inputs' without 'text', 'text_b', 'texts' and 'texts_b'.")
+    if parsed.return_probabilities is not UNSET:
+        raise Problem("wrong_option", "Give 'return_probabilities' without 'inputs'; 'top_k' makes the answer shorter.")
     width = limits.num_columns
     if isinstance(inputs, str):
         rows, is_single = [[inputs]], True
     else:
         flat = [one for one in inputs if isinstance(one, str)]  # type: ignore[union-attr]
-        is_single = width == 2 and len(flat) == len(inputs) > 0  # type: ignore[arg-type]
+        is_single = len(flat) == len(inputs) > 0 and (width == 2 or len(flat) == 1)  # type: ignore[arg-type]
         rows = [flat] if is_single else [[one] if isinstance(one, str) else one for one in inputs]  # type: ignore[union-attr]
     if any(len(row) != width for row in rows):
         raise Problem("wrong_pair", f"This model reads {'one text' if width == 1 else 'two texts'} at a time.")

@@ -11,19 +11,20 @@ Many texts::
     {"texts": ["很快", "太慢"]}                   {"predictions": [{"prediction": "1", …}, …], "model": …, "digest": …}
 
 Pairs have a second column, as in a Dataset: ``{"text": …, "text_b": …}`` and ``{"texts": […], "texts_b": […]}``.
-``{"inputs": …}`` takes a text, a list of them, or a batch as text-embeddings-inference does: ``[["a", "b"], …]``.
+``{"inputs": …}`` is asked and answered as by text-embeddings-inference: ``[{"score": 0.98, "label": "1"}, …]`` for one
+text or pair, a list of such lists for a batch ``[["a", "b"], …]``.
 A cascade says which stage answered, and may answer nothing: ``{"prediction": null, "abstained": true, …}``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-__all__ = ["Answer", "Answers", "Health", "Models", "PredictBody", "Reload", "ServedModel", "Text"]
+__all__ = ["Answer", "Answers", "Health", "Models", "PredictBody", "Reload", "Score", "ServedModel", "Text"]
 
 Text = str | tuple[str, str]
 
@@ -37,10 +38,12 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
         texts: Many texts.
         texts_b: The second texts of pairs.
         inputs: One text, many texts, or many lists of one text or of a pair.
-        return_probabilities: Whether every label's probability is wanted; by default it is.
+        return_probabilities: Whether every label's probability is wanted; by default it is. Not with inputs.
         top_k: Of the probabilities only the so many largest.
         threshold: Labels that are less probable are no answer: null, or not in the list for multi-label tasks.
         truncate: Whether a text may be longer than the model reads; by default it may, and the answer says so.
+        raw_scores: Only with inputs: logarithms of the probabilities, or of their odds for multi-label tasks.
+        truncation_direction: Only with inputs: where a text is cut, which is at its right end.
     """
 
     text: str | UnsetType = UNSET
@@ -51,7 +54,16 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     return_probabilities: bool | UnsetType = UNSET
     top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
     threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
-    truncate: bool | UnsetType = UNSET
+    truncate: bool | UnsetType | None = UNSET
+    raw_scores: bool | UnsetType = UNSET
+    truncation_direction: Literal["Right", "right"] | UnsetType = UNSET
+
+
+class Score(msgspec.Struct, frozen=True):
+    """One label in the answer to inputs, which has the most probable first."""
+
+    score: float
+    label: str
 
 
 class Answer(msgspec.Struct):

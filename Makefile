@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture docs clean
+.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture audit docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,10 @@ soak: $(NGRAM) $(OTHER)  ## The service at half load for five minutes: memory mu
 fuzz: $(NGRAM)  ## Look for inputs that break the service, 20 minutes
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python benchmarks/fuzz.py $(NGRAM) --write
+
+audit: $(STAMP)  ## Hold every pinned package against the public list of known holes; needs a network
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
+	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -17,69 +17,93 @@ from yanmo.serving.keys import KeyRing, read_keys
 from yanmo.serving.routes import TABLE
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "operate-a-service.md"
-BODIES = {"/predict": b'{"text":"a"}', "/v1/models/{name}/predict": b'{"text":"a"}', "/admin/models/{name}": b"{}"}
+ROW = re.compile(r"^\| `([A-Z]+) (/\S*)` \| (\w+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\w+) \|$", re.MULTILINE)
+ROWS = ROW.findall(GUIDE.read_text(encoding="utf-8"))
+"""Method, path, need; status without key, with one that may predict, that may admin, under a wrong Host; ports."""
+BODIES = {
+    "/predict": b'{"text":"a"}',
+    "/v1/models/{name}/predict": b'{"text":"a"}',
+    "/admin/models/{name}": b'{"path":"ngram"}',
+}
 GOOD_HOST, BAD_HOST = "localhost", "evil.example"
 
 
 @pytest.fixture(scope="module")
-def guarded(bundles, serving, tmp_path_factory):
+def guard(tmp_path_factory):
+    """A file of keys, and the keys by what they may, besides none and a wrong one."""
     file = tmp_path_factory.mktemp("keys") / "keys.toml"
-    keys = {may: yanmo.key(label=may, file=file, may=may).secret for may in ("predict", "admin")}
-    with serving(bundles["ngram"], api_keys=str(file)) as client:
+    made = {may: yanmo.key(label=may, file=file, may=may).secret for may in ("predict", "admin")}
+    return {"none": None, "wrong": "yk_wrong", **made}, file
+
+
+@pytest.fixture(scope="module")
+def guarded(bundles, serving, guard):
+    keys, file = guard
+    with serving(bundles["ngram"], api_keys=str(file), models_dir=bundles["ngram"].path.parent) as client:
         yield client, keys, file
 
 
-def ask(client, route, secret=None, host=GOOD_HOST, port=None):
+@pytest.fixture(scope="module")
+def open_to_all(bundles, serving):
+    with serving(bundles["ngram"], models_dir=bundles["ngram"].path.parent) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def two_ports(bundles, serving, guard):
+    settings = {"api_keys": str(guard[1]), "models_dir": bundles["ngram"].path.parent, "admin_port": 0}
+    with serving(bundles["ngram"], **settings) as client:
+        yield client
+
+
+def ask(client, method, path, secret=None, host=GOOD_HOST, port=None):
     headers = {"host": host, "content-type": "application/json"}
     if secret is not None:
         headers["authorization"] = f"Bearer {secret}"
     client.port, before = port or client.port, client.port
     try:
-        return client.ask(route.method, route.path.replace("{name}", "ngram"), BODIES.get(route.path), headers)
+        return client.ask(method, path.replace("{name}", "ngram"), BODIES.get(path), headers)
     finally:
         client.port = before
 
 
-def expected_status(route, key, host):
-    if host == BAD_HOST:
-        return 421
-    if route.need == "nothing":
-        return 200
-    if key in ("none", "wrong"):
-        return 401
-    if route.need == "admin" and key == "predict":
-        return 403
-    return 400 if route.path.startswith("/admin") else 200
+def predict(client, secret):
+    return ask(client, "POST", "/predict", secret)
 
 
-@pytest.mark.parametrize("route", TABLE, ids=lambda route: route.path)
+def test_the_guide_has_every_route_and_what_it_needs():
+    assert sorted(row[:3] for row in ROWS) == sorted((route.method, route.path, route.need) for route in TABLE)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
 @pytest.mark.parametrize("key", ["none", "wrong", "predict", "admin"])
-@pytest.mark.parametrize("host", [GOOD_HOST, BAD_HOST])
-def test_every_route_opens_for_whom_it_should(guarded, route, key, host):
+def test_every_route_answers_as_the_guide_says(guarded, row, key):
     client, keys, _ = guarded
-    reply = ask(client, route, {"none": None, "wrong": "yk_wrong"}.get(key, keys.get(key)), host)
-    assert reply.status == expected_status(route, key, host)
+    method, path, _, unknown, predicting, admin, wrong_host, _ = row
+    reply = ask(client, method, path, keys[key])
+    assert reply.status == int({"predict": predicting, "admin": admin}.get(key, unknown))
     if reply.status == 401:
         assert reply.headers["www-authenticate"].startswith("Bearer")
+    assert ask(client, method, path, keys[key], BAD_HOST).status == int(wrong_host)
 
 
-def test_the_guide_has_the_same_table():
-    rows = dict(
-        re.findall(r"^\| `(?:GET|POST) (/\S*)`[^|]*\| (\w+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
-    )
-    assert rows == {route.path: route.need for route in TABLE}
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
+def test_without_keys_everybody_is_a_key_that_may_admin(open_to_all, row):
+    method, path, _, _, _, admin, wrong_host, _ = row
+    for secret in (None, "yk_wrong"):
+        assert ask(open_to_all, method, path, secret).status == int(admin)
+        assert ask(open_to_all, method, path, secret, BAD_HOST).status == int(wrong_host)
 
 
-def test_a_port_of_its_own_keeps_admin_routes_from_the_public_one(bundles, serving):
-    with serving(bundles["ngram"], admin_port=0) as client:
-        for route in TABLE:
-            main, admin = ask(client, route).status, ask(client, route, port=client.admin_port).status
-            if route.need == "admin":
-                assert (main, admin) == (404, 400 if route.method == "POST" else 200)
-            elif route.need == "predict":
-                assert (main, admin) == (200, 404)
-            else:
-                assert (main, admin) == (200, 200)
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
+@pytest.mark.parametrize("key", ["none", "wrong", "predict", "admin"])
+def test_with_two_ports_a_route_is_found_where_the_guide_says(two_ports, guard, row, key):
+    method, path, _, unknown, predicting, admin, wrong_host, where = row
+    status = int({"predict": predicting, "admin": admin}.get(key, unknown))
+    for name, port in {"public": two_ports.port, "admin": two_ports.admin_port}.items():
+        secret = guard[0][key]
+        assert ask(two_ports, method, path, secret, port=port).status == (status if where in (name, "both") else 404)
+        assert ask(two_ports, method, path, secret, BAD_HOST, port).status == int(wrong_host)
 
 
 def test_a_key_also_comes_in_its_own_header(guarded):
@@ -92,13 +116,13 @@ def test_keys_come_and_go_without_a_restart(guarded, wait):
     client, keys, file = guarded
     before = file.read_text(encoding="utf-8")
     new = yanmo.key(label="new", file=file).secret
-    wait(lambda: ask(client, TABLE[0], new).status == 200, 5)
+    wait(lambda: predict(client, new).status == 200, 5)
     file.write_text("[[key", encoding="utf-8")
     time.sleep(1.2)
-    assert ask(client, TABLE[0], new).status == 200, "a damaged file changes nothing"
+    assert predict(client, new).status == 200, "a damaged file changes nothing"
     file.write_text(before, encoding="utf-8")
-    wait(lambda: ask(client, TABLE[0], new).status == 401, 5)
-    assert ask(client, TABLE[0], keys["predict"]).status == 200
+    wait(lambda: predict(client, new).status == 401, 5)
+    assert predict(client, keys["predict"]).status == 200
 
 
 def test_a_quota_is_kept_for_each_key(bundles, serving, tmp_path):
@@ -106,17 +130,17 @@ def test_a_quota_is_kept_for_each_key(bundles, serving, tmp_path):
     few = yanmo.key(label="few", file=file, quota="3/minute").secret
     many = yanmo.key(label="many", file=file).secret
     with serving(bundles["ngram"], api_keys=str(file)) as client:
-        assert [ask(client, TABLE[0], few).status for _ in range(5)] == [200, 200, 200, 429, 429]
-        refused = ask(client, TABLE[0], few)
+        assert [predict(client, few).status for _ in range(5)] == [200, 200, 200, 429, 429]
+        refused = predict(client, few)
         assert refused.json["code"] == "quota_exceeded"
         assert 1 <= int(refused.headers["retry-after"]) <= 60
-        assert ask(client, TABLE[0], many).status == 200
+        assert predict(client, many).status == 200
 
 
 def test_the_file_holds_no_key_and_is_for_its_owner_alone(guarded):
     _, keys, file = guarded
     text = file.read_text(encoding="utf-8")
-    assert not any(secret in text for secret in keys.values())
+    assert not any(keys[may] in text for may in ("predict", "admin"))
     assert file.stat().st_mode & 0o077 == 0
     assert [one.label for one in read_keys(file)][:2] == ["predict", "admin"]
 

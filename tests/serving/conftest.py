@@ -17,12 +17,16 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import write_golden
+from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.composites import member_names, publish_composite
+from yanmo.runtimes.composite import CascadeSettings
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import Server, listen
@@ -216,6 +220,31 @@ def bundles(tmp_path_factory) -> dict[str, Bundle]:
     return {
         name: _publish(folder / name, task=task, model=model, texts=TRAINING) for name, (task, model) in kinds.items()
     }
+
+
+@pytest.fixture(scope="session")
+def cascade_texts() -> list[str]:
+    """Texts that both stages of the cascade answer, and some that none is sure of."""
+    return ["很快，好吃", "太慢了", "great", "😀 <b>ok</b>", "arrived late and cold", "a b c", "好"] * 3
+
+
+@pytest.fixture(scope="session")
+def cascade(bundles, cascade_texts, tmp_path_factory) -> Bundle:
+    """A cascade of two Bundles, profiled on its texts."""
+    folder = tmp_path_factory.mktemp("cascade")
+    identity = {"kind": "dataset", "verb": "prepare", "task": "single_label", "labels": LABELS, "parents": {}}
+    with publish(folder / "data", **identity, config={}, info={}) as staging:
+        rows = {
+            "id": map(str, range(len(cascade_texts))),
+            "text": cascade_texts,
+            "label": LABELS[:1] * len(cascade_texts),
+        }
+        pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
+    members = [bundles["linear"], bundles["ngram"]]
+    settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [0.4], 0.9, [1.0, 2.0], {}, [])
+    more = {"verb": "cascade", "model": "cascade of 2", "config": {}, "seed": 0, "scores": {"valid_accuracy": 0.9}}
+    publish_composite(folder / "cascade", members, settings, Dataset.open(folder / "data"), **more)
+    return Bundle.open(folder / "cascade")
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,23 @@ def test_usual_texts_raise_no_alarm_and_other_texts_do(profiled, serving):
         assert metric(client, "yanmo_drift")['yanmo_drift{model="model",statistic="length"}'] > THRESHOLD
 
 
+def test_a_cascade_is_watched_too_and_what_it_withholds_is_no_class(cascade, cascade_texts, serving):
+    with open_bundle(cascade) as predictor:
+        answers = predictor.predict(cascade_texts)
+    given = [one.label for one in answers if not one.abstained]
+    shares = read_input_profile(cascade).classes
+    assert shares == pytest.approx([given.count(label) / len(given) for label in cascade.labels], abs=1e-5)
+    with serving(cascade) as client:
+        for _ in range(MIN_TEXTS // len(cascade_texts) + 1):
+            client.predict(texts=cascade_texts)
+        assert len(metric(client, "yanmo_drift")) == 4
+        assert max(metric(client, "yanmo_drift").values()) < 0.01
+        for _ in range(20):
+            client.predict(texts=["一篇很长的文章" * 50] * 100)
+        assert set(metric(client, "yanmo_inputs_changed").values()) == {1}
+        assert client.get("/v1/models").json["models"][0]["watches_inputs"] is True
+
+
 def test_without_a_profile_nothing_is_said_to_have_changed(bundles, serving):
     with serving(bundles["ngram"]) as client:
         client.predict(texts=["x" * 1000] * 500)

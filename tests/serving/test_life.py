@@ -30,12 +30,19 @@ serve((Bundle.open(sys.argv[1]),), ServeConfig(port=0, drain_seconds=int(sys.arg
 print(" ".join(sys.modules))
 """
 
+HANG = """
+import time
+from yanmo.serving.answering import Answerer
+plain = Answerer.answer
+Answerer.answer = lambda self, texts: time.sleep(600) if "hang" in texts else plain(self, texts)
+"""
+
 
 class Process:
-    """A service in a process of its own."""
+    """A service in a process of its own; with ``before`` it runs that first."""
 
-    def __init__(self, bundle: Bundle, drain_seconds: int = 10) -> None:
-        command = [sys.executable, "-W", "error", "-c", SERVE, str(bundle.path), str(drain_seconds)]
+    def __init__(self, bundle: Bundle, drain_seconds: int = 10, before: str = "") -> None:
+        command = [sys.executable, "-W", "error", "-c", before + SERVE, str(bundle.path), str(drain_seconds)]
         self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.ready_line = self.port = None
 
@@ -137,6 +144,18 @@ def test_a_client_that_stalls_cannot_keep_the_service_from_ending(bundles, start
     assert "Traceback" not in err
     connection.close()
     idle.close()
+
+
+def test_a_model_that_hangs_cannot_keep_the_service_from_ending(bundles, start):
+    process = start(bundles["ngram"], drain_seconds=1, before=HANG)
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
+    connection.request(
+        "POST", "/predict", b'{"text":"hang"}', {"content-type": "application/json", "x-timeout-ms": "50"}
+    )
+    assert connection.getresponse().read()
+    status, _, err = process.end()
+    connection.close()
+    assert (status, err) == (0, "")
 
 
 def test_a_port_in_use_is_an_error_with_the_next_action(bundles):

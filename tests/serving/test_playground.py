@@ -73,6 +73,7 @@ def service(bundles, serving):
 def test_a_text_is_asked_with_the_keyboard_alone(service, visit, width, scheme, locale):
     page = visit(service, width=width, scheme=scheme, locale=locale)
     page.wait_for_selector("#model option", state="attached")
+    assert not page.locator("#key").is_visible(), "no key is needed"
     assert page.evaluate("document.activeElement.id") == "texts"
     page.keyboard.type("很快，好吃")
     page.keyboard.press("Enter")
@@ -104,8 +105,7 @@ def test_the_language_changes_and_every_word_has_both(service, visit):
     before = page.locator("#go").text_content()
     page.click("#language")
     assert page.locator("#go").text_content() == "预测" != before
-    words = page.evaluate("[Object.keys(WORDS.en).sort(), Object.keys(WORDS.zh).sort()]")
-    assert words[0] == words[1]
+    assert page.evaluate("Object.values(WORDS).every(pair => pair.length === 2 && pair.every(Boolean))")
     used = page.evaluate("[...document.querySelectorAll('[data-say]')].map(one => one.textContent)")
     assert all(used)
 
@@ -119,7 +119,9 @@ def test_a_csv_comes_back_with_predictions(service, visit, tmp_path):
         csv.writer(out).writerows(rows)
     page = visit(service)
     page.wait_for_selector("#model option", state="attached")
-    page.set_input_files("#csv", file)
+    with page.expect_file_chooser() as chooser:
+        page.click("label[for=csv]")
+    chooser.value.set_files(file)
     page.wait_for_selector("#column option", state="attached")
     assert page.locator("#column").input_value() == "text"
     page.click("#run")
@@ -154,6 +156,27 @@ def test_pairs_several_labels_and_not_being_sure(service, visit):
     sync_api.expect(answer).not_to_have_text(re.compile("^no answer"))
 
 
+@pytest.mark.parametrize(("width", "locale"), [(1200, "zh-CN"), (390, "en-US")])
+def test_the_model_card_and_its_figures_are_shown(cascade, cascade_texts, serving, visit, width, locale):
+    with serving(cascade) as client:
+        page = visit(client, width=width, locale=locale)
+        page.wait_for_selector("#model option", state="attached")
+        assert "valid accuracy 0.9" in page.locator("#card").text_content()
+        page.click("#whole-card summary")
+        shown = page.locator("#card-text")
+        assert shown.locator("h3").text_content() == "cascade of 2"
+        assert ["Task", "single_label"] in [row.split("\t") for row in shown.locator("tr").all_inner_texts()]
+        assert shown.locator("pre").text_content().startswith("yanmo evaluate")
+        page.fill("#texts", "\n".join(cascade_texts))
+        page.click("#go")
+        page.wait_for_selector(f"#answers li:nth-child({len(cascade_texts)})")
+        word = r"第 (\d) 级" if locale == "zh-CN" else r"stage (\d)"
+        stages = {re.search(word, one)[1] for one in page.locator("#answers li").all_text_contents()}
+        assert stages == {"1", "2"}
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        shoot(page, f"card-{width}-{locale}")
+
+
 def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visit, tmp_path):
     file = tmp_path / "keys.toml"
     secret = yanmo.key(label="admin", file=file, may="admin").secret
@@ -161,6 +184,7 @@ def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visi
         page = visit(client)
         page.wait_for_selector("#problem:not([hidden])")
         assert "API key" in page.locator("#problem").text_content()
+        assert page.locator("#key").is_visible()
         page.fill("#key", secret)
         page.keyboard.press("Tab")
         page.wait_for_selector("#model option", state="attached")

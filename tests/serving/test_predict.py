@@ -137,6 +137,9 @@ def test_models_describes_the_bundle(served):
         "model": bundle.model,
         "max_length": bundle.max_length,
         "size_bytes": bundle.size_bytes,
+        "figures": {},
+        "watches_inputs": False,
+        "card": "",
     }
 
 

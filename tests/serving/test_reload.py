@@ -26,10 +26,13 @@ def folder(tmp_path, bundles, make_bundle):
     return tmp_path
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-def test_no_request_fails_and_none_is_answered_by_two_versions(bundles, serving, folder, workers):
+@pytest.mark.parametrize(("workers", "max_batch_tokens"), [(0, 4096), (1, 4096), (0, 20)])
+def test_no_request_fails_and_none_is_answered_by_two_versions(
+    bundles, serving, folder, wait, workers, max_batch_tokens
+):
     texts = ["很快，好吃", "太慢了", "great value"] * 5
-    with serving(bundles["ngram"], models_dir=folder, workers=workers) as client:
+    settings = {"workers": workers, "max_batch_tokens": max_batch_tokens}
+    with serving(bundles["ngram"], models_dir=folder, **settings) as client:
         expected: dict[str, list] = {}
         for name in ("second", "first"):
             reply = offer(client, name)
@@ -46,7 +49,11 @@ def test_no_request_fails_and_none_is_answered_by_two_versions(bundles, serving,
 
         with ThreadPoolExecutor(2) as pool:
             asking = [pool.submit(ask) for _ in range(2)]
-            statuses = [offer(client, name).status for name in ("second", "first") * (1 if workers else 8)]
+            statuses = []
+            for name in ("second", "first") * (1 if workers else 8):
+                reply = offer(client, name)
+                statuses.append(reply.status)
+                wait(lambda new=reply.json["digest"]: replies and replies[-1].json["digest"] == new)
             stop.set()
             for one in asking:
                 one.result()

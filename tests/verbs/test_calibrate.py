@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import yanmo
+from yanmo.artifacts.profile import read_input_profile
 from yanmo.combine.calibration import METHODS
 from yanmo.errors import DataError
 from yanmo.runtimes.predictor import open_bundle
@@ -51,6 +52,9 @@ def test_the_calibration_error_falls_and_the_files_stay(linear, dataset, folder,
     assert summary["calibration_error_after"] < summary["calibration_error_before"]
     assert summary["log_loss_after"] < summary["log_loss_before"]
     assert found.calibration["method"] == method
+    before, after = read_input_profile(linear), read_input_profile(found)
+    assert before.length == after.length
+    assert before.confidence_edges != after.confidence_edges
     for name in ("model.safetensors", "linear.json"):
         assert found.manifest.files[name] == linear.manifest.files[name]
     assert found.manifest.parents == {

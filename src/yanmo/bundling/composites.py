@@ -21,6 +21,7 @@ from yanmo.combine.calibration import log_scores, read_calibration
 from yanmo.combine.cascading import StageTable, confidences
 from yanmo.measuring.evaluation import Outcome, Split, identify, run_bundle
 from yanmo.measuring.evaluation import match_labels as match_bundle
+from yanmo.measuring.inputs import profile_inputs
 from yanmo.progress import track
 from yanmo.protocols import FloatArray
 from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out
@@ -157,8 +158,9 @@ def publish_composite(
         for name, data in {SETTINGS_FILES[format_]: content, **extra_files}.items():
             (staging / name).write_bytes(data)
         _write_card(staging, dataset, info, scores)
-        unfinished = Manifest(**identity, versions={}, key="", files={})
-        _write_golden(Bundle(staging, unfinished, ""), members[0])
+        unfinished = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
+        _write_golden(unfinished, members[0])
+        info |= profile_inputs(unfinished, dataset)
 
 
 def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores: Mapping[str, float]) -> None:

@@ -12,6 +12,7 @@ from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, match_labels
+from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.soup import WEIGHTS, average_weights
 from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import golden_items, open_bundle
@@ -77,6 +78,7 @@ def publish_soup(
         chosen, score = _choose(len(members), order, measure)
         average_weights([members[place].path for place in chosen], staging)
         info["summary"] = {**describe(score), "num_averaged": len(chosen)}
+        info |= profile_inputs(soup, dataset)
         golden = first.golden()
         with open_bundle(soup, verify_golden=False) as predictor:
             write_golden(staging, golden.texts, golden.texts_b, predictor.predict_proba(golden_items(golden)))

@@ -21,8 +21,7 @@ def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         bundle: The Bundle, which may have no manifest yet.
         dataset: Of its validation rows the first ``MAX_ROWS`` are asked.
     """
-    rows = dataset.split("valid").head(MAX_ROWS)
-    if not rows.height:
+    if "valid" not in dataset.splits or not (rows := dataset.split("valid").head(MAX_ROWS)).height:
         return {}
     texts = rows["text"].to_list()
     with open_bundle(bundle, verify_golden=False) as predictor:
@@ -30,4 +29,6 @@ def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
         probabilities_NC, inference = predictor.infer(items)
         _, confidence_N = predictor.task.answer(probabilities_NC, bundle.labels)
         chosen_NC = predictor.task.choose(probabilities_NC)
+    if inference.abstained_N is not None:
+        chosen_NC[inference.abstained_N] = False
     return make_input_profile(inference.num_tokens_N, inference.num_unknown_N, confidence_N, chosen_NC)

@@ -41,6 +41,9 @@ queue, and the rest of its own batch."""
 SPEED_MEMORY = 0.9
 """How much of what is known about the speed each batch leaves."""
 
+LAST_BATCH_SECONDS = 60
+"""A worker that is not needed any more has so long to end its batch."""
+
 
 class QueueFullError(Exception):
     """So much waits that a request is refused at once.
@@ -195,22 +198,25 @@ class Batcher(Generic[ItemT, OutcomeT]):
         self._slots.append(slot)
         slot.task = self.loop.create_task(self._serve(slot))
 
-    async def detach(self, worker: Worker[ItemT, OutcomeT]) -> None:
-        """Give no more batches to a worker, wait for the one it has in hand, and close it."""
+    async def detach(self, worker: Worker[ItemT, OutcomeT], *, patience_seconds: float = LAST_BATCH_SECONDS) -> None:
+        """Give no more batches to a worker, wait for the one it has in hand, and close it; if it hangs, without it."""
         for slot in [slot for slot in self._slots if slot.worker is worker]:
             slot.is_retired = True
             if slot.task is None:
                 continue
             if not slot.is_busy:
                 slot.task.cancel()
-            await asyncio.wait([slot.task])
+            await asyncio.wait([slot.task], timeout=patience_seconds)
+            slot.task.cancel()
         await worker.close()
 
-    async def stop(self, reason: BaseException) -> None:
-        """Give up all that waits, and close all workers once they have ended their batches."""
+    async def stop(self, reason: BaseException, *, patience_seconds: float = LAST_BATCH_SECONDS) -> None:
+        """Give up all that waits, and close all workers once they have ended their batches, or do not."""
         for job in list(self._jobs):
             job.give_up(reason)
-        await asyncio.gather(*(self.detach(slot.worker) for slot in list(self._slots)))
+        await asyncio.gather(
+            *(self.detach(slot.worker, patience_seconds=patience_seconds) for slot in list(self._slots))
+        )
 
     def check_room(self) -> None:
         """Refuse any request while the queue is full.

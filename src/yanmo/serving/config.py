@@ -54,7 +54,8 @@ class ServeConfig(ModelOptions):
     max_connections: int = Field(default=4096, ge=1)
     """The most connections at a time; more get 429."""
     max_batch_tokens: int = Field(default=4096, ge=1)
-    """The most tokens of several requests that are given to the model together; a token is at most one character."""
+    """The most tokens that are given to the model together; a token is at most one character. A request with more is
+    answered in parts, and others have their turn between them."""
     max_queue_tokens: int = Field(default=1_048_576, ge=1)
     """The most tokens in the queue of a model; a request beyond it gets 429, a request larger than all of it 413."""
     max_queue_ms: float = Field(default=250, gt=0)

@@ -37,6 +37,11 @@ class Drift:
         self._num_texts = 0
 
     @property
+    def is_watching(self) -> bool:
+        """Whether there is a profile."""
+        return self._profile is not None
+
+    @property
     def changed(self) -> int:
         """1 if a statistic is above ``THRESHOLD``."""
         return int(any(value > THRESHOLD for value in self.statistics().values()))

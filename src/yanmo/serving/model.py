@@ -7,9 +7,10 @@ import logging
 from collections.abc import Sequence
 
 from yanmo.artifacts.bundle import Bundle, Golden
+from yanmo.artifacts.card import CARD
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import BatchAnswer
-from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, Job
+from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, Job, TooLargeError
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.problems import Problem
@@ -24,6 +25,8 @@ __all__ = ["Model"]
 logger = logging.getLogger(__name__)
 
 CANARY_SECONDS = 1.0
+MAX_CARD = 20_000
+STOP_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 5.0
 
 
@@ -66,6 +69,10 @@ class Model:
         self.drift = Drift(bundle)
         cuts = bundle.max_length and self.config.long_texts == "truncate"
         self._max_tokens = bundle.max_length if cuts else self.config.max_characters
+        card = bundle.path / CARD
+        self._card = card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else ""
+        found = bundle.manifest.info.get("summary", {})
+        self._figures = {name: value for name, value in found.items() if isinstance(value, float | int)}
         self._canary = _canary(bundle.golden(), self.limits.num_columns)
 
     async def start(self) -> None:
@@ -79,20 +86,42 @@ class Model:
         await self.check()
 
     async def stop(self) -> None:
-        """End the workers after the batches they have in hand."""
+        """End the workers after the batches they have in hand, for which nobody waits any more."""
         self._is_stopping = True
         for task in self._replacing:
             task.cancel()
-        await self.batcher.stop(Problem("not_ready", "The service is shutting down."))
+        await self.batcher.stop(Problem("not_ready", "The service is shutting down."), patience_seconds=STOP_SECONDS)
 
-    def put(self, texts: Sequence[Text]) -> Job[Text]:
-        """Put texts into the queue.
+    def split(self, texts: Sequence[Text]) -> Sequence[Sequence[Text]]:
+        """Return a request's texts as parts of one batch each, in their order; a text larger than a batch is a part.
+
+        Raises:
+            TooLargeError: They are more than the queue holds.
+        """
+        limits = self.batcher.limits
+        if len(texts) == 1 or (num_all := self.count_tokens(texts)) <= limits.max_batch_tokens:
+            return [texts]
+        if num_all > limits.max_queue_tokens:
+            raise TooLargeError
+        parts: list[list[Text]] = [[]]
+        num_tokens = 0
+        for text in texts:
+            cost = self.count_tokens([text])
+            if parts[-1] and num_tokens + cost > limits.max_batch_tokens:
+                parts.append([])
+                num_tokens = 0
+            parts[-1].append(text)
+            num_tokens += cost
+        return parts
+
+    def put(self, texts: Sequence[Text], *, force: bool = False) -> Job[Text]:
+        """Put texts into the queue, with force also where it is full.
 
         Raises:
             TooLargeError: They are more than the queue holds.
             QueueFullError: There is no room now.
         """
-        return self.batcher.put(texts, self.count_tokens(texts))
+        return self.batcher.put(texts, self.count_tokens(texts), force=force)
 
     def count_tokens(self, texts: Sequence[Text]) -> int:
         """Return the most tokens that texts can be: one a character, and no more than the model reads."""
@@ -124,6 +153,7 @@ class Model:
                 await job.future
         except TimeoutError:
             job.give_up(DeadlineError())
+            logger.error("Model %s hangs: no answer to a golden example in %g s.", self.name, CANARY_SECONDS)  # noqa: TRY400
             raise DeadlineError from None
 
     @property
@@ -148,6 +178,9 @@ class Model:
             model=bundle.model,
             max_length=bundle.max_length,
             size_bytes=bundle.size_bytes,
+            figures=self._figures,
+            watches_inputs=self.drift.is_watching,
+            card=self._card,
         )
 
     async def reload(self, bundle: Bundle) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 
@@ -36,15 +36,52 @@ async def predict(call: Call) -> Reply:
     try:
         model.batcher.check_room()
         request = decode_request(body, model.limits)
-        job = model.put(request.texts)
+        parts = model.split(request.texts)
+        job = model.put(parts[0])
     except QueueFullError as error:
         raise _full(error.retry_seconds) from None
     except TooLargeError:
         raise Problem("too_much_text", f"At most {service.config.max_queue_tokens} characters are allowed.") from None
-    answers = await _wait(call, job, deadline_seconds)
-    batch: BatchAnswer = job.outcome
-    content = _encode(answers, request, model, batch.digest)
-    return Reply(content, [JSON_HEADER, (b"server-timing", _timing(job, batch))])
+    answers, jobs = await _wait(call, job, deadline_seconds), [job]
+    if len(parts) > 1:
+        answers = await _go_on(call, model, parts, jobs, answers, deadline=job.arrived + deadline_seconds)
+    content = _encode(answers, request, model, jobs[-1].outcome.digest)
+    return Reply(content, [JSON_HEADER, (b"server-timing", _timing(jobs))])
+
+
+async def _go_on(
+    call: Call,
+    model: Model,
+    parts: Sequence[Sequence[Text]],
+    jobs: list[Job[Text]],
+    answers: list[Answer],
+    *,
+    deadline: float,
+) -> list[Answer]:
+    """Return the answers to all parts of a request; between two parts others have their turn.
+
+    All answers are one Bundle's: where another one came meanwhile, everything is asked again.
+
+    Args:
+        call: The request.
+        model: Who answers; what it has accepted it does not refuse later.
+        parts: The texts.
+        jobs: Of the first part, which is answered; the others are added.
+        answers: To the first part.
+        deadline: In the event loop's seconds.
+    """
+    place = 1
+    while place < len(parts):
+        connection = call.connection
+        if connection.transport.is_closing():
+            raise ClientGoneError
+        job = model.put(parts[place], force=True)
+        found = await _wait(call, job, deadline - connection.loop.time())
+        place, answers = place + 1, answers + found
+        if job.outcome.digest != jobs[-1].outcome.digest:
+            place, answers = 0, []
+        jobs.append(job)
+    return answers
 
 
 async def _wait(call: Call, job: Job[Text], deadline_seconds: float) -> list[Answer]:
@@ -122,12 +159,14 @@ def _trim(answer: Answer, options: PredictBody, *, exclusive: bool) -> None:
         answer.probabilities = dict(best)
 
 
-def _timing(job: Job[Text], batch: BatchAnswer) -> bytes:
-    return b"queue;dur=%.2f, tokenize;dur=%.2f, inference;dur=%.2f" % (
-        (job.begun - job.arrived) * 1e3,
-        batch.encode_seconds * 1e3,
-        batch.score_seconds * 1e3,
-    )
+def _timing(jobs: Sequence[Job[Text]]) -> bytes:
+    queue = encode = score = 0.0
+    for job in jobs:
+        batch: BatchAnswer = job.outcome
+        queue += job.begun - job.arrived
+        encode += batch.encode_seconds
+        score += batch.score_seconds
+    return b"queue;dur=%.2f, tokenize;dur=%.2f, inference;dur=%.2f" % (queue * 1e3, encode * 1e3, score * 1e3)
 
 
 def _full(retry_seconds: int) -> Problem:

@@ -99,7 +99,21 @@ class Answers(msgspec.Struct):
 
 
 class ServedModel(msgspec.Struct, frozen=True):
-    """One entry of ``GET /v1/models``."""
+    """One entry of ``GET /v1/models``.
+
+    Attributes:
+        name: What it is called here.
+        digest: That of the Bundle.
+        task: What it answers.
+        labels: In the Bundle's order.
+        format: How the Bundle computes.
+        model: The kind of model.
+        max_length: The most tokens it reads of a text; 0 if it reads all of it.
+        size_bytes: Of all files of the Bundle.
+        figures: What was measured while the Bundle was made, by name.
+        watches_inputs: Whether the Bundle has a profile, so that changed inputs are noticed.
+        card: The Bundle's model card, as Markdown.
+    """
 
     name: str
     digest: str
@@ -109,6 +123,9 @@ class ServedModel(msgspec.Struct, frozen=True):
     model: str
     max_length: int
     size_bytes: int
+    figures: dict[str, float]
+    watches_inputs: bool
+    card: str
 
 
 class Models(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ServingError, YanmoError
+from yanmo.serving.batcher import DeadlineError
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
@@ -119,8 +120,9 @@ class Service:
                 return
             try:
                 await asyncio.gather(*(model.check() for model in self.models.values()))
-            except Exception:
-                logger.exception("A model does not answer its golden example.")
+            except Exception as error:
+                if not isinstance(error, DeadlineError):
+                    logger.exception("A model does not answer its golden example.")
                 raise Problem("not_ready", "A model does not answer.", headers={"retry-after": "1"}) from None
             self._checked_at = asyncio.get_running_loop().time()
 

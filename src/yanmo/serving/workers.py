@@ -7,12 +7,15 @@ one batch too long, it is killed and said to be lost, whatever held it. Only its
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
 
@@ -30,6 +33,8 @@ SILENT_SECONDS = 6 * BEAT_SECONDS
 """A worker that is silent for so long hangs; with the look every beat it is noticed within two seconds."""
 BATCH_SECONDS = 60
 LOAD_SECONDS = 600
+ResultT = TypeVar("ResultT")
+Call: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
 RETURNS = msgspec.msgpack.Decoder(FromWorker)
 
 
@@ -38,14 +43,15 @@ class AnswerError(Exception):
 
 
 class ThreadWorker:
-    """A Bundle in one thread of this process."""
+    """A Bundle in one thread of this process, which may hang without keeping the process from its end."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="yanmo-inference")
         self._loop = asyncio.get_running_loop()
+        self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._answerer: Answerer | None = None
         self.pid = os.getpid()
         self.is_lost = False
+        threading.Thread(target=self._work, name="yanmo-inference", daemon=True).start()
 
     async def open(self, bundle: Bundle, options: ModelOptions) -> None:
         """Load a Bundle.
@@ -53,18 +59,39 @@ class ThreadWorker:
         Raises:
             YanmoError: It cannot be served.
         """
-        self._answerer = await self._loop.run_in_executor(self._thread, Answerer, bundle, options)
+        self._answerer = await self._call(lambda: Answerer(bundle, options))
 
     async def answer(self, items: Sequence[Text]) -> BatchAnswer:
         """Return what the model says."""
-        if self._answerer is None:
+        answerer = self._answerer
+        if answerer is None:
             raise RuntimeError("answer was called before open")
-        return await self._loop.run_in_executor(self._thread, self._answerer.answer, items)
+        return await self._call(lambda: answerer.answer(items))
 
     async def close(self) -> None:
         """Let go of the model; a call that is in the thread ends by itself."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._calls.put(None)
         self._answerer = None
+
+    async def _call(self, function: Callable[[], ResultT]) -> ResultT:
+        future: asyncio.Future[ResultT] = self._loop.create_future()
+        self._calls.put((future, function))
+        return await future
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            future, function = call
+            try:
+                tell, value = future.set_result, function()
+            except Exception as error:  # noqa: BLE001 - it is raised where the call was made
+                tell, value = future.set_exception, error
+            with contextlib.suppress(RuntimeError):  # the event loop has ended while the model computed
+                self._loop.call_soon_threadsafe(_tell, future, tell, value)
+
+
+def _tell(future: asyncio.Future[Any], tell: Callable[[Any], None], value: object) -> None:
+    if not future.done():
+        tell(value)
 
 
 class ProcessWorker:

@@ -14,6 +14,7 @@ from yanmo.combine.calibration import Calibration, calibration_error, fit_calibr
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
+from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics import log_losses
 from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import Predictor, golden_items, open_bundle
@@ -123,6 +124,7 @@ def _publish(
         rows = np.flatnonzero(steady_N).tolist()
         texts_b = [golden.texts_b[row] for row in rows] if golden.texts_b is not None else None
         write_golden(staging, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
+        info |= profile_inputs(made, dataset)
 
 
 def _skip_top(folder: Path) -> Any:

@@ -26,6 +26,7 @@ from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
+from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
 from yanmo.protocols import FloatArray
 from yanmo.reporting.quality import compare
@@ -157,6 +158,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -
         def make(made: Bundle) -> None:
             facts = _zero_weights(work, made) if is_single else _cut_parts(work, made, info)
             info["summary"] = {**facts, **_say_cost(work, made)}
+            info.update(profile_inputs(made, dataset))
 
         publish_from(
             bundle, verb="prune", config=plain, info=info, parents={"dataset": dataset.digest}, out=out, make=make

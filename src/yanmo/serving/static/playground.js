@@ -1,37 +1,62 @@
 "use strict";
 
 const WORDS = {
-  en: {
-    docs: "API", model: "Model", key: "API key", texts: "Texts, one a line", pairs: "Pairs, one a line: first text, tab, second text",
-    go: "Ask", threshold: "Sure enough from", shortcut: "Ctrl + Enter asks", file: "A whole file",
-    drop: "Choose or drop a CSV file; its first line has the names of the columns.", column: "Column of texts",
-    run: "Predict", download: "Download with predictions", card: "Model", metrics: "Now",
-    noMetrics: "Metrics need a key that may admin, or are on a port of their own.",
-    changed: "The inputs have changed: what is asked differs from what the model was made for.",
-    none: "no answer: not sure enough", truncated: "only the beginning was read", stage: "stage", took: "Took", queue: "queue",
-    tokenize: "tokenize", inference: "inference", nothing: "Type a text first.", lost: "The service does not answer.",
-    rows: "rows", done: "rows answered", empty: "The file has no rows.", tooLarge: "The file is larger than 50 MB.",
-    name: "Name", digest: "Digest", task: "Task", labels: "Labels", format: "Format", max_length: "Reads at most", tokens: "tokens", all: "all of a text", size: "Size",
-    rate: "requests a second", median: "median ms", waiting: "tokens waiting", refused: "refused", lines: "texts answered", workers: "workers",
-  },
-  zh: {
-    docs: "接口", model: "模型", key: "接口密钥", texts: "文本，每行一条", pairs: "文本对，每行一对：第一段、制表符、第二段",
-    go: "预测", threshold: "至少多确定", shortcut: "Ctrl + Enter 预测", file: "整个文件",
-    drop: "选择或拖入 CSV 文件，首行为列名。", column: "文本列",
-    run: "预测", download: "下载带预测的文件", card: "模型信息", metrics: "当前状态",
-    noMetrics: "查看指标需要管理密钥，或访问单独的管理端口。",
-    changed: "输入已变化：现在的文本与模型训练时不同。",
-    none: "没有回答：不够确定", truncated: "只读了开头", stage: "第几级", took: "用时", queue: "排队",
-    tokenize: "分词", inference: "推理", nothing: "请先输入文本。", lost: "服务没有回应。",
-    rows: "行", done: "行已预测", empty: "文件没有数据行。", tooLarge: "文件超过 50 MB。",
-    name: "名称", digest: "摘要", task: "任务", labels: "标签", format: "格式", max_length: "最多读取", tokens: "个词元", all: "全文", size: "大小",
-    rate: "每秒请求", median: "中位毫秒", waiting: "排队词元", refused: "拒绝", lines: "已回答文本", workers: "工作进程",
-  },
+  docs: ["API", "接口"],
+  model: ["Model", "模型"],
+  key: ["API key", "接口密钥"],
+  texts: ["Texts, one a line", "文本，每行一条"],
+  pairs: ["Pairs, one a line: first text, tab, second text", "文本对，每行一对：第一段、制表符、第二段"],
+  go: ["Ask", "预测"],
+  threshold: ["Sure enough from", "至少多确定"],
+  shortcut: ["Ctrl + Enter asks", "Ctrl + Enter 预测"],
+  file: ["A whole file", "整个文件"],
+  choose: ["Choose a file", "选择文件"],
+  drop: ["Or drop a CSV file here; its first line has the names of the columns.", "或将 CSV 文件拖到这里，首行为列名。"],
+  column: ["Column of texts", "文本列"],
+  run: ["Predict", "预测"],
+  download: ["Download with predictions", "下载带预测的文件"],
+  card: ["Model", "模型信息"],
+  metrics: ["Now", "当前状态"],
+  noMetrics: ["Metrics need a key that may admin, or are on a port of their own.", "查看指标需要管理密钥，或访问单独的管理端口。"],
+  changed: ["The inputs have changed: what is asked differs from what the model was made for.", "输入已变化：现在的文本与模型训练时不同。"],
+  none: ["no answer: not sure enough", "没有回答：不够确定"],
+  truncated: ["only the beginning was read", "只读了开头"],
+  stage: ["stage #", "第 # 级"],
+  took: ["Took", "用时"],
+  queue: ["queue", "排队"],
+  tokenize: ["tokenize", "分词"],
+  inference: ["inference", "推理"],
+  nothing: ["Type a text first.", "请先输入文本。"],
+  lost: ["The service does not answer.", "服务没有回应。"],
+  rows: ["rows", "行"],
+  done: ["rows answered", "行已预测"],
+  empty: ["The file has no rows.", "文件没有数据行。"],
+  tooLarge: ["The file is larger than 50 MB.", "文件超过 50 MB。"],
+  name: ["Name", "名称"],
+  digest: ["Digest", "摘要"],
+  task: ["Task", "任务"],
+  labels: ["Labels", "标签"],
+  format: ["Format", "格式"],
+  max_length: ["Reads at most", "最多读取"],
+  tokens: ["tokens", "个词元"],
+  all: ["all of a text", "全文"],
+  size: ["Size", "大小"],
+  rate: ["requests a second", "每秒请求"],
+  median: ["median ms", "中位毫秒"],
+  waiting: ["tokens waiting", "排队词元"],
+  refused: ["refused", "拒绝"],
+  lines: ["texts answered", "已回答文本"],
+  workers: ["workers", "工作进程"],
+  inputs: ["Inputs", "输入"],
+  watched: ["held against the validation texts; a change is said above", "与验证文本比较，变化时在上方提示"],
+  unwatched: ["not watched: the model has no profile", "未监测：模型没有输入统计"],
+  wholeCard: ["Model card", "模型卡"],
+  figures: ["Measured", "测得"],
 };
 const MAX_BYTES = 50e6, PART = 256, MAX_BARS = 8, EVERY_MS = 2000;
 const $ = (id) => document.getElementById(id);
 const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], before: null, url: null };
-const say = (word) => WORDS[state.language][word];
+const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
 const model = () => state.models[$("model").selectedIndex];
 const isPair = () => model()?.task === "text_pair";
 
@@ -57,6 +82,7 @@ async function call(method, path, body) {
   const begin = performance.now();
   const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   const text = await response.text();
+  if (response.status === 401) $("key-row").hidden = false;
   const timing = Object.fromEntries((response.headers.get("server-timing") ?? "").split(", ").filter(Boolean).map((one) => one.split(";dur=")));
   return { status: response.status, text, timing, retry: Number(response.headers.get("retry-after") ?? 1), took: performance.now() - begin };
 }
@@ -98,7 +124,7 @@ function showAnswer(asked, answer) {
   }
   item.append(bars);
   const notes = [];
-  if (answer.stage !== undefined) notes.push(`${say("stage")} ${answer.stage}`);
+  if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
   if (answer.truncated) notes.push(say("truncated"));
   if (notes.length) item.append(make("span", notes.join(" · "), "soft"));
   return item;
@@ -123,6 +149,7 @@ async function ask(event) {
     const parts = Object.entries(found.reply.timing).map(([name, ms]) => `${say(name)} ${ms} ms`);
     $("times").textContent = `${say("took")} ${found.reply.took.toFixed(1)} ms: ${parts.join(", ")}`;
     $("times").hidden = false;
+    showMetrics();
   } catch (error) {
     complain(error instanceof TypeError ? say("lost") : error.message);
   } finally {
@@ -194,6 +221,7 @@ async function runFile() {
     $("download").href = state.url;
     $("download").hidden = false;
     $("csv-said").textContent = `${rows.length} ${say("done")}`;
+    showMetrics();
   } catch (error) {
     $("csv-said").textContent = error instanceof TypeError ? say("lost") : error.message;
   } finally {
@@ -203,13 +231,39 @@ async function runFile() {
 
 function showCard() {
   const shown = model();
+  $("whole-card").hidden = !shown?.card;
   if (!shown) return $("card").replaceChildren();
+  const figures = Object.entries(shown.figures).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`);
   const rows = {
     name: shown.name, digest: shown.digest.slice(0, 16), task: shown.task, format: `${shown.format} · ${shown.model}`,
     labels: `${shown.labels.length}: ${shown.labels.slice(0, 40).join(", ")}${shown.labels.length > 40 ? " …" : ""}`,
-    max_length: shown.max_length ? `${shown.max_length} ${say("tokens")}` : say("all"), size: `${(shown.size_bytes / 1e6).toFixed(1)} MB`,
+    max_length: shown.max_length ? `${shown.max_length} ${say("tokens")}` : say("all"), size: `${Number((shown.size_bytes / 1e6).toPrecision(2))} MB`,
+    figures: figures.join(" · ") || "–", inputs: say(shown.watches_inputs ? "watched" : "unwatched"),
   };
   $("card").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => [make("dt", say(name)), make("dd", value)]));
+  $("card-text").replaceChildren(...readMarkdown(shown.card));
+}
+
+function readMarkdown(text) {
+  return text.split(/^```.*$/m).flatMap((part, place) => {
+    if (place % 2) return [make("pre", part.trim())];
+    return part.split(/\n\s*\n/).map((block) => block.trim()).filter(Boolean).map(readBlock);
+  });
+}
+
+function readBlock(block) {
+  const heading = /^#+ (.*)$/.exec(block);
+  if (heading) return make("h3", heading[1]);
+  if (!block.startsWith("|")) return make("p", block);
+  const table = make("table");
+  for (const line of block.split("\n")) {
+    const cells = line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
+    if (cells.every((cell) => /^:?-*:?$/.test(cell))) continue;
+    const row = make("tr");
+    row.append(...cells.map((cell) => make("td", cell)));
+    table.append(row);
+  }
+  return table;
 }
 
 async function loadModels() {

@@ -192,6 +192,11 @@ class Batcher(Generic[ItemT, OutcomeT]):
         """How fast one worker was lately at batches that are not small; 0 while that is unknown."""
         return self._tokens_done / self._seconds_busy if self._seconds_busy else 0.0
 
+    @property
+    def batch_tokens(self) -> float:
+        """The most tokens of one batch, as fast as the model was lately."""
+        return self._batch_tokens
+
     def attach(self, worker: Worker[ItemT, OutcomeT]) -> None:
         """Give batches to a worker from now on."""
         slot = _Slot(worker)

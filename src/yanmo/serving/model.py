@@ -98,16 +98,18 @@ class Model:
         Raises:
             TooLargeError: They are more than the queue holds.
         """
-        limits = self.batcher.limits
-        if len(texts) == 1 or (num_all := self.count_tokens(texts)) <= limits.max_batch_tokens:
+        if len(texts) == 1:
             return [texts]
-        if num_all > limits.max_queue_tokens:
+        budget, num_all = self.batcher.batch_tokens, self.count_tokens(texts)
+        if num_all <= budget:
+            return [texts]
+        if num_all > self.batcher.limits.max_queue_tokens:
             raise TooLargeError
         parts: list[list[Text]] = [[]]
         num_tokens = 0
         for text in texts:
             cost = self.count_tokens([text])
-            if parts[-1] and num_tokens + cost > limits.max_batch_tokens:
+            if parts[-1] and num_tokens + cost > budget:
                 parts.append([])
                 num_tokens = 0
             parts[-1].append(text)

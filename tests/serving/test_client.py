@@ -40,6 +40,12 @@ def test_it_answers_like_the_predictor(served_bundles, name):
         assert one.probabilities == pytest.approx(wanted.probabilities, abs=1e-5)
 
 
+def test_long_texts_are_asked_in_requests_that_fit_a_body(served_bundles):
+    _, service = served_bundles["ngram"]
+    with yanmo.Client(url(service)) as client:
+        assert len(client.predict(["好" * 20_000] * 40)) == 40
+
+
 def test_options_and_refusals_arrive(served_bundles):
     _, service = served_bundles["ngram"]
     with yanmo.Client(url(service)) as client:

@@ -137,6 +137,19 @@ def test_a_csv_comes_back_with_predictions(service, visit, tmp_path):
     shoot(page, "playground-csv")
 
 
+def test_a_file_is_dropped_and_long_rows_fit_a_body(service, visit):
+    page = visit(service)
+    page.wait_for_selector("#model option", state="attached")
+    rows = "text\\n" + ("好" * 15_000 + "\\n") * 40
+    file = page.evaluate_handle(
+        f"() => {{ const data = new DataTransfer(); data.items.add(new File(['{rows}'], 'x.csv')); return data; }}"
+    )
+    page.dispatch_event("#drop", "drop", {"dataTransfer": file})
+    page.click("#run")
+    page.wait_for_selector("#download:not([hidden])")
+    assert page.locator("#csv-said").text_content() == "40 rows answered"
+
+
 def test_pairs_several_labels_and_not_being_sure(service, visit):
     page = visit(service)
     page.wait_for_selector("#model option", state="attached")

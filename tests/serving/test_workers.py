@@ -72,6 +72,27 @@ def test_a_worker_that_dies_or_hangs_is_noticed_and_replaced(watched, wait, numb
         os.kill(pid, 0)
 
 
+HANG = """
+import time
+from yanmo.serving.answering import Answerer
+plain = Answerer.answer
+Answerer.answer = lambda self, texts: time.sleep(600) if "hang" in texts else plain(self, texts)
+"""
+
+
+def test_a_model_that_hangs_in_a_process_is_replaced_after_the_deadline(bundles, serving, wait, monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(HANG, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with serving(bundles["ngram"], workers=1, deadline_seconds=1) as client:
+        model = client.service.default
+        (pid,) = model.pids
+        assert client.predict(text="hang").status in (503, 504)
+        wait(lambda: model.counters.num_lost == 1, 3)
+        wait(lambda: model.num_workers == 1, REPLACED_SECONDS)
+        assert model.pids != [pid]
+        assert client.predict(text="a").status == 200
+
+
 def test_without_a_worker_it_is_not_ready(bundles, serving, wait, monkeypatch):
     with serving(bundles["ngram"], workers=1) as client:
         model = client.service.default

@@ -6,7 +6,7 @@ until its time is up. Predicting changes nothing, so asking twice harms nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +28,8 @@ __all__ = ["AsyncClient", "Client"]
 PATIENT_STATUSES = {429, 503}
 BACKOFF = wait_random_exponential(multiplier=0.1, max=5)
 MAX_TEXTS = 256
+MAX_CHARACTERS = 100_000
+"""Of one request; however they are written in JSON, they are less than a body may hold."""
 
 
 class _Problem(msgspec.Struct):
@@ -169,14 +171,28 @@ def _path(model: str | None) -> str:
 
 def _bodies(texts: Sequence[Text], options: Mapping[str, Any]) -> list[bytes]:
     bodies = []
-    for start in range(0, len(texts), MAX_TEXTS):
-        part = texts[start : start + MAX_TEXTS]
+    for part in _parts(texts):
         if isinstance(part[0], str):
             columns: dict[str, Any] = {"texts": part}
         else:
             columns = {"texts": [one[0] for one in part], "texts_b": [one[1] for one in part]}
         bodies.append(msgspec.json.encode({**columns, **options}))
     return bodies
+
+
+def _parts(texts: Sequence[Text]) -> Iterator[list[Text]]:
+    """Yield as many texts at a time as one request may hold, at least one."""
+    part: list[Text] = []
+    num_characters = 0
+    for text in texts:
+        size = len(text) if isinstance(text, str) else sum(map(len, text))
+        if part and (len(part) == MAX_TEXTS or num_characters + size > MAX_CHARACTERS):
+            yield part
+            part, num_characters = [], 0
+        part.append(text)
+        num_characters += size
+    if part:
+        yield part
 
 
 def _read(response: httpx.Response) -> bytes:

@@ -23,7 +23,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import Answerer, BatchAnswer
 from yanmo.serving.batcher import WorkerLostError
-from yanmo.serving.config import ModelOptions
+from yanmo.serving.config import ModelOptions, ServeConfig
 from yanmo.serving.frames import BEAT_SECONDS, Batch, FromWorker, Job, Raised, Ready, Refused, encode_frame, read_frame
 from yanmo.serving.schemas import Text
 
@@ -31,7 +31,6 @@ __all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "open_worker"]
 
 SILENT_SECONDS = 6 * BEAT_SECONDS
 """A worker that is silent for so long hangs; with the look every beat it is noticed within two seconds."""
-BATCH_SECONDS = 60
 LOAD_SECONDS = 600
 ResultT = TypeVar("ResultT")
 Call: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
@@ -99,10 +98,12 @@ class ProcessWorker:
 
     Args:
         when_lost: Called once, in the event loop, if it is lost after it was ready.
+        batch_seconds: A batch that takes longer is for nobody; the worker hangs.
     """
 
-    def __init__(self, when_lost: Callable[[ProcessWorker], None]) -> None:
+    def __init__(self, when_lost: Callable[[ProcessWorker], None], *, batch_seconds: float) -> None:
         self._when_lost = when_lost
+        self._batch_seconds = batch_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._pending: asyncio.Future[BatchAnswer] | None = None
@@ -201,7 +202,7 @@ class ProcessWorker:
             now = loop.time()
             if now - before > 2 * BEAT_SECONDS:
                 self._heard = now  # this process itself was held up, and has heard nobody
-            is_stuck = self._pending is not None and now - self._asked > BATCH_SECONDS
+            is_stuck = self._pending is not None and now - self._asked > self._batch_seconds
             if now - self._heard > SILENT_SECONDS or is_stuck:
                 self._lose()
                 return
@@ -220,15 +221,16 @@ class ProcessWorker:
 ModelWorker = ThreadWorker | ProcessWorker
 
 
-async def open_worker(bundle: Bundle, options: ModelOptions, when_lost: Callable[[ProcessWorker], None]) -> ModelWorker:
+async def open_worker(bundle: Bundle, config: ServeConfig, when_lost: Callable[[ProcessWorker], None]) -> ModelWorker:
     """Return a worker that has loaded a Bundle.
 
     Raises:
         YanmoError: The Bundle cannot be served.
     """
-    worker = ProcessWorker(when_lost) if options.workers else ThreadWorker()
+    is_watched = config.workers > 0
+    worker = ProcessWorker(when_lost, batch_seconds=config.deadline_seconds) if is_watched else ThreadWorker()
     try:
-        await worker.open(bundle, options)
+        await worker.open(bundle, config)
     except YanmoError:
         await worker.close()
         raise

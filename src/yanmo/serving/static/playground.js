@@ -53,7 +53,7 @@ const WORDS = {
   wholeCard: ["Model card", "模型卡"],
   figures: ["Measured", "测得"],
 };
-const MAX_BYTES = 50e6, PART = 256, MAX_BARS = 8, EVERY_MS = 2000;
+const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, EVERY_MS = 2000;
 const $ = (id) => document.getElementById(id);
 const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], before: null, url: null };
 const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
@@ -199,6 +199,22 @@ async function openFile(file) {
   $("csv-said").textContent = `${file.name}: ${state.rows.length - 1} ${say("rows")}`;
 }
 
+function splitRows(rows, text) {
+  const parts = [[]];
+  let size = 0;
+  for (const row of rows) {
+    const part = parts.at(-1), length = String(text(row)).length;
+    if (part.length === PART_ROWS || (part.length && size + length > PART_CHARACTERS)) {
+      parts.push([row]);
+      size = length;
+    } else {
+      part.push(row);
+      size += length;
+    }
+  }
+  return parts;
+}
+
 async function runFile() {
   const [names, ...rows] = state.rows;
   const column = $("column").selectedIndex;
@@ -207,14 +223,13 @@ async function runFile() {
   $("run").disabled = true;
   $("progress").hidden = false;
   try {
-    for (let start = 0; start < rows.length; start += PART) {
-      const part = rows.slice(start, start + PART);
+    for (const part of splitRows(rows, text)) {
       const found = await predict(part.map(text), { return_probabilities: false, isPatient: true });
       part.forEach((row, place) => {
         const { prediction, probability, truncated } = found.predictions[place];
         out.push([...names.map((_, at) => row[at] ?? ""), Array.isArray(prediction) ? prediction.join("|") : prediction ?? "", probability.toFixed(6), truncated]);
       });
-      $("progress").value = (start + part.length) / rows.length;
+      $("progress").value = (out.length - 1) / rows.length;
     }
     if (state.url) URL.revokeObjectURL(state.url);
     state.url = URL.createObjectURL(new Blob([writeCsv(out)], { type: "text/csv" }));

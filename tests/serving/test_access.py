@@ -17,9 +17,14 @@ from yanmo.serving.keys import KeyRing, read_keys
 from yanmo.serving.routes import TABLE
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "operate-a-service.md"
-ROW = re.compile(r"^\| `([A-Z]+) (/\S*)` \| (\w+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\w+) \|$", re.MULTILINE)
-ROWS = ROW.findall(GUIDE.read_text(encoding="utf-8"))
-"""Method, path, need; status without key, with one that may predict, that may admin, under a wrong Host; ports."""
+TEXT = GUIDE.read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `([A-Z]+) (/\S*)` \| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", TEXT, re.MULTILINE)
+"""Method, path, need; status without key, with one that may predict, with one that may admin."""
+PORTS = {
+    need: statuses
+    for need, *statuses in re.findall(r"^\| (\w+) \| (404|as above) \| (404|as above) \| (\d+) \|$", TEXT, re.MULTILINE)
+}
+"""By need: what is found on the public and on the admin port; the status under a wrong Host."""
 BODIES = {
     "/predict": b'{"text":"a"}',
     "/v1/models/{name}/predict": b'{"text":"a"}',
@@ -79,31 +84,31 @@ def test_the_guide_has_every_route_and_what_it_needs():
 @pytest.mark.parametrize("key", ["none", "wrong", "predict", "admin"])
 def test_every_route_answers_as_the_guide_says(guarded, row, key):
     client, keys, _ = guarded
-    method, path, _, unknown, predicting, admin, wrong_host, _ = row
+    method, path, need, unknown, predicting, admin = row
     reply = ask(client, method, path, keys[key])
     assert reply.status == int({"predict": predicting, "admin": admin}.get(key, unknown))
     if reply.status == 401:
         assert reply.headers["www-authenticate"].startswith("Bearer")
-    assert ask(client, method, path, keys[key], BAD_HOST).status == int(wrong_host)
+    assert ask(client, method, path, keys[key], BAD_HOST).status == int(PORTS[need][2])
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
 def test_without_keys_everybody_is_a_key_that_may_admin(open_to_all, row):
-    method, path, _, _, _, admin, wrong_host, _ = row
+    method, path, need, _, _, admin = row
     for secret in (None, "yk_wrong"):
         assert ask(open_to_all, method, path, secret).status == int(admin)
-        assert ask(open_to_all, method, path, secret, BAD_HOST).status == int(wrong_host)
+        assert ask(open_to_all, method, path, secret, BAD_HOST).status == int(PORTS[need][2])
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[1])
 @pytest.mark.parametrize("key", ["none", "wrong", "predict", "admin"])
 def test_with_two_ports_a_route_is_found_where_the_guide_says(two_ports, guard, row, key):
-    method, path, _, unknown, predicting, admin, wrong_host, where = row
+    method, path, need, unknown, predicting, admin = row
     status = int({"predict": predicting, "admin": admin}.get(key, unknown))
-    for name, port in {"public": two_ports.port, "admin": two_ports.admin_port}.items():
+    for port, found in zip((two_ports.port, two_ports.admin_port), PORTS[need][:2], strict=True):
         secret = guard[0][key]
-        assert ask(two_ports, method, path, secret, port=port).status == (status if where in (name, "both") else 404)
-        assert ask(two_ports, method, path, secret, BAD_HOST, port).status == int(wrong_host)
+        assert ask(two_ports, method, path, secret, port=port).status == (status if found == "as above" else 404)
+        assert ask(two_ports, method, path, secret, BAD_HOST, port).status == int(PORTS[need][2])
 
 
 def test_a_key_also_comes_in_its_own_header(guarded):

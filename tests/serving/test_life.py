@@ -103,7 +103,7 @@ def test_json_prints_one_object_once_it_answers(bundles):
 
 
 def test_sigterm_loses_no_accepted_request(bundles, start):
-    process = start(bundles["ngram"])
+    process = start(bundles["ngram"], max_queue_ms=10_000)  # all are accepted
     sent = threading.Barrier(9)
 
     def ask(number: int) -> int:

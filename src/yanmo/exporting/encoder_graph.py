@@ -161,8 +161,8 @@ class _EncoderWriter(GraphWriter):
         query, *rest = self.add_many("Split", [self.add("Reshape", [rows, self._shape])], 3, axis=2, num_outputs=3)
         if is_last:
             query = self.add("Gather", [query, self._int64("first_tokens", [0])], axis=1)
-        heads = {"q_num_heads": layer.num_heads, "kv_num_heads": layer.num_heads}
-        attended = self.add("Attention", [query, *rest, "", "", "", self._lengths], **heads)
+        inputs, num_heads = [query, *rest, "", "", "", self._lengths], layer.num_heads
+        attended = self.add("Attention", inputs, q_num_heads=num_heads, kv_num_heads=num_heads)
         return self.add("Reshape", [attended, self._int64(f"rows_of_{width}", [-1, width])])
 
     def _product(self, rows: str, product: Product) -> str:

@@ -32,6 +32,8 @@ __all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "open_worker"]
 SILENT_SECONDS = 6 * BEAT_SECONDS
 """A worker that is silent for so long hangs; with the look every beat it is noticed within two seconds."""
 LOAD_SECONDS = 600
+SILENT_LOAD_SECONDS = 20
+"""A worker that loads a Bundle says that it lives, once Python has started."""
 ResultT = TypeVar("ResultT")
 Call: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
 RETURNS = msgspec.msgpack.Decoder(FromWorker)
@@ -136,7 +138,7 @@ class ProcessWorker:
                 found = await self._read_until_ready(reader)
         except (OSError, EOFError, TimeoutError):
             await self.close()
-            raise ArtifactError(f"A worker died while it loaded {bundle.path}.", hint="Look at the log.") from None
+            raise ArtifactError(f"A worker died or hung while it loaded {bundle.path}.", hint="Look at the log.") from None
         if isinstance(found, Refused):
             await self.close()
             raise ArtifactError(found.message, hint=found.hint)
@@ -146,7 +148,8 @@ class ProcessWorker:
 
     async def _read_until_ready(self, reader: asyncio.StreamReader) -> object:
         while True:
-            found = RETURNS.decode(await read_frame(reader))
+            async with asyncio.timeout(SILENT_LOAD_SECONDS):
+                found = RETURNS.decode(await read_frame(reader))
             if isinstance(found, Ready | Refused):
                 return found
 

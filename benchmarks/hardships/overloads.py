@@ -16,7 +16,7 @@ __all__ = ["overload_bert", "overload_ngram"]
 
 async def overload_ngram(options: Options) -> Section:
     """Overload the small model: large requests, as no client could send ten times as many small ones."""
-    return await overload(options.bundle, options, num_texts=1024)
+    return await overload(options.bundle, options, num_texts=128)
 
 
 async def overload_bert(options: Options) -> Section:

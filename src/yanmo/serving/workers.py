@@ -138,7 +138,9 @@ class ProcessWorker:
                 found = await self._read_until_ready(reader)
         except (OSError, EOFError, TimeoutError):
             await self.close()
-            raise ArtifactError(f"A worker died or hung while it loaded {bundle.path}.", hint="Look at the log.") from None
+            raise ArtifactError(
+                f"A worker died or hung while it loaded {bundle.path}.", hint="Look at the log."
+            ) from None
         if isinstance(found, Refused):
             await self.close()
             raise ArtifactError(found.message, hint=found.hint)

@@ -18,6 +18,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from yanmo.errors import InternalError, YanmoError
 from yanmo.machine import worker_rank
+from yanmo.stopping import SigtermError, sigterm_raises
 from yanmo.verbs import COMMANDS
 
 if TYPE_CHECKING:
@@ -40,15 +41,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = [HYPHEN if token == "-" else token for token in given]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("yanmo").setLevel(logging.INFO)
+    with sigterm_raises():
+        return _run(tokens)
+
+
+def _run(tokens: Sequence[str]) -> int:
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         command = "".join(f"{token} " for token in tokens[:1] if token in COMMANDS)
         print(f"{error}\nhint: yanmo {command}--help", file=sys.stderr)
         return 2
-    except YanmoError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
+    except (YanmoError, SigtermError) as error:
+        return _print_error(error.as_stopped() if isinstance(error, SigtermError) else error)
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
         return 130
@@ -58,6 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the one place where what nobody expected is said
         return _print_unexpected(error)
     return result if isinstance(result, int) else 0
+
+
+def _print_error(error: YanmoError) -> int:
+    print(error, file=sys.stderr)
+    return error.exit_code
 
 
 def _print_unexpected(error: Exception) -> int:

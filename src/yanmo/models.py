@@ -38,6 +38,7 @@ EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
 
 NETWORK_SETTINGS = (
     "eval_steps",
+    "batch_tokens",
     "seed",
     "schedule",
     "ema_decay",

@@ -69,6 +69,26 @@ def test_grouping_by_length_saves_most_of_the_padding():
     assert cells(grouped) < 1.1 * tokens < cells(shuffled)
 
 
+@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize(("budget", "most"), [(1, 1), (200, 16), (10_000, 16)])
+def test_a_budget_of_tokens_holds_for_every_batch_and_an_epoch_reads_every_text_once(padded, budget, most):
+    features = many(1003, padded=padded)
+    batches = epoch_batches(features, batch_size=16, batch_tokens=budget, seed=1, epoch=0)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(1003))
+    assert 1 <= min(map(len, batches)) <= max(map(len, batches)) <= most
+    lengths = [features.lengths_N[rows_B] for rows_B in batches]
+    cells = [len(one) * one.max() if padded else one.sum() for one in lengths]
+    assert all(count <= budget or len(one) == 1 for count, one in zip(cells, lengths, strict=True))
+
+
+def test_a_budget_that_all_batches_keep_changes_nothing():
+    features = many(500)
+    options = {"batch_size": 8, "seed": 1, "epoch": 2}
+    plain = epoch_batches(features, **options)
+    budgeted = epoch_batches(features, batch_tokens=8 * 60, **options)
+    assert [rows_B.tolist() for rows_B in budgeted] == [rows_B.tolist() for rows_B in plain]
+
+
 def test_evaluation_reads_the_shortest_first():
     features = many(100)
     batches = sorted_batches(features, batch_size=30)

@@ -20,6 +20,7 @@ from yanmo.modeling.losses import softmax_cross_entropy, softmax_divergence
 from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings
 from yanmo.protocols import Ragged
+from yanmo.stopping import SigtermError, sigterm_raises
 
 ARCHITECTURE = {"family": "bilstm", "vocab_size": 20, "num_classes": 2, "embedding_size": 8, "hidden_size": 6}
 SETTINGS = LoopSettings(
@@ -106,13 +107,17 @@ def test_one_seed_makes_the_same_bits_and_another_seed_does_not():
 
 
 @pytest.mark.parametrize("killed_at", [1, 8, 9, 17, 31])
-@pytest.mark.parametrize("options", [{}, {"eval_steps": 5, "early_stopping_patience": 4}], ids=["epochs", "steps"])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"eval_steps": 5, "early_stopping_patience": 4}, {"batch_tokens": 40}],
+    ids=["epochs", "steps", "tokens"],
+)
 def test_resume_gives_the_same_weights_bit_for_bit(tmp_path, monkeypatch, killed_at, options):
     straight, expected = run(**options)
     if killed_at >= straight.position.step:
         pytest.skip("early stopping came first")
     with pytest.raises(KilledError):
-        if not options:
+        if "eval_steps" not in options:
             monkeypatch.setattr(loop, "SAVE_SECONDS", -1.0)  # after every step
         run(tmp_path, loss=killed_after(killed_at), **options)
     resumed, scores = run(tmp_path, **options)
@@ -386,6 +391,24 @@ def test_sigterm_writes_a_checkpoint_and_the_rest_makes_the_same_weights(tmp_pat
     resumed, _ = run(tmp_path, loss=lambda *both: (seen.append(1), softmax_cross_entropy(*both))[1])
     assert len(seen) == 32
     assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_sigterm_in_the_last_evaluation_keeps_the_training_and_is_not_lost(tmp_path):
+    straight, expected = run()
+    seen = []
+
+    def stopped(*both):
+        seen.append(1)
+        if len(seen) == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(*both)
+
+    with sigterm_raises(), pytest.raises(SigtermError):
+        run(tmp_path, measure=stopped)
+    assert checkpoints.read(tmp_path)[1]["position"]["step"] == straight.position.step
+    resumed, scores = run(tmp_path, measure=lambda *_: pytest.fail("all was measured before"))
+    assert torch.equal(weights(resumed), weights(straight))
+    assert scores == expected
 
 
 @pytest.mark.parametrize("name", ["_write_file", "_sync", "_rename"])

@@ -118,7 +118,7 @@ def test_another_seed_makes_other_weights(bundles, dataset, tmp_path):
 def test_the_config_in_the_manifest_has_no_gap(bundles):
     config = bundles["bert-1x32"].manifest.config
     open_values = {name for name, value in config.items() if value is None}
-    assert open_values == {"eval_steps", "folds"}
+    assert open_values == {"batch_tokens", "eval_steps", "folds"}
     assert config["num_epochs"] == 2
 
 
@@ -345,13 +345,13 @@ def test_low_rank_changes_are_merged_into_a_plain_bundle(bundles, dataset, tmp_p
 
 
 def interrupted(dataset, folder, **changes):
-    """Start a training in a process, stop it with SIGTERM after its first checkpoint, and return the process."""
+    """Start a training in a process, stop it with SIGTERM after its first steps, and return the process."""
     values = KILLED | changes
     flags = [f"--{key.replace('_', '-')}={value}" for key, value in values.items()]
     command = [sys.executable, "-m", "yanmo", "train", str(dataset.path), "--out", "stopped", *flags]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not checkpoints_of(folder / "stopped") and process.poll() is None and time.monotonic() < deadline:
+    while len(checkpoints_of(folder / "stopped")) < 2 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGTERM)
     process.said = process.communicate(timeout=60)[1]

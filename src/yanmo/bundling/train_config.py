@@ -64,6 +64,10 @@ class OptimizerKeys(Config):
     batch_size: int | None = Field(default=None, ge=1)
     """Texts in a step of the optimizer, those of all workers together."""
 
+    batch_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens in a step, padding included, those of all workers together: of long texts a step has fewer than
+    batch_size; n-grams are the tokens of ngram."""
+
     gradient_accumulation_steps: int | None = Field(default=None, ge=1)
     """Parts that a batch is cut into, computed one after the other: less memory, the same step."""
 

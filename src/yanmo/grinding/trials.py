@@ -16,7 +16,7 @@ import numpy.typing as npt
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.errors import YanmoError
+from yanmo.errors import BusyError, StoppedError, YanmoError
 from yanmo.grinding.candidates import DATASET, TEACHER, Stage
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
@@ -77,6 +77,8 @@ class Bench:
             start = time.monotonic()
             try:
                 row = self._measure(stage, self._make(stage))
+            except (BusyError, StoppedError):
+                raise
             except YanmoError as error:
                 logger.warning("%s cannot be made: %s", stage.name, error.message)
                 row = {"failed": error.message}

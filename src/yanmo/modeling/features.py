@@ -113,16 +113,19 @@ class Examples:
         return len(self.targets_NC)
 
 
-def epoch_batches(features: Features, *, batch_size: int, seed: int, epoch: int) -> list[IntArray]:
+def epoch_batches(
+    features: Features, *, batch_size: int, seed: int, epoch: int, batch_tokens: int | None = None
+) -> list[IntArray]:
     """Return the rows of every batch of an epoch.
 
     Texts are shuffled; within a bucket of 50 batches they are sorted by length, and then the batches are shuffled.
 
     Args:
         features: Of N texts.
-        batch_size: Texts a batch; the last one may have fewer.
+        batch_size: Most texts of a batch.
         seed: With ``epoch`` it fixes the order.
         epoch: From 0.
+        batch_tokens: Most tokens of a batch, padding included; None for any number. A longer text is a batch.
     """
     generator = np.random.default_rng([seed, epoch])
     lengths_N = features.lengths_N
@@ -130,17 +133,34 @@ def epoch_batches(features: Features, *, batch_size: int, seed: int, epoch: int)
     if features.is_padded:
         bucket_N = np.arange(len(order_N)) // (batch_size * BATCHES_A_BUCKET)
         order_N = order_N[np.lexsort((lengths_N[order_N], bucket_N))]
-    batches = _cut(order_N, batch_size)
+    batches = _cut(features, order_N, batch_size, batch_tokens)
     return [batches[place] for place in generator.permutation(len(batches))]
 
 
-def sorted_batches(features: Features, *, batch_size: int) -> list[IntArray]:
+def sorted_batches(features: Features, *, batch_size: int, batch_tokens: int | None = None) -> list[IntArray]:
     """Return the rows of every batch, shortest texts first: least padding, for evaluation."""
-    return _cut(np.argsort(features.lengths_N, kind="stable"), batch_size)
+    return _cut(features, np.argsort(features.lengths_N, kind="stable"), batch_size, batch_tokens)
 
 
-def _cut(order_N: IntArray, batch_size: int) -> list[IntArray]:
-    return [order_N[start : start + batch_size] for start in range(0, len(order_N), batch_size)]
+def _cut(features: Features, order_N: IntArray, batch_size: int, batch_tokens: int | None) -> list[IntArray]:
+    if batch_tokens is None:
+        return [order_N[start : start + batch_size] for start in range(0, len(order_N), batch_size)]
+    batches, start = [], 0
+    while start < len(order_N):
+        rows_B = order_N[start : start + batch_size]
+        num_fit = np.searchsorted(_tokens_so_far(features, rows_B), batch_tokens, side="right")
+        batches.append(rows_B[: max(1, num_fit)])
+        start += len(batches[-1])
+    return batches
+
+
+def _tokens_so_far(features: Features, rows_B: IntArray) -> IntArray:
+    """Return what a batch of the first 1, 2, … of some texts has to compute."""
+    lengths_B = features.lengths_N[rows_B]
+    if not features.is_padded:
+        return np.cumsum(lengths_B)
+    widths_B: IntArray = np.maximum.accumulate(lengths_B)
+    return widths_B * np.arange(1, len(rows_B) + 1)
 
 
 def _mask(lengths_B: IntArray) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:

@@ -8,13 +8,13 @@ for bit, as one that was not.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,10 @@ from yanmo import progress
 from yanmo.errors import ModelError, StoppedError
 from yanmo.modeling import adversary, checkpoints, watching, workers
 from yanmo.modeling.averages import Average, average_rate
+from yanmo.modeling.batches import batches_of, count_steps, made_ahead
 from yanmo.modeling.determinism import seed_step
 from yanmo.modeling.dropout import Masks, replace_dropout
-from yanmo.modeling.features import Examples, epoch_batches
+from yanmo.modeling.features import Examples
 from yanmo.modeling.losses import softmax_divergence
 from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
 from yanmo.modeling.parts import (
@@ -45,8 +46,8 @@ from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision
 from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings, Measure, Precision
-from yanmo.modeling.stopping import noted_stop
 from yanmo.protocols import IntArray
+from yanmo.stopping import noted_stop
 
 __all__ = ["METRICS", "Trainer", "fit"]
 
@@ -110,6 +111,7 @@ class Trainer:
             layer_decay=settings.layer_decay,
         )
         self.stop = threading.Event()
+        self.is_stopping = False
         self._masks = Masks()
         replace_dropout(module, self._masks)
         self._saved_at = time.monotonic()
@@ -146,8 +148,7 @@ class Trainer:
                 parts = self.prepare(examples, rows_S)
         total = float(sum(loss.item() for _, loss in losses))
         total, num_stops = workers.sum_gradients(self.learning, total, float(self.stop.is_set()))
-        if num_stops:
-            self.stop.set()
+        self.is_stopping = num_stops > 0
         norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
         if not math.isfinite(total) or not math.isfinite(norm.item()):
             raise not_finite(total, losses, examples, step=self.position.step + 1)
@@ -164,6 +165,7 @@ class Trainer:
                 self.objective.score,
                 examples.features,
                 batch_size=EVALUATION_FACTOR * self.settings.batch_size,
+                batch_tokens=self.settings.batch_tokens and EVALUATION_FACTOR * self.settings.batch_tokens,
                 precision=self.position.precision,
                 device=self.settings.device,
             )
@@ -313,11 +315,11 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
 
     Raises:
         ModelError: The loss is not a finite number, or another worker has died.
-        StoppedError: SIGTERM came; the checkpoint is that of the step before.
+        StoppedError: SIGTERM came; the checkpoint is that of the step that all workers have done.
     """
     settings = trainer.settings
-    batches = _epoch_batches(train, settings, 0)
-    num_steps = settings.num_epochs * len(batches)
+    batches = batches_of(train, settings, 0)
+    num_steps = count_steps(train, settings)
     if not trainer.resume():
         trainer.choose_precision(train, batches[0])
         trainer.save()
@@ -326,8 +328,10 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     with noted_stop() as trainer.stop, progress.bar(num_steps, "train", unit="step", initial=position.step) as bar:
         while position.epoch < settings.num_epochs and not position.is_done:
             _run_epoch(trainer, train, valid, num_steps, bar)
-    if position.evaluated_step != position.step:
-        trainer.take_scores(trainer.evaluate(valid))
+        if position.evaluated_step != position.step:
+            trainer.take_scores(trainer.evaluate(valid))
+        if trainer.stop.is_set():
+            trainer.save()
     trainer.module.load_state_dict(trainer.best_weights)
     trainer.module.eval()
     return position.best
@@ -336,9 +340,9 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
 def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: int, bar: Any) -> None:
     """Run the rest of the current epoch and move to the next one."""
     settings, position = trainer.settings, trainer.position
-    batches = _epoch_batches(train, settings, position.epoch)
+    batches = batches_of(train, settings, position.epoch)
     start, num_tokens = time.perf_counter(), 0
-    for rows_S, parts in _prepared(trainer, train, batches[position.group :]):
+    for rows_S, parts in made_ahead(functools.partial(trainer.prepare, train), batches[position.group :]):
         factor = learning_rate_factor(
             position.step, num_steps=num_steps, warmup_ratio=settings.warmup_ratio, schedule=settings.schedule
         )
@@ -363,27 +367,13 @@ def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: in
 
 
 def _stop_or_save(trainer: Trainer) -> None:
-    if trainer.stop.is_set():
+    if trainer.is_stopping:
         trainer.save()
         raise StoppedError(
             f"Stopped by SIGTERM after step {trainer.position.step}; a checkpoint was written.",
             hint="The same command goes on from there.",
         )
     trainer.save_if_due()
-
-
-def _prepared(trainer: Trainer, train: Examples, batches: Sequence[IntArray]) -> Iterator[tuple[IntArray, list[Part]]]:
-    """Yield batches with their parts, which a thread makes while the step before is computed."""
-    with ThreadPoolExecutor(1) as pool:
-        ahead = pool.submit(trainer.prepare, train, batches[0]) if batches else None
-        for place, rows_S in enumerate(batches):
-            parts = ahead.result() if ahead else []
-            ahead = pool.submit(trainer.prepare, train, batches[place + 1]) if place + 1 < len(batches) else None
-            yield rows_S, parts
-
-
-def _epoch_batches(train: Examples, settings: LoopSettings, epoch: int) -> list[IntArray]:
-    return epoch_batches(train.features, batch_size=settings.batch_size, seed=settings.seed, epoch=epoch)
 
 
 def _rank(scores: dict[str, float]) -> tuple[float, float]:

@@ -21,13 +21,14 @@ def compute_logits(
     features: Features,
     *,
     batch_size: int,
+    batch_tokens: int | None = None,
     precision: Precision = "fp32",
     device: str = "cpu",
 ) -> FloatArray:
     """Return logits_NC of all texts, in their order, computed in batches of texts of similar length by all workers."""
     module.eval()
     parts: list[tuple[IntArray, Tensor]] = []
-    batches = sorted_batches(features, batch_size=batch_size)
+    batches = sorted_batches(features, batch_size=batch_size, batch_tokens=batch_tokens)
     num_classes = 0
     with torch.inference_mode(), autocast(device, precision):
         for rows_B in workers.share(batches) or batches[:1]:

@@ -156,6 +156,7 @@ class LoopSettings:
     seed: int
     num_threads: int = 1
     eval_steps: int | None = None
+    batch_tokens: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "cpu"
     schedule: Schedule = "linear"

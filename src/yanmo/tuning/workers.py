@@ -5,20 +5,25 @@ Run as a module it is one of these processes: it reads the plan on standard inpu
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
 
 import msgspec
 
 from yanmo import errors
 from yanmo.errors import InternalError, YanmoError
+from yanmo.stopping import SigtermError, sigterm_raises
 from yanmo.tuning.trials import Plan, run_trials
 
 __all__ = ["run_in_processes"]
 
+POLITE_SECONDS = 20.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -36,9 +41,7 @@ def run_in_processes(plan: Plan, num_workers: int) -> None:
         try:
             codes = [process.wait() for process in processes]
         finally:
-            for process in processes:
-                process.kill()
-                process.wait()
+            _end(processes)
         answers.seek(0)
         said = answers.read().splitlines()
     if said:
@@ -57,6 +60,18 @@ def _start(request: bytes, environment: dict[str, str], answers: int) -> subproc
     return process
 
 
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End those that still run: first politely, so that each writes a checkpoint."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + POLITE_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        process.kill()
+        process.wait()
+
+
 def _same_error(name: str, message: str, hint: str | None) -> YanmoError:
     kind: type[YanmoError] = getattr(errors, name, InternalError)
     error = kind.__new__(kind)
@@ -70,11 +85,18 @@ def _work() -> int:
     try:
         run_trials(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan))
     except YanmoError as error:
-        answer = msgspec.json.encode((type(error).__name__, error.message, error.hint))
-        sys.stdout.buffer.write(answer + b"\n")
-        return 1
+        return _answer(error)
+    except SigtermError as error:
+        return _answer(error.as_stopped())
     return 0
 
 
+def _answer(error: YanmoError) -> int:
+    answer = msgspec.json.encode((type(error).__name__, error.message, error.hint))
+    sys.stdout.buffer.write(answer + b"\n")
+    return 1
+
+
 if __name__ == "__main__":
-    sys.exit(_work())
+    with sigterm_raises():
+        sys.exit(_work())

@@ -106,6 +106,26 @@ def test_mlflow_gets_parameters_curves_and_the_bundle_as_a_model(tmp_path, bundl
     assert {one.path for one in stored} == {"manifest.json", "onnx"}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::FutureWarning")
+def test_a_trial_is_nested_under_its_search_in_mlflow_and_keeps_no_model_there(tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    (tmp_path / "trial").mkdir()
+    tracker = f"mlflow:{tmp_path / 'mlflow'}"
+    with (
+        tracked(tracker, name="search", work_dir=tmp_path) as search,
+        tracked(tracker, name="trial-0000", work_dir=tmp_path / "trial", parent=search.run_id) as trial,
+    ):
+        trial.finish(PARAMETERS, {"micro_f1": 0.5})
+    with tracked(tracker, name="search", work_dir=tmp_path) as again:
+        assert again.run_id == search.run_id, "a search that was cut off goes on in its run"
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+    run = client.get_run(trial.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == search.run_id
+    assert (run.info.status, run.data.metrics["micro_f1"]) == ("FINISHED", 0.5)
+    assert not client.search_logged_models([run.info.experiment_id])
+
+
 def test_a_training_that_fails_is_marked_as_failed(tmp_path, bundle):
     with pytest.raises(RuntimeError), tracked(f"tensorboard:{tmp_path / 'b'}", name="x", work_dir=tmp_path) as run:
         run.watch(RECORDS[0])

@@ -114,6 +114,18 @@ def test_a_storage_that_is_shared_holds_the_trials_of_several_searches(dataset, 
     assert str(tmp_path) not in (first.path / MANIFEST).read_text()
 
 
+def test_each_trial_is_a_run_in_the_search_s_own(dataset, space, tmp_path):
+    pytest.importorskip("tensorboardX", reason="the extra tensorboard is not installed")
+    boards = tmp_path / "boards"
+    values = {**VALUES, "num_trials": 2, "num_seeds": 1}
+    tracked = tune(dataset, space=space, tracker=f"tensorboard:{boards}", out=tmp_path / "best", **values)
+    assert sorted(one.name for one in (boards / "best").iterdir() if one.is_dir()) == ["trial-0000", "trial-0001"]
+    assert all(list(folder.glob("events*")) for folder in (boards / "best", *(boards / "best").glob("trial-*")))
+    plain = tune(dataset, space=space, out=tmp_path / "plain", **values)
+    assert "tracker" not in tracked.manifest.config
+    assert tracked.manifest.files["model.safetensors"] == plain.manifest.files["model.safetensors"]
+
+
 def test_with_folds_the_answers_to_rows_left_out_are_the_score(dataset, tmp_path, space):
     bundle = tune(dataset, space=space, folds=2, out=tmp_path / "best", **{**VALUES, "num_trials": 2, "num_seeds": 1})
     rows = dataset.split("train")

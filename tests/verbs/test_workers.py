@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
+from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import work_dir
 from yanmo.modeling import checkpoints
 from yanmo.verbs.train import train
@@ -72,6 +73,30 @@ def test_a_worker_that_dies_ends_the_run_with_a_clear_error_and_a_good_checkpoin
     assert "the training goes on from its last checkpoint" in said
     assert not out.exists()
     assert checkpoints.read(work_dir(out))[1]["position"]["step"] >= 5
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.slow
+def test_workers_that_are_all_killed_and_started_again_make_the_same_bundle(dataset, tmp_path):
+    options = {"num_workers": 2, "dropout": 0.3, "num_epochs": 8, "ema_decay": 0.9}
+    processes = {name: start(dataset, tmp_path / name, **options) for name in ("straight", "killed")}
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not list(work_dir(tmp_path / "killed").glob("checkpoint-000000000[5-9]*")):
+        assert time.monotonic() < deadline
+        assert processes["killed"].poll() is None, processes["killed"].stdout.read()
+        time.sleep(0.01)
+    agent = psutil.Process(processes["killed"].pid)
+    for one in (agent, *agent.children(recursive=True)):
+        one.kill()
+    processes["killed"].communicate(timeout=PATIENCE_SECONDS)
+    assert not (tmp_path / "killed").exists()
+    processes["resumed"] = start(dataset, tmp_path / "killed", **options)
+    for name in ("straight", "resumed"):
+        said, _ = processes[name].communicate(timeout=PATIENCE_SECONDS)
+        assert processes[name].returncode == 0, said
+    assert "Resuming at step" in said
+    straight, resumed = (Bundle.open(tmp_path / name) for name in ("straight", "killed"))
+    assert resumed.digest == straight.digest
 
 
 def worker_of(parent, rank):

@@ -14,6 +14,7 @@ try:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
     from mlflow.exceptions import MlflowException
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 except ImportError as error:
     from yanmo.errors import MissingExtraError
 
@@ -46,10 +47,7 @@ class MlflowRun:
         self._client.log_batch(self.run_id, metrics=[Metric(name, value, now, step) for name, value in values.items()])
 
     def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
-        """Note parameters and scores, store the Bundle as a logged model, and end the run."""
-        if bundle is None:
-            self._client.set_terminated(self.run_id, status="FAILED")
-            return
+        """Note parameters and scores, store the Bundle as a logged model, if there is one, and end the run."""
         now = int(1000 * time.time())
         plain = {name: str(value)[:MOST_CHARACTERS] for name, value in parameters.items() if value is not None}
         self._client.log_batch(
@@ -57,28 +55,35 @@ class MlflowRun:
             metrics=[Metric(name, value, now, 0) for name, value in scores.items()],
             params=[Param(name, value) for name, value in plain.items()],
         )
-        model = self._client.create_logged_model(
-            self._experiment_id, name=self._name, source_run_id=self.run_id, params=plain, model_type="yanmo"
-        )
-        self._client.log_model_artifacts(model.model_id, str(bundle))
-        self._client.finalize_logged_model(model.model_id, "READY")
+        if bundle is not None:
+            model = self._client.create_logged_model(
+                self._experiment_id, name=self._name, source_run_id=self.run_id, params=plain, model_type="yanmo"
+            )
+            self._client.log_model_artifacts(model.model_id, str(bundle))
+            self._client.finalize_logged_model(model.model_id, "READY")
         self._client.set_terminated(self.run_id)
 
+    def fail(self) -> None:
+        """End the run as one that has failed."""
+        self._client.set_terminated(self.run_id, status="FAILED")
 
-def open_run(place: str, name: str, run_id: str | None) -> MlflowRun:
+
+def open_run(place: str, name: str, *, run_id: str | None, parent: str | None) -> MlflowRun:
     """Return a new run, or the one of that id.
 
     Args:
         place: A folder, or the URL of a server.
         name: Of the run.
         run_id: Of a run that was cut off.
+        parent: The id of the run that this one is a part of, and is nested under.
 
     Raises:
         ConfigError: The server does not answer, or the folder cannot be used.
     """
     try:
         client, experiment_id = _open_experiment(place)
-        run_id = run_id or client.create_run(experiment_id, run_name=name).info.run_id
+        tags = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}
+        run_id = run_id or client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
     except (MlflowException, OSError) as error:
         raise ConfigError(
             f"MLflow cannot be used at {place}: {str(error).partition(chr(10))[0]}",

@@ -44,28 +44,33 @@ class TensorBoardRun:
 
     def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
         """Write parameters and scores as text, with the Bundle's path, and close the file."""
-        if bundle is not None:
-            facts = {"bundle": str(bundle), **scores, **parameters}
-            rows = "\n".join(f"| {name} | {json.dumps(value, ensure_ascii=False)} |" for name, value in facts.items())
-            self._write(text("run", f"| key | value |\n|---|---|\n{rows}"), 0)
+        facts = {**({"bundle": str(bundle)} if bundle else {}), **scores, **parameters}
+        rows = "\n".join(f"| {name} | {json.dumps(value, ensure_ascii=False)} |" for name, value in facts.items())
+        self._write(text("run", f"| key | value |\n|---|---|\n{rows}"), 0)
+        self._writer.close()
+
+    def fail(self) -> None:
+        """Close the file."""
         self._writer.close()
 
     def _write(self, summary: Any, step: int) -> None:
         self._writer.write_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
-def open_run(place: str, name: str, run_id: str | None) -> TensorBoardRun:
+def open_run(place: str, name: str, *, run_id: str | None, parent: str | None) -> TensorBoardRun:
     """Return a new run, or the one of that id.
 
     Args:
         place: The folder of all runs.
         name: Of the run.
         run_id: Of a run that was cut off.
+        parent: The folder of the run that this one is a part of, and lies in.
     """
     if run_id is not None:
         return TensorBoardRun(Path(run_id))
-    folder, number = Path(place) / name, 1
+    runs_dir = Path(parent or place)
+    folder, number = runs_dir / name, 1
     while folder.exists():
         number += 1
-        folder = Path(place) / f"{name}-{number}"
+        folder = runs_dir / f"{name}-{number}"
     return TensorBoardRun(folder)

@@ -17,7 +17,7 @@ from pydantic import Field
 from yanmo.config import Config
 from yanmo.errors import ConfigError, did_you_mean
 
-__all__ = ["TrackedConfig", "Tracker", "tracked"]
+__all__ = ["Run", "TrackedConfig", "Tracker", "tracked"]
 
 TRACKERS = {"tensorboard": "yanmo.integrations.tensorboard", "mlflow": "yanmo.integrations.mlflow_runs"}
 STATE = "tracker.json"
@@ -41,7 +41,11 @@ class Tracker(Protocol):
         ...
 
     def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None) -> None:
-        """Note what the training was told, what came out, and the Bundle; without one it has failed."""
+        """Note what the training was told, what came out, and the Bundle, where there is one to keep."""
+        ...
+
+    def fail(self) -> None:
+        """Note that it did not come to its end."""
         ...
 
 
@@ -59,10 +63,12 @@ class Run:
 
     Attributes:
         tracker: The run itself, None where no tracker was named.
+        run_id: Its id, for the runs that are a part of it.
     """
 
     def __init__(self, tracker: Tracker | None, state: State, path: Path) -> None:
         self.tracker = tracker
+        self.run_id = state.run_id or None
         self._state = state
         self._path = path
 
@@ -77,27 +83,29 @@ class Run:
         if new:
             self.tracker.log(record["step"], new)
             state.step, state.names = record["step"], [*known, *new]
-            self._save()
+            self.save()
 
-    def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path) -> None:
+    def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None = None) -> None:
         """Note the result."""
         if self.tracker is not None:
             self.tracker.finish(parameters, scores, bundle)
 
-    def _save(self) -> None:
+    def save(self) -> None:
+        """Keep what was told, so that a training which is cut off goes on in the same run."""
         partial = self._path.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(self._state))
         partial.replace(self._path)
 
 
 @contextlib.contextmanager
-def tracked(named: str | None, *, name: str, work_dir: Path) -> Iterator[Run]:
+def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None = None) -> Iterator[Run]:
     """Open the run of a tracker, or the one that a training which was cut off has begun.
 
     Args:
         named: The value of the key ``tracker``.
         name: Of the run.
         work_dir: Where a continued training finds what has been told already.
+        parent: The id of the run that this one is a part of, such as that of a search.
 
     Raises:
         ConfigError: There is no such tracker, or it cannot be reached.
@@ -114,12 +122,14 @@ def tracked(named: str | None, *, name: str, work_dir: Path) -> Iterator[Run]:
             hint=f"The trackers are: {', '.join(TRACKERS)}.",
         )
     state = _read(path, named)
-    opened = importlib.import_module(TRACKERS[kind]).open_run(place or f"runs/{kind}", name, state and state.run_id)
+    open_run = importlib.import_module(TRACKERS[kind]).open_run
+    opened = open_run(place or f"runs/{kind}", name, run_id=state and state.run_id, parent=parent)
     run = Run(opened, state or State(named, opened.run_id), path)
+    run.save()
     try:
         yield run
     except BaseException:
-        opened.finish({}, {}, None)
+        opened.fail()
         raise
 
 

@@ -5,14 +5,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from yanmo.config import Config
+from yanmo.integrations.tracking import TrackedConfig
 
 __all__ = ["Metric", "TuneConfig"]
 
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 
 
-class TuneConfig(Config):
+class TuneConfig(TrackedConfig):
     """Which model, what is searched, and how long."""
 
     model: str = "textcnn"

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import BusyError, MissingExtraError, StoppedError, YanmoError
+from yanmo.integrations.tracking import Run, tracked
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.watching import watched
 from yanmo.tasks import get_task
@@ -57,6 +58,8 @@ class Plan(msgspec.Struct, frozen=True):
         max_seconds: Of training, after which no trial begins; None for no limit.
         prune: Whether hopeless trials are given up.
         seed: Of the search.
+        tracker: Where the trials' curves also go.
+        tracker_run: The id of the search's own run there.
         parent: The process that has started the one that is given this plan.
     """
 
@@ -72,6 +75,8 @@ class Plan(msgspec.Struct, frozen=True):
     max_seconds: float | None
     prune: bool
     seed: int
+    tracker: str | None = None
+    tracker_run: str | None = None
     parent: int | None = None
 
 
@@ -181,8 +186,10 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
     start = time.perf_counter()
     shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
     try:
-        with watched(watch):
+        with _tracked(plan, trial) as run, watched(run.watch), watched(watch):
             bundle = train_once(plan, dataset, bundle_of(plan, trial.number), trial.values)
+            score = score_of(bundle, dataset, plan.metric)
+            run.finish({**plan.fixed, **trial.values}, {plan.metric: score})
     except HopelessError:
         search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
         logger.info("Trial %d was given up: %s.", trial.number, shown)
@@ -195,9 +202,15 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
             raise
         logger.warning("Trial %d failed (%s): %s.", trial.number, error.message, shown)
         return
-    score = score_of(bundle, dataset, plan.metric)
     search.finish(trial, score, seconds=time.perf_counter() - start)
     logger.info("Trial %d: %s %.4f with %s.", trial.number, plan.metric, score, shown)
+
+
+def _tracked(plan: Plan, trial: TrialHandle) -> contextlib.AbstractContextManager[Run]:
+    """Open the run of a trial in the tracker, a part of the search's run."""
+    folder = bundle_of(plan, trial.number).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    return tracked(plan.tracker, name=f"trial-{trial.number:04}", work_dir=folder, parent=plan.tracker_run)
 
 
 def _check_parent(plan: Plan) -> None:

@@ -21,6 +21,7 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import check_model
 from yanmo.errors import ModelError
+from yanmo.integrations.tracking import tracked
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import identify, shown_path
 from yanmo.models import default_settings
@@ -89,20 +90,34 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
     """
     with lock(work_dir(out)) as folder:
         plan = _make_plan(dataset, config, folder)
-        with contextlib.closing(open_search(plan)) as search:
-            search.try_first(plan.first)
-            if config.num_workers == 1:
-                run_trials(plan)
-            else:
-                run_in_processes(plan, config.num_workers)
-            best, trials, importances = search.best(), search.trials(), search.importances()
-        if best is None:
-            raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
-        bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
-        scores = [best.score or 0.0, *_other_seeds(plan, dataset, best.values, config.num_seeds - 1)]
-        _publish(Found(plan, bundle, best, trials, importances, scores), dataset, config, out)
+        Path(plan.folder).mkdir(exist_ok=True)
+        with tracked(config.tracker, name=out.name, work_dir=Path(plan.folder)) as run:
+            plan = msgspec.structs.replace(plan, tracker_run=run.run_id)
+            found = _search(plan, dataset, config)
+            _publish(found, dataset, config, out)
+            run.finish({**plan.fixed, **found.best.values}, {config.metric: found.best.score or 0.0}, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
+
+
+def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
+    """Run the trials, and train the best settings with other seeds.
+
+    Raises:
+        ModelError: No trial came to its end.
+    """
+    with contextlib.closing(open_search(plan)) as search:
+        search.try_first(plan.first)
+        if config.num_workers == 1:
+            run_trials(plan)
+        else:
+            run_in_processes(plan, config.num_workers)
+        best, trials, importances = search.best(), search.trials(), search.importances()
+    if best is None:
+        raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
+    bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
+    scores = [best.score or 0.0, *_other_seeds(plan, dataset, best.values, config.num_seeds - 1)]
+    return Found(plan, bundle, best, trials, importances, scores)
 
 
 def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
@@ -137,6 +152,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
         max_seconds=3600 * config.max_hours if config.max_hours else None,
         prune=config.prune,
         seed=config.seed,
+        tracker=config.tracker,
     )
 
 
@@ -216,7 +232,7 @@ def _command(dataset: Dataset, config: TuneConfig) -> str:
     parts = ["yanmo", "tune", shown_path(dataset.path)]
     for name, field in TuneConfig.model_fields.items():
         value = getattr(config, name)
-        if value != field.default and name != "storage":
+        if value != field.default and name not in ("storage", "tracker"):
             shown = shown_path(value) if isinstance(value, Path) else str(value)
             parts += ["--no-prune"] if name == "prune" else [f"--{name.replace('_', '-')}", shown]
     return shlex.join([*parts, "--out", "FOLDER"])

@@ -1,12 +1,14 @@
 """What each method of `train` does to the test accuracy on two public data sets, three seeds each.
 
     python benchmarks/recipes.py                                   # bert-4x312 on banking77 and waimai_10k: hours
+    python benchmarks/recipes.py --hours 2                         # begins no training after two hours
     python benchmarks/recipes.py --model textcnn --only ema,swa --seeds 1
+    python benchmarks/recipes.py --model bert-1x32 --seeds 1 --trial    # 200 rows, one epoch: does the script work?
     python benchmarks/recipes.py --write benchmarks/recipes_….md
 
-Rows go to ``runs/recipes/results.jsonl`` as they are measured, and a row that is there is not measured again. Nothing
-but the method is changed. The table has the mean over seeds, its difference to the default settings, and the spread of
-that difference over seeds.
+Rows go to ``runs/recipes/results.jsonl`` as they are measured, and a row that is there is not measured again; a
+training that was cut off goes on from its checkpoint. Nothing but the method is changed. The table has the mean over
+seeds, its difference to the default settings, and the spread of that difference over seeds.
 """
 
 from __future__ import annotations
@@ -16,10 +18,13 @@ import json
 import shutil
 import statistics
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yanmo
+from yanmo.artifacts.base import publish
 from yanmo.machine import describe_machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -28,6 +33,7 @@ from accuracy import ROOT, prepared
 OUT = ROOT / "runs" / "recipes"
 RESULTS = OUT / "results.jsonl"
 DEFAULT = "default settings"
+TRIAL_ROWS = 200
 RECIPES: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     "label smoothing 0.1": {"label_smoothing": 0.1},
@@ -52,15 +58,16 @@ def main() -> int:
     """Measure what is missing, and print or write the table."""
     options = parse()
     OUT.mkdir(parents=True, exist_ok=True)
-    for dataset in options.datasets:
-        for name in chosen(options.only):
-            for seed in options.seeds:
-                key = {"dataset": dataset, "model": options.model, "recipe": name, "seed": seed}
-                if not any(key.items() <= row.items() for row in measured()):
-                    row = key | measure(**key)
-                    with RESULTS.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
-                    print(json.dumps(row), file=sys.stderr, flush=True)
+    end = time.monotonic() + 3600 * options.hours
+    for key in cells(options):
+        if time.monotonic() > end:
+            print("The time is up; the same command goes on.", file=sys.stderr)
+            break
+        if not any(key.items() <= row.items() for row in measured()):
+            row = key | measure(**key)
+            with RESULTS.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+            print(json.dumps(row), file=sys.stderr, flush=True)
     page = table(options)
     print(page)
     if options.write:
@@ -76,8 +83,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", default="", help="parts of recipes' names, with commas; the default is always measured"
     )
+    parser.add_argument("--trial", action="store_true", help="200 rows of each split and one epoch")
+    parser.add_argument("--hours", type=float, default=float("inf"), help="begin no training after so many")
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
+
+
+def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Yield what is to be measured, seed by seed, so that a table that is cut off has whole columns of methods."""
+    for seed in options.seeds:
+        for dataset in options.datasets:
+            for name in chosen(options.only):
+                yield {
+                    "dataset": dataset,
+                    "is_trial": options.trial,
+                    "model": options.model,
+                    "recipe": name,
+                    "seed": seed,
+                }
 
 
 def chosen(only: str) -> list[str]:
@@ -89,18 +112,35 @@ def measured() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
 
 
-def measure(*, dataset: str, model: str, recipe: str, seed: int) -> dict[str, Any]:
+def cut(folder: Path) -> Path:
+    """Return a Dataset of some rows of another, made on first use."""
+    out = OUT / f"{folder.parent.name}-{TRIAL_ROWS}"
+    if not out.exists():
+        whole = yanmo.Dataset.open(folder)
+        identity: dict[str, Any] = {"kind": whole.kind, "task": whole.task, "labels": whole.labels}
+        parents, info = {"dataset": whole.digest}, whole.manifest.info
+        with publish(out, verb="cut", parents=parents, config={"rows": TRIAL_ROWS}, info=info, **identity) as staging:
+            for name in whole.splits:
+                rows = whole.split(name)
+                rows.sample(min(TRIAL_ROWS, rows.height), seed=1).write_parquet(staging / f"{name}.parquet")
+    return out
+
+
+def measure(*, dataset: str, is_trial: bool, model: str, recipe: str, seed: int) -> dict[str, Any]:
     """Train and evaluate once; a method that does not suit the model is a row that says so."""
-    folder = prepared(dataset)
+    folder = cut(prepared(dataset)) if is_trial else prepared(dataset)
     bundle, report = OUT / "model", OUT / "report"
-    for old in (bundle, report):
+    for old in (bundle, report):  # the work folder of a training that was cut off stays
         shutil.rmtree(old, ignore_errors=True)
+    values = RECIPES[recipe] | ({"num_epochs": 1} if is_trial else {})
+    started = time.perf_counter()
     try:
-        yanmo.train(folder, model=model, seed=seed, fork=True, out=bundle, **RECIPES[recipe])
+        yanmo.train(folder, model=model, seed=seed, fork=True, out=bundle, **values)
     except yanmo.YanmoError as error:
         return {"said": error.message}
+    seconds = time.perf_counter() - started
     metrics = yanmo.evaluate(bundle, folder, out=report).metrics
-    return {"accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"]}
+    return {"accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"], "train_seconds": round(seconds, 1)}
 
 
 def table(options: argparse.Namespace) -> str:
@@ -114,18 +154,24 @@ def table(options: argparse.Namespace) -> str:
 
 
 def section(dataset: str, options: argparse.Namespace) -> str:
-    found: dict[str, dict[int, float]] = {}
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for row in measured():
-        if (row["dataset"], row["model"]) == (dataset, options.model) and "accuracy" in row:
-            found.setdefault(row["recipe"], {})[row["seed"]] = row["accuracy"]
+        if (row["dataset"], row["is_trial"], row["model"]) == (dataset, options.trial, options.model):
+            found.setdefault(row["recipe"], {})[row["seed"]] = row
     lines = [line(name, found[name], found.get(DEFAULT, {})) for name in RECIPES if name in found]
-    return f"| {dataset} | accuracy | against the default, points |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+    head = f"| {dataset} | accuracy | against the default, points | seconds |\n|---|---|---|---|\n"
+    return head + "\n".join(lines) + "\n"
 
 
-def line(name: str, scores: dict[int, float], default: dict[int, float]) -> str:
-    gains = [100 * (score - default[seed]) for seed, score in scores.items() if seed in default]
+def line(name: str, rows: dict[int, dict[str, Any]], default: dict[int, dict[str, Any]]) -> str:
+    scores = {seed: row["accuracy"] for seed, row in rows.items() if "accuracy" in row}
+    if not scores:
+        return f"| {name} | does not suit the model | – | – |"
+    gains = [100 * (score - default[seed]["accuracy"]) for seed, score in scores.items() if seed in default]
     gain = f"{statistics.mean(gains):+.2f} [{min(gains):+.2f} … {max(gains):+.2f}]" if gains else "–"
-    return f"| {name} | {statistics.mean(scores.values()):.2%} | {'–' if name == DEFAULT else gain} |"
+    seconds = statistics.median(rows[seed]["train_seconds"] for seed in scores)
+    accuracy = f"{statistics.mean(scores.values()):.2%}"
+    return f"| {name} | {accuracy} | {'–' if name == DEFAULT else gain} | {seconds:,.0f} |"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib
 import json
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -50,6 +51,31 @@ def test_every_engine_has_a_module_that_opens_it(engines):
     assert used == set(PEERS)
     for name in used:
         assert callable(importlib.import_module(f"peers.{name}").open_peer)
+
+
+def test_recipes_measure_what_is_missing_and_end_with_a_table(project_root, monkeypatch, tmp_path, make_words, capsys):
+    monkeypatch.syspath_prepend(str(project_root / "benchmarks"))
+    recipes, accuracy = importlib.import_module("recipes"), importlib.import_module("accuracy")
+    monkeypatch.setattr(accuracy, "OUT", tmp_path)
+    monkeypatch.setattr(recipes, "OUT", tmp_path / "recipes")
+    monkeypatch.setattr(recipes, "RESULTS", tmp_path / "recipes" / "results.jsonl")
+    (tmp_path / "words").mkdir()
+    make_words(tmp_path / "words" / "data", ["fruit", "tool"])
+    options = ["recipes", "--datasets", "words", "--model", "linear", "--only", "smoothing,lora", "--trial"]
+    monkeypatch.setattr(sys, "argv", [*options, "--seeds", "1"])
+    assert recipes.main() == 0
+    first = recipes.measured()
+    assert [row["recipe"] for row in first] == ["default settings", "label smoothing 0.1", "LoRA, rank 8"]
+    monkeypatch.setattr(sys, "argv", [*options, "--seeds", "1", "2"])
+    assert recipes.main() == 0
+    assert recipes.measured()[:3] == first
+    assert len(recipes.measured()) == 6
+    monkeypatch.setattr(sys, "argv", [*options, "--seeds", "1", "2", "3", "--hours", "-1"])
+    assert recipes.main() == 0
+    assert len(recipes.measured()) == 6
+    page = capsys.readouterr().out
+    assert re.search(r"\| label smoothing 0.1 \| \d+\.\d\d% \| [+-]\d+\.\d\d \[.* … .*\] \| \d+ \|", page)
+    assert "| LoRA, rank 8 | does not suit the model | – | – |" in page
 
 
 def test_an_unknown_section_is_refused(engines, capsys):

@@ -20,21 +20,27 @@ def test_bf16_needs_a_clear_gain(monkeypatch, bf16_seconds, expected):
             pass
 
     threads = torch.get_num_threads()
-    assert precision.choose_precision(work, device="cpu") == expected
+    assert precision.choose_precision("auto", work, device="cpu") == expected
     assert torch.get_num_threads() == threads
 
 
 def test_a_busy_machine_changes_nothing(monkeypatch):
     monkeypatch.setattr(precision, "has_bf16", lambda _: True)
     assert (
-        precision.choose_precision(lambda one: time.sleep(0.05 * (one == "fp32")) or sum(range(10**5)), device="cpu")
+        precision.choose_precision(
+            "auto", lambda one: time.sleep(0.05 * (one == "fp32")) or sum(range(10**5)), device="cpu"
+        )
         == "fp32"
     )
 
 
 def test_without_bf16_products_nothing_is_tried(monkeypatch):
     monkeypatch.setattr(precision, "has_bf16", lambda _: False)
-    assert precision.choose_precision(lambda _: pytest.fail("tried"), device="cpu") == "fp32"
+    assert precision.choose_precision("auto", lambda _: pytest.fail("tried"), device="cpu") == "fp32"
+
+
+def test_what_is_wanted_is_not_measured():
+    assert precision.choose_precision("bf16", lambda _: pytest.fail("tried"), device="cpu") == "bf16"
 
 
 def test_bf16_is_the_type_of_products_inside_the_context():

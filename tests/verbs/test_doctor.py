@@ -28,6 +28,7 @@ def test_every_choice_has_a_reason(findings):
         "threads",
         "device of training",
         "precision of training",
+        "--compile auto",
         "--runtime auto",
         "quantize",
     }

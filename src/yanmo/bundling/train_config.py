@@ -1,4 +1,4 @@
-"""The keys of ``train``, in four groups that one flat config is made of; it knows no model and no loop.
+"""The keys of ``train``, in five groups that one flat config is made of; it knows no model and no loop.
 
 A method from the literature is one key, named with its source; its default leaves it out.
 """
@@ -11,9 +11,9 @@ from pydantic import Field
 
 from yanmo.config import Config
 from yanmo.integrations.tracking import TrackedConfig
-from yanmo.modeling.settings import Schedule
+from yanmo.modeling.settings import Compile, Schedule
 
-__all__ = ["LearnKeys", "TrainConfig"]
+__all__ = ["ComputeKeys", "LearnKeys", "TrainConfig"]
 
 
 class ModelKeys(Config):
@@ -64,10 +64,6 @@ class OptimizerKeys(Config):
     batch_size: int | None = Field(default=None, ge=1)
     """Texts in a step of the optimizer, those of all workers together."""
 
-    batch_tokens: int | None = Field(default=None, ge=1)
-    """Most tokens in a step, padding included, those of all workers together: of long texts a step has fewer than
-    batch_size; n-grams are the tokens of ngram."""
-
     gradient_accumulation_steps: int | None = Field(default=None, ge=1)
     """Parts that a batch is cut into, computed one after the other: less memory, the same step."""
 
@@ -110,8 +106,26 @@ class LossKeys(Config):
     arXiv:1605.07725)."""
 
 
+class ComputeKeys(Config):
+    """How a step is computed; ``pretrain`` has these keys, too."""
+
+    batch_tokens: int | None = Field(default=None, ge=1)
+    """Most tokens in a step, padding included, those of all workers together: of long texts a step has fewer than
+    batch_size; n-grams are the tokens of ngram."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Arithmetic of encoders: auto measures which one is faster where the processor has bf16 products."""
+
+    num_threads: int | None = Field(default=None, ge=1)
+    """Threads to compute with; by default one for each CPU that this process may use."""
+
+    compile: Compile = "never"
+    """Compile the network before the first step: auto measures in runs of half an hour or more whether that saves more
+    time than it takes. It needs a C++ compiler."""
+
+
 class RunKeys(Config):
-    """When it is measured and stopped, and what it runs on."""
+    """When it is measured and stopped, and what its randomness is."""
 
     eval_steps: int | None = Field(default=None, ge=1)
     """Evaluate on the validation split, and write a checkpoint, every so many steps; by default after each epoch, with
@@ -123,12 +137,6 @@ class RunKeys(Config):
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Seed of weights, dropout and the order of the texts."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic of encoders: auto measures which one is faster where the processor has bf16 products."""
-
-    num_threads: int | None = Field(default=None, ge=1)
-    """Threads to compute with; by default one for each CPU that this process may use."""
-
     offline: bool = False
     """Refuse to load a model over the network."""
 
@@ -136,7 +144,9 @@ class RunKeys(Config):
     """Start anew where the data or a key has changed since the checkpoint; without it that is refused."""
 
 
-class LearnKeys(RunKeys, LossKeys, OptimizerKeys, ModelKeys):  # pydantic lists the fields of the last base first
+class LearnKeys(
+    RunKeys, ComputeKeys, LossKeys, OptimizerKeys, ModelKeys
+):  # pydantic lists the fields of the last base first
     """What every training has; what is not given is the default of the model's family."""
 
 

@@ -55,6 +55,8 @@ class MaskedDropout(nn.Dropout):
 
     def draws(self, activations: Tensor) -> bool:
         """Return whether it takes a mask from its source."""
+        if torch.compiler.is_compiling():  # a compiled network draws its masks itself
+            return False
         return self.training and self.p > 0 and activations.device.type == "cpu"
 
 

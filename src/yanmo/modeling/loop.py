@@ -14,8 +14,8 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from yanmo.errors import ModelError, StoppedError
 from yanmo.modeling import adversary, checkpoints, watching, workers
 from yanmo.modeling.averages import Average, average_rate
 from yanmo.modeling.batches import batches_of, count_steps, made_ahead
+from yanmo.modeling.compiling import choose_compile, compiled
 from yanmo.modeling.determinism import seed_step
 from yanmo.modeling.dropout import Masks, replace_dropout
 from yanmo.modeling.features import Examples
@@ -57,6 +58,7 @@ METRICS = "metrics.jsonl"
 LOG_STEPS = 50
 SAVE_SECONDS = 30.0
 EVALUATION_FACTOR = 4
+NUM_TRIED = 4
 
 
 class Trainer:
@@ -115,6 +117,10 @@ class Trainer:
         self._masks = Masks()
         replace_dropout(module, self._masks)
         self._saved_at = time.monotonic()
+
+    @functools.cached_property
+    def _compiled(self) -> Objective:
+        return replace(self.objective, score=compiled(self.objective.score))
 
     def prepare(self, examples: Examples, rows_S: IntArray) -> list[Part]:
         """Return the parts of a batch that this worker computes."""
@@ -240,21 +246,37 @@ class Trainer:
         logger.info("Resuming at step %d.", self.position.step)
         return True
 
-    def choose_precision(self, examples: Examples, rows_B: IntArray) -> None:
-        """Set the given precision, or the faster one; the random state and the weights stay."""
-        if self.settings.precision != "auto":
-            self.position.precision = self.settings.precision
-            return
-        parts = self.prepare(examples, rows_B)
+    def choose_arithmetic(self, examples: Examples, batches: Sequence[IntArray], num_steps: int) -> None:
+        """Set what was given, or what is faster: precision, compiled or not; random state and weights stay.
 
-        def try_step(precision: Precision) -> None:
-            loss = part_loss(self.objective, self.module, parts[0], precision=precision, device=self.settings.device)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.zero_grad(set_to_none=True)
+        Args:
+            examples: What to learn from.
+            batches: Rows of some batches to try.
+            num_steps: Of the whole training.
+        """
+        settings, position = self.settings, self.position
+        parts = [part for rows_S in batches for part in self.prepare(examples, rows_S)[:1]]
+
+        def try_steps(precision: Precision, tried: Sequence[Part], *, is_compiled: bool = False) -> int:
+            objective = self._compiled if is_compiled else self.objective
+            for part in tried:
+                loss = part_loss(objective, self.module, part, precision=precision, device=settings.device)
+                loss.backward()  # type: ignore[no-untyped-call]
+                self.optimizer.zero_grad(set_to_none=True)
+            return len(tried)
 
         self.module.train()
         with torch.random.fork_rng():
-            self.position.precision = workers.agree(choose_precision(try_step, device=self.settings.device))
+            position.precision = choose_precision(
+                settings.precision, lambda precision: try_steps(precision, parts[:1]), device=settings.device
+            )
+            position.precision = workers.agree(position.precision)
+            position.is_compiled = choose_compile(
+                settings.compile,
+                lambda is_compiled: try_steps(position.precision, parts, is_compiled=is_compiled),
+                num_steps=num_steps,
+            )
+            position.is_compiled = workers.agree(position.is_compiled)
 
     def average_weights(self, num_steps: int) -> None:
         """Move the mean of the weights after a step, where one is kept."""
@@ -277,9 +299,8 @@ class Trainer:
 
     def _backward(self, part: Part, num_rows: int) -> Tensor:
         """Add the gradient of a part; its loss counts by its share of the batch's texts."""
-        loss = part_loss(
-            self.objective, self.module, part, precision=self.position.precision, device=self.settings.device
-        )
+        objective = self._compiled if self.position.is_compiled else self.objective
+        loss = part_loss(objective, self.module, part, precision=self.position.precision, device=self.settings.device)
         loss = loss * (len(part.rows_B) / num_rows)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -321,7 +342,7 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     batches = batches_of(train, settings, 0)
     num_steps = count_steps(train, settings)
     if not trainer.resume():
-        trainer.choose_precision(train, batches[0])
+        trainer.choose_arithmetic(train, batches[:NUM_TRIED], num_steps)
         trainer.save()
     workers.wait_for_all()
     position = trainer.position

@@ -26,6 +26,7 @@ class Position:
         evaluated_step: Step of the last evaluation.
         is_done: Early stopping ended the training.
         precision: What the probe chose.
+        is_compiled: What the other probe chose.
         history: The records of ``metrics.jsonl``.
     """
 
@@ -40,4 +41,5 @@ class Position:
     evaluated_step: int = -1
     is_done: bool = False
     precision: Precision = "fp32"
+    is_compiled: bool = False
     history: list[dict[str, Any]] = field(default_factory=list)

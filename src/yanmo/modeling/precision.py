@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 
@@ -26,13 +27,18 @@ LEAST_GAIN = 1.2
 PRODUCT_SIZES = (2048, 768, 3072)
 
 
-def choose_precision(train_step: Callable[[Precision], None], *, device: str) -> Precision:
-    """Return the faster of fp32 and bf16 after at most ten seconds.
+def choose_precision(
+    wanted: Literal["auto"] | Precision, train_step: Callable[[Precision], object], *, device: str
+) -> Precision:
+    """Return what is wanted, or the faster of fp32 and bf16 after at most ten seconds.
 
     Args:
+        wanted: auto measures.
         train_step: Runs one real step, forward and backward, in the given precision, and changes no weight.
         device: cpu or cuda.
     """
+    if wanted != "auto":
+        return wanted
     if not has_bf16(device):
         logger.info("Precision fp32: this processor has no bf16 products.")
         return "fp32"
@@ -94,7 +100,7 @@ def autocast(device: str, precision: Precision) -> contextlib.AbstractContextMan
     return contextlib.nullcontext()
 
 
-def _time_turns(train_step: Callable[[Precision], None], device: str) -> float:
+def _time_turns(train_step: Callable[[Precision], object], device: str) -> float:
     """Return how many times as fast the fastest bf16 step is as the fastest fp32 step, after one that warms up."""
     order: tuple[Precision, ...] = ("fp32", "bf16")
     fastest = dict.fromkeys(order, float("inf"))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from yanmo.protocols import FloatArray, IntArray
 
 __all__ = [
+    "Compile",
     "LabeledTexts",
     "LoopSettings",
     "Match",
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 Precision = Literal["fp32", "bf16"]
+Compile = Literal["never", "auto", "always"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Match = Literal["none", "hidden", "attention", "relations"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
@@ -158,6 +160,7 @@ class LoopSettings:
     eval_steps: int | None = None
     batch_tokens: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Compile = "never"
     device: str = "cpu"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0

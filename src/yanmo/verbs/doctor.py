@@ -130,6 +130,7 @@ def _choices(rates: list[dict[str, Any]], num_threads: int) -> list[dict[str, st
 
 
 def _training_choices(rates: list[dict[str, Any]]) -> list[dict[str, str]]:
+    from yanmo.modeling.compiling import LEAST_RUN_SECONDS, has_compiler
     from yanmo.modeling.determinism import default_device
     from yanmo.modeling.precision import LEAST_GAIN, has_bf16
 
@@ -146,7 +147,12 @@ def _training_choices(rates: list[dict[str, Any]]) -> list[dict[str, str]]:
             "bf16 if the probe agrees",
             f"a product is {gain:.1f} times as fast; a step must be {LEAST_GAIN} times",
         )
-    return [*found, {"choice": "precision of training", "chosen": chosen, "because": why}]
+    found.append({"choice": "precision of training", "chosen": chosen, "because": why})
+    chosen, why = "never", "there is no C++ compiler"
+    if has_compiler():
+        chosen = "if the probe agrees"
+        why = f"there is a C++ compiler; a run must take {LEAST_RUN_SECONDS / 60:.0f} minutes"
+    return [*found, {"choice": "--compile auto", "chosen": chosen, "because": why}]
 
 
 def _gain(rates: list[dict[str, Any]], engine: str, device: str, precision: str) -> float | None:

@@ -13,6 +13,7 @@ from yanmo.artifacts.base import lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, render_encoder_card
 from yanmo.artifacts.identity import folder_digest, stage_key
+from yanmo.bundling.train_config import ComputeKeys
 from yanmo.data.corpora import Texts, open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, MissingExtraError
@@ -32,7 +33,7 @@ NEVER = 2**31
 """Pre-training does not stop early: its loss is still falling when its time is up."""
 
 
-class PretrainConfig(ReadOptions, TrackedConfig):
+class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Which encoder, what it learns from the texts, and for how long."""
 
     text: str = "text"
@@ -89,12 +90,6 @@ class PretrainConfig(ReadOptions, TrackedConfig):
 
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Seed of weights, dropout, masks and the order of the rows."""
-
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Arithmetic: auto measures which one is faster where the processor has bf16 products."""
-
-    num_threads: int | None = Field(default=None, ge=1)
-    """Threads to compute with; by default one for each CPU that this process may use."""
 
     offline: bool = False
     """Refuse to load a model over the network."""

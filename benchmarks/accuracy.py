@@ -13,8 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+from heading import machine_lines
+
 import yanmo
-from yanmo.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))
@@ -89,7 +90,7 @@ def table() -> str:
     for line in RESULTS.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         rows[row["dataset"], row["model"]] = row
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     body = "\n".join(_line(row) for row in sorted(rows.values(), key=lambda row: list(DATASETS).index(row["dataset"])))
     return (
         "# Accuracy of the default settings\n\n"

@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 
 import accuracy
+from heading import machine_lines
 
 import yanmo
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import load_split, run_bundle
 from yanmo.reporting.quality import compare
 
@@ -115,7 +115,7 @@ def main() -> int:
         parser.error("give --teacher, or at least two --members")
     dataset = yanmo.Dataset.open(accuracy.prepared("thucnews_titles"))
     teacher = teacher_of(options, dataset)
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     keys = f"num_altered {options.num_altered}, num_epochs {options.num_epochs or 'default'}, {options.settings}"
     lines = [f"# Distillation\n\n{machine}\n- {keys}\n\n```{__doc__}```\n", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for model in options.students.split(","):

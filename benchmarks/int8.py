@@ -11,8 +11,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from heading import machine_lines
+
 import yanmo
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import load_split, run_bundle
 from yanmo.reporting.quality import compare
 
@@ -47,7 +48,7 @@ def main() -> int:
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     pairs = [(name, model) for name in DATASETS for model in MODELS if (options.bundles / name / model).is_dir()]
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     lines = [f"# int8 against fp32\n\n{machine}\n\n```{__doc__}```\n", HEAD, "|---" * HEAD.count(" | ") + "|---|"]
     for name, model in pairs:
         lines.append(measure(options.bundles, name, model))

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import prepared
+from heading import machine_lines
 
 import yanmo
-from yanmo.machine import describe_machine
 
 OUT = Path(__file__).resolve().parents[1] / "runs" / "pretraining"
 DATASET = "thucnews_titles"
@@ -107,7 +107,7 @@ def page(reader: Path, rows: list[dict]) -> str:
     bundle = yanmo.Bundle.open(reader)
     facts, config = bundle.summary(), bundle.manifest.config
     speeds = [line.get("tokens_per_second") for line in map(json.loads, (reader / "metrics.jsonl").open())]
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     settings = ("num_epochs", "batch_size", "learning_rate", "mask_ratio", "whole_words", "mask_style", "precision")
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     minutes, speed = int(seconds_file(reader).read_text()) / 60, np.median([one for one in speeds if one])

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import accuracy
+from heading import machine_lines
 from peers.models import random_bundle
 
 import yanmo
-from yanmo.machine import describe_machine
 from yanmo.runtimes.predictor import open_bundle
 
 OUT = Path(__file__).resolve().parents[1] / "runs" / "pruning"
@@ -93,7 +93,7 @@ def main() -> int:
     options = parser.parse_args()
     dataset = yanmo.Dataset.open(accuracy.prepared("thucnews_titles"), verify=False)
     bundles = made(options.model, dataset)
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     sizes = ", ".join(f"{name} {bundle.size_bytes / 1e6:.1f} MB" for name, bundle in bundles.items())
     facts = yanmo.Bundle.open(OUT / options.model / "pruned").summary()
     lines = [

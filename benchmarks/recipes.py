@@ -25,10 +25,10 @@ from typing import Any
 
 import yanmo
 from yanmo.artifacts.base import publish
-from yanmo.machine import describe_machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from accuracy import ROOT, prepared
+from heading import machine_lines
 
 OUT = ROOT / "runs" / "recipes"
 RESULTS = OUT / "results.jsonl"
@@ -144,7 +144,7 @@ def measure(*, dataset: str, is_trial: bool, model: str, recipe: str, seed: int)
 
 
 def table(options: argparse.Namespace) -> str:
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     sections = "\n".join(section(dataset, options) for dataset in options.datasets)
     return (
         f"# What each method of `train` does\n\n{machine}\n- yanmo {yanmo.__version__}\n\n"

@@ -23,8 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from yanmo.machine import describe_machine
+from heading import machine_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data")) / "thucnews_titles"
@@ -244,7 +243,7 @@ def accuracy(module: Any, dev: Any) -> float:
 
 def table(rows: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> str:
     """Return the page: the median of the rounds, and ratios of the same round."""
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     what = f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
     head = (
         f"| {options.model}, batch {options.batch_size}, {what} | real tokens/s | yanmo is faster by | dev accuracy |"

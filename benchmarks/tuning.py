@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 from accuracy import prepared
+from heading import machine_lines
 
 import yanmo
-from yanmo.machine import describe_machine
 
 OUT = Path(__file__).resolve().parents[1] / "runs" / "tuning"
 
@@ -77,7 +77,7 @@ def accuracy(data: Path, name: str, **values) -> float:
 def page(arguments: argparse.Namespace, best: Path, scores: dict[str, list[float]]) -> str:
     """Return the table as Markdown."""
     report = yanmo.Report.open(best / "tuning").metrics
-    machine = "\n".join(f"- {key.replace('_', ' ')}: {value}" for key, value in describe_machine().items())
+    machine = machine_lines()
     states = [one["state"] for one in report["trials"]]
     counts = ", ".join(f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed"))
     body = "\n".join(

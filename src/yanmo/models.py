@@ -24,6 +24,7 @@ __all__ = [
     "default_settings",
     "num_heads",
     "resolve",
+    "unsharded",
     "unsuited",
     "unused_settings",
 ]
@@ -40,6 +41,7 @@ NETWORK_SETTINGS = (
     "eval_steps",
     "batch_tokens",
     "compile",
+    "sharding",
     "seed",
     "schedule",
     "ema_decay",
@@ -248,6 +250,12 @@ def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:
         if settings.get(name, default) != default and spec.family not in families:
             return name
     return None
+
+
+def unsharded(settings: Mapping[str, Any]) -> str | None:
+    """Return the first of the given settings that needs whole weights in every worker, or None."""
+    defaults = {"fgm_epsilon": 0.0, "lora_rank": 0, "compile": "never"}
+    return next((name for name, default in defaults.items() if settings.get(name, default) != default), None)
 
 
 def resolve(name: str) -> ModelSpec:

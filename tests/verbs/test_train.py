@@ -289,6 +289,12 @@ def test_a_method_that_needs_layers_is_refused_where_there_are_none(dataset, tmp
     assert f"Leave {name} out" in caught.value.hint
 
 
+@pytest.mark.parametrize(("name", "value"), [("fgm_epsilon", 0.5), ("lora_rank", 4), ("compile", "always")])
+def test_a_method_that_needs_whole_weights_is_refused_with_sharded_ones(dataset, tmp_path, name, value):
+    with pytest.raises(ConfigError, match=f"The '{name}' parameter of train does not suit sharded weights"):
+        train(dataset, model="bert-1x32", sharding="full", out=tmp_path / "model", **{name: value})
+
+
 def test_a_linear_model_says_which_methods_have_no_effect(dataset, tmp_path, caplog):
     train(dataset, model="linear", out=tmp_path / "model", r_drop=1.0, ema_decay=0.9)
     assert sorted(caplog.messages) == [

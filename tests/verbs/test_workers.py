@@ -14,6 +14,7 @@ import pytest
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import work_dir
 from yanmo.modeling import checkpoints
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.train import train
 
 TRAIN = {"model": "bert-1x32", "num_epochs": 2, "batch_size": 12, "vocab_size": 120, "max_length": 16}
@@ -77,8 +78,27 @@ def test_a_worker_that_dies_ends_the_run_with_a_clear_error_and_a_good_checkpoin
 
 @pytest.mark.timeout(240)
 @pytest.mark.slow
-def test_workers_that_are_all_killed_and_started_again_make_the_same_bundle(dataset, tmp_path):
-    options = {"num_workers": 2, "dropout": 0.3, "num_epochs": 8, "ema_decay": 0.9}
+def test_sharded_workers_have_the_curve_of_one_and_publish_a_plain_bundle(dataset, tmp_path):
+    options = {"batch_size": 59, "num_epochs": 6, "eval_steps": 1}  # the last batch has one text for two workers
+    sharded = {"sharding": "full", "gradient_accumulation_steps": 2}
+    process = start(dataset, tmp_path / "two", num_workers=2, **options, **sharded)
+    train(dataset, out=tmp_path / "one", **(TRAIN | options))
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 12
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    bundle = Bundle.open(tmp_path / "two")
+    assert json.loads((bundle.path / "config.json").read_text())["architectures"] == ["BertForSequenceClassification"]
+    with open_bundle(bundle) as predictor:
+        assert predictor.predict(["apple pear"])[0].label in bundle.labels
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_workers_that_are_all_killed_and_started_again_make_the_same_bundle(dataset, tmp_path, sharding):
+    options = {"num_workers": 2, "dropout": 0.3, "num_epochs": 8, "ema_decay": 0.9, "sharding": sharding}
     processes = {name: start(dataset, tmp_path / name, **options) for name in ("straight", "killed")}
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not list(work_dir(tmp_path / "killed").glob("checkpoint-000000000[5-9]*")):

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from yanmo.config import Config
 from yanmo.integrations.tracking import TrackedConfig
-from yanmo.modeling.settings import Compile, Schedule
+from yanmo.modeling.settings import Compile, Schedule, Sharding
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig"]
 
@@ -152,6 +152,10 @@ class LearnKeys(
 
 class TrainConfig(TrackedConfig, LearnKeys):
     """Which model, and how it is trained; what is not given is the default of the model's family."""
+
+    sharding: Sharding = "none"
+    """full: several workers spread weights, gradients and the optimizer's state over all of them, for models that do
+    not fit into each (Zhao et al. 2023, arXiv:2304.11277)."""
 
     folds: int | None = Field(default=None, ge=2, le=20)
     """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for

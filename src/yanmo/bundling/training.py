@@ -24,7 +24,7 @@ from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
-from yanmo.models import ModelSpec, default_settings, resolve, unsuited, unused_settings
+from yanmo.models import ModelSpec, default_settings, resolve, unsharded, unsuited, unused_settings
 from yanmo.protocols import FloatArray, Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
@@ -84,18 +84,18 @@ class Job:
             multi_sample_dropout=config.multi_sample_dropout,
             frozen_layers=config.frozen_layers,
             lora_rank=config.lora_rank,
+            is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             teaching=self.teaching,
         )
 
     def measure(self, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
         """Return what is measured on the validation split."""
-        return measure_answers(self.task, logits_NC, targets_NC)
+        return measure_answers(self.task, self.task.activate(logits_NC), targets_NC)
 
 
-def measure_answers(task: Task, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
-    """Return what training measures of scores against labels."""
-    probabilities_NC = task.activate(logits_NC)
+def measure_answers(task: Task, probabilities_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
+    """Return what training measures of answers against labels."""
     chosen_NC = task.choose(probabilities_NC)
     counts = label_counts(chosen_NC, targets_NC)
     losses_N = log_losses(probabilities_NC, targets_NC, exclusive=task.loss == "softmax")
@@ -141,13 +141,22 @@ def check_model(config: LearnKeys) -> ModelSpec:
 
 
 def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
-    """Return the config with the family's defaults filled in, and say which given settings have no effect."""
+    """Return the config with the family's defaults filled in, and say which given settings have no effect.
+
+    Raises:
+        ConfigError: A setting does not suit sharded weights.
+    """
     given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
     for name in unused_settings(spec):
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
     known = {name: value for name, value in defaults.items() if value is not None}
+    found = unsharded(given) if given.get("sharding") == "full" else None
+    if found:
+        raise ConfigError(
+            f"The '{found}' parameter of train does not suit sharded weights.", hint=f"Leave {found} or sharding out."
+        )
     return TrainConfig(**{"num_threads": default_num_threads(), **known, **given, "model": spec.name})
 
 

@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn, uint8
 
 from yanmo.errors import ModelError
+from yanmo.modeling import sharding
 
 __all__ = ["optimizer_tensors", "read", "restore_optimizer", "select", "unshared_state", "write"]
 
@@ -93,10 +94,13 @@ def optimizer_tensors(optimizer: Any, prefix: str) -> dict[str, Tensor]:
 
 def restore_optimizer(optimizer: Any, tensors: Mapping[str, Tensor]) -> None:
     """Give an optimizer the state that :func:`optimizer_tensors` returned, the prefix removed."""
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
-        state.setdefault(int(index), {})[name] = tensor
+        parameter = parameters[int(index)]
+        is_like_it = tensor.shape == parameter.shape
+        state.setdefault(int(index), {})[name] = sharding.spread_one(tensor, parameter) if is_like_it else tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 

@@ -15,7 +15,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from yanmo import progress
 from yanmo.errors import ModelError, StoppedError
-from yanmo.modeling import adversary, checkpoints, watching, workers
+from yanmo.modeling import adversary, checkpoints, resuming, sharding, watching, workers
 from yanmo.modeling.averages import Average, average_rate
 from yanmo.modeling.batches import batches_of, count_steps, made_ahead
 from yanmo.modeling.compiling import choose_compile, compiled
@@ -44,7 +44,7 @@ from yanmo.modeling.parts import (
     part_loss,
 )
 from yanmo.modeling.position import Position
-from yanmo.modeling.precision import choose_precision
+from yanmo.modeling.precision import choose_precision, has_bf16
 from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings, Measure, Precision
 from yanmo.protocols import IntArray
@@ -94,7 +94,8 @@ class Trainer:
         rank: Callable[[dict[str, float]], Any] | None = None,
         facts: Callable[[], dict[str, float]] = dict,
     ) -> None:
-        self.module = module.to(settings.device)
+        self.is_sharded = settings.sharding == "full" and workers.num_workers() > 1
+        self.module = sharding.shard(module, settings.device) if self.is_sharded else module.to(settings.device)
         self.objective = Objective(score, loss, divergence, settings.r_drop, matched_score)
         self.measure = measure
         self.settings = settings
@@ -113,7 +114,7 @@ class Trainer:
             layer_decay=settings.layer_decay,
         )
         self.stop = threading.Event()
-        self.is_stopping = False
+        self.is_stopping = self.is_due = False
         self._masks = Masks()
         replace_dropout(module, self._masks)
         self._saved_at = time.monotonic()
@@ -125,7 +126,12 @@ class Trainer:
     def prepare(self, examples: Examples, rows_S: IntArray) -> list[Part]:
         """Return the parts of a batch that this worker computes."""
         return make_parts(
-            examples, rows_S, self.objective, num_parts=self.position.num_parts, device=self.settings.device
+            examples,
+            rows_S,
+            self.objective,
+            num_parts=self.position.num_parts,
+            device=self.settings.device,
+            is_even=self.is_sharded,
         )
 
     def train_step(self, examples: Examples, rows_S: IntArray, parts: list[Part] | None = None) -> float:
@@ -153,12 +159,14 @@ class Trainer:
                 self._cut_smaller(len(rows_S), error)
                 parts = self.prepare(examples, rows_S)
         total = float(sum(loss.item() for _, loss in losses))
-        total, num_stops = workers.sum_gradients(self.learning, total, float(self.stop.is_set()))
-        self.is_stopping = num_stops > 0
+        is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS
+        total, num_stops, num_due = workers.sum_gradients(self.learning, total, float(self.stop.is_set()), is_late)
+        self.is_stopping, self.is_due = num_stops > 0, num_due > 0
         norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
-        if not math.isfinite(total) or not math.isfinite(norm.item()):
+        length = sharding.whole(norm).item()
+        if not math.isfinite(total) or not math.isfinite(length):
             raise not_finite(total, losses, examples, step=self.position.step + 1)
-        if norm.item() > self.settings.max_grad_norm:
+        if length > self.settings.max_grad_norm:
             nn.utils.clip_grads_with_norm_(self.learning, self.settings.max_grad_norm, norm)
         self.optimizer.step()
         return total
@@ -211,40 +219,13 @@ class Trainer:
     def save_if_due(self) -> None:
         """Write a checkpoint every 30 seconds, and with ``eval_steps`` at each of these evaluations."""
         every = self.settings.eval_steps
-        if time.monotonic() - self._saved_at > SAVE_SECONDS or (every and self.position.step % every == 0):
+        if self.is_due or (every and self.position.step % every == 0):
             self.save()
 
     def save(self) -> None:
-        """Write a checkpoint, if there is a folder for it and this is the worker that writes."""
-        if self.work_dir is None or workers.rank():
-            return
-        tensors = checkpoints.unshared_state(self.module, "module.")
-        tensors |= {f"best.{name}": tensor for name, tensor in self.best_weights.items()}
-        tensors |= {f"average.{name}": tensor for name, tensor in self.average.weights.items()}
-        tensors |= checkpoints.optimizer_tensors(self.optimizer, "optimizer.")
-        state = {"run_key": self.run_key, "position": asdict(self.position)}
-        checkpoints.write(self.work_dir, tensors, state, step=self.position.step)
+        """Write a checkpoint now; all workers do so after the same step."""
+        resuming.save(self)
         self._saved_at = time.monotonic()
-
-    def resume(self) -> bool:
-        """Take up the work folder's checkpoint if it belongs to this run; return whether it did."""
-        found = checkpoints.read(self.work_dir) if self.work_dir else None
-        if found is None:
-            return False
-        tensors, state = found
-        if state["run_key"] != self.run_key:
-            logger.warning(
-                "The data, the settings or the code have changed since the checkpoint: training starts anew."
-            )
-            return False
-        self.position = Position(**state["position"])
-        self.module.load_state_dict(checkpoints.select(tensors, "module."))
-        self.best_weights = checkpoints.select(tensors, "best.")
-        on_device = {name: one.to(self.settings.device) for name, one in tensors.items()}
-        self.average.weights = checkpoints.select(on_device, "average.")
-        checkpoints.restore_optimizer(self.optimizer, checkpoints.select(tensors, "optimizer."))
-        logger.info("Resuming at step %d.", self.position.step)
-        return True
 
     def choose_arithmetic(self, examples: Examples, batches: Sequence[IntArray], num_steps: int) -> None:
         """Set what was given, or what is faster: precision, compiled or not; random state and weights stay.
@@ -266,6 +247,10 @@ class Trainer:
             return len(tried)
 
         self.module.train()
+        if self.is_sharded:  # workers that measure for themselves would not run the same steps
+            is_fast = settings.precision == "auto" and has_bf16(settings.device)
+            position.precision = "bf16" if is_fast or settings.precision == "bf16" else "fp32"
+            return
         with torch.random.fork_rng():
             position.precision = choose_precision(
                 settings.precision, lambda precision: try_steps(precision, parts[:1]), device=settings.device
@@ -288,7 +273,10 @@ class Trainer:
         """Compute the gradients of a batch, those of moved embeddings too, and return each part's loss."""
         self._masks.seed(seed_step(self.settings.seed, self.position.step, workers.rank()))
         self.optimizer.zero_grad(set_to_none=True)
-        losses = [(part, self._backward(part, num_rows)) for part in parts]
+        losses = []
+        for place, part in enumerate(parts):
+            sharding.sync_gradients(self.module, is_last=place == len(parts) - 1)
+            losses.append((part, self._backward(part, num_rows)))
         if self.settings.fgm_epsilon:
             weight = adversary.embedding_weight(self.module)
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
@@ -309,13 +297,18 @@ class Trainer:
         """Double the number of parts and say so.
 
         Raises:
-            ModelError: A part has one text already.
+            ModelError: A part has one text already, or other workers would wait for parts of the old size.
         """
         size = -(-num_rows // (self.position.num_parts * workers.num_workers()))
         if size <= 1:
             raise ModelError(
                 "There is not enough memory for a step with one text at a time.",
                 hint="Lower max_length, or choose a smaller model.",
+            ) from error
+        if self.is_sharded:
+            raise ModelError(
+                f"There is not enough memory for a step with {size} texts at a time.",
+                hint=f"Give gradient_accumulation_steps = {2 * self.position.num_parts}: smaller parts, the same step.",
             ) from error
         self.position.num_parts *= 2
         logger.warning(
@@ -341,7 +334,7 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     settings = trainer.settings
     batches = batches_of(train, settings, 0)
     num_steps = count_steps(train, settings)
-    if not trainer.resume():
+    if not resuming.resume(trainer):
         trainer.choose_arithmetic(train, batches[:NUM_TRIED], num_steps)
         trainer.save()
     workers.wait_for_all()
@@ -351,9 +344,11 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
             _run_epoch(trainer, train, valid, num_steps, bar)
         if position.evaluated_step != position.step:
             trainer.take_scores(trainer.evaluate(valid))
-        if trainer.stop.is_set():
+        if workers.agree(trainer.stop.is_set()):
             trainer.save()
     trainer.module.load_state_dict(trainer.best_weights)
+    if trainer.is_sharded:
+        sharding.gather(trainer.module)
     trainer.module.eval()
     return position.best
 

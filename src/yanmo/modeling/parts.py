@@ -41,7 +41,7 @@ class Part:
     """Some texts of a batch, ready for the network.
 
     Attributes:
-        rows_B: Their rows.
+        rows_B: Their rows; none where the loss counts for nothing.
         batch: The network's input, twice over where two passes are compared.
         targets_BC: float32, shape (B, C), once.
     """
@@ -71,20 +71,33 @@ class Objective:
 
 
 def make_parts(
-    examples: Examples, rows_S: IntArray, objective: Objective, *, num_parts: int, device: str
+    examples: Examples, rows_S: IntArray, objective: Objective, *, num_parts: int, device: str, is_even: bool = False
 ) -> list[Part]:
-    """Return this worker's share of a batch, cut into at most so many parts of texts that follow each other."""
+    """Return this worker's share of a batch, cut into at most so many parts of texts that follow each other.
+
+    Args:
+        examples: What to learn from.
+        rows_S: The rows of the batch, those of all workers together.
+        objective: What is made small.
+        num_parts: Most parts.
+        device: Where they are computed.
+        is_even: All workers get as many parts; where texts do not suffice, one whose loss counts for nothing.
+    """
     rows = workers.share(rows_S)
-    is_pinned = device == "cuda"
-    parts = []
-    for rows_B in np.array_split(rows, min(num_parts, len(rows))) if len(rows) else []:
-        batch = examples.features.collate(np.concatenate([rows_B, rows_B]) if objective.r_drop else rows_B)
-        targets_BC = torch.from_numpy(examples.targets_NC[rows_B])
-        if is_pinned:
-            batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
-            targets_BC = targets_BC.pin_memory()
-        parts.append(Part(rows_B, batch, targets_BC))
-    return parts
+    if is_even and not len(rows):
+        return [_make_part(examples, rows_S[:1], objective, device, rows_B=rows)]
+    most = len(rows_S) // workers.num_workers() if is_even else len(rows)
+    cut = np.array_split(rows, max(1, min(num_parts, most))) if len(rows) else []
+    return [_make_part(examples, rows_B, objective, device, rows_B=rows_B) for rows_B in cut]
+
+
+def _make_part(examples: Examples, read_B: IntArray, objective: Objective, device: str, *, rows_B: IntArray) -> Part:
+    batch = examples.features.collate(np.concatenate([read_B, read_B]) if objective.r_drop else read_B)
+    targets_BC = torch.from_numpy(examples.targets_NC[read_B])
+    if device == "cuda":
+        batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
+        targets_BC = targets_BC.pin_memory()
+    return Part(rows_B, batch, targets_BC)
 
 
 def part_loss(objective: Objective, module: nn.Module, part: Part, *, precision: Precision, device: str) -> Tensor:

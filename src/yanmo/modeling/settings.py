@@ -19,6 +19,7 @@ __all__ = [
     "Precision",
     "ReadingSettings",
     "Schedule",
+    "Sharding",
     "Teaching",
     "Texts",
     "Trained",
@@ -26,6 +27,7 @@ __all__ = [
 
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
+Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Match = Literal["none", "hidden", "attention", "relations"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
@@ -120,6 +122,7 @@ class NetworkSettings:
     multi_sample_dropout: int = 1
     frozen_layers: int = 0
     lora_rank: int = 0
+    is_sharded: bool = False
     teaching: Teaching | None = None
 
 
@@ -161,6 +164,7 @@ class LoopSettings:
     batch_tokens: int | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Compile = "never"
+    sharding: Sharding = "none"
     device: str = "cpu"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0

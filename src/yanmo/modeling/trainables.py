@@ -163,7 +163,7 @@ def encoder_trainable(
 
     return Trainable(
         module,
-        _encoder_score(module, settings.multi_sample_dropout),
+        _encoder_score(module, settings),
         encode,
         encode,
         save,
@@ -172,10 +172,11 @@ def encoder_trainable(
     )
 
 
-def _encoder_score(module: nn.Module, num_samples: int) -> Callable[[nn.Module, Batch], Tensor]:
+def _encoder_score(module: nn.Module, settings: NetworkSettings) -> Callable[[nn.Module, Batch], Tensor]:
     from yanmo.modeling import encoders, lean_encoder
 
-    if lean_encoder.is_lean(module):
+    num_samples = settings.multi_sample_dropout
+    if lean_encoder.is_lean(module) and not settings.is_sharded:  # sharded weights come together in stock layers only
         return functools.partial(lean_encoder.score, num_samples=num_samples)
     _sample_dropout(module, "dropout", num_samples)
     return encoders.score

@@ -21,9 +21,9 @@ from filelock import FileLock, Timeout
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.bundling.training import measure_answers
 from yanmo.errors import BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
-from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
 from yanmo.modeling.watching import watched
 from yanmo.tasks import get_task
 from yanmo.tuning.config import Metric
@@ -167,13 +167,7 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
     answers = dict(bundle.out_of_fold().frame().select("id", "probabilities").iter_rows())
     probabilities_NC = np.array([answers[one] for one in rows["id"]], dtype=np.float32)
     targets_NC = task.encode(rows["label"], dataset.labels)
-    chosen_NC = task.choose(probabilities_NC)
-    match metric:
-        case "accuracy":
-            return float(accuracy(chosen_NC, targets_NC))
-        case "loss":
-            return float(log_losses(probabilities_NC, targets_NC, exclusive=task.loss == "softmax").mean())
-    return float((macro_f1 if metric == "macro_f1" else micro_f1)(label_counts(chosen_NC, targets_NC)))
+    return measure_answers(task, probabilities_NC, targets_NC)[metric]
 
 
 def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset) -> None:

@@ -265,7 +265,7 @@ def _recover(work: Work) -> Trained:
             teaching=Teaching(config.alpha, config.temperature),
         ),
         loop=LoopSettings(**loop, **constant, early_stopping_patience=NEVER),
-        measure=lambda logits_NC, targets_NC: measure_answers(task, logits_NC, targets_NC),
+        measure=lambda logits_NC, targets_NC: measure_answers(task, task.activate(logits_NC), targets_NC),
         work_dir=work.folder,
         run_key=work.run_key,
     )

@@ -87,7 +87,7 @@ def losses(bundle):
     return [one["valid_loss"] for one in records if "valid_loss" in one]
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.slow
 @pytest.mark.skipif(not has_compiler(), reason="there is no C++ compiler")
 @pytest.mark.filterwarnings("ignore")  # what torch's compiler says about itself

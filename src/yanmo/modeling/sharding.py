@@ -1,7 +1,8 @@
 """A network whose weights, gradients and optimizer state are spread over all workers; it knows no loop and no file.
 
 Each block's weights come together for its forward and its backward pass only, and its gradients are added up on their
-way back, so that a worker never holds more than one block beside its own share.
+way back, so that a worker never holds more than one block beside its own share. What spreads them takes a second to
+import, so only who spreads imports it.
 
 Source: Zhao et al. 2023, "PyTorch FSDP: Experiences on Scaling Fully Sharded Data Parallel", section 3,
 arXiv:2304.11277.
@@ -10,21 +11,18 @@ arXiv:2304.11277.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from yanmo.modeling import workers
 
-__all__ = ["gather", "is_sharded", "shard", "spread", "spread_one", "sync_gradients", "whole"]
+__all__ = ["gather", "is_sharded", "is_spread", "shard", "spread", "spread_one", "sync_gradients", "whole"]
 
 
 def is_sharded(module: nn.Module) -> bool:
     """Return whether a network's weights are spread."""
-    return isinstance(module, FSDPModule)
+    return hasattr(module, "set_requires_gradient_sync")
 
 
 def shard(module: nn.Module, device: str) -> nn.Module:
@@ -34,6 +32,9 @@ def shard(module: nn.Module, device: str) -> nn.Module:
         module: It is changed; its weights are the same in every worker.
         device: Where the blocks are computed.
     """
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device, (workers.num_workers(),))
     for block in _blocks(module):
         fully_shard(block, mesh=mesh)
@@ -46,28 +47,34 @@ def shard(module: nn.Module, device: str) -> nn.Module:
 
 def gather(module: nn.Module) -> None:
     """Make a sharded network a plain one again, whole in every worker."""
-    parameters = {name: whole(parameter) for name, parameter in module.named_parameters()}
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    plain = {id(one): nn.Parameter(whole(one).detach(), one.requires_grad) for one in module.parameters()}
     for one in _sharded(module):
         one.reshard()
     for one in _sharded(module):
         one.__class__ = type(one).__bases__[1]
         one._forward_pre_hooks.clear()
         one._forward_hooks.clear()
-    for name, tensor in parameters.items():
+    for name, parameter in parameters.items():
         place, _, last = name.rpartition(".")
-        setattr(module.get_submodule(place), last, nn.Parameter(tensor.detach()))
+        setattr(module.get_submodule(place), last, plain[id(parameter)])
 
 
 def sync_gradients(module: nn.Module, *, is_last: bool) -> None:
     """Let the next backward pass add up gradients over all workers, or keep them for a later one."""
-    if isinstance(module, FSDPModule):
-        module.set_requires_gradient_sync(is_last)
+    if is_sharded(module):
+        cast(Any, module).set_requires_gradient_sync(is_last)
 
 
 def whole(tensor: Tensor) -> Tensor:
     """Return all of a tensor of which this worker holds a part; all workers ask at the same time."""
-    full: Tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+    full: Tensor = cast(Any, tensor).full_tensor() if is_spread(tensor) else tensor
     return full
+
+
+def is_spread(tensor: Tensor) -> bool:
+    """Return whether this worker holds a part of a tensor."""
+    return hasattr(tensor, "full_tensor")
 
 
 def spread(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,9 +84,12 @@ def spread(tensors: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[st
 
 def spread_one(tensor: Tensor, like: Tensor) -> Tensor:
     """Return a whole tensor spread as another one is; all workers ask at the same time."""
-    if not isinstance(like, DTensor):
+    if not is_spread(like):
         return tensor
-    spread_out: Tensor = distribute_tensor(tensor.to(like.device), like.device_mesh, like.placements)
+    from torch.distributed.tensor import distribute_tensor
+
+    shares: Any = like
+    spread_out: Tensor = distribute_tensor(tensor.to(like.device), shares.device_mesh, shares.placements)
     return spread_out
 
 
@@ -91,4 +101,4 @@ def _blocks(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _sharded(module: nn.Module) -> Iterator[Any]:
-    return (one for one in list(module.modules()) if isinstance(one, FSDPModule))
+    return (one for one in list(module.modules()) if is_sharded(one))

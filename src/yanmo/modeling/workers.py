@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.tensor import DTensor
 
 from yanmo import machine
 from yanmo.errors import ModelError
@@ -80,7 +79,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[f
     if num_workers() == 1:
         return list(numbers)
     learning = list(parameters)
-    if isinstance(learning[0], DTensor):  # sharded gradients were added up on their way back
+    if hasattr(learning[0], "full_tensor"):  # sharded gradients were added up on their way back
         return [float(one) for one in sum_tensor(torch.tensor(numbers, device=learning[0].device)).tolist()]
     gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learning]
     extra = torch.tensor(numbers, dtype=gradients[0].dtype, device=gradients[0].device)

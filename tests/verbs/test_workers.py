@@ -59,9 +59,10 @@ def test_two_workers_have_the_curve_of_one(dataset, tmp_path):
 
 @pytest.mark.timeout(240)
 @pytest.mark.slow
-def test_a_worker_that_dies_ends_the_run_with_a_clear_error_and_a_good_checkpoint(dataset, tmp_path):
+@pytest.mark.parametrize("sharding", ["none", "full"])
+def test_a_worker_that_dies_ends_the_run_with_a_clear_error_and_a_good_checkpoint(dataset, tmp_path, sharding):
     out = tmp_path / "model"
-    process = start(dataset, out, num_workers=2, num_epochs=2000)
+    process = start(dataset, out, num_workers=2, num_epochs=2000, sharding=sharding)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not list(work_dir(out).glob("checkpoint-000000000[5-9]*")):
         assert time.monotonic() < deadline

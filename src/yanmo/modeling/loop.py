@@ -155,6 +155,8 @@ class Trainer:
                 break
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
+                    if self.is_sharded:
+                        raise workers.lost(error) from error
                     raise
                 self._cut_smaller(len(rows_S), error)
                 parts = self.prepare(examples, rows_S)
@@ -244,7 +246,7 @@ class Trainer:
                 loss = part_loss(objective, self.module, part, precision=precision, device=settings.device)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.zero_grad(set_to_none=True)
-            return len(tried)
+            return max(1, len(tried))
 
         self.module.train()
         if self.is_sharded:  # workers that measure for themselves would not run the same steps

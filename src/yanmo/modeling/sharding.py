@@ -47,10 +47,10 @@ def shard(module: nn.Module, device: str) -> nn.Module:
 
 def gather(module: nn.Module) -> None:
     """Make a sharded network a plain one again, whole in every worker."""
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-    plain = {id(one): nn.Parameter(whole(one).detach(), one.requires_grad) for one in module.parameters()}
     for one in _sharded(module):
         one.reshard()
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    plain = {id(one): nn.Parameter(whole(one).detach(), one.requires_grad) for one in module.parameters()}
     for one in _sharded(module):
         one.__class__ = type(one).__bases__[1]
         one._forward_pre_hooks.clear()

@@ -17,7 +17,7 @@ from yanmo import machine
 from yanmo.errors import ModelError
 from yanmo.protocols import IntArray
 
-__all__ = ["agree", "join", "num_workers", "rank", "share", "sum_gradients", "sum_tensor", "wait_for_all"]
+__all__ = ["agree", "join", "lost", "num_workers", "rank", "share", "sum_gradients", "sum_tensor", "wait_for_all"]
 
 T = TypeVar("T")
 SliceT = TypeVar("SliceT", IntArray, list[IntArray])
@@ -94,7 +94,12 @@ def _meet(message: Callable[[], object]) -> None:
     try:
         message()
     except RuntimeError as error:
-        raise ModelError(
-            f"Worker {rank()} of {num_workers()} lost another worker: {str(error).partition(chr(10))[0]}",
-            hint="Start the same command again: the training goes on from its last checkpoint.",
-        ) from error
+        raise lost(error) from error
+
+
+def lost(error: Exception) -> ModelError:
+    """Return the error about a worker that has died, from what the messages between workers say."""
+    return ModelError(
+        f"Worker {rank()} of {num_workers()} lost another worker: {str(error).partition(chr(10))[0]}",
+        hint="Start the same command again: the training goes on from its last checkpoint.",
+    )

@@ -107,24 +107,25 @@ def test_two_workers_share_the_trials(dataset, space, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigterm_ends_the_workers_with_checkpoints_and_the_search_with_143(dataset, space, tmp_path):
+def test_sigterm_ends_the_workers_and_the_search_with_143(dataset, tmp_path):
+    space = tmp_path / "space.toml"
+    space.write_text(SPACE.replace("num_epochs = 3", "num_epochs = 5000\nearly_stopping_patience = 5000"))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in {**VALUES, "num_workers": 2}.items()]
     command = [sys.executable, "-m", "yanmo", "tune", str(dataset.path), "--space", str(space), "--out", "best"]
     process = subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    trials = work_dir(tmp_path / "best")
-    deadline = time.monotonic() + 90
-    while len(list(trials.glob("*/trials/*/.bundle.work/checkpoint*"))) < 2 and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60
+    trained = "*/trials/*/.bundle.work/checkpoint*"
+    while len({one.parent for one in work_dir(tmp_path / "best").glob(trained)}) < 2 and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) == 2
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=40)
     assert process.returncode == 143, said
     assert "Stopped by SIGTERM" in said
-    assert not any(child.is_running() for child in children)
-    bundle = tune(dataset, space=space, out=tmp_path / "best", **{**VALUES, "num_workers": 2})
-    assert [one["number"] for one in report_of(bundle)["trials"]] == list(range(5))
+    assert not any(one.is_running() for one in workers)
+    assert len({one.parent for one in work_dir(tmp_path / "best").glob(trained)}) == 2
 
 
 def test_a_storage_that_is_shared_holds_the_trials_of_several_searches(dataset, space, tmp_path):

@@ -26,7 +26,7 @@ logging.basicConfig(level=logging.INFO, format="%(message)s")
 from yanmo.artifacts import Bundle
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import serve
-serve((Bundle.open(sys.argv[1]),), ServeConfig(port=0, drain_seconds=int(sys.argv[2])))
+serve((Bundle.open(sys.argv[1]),), ServeConfig(port=0, max_queue_ms=10_000, drain_seconds=int(sys.argv[2])))
 print(" ".join(sys.modules))
 """
 
@@ -103,7 +103,7 @@ def test_json_prints_one_object_once_it_answers(bundles):
 
 
 def test_sigterm_loses_no_accepted_request(bundles, start):
-    process = start(bundles["ngram"], max_queue_ms=10_000)  # all are accepted
+    process = start(bundles["ngram"])
     sent = threading.Barrier(9)
 
     def ask(number: int) -> int:

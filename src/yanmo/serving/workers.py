@@ -32,6 +32,7 @@ __all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "open_worker"]
 SILENT_SECONDS = 6 * BEAT_SECONDS
 """A worker that is silent for so long hangs; with the look every beat it is noticed within two seconds."""
 LOAD_SECONDS = 600
+END_SECONDS = 2
 SILENT_LOAD_SECONDS = 20
 """A worker that loads a Bundle says that it lives, once Python has started."""
 ResultT = TypeVar("ResultT")
@@ -52,7 +53,8 @@ class ThreadWorker:
         self._answerer: Answerer | None = None
         self.pid = os.getpid()
         self.is_lost = False
-        threading.Thread(target=self._work, name="yanmo-inference", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="yanmo-inference", daemon=True)
+        self._thread.start()
 
     async def open(self, bundle: Bundle, options: ModelOptions) -> None:
         """Load a Bundle.
@@ -70,9 +72,10 @@ class ThreadWorker:
         return await self._call(lambda: answerer.answer(items))
 
     async def close(self) -> None:
-        """Let go of the model; a call that is in the thread ends by itself."""
+        """Let go of the model, and wait for the end of the thread, which frees it, unless it hangs."""
         self._calls.put(None)
         self._answerer = None
+        await self._loop.run_in_executor(None, self._thread.join, END_SECONDS)
 
     async def _call(self, function: Callable[[], ResultT]) -> ResultT:
         future: asyncio.Future[ResultT] = self._loop.create_future()

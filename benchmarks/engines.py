@@ -57,6 +57,7 @@ MIXED = {
     "yanmo int8": ("ours", "bundle-int8"),
     "yanmo fp32": ("ours", "bundle-onnx"),
     "yanmo int8, asked 32 at a time": ("ours", "bundle-int8@32"),
+    "the same int8 graph and engine, 32 as they come": ("ours", "bundle-int8@arrival"),
     "yanmo fp32, asked 32 at a time": ("ours", "bundle-onnx@32"),
     "onnxruntime fp32, sorted": ("onnxruntime_recipe", "fp32"),
     "onnxruntime fp32, as they come": ("onnxruntime_recipe", "fp32-arrival"),

@@ -8,7 +8,7 @@ import pytest
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Ragged
 from yanmo.runtimes import row_sums as row_sums_module
-from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
+from yanmo.runtimes.batching import TOKEN_BUDGET, fair_budget, infer_batches, make_batch, plan_batches
 from yanmo.runtimes.row_sums import row_sums
 
 
@@ -30,6 +30,21 @@ def test_sorting_by_length_wastes_little():
     lengths_N = np.random.default_rng(0).integers(1, 128, 2000)
     cells = sum(len(rows_B) * lengths_N[rows_B].max() for rows_B in plan_batches(lengths_N, 2048))
     assert cells <= 1.05 * lengths_N.sum()
+
+
+@pytest.mark.parametrize("num_texts", [2, 3, 8, 26, 64, 100])
+@pytest.mark.parametrize("num_threads", [2, 4])
+def test_of_few_texts_every_thread_gets_about_as_much(num_texts, num_threads):
+    lengths_N = np.random.default_rng(num_texts).integers(8, 34, num_texts)
+    batches = list(plan_batches(lengths_N, fair_budget(lengths_N, num_threads)))
+    assert len(batches) == min(num_threads * -(-int(lengths_N.sum()) // (TOKEN_BUDGET * num_threads)), num_texts)
+    cells = [len(rows_B) * int(lengths_N[rows_B].max()) for rows_B in batches]
+    assert num_texts < 26 or sum(cells) / len(cells) > 0.8 * max(cells)
+
+
+@pytest.mark.parametrize(("lengths", "num_threads"), [([], 2), ([7], 2), ([7, 8], 1), ([30] * 3000, 2)])
+def test_one_text_one_thread_and_many_batches_have_the_usual_budget(lengths, num_threads):
+    assert fair_budget(np.array(lengths, np.int64), num_threads) == TOKEN_BUDGET
 
 
 def test_a_batch_is_padded_on_the_right():

@@ -15,10 +15,11 @@ from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray, Inference, IntArray, Ragged
 from yanmo.text.tokenizer import Encoded
 
-__all__ = ["TOKEN_BUDGET", "Batch", "infer_batches", "make_batch", "plan_batches", "pool_windows"]
+__all__ = ["TOKEN_BUDGET", "Batch", "fair_budget", "infer_batches", "make_batch", "plan_batches", "pool_windows"]
 
 TOKEN_BUDGET = 512
 """Cells of a batch: with more, the states of a layer no longer fit a core's own cache, and all of it gets slower."""
+FEW_ROUNDS = 4
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,24 @@ class Batch:
     def mask_BT(self) -> IntArray:
         """1 at tokens and 0 at padding, int64, shape (B, T)."""
         return (np.arange(self.ids_BT.shape[1]) < self.lengths_B[:, None]).astype(np.int64)
+
+
+def fair_budget(lengths_N: IntArray, num_threads: int) -> int:
+    """Return the most cells of a batch with which every thread gets about as much to do.
+
+    Args:
+        lengths_N: Tokens of each text, shape (N,).
+        num_threads: That compute a batch each, side by side; of many batches any division is fair.
+    """
+    num_rounds = -(-int(lengths_N.sum()) // (TOKEN_BUDGET * num_threads))
+    if len(lengths_N) <= 1 or num_threads == 1 or num_rounds > FEW_ROUNDS:
+        return TOKEN_BUDGET
+    num_batches = num_threads * max(num_rounds, 1)
+    longest = int(lengths_N.max())
+    budget = int(lengths_N.sum()) // num_batches
+    while budget < TOKEN_BUDGET and sum(1 for _ in plan_batches(lengths_N, budget)) > num_batches:
+        budget += 1 + longest // 2
+    return min(budget, TOKEN_BUDGET)
 
 
 def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Iterator[IntArray]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray, Inference, Runtime, Windows
-from yanmo.runtimes.batching import Batch, infer_batches, pool_windows
+from yanmo.runtimes.batching import Batch, fair_budget, infer_batches, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx
 from yanmo.text import tokenizer as tokenizers
@@ -53,6 +53,7 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
     def __init__(self, bundle: Bundle, num_threads: int, engine: str = "onnxruntime") -> None:
         self._settings = _read_settings(bundle)
         self._num_classes = len(bundle.labels)
+        self._num_threads = num_threads
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.load(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
@@ -72,6 +73,7 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
             self._infer,
             pad_id=self._settings.pad_token_id,
             num_classes=self._num_classes,
+            token_budget=fair_budget(encoded.ids.lengths_N, self._num_threads),
         )
         return pool_windows(encoded, logits_WC)
 

@@ -19,6 +19,7 @@ __all__ = ["Answerer", "BatchAnswer"]
 
 PADDING = {"onnx", "torch"}
 """Formats that compute rectangles of tokens."""
+NUM_WARM_TEXTS = 400
 
 
 class BatchAnswer(msgspec.Struct, tag=True):
@@ -54,6 +55,10 @@ class Answerer:
         bundle: The Bundle; opening it asks its golden examples again.
         options: How it computes.
 
+    Attributes:
+        num_lanes: The batches that it answers at a time. A graph's threads always have one to compute, then, while
+            requests of another are read or written.
+
     Raises:
         ArtifactError: It does not give its golden answers here.
     """
@@ -63,9 +68,12 @@ class Answerer:
         if values["num_threads"] is None:
             values["num_threads"] = max(1, default_num_threads() // max(1, options.workers))
         self._predictor: Predictor = open_bundle(bundle, **values)
+        self.num_lanes: int = values["num_threads"] + 1 if bundle.format == "onnx" else 1
         self._digest = bundle.digest
         self._num_columns = self._predictor.task.num_texts
         self._has_padding = bundle.format in PADDING
+        if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
+            self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
     def answer(self, texts: Sequence[Text]) -> BatchAnswer:
         """Return what the model says about N texts, or pairs."""

@@ -189,7 +189,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
 
     @property
     def tokens_per_second(self) -> float:
-        """How fast one worker was lately at batches that are not small; 0 while that is unknown."""
+        """How fast one batch was lately, of those that are not small; 0 while that is unknown."""
         return self._tokens_done / self._seconds_busy if self._seconds_busy else 0.0
 
     @property
@@ -198,15 +198,17 @@ class Batcher(Generic[ItemT, OutcomeT]):
         return self._batch_tokens
 
     def attach(self, worker: Worker[ItemT, OutcomeT]) -> None:
-        """Give batches to a worker from now on."""
+        """Give batches to a worker from now on, one at a time; attached twice, two at a time."""
         slot = _Slot(worker)
         self._slots.append(slot)
         slot.task = self.loop.create_task(self._serve(slot))
 
     async def detach(self, worker: Worker[ItemT, OutcomeT], *, patience_seconds: float = LAST_BATCH_SECONDS) -> None:
         """Give no more batches to a worker, wait for the one it has in hand, and close it; if it hangs, without it."""
-        for slot in [slot for slot in self._slots if slot.worker is worker]:
+        slots = [slot for slot in self._slots if slot.worker is worker]
+        for slot in slots:
             slot.is_retired = True
+        for slot in slots:
             if slot.task is None:
                 continue
             if not slot.is_busy:

@@ -161,7 +161,7 @@ class Model:
     @property
     def num_workers(self) -> int:
         """The workers that answer."""
-        return self.batcher.num_workers
+        return len(self._workers)
 
     @property
     def pids(self) -> list[int]:
@@ -227,7 +227,8 @@ class Model:
 
     def _attach(self, worker: ModelWorker) -> None:
         self._workers.append(worker)
-        self.batcher.attach(worker)
+        for _ in range(worker.num_lanes):
+            self.batcher.attach(worker)
 
     def _replace(self, lost: ProcessWorker) -> None:
         """Begin to replace a lost worker."""

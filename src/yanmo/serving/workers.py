@@ -45,16 +45,21 @@ class AnswerError(Exception):
 
 
 class ThreadWorker:
-    """A Bundle in one thread of this process, which may hang without keeping the process from its end."""
+    """A Bundle in threads of this process, which may hang without keeping the process from its end.
+
+    Attributes:
+        num_lanes: The batches that it answers at a time.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._answerer: Answerer | None = None
+        self._threads: list[threading.Thread] = []
+        self.num_lanes = 1
         self.pid = os.getpid()
         self.is_lost = False
-        self._thread = threading.Thread(target=self._work, name="yanmo-inference", daemon=True)
-        self._thread.start()
+        self._start_threads()
 
     async def open(self, bundle: Bundle, options: ModelOptions) -> None:
         """Load a Bundle.
@@ -63,6 +68,8 @@ class ThreadWorker:
             YanmoError: It cannot be served.
         """
         self._answerer = await self._call(lambda: Answerer(bundle, options))
+        self.num_lanes = self._answerer.num_lanes
+        self._start_threads()
 
     async def answer(self, items: Sequence[Text]) -> BatchAnswer:
         """Return what the model says."""
@@ -72,10 +79,17 @@ class ThreadWorker:
         return await self._call(lambda: answerer.answer(items))
 
     async def close(self) -> None:
-        """Let go of the model, and wait for the end of the thread, which frees it, unless it hangs."""
-        self._calls.put(None)
+        """Let go of the model, and wait for the end of the threads, which frees it, unless they hang."""
         self._answerer = None
-        await self._loop.run_in_executor(None, self._thread.join, END_SECONDS)
+        for _ in self._threads:
+            self._calls.put(None)
+        for thread in self._threads:
+            await self._loop.run_in_executor(None, thread.join, END_SECONDS)
+
+    def _start_threads(self) -> None:
+        while len(self._threads) < self.num_lanes:
+            self._threads.append(threading.Thread(target=self._work, name="yanmo-inference", daemon=True))
+            self._threads[-1].start()
 
     async def _call(self, function: Callable[[], ResultT]) -> ResultT:
         future: asyncio.Future[ResultT] = self._loop.create_future()
@@ -105,6 +119,8 @@ class ProcessWorker:
         when_lost: Called once, in the event loop, if it is lost after it was ready.
         batch_seconds: A batch that takes longer is for nobody; the worker hangs.
     """
+
+    num_lanes = 1
 
     def __init__(self, when_lost: Callable[[ProcessWorker], None], *, batch_seconds: float) -> None:
         self._when_lost = when_lost

@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU: many batches run side by side, one thread each; a single batch gets all threads.
+"""onnxruntime on the CPU: many batches run side by side, one thread each; a batch that is alone gets all threads.
 
 Batches on threads of their own are 1.1 to 2 times as fast as one batch after the other on all threads.
 """
@@ -35,6 +35,7 @@ class OrtEngine:
         self._num_threads = num_threads
         self._sessions: dict[int, onnxruntime.InferenceSession] = {}
         self._lock = threading.Lock()
+        self._num_calls = 0
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="yanmo-ort")
         session = self._session(num_threads)
         self.inputs: Mapping[str, type[np.integer]] = {
@@ -43,11 +44,19 @@ class OrtEngine:
 
     def run(self, feeds: Sequence[Feed]) -> Iterable[FloatArray]:
         """Return logits_BC of every batch, in their order."""
-        if len(feeds) == 1 or self._num_threads == 1:
-            session = self._session(self._num_threads)
-            return (_run(session, feed) for feed in feeds)
-        session = self._session(1)
-        return self._pool.map(lambda feed: _run(session, feed), feeds)
+        if self._num_threads == 1:
+            return [_run(self._session(1), feed) for feed in feeds]
+        with self._lock:
+            self._num_calls += 1
+            is_alone = self._num_calls == 1
+        try:
+            if is_alone and len(feeds) == 1:
+                return [_run(self._session(self._num_threads), feeds[0])]
+            session = self._session(1)
+            return list(self._pool.map(lambda feed: _run(session, feed), feeds))
+        finally:
+            with self._lock:
+                self._num_calls -= 1
 
     def _session(self, num_threads: int) -> onnxruntime.InferenceSession:
         with self._lock:

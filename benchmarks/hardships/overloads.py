@@ -20,8 +20,8 @@ async def overload_ngram(options: Options) -> Section:
 
 
 async def overload_bert(options: Options) -> Section:
-    """Overload an encoder."""
-    return await overload(options.bert or options.bundle, options, num_texts=4)
+    """Overload an encoder; what a refusal costs counts less, the more texts a request has."""
+    return await overload(options.bert or options.bundle, options, num_texts=16)
 
 
 async def overload(bundle: Path, options: Options, *, num_texts: int) -> Section:

@@ -17,7 +17,7 @@ class ModelOptions(Config):
     device: str = "cpu"
     """Where a torch Bundle runs: cpu or cuda; the other formats run on the CPU."""
     num_threads: int | None = Field(default=None, ge=1)
-    """The threads of one model call; without it, the CPUs of this process, shared among the workers."""
+    """The threads of a model; without it, the CPUs of this process, shared among the workers."""
     runtime: str | None = None
     """Engine of an ONNX Bundle: onnxruntime (the default), openvino, or auto, which times those that are installed."""
     long_texts: LongTexts = "truncate"

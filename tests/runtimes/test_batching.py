@@ -47,6 +47,11 @@ def test_one_text_one_thread_and_many_batches_have_the_usual_budget(lengths, num
     assert fair_budget(np.array(lengths, np.int64), num_threads) == TOKEN_BUDGET
 
 
+def test_texts_without_any_token_are_few_batches():
+    lengths_N = np.zeros(500, np.int64)
+    assert len(list(plan_batches(lengths_N, fair_budget(lengths_N, 2)))) == 2
+
+
 def test_a_batch_is_padded_on_the_right():
     batch = make_batch(ragged([[5, 6, 7], [], [8]]), ragged([[0, 0, 1], [], [1]]), np.array([2, 0, 1]), 9)
     assert batch.ids_BT.tolist() == [[8, 9, 9], [5, 6, 7], [9, 9, 9]]

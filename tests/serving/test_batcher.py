@@ -247,6 +247,42 @@ def test_a_slow_model_gets_smaller_batches_so_that_none_takes_long() -> None:
     asyncio.run(main())
 
 
+class Sleepy(Upper):
+    """A worker of a given speed."""
+
+    tokens_per_second = 500.0
+
+    async def answer(self, items: Sequence[str]) -> Uppers:
+        await asyncio.sleep(len(items) / self.tokens_per_second)
+        return await super().answer(items)
+
+
+def test_a_model_that_becomes_fast_again_is_believed() -> None:
+    async def load(batcher: Batcher[str, Uppers], seconds: float) -> int:
+        refused, end = 0, asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < end:
+            try:
+                put(batcher, *["x"] * 7)
+            except QueueFullError:
+                refused += 1
+            await asyncio.sleep(0.002)
+        return refused
+
+    async def main() -> None:
+        worker = Sleepy()
+        async with running(worker, max_queue_seconds=0.05, max_queue_tokens=10_000) as batcher:
+            assert await load(batcher, 0.6) > 0
+            slow = batcher.tokens_per_second
+            worker.tokens_per_second = 50_000.0
+            await load(batcher, 1.5)
+            assert batcher.tokens_per_second > 3 * slow
+            assert await load(batcher, 0.5) == 0
+            batcher.forget_speed()
+            assert batcher.tokens_per_second == 0
+
+    asyncio.run(main())
+
+
 def test_the_queue_is_bounded_in_time_as_well_unless_it_is_small() -> None:
     async def main() -> None:
         worker = Upper()

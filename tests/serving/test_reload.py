@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from broken_bundles import BROKEN, PATHS, break_bundle
 
+from yanmo.serving import workers
+from yanmo.serving.answering import Answerer
+
 JSON = {"content-type": "application/json"}
 
 
@@ -124,3 +127,20 @@ def test_folders_that_changed_are_opened_again_on_demand(folder, serving, make_b
         (folder / "first" / "manifest.json").write_text("{", encoding="utf-8")
         client.call(client.service.reload_all)
         assert client.predict(text="a").status == 200
+
+
+def test_a_bundle_that_cannot_compute_is_refused_and_leaves_no_thread(bundles, serving, folder, monkeypatch):
+    class Broken(Answerer):
+        def __init__(self, bundle, options):
+            if bundle.path.name == "second":
+                raise RuntimeError("an index is out of range")
+            super().__init__(bundle, options)
+
+    monkeypatch.setattr(workers, "Answerer", Broken)
+    with serving(bundles["ngram"], models_dir=folder) as client:
+        replies = [offer(client, "second") for _ in range(3)]
+        assert [(reply.status, reply.json["code"]) for reply in replies] == [(400, "bundle_refused")] * 3
+        assert client.service.default.counters.num_reloads["refused"] == 3
+        assert client.predict(text="a").status == 200
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count(workers.THREAD_NAME) == 1

@@ -49,14 +49,15 @@ def fair_budget(lengths_N: IntArray, num_threads: int) -> int:
         lengths_N: Tokens of each text, shape (N,).
         num_threads: That compute a batch each, side by side; of many batches any division is fair.
     """
-    num_rounds = -(-int(lengths_N.sum()) // (TOKEN_BUDGET * num_threads))
+    widths_N = np.maximum(lengths_N, 1)
+    num_cells = int(widths_N.sum())
+    num_rounds = -(-num_cells // (TOKEN_BUDGET * num_threads))
     if len(lengths_N) <= 1 or num_threads == 1 or num_rounds > FEW_ROUNDS:
         return TOKEN_BUDGET
-    num_batches = num_threads * max(num_rounds, 1)
-    longest = int(lengths_N.max())
-    budget = int(lengths_N.sum()) // num_batches
-    while budget < TOKEN_BUDGET and sum(1 for _ in plan_batches(lengths_N, budget)) > num_batches:
-        budget += 1 + longest // 2
+    num_batches = num_threads * num_rounds
+    budget, step = num_cells // num_batches, 1 + int(widths_N.max()) // 2
+    while budget < TOKEN_BUDGET and sum(1 for _ in plan_batches(widths_N, budget)) > num_batches:
+        budget += step
     return min(budget, TOKEN_BUDGET)
 
 

@@ -34,7 +34,9 @@ AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
 OutcomeT = TypeVar("OutcomeT", bound="Outcome")
 SaidT_co = TypeVar("SaidT_co", bound="Outcome", covariant=True)
 SMALL_SHARE = 0.125
-"""Less than this share of a full batch is small: it tells nothing of the speed, and such a queue is never too long."""
+"""A queue of less than this share of a full batch is never too long, and no model gets smaller batches."""
+TELLING_SHARE = SMALL_SHARE / 2
+"""A batch of less than this share of a full one tells nothing of the speed; the smallest budget holds more."""
 BATCH_SHARE = 0.4
 """A batch takes the model at most this share of the time that may wait: who came last waits for the batch in hand, the
 queue, and the rest of its own batch."""
@@ -191,6 +193,11 @@ class Batcher(Generic[ItemT, OutcomeT]):
     def tokens_per_second(self) -> float:
         """How fast one batch was lately, of those that are not small; 0 while that is unknown."""
         return self._tokens_done / self._seconds_busy if self._seconds_busy else 0.0
+
+    def forget_speed(self) -> None:
+        """Know nothing of the speed any more: another model computes from now on."""
+        self._tokens_done = self._seconds_busy = 0.0
+        self._batch_tokens = float(self.limits.max_batch_tokens)
 
     @property
     def batch_tokens(self) -> float:
@@ -354,7 +361,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         return num_tokens < SMALL_SHARE * self.limits.max_batch_tokens
 
     def _note_speed(self, num_tokens: int, seconds: float) -> None:
-        if self._is_small(num_tokens):
+        if num_tokens < TELLING_SHARE * self.limits.max_batch_tokens:
             return
         self._tokens_done = SPEED_MEMORY * self._tokens_done + num_tokens
         self._seconds_busy = SPEED_MEMORY * self._seconds_busy + seconds

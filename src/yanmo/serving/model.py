@@ -200,6 +200,7 @@ class Model:
             opened = await self._open(bundle)
             before, self._workers = self._workers, []
             self._adopt(bundle)
+            self.batcher.forget_speed()
             for worker in opened:
                 self._attach(worker)
             await asyncio.gather(*(self.batcher.detach(worker) for worker in before))

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from yanmo.serving.connection import Connection, ConnectionLimits, watch
 from yanmo.serving.exchange import Receive, Scope, Send
 from yanmo.serving.logs import JsonFormatter
 from yanmo.serving.service import Service, check_names
+from yanmo.serving.workers import is_computing
 
 __all__ = ["Server", "listen", "serve"]
 
@@ -77,6 +79,8 @@ def serve(
             server.run(sockets=listeners)
     if server.failure is not None:
         raise server.failure
+    if is_computing() and threading.current_thread() is threading.main_thread():
+        _end_at_once()
 
 
 class Server(uvicorn.Server):
@@ -172,6 +176,15 @@ class Server(uvicorn.Server):
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=self._settings.drain_seconds,
         )
+
+
+def _end_at_once() -> None:
+    """End the process with exit code 0: Python would wait for a thread that hangs, or die of it."""
+    logger.warning("A model still computes, for nobody; the process ends without it.")
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def listen(host: str, port: int) -> socket.socket:

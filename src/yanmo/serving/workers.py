@@ -27,10 +27,11 @@ from yanmo.serving.config import ModelOptions, ServeConfig
 from yanmo.serving.frames import BEAT_SECONDS, Batch, FromWorker, Job, Raised, Ready, Refused, encode_frame, read_frame
 from yanmo.serving.schemas import Text
 
-__all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "open_worker"]
+__all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "is_computing", "open_worker"]
 
 SILENT_SECONDS = 6 * BEAT_SECONDS
 """A worker that is silent for so long hangs; with the look every beat it is noticed within two seconds."""
+THREAD_NAME = "yanmo-inference"
 LOAD_SECONDS = 600
 END_SECONDS = 2
 SILENT_LOAD_SECONDS = 20
@@ -42,6 +43,11 @@ RETURNS = msgspec.msgpack.Decoder(FromWorker)
 
 class AnswerError(Exception):
     """The model raised in another process, where the error is logged."""
+
+
+def is_computing() -> bool:
+    """Return whether a model still computes in a thread of this process, or hangs there."""
+    return any(thread.name == THREAD_NAME for thread in threading.enumerate())
 
 
 class ThreadWorker:
@@ -88,7 +94,7 @@ class ThreadWorker:
 
     def _start_threads(self) -> None:
         while len(self._threads) < self.num_lanes:
-            self._threads.append(threading.Thread(target=self._work, name="yanmo-inference", daemon=True))
+            self._threads.append(threading.Thread(target=self._work, name=THREAD_NAME, daemon=True))
             self._threads[-1].start()
 
     async def _call(self, function: Callable[[], ResultT]) -> ResultT:
@@ -101,8 +107,9 @@ class ThreadWorker:
             future, function = call
             try:
                 tell, value = future.set_result, function()
-            except Exception as error:  # noqa: BLE001 - it is raised where the call was made
-                tell, value = future.set_exception, error
+            except BaseException as error:  # noqa: BLE001 - raised where the call was made; a panic of Rust's is no Exception
+                wrapped = error if isinstance(error, Exception) else AnswerError(type(error).__name__)
+                tell, value = future.set_exception, wrapped
             with contextlib.suppress(RuntimeError):  # the event loop has ended while the model computed
                 self._loop.call_soon_threadsafe(_tell, future, tell, value)
 
@@ -255,7 +262,9 @@ async def open_worker(bundle: Bundle, config: ServeConfig, when_lost: Callable[[
     worker = ProcessWorker(when_lost, batch_seconds=config.deadline_seconds) if is_watched else ThreadWorker()
     try:
         await worker.open(bundle, config)
-    except YanmoError:
+    except BaseException as error:
         await worker.close()
-        raise
+        if isinstance(error, YanmoError) or not isinstance(error, Exception):
+            raise
+        raise ArtifactError(f"{bundle.path} cannot be served: {error}.", hint="Make the Bundle again.") from error
     return worker

@@ -92,5 +92,11 @@ def open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
 
 
 def _run(session: onnxruntime.InferenceSession, feed: Feed) -> FloatArray:
-    (logits_BC,) = session.run(["logits"], dict(feed))
+    try:
+        (logits_BC,) = session.run(["logits"], dict(feed))
+    except Exception as error:  # onnxruntime's exceptions share no public base class
+        raise ArtifactError(
+            f"onnxruntime {onnxruntime.__version__} cannot compute the model's graph: {error}.",
+            hint="Tokenizer and graph may not belong together: export the Bundle again.",
+        ) from error
     return np.asarray(logits_BC, dtype=np.float32)

@@ -7,7 +7,8 @@
     python benchmarks/engines.py --table                        # write what was measured so far, measure nothing
 
 Measurements are kept in ``runs/engines``; the page is made of all of them. An engine that is not
-installed (``pip install 'yanmo[bench]'``) or dies is a row that says so.
+installed (``pip install 'yanmo[bench]'``) or dies is a row that says so. infinity-emb 0.0.78 is left out: it needs
+numpy below 2 and transformers of at most 5.0.
 """
 
 import argparse
@@ -233,11 +234,11 @@ def compare(rows: dict[str, dict], kinds: tuple[str, ...], labels: dict[str, dic
 
 
 def measure_memory(options: argparse.Namespace, name: str) -> None:
-    """Measure the most memory of `yanmo predict` on 100,000 and on 1,000,000 texts."""
+    """Measure the most memory of `yanmo predict` on 100,000, 1,000,000 and 3,000,000 texts."""
     run_python("peers.models", "ngram", str(options.dataset), str(OUT))
     texts = read_texts(OUT / "test.txt")
     rows = {}
-    for number in (100_000, 1_000_000):
+    for number in (100_000, 1_000_000, 3_000_000):
         source, out = OUT / f"texts-{number}.csv", OUT / f"predictions-{number}"
         with source.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

@@ -16,7 +16,7 @@ NOTES = {
     "brackets. Above 1 yanmo is faster.",
     "mixed": "Texts as they arrive: what sorting by length and a token budget are worth. The last two are plain "
     "onnxruntime, 32 texts at a time, sorted by length or as they come.",
-    "memory": "The file is CSV with that many different texts.",
+    "memory": "The file is CSV with that many different texts. Windows and queues are full some time after 100,000.",
 }
 
 

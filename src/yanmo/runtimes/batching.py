@@ -20,6 +20,7 @@ __all__ = ["TOKEN_BUDGET", "Batch", "fair_budget", "infer_batches", "make_batch"
 TOKEN_BUDGET = 512
 """Cells of a batch: with more, the states of a layer no longer fit a core's own cache, and all of it gets slower."""
 FEW_ROUNDS = 4
+"""With more batches than this for every thread, one that is left over costs little."""
 
 
 @dataclass(frozen=True)

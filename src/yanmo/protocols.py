@@ -79,6 +79,7 @@ class Inference:
         num_tokens_N: Tokens or features the model saw of each text.
         num_unknown_N: How many of them the model had no entry for.
         truncated_N: Whether the end of the text was cut off, bool.
+        num_cells: Tokens of all texts with the padding that was computed.
         stage_N: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained_N: Of a cascade that may abstain, where it did, bool; else None.
     """
@@ -87,6 +88,7 @@ class Inference:
     num_tokens_N: IntArray
     num_unknown_N: IntArray
     truncated_N: npt.NDArray[np.bool_]
+    num_cells: int
     stage_N: IntArray | None = None
     abstained_N: npt.NDArray[np.bool_] | None = None
 

@@ -24,7 +24,7 @@ class Lengths:
         wrong_N = np.where(lengths_N > self._longer_than, self._error, 0.0)
         logits_NC = np.stack([np.sin(lengths_N) + wrong_N, np.cos(lengths_N)], axis=1).astype(np.float32)
         zeros_N = np.zeros(len(texts), np.int64)
-        return Inference(logits_NC, lengths_N, zeros_N, zeros_N.astype(bool))
+        return Inference(logits_NC, lengths_N, zeros_N, zeros_N.astype(bool), int(lengths_N.sum()))
 
 
 def check(candidate, texts_b=None, task="single_label"):

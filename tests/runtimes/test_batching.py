@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Ragged
 from yanmo.runtimes import row_sums as row_sums_module
-from yanmo.runtimes.batching import TOKEN_BUDGET, fair_budget, infer_batches, make_batch, plan_batches
+from yanmo.runtimes.batching import (
+    BATCH_COST,
+    FEW_TEXTS,
+    TOKEN_BUDGET,
+    count_cells,
+    infer_batches,
+    make_batch,
+    plan_batches,
+    plan_side_by_side,
+)
 from yanmo.runtimes.row_sums import row_sums
 
 
@@ -32,24 +43,39 @@ def test_sorting_by_length_wastes_little():
     assert cells <= 1.05 * lengths_N.sum()
 
 
-@pytest.mark.parametrize("num_texts", [2, 3, 8, 26, 64, 100])
-@pytest.mark.parametrize("num_threads", [2, 4])
-def test_of_few_texts_every_thread_gets_about_as_much(num_texts, num_threads):
+@pytest.mark.parametrize("num_texts", [1, 2, 3, 8, 26, 64, FEW_TEXTS, FEW_TEXTS + 1])
+@pytest.mark.parametrize("num_threads", [1, 2, 4])
+def test_side_by_side_every_row_is_in_one_batch_and_no_thread_gets_much_more(num_texts, num_threads):
     lengths_N = np.random.default_rng(num_texts).integers(8, 34, num_texts)
-    batches = list(plan_batches(lengths_N, fair_budget(lengths_N, num_threads)))
-    assert len(batches) == min(num_threads * -(-int(lengths_N.sum()) // (TOKEN_BUDGET * num_threads)), num_texts)
-    cells = [len(rows_B) * int(lengths_N[rows_B].max()) for rows_B in batches]
-    assert num_texts < 26 or sum(cells) / len(cells) > 0.8 * max(cells)
+    plan = plan_side_by_side(lengths_N, num_threads)
+    assert sorted(np.concatenate(plan).tolist()) == list(range(num_texts))
+    cells = [len(rows_B) * int(lengths_N[rows_B].max()) for rows_B in plan]
+    assert max(cells) <= max(TOKEN_BUDGET, lengths_N.max())
+    if num_threads > 1 and 8 * num_threads <= num_texts:
+        assert max(cells) <= lengths_N.sum() / num_threads
+        assert min(sum(cells[thread::num_threads]) for thread in range(num_threads)) > 0.6 * sum(cells) / num_threads
 
 
-@pytest.mark.parametrize(("lengths", "num_threads"), [([], 2), ([7], 2), ([7, 8], 1), ([30] * 3000, 2)])
-def test_one_text_one_thread_and_many_batches_have_the_usual_budget(lengths, num_threads):
-    assert fair_budget(np.array(lengths, np.int64), num_threads) == TOKEN_BUDGET
+@pytest.mark.parametrize("seed", range(20))
+def test_few_texts_are_divided_at_the_least_cost(seed):
+    generator = np.random.default_rng(seed)
+    lengths_N = generator.integers(1, 130, generator.integers(1, 9))
+    ordered = np.sort(lengths_N)[::-1]
+    plan = plan_side_by_side(lengths_N, 1)
+
+    def cost(cuts):
+        pieces = np.split(ordered, cuts)
+        is_small = all(len(one) == 1 or one.max() * len(one) <= TOKEN_BUDGET for one in pieces)
+        return sum(one.max() * len(one) + BATCH_COST for one in pieces) if is_small else np.inf
+
+    places = range(1, len(ordered))
+    cheapest = min(cost(cuts) for size in range(len(ordered)) for cuts in combinations(places, size))
+    assert count_cells(lengths_N, plan) + BATCH_COST * len(plan) == cheapest
 
 
 def test_texts_without_any_token_are_few_batches():
-    lengths_N = np.zeros(500, np.int64)
-    assert len(list(plan_batches(lengths_N, fair_budget(lengths_N, 2)))) == 2
+    assert len(plan_side_by_side(np.zeros(FEW_TEXTS, np.int64), 2)) <= 4
+    assert plan_side_by_side(np.zeros(0, np.int64), 2) == []
 
 
 def test_a_batch_is_padded_on_the_right():
@@ -65,9 +91,9 @@ def test_results_come_back_in_input_order():
         ids,
         None,
         lambda batches: [one.ids_BT[:, :1].astype(np.float32) for one in batches],
+        plan=list(plan_batches(ids.lengths_N, 8)),
         pad_id=-1,
         num_classes=1,
-        token_budget=8,
     )
     assert logits_NC.ravel().tolist() == [0, 1, 2, 3, 4, 5]
 
@@ -75,7 +101,14 @@ def test_results_come_back_in_input_order():
 @pytest.mark.parametrize("shape", [(0, 2), (2, 4), (2,)])
 def test_scores_of_another_shape_are_refused(shape):
     with pytest.raises(ArtifactError) as caught:
-        infer_batches(ragged([[1], [2]]), None, lambda _: [np.zeros(shape, np.float32)], pad_id=0, num_classes=2)
+        infer_batches(
+            ragged([[1], [2]]),
+            None,
+            lambda _: [np.zeros(shape, np.float32)],
+            plan=[np.array([0, 1])],
+            pad_id=0,
+            num_classes=2,
+        )
     assert caught.value.message == (f"The model must give 2 scores for each of 2 texts. Got the shape {shape} instead.")
 
 

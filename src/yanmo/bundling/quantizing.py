@@ -78,6 +78,7 @@ class Scorer:
                 self.encoded.ids,
                 self.encoded.type_ids if self.settings.token_type else None,
                 lambda batches: engine.run([make_feed(one, self.settings.inputs, engine.inputs) for one in batches]),
+                plan=list(plan_batches(self.encoded.ids.lengths_N)),
                 pad_id=self.settings.pad_token_id,
                 num_classes=self.num_classes,
             )

@@ -5,7 +5,7 @@ It knows arrays of token ids, the windows of long texts and a function that scor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,25 @@ from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray, Inference, IntArray, Ragged
 from yanmo.text.tokenizer import Encoded
 
-__all__ = ["TOKEN_BUDGET", "Batch", "fair_budget", "infer_batches", "make_batch", "plan_batches", "pool_windows"]
+__all__ = [
+    "TOKEN_BUDGET",
+    "Batch",
+    "count_cells",
+    "infer_batches",
+    "make_batch",
+    "plan_batches",
+    "plan_side_by_side",
+    "pool_windows",
+]
 
 TOKEN_BUDGET = 512
 """Cells of a batch: with more, the states of a layer no longer fit a core's own cache, and all of it gets slower."""
-FEW_ROUNDS = 4
-"""With more batches than this for every thread, one that is left over costs little."""
+BATCH_COST = 8
+"""A batch costs as much as so many cells more: it reads all weights, and its operations cost something before that."""
+FEW_TEXTS = 256
+"""With more texts than this, batches of the budget have hardly any padding, and no thread waits long for the last."""
+THREAD_SHARE = 2 / 3
+"""The largest of few batches is at most this share of what one thread has to do, so that all end at about one time."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +56,6 @@ class Batch:
         return (np.arange(self.ids_BT.shape[1]) < self.lengths_B[:, None]).astype(np.int64)
 
 
-def fair_budget(lengths_N: IntArray, num_threads: int) -> int:
-    """Return the most cells of a batch with which every thread gets about as much to do.
-
-    Args:
-        lengths_N: Tokens of each text, shape (N,).
-        num_threads: That compute a batch each, side by side; of many batches any division is fair.
-    """
-    widths_N = np.maximum(lengths_N, 1)
-    num_cells = int(widths_N.sum())
-    num_rounds = -(-num_cells // (TOKEN_BUDGET * num_threads))
-    if len(lengths_N) <= 1 or num_threads == 1 or num_rounds > FEW_ROUNDS:
-        return TOKEN_BUDGET
-    num_batches = num_threads * num_rounds
-    budget, step = num_cells // num_batches, 1 + int(widths_N.max()) // 2
-    while budget < TOKEN_BUDGET and sum(1 for _ in plan_batches(widths_N, budget)) > num_batches:
-        budget += step
-    return min(budget, TOKEN_BUDGET)
-
-
 def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Iterator[IntArray]:
     """Yield the rows of every batch, longest texts first.
 
@@ -79,6 +73,47 @@ def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Itera
         stop = start + max(token_budget // width, 1)
         yield order_N[start:stop]
         start = stop
+
+
+def plan_side_by_side(lengths_N: IntArray, num_threads: int) -> list[IntArray]:
+    """Return the rows of batches for threads that compute one batch each: the fewest cells, and no long last batch.
+
+    Args:
+        lengths_N: Tokens of each text, shape (N,).
+        num_threads: That take one batch after the other, longest texts first.
+
+    Returns:
+        Row numbers, int64; every row is in exactly one batch. Of at most ``FEW_TEXTS`` texts they are the cheapest
+        division of the texts in order of length, found by dynamic programming.
+    """
+    num_texts = len(lengths_N)
+    if num_texts > FEW_TEXTS:
+        return list(plan_batches(lengths_N))
+    order_N = np.argsort(-lengths_N, kind="stable")
+    widths = np.maximum(lengths_N[order_N], 1).tolist()
+    share = THREAD_SHARE / num_threads if num_threads > 1 else 1.0
+    budget = min(TOKEN_BUDGET, share * sum(widths))
+    costs, starts = [0], [0]
+    for stop in range(1, num_texts + 1):
+        cost, begin = costs[stop - 1] + widths[stop - 1], stop - 1
+        for start in range(stop - 2, -1, -1):
+            num_cells = widths[start] * (stop - start)
+            if num_cells > budget:
+                break
+            if costs[start] + num_cells < cost:
+                cost, begin = costs[start] + num_cells, start
+        costs.append(cost + BATCH_COST)
+        starts.append(begin)
+    batches, stop = [], num_texts
+    while stop:
+        batches.append(order_N[starts[stop] : stop])
+        stop = starts[stop]
+    return batches[::-1]
+
+
+def count_cells(lengths_N: IntArray, plan: Sequence[IntArray]) -> int:
+    """Return the tokens of all batches with their padding."""
+    return sum(int(lengths_N[rows_B].max()) * len(rows_B) for rows_B in plan)
 
 
 def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id: int) -> Batch:
@@ -100,9 +135,9 @@ def infer_batches(
     token_type: Ragged | None,
     infer: Callable[[list[Batch]], Iterable[FloatArray]],
     *,
+    plan: Sequence[IntArray],
     pad_id: int,
     num_classes: int,
-    token_budget: int = TOKEN_BUDGET,
 ) -> FloatArray:
     """Return the scores of all texts in input order.
 
@@ -110,9 +145,9 @@ def infer_batches(
         ids: Token ids of N texts.
         token_type: Segments of N pairs, with the same lengths, or None.
         infer: Takes batches, longest texts first, and gives logits_BC for each, in their order.
+        plan: The rows of each batch.
         pad_id: The id that fills a batch up.
         num_classes: C.
-        token_budget: Most cells of a batch, padding included.
 
     Returns:
         logits_NC, float32, shape (N, C).
@@ -121,7 +156,6 @@ def infer_batches(
         ArtifactError: The scores of a batch have another shape.
     """
     logits_NC = np.empty((len(ids), num_classes), dtype=np.float32)
-    plan = list(plan_batches(ids.lengths_N, token_budget))
     batches = [make_batch(ids, token_type, rows_B, pad_id) for rows_B in plan]
     for rows_B, logits_BC in zip(plan, infer(batches), strict=True):
         if logits_BC.shape != (len(rows_B), num_classes):
@@ -134,7 +168,7 @@ def infer_batches(
     return logits_NC
 
 
-def pool_windows(encoded: Encoded, logits_WC: FloatArray) -> Inference:
+def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> Inference:
     """Return what was found out about N texts from the scores of their W windows.
 
     The scores of a text are the mean over its windows, weighted by the tokens of each but the special ones. Since the
@@ -143,6 +177,7 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray) -> Inference:
     Args:
         encoded: The windows; if no text has several, the scores stay as they are.
         logits_WC: Float32, shape (W, C).
+        num_cells: Tokens of all windows with their padding.
 
     Source: Pappagari et al. 2019, "Hierarchical Transformers for Long Document Classification", section 3.1,
         arXiv:1910.10781 (overlapping segments); Sun et al. 2019, "How to Fine-Tune BERT for Text Classification?",
@@ -151,7 +186,7 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray) -> Inference:
     """
     num_tokens_W, num_texts, text_W = encoded.ids.lengths_N, len(encoded.truncated_N), encoded.text_W
     if text_W is None:
-        return Inference(logits_WC, num_tokens_W, encoded.num_unknown_N, encoded.truncated_N)
+        return Inference(logits_WC, num_tokens_W, encoded.num_unknown_N, encoded.truncated_N, num_cells)
     logits_NC = logits_WC[:num_texts].copy()
     long_M = np.unique(text_W[num_texts:])
     rows_W = np.flatnonzero(np.isin(text_W, long_M))
@@ -162,7 +197,7 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray) -> Inference:
     num_tokens_N, num_unknown_N = (
         np.bincount(text_W, column_W, num_texts).astype(np.int64) for column_W in (num_tokens_W, encoded.num_unknown_N)
     )
-    return Inference(logits_NC, num_tokens_N, num_unknown_N, encoded.truncated_N)
+    return Inference(logits_NC, num_tokens_N, num_unknown_N, encoded.truncated_N, num_cells)
 
 
 def _pad(rows: Ragged, places_BT: IntArray, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:

@@ -257,18 +257,21 @@ class _Totals:
         self._num_tokens_N = np.zeros(num_texts, dtype=np.int64)
         self._num_unknown_N = np.zeros(num_texts, dtype=np.int64)
         self._truncated_N = np.zeros(num_texts, dtype=np.bool_)
+        self._num_cells = 0
 
     def add(self, rows: slice | IntArray, inference: Inference) -> None:
         """Add what a member found out about some of the texts."""
         self._num_tokens_N[rows] += inference.num_tokens_N
         self._num_unknown_N[rows] += inference.num_unknown_N
         self._truncated_N[rows] |= inference.truncated_N
+        self._num_cells += inference.num_cells
 
     def inference(
         self, logits_NC: FloatArray, stage_N: IntArray | None = None, abstained_N: npt.NDArray[np.bool_] | None = None
     ) -> Inference:
         """Return it with the scores."""
-        return Inference(logits_NC, self._num_tokens_N, self._num_unknown_N, self._truncated_N, stage_N, abstained_N)
+        found = self._num_tokens_N, self._num_unknown_N, self._truncated_N, self._num_cells
+        return Inference(logits_NC, *found, stage_N, abstained_N)
 
 
 def open_runtime(

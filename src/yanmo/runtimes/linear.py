@@ -47,7 +47,8 @@ class LinearRuntime(Runtime[Ragged]):
         rows = transform(self._tfidf, encoded)
         logits_NC = row_sums(self._coef_FC, Ragged(rows.indices, rows.offsets), rows.values)
         logits_NC += self._intercept_C
-        return Inference(logits_NC, encoded.lengths_N, rows.num_unknown_N, np.zeros(len(encoded), dtype=np.bool_))
+        truncated_N = np.zeros(len(encoded), dtype=np.bool_)
+        return Inference(logits_NC, encoded.lengths_N, rows.num_unknown_N, truncated_N, int(encoded.lengths_N.sum()))
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> LinearRuntime:  # noqa: ARG001 - one signature

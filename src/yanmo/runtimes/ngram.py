@@ -88,7 +88,8 @@ class NgramRuntime(Runtime[KnownNgrams]):
         np.maximum(hidden_NH, 0.0, out=hidden_NH)
         logits_NC = hidden_NH @ self._out_HC
         logits_NC += self._out_bias
-        return Inference(logits_NC, lengths_N, lengths_N - num_known_N, np.zeros(len(lengths_N), np.bool_))
+        truncated_N = np.zeros(len(lengths_N), np.bool_)
+        return Inference(logits_NC, lengths_N, lengths_N - num_known_N, truncated_N, int(lengths_N.sum()))
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> NgramRuntime:  # noqa: ARG001 - one signature

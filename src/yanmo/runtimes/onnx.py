@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
 from yanmo.protocols import FloatArray, Inference, Runtime, Windows
-from yanmo.runtimes.batching import Batch, fair_budget, infer_batches, pool_windows
+from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx
 from yanmo.text import tokenizer as tokenizers
@@ -67,15 +67,16 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
 
     def score(self, encoded: tokenizers.Encoded) -> Inference:
         """Return the scores of N encoded texts."""
+        plan = plan_side_by_side(encoded.ids.lengths_N, self._num_threads)
         logits_WC = infer_batches(
             encoded.ids,
             encoded.type_ids if self._settings.token_type else None,
             self._infer,
+            plan=plan,
             pad_id=self._settings.pad_token_id,
             num_classes=self._num_classes,
-            token_budget=fair_budget(encoded.ids.lengths_N, self._num_threads),
         )
-        return pool_windows(encoded, logits_WC)
+        return pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
 
     def _infer(self, batches: list[Batch]) -> Iterable[FloatArray]:
         return self._engine.run([make_feed(batch, self._settings.inputs, self._engine.inputs) for batch in batches])

@@ -13,7 +13,7 @@ import numpy as np
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.protocols import FloatArray, Inference, Runtime, Windows
-from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, infer_batches, pool_windows
+from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, count_cells, infer_batches, plan_batches, pool_windows
 from yanmo.text import tokenizer as tokenizers
 
 try:
@@ -56,16 +56,18 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
 
     def score(self, encoded: tokenizers.Encoded) -> Inference:
         """Return the scores of N encoded texts."""
+        budget = TOKEN_BUDGET if self._device.type == "cpu" else ACCELERATOR_TOKEN_BUDGET
+        plan = list(plan_batches(encoded.ids.lengths_N, budget))
         with torch.inference_mode():
             logits_WC = infer_batches(
                 encoded.ids,
                 encoded.type_ids,
                 lambda batches: map(self._infer_batch, batches),
+                plan=plan,
                 pad_id=self.pad_id,
                 num_classes=self._num_classes,
-                token_budget=TOKEN_BUDGET if self._device.type == "cpu" else ACCELERATOR_TOKEN_BUDGET,
             )
-        return pool_windows(encoded, logits_WC)
+        return pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return logits_BC of a batch.

@@ -6,19 +6,15 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-import numpy as np
 from msgspec import UNSET
 
 from yanmo.artifacts.bundle import Bundle
-from yanmo.runtimes.batching import plan_batches
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
 from yanmo.serving.schemas import Answer, Text
 
 __all__ = ["Answerer", "BatchAnswer"]
 
-PADDING = {"onnx", "torch"}
-"""Formats that compute rectangles of tokens."""
 NUM_WARM_TEXTS = 400
 
 
@@ -71,7 +67,6 @@ class Answerer:
         self.num_lanes: int = values["num_threads"] + 1 if bundle.format == "onnx" else 1
         self._digest = bundle.digest
         self._num_columns = self._predictor.task.num_texts
-        self._has_padding = bundle.format in PADDING
         if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
             self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
@@ -90,15 +85,11 @@ class Answerer:
         if inference.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
                 answer.stage, answer.abstained = one.stage or UNSET, one.abstained
-        tokens_N = inference.num_tokens_N
-        num_cells = int(np.sum(tokens_N))
-        if self._has_padding:
-            num_cells = sum(int(tokens_N[rows].max()) * len(rows) for rows in plan_batches(tokens_N))
         return BatchAnswer(
             answers,
-            tokens_N.tolist(),
+            inference.num_tokens_N.tolist(),
             inference.num_unknown_N.tolist(),
-            num_cells,
+            inference.num_cells,
             encoded_at - begin,
             time.perf_counter() - encoded_at,
             self._digest,

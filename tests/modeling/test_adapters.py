@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from yanmo.modeling import encoders
+from yanmo.modeling.settings import NetworkSettings
+from yanmo.modeling.trainables import encoder_trainable
 from yanmo.models import resolve
 from yanmo.text.tokenizer import train_wordpiece
 
@@ -28,11 +30,20 @@ IDS = {"input_ids": torch.arange(5, 13).view(2, 4), "attention_mask": torch.ones
 def test_only_the_adapters_and_the_head_learn(module):
     adapters.add_adapters(module, 3)
     learning = {name: one.shape for name, one in module.named_parameters() if one.requires_grad}
-    heads = {name for name in learning if name.startswith("classifier")}
-    assert heads == {"classifier.weight", "classifier.bias"}
+    heads = {name for name in learning if name.startswith(("classifier", "bert.pooler"))}
+    assert {name.rpartition(".")[0] for name in heads} == {"classifier", "bert.pooler.dense"}
     assert all("lora_" in name for name in learning.keys() - heads)
     assert {3} == {min(shape) for name, shape in learning.items() if "lora_" in name}
     assert {name.split(".lora_")[0].rpartition(".")[2] for name in learning.keys() - heads} == {"query", "value"}
+
+
+def test_frozen_layers_have_no_adapters_that_learn(module):
+    tokenizer = train_wordpiece(["the parcel is late"] * 5, 40)
+    settings = NetworkSettings(["a", "b"], "softmax", frozen_layers=1, lora_rank=3)
+    encoder_trainable(module, encoders.wrap_tokenizer(tokenizer, max_length=16), tokenizer, settings, 16)
+    learning = {name for name, one in module.named_parameters() if one.requires_grad}
+    assert any(".layer.1." in name for name in learning)
+    assert not any(".layer.0." in name for name in learning)
 
 
 def test_merging_leaves_a_plain_network_with_the_same_scores(module):

@@ -340,6 +340,32 @@ def make_plain_losses():
         return [trainer.train_step(TRAIN, np.arange(8)) for _ in range(3)]
 
 
+@pytest.mark.parametrize("precision", ["auto", "fp32"])
+def test_out_of_memory_while_arithmetic_is_chosen_and_scores_are_made_does_not_end_a_run(
+    precision, caplog, monkeypatch
+):
+    monkeypatch.setattr("yanmo.modeling.precision.has_bf16", lambda _: True)
+    monkeypatch.setattr("yanmo.modeling.precision.PROBE_TURNS", 1)
+    with repeatable(1, num_threads=1):
+        plain = fit(make_trainer(precision="fp32"), TRAIN, VALID)
+        trainer = make_trainer(precision=precision)
+        trainer.objective = dataclasses.replace(trainer.objective, score=hungry(3))
+        scores = fit(trainer, TRAIN, VALID)
+    assert trainer.position.num_parts > 1
+    assert scores.keys() == plain.keys()
+    assert any("were scored in" in message for message in caplog.messages)
+
+
+def test_scores_with_little_memory_are_the_same(caplog):
+    with repeatable(1, num_threads=1):
+        module = make_trainer().module
+        plain_NC, cut_NC = (compute_logits(module, one, TRAIN.features, batch_size=8) for one in (score, hungry(3)))
+        with pytest.raises(ModelError, match="not enough memory to score one text at a time"):
+            compute_logits(module, hungry(0), TRAIN.features, batch_size=8)
+    np.testing.assert_allclose(cut_NC, plain_NC, atol=1e-6)
+    assert len(caplog.messages) == 1
+
+
 def test_out_of_memory_with_one_text_is_an_error():
     trainer = make_trainer()
     trainer.objective = dataclasses.replace(trainer.objective, score=hungry(0))
@@ -363,6 +389,13 @@ def test_the_rows_of_a_loss_that_is_no_number_are_named():
     with pytest.raises(ModelError, match=r"in a batch of 2 rows: row-4, row-5\. The step was not taken"):
         trainer.train_step(examples, np.arange(8))
     assert torch.equal(weights(trainer), before)
+
+
+def test_a_worker_whose_rows_are_good_names_none_of_them():
+    part = parts.Part(np.arange(4), {}, torch.eye(2))
+    for losses in ([(part, torch.tensor(0.5))], []):
+        error = parts.not_finite(float("nan"), losses, TRAIN, step=3)
+        assert error.message == "The loss became nan at step 3, in rows of another worker. The step was not taken."
 
 
 def test_a_gradient_that_is_no_number_stops_too():

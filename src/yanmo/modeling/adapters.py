@@ -16,7 +16,6 @@ __all__ = ["add_adapters", "merge_adapters"]
 
 SCALE = 2
 """Of the change: alpha divided by the rank."""
-HEAD = ("classifier", "score", "classification_head")
 
 
 def add_adapters(module: nn.Module, rank: int) -> Any:
@@ -47,8 +46,9 @@ def add_adapters(module: nn.Module, rank: int) -> Any:
             f"The 'lora_rank' parameter of train does not suit {type(module).__name__}: {error}",
             hint="Leave lora_rank out.",
         ) from error
+    base = str(module.base_model_prefix)
     for name, parameter in module.named_parameters():
-        if name.startswith(HEAD):
+        if not name.startswith(f"{base}.") or name.startswith(f"{base}.pooler."):
             parameter.requires_grad_(True)
     return tuner
 

@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from yanmo import progress
-from yanmo.errors import ModelError, StoppedError
+from yanmo.errors import StoppedError
 from yanmo.modeling import adversary, checkpoints, resuming, sharding, watching, workers
 from yanmo.modeling.averages import Average, average_rate
 from yanmo.modeling.batches import batches_of, count_steps, made_ahead
@@ -32,13 +32,13 @@ from yanmo.modeling.determinism import seed_step
 from yanmo.modeling.dropout import Masks, replace_dropout
 from yanmo.modeling.features import Examples
 from yanmo.modeling.losses import softmax_divergence
+from yanmo.modeling.memory import cut_smaller, is_out_of_memory
 from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
 from yanmo.modeling.parts import (
     MatchedScore,
     Objective,
     Part,
     Score,
-    is_out_of_memory,
     make_parts,
     not_finite,
     part_loss,
@@ -54,6 +54,7 @@ __all__ = ["METRICS", "Trainer", "fit"]
 
 logger = logging.getLogger(__name__)
 
+ResultT = TypeVar("ResultT")
 METRICS = "metrics.jsonl"
 LOG_STEPS = 50
 SAVE_SECONDS = 30.0
@@ -147,19 +148,14 @@ class Trainer:
                 weights are as they were before.
         """
         self.module.train()
-        if parts is None or len(parts) < min(self.position.num_parts, len(workers.share(rows_S))):
-            parts = self.prepare(examples, rows_S)
-        while True:
-            try:
-                losses = self._backward_all(parts, len(rows_S))
-                break
-            except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    if self.is_sharded:
-                        raise workers.lost(error) from error
-                    raise
-                self._cut_smaller(len(rows_S), error)
+
+        def backward() -> list[tuple[Part, Tensor]]:
+            nonlocal parts
+            if parts is None or len(parts) < min(self.position.num_parts, len(workers.share(rows_S))):
                 parts = self.prepare(examples, rows_S)
+            return self._backward_all(parts, len(rows_S))
+
+        losses = self._in_memory(backward, len(rows_S))
         total = float(sum(loss.item() for _, loss in losses))
         is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS
         total, num_stops, num_due = workers.sum_gradients(self.learning, total, float(self.stop.is_set()), is_late)
@@ -238,7 +234,15 @@ class Trainer:
             num_steps: Of the whole training.
         """
         settings, position = self.settings, self.position
-        parts = [part for rows_S in batches for part in self.prepare(examples, rows_S)[:1]]
+
+        def prepared() -> list[Part]:
+            found = [part for rows_S in batches for part in self.prepare(examples, rows_S)[:1]]
+            try_steps("bf16" if settings.precision == "bf16" else "fp32", found)
+            return found
+
+        @functools.cache
+        def parts() -> list[Part]:
+            return self._in_memory(prepared, max(map(len, batches), default=1))
 
         def try_steps(precision: Precision, tried: Sequence[Part], *, is_compiled: bool = False) -> int:
             objective = self._compiled if is_compiled else self.objective
@@ -255,12 +259,12 @@ class Trainer:
             return
         with torch.random.fork_rng():
             position.precision = choose_precision(
-                settings.precision, lambda precision: try_steps(precision, parts[:1]), device=settings.device
+                settings.precision, lambda precision: try_steps(precision, parts()[:1]), device=settings.device
             )
             position.precision = workers.agree(position.precision)
             position.is_compiled = choose_compile(
                 settings.compile,
-                lambda is_compiled: try_steps(position.precision, parts, is_compiled=is_compiled),
+                lambda is_compiled: try_steps(position.precision, parts(), is_compiled=is_compiled),
                 num_steps=num_steps,
             )
             position.is_compiled = workers.agree(position.is_compiled)
@@ -295,30 +299,19 @@ class Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
-    def _cut_smaller(self, num_rows: int, error: Exception) -> None:
-        """Double the number of parts and say so.
-
-        Raises:
-            ModelError: A part has one text already, or other workers would wait for parts of the old size.
-        """
-        size = -(-num_rows // (self.position.num_parts * workers.num_workers()))
-        if size <= 1:
-            raise ModelError(
-                "There is not enough memory for a step with one text at a time.",
-                hint="Lower max_length, or choose a smaller model.",
-            ) from error
-        if self.is_sharded:
-            raise ModelError(
-                f"There is not enough memory for a step with {size} texts at a time.",
-                hint=f"Give gradient_accumulation_steps = {2 * self.position.num_parts}: smaller parts, the same step.",
-            ) from error
-        self.position.num_parts *= 2
-        logger.warning(
-            "Out of memory with %d texts at a time: %d at a time from here on; a step is still of %d texts.",
-            size,
-            -(-size // 2),
-            num_rows,
-        )
+    def _in_memory(self, compute: Callable[[], ResultT], num_rows: int) -> ResultT:
+        """Return what is computed with parts of batches; where memory does not suffice, with smaller ones."""
+        while True:
+            try:
+                return compute()
+            except (MemoryError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    is_fixed = self.is_sharded or (self.settings.fgm_epsilon > 0 and workers.num_workers() > 1)
+                    cut_smaller(self.position, num_rows, error, is_fixed=is_fixed)
+                elif self.is_sharded:
+                    raise workers.lost(error) from error
+                else:
+                    raise
 
 
 def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:

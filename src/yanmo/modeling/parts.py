@@ -22,7 +22,6 @@ __all__ = [
     "Objective",
     "Part",
     "Score",
-    "is_out_of_memory",
     "make_parts",
     "not_finite",
     "part_loss",
@@ -33,7 +32,6 @@ Score = Callable[[nn.Module, Batch], Tensor]
 MatchedScore = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]
 """From the network and a batch to logits_BC and a loss that is added, a mean over examples."""
 NUM_NAMED = 8
-NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 @dataclass(frozen=True)
@@ -129,13 +127,6 @@ def to_device(batch: Batch, device: str) -> Batch:
     return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Return whether an error says that there is not enough memory; on a processor it does so in words only."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
-
-
 def not_finite(total: float, losses: Sequence[tuple[Part, Tensor]], examples: Examples, *, step: int) -> ModelError:
     """Return the error about a loss, or a gradient, that is no finite number; it names the rows that made it.
 
@@ -146,6 +137,11 @@ def not_finite(total: float, losses: Sequence[tuple[Part, Tensor]], examples: Ex
         step: From 1.
     """
     bad = [part.rows_B for part, loss in losses if not math.isfinite(loss.item())]
+    if not bad and not math.isfinite(total):
+        return ModelError(
+            f"The loss became {total} at step {step}, in rows of another worker. The step was not taken.",
+            hint="That worker's error names them.",
+        )
     rows = np.concatenate(bad or [part.rows_B for part, _ in losses])
     names = [examples.ids[row] if examples.ids else str(row) for row in rows[:NUM_NAMED].tolist()]
     what = f"The loss became {total}" if not math.isfinite(total) else f"The loss {total:.4g} has no finite gradient"

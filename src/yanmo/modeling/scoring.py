@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
+from yanmo.errors import ModelError
 from yanmo.modeling import sharding, workers
 from yanmo.modeling.features import Features, sorted_batches
+from yanmo.modeling.memory import is_out_of_memory
 from yanmo.modeling.parts import Score, to_device
 from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
 from yanmo.protocols import FloatArray, IntArray
 
 __all__ = ["compute_logits"]
+
+logger = logging.getLogger(__name__)
 
 
 def compute_logits(
@@ -25,17 +31,41 @@ def compute_logits(
     precision: Precision = "fp32",
     device: str = "cpu",
 ) -> FloatArray:
-    """Return logits_NC of all texts, in their order, computed in batches of texts of similar length by all workers."""
+    """Return logits_NC of all texts, in their order, computed in batches of texts of similar length by all workers.
+
+    A batch for which memory does not suffice is computed in halves, which is said.
+
+    Raises:
+        ModelError: There is no memory for one text.
+    """
     module.eval()
-    parts: list[tuple[IntArray, Tensor]] = []
+    is_sharded = sharding.is_sharded(module)
     batches = sorted_batches(features, batch_size=batch_size, batch_tokens=batch_tokens)
     mine = workers.share(batches)
-    num_rounds = -(-len(batches) // workers.num_workers())  # a sharded network needs all workers in every pass
-    with torch.no_grad() if sharding.is_sharded(module) else torch.inference_mode(), autocast(device, precision):
-        for rows_B in (*mine, *batches[: num_rounds - len(mine)]):
-            parts.append((rows_B, score(module, to_device(features.collate(rows_B), device)).float()))
-    logits_NC = torch.zeros(len(features.lengths_N), parts[0][1].shape[1] if parts else 0, device=device)
-    for rows_B, logits_BC in parts[: len(mine)]:
+    num_rounds = -(-len(batches) // workers.num_workers())
+
+    def scored(rows_B: IntArray) -> list[tuple[IntArray, Tensor]]:
+        try:
+            return [(rows_B, score(module, to_device(features.collate(rows_B), device)).float())]
+        except (MemoryError, RuntimeError) as error:
+            if is_sharded or not is_out_of_memory(error):
+                raise
+            if len(rows_B) == 1:
+                raise ModelError(
+                    "There is not enough memory to score one text at a time.",
+                    hint="Lower max_length, or choose a smaller model.",
+                ) from error
+        half = len(rows_B) // 2
+        return [*scored(rows_B[:half]), *scored(rows_B[half:])]
+
+    with torch.no_grad() if is_sharded else torch.inference_mode(), autocast(device, precision):
+        parts = [part for rows_B in mine for part in scored(rows_B)]
+        idle = batches[: num_rounds - len(mine)]  # a sharded network needs all workers in every pass
+        shapes = [logits_BC for _, logits_BC in parts] + [one for rows_B in idle for _, one in scored(rows_B)]
+    if len(parts) > len(mine):
+        logger.warning("Out of memory: %d batches of texts were scored in %d smaller ones.", len(mine), len(parts))
+    logits_NC = torch.zeros(len(features.lengths_N), shapes[0].shape[1] if shapes else 0, device=device)
+    for rows_B, logits_BC in parts:
         logits_NC[torch.from_numpy(rows_B).to(device)] = logits_BC
     result: FloatArray = workers.sum_tensor(logits_NC).cpu().numpy()
     return result

@@ -151,8 +151,8 @@ def encoder_trainable(
     from yanmo.modeling import encoders
     from yanmo.modeling.adapters import add_adapters, merge_adapters
 
-    freeze(module, settings.frozen_layers)
     adapters = add_adapters(module, settings.lora_rank) if settings.lora_rank else None
+    freeze(module, settings.frozen_layers)
     has_types = encoders.takes_token_types(module)
     encode = _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
 

@@ -60,10 +60,28 @@ def swap_golden_answers(bad: Path) -> None:
     """Let the golden examples tell other answers, and the manifest the hash of that file."""
     golden = json.loads((bad / "golden.json").read_text(encoding="utf-8"))
     golden["probabilities"] = [row[::-1] for row in golden["probabilities"]]
-    content = json.dumps(golden).encode()
-    (bad / "golden.json").write_bytes(content)
+    write_as_claimed(bad, "golden.json", json.dumps(golden).encode())
+
+
+def write_as_claimed(bad: Path, name: str, content: bytes) -> None:
+    """Write a file, and its hash into the manifest."""
+    (bad / name).write_bytes(content)
     files = json.loads((bad / "manifest.json").read_text(encoding="utf-8"))["files"]
-    claim(bad, files={**files, "golden.json": {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}})
+    claim(bad, files={**files, name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}})
+
+
+def claim_info(bad: Path, **values: object) -> None:
+    """Change a part of what a manifest says about this kind of artifact."""
+    info = json.loads((bad / "manifest.json").read_text(encoding="utf-8"))["info"]
+    claim(bad, info={**info, **values})
+
+
+def claim_profile(bad: Path, **values: object) -> None:
+    """Let the manifest have a whole profile of the inputs, but for some values."""
+    num_labels = len(json.loads((bad / "manifest.json").read_text(encoding="utf-8"))["labels"])
+    bins = {"length": [0.5, 0.5], "unknown": [0.5, 0.5], "confidence": [0.5, 0.5]}
+    edges = {f"{name}_edges": [0.5] for name in bins}
+    claim_info(bad, input_profile={**bins, **edges, "classes": [1 / num_labels] * num_labels, **values})
 
 
 PATHS = {
@@ -91,4 +109,9 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "cut": lambda bad: (bad / "model.safetensors").write_bytes(b"\0" * 100),
     "no weights": lambda bad: (bad / "model.safetensors").unlink(),
     "wrong golden answers": swap_golden_answers,
+    "card is no UTF-8": lambda bad: write_as_claimed(bad, "README.md", b"\xff"),
+    "figures are a list": lambda bad: claim_info(bad, summary=[1]),
+    "profile of other keys": lambda bad: claim_info(bad, input_profile={"x": 1}),
+    "profile with a bin too many": lambda bad: claim_profile(bad, length=[0.2, 0.3, 0.5]),
+    "profile of other labels": lambda bad: claim_profile(bad, classes=[1.0]),
 }

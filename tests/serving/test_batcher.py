@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -59,8 +59,10 @@ QUEUE: dict[str, float] = {
 
 
 @asynccontextmanager
-async def running(*workers: Upper, **limits: float) -> AsyncIterator[Batcher[str, Uppers]]:
-    batcher: Batcher[str, Uppers] = Batcher(BatcherLimits(**{**QUEUE, **limits}))  # type: ignore[arg-type]
+async def running(
+    *workers: Upper, on_answered: Callable[[Uppers, Sequence[Job[str]]], None] = lambda *_: None, **limits: float
+) -> AsyncIterator[Batcher[str, Uppers]]:
+    batcher: Batcher[str, Uppers] = Batcher(BatcherLimits(**{**QUEUE, **limits}), on_answered)  # type: ignore[arg-type]
     for worker in workers:
         batcher.attach(worker)
     try:
@@ -166,6 +168,47 @@ def test_an_error_fails_only_the_request_that_caused_it() -> None:
             assert await put(batcher, "still here").future == ["STILL HERE"]
 
     asyncio.run(main())
+
+
+class Torn(Uppers):
+    """An outcome of which the part with 'TORN' cannot be told."""
+
+    def part(self, start: int, stop: int) -> list[str]:
+        answers = super().part(start, stop)
+        if "TORN" in answers:
+            raise ValueError("torn")
+        return answers
+
+
+class Tearing(Upper):
+    """A worker with torn outcomes."""
+
+    async def answer(self, items: Sequence[str]) -> Torn:
+        return Torn((await super().answer(items)).answers)
+
+
+def test_a_worker_goes_on_where_a_batch_cannot_be_told_or_counted(caplog: pytest.LogCaptureFixture) -> None:
+    def count(outcome: Uppers, _: Sequence[Job[str]]) -> None:
+        if "UNCOUNTED" in outcome.answers:
+            raise ValueError("uncounted")
+
+    async def main() -> None:
+        worker = Tearing()
+        async with running(worker, on_answered=count) as batcher:
+            await blocked(worker, batcher)
+            rest = [put(batcher, item).future for item in ("a", "torn", "b")]
+            worker.may_go.set()
+            await until(lambda: all(future.done() for future in rest))
+            told, torn, after = await asyncio.gather(*rest, return_exceptions=True)
+            assert told == ["A"]
+            assert isinstance(torn, ValueError)
+            assert isinstance(after, ValueError)
+            assert await put(batcher, "uncounted").future == ["UNCOUNTED"]
+            assert await put(batcher, "still here").future == ["STILL HERE"]
+            assert batcher.num_workers == 1
+
+    asyncio.run(main())
+    assert [record.exc_info[1].args for record in caplog.records if record.exc_info] == [("torn",), ("uncounted",)]
 
 
 def test_a_lost_worker_fails_its_batch_and_the_next_one_answers_what_waits() -> None:

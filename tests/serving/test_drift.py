@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -43,9 +44,11 @@ def test_usual_texts_raise_no_alarm_and_other_texts_do(profiled, serving):
         found = metric(client, "yanmo_drift")
         assert len(found) == 4
         assert max(found.values()) < 0.01
+        assert client.get("/v1/models").json["models"][0]["inputs_changed"] is False
         for _ in range(20):
             client.predict(texts=["一篇很长的文章" * 50] * 100)
         assert metric(client, "yanmo_inputs_changed") == {'yanmo_inputs_changed{model="model"}': 1}
+        assert client.get("/v1/models").json["models"][0]["inputs_changed"] is True
         assert metric(client, "yanmo_drift")['yanmo_drift{model="model",statistic="length"}'] > THRESHOLD
 
 
@@ -81,7 +84,19 @@ def test_the_index_is_0_for_equal_shares_and_symmetric_in_its_kind():
     assert np.isfinite(stability_index([1.0, 0.0], np.array([0, 10])))
 
 
-def test_a_damaged_profile_is_an_error(make_bundle, tmp_path):
-    bundle = make_bundle(tmp_path / "bad", task="single_label", model="ngram", info={"input_profile": {"length": 1}})
-    with pytest.raises(ArtifactError, match="input profile"):
-        read_input_profile(Bundle.open(bundle.path))
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"length": 1}, "Expected `array`"),
+        ({"length_edges": [5.0], "length": [0.2, 0.3, 0.5]}, "'length' has 3 shares for 2 bins"),
+        ({"unknown_edges": [0.5, 0.1], "unknown": [0.2, 0.3, 0.5]}, "the edges of 'unknown' are out of order"),
+        ({"confidence_edges": [0.5], "confidence": [1.5, -0.5]}, "Expected `float` <= 1.0"),
+        ({"classes": [1.0]}, "it has 1 classes for 3 labels"),
+    ],
+)
+def test_a_damaged_profile_is_an_error(profiled, values, reason):
+    raw = {**profiled.manifest.info["input_profile"], **values}
+    manifest = msgspec.structs.replace(profiled.manifest, info={**profiled.manifest.info, "input_profile": raw})
+    with pytest.raises(ArtifactError, match="input profile .* is damaged") as caught:
+        read_input_profile(Bundle(profiled.path, manifest, profiled.digest))
+    assert reason in caught.value.message

@@ -309,6 +309,14 @@ def test_a_slow_client_is_cut_with_408(impatient, first, drip, answer):
         assert b'"code":"too_slow"' in said
 
 
+def test_a_body_that_came_too_slowly_is_counted_as_what_its_client_was_told(impatient, wait):
+    counts = impatient.service.counters.requests
+    told, left = counts["/predict", 408], counts["/predict", 499]
+    until_cut(impatient, HEAD + b"content-length: 9\r\n\r\n{", b"")
+    wait(lambda: counts["/predict", 408] == told + 1)
+    assert counts["/predict", 499] == left
+
+
 def test_white_space_does_not_keep_a_used_connection(impatient):
     head = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with impatient.connect() as connection:

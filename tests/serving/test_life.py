@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -227,11 +228,45 @@ def test_it_is_alive_but_not_ready_while_the_model_is_loaded(bundles, serving, g
 
 
 def test_while_draining_it_is_not_ready_but_answers_what_comes(bundles, serving):
-    with serving(bundles["ngram"]) as client:
+    with serving(bundles["ngram"], models_dir=bundles["ngram"].path.parent) as client:
         client.service.drain()
         assert client.get("/livez").status == 200
-        assert (client.get("/readyz").status, client.get("/readyz").json["code"]) == (503, "not_ready")
+        for reply in (client.get("/readyz"), offer(client, "ngram")):
+            assert (reply.status, reply.json["code"]) == (503, "not_ready")
         assert client.predict(text="a").status == 200
+
+
+def offer(client, path):
+    body, headers = json.dumps({"path": path}).encode(), {"content-type": "application/json"}
+    return client.ask("POST", f"/admin/models/{client.service.default.name}", body, headers)
+
+
+def test_a_signal_to_end_while_the_model_is_loaded_lets_no_request_in(bundles, serving, gate):
+    gate.opening.clear()
+    with serving(bundles["ngram"], ready=False) as client:
+        assert client.get("/livez").status == 200
+        client.service.drain()
+        reply = client.predict(text="a")
+        assert (reply.status, reply.json["code"]) == (503, "not_ready")
+        assert client.service.default.batcher.num_waiting == 0
+
+
+def test_another_bundle_waits_until_the_first_one_is_loaded(bundles, make_bundle, serving, gate, tmp_path):
+    shutil.copytree(bundles["ngram"].path, tmp_path / "model")
+    new = make_bundle(tmp_path / "new", task="single_label", model="ngram", seed=7)
+    gate.opening.clear()
+    with serving(Bundle.open(tmp_path / "model"), ready=False, models_dir=tmp_path) as client:
+        assert client.get("/livez").status == 200
+        refused = offer(client, "new")
+        assert (refused.status, refused.json["code"]) == (503, "not_ready")
+        shutil.rmtree(tmp_path / "model")
+        new.path.rename(tmp_path / "model")
+        with ThreadPoolExecutor(1) as pool:
+            on_signal = pool.submit(client.call, client.service.reload_all)
+            gate.opening.set()
+            on_signal.result()
+        assert {client.predict(text="a").json["digest"] for _ in range(4)} == {new.digest}
+        assert client.service.default.num_workers == 1
 
 
 def test_a_full_queue_gets_429_at_once_and_then_there_is_room_again(bundles, serving, wait, gate):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.serving.answering import Answerer
 from yanmo.serving.logs import JsonFormatter
 
@@ -51,10 +55,35 @@ def test_what_happened_is_counted(bundles, serving):
     assert found["yanmo_model_info", *sorted(["ngram", "ngram", bundles["ngram"].digest])] == 1
 
 
-def test_stages_of_a_cascade_and_the_golden_example_are_not_mixed_up(bundles, serving):
-    with serving(bundles["ngram"]) as client:
-        assert [client.get("/readyz").status for _ in range(3)] == [200] * 3
-        assert metrics(client)["yanmo_batch_texts_count", "ngram"] == 0, "golden examples are no traffic"
+def test_golden_examples_are_no_traffic_alone_or_in_one_batch_with_requests(bundles, serving, wait, monkeypatch):
+    begun, may_go, plain = threading.Event(), threading.Event(), Answerer.answer
+
+    def answer(answerer, texts):
+        if "first" in texts:
+            begun.set()
+            assert may_go.wait(20)
+        return plain(answerer, texts)
+
+    monkeypatch.setattr(Answerer, "answer", answer)
+    with serving(bundles["ngram"]) as client, ThreadPoolExecutor(3) as pool:
+        assert client.get("/readyz").status == 200
+        assert metrics(client)["yanmo_batch_texts_count", "ngram"] == 0
+        model = client.service.default
+        asked = [pool.submit(client.predict, text="first")]
+        assert begun.wait(20)
+        asked.append(pool.submit(client.predict, texts=["b", "c d"]))
+        wait(lambda: model.batcher.num_waiting == 1)
+        checked = pool.submit(client.call, model.check)
+        wait(lambda: model.batcher.num_waiting == 2)
+        may_go.set()
+        assert [one.result().status for one in asked] == [200, 200]
+        checked.result()
+        found = metrics(client)
+    with open_bundle(bundles["ngram"]) as predictor:
+        num_tokens = int(predictor.infer(["first", "b", "c d"])[1].num_tokens_N.sum())
+    assert found["yanmo_batch_texts_count", "ngram"] == found["yanmo_queue_seconds_count", "ngram"] == 2
+    assert found["yanmo_batch_texts_sum", "ngram"] == found["yanmo_confidence_count", "ngram"] == 3
+    assert found["yanmo_tokens_total", "ngram"] == found["yanmo_token_cells_total", "ngram"] == num_tokens
 
 
 def test_it_is_not_ready_within_two_seconds_while_the_model_hangs(bundles, serving, wait, monkeypatch, caplog):
@@ -83,7 +112,20 @@ def test_a_log_line_is_one_json_object():
     assert "\n" not in JsonFormatter().format(record)
 
 
-def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles):
+FAIL = """
+from yanmo.serving.answering import Answerer
+plain = Answerer.answer
+def answer(self, texts):
+    if "Geheim8" in texts:
+        raise ValueError
+    return plain(self, texts)
+Answerer.answer = answer
+"""
+
+
+def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles, monkeypatch, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(FAIL, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     command = [
         sys.executable,
         "-m",
@@ -94,6 +136,8 @@ def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles):
         "0",
         "--json",
         "--access-log",
+        "--workers",
+        "1",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         url = json.loads(process.stdout.readline())["url"]
@@ -101,6 +145,8 @@ def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles):
         request = urllib.request.Request(f"{url}/predict", b'{"text":"Geheim7"}', headers)
         with urllib.request.urlopen(request, timeout=20) as answer:
             assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="500"):
+            urllib.request.urlopen(urllib.request.Request(f"{url}/predict", b'{"text":"Geheim8"}', headers), timeout=20)
         process.send_signal(signal.SIGHUP)
         with urllib.request.urlopen(f"{url}/livez", timeout=20) as answer:
             assert answer.status == 200
@@ -110,10 +156,12 @@ def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles):
     first, *lines = err.splitlines()
     assert first.startswith("Serving ngram")
     told = [json.loads(line) for line in lines]
-    (mine,) = [line for line in told if line.get("request_id") == "mine-1"]
-    assert (mine["route"], mine["status"]) == ("/predict", 200)
-    assert mine["milliseconds"] > 0
-    assert "Geheim7" not in err
+    mine = [line for line in told if line.get("request_id") == "mine-1"]
+    assert [(line["route"], line["status"]) for line in mine] == [("/predict", 200), ("/predict", 500)]
+    assert mine[0]["milliseconds"] > 0
+    failures = [line["message"] for line in told if "exception" in line]
+    assert failures == ["The model failed at a batch of 1 texts.", "Request mine-1 failed."]
+    assert "Geheim" not in err
 
 
 def test_a_request_is_a_span_below_that_of_the_client(bundles, serving, monkeypatch):

@@ -190,6 +190,23 @@ def test_the_model_card_and_its_figures_are_shown(cascade, cascade_texts, servin
         shoot(page, f"card-{width}-{locale}")
 
 
+def test_changed_inputs_are_said_also_where_the_metrics_are_on_another_port(cascade, serving, visit):
+    with serving(cascade, admin_port=0) as client:
+        page = visit(client)
+        page.wait_for_selector("#model option", state="attached")
+        page.wait_for_selector("#no-metrics:not([hidden])")
+        assert page.locator("#changed").is_hidden()
+        for _ in range(3):
+            client.predict(texts=["一篇很长的文章" * 50] * 100)
+        page.evaluate("watchInputs()")
+        sync_api.expect(page.locator("#changed")).to_have_text(re.compile("^The inputs have changed"))
+        later = visit(client)
+        later.wait_for_selector("#changed:not([hidden])")
+        for one in (page, later):
+            one.goto("about:blank")
+            one.messages[:] = [message for message in one.messages if "status of 404" not in message]
+
+
 def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visit, tmp_path):
     file = tmp_path / "keys.toml"
     secret = yanmo.key(label="admin", file=file, may="admin").secret

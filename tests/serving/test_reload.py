@@ -94,6 +94,8 @@ def test_a_broken_bundle_is_kept_out_and_the_old_one_answers(bundles, steady, of
     reply = offer(client, "pairs" if kind == "another task" else path)
     assert (reply.status, reply.json["code"]) == (400, "bundle_refused")
     assert str(root) not in reply.content.decode()
+    assert client.get("/v1/models").json["models"][0]["digest"] == bundles["ngram"].digest
+    assert client.service.default.num_workers == 1
     assert client.predict(text="a").json["digest"] == bundles["ngram"].digest
     assert client.get("/readyz").status == 200
 
@@ -127,6 +129,25 @@ def test_folders_that_changed_are_opened_again_on_demand(folder, serving, make_b
         (folder / "first" / "manifest.json").write_text("{", encoding="utf-8")
         client.call(client.service.reload_all)
         assert client.predict(text="a").status == 200
+
+
+def test_a_folder_that_fails_does_not_keep_others_from_being_opened_again(folder, serving, monkeypatch, caplog):
+    from yanmo.artifacts import Bundle
+
+    def open_or_fail(path, plain=Bundle.open):
+        if path.name == "first":
+            raise RuntimeError("a failure of our own")
+        return plain(path)
+
+    with serving(Bundle.open(folder / "first"), Bundle.open(folder / "second")) as client:
+        shutil.rmtree(folder / "second")
+        shutil.copytree(folder / "first", folder / "second")
+        new = Bundle.open(folder / "second").digest
+        monkeypatch.setattr(Bundle, "open", open_or_fail)
+        client.call(client.service.reload_all)
+        assert [model["digest"] == new for model in client.get("/v1/models").json["models"]] == [True, True]
+        assert "a failure of our own" in caplog.text
+        assert client.service.default.counters.num_reloads == {"refused": 1}
 
 
 def test_a_bundle_that_cannot_compute_is_refused_and_leaves_no_thread(bundles, serving, folder, monkeypatch):

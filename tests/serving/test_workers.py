@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -90,6 +91,25 @@ def test_a_model_that_hangs_in_a_process_is_replaced_after_the_deadline(bundles,
         wait(lambda: model.counters.num_lost == 1, 3)
         wait(lambda: model.num_workers == 1, REPLACED_SECONDS)
         assert model.pids != [pid]
+        assert client.predict(text="a").status == 200
+
+
+def test_a_worker_that_is_lost_before_its_first_batch_is_replaced(bundles, serving, wait, monkeypatch):
+    with serving(bundles["ngram"], workers=1) as client:
+        model, lost = client.service.default, []
+
+        async def open_and_lose(bundle, plain=model._open):
+            workers = await plain(bundle)
+            lost.extend(worker.pid for worker in workers)
+            os.kill(lost[0], signal.SIGKILL)
+            while not workers[0].is_lost:
+                await asyncio.sleep(0.01)
+            return workers
+
+        monkeypatch.setattr(model, "_open", open_and_lose)
+        client.call(model.reload, bundles["ngram"])
+        wait(lambda: model.pids and model.pids != lost, REPLACED_SECONDS)
+        assert model.num_workers == model.batcher.num_workers == 1
         assert client.predict(text="a").status == 200
 
 

@@ -5,7 +5,7 @@ The profile stands in the manifest under ``input_profile``. A service holds what
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ __all__ = ["InputProfile", "make_input_profile", "read_input_profile"]
 KEY = "input_profile"
 NUM_BINS = 10
 UNKNOWN_EDGES = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class InputProfile(msgspec.Struct, frozen=True):
@@ -37,12 +38,21 @@ class InputProfile(msgspec.Struct, frozen=True):
     """
 
     length_edges: list[float]
-    length: list[float]
+    length: list[Share]
     unknown_edges: list[float]
-    unknown: list[float]
+    unknown: list[Share]
     confidence_edges: list[float]
-    confidence: list[float]
-    classes: list[float]
+    confidence: list[Share]
+    classes: list[Share]
+
+    def __post_init__(self) -> None:
+        """Refuse edges that are out of order, and another number of shares than of bins."""
+        for name in ("length", "unknown", "confidence"):
+            edges, shares = getattr(self, f"{name}_edges"), getattr(self, name)
+            if edges != sorted(edges):
+                raise ValueError(f"the edges of '{name}' are out of order")
+            if len(shares) != len(edges) + 1:
+                raise ValueError(f"'{name}' has {len(shares)} shares for {len(edges) + 1} bins")
 
     def shares(self) -> dict[str, list[float]]:
         """Return the shares by statistic."""
@@ -107,11 +117,16 @@ def read_input_profile(bundle: Bundle) -> InputProfile | None:
     if raw is None:
         return None
     try:
-        return msgspec.convert(raw, InputProfile)
+        profile = msgspec.convert(raw, InputProfile)
     except msgspec.ValidationError as error:
-        raise ArtifactError(
-            f"The input profile of {bundle.path} is damaged: {error}.", hint="Make it again."
-        ) from error
+        raise _damaged(bundle, str(error)) from error
+    if len(profile.classes) != len(bundle.labels):
+        raise _damaged(bundle, f"it has {len(profile.classes)} classes for {len(bundle.labels)} labels")
+    return profile
+
+
+def _damaged(bundle: Bundle, reason: str) -> ArtifactError:
+    return ArtifactError(f"The input profile of {bundle.path} is damaged: {reason}.", hint="Make it again.")
 
 
 def _edges(values_N: Any) -> list[float]:

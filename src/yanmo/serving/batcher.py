@@ -11,6 +11,7 @@ is bounded in time, whatever the model's speed.
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,6 +29,8 @@ __all__ = [
     "Worker",
     "WorkerLostError",
 ]
+
+logger = logging.getLogger(__name__)
 
 ItemT = TypeVar("ItemT")
 AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
@@ -348,6 +351,13 @@ class Batcher(Generic[ItemT, OutcomeT]):
                     raise
             return
         self._note_speed(sum(job.num_tokens for job in jobs), self.loop.time() - jobs[0].begun)
+        try:
+            self._hand_out(outcome, jobs)
+        except Exception as error:
+            logger.exception("A batch of %d requests was computed, but not told or not counted.", len(jobs))
+            _fail(jobs, error)
+
+    def _hand_out(self, outcome: OutcomeT, jobs: Sequence[Job[ItemT]]) -> None:
         start = 0
         for job in jobs:
             stop = start + len(job.items)

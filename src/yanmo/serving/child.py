@@ -20,6 +20,7 @@ from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import Answerer
 from yanmo.serving.config import ModelOptions
 from yanmo.serving.frames import BEAT_SECONDS, Batch, Beat, Job, Raised, Ready, Refused, encode_frame
+from yanmo.serving.logs import log_as_json
 
 __all__ = ["main"]
 
@@ -57,10 +58,16 @@ def main(descriptor: int) -> None:
     line = Line(descriptor)
     threading.Thread(target=_beat, args=(line,), daemon=True).start()
     job = msgspec.msgpack.decode(line.receive(), type=Job)
+    if job.logs_json:
+        log_as_json()
     try:
         answerer = _load(job)
     except YanmoError as error:
         line.send(Refused(error.message, error.hint))
+        return
+    except Exception as error:
+        logger.exception("The Bundle cannot be loaded.")
+        line.send(Refused(f"{job.path} cannot be served: {error}.", "Make the Bundle again."))
         return
     line.send(Ready())
     decoder = msgspec.msgpack.Decoder(Batch)

@@ -55,12 +55,18 @@ class RefusedError(Exception):
 
 
 class Connection(HttpToolsProtocol):
-    """Uvicorn's connection with deadlines; ``on_gone`` is called when the client leaves before its answer."""
+    """Uvicorn's connection with deadlines.
+
+    Attributes:
+        on_gone: Called when the client leaves before its answer.
+        is_cut: Whether the client was told that its request came too slowly.
+    """
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **named: Any) -> None:
         super().__init__(*args, **named)
         self.limits = limits
         self.on_gone: Callable[[], None] | None = None
+        self.is_cut = False
         self._phase: Phase | None = "head"
         self._num_requests = 0
         self._since = self.loop.time()
@@ -151,6 +157,7 @@ class Connection(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.abort()
                 return
+            self.is_cut = True
             cycle.disconnected = True
             cycle.message_event.set()
         if self._num_head_bytes or self._phase == "body":

@@ -33,11 +33,12 @@ ENCODER = msgspec.msgpack.Encoder()
 
 
 class Job(msgspec.Struct):
-    """Which Bundle a worker loads, by its path and digest, and the options as JSON."""
+    """Which Bundle a worker loads, by its path and digest, the options as JSON, and whether it logs as JSON."""
 
     path: str
     digest: str
     options: str
+    logs_json: bool
 
 
 class Batch(msgspec.Struct):

@@ -12,7 +12,7 @@ import msgspec
 if TYPE_CHECKING:
     from yanmo.serving.exchange import Call
 
-__all__ = ["AccessLog", "JsonFormatter"]
+__all__ = ["AccessLog", "JsonFormatter", "log_as_json"]
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -57,3 +57,10 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return msgspec.json.encode(fields).decode()
+
+
+def log_as_json() -> None:
+    """Write every line of the log as JSON from now on, as those of the access log are."""
+    logging.basicConfig()
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(JsonFormatter())

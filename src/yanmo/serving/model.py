@@ -5,27 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import compress
 
-from yanmo.artifacts.bundle import Bundle, Golden
-from yanmo.artifacts.card import CARD
+import msgspec
+
+from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, Job, TooLargeError
 from yanmo.serving.config import ServeConfig
-from yanmo.serving.drift import Drift
+from yanmo.serving.facts import Facts, read_facts
 from yanmo.serving.problems import Problem
-from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.serving.telemetry import ModelCounters
 from yanmo.serving.workers import ModelWorker, ProcessWorker, open_worker
-from yanmo.tasks import get_task
 
 __all__ = ["Model"]
 
 logger = logging.getLogger(__name__)
 
 CANARY_SECONDS = 1.0
-MAX_CARD = 20_000
 STOP_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 5.0
 
@@ -50,7 +49,7 @@ class Model:
         self._workers: list[ModelWorker] = []
         self._replacing: set[asyncio.Task[None]] = set()
         self._is_stopping = False
-        self._adopt(bundle)
+        self._adopt(read_facts(bundle, config, name=self.name))
         self.batcher: Batcher[Text, BatchAnswer] = Batcher(
             BatcherLimits(
                 config.max_batch_tokens,
@@ -61,19 +60,10 @@ class Model:
             self._count,
         )
 
-    def _adopt(self, bundle: Bundle) -> None:
-        self.bundle = bundle
-        task = get_task(bundle.task)
-        self.is_exclusive = task.loss == "softmax"
-        self.limits = Limits(task.num_texts, self.config.max_texts, self.config.max_characters)
-        self.drift = Drift(bundle)
-        cuts = bundle.max_length and self.config.long_texts == "truncate"
-        self._max_tokens = bundle.max_length if cuts else self.config.max_characters
-        card = bundle.path / CARD
-        self._card = card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else ""
-        found = bundle.manifest.info.get("summary", {})
-        self._figures = {name: value for name, value in found.items() if isinstance(value, float | int)}
-        self._canary = _canary(bundle.golden(), self.limits.num_columns)
+    def _adopt(self, facts: Facts) -> None:
+        self._facts = facts
+        self.bundle, self.limits, self.drift = facts.bundle, facts.limits, facts.drift
+        self.is_exclusive = facts.is_exclusive
 
     async def start(self) -> None:
         """Load the Bundle in every worker.
@@ -127,17 +117,20 @@ class Model:
 
     def count_tokens(self, texts: Sequence[Text]) -> int:
         """Return the most tokens that texts can be: one a character, and no more than the model reads."""
-        limit = self._max_tokens
+        limit = self._facts.max_tokens
         if self.limits.num_columns == 1:
             return sum([min(len(text), limit) for text in texts]) or 1
         return sum([min(len(pair[0]) + len(pair[1]), limit) for pair in texts]) or 1
 
     def _count(self, batch: BatchAnswer, jobs: Sequence[Job[Text]]) -> None:
-        """Count a batch, unless it was a golden example alone."""
-        if not any(job.num_tokens for job in jobs):
+        """Count a batch without the golden examples in it."""
+        asked = [job for job in jobs if job.num_tokens]
+        if not asked:
             return
-        for job in jobs:
+        for job in asked:
             self.counters.queue_seconds.add(job.begun - job.arrived)
+        if len(asked) < len(jobs):
+            batch = _without_canaries(batch, jobs)
         self.counters.add_batch(batch)
         if batch.digest == self.bundle.digest:
             self.drift.add(batch)
@@ -149,7 +142,7 @@ class Model:
             DeadlineError: It was not answered in time.
             Exception: What the model raised.
         """
-        job = self.batcher.put(self._canary, 0, force=True)
+        job = self.batcher.put(self._facts.canary, 0, force=True)
         try:
             async with asyncio.timeout(CANARY_SECONDS):
                 await job.future
@@ -170,20 +163,7 @@ class Model:
 
     def describe(self) -> ServedModel:
         """Return what ``GET /v1/models`` shows."""
-        bundle = self.bundle
-        return ServedModel(
-            name=self.name,
-            digest=bundle.digest,
-            task=bundle.task,
-            labels=bundle.labels,
-            format=bundle.format,
-            model=bundle.model,
-            max_length=bundle.max_length,
-            size_bytes=bundle.size_bytes,
-            figures=self._figures,
-            watches_inputs=self.drift.is_watching,
-            card=self._card,
-        )
+        return msgspec.structs.replace(self._facts.shown, inputs_changed=bool(self.drift.changed))
 
     async def reload(self, bundle: Bundle) -> None:
         """Replace the Bundle between two batches; the new one is loaded beside the one that goes on answering.
@@ -197,9 +177,10 @@ class Model:
         self.is_reloading = True
         try:
             self._check_fits(bundle)
+            facts = await asyncio.to_thread(read_facts, bundle, self.config, name=self.name)
             opened = await self._open(bundle)
             before, self._workers = self._workers, []
-            self._adopt(bundle)
+            self._adopt(facts)
             self.batcher.forget_speed()
             for worker in opened:
                 self._attach(worker)
@@ -217,7 +198,7 @@ class Model:
 
     async def _open(self, bundle: Bundle) -> list[ModelWorker]:
         """Return as many workers as wanted, or none at all."""
-        wanted = [open_worker(bundle, self.config, self._replace) for _ in range(max(1, self.config.workers))]
+        wanted = [open_worker(bundle, self.config, self._note_lost) for _ in range(max(1, self.config.workers))]
         found = await asyncio.gather(*wanted, return_exceptions=True)
         workers = [one for one in found if not isinstance(one, BaseException)]
         errors = [one for one in found if isinstance(one, BaseException)]
@@ -227,29 +208,36 @@ class Model:
         return workers
 
     def _attach(self, worker: ModelWorker) -> None:
+        """Give batches to a worker from now on; if it was lost since it was ready, to another one in its place."""
+        if worker.is_lost:
+            self._replace(worker)
+            return
         self._workers.append(worker)
         for _ in range(worker.num_lanes):
             self.batcher.attach(worker)
 
-    def _replace(self, lost: ProcessWorker) -> None:
-        """Begin to replace a lost worker."""
-        logger.error("Worker %d of model %s was lost; it is replaced.", lost.pid, self.name)
+    def _note_lost(self, lost: ProcessWorker) -> None:
+        logger.error("Worker %d of model %s was lost.", lost.pid, self.name)
         self.counters.num_lost += 1
         if lost in self._workers:
             self._workers.remove(lost)
+            self._replace(lost)
+
+    def _replace(self, lost: ModelWorker) -> None:
+        """Begin to replace a lost worker."""
         if self._is_stopping:
             return
         task = asyncio.get_running_loop().create_task(self._open_again(lost))
         self._replacing.add(task)
         task.add_done_callback(self._replacing.discard)
 
-    async def _open_again(self, lost: ProcessWorker) -> None:
+    async def _open_again(self, lost: ModelWorker) -> None:
         await self.batcher.detach(lost)
         pause_seconds = 0.1
         while len(self._workers) < self.config.workers:
             bundle = self.bundle
             try:
-                worker = await open_worker(bundle, self.config, self._replace)
+                worker = await open_worker(bundle, self.config, self._note_lost)
             except YanmoError as error:
                 logger.error("A worker of model %s cannot start: %s", self.name, error.message)  # noqa: TRY400
                 await asyncio.sleep(pause_seconds)
@@ -261,6 +249,14 @@ class Model:
             self._attach(worker)
 
 
-def _canary(golden: Golden, num_columns: int) -> list[Text]:
-    text = golden.texts[0] if golden.texts else "a"
-    return [(text, text)] if num_columns == 2 else [text]
+def _without_canaries(batch: BatchAnswer, jobs: Sequence[Job[Text]]) -> BatchAnswer:
+    """Return a batch as if it had held none of the golden examples, which cost no tokens in the queue."""
+    is_asked_N = [job.num_tokens > 0 for job in jobs for _ in job.items]
+    num_tokens = list(compress(batch.num_tokens, is_asked_N))
+    return msgspec.structs.replace(
+        batch,
+        answers=list(compress(batch.answers, is_asked_N)),
+        num_tokens=num_tokens,
+        num_unknown=list(compress(batch.num_unknown, is_asked_N)),
+        num_cells=batch.num_cells - (sum(batch.num_tokens) - sum(num_tokens)),
+    )

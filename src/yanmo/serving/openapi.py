@@ -46,7 +46,8 @@ ASKED = {
         "not_ready",
     ),
 }
-OWN = {"predict": ASKED | BODY, "reload": BODY | {"bundle_refused", "reload_in_progress", "not_found"}, "readyz": READY}
+OFFERED = {"bundle_refused", "reload_in_progress", "not_found"}
+OWN = {"predict": ASKED | BODY, "reload": BODY | READY | OFFERED, "readyz": READY}
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
     ("x-timeout-ms", "The request's deadline in milliseconds.", {"type": "integer", "minimum": 1}),

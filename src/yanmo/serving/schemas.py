@@ -112,6 +112,7 @@ class ServedModel(msgspec.Struct, frozen=True):
         size_bytes: Of all files of the Bundle.
         figures: What was measured while the Bundle was made, by name.
         watches_inputs: Whether the Bundle has a profile, so that changed inputs are noticed.
+        inputs_changed: Whether what is asked differs from what the model was made for.
         card: The Bundle's model card, as Markdown.
     """
 
@@ -125,6 +126,7 @@ class ServedModel(msgspec.Struct, frozen=True):
     size_bytes: int
     figures: dict[str, float]
     watches_inputs: bool
+    inputs_changed: bool
     card: str
 
 

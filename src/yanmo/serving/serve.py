@@ -21,7 +21,7 @@ from yanmo.serving.app import App
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.connection import Connection, ConnectionLimits, watch
 from yanmo.serving.exchange import Receive, Scope, Send
-from yanmo.serving.logs import JsonFormatter
+from yanmo.serving.logs import log_as_json
 from yanmo.serving.service import Service, check_names
 from yanmo.serving.workers import is_computing
 
@@ -70,7 +70,7 @@ def serve(
             others = f" and {more} more" if more else ""
             logger.info("Serving %s (%s)%s on %s  POST /predict", first.name, first.digest[:12], others, url)
             if config.access_log:
-                _log_as_json()
+                log_as_json()
             if when_ready is not None:
                 when_ready({**first.summary(), "url": url, "models": [bundle.name for bundle in bundles]})
 
@@ -215,12 +215,6 @@ def _url(host: str, listener: socket.socket) -> str:
 
 def _port(listeners: Sequence[socket.socket]) -> int | None:
     return int(listeners[0].getsockname()[1]) if listeners else None
-
-
-def _log_as_json() -> None:
-    """Write every line of the log as JSON from now on, as those of the access log are."""
-    for handler in logging.getLogger().handlers:
-        handler.setFormatter(JsonFormatter())
 
 
 @contextlib.contextmanager

@@ -55,6 +55,7 @@ class Service:
         self.counters = ServiceCounters()
         self._when_ready = when_ready
         self._loading: asyncio.Task[None] | None = None
+        self._is_loaded = False
         self._checked_at = -CANARY_MEMORY_SECONDS
         self._check = asyncio.Lock()
 
@@ -79,6 +80,7 @@ class Service:
         except Exception as error:  # noqa: BLE001 - whatever it is, the server stops and raises it
             self.failure = error
             return
+        self._is_loaded = True
         if self.state == "starting":
             self.state = "ready"
             if self._when_ready is not None:
@@ -103,11 +105,11 @@ class Service:
         Raises:
             Problem: As said.
         """
-        if self.state == "starting":
+        if not self._is_loaded:
             raise Problem("not_ready", "The model is being loaded.", headers={"retry-after": "1"})
 
-    async def check_ready(self) -> None:
-        """Refuse to say ready unless every model has a worker and just answered a golden example.
+    def check_open(self) -> None:
+        """Refuse what only a service does that is neither starting nor draining.
 
         Raises:
             Problem: As said.
@@ -115,6 +117,14 @@ class Service:
         self.check_loaded()
         if self.state == "draining":
             raise Problem("not_ready", "The service is shutting down.")
+
+    async def check_ready(self) -> None:
+        """Refuse to say ready unless every model has a worker and just answered a golden example.
+
+        Raises:
+            Problem: As said.
+        """
+        self.check_open()
         async with self._check:
             if asyncio.get_running_loop().time() - self._checked_at < CANARY_MEMORY_SECONDS:
                 return
@@ -134,9 +144,11 @@ class Service:
         """Replace a model's Bundle by one of the folder of models.
 
         Raises:
-            Problem: There is no such model, or the Bundle is refused; the old one stays.
+            Problem: There is no such model, the service is starting or draining, or the Bundle is refused; the old
+                one stays.
         """
         model = self.find(name)
+        self.check_open()
         if self.config.models_dir is None:
             raise Problem("bundle_refused", "The service was started without --models-dir.")
         try:
@@ -150,16 +162,21 @@ class Service:
         return model
 
     async def reload_all(self) -> None:
-        """Open every model's folder again, and replace those that have changed."""
+        """Open every model's folder again, once all are loaded, and replace those that have changed."""
+        if self._loading is not None:
+            await asyncio.wait([self._loading])
+        if self.state != "ready":
+            return
         for model in self.models.values():
             try:
                 bundle = await asyncio.to_thread(Bundle.open, model.bundle.path)
                 if bundle.digest != model.bundle.digest:
                     await model.reload(bundle)
                     model.counters.num_reloads["done"] += 1
-            except (YanmoError, Problem) as error:
+            except Exception as error:
                 model.counters.num_reloads["refused"] += 1
-                logger.warning("The Bundle of %s is not replaced: %s", model.name, error)
+                is_ours = not isinstance(error, YanmoError | Problem)
+                logger.warning("The Bundle of %s is not replaced: %s", model.name, error, exc_info=is_ours)
 
 
 def check_names(bundles: Sequence[Bundle]) -> None:

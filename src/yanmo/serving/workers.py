@@ -125,13 +125,15 @@ class ProcessWorker:
     Args:
         when_lost: Called once, in the event loop, if it is lost after it was ready.
         batch_seconds: A batch that takes longer is for nobody; the worker hangs.
+        logs_json: Whether the process writes its log as JSON.
     """
 
     num_lanes = 1
 
-    def __init__(self, when_lost: Callable[[ProcessWorker], None], *, batch_seconds: float) -> None:
+    def __init__(self, when_lost: Callable[[ProcessWorker], None], *, batch_seconds: float, logs_json: bool) -> None:
         self._when_lost = when_lost
         self._batch_seconds = batch_seconds
+        self._logs_json = logs_json
         self._process: subprocess.Popen[bytes] | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._pending: asyncio.Future[BatchAnswer] | None = None
@@ -157,7 +159,8 @@ class ProcessWorker:
             command = [sys.executable, "-m", "yanmo.serving.child", str(theirs.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         reader, self._writer = await asyncio.open_connection(sock=ours)
-        job = Job(str(bundle.path), bundle.digest, options.model_dump_json(include=set(ModelOptions.model_fields)))
+        values = options.model_dump_json(include=set(ModelOptions.model_fields))
+        job = Job(str(bundle.path), bundle.digest, values, self._logs_json)
         self._writer.write(encode_frame(job))
         try:
             async with asyncio.timeout(LOAD_SECONDS):
@@ -258,8 +261,11 @@ async def open_worker(bundle: Bundle, config: ServeConfig, when_lost: Callable[[
     Raises:
         YanmoError: The Bundle cannot be served.
     """
-    is_watched = config.workers > 0
-    worker = ProcessWorker(when_lost, batch_seconds=config.deadline_seconds) if is_watched else ThreadWorker()
+    worker = (
+        ProcessWorker(when_lost, batch_seconds=config.deadline_seconds, logs_json=config.access_log)
+        if config.workers > 0
+        else ThreadWorker()
+    )
     try:
         await worker.open(bundle, config)
     except BaseException as error:

@@ -53,7 +53,7 @@ const WORDS = {
   wholeCard: ["Model card", "模型卡"],
   figures: ["Measured", "测得"],
 };
-const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, EVERY_MS = 2000;
+const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
 const $ = (id) => document.getElementById(id);
 const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], before: null, url: null };
 const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
@@ -291,9 +291,20 @@ async function loadModels() {
     $("model").replaceChildren(...state.models.map((one) => make("option", one.name)));
     if (state.models.some((one) => one.name === chosen)) $("model").value = chosen;
     translate();
+    showChanged(state.models);
   } catch {
     complain(say("lost"));
   }
+}
+
+function showChanged(models) {
+  $("changed").hidden = !models.some((one) => one.inputs_changed);
+}
+
+async function watchInputs() {
+  if (document.hidden || !state.models.length) return;
+  const reply = await call("GET", "/v1/models").catch(() => null);
+  if (reply?.status === 200) showChanged(JSON.parse(reply.text).models);
 }
 
 function readMetrics(text) {
@@ -336,7 +347,6 @@ async function showMetrics() {
     item.append(make("b", String(value)), make("span", say(name)));
     return item;
   }));
-  $("changed").hidden = metrics.sum("yanmo_inputs_changed") === 0;
 }
 
 $("ask").addEventListener("submit", ask);
@@ -354,3 +364,4 @@ translate();
 loadModels();
 showMetrics();
 setInterval(showMetrics, EVERY_MS);
+setInterval(watchInputs, INPUTS_EVERY_MS);

@@ -1,0 +1,92 @@
+"""What a service must know of a Bundle, read before any of it is loaded; it knows no queue and no worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from yanmo.artifacts.bundle import Bundle, Golden
+from yanmo.artifacts.card import CARD
+from yanmo.errors import ArtifactError
+from yanmo.serving.config import ServeConfig
+from yanmo.serving.drift import Drift
+from yanmo.serving.requests import Limits
+from yanmo.serving.schemas import ServedModel, Text
+from yanmo.tasks import get_task
+
+__all__ = ["Facts", "read_facts"]
+
+MAX_CARD = 20_000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a Bundle says about itself.
+
+    Attributes:
+        bundle: The Bundle.
+        is_exclusive: Whether exactly one label holds.
+        limits: What a request may hold.
+        max_tokens: The most tokens that are read of a text, at one a character.
+        drift: Whether the inputs have changed; it begins to count.
+        canary: One golden example, to ask.
+        shown: What ``GET /v1/models`` shows as long as the inputs have not changed.
+    """
+
+    bundle: Bundle
+    is_exclusive: bool
+    limits: Limits
+    max_tokens: int
+    drift: Drift
+    canary: list[Text]
+    shown: ServedModel
+
+
+def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
+    """Return what must be known of a Bundle that is to be served under a name.
+
+    Raises:
+        ArtifactError: It is damaged where it says that.
+    """
+    try:
+        return _read(bundle, config, name)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{bundle.path} cannot be served: {error}.", hint="Make the Bundle again.") from error
+
+
+def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
+    task = get_task(bundle.task)
+    cuts = bundle.max_length and config.long_texts == "truncate"
+    drift = Drift(bundle)
+    return Facts(
+        bundle,
+        task.loss == "softmax",
+        Limits(task.num_texts, config.max_texts, config.max_characters),
+        bundle.max_length if cuts else config.max_characters,
+        drift,
+        _canary(bundle.golden(), task.num_texts),
+        _shown(bundle, name, watches_inputs=drift.is_watching),
+    )
+
+
+def _shown(bundle: Bundle, name: str, *, watches_inputs: bool) -> ServedModel:
+    card = bundle.path / CARD
+    figures = bundle.manifest.info.get("summary", {})
+    return ServedModel(
+        name=name,
+        digest=bundle.digest,
+        task=bundle.task,
+        labels=bundle.labels,
+        format=bundle.format,
+        model=bundle.model,
+        max_length=bundle.max_length,
+        size_bytes=bundle.size_bytes,
+        figures={name: value for name, value in figures.items() if isinstance(value, float | int)},
+        watches_inputs=watches_inputs,
+        inputs_changed=False,
+        card=card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else "",
+    )
+
+
+def _canary(golden: Golden, num_columns: int) -> list[Text]:
+    text = golden.texts[0] if golden.texts else "a"
+    return [(text, text)] if num_columns == 2 else [text]

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["BROKEN", "PATHS", "break_bundle"]
+__all__ = ["BROKEN", "PATHS", "break_bundle", "write_as_claimed"]
 
 
 def break_bundle(folder: Path, kind: str) -> str:
@@ -111,6 +111,7 @@ BROKEN: dict[str, Callable[[Path], object]] = {
     "wrong golden answers": swap_golden_answers,
     "card is no UTF-8": lambda bad: write_as_claimed(bad, "README.md", b"\xff"),
     "figures are a list": lambda bad: claim_info(bad, summary=[1]),
+    "no settings": lambda bad: write_as_claimed(bad, "ngram.json", b"{}"),
     "profile of other keys": lambda bad: claim_info(bad, input_profile={"x": 1}),
     "profile with a bin too many": lambda bad: claim_profile(bad, length=[0.2, 0.3, 0.5]),
     "profile of other labels": lambda bad: claim_profile(bad, classes=[1.0]),

@@ -200,11 +200,10 @@ def test_changed_inputs_are_said_also_where_the_metrics_are_on_another_port(casc
             client.predict(texts=["一篇很长的文章" * 50] * 100)
         page.evaluate("watchInputs()")
         sync_api.expect(page.locator("#changed")).to_have_text(re.compile("^The inputs have changed"))
-        later = visit(client)
-        later.wait_for_selector("#changed:not([hidden])")
-        for one in (page, later):
-            one.goto("about:blank")
-            one.messages[:] = [message for message in one.messages if "status of 404" not in message]
+        page.reload()
+        page.wait_for_selector("#changed:not([hidden])")
+        page.goto("about:blank")
+        page.messages[:] = [one for one in page.messages if "status of 404" not in one]
 
 
 def test_a_key_is_asked_for_and_a_wrong_text_is_explained(bundles, serving, visit, tmp_path):

@@ -139,6 +139,7 @@ def test_models_describes_the_bundle(served):
         "size_bytes": bundle.size_bytes,
         "figures": {},
         "watches_inputs": False,
+        "inputs_changed": False,
         "card": "",
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import threading
 import time
@@ -11,7 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from broken_bundles import write_as_claimed
 
+from yanmo.artifacts import Bundle
 from yanmo.runtimes.predictor import open_bundle
 
 TEXTS = ["很快，好吃", "太慢了", "great", "", "😀"]
@@ -137,3 +140,11 @@ def test_a_bundle_that_a_process_refuses_ends_the_service(wrong_bundle, serving,
     with serving(wrong_bundle, ready=False, workers=1) as client:
         wait(lambda: client.server.failure is not None)
         assert "golden text" in str(client.server.failure)
+
+
+def test_a_bundle_at_which_a_process_fails_ends_the_service_with_the_reason(bundles, serving, wait, tmp_path):
+    shutil.copytree(bundles["ngram"].path, tmp_path / "bad")
+    write_as_claimed(tmp_path / "bad", "ngram.json", b"{}")
+    with serving(Bundle.open(tmp_path / "bad"), ready=False, workers=1) as client:
+        wait(lambda: client.server.failure is not None)
+        assert f"{tmp_path / 'bad'} cannot be served: " in str(client.server.failure)

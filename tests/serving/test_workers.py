@@ -126,11 +126,18 @@ def test_without_a_worker_it_is_not_ready(bundles, serving, wait, monkeypatch):
         assert (client.get("/readyz").status, client.get("/livez").status) == (503, 200)
 
 
-def test_the_processes_end_with_the_service(bundles, serving):
+@pytest.mark.parametrize("are_lost", [False, True])
+def test_the_processes_end_with_the_service_also_those_that_just_begin(bundles, serving, wait, are_lost):
     with serving(bundles["ngram"], workers=2) as client:
-        pids = client.service.default.pids
+        model = client.service.default
+        pids = model.pids
         assert len(set(pids)) == 2
         assert client.predict(texts=TEXTS).status == 200
+        if are_lost:
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            wait(lambda: model.counters.num_lost == 2)
+            time.sleep(0.3)
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -80,6 +80,7 @@ class Model:
         self._is_stopping = True
         for task in self._replacing:
             task.cancel()
+        await asyncio.gather(*self._replacing, return_exceptions=True)
         await self.batcher.stop(Problem("not_ready", "The service is shutting down."), patience_seconds=STOP_SECONDS)
 
     def split(self, texts: Sequence[Text]) -> Sequence[Sequence[Text]]:

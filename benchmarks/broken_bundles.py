@@ -1,7 +1,7 @@
 """Bundles that no service may take, each broken in its own way, and paths that lead to none; the tests offer them, too.
 
 They are made in a folder of models that holds two whole Bundles, ``first`` and ``second``, and ``bad``, a copy of
-``second`` that is then broken, which ``link`` points to.
+``second`` that is then broken, which ``link`` points to; ``loop`` points to itself.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ __all__ = ["BROKEN", "PATHS", "break_bundle", "write_as_claimed"]
 def break_bundle(folder: Path, kind: str) -> str:
     """Make ``bad`` anew, break it in one way, and return the path to offer."""
     bad = folder / "bad"
-    for name in ("bad", "weights", "link"):
+    for name in ("bad", "weights", "link", "loop"):
         path = folder / name
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -25,6 +25,7 @@ def break_bundle(folder: Path, kind: str) -> str:
             path.unlink(missing_ok=True)
     shutil.copytree(folder / "second", bad)
     (folder / "link").symlink_to(bad)
+    (folder / "loop").symlink_to("loop")
     BROKEN.get(kind, str)(bad)
     return PATHS.get(kind, "bad")
 
@@ -93,6 +94,9 @@ PATHS = {
     "inner dots": "first/../bad",
     "nul": "bad\0",
     "link to it": "link",
+    "link to itself": "loop",
+    "longer than a name": "a" * 300,
+    "longer than a path": "a/" * 3000,
 }
 BROKEN: dict[str, Callable[[Path], object]] = {
     "file is a link": link_weights,

@@ -174,6 +174,18 @@ def test_a_host_that_is_not_here_is_an_error(bundles, host):
         serve((bundles["ngram"],), ServeConfig(host=host, port=0, api_keys="none"))
 
 
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_bundle_with_more_than_its_manifest_names_is_not_served(bundles, tmp_path, kind):
+    shutil.copytree(bundles["ngram"].path, tmp_path / "model")
+    if kind == "file":
+        (tmp_path / "model" / "model.onnx.data").write_bytes(b"x")
+    else:
+        (tmp_path / "model" / "members").symlink_to(bundles["linear"].path)
+    bundle = Bundle.open(tmp_path / "model")
+    with pytest.raises(ArtifactError, match=r"model.onnx.data|members is a link"):
+        serve((bundle,), ServeConfig(port=0), when_ready=lambda _: signal.raise_signal(signal.SIGTERM))
+
+
 def test_a_bundle_without_its_golden_answers_ends_the_service_with_the_error(wrong_bundle):
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(ArtifactError):

@@ -101,11 +101,18 @@ def test_a_broken_bundle_is_kept_out_and_the_old_one_answers(bundles, steady, of
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"path":1}', b'{"path":"a","b":1}', b'{"path":"\xff"}', b"\xef\xbb\xbf{}"]
+    ("body", "code"),
+    [
+        *((body, "wrong_type") for body in (b"", b"{}", b"[]", b'{"path":1}', b'{"path":"a","b":1}')),
+        *((body, "wrong_type") for body in (b'{"path":"\xff"}', b"\xef\xbb\xbf{}")),
+        *((body, "duplicate_key") for body in (b'{"path":"a","path":"b"}', b'{"path":"a","p\\u0061th" : "a"}')),
+        (b'{"path":"a\\":\\":"}', "bundle_refused"),
+    ],
 )
-def test_a_wrong_body_gets_400(steady, body):
+def test_a_wrong_body_gets_400(steady, body, code):
     client, _ = steady
-    assert client.ask("POST", "/admin/models/ngram", body, JSON).status == 400
+    reply = client.ask("POST", "/admin/models/ngram", body, JSON)
+    assert (reply.status, reply.json["code"]) == (400, code)
 
 
 def test_an_unknown_model_and_a_service_without_a_folder(steady, served_bundles):
@@ -148,6 +155,25 @@ def test_a_folder_that_fails_does_not_keep_others_from_being_opened_again(folder
         assert [model["digest"] == new for model in client.get("/v1/models").json["models"]] == [True, True]
         assert "a failure of our own" in caplog.text
         assert client.service.default.counters.num_reloads == {"refused": 1}
+
+
+def test_folders_that_are_opened_again_are_looked_at_like_offered_ones(folder, serving):
+    from yanmo.artifacts import Bundle
+
+    (folder / "current").symlink_to("first")
+    with serving(Bundle.open(folder / "current")) as client:
+        for name in ("second", "first"):
+            before = client.predict(text="a").json["digest"]
+            (folder / "current").unlink()
+            (folder / "current").symlink_to(name)
+            extra = folder / name / "model.onnx.data"
+            extra.write_bytes(b"x")
+            client.call(client.service.reload_all)
+            assert client.predict(text="a").json["digest"] == before
+            extra.unlink()
+            client.call(client.service.reload_all)
+            assert client.predict(text="a").json["digest"] == Bundle.open(folder / name).digest != before
+        assert client.service.default.counters.num_reloads == {"refused": 2, "done": 2}
 
 
 def test_a_bundle_that_cannot_compute_is_refused_and_leaves_no_thread(bundles, serving, folder, monkeypatch):

@@ -46,7 +46,7 @@ ASKED = {
         "not_ready",
     ),
 }
-OFFERED = {"bundle_refused", "reload_in_progress", "not_found"}
+OFFERED = {"duplicate_key", "bundle_refused", "reload_in_progress", "not_found"}
 OWN = {"predict": ASKED | BODY, "reload": BODY | READY | OFFERED, "readyz": READY}
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),

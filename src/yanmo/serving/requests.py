@@ -93,9 +93,11 @@ def decode_reload(body: bytes) -> Reload:
         Problem: It is no such body.
     """
     try:
-        return RELOAD_DECODER.decode(body)
+        parsed = RELOAD_DECODER.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise Problem("wrong_type", 'The body must be {"path": "folder of a Bundle"}.') from None
+    _check_keys(body, 1)
+    return parsed
 
 
 def _parse(body: bytes) -> PredictBody:
@@ -105,10 +107,20 @@ def _parse(body: bytes) -> PredictBody:
         raise _explain(str(error)) from None
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
-    # Inside a string a quote follows a backslash, and no known key ends with one: this counts keys, and nothing else.
-    if len(KEY_END.findall(body)) != NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET):
-        raise Problem("duplicate_key", "Give every key once.")
+    _check_keys(body, NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET))
     return parsed
+
+
+def _check_keys(body: bytes, num_keys: int) -> None:
+    """Refuse a body that was read well and has more keys than were found.
+
+    Inside a string a quote follows a backslash, and no known key ends with one: this counts keys, and nothing else.
+
+    Raises:
+        Problem: As said.
+    """
+    if len(KEY_END.findall(body)) != num_keys:
+        raise Problem("duplicate_key", "Give every key once.")
 
 
 def _explain(message: str) -> Problem:

@@ -23,6 +23,7 @@ from yanmo.serving.connection import Connection, ConnectionLimits, watch
 from yanmo.serving.exchange import Receive, Scope, Send
 from yanmo.serving.logs import log_as_json
 from yanmo.serving.service import Service, check_names
+from yanmo.serving.vetting import vet
 from yanmo.serving.workers import is_computing
 
 __all__ = ["Server", "listen", "serve"]
@@ -54,9 +55,12 @@ def serve(
 
     Raises:
         ServingError: It cannot listen there, others reach it and there are no keys, or two Bundles share a name.
-        ArtifactError: A Bundle does not give its golden answers on this machine.
+        ArtifactError: A Bundle has files besides those its manifest names, or does not give its golden answers on this
+            machine.
     """
     check_names(bundles)
+    for bundle in bundles:
+        vet(bundle)
     access = Access(config)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(config.host, config.port))

@@ -18,7 +18,7 @@ from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import Models
 from yanmo.serving.telemetry import ServiceCounters
-from yanmo.serving.vetting import open_inside
+from yanmo.serving.vetting import open_inside, open_vetted
 
 __all__ = ["Service", "State", "check_names"]
 
@@ -169,7 +169,7 @@ class Service:
             return
         for model in self.models.values():
             try:
-                bundle = await asyncio.to_thread(Bundle.open, model.bundle.path)
+                bundle = await asyncio.to_thread(open_vetted, model.bundle.path)
                 if bundle.digest != model.bundle.digest:
                     await model.reload(bundle)
                     model.counters.num_reloads["done"] += 1

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import configparser
 import re
 import shutil
 import subprocess
+import tomllib
+from pathlib import Path
 
 import pytest
 import yaml
 
 from yanmo.serving.config import ServeConfig
+from yanmo.serving.key import KeyConfig
 from yanmo.serving.routes import ROUTES
 
 FILES = ["Dockerfile", "compose.yaml", "kubernetes.yaml", "yanmo.service"]
@@ -23,9 +27,7 @@ def deploy(project_root):
 @pytest.mark.parametrize("name", FILES)
 def test_flags_and_routes_exist(deploy, name):
     text = (deploy / name).read_text(encoding="utf-8")
-    text = re.sub(
-        r"^.*(?:pip install|useradd|HEALTHCHECK|python -m venv|kubectl|COPY).*$", "", text, flags=re.MULTILINE
-    )
+    text = re.sub(r"^.*(?:pip install|useradd|HEALTHCHECK|python -m venv|COPY).*$|^#.*$", "", text, flags=re.MULTILINE)
     flags = {flag.replace("-", "_") for flag in re.findall(r"(?<=--)[a-z][a-z-]+", text)}
     assert flags <= set(ServeConfig.model_fields)
     assert set(re.findall(r"path: (/\w+z)\b", text)) <= set(ROUTES)
@@ -42,6 +44,52 @@ def test_the_containers_run_without_rights(deploy):
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
     assert re.search(r"^USER \d+$", (deploy / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", ["compose.yaml", "yanmo.service"])
+def test_the_keys_are_made_where_the_service_reads_them_and_left_to_its_group(deploy, name):
+    text = (deploy / name).read_text(encoding="utf-8")
+    (made,) = re.findall(r"^# .*yanmo key (--.+)$", text, re.MULTILINE)
+    given = dict(zip(made.split()[::2], made.split()[1::2], strict=True))
+    assert {flag.removeprefix("--") for flag in given} <= set(KeyConfig.model_fields)
+    (group, file), (mode, same) = re.findall(r"(?:chgrp|chmod) (\S+) (\S+)", text)
+    assert (file, same, mode) == (given["--file"], file, "640")
+    if name == "yanmo.service":
+        assert f"--api-keys {file} " in text
+        assert f"SupplementaryGroups={group}\n" in text
+        assert group != "yanmo", "a dynamic user is refused where a group alone has its name"
+    else:
+        (service,) = yaml.safe_load(text)["services"].values()
+        folder = Path(file).relative_to("deploy").parent
+        image = (deploy / "Dockerfile").read_text(encoding="utf-8")
+        read = Path(re.search(r'"--api-keys", "(.+)"', image)[1])
+        assert f"./{folder}:{read.parent}:ro" in service["volumes"], "the folder: a file alone would stay the old one"
+        assert read.name == Path(file).name
+        assert f"--gid {group} " in image
+
+
+def test_systemd_ends_the_service_and_lets_it_end_its_workers(deploy):
+    unit = configparser.ConfigParser(interpolation=None)
+    unit.optionxform = str
+    unit.read_string((deploy / "yanmo.service").read_text(encoding="utf-8"))
+    assert unit["Service"]["KillMode"] == "mixed"
+    assert int(unit["Service"]["TimeoutStopSec"]) > ServeConfig().drain_seconds
+
+
+def test_the_image_is_built_of_what_it_needs_and_nothing_else(deploy, project_root):
+    lines = (project_root / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    admitted = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
+    assert not [rule for rule in rules[1:] if not rule.startswith(("!", "**/"))]
+    project = tomllib.loads((project_root / "pyproject.toml").read_text(encoding="utf-8"))
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
+    image = (deploy / "Dockerfile").read_text(encoding="utf-8")
+    needed = {"pyproject.toml", project["project"]["readme"], *project["project"]["license-files"]}
+    needed |= {package.partition("/")[0] for package in wheel["packages"]} | set(wheel["force-include"])
+    needed |= set(re.findall(r"-c /source/(\S+)", image))
+    assert admitted == needed
+    assert all((project_root / path).exists() for path in admitted)
 
 
 def test_systemd_reads_the_unit(deploy, tmp_path):

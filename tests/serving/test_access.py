@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from yanmo.errors import ConfigError, ServingError
 from yanmo.serving.access import Access
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.keys import KeyRing, read_keys
+from yanmo.serving.problems import Problem
 from yanmo.serving.routes import TABLE
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "operate-a-service.md"
@@ -142,12 +144,37 @@ def test_a_quota_is_kept_for_each_key(bundles, serving, tmp_path):
         assert predict(client, many).status == 200
 
 
+def test_who_waits_as_long_as_a_quota_says_is_let_in(tmp_path):
+    yanmo.key(label="one", file=tmp_path / "keys.toml", quota="1/minute")
+    ring = KeyRing(tmp_path / "keys.toml")
+    (one,) = read_keys(tmp_path / "keys.toml")
+    ring.charge(one)
+    time.sleep(0.6)
+    with pytest.raises(Problem) as caught:
+        ring.charge(one)
+    assert caught.value.headers["retry-after"] == "60", "59.4 seconds, and no whole second less"
+
+
 def test_the_file_holds_no_key_and_is_for_its_owner_alone(guarded):
     _, keys, file = guarded
     text = file.read_text(encoding="utf-8")
     assert not any(keys[may] in text for may in ("predict", "admin"))
     assert file.stat().st_mode & 0o077 == 0
     assert [one.label for one in read_keys(file)][:2] == ["predict", "admin"]
+
+
+def test_a_new_key_leaves_the_file_to_those_who_could_read_it(tmp_path):
+    file = tmp_path / "keys.toml"
+    yanmo.key(label="first", file=file)
+    group = 10001 if os.geteuid() == 0 else os.getgroups()[-1]
+    os.chown(file, -1, group)
+    file.chmod(0o640)
+    before = file.stat()
+    yanmo.key(label="second", file=file)
+    after = file.stat()
+    assert (after.st_mode & 0o777, after.st_uid, after.st_gid) == (0o640, before.st_uid, group)
+    assert after.st_ino != before.st_ino, "it is replaced as a whole"
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["keys.toml"]
 
 
 @pytest.mark.parametrize(

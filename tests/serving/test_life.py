@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -27,8 +29,19 @@ logging.basicConfig(level=logging.INFO, format="%(message)s")
 from yanmo.artifacts import Bundle
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import serve
-serve((Bundle.open(sys.argv[1]),), ServeConfig(port=0, max_queue_ms=10_000, drain_seconds=int(sys.argv[2])))
+drain_seconds, workers = map(int, sys.argv[2:])
+config = ServeConfig(port=0, max_queue_ms=10_000, drain_seconds=drain_seconds, workers=workers)
+serve((Bundle.open(sys.argv[1]),), config)
 print(" ".join(sys.modules))
+"""
+
+STOP_THE_GROUP_ONCE_A_WORKER_STARTS = """
+import os, signal, subprocess
+class Popen(subprocess.Popen):
+    def __init__(self, *arguments, **named):
+        super().__init__(*arguments, **named)
+        os.killpg(0, signal.SIGTERM)
+subprocess.Popen = Popen
 """
 
 HANG = """
@@ -40,11 +53,13 @@ Answerer.answer = lambda self, texts: time.sleep(600) if "hang" in texts else pl
 
 
 class Process:
-    """A service in a process of its own; with ``before`` it runs that first."""
+    """A service in a process, and a group, of its own; with ``before`` it runs that first."""
 
-    def __init__(self, bundle: Bundle, drain_seconds: int = 10, before: str = "") -> None:
-        command = [sys.executable, "-W", "error", "-c", before + SERVE, str(bundle.path), str(drain_seconds)]
-        self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    def __init__(self, bundle: Bundle, drain_seconds: int = 10, before: str = "", workers: int = 0) -> None:
+        settings = [str(bundle.path), str(drain_seconds), str(workers)]
+        command = [sys.executable, "-W", "error", "-c", before + SERVE, *settings]
+        pipe = subprocess.PIPE
+        self.popen = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
         self.ready_line = self.port = None
 
     def wait_until_ready(self) -> None:
@@ -53,7 +68,8 @@ class Process:
         self.port = int(self.ready_line.partition("127.0.0.1:")[2].split()[0])
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, str, str]:
-        self.popen.send_signal(number)
+        """Send a signal to all its processes, as a terminal and systemd do, and wait."""
+        os.killpg(self.popen.pid, number)
         out, err = self.popen.communicate(timeout=20)
         return self.popen.returncode, out, err
 
@@ -69,7 +85,8 @@ def start():
 
     yield begin
     for process in started:
-        process.popen.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.popen.pid, signal.SIGKILL)
         process.popen.communicate()
 
 
@@ -103,8 +120,9 @@ def test_json_prints_one_object_once_it_answers(bundles):
     assert {"model", "digest"} <= told.keys()
 
 
-def test_sigterm_loses_no_accepted_request(bundles, start):
-    process = start(bundles["ngram"])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sigterm_loses_no_accepted_request(bundles, start, workers):
+    process = start(bundles["ngram"], workers=workers)
     sent = threading.Barrier(9)
 
     def ask(number: int) -> int:
@@ -126,6 +144,12 @@ def test_sigterm_loses_no_accepted_request(bundles, start):
         status, _, err = process.end()
         assert [one.result() for one in asked] == [500] * 8
     assert (status, err) == (0, "")
+
+
+def test_sigterm_to_a_worker_that_starts_is_no_failure_of_the_service(bundles):
+    process = Process(bundles["ngram"], workers=1, before=STOP_THE_GROUP_ONCE_A_WORKER_STARTS)
+    _, err = process.popen.communicate(timeout=20)
+    assert (process.popen.returncode, err) == (0, "")
 
 
 def test_a_client_that_stalls_cannot_keep_the_service_from_ending(bundles, start):

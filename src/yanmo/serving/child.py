@@ -1,13 +1,12 @@
 """The worker process: ``python -m yanmo.serving.child DESCRIPTOR``; it loads one Bundle and answers until told to end.
 
-It ends by itself when the service has gone.
+It ends by itself when the service has gone; the signals that tell the service to end do not reach it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import sys
 import threading
@@ -54,7 +53,6 @@ class Line:
 
 def main(descriptor: int) -> None:
     """Load the Bundle that the service names, and answer its batches."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the service says when to end
     line = Line(descriptor)
     threading.Thread(target=_beat, args=(line,), daemon=True).start()
     job = msgspec.msgpack.decode(line.receive(), type=Job)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class MadeKey:
 def key(config: KeyConfig) -> MadeKey:
     """Make an API key for the service.
 
-    A service that runs reads the file again at once. To take a key away, delete its entry.
+    A service that runs reads the file again at once. To take a key away, delete its entry. A new file is for its owner
+    alone; one that is there keeps its owner, group and mode.
 
     Args:
         config: Its label, and what it may.
@@ -76,11 +78,21 @@ def key(config: KeyConfig) -> MadeKey:
 
 
 def _write(file: Path, text: str) -> None:
-    """Put the text in place by one rename, readable by the owner alone."""
+    """Put the text in place by one rename: as readable as the file that stood there, else for the owner alone."""
     staging = file.with_name(f".{file.name}.new")
     try:
+        staging.unlink(missing_ok=True)
         staging.touch(mode=0o600)
         staging.write_text(text, encoding="utf-8")
+        if file.exists():
+            found = file.stat()
+            os.chown(staging, found.st_uid, found.st_gid)
+            staging.chmod(stat.S_IMODE(found.st_mode))
         os.replace(staging, file)  # noqa: PTH105 - the same on every system
     except OSError as error:
-        raise ConfigError(f"{file} cannot be written: {os.strerror(error.errno or 0)}.") from error
+        raise ConfigError(
+            f"{file} cannot be written: {os.strerror(error.errno or 0)}.",
+            hint="Run it as the file's owner, or as root: its owner, group and mode are kept.",
+        ) from error
+    finally:
+        staging.unlink(missing_ok=True)

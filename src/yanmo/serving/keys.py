@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import math
 import os
 import secrets
 import time
@@ -101,7 +102,7 @@ class KeyRing:
         if quota is None or self._limiter.hit(quota, key.label):
             return
         reset = self._limiter.get_window_stats(quota, key.label).reset_time
-        seconds = max(1, round(reset - time.time()))
+        seconds = max(1, math.ceil(reset - time.time()))
         raise Problem("quota_exceeded", f"The quota is {key.quota}.", headers={"retry-after": str(seconds)})
 
     def _look(self) -> tuple[int, int, int]:

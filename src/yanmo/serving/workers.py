@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
@@ -157,7 +158,8 @@ class ProcessWorker:
         ours, theirs = socket.socketpair()
         with theirs:
             command = [sys.executable, "-m", "yanmo.serving.child", str(theirs.fileno())]
-            self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+            with _signals_wait():
+                self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         values = options.model_dump_json(include=set(ModelOptions.model_fields))
         job = Job(str(bundle.path), bundle.digest, values, self._logs_json)
@@ -250,6 +252,19 @@ class ProcessWorker:
         if self._pending is not None and not self._pending.done():
             self._pending.set_exception(WorkerLostError())
         self._when_lost(self)
+
+
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Hold back the signals to the service; a process that starts meanwhile does so for its whole life.
+
+    A terminal or systemd sends them to all processes, and the service tells its workers when to end.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 ModelWorker = ThreadWorker | ProcessWorker

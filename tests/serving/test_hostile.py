@@ -85,6 +85,54 @@ def test_a_chunked_body_is_read_and_its_size_is_watched(served_bundles):
     assert first_line(client, head + chunked(large, 65_536)).startswith(b"HTTP/1.1 413")
 
 
+@pytest.mark.parametrize("size", [1, 100])
+def test_a_body_in_small_chunks_is_read(served_bundles, size):
+    _, client = served_bundles["ngram"]
+    body = b'{"text":"a"}' + b" " * 60_000
+    assert first_line(client, HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunked(body, size)) == b"HTTP/1.1 200 OK"
+
+
+def test_trailers_and_extensions_of_chunks_are_passed_over(served_bundles):
+    _, client = served_bundles["ngram"]
+    head = HEAD + b"transfer-encoding: chunked\r\nx-request-id: head\r\n\r\n"
+    trailers = b"x-request-id: trailer\r\ncontent-type: text/plain\r\n" + b"x: y\r\n" * 100
+    with client.connect() as connection:
+        connection.sendall(head + b'c;name=value\r\n{"text":"a"}\r\n0;last\r\n' + trailers + b"\r\n")
+        answer = connection.recv(4000)
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"x-request-id: head\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("first", "more"),
+    [
+        (b"0\r\n", b"x: " + b"a" * 8000 + b"\r\n"),
+        (b"0\r\n", b"x: y\r\n" * 1000),
+        (b"0\r\nx: ", b"a" * 8000),
+        (b"1;", b"a" * 8000),
+        (b"", b"1;" + b"a" * 8000 + b"\r\n \r\n"),
+    ],
+    ids=["trailers", "short trailers", "a trailer without end", "an extension without end", "extensions"],
+)
+def test_what_comes_beside_a_body_is_bounded_and_not_kept(served_bundles, first, more):
+    _, client = served_bundles["ngram"]
+    refused = client.service.counters.refused["headers_too_large"]
+    said = b""
+    with client.connect() as connection:
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + first)
+        connection.settimeout(0.05)
+        for _ in range(5):
+            try:
+                connection.sendall(more)
+                said = connection.recv(1000)
+            except TimeoutError:
+                assert max(len(one.headers or ()) for one in client.server.server_state.connections) == 3
+            else:
+                break
+    assert said.startswith(b"HTTP/1.1 431")
+    assert client.service.counters.refused["headers_too_large"] == refused + 1
+
+
 def test_a_body_over_the_limit_gets_413(served_bundles):
     _, client = served_bundles["ngram"]
     reply = client.predict_bytes(b'{"text":"' + b"a" * 1_048_576 + b'"}')

@@ -22,6 +22,9 @@ TICK_SECONDS = 0.1
 MAX_HEADERS = 64
 MAX_URL_BYTES = 4096
 MAX_HEAD_BYTES = 16_384
+"""Of a head; and of what comes with a body in chunks beside it: extensions and trailers, which nobody reads."""
+CHUNK_BYTES = 16
+"""The size of a chunk and the ends of its lines are no more."""
 DETAILS = {
     "bad_http": "Send HTTP/1.1.",
     "too_slow": "Send the whole request faster.",
@@ -72,6 +75,7 @@ class Connection(HttpToolsProtocol):
         self._since = self.loop.time()
         self._unsent_since: float | None = None
         self._num_head_bytes = 0
+        self._num_body_bytes = 0
         self._refusal = "bad_http"
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -89,15 +93,18 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse; note when a request begins to be waited for."""
         before = self._phase, self._num_requests
+        self._num_body_bytes = 0
         super().data_received(data)
         if self._phase is None and (self.cycle is None or self.cycle.response_complete):
             self._phase = "head"  # white space before a request, which the parser passes over
         if (self._phase, self._num_requests) != before:
             self._since, self._num_head_bytes = self.loop.time(), 0
+        elif self._phase == "body":
+            self._num_head_bytes = max(0, self._num_head_bytes + len(data) - self._num_body_bytes)
         if self._phase == "head":
             self._num_head_bytes += len(data)
-            if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-                self._refuse("headers_too_large")
+        if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse("headers_too_large")
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -113,6 +120,11 @@ class Connection(HttpToolsProtocol):
             self._refusal = "url_too_long"
             raise RefusedError
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; a trailer is dropped."""
+        if self._phase == "head":
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Hand the request to the application, which waits for its body."""
         headers = self.headers
@@ -121,6 +133,11 @@ class Connection(HttpToolsProtocol):
             raise RefusedError
         super().on_headers_complete()
         self._phase = "body"
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body, at most a chunk."""
+        super().on_body(body)
+        self._num_body_bytes += len(body) + CHUNK_BYTES
 
     def on_message_complete(self) -> None:
         """End a request."""

@@ -103,10 +103,11 @@ def test_it_waits_as_long_as_the_service_asks(busy):
 
 
 def test_it_gives_up_when_its_patience_ends(busy):
-    address, _ = busy
-    with yanmo.Client(address, patience_seconds=0) as client, pytest.raises(ServiceError) as caught:
+    address, handler = busy
+    with yanmo.Client(address, patience_seconds=0.9) as client, pytest.raises(ServiceError) as caught:
         client.predict(["a"])
     assert (caught.value.code, caught.value.retry_seconds) == ("queue_full", 1)
+    assert len(handler.times) == 1, "the service asked it to wait for longer than it may"
 
 
 def test_a_service_that_is_not_there_is_an_error_that_says_so():

@@ -18,7 +18,7 @@ from yanmo.serving.schemas import Answer, Answers, Models, ServedModel, Text
 
 try:
     import httpx
-    from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_after_delay
+    from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, stop_before_delay
     from tenacity.wait import wait_random_exponential
 except ModuleNotFoundError as error:
     raise MissingExtraError("yanmo.Client", package=error.name or "httpx", extra="client") from error
@@ -46,7 +46,7 @@ class Client:
         url: Of the service, such as ``http://127.0.0.1:8000``.
         api_key: If the service wants one.
         model: A model's name; without it the service's first.
-        patience_seconds: For so long it asks again.
+        patience_seconds: For so long it asks again; where the service asks it to wait longer, it gives up at once.
         timeout_seconds: One request may take so long.
     """
 
@@ -230,7 +230,7 @@ def _patience(seconds: float) -> dict[str, Any]:
     return {
         "retry": retry_if_exception(_is_passing),
         "wait": _pause_seconds,
-        "stop": stop_after_delay(seconds),
+        "stop": stop_before_delay(seconds),
         "reraise": True,
     }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
+import subprocess
 import tarfile
 
 import pytest
@@ -49,8 +51,17 @@ def test_the_list_has_every_package_and_no_torch(bundle, tmp_path):
     with tarfile.open(tmp_path / "a.tar.gz") as archive:
         listed = archive.extractfile("a/requirements.txt").read().decode().split()
     names = {line.partition("==")[0] for line in listed}
-    assert {"yanmo", "numpy", "onnxruntime", "uvicorn", "httptools", "limits", "prometheus-client"} <= names
-    assert not names & {"torch", "transformers", "scikit-learn", "httpx", "pytest", "starlette"}
+    assert {"numpy", "onnxruntime", "uvicorn", "httptools", "limits", "prometheus-client"} <= names
+    assert not names & {"yanmo", "torch", "transformers", "scikit-learn", "httpx", "pytest", "starlette"}
+
+
+def check_the_readme(folder):
+    """It compares the hashes before it installs anything, and installs nothing from an index."""
+    commands = re.findall(r"^    (.+)$", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert commands[2].endswith(f"--no-index --find-links wheels -r requirements.txt yanmo=={yanmo.__version__}")
+    assert subprocess.run(commands[0].split(), cwd=folder, capture_output=True, check=False).returncode == 0
+    next((folder / "wheels").glob("numpy-*")).write_bytes(b"changed on the way")
+    assert subprocess.run(commands[0].split(), cwd=folder, capture_output=True, check=False).returncode == 1
 
 
 def test_wheels_go_along_and_missing_ones_are_named(bundle, tmp_path):
@@ -63,7 +74,10 @@ def test_wheels_go_along_and_missing_ones_are_named(bundle, tmp_path):
     assert packed.has_wheels
     with tarfile.open(packed.path) as archive:
         assert sum(name.startswith("whole/wheels/") for name in archive.getnames()) == len(packages)
-    next(wheels.glob("numpy-*")).unlink()
+        archive.extractall(tmp_path, filter="data")
+    check_the_readme(tmp_path / "whole")
+    whole = next(wheels.glob("numpy-*"))
+    whole.rename(wheels / f"numpy-{packages['numpy']}-cp27-cp27m-win32.whl")
     with pytest.raises(ConfigError, match=r"lacks 1 of .* numpy=="):
         yanmo.pack(bundle, wheels=wheels, out=tmp_path / "less.tar.gz")
     (wheels / "x.whl").write_bytes(b"")

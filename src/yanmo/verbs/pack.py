@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.tags import sys_tags
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 
 from yanmo.artifacts.bundle import Bundle
@@ -25,25 +26,29 @@ __all__ = ["PackConfig", "Packed", "pack", "serving_packages"]
 
 README = """# {name}
 
-    python3 -m venv yanmo-env
-    yanmo-env/bin/pip install --no-index --find-links wheels -r requirements.txt
     sha256sum --check SHA256SUMS
+    python3 -m venv yanmo-env
+    yanmo-env/bin/pip install --no-index --find-links wheels -r requirements.txt yanmo=={version}
     yanmo-env/bin/yanmo serve bundle
 
 {wheels}
 """
-WITH_WHEELS = "Nothing is downloaded: every package of requirements.txt is in wheels/."
+WITH_WHEELS = "Nothing is downloaded: Yanmo and every package of requirements.txt are in wheels/."
 WITHOUT_WHEELS = (
     "The archive was made without wheels. Where there is a network, fill the folder with\n\n"
     "    pip download --only-binary :all: -d wheels -r requirements.txt\n"
+    "    pip wheel --no-deps -w wheels ./SOURCE_OF_YANMO\n\n"
+    "Yanmo is not on the list: an index may hold another package under its name.\n"
 )
+OWN = "yanmo"
 
 
 class PackConfig(Config):
     """What goes into the archive besides the Bundle."""
 
     wheels: Path | None = None
-    """A folder of wheels, one for each package of the list; without it the archive only has the list."""
+    """A folder of wheels for this Python and platform: Yanmo's and one of each package of the list; without it the
+    archive only has the list."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +74,8 @@ class Packed:
 def pack(bundle: Bundle, config: PackConfig, *, out: Path) -> Packed:
     """Make one archive of a Bundle and what a closed network needs to serve it.
 
-    It holds the Bundle, the list of packages in the versions installed here, their wheels if given, how to start, and
-    the hash of every file.
+    It holds the Bundle, the list of the packages that Yanmo needs, in the versions installed here, their wheels and
+    Yanmo's if given, how to start, and the hash of every file.
 
     Args:
         bundle: The Bundle.
@@ -82,9 +87,9 @@ def pack(bundle: Bundle, config: PackConfig, *, out: Path) -> Packed:
         ArtifactError: The archive cannot be written.
     """
     packages = serving_packages()
-    requirements = "".join(f"{name}=={version}\n" for name, version in packages.items())
+    requirements = "".join(f"{name}=={version}\n" for name, version in packages.items() if name != OWN)
     wheels = _find_wheels(config.wheels, packages) if config.wheels is not None else []
-    readme = README.format(name=bundle.name, wheels=WITH_WHEELS if wheels else WITHOUT_WHEELS)
+    readme = README.format(name=bundle.name, version=packages[OWN], wheels=WITH_WHEELS if wheels else WITHOUT_WHEELS)
     contents: dict[str, Path | bytes] = {
         **{f"bundle/{path.relative_to(bundle.path).as_posix()}": path for path in _files(bundle.path)},
         **{f"wheels/{path.name}": path for path in wheels},
@@ -110,7 +115,7 @@ def serving_packages() -> dict[str, str]:
         ConfigError: One of them is not installed.
     """
     found: dict[str, str] = {}
-    wanted: list[tuple[str, frozenset[str]]] = [("yanmo", frozenset())]
+    wanted: list[tuple[str, frozenset[str]]] = [(OWN, frozenset())]
     seen: set[tuple[str, frozenset[str]]] = set()
     while wanted:
         name, extras = item = wanted.pop()
@@ -131,23 +136,25 @@ def serving_packages() -> dict[str, str]:
 
 
 def _find_wheels(folder: Path, packages: Mapping[str, str]) -> list[Path]:
-    """Return one wheel or more of each package.
+    """Return one wheel or more of each package, of those that can be installed here.
 
     Raises:
         ConfigError: Some are missing.
     """
+    fitting = set(sys_tags())
     found: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(folder.glob("*.whl")):
         try:
-            name, version, _, _ = parse_wheel_filename(path.name)
+            name, version, _, tags = parse_wheel_filename(path.name)
         except InvalidWheelFilename as error:
             raise ConfigError(f"{path} is no wheel.", hint="Remove it from the folder.") from error
-        found.setdefault((name, str(version)), []).append(path)
+        if not tags.isdisjoint(fitting):
+            found.setdefault((name, str(version)), []).append(path)
     missing = [f"{name}=={version}" for name, version in packages.items() if (name, version) not in found]
     if missing:
         raise ConfigError(
-            f"{folder} lacks {len(missing)} of {len(packages)} wheels: {', '.join(missing)}.",
-            hint="Leave --wheels out, take requirements.txt from the archive, and let pip download fill the folder.",
+            f"{folder} lacks {len(missing)} of {len(packages)} wheels for this machine: {', '.join(missing)}.",
+            hint="Leave --wheels out; the README.md in the archive says how to fill the folder.",
         )
     return [path for name, version in packages.items() for path in found[name, version]]
 

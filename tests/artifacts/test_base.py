@@ -176,7 +176,19 @@ def test_a_newer_schema_says_to_upgrade(tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 1}', '{"schema_version": "x"}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"schema_version": 1}',
+        '{"schema_version": "x"}',
+        '{"schema_version": ' + 5000 * "[" + 5000 * "]" + "}",
+    ],
+    ids=str.__len__,
+)
 def test_a_damaged_manifest_is_an_error_for_the_user(tmp_path, content):
     artifact = make(tmp_path / "one")
     (artifact.path / MANIFEST).write_text(content)

@@ -66,6 +66,19 @@ def test_a_body_in_pieces_is_read(served_bundles, cut):
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
 
 
+def test_requests_that_come_in_one_piece_are_all_answered(served_bundles):
+    _, client = served_bundles["ngram"]
+    body = b'{"text":"a"}'
+    request = HEAD + b"x-long: %s\r\ncontent-length: %d\r\n\r\n" % (b"a" * 1000, len(body)) + body
+    all_of_them, said = 25 * request, b""
+    with client.connect() as connection:
+        connection.sendall(all_of_them[:-500])
+        connection.sendall(all_of_them[-500:])
+        while said.count(b"HTTP/1.1 200") < 25:
+            said += connection.recv(65_536)
+            assert b"HTTP/1.1 4" not in said
+
+
 def chunked(body: bytes, size: int) -> bytes:
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"

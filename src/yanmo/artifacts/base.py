@@ -167,7 +167,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
                 hint="pip install --upgrade yanmo",
             )
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.DecodeError, KeyError, TypeError) as error:
+    except (msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(
             f"{path / MANIFEST} is damaged: {error}.", hint="Copy the folder again, or make it anew."
         ) from error

@@ -98,10 +98,11 @@ class Connection(HttpToolsProtocol):
         if self._phase is None and (self.cycle is None or self.cycle.response_complete):
             self._phase = "head"  # white space before a request, which the parser passes over
         if (self._phase, self._num_requests) != before:
-            self._since, self._num_head_bytes = self.loop.time(), 0
+            self._since = self.loop.time()
+            self._num_head_bytes = int(self._phase == "head")  # at least; the end of another request may be before it
         elif self._phase == "body":
             self._num_head_bytes = max(0, self._num_head_bytes + len(data) - self._num_body_bytes)
-        if self._phase == "head":
+        elif self._phase == "head":
             self._num_head_bytes += len(data)
         if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse("headers_too_large")

@@ -127,9 +127,10 @@ def test_trailers_and_extensions_of_chunks_are_passed_over(served_bundles):
     ],
     ids=["trailers", "short trailers", "a trailer without end", "an extension without end", "extensions"],
 )
-def test_what_comes_beside_a_body_is_bounded_and_not_kept(served_bundles, first, more):
+def test_what_comes_beside_a_body_is_bounded_and_not_kept(served_bundles, first, more, wait):
     _, client = served_bundles["ngram"]
-    refused = client.service.counters.refused["headers_too_large"]
+    refused, counts = client.service.counters.refused["headers_too_large"], client.service.counters.requests
+    told = counts["/predict", 431]
     said = b""
     with client.connect() as connection:
         connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n" + first)
@@ -144,6 +145,7 @@ def test_what_comes_beside_a_body_is_bounded_and_not_kept(served_bundles, first,
                 break
     assert said.startswith(b"HTTP/1.1 431")
     assert client.service.counters.refused["headers_too_large"] == refused + 1
+    wait(lambda: counts["/predict", 431] == told + 1)
 
 
 def test_a_body_over_the_limit_gets_413(served_bundles):

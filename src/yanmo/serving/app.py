@@ -65,7 +65,7 @@ class App:
             call.key = self._access.admit(call.headers, route.need)
             reply = await route.answer(call)
         except ClientGoneError:
-            self._count(call, route_name, 408 if call.connection.is_cut else 499, begin)
+            self._count(call, route_name, call.connection.told, begin)
             return
         except Problem as problem:
             reply = self._refuse(problem)

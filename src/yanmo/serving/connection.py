@@ -62,14 +62,14 @@ class Connection(HttpToolsProtocol):
 
     Attributes:
         on_gone: Called when the client leaves before its answer.
-        is_cut: Whether the client was told that its request came too slowly.
+        told: What the client was told in the middle of a request; 499 while it was told nothing.
     """
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **named: Any) -> None:
         super().__init__(*args, **named)
         self.limits = limits
         self.on_gone: Callable[[], None] | None = None
-        self.is_cut = False
+        self.told = 499
         self._phase: Phase | None = "head"
         self._num_requests = 0
         self._since = self.loop.time()
@@ -175,7 +175,6 @@ class Connection(HttpToolsProtocol):
             if cycle.response_started:
                 self.transport.abort()
                 return
-            self.is_cut = True
             cycle.disconnected = True
             cycle.message_event.set()
         if self._num_head_bytes or self._phase == "body":
@@ -186,7 +185,9 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, code: str) -> None:
         self.limits.on_refused(code)
         headers = {"retry-after": "1"} if code == "too_many_connections" else None
-        self.transport.write(raw_response(Problem(code, DETAILS[code], headers=headers)))
+        problem = Problem(code, DETAILS[code], headers=headers)
+        self.told = problem.status
+        self.transport.write(raw_response(problem))
         self.transport.close()
 
 

@@ -51,6 +51,15 @@ def test_scores_and_gradients_are_those_of_transformers(name, lengths, tokenizer
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_the_states_of_all_tokens_are_those_of_transformers(name, tokenizer):
+    module, batch = build(name, tokenizer).train(), make_batch(types=name.startswith("bert"))
+    base, mask_BT = module.base_model, batch["attention_mask"].bool()
+    torch.testing.assert_close(
+        lean_encoder.read(module, batch)[mask_BT], base(**batch).last_hidden_state[mask_BT], atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_in_bf16_the_scores_are_near_and_the_gradients_are_of_32_bits(name, tokenizer):
     module, batch = build(name, tokenizer), make_batch()
     with autocast("cpu", "bf16"):

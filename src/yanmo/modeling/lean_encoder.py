@@ -1,10 +1,10 @@
-"""The forward pass of BERT-like classifiers with less work: the same weights and the same scores as transformers' own.
+"""The forward pass of BERT-like encoders with less work: the same weights and the same states as transformers' own.
 
 A classifier reads the first token's last state only, so in the last layer all but keys and values are computed for that
-token alone. Activations are cast once for all products that read them, a dropout and the sum after it are one pass, and
-attention is two products and a softmax in 32 bits, which on a processor and for short texts is faster than the fused
-kernel, whose backward pass in bf16 is many times slower. It knows no training: whoever trains or evaluates calls
-:func:`score`.
+token alone; an encoder that learns to read needs the states of all. Activations are cast once for all products that
+read them, a dropout and the sum after it are one pass, and attention is two products and a softmax in 32 bits, which on
+a processor and for short texts is faster than the fused kernel, whose backward pass in bf16 is many times slower. It
+knows no training: whoever trains or evaluates calls :func:`score` or :func:`read`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,42 @@ from torch.nn import functional
 from yanmo.modeling.dropout import MaskedDropout, sampled
 from yanmo.modeling.features import Batch
 
-__all__ = ["is_lean", "score"]
+__all__ = ["can_read", "is_lean", "read", "score"]
 
-MODELS = {"BertForSequenceClassification", "RobertaForSequenceClassification", "ElectraForSequenceClassification"}
+READERS = {"BertModel", "RobertaModel", "ElectraModel"}
+CLASSIFIERS = {"BertForSequenceClassification", "RobertaForSequenceClassification", "ElectraForSequenceClassification"}
 
 
-def is_lean(module: nn.Module) -> bool:
-    """Return whether :func:`score` computes what the network does: one of three architectures, with plain layers."""
-    config: Any = getattr(module, "config", None)
-    if type(module).__name__ not in MODELS or config.is_decoder or config.add_cross_attention:
+def can_read(module: nn.Module) -> bool:
+    """Return whether :func:`read` computes what the network's encoder does: three architectures, with plain layers."""
+    base: Any = getattr(module, "base_model", None)
+    if type(base).__name__ not in READERS or base.config.is_decoder or base.config.add_cross_attention:
         return False
     linear = [one for one in module.modules() if isinstance(one, nn.Linear)]
     is_plain = all(type(one) is nn.Linear for one in linear) and not any(
         "lora" in name for name, _ in module.named_modules()
     )
-    return is_plain and getattr(config, "position_embedding_type", None) in {None, "absolute"}
+    return is_plain and getattr(base.config, "position_embedding_type", None) in {None, "absolute"}
+
+
+def is_lean(module: nn.Module) -> bool:
+    """Return whether :func:`score` computes what the network does."""
+    return type(module).__name__ in CLASSIFIERS and can_read(module)
+
+
+def read(module: nn.Module, batch: Batch) -> Tensor:
+    """Return the last layer's states_BTD of a batch of token ids.
+
+    Args:
+        module: A network for which :func:`can_read` holds.
+        batch: As :func:`score` takes it.
+    """
+    base, device, dtype = _opened(module, batch)
+    with torch.autocast(device, enabled=False):
+        states_BTD, bias_B11T = _embed(base, batch, dtype)
+        for layer in base.encoder.layer:
+            states_BTD = _layer(layer, states_BTD, states_BTD, bias_B11T, dtype)
+        return states_BTD
 
 
 def score(module: nn.Module, batch: Batch, *, num_samples: int = 1) -> Tensor:
@@ -44,19 +65,29 @@ def score(module: nn.Module, batch: Batch, *, num_samples: int = 1) -> Tensor:
             the right.
         num_samples: Dropout masks of the head.
     """
-    device = batch["input_ids"].device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
-    base: Any = getattr(module, str(module.base_model_prefix))
+    base, device, dtype = _opened(module, batch)
     with torch.autocast(device, enabled=False):
-        states_BTD = base.embeddings(input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"))
-        if hasattr(base, "embeddings_project"):
-            states_BTD = base.embeddings_project(states_BTD)
-        bias_B11T = _bias(batch["attention_mask"], dtype)
+        states_BTD, bias_B11T = _embed(base, batch, dtype)
         *lower, top = base.encoder.layer
         for layer in lower:
             states_BTD = _layer(layer, states_BTD, states_BTD, bias_B11T, dtype)
         first_B1D = _layer(top, states_BTD[:, :1], states_BTD, bias_B11T, dtype)
         return _head(module, base, first_B1D[:, 0], num_samples)
+
+
+def _opened(module: nn.Module, batch: Batch) -> tuple[Any, str, torch.dtype]:
+    """Return the encoder, the kind of its device, and what products are computed in."""
+    device = batch["input_ids"].device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+    return module.base_model, device, dtype
+
+
+def _embed(base: Any, batch: Batch, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+    """Return the states_BTD below the first layer, and what is added to attention scores."""
+    states_BTD = base.embeddings(input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"))
+    if hasattr(base, "embeddings_project"):
+        states_BTD = base.embeddings_project(states_BTD)
+    return states_BTD, _bias(batch["attention_mask"], dtype)
 
 
 def _bias(mask_BT: Tensor, dtype: torch.dtype) -> Tensor | None:

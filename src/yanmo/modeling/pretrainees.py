@@ -25,6 +25,7 @@ from transformers import (
 )
 
 from yanmo.errors import ConfigError
+from yanmo.modeling import lean_encoder
 from yanmo.modeling.encoders import CONFIGS, opening, shape_sizes
 from yanmo.modeling.features import Batch
 from yanmo.modeling.masking import Masking, mask_tokens
@@ -174,7 +175,8 @@ def _rtd_score(masking: Masking, seed: int) -> Callable[[nn.Module, Batch], Tens
         noise_MV = torch.rand(logits_MV.shape, generator=fixed, device=ids_BT.device)
         drawn_M = (logits_MV.detach().float() - (-noise_MV.clamp_min(1e-20).log()).log()).argmax(dim=1)
         filled_BT = ids_BT.masked_scatter(masked.hidden_BT, drawn_M)
-        found_BT = networks.discriminator(input_ids=filled_BT, attention_mask=mask_BT).logits.float()
+        found_BT = networks.discriminator.discriminator_predictions(_read(networks.discriminator, filled_BT, mask_BT))
+        found_BT = found_BT.float()
         replaced_BT = (filled_BT != ids_BT).float()
         losses_BT = functional.binary_cross_entropy_with_logits(found_BT, replaced_BT, reduction="none") * mask_BT
         right_BT = ((found_BT > 0) == replaced_BT.bool()) & mask_BT.bool()
@@ -220,9 +222,18 @@ def _logits_at(module: nn.Module, ids_BT: Tensor, mask_BT: Tensor, places_BT: Te
     if head is None:
         logits_MV: Tensor = model(input_ids=ids_BT, attention_mask=mask_BT).logits[places_BT]
         return logits_MV
-    states_BTD = model.base_model(input_ids=ids_BT, attention_mask=mask_BT).last_hidden_state
-    decoded_MV: Tensor = head(model, states_BTD[places_BT])
+    decoded_MV: Tensor = head(model, _read(module, ids_BT, mask_BT)[places_BT])
     return decoded_MV
+
+
+def _read(module: nn.Module, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the encoder's last states_BTD."""
+    inputs = {"input_ids": ids_BT, "attention_mask": mask_BT}
+    if lean_encoder.can_read(module):
+        return lean_encoder.read(module, inputs)
+    model: Any = module
+    states_BTD: Tensor = model.base_model(**inputs).last_hidden_state
+    return states_BTD
 
 
 DECODERS: Mapping[str, Callable[[Any, Tensor], Tensor]] = {

@@ -23,7 +23,7 @@ from torch import Tensor, nn, uint8
 from yanmo.errors import ModelError
 from yanmo.modeling import sharding
 
-__all__ = ["optimizer_tensors", "read", "restore_optimizer", "select", "unshared_state", "write"]
+__all__ = ["drop_after", "optimizer_tensors", "put", "read", "restore_optimizer", "select", "unshared_state", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,14 +51,30 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any],
     text = json.dumps(state)
     try:
         _write_file(partial, contiguous, {"state": text, "sha256": _digest(contiguous, text)})
-        _sync(partial)
-        _rename(partial, target)
-        _sync(folder)
+        put(partial, target)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
     for old in _checkpoints(folder)[NUM_KEPT:]:
         old.unlink(missing_ok=True)
+
+
+def put(partial: Path, target: Path) -> None:
+    """Give a file that was written beside its place that place: after a power cut it is there whole, or not at all.
+
+    Raises:
+        OSError: The disk is full or fails.
+    """
+    _sync(partial)
+    _rename(partial, target)
+    _sync(target.parent)
+
+
+def drop_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of later steps, for what is written next counts as older than these."""
+    for path in _checkpoints(folder):
+        if int(path.name.removeprefix(PREFIX).removesuffix(SUFFIX)) > step:
+            path.unlink(missing_ok=True)
 
 
 def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:

@@ -32,12 +32,19 @@ def save(trainer: Trainer) -> None:
 
 
 def resume(trainer: Trainer) -> bool:
-    """Take up the work folder's checkpoint if it belongs to this run; return whether it did."""
+    """Take up the work folder's checkpoint if it belongs to this run; return whether it did.
+
+    Checkpoints of other work are removed, and those that do not verify.
+    """
     found = checkpoints.read(trainer.work_dir) if trainer.work_dir else None
-    if found is None:
+    workers.wait_for_all()  # none removes what another still reads
+    if trainer.work_dir is None or found is None:
         return False
     tensors, state = found
-    if state["run_key"] != trainer.run_key:
+    is_ours = state["run_key"] == trainer.run_key
+    if not workers.rank():
+        checkpoints.drop_after(trainer.work_dir, state["position"]["step"] if is_ours else -1)
+    if not is_ours:
         logger.warning("The data, the settings or the code have changed since the checkpoint: training starts anew.")
         return False
     trainer.position = Position(**state["position"])

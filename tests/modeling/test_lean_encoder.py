@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import AutoModelForMaskedLM
 
 from yanmo.modeling import encoders, lean_encoder
 from yanmo.modeling.dropout import MaskedDropout, Masks, replace_dropout
+from yanmo.modeling.parts import to_device
 from yanmo.modeling.precision import autocast
 from yanmo.models import resolve
 from yanmo.text.tokenizer import train_wordpiece
@@ -50,13 +53,61 @@ def test_scores_and_gradients_are_those_of_transformers(name, lengths, tokenizer
         torch.testing.assert_close(ours[key], gradient, atol=1e-5, rtol=1e-4, msg=key)
 
 
+def read_plainly(module, batch):
+    return module.base_model(**batch).last_hidden_state
+
+
+def build_reader(name, tokenizer):
+    """Return a masked-language model."""
+    torch.manual_seed(3)
+    spec = resolve(name)
+    config = encoders.CONFIGS[spec.family](**encoders.shape_sizes(spec, tokenizer, max_length=16, dropout=0.0))
+    return AutoModelForMaskedLM.from_config(config)
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_the_states_of_all_tokens_are_those_of_transformers(name, tokenizer):
+@pytest.mark.parametrize("build", [build, build_reader], ids=["classifier", "masked"])
+def test_states_and_gradients_of_all_tokens_are_those_of_transformers(name, build, tokenizer):
     module, batch = build(name, tokenizer).train(), make_batch(types=name.startswith("bert"))
-    base, mask_BT = module.base_model, batch["attention_mask"].bool()
-    torch.testing.assert_close(
-        lean_encoder.read(module, batch)[mask_BT], base(**batch).last_hidden_state[mask_BT], atol=1e-5, rtol=1e-5
-    )
+    assert lean_encoder.can_read(module)
+    weights_BTD = torch.randn(4, 7, 32) * batch["attention_mask"][:, :, None]
+
+    def weighted(read):
+        return lambda *both: (read(*both) * weights_BTD).sum(1)[:, :3]
+
+    mask_BT = batch["attention_mask"].bool()
+    states = [read(module, batch)[mask_BT] for read in (lean_encoder.read, read_plainly)]
+    torch.testing.assert_close(*states, atol=1e-5, rtol=1e-5)
+    ours, theirs = (gradients(module, weighted(read), batch) for read in (lean_encoder.read, read_plainly))
+    assert ours.keys() == theirs.keys()
+    for key, gradient in theirs.items():
+        torch.testing.assert_close(ours[key], gradient, atol=1e-5, rtol=1e-4, msg=key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_in_bf16_the_states_are_near_and_the_gradients_are_of_32_bits(name, tokenizer):
+    module, batch = build_reader(name, tokenizer), make_batch((7, 7, 7, 7))
+    with autocast("cpu", "bf16"):
+        states_BTD = lean_encoder.read(module, batch)
+        learned = gradients(module, lambda *both: lean_encoder.read(*both)[:, 0, :3], batch)
+    torch.testing.assert_close(states_BTD.float(), read_plainly(module, batch), atol=0.08, rtol=0.05)
+    assert all(one.dtype == torch.float32 for one in learned.values())
+
+
+@pytest.mark.parametrize(("lengths", "has_bias"), [((6, 6), False), ((6, 5), True), ((1,), False)])
+def test_a_device_is_given_no_bias_where_the_host_knows_that_there_is_no_padding(lengths, has_bias):
+    mask_BT = to_device(make_batch(lengths), "meta")["attention_mask"]
+    assert mask_BT.shape == (len(lengths), max(lengths))
+    assert (lean_encoder._bias(mask_BT, torch.bfloat16) is not None) == has_bias
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_on_a_gpu_a_batch_without_padding_is_read_by_the_flash_kernel(tokenizer):
+    module, batch = build("bert-2x32", tokenizer).cuda().eval(), to_device(make_batch((6, 6)), "cuda")
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION), autocast("cuda", "bf16"), torch.inference_mode():
+        states_BTD = lean_encoder.read(module, batch)
+    with torch.inference_mode():
+        torch.testing.assert_close(states_BTD.float(), read_plainly(module, batch), atol=0.08, rtol=0.05)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,17 @@ from torch import Tensor
 
 from yanmo.protocols import FloatArray, IntArray, Ragged
 
-__all__ = ["Batch", "Examples", "Features", "NgramFeatures", "TokenFeatures", "epoch_batches", "sorted_batches"]
+__all__ = [
+    "Batch",
+    "Examples",
+    "Features",
+    "NgramFeatures",
+    "TokenFeatures",
+    "epoch_batches",
+    "full_mask",
+    "is_full",
+    "sorted_batches",
+]
 
 BATCHES_A_BUCKET = 50
 
@@ -111,6 +121,16 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.targets_NC)
+
+
+def full_mask(mask_BT: Tensor, device: str) -> Tensor:
+    """Return the mask of a batch without padding on a device; that it is one can be told without reading it there."""
+    return torch.ones((), dtype=mask_BT.dtype, device=device).expand(mask_BT.shape)
+
+
+def is_full(mask_BT: Tensor) -> bool:
+    """Return whether a mask is known to have no padding: what is on a processor is looked at, other ones are not."""
+    return bool(mask_BT.all()) if mask_BT.device.type == "cpu" else not any(mask_BT.stride())
 
 
 def epoch_batches(

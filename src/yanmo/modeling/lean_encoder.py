@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.modeling.dropout import MaskedDropout, sampled
-from yanmo.modeling.features import Batch
+from yanmo.modeling.features import Batch, is_full
 
 __all__ = ["can_read", "is_lean", "read", "score"]
 
@@ -91,8 +91,8 @@ def _embed(base: Any, batch: Batch, dtype: torch.dtype) -> tuple[Tensor, Tensor 
 
 
 def _bias(mask_BT: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """Return what is added to attention scores at padding; None where a processor sees that there is none."""
-    if mask_BT.device.type == "cpu" and bool(mask_BT.all()):
+    """Return what is added to attention scores at padding; None where there is none, which the fastest kernels need."""
+    if is_full(mask_BT):
         return None
     bias_BT = torch.zeros(mask_BT.shape, dtype=dtype, device=mask_BT.device)
     return bias_BT.masked_fill_(mask_BT == 0, torch.finfo(dtype).min)[:, None, None, :]

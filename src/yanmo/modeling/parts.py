@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from yanmo.errors import ModelError
 from yanmo.modeling import workers
-from yanmo.modeling.features import Batch, Examples
+from yanmo.modeling.features import Batch, Examples, full_mask, is_full
 from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
 from yanmo.protocols import IntArray
@@ -123,8 +123,12 @@ def part_loss(objective: Objective, module: nn.Module, part: Part, *, precision:
 
 
 def to_device(batch: Batch, device: str) -> Batch:
-    """Return a batch where the network is."""
-    return {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    """Return a batch where the network is; of a batch without padding the mask is made there."""
+    full = {name for name in ("attention_mask",) if device != "cpu" and name in batch and is_full(batch[name])}
+    return {
+        name: full_mask(tensor, device) if name in full else tensor.to(device, non_blocking=True)
+        for name, tensor in batch.items()
+    }
 
 
 def not_finite(total: float, losses: Sequence[tuple[Part, Tensor]], examples: Examples, *, step: int) -> ModelError:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from yanmo.modeling.corpus import CorpusWriter, open_corpus, split_corpus
+from yanmo.modeling import checkpoints
+from yanmo.modeling.corpus import CorpusRows, CorpusWriter, open_corpus, split_corpus
 from yanmo.protocols import Ragged
 from yanmo.text.words import WordTokens
 
@@ -56,14 +57,39 @@ def test_a_corpus_of_another_key_or_one_that_was_cut_off_is_not_taken_up(tmp_pat
     assert open_corpus(tmp_path, "key") is None
 
 
-def test_a_batch_has_ids_mask_and_words(tmp_path):
+@pytest.mark.parametrize("name", ["corpus.json", "rows.npy", "tokens.bin"])
+@pytest.mark.parametrize("size", [0, 10])
+def test_a_corpus_of_which_a_file_is_cut_off_is_made_again(tmp_path, caplog, name, size):
+    write(tmp_path, "documents", DOCUMENTS)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[:size])
+    assert open_corpus(tmp_path, "key") is None
+    assert "cannot be read" in caplog.text
+    assert rows(write(tmp_path, "documents", DOCUMENTS))[0] == [2, 10, 11, 12, 3]
+
+
+def test_the_files_are_on_disk_before_the_last_one_says_that_they_are_whole(tmp_path, monkeypatch):
+    put, seen = checkpoints.put, []
+
+    def watched(partial, target):
+        seen.append((target.name, (tmp_path / "corpus.json").exists()))
+        put(partial, target)
+
+    monkeypatch.setattr(checkpoints, "put", watched)
+    write(tmp_path, "documents", DOCUMENTS)
+    assert seen == [("tokens.bin", False), ("rows.npy", False), ("corpus.json", False)]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.json", "rows.npy", "tokens.bin"]
+
+
+def test_rows_give_ids_words_and_their_places(tmp_path):
     corpus = write(tmp_path, "documents", DOCUMENTS)
-    train, valid = split_corpus(corpus, pad_id=0, seed=1)
+    train, valid = split_corpus(corpus, seed=1)
     assert sorted([*train.chosen_N, *valid.chosen_N]) == [0, 1, 2, 3, 4]
     assert len(valid.chosen_N) == 1
-    everything = type(train)(corpus.rows, np.arange(5), 0)
-    batch = everything.collate(np.array([0, 1]))
-    assert batch["input_ids"].tolist() == [[2, 10, 11, 12, 3], [2, 20, 3, 0, 0]]
-    assert batch["attention_mask"].tolist() == [[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]
-    assert batch["continues"].tolist() == [[False, False, True, True, False], [False] * 5]
+    everything = CorpusRows(corpus.rows, np.arange(5))
+    tokens = everything.take(np.array([1, 0]))
+    assert tokens.ids.tolist() == [2, 20, 3, 2, 10, 11, 12, 3]
+    assert tokens.continues.tolist() == [False] * 5 + [True, True, False]
+    assert tokens.places.tolist() == [5, 6, 7, 0, 1, 2, 3, 4]
+    assert tokens.lengths_B.tolist() == [3, 5]
     np.testing.assert_array_equal(everything.lengths_N, [5, 3, 6, 6, 3])

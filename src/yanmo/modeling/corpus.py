@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,13 +18,14 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from yanmo.modeling.features import Batch
+from yanmo.modeling import checkpoints
 from yanmo.protocols import IntArray, Ragged
 from yanmo.text.words import WordTokens
 
-__all__ = ["Corpus", "CorpusFeatures", "CorpusWriter", "Packing", "open_corpus", "split_corpus"]
+__all__ = ["Corpus", "CorpusRows", "CorpusTokens", "CorpusWriter", "Packing", "open_corpus", "split_corpus"]
+
+logger = logging.getLogger(__name__)
 
 TOKENS, PLACES, DONE = "tokens.bin", "rows.npy", "corpus.json"
 CONTINUES = 1 << 30
@@ -64,7 +66,7 @@ class CorpusWriter:
         folder.mkdir(exist_ok=True)
         (folder / DONE).unlink(missing_ok=True)
         self._folder = folder
-        self._file = (folder / TOKENS).open("wb")
+        self._file = _partial(folder / TOKENS).open("wb")
         self._before, self._after = (np.asarray(one, dtype=np.int32) for one in special)
         self._room = max_length - len(self._before) - len(self._after)
         self._is_packed = packing == "rows"
@@ -91,13 +93,17 @@ class CorpusWriter:
         if len(self._rest) > len(self._after):
             self._write([self._rest])
         self._file.close()
-        np.save(self._folder / PLACES, np.concatenate(([0], np.cumsum(self._lengths, dtype=np.int64))))
+        with _partial(self._folder / PLACES).open("wb") as file:
+            np.save(file, np.concatenate(([0], np.cumsum(self._lengths, dtype=np.int64))))
         facts = {
             "num_documents": self._num_documents,
             "num_rows": len(self._lengths),
             "num_tokens": sum(self._lengths),
         }
-        (self._folder / DONE).write_text(json.dumps({"run_key": self._run_key, "facts": facts}), encoding="utf-8")
+        done = json.dumps({"run_key": self._run_key, "facts": facts})
+        _partial(self._folder / DONE).write_text(done, encoding="utf-8")
+        for name in (TOKENS, PLACES, DONE):
+            checkpoints.put(_partial(self._folder / name), self._folder / name)
 
     def __enter__(self) -> Self:
         return self
@@ -121,58 +127,77 @@ def open_corpus(folder: Path, run_key: str) -> Corpus | None:
     """Return the corpus of a folder, None where there is no whole one of this key."""
     if not (folder / DONE).is_file():
         return None
-    done: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
-    if done["run_key"] != run_key:
+    try:
+        done: dict[str, Any] = json.loads((folder / DONE).read_text(encoding="utf-8"))
+        if done["run_key"] != run_key:
+            return None
+        offsets: IntArray = np.load(folder / PLACES)
+        shape = (int(offsets[-1]),)
+        values = np.memmap(folder / TOKENS, np.int32, "r", shape=shape) if shape[0] else np.zeros(0, dtype=np.int32)
+        return Corpus(Ragged(values, offsets), done["facts"])
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        logger.warning("The corpus in %s cannot be read (%s): it is made again.", folder, error)
         return None
-    offsets = np.load(folder / PLACES)
-    values = np.memmap(folder / TOKENS, dtype=np.int32, mode="r") if offsets[-1] else np.zeros(0, dtype=np.int32)
-    return Corpus(Ragged(values, offsets), done["facts"])
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
 
 
 @dataclass(frozen=True)
-class CorpusFeatures:
-    """Some rows of a corpus, as the training loop reads them.
+class CorpusTokens:
+    """The tokens of B rows, one row after the other.
+
+    Attributes:
+        ids: int64.
+        continues: Whether a token is of the same word as the one before it in its row, bool.
+        places: Where each token stands in the corpus, int64.
+        lengths_B: Tokens of each row.
+    """
+
+    ids: IntArray
+    continues: npt.NDArray[np.bool_]
+    places: IntArray
+    lengths_B: IntArray
+
+
+@dataclass(frozen=True)
+class CorpusRows:
+    """Some rows of a corpus.
 
     Attributes:
         rows: The whole corpus.
         chosen_N: The rows that count here.
-        pad_id: What fills a row of a batch on the right.
     """
 
     rows: Ragged
     chosen_N: IntArray
-    pad_id: int
-    is_padded: bool = True
 
     @functools.cached_property
     def lengths_N(self) -> IntArray:
         """Tokens of each row."""
         return self.rows.lengths_N[self.chosen_N]
 
-    def collate(self, rows_B: IntArray) -> Batch:
-        """Return ``input_ids`` and ``attention_mask``, int64, and ``continues``, bool, shape (B, T)."""
+    def take(self, rows_B: IntArray) -> CorpusTokens:
+        """Return the tokens of some of the rows."""
         lengths_B = self.lengths_N[rows_B]
-        places_T = np.arange(max(1, int(lengths_B.max(initial=0))))
-        mask_BT = places_T < lengths_B[:, None]
-        places_BT = self.rows.offsets[self.chosen_N[rows_B]][:, None] + places_T
-        values_BT = np.full(mask_BT.shape, self.pad_id, dtype=np.int64)
-        values_BT[mask_BT] = self.rows.values[places_BT[mask_BT]]
-        return {
-            "input_ids": torch.from_numpy(values_BT & (CONTINUES - 1)),
-            "attention_mask": torch.from_numpy(mask_BT.astype(np.int64)),
-            "continues": torch.from_numpy((values_BT & CONTINUES) > 0),
-        }
+        starts_B = np.cumsum(lengths_B) - lengths_B
+        shifts_B = self.rows.offsets[self.chosen_N[rows_B]] - starts_B
+        places = np.arange(lengths_B.sum()) + np.repeat(shifts_B, lengths_B)
+        values = self.rows.values[places]
+        continues = (values & CONTINUES) > 0
+        continues[starts_B] = False
+        return CorpusTokens((values & (CONTINUES - 1)).astype(np.int64), continues, places, lengths_B)
 
 
-def split_corpus(corpus: Corpus, *, pad_id: int, seed: int) -> tuple[CorpusFeatures, CorpusFeatures]:
+def split_corpus(corpus: Corpus, *, seed: int) -> tuple[CorpusRows, CorpusRows]:
     """Return the rows to learn from, and one in a hundred, at most 2,000, to measure on.
 
     Args:
         corpus: With at least two rows.
-        pad_id: What fills a row of a batch.
         seed: Chooses the rows.
     """
     order_N = np.random.default_rng(seed).permutation(len(corpus.rows))
     num_valid = min(MOST_VALID_ROWS, max(1, int(len(order_N) * VALID_SHARE)))
     learned, held = np.sort(order_N[num_valid:]), np.sort(order_N[:num_valid])
-    return CorpusFeatures(corpus.rows, learned, pad_id), CorpusFeatures(corpus.rows, held, pad_id)
+    return CorpusRows(corpus.rows, learned), CorpusRows(corpus.rows, held)

@@ -5,7 +5,7 @@ The order is a function of (seed, epoch) only. A batch is cut out of flat arrays
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,14 +113,20 @@ class Examples:
         features: Of N texts.
         targets_NC: float32, shape (N, C).
         ids: Of the rows, to name those that a training fails on; None names them by number.
+        drawn: From an epoch and the rows of a batch to what these rows are in it; None: always the same.
     """
 
     features: Features
     targets_NC: FloatArray
     ids: Sequence[str] | None = None
+    drawn: Callable[[int, IntArray], Examples] | None = None
 
     def __len__(self) -> int:
         return len(self.targets_NC)
+
+    def of_batch(self, epoch: int, rows_S: IntArray) -> Examples:
+        """Return what a batch of an epoch, that of all workers together, is made of."""
+        return self.drawn(epoch, rows_S) if self.drawn else self
 
 
 def full_mask(mask_BT: Tensor, device: str) -> Tensor:

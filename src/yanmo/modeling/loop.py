@@ -77,7 +77,8 @@ class Trainer:
         divergence: From the logits of two passes to a scalar, for ``r_drop``.
         matched_score: In training, stands in for ``score`` where the inside of the network is compared, too.
         rank: From scores to what is highest for the best, if that is not the highest ``micro_f1``.
-        facts: Gives what else a record of the loss holds.
+        count: Gives what the losses that were computed since it was last asked have counted.
+        describe: From the sums of that and the seconds of the steps since the last record to what else it holds.
     """
 
     def __init__(
@@ -93,7 +94,8 @@ class Trainer:
         divergence: Callable[[Tensor, Tensor], Tensor] = softmax_divergence,
         matched_score: MatchedScore | None = None,
         rank: Callable[[dict[str, float]], Any] | None = None,
-        facts: Callable[[], dict[str, float]] = dict,
+        count: Callable[[], list[float]] = list,
+        describe: Callable[[Sequence[float], float], dict[str, float]] = lambda *_: {},
     ) -> None:
         self.is_sharded = settings.sharding == "full" and workers.num_workers() > 1
         self.module = sharding.shard(module, settings.device) if self.is_sharded else module.to(settings.device)
@@ -103,7 +105,7 @@ class Trainer:
         self.work_dir = work_dir
         self.run_key = run_key
         self.rank = rank or _rank
-        self.facts = facts
+        self.count, self.describe = count, describe
         self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(module)
@@ -127,7 +129,7 @@ class Trainer:
     def prepare(self, examples: Examples, rows_S: IntArray) -> list[Part]:
         """Return the parts of a batch that this worker computes."""
         return make_parts(
-            examples,
+            examples.of_batch(self.position.epoch, rows_S),
             rows_S,
             self.objective,
             num_parts=self.position.num_parts,
@@ -158,7 +160,9 @@ class Trainer:
         losses = self._in_memory(backward, len(rows_S))
         total = float(sum(loss.item() for _, loss in losses))
         is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS
-        total, num_stops, num_due = workers.sum_gradients(self.learning, total, float(self.stop.is_set()), is_late)
+        total, num_stops, num_due, *counted = workers.sum_gradients(
+            self.learning, total, float(self.stop.is_set()), is_late, *self.count()
+        )
         self.is_stopping, self.is_due = num_stops > 0, num_due > 0
         norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
         length = sharding.whole(norm).item()
@@ -167,6 +171,7 @@ class Trainer:
         if length > self.settings.max_grad_norm:
             nn.utils.clip_grads_with_norm_(self.learning, self.settings.max_grad_norm, norm)
         self.optimizer.step()
+        self.position.add_counts(counted)
         return total
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
@@ -204,21 +209,12 @@ class Trainer:
             lines = [json.dumps(line) + "\n" for line in self.position.history]
             (self.work_dir / METRICS).write_text("".join(lines), encoding="utf-8")
 
-    def record_loss(self, loss: float, learning_rate: float) -> None:
+    def record_loss(self, loss: float, learning_rate: float, seconds: float) -> None:
         """Add a step's loss to the running mean, which becomes a record every 50 steps."""
-        position = self.position
-        position.loss_sum += loss
-        position.loss_steps += 1
-        if position.step % LOG_STEPS == 0:
-            mean = position.loss_sum / position.loss_steps
-            self.record({"train_loss": mean, "learning_rate": learning_rate, **self.facts()})
-            position.loss_sum, position.loss_steps = 0.0, 0
-
-    def save_if_due(self) -> None:
-        """Write a checkpoint every 30 seconds, and with ``eval_steps`` at each of these evaluations."""
-        every = self.settings.eval_steps
-        if self.is_due or (every and self.position.step % every == 0):
-            self.save()
+        self.position.add_loss(loss, seconds)
+        if self.position.step % LOG_STEPS == 0:
+            mean, counted, took = self.position.take_running()
+            self.record({"train_loss": mean, "learning_rate": learning_rate, **self.describe(counted, took)})
 
     def save(self) -> None:
         """Write a checkpoint now; all workers do so after the same step."""
@@ -279,6 +275,7 @@ class Trainer:
         """Compute the gradients of a batch, those of moved embeddings too, and return each part's loss."""
         self._masks.seed(seed_step(self.settings.seed, self.position.step, workers.rank()))
         self.optimizer.zero_grad(set_to_none=True)
+        self.count()  # what a probe or a step that was cut off has computed is no step's
         losses = []
         for place, part in enumerate(parts):
             sharding.sync_gradients(self.module, is_last=place == len(parts) - 1)
@@ -352,7 +349,7 @@ def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: in
     """Run the rest of the current epoch and move to the next one."""
     settings, position = trainer.settings, trainer.position
     batches = batches_of(train, settings, position.epoch)
-    start, num_tokens = time.perf_counter(), 0
+    began, seconds, num_tokens = time.perf_counter(), 0.0, 0
     for rows_S, parts in made_ahead(functools.partial(trainer.prepare, train), batches[position.group :]):
         factor = learning_rate_factor(
             position.step, num_steps=num_steps, warmup_ratio=settings.warmup_ratio, schedule=settings.schedule
@@ -364,27 +361,31 @@ def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: in
         trainer.average_weights(num_steps)
         bar.update(1)
         num_tokens += int(train.features.lengths_N[rows_S].sum())
-        speed = num_tokens / (time.perf_counter() - start)
-        bar.set_postfix({"loss": f"{loss:.3f}", "tokens/s": f"{speed:.0f}"}, refresh=False)
-        trainer.record_loss(loss, settings.learning_rate * factor)
+        took = time.perf_counter() - began
+        seconds += took
+        bar.set_postfix({"loss": f"{loss:.3f}", "tokens/s": f"{num_tokens / seconds:.0f}"}, refresh=False)
+        trainer.record_loss(loss, settings.learning_rate * factor, took)
         every = settings.eval_steps
         if position.step % every == 0 if every else position.group == len(batches):
             trainer.take_scores(trainer.evaluate(valid))
         _stop_or_save(trainer)
         if position.is_done:
             break
+        began = time.perf_counter()
     position.epoch += 1
     position.group = 0
 
 
 def _stop_or_save(trainer: Trainer) -> None:
-    if trainer.is_stopping:
+    """Write a checkpoint every 30 seconds, with ``eval_steps`` at each of these evaluations, and before a stop."""
+    every = trainer.settings.eval_steps
+    if trainer.is_stopping or trainer.is_due or (every and trainer.position.step % every == 0):
         trainer.save()
+    if trainer.is_stopping:
         raise StoppedError(
             f"Stopped by SIGTERM after step {trainer.position.step}; a checkpoint was written.",
             hint="The same command goes on from there.",
         )
-    trainer.save_if_due()
 
 
 def _rank(scores: dict[str, float]) -> tuple[float, float]:

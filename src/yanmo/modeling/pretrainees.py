@@ -1,7 +1,8 @@
 """Networks that learn to read from plain text, and their losses; they know no corpus and no loop.
 
 A network's score of a row is what the loop adds up over rows: for every objective in it the sum of the losses, the
-number of right answers and the number of questions, then the number of tokens.
+number of right answers and the number of questions, then the number of tokens. Batches are those of
+:class:`yanmo.modeling.masking.MaskedRows`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from yanmo.errors import ConfigError
 from yanmo.modeling import lean_encoder
 from yanmo.modeling.encoders import CONFIGS, opening, shape_sizes
 from yanmo.modeling.features import Batch
-from yanmo.modeling.masking import Masking, mask_tokens
 from yanmo.models import ModelSpec, num_heads
 from yanmo.protocols import FloatArray
 
@@ -63,10 +63,8 @@ def make_pretrainee(
     tokenizer: tokenizers.Tokenizer,
     *,
     objective: Objective,
-    masking: Masking,
     max_length: int,
     dropout: float,
-    seed: int,
     offline: bool,
 ) -> Pretrainee:
     """Return a network with random weights from torch's generator, or with those of its checkpoint.
@@ -75,10 +73,8 @@ def make_pretrainee(
         spec: A shape of an encoder, or a checkpoint.
         tokenizer: Whose ids it reads.
         objective: ``mlm`` guesses hidden tokens; ``rtd`` tells which tokens a small generator has replaced.
-        masking: What is hidden.
         max_length: Most tokens of a row.
         dropout: Of hidden states, for a shape; a checkpoint keeps its own.
-        seed: Of the masks that validation uses.
         offline: No network.
 
     Raises:
@@ -107,9 +103,9 @@ def make_pretrainee(
             else ElectraForPreTraining(config)
         )
     if objective == "mlm":
-        return Pretrainee(encoder, encoder, _mlm_score(masking, seed), (1.0,))
+        return Pretrainee(encoder, encoder, _mlm_score(encoder), (1.0,))
     module = ReplacedTokens(_make_generator(encoder), encoder)
-    return Pretrainee(module, encoder, _rtd_score(masking, seed), (1.0, REPLACED_WEIGHT))
+    return Pretrainee(module, encoder, _rtd_score(module), (1.0, REPLACED_WEIGHT))
 
 
 class ReplacedTokens(nn.Module):
@@ -124,18 +120,18 @@ class ReplacedTokens(nn.Module):
         self.discriminator = discriminator
 
 
-def loss_of(scores_BS: Tensor, weights: tuple[float, ...]) -> Tensor:
-    """Return the weighted sum of the objectives' mean losses, in nats.
+def loss_of(scores_BS: Tensor, questions_BK: Tensor, weights: tuple[float, ...]) -> Tensor:
+    """Return the weighted sum of the objectives' mean losses, in nats, as a mean over rows.
+
+    A batch may be cut into parts of any size: the rows of all of them are divided by the same numbers.
 
     Args:
         scores_BS: What a network's score gives.
+        questions_BK: Of each of the K objectives the questions that a row of the whole batch has in the mean.
         weights: Of the objectives.
     """
-    terms = [
-        weight * scores_BS[:, start].sum() / scores_BS[:, start + 2].sum().clamp_min(1)
-        for start, weight in zip(range(0, COLUMNS * len(weights), COLUMNS), weights, strict=True)
-    ]
-    return torch.stack(terms).sum()
+    means_K = (scores_BS[:, :-1:COLUMNS] / questions_BK).mean(dim=0)
+    return torch.stack([weight * mean for weight, mean in zip(weights, means_K.unbind(), strict=True)]).sum()
 
 
 def measure_scores(scores_NS: FloatArray) -> dict[str, float]:
@@ -156,33 +152,31 @@ def _check_objective(objective: Objective, family: str, spec: ModelSpec) -> None
         )
 
 
-def _mlm_score(masking: Masking, seed: int) -> Callable[[nn.Module, Batch], Tensor]:
+def _mlm_score(encoder: nn.Module) -> Callable[[nn.Module, Batch], Tensor]:
+    decode = _decoder(encoder)
+
     def score(module: nn.Module, batch: Batch) -> Tensor:
-        masked = mask_tokens(batch, masking, _fixed(module, batch, seed))
-        logits_MV = _logits_at(module, masked.input_ids_BT, batch["attention_mask"], masked.hidden_BT)
-        return torch.cat((_guesses(logits_MV, batch["input_ids"], masked.hidden_BT), _lengths(batch)), dim=1)
+        return torch.cat((_guesses(decode(module, batch), batch), _lengths(batch)), dim=1)
 
     return score
 
 
-def _rtd_score(masking: Masking, seed: int) -> Callable[[nn.Module, Batch], Tensor]:
+def _rtd_score(networks: ReplacedTokens) -> Callable[[nn.Module, Batch], Tensor]:
+    decode, read = _decoder(networks.generator), _reader(networks.discriminator)
+
     def score(module: nn.Module, batch: Batch) -> Tensor:
         networks: Any = module
-        ids_BT, mask_BT = batch["input_ids"], batch["attention_mask"]
-        fixed = _fixed(module, batch, seed)
-        masked = mask_tokens(batch, masking, fixed)
-        logits_MV = _logits_at(networks.generator, masked.input_ids_BT, mask_BT, masked.hidden_BT)
-        noise_MV = torch.rand(logits_MV.shape, generator=fixed, device=ids_BT.device)
-        drawn_M = (logits_MV.detach().float() - (-noise_MV.clamp_min(1e-20).log()).log()).argmax(dim=1)
-        filled_BT = ids_BT.masked_scatter(masked.hidden_BT, drawn_M)
-        found_BT = networks.discriminator.discriminator_predictions(_read(networks.discriminator, filled_BT, mask_BT))
-        found_BT = found_BT.float()
-        replaced_BT = (filled_BT != ids_BT).float()
+        logits_MV, mask_BT = decode(networks.generator, batch), batch["attention_mask"]
+        drawn_M = _draw(logits_MV.detach(), batch["chances"])
+        filled_BT = _put(batch, drawn_M)
+        states_BTD = read(networks.discriminator, {"input_ids": filled_BT, "attention_mask": mask_BT})
+        found_BT = networks.discriminator.discriminator_predictions(states_BTD).float()
+        replaced_BT = (filled_BT != _put(batch, batch["answers"])).float()
         losses_BT = functional.binary_cross_entropy_with_logits(found_BT, replaced_BT, reduction="none") * mask_BT
         right_BT = ((found_BT > 0) == replaced_BT.bool()) & mask_BT.bool()
         tokens_B1 = _lengths(batch)
         columns = [
-            _guesses(logits_MV, ids_BT, masked.hidden_BT),
+            _guesses(logits_MV, batch),
             losses_BT.sum(1, keepdim=True),
             right_BT.sum(1, keepdim=True).float(),
             tokens_B1,
@@ -193,47 +187,57 @@ def _rtd_score(masking: Masking, seed: int) -> Callable[[nn.Module, Batch], Tens
     return score
 
 
-def _fixed(module: nn.Module, batch: Batch, seed: int) -> torch.Generator | None:
-    """Return None for training, and else a generator that gives a batch the same masks each time."""
-    if module.training:
-        return None
-    ids_BT = batch["input_ids"]
-    return torch.Generator(ids_BT.device).manual_seed(seed + int(ids_BT.sum()))
+def _put(batch: Batch, ids_M: Tensor) -> Tensor:
+    """Return the ids_BT with some at the hidden places."""
+    return batch["input_ids"].flatten().scatter(0, batch["hidden"], ids_M).view_as(batch["input_ids"])
+
+
+def _draw(logits_MV: Tensor, chances_M: Tensor) -> Tensor:
+    """Return a token for each place, drawn with the probabilities of the logits: where their sum passes the chance."""
+    sums_MV = logits_MV.float().softmax(dim=1).cumsum(dim=1)
+    drawn_M1 = torch.searchsorted(sums_MV, chances_M[:, None] * sums_MV[:, -1:], right=True)
+    return drawn_M1.clamp_max(logits_MV.shape[1] - 1)[:, 0]
 
 
 def _lengths(batch: Batch) -> Tensor:
     return batch["attention_mask"].sum(dim=1, keepdim=True).float()
 
 
-def _guesses(logits_MV: Tensor, ids_BT: Tensor, hidden_BT: Tensor) -> Tensor:
+def _guesses(logits_MV: Tensor, batch: Batch) -> Tensor:
     """Return the sum of losses, the right guesses and the guesses of every row, shape (B, 3)."""
-    targets_M = ids_BT[hidden_BT]
-    losses_M = functional.cross_entropy(logits_MV.float(), targets_M, reduction="none")
-    right_M = (logits_MV.detach().argmax(dim=1) == targets_M).float()
-    rows_M = hidden_BT.nonzero()[:, 0]
+    answers_M, (num_rows, num_tokens) = batch["answers"], batch["input_ids"].shape
+    losses_M = functional.cross_entropy(logits_MV.float(), answers_M, reduction="none")
+    right_M = (logits_MV.detach().argmax(dim=1) == answers_M).float()
     facts_M3 = torch.stack((losses_M, right_M, torch.ones_like(right_M)), dim=1)
-    return torch.zeros(len(ids_BT), COLUMNS, device=ids_BT.device).index_add(0, rows_M, facts_M3)
+    sums_B3 = torch.zeros(num_rows, COLUMNS, device=answers_M.device)
+    return sums_B3.index_add(0, batch["hidden"] // num_tokens, facts_M3)
 
 
-def _logits_at(module: nn.Module, ids_BT: Tensor, mask_BT: Tensor, places_BT: Tensor) -> Tensor:
-    """Return logits_MV at some places only: the decoder is as large as a layer, and most places need none."""
+def _decoder(module: nn.Module) -> Callable[[Any, Batch], Tensor]:
+    """Return what gives logits_MV at the hidden places only: it is as large as a layer, and most places need none."""
     model: Any = module
-    head = DECODERS.get(model.config.model_type)
-    if head is None:
-        logits_MV: Tensor = model(input_ids=ids_BT, attention_mask=mask_BT).logits[places_BT]
-        return logits_MV
-    decoded_MV: Tensor = head(model, _read(module, ids_BT, mask_BT)[places_BT])
-    return decoded_MV
+    head, read = DECODERS.get(model.config.model_type), _reader(module)
+
+    def decode(model: Any, batch: Batch) -> Tensor:
+        if head is None:
+            logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+            return logits_BTV.flatten(0, 1)[batch["hidden"]]  # type: ignore[no-any-return]
+        return head(model, read(model, batch).flatten(0, 1)[batch["hidden"]])
+
+    return decode
 
 
-def _read(module: nn.Module, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return the encoder's last states_BTD."""
-    inputs = {"input_ids": ids_BT, "attention_mask": mask_BT}
+def _reader(module: nn.Module) -> Callable[[Any, Batch], Tensor]:
+    """Return what gives the encoder's last states_BTD."""
     if lean_encoder.can_read(module):
-        return lean_encoder.read(module, inputs)
-    model: Any = module
-    states_BTD: Tensor = model.base_model(**inputs).last_hidden_state
-    return states_BTD
+        return lean_encoder.read
+
+    def read(model: Any, batch: Batch) -> Tensor:
+        inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
+        states_BTD: Tensor = model.base_model(**inputs).last_hidden_state
+        return states_BTD
+
+    return read
 
 
 DECODERS: Mapping[str, Callable[[Any, Tensor], Tensor]] = {

@@ -9,26 +9,28 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from yanmo import machine
 from yanmo.errors import ConfigError, DataError
-from yanmo.modeling import encoders
-from yanmo.modeling.corpus import Corpus, CorpusFeatures, CorpusWriter, open_corpus, split_corpus
+from yanmo.modeling import checkpoints, encoders, workers
+from yanmo.modeling.corpus import Corpus, CorpusRows, CorpusWriter, open_corpus, split_corpus
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
 from yanmo.modeling.loop import METRICS, Trainer, fit
-from yanmo.modeling.masking import Masking
-from yanmo.modeling.pretrainees import COLUMNS, Pretrainee, loss_of, make_pretrainee, measure_scores
+from yanmo.modeling.masking import MaskedRows, Masking
+from yanmo.modeling.pretrainees import Pretrainee, loss_of, make_pretrainee, measure_scores
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ModelSpec
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, IntArray
 from yanmo.text.tokenizer import train_wordlevel, train_wordpiece
 from yanmo.text.words import encode_documents, whole
 
@@ -38,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 VOCABULARY_CHARACTERS = 50_000_000
 """The vocabulary is trained from a sample of the texts of about this size."""
+CORPUS = "corpus"
+NUM_COUNTED = 3
+WAIT_SECONDS = 0.2
 
 Blocks = Callable[[], Iterator[list[str]]]
 
@@ -62,22 +67,25 @@ class Reader:
 
 
 class Meter:
-    """Counts what was read since it was last asked; the loop asks with every record of the loss."""
+    """Counts what the losses of a step have read: right guesses, guesses, tokens."""
 
     def __init__(self) -> None:
-        self._sums, self._since = np.zeros(COLUMNS + 1), time.perf_counter()
+        self._seen: list[Tensor] = []
 
     def add(self, scores_BS: Tensor) -> None:
-        """Count a batch."""
-        sums = scores_BS.detach().sum(dim=0).cpu().numpy()
-        self._sums += sums[[0, 1, 2, -1]]
+        """Count a part of a batch."""
+        self._seen.append(scores_BS.detach()[:, [1, 2, -1]].sum(dim=0))
 
-    def take(self) -> dict[str, float]:
-        """Return the masked accuracy and the tokens a second, and begin again."""
-        _, right, count, tokens = self._sums
-        seconds = time.perf_counter() - self._since
-        self._sums, self._since = np.zeros(COLUMNS + 1), time.perf_counter()
-        return {"train_masked_accuracy": right / max(count, 1), "tokens_per_second": round(tokens / seconds, 1)}
+    def take(self) -> list[float]:
+        """Return what was counted since it was last asked."""
+        seen, self._seen = self._seen, []
+        return torch.stack(seen).sum(dim=0).tolist() if seen else [0.0] * NUM_COUNTED
+
+
+def _describe(counts: Sequence[float], seconds: float) -> dict[str, float]:
+    """Return the masked accuracy and the tokens a second of some steps, from what the meter counted in them."""
+    right, guesses, tokens = counts
+    return {"train_masked_accuracy": right / max(guesses, 1), "tokens_per_second": round(tokens / seconds, 1)}
 
 
 def pretrain_network(
@@ -97,6 +105,7 @@ def pretrain_network(
         reading: What it learns from them.
         loop: How it is trained.
         work_dir: Where the corpus, the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
+            Of several workers the first one makes the corpus.
         run_key: Names the work.
 
     Raises:
@@ -105,29 +114,31 @@ def pretrain_network(
         DataError: There is too little text.
     """
     with repeatable(loop.seed, num_threads=loop.num_threads):
+        _wait_for_corpus(work_dir, run_key)
         reader = _open_reader(spec, blocks, reading, work_dir, run_key)
         corpus = _make_corpus(reader, blocks, reading, work_dir, run_key)
-        pretrainee = _make_network(spec, reader, reading, loop.seed)
-        pad_id = int(reader.wrapped.pad_token_id)
-        train, valid = (_examples(one) for one in split_corpus(corpus, pad_id=pad_id, seed=loop.seed))
+        workers.join()
+        pretrainee = _make_network(spec, reader, reading)
         trainer = _make_trainer(pretrainee, loop, work_dir, run_key)
-        scores = fit(trainer, train, valid)
+        mask = _masker(reader, reading, loop.seed)
+        learned, held = split_corpus(corpus, seed=loop.seed)
+        scores = fit(trainer, _make_examples(mask, learned, len(pretrainee.weights)), _unlabeled(mask(held, 0)))
     pretrainee.module.to("cpu")
 
     def save(folder: Path) -> None:
         encoders.save(folder, pretrainee.encoder, reader.wrapped)
         shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
-    architecture = {"family": "encoder", "pad_id": pad_id, "facts": corpus.facts}
+    architecture = {"family": "encoder", "pad_id": int(reader.wrapped.pad_token_id), "facts": corpus.facts}
     return Trained(save, scores, architecture, reading.max_length, trainer.position.precision)
 
 
 def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, run_key: str) -> Trainer:
     meter = Meter()
 
-    def loss(scores_BS: Tensor, _: Tensor) -> Tensor:
+    def loss(scores_BS: Tensor, questions_BK: Tensor) -> Tensor:
         meter.add(scores_BS)
-        return loss_of(scores_BS, pretrainee.weights)
+        return loss_of(scores_BS, questions_BK, pretrainee.weights)
 
     def measure(scores_NS: FloatArray, _: FloatArray) -> dict[str, float]:
         measured = measure_scores(scores_NS)
@@ -144,12 +155,38 @@ def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, ru
         work_dir=work_dir,
         run_key=run_key,
         rank=lambda scores: -scores["loss"],
-        facts=meter.take,
+        count=meter.take,
+        describe=_describe,
     )
 
 
-def _examples(features: CorpusFeatures) -> Examples:
-    return Examples(features, np.zeros((len(features.chosen_N), 1), dtype=np.float32))
+def _masker(reader: Reader, reading: ReadingSettings, seed: int) -> Callable[[CorpusRows, int], MaskedRows]:
+    """Return what hides tokens of rows: other ones in every pass, of which 0 is that of all evaluations."""
+    masking = Masking(
+        ratio=reading.mask_ratio,
+        mask_id=int(reader.wrapped.mask_token_id),
+        num_ids=reader.backend.get_vocab_size(),
+        special_ids=tuple(reader.wrapped.all_special_ids),
+        keeps_some=reading.keeps_some,
+    )
+    pad_id = int(reader.wrapped.pad_token_id)
+    return lambda rows, number: MaskedRows(rows, masking, (seed, number), pad_id)
+
+
+def _make_examples(mask: Callable[[CorpusRows, int], MaskedRows], rows: CorpusRows, num_objectives: int) -> Examples:
+    """Return rows to learn from; the target of each is how many questions a row of its batch has in the mean."""
+
+    def draw(epoch: int, rows_S: IntArray) -> Examples:
+        features = mask(rows, epoch + 1)
+        questions_K = np.maximum(features.count_questions(rows_S)[:num_objectives], 1) / len(rows_S)
+        targets_NK = np.broadcast_to(questions_K.astype(np.float32), (len(rows.chosen_N), num_objectives))
+        return Examples(features, targets_NK)
+
+    return dataclasses.replace(_unlabeled(mask(rows, 0)), drawn=draw)
+
+
+def _unlabeled(features: MaskedRows) -> Examples:
+    return Examples(features, np.zeros((len(features.lengths_N), 1), dtype=np.float32))
 
 
 def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> Reader:
@@ -170,7 +207,7 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
         train = train_wordlevel if reading.is_segmented else train_wordpiece
         tokenizer = train(_sample(blocks), reading.vocab_size)
         tokenizer.save(str(path.with_suffix(".partial")))
-        path.with_suffix(".partial").replace(path)
+        checkpoints.put(path.with_suffix(".partial"), path)
     return Reader(encoders.wrap_tokenizer(tokenizer, max_length=reading.max_length), _special(tokenizer))
 
 
@@ -190,13 +227,19 @@ def _sample(blocks: Blocks) -> list[str]:
     return [text for place, text in enumerate(documents) if place % step == 0]
 
 
+def _wait_for_corpus(folder: Path, run_key: str) -> None:
+    """Let the workers but the first one wait until that one has made the tokenizer and then the corpus."""
+    while machine.worker_rank() and open_corpus(folder / CORPUS, run_key) is None:
+        time.sleep(WAIT_SECONDS)
+
+
 def _make_corpus(reader: Reader, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> Corpus:
     """Return the tokens of all documents, written once for all runs of the same key.
 
     Raises:
         DataError: There are fewer than two rows.
     """
-    place = folder / "corpus"
+    place = folder / CORPUS
     found = open_corpus(place, run_key)
     if found is None:
         tokenizer = whole(reader.backend)
@@ -214,23 +257,13 @@ def _make_corpus(reader: Reader, blocks: Blocks, reading: ReadingSettings, folde
     return found
 
 
-def _make_network(spec: ModelSpec, reader: Reader, reading: ReadingSettings, seed: int) -> Pretrainee:
-    wrapped = reader.wrapped
-    masking = Masking(
-        ratio=reading.mask_ratio,
-        mask_id=int(wrapped.mask_token_id),
-        num_ids=reader.backend.get_vocab_size(),
-        special_ids=tuple(wrapped.all_special_ids),
-        keeps_some=reading.keeps_some,
-    )
+def _make_network(spec: ModelSpec, reader: Reader, reading: ReadingSettings) -> Pretrainee:
     pretrainee = make_pretrainee(
         spec,
         reader.backend,
         objective=reading.objective,
-        masking=masking,
         max_length=reading.max_length,
         dropout=reading.dropout,
-        seed=seed,
         offline=reading.offline,
     )
     limit = encoders.max_positions(pretrainee.encoder)

@@ -13,6 +13,7 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTrainin
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import publish, work_dir
 from yanmo.errors import ConfigError, DataError
+from yanmo.modeling.watching import watched
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.evaluate import evaluate
 from yanmo.verbs.export import export
@@ -142,6 +143,28 @@ def test_too_little_text_and_a_model_that_is_no_encoder_are_refused(tmp_path):
         pretrain([tmp_path / "one.txt"], model="bert-1x32", out=tmp_path / "model", **SMALL)
     with pytest.raises(ConfigError, match="must be an encoder. Got 'textcnn'"):
         pretrain([tmp_path / "one.txt"], model="textcnn", out=tmp_path / "model")
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_changed_settings_are_refused_until_they_are_forked(dataset, tmp_path):
+    values = SMALL | {"model": "bert-1x32", "eval_steps": 1}
+
+    def killed(record):
+        if record["step"] == 20:
+            raise KilledError
+
+    with pytest.raises(KilledError), watched(killed):
+        pretrain([dataset.path], out=tmp_path / "model", **values)
+    changed = values | {"mask_ratio": 0.4, "eval_steps": 3}
+    with pytest.raises(ConfigError) as caught:
+        pretrain([dataset.path], out=tmp_path / "model", **changed)
+    assert caught.value.message.splitlines()[1:] == ["  eval_steps: 1 → 3", "  mask_ratio: 0.15 → 0.4"]
+    forked = pretrain([dataset.path], out=tmp_path / "model", fork=True, **changed)
+    assert weights(forked) == weights(pretrain([dataset.path], out=tmp_path / "fresh", **changed))
+    assert "fork" not in forked.manifest.config
 
 
 @pytest.mark.slow

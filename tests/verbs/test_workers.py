@@ -15,10 +15,12 @@ from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import work_dir
 from yanmo.modeling import checkpoints
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
 TRAIN = {"model": "bert-1x32", "num_epochs": 2, "batch_size": 12, "vocab_size": 120, "max_length": 16}
 TRAIN |= {"dropout": 0.0, "num_threads": 1, "precision": "fp32", "eval_steps": 1, "early_stopping_patience": 10_000}
+PRETRAIN = {name: value for name, value in TRAIN.items() if name != "early_stopping_patience"}
 PATIENCE_SECONDS = 90
 
 
@@ -27,11 +29,12 @@ def dataset(make_words, tmp_path_factory):
     return make_words(tmp_path_factory.mktemp("data") / "words", ["fruit", "tool", "city"], num_train=60, num_valid=30)
 
 
-def start(dataset, out, *, num_workers, **changes):
-    """Start `yanmo train` under torchrun."""
-    flags = [f"--{key.replace('_', '-')}={value}" for key, value in (TRAIN | changes).items()]
+def start(dataset, out, *, num_workers, verb="train", **changes):
+    """Start `yanmo train` or another verb under torchrun."""
+    values = {"train": TRAIN, "pretrain": PRETRAIN}[verb] | changes
+    flags = [f"--{key.replace('_', '-')}={value}" for key, value in values.items()]
     runner = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(num_workers), "--no-python"]
-    command = [sys.executable, *runner, sys.executable, "-m", "yanmo", "train", str(dataset.path), "--out", str(out)]
+    command = [sys.executable, *runner, sys.executable, "-m", "yanmo", verb, str(dataset.path), "--out", str(out)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [*command, *flags], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -53,6 +56,22 @@ def test_two_workers_have_the_curve_of_one(dataset, tmp_path):
     assert said.count("digest") == 1, "one worker prints"
     one, two = (losses(tmp_path / name) for name in ("one", "two"))
     assert len(one) == 10
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert not work_dir(tmp_path / "two").exists()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "objective"), [("bert-1x32", "mlm"), ("electra-1x32", "rtd")])
+def test_two_workers_that_pretrain_have_the_curve_of_one(dataset, tmp_path, model, objective):
+    changes = {"model": model, "objective": objective}
+    process = start(dataset, tmp_path / "two", num_workers=2, verb="pretrain", gradient_accumulation_steps=2, **changes)
+    pretrain([dataset.path], out=tmp_path / "one", **(PRETRAIN | changes))
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    assert said.count("digest") == 1, "one worker prints"
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
+    assert len(one) == 16
     np.testing.assert_allclose(two, one, rtol=1e-4)
     assert not work_dir(tmp_path / "two").exists()
 

@@ -9,15 +9,17 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, render_encoder_card
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.bundling.train_config import ComputeKeys
+from yanmo.bundling.working import working
 from yanmo.data.corpora import Texts, open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, MissingExtraError
 from yanmo.integrations.tracking import TrackedConfig, tracked
+from yanmo.machine import worker_rank
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.modeling.watching import watched
 from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
@@ -71,7 +73,7 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Peak of the schedule: it rises linearly, then falls linearly to zero."""
 
     batch_size: int = Field(default=32, ge=1)
-    """Rows in a batch."""
+    """Rows in a step of the optimizer, those of all workers together."""
 
     gradient_accumulation_steps: int = Field(default=1, ge=1)
     """Parts that a batch is cut into, computed one after the other: less memory, the same step."""
@@ -94,6 +96,9 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     offline: bool = False
     """Refuse to load a model over the network."""
 
+    fork: bool = Field(default=False, exclude=True)
+    """Start anew where the data or a key has changed since the checkpoint; without it that is refused."""
+
 
 @verb
 def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> Bundle:
@@ -101,7 +106,7 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
 
     The Bundle is a plain Hugging Face folder with its tokenizer. It gives no answers yet: train one from it with
     yanmo train DATASET --init FOLDER. A run that was killed goes on from its last checkpoint when the same command is
-    given again.
+    given again, and SIGTERM makes it write one first. Under torchrun the workers share every batch.
 
     Args:
         source: Datasets, of which the texts of all splits but test are read, and raw files.
@@ -111,8 +116,9 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
     Raises:
         DataError: A source cannot be read, or there is too little text.
         ModelError: There is no such model, or its training cannot go on.
-        ConfigError: A setting does not suit the model.
+        ConfigError: A setting does not suit the model, or has changed since the checkpoint.
         BusyError: Another process works there.
+        StoppedError: SIGTERM came; a checkpoint was written.
         MissingExtraError: The packages that train are not installed.
     """
     spec = check_encoder(config)
@@ -122,14 +128,17 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
     parents = dict(texts.parents)
     if spec.is_local:
         parents["checkpoint"] = folder_digest(Path(spec.source))
-    with lock(work_dir(out)) as folder:
-        run_key = stage_key("pretrain", parents, settled.model_dump(mode="json"))
-        with tracked(config.tracker, name=out.name, work_dir=folder) as run:
-            with watched(run.watch):
-                trained = _run(spec, settled, texts, folder, run_key)
+    plain = settled.model_dump(mode="json")
+    run_key = stage_key("pretrain", parents, plain)
+    with (
+        working(out, parents=parents, config=plain, fork=config.fork) as folder,
+        tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run,
+    ):
+        with watched(run.watch):
+            trained = _run(spec, settled, texts, folder, run_key)
+        if not worker_rank():
             _publish(trained, spec, settled, texts, parents, out)
-            run.finish(settled.model_dump(mode="json"), trained.scores, out)
-        shutil.rmtree(folder, ignore_errors=True)
+            run.finish(plain, trained.scores, out)
     return Bundle.open(out, verify=False)
 
 

@@ -1,18 +1,16 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
-import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import find_init, start_from
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import (
@@ -26,9 +24,10 @@ from yanmo.bundling.training import (
     settle,
     write_model,
 )
+from yanmo.bundling.working import working
 from yanmo.data.split import cut_folds
 from yanmo.integrations.tracking import tracked
-from yanmo.machine import num_workers, worker_rank
+from yanmo.machine import worker_rank
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.watching import watched
 from yanmo.protocols import FloatArray, IntArray
@@ -69,9 +68,7 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
         parents["checkpoint"] = folder_digest(Path(spec.source))
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
-    with _held(work_dir(out)) as folder:
-        if not worker_rank():
-            claim(folder, parents=parents, config=plain, fork=config.fork)
+    with working(out, parents=parents, config=plain, fork=config.fork) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
@@ -81,23 +78,7 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
                 more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents)
                 publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more)
                 run.finish(plain, trained.scores, out)
-        if not worker_rank():
-            shutil.rmtree(folder, ignore_errors=True)
-    _wait_for_workers()
     return Bundle.open(out, verify=False)
-
-
-def _held(folder: Path) -> contextlib.AbstractContextManager[Path]:
-    """Hold the work folder; the other workers of one training work in the folder that the first one holds."""
-    return contextlib.nullcontext(folder) if worker_rank() else lock(folder)
-
-
-def _wait_for_workers() -> None:
-    """Let the workers end together, once the Bundle stands."""
-    if num_workers() > 1:
-        from yanmo.modeling import workers
-
-        workers.wait_for_all()
 
 
 def _num_rows(dataset: Dataset) -> int:

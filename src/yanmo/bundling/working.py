@@ -1,0 +1,45 @@
+"""The work folder of one training and the processes that share it; it knows no verb and no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts.base import lock, work_dir
+from yanmo.artifacts.work import claim
+from yanmo.machine import num_workers, worker_rank
+
+__all__ = ["working"]
+
+
+@contextlib.contextmanager
+def working(out: Path, *, parents: Mapping[str, str], config: Mapping[str, Any], fork: bool) -> Iterator[Path]:
+    """Hold the work folder beside ``out`` for some work, and remove it once that is done.
+
+    Of the workers of one training the first one holds it, and the others work in the folder that it holds; they end
+    together.
+
+    Args:
+        out: Where the Bundle appears.
+        parents: Role to digest of what it is made from.
+        config: Its resolved config as plain JSON values.
+        fork: Where the folder was begun with something else, begin anew.
+
+    Raises:
+        BusyError: Another process works there.
+        ConfigError: The folder was begun with something else; the message says what has changed.
+    """
+    if worker_rank():
+        yield work_dir(out)
+    else:
+        with lock(work_dir(out)) as folder:
+            claim(folder, parents=parents, config=config, fork=fork)
+            yield folder
+            shutil.rmtree(folder, ignore_errors=True)
+    if num_workers() > 1:
+        from yanmo.modeling import workers
+
+        workers.wait_for_all()

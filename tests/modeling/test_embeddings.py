@@ -1,8 +1,9 @@
 """Embeddings from co-occurrence: alike neighbors give alike rows, scale and zeros as promised, the same every time."""
 
 import numpy as np
+import torch
 
-from yanmo.modeling.embeddings import ppmi_embeddings
+from yanmo.modeling.embeddings import begin_with, ppmi_embeddings, sinusoidal_positions
 from yanmo.protocols import Ragged
 
 
@@ -37,3 +38,18 @@ def test_scale_zeros_and_repetition():
 def test_no_pair_stands_across_two_texts():
     apart = ppmi_embeddings(ragged([[1], [2], []]), vocab_size=4, size=2, deviation=0.1)
     assert not apart.any()
+
+
+def test_places_are_alike_by_their_distance_alone():
+    places_TD = sinusoidal_positions(50, 32, deviation=0.02)
+    alike = [cosine(places_TD[place], places_TD[place + 3]) for place in (0, 7, 40)]
+    np.testing.assert_allclose(alike, alike[0], atol=1e-5)
+    assert cosine(places_TD[7], places_TD[8]) > alike[0] > cosine(places_TD[7], places_TD[20])
+    np.testing.assert_allclose(np.sqrt((places_TD**2).mean()), 0.02, rtol=1e-5)
+    assert sinusoidal_positions(4, 5, deviation=1.0).shape == (4, 5)
+
+
+def test_rows_of_which_nothing_is_known_stay():
+    weight_VD = torch.ones(3, 2)
+    begin_with(weight_VD, np.array([[0, 0], [0, 5], [0, 0]], np.float32))
+    assert weight_VD.tolist() == [[1, 1], [0, 5], [1, 1]]

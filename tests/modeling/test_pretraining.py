@@ -184,3 +184,44 @@ def test_the_speed_is_that_of_the_steps_alone(tmp_path, monkeypatch):
     corpus = open_corpus(tmp_path / "one" / "corpus", "key")
     learned, _ = split_corpus(corpus, seed=1)
     assert speed == pytest.approx(learned.lengths_N.sum() / 5, rel=1e-3)
+
+
+@pytest.mark.parametrize("objective", MODELS)
+def test_the_embeddings_begin_with_what_the_texts_tell(tmp_path, monkeypatch, objective):
+    kept = []
+
+    def stopped(encoder, learned):
+        before = encoder.get_input_embeddings().weight.clone()
+        start(encoder, learned)
+        kept.extend((before, encoder, learned))
+        raise KilledError
+
+    start = pretraining._start_embeddings
+    monkeypatch.setattr(pretraining, "_start_embeddings", stopped)
+    with pytest.raises(KilledError):
+        learn(tmp_path, objective)
+    before, encoder, learned = kept
+    after = encoder.get_input_embeddings().weight.detach()
+    seen = np.unique(learned.take(np.arange(len(learned.chosen_N))).ids)
+    assert not torch.isclose(after[seen], before[seen]).all(dim=1).any()
+    assert after[seen].std().item() == pytest.approx(encoder.config.initializer_range, rel=0.2)
+    places_TD = encoder.base_model.embeddings.position_embeddings.weight
+    assert torch.cosine_similarity(places_TD[5], places_TD[6], dim=0) > 0.9
+
+
+def test_a_checkpoint_keeps_its_embeddings(tmp_path, monkeypatch):
+    def read(model, folder):
+        folder.mkdir()
+        return pretrain_network(resolve(model), texts, reading=READING, loop=LOOP, work_dir=folder, run_key="key")
+
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    read("bert-1x32", tmp_path / "work").save(checkpoint)
+
+    def told(*_):
+        raise AssertionError("a checkpoint knows more than the texts tell")
+
+    monkeypatch.setattr(pretraining, "_start_embeddings", told)
+    read(str(checkpoint), tmp_path / "on")
+    with pytest.raises(AssertionError):
+        read("bert-1x32", tmp_path / "anew")

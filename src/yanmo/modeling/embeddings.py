@@ -1,18 +1,24 @@
-"""Token embeddings that begin with what the training texts tell about their tokens; it knows no network."""
+"""Embeddings that begin with what is known before any training: which tokens stand together, and the order of places.
+
+It knows no network.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
 
 from yanmo.protocols import FloatArray, Ragged
 
-__all__ = ["ppmi_embeddings"]
+__all__ = ["begin_with", "ppmi_embeddings", "sinusoidal_positions"]
 
 WINDOW = 4
 CONTEXT_POWER = 0.75
 SEED = 0
+WAVELENGTH = 10_000
 
 
 def ppmi_embeddings(ids: Ragged, *, vocab_size: int, size: int, deviation: float) -> FloatArray:
@@ -48,6 +54,32 @@ def ppmi_embeddings(ids: Ragged, *, vocab_size: int, size: int, deviation: float
     embeddings_VD[totals_V == 0] = 0
     spread = float(embeddings_VD[totals_V > 0].std())
     return embeddings_VD * np.float32(deviation / spread if spread > 0 else 0.0)
+
+
+def sinusoidal_positions(num_places: int, size: int, *, deviation: float) -> FloatArray:
+    """Return embeddings of places of which those that are equally far apart are equally alike.
+
+    Args:
+        num_places: T.
+        size: D.
+        deviation: Standard deviation of the numbers of many places, about.
+
+    Returns:
+        Float32, shape (T, D).
+
+    Source: Vaswani et al. 2017, "Attention Is All You Need", section 3.5, arXiv:1706.03762.
+    Differs: they are only where training begins; sines and cosines have halves of their own.
+    """
+    angles_TK = np.arange(num_places)[:, None] / WAVELENGTH ** (np.arange(0, size, 2) / size)
+    waves_TD = np.concatenate([np.sin(angles_TK), np.cos(angles_TK)], axis=1)[:, :size]
+    return (np.sqrt(2) * deviation * waves_TD).astype(np.float32)
+
+
+def begin_with(weight_VD: Tensor, start_VD: FloatArray) -> None:
+    """Put embeddings into a network, except rows of zeros, of which nothing is known."""
+    start = torch.from_numpy(start_VD)
+    with torch.no_grad():
+        weight_VD.copy_(torch.where(start.any(dim=1, keepdim=True), start, weight_VD))
 
 
 def _count_pairs(ids: Ragged, vocab_size: int) -> sparse.csr_array:

@@ -24,13 +24,14 @@ from yanmo.errors import ConfigError, DataError
 from yanmo.modeling import checkpoints, encoders, workers
 from yanmo.modeling.corpus import Corpus, CorpusRows, CorpusWriter, open_corpus, split_corpus
 from yanmo.modeling.determinism import default_device, repeatable
+from yanmo.modeling.embeddings import begin_with, ppmi_embeddings, sinusoidal_positions
 from yanmo.modeling.features import Examples
 from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.masking import MaskedRows, Masking
 from yanmo.modeling.pretrainees import Pretrainee, loss_of, make_pretrainee, measure_scores
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ModelSpec
-from yanmo.protocols import FloatArray, IntArray
+from yanmo.protocols import FloatArray, IntArray, Ragged
 from yanmo.text.tokenizer import train_wordlevel, train_wordpiece
 from yanmo.text.words import encode_documents, whole
 
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 VOCABULARY_CHARACTERS = 50_000_000
 """The vocabulary is trained from a sample of the texts of about this size."""
+EMBEDDING_TOKENS = 20_000_000
+"""The embeddings begin with what the first so many tokens tell."""
 CORPUS = "corpus"
 NUM_COUNTED = 3
 WAIT_SECONDS = 0.2
@@ -118,10 +121,12 @@ def pretrain_network(
         reader = _open_reader(spec, blocks, reading, work_dir, run_key)
         corpus = _make_corpus(reader, blocks, reading, work_dir, run_key)
         workers.join()
-        pretrainee = _make_network(spec, reader, reading)
-        trainer = _make_trainer(pretrainee, loop, work_dir, run_key)
         mask = _masker(reader, reading, loop.seed)
         learned, held = split_corpus(corpus, seed=loop.seed)
+        pretrainee = _make_network(spec, reader, reading)
+        if spec.family != "pretrained":
+            _start_embeddings(pretrainee.encoder, learned)
+        trainer = _make_trainer(pretrainee, loop, work_dir, run_key)
         scores = fit(trainer, _make_examples(mask, learned, len(pretrainee.weights)), _unlabeled(mask(held, 0)))
     pretrainee.module.to("cpu")
 
@@ -273,3 +278,20 @@ def _make_network(spec: ModelSpec, reader: Reader, reading: ReadingSettings) -> 
             f"Got {reading.max_length} instead."
         )
     return pretrainee
+
+
+def _start_embeddings(encoder: Any, learned: CorpusRows) -> None:
+    """Let tokens begin near those that stand beside the same tokens, and places with their distances.
+
+    With random ones the network guesses the most frequent tokens for thousands of steps before it looks at what stands
+    around a hidden one.
+    """
+    num_rows = 1 + int(np.searchsorted(np.cumsum(learned.lengths_N), EMBEDDING_TOKENS))
+    tokens = learned.take(np.arange(min(num_rows, len(learned.chosen_N))))
+    ids = Ragged(tokens.ids, np.concatenate(([0], np.cumsum(tokens.lengths_B))))
+    deviation = encoder.config.initializer_range
+    words_VD = encoder.get_input_embeddings().weight
+    places_TD = encoder.base_model.embeddings.position_embeddings.weight
+    vocab_size, size = words_VD.shape
+    begin_with(words_VD, ppmi_embeddings(ids, vocab_size=vocab_size, size=size, deviation=deviation))
+    begin_with(places_TD, sinusoidal_positions(len(places_TD), places_TD.shape[1], deviation=deviation))

@@ -22,7 +22,7 @@ from yanmo.errors import ConfigError
 from yanmo.modeling import light_models
 from yanmo.modeling.depths import freeze
 from yanmo.modeling.dropout import SampledDropout
-from yanmo.modeling.embeddings import ppmi_embeddings
+from yanmo.modeling.embeddings import begin_with, ppmi_embeddings
 from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
 from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
@@ -233,9 +233,8 @@ def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
         size=weight_VD.shape[1],
         deviation=light_models.EMBEDDING_INIT,
     )
+    begin_with(weight_VD, start_VD)
     with torch.no_grad():
-        start = torch.from_numpy(start_VD)
-        weight_VD.copy_(torch.where(start.any(dim=1, keepdim=True), start, weight_VD))
         weight_VD[light_models.PAD_ID] = 0
 
 

@@ -72,7 +72,8 @@ def sinusoidal_positions(num_places: int, size: int, *, deviation: float) -> Flo
     """
     angles_TK = np.arange(num_places)[:, None] / WAVELENGTH ** (np.arange(0, size, 2) / size)
     waves_TD = np.concatenate([np.sin(angles_TK), np.cos(angles_TK)], axis=1)[:, :size]
-    return (np.sqrt(2) * deviation * waves_TD).astype(np.float32)
+    positions_TD: FloatArray = (np.sqrt(2) * deviation * waves_TD).astype(np.float32)
+    return positions_TD
 
 
 def begin_with(weight_VD: Tensor, start_VD: FloatArray) -> None:

@@ -39,6 +39,7 @@ EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
 
 NETWORK_SETTINGS = (
     "eval_steps",
+    "metric",
     "batch_tokens",
     "compile",
     "sharding",

@@ -2,10 +2,12 @@
 
 import struct
 import sys
+import types
 
 import pytest
 
-from yanmo.errors import ConfigError, MissingExtraError
+from yanmo.errors import ConfigError, MissingExtraError, StoppedError
+from yanmo.integrations import tracking
 from yanmo.integrations.tracking import tracked
 
 RECORDS = [
@@ -131,6 +133,95 @@ def test_a_training_that_fails_is_marked_as_failed(tmp_path, bundle):
         run.watch(RECORDS[0])
         raise RuntimeError
     assert [event.step for event in events(tmp_path / "b" / "x") if event.summary.value] == [50, 50]
+
+
+class LostTracker:
+    """A tracker whose server is gone from some call on."""
+
+    run_id = "run"
+
+    def __init__(self, num_answered):
+        self.num_answered, self.calls = num_answered, []
+
+    def log(self, *_):
+        self._ask("log")
+
+    def finish(self, *_):
+        self._ask("finish")
+
+    def fail(self):
+        self._ask("fail")
+
+    def _ask(self, name):
+        self.calls.append(name)
+        if len(self.calls) > self.num_answered:
+            raise ConnectionError("the server is gone\nand more")
+
+
+@pytest.fixture
+def lost(monkeypatch):
+    """Return what lets a tracker fail after so many answers."""
+
+    def lose(num_answered):
+        tracker, module = LostTracker(num_answered), types.ModuleType("lost_tracker")
+        module.open_run = lambda *_, **__: tracker
+        monkeypatch.setitem(sys.modules, "lost_tracker", module)
+        monkeypatch.setitem(tracking.TRACKERS, "lost", "lost_tracker")
+        return tracker
+
+    return lose
+
+
+def warnings_of(caplog):
+    return [one.message for one in caplog.records if one.name == "yanmo.integrations.tracking"]
+
+
+@pytest.mark.parametrize(("num_answered", "calls"), [(0, 1), (2, 3), (4, 5)], ids=["log", "a later log", "finish"])
+def test_a_tracker_that_fails_is_let_go_with_one_warning(tmp_path, bundle, lost, caplog, num_answered, calls):
+    tracker = lost(num_answered)
+    assert train("lost:https://name:secret@server", tmp_path, bundle) is None
+    assert len(tracker.calls) == calls
+    (said,) = warnings_of(caplog)
+    assert said.endswith(
+        "The tracker lost has failed and is told nothing more; metrics.jsonl has all of it: the server is gone"
+    )
+
+
+def test_a_tracker_that_fails_hides_no_other_error(tmp_path, lost, caplog):
+    tracker = lost(0)
+    with pytest.raises(StoppedError), tracked("lost", name="best", work_dir=tmp_path):
+        raise StoppedError("Stopped by SIGTERM.")
+    assert (tracker.calls, len(warnings_of(caplog))) == (["fail"], 1)
+
+
+def test_a_part_of_a_run_goes_on_without_a_tracker_that_cannot_be_reached_any_more(tmp_path, caplog):
+    pytest.importorskip("tensorboardX", reason="the extra tensorboard is not installed")
+    file = tmp_path / "file"
+    file.write_text("no folder")
+    with (
+        pytest.raises(ConfigError, match="folder .* cannot be made"),
+        tracked(f"tensorboard:{file}", name="x", work_dir=tmp_path),
+    ):
+        pass
+    with tracked("tensorboard", name="trial-0000", work_dir=tmp_path, parent=str(file)) as run:
+        run.watch(RECORDS[0])
+        run.finish(PARAMETERS, {"micro_f1": 0.5})
+    assert len(warnings_of(caplog)) == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::FutureWarning")
+def test_an_mlflow_that_is_lost_in_the_middle_ends_no_training(tmp_path, bundle, caplog):
+    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    place = tmp_path / "mlflow"
+    with tracked(f"mlflow:{place}", name="best", work_dir=tmp_path) as run:
+        run.watch(RECORDS[0])
+        assert run.tracker is not None
+        (place / "mlflow.db").write_bytes(b"no database any more" * 1000)
+        for record in RECORDS[1:]:
+            run.watch(record)
+        run.finish(PARAMETERS, {"micro_f1": 0.75}, bundle)
+    assert len(warnings_of(caplog)) == 1
 
 
 def test_no_tracker_writes_nothing(tmp_path, bundle):

@@ -187,6 +187,18 @@ def test_equal_scores_are_decided_by_the_loss():
     assert trainer.position.num_worse == 2
 
 
+@pytest.mark.parametrize(("metric", "kept"), [("micro_f1", 0), ("macro_f1", 2), ("accuracy", 1), ("loss", 3)])
+def test_the_metric_says_which_evaluation_s_weights_are_kept(metric, kept):
+    table = {"micro_f1": [0.9, 0.1, 0.1, 0.1], "macro_f1": [0.1, 0.1, 0.9, 0.9], "accuracy": [0.1, 0.9, 0.1, 0.1]}
+    table["loss"] = [0.4, 0.3, 0.2, 0.1] if metric == "loss" else [0.1, 0.2, 0.3, 0.4]
+    scripts = [{name: column[place] for name, column in table.items()} for place in range(4)]
+    remaining = iter(scripts)
+    trainer, scores = run(measure=lambda *_: next(remaining), metric=metric)
+    assert scores == scripts[kept]
+    cut, _ = run(measure=scripted([0.9 if place == kept else 0.1 for place in range(4)]))
+    assert torch.equal(weights(trainer), weights(cut))
+
+
 def test_steps_between_evaluations_count_and_the_end_is_evaluated():
     trainer, _ = run(eval_steps=10, num_epochs=4)
     evaluated = [line["step"] for line in trainer.position.history if "valid_loss" in line]

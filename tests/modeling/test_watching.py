@@ -2,7 +2,7 @@
 
 import pytest
 
-from yanmo.modeling.watching import tell, watched
+from yanmo.modeling.watching import in_fold, tell, watched
 
 
 def test_every_watcher_around_a_training_sees_its_records():
@@ -15,6 +15,16 @@ def test_every_watcher_around_a_training_sees_its_records():
     tell({"step": 4})
     assert outer == [{"step": 1}, {"step": 2}, {"step": 3}]
     assert inner == [{"step": 2}]
+
+
+def test_the_records_of_a_fold_are_seen_by_those_who_ask_for_them():
+    plain, curious = [], []
+    with watched(plain.append), watched(curious.append, sees_folds=True):
+        with in_fold():
+            tell({"step": 1})
+        tell({"step": 2})
+    assert plain == [{"step": 2}]
+    assert curious == [{"step": 1}, {"step": 2}]
 
 
 def test_a_watcher_that_raises_ends_the_training_and_leaves_no_watcher_behind():

@@ -1,19 +1,25 @@
 """tune: the best model of all trials, found again after a real kill -9, and by two workers together."""
 
+import json
 import signal
 import subprocess
 import sys
 import time
 import tomllib
+import types
 
 import psutil
 import pytest
 
 from yanmo.artifacts import Bundle, Report
 from yanmo.artifacts.base import MANIFEST, work_dir
+from yanmo.bundling import training
 from yanmo.errors import BusyError, ConfigError, MissingExtraError
+from yanmo.integrations import tracking
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.tuning import trials
 from yanmo.tuning.tune import RECIPE, TUNING, tune
+from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
 SPACE = (
@@ -70,6 +76,54 @@ def test_the_first_trial_has_the_defaults_and_a_trial_that_is_worse_is_given_up(
     assert all(len(one["curve"]) < 3 and one["score"] is None for one in pruned)
 
 
+def test_the_first_trial_is_what_train_makes_where_the_space_leaves_its_defaults_out(dataset, tmp_path):
+    path, fixed = tmp_path / "space.toml", {"num_epochs": 3, "vocab_size": 60, "max_length": 16}
+    searched = "dropout = { low = 0.0, high = 0.2 }\nr_drop = { low = 0.5, high = 1.0 }\nlearning_rate = [3e-3, 1e-3]\n"
+    path.write_text(searched + "".join(f"{name} = {value}\n" for name, value in fixed.items()))
+    values = {**VALUES, "num_trials": 1, "num_seeds": 1}
+    tuned = tune(dataset, space=path, out=tmp_path / "tuned", **values)
+    plain = train(dataset, model="textcnn", num_threads=1, out=tmp_path / "plain", **fixed)
+    assert report_of(tuned)["first"]["values"] == {"learning_rate": 3e-3}
+    assert tuned.manifest.files["model.safetensors"] == plain.manifest.files["model.safetensors"]
+    page = (tuned.path / TUNING / "report.html").read_text()
+    assert page.count("<td>default</td>") == 2
+
+
+def test_the_first_trial_of_a_pre_trained_encoder_is_what_train_makes_of_it(dataset, tmp_path):
+    path, fixed = tmp_path / "space.toml", {"num_epochs": 2, "max_length": 16}
+    searched = "dropout = { low = 0.2, high = 0.6 }\nlearning_rate = { low = 1e-5, high = 1e-2, log = true }\n"
+    path.write_text(searched + "".join(f"{name} = {value}\n" for name, value in fixed.items()))
+    small = {"num_epochs": 1, "vocab_size": 60, "max_length": 16, "num_threads": 1, "precision": "fp32"}
+    reader = pretrain([dataset.path], model="bert-1x32", out=tmp_path / "reader", **small)
+    values = {**VALUES, "model": str(reader.path), "num_trials": 1, "num_seeds": 1}
+    tuned = tune(dataset, space=path, out=tmp_path / "tuned", **values)
+    plain = train(dataset, init=reader, num_threads=1, out=tmp_path / "plain", **fixed)
+    assert report_of(tuned)["first"]["values"] == {"learning_rate": 2e-4}
+    assert tuned.manifest.files["model.safetensors"] == plain.manifest.files["model.safetensors"]
+
+
+def test_the_metric_chooses_the_weights_of_every_trial(dataset, space, tmp_path, monkeypatch):
+    scripts = {
+        "micro_f1": (0.9, 0.2, 0.5),
+        "macro_f1": (0.2, 0.9, 0.5),
+        "accuracy": (0.1,) * 3,
+        "loss": (0.1, 0.2, 0.3),
+    }
+    asked = []
+
+    def measure(*_):
+        asked.append(1)
+        return {name: script[(len(asked) - 1) % 3] for name, script in scripts.items()}
+
+    monkeypatch.setattr(training, "measure_answers", measure)
+    values = {**VALUES, "num_trials": 2, "num_seeds": 1, "prune": False}
+    bundle = tune(dataset, space=space, metric="macro_f1", out=tmp_path / "best", **values)
+    assert [one["curve"] for one in report_of(bundle)["trials"]] == [[0.2, 0.9, 0.5]] * 2
+    assert [one["score"] for one in report_of(bundle)["trials"]] == [0.9, 0.9]
+    assert (bundle.summary()["valid_macro_f1"], bundle.summary()["valid_micro_f1"]) == (0.9, 0.2)
+    assert 'metric = "macro_f1"' in (bundle.path / TUNING / RECIPE).read_text()
+
+
 def test_the_page_shows_the_search_offline(tuned):
     page = (tuned.path / TUNING / "report.html").read_text()
     assert page.count("<svg") >= 2
@@ -86,7 +140,7 @@ def test_a_search_that_is_killed_halfway_ends_with_the_same_best_trial(tuned, da
     trials = work_dir(tmp_path / "killed")
     process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
     deadline = time.monotonic() + 60
-    while not list(trials.glob("*/trials/0002.lock")) and process.poll() is None and time.monotonic() < deadline:
+    while not list(trials.glob("trials/0002.lock")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     assert process.wait(10) == -signal.SIGKILL
@@ -114,7 +168,7 @@ def test_sigterm_ends_the_workers_and_the_search_with_143(dataset, tmp_path):
     command = [sys.executable, "-m", "yanmo", "tune", str(dataset.path), "--space", str(space), "--out", "best"]
     process = subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    trained = "*/trials/*/.bundle.work/checkpoint*"
+    trained = "trials/*/.bundle.work/checkpoint*"
     while len({one.parent for one in work_dir(tmp_path / "best").glob(trained)}) < 2 and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -149,6 +203,29 @@ def test_each_trial_is_a_run_in_the_search_s_own(dataset, space, tmp_path):
     assert tracked.manifest.files["model.safetensors"] == plain.manifest.files["model.safetensors"]
 
 
+def test_a_tracker_sees_the_training_that_is_published_and_not_its_folds(dataset, space, tmp_path, monkeypatch):
+    told = []
+
+    class Recorder:
+        run_id = "run"
+
+        def log(self, step, values):
+            told.append({"step": step, **values})
+
+        def finish(self, *_):
+            pass
+
+    module = types.ModuleType("recorder")
+    module.open_run = lambda *_, **__: Recorder()
+    monkeypatch.setitem(sys.modules, "recorder", module)
+    monkeypatch.setitem(tracking.TRACKERS, "recorder", "recorder")
+    values = {**VALUES, "num_trials": 1, "num_seeds": 1, "folds": 2}
+    bundle = tune(dataset, space=space, tracker="recorder", out=tmp_path / "best", **values)
+    lines = [json.loads(line) for line in (bundle.path / "metrics.jsonl").read_text().splitlines()]
+    assert len(lines) == 3
+    assert told == [{name: value for name, value in line.items() if name != "epoch"} for line in lines]
+
+
 def test_with_folds_the_answers_to_rows_left_out_are_the_score(dataset, tmp_path, space):
     bundle = tune(dataset, space=space, folds=2, out=tmp_path / "best", **{**VALUES, "num_trials": 2, "num_seeds": 1})
     rows = dataset.split("train")
@@ -165,6 +242,51 @@ def test_mistakes_are_said_before_anything_is_trained(dataset, space, tmp_path, 
     with pytest.raises(MissingExtraError) as caught:
         tune(dataset, space=space, out=tmp_path / "out", **VALUES)
     assert caught.value.hint == "pip install 'yanmo[tune]'"
+
+
+class KilledError(BaseException):
+    pass
+
+
+def test_another_search_in_the_folder_of_an_unfinished_one_is_refused_unless_it_is_to_begin_anew(
+    dataset, space, tmp_path, monkeypatch
+):
+    def train_one(*inputs, out, **values):
+        if out.parent.name == "0001":
+            raise KilledError
+        return train(*inputs, out=out, **values)
+
+    values, other = {**VALUES, "num_trials": 2, "num_seeds": 1}, tmp_path / "other.toml"
+    other.write_text(SPACE.replace("high = 0.6", "high = 0.7"))
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(trials, "train", train_one)
+        tune(dataset, space=space, out=tmp_path / "best", **values)
+    done = work_dir(tmp_path / "best") / "trials" / "0000" / "bundle" / MANIFEST
+    made = done.stat().st_mtime_ns
+    changes = {
+        "seed: 1 → 2": {"seed": 2},
+        "metric: micro_f1 → loss": {"metric": "loss"},
+        "dropout: .*0.6.* → .*0.7": {"space": other},
+        "storage: none → ": {"storage": f"sqlite:///{tmp_path / 'shared.db'}"},
+    }
+    for message, change in changes.items():
+        with pytest.raises(ConfigError, match=message) as caught:
+            tune(dataset, out=tmp_path / "best", **{"space": space, **values, **change})
+        assert "--fork" in caught.value.hint
+    assert done.stat().st_mtime_ns == made
+    forked = tune(dataset, space=space, out=tmp_path / "best", fork=True, **{**values, "seed": 2, "num_trials": 1})
+    assert (forked.manifest.seed, "fork" in forked.manifest.config) == (2, False)
+    assert "--fork" not in report_of(forked)["command"]
+
+
+def test_several_processes_of_torchrun_are_refused_with_what_to_do_instead(dataset, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(ConfigError, match="torchrun has started 2") as caught:
+            tune(dataset, out=tmp_path / "best", **VALUES)
+        assert "--num-workers 2" in caught.value.hint
+    assert not work_dir(tmp_path / "best").exists()
 
 
 def test_a_second_search_in_one_folder_is_refused(dataset, space, tmp_path):

@@ -96,6 +96,8 @@ def test_the_folder_as_the_model_is_the_same_as_init(readers, dataset, tmp_path)
 
 
 def test_another_shape_or_another_segmenter_is_refused(readers, dataset, tmp_path):
+    with pytest.raises(ConfigError, match="cannot be combined"):
+        train(dataset, init=readers["bert-1x32"], ema_decay=0.9, swa_start=0.5, out=tmp_path / "model")
     with pytest.raises(ConfigError, match=r"is bert-2x32, but .* holds bert-1x32"):
         train(dataset, model="bert-2x32", init=readers["bert-1x32"], out=tmp_path / "model")
     info = {"text": TextConfig(segmenter="rjieba").model_dump(mode="json")}

@@ -122,6 +122,17 @@ def test_the_config_in_the_manifest_has_no_gap(bundles):
     assert config["num_epochs"] == 2
 
 
+def test_a_linear_model_has_its_one_record(bundles):
+    (line,) = (json.loads(line) for line in (bundles["linear"].path / "metrics.jsonl").read_text().splitlines())
+    scores = {name: value for name, value in bundles["linear"].summary().items() if name.startswith("valid_")}
+    assert line == {"step": 1, "epoch": 0, **{name: pytest.approx(value, abs=1e-6) for name, value in scores.items()}}
+
+
+def test_two_means_of_the_weights_are_refused(dataset, tmp_path):
+    with pytest.raises(ConfigError, match="'ema_decay' and 'swa_start' parameters .* cannot be combined"):
+        train(dataset, model="textcnn", ema_decay=0.9, swa_start=0.5, out=tmp_path / "model", **SMALL)
+
+
 def test_metrics_are_published_and_the_work_folder_is_gone(bundles):
     lines = [json.loads(line) for line in (bundles["textcnn"].path / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == 10

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.errors import ConfigError, MissingExtraError
+from yanmo.errors import ConfigError
 from yanmo.models import ModelSpec, resolve
 
 __all__ = ["find_init", "start_from"]
@@ -38,7 +37,6 @@ def start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
 
     Raises:
         ConfigError: The Bundle is no such encoder, is of another shape, or has read words that were cut otherwise.
-        MissingExtraError: torch or transformers is not installed.
     """
     if not init.only_reads:
         raise ConfigError(
@@ -57,7 +55,4 @@ def start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
             f"{init.path} has read texts with the segmenter '{ours}', but {dataset.path} has '{theirs}'.",
             hint="Prepare the Dataset with that segmenter, or pre-train on texts that were prepared alike.",
         )
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(f"The training of {init.model}", package=package, extra="train")
     return ModelSpec(init.model, "init", source=str(init.path), is_local=True)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from yanmo.config import Config
 from yanmo.integrations.tracking import TrackedConfig
-from yanmo.modeling.settings import Compile, Schedule, Sharding
+from yanmo.modeling.settings import Compile, Metric, Schedule, Sharding
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig"]
 
@@ -130,6 +130,10 @@ class RunKeys(Config):
     eval_steps: int | None = Field(default=None, ge=1)
     """Evaluate on the validation split, and write a checkpoint, every so many steps; by default after each epoch, with
     a checkpoint every 30 seconds."""
+
+    metric: Metric = "micro_f1"
+    """Score on the validation split that says which evaluation's weights are kept; where it is the same, the lower loss
+    does. micro_f1 is the accuracy where every text has one label."""
 
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better score."""

@@ -108,15 +108,19 @@ def measure_answers(task: Task, probabilities_NC: FloatArray, targets_NC: FloatA
     return {name: float(np.nan_to_num(score)) for name, score in scores.items()}
 
 
-def check_model(config: LearnKeys) -> ModelSpec:
+def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
     """Return what the model's name means, after checking that it can be trained here.
+
+    Args:
+        config: What it is trained with.
+        spec: What the name means, where that is known already.
 
     Raises:
         ModelError: There is no such model.
         ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it.
         MissingExtraError: The packages that train it are not installed.
     """
-    spec = resolve(config.model)
+    spec = spec or resolve(config.model)
     if config.offline and spec.is_hub_id:
         raise ConfigError(
             f"The model {spec.name} would be loaded over the network, but offline is set.",
@@ -127,6 +131,11 @@ def check_model(config: LearnKeys) -> ModelSpec:
         raise ConfigError(
             f"The '{found}' parameter of train does not suit the model {spec.name}: it has no layers of its own.",
             hint=f"Leave {found} out, or choose a model with layers, such as bert-4x312 or a pretrained one.",
+        )
+    if config.ema_decay and config.swa_start < 1:
+        raise ConfigError(
+            "The 'ema_decay' and 'swa_start' parameters of train cannot be combined: one mean of the weights is kept.",
+            hint="Leave one of them out.",
         )
     folds = config.model_dump().get("folds")
     if num_workers() > 1 and (folds or spec.family == "linear"):

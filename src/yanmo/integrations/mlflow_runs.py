@@ -5,6 +5,7 @@ A local folder holds a database, ``mlflow.db``, and the models beside it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,8 @@ __all__ = ["MlflowRun", "open_run"]
 
 EXPERIMENT = "yanmo"
 MOST_CHARACTERS = 500
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+"""Where the user has not said otherwise: MLflow's own four minutes of retries would hold up the training."""
 
 
 class MlflowRun:
@@ -80,6 +83,8 @@ def open_run(place: str, name: str, *, run_id: str | None, parent: str | None) -
     Raises:
         ConfigError: The server does not answer, or the folder cannot be used.
     """
+    for variable, value in PATIENCE.items():
+        os.environ.setdefault(variable, value)
     try:
         client, experiment_id = _open_experiment(place)
         tags = {MLFLOW_PARENT_RUN_ID: parent} if parent else {}

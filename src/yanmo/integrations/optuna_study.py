@@ -32,7 +32,7 @@ __all__ = ["Search", "TrialHandle", "Tried"]
 
 logger = logging.getLogger(__name__)
 
-OWNER, PROCESS, SECONDS = "owner", "process", "seconds"
+OWNER, PROCESS, SECONDS, LEFT_OUT = "owner", "process", "seconds", "left_out"
 WAIT_SECONDS = 60
 FIRST_RUNG, REDUCTION = 2, 3
 STARTUP_TRIALS = 10
@@ -45,7 +45,7 @@ class Tried:
     Attributes:
         number: From 0.
         state: ``complete``, ``pruned``, ``failed`` or ``running``.
-        values: What was tried.
+        values: What was tried; the first trial leaves out the settings whose defaults are not in the space.
         score: Of a complete trial.
         curve: Score after each evaluation.
         seconds: How long it took, since it was last taken up; 0 while it runs.
@@ -101,6 +101,8 @@ class TrialHandle:
     def is_hopeless(self, score: float, step: int) -> bool:
         """Note a score after an evaluation; return whether the trial is worse than those before it at this point.
 
+        The first trial is never hopeless: what others are compared with is trained to its end.
+
         Args:
             score: After the evaluation.
             step: Number of the evaluation, from 1.
@@ -112,7 +114,7 @@ class TrialHandle:
             return False
         if step not in known:
             self._trial.report(score, step)
-        return bool(self._trial.should_prune())
+        return self._trial.should_prune() and self.number > 0
 
 
 class Search:
@@ -166,10 +168,15 @@ class Search:
             ) from error
 
     def try_first(self, values: Mapping[str, Any]) -> None:
-        """Let a study that is still empty begin with some values."""
-        known = {name: value for name, value in values.items() if _holds(self._space.get(name), value)}
+        """Let a study that is still empty begin with some values; those that are not in the space are left out.
+
+        Args:
+            values: Every setting of the space to the value that training has for it by default.
+        """
+        known = {name: value for name, value in values.items() if _holds(self._space[name], value)}
+        left_out = [name for name in self._space if name not in known]
         if not self._study.get_trials(deepcopy=False):
-            self._study.enqueue_trial(known)
+            self._study.enqueue_trial(known, user_attrs={LEFT_OUT: left_out})
 
     def take(self, num_trials: int, claims: Claims) -> TrialHandle | None:
         """Return the next trial to run: one of our own that was cut off, or a new one; None when all are taken.
@@ -199,9 +206,9 @@ class Search:
         self._study.tell(trial.number, score, state=state)
 
     def trials(self) -> list[Tried]:
-        """Return all trials that have drawn their values, in the order of their numbers."""
+        """Return all trials that were taken up, in the order of their numbers."""
         found = self._study.get_trials(deepcopy=False)
-        return [_tried(one) for one in found if one.state in STATES and one.params]
+        return [_tried(one) for one in found if one.state in STATES and OWNER in one.user_attrs]
 
     def best(self) -> Tried | None:
         """Return the best complete trial, None where there is none."""
@@ -236,8 +243,10 @@ class Search:
         """Draw what is not drawn yet, each value by a sampler of its own, so that a kill between two changes none."""
         trial.set_user_attr(OWNER, self._owner)
         trial.set_user_attr(PROCESS, os.getpid())
-        values = {}
+        values, left_out = {}, trial.user_attrs.get(LEFT_OUT, ())
         for place, (name, distribution) in enumerate(self._space.items()):
+            if name in left_out:
+                continue
             entropy = np.random.SeedSequence([self._seed, trial.number, place])
             sampler = TPESampler(seed=int(entropy.generate_state(1)[0]), n_startup_trials=STARTUP_TRIALS)
             self._study.sampler = sampler
@@ -260,7 +269,7 @@ def _distribution(part: Any) -> BaseDistribution:
     return FloatDistribution(part.low, part.high, log=part.log)
 
 
-def _holds(distribution: BaseDistribution | None, value: Any) -> bool:
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
     if isinstance(distribution, CategoricalDistribution):
         return value in distribution.choices
     if isinstance(distribution, IntDistribution | FloatDistribution):

@@ -20,6 +20,8 @@ except ImportError as error:
 
     raise MissingExtraError("The tracker tensorboard", package="tensorboardX", extra="tensorboard") from error
 
+from yanmo.errors import ConfigError
+
 __all__ = ["TensorBoardRun", "open_run"]
 
 
@@ -65,12 +67,19 @@ def open_run(place: str, name: str, *, run_id: str | None, parent: str | None) -
         name: Of the run.
         run_id: Of a run that was cut off.
         parent: The folder of the run that this one is a part of, and lies in.
+
+    Raises:
+        ConfigError: The folder cannot be made.
     """
-    if run_id is not None:
-        return TensorBoardRun(Path(run_id))
     runs_dir = Path(parent or place)
-    folder, number = runs_dir / name, 1
-    while folder.exists():
+    folder, number = Path(run_id) if run_id else runs_dir / name, 1
+    while run_id is None and folder.exists():
         number += 1
         folder = runs_dir / f"{name}-{number}"
-    return TensorBoardRun(folder)
+    try:
+        return TensorBoardRun(folder)
+    except OSError as error:
+        raise ConfigError(
+            f"TensorBoard's folder {folder} cannot be made: {error.strerror}.",
+            hint="Give a folder that can be written: --tracker tensorboard:FOLDER",
+        ) from error

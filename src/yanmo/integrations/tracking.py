@@ -1,12 +1,14 @@
 """Where a training's curves go besides ``metrics.jsonl``; it knows no training and loads no tracker but the one named.
 
-A run that was killed is continued: what a tracker has been told already is not told twice.
+A run that was killed is continued: what a tracker has been told already is not told twice. A tracker that fails while a
+training runs is let go with a warning: it ends no training.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +20,8 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError, did_you_mean
 
 __all__ = ["Run", "TrackedConfig", "Tracker", "tracked"]
+
+logger = logging.getLogger(__name__)
 
 TRACKERS = {"tensorboard": "yanmo.integrations.tensorboard", "mlflow": "yanmo.integrations.mlflow_runs"}
 STATE = "tracker.json"
@@ -62,7 +66,7 @@ class Run:
     """A run that is told every record once.
 
     Attributes:
-        tracker: The run itself, None where no tracker was named.
+        tracker: The run itself, None where no tracker was named, or the one that was has failed.
         run_id: Its id, for the runs that are a part of it.
     """
 
@@ -81,14 +85,22 @@ class Run:
         known = state.names if record["step"] == state.step else []
         new = {name: float(record[name]) for name in names if name not in known}
         if new:
-            self.tracker.log(record["step"], new)
-            state.step, state.names = record["step"], [*known, *new]
-            self.save()
+            with self._forgiven():
+                self.tracker.log(record["step"], new)
+                state.step, state.names = record["step"], [*known, *new]
+                self.save()
 
     def finish(self, parameters: Mapping[str, Any], scores: Mapping[str, float], bundle: Path | None = None) -> None:
         """Note the result."""
         if self.tracker is not None:
-            self.tracker.finish(parameters, scores, bundle)
+            with self._forgiven():
+                self.tracker.finish(parameters, scores, bundle)
+
+    def fail(self) -> None:
+        """Note that there is none."""
+        if self.tracker is not None:
+            with self._forgiven():
+                self.tracker.fail()
 
     def save(self) -> None:
         """Keep what was told, so that a training which is cut off goes on in the same run."""
@@ -96,10 +108,21 @@ class Run:
         partial.write_bytes(msgspec.json.encode(self._state))
         partial.replace(self._path)
 
+    @contextlib.contextmanager
+    def _forgiven(self) -> Iterator[None]:
+        """Let go of a tracker that fails inside the block, and say so."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - every library has errors of its own, and no training ends by them
+            self.tracker = None
+            _say_lost(self._state.tracker, str(error) or type(error).__name__)
+
 
 @contextlib.contextmanager
 def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None = None) -> Iterator[Run]:
     """Open the run of a tracker, or the one that a training which was cut off has begun.
+
+    A part of another run goes on without a tracker where that cannot be reached any more.
 
     Args:
         named: The value of the key ``tracker``.
@@ -108,7 +131,7 @@ def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None 
         parent: The id of the run that this one is a part of, such as that of a search.
 
     Raises:
-        ConfigError: There is no such tracker, or it cannot be reached.
+        ConfigError: There is no such tracker, or it cannot be reached at the beginning.
         MissingExtraError: Its package is not installed.
     """
     path = work_dir / STATE
@@ -123,14 +146,29 @@ def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None 
         )
     state = _read(path, named)
     open_run = importlib.import_module(TRACKERS[kind]).open_run
-    opened = open_run(place or f"runs/{kind}", name, run_id=state and state.run_id, parent=parent)
-    run = Run(opened, state or State(named, opened.run_id), path)
-    run.save()
+    try:
+        opened = open_run(place or f"runs/{kind}", name, run_id=state and state.run_id, parent=parent)
+    except ConfigError as error:
+        if parent is None:
+            raise
+        opened = None
+        _say_lost(named, error.message)
+    run = Run(opened, state or State(named, opened.run_id if opened else ""), path)
+    if opened:
+        run.save()
     try:
         yield run
     except BaseException:
-        opened.fail()
+        run.fail()
         raise
+
+
+def _say_lost(named: str, reason: str) -> None:
+    logger.warning(
+        "The tracker %s has failed and is told nothing more; metrics.jsonl has all of it: %s",
+        named.partition(":")[0],
+        reason.partition("\n")[0],
+    )
 
 
 def _read(path: Path, named: str) -> State | None:

@@ -60,7 +60,7 @@ def average_rate(settings: LoopSettings, step: int, num_steps: int) -> float | N
     """Return how far the mean moves towards the weights after a step, None where there is no mean yet.
 
     Args:
-        settings: With ``ema_decay`` or ``swa_start``.
+        settings: With ``ema_decay`` or ``swa_start``, not with both.
         step: Steps done, from 1.
         num_steps: Of the whole training.
 

@@ -13,6 +13,7 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from yanmo.modeling import watching
 from yanmo.modeling.hashing import hash_texts, linear_ngrams
 from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Texts, Trained
 from yanmo.protocols import FloatArray
@@ -67,12 +68,19 @@ class LinearModel:
 def train_linear(
     train: LabeledTexts, valid: LabeledTexts, *, network: NetworkSettings, measure: Measure, num_threads: int
 ) -> Trained:
-    """Train the linear model and measure it on the validation split."""
+    """Train the linear model and measure it on the validation split, which is the only record of the training."""
     with threadpool_limits(num_threads):
         model = fit_linear(train, network)
         scores = measure(model.logits(valid.texts), valid.targets_NC)
     architecture = {"family": "linear", "num_features": len(model.vocabulary.keys), "num_classes": len(network.labels)}
-    return Trained(model.save, scores, architecture, 0)
+    record = {"step": 1, "epoch": 0, **{f"valid_{name}": score for name, score in scores.items()}}
+    watching.tell(record)
+
+    def save(folder: Path) -> None:
+        model.save(folder)
+        (folder / "metrics.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+    return Trained(save, scores, architecture, 0)
 
 
 def fit_linear(train: LabeledTexts, network: NetworkSettings) -> LinearModel:

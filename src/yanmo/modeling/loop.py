@@ -46,7 +46,7 @@ from yanmo.modeling.parts import (
 from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision, has_bf16
 from yanmo.modeling.scoring import compute_logits
-from yanmo.modeling.settings import LoopSettings, Measure, Precision
+from yanmo.modeling.settings import LoopSettings, Measure, Metric, Precision
 from yanmo.protocols import IntArray
 from yanmo.stopping import noted_stop
 
@@ -69,14 +69,13 @@ class Trainer:
         module: The network; it is changed.
         score: From the network and a batch to logits_BC.
         loss: From logits_BC and targets_BC to a scalar, a mean over examples.
-        measure: From logits_NC and targets_NC to scores; the best has the highest ``micro_f1``, then the least
+        measure: From logits_NC and targets_NC to scores; the best has the highest ``settings.metric``, then the least
             ``loss``.
         settings: How to train.
         work_dir: Where the checkpoints and ``metrics.jsonl`` are kept; None keeps neither.
         run_key: Names the work: a checkpoint of another key is not continued.
         divergence: From the logits of two passes to a scalar, for ``r_drop``.
         matched_score: In training, stands in for ``score`` where the inside of the network is compared, too.
-        rank: From scores to what is highest for the best, if that is not the highest ``micro_f1``.
         count: Gives what the losses that were computed since it was last asked have counted.
         describe: From the sums of that and the seconds of the steps since the last record to what else it holds.
     """
@@ -93,7 +92,6 @@ class Trainer:
         run_key: str = "",
         divergence: Callable[[Tensor, Tensor], Tensor] = softmax_divergence,
         matched_score: MatchedScore | None = None,
-        rank: Callable[[dict[str, float]], Any] | None = None,
         count: Callable[[], list[float]] = list,
         describe: Callable[[Sequence[float], float], dict[str, float]] = lambda *_: {},
     ) -> None:
@@ -104,7 +102,6 @@ class Trainer:
         self.settings = settings
         self.work_dir = work_dir
         self.run_key = run_key
-        self.rank = rank or _rank
         self.count, self.describe = count, describe
         self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
@@ -193,7 +190,8 @@ class Trainer:
         position = self.position
         position.evaluated_step = position.step
         self.record({f"valid_{name}": value for name, value in scores.items()})
-        if not position.best or self.rank(scores) > self.rank(position.best):
+        metric = self.settings.metric
+        if not position.best or _rank(scores, metric) > _rank(position.best, metric):
             position.best, position.num_worse = scores, 0
             with self.average.applied():
                 self.best_weights = checkpoints.unshared_state(self.module, "")
@@ -388,5 +386,5 @@ def _stop_or_save(trainer: Trainer) -> None:
         )
 
 
-def _rank(scores: dict[str, float]) -> tuple[float, float]:
-    return scores["micro_f1"], -scores["loss"]
+def _rank(scores: dict[str, float], metric: Metric) -> tuple[float, float]:
+    return 0.0 if metric == "loss" else scores[metric], -scores["loss"]

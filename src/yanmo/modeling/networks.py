@@ -37,7 +37,7 @@ def train_network(
     run_key: str,
     make: Callable[[], Trainable] | None = None,
 ) -> Trained:
-    """Train a network of any family but ``linear``; the weights with the best validation score are kept.
+    """Train a network of any family but ``linear``; the weights with the best score of ``loop.metric`` are kept.
 
     Args:
         spec: What the model's name means.

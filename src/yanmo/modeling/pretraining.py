@@ -156,10 +156,9 @@ def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, ru
         pretrainee.score,
         loss=loss,
         measure=measure,
-        settings=dataclasses.replace(loop, device=default_device()),
+        settings=dataclasses.replace(loop, device=default_device(), metric="loss"),
         work_dir=work_dir,
         run_key=run_key,
-        rank=lambda scores: -scores["loss"],
         count=meter.take,
         describe=_describe,
     )

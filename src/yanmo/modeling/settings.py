@@ -15,6 +15,7 @@ __all__ = [
     "LoopSettings",
     "Match",
     "Measure",
+    "Metric",
     "NetworkSettings",
     "Precision",
     "ReadingSettings",
@@ -29,9 +30,10 @@ Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
+Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 Match = Literal["none", "hidden", "attention", "relations"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
-"""From logits_NC and targets_NC to scores; the best weights have the highest ``micro_f1``, then the least ``loss``."""
+"""From logits_NC and targets_NC to scores, ``loss`` among them."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ class LoopSettings:
     swa_start: float = 1.0
     r_drop: float = 0.0
     fgm_epsilon: float = 0.0
+    metric: Metric = "micro_f1"
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,13 @@
 """What can be said to tune; it knows no search."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from yanmo.integrations.tracking import TrackedConfig
+from yanmo.modeling.settings import Metric
 
-__all__ = ["Metric", "TuneConfig"]
-
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
+__all__ = ["TuneConfig"]
 
 
 class TuneConfig(TrackedConfig):
@@ -23,13 +21,14 @@ class TuneConfig(TrackedConfig):
     or a value that stays; by default the ranges of the model's family."""
 
     num_trials: int = Field(default=30, ge=1)
-    """Trainings in all; the first one has the default settings."""
+    """Trainings in all; the first one has the default settings, apart from values that stay."""
 
     max_hours: float | None = Field(default=None, gt=0)
     """Begin no further trial after so many hours of training, those of all workers together."""
 
     metric: Metric = "micro_f1"
-    """What is best on the validation split; micro_f1 is the accuracy where every text has one label."""
+    """What is best on the validation split, of trials and of the evaluations of each; micro_f1 is the accuracy where
+    every text has one label."""
 
     folds: int | None = Field(default=None, ge=2, le=20)
     """For few rows: judge every trial by the answers to all training rows, each by a model that has not learned from
@@ -56,3 +55,7 @@ class TuneConfig(TrackedConfig):
 
     offline: bool = False
     """Refuse to load a model over the network."""
+
+    fork: bool = Field(default=False, exclude=True)
+    """Start anew where the data or what is searched has changed since the search was begun; without it that is
+    refused."""

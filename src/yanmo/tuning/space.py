@@ -25,7 +25,7 @@ from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, STARTED_FAMILIES, De
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
 Value: TypeAlias = bool | int | float | str
-SET_BY_TUNE = ("model", "folds", "seed", "num_threads", "offline", "tracker", "fork")
+SET_BY_TUNE = ("model", "folds", "metric", "seed", "num_threads", "offline", "tracker", "fork")
 
 
 class Range(msgspec.Struct, frozen=True, tag=True):

@@ -24,9 +24,9 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.training import measure_answers
 from yanmo.errors import BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
+from yanmo.modeling.settings import Metric
 from yanmo.modeling.watching import watched
 from yanmo.tasks import get_task
-from yanmo.tuning.config import Metric
 from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.train import train
 
@@ -52,7 +52,7 @@ class Plan(msgspec.Struct, frozen=True):
         storage: URL of the storage, None for a file in the folder.
         space: What is searched.
         fixed: Settings of train that all trials have.
-        first: Settings of the first trial.
+        first: What train has by default for every setting that is searched.
         metric: What is best.
         num_trials: Trials in all.
         max_seconds: Of training, after which no trial begins; None for no limit.
@@ -134,7 +134,7 @@ def run_trials(plan: Plan) -> None:
     """Run trials until all are taken or the time is up.
 
     Raises:
-        YanmoError: The first trial, which has the default settings, cannot be trained.
+        YanmoError: The first trial, which has the default settings, cannot be trained for another reason than memory.
     """
     dataset, claims = Dataset.open(plan.dataset), Claims(Path(plan.folder) / TRIALS, {})
     with contextlib.closing(open_search(plan)) as search:
@@ -155,8 +155,11 @@ def bundle_of(plan: Plan, number: int) -> Path:
 
 
 def train_once(plan: Plan, dataset: Dataset, out: Path, values: Mapping[str, Any]) -> Bundle:
-    """Return the Bundle of some settings; one that was made before the search was cut off is not made again."""
-    return Bundle.open(out) if out.exists() else train(dataset, out=out, **{**plan.fixed, **values})
+    """Return the Bundle of some settings; one that was made before the search was cut off is not made again.
+
+    The folder is that of the same search; if only the number of threads has changed since, the training begins anew.
+    """
+    return Bundle.open(out) if out.exists() else train(dataset, out=out, fork=True, **{**plan.fixed, **values})
 
 
 def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
@@ -180,7 +183,7 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
     start = time.perf_counter()
     shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
     try:
-        with _tracked(plan, trial) as run, watched(run.watch), watched(watch):
+        with _tracked(plan, trial) as run, watched(run.watch), watched(watch, sees_folds=True):
             bundle = train_once(plan, dataset, bundle_of(plan, trial.number), trial.values)
             score = score_of(bundle, dataset, plan.metric)
             run.finish({**plan.fixed, **trial.values}, {plan.metric: score})
@@ -190,14 +193,24 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
         return
     except (BusyError, MissingExtraError, StoppedError):
         raise
-    except YanmoError as error:
-        search.finish(trial, None, seconds=time.perf_counter() - start)
-        if trial.number == 0:
+    except (YanmoError, MemoryError, RuntimeError) as error:
+        is_too_large = _is_out_of_memory(error)
+        if not is_too_large and not isinstance(error, YanmoError):
             raise
-        logger.warning("Trial %d failed (%s): %s.", trial.number, error.message, shown)
+        search.finish(trial, None, seconds=time.perf_counter() - start)
+        if trial.number == 0 and not is_too_large:
+            raise
+        logger.warning("Trial %d failed (%s): %s.", trial.number, str(error).partition("\n")[0], shown)
         return
     search.finish(trial, score, seconds=time.perf_counter() - start)
     logger.info("Trial %d: %s %.4f with %s.", trial.number, plan.metric, score, shown)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether there was not enough memory for a trial; with other settings there may be."""
+    from yanmo.modeling.memory import is_out_of_memory
+
+    return any(is_out_of_memory(one) for one in (error, error.__cause__) if isinstance(one, Exception))
 
 
 def _tracked(plan: Plan, trial: TrialHandle) -> contextlib.AbstractContextManager[Run]:
@@ -215,8 +228,9 @@ def _check_parent(plan: Plan) -> None:
 
 def _keep_the_best(plan: Plan, search: Search) -> None:
     """Remove what the finished trials of this folder have left, but for the best one's Bundle."""
+    trials = search.trials()  # before the best: a trial of another worker that ends in between is not among them
     best = search.best()
-    for one in search.trials():
+    for one in trials:
         folder = bundle_of(plan, one.number).parent
         if one.state != "running" and folder.is_dir() and (best is None or one.number != best.number):
             shutil.rmtree(folder, ignore_errors=True)

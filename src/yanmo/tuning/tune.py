@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import shlex
 import shutil
@@ -18,11 +19,13 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest, library_versions, stage_key
 from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.work import claim
+from yanmo.bundling.starting import find_init, start_from
 from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import check_model
-from yanmo.errors import ModelError
+from yanmo.bundling.training import check_model, settle
+from yanmo.errors import ConfigError, ModelError
 from yanmo.integrations.tracking import tracked
-from yanmo.machine import describe_machine
+from yanmo.machine import describe_machine, num_workers
 from yanmo.measuring.evaluation import identify, shown_path
 from yanmo.models import default_settings
 from yanmo.reporting.tuning import render_tuning
@@ -71,7 +74,7 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
     Each trial is a training. A tree-structured Parzen estimator draws its settings from the trials before it, and one
     that is worse than others after as many evaluations is given up. The Bundle is the one that train makes with the
     best settings, the same files, and holds a Report of the search and the recipe in its folder ``tuning``. A search
-    that was killed goes on when the same command is given again.
+    that was killed goes on when the same command is given again; more trials may then be asked for.
 
     Args:
         dataset: With the splits train and valid; the test split is never read.
@@ -80,7 +83,8 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
 
     Raises:
         ModelError: There is no such model, or nothing to search in it.
-        ConfigError: The search space or the storage cannot be used.
+        ConfigError: The search space or the storage cannot be used, or what is searched has changed since the search
+            was begun.
         DataError: The Dataset cannot be learned from.
         BusyError: Another process searches there.
         MissingExtraError: Optuna, or a package that trains, is not installed.
@@ -88,10 +92,14 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
     Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4; Li et al. 2020, "A System
         for Massively Parallel Hyperparameter Tuning", arXiv:1810.05934.
     """
+    if num_workers() > 1:
+        raise ConfigError(
+            f"The trials of tune are trained in one process each, but torchrun has started {num_workers()}.",
+            hint="Start the command without torchrun; --num-workers 2 trains two trials at the same time.",
+        )
     with lock(work_dir(out)) as folder:
         plan = _make_plan(dataset, config, folder)
-        Path(plan.folder).mkdir(exist_ok=True)
-        with tracked(config.tracker, name=out.name, work_dir=Path(plan.folder)) as run:
+        with tracked(config.tracker, name=out.name, work_dir=folder) as run:
             plan = msgspec.structs.replace(plan, tracker_run=run.run_id)
             found = _search(plan, dataset, config)
             _publish(found, dataset, config, out)
@@ -121,32 +129,39 @@ def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
 
 
 def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
-    spec = check_model(TrainConfig(model=config.model, offline=config.offline))
+    """Return the plan of a search, whose the folder then is.
+
+    Raises:
+        ConfigError: The folder is that of another search.
+    """
+    init, named = find_init(config.model), TrainConfig(model=config.model, offline=config.offline)
+    spec = check_model(named, start_from(init, config.model, dataset) if init else None)
     num_rows = dataset.split("train").height if "train" in dataset.splits else 0
-    defaults = default_settings(spec.family, max(num_rows, 1))
     fixed: dict[str, Any] = {}
     space: Space
     if config.space is None:
-        space = default_space(spec.family, defaults)
+        space = default_space(spec.family, default_settings(spec.family, max(num_rows, 1)))
     else:
         space, fixed = read_space(config.space)
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
-    fixed |= {"model": config.model, "seed": config.seed, "num_threads": threads, "offline": config.offline}
-    if config.folds:
-        fixed["folds"] = config.folds
+    fixed |= {"model": config.model, "metric": config.metric, "seed": config.seed, "num_threads": threads}
+    fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})
     parents = {"dataset": dataset.digest}
     if spec.is_local:
         parents["checkpoint"] = folder_digest(Path(spec.source))
-    settings = {"space": msgspec.to_builtins(space), "fixed": {**fixed, "model": spec.name, "num_threads": None}}
-    key = stage_key("tune", parents, {**settings, "metric": config.metric, "prune": config.prune})
+    searched = {**fixed, **msgspec.to_builtins(space), "model": spec.name, "num_threads": None, "prune": config.prune}
+    key = stage_key("tune", parents, searched)
+    storage = config.storage and hashlib.sha256(config.storage.encode()).hexdigest()  # the URL may hold a password
+    claim(folder, parents=parents, config={**searched, "storage": storage}, fork=config.fork)
+    defaults = settle(named, spec, num_rows).model_dump(mode="json")
     return Plan(
         dataset=str(dataset.path),
-        folder=str(folder / key[:16]),
+        folder=str(folder),
         study=f"yanmo-{key[:16]}",
         storage=config.storage,
         space=space,
         fixed=fixed,
-        first={name: value for name, value in asdict(defaults).items() if value is not None and name in space},
+        first={name: defaults[name] for name in space},
         metric=config.metric,
         num_trials=config.num_trials,
         max_seconds=3600 * config.max_hours if config.max_hours else None,
@@ -232,7 +247,7 @@ def _command(dataset: Dataset, config: TuneConfig) -> str:
     parts = ["yanmo", "tune", shown_path(dataset.path)]
     for name, field in TuneConfig.model_fields.items():
         value = getattr(config, name)
-        if value != field.default and name not in ("storage", "tracker"):
+        if value != field.default and name not in ("storage", "tracker", "fork"):
             shown = shown_path(value) if isinstance(value, Path) else str(value)
             parts += ["--no-prune"] if name == "prune" else [f"--{name.replace('_', '-')}", shown]
     return shlex.join([*parts, "--out", "FOLDER"])

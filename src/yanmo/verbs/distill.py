@@ -99,7 +99,7 @@ def distill(
 
     Args:
         teacher: Any Bundle, an ensemble or a cascade, too; or its Predictions of the training split.
-        dataset: With the splits train and valid; the weights with the best score on valid are published.
+        dataset: With the splits train and valid; the weights with the best ``metric`` on valid are published.
         config: Which student, and how it learns.
         transfer: Files or Datasets with further texts; no label of theirs is read.
         masked_lm: The folder of a masked language model that replaces tokens in every other altered copy.

@@ -29,7 +29,7 @@ from yanmo.data.split import cut_folds
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.folds import answer_out_of_fold
-from yanmo.modeling.watching import watched
+from yanmo.modeling.watching import in_fold, watched
 from yanmo.protocols import FloatArray, IntArray
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.signature import verb
@@ -41,9 +41,9 @@ __all__ = ["TrainConfig", "train"]
 def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, out: Path) -> Bundle:
     """Train one model on a Dataset.
 
-    The weights with the best score on the validation split are published. A run that was killed goes on from its last
-    checkpoint when the same command is given again, and SIGTERM makes it write one first. Under torchrun the workers
-    share every batch.
+    The weights with the best ``metric`` on the validation split are published. A run that was killed goes on from its
+    last checkpoint when the same command is given again, and SIGTERM makes it write one first. Under torchrun the
+    workers share every batch.
 
     Args:
         dataset: With the splits train and valid.
@@ -61,7 +61,7 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
     """
     init = init or find_init(config.model)
     spec = start_from(init, config.model if "model" in config.model_fields_set else None, dataset) if init else None
-    spec = spec or check_model(config)
+    spec = check_model(config, spec)
     settled = settle(config, spec, _num_rows(dataset))
     parents = {"dataset": dataset.digest} | ({"init": init.digest} if init else {})
     if spec.is_local and not init:
@@ -95,7 +95,9 @@ def _answer_out_of_fold(job: Job, dataset: Dataset) -> FloatArray:
 
     def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> FloatArray:
         fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
-        trained, draft = learn(fold), folder / "draft"
+        with in_fold():
+            trained = learn(fold)
+        draft = folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
         bundle = write_model(trained, draft, dataset, identify_trained(trained, job, dataset))

@@ -46,18 +46,22 @@ def losses(folder):
     return [line["valid_loss"] for line in lines if "valid_loss" in line]
 
 
+def check_curve_of_one(process, folder, *, num_evaluations):
+    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
+    assert process.returncode == 0, said
+    assert said.count("digest") == 1, "one worker prints"
+    one, two = (losses(folder / name) for name in ("one", "two"))
+    assert len(one) == num_evaluations
+    np.testing.assert_allclose(two, one, rtol=1e-4)
+    assert not work_dir(folder / "two").exists()
+
+
 @pytest.mark.timeout(240)
 @pytest.mark.slow
 def test_two_workers_have_the_curve_of_one(dataset, tmp_path):
     process = start(dataset, tmp_path / "two", num_workers=2, gradient_accumulation_steps=2)
     train(dataset, out=tmp_path / "one", **TRAIN)
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, said
-    assert said.count("digest") == 1, "one worker prints"
-    one, two = (losses(tmp_path / name) for name in ("one", "two"))
-    assert len(one) == 10
-    np.testing.assert_allclose(two, one, rtol=1e-4)
-    assert not work_dir(tmp_path / "two").exists()
+    check_curve_of_one(process, tmp_path, num_evaluations=10)
 
 
 @pytest.mark.timeout(240)
@@ -67,13 +71,7 @@ def test_two_workers_that_pretrain_have_the_curve_of_one(dataset, tmp_path, mode
     changes = {"model": model, "objective": objective}
     process = start(dataset, tmp_path / "two", num_workers=2, verb="pretrain", gradient_accumulation_steps=2, **changes)
     pretrain([dataset.path], out=tmp_path / "one", **(PRETRAIN | changes))
-    said, _ = process.communicate(timeout=PATIENCE_SECONDS)
-    assert process.returncode == 0, said
-    assert said.count("digest") == 1, "one worker prints"
-    one, two = (losses(tmp_path / name) for name in ("one", "two"))
-    assert len(one) == 16
-    np.testing.assert_allclose(two, one, rtol=1e-4)
-    assert not work_dir(tmp_path / "two").exists()
+    check_curve_of_one(process, tmp_path, num_evaluations=16)
 
 
 @pytest.mark.timeout(240)

@@ -1,6 +1,6 @@
 """What pre-training on the texts themselves is worth: bert-4x312 on the titles, from scratch and with ``train --init``.
 
-    python benchmarks/pretraining.py                  # 45 minutes to pre-train, twice 11 to train, on 2 cores
+    python benchmarks/pretraining.py                  # pre-trains once, trains twice
     python benchmarks/pretraining.py --seeds 3        # three trainings each, from the same pre-trained encoder
     python benchmarks/pretraining.py --set whole_words=false
     python benchmarks/pretraining.py --write FILE     # the dated table

@@ -52,3 +52,9 @@ def test_sources_of_different_cleaning_are_refused(tmp_path):
 def test_a_folder_that_is_no_dataset_is_refused(tmp_path):
     with pytest.raises(DataError, match="is a folder, but no Dataset"):
         open_texts([tmp_path], ReadOptions(), "text")
+
+
+def test_a_source_that_is_not_there_is_named_before_anything_is_read(tmp_path):
+    (tmp_path / "texts.txt").write_text("a", encoding="utf-8")
+    with pytest.raises(DataError, match=r"There is no file .*text\.txt\. Did you mean 'texts\.txt'\?"):
+        open_texts([tmp_path / "texts.txt", tmp_path / "text.txt"], ReadOptions(), "text")

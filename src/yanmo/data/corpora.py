@@ -12,7 +12,7 @@ from pathlib import Path
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest
-from yanmo.data.decode import Encoding, utf8_blocks
+from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
 from yanmo.errors import DataError
@@ -53,7 +53,7 @@ def open_texts(sources: Sequence[Path], options: ReadOptions, column: str) -> Te
         ArtifactError: A folder is no whole Dataset.
     """
     datasets = {path: _open_dataset(path) for path in sources if path.is_dir()}
-    files = [path for path in sources if path not in datasets]
+    files = [check_file(path) for path in sources if path not in datasets]
     parents = {f"dataset:{number}": one.digest for number, one in enumerate(datasets.values(), 1)}
     parents |= file_parents({"source": files})
     first = next(iter(datasets.values()), None)

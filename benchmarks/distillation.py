@@ -79,12 +79,16 @@ def measure(model: str, teacher: yanmo.Bundle, dataset: yanmo.Dataset, options: 
     settings = json.loads(options.settings)
     more = {"num_epochs": options.num_epochs} if options.num_epochs else {}
     keys = {"num_altered": options.num_altered, **more, **settings}
-    name = f"{model}-{hashlib.sha256(json.dumps(keys, sort_keys=True).encode()).hexdigest()[:8]}"
+    inputs = {"masked_lm": options.masked_lm} if options.masked_lm else {}
+    if options.init and yanmo.Bundle.open(options.init).model == model:
+        inputs["init"] = options.init
+    said = json.dumps(keys | {role: str(path) for role, path in inputs.items()}, sort_keys=True)
+    name = f"{model}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
     plain, _ = made(f"{model}-labels", dataset, lambda out: yanmo.train(dataset, model=model, out=out))
     student, seconds = made(
         name,
         dataset,
-        lambda out: yanmo.distill(teacher, dataset, model=model, transfer=transfer_files(), **keys, out=out),
+        lambda out: yanmo.distill(teacher, dataset, model=model, transfer=transfer_files(), **inputs, **keys, out=out),
     )
     split = load_split(dataset, "test")
     ours, theirs = (run_bundle(one, dataset, split) for one in (student, plain))
@@ -109,6 +113,8 @@ def main() -> int:
     parser.add_argument("--num-altered", type=int, default=3)
     parser.add_argument("--num-epochs", type=int)
     parser.add_argument("--settings", default="{}", help="further keys of distill, as JSON")
+    parser.add_argument("--init", type=Path, help="an encoder from pretrain; the student of its shape begins with it")
+    parser.add_argument("--masked-lm", type=Path, help="replaces tokens in every other altered copy")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     if not options.teacher and len(options.members) < 2:
@@ -117,6 +123,8 @@ def main() -> int:
     teacher = teacher_of(options, dataset)
     machine = machine_lines()
     keys = f"num_altered {options.num_altered}, num_epochs {options.num_epochs or 'default'}, {options.settings}"
+    keys += ", students of its shape begin with a pre-trained encoder" if options.init else ""
+    keys += ", tokens replaced by a masked language model" if options.masked_lm else ""
     lines = [f"# Distillation\n\n{machine}\n- {keys}\n\n```{__doc__}```\n", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
     for model in options.students.split(","):
         lines.append(measure(model, teacher, dataset, options))

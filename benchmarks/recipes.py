@@ -1,10 +1,9 @@
-"""What each method of `train` does to the test accuracy on two public data sets, three seeds each.
+"""What each method of `train` does to the test accuracy on public data sets, three seeds each.
 
-    python benchmarks/recipes.py                                   # bert-4x312 on banking77 and waimai_10k: hours
-    python benchmarks/recipes.py --hours 2                         # begins no training after two hours
-    python benchmarks/recipes.py --model textcnn --only ema,swa --seeds 1
-    python benchmarks/recipes.py --model bert-1x32 --seeds 1 --trial    # 200 rows, one epoch: does the script work?
-    python benchmarks/recipes.py --write benchmarks/recipes_….md
+    python benchmarks/recipes.py                                   # textcnn on banking77 and waimai_10k: an hour
+    python benchmarks/recipes.py --hours 0.5                       # begins no training after half an hour
+    python benchmarks/recipes.py --only layers,lora,decay --model FOLDER --rows 3000    # of a pretrained encoder
+    python benchmarks/recipes.py --write benchmarks/recipes_….md   # a table for all that has been measured
 
 Rows go to ``runs/recipes/results.jsonl`` as they are measured, and a row that is there is not measured again; a
 training that was cut off goes on from its checkpoint. Nothing but the method is changed. The table has the mean over
@@ -33,7 +32,6 @@ from heading import machine_lines
 OUT = ROOT / "runs" / "recipes"
 RESULTS = OUT / "results.jsonl"
 DEFAULT = "default settings"
-TRIAL_ROWS = 200
 RECIPES: dict[str, dict[str, Any]] = {
     DEFAULT: {},
     "label smoothing 0.1": {"label_smoothing": 0.1},
@@ -68,7 +66,7 @@ def main() -> int:
             with RESULTS.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(json.dumps(row), file=sys.stderr, flush=True)
-    page = table(options)
+    page = table()
     print(page)
     if options.write:
         options.write.write_text(page, encoding="utf-8")
@@ -77,13 +75,14 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="bert-4x312", help="a name of `yanmo train`, or a local folder")
+    parser.add_argument("--model", default="textcnn", help="a name of `yanmo train`, or a local folder")
     parser.add_argument("--datasets", nargs="+", default=["banking77", "waimai_10k"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(
         "--only", default="", help="parts of recipes' names, with commas; the default is always measured"
     )
-    parser.add_argument("--trial", action="store_true", help="200 rows of each split and one epoch")
+    parser.add_argument("--rows", type=int, help="train on so few rows; by default on all")
+    parser.add_argument("--epochs", type=int, help="by default what train does")
     parser.add_argument("--hours", type=float, default=float("inf"), help="begin no training after so many")
     parser.add_argument("--write", type=Path)
     return parser.parse_args()
@@ -94,13 +93,8 @@ def cells(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     for seed in options.seeds:
         for dataset in options.datasets:
             for name in chosen(options.only):
-                yield {
-                    "dataset": dataset,
-                    "is_trial": options.trial,
-                    "model": options.model,
-                    "recipe": name,
-                    "seed": seed,
-                }
+                setting = {"dataset": dataset, "model": options.model, "rows": options.rows, "epochs": options.epochs}
+                yield setting | {"recipe": name, "seed": seed}
 
 
 def chosen(only: str) -> list[str]:
@@ -112,66 +106,79 @@ def measured() -> list[dict[str, Any]]:
     return [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
 
 
-def cut(folder: Path) -> Path:
-    """Return a Dataset of some rows of another, made on first use."""
-    out = OUT / f"{folder.parent.name}-{TRIAL_ROWS}"
-    if not out.exists():
+def cut(dataset: str, num_rows: int | None) -> Path:
+    """Return a Dataset, with fewer rows to train on where that is asked; made on first use."""
+    folder = prepared(dataset)
+    out = OUT / f"{dataset}-{num_rows}"
+    if num_rows is not None and not out.exists():
         whole = yanmo.Dataset.open(folder)
         identity: dict[str, Any] = {"kind": whole.kind, "task": whole.task, "labels": whole.labels}
         parents, info = {"dataset": whole.digest}, whole.manifest.info
-        with publish(out, verb="cut", parents=parents, config={"rows": TRIAL_ROWS}, info=info, **identity) as staging:
+        with publish(out, verb="cut", parents=parents, config={"rows": num_rows}, info=info, **identity) as staging:
             for name in whole.splits:
                 rows = whole.split(name)
-                rows.sample(min(TRIAL_ROWS, rows.height), seed=1).write_parquet(staging / f"{name}.parquet")
-    return out
+                kept = rows.sample(min(num_rows, rows.height), seed=1) if name == "train" else rows
+                kept.write_parquet(staging / f"{name}.parquet")
+    return folder if num_rows is None else out
 
 
-def measure(*, dataset: str, is_trial: bool, model: str, recipe: str, seed: int) -> dict[str, Any]:
+def measure(
+    *, dataset: str, model: str, rows: int | None, epochs: int | None, recipe: str, seed: int
+) -> dict[str, Any]:
     """Train and evaluate once; a method that does not suit the model is a row that says so."""
-    folder = cut(prepared(dataset)) if is_trial else prepared(dataset)
+    folder = cut(dataset, rows)
     bundle, report = OUT / "model", OUT / "report"
     for old in (bundle, report):  # the work folder of a training that was cut off stays
         shutil.rmtree(old, ignore_errors=True)
-    values = RECIPES[recipe] | ({"num_epochs": 1} if is_trial else {})
+    values = RECIPES[recipe] | ({} if epochs is None else {"num_epochs": epochs})
     started = time.perf_counter()
     try:
         yanmo.train(folder, model=model, seed=seed, fork=True, out=bundle, **values)
     except yanmo.YanmoError as error:
         return {"said": error.message}
     seconds = time.perf_counter() - started
-    metrics = yanmo.evaluate(bundle, folder, out=report).metrics
+    metrics = yanmo.evaluate(bundle, folder, measure_speed=False, out=report).metrics
     return {"accuracy": metrics["accuracy"], "macro_f1": metrics["macro_f1"], "train_seconds": round(seconds, 1)}
 
 
-def table(options: argparse.Namespace) -> str:
-    machine = machine_lines()
-    sections = "\n".join(section(dataset, options) for dataset in options.datasets)
+def table() -> str:
+    """Return the page of all that has been measured, a table for each data set and model."""
+    settings: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in measured():
+        settings.setdefault(tuple(row[name] for name in ("dataset", "model", "rows", "epochs")), []).append(row)
+    sections = "\n".join(section(*setting, rows) for setting, rows in settings.items())
     return (
-        f"# What each method of `train` does\n\n{machine}\n- yanmo {yanmo.__version__}\n\n"
-        f"`python benchmarks/recipes.py`: `{options.model}`, test accuracy, mean over seeds {options.seeds}.\n\n"
-        f"{sections}"
+        f"# What each method of `train` does\n\n{machine_lines()}\n- yanmo {yanmo.__version__}, "
+        f"{time.strftime('%Y-%m-%d')}\n\n`python benchmarks/recipes.py`: means over seeds on the test split; "
+        f"the difference to the default settings with its range over seeds.\n\n{sections}"
     )
 
 
-def section(dataset: str, options: argparse.Namespace) -> str:
+def section(dataset: str, model: str, num_rows: int | None, num_epochs: int | None, rows: list[dict[str, Any]]) -> str:
+    """Return the table of one data set and model."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in measured():
-        if (row["dataset"], row["is_trial"], row["model"]) == (dataset, options.trial, options.model):
-            found.setdefault(row["recipe"], {})[row["seed"]] = row
+    for row in rows:
+        found.setdefault(row["recipe"], {})[row["seed"]] = row
     lines = [line(name, found[name], found.get(DEFAULT, {})) for name in RECIPES if name in found]
-    head = f"| {dataset} | accuracy | against the default, points | seconds |\n|---|---|---|---|\n"
-    return head + "\n".join(lines) + "\n"
+    asked = [f"{num_rows:,} rows to train on"] if num_rows else []
+    asked += [f"{num_epochs} epochs"] if num_epochs else []
+    seeds = sorted({row["seed"] for row in rows})
+    title = ", ".join([f"`{Path(model).name}` on {dataset}", *asked, f"seeds {', '.join(map(str, seeds))}"])
+    head = "| method | accuracy | against the default, points | macro-F1 | seconds |\n|---|---|---|---|---|\n"
+    return f"## {title}\n\n{head}" + "\n".join(lines) + "\n"
 
 
 def line(name: str, rows: dict[int, dict[str, Any]], default: dict[int, dict[str, Any]]) -> str:
     scores = {seed: row["accuracy"] for seed, row in rows.items() if "accuracy" in row}
     if not scores:
-        return f"| {name} | does not suit the model | – | – |"
+        return f"| {name} | does not suit the model | – | – | – |"
     gains = [100 * (score - default[seed]["accuracy"]) for seed, score in scores.items() if seed in default]
     gain = f"{statistics.mean(gains):+.2f} [{min(gains):+.2f} … {max(gains):+.2f}]" if gains else "–"
     seconds = statistics.median(rows[seed]["train_seconds"] for seed in scores)
-    accuracy = f"{statistics.mean(scores.values()):.2%}"
-    return f"| {name} | {accuracy} | {'–' if name == DEFAULT else gain} | {seconds:,.0f} |"
+    accuracy, macro_f1 = (
+        f"{statistics.mean(rows[seed][key] for seed in scores):.2%}" for key in ("accuracy", "macro_f1")
+    )
+    return f"| {name} | {accuracy} | {'–' if name == DEFAULT else gain} | {macro_f1} | {seconds:,.0f} |"
 
 
 if __name__ == "__main__":

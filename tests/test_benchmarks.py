@@ -61,7 +61,8 @@ def test_recipes_measure_what_is_missing_and_end_with_a_table(project_root, monk
     monkeypatch.setattr(recipes, "RESULTS", tmp_path / "recipes" / "results.jsonl")
     (tmp_path / "words").mkdir()
     make_words(tmp_path / "words" / "data", ["fruit", "tool"])
-    options = ["recipes", "--datasets", "words", "--model", "linear", "--only", "smoothing,lora", "--trial"]
+    options = ["recipes", "--datasets", "words", "--model", "linear", "--only", "smoothing,lora"]
+    options += ["--rows", "200", "--epochs", "1"]
     monkeypatch.setattr(sys, "argv", [*options, "--seeds", "1"])
     assert recipes.main() == 0
     first = recipes.measured()
@@ -74,8 +75,8 @@ def test_recipes_measure_what_is_missing_and_end_with_a_table(project_root, monk
     assert recipes.main() == 0
     assert len(recipes.measured()) == 6
     page = capsys.readouterr().out
-    assert re.search(r"\| label smoothing 0.1 \| \d+\.\d\d% \| [+-]\d+\.\d\d \[.* … .*\] \| \d+ \|", page)
-    assert "| LoRA, rank 8 | does not suit the model | – | – |" in page
+    assert re.search(r"\| label smoothing 0.1 \| \d+\.\d\d% \| [+-]\d+\.\d\d \[.* … .*\] \| \d+\.\d\d% \| \d+ \|", page)
+    assert "| LoRA, rank 8 | does not suit the model | – | – | – |" in page
 
 
 def test_an_unknown_section_is_refused(engines, capsys):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 
@@ -13,8 +14,12 @@ from yanmo.artifacts import Report
 from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ConfigError, ModelError
+from yanmo.grinding.candidates import recipe as make_recipe
+from yanmo.grinding.candidates import student_stages
 from yanmo.grinding.grind import grind
+from yanmo.models import ModelSpec
 from yanmo.pipeline.run import RunConfig, run
+from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
 LABELS = ["city", "fruit", "tool"]
@@ -57,6 +62,30 @@ def test_the_recipe_makes_the_same_model(ground, folder, tmp_path):
     again = Bundle.open(tmp_path / "runs" / ground.summary()["winner"])
     ours, theirs = (one.manifest.files["model.safetensors"].sha256 for one in (ground, again))
     assert ours == theirs
+
+
+def test_a_student_may_begin_with_a_pretrained_encoder(folder):
+    values = {"batch_size": 8, "num_threads": 1, "vocab_size": 60, "max_length": 16, "precision": "fp32"}
+    reader = pretrain([folder / "data"], model="bert-2x64", num_epochs=1, **values, out=folder / "reader")
+    found = grind(folder / "teacher", folder / "data", students=["ngram"], init=reader, **EASY, out=folder / "begun")
+    report = Report.open(found.path / "grinding").metrics
+    assert [row["name"] for row in report["shapes"]] == ["ngram", "bert-2x64"]
+    assert report["failed"] == {}
+    assert {"bert-2x64-student", "bert-2x64-int8", "bert-2x64-pruned-int8"} <= {row["name"] for row in report["rows"]}
+    assert found.manifest.parents["init"] == reader.digest
+
+
+def test_its_stages_name_the_encoder_and_no_model():
+    student, *others = student_stages(ModelSpec("owner/bert", "init", source="reader", is_local=True), {"seed": 1})
+    assert [student.name, *[one.name for one in others]] == [
+        "bert-student",
+        "bert-int8",
+        "bert-pruned",
+        "bert-pruned-int8",
+    ]
+    sources = {"teacher": "council", "dataset": "data", "init": "reader"}
+    recipe = tomllib.loads(make_recipe([student], sources))["stage"]["bert-student"]
+    assert recipe == {"verb": "distill", "teacher": "council", "dataset": "data", "init": "reader", "seed": 1}
 
 
 def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder):

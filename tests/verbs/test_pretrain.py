@@ -15,6 +15,7 @@ from yanmo.artifacts.base import publish, work_dir
 from yanmo.errors import ConfigError, DataError
 from yanmo.modeling.watching import watched
 from yanmo.text.pipeline import TextConfig
+from yanmo.verbs.distill import distill
 from yanmo.verbs.evaluate import evaluate
 from yanmo.verbs.export import export
 from yanmo.verbs.predict import predict
@@ -84,6 +85,18 @@ def test_train_begins_with_its_weights_and_its_tokenizer(readers, dataset, tmp_p
     assert vocabularies[0] == vocabularies[1]
     ours, theirs = (AutoModel.from_pretrained(one.path).encoder.state_dict() for one in (reader, bundle))
     assert all(torch.allclose(ours[key], theirs[key], atol=1e-5) for key in ours)
+
+
+def test_a_student_begins_with_its_weights_too(readers, dataset, tmp_path):
+    reader = readers["bert-1x32"]
+    teacher = train(dataset, model="ngram", num_epochs=1, num_threads=1, out=tmp_path / "teacher")
+    values = {"num_epochs": 1, "num_threads": 1, "learning_rate": 1e-9}
+    student = distill(teacher, dataset, init=reader, **values, out=tmp_path / "student")
+    assert (student.model, student.manifest.parents["init"]) == ("bert-1x32", reader.digest)
+    ours, theirs = (AutoModel.from_pretrained(one.path).encoder.state_dict() for one in (reader, student))
+    assert all(torch.allclose(ours[key], theirs[key], atol=1e-5) for key in ours)
+    named = distill(teacher, dataset, model=str(reader.path), **values, out=tmp_path / "named")
+    assert weights(named) == weights(student)
 
 
 def test_the_folder_as_the_model_is_the_same_as_init(readers, dataset, tmp_path):

@@ -1,4 +1,4 @@
-"""Which weights a training begins with, if they are those of an encoder that pretrain made; it reads no weights."""
+"""Which model is trained, and whether it begins with an encoder that pretrain made; it reads no weights."""
 
 from __future__ import annotations
 
@@ -7,13 +7,37 @@ from pathlib import Path
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import folder_digest
+from yanmo.bundling.train_config import LearnKeys
+from yanmo.bundling.training import check_model
 from yanmo.errors import ConfigError
 from yanmo.models import ModelSpec, resolve
 
-__all__ = ["find_init", "start_from"]
+__all__ = ["start"]
 
 
-def find_init(model: str) -> Bundle | None:
+def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[ModelSpec, dict[str, str]]:
+    """Return the model that is trained, after checking that it can be, and the digest of what it begins with.
+
+    Args:
+        config: Its ``model`` may also be the folder of a checkpoint, or of an encoder that pretrain made.
+        init: The encoder that was given by itself.
+        dataset: What will be learned.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: It, or a setting, does not suit the encoder; or it would be loaded over the network.
+        MissingExtraError: The packages that train it are not installed.
+    """
+    init = init or _find_init(config.model)
+    if init is not None:
+        spec = _start_from(init, config.model if "model" in config.model_fields_set else None, dataset)
+        return check_model(config, spec), {"init": init.digest}
+    spec = check_model(config)
+    return spec, {"checkpoint": folder_digest(Path(spec.source))} if spec.is_local else {}
+
+
+def _find_init(model: str) -> Bundle | None:
     """Return the pre-trained encoder whose folder was given as a model's name, if it is one.
 
     Raises:
@@ -27,7 +51,7 @@ def find_init(model: str) -> Bundle | None:
     return bundle if bundle.only_reads else None
 
 
-def start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
+def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
     """Return the model that begins with the weights of a pre-trained encoder.
 
     Args:
@@ -40,13 +64,13 @@ def start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
     """
     if not init.only_reads:
         raise ConfigError(
-            f"The 'init' input of train must be an encoder that pretrain made. {init.path} is of the task {init.task}.",
+            f"The 'init' input must be an encoder that pretrain made. {init.path} is of the task {init.task}.",
             hint="To go on from any other checkpoint, give its folder as the model.",
         )
     named = resolve(model) if model else None
     if named and not named.is_local and named.name != init.model:
         raise ConfigError(
-            f"The 'model' parameter of train is {named.name}, but {init.path} holds {init.model}.",
+            f"The 'model' parameter is {named.name}, but {init.path} holds {init.model}.",
             hint=f"Leave model out, or give --model {init.model}.",
         )
     ours, theirs = init.text_config.segmenter, dataset.text_config.segmenter

@@ -7,11 +7,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.models import ENCODER_FAMILIES, resolve
+from yanmo.models import ENCODER_FAMILIES, ModelSpec
 
-__all__ = ["DATASET", "TEACHER", "Stage", "cascade_of", "chain", "recipe", "student_stages", "teacher_stages"]
+__all__ = [
+    "DATASET",
+    "INIT",
+    "TEACHER",
+    "Stage",
+    "cascade_of",
+    "chain",
+    "file_name",
+    "recipe",
+    "student_stages",
+    "teacher_stages",
+]
 
-TEACHER, DATASET = "teacher", "dataset"
+TEACHER, DATASET, INIT = "teacher", "dataset", "init"
 HALF = {"heads": 0.5, "feed_forward": 0.5}
 
 
@@ -22,7 +33,7 @@ class Stage:
     Attributes:
         name: Of its folder.
         verb: What makes it.
-        inputs: Input name to the stages it takes, or to ``teacher`` or ``dataset``.
+        inputs: Input name to the stages it takes, or to ``teacher``, ``dataset`` or ``init``.
         values: Config values.
         model: The student's shape, empty where the teacher's own is kept.
     """
@@ -37,23 +48,33 @@ class Stage:
     def parents(self) -> list[str]:
         """The stages it takes."""
         named = [one for value in self.inputs.values() for one in ((value,) if isinstance(value, str) else value)]
-        return [one for one in named if one not in (TEACHER, DATASET)]
+        return [one for one in named if one not in (TEACHER, DATASET, INIT)]
 
 
-def student_stages(model: str, values: Mapping[str, Any]) -> list[Stage]:
+def student_stages(spec: ModelSpec, values: Mapping[str, Any]) -> list[Stage]:
     """Return the stages of a student: distilled, in 8 bits, and for encoders half as wide in 8 bits.
 
     Args:
-        model: The student's name.
+        spec: The student; of the family ``init`` it begins with the pre-trained encoder.
         values: Of distill.
     """
-    student = Stage(f"{model}-student", "distill", _from_teacher("teacher"), {"model": model, **values}, model)
+    name, inputs = file_name(spec), _from_teacher("teacher")
+    if spec.family == "init":
+        inputs, named = inputs | {"init": INIT}, {}
+    else:
+        named = {"model": spec.name}
+    student = Stage(f"{name}-student", "distill", inputs, {**named, **values}, spec.name)
     stages = [student, _int8(student)]
-    spec = resolve(model)
-    if spec.family in ENCODER_FAMILIES and spec.family != "albert" and spec.layers > 1:
-        pruned = _pruned(student.name, model)
+    is_layered = spec.family in ENCODER_FAMILIES and spec.family != "albert" and spec.layers > 1
+    if is_layered or spec.family == "init":
+        pruned = Stage(f"{name}-pruned", "prune", _from(student.name), dict(HALF), spec.name)
         stages += [pruned, _int8(pruned)]
     return stages
+
+
+def file_name(spec: ModelSpec) -> str:
+    """Return what files and stages of a student are called: its name, of a hub id without the owner."""
+    return spec.name.rpartition("/")[2]
 
 
 def teacher_stages(format_: str, family: str) -> list[Stage]:
@@ -93,7 +114,7 @@ def recipe(stages: Sequence[Stage], sources: Mapping[str, str]) -> str:
 
     Args:
         stages: From :func:`chain`.
-        sources: ``teacher`` and ``dataset`` to the folders as a pipeline beside them names them.
+        sources: ``teacher``, ``dataset`` and ``init`` to the folders as a pipeline beside them names them.
     """
     tables = []
     for stage in stages:
@@ -112,9 +133,8 @@ def _from_teacher(name: str) -> dict[str, str | tuple[str, ...]]:
 
 def _int8(stage: Stage) -> Stage:
     name = f"{stage.name.removesuffix('-student')}-int8"
-    return Stage(name, "quantize", {"bundle": stage.name, "dataset": DATASET}, model=stage.model)
+    return Stage(name, "quantize", _from(stage.name), model=stage.model)
 
 
-def _pruned(student: str, model: str) -> Stage:
-    inputs: dict[str, str | tuple[str, ...]] = {"bundle": student, "dataset": DATASET}
-    return Stage(f"{model}-pruned", "prune", inputs, dict(HALF), model)
+def _from(bundle: str) -> dict[str, str | tuple[str, ...]]:
+    return {"bundle": bundle, "dataset": DATASET}

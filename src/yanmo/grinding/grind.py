@@ -16,15 +16,17 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
+from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import check_model
 from yanmo.errors import ConfigError, ModelError
 from yanmo.grinding.budget import Budget, choose, misses, nearest, say_misses
-from yanmo.grinding.candidates import DATASET, TEACHER, chain, recipe
+from yanmo.grinding.candidates import DATASET, INIT, TEACHER, chain, recipe
 from yanmo.grinding.search import Search, run_search
 from yanmo.grinding.trials import Bench, describe, finished
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.models import ModelSpec
 from yanmo.reporting.grinding import render_grinding
 from yanmo.verbs.signature import verb
 
@@ -58,7 +60,7 @@ class GrindConfig(Budget):
 
 
 @verb
-def grind(teacher: Bundle, dataset: Dataset, config: GrindConfig, *, out: Path) -> Bundle:
+def grind(teacher: Bundle, dataset: Dataset, config: GrindConfig, *, init: Bundle | None = None, out: Path) -> Bundle:
     """Find the Bundle that meets a budget of latency, size and accuracy.
 
     Students of several shapes are distilled from the teacher, pruned, put into 8 bits and put together to a cascade,
@@ -71,6 +73,7 @@ def grind(teacher: Bundle, dataset: Dataset, config: GrindConfig, *, out: Path) 
         teacher: Any Bundle, an ensemble or a cascade, too.
         dataset: With the splits train and valid.
         config: What the Bundle may cost.
+        init: An encoder from pretrain; the student of its shape begins with it.
         out: Where the Bundle appears.
 
     Raises:
@@ -81,18 +84,13 @@ def grind(teacher: Bundle, dataset: Dataset, config: GrindConfig, *, out: Path) 
         MissingExtraError: The packages that train are not installed.
     """
     match_labels(teacher, dataset)
-    for model in config.students:
-        if check_model(TrainConfig(model=model)).family in ("linear", "pretrained"):
-            raise ConfigError(
-                f"The 'students' parameter of grind cannot have {model}.",
-                hint="Give ngram, textcnn, bilstm, or shapes such as bert-4x312.",
-            )
-    parents = {"teacher": teacher.digest, "dataset": dataset.digest}
+    students = _find_students(config, init, dataset)
+    parents = {"teacher": teacher.digest, "dataset": dataset.digest} | ({"init": init.digest} if init else {})
     with lock(work_dir(out)) as folder:
         claim(folder, parents=parents, config=config.model_dump(mode="json", exclude={"hours"}), fork=config.fork)
-        bench = Bench(teacher, dataset, folder, config.num_threads, needs_memory=config.max_memory_mb is not None)
+        bench = Bench(teacher, dataset, folder, config.num_threads, config.max_memory_mb is not None, init)
         values = {"num_altered": config.num_altered, "seed": config.seed}
-        search = run_search(bench, config, config.students, values, max_seconds=3600 * config.hours)
+        search = run_search(bench, config, students, values, max_seconds=3600 * config.hours)
         winner = choose(config, finished(search.rows))
         report = _report(bench, search, winner, config, out)
         if winner is None:
@@ -103,12 +101,33 @@ def grind(teacher: Bundle, dataset: Dataset, config: GrindConfig, *, out: Path) 
     return Bundle.open(out, verify=False)
 
 
+def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -> list[ModelSpec]:
+    """Return the models to distill into; the one of the pre-trained encoder's shape begins with it.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: It cannot be a student.
+        MissingExtraError: The packages that train are not installed.
+    """
+    found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in config.students)}
+    for spec in found.values():
+        if spec.family in ("linear", "pretrained"):
+            raise ConfigError(
+                f"The 'students' parameter of grind cannot have {spec.name}.",
+                hint="Give ngram, textcnn, bilstm, or shapes such as bert-4x312; an encoder from pretrain as --init.",
+            )
+    if init is not None:
+        found[init.model], _ = start(TrainConfig(), init, dataset)
+    return list(found.values())
+
+
 def _report(
     bench: Bench, search: Search, winner: Mapping[str, Any] | None, config: GrindConfig, out: Path
 ) -> dict[str, Any]:
     budget = {name: getattr(config, name) for name in Budget.model_fields}
     rows = [{**row, "misses": misses(config, row)} for row in finished(search.rows)]
-    sources = {TEACHER: shown_path(bench.teacher.path), DATASET: shown_path(bench.dataset.path)}
+    named = {TEACHER: bench.teacher, DATASET: bench.dataset, INIT: bench.init}
+    sources = {role: shown_path(one.path) for role, one in named.items() if one is not None}
     name = winner and str(winner["name"])
     return plain(
         {
@@ -213,4 +232,5 @@ def _command(bench: Bench, config: GrindConfig, out: Path) -> str:
         value = getattr(config, name)
         if value != field.default and name != "fork":
             parts += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    parts += ["--init", shown_path(bench.init.path)] if bench.init else []
     return shlex.join([*parts, "--out", shown_path(out)])

@@ -11,7 +11,7 @@ from yanmo.grinding.budget import Budget, misses
 from yanmo.grinding.candidates import Stage, cascade_of, student_stages, teacher_stages
 from yanmo.grinding.shapes import few_rows, measure_shape
 from yanmo.grinding.trials import Bench, finished
-from yanmo.models import default_settings, resolve
+from yanmo.models import ModelSpec, default_settings
 
 __all__ = ["Search", "run_search"]
 
@@ -32,12 +32,14 @@ class Search:
     """What has been found.
 
     Attributes:
+        students: Name to model.
         shapes: A row for each student's shape, untrained.
         rows: A row for each stage, in the order in which they were tried.
         stages: The stages of the rows.
         skipped: What was not tried, and why.
     """
 
+    students: dict[str, ModelSpec]
     shapes: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
@@ -45,7 +47,7 @@ class Search:
 
 
 def run_search(
-    bench: Bench, budget: Budget, students: Sequence[str], values: Mapping[str, Any], *, max_seconds: float
+    bench: Bench, budget: Budget, students: Sequence[ModelSpec], values: Mapping[str, Any], *, max_seconds: float
 ) -> Search:
     """Measure shapes, then make and measure what may meet the budget.
 
@@ -56,12 +58,12 @@ def run_search(
         values: Of distill.
         max_seconds: No stage is begun that would probably end later.
     """
-    search = Search()
+    search = Search({spec.name: spec for spec in students})
     few = few_rows(bench.dataset, bench.folder / "few")
     folder = bench.folder / "shapes"
     folder.mkdir(exist_ok=True)
-    for model in students:
-        search.shapes.append(measure_shape(model, few, folder, bench.num_threads))
+    for spec in students:
+        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads))
     for stage in _candidates(bench, budget, search, values):
         row = _try(bench, search, stage, values, max_seconds)
         if row is not None:
@@ -78,9 +80,9 @@ def _candidates(bench: Bench, budget: Budget, search: Search, values: Mapping[st
     is_possible = False
     for shape in sorted(search.shapes, key=lambda row: -row["throughput"]):
         found = misses(budget, shape, tolerance=NOISE)
-        stages = student_stages(shape["name"], values)
+        stages = student_stages(search.students[shape["name"]], values)
         if found and len(stages) > 2 and not misses(budget, shape, tolerance=PRUNED_FASTER):
-            stages = [one for one in stages if one.name != f"{shape['name']}-int8"]
+            stages = [stages[0], *stages[2:]]
         elif found:
             search.skipped.append(f"{shape['name']}: its shape needs " + _said(found))
             continue
@@ -120,9 +122,10 @@ def _estimate_seconds(bench: Bench, search: Search, stage: Stage, values: Mappin
     num_rows = bench.dataset.split("train").height
     if stage.verb == "prune":
         return 2 * num_rows * TRAINING_COST / float(shape["throughput"])
-    cost = TRAINING_COST if resolve(stage.model).format == "torch" else LIGHT_TRAINING_COST
+    spec = search.students[stage.model]
+    cost = TRAINING_COST if spec.format == "torch" else LIGHT_TRAINING_COST
     num_texts = num_rows * (1 + int(values.get("num_altered", 0)))
-    num_epochs = values.get("num_epochs") or default_settings(resolve(stage.model).family, num_texts).num_epochs or 1
+    num_epochs = values.get("num_epochs") or default_settings(spec.family, num_texts).num_epochs or 1
     asking = 0.0 if any(row["verb"] == "distill" for row in search.rows) else num_texts * bench.teacher_seconds
     return asking + float(num_texts * num_epochs * cost / shape["throughput"])
 

@@ -13,9 +13,10 @@ from yanmo.artifacts.base import MANIFEST, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import check_model, learn, make_job, publish_trained, settle
+from yanmo.bundling.training import learn, make_job, publish_trained, settle
+from yanmo.grinding.candidates import file_name
 from yanmo.measuring.evaluation import load_split, run_bundle
-from yanmo.models import resolve
+from yanmo.models import ModelSpec
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["few_rows", "measure_shape"]
@@ -43,21 +44,21 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
     return Dataset.open(out)
 
 
-def measure_shape(model: str, few: Dataset, folder: Path, num_threads: int | None) -> dict[str, Any]:
+def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int | None) -> dict[str, Any]:
     """Return latency, throughput and size of a shape in 8 bits, measured once.
 
     Args:
-        model: The student's name.
+        spec: The student.
         few: From :func:`few_rows`.
         folder: Where Bundles and measurements are kept.
         num_threads: Of the engine.
     """
-    file = folder / f"{model}.json"
+    file = folder / f"{file_name(spec)}.json"
     if not file.is_file():
-        bundle = _int8(model, few, folder)
+        bundle = _int8(spec, few, folder)
         outcome = run_bundle(bundle, few, load_split(few, "valid"), num_threads=num_threads)
         row = {
-            "name": model,
+            "name": spec.name,
             "latency_ms": outcome.facts["latency_ms"]["p50"],
             "throughput": outcome.facts["throughput_texts_per_second"],
             "size_mb": bundle.size_bytes / 1e6,
@@ -68,18 +69,17 @@ def measure_shape(model: str, few: Dataset, folder: Path, num_threads: int | Non
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
-def _int8(model: str, few: Dataset, folder: Path) -> Bundle:
-    untrained, out = folder / f"{model}-untrained", folder / f"{model}-int8"
+def _int8(spec: ModelSpec, few: Dataset, folder: Path) -> Bundle:
+    name = file_name(spec)
+    untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
-        config = TrainConfig(model=model)
-        spec = check_model(config)
-        settled = settle(config, spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
-        work = folder / f"{model}-work"
+        settled = settle(TrainConfig(model=spec.name), spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
+        work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
         publish_trained(learn(job), job, few, parents={"dataset": few.digest}, out=untrained)
     if not (out / MANIFEST).is_file():
-        is_light = resolve(model).format != "torch"
+        is_light = spec.format != "torch"
         more: dict[str, Any] = {} if is_light else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
         get_verb("quantize")(untrained, few, **GATE, **more, out=out)
     return Bundle.open(out)

@@ -17,7 +17,7 @@ from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import BusyError, StoppedError, YanmoError
-from yanmo.grinding.candidates import DATASET, TEACHER, Stage
+from yanmo.grinding.candidates import DATASET, INIT, TEACHER, Stage
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
@@ -46,6 +46,7 @@ class Bench:
         folder: The work folder.
         num_threads: Of the engines.
         needs_memory: Whether memory is measured, each Bundle in a process of its own.
+        init: The pre-trained encoder that the student of its shape begins with.
     """
 
     teacher: Bundle
@@ -53,6 +54,7 @@ class Bench:
     folder: Path
     num_threads: int | None
     needs_memory: bool
+    init: Bundle | None = None
 
     def __post_init__(self) -> None:
         (self.folder / "bundles").mkdir(exist_ok=True)
@@ -101,7 +103,7 @@ class Bench:
     def _open(self, value: str | tuple[str, ...]) -> Any:
         if not isinstance(value, str):
             return [self._open(one) for one in value]
-        known: dict[str, Any] = {TEACHER: self.teacher, DATASET: self.dataset}
+        known: dict[str, Any] = {TEACHER: self.teacher, DATASET: self.dataset, INIT: self.init}
         return known.get(value) or self.bundle_dir(value)
 
     def _measure(self, stage: Stage, bundle: Bundle) -> dict[str, Any]:

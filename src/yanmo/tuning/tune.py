@@ -17,12 +17,12 @@ import msgspec
 from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import folder_digest, library_versions, stage_key
+from yanmo.artifacts.identity import library_versions, stage_key
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
-from yanmo.bundling.starting import find_init, start_from
+from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import check_model, settle
+from yanmo.bundling.training import settle
 from yanmo.errors import ConfigError, ModelError
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import describe_machine, num_workers
@@ -134,8 +134,8 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     Raises:
         ConfigError: The folder is that of another search.
     """
-    init, named = find_init(config.model), TrainConfig(model=config.model, offline=config.offline)
-    spec = check_model(named, start_from(init, config.model, dataset) if init else None)
+    named = TrainConfig(model=config.model, offline=config.offline)
+    spec, begun = start(named, None, dataset)
     num_rows = dataset.split("train").height if "train" in dataset.splits else 0
     fixed: dict[str, Any] = {}
     space: Space
@@ -146,9 +146,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
     fixed |= {"model": config.model, "metric": config.metric, "seed": config.seed, "num_threads": threads}
     fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})
-    parents = {"dataset": dataset.digest}
-    if spec.is_local:
-        parents["checkpoint"] = folder_digest(Path(spec.source))
+    parents = {"dataset": dataset.digest, **begun}
     searched = {**fixed, **msgspec.to_builtins(space), "model": spec.name, "num_threads": None, "prune": config.prune}
     key = stage_key("tune", parents, searched)
     storage = config.storage and hashlib.sha256(config.storage.encode()).hexdigest()  # the URL may hold a password

@@ -11,14 +11,14 @@ from pydantic import Field
 from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import folder_digest, stage_key
+from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import Predictions
 from yanmo.artifacts.work import claim
+from yanmo.bundling.starting import start
 from yanmo.bundling.teaching import Taught, ask, read_answers
 from yanmo.bundling.train_config import LearnKeys, TrainConfig
 from yanmo.bundling.training import (
     Job,
-    check_model,
     learn,
     make_job,
     publish_trained,
@@ -31,7 +31,7 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching, Texts
-from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.altering import Alteration
 from yanmo.verbs.signature import verb
 
@@ -77,6 +77,7 @@ class DistillConfig(TransferKeys, TeacherKeys, LearnKeys):  # pydantic lists the
     """Which student, how it is trained, how much it listens to the teacher, and to which texts."""
 
 
+ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 OWN_KEYS = set(DistillConfig.model_fields) - set(TrainConfig.model_fields)
 
 
@@ -88,6 +89,7 @@ def distill(
     *,
     transfer: tuple[Path, ...] = (),
     masked_lm: Path | None = None,
+    init: Bundle | None = None,
     out: Path,
 ) -> Bundle:
     """Train a small model on a teacher's answers.
@@ -103,6 +105,7 @@ def distill(
         config: Which student, and how it learns.
         transfer: Files or Datasets with further texts; no label of theirs is read.
         masked_lm: The folder of a masked language model that replaces tokens in every other altered copy.
+        init: An encoder that the student begins with, from pretrain; its model is the default of ``model``.
         out: Where the student's Bundle appears.
 
     Raises:
@@ -112,15 +115,13 @@ def distill(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
-    spec = check_model(config)
+    spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     found = gather(dataset, transfer, options, config.text, altering)
     settled = settle(config, spec, found.num_rows)
-    parents = {"teacher": teacher.digest, "dataset": dataset.digest, **found.parents}
-    if spec.is_local:
-        parents["checkpoint"] = folder_digest(Path(spec.source))
+    parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}
     with lock(work_dir(out)) as folder:
@@ -163,7 +164,7 @@ def _check_student(
     if config.match == "none":
         return
     is_encoder = isinstance(teacher, Bundle) and teacher.architecture.get("family") == "encoder"
-    if not is_encoder or teacher.format != "torch" or spec.family not in (*ENCODER_FAMILIES, "pretrained"):  # type: ignore[union-attr]
+    if not is_encoder or teacher.format != "torch" or spec.family not in ENCODERS:  # type: ignore[union-attr]
         raise ConfigError(
             f"The 'match' parameter of distill needs a student and a teacher that are torch encoders, not {spec.name} "
             f"and {teacher.path}.",

@@ -9,13 +9,12 @@ from typing import Any
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import folder_digest, stage_key
+from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.bundling.starting import find_init, start_from
+from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import (
     Job,
-    check_model,
     identify_trained,
     learn,
     make_job,
@@ -59,13 +58,9 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
         StoppedError: SIGTERM came; a checkpoint was written.
         MissingExtraError: The packages that train are not installed.
     """
-    init = init or find_init(config.model)
-    spec = start_from(init, config.model if "model" in config.model_fields_set else None, dataset) if init else None
-    spec = check_model(config, spec)
+    spec, begun = start(config, init, dataset)
     settled = settle(config, spec, _num_rows(dataset))
-    parents = {"dataset": dataset.digest} | ({"init": init.digest} if init else {})
-    if spec.is_local and not init:
-        parents["checkpoint"] = folder_digest(Path(spec.source))
+    parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
     with working(out, parents=parents, config=plain, fork=config.fork) as folder:

@@ -56,6 +56,25 @@ def topic_rows(num_rows, topics, split, task, *, seed, is_noise):
 
 
 @pytest.fixture(scope="session")
+def make_masked_lm():
+    """Return what saves a tiny untrained masked language model of a tokenizer."""
+
+    def make(folder, tokenizer):
+        import torch
+        from transformers import BertConfig, BertForMaskedLM
+
+        from yanmo.modeling.encoders import wrap_tokenizer
+
+        torch.manual_seed(0)
+        sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16}
+        BertForMaskedLM(BertConfig(vocab_size=tokenizer.get_vocab_size(), **sizes)).save_pretrained(folder)
+        wrap_tokenizer(tokenizer, max_length=64).save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_words():
     """Return what publishes a Dataset of messages about some topics, its labels in the given order."""
 

@@ -43,8 +43,8 @@ def main() -> int:
     return 0
 
 
-def random_bundle(model: str, dataset, out: Path) -> None:
-    """Publish a torch Bundle of a shape with random weights and a tokenizer learned from the Dataset."""
+def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = None, vocab_size: int = 8000) -> None:
+    """Publish a torch Bundle of a shape with random weights and a tokenizer learned from the Dataset, or from texts."""
     import numpy as np
     import torch
 
@@ -56,9 +56,9 @@ def random_bundle(model: str, dataset, out: Path) -> None:
     from yanmo.tasks import get_task
 
     pipeline = dataset.text_pipeline()
-    texts = pipeline.apply(dataset.split("train")["text"].to_list()[:NUM_VOCABULARY_TEXTS])
+    texts = pipeline.apply(texts or dataset.split("train")["text"].to_list()[:NUM_VOCABULARY_TEXTS])
     loss = get_task(dataset.task).loss
-    settings = NetworkSettings(dataset.labels, loss, max_length=LONGEST, vocab_size=8000, dropout=0.1)
+    settings = NetworkSettings(dataset.labels, loss, max_length=LONGEST, vocab_size=vocab_size, dropout=0.1)
     torch.manual_seed(0)
     made = make_trainable(resolve(model), Texts(texts), settings)
     info = {

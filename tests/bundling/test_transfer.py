@@ -7,7 +7,8 @@ import pytest
 from yanmo.bundling import transfer
 from yanmo.bundling.transfer import Altering, gather
 from yanmo.data.read import ReadOptions
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError, DataError, ModelError
+from yanmo.text.tokenizer import train_wordpiece
 
 LABELS = ["city", "fruit", "tool"]
 
@@ -48,6 +49,21 @@ def test_copies_are_the_same_in_every_call_and_from_any_block_on(dataset, monkey
     assert changed > 0.9
     other_seed = rows_of(gather(dataset, [], ReadOptions(), "text", Altering(num_copies=2, seed=8)))
     assert not np.array_equal(other_seed["text"].to_list(), rows["text"].to_list())
+
+
+def test_a_masked_language_model_fills_every_other_copy_and_is_opened_at_once(dataset, make_masked_lm, tmp_path):
+    texts = dataset.split("train")["text"].to_list()
+    folder = make_masked_lm(tmp_path / "masked", train_wordpiece(texts, 100))
+    plain, filled = (
+        rows_of(gather(dataset, [], ReadOptions(), "text", Altering(num_copies=3, masked_lm=one)))["text"]
+        for one in (None, folder)
+    )
+    is_same = (plain == filled).to_numpy().reshape(4, 120)
+    assert is_same[[0, 1, 3]].all()
+    assert is_same[2].mean() < 0.5
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match="holds no masked language model"):
+        gather(dataset, [], ReadOptions(), "text", Altering(num_copies=2, masked_lm=folder))
 
 
 def test_pairs_have_no_files_and_a_folder_must_be_a_dataset(dataset, make_words, tmp_path):

@@ -24,6 +24,13 @@ def test_drop_leaves_something_out_and_adds_nothing():
             assert len(altered) < len(text) or len(PIECES.findall(text)) < 2
 
 
+def test_drop_leaves_at_least_one_piece():
+    generator = np.random.default_rng(2)
+    assert alter(["好"] * 200, ["drop"], generator) == ["好"] * 200
+    assert {len(altered) for altered in alter(["很好"] * 1000, ["drop"], generator)} == {1}
+    assert all(altered.strip() for altered in alter(["  好 吃"] * 200, ["drop"], generator))
+
+
 def test_swap_keeps_every_piece():
     for text, altered in zip(TEXTS, alter(TEXTS, ["swap"], np.random.default_rng(1)), strict=True):
         assert sorted(altered) == sorted(text)

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from yanmo.artifacts import Predictions
-from yanmo.artifacts.base import work_dir
+from yanmo.artifacts.base import publish, work_dir
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
 from yanmo.metrics import accuracy
@@ -27,6 +27,7 @@ from yanmo.verbs.train import train
 LABELS = ["city", "fruit", "tool"]
 FAST = {"num_epochs": 3, "batch_size": 16, "num_threads": 1}
 SMALL = {**FAST, "max_length": 16, "vocab_size": 120}
+IDENTITY = {"kind": "dataset", "verb": "prepare", "task": "single_label", "labels": LABELS, "parents": {}, "config": {}}
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +115,11 @@ def test_every_task_has_students(make_words, task, tmp_path):
     assert student.summary()["valid_accuracy"] > 0.5
 
 
-@pytest.mark.parametrize("match", ["hidden", "attention", "relations"])
+@pytest.mark.parametrize("match", ["hidden", "attention", "hidden+attention", "relations"])
 def test_an_encoder_learns_from_its_teachers_inside(dataset, encoder, match, tmp_path):
     student = distill(encoder, dataset, model="bert-1x32", match=match, **SMALL, out=tmp_path / "student")
     assert student.architecture["family"] == "encoder"
-    files = {name: (bundle.path / name).read_bytes() for bundle in (student,) for name in ("config.json",)}
-    assert json.loads(files["config.json"])["num_hidden_layers"] == 1
+    assert json.loads((student.path / "config.json").read_text("utf-8"))["num_hidden_layers"] == 1
     ours, theirs = (json.loads((one.path / "tokenizer.json").read_text("utf-8")) for one in (student, encoder))
     assert ours["model"]["vocab"] == theirs["model"]["vocab"]
     assert open_bundle(student).predict_proba(["the apple"]).shape == (1, 3)
@@ -130,12 +130,36 @@ def test_what_cannot_be_distilled_is_refused(dataset, teacher, encoder, tmp_path
         distill(teacher, dataset, model="linear", out=tmp_path / "student")
     with pytest.raises(ConfigError, match="needs a student and a teacher that are torch encoders, not bert-1x32"):
         distill(teacher, dataset, model="bert-1x32", match="hidden", out=tmp_path / "student")
-    with pytest.raises(ConfigError, match="the student has 2, the teacher 1"):
-        distill(encoder, dataset, model="bert-1x128", match="attention", **SMALL, out=tmp_path / "student")
-    with pytest.raises(ConfigError, match="alters copies, but there are none"):
-        distill(teacher, dataset, model="ngram", masked_lm=encoder.path, out=tmp_path / "student")
+    with pytest.raises(ConfigError, match="'num_altered' must be at least 2. Got 1 instead"):
+        distill(teacher, dataset, model="ngram", masked_lm=encoder.path, num_altered=1, out=tmp_path / "student")
     with pytest.raises(ConfigError, match="'alpha' parameter of distill must be less than or equal to 1"):
         distill(teacher, dataset, model="ngram", alpha=2, out=tmp_path / "student")
+
+
+@pytest.mark.parametrize(
+    ("model", "match", "message"),
+    [
+        ("bert-1x128", "attention", "the student has 2, the teacher 1"),
+        ("bert-3x32", "attention", "no deeper: it has 3 layers, the teacher 2"),
+        ("albert-1x32", "hidden", "does not suit AlbertForSequenceClassification"),
+    ],
+)
+def test_a_student_that_does_not_fit_is_refused_before_the_teacher_is_asked(
+    dataset, encoder, model, match, message, tmp_path
+):
+    with pytest.raises(ConfigError, match=message):
+        distill(encoder, dataset, model=model, match=match, **SMALL, out=tmp_path / "student")
+    assert not list(tmp_path.glob(".*.answers*"))
+
+
+def test_predictions_of_the_training_split_leave_unlabelled_texts_out(dataset, teacher, tmp_path):
+    answers = predict(teacher, dataset.path, split="train", out=tmp_path / "answers")
+    with publish(tmp_path / "data", **IDENTITY, info=dataset.manifest.info) as staging:
+        for name in ("train", "valid"):
+            dataset.split(name).write_parquet(staging / f"{name}.parquet")
+        dataset.split("test").select("id", "text").write_parquet(staging / "unlabeled.parquet")
+    student = distill(answers, tmp_path / "data", model="ngram", **FAST, out=tmp_path / "student")
+    assert student.summary()["num_texts"] == 120
 
 
 KILLED = {"model": "ngram", "num_altered": 3, "num_epochs": 5, "batch_size": 16, "num_threads": 1}

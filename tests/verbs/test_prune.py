@@ -1,12 +1,15 @@
 """prune: what is cut out is gone, what stays answers alike, and the Bundle says what that cost."""
 
 import json
+import logging
+import shutil
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from safetensors.numpy import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import publish, work_dir
@@ -84,15 +87,36 @@ def test_the_graph_answers_as_the_network_that_recovered(dataset, encoder, tmp_p
     assert made.summary()["valid_accuracy"] == pytest.approx(kept["scores"]["accuracy"], abs=1e-6)
 
 
-def test_without_recovery_the_parts_that_matter_least_are_gone(dataset, encoder, tmp_path):
-    once = {"num_epochs": 0, "num_importance_texts": 64, "num_threads": 1}
-    made = {
-        kind: prune(encoder, dataset, feed_forward=0.25, importance=kind, **once, out=tmp_path / kind)
-        for kind in ("taylor", "magnitude")
-    }
-    for bundle in made.values():
-        assert bundle.summary()["neurons"] == [384, 384, 384]
-        assert bundle.summary()["accuracy_drop"] < 0.2
+@pytest.fixture(scope="module")
+def half_asleep(encoder, tmp_path_factory):
+    """The encoder with one of the two heads and a quarter of the neurons of each layer read by nothing."""
+    folder = tmp_path_factory.mktemp("asleep") / "bert"
+    tensors = load_file(encoder.path / "model.safetensors")
+    generator = np.random.default_rng(0)
+    for layer in range(3):
+        name = f"bert.encoder.layer.{layer}"
+        head = int(generator.integers(2))
+        tensors[f"{name}.attention.output.dense.weight"][:, 64 * head : 64 * (head + 1)] = 0
+        tensors[f"{name}.output.dense.weight"][:, generator.permutation(512)[:128]] = 0
+    identity = {"kind": "bundle", "verb": "train", "task": "single_label", "labels": LABELS}
+    with publish(folder, **identity, parents={}, config={}, info=encoder.manifest.info) as staging:
+        for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            shutil.copyfile(encoder.path / file, staging / file)
+        save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
+        write_golden(staging, [], None, np.zeros((0, 3), dtype=np.float32))
+    return Bundle.open(folder)
+
+
+@pytest.mark.parametrize("importance", ["taylor", "magnitude"])
+@pytest.mark.parametrize("uniform", [True, False])
+def test_without_recovery_the_parts_that_matter_least_are_gone(
+    dataset, half_asleep, texts, importance, uniform, tmp_path
+):
+    keys = {"heads": 0.5, "feed_forward": 0.25, "importance": importance, "uniform": uniform}
+    made = prune(half_asleep, dataset, **keys, **{**FAST, "num_epochs": 0}, out=tmp_path / "made")
+    assert (made.summary()["heads"], made.summary()["neurons"]) == ([1, 1, 1], [384, 384, 384])
+    ours, theirs = (open_bundle(one).predict_proba(texts) for one in (made, half_asleep))
+    assert np.abs(ours - theirs).max() < 1e-4
 
 
 def big_bundle(folder):
@@ -142,6 +166,12 @@ def test_a_smaller_vocabulary_halves_the_file_and_changes_no_answer(tmp_path):
     known = [*rows[:16], "".join(reversed(rows[0]))]
     ours, theirs = (open_bundle(one).predict_proba(known) for one in (made, bundle))
     assert np.abs(ours - theirs).max() < 1e-6
+    tokenizer = AutoTokenizer.from_pretrained(made.path)
+    network, loading = AutoModelForSequenceClassification.from_pretrained(made.path, output_loading_info=True)
+    assert not any(loading.values())
+    with torch.inference_mode():
+        logits_BC = network(**tokenizer(known, padding=True, truncation=True, return_tensors="pt")).logits
+    assert np.abs(logits_BC.softmax(1).numpy() - ours).max() < 1e-5
 
 
 def test_single_weights_become_zero_and_only_the_compressed_file_is_smaller(dataset, encoder, tmp_path):
@@ -160,8 +190,9 @@ def test_single_weights_of_light_models_too(dataset, tmp_path):
     assert made.summary()["sparsity"] == pytest.approx(0.9, abs=0.01)
 
 
-def test_what_cannot_be_pruned_is_refused(dataset, encoder, tmp_path):
+def test_what_cannot_be_pruned_is_refused_before_anything_is_asked(dataset, encoder, tmp_path, caplog):
     out = tmp_path / "made"
+    caplog.set_level(logging.INFO, logger="yanmo")
     with pytest.raises(ConfigError, match="prune has nothing to leave out"):
         prune(encoder, dataset, out=out)
     with pytest.raises(ConfigError, match="either parts or single weights"):
@@ -178,3 +209,4 @@ def test_what_cannot_be_pruned_is_refused(dataset, encoder, tmp_path):
     albert = train(dataset, model="albert-1x32", **{**SMALL, "num_epochs": 1}, out=tmp_path / "albert")
     with pytest.raises(ConfigError, match="prune cannot cut parts out of AlbertForSequenceClassification"):
         prune(albert, dataset, feed_forward=0.5, fork=True, **FAST, out=out)
+    assert not any("The teacher answers" in message for message in caplog.messages)

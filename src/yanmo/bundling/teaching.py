@@ -20,17 +20,20 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.bundling.training import raw_columns
 from yanmo.bundling.transfer import Transfer
 from yanmo.combine import alignment
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import match_labels
+from yanmo.modeling.settings import LabeledTexts, Texts
 from yanmo.progress import bar
-from yanmo.protocols import FloatArray
+from yanmo.protocols import FloatArray, Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import get_task
+from yanmo.text.pipeline import TextPipeline
 
-__all__ = ["Taught", "ask", "read_answers"]
+__all__ = ["Taught", "answers_dir", "ask", "read_answers", "taught_texts"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +47,21 @@ class Taught:
     Attributes:
         rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
         probabilities_NC: float32, columns in the Dataset's label order.
-        num_real: The first so many texts are no altered copies.
-        folder: Where the answers are kept, None if they were given.
     """
 
     rows: pl.DataFrame
     probabilities_NC: FloatArray
-    num_real: int
-    folder: Path | None = None
+
+
+def answers_dir(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path) -> Path:
+    """Return where a teacher's answers are kept; the arguments are those of :func:`ask`."""
+    return beside / f".{stage_key('answers', *_identify(teacher, dataset, transfer))[:16]}.answers"
+
+
+def _identify(teacher: Bundle, dataset: Dataset, transfer: Transfer) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what the answers are made from, by digest, and how."""
+    parents = {"bundle": teacher.digest, "dataset": dataset.digest, **transfer.parents}
+    return parents, {**asdict(transfer.altering), "masked_lm": None}
 
 
 def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, num_threads: int | None) -> Taught:
@@ -69,17 +79,15 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
         BusyError: Another process asks the same.
     """
     columns = match_labels(teacher, dataset)
-    parents = {"bundle": teacher.digest, "dataset": dataset.digest, **transfer.parents}
-    config = {**asdict(transfer.altering), "masked_lm": None}
-    folder = beside / f".{stage_key('answers', parents, config)[:16]}.answers"
+    folder = answers_dir(teacher, dataset, transfer, beside=beside)
     if not (folder / MANIFEST).is_file():
         with lock(work_dir(folder)) as work:
             _answer(teacher, transfer, work, num_threads)
-            _publish(teacher, parents, config, work, folder)
+            _publish(teacher, *_identify(teacher, dataset, transfer), work, folder)
             shutil.rmtree(work, ignore_errors=True)
     found = Predictions.open(folder)
     answers_NC = np.ascontiguousarray(found.probabilities_NC[:, columns])
-    return Taught(pl.read_parquet(folder / TEXTS), answers_NC, transfer.real.height, folder)
+    return Taught(pl.read_parquet(folder / TEXTS), answers_NC)
 
 
 def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None) -> None:
@@ -143,4 +151,23 @@ def read_answers(teacher: Predictions, dataset: Dataset, transfer: Transfer) -> 
             hint=f"Make them: yanmo predict TEACHER {dataset.path} --split train --out PREDICTIONS",
         )
     answers_NC = np.ascontiguousarray(teacher.probabilities_NC[found.to_numpy()][:, columns])
-    return Taught(transfer.real.head(len(ids)), answers_NC, len(ids))
+    return Taught(transfer.real, answers_NC)
+
+
+def taught_texts(
+    labeled: LabeledTexts, rows: pl.DataFrame, pipeline: TextPipeline, task: Task, *, soft_NC: FloatArray | None = None
+) -> LabeledTexts:
+    """Return cleaned texts with the labels of those that have one, and with a teacher's answers.
+
+    Args:
+        labeled: The training split.
+        rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
+        pipeline: How they are cleaned.
+        task: What they are for.
+        soft_NC: The answers, columns in the order of the labels; None before the teacher was asked.
+    """
+    columns = [pipeline.apply(column) for column in raw_columns(rows, task)]
+    targets_NC = np.full((rows.height, labeled.targets_NC.shape[1]), np.nan, dtype=np.float32)
+    targets_NC[: len(labeled.targets_NC)] = labeled.targets_NC
+    texts = Texts(columns[0], columns[1] if len(columns) == 2 else None, labeled.texts.is_segmented)
+    return LabeledTexts(texts, targets_NC, rows["id"].to_list(), soft_NC)

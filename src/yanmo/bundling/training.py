@@ -54,7 +54,10 @@ PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": (
 
 @dataclass(frozen=True)
 class Job:
-    """What every trainer is given; the config has a value wherever the model's family has a default."""
+    """What every trainer is given; the config has a value wherever the model's family has a default.
+
+    ``ask`` gives the texts of ``train`` and others with a teacher's answers; it is called once the network is there.
+    """
 
     spec: ModelSpec
     config: TrainConfig
@@ -66,6 +69,7 @@ class Job:
     run_key: str
     is_length_given: bool
     teaching: Teaching | None = None
+    ask: Callable[[], LabeledTexts] | None = None
 
     @property
     def network(self) -> NetworkSettings:
@@ -228,6 +232,7 @@ def _train_network(job: Job) -> Trained:
         measure=job.measure,
         work_dir=job.work_dir,
         run_key=job.run_key,
+        ask=job.ask,
     )
 
 

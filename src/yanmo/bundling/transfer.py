@@ -100,9 +100,15 @@ class Transfer:
 
 
 def gather(
-    dataset: Dataset, sources: Sequence[Path], options: ReadOptions, column: str, altering: Altering
+    dataset: Dataset,
+    sources: Sequence[Path],
+    options: ReadOptions,
+    column: str,
+    altering: Altering,
+    *,
+    splits: Sequence[str] = ("train", "unlabeled"),
 ) -> Transfer:
-    """Return the texts of a Dataset's splits train and unlabeled, and those of other sources that these lack.
+    """Return the texts of a Dataset's splits, and those of other sources that these lack.
 
     Args:
         dataset: What the student is for.
@@ -110,15 +116,17 @@ def gather(
         options: How tables are read; of a ``.txt`` file only the encoding counts.
         column: The texts' column in a table.
         altering: How altered copies are made.
+        splits: Of the Dataset; of these it need not have others than train, which comes first.
 
     Raises:
         DataError: A source cannot be read.
+        ModelError: The masked language model cannot be opened.
         ConfigError: There are sources, but the task is one of pairs.
     """
     names = ["text", "text_b"][: get_task(dataset.task).num_texts]
     frames = [
         dataset.split(name).select(pl.format("{}:{}", pl.lit(name), "id").alias("id"), *names)
-        for name in ("train", "unlabeled")
+        for name in splits
         if name in dataset.splits
     ]
     if sources and len(names) == 2:
@@ -142,6 +150,7 @@ def gather(
             raise DataError(
                 f"There is no folder {altering.masked_lm}.", hint="Give the folder of a masked language model."
             )
+        _open_infiller(altering.masked_lm)  # what is wrong with it shows now, not after the first copies
         parents["masked_lm"] = folder_digest(altering.masked_lm)
     first, *others = frames
     more = (

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM
 
 from yanmo.errors import ModelError
@@ -20,6 +21,8 @@ SHARE = 0.15
 NUM_CANDIDATES = 16
 BATCH = 64
 MAX_LENGTH = 128
+REPLACEMENT = "\ufffd"
+"""What bytes that are no whole character are decoded to."""
 
 
 class Infiller:
@@ -38,20 +41,13 @@ class Infiller:
 
     def __init__(self, folder: Path) -> None:
         wrapped = load_tokenizer(folder)
-        try:
-            self._module: Any = AutoModelForMaskedLM.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype="float32"
-            ).eval()
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelError(
-                f"{folder} holds no masked language model: {reason}", hint="Give the folder of one, such as BERT's."
-            ) from error
         if wrapped.mask_token_id is None:
             raise ModelError(f"The tokenizer of {folder} has no mask token.", hint="Give another model.")
         self._mask_id, self._pad_id = int(wrapped.mask_token_id), int(wrapped.pad_token_id or 0)
-        self._special_ids = torch.tensor(sorted(wrapped.all_special_ids))
+        self._module = _open_model(folder)
         self._tokenizer = truncating(wrapped.backend_tokenizer, MAX_LENGTH)
+        self._words = _words(self._tokenizer, self._module.config.vocab_size)
+        self._wordless_ids = torch.tensor([token_id for token_id, word in enumerate(self._words) if not word])
 
     def fill(self, texts: Sequence[str], generator: np.random.Generator) -> list[str]:
         """Return the texts, in each about 15 % of the tokens replaced by one of the 16 likeliest at their place."""
@@ -75,7 +71,7 @@ class Infiller:
         with torch.inference_mode():
             inputs = {"input_ids": torch.from_numpy(ids_BT), "attention_mask": torch.from_numpy(attention_BT).long()}
             scores_MV = self._module(**inputs).logits[torch.from_numpy(masked_BT)]
-            scores_MV[:, self._special_ids] = -torch.inf
+            scores_MV[:, self._wordless_ids] = -torch.inf
             top = torch.topk(scores_MV, min(NUM_CANDIDATES, scores_MV.shape[1]), dim=1)
             shares_MK = torch.softmax(top.values, dim=1).cumsum(dim=1)
             drawn_M = torch.from_numpy(generator.random(len(scores_MV))).to(shares_MK.dtype)
@@ -85,6 +81,37 @@ class Infiller:
         found = [list(text) for text in texts]
         for row, column, token_id in zip(rows.tolist(), columns.tolist(), chosen, strict=True):
             start, end = encodings[row].offsets[column]
-            word = (self._tokenizer.id_to_token(token_id) or "").removeprefix("##").removeprefix("▁")
-            found[row][start:end] = [word, *[""] * (end - start - 1)] if end > start else []
+            start += len(texts[row][start:end]) - len(texts[row][start:end].lstrip())  # some tokens hold a space before
+            found[row][start:end] = [self._words[token_id], *[""] * (end - start - 1)] if end > start else []
         return ["".join(characters) for characters in found]
+
+
+def _open_model(folder: Path) -> Any:
+    try:
+        module, loading = AutoModelForMaskedLM.from_pretrained(
+            folder,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            dtype="float32",
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise _no_model(folder, str(error).strip().partition("\n")[0].rstrip(".")) from error
+    missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise _no_model(folder, f"its weights lack {missing[0]}")
+    return module.eval()
+
+
+def _no_model(folder: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{folder} holds no masked language model: {reason}.",
+        hint="Give the folder of one, such as BERT's or what pretrain makes.",
+    )
+
+
+def _words(tokenizer: Tokenizer, num_tokens: int) -> list[str]:
+    """Return every token as it stands in a text; empty for special ones and for those that are parts of a character."""
+    words = [word.strip().removeprefix("##") for word in tokenizer.decode_batch([[one] for one in range(num_tokens)])]
+    return ["" if REPLACEMENT in word else word for word in words]

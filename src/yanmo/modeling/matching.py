@@ -18,7 +18,7 @@ from torch.nn import functional
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders
 from yanmo.modeling.features import Batch
-from yanmo.modeling.settings import Match, Teaching
+from yanmo.modeling.settings import Teaching
 
 __all__ = ["Matched"]
 
@@ -44,17 +44,18 @@ class Matched:
     """
 
     def __init__(self, student: nn.Module, teaching: Teaching) -> None:
-        self._student, self._match, self._weight = student, teaching.match, teaching.match_weight
+        self._student, self._weight, self._kinds = student, teaching.match_weight, teaching.match.split("+")
         self._teacher = encoders.load_folder(teaching.teacher_dir or Path())
         for parameter in self._teacher.parameters():
             parameter.requires_grad_(False)
         layers, teacher_layers = _layers(student), _layers(self._teacher)
         self._pairs = [(place, place * len(teacher_layers) // len(layers)) for place in range(1, len(layers) + 1)]
-        _check_heads(layers[0], teacher_layers[0], teaching.match)
+        if "attention" in self._kinds:
+            _check_attention(layers, teacher_layers)
         self._inside: Inside = {}
         self._teacher_inside: Inside = {}
         self._hooks = [*_watch(layers, self._inside), *_watch(teacher_layers, self._teacher_inside)]
-        if teaching.match == "hidden":
+        if "hidden" in self._kinds:
             width, teacher_width = (one.attention.self.query.in_features for one in (layers[0], teacher_layers[0]))
             projections = {name: nn.Linear(width, teacher_width, bias=False) for name in ("embeddings", "states")}
             student.add_module(MATCHING, nn.ModuleDict(projections))
@@ -66,7 +67,8 @@ class Matched:
         logits_BC = encoders.score(student, batch)
         with torch.no_grad():
             encoders.score(self._teacher, batch)
-        return logits_BC, self._weight * self._distances[self._match](self, batch["attention_mask"])
+        distances = [self._distances[kind](self, batch["attention_mask"]) for kind in self._kinds]
+        return logits_BC, self._weight * torch.stack(distances).sum()
 
     def detach(self) -> None:
         """Leave the student a plain network again."""
@@ -79,7 +81,7 @@ class Matched:
         """Return the squared error of projected hidden states, a mean over layers, tokens and width.
 
         Source: Jiao et al. 2020, "TinyBERT: Distilling BERT for Natural Language Understanding", equations 8 and 9,
-        arXiv:1909.10351.
+        arXiv:1909.10351; ``hidden+attention`` is the sum in equation 11.
         Differs: the mean over layers, not the sum, so that depth does not change the weight.
         """
         projections: Any = getattr(self._student, MATCHING)
@@ -130,7 +132,7 @@ class Matched:
         ours, theirs = self._pairs[-1]
         return (self._inside, ours), (self._teacher_inside, theirs)
 
-    _distances: ClassVar[dict[Match, Callable[[Matched, Tensor], Tensor]]] = {
+    _distances: ClassVar[dict[str, Callable[[Matched, Tensor], Tensor]]] = {
         "hidden": _hidden,
         "attention": _attention,
         "relations": _relations,
@@ -157,13 +159,24 @@ def _num_heads(layer: Any) -> int:
     return int(layer.attention.self.num_attention_heads)
 
 
-def _check_heads(layer: Any, teacher_layer: Any, match: Match) -> None:
-    ours, theirs = _num_heads(layer), _num_heads(teacher_layer)
-    if match == "attention" and ours != theirs:
+def _check_attention(layers: list[Any], teacher_layers: list[Any]) -> None:
+    """Refuse a student whose layers do not each have a layer of the teacher with as many heads.
+
+    Raises:
+        ConfigError: As said.
+    """
+    ours, theirs = _num_heads(layers[0]), _num_heads(teacher_layers[0])
+    if ours != theirs:
         raise ConfigError(
             f"The 'match' parameter of distill can be 'attention' only where both have as many heads: the student has "
             f"{ours}, the teacher {theirs}.",
             hint="Use --match relations, which cuts the heads anew, or a student with as many heads.",
+        )
+    if len(layers) > len(teacher_layers):
+        raise ConfigError(
+            f"The 'match' parameter of distill can be 'attention' only where the student is no deeper: it has "
+            f"{len(layers)} layers, the teacher {len(teacher_layers)}.",
+            hint="Use --match relations, which compares the last layers, or a student with fewer layers.",
         )
 
 

@@ -36,12 +36,13 @@ def train_network(
     work_dir: Path,
     run_key: str,
     make: Callable[[], Trainable] | None = None,
+    ask: Callable[[], LabeledTexts] | None = None,
 ) -> Trained:
     """Train a network of any family but ``linear``; the weights with the best score of ``loop.metric`` are kept.
 
     Args:
         spec: What the model's name means.
-        train: Texts to learn from.
+        train: Texts to learn from, which a vocabulary is made of.
         valid: Texts that choose the best weights.
         network: What decides the network and its loss.
         loop: How it is trained.
@@ -49,6 +50,8 @@ def train_network(
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.
         make: Gives the network, if not the one of the name is trained; the same in every call.
+        ask: Gives what is learned from instead of ``train``, with a teacher's answers. That takes long, so it is called
+            once the network is there.
 
     Raises:
         ModelError: A checkpoint cannot be used, or the loss is not a finite number.
@@ -57,8 +60,10 @@ def train_network(
     """
     workers.join()
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        trainable = make() if make else make_trainable(spec, train.real_texts, network)
+        trainable = make() if make else make_trainable(spec, train.texts, network)
         matched = _match(trainable, network)
+    taught = ask() if ask else train
+    with repeatable(loop.seed, num_threads=loop.num_threads):
         trainer = Trainer(
             trainable.module,
             trainable.score,
@@ -70,7 +75,7 @@ def train_network(
             divergence=DIVERGENCES[network.loss],
             matched_score=matched,
         )
-        examples = Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids)
+        examples = Examples(trainable.encode_training(taught.texts), _targets(network, taught), taught.ids)
         scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids))
     trainable.module.to("cpu")
     if matched is not None:

@@ -48,12 +48,13 @@ def prune_network(
     measure: Measure,
     work_dir: Path,
     run_key: str,
+    ask: Callable[[], LabeledTexts] | None = None,
 ) -> Trained:
     """Cut parts out of an encoder and let it recover; with no epochs it stays as it was cut.
 
     Args:
         folder: The encoder's Hugging Face folder.
-        train: Texts with labels, and with the unpruned encoder's answers.
+        train: Texts to learn from, some with labels; they say what matters and which tokens stay.
         valid: Texts that choose the best weights.
         options: What is cut out.
         network: Labels, loss, length, and how much it listens to the unpruned encoder.
@@ -61,6 +62,7 @@ def prune_network(
         measure: From logits_NC and targets_NC to scores.
         work_dir: Where the checkpoint is kept; a run of the same key is continued.
         run_key: Names the work.
+        ask: Gives the texts with the unpruned encoder's answers; called once the parts are cut out.
 
     Returns:
         The encoder; ``architecture["kept"]`` says what is left of each layer, and ``architecture["is_stock"]`` whether
@@ -80,6 +82,7 @@ def prune_network(
         work_dir=work_dir,
         run_key=run_key,
         make=functools.partial(_make, folder, train, options, network),
+        ask=ask,
     )
 
 
@@ -89,7 +92,7 @@ def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkS
     pruning.layers_of(module)
     wrapped = encoders.load_tokenizer(folder)
     if options.vocabulary:
-        wrapped = _cut_vocabulary(module, wrapped, train.real_texts, options.vocabulary, network.max_length or 0)
+        wrapped = _cut_vocabulary(module, wrapped, train.texts, options.vocabulary, network.max_length or 0)
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, network, network.max_length or 0)
     examples, loss = _sample(trainable.encode, train, options.num_texts), LOSSES[network.loss]
     if options.layers:

@@ -31,7 +31,7 @@ Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
-Match = Literal["none", "hidden", "attention", "relations"]
+Match = Literal["none", "hidden", "attention", "hidden+attention", "relations"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
 """From logits_NC and targets_NC to scores, ``loss`` among them."""
 
@@ -60,21 +60,12 @@ class LabeledTexts:
         targets_NC: float32, shape (N, C); not a number in the rows that have a teacher's answer and no label.
         ids: Of the rows, where they have any.
         soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
-        num_real: The first so many texts were written by people; the others are altered copies of them, which no
-            vocabulary is made from. None: all of them.
     """
 
     texts: Texts
     targets_NC: FloatArray
     ids: Sequence[str] | None = None
     soft_NC: FloatArray | None = None
-    num_real: int | None = None
-
-    @property
-    def real_texts(self) -> Texts:
-        """The texts that were written by people."""
-        first, second = (column and column[: self.num_real] for column in (self.texts.first, self.texts.second))
-        return Texts(first or [], second, self.texts.is_segmented)
 
     def take(self, rows: IntArray) -> LabeledTexts:
         """Return some of the rows; a teacher's answers are left behind."""

@@ -1,6 +1,7 @@
 """Texts that nobody wrote, made from texts that people wrote: a student learns from what its teacher says of them.
 
-A *piece* is a Chinese or Japanese character, or a word, with the white space after it. It knows no model and no label.
+A *piece* is a Chinese or Japanese character, or a word, with the white space after it; white space before the first
+one is left out. It knows no model and no label.
 """
 
 from __future__ import annotations
@@ -15,11 +16,9 @@ __all__ = ["ALTERATIONS", "Alteration", "alter"]
 
 Alteration = Literal["drop", "swap", "mix"]
 
-PIECES = re.compile(
-    r"[\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]\s*|[^\s\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]+\s*|\s+"
-)
+PIECES = re.compile(r"(?:[\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]+)\s*")
 SHARE = 0.1
-"""Of the pieces that are dropped, or change places with the next one; at least one."""
+"""Of the pieces that are dropped, or change places with the next one; at least one, and one is always kept."""
 
 
 def alter(texts: Sequence[str], kinds: Sequence[Alteration], generator: np.random.Generator) -> list[str]:
@@ -46,9 +45,11 @@ def alter(texts: Sequence[str], kinds: Sequence[Alteration], generator: np.rando
 
 
 def _drop(pieces: list[str], _: list[str], generator: np.random.Generator) -> list[str]:
+    if len(pieces) == 1:
+        return pieces
     is_kept = generator.random(len(pieces)) >= SHARE
-    if is_kept.all():
-        is_kept[generator.integers(len(pieces))] = len(pieces) == 1
+    if is_kept.all() or not is_kept.any():
+        is_kept[generator.integers(len(pieces))] ^= True
     return [piece for piece, kept in zip(pieces, is_kept.tolist(), strict=True) if kept]
 
 

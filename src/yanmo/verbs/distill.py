@@ -1,11 +1,11 @@
 """distill: a small model learns from a teacher's answers; it checks, asks and publishes, and knows no torch."""
 
+import functools
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from pydantic import Field
 
 from yanmo.artifacts.base import lock, work_dir
@@ -15,22 +15,22 @@ from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import Predictions
 from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import start
-from yanmo.bundling.teaching import Taught, ask, read_answers
+from yanmo.bundling.teaching import Taught, answers_dir, ask, read_answers, taught_texts
 from yanmo.bundling.train_config import LearnKeys, TrainConfig
 from yanmo.bundling.training import (
     Job,
     learn,
     make_job,
     publish_trained,
-    raw_columns,
     settle,
 )
-from yanmo.bundling.transfer import Altering, gather
+from yanmo.bundling.transfer import Altering, Transfer, gather
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.machine import num_workers
-from yanmo.modeling.settings import LabeledTexts, Match, Teaching, Texts
+from yanmo.measuring.evaluation import match_labels
+from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.altering import Alteration
 from yanmo.verbs.signature import verb
@@ -49,8 +49,8 @@ class TeacherKeys(Config):
 
     match: Match = "none"
     """Also reproduce the teacher's inside, where both are encoders and read the same tokens: hidden states or attention
-    of all layers (Jiao et al. 2020, arXiv:1909.10351), or relations in the last one (Wang et al. 2020,
-    arXiv:2002.10957). A shape from scratch takes over the teacher's tokenizer."""
+    of all layers, or the sum of both (Jiao et al. 2020, arXiv:1909.10351), or relations in the last one (Wang et al.
+    2020, arXiv:2002.10957). A shape from scratch takes over the teacher's tokenizer."""
 
     match_weight: float = Field(default=1.0, gt=0)
     """Weight of that."""
@@ -119,25 +119,23 @@ def distill(
     _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
-    found = gather(dataset, transfer, options, config.text, altering)
+    splits = ("train",) if isinstance(teacher, Predictions) else ("train", "unlabeled")
+    found = gather(dataset, transfer, options, config.text, altering, splits=splits)
     settled = settle(config, spec, found.num_rows)
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}
+    answers = _answers(teacher, dataset, found, config, out.parent)
     with lock(work_dir(out)) as folder:
         claim(folder, parents=parents, config=plain, fork=config.fork)
         run_key = stage_key("distill", parents, plain)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        if isinstance(teacher, Predictions):
-            taught = read_answers(teacher, dataset, found)
-        else:
-            taught = ask(teacher, dataset, found, beside=out.parent, num_threads=config.num_threads)
-        job = replace(job, train=_taught_texts(job, taught, dataset), teaching=_teaching(teacher, config))
-        facts = {"num_texts": len(taught.rows), "num_labeled": dataset.split("train").height}
+        job = _teach(job, dataset, found, answers, _teaching(teacher, config))
+        facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
         publish_trained(learn(job), job, dataset, parents=parents, out=out, verb="distill", keys=keys, facts=facts)
         shutil.rmtree(folder, ignore_errors=True)
-    if taught.folder is not None and not config.keep_answers:
-        shutil.rmtree(taught.folder, ignore_errors=True)
+    if isinstance(teacher, Bundle) and not config.keep_answers:
+        shutil.rmtree(answers_dir(teacher, dataset, found, beside=out.parent), ignore_errors=True)
     return Bundle.open(out, verify=False)
 
 
@@ -155,9 +153,11 @@ def _check_student(
         )
     if num_workers() > 1:
         raise ConfigError("Several workers cannot distill together.", hint="Start the command without torchrun.")
-    if masked_lm is not None and not config.num_altered:
+    if masked_lm is not None and config.num_altered < 2:
         raise ConfigError(
-            "The 'masked_lm' input of distill alters copies, but there are none.", hint="Add --num-altered 2 or more."
+            "The 'masked_lm' input of distill alters every other copy, so 'num_altered' must be at least 2. Got "
+            f"{config.num_altered} instead.",
+            hint="Add --num-altered 2 or more, or leave masked_lm out.",
         )
     if config.num_altered and not config.alterations:
         raise ConfigError("The 'alterations' parameter of distill is empty.", hint="Give drop, swap or mix.")
@@ -186,12 +186,28 @@ def _teaching(teacher: Bundle | Predictions, config: DistillConfig) -> Teaching:
     )
 
 
-def _taught_texts(job: Job, taught: Taught, dataset: Dataset) -> LabeledTexts:
-    """Return the cleaned texts with the teacher's answers, and with labels where there are any."""
-    pipeline = dataset.text_pipeline()
-    columns: list[Any] = [pipeline.apply(column) for column in raw_columns(taught.rows, job.task)]
-    labels_NC = job.train.targets_NC
-    targets_NC = np.full(taught.probabilities_NC.shape, np.nan, dtype=np.float32)
-    targets_NC[: len(labels_NC)] = labels_NC
-    texts = Texts(columns[0], columns[1] if len(columns) == 2 else None, job.train.texts.is_segmented)
-    return LabeledTexts(texts, targets_NC, taught.rows["id"].to_list(), taught.probabilities_NC, taught.num_real)
+def _answers(
+    teacher: Bundle | Predictions, dataset: Dataset, found: Transfer, config: DistillConfig, beside: Path
+) -> Callable[[], Taught]:
+    """Return what gives the teacher's answers.
+
+    Raises:
+        DataError: Task or labels differ, or Predictions lack a training row.
+        ConfigError: Predictions are asked for other texts.
+    """
+    if isinstance(teacher, Predictions):
+        taught = read_answers(teacher, dataset, found)
+        return lambda: taught
+    match_labels(teacher, dataset)
+    return functools.partial(ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads)
+
+
+def _teach(job: Job, dataset: Dataset, found: Transfer, answers: Callable[[], Taught], teaching: Teaching) -> Job:
+    """Return a job with the texts of ``found`` and a teacher, who is asked for them and their altered copies."""
+    texts_of = functools.partial(taught_texts, job.train, pipeline=dataset.text_pipeline(), task=job.task)
+
+    def ask_teacher() -> LabeledTexts:
+        taught = answers()
+        return texts_of(taught.rows, soft_NC=taught.probabilities_NC)
+
+    return replace(job, train=texts_of(found.real), teaching=teaching, ask=ask_teacher)

@@ -3,9 +3,10 @@
 It checks, asks, measures and publishes, and knows no torch.
 """
 
+import functools
 import logging
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,9 @@ from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.work import claim
 from yanmo.bundling.conversion import encoder_graph, publish_from, write_graph
 from yanmo.bundling.sparsity import WEIGHTS, copy_with_zeros
-from yanmo.bundling.teaching import ask
+from yanmo.bundling.teaching import ask, taught_texts
 from yanmo.bundling.training import measure_answers, raw_columns
-from yanmo.bundling.transfer import Altering, gather
+from yanmo.bundling.transfer import Altering, Transfer, gather
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError
@@ -245,6 +246,8 @@ def _recover(work: Work) -> Trained:
         is_uniform=config.uniform,
         num_texts=config.num_importance_texts,
     )
+    if not config.num_epochs:
+        values["precision"] = "fp32"  # there is no step that another one could make faster
     loop = {field.name: values[field.name] for field in fields(LoopSettings) if field.name in values}
     constant: dict[str, Any] = {
         "warmup_ratio": 0.1,
@@ -252,9 +255,11 @@ def _recover(work: Work) -> Trained:
         "max_grad_norm": 1.0,
         "gradient_accumulation_steps": 1,
     }
+    found = gather(work.dataset, (), ReadOptions(), "text", Altering())
+    train = taught_texts(_labeled_texts(work, "train"), found.real, bundle.text_pipeline(), task)
     return prune_network(
         bundle.path,
-        _taught_texts(work),
+        train,
         _labeled_texts(work, "valid"),
         options=options,
         network=NetworkSettings(
@@ -262,31 +267,20 @@ def _recover(work: Work) -> Trained:
             task.loss,
             max_length=bundle.max_length,
             offline=True,
-            teaching=Teaching(config.alpha, config.temperature),
+            teaching=Teaching(config.alpha, config.temperature) if config.num_epochs else None,
         ),
         loop=LoopSettings(**loop, **constant, early_stopping_patience=NEVER),
         measure=lambda logits_NC, targets_NC: measure_answers(task, task.activate(logits_NC), targets_NC),
         work_dir=work.folder,
         run_key=work.run_key,
+        ask=functools.partial(_ask_whole, work, found, train) if config.num_epochs else None,
     )
 
 
-def _taught_texts(work: Work) -> LabeledTexts:
+def _ask_whole(work: Work, found: Transfer, train: LabeledTexts) -> LabeledTexts:
     """Return the training and unlabelled texts with the whole model's answers, columns in the Bundle's order."""
-    bundle, dataset, task = work.bundle, work.dataset, get_task(work.bundle.task)
-    found = gather(dataset, (), ReadOptions(), "text", Altering())
-    labeled = _labeled_texts(work, "train")
-    if work.config.num_epochs:
-        taught = ask(bundle, dataset, found, beside=work.folder, num_threads=work.config.num_threads)
-        soft_NC = _to_bundle_order(work, taught.probabilities_NC)
-    else:
-        soft_NC = np.full((found.real.height, len(bundle.labels)), 1 / len(bundle.labels), dtype=np.float32)
-    pipeline = bundle.text_pipeline()
-    columns: list[Any] = [pipeline.apply(column) for column in raw_columns(found.real, task)]
-    targets_NC = np.full(soft_NC.shape, np.nan, dtype=np.float32)
-    targets_NC[: len(labeled.targets_NC)] = labeled.targets_NC
-    texts = Texts(columns[0], columns[1] if len(columns) == 2 else None, labeled.texts.is_segmented)
-    return LabeledTexts(texts, targets_NC, found.real["id"].to_list(), soft_NC)
+    taught = ask(work.bundle, work.dataset, found, beside=work.folder, num_threads=work.config.num_threads)
+    return replace(train, soft_NC=_to_bundle_order(work, taught.probabilities_NC))
 
 
 def _labeled_texts(work: Work, name: str) -> LabeledTexts:

@@ -244,8 +244,13 @@ def _open_model(source: str | Path, config: Any, offline: bool) -> nn.Module:
 
 
 @contextlib.contextmanager
-def opening(source: str | Path) -> Iterator[None]:
-    """Turn what transformers raises about a missing or unusable checkpoint into our error, and keep it quiet."""
+def opening(source: str | Path, *, does: str = "classifies sequences") -> Iterator[None]:
+    """Turn what transformers raises about a missing or unusable checkpoint into our error, and keep it quiet.
+
+    Args:
+        source: A local folder or a hub id.
+        does: What a model that could be opened does, for the hint.
+    """
     try:
         with _quiet():
             yield
@@ -254,7 +259,7 @@ def opening(source: str | Path) -> Iterator[None]:
         raise ModelError(
             f"The model {source} cannot be opened: {reason}",
             hint="Give a folder or hub id with config.json, model.safetensors and tokenizer.json of a model that "
-            "classifies sequences.",
+            f"{does}.",
         ) from error
 
 

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM
 
 from yanmo.errors import ModelError
-from yanmo.modeling.encoders import load_tokenizer
+from yanmo.modeling.encoders import load_tokenizer, opening
 from yanmo.text.tokenizer import truncating
 
 __all__ = ["Infiller"]
@@ -40,11 +40,11 @@ class Infiller:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._module = _open_model(folder)
         wrapped = load_tokenizer(folder)
         if wrapped.mask_token_id is None:
             raise ModelError(f"The tokenizer of {folder} has no mask token.", hint="Give another model.")
         self._mask_id, self._pad_id = int(wrapped.mask_token_id), int(wrapped.pad_token_id or 0)
-        self._module = _open_model(folder)
         self._tokenizer = truncating(wrapped.backend_tokenizer, MAX_LENGTH)
         self._words = _words(self._tokenizer, self._module.config.vocab_size)
         self._wordless_ids = torch.tensor([token_id for token_id, word in enumerate(self._words) if not word])
@@ -87,7 +87,7 @@ class Infiller:
 
 
 def _open_model(folder: Path) -> Any:
-    try:
+    with opening(folder, does="fills in hidden tokens"):
         module, loading = AutoModelForMaskedLM.from_pretrained(
             folder,
             local_files_only=True,
@@ -96,19 +96,13 @@ def _open_model(folder: Path) -> Any:
             dtype="float32",
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
-        raise _no_model(folder, str(error).strip().partition("\n")[0].rstrip(".")) from error
     missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
     if missing:
-        raise _no_model(folder, f"its weights lack {missing[0]}")
+        raise ModelError(
+            f"{folder} holds no masked language model: its weights lack {missing[0]}.",
+            hint="Give the folder of one, such as BERT's or what pretrain makes.",
+        )
     return module.eval()
-
-
-def _no_model(folder: Path, reason: str) -> ModelError:
-    return ModelError(
-        f"{folder} holds no masked language model: {reason}.",
-        hint="Give the folder of one, such as BERT's or what pretrain makes.",
-    )
 
 
 def _words(tokenizer: Tokenizer, num_tokens: int) -> list[str]:

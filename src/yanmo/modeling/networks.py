@@ -50,8 +50,7 @@ def train_network(
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.
         make: Gives the network, if not the one of the name is trained; the same in every call.
-        ask: Gives what is learned from instead of ``train``, with a teacher's answers. That takes long, so it is called
-            once the network is there.
+        ask: Gives the texts with a teacher's answers, instead of ``train``; it is called once the network is there.
 
     Raises:
         ModelError: A checkpoint cannot be used, or the loss is not a finite number.

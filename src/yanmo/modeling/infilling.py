@@ -100,7 +100,7 @@ def _open_model(folder: Path) -> Any:
     if missing:
         raise ModelError(
             f"{folder} holds no masked language model: its weights lack {missing[0]}.",
-            hint="Give the folder of one, such as BERT's or what pretrain makes.",
+            hint="Give the folder of one, such as BERT's or what pretrain makes with the objective mlm.",
         )
     return module.eval()
 

@@ -26,9 +26,10 @@ def grounds(make_words, tmp_path_factory):
     data = make_words(folder / "data", ["city", "fruit", "tool"]).path
     teacher = train(data, model="linear", num_threads=1, out=folder / "teacher").path
     small = quantize(teacher, data, max_drop=1.0, num_threads=1, out=folder / "small-teacher").path
-    other = train(data, model="ngram", num_threads=1, num_epochs=20, out=folder / "other").path
+    other = train(data, model="ngram", num_threads=1, num_epochs=8, out=folder / "other").path
     council = ensemble(data, [teacher, other], num_threads=1, out=folder / "council").path
-    return SimpleNamespace(folder=folder, data=data, teacher=teacher, small=small, council=council)
+    encoder = train(data, model="bert-2x64", num_threads=1, num_epochs=1, precision="fp32", out=folder / "encoder").path
+    return SimpleNamespace(encoder=encoder, folder=folder, data=data, teacher=teacher, small=small, council=council)
 
 
 @pytest.fixture

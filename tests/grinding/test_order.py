@@ -118,6 +118,22 @@ def test_the_best_students_learn_longer_for_as_long_as_there_is_time(make_search
     assert names(order._longer(search)) == ["ngram-longer", "ngram-longer-int8"]
 
 
+def test_a_single_teacher_is_halved_only_where_its_8_bits_are_near_the_budget(make_search):
+    search = replace(make_search(teacher="encoder", max_latency_ms=1.0, seconds=1000), texts=MANY)
+    assert list(order._halves(search)) == []
+    search.rows = [row("teacher-int8", 0.9, latency_ms=2.6)]
+    assert list(order._halves(search)) == []
+    search.rows = [row("teacher-int8", 0.9, latency_ms=2.4)]
+    half, _ = order._halves(search)
+    assert half.values == {"heads": 0.5, "feed_forward": 0.5, "precision": "fp32"}
+    assert names(order._halves_of_dear(search)) == ["teacher-pruned", "teacher-pruned-int8"]
+    search.present = [{"name": "teacher", "throughput": 100.0}]
+    attempt(search, half)
+    assert search.late == ["teacher-pruned: it would take about 108 min, and 16 min are left"]
+    search.rows = [row("teacher-int8", 0.9)]
+    assert list(order._halves_of_dear(search)) == []
+
+
 def test_a_training_that_would_take_too_long_is_not_begun(make_search):
     search = replace(make_search(seconds=1000), texts=MANY)
     search.present = [{"name": "teacher", "throughput": 600.0}]

@@ -90,7 +90,8 @@ def attempt(search: Search, stage: Stage) -> None:
 
 
 def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.2g} min"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.2g} min"
 
 
 def _needed_seconds(search: Search, stage: Stage) -> float:

@@ -40,7 +40,7 @@ def make_search(grounds, tmp_path):
         opened, dataset = Bundle.open(getattr(grounds, teacher)), Dataset.open(grounds.data)
         clock = Clock(tmp_path / "clock.json", seconds)
         given = {TEACHER: opened, **single_models(opened), DATASET: dataset}
-        bench = Bench(given, opened, dataset, tmp_path, clock, 1, needs_memory=needs_memory)
+        bench = Bench(given, tmp_path, clock, 1, needs_memory=needs_memory)
         texts = gather(dataset, (), ReadOptions(), "text", Altering())
         return Search(bench, Budget(**budget), {name: resolve(name) for name in students}, texts, {"seed": 1})
 

@@ -15,7 +15,7 @@ from yanmo.models import resolve
 MANY = Transfer(pl.DataFrame({"id": [""] * 60_000, "text": [""] * 60_000}))
 
 
-def row(name, accuracy, *, latency_ms=0.1, throughput=50_000.0, size_mb=3.0, format_="onnx", verb="quantize"):
+def row(name, accuracy, *, latency_ms=0.1, throughput=50_000.0, size_mb=3.0, verb="quantize"):
     student = "" if name.startswith("member-") else name.partition("-longer")[0].partition("-int8")[0]
     measured = {
         "student": student,
@@ -24,7 +24,7 @@ def row(name, accuracy, *, latency_ms=0.1, throughput=50_000.0, size_mb=3.0, for
         "throughput": throughput,
         "size_mb": size_mb,
     }
-    return {"name": name, "verb": verb, "format": format_, **measured}
+    return {"name": name, "verb": verb, **measured}
 
 
 def shape(name, *, latency_ms, throughput, size_mb=2.0):
@@ -63,7 +63,7 @@ def test_of_one_student_only_the_best_training_is_put_together_with_others(make_
         row("bert-2x128-longer-int8", 0.94),
         row("ngram-int8", 0.9),
         row("textcnn-int8", 0.92),
-        row("bert-2x128-student", 0.95, format_="torch"),
+        row("bert-2x128-student", 0.95, verb="distill"),
     ]
     assert names(order._ensembles(search)) == [
         "ensemble-bert-2x128-longer-textcnn",
@@ -91,8 +91,8 @@ def test_cascades_end_with_what_is_too_slow_alone_and_fit_the_budget_together(ma
         row("ngram-int8", 0.90, throughput=300_000),
         row("textcnn-int8", 0.92, throughput=40_000),
         row("bert-4x312-int8", 0.94, latency_ms=3.0, throughput=3000.0, size_mb=6.0),
-        row("bert-4x312-student", 0.95, latency_ms=9.0, throughput=900.0, format_="torch"),
-        row("ensemble-1-2", 0.96, latency_ms=5.0, throughput=2000.0, size_mb=9.0, format_="ensemble"),
+        row("bert-4x312-student", 0.95, latency_ms=9.0, throughput=900.0, verb="distill"),
+        row("ensemble-1-2", 0.96, latency_ms=5.0, throughput=2000.0, size_mb=9.0, verb="ensemble"),
         {"name": "broken", "verb": "quantize", "failed": "no"},
     ]
     found = list(order._cascades(search))

@@ -33,6 +33,9 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["GrindConfig", "grind"]
 
+FREE = {*Budget.model_fields, "hours", "students"}
+"""What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
+
 
 class GrindConfig(Budget):
     """What the Bundle may cost, and how long the search may take."""
@@ -100,25 +103,13 @@ def grind(
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     students = _find_students(config, init, dataset)
     texts = gather(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
-    parents = {"teacher": teacher.digest, "dataset": dataset.digest, **texts.parents}
-    parents |= {"init": init.digest} if init else {}
-    given: dict[str, Any] = {TEACHER: teacher, **single_models(teacher), DATASET: dataset}
-    given |= ({INIT: init} if init else {}) | ({TRANSFER: transfer} if transfer else {})
+    given = _given(teacher, dataset, init, transfer)
+    parents = {role: given[role].digest for role in (TEACHER, DATASET, INIT) if role in given} | texts.parents
     with lock(work_dir(out)) as folder:
-        free = {*Budget.model_fields, "hours", "students"}
-        claim(folder, parents=parents, config=config.model_dump(mode="json", exclude=free), fork=config.fork)
+        claim(folder, parents=parents, config=config.model_dump(mode="json", exclude=FREE), fork=config.fork)
         clock = Clock(folder / "clock.json", 3600 * config.hours)
-        bench = Bench(
-            given,
-            teacher,
-            dataset,
-            folder,
-            clock,
-            config.num_threads or 1,
-            needs_memory=config.max_memory_mb is not None,
-        )
-        values = {"num_altered": config.num_altered, "seed": config.seed}
-        search = Search(bench, config, students, texts, values)
+        bench = Bench(given, folder, clock, config.num_threads or 1, needs_memory=config.max_memory_mb is not None)
+        search = Search(bench, config, students, texts, config.model_dump(include={"num_altered", "seed"}))
         run_search(search)
         winner = _confirm(search)
         report = make_report(search, winner, config, out)
@@ -127,6 +118,12 @@ def grind(
         publish_winner(search, report, config, parents, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
+
+
+def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tuple[Path, ...]) -> dict[str, Any]:
+    """Return what is there before any stage, by the names that stages have for it."""
+    given: dict[str, Any] = {TEACHER: teacher, **single_models(teacher), DATASET: dataset}
+    return given | ({INIT: init} if init else {}) | ({TRANSFER: transfer} if transfer else {})
 
 
 def _confirm(search: Search) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from yanmo.artifacts.bundle import COMPOSITES, Bundle
+from yanmo.artifacts.bundle import Bundle
 from yanmo.grinding.candidates import (
     TEACHER,
     TRANSFER,
@@ -87,18 +87,21 @@ def _models_in_int8(search: Search) -> Iterator[Stage]:
 
 
 def _ensembles(search: Search) -> Iterator[Stage]:
-    """Yield the means of the two, three, … most accurate small models that cost no more together than is allowed.
+    """Yield the means of the two, three, … most accurate models in 8 bits that cost no more together than is allowed.
 
     Of the trainings of one student only the best takes part.
     """
-    rows = [row for row in finished(search.rows) if row["format"] not in ("torch", *COMPOSITES)]
-    ranked = sorted(rows, key=lambda row: -row["accuracy"])
+    ranked = sorted(_made_by(search, "quantize"), key=lambda row: -row["accuracy"])
     for start in range(len(ranked)):
         chosen = _affordable(search, ranked[start:])
         for number in range(2, min(len(chosen), MOST_MEMBERS) + 1):
             yield ensemble_of([row["name"] for row in chosen[:number]])
         if len(chosen) > 1:
             return
+
+
+def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
+    return [row for row in finished(search.rows) if row["verb"] in verbs]
 
 
 def _affordable(search: Search, ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -222,7 +225,7 @@ def _longer(search: Search) -> Iterator[Stage]:
 
 def _cascades(search: Search) -> Iterator[Stage]:
     """Yield cascades whose last stage costs too much by itself, the most accurate last stages first."""
-    rows = [row for row in finished(search.rows) if row["format"] not in ("torch", "cascade")]
+    rows = _made_by(search, "quantize", "ensemble")
     num_pairs = 0
     for last in sorted(rows, key=lambda row: -row["accuracy"]):
         quick = [row for row in rows if _can_be_first(search, row, last)]

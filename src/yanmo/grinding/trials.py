@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
-from yanmo.grinding.candidates import Stage
+from yanmo.grinding.candidates import DATASET, TEACHER, Stage
 from yanmo.grinding.records import Clock, read_json, write_json
 from yanmo.grinding.shapes import measure_speed
 from yanmo.measuring.benchmarking.processes import run_child
@@ -47,9 +47,8 @@ class Bench:
     """What is there before any stage, and the folder in which everything is kept.
 
     Attributes:
-        given: Name to Bundle, Dataset or paths, as stages name them.
-        teacher: Whose accuracy the students are held against.
-        dataset: Its validation split measures.
+        given: Name to Bundle, Dataset or paths, as stages name them: the teacher, whose accuracy the students are held
+            against, the Dataset, whose validation split measures, and others.
         folder: The work folder.
         clock: Of the whole search.
         num_threads: Of trainings and engines.
@@ -57,15 +56,14 @@ class Bench:
     """
 
     given: Mapping[str, Any]
-    teacher: Bundle
-    dataset: Dataset
     folder: Path
     clock: Clock
     num_threads: int
     needs_memory: bool = False
-    split: Split = field(init=False)
 
     def __post_init__(self) -> None:
+        self.teacher: Bundle = self.given[TEACHER]
+        self.dataset: Dataset = self.given[DATASET]
         self.split = load_split(self.dataset, "valid")
 
     def bundle_dir(self, name: str) -> Path:

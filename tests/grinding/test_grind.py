@@ -2,139 +2,210 @@
 
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
 import time
-import tomllib
 
 import pytest
 
-from yanmo.artifacts import Report
+from yanmo.artifacts import Dataset, Report
 from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
-from yanmo.errors import ConfigError, ModelError
-from yanmo.grinding.candidates import recipe as make_recipe
-from yanmo.grinding.candidates import student_stages
+from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
-from yanmo.models import ModelSpec
+from yanmo.grinding.trials import REPORT_MB
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
-from yanmo.verbs.train import train
 
-LABELS = ["city", "fruit", "tool"]
-EASY = {"max_latency_ms": 1000, "max_size_mb": 500, "max_drop": 0.5, "num_altered": 1, "num_threads": 1}
+EASY = {"max_latency_ms": 1000, "max_size_mb": 500, "max_drop": 0.5, "num_threads": 1}
+
+
+def report_of(place):
+    return Report.open(place).metrics
 
 
 @pytest.fixture(scope="module")
-def folder(make_words, tmp_path_factory):
+def folder(grounds, tmp_path_factory):
     folder = tmp_path_factory.mktemp("grind")
-    make_words(folder / "data", LABELS)
-    train(folder / "data", model="linear", num_threads=1, out=folder / "teacher")
+    (folder / "more.txt").write_text("apple today\nhammer 今天\nrome so\n", encoding="utf-8")
     return folder
 
 
 @pytest.fixture(scope="module")
-def ground(folder):
-    return grind(folder / "teacher", folder / "data", students=["ngram"], **EASY, out=folder / "small")
+def asked():
+    """The splits that were asked for while ``ground`` was made, in order."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def ground(folder, grounds, asked):
+    """A student: the teacher is in 8 bits already."""
+    split, inputs = Dataset.split, {"transfer": [folder / "more.txt"]}
+
+    def spy(self, name):
+        asked.append(name)
+        return split(self, name)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Dataset, "split", spy)
+        return grind(grounds.small, grounds.data, students=["ngram"], **inputs, **EASY, out=folder / "ground")
 
 
 def test_the_winner_meets_the_budget_and_holds_its_report(ground, folder):
-    facts = ground.summary()
-    assert facts["winner"] in ("ngram-student", "ngram-int8", "teacher-int8")
-    report = Report.open(ground.path / "grinding").metrics
+    facts, report = ground.summary(), report_of(ground.path / "grinding")
+    assert facts["winner"] in ("ngram-student", "ngram-int8")
     assert report["winner"] == facts["winner"]
-    assert {row["name"] for row in report["rows"]} == {"ngram-student", "ngram-int8", "teacher-int8"}
+    assert [row["name"] for row in report["rows"]] == ["ngram-student", "ngram-int8"]
     assert all(not row["misses"] for row in report["rows"])
     assert report["test"]["accuracy"] == facts["test_accuracy"]
     assert [row["name"] for row in report["shapes"]] == ["ngram"]
+    assert report["shapes"][0]["train_seconds_per_text"] > 0
+    assert report["skipped"] == ["teacher: it is in 8 bits already"]
     assert "meets the budget" in (ground.path / "grinding" / "report.html").read_text("utf-8")
+    assert f"--transfer {(folder / 'more.txt').name}" in report["command"]
     assert not work_dir(ground.path).exists()
 
 
-def test_the_recipe_makes_the_same_model(ground, folder, tmp_path):
-    recipe = (ground.path / "grinding" / "recipe.toml").read_text("utf-8")
-    recipe = recipe.replace('"teacher"', json.dumps(str(folder / "teacher"))).replace(
-        '"data"', json.dumps(str(folder / "data"))
+def test_its_size_was_measured_with_its_report(ground):
+    (row,) = [one for one in report_of(ground.path / "grinding")["rows"] if one["name"] == ground.summary()["winner"]]
+    assert row["size_mb"] - REPORT_MB < ground.size_bytes / 1e6 <= row["size_mb"]
+
+
+def test_the_recipe_makes_the_same_files_where_it_stands(ground, folder):
+    run(ground.path / "grinding" / "recipe.toml", RunConfig())
+    again = Bundle.open(folder / "ground-again" / ground.summary()["winner"])
+    ours, theirs = (
+        {name: entry.sha256 for name, entry in one.manifest.files.items() if not name.startswith("grinding")}
+        for one in (ground, again)
     )
-    (tmp_path / "recipe.toml").write_text(recipe, encoding="utf-8")
-    run(tmp_path / "recipe.toml", RunConfig())
-    again = Bundle.open(tmp_path / "runs" / ground.summary()["winner"])
-    ours, theirs = (one.manifest.files["model.safetensors"].sha256 for one in (ground, again))
     assert ours == theirs
+    Bundle.open(ground.path)
 
 
-def test_a_student_may_begin_with_a_pretrained_encoder(folder):
+def test_what_is_there_is_put_into_8_bits_and_together_before_anything_is_trained(folder, grounds):
+    budget = {**EASY, "max_drop": 0.3}
+    found = grind(grounds.council, grounds.data, students=["ngram"], **budget, out=folder / "members")
+    report = report_of(found.path / "grinding")
+    rows = {row["name"]: row for row in report["rows"]}
+    together = list(rows)[2]
+    assert list(rows)[:2] == ["member-1-linear-int8", "member-2-ngram-int8"]
+    assert together.startswith("ensemble-member-")
+    assert list(rows)[3:5] == ["ngram-student", "ngram-int8"]
+    assert [row["name"] for row in report["present"]] == ["teacher", "member-1-linear", "member-2-ngram"]
+    assert {"larger"}.isdisjoint(rows["member-2-ngram-int8"]["worse"])
+
+
+@pytest.mark.usefixtures("ground")
+def test_the_test_split_is_unread_until_the_end(asked):
+    assert set(asked[asked.index("test") :]) == {"test"}
+
+
+@pytest.mark.slow
+def test_a_student_may_begin_with_a_pretrained_encoder(folder, grounds):
     values = {"batch_size": 8, "num_threads": 1, "vocab_size": 60, "max_length": 16, "precision": "fp32"}
-    reader = pretrain([folder / "data"], model="bert-2x64", num_epochs=1, **values, out=folder / "reader")
-    found = grind(folder / "teacher", folder / "data", students=["ngram"], init=reader, **EASY, out=folder / "begun")
-    report = Report.open(found.path / "grinding").metrics
+    reader = pretrain([grounds.data], model="bert-2x64", num_epochs=1, **values, out=folder / "reader")
+    found = grind(grounds.teacher, grounds.data, students=["ngram"], init=reader, **EASY, out=folder / "begun")
+    report = report_of(found.path / "grinding")
     assert [row["name"] for row in report["shapes"]] == ["ngram", "bert-2x64"]
     assert report["failed"] == {}
     assert {"bert-2x64-student", "bert-2x64-int8", "bert-2x64-pruned-int8"} <= {row["name"] for row in report["rows"]}
     assert found.manifest.parents["init"] == reader.digest
 
 
-def test_its_stages_name_the_encoder_and_no_model():
-    student, *others = student_stages(ModelSpec("owner/bert", "init", source="reader", is_local=True), {"seed": 1})
-    assert [student.name, *[one.name for one in others]] == [
-        "bert-student",
-        "bert-int8",
-        "bert-pruned",
-        "bert-pruned-int8",
-    ]
-    sources = {"teacher": "council", "dataset": "data", "init": "reader"}
-    recipe = tomllib.loads(make_recipe([student], sources))["stage"]["bert-student"]
-    assert recipe == {"verb": "distill", "teacher": "council", "dataset": "data", "init": "reader", "seed": 1}
-
-
-def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder):
-    start = time.monotonic()
+def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder, grounds, monkeypatch):
+    asked, split = [], Dataset.split
+    monkeypatch.setattr(Dataset, "split", lambda self, name: (asked.append(name), split(self, name))[1])
     with pytest.raises(ModelError, match=r"No student's shape can meet the budget.*ngram needs max_latency_ms"):
-        grind(
-            folder / "teacher",
-            folder / "data",
-            students=["ngram"],
-            max_latency_ms=1e-6,
-            num_threads=1,
-            out=folder / "never",
-        )
-    assert time.monotonic() - start < 60
-    report = Report.open(folder / "never-report").metrics
+        grind(grounds.council, grounds.data, students=["ngram"], max_latency_ms=1e-6, out=folder / "never")
+    assert "test" not in asked
+    report = report_of(folder / "never-report")
     assert (report["winner"], report["rows"]) == (None, [])
-    assert report["skipped"][0].startswith("ngram: its shape needs max_latency_ms")
+    assert [line.partition(":")[0] for line in report["skipped"]] == ["member-1-linear", "member-2-ngram", "ngram"]
+    assert "train_seconds_per_text" not in report["shapes"][0]
     assert not (folder / "never").exists()
 
 
 @pytest.mark.slow
-def test_a_budget_that_no_bundle_meets_names_the_nearest(folder):
-    with pytest.raises(ModelError, match=r"None of 3 Bundles meets the budget. The nearest: .* needs max_memory_mb"):
-        grind(
-            folder / "teacher", folder / "data", students=["ngram"], **{**EASY, "max_memory_mb": 1}, out=folder / "none"
-        )
+def test_an_impossible_budget_is_known_in_two_minutes(folder, grounds):
+    start = time.monotonic()
+    with pytest.raises(ModelError, match="No student's shape can meet the budget"):
+        grind(grounds.council, grounds.data, max_latency_ms=0.001, out=folder / "at-once")
+    assert time.monotonic() - start < 120
+    assert len(report_of(folder / "at-once-report")["shapes"]) == 4
+
+
+def test_without_time_it_says_so_and_more_hours_go_on(folder, grounds):
+    asked = {"students": ["ngram"], **EASY, "out": folder / "hurried"}
+    with pytest.raises(ModelError, match=r"There was no time to make a Bundle. ngram-student: it would take about"):
+        grind(grounds.small, grounds.data, **asked, hours=1e-6)
+    shapes = work_dir(folder / "hurried") / "shapes"
+    before = (shapes / "ngram.json").read_bytes()
+    with pytest.raises(ModelError, match="There was no time"):
+        grind(grounds.small, grounds.data, **asked, hours=2e-6)
+    assert (shapes / "ngram.json").read_bytes() == before
+    found = grind(grounds.small, grounds.data, **asked, hours=1)
+    assert found.summary()["winner"].startswith("ngram")
 
 
 @pytest.mark.slow
-def test_a_killed_search_makes_nothing_twice(folder, caplog):
+def test_a_looser_budget_goes_on_with_what_is_there(folder, grounds):
+    asked = {"students": ["ngram"], "out": folder / "loosened"}
+    with pytest.raises(ModelError, match=r"None of 4 Bundles meets the budget. The nearest: .* needs max_memory_mb"):
+        grind(grounds.teacher, grounds.data, **asked, **{**EASY, "max_memory_mb": 1})
+    measured = work_dir(folder / "loosened") / "measured" / "ngram-student.json"
+    seconds = json.loads(measured.read_text("utf-8"))["seconds"]
+    found = grind(grounds.teacher, grounds.data, **asked, **EASY)
+    assert {row["name"]: row["seconds"] for row in report_of(found.path / "grinding")["rows"]}[
+        "ngram-student"
+    ] == seconds
+    with pytest.raises(ModelError):
+        grind(grounds.teacher, grounds.data, students=["ngram"], max_latency_ms=1e-6, out=folder / "seeded")
+    with pytest.raises(ConfigError, match=r"(?s)begun with something else.*seed: 1 → 2"):
+        grind(grounds.teacher, grounds.data, students=["ngram"], **EASY, seed=2, out=folder / "seeded")
+
+
+def test_what_stands_where_the_report_would_appear_is_never_removed(folder, grounds):
+    place = folder / "kept-report"
+    asked = {"students": ["ngram"], "max_latency_ms": 1e-6, "num_threads": 1, "out": folder / "kept"}
+    place.mkdir()
+    (place / "mine.txt").write_text("precious", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="kept-report exists already, and is no Report of grind"):
+        grind(grounds.teacher, grounds.data, **asked)
+    assert [one.name for one in place.iterdir()] == ["mine.txt"]
+    shutil.rmtree(place)
+    for latency in (1e-6, 1e-5):
+        with pytest.raises(ModelError, match="No student's shape"):
+            grind(grounds.teacher, grounds.data, **{**asked, "max_latency_ms": latency})
+        assert report_of(place)["budget"]["max_latency_ms"] == latency
+
+
+@pytest.mark.slow
+def test_a_killed_search_makes_nothing_twice(folder, grounds, caplog):
+    asked = {"students": ["ngram", "textcnn"], "out": str(folder / "killed"), **EASY}
     script = (
-        "from yanmo.grinding.grind import grind; "
-        f"grind('teacher', 'data', students=['ngram', 'textcnn'], out='killed', **{EASY!r})"
+        f"from yanmo.grinding.grind import grind; grind({str(grounds.teacher)!r}, {str(grounds.data)!r}, **{asked!r})"
     )
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=folder, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
     work = work_dir(folder / "killed")
     while not (work / "measured" / "ngram-student.json").exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    seconds = json.loads((work / "measured" / "ngram-student.json").read_text("utf-8"))["seconds"]
+    row, spent = (
+        json.loads((work / name).read_text("utf-8")) for name in ("measured/ngram-student.json", "clock.json")
+    )
+    assert spent["seconds"] > row["seconds"]
     caplog.set_level(logging.INFO, logger="yanmo")
-    grind(folder / "teacher", folder / "data", students=["ngram", "textcnn"], **EASY, out=folder / "killed")
-    report = Report.open(folder / "killed" / "grinding").metrics
-    assert {row["name"]: row["seconds"] for row in report["rows"]}["ngram-student"] == seconds
+    grind(grounds.teacher, grounds.data, **asked)
+    report = report_of(folder / "killed" / "grinding")
+    assert {one["name"]: one["seconds"] for one in report["rows"]}["ngram-student"] == row["seconds"]
     assert not any("The teacher answers" in message for message in caplog.messages)
-    assert {"textcnn-student", "textcnn-int8"} <= {row["name"] for row in report["rows"]}
+    assert {"textcnn-student", "textcnn-int8"} <= {one["name"] for one in report["rows"]}
+    assert report["seconds"] > spent["seconds"]
 
 
-def test_students_that_cannot_be_distilled_are_refused(folder):
+def test_students_that_cannot_be_distilled_are_refused(folder, grounds):
     with pytest.raises(ConfigError, match="'students' parameter of grind cannot have linear"):
-        grind(folder / "teacher", folder / "data", students=["linear"], out=folder / "refused")
+        grind(grounds.teacher, grounds.data, students=["linear"], out=folder / "refused")

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from yanmo.config import Config
 
-__all__ = ["Budget", "choose", "misses", "nearest", "say_misses"]
+__all__ = ["Budget", "choose", "costs_only", "misses", "nearest", "say_misses"]
 
 COSTS = {
     "max_latency_ms": "latency_ms",
@@ -60,8 +60,17 @@ def misses(budget: Budget, row: Mapping[str, Any], *, tolerance: float = 1.0) ->
     return found
 
 
+def costs_only(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row without what it loses, so that only what it costs is held against it."""
+    return {name: value for name, value in row.items() if name != "drop_at_most"}
+
+
 def choose(budget: Budget, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """Return the most accurate row that meets all of a budget, of equal ones the fastest; None if there is none."""
+    """Return the most accurate row that meets all of a budget, of equal ones the fastest; None if there is none.
+
+    The confidence of ``max_drop`` is that of each row by itself. The best of many rows is partly the luckiest, so its
+    drop on other rows is expected to be a little larger; the test split, asked once, says what it is.
+    """
     good = [row for row in rows if not misses(budget, row)]
     return max(good, key=lambda row: (row["accuracy"], -row["latency_ms"]), default=None)
 
@@ -80,4 +89,15 @@ def say_misses(budget: Budget, row: Mapping[str, Any]) -> str:
     """Return which constraints would have to be loosened for a row, and how far."""
     found = misses(budget, row)
     parts = [f"{name} {value:.4g} instead of {getattr(budget, name):.4g}" for name, value in found.items()]
-    return f"{row['name']} needs {', '.join(parts)}" if parts else f"{row['name']} meets all of it"
+    said = f"{row['name']} needs {', '.join(parts)}" if parts else f"{row['name']} meets all of it"
+    return said + (_say_few_rows(budget, row) if "max_drop" in found and row["drop"] < budget.max_drop else "")
+
+
+def _say_few_rows(budget: Budget, row: Mapping[str, Any]) -> str:
+    """Return that it is the interval that misses, and with how many rows it would not: it narrows with their root."""
+    loss, bound, num_rows = row["drop"], row["drop_at_most"], row["num_rows"]
+    needed = num_rows * ((bound - loss) / (budget.max_drop - loss)) ** 2
+    return (
+        f" (it loses {100 * loss:.2f} points, but {num_rows:,} rows only show that it is at most {100 * bound:.2f}: "
+        f"about {float(f'{needed:.2g}'):,.0f} rows in the split valid would do)"
+    )

@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
+from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.artifacts.identity import library_versions
-from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import check_model
-from yanmo.errors import ConfigError, ModelError
-from yanmo.grinding.budget import Budget, choose, misses, nearest, say_misses
-from yanmo.grinding.candidates import DATASET, INIT, TEACHER, chain, recipe
-from yanmo.grinding.search import Search, run_search
-from yanmo.grinding.trials import Bench, describe, finished
-from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.bundling.transfer import Altering, gather
+from yanmo.data.read import ReadOptions
+from yanmo.errors import ConfigError
+from yanmo.grinding.budget import Budget, choose, misses
+from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, single_models
+from yanmo.grinding.order import run_search
+from yanmo.grinding.publishing import check_report_place, make_report, publish_winner, refuse
+from yanmo.grinding.records import Clock
+from yanmo.grinding.search import Search
+from yanmo.grinding.trials import Bench, finished
+from yanmo.measuring.evaluation import match_labels
 from yanmo.models import ModelSpec
-from yanmo.reporting.grinding import render_grinding
+from yanmo.runtimes.predictor import default_num_threads
 from yanmo.verbs.signature import verb
 
 __all__ = ["GrindConfig", "grind"]
 
-GRINDING = "grinding"
-RECIPE = "recipe.toml"
-"""In the Bundle: the Report of the search, and the pipeline that makes the same Bundle."""
+FREE = {*Budget.model_fields, "hours", "students"}
+"""What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
 
 
 class GrindConfig(Budget):
     """What the Bundle may cost, and how long the search may take."""
 
     hours: float = Field(default=1.0, gt=0)
-    """Most hours for all trials together, those of earlier runs of the same command, too."""
+    """Most hours for the whole search, those of earlier runs of the same command, too."""
 
     students: tuple[str, ...] = Field(default=("ngram", "textcnn", "bert-2x128", "bert-4x312"), min_length=1)
     """Models to distill into."""
 
-    num_altered: int = Field(default=3, ge=0, le=100)
-    """Altered copies of each text that the teacher answers."""
+    num_altered: int = Field(default=0, ge=0, le=100)
+    """Altered copies of each text that the teacher answers. Each costs as much time as a pass over the texts; more
+    passes are tried by themselves."""
 
     seed: int = Field(default=1, ge=0, le=2**63 - 1)
     """Seed of every student."""
@@ -56,53 +57,88 @@ class GrindConfig(Budget):
     """Threads to compute and to measure with; by default one for each CPU that this process may use."""
 
     fork: bool = Field(default=False, exclude=True)
-    """Start anew where the data or a key has changed since the last trial; without it that is refused."""
+    """Start anew where the data or a key that decides what is made has changed since the last trial; without it that
+    is refused. The budget, hours and students may change."""
 
 
 @verb
-def grind(teacher: Bundle, dataset: Dataset, config: GrindConfig, *, init: Bundle | None = None, out: Path) -> Bundle:
+def grind(
+    teacher: Bundle,
+    dataset: Dataset,
+    config: GrindConfig,
+    *,
+    init: Bundle | None = None,
+    transfer: tuple[Path, ...] = (),
+    out: Path,
+) -> Bundle:
     """Find the Bundle that meets a budget of latency, size and accuracy.
 
-    Students of several shapes are distilled from the teacher, pruned, put into 8 bits and put together to a cascade,
-    from cheap to expensive. Shapes that are too slow on this machine are never trained. The Bundle is the most accurate
-    one that meets all constraints on the validation split, and holds the Report and the pipeline that makes it again in
-    its folder ``grinding``; the test split is asked once, for it alone. Where none meets them, the Report appears
-    beside ``out`` and says which constraint to loosen. A search that was killed goes on with the trial it was in.
+    The models that the teacher is made of are put into 8 bits; students of several shapes are distilled from it, put
+    into 8 bits, pruned, and put together to cascades, from cheap to expensive. Shapes that are too slow on this machine
+    are never trained. The Bundle is the most accurate one that meets all constraints on the validation split, which
+    also chose its weights and thresholds; it holds the Report and the pipeline that makes it again in its folder
+    ``grinding``. The test split is asked once, for it alone. Where none meets them, the Report appears beside ``out``
+    and says which constraint to loosen. A search that was killed, or that gets another budget or more hours, goes on
+    with what it has made.
 
     Args:
         teacher: Any Bundle, an ensemble or a cascade, too.
         dataset: With the splits train and valid.
         config: What the Bundle may cost.
         init: An encoder from pretrain; the student of its shape begins with it.
+        transfer: Files or Datasets with further texts for the students; a table has them in its column ``text``. No
+            label of theirs is read.
         out: Where the Bundle appears.
 
     Raises:
         ModelError: No Bundle meets the budget; the message names the nearest ones.
         ConfigError: A student cannot be trained, or something has changed since the last trial.
-        DataError: Teacher and Dataset differ in task or labels.
+        DataError: Teacher and Dataset differ in task or labels, or a file cannot be read.
+        ArtifactError: Where the Report would appear, something else stands.
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
     match_labels(teacher, dataset)
+    check_report_place(out)
+    config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     students = _find_students(config, init, dataset)
-    parents = {"teacher": teacher.digest, "dataset": dataset.digest} | ({"init": init.digest} if init else {})
+    texts = gather(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
+    given = _given(teacher, dataset, init, transfer)
+    parents = {role: given[role].digest for role in (TEACHER, DATASET, INIT) if role in given} | texts.parents
     with lock(work_dir(out)) as folder:
-        claim(folder, parents=parents, config=config.model_dump(mode="json", exclude={"hours"}), fork=config.fork)
-        bench = Bench(teacher, dataset, folder, config.num_threads, config.max_memory_mb is not None, init)
-        values = {"num_altered": config.num_altered, "seed": config.seed}
-        search = run_search(bench, config, students, values, max_seconds=3600 * config.hours)
-        winner = choose(config, finished(search.rows))
-        report = _report(bench, search, winner, config, out)
+        claim(folder, parents=parents, config=config.model_dump(mode="json", exclude=FREE), fork=config.fork)
+        clock = Clock(folder / "clock.json", 3600 * config.hours)
+        bench = Bench(given, folder, clock, config.num_threads or 1, needs_memory=config.max_memory_mb is not None)
+        search = Search(bench, config, students, texts, config.model_dump(include={"num_altered", "seed"}))
+        run_search(search)
+        winner = _confirm(search)
+        report = make_report(search, winner, config, out)
         if winner is None:
-            _refuse(search, report, bench, config, parents, out)
-        else:
-            _publish(bench, str(winner["name"]), report, config, parents, out)
+            refuse(search, report, config, parents, out)
+        publish_winner(search, report, config, parents, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
 
-def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -> list[ModelSpec]:
-    """Return the models to distill into; the one of the pre-trained encoder's shape begins with it.
+def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tuple[Path, ...]) -> dict[str, Any]:
+    """Return what is there before any stage, by the names that stages have for it."""
+    given: dict[str, Any] = {TEACHER: teacher, **single_models(teacher), DATASET: dataset}
+    return given | ({INIT: init} if init else {}) | ({TRANSFER: transfer} if transfer else {})
+
+
+def _confirm(search: Search) -> Mapping[str, Any] | None:
+    """Return the row that is chosen and is as fast when it is measured once more, or None."""
+    while (chosen := choose(search.budget, finished(search.rows))) is not None:
+        again = search.bench.speed(str(chosen["name"]))
+        if not misses(search.budget, again):
+            return chosen
+        place = next(place for place, row in enumerate(search.rows) if row is chosen)
+        search.rows[place] = {**chosen, **again}
+    return None
+
+
+def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -> dict[str, ModelSpec]:
+    """Return the models to distill into, by name; the one of the pre-trained encoder's shape begins with it.
 
     Raises:
         ModelError: There is no such model.
@@ -118,119 +154,4 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
             )
     if init is not None:
         found[init.model], _ = start(TrainConfig(), init, dataset)
-    return list(found.values())
-
-
-def _report(
-    bench: Bench, search: Search, winner: Mapping[str, Any] | None, config: GrindConfig, out: Path
-) -> dict[str, Any]:
-    budget = {name: getattr(config, name) for name in Budget.model_fields}
-    rows = [{**row, "misses": misses(config, row)} for row in finished(search.rows)]
-    named = {TEACHER: bench.teacher, DATASET: bench.dataset, INIT: bench.init}
-    sources = {role: shown_path(one.path) for role, one in named.items() if one is not None}
-    name = winner and str(winner["name"])
-    return plain(
-        {
-            "report": "grinding",
-            "teacher": identify(bench.teacher),
-            "dataset": identify(bench.dataset),
-            "budget": budget,
-            "winner": name,
-            "test": _test(bench, name) if name else None,
-            "nearest": [say_misses(config, row) for row in nearest(config, rows or search.shapes)] if not name else [],
-            "rows": rows,
-            "shapes": search.shapes,
-            "skipped": search.skipped,
-            "failed": {row["name"]: row["failed"] for row in search.rows if "failed" in row},
-            "seconds": bench.spent_seconds(),
-            "recipe": recipe(chain(search.stages, name), sources) if name else None,
-            "machine": describe_machine(),
-            "versions": library_versions(),
-            "command": _command(bench, config, out),
-        }
-    )
-
-
-def _test(bench: Bench, name: str) -> dict[str, Any] | None:
-    """Return what the winner answers on the test split, asked here only."""
-    if "test" not in bench.dataset.splits:
-        return None
-    split = load_split(bench.dataset, "test")
-    winner = Bundle.open(bench.bundle_dir(name))
-    asked: dict[str, Any] = {"num_threads": bench.num_threads, "measure_speed": False}
-    ours, theirs = (run_bundle(one, bench.dataset, split, **asked) for one in (winner, bench.teacher))
-    return describe(ours.chosen_NC, theirs.chosen_NC, split)
-
-
-def _publish(
-    bench: Bench, name: str, report: dict[str, Any], config: GrindConfig, parents: Mapping[str, str], out: Path
-) -> None:
-    """Make the winner's Bundle appear at ``out``, with the Report of the search in it."""
-    bundle = Bundle.open(bench.bundle_dir(name))
-    row = next(one for one in report["rows"] if one["name"] == name)
-    test = {"test_accuracy": report["test"]["accuracy"], "test_drop": report["test"]["drop"]} if report["test"] else {}
-    facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **test}
-    identity: dict[str, Any] = {
-        "task": bundle.task,
-        "labels": bundle.labels,
-        "parents": parents,
-        "config": config.model_dump(mode="json"),
-        "seed": config.seed,
-    }
-    info = {**bundle.manifest.info, "summary": facts}
-    with publish(out, kind=Bundle.kind, verb="grind", info=info, **identity) as staging:
-        shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
-        _write_report(staging / GRINDING, report, identity)
-
-
-def _refuse(
-    search: Search,
-    report: dict[str, Any],
-    bench: Bench,
-    config: GrindConfig,
-    parents: Mapping[str, str],
-    out: Path,
-) -> None:
-    """Publish the Report beside ``out``, and say that nothing meets the budget.
-
-    Raises:
-        ModelError: Always.
-    """
-    place = out.with_name(f"{out.name}-report")
-    identity: dict[str, Any] = {
-        "task": bench.dataset.task,
-        "labels": bench.dataset.labels,
-        "parents": parents,
-        "config": config.model_dump(mode="json"),
-        "seed": config.seed,
-    }
-    shutil.rmtree(place, ignore_errors=True)
-    _write_report(place, report, identity)
-    tried = f"None of {len(report['rows'])} Bundles meets" if search.rows else "No student's shape can meet"
-    raise ModelError(
-        f"{tried} the budget. The nearest: {'; '.join(report['nearest'])}. All of it: {place}.",
-        hint="Loosen the constraint that is named, or give the search more --hours.",
-    )
-
-
-def _write_report(place: Path, report: dict[str, Any], identity: Mapping[str, Any]) -> None:
-    headlines = {name: report[name] for name in ("report", "winner", "test")}
-    with publish(place, kind=Report.kind, verb="grind", info={"summary": headlines}, **identity) as folder:
-        write_report(folder, report, render_grinding(report))
-        if report["recipe"]:
-            (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
-
-
-def _skip_manifest(folder: Path) -> Callable[[str, Sequence[str]], set[str]]:
-    """Return what leaves out the manifest of a folder, but not those of artifacts in it."""
-    return lambda place, _: {MANIFEST} if Path(place) == folder else set()
-
-
-def _command(bench: Bench, config: GrindConfig, out: Path) -> str:
-    parts = ["yanmo", "grind", shown_path(bench.teacher.path), shown_path(bench.dataset.path)]
-    for name, field in GrindConfig.model_fields.items():
-        value = getattr(config, name)
-        if value != field.default and name != "fork":
-            parts += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
-    parts += ["--init", shown_path(bench.init.path)] if bench.init else []
-    return shlex.join([*parts, "--out", shown_path(out)])
+    return found

@@ -1,141 +1,128 @@
-"""Which stages are tried, in which order, and when it is enough: from cheap to expensive, within a time budget."""
+"""What a search has found so far, and whether there is time for one more stage; it does not know which comes next."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.grinding.budget import Budget, misses
-from yanmo.grinding.candidates import Stage, cascade_of, student_stages, teacher_stages
-from yanmo.grinding.shapes import few_rows, measure_shape
-from yanmo.grinding.trials import Bench, finished
+from yanmo.bundling.transfer import Transfer
+from yanmo.grinding.budget import Budget, costs_only, misses
+from yanmo.grinding.candidates import Stage
+from yanmo.grinding.records import LateError
+from yanmo.grinding.trials import Bench
 from yanmo.models import ModelSpec, default_settings
+from yanmo.verbs.prune import PruneConfig
 
-__all__ = ["Search", "run_search"]
+__all__ = ["Search", "attempt", "num_passes", "pass_seconds"]
 
 logger = logging.getLogger(__name__)
 
-NOISE = 1.1
-"""A shape may miss the budget by so much in the first short measurement."""
-PRUNED_FASTER = 2.5
-"""At most so many times faster is a shape with half of its heads and neurons."""
-TRAINING_COST = 30
-"""A text in training costs about as much as so many in 8-bit inference: 8.5 ms against 0.29 ms for a bert-4x312."""
-LIGHT_TRAINING_COST = 150
-"""The same of ngram, whose inference is numpy: 0.4 ms against 0.003 ms."""
+SAFETY = 1.2
+"""A training may take so many times what its first steps promise."""
+TRAINING_COST = 4.0
+"""A text in training costs an encoder so many answers: backward takes two products for each one of forward (Kaplan et
+al. 2020, section 2.1, arXiv:2001.08361), the optimizer and the shorter batches the rest."""
 
 
 @dataclass
 class Search:
-    """What has been found.
+    """What is searched, and what has been found.
 
     Attributes:
+        bench: Makes and measures.
+        budget: What the Bundle may cost.
         students: Name to model.
+        texts: What the students learn from.
+        values: Of distill.
+        present: A row for the teacher, and for each model in it, as they are.
         shapes: A row for each student's shape, untrained.
         rows: A row for each stage, in the order in which they were tried.
         stages: The stages of the rows.
         skipped: What was not tried, and why.
+        late: What there was no time for.
     """
 
-    students: dict[str, ModelSpec]
+    bench: Bench
+    budget: Budget
+    students: Mapping[str, ModelSpec]
+    texts: Transfer
+    values: Mapping[str, Any]
+    present: list[dict[str, Any]] = field(default_factory=list)
     shapes: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
+
+    def row(self, name: str) -> dict[str, Any] | None:
+        """Return the row of a stage that could be made."""
+        return next((row for row in self.rows if row["name"] == name and "failed" not in row), None)
+
+    def costs_too_much(self, row: Mapping[str, Any], *, gain: float = 1.0) -> dict[str, float]:
+        """Return what a row costs too much, even if it became so many times faster and smaller."""
+        return misses(self.budget, costs_only(row), tolerance=gain)
+
+    def fits(self, size_mb: float) -> bool:
+        """Return whether a Bundle of some size, with its Report, is small enough."""
+        return self.budget.max_size_mb is None or size_mb <= self.budget.max_size_mb
 
 
-def run_search(
-    bench: Bench, budget: Budget, students: Sequence[ModelSpec], values: Mapping[str, Any], *, max_seconds: float
-) -> Search:
-    """Measure shapes, then make and measure what may meet the budget.
-
-    Args:
-        bench: Makes and measures.
-        budget: What the Bundle may cost.
-        students: Models to distill into.
-        values: Of distill.
-        max_seconds: No stage is begun that would probably end later.
-    """
-    search = Search({spec.name: spec for spec in students})
-    few = few_rows(bench.dataset, bench.folder / "few")
-    folder = bench.folder / "shapes"
-    folder.mkdir(exist_ok=True)
-    for spec in students:
-        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads))
-    for stage in _candidates(bench, budget, search, values):
-        row = _try(bench, search, stage, values, max_seconds)
-        if row is not None:
-            search.rows.append(row)
-            search.stages.append(stage)
-    for stage in _cascade(budget, search):
-        search.rows.append(bench.try_stage(stage))
-        search.stages.append(stage)
-    return search
-
-
-def _candidates(bench: Bench, budget: Budget, search: Search, values: Mapping[str, Any]) -> Iterator[Stage]:
-    """Yield the stages, students that train fastest first; shapes that cannot meet the budget are left out."""
-    is_possible = False
-    for shape in sorted(search.shapes, key=lambda row: -row["throughput"]):
-        found = misses(budget, shape, tolerance=NOISE)
-        stages = student_stages(search.students[shape["name"]], values)
-        if found and len(stages) > 2 and not misses(budget, shape, tolerance=PRUNED_FASTER):
-            stages = [stages[0], *stages[2:]]
-        elif found:
-            search.skipped.append(f"{shape['name']}: its shape needs " + _said(found))
-            continue
-        is_possible = True
-        yield from stages
-    if is_possible or not search.shapes:
-        yield from teacher_stages(bench.teacher.format, str(bench.teacher.architecture.get("family")))
-
-
-def _said(found: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in found.items())
-
-
-def _try(
-    bench: Bench, search: Search, stage: Stage, values: Mapping[str, Any], max_seconds: float
-) -> dict[str, Any] | None:
-    """Return a stage's row, or None where it is left out: what it needs is missing, or there is no time."""
-    missing = [one for one in stage.parents if one not in {row["name"] for row in finished(search.rows)}]
-    if missing:
-        search.skipped.append(f"{stage.name}: there is no {missing[0]}")
-        return None
-    left = max_seconds - bench.spent_seconds()
-    needed = _estimate_seconds(bench, search, stage, values)
-    is_measured = (bench.folder / "measured" / f"{stage.name}.json").is_file()
-    if needed > left and not is_measured:
-        search.skipped.append(f"{stage.name}: it would take about {needed / 60:.0f} min, {max(left, 0) / 60:.0f} left")
-        return None
-    logger.info("%s …", stage.name)
-    return bench.try_stage(stage)
-
-
-def _estimate_seconds(bench: Bench, search: Search, stage: Stage, values: Mapping[str, Any]) -> float:
-    """Return about how long a stage takes, from how fast its shape answers."""
-    shape = next((one for one in search.shapes if one["name"] == stage.model), None)
-    if shape is None or stage.verb not in ("distill", "prune"):
-        return 0.0
-    num_rows = bench.dataset.split("train").height
-    if stage.verb == "prune":
-        return 2 * num_rows * TRAINING_COST / float(shape["throughput"])
-    spec = search.students[stage.model]
-    cost = TRAINING_COST if spec.format == "torch" else LIGHT_TRAINING_COST
-    num_texts = num_rows * (1 + int(values.get("num_altered", 0)))
-    num_epochs = values.get("num_epochs") or default_settings(spec.family, num_texts).num_epochs or 1
-    asking = 0.0 if any(row["verb"] == "distill" for row in search.rows) else num_texts * bench.teacher_seconds
-    return asking + float(num_texts * num_epochs * cost / shape["throughput"])
-
-
-def _cascade(budget: Budget, search: Search) -> Iterator[Stage]:
-    """Yield the cascade of the fastest and the most accurate stage that can be a member, if they are two."""
-    rows = [row for row in finished(search.rows) if row["format"] in ("ngram", "onnx")]
-    rows = [row for row in rows if not misses(budget, {"size_mb": row["size_mb"], "latency_ms": 0.0})]
-    if len(rows) < 2:
+def attempt(search: Search, stage: Stage) -> None:
+    """Make and measure a stage, unless that was done, what it takes could not be made, or there is no time."""
+    bench, stage = search.bench, search.bench.as_begun(stage)
+    is_known = stage.name in {one.name for one in search.stages}
+    if is_known or any(one not in bench.given and search.row(one) is None for one in stage.sources):
         return
-    cheap, dear = min(rows, key=lambda row: row["latency_ms"]), max(rows, key=lambda row: row["accuracy"])
-    if cheap["name"] != dear["name"] and cheap["throughput"] > 2 * dear["throughput"]:
-        yield cascade_of([cheap["name"], dear["name"]], budget.max_drop)
+    left = max(bench.clock.left, 0.0)
+    if not bench.is_begun(stage.name) and (needed := _needed_seconds(search, stage)) > left:
+        search.late.append(f"{stage.name}: it would take about {_minutes(needed)}, and {_minutes(left)} are left")
+        return
+    logger.info("%s …", stage.name)
+    try:
+        row = bench.try_stage(stage)
+    except LateError:
+        search.late.append(f"{stage.name}: it took longer than there was time; a later run goes on with it")
+        return
+    search.rows.append(row)
+    search.stages.append(stage)
+
+
+def _minutes(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.2g} min"
+
+
+def _needed_seconds(search: Search, stage: Stage) -> float:
+    """Return about how long a training takes; what is made in seconds is always tried."""
+    if stage.verb == "distill":
+        passes = stage.values.get("num_epochs") or num_passes(search, stage.model)
+        return _asking_seconds(search) + passes * pass_seconds(search, stage.model)
+    if stage.verb == "prune":
+        passes = PruneConfig().num_epochs + 1 / TRAINING_COST
+        return SAFETY * search.texts.real.height * passes * _train_seconds(search, stage.model)
+    return 0.0
+
+
+def _train_seconds(search: Search, model: str) -> float:
+    """Return what a text costs in training: as it was timed, or of the teacher by what an answer costs."""
+    if not model:
+        return TRAINING_COST / float(search.present[0]["throughput"])
+    return float(next(row for row in search.shapes if row["name"] == model)["train_seconds_per_text"])
+
+
+def pass_seconds(search: Search, model: str) -> float:
+    """Return how long a student takes to go once over its texts, with some to spare."""
+    return SAFETY * search.texts.num_rows * _train_seconds(search, model)
+
+
+def num_passes(search: Search, model: str) -> int:
+    """Return how often a student goes over its texts by default."""
+    return default_settings(search.students[model].family, search.texts.num_rows).num_epochs or 1
+
+
+def _asking_seconds(search: Search) -> float:
+    """Return how long the teacher answers all texts, if it has not yet."""
+    is_asked = any((search.bench.folder / "bundles").glob(".*.answers"))
+    return 0.0 if is_asked else search.texts.num_rows / float(search.present[0]["throughput"])

@@ -1,13 +1,17 @@
-"""How fast students of a shape are on this machine, before any is trained: random weights in 8 bits, a few texts.
+"""How fast and how large Bundles are before they are made: shapes with random weights, and what is there already.
 
 A shape that is too slow is never trained. The size is a lower bound, since the vocabulary is that of few texts.
 """
 
 from __future__ import annotations
 
-import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from yanmo.artifacts.base import MANIFEST, publish
 from yanmo.artifacts.bundle import Bundle
@@ -15,17 +19,23 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import learn, make_job, publish_trained, settle
 from yanmo.grinding.candidates import file_name
-from yanmo.measuring.evaluation import load_split, run_bundle
+from yanmo.grinding.records import read_json, write_json
+from yanmo.measuring.evaluation import load_split
+from yanmo.measuring.timing import clock, time_alone, time_batches
+from yanmo.modeling.watching import watched
 from yanmo.models import ModelSpec
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.signature import get_verb
 
-__all__ = ["few_rows", "measure_shape"]
+__all__ = ["few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]
 
 NUM_ROWS = 2000
 NUM_VALID_ROWS = 256
 GATE: dict[str, Any] = {"max_drop": 1.0, "num_valid_texts": 32}
 """Random weights have no accuracy to lose."""
 NUM_CALIBRATION_TEXTS = 32
+NUM_ROUNDS = 3
+ROUND_SECONDS = 1.0
 
 
 def few_rows(dataset: Dataset, out: Path) -> Dataset:
@@ -44,7 +54,40 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
     return Dataset.open(out)
 
 
-def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int | None) -> dict[str, Any]:
+def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dict[str, float]:
+    """Return ``latency_ms``, of several rounds the median of the medians, and ``throughput``, texts a second.
+
+    Args:
+        bundle: What answers.
+        items: N texts or pairs.
+        num_threads: Of the engine.
+    """
+    with open_bundle(bundle, num_threads=num_threads) as predictor:
+        elapsed = clock(lambda: predictor.infer(items))
+        rounds = [time_alone(predictor, items, seconds=ROUND_SECONDS)["p50"] for _ in range(NUM_ROUNDS)]
+        return {"latency_ms": float(np.median(rounds)), "throughput": time_batches(predictor, items, elapsed)}
+
+
+def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path, num_threads: int) -> dict[str, Any]:
+    """Return latency, throughput and size of a Bundle as it is, measured once.
+
+    Args:
+        name: Of the row.
+        bundle: The teacher, or a model in it.
+        few: From :func:`few_rows`.
+        folder: Where measurements are kept.
+        num_threads: Of the engine.
+    """
+    file = folder / f"{name}.json"
+    row = read_json(file)
+    if row is None:
+        speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
+        row = {"name": name, **speed, "size_mb": bundle.size_bytes / 1e6}
+        write_json(file, row)
+    return row
+
+
+def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int) -> dict[str, Any]:
     """Return latency, throughput and size of a shape in 8 bits, measured once.
 
     Args:
@@ -54,32 +97,62 @@ def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int 
         num_threads: Of the engine.
     """
     file = folder / f"{file_name(spec)}.json"
-    if not file.is_file():
-        bundle = _int8(spec, few, folder)
-        outcome = run_bundle(bundle, few, load_split(few, "valid"), num_threads=num_threads)
-        row = {
-            "name": spec.name,
-            "latency_ms": outcome.facts["latency_ms"]["p50"],
-            "throughput": outcome.facts["throughput_texts_per_second"],
-            "size_mb": bundle.size_bytes / 1e6,
-        }
-        partial = file.with_suffix(".partial")
-        partial.write_text(json.dumps(row), encoding="utf-8")
-        partial.replace(file)
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    row = read_json(file)
+    if row is None:
+        bundle = _int8(spec, few, folder, num_threads)
+        speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
+        row = {"name": spec.name, **speed, "size_mb": bundle.size_bytes / 1e6}
+        write_json(file, row)
+    return row
 
 
-def _int8(spec: ModelSpec, few: Dataset, folder: Path) -> Bundle:
+def time_training(
+    spec: ModelSpec, row: Mapping[str, Any], few: Dataset, folder: Path, *, num_threads: int, num_texts: int
+) -> dict[str, Any]:
+    """Return the row of a shape with ``train_seconds_per_text``: of one text in one pass, measured once.
+
+    It is the second of two passes over few rows, with the evaluation at its end, in steps as large as the real ones.
+
+    Args:
+        spec: The student.
+        row: From :func:`measure_shape`.
+        few: From :func:`few_rows`.
+        folder: Where measurements are kept.
+        num_threads: Threads that train.
+        num_texts: That the student will learn from.
+    """
+    if "train_seconds_per_text" in row:
+        return dict(row)
+    ends: list[float] = []
+
+    def note(record: Mapping[str, Any]) -> None:
+        if "valid_loss" in record:
+            ends.append(time.monotonic())
+
+    settled = settle(TrainConfig(model=spec.name, num_threads=num_threads), spec, num_texts)
+    settled = settled.model_copy(update={"num_epochs": 2, "early_stopping_patience": 2})
+    work = folder / f"{file_name(spec)}-timed"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    with watched(note):
+        learn(make_job(few, spec, settled, work, "timed", is_length_given=False))
+    shutil.rmtree(work)
+    timed = {**row, "train_seconds_per_text": (ends[1] - ends[0]) / few.split("train").height}
+    write_json(folder / f"{file_name(spec)}.json", timed)
+    return timed
+
+
+def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int) -> Bundle:
     name = file_name(spec)
     untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
-        settled = settle(TrainConfig(model=spec.name), spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
+        config = TrainConfig(model=spec.name, num_threads=num_threads, precision="fp32")
+        settled = settle(config, spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
         publish_trained(learn(job), job, few, parents={"dataset": few.digest}, out=untrained)
     if not (out / MANIFEST).is_file():
-        is_light = spec.format != "torch"
-        more: dict[str, Any] = {} if is_light else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
-        get_verb("quantize")(untrained, few, **GATE, **more, out=out)
+        more: dict[str, Any] = {} if spec.format != "torch" else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
+        get_verb("quantize")(untrained, few, **GATE, **more, num_threads=num_threads, out=out)
     return Bundle.open(out)

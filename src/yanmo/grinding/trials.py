@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,151 +15,164 @@ import numpy.typing as npt
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.errors import BusyError, StoppedError, YanmoError
-from yanmo.grinding.candidates import DATASET, INIT, TEACHER, Stage
+from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
+from yanmo.grinding.candidates import DATASET, TEACHER, Stage
+from yanmo.grinding.records import Clock, read_json, write_json
+from yanmo.grinding.shapes import measure_speed
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics import wilson_interval
+from yanmo.modeling.watching import watched
 from yanmo.reporting.quality import compare
-from yanmo.runtimes.predictor import default_num_threads
 from yanmo.verbs.signature import get_verb
 
-__all__ = ["Bench", "describe", "finished"]
+__all__ = ["REPORT_MB", "Bench", "describe", "finished"]
 
 logger = logging.getLogger(__name__)
 
 NUM_RESAMPLES = 2000
 NUM_MEMORY_TEXTS = 512
 MEMORY_SECONDS = 300.0
-SLOWER = 1.05
+REPORT_MB = 0.25
+"""What the Report of the search adds to the winner's folder at most; every candidate is measured as if it had it."""
+FINAL = (ConfigError, DataError, ModelError)
+"""Why a stage cannot be made, now or later; a full disk or a missing package may be another time."""
+ARITHMETIC = ("num_threads", "precision")
+"""Config keys that bits depend on, which a verb settles by itself."""
 
 
 @dataclass
 class Bench:
-    """The teacher, the Dataset, and the folder in which everything is kept.
+    """What is there before any stage, and the folder in which everything is kept.
 
     Attributes:
-        teacher: Whose accuracy the students are held against.
-        dataset: Its validation split measures.
+        given: Name to Bundle, Dataset or paths, as stages name them: the teacher, whose accuracy the students are held
+            against, the Dataset, whose validation split measures, and others.
         folder: The work folder.
-        num_threads: Of the engines.
+        clock: Of the whole search.
+        num_threads: Of trainings and engines.
         needs_memory: Whether memory is measured, each Bundle in a process of its own.
-        init: The pre-trained encoder that the student of its shape begins with.
     """
 
-    teacher: Bundle
-    dataset: Dataset
+    given: Mapping[str, Any]
     folder: Path
-    num_threads: int | None
-    needs_memory: bool
-    init: Bundle | None = None
+    clock: Clock
+    num_threads: int
+    needs_memory: bool = False
 
     def __post_init__(self) -> None:
-        (self.folder / "bundles").mkdir(exist_ok=True)
-        (self.folder / "measured").mkdir(exist_ok=True)
-        self._split = load_split(self.dataset, "valid")
-        self._theirs: npt.NDArray[np.bool_] | None = None
-        self._seconds = 0.0
+        self.teacher: Bundle = self.given[TEACHER]
+        self.dataset: Dataset = self.given[DATASET]
+        self.split = load_split(self.dataset, "valid")
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""
         return self.folder / "bundles" / name
 
-    def spent_seconds(self) -> float:
-        """Return the time that all trials have taken so far, those of earlier runs, too."""
-        files = (self.folder / "measured").glob("*.json")
-        return float(sum(json.loads(file.read_text("utf-8"))["seconds"] for file in files))
+    def bundle(self, name: str) -> Bundle:
+        """Return a Bundle that is there: a stage's, the teacher, or a model in it."""
+        found = self.given.get(name)
+        return found if isinstance(found, Bundle) else Bundle.open(self.bundle_dir(name), verify=False)
+
+    def is_begun(self, name: str) -> bool:
+        """Return whether a stage has been begun, by this run or an earlier one."""
+        return self._begun(name).is_file()
+
+    def as_begun(self, stage: Stage) -> Stage:
+        """Return a stage with the values that it was begun with, if it was."""
+        values = read_json(self._begun(stage.name))
+        return stage if values is None else replace(stage, values=values)
+
+    def _begun(self, name: str) -> Path:
+        return self.folder / "begun" / f"{name}.json"
+
+    def settled(self, stage: Stage) -> Stage:
+        """Return a stage that is made with all values that its bits depend on."""
+        config, known = self.bundle(stage.name).manifest.config, get_verb(stage.verb).config_class.model_fields
+        more = {name: config[name] for name in ARITHMETIC if name in known and config.get(name) is not None}
+        return replace(stage, values={**stage.values, **more})
 
     def try_stage(self, stage: Stage) -> dict[str, Any]:
-        """Return a stage's row, made and measured on first use; of one that cannot be made, why not."""
-        file = self.folder / "measured" / f"{stage.name}.json"
-        if not file.is_file():
-            start = time.monotonic()
-            try:
-                row = self._measure(stage, self._make(stage))
-            except (BusyError, StoppedError):
-                raise
-            except YanmoError as error:
-                logger.warning("%s cannot be made: %s", stage.name, error.message)
-                row = {"failed": error.message}
-            row = {"name": stage.name, "verb": stage.verb, **row, "seconds": time.monotonic() - start}
-            partial = file.with_suffix(".partial")
-            partial.write_text(json.dumps(row), encoding="utf-8")
-            partial.replace(file)
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        """Return a stage's row, made and measured on first use; of one that cannot be made, why not.
+
+        Raises:
+            LateError: There was no time to end its training.
+        """
+        file, start, is_made = self.folder / "measured" / f"{stage.name}.json", self.clock.seconds, False
+        row = read_json(file) or {"name": stage.name, "verb": stage.verb, "student": stage.model}
+        if "failed" in row:
+            return row
+        write_json(self._begun(stage.name), stage.values)
+        try:
+            bundle = self._make(stage)
+            is_made = True
+            if "accuracy" not in row:
+                row |= {**self._measure(bundle), "seconds": self.clock.seconds - start}
+                self.clock.save()
+                write_json(file, row)
+            if self.needs_memory and row["memory_mb"] is None:
+                row["memory_mb"] = self._memory(bundle)
+                write_json(file, row)
+        except (BusyError, StoppedError):
+            raise
+        except YanmoError as error:
+            logger.warning("%s cannot be made: %s", stage.name, error.message)
+            row["failed"] = error.message
+            if isinstance(error, FINAL) and not is_made:
+                write_json(file, row)
+        return row
+
+    def speed(self, name: str) -> dict[str, float]:
+        """Return latency and throughput of a stage's Bundle, measured now."""
+        return measure_speed(self.bundle(name), self.split.items, self.num_threads)
+
+    @cached_property
+    def teacher_choices(self) -> npt.NDArray[np.bool_]:
+        """The labels that the teacher gives the validation texts."""
+        return self.answer(self.teacher, self.split)
+
+    def answer(self, bundle: Bundle, split: Split) -> npt.NDArray[np.bool_]:
+        """Return the labels that a Bundle gives to a split."""
+        asked: dict[str, Any] = {"num_threads": self.num_threads, "measure_speed": False}
+        return run_bundle(bundle, self.dataset, split, **asked).chosen_NC
 
     def _make(self, stage: Stage) -> Bundle:
         out = self.bundle_dir(stage.name)
         if not (out / MANIFEST).is_file():
-            inputs = {name: self._open(value) for name, value in stage.inputs.items()}
             verb = get_verb(stage.verb)
-            ordered = [inputs[one.name] for one in verb.inputs if one.name in inputs]
-            threads: dict[str, Any] = {"num_threads": self.num_threads} if self.num_threads else {}
-            verb(*ordered, **stage.values, **threads, out=out)
+            inputs = {name: self._open(value) for name, value in stage.inputs.items()}
+            with watched(self.clock.watch):
+                verb(
+                    *(inputs.pop(one.name) for one in verb.inputs if not one.is_optional),
+                    **inputs,
+                    **stage.values,
+                    num_threads=self.num_threads,
+                    out=out,
+                )
         return Bundle.open(out)
 
     def _open(self, value: str | tuple[str, ...]) -> Any:
-        if not isinstance(value, str):
+        if isinstance(value, tuple):
             return [self._open(one) for one in value]
-        known: dict[str, Any] = {TEACHER: self.teacher, DATASET: self.dataset, INIT: self.init}
-        return known.get(value) or self.bundle_dir(value)
+        return self.given.get(value) or self.bundle_dir(value)
 
-    def _measure(self, stage: Stage, bundle: Bundle) -> dict[str, Any]:
-        outcome = run_bundle(bundle, self.dataset, self._split, num_threads=self.num_threads)
-        row = describe(outcome.chosen_NC, self.teacher_choices(), self._split)
-        row |= {
-            "model": bundle.model,
-            "format": bundle.format,
-            "latency_ms": outcome.facts["latency_ms"]["p50"],
-            "throughput": outcome.facts["throughput_texts_per_second"],
-            "size_mb": bundle.size_bytes / 1e6,
-            "memory_mb": self._memory(bundle) if self.needs_memory else None,
-        }
-        return row | {"worse": self._worse(stage, row)}
-
-    @property
-    def teacher_seconds(self) -> float:
-        """About how long the teacher takes for a text, among many."""
-        num_texts = len(self.teacher_choices())
-        return self._seconds / num_texts
-
-    def teacher_choices(self) -> npt.NDArray[np.bool_]:
-        """Return the labels that the teacher gives the validation texts."""
-        if self._theirs is None:
-            start = time.monotonic()
-            found = run_bundle(
-                self.teacher, self.dataset, self._split, num_threads=self.num_threads, measure_speed=False
-            )
-            self._theirs, self._seconds = found.chosen_NC, time.monotonic() - start
-        return self._theirs
+    def _measure(self, bundle: Bundle) -> dict[str, Any]:
+        row = describe(self.answer(bundle, self.split), self.teacher_choices, self.split)
+        row |= {"model": bundle.model, "format": bundle.format, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
+        return row | measure_speed(bundle, self.split.items, self.num_threads) | {"memory_mb": None}
 
     def _memory(self, bundle: Bundle) -> float:
         request = MeasureBundle(
             bundle=str(bundle.path),
-            items=self._split.items[:NUM_MEMORY_TEXTS],
-            num_threads=self.num_threads or default_num_threads(),
+            items=self.split.items[:NUM_MEMORY_TEXTS],
+            num_threads=self.num_threads,
             batch_sizes=(),
             lengths=(),
             quick=True,
         )
         facts, _ = run_child(request, timeout_seconds=MEMORY_SECONDS, report=_ignore)
         return float(facts["peak_memory_mb"])
-
-    def _worse(self, stage: Stage, row: Mapping[str, Any]) -> list[str]:
-        """Return in what a stage is worse than the one it was made from."""
-        if stage.verb == "cascade" or not stage.parents:
-            return []
-        file = self.folder / "measured" / f"{stage.parents[0]}.json"
-        if not file.is_file():
-            return []
-        before = json.loads(file.read_text(encoding="utf-8"))
-        checks = {
-            "slower": row["latency_ms"] > SLOWER * before["latency_ms"],
-            "larger": row["size_mb"] > before["size_mb"],
-            "less accurate": row["accuracy"] < before["accuracy"],
-        }
-        return [name for name, is_so in checks.items() if is_so]
 
 
 def describe(ours_NC: npt.NDArray[np.bool_], theirs_NC: npt.NDArray[np.bool_], split: Split) -> dict[str, Any]:

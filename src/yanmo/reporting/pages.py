@@ -114,11 +114,14 @@ def _curve(rows: Sequence[Mapping[str, Any]], table: str, column: str) -> list[t
     ]
 
 
-def pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[str, float, float, bool]]:
-    """Return name, cost and accuracy of every row, and whether no other row is as good in both and better in one."""
+def pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[plots.Point]:
+    """Return every row with a cost and its accuracy, and whether no other row is as good in both and better in one."""
     places = [(row[key], -row["accuracy"]) for row in rows]
     beaten = [any(a <= cost and b <= loss and (a, b) != (cost, loss) for a, b in places) for cost, loss in places]
-    return [(row["name"], row[key], row["accuracy"], not lost) for row, lost in zip(rows, beaten, strict=True)]
+    return [
+        plots.Point(row["name"], row[key], row["accuracy"], not lost, row.get("accuracy_interval"))
+        for row, lost in zip(rows, beaten, strict=True)
+    ]
 
 
 def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:

@@ -11,13 +11,14 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = [
     "BAR",
     "INK",
     "SOFT",
     "WARN",
+    "Point",
     "confidence_histogram",
     "cost_curve",
     "curve_plot",
@@ -108,30 +109,52 @@ def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
     return figure_svg(draw, name="confidence", title="Histogram of confidence, right and wrong answers")
 
 
-def pareto_plot(points: Sequence[tuple[str, float, float, bool]], *, name: str, cost: str) -> str:
+class Point(NamedTuple):
+    """One Bundle among others.
+
+    Attributes:
+        label: Its name.
+        cost: Greater than 0.
+        accuracy: In [0, 1].
+        is_best: Whether nothing is both cheaper and better.
+        interval: Of the accuracy; None draws none.
+    """
+
+    label: str
+    cost: float
+    accuracy: float
+    is_best: bool
+    interval: tuple[float, float] | None = None
+
+
+def pareto_plot(points: Sequence[Point], *, name: str, cost: str) -> str:
     """Return accuracy against a cost on a logarithmic axis; the line joins those that nothing beats on both.
 
     Args:
-        points: Name, cost > 0, accuracy in [0, 1], and whether nothing is both cheaper and better.
+        points: The Bundles.
         name: Of the plot, unique on its page.
         cost: The label of the cost axis, with its unit.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
     def draw(axes: Any) -> None:
-        front = sorted((one for one in points if one[3]), key=lambda one: one[1])
-        axes.plot([one[1] for one in front], [100 * one[2] for one in front], color=BAR, linewidth=1.2, alpha=0.6)
+        front = sorted((one for one in points if one.is_best), key=lambda one: one.cost)
+        costs, accuracies = [one.cost for one in front], [100 * one.accuracy for one in front]
+        axes.plot(costs, accuracies, color=BAR, linewidth=1.2, alpha=0.6)
         axes.set_xscale("log")
         axes.margins(x=0.22, y=0.22)
-        for _, value, accuracy, is_best in points:
-            axes.plot([value], [100 * accuracy], "o", color=BAR, markerfacecolor=BAR if is_best else PAGE, markersize=7)
+        for one in points:
+            if one.interval is not None:
+                axes.plot([one.cost] * 2, [100 * end for end in one.interval], color=SOFT, linewidth=1)
+            fill = BAR if one.is_best else PAGE
+            axes.plot([one.cost], [100 * one.accuracy], "o", color=BAR, markerfacecolor=fill, markersize=7)
         low, high = (math.log10(limit) for limit in axes.get_xlim())
         steps = (1, 2, 5) if high - low < MAX_FINE_DECADES else (1,)
         axes.xaxis.set(major_locator=LogLocator(subs=steps), minor_locator=NullLocator(), major_formatter="{x:g}")
-        for place, (label, value, accuracy, _) in enumerate(sorted(points, key=lambda one: one[1])):
-            offset = (0, -15 if place % 2 else 7)
-            side = SIDES[int(len(SIDES) * (math.log10(value) - low) / (high - low))]
-            axes.annotate(label, (value, 100 * accuracy), xytext=offset, textcoords="offset points", ha=side)
+        for place, one in enumerate(sorted(points, key=lambda one: one.cost)):
+            at, offset = (one.cost, 100 * one.accuracy), (0, -15 if place % 2 else 7)
+            side = SIDES[int(len(SIDES) * (math.log10(one.cost) - low) / (high - low))]
+            axes.annotate(one.label, at, xytext=offset, textcoords="offset points", ha=side)
         axes.set(xlabel=f"{cost}, logarithmic", ylabel="accuracy, %")
 
     return figure_svg(draw, name=name, title=f"Accuracy against {cost}")

@@ -1,0 +1,244 @@
+"""Which stages are tried, in which order: from cheap to expensive; it makes and measures nothing by itself.
+
+First what needs no training: the models that are there, in 8 bits, and put together. Then students, the one that learns
+fastest first, halves of the encoders that cost too much, and again those that came out best, for as many passes as
+there is time. Ensembles and cascades of what has been made cost seconds and come last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from yanmo.artifacts.bundle import Bundle
+from yanmo.grinding.candidates import (
+    TEACHER,
+    TRANSFER,
+    Stage,
+    cascade_of,
+    ensemble_of,
+    int8_of,
+    is_layered,
+    pruned,
+    single_models,
+    student,
+)
+from yanmo.grinding.search import Search, attempt, num_passes, pass_seconds
+from yanmo.grinding.shapes import few_rows, measure_shape, measure_what_is_there, time_training
+from yanmo.grinding.trials import REPORT_MB, finished
+from yanmo.models import ModelSpec
+
+__all__ = ["run_search"]
+
+NOISE = 1.5
+"""A shape may be so many times slower than allowed in the first short measurement."""
+INT8_GAIN = 4.0
+"""At most so many times faster and smaller is a model in 8 bits."""
+PRUNED_GAIN = 2.5
+"""The same of one with half of its heads and neurons."""
+CASCADE_COST = 0.5
+"""At most so much of the last stage's time a text may the first one take."""
+MOST_MEMBERS = 4
+NUM_PAIRS = 3
+ALPHA_SHARES = (0.5, 2.0)
+"""Of ``max_drop``: what a cascade guarantees to lose at most against its last stage."""
+LONGER = (2, 4)
+"""A student is trained again for at least and at most so many times its passes …"""
+MOST_PASSES = 40
+"""… but not for more than these, which of few texts it has learned by heart long before."""
+
+
+def run_search(search: Search) -> None:
+    """Measure what is there and the students' shapes, then make and measure what may meet the budget."""
+    bench, folder = search.bench, search.bench.folder / "shapes"
+    few = few_rows(bench.dataset, bench.folder / "few")
+    for name, bundle in {TEACHER: bench.teacher, **single_models(bench.teacher)}.items():
+        search.present.append(measure_what_is_there(name, bundle, few, folder, bench.num_threads))
+    for spec in search.students.values():
+        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads))
+    bench.clock.save()
+    groups: tuple[Callable[[Search], Iterator[Stage]], ...] = (
+        _models_in_int8,
+        _ensembles,
+        _cascades,
+        _students,
+        _halves_of_dear,
+        _longer,
+        _halves,
+        _ensembles,
+        _cascades,
+    )
+    for group in groups:
+        for stage in group(search):
+            attempt(search, stage)
+
+
+def _models_in_int8(search: Search) -> Iterator[Stage]:
+    """Yield the single teacher, or the models in it, in 8 bits."""
+    rows = {row["name"]: row for row in search.present}
+    for name, bundle in single_models(search.bench.teacher).items():
+        found = search.costs_too_much(rows[name], gain=INT8_GAIN)
+        if bundle.manifest.info.get("precision", "fp32") != "fp32":
+            search.skipped.append(f"{name}: it is in 8 bits already")
+        elif found:
+            search.skipped.append(f"{name}: as it is it needs {_said(found)}, too much for 8 bits to change")
+        else:
+            yield int8_of(name)
+
+
+def _ensembles(search: Search) -> Iterator[Stage]:
+    """Yield the means of the two, three, … most accurate models in 8 bits that cost no more together than is allowed.
+
+    Of the trainings of one student only the best takes part.
+    """
+    ranked = sorted(_made_by(search, "quantize"), key=lambda row: -row["accuracy"])
+    for start in range(len(ranked)):
+        chosen = _affordable(search, ranked[start:])
+        for number in range(2, min(len(chosen), MOST_MEMBERS) + 1):
+            yield ensemble_of([row["name"] for row in chosen[:number]])
+        if len(chosen) > 1:
+            return
+
+
+def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
+    return [row for row in finished(search.rows) if row["verb"] in verbs]
+
+
+def _affordable(search: Search, ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    chosen: list[Mapping[str, Any]] = []
+    for row in ranked:
+        is_other = not row["student"] or row["student"] not in {one["student"] for one in chosen}
+        if is_other and not search.costs_too_much(_costs_together([*chosen, row])):
+            chosen.append(row)
+    return chosen
+
+
+def _costs_together(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {
+        "latency_ms": sum(row["latency_ms"] for row in rows),
+        "throughput": 1 / sum(1 / row["throughput"] for row in rows),
+        "size_mb": _size_together(rows),
+    }
+
+
+def _size_together(rows: Sequence[Mapping[str, Any]]) -> float:
+    return float(sum(row["size_mb"] - REPORT_MB for row in rows)) + REPORT_MB
+
+
+def _students(search: Search) -> Iterator[Stage]:
+    """Yield each student whose shape may meet the budget, and it in 8 bits; what trains fastest comes first.
+
+    Shapes that meet it only when pruned, or as the last stage of a cascade, come after the others.
+    """
+    bench, places = search.bench, []
+    for place, row in enumerate(search.shapes):
+        use = _use_of(search, row)
+        if use is None:
+            search.skipped.append(f"{row['name']}: its shape needs {_said(search.costs_too_much(row))}")
+            continue
+        spec, few = search.students[row["name"]], few_rows(bench.dataset, bench.folder / "few")
+        search.shapes[place] = time_training(
+            spec,
+            row,
+            few,
+            bench.folder / "shapes",
+            num_threads=bench.num_threads,
+            num_texts=search.texts.num_rows,
+        )
+        seconds = num_passes(search, spec.name) * search.shapes[place]["train_seconds_per_text"]
+        places.append((use, seconds, spec))
+    bench.clock.save()
+    for _, _, spec in sorted(places, key=lambda one: one[:2]):
+        stage = _student(search, spec)
+        yield from (stage, int8_of(stage.name, model=spec.name))
+
+
+def _student(search: Search, spec: ModelSpec, **more: Any) -> Stage:
+    """Return the stage of a student, of one that gets further config values under another name."""
+    suffix = "longer" if more else "student"
+    has_transfer = bool(search.bench.given.get(TRANSFER))
+    return student(spec, {**search.values, **more}, has_transfer=has_transfer, suffix=suffix)
+
+
+def _use_of(search: Search, shape: Mapping[str, Any]) -> int | None:
+    """Return what a student's shape is good for: 0 as it is, 1 pruned, 2 last in a cascade, None for nothing."""
+    is_small = search.fits(shape["size_mb"] + REPORT_MB)
+    if is_small and not search.costs_too_much(shape, gain=NOISE):
+        return 0
+    if is_layered(search.students[shape["name"]]) and not search.costs_too_much(shape, gain=PRUNED_GAIN):
+        return 1
+    first = [
+        row["size_mb"]
+        for row in (*search.shapes, *finished(search.rows))
+        if not search.costs_too_much(row) and row["throughput"] * CASCADE_COST >= shape["throughput"]
+    ]
+    return 2 if any(search.fits(size + shape["size_mb"] + REPORT_MB) for size in first) else None
+
+
+def _said(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in found.items())
+
+
+def _halves(search: Search) -> Iterator[Stage]:
+    """Yield the halves of encoders, and these in 8 bits: of students, and of a single teacher near the budget."""
+    for model, spec in search.students.items():
+        name = _student(search, spec).name
+        if is_layered(spec) and search.row(name):
+            yield from _half(search.bench.bundle(name), name, model=model)
+    teacher, row = search.bench.teacher, search.row(int8_of(TEACHER).name)
+    is_encoder = teacher.format == "torch" and teacher.architecture.get("family") == "encoder"
+    if is_encoder and row is not None and not search.costs_too_much(row, gain=PRUNED_GAIN):
+        yield from _half(teacher, TEACHER)
+
+
+def _halves_of_dear(search: Search) -> Iterator[Stage]:
+    """Yield the halves of those that cost too much whole, which are the only ones that need it."""
+    for stage in _halves(search):
+        whole = search.row(int8_of(stage.sources[0].removesuffix("-pruned")).name)
+        if whole is None or search.costs_too_much(whole):
+            yield stage
+
+
+def _half(bundle: Bundle, name: str, *, model: str = "") -> Iterator[Stage]:
+    arithmetic = bundle.manifest.config.get("precision")
+    stage = pruned(name, precision=arithmetic if arithmetic in ("fp32", "bf16") else "fp32", model=model)
+    yield from (stage, int8_of(stage.name, model=model))
+
+
+def _longer(search: Search) -> Iterator[Stage]:
+    """Yield students again, for as many more passes as there is time, the most accurate first, and these in 8 bits.
+
+    Source: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent", arXiv:2106.05237.
+    """
+    made = [(search.row(_student(search, spec).name), spec) for spec in search.students.values()]
+    ranked = sorted(
+        ((row, spec) for row, spec in made if row is not None and not search.costs_too_much(row, gain=INT8_GAIN)),
+        key=lambda one: -one[0]["accuracy"],
+    )
+    for _, spec in ranked:
+        usual = num_passes(search, spec.name)
+        possible = min(int(search.bench.clock.left / pass_seconds(search, spec.name)), MOST_PASSES, LONGER[1] * usual)
+        stage = _student(search, spec, num_epochs=possible)
+        if possible >= LONGER[0] * usual or search.bench.is_begun(stage.name):
+            yield from (stage, int8_of(stage.name, model=spec.name))
+
+
+def _cascades(search: Search) -> Iterator[Stage]:
+    """Yield cascades whose last stage costs too much by itself, the most accurate last stages first."""
+    rows = _made_by(search, "quantize", "ensemble")
+    num_pairs = 0
+    for last in sorted(rows, key=lambda row: -row["accuracy"]):
+        quick = [row for row in rows if _can_be_first(search, row, last)]
+        if num_pairs < NUM_PAIRS and quick and search.costs_too_much(last):
+            num_pairs += 1
+            first = max(quick, key=lambda row: (row["accuracy"], row["throughput"]))
+            costs_ms = [1000 / row["throughput"] for row in (first, last)]
+            for share in ALPHA_SHARES:
+                alpha = min(max(share * search.budget.max_drop, 0.001), 0.5)
+                yield cascade_of([first["name"], last["name"]], costs_ms, alpha=alpha)
+
+
+def _can_be_first(search: Search, first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    is_quick = first["throughput"] * CASCADE_COST >= last["throughput"] and first["accuracy"] < last["accuracy"]
+    latency = {"latency_ms": first["latency_ms"]}
+    return is_quick and search.fits(_size_together([first, last])) and not search.costs_too_much(latency)

@@ -1,0 +1,229 @@
+"""What a search has found: the winner's Bundle with the Report and its recipe in it, or the Report alone.
+
+It makes and chooses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from yanmo.artifacts.base import MANIFEST, publish, read_manifest
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.identity import library_versions
+from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.config import Config
+from yanmo.errors import ArtifactError, ModelError
+from yanmo.grinding.budget import Budget, misses, nearest, say_misses
+from yanmo.grinding.candidates import INIT, TEACHER, TRANSFER, Stage, chain, recipe
+from yanmo.grinding.search import Search
+from yanmo.grinding.trials import Bench, describe
+from yanmo.machine import describe_machine
+from yanmo.measuring.evaluation import identify, load_split, shown_path
+from yanmo.reporting.grinding import render_grinding
+
+__all__ = ["check_report_place", "make_report", "publish_winner", "refuse"]
+
+GRINDING = "grinding"
+RECIPE = "recipe.toml"
+"""In the Bundle: the Report of the search, and the pipeline that makes the same Bundle."""
+SLOWER = 1.05
+
+
+def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config, out: Path) -> dict[str, Any]:
+    """Return the content of the Report; the test split is asked here, for the winner alone.
+
+    Args:
+        search: What was found.
+        winner: Its row, or None.
+        config: Of grind.
+        out: Where the Bundle appears.
+    """
+    bench, budget = search.bench, search.budget
+    rows = [
+        {**row, "misses": misses(budget, row), "worse": _worse(search, stage, row)}
+        for row, stage in zip(search.rows, search.stages, strict=True)
+        if "failed" not in row
+    ]
+    name = winner and str(winner["name"])
+    return plain(
+        {
+            "report": "grinding",
+            "teacher": identify(bench.teacher),
+            "dataset": identify(bench.dataset),
+            "budget": {key: getattr(budget, key) for key in Budget.model_fields},
+            "winner": name,
+            "test": _test(bench, name) if name else None,
+            "nearest": [] if name else [say_misses(budget, row) for row in nearest(budget, rows or search.shapes)],
+            "rows": rows,
+            "shapes": search.shapes,
+            "present": search.present,
+            "skipped": search.skipped,
+            "late": search.late,
+            "failed": {row["name"]: row["failed"] for row in search.rows if "failed" in row},
+            "seconds": bench.clock.seconds,
+            "recipe": _recipe(search, name, out) if name else None,
+            "machine": describe_machine(),
+            "versions": library_versions(),
+            "command": _command(bench, config, out),
+        }
+    )
+
+
+def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
+    """Return in what a Bundle is worse than the one it comes from: of a cascade the last stage, of others the first.
+
+    What the teacher or a model in it answers was measured by the verb that made the Bundle from it.
+    """
+    given = {one["name"]: one for one in search.present}
+    given[TEACHER] = given[TEACHER] | {"accuracy": row["teacher_accuracy"]}
+    source = stage.sources[-1] if stage.verb == "cascade" else stage.sources[0]
+    before = search.row(source) or given.get(source) or given[TEACHER]
+    facts = search.bench.bundle(stage.name).manifest.info["summary"]
+    lost = facts["accuracy_drop"] if "accuracy_drop" in facts else before["accuracy"] - row["accuracy"]
+    checks = {
+        "slower": row["latency_ms"] > SLOWER * before["latency_ms"],
+        "larger": row["size_mb"] > before["size_mb"],
+        "less accurate": lost > 0,
+    }
+    return [name for name, is_so in checks.items() if is_so]
+
+
+def _test(bench: Bench, name: str) -> dict[str, Any] | None:
+    if "test" not in bench.dataset.splits:
+        return None
+    split = load_split(bench.dataset, "test")
+    ours_NC, theirs_NC = (bench.answer(one, split) for one in (bench.bundle(name), bench.teacher))
+    return describe(ours_NC, theirs_NC, split)
+
+
+def _recipe(search: Search, name: str, out: Path) -> str:
+    """Return the pipeline that makes the winner again, from the folder in which it will stand."""
+    bench, folder = search.bench, (out / GRINDING).resolve()
+
+    def path_to(source: Any) -> Any:
+        if isinstance(source, tuple):
+            return [path_to(one) for one in source]
+        return Path(os.path.relpath(Path(getattr(source, "path", source)).resolve(), folder)).as_posix()
+
+    sources = {role: path_to(source) for role, source in bench.given.items()}
+    stages = [bench.settled(stage) for stage in chain(search.stages, name)]
+    return recipe(stages, sources, out=path_to(out.with_name(f"{out.name}-again")))
+
+
+def publish_winner(
+    search: Search, report: dict[str, Any], config: Config, parents: Mapping[str, str], out: Path
+) -> None:
+    """Make the winner's Bundle appear at ``out``, with the Report of the search in it.
+
+    Args:
+        search: What was found.
+        report: From :func:`make_report`.
+        config: Of grind.
+        parents: Role to digest of what the search was given.
+        out: Where it appears.
+    """
+    name = report["winner"]
+    bundle, row = search.bench.bundle(name), next(one for one in report["rows"] if one["name"] == name)
+    test = {"test_accuracy": report["test"]["accuracy"], "test_drop": report["test"]["drop"]} if report["test"] else {}
+    facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **test}
+    identity = _identity(search.bench, config, parents) | {"labels": bundle.labels}
+    info = {**bundle.manifest.info, "summary": facts}
+    with publish(out, kind=Bundle.kind, verb="grind", info=info, **identity) as staging:
+        shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
+        _write_report(staging / GRINDING, report, identity)
+
+
+def refuse(search: Search, report: dict[str, Any], config: Config, parents: Mapping[str, str], out: Path) -> None:
+    """Publish the Report beside ``out``, and say that nothing meets the budget.
+
+    Args:
+        search: What was found.
+        report: From :func:`make_report`.
+        config: Of grind.
+        parents: Role to digest of what the search was given.
+        out: Where the Bundle would have appeared.
+
+    Raises:
+        ModelError: Always.
+    """
+    place = _report_place(out)
+    _write_report(place, report, _identity(search.bench, config, parents), replace=True)
+    hint = "Loosen the constraint that is named; the same command with another budget goes on with what is there."
+    if not report["rows"] and search.late:
+        raise ModelError(
+            f"There was no time to make a Bundle. {'; '.join(search.late)}. All of it: {place}.",
+            hint="Give the search more --hours; the same command goes on with what is there.",
+        )
+    if not report["rows"] and report["failed"]:
+        failed = "; ".join(f"{name}: {why}" for name, why in report["failed"].items())
+        raise ModelError(f"No Bundle could be made. {failed}", hint=f"All of it: {place}.")
+    tried = f"None of {len(report['rows'])} Bundles meets" if report["rows"] else "No student's shape can meet"
+    late = f" There was no time for: {'; '.join(search.late)}." if search.late else ""
+    raise ModelError(
+        f"{tried} the budget. The nearest: {'; '.join(report['nearest'])}.{late} All of it: {place}.",
+        hint=f"{hint} More --hours try more." if search.late else hint,
+    )
+
+
+def check_report_place(out: Path) -> None:
+    """Refuse an ``out`` beside which something stands where the Report of a search without a winner would appear.
+
+    Raises:
+        ArtifactError: As said.
+    """
+    place = _report_place(out)
+    if not os.path.lexists(place):
+        return
+    is_ours = (place / MANIFEST).is_file() and read_manifest(place)[0].config.get("verb") == "grind"
+    if not is_ours:
+        raise ArtifactError(
+            f"{place} exists already, and is no Report of grind, which would appear there if nothing meets the budget.",
+            hint="Choose another --out, or move that away.",
+        )
+
+
+def _report_place(out: Path) -> Path:
+    return out.with_name(f"{out.name}-report")
+
+
+def _identity(bench: Bench, config: Config, parents: Mapping[str, str]) -> dict[str, Any]:
+    plain_config = config.model_dump(mode="json")
+    return {
+        "task": bench.dataset.task,
+        "labels": bench.dataset.labels,
+        "parents": parents,
+        "config": plain_config,
+        "seed": plain_config["seed"],
+    }
+
+
+def _write_report(place: Path, report: dict[str, Any], identity: Mapping[str, Any], *, replace: bool = False) -> None:
+    headlines = {name: report[name] for name in ("report", "winner", "test")}
+    info = {"summary": headlines}
+    with publish(place, kind=Report.kind, verb="grind", info=info, replace=replace, **identity) as folder:
+        write_report(folder, report, render_grinding(report))
+        if report["recipe"]:
+            (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
+
+
+def _skip_manifest(folder: Path) -> Callable[[str, Sequence[str]], set[str]]:
+    """Return what leaves out the manifest of a folder, but not those of artifacts in it."""
+    return lambda place, _: {MANIFEST} if Path(place) == folder else set()
+
+
+def _command(bench: Bench, config: Config, out: Path) -> str:
+    parts = ["yanmo", "grind", shown_path(bench.teacher.path), shown_path(bench.dataset.path)]
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if value != field.default and name != "fork":
+            parts += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
+    if INIT in bench.given:
+        parts += ["--init", shown_path(bench.given[INIT].path)]
+    for path in bench.given.get(TRANSFER, ()):
+        parts += ["--transfer", shown_path(path)]
+    return shlex.join([*parts, "--out", shown_path(out)])

@@ -1,0 +1,182 @@
+"""What is tried, in which order, and what there is no time for."""
+
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from yanmo.bundling.transfer import Transfer
+from yanmo.grinding import order
+from yanmo.grinding.candidates import cascade_of, int8_of, student
+from yanmo.grinding.records import Clock, LateError, write_json
+from yanmo.grinding.search import attempt
+from yanmo.models import resolve
+
+MANY = Transfer(pl.DataFrame({"id": [""] * 60_000, "text": [""] * 60_000}))
+
+
+def row(name, accuracy, *, latency_ms=0.1, throughput=50_000.0, size_mb=3.0, verb="quantize"):
+    student = "" if name.startswith("member-") else name.partition("-longer")[0].partition("-int8")[0]
+    measured = {
+        "student": student,
+        "accuracy": accuracy,
+        "latency_ms": latency_ms,
+        "throughput": throughput,
+        "size_mb": size_mb,
+    }
+    return {"name": name, "verb": verb, **measured}
+
+
+def shape(name, *, latency_ms, throughput, size_mb=2.0):
+    return {"name": name, "latency_ms": latency_ms, "throughput": throughput, "size_mb": size_mb}
+
+
+def names(stages):
+    return [one.name for one in stages]
+
+
+def test_models_that_are_there_come_in_8_bits_unless_that_cannot_help(make_search):
+    search = make_search(teacher="council", max_latency_ms=1.0, max_size_mb=10)
+    near, far = ("latency_ms", 3.9), ("latency_ms", 4.1)
+    for name, (key, value) in (("member-1-linear", near), ("member-2-ngram", far)):
+        search.present.append({"name": name, "throughput": 1000.0, "size_mb": 1.0, key: value})
+    assert names(order._models_in_int8(search)) == ["member-1-linear-int8"]
+    assert search.skipped == ["member-2-ngram: as it is it needs max_latency_ms 4.1, too much for 8 bits to change"]
+
+
+def test_members_are_put_together_as_far_as_the_budget_reaches(make_search):
+    search = make_search(max_latency_ms=1.0, max_size_mb=10)
+    search.rows = [
+        row("member-1-ngram-int8", 0.90, latency_ms=0.2),
+        row("member-2-bilstm-int8", 0.93, latency_ms=0.9),
+        row("member-3-textcnn-int8", 0.92, latency_ms=0.3),
+        row("member-4-linear-int8", 0.95, size_mb=8.0),
+    ]
+    assert names(order._ensembles(search)) == ["ensemble-member-3-textcnn-member-1-ngram"]
+    assert names(order._ensembles(make_search())) == []
+
+
+def test_of_one_student_only_the_best_training_is_put_together_with_others(make_search):
+    search = make_search(max_size_mb=10)
+    search.rows = [
+        row("bert-2x128-int8", 0.93),
+        row("bert-2x128-longer-int8", 0.94),
+        row("ngram-int8", 0.9),
+        row("textcnn-int8", 0.92),
+        row("bert-2x128-student", 0.95, verb="distill"),
+    ]
+    assert names(order._ensembles(search)) == [
+        "ensemble-bert-2x128-longer-textcnn",
+        "ensemble-bert-2x128-longer-textcnn-ngram",
+    ]
+
+
+def test_a_shape_is_trained_for_itself_for_its_half_or_for_the_end_of_a_cascade(make_search):
+    search = make_search(students=("ngram", "bert-2x128", "bert-4x312", "textcnn"), max_latency_ms=1.0, max_size_mb=10)
+    quick = shape("ngram", latency_ms=0.1, throughput=300_000)
+    search.shapes = [quick]
+    assert order._use_of(search, quick) == 0
+    assert order._use_of(search, shape("bert-2x128", latency_ms=1.4, throughput=9000)) == 0
+    assert order._use_of(search, shape("bert-4x312", latency_ms=2.4, throughput=3000)) == 1
+    assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000)) == 2
+    assert order._use_of(search, shape("textcnn", latency_ms=2.4, throughput=3000)) == 2
+    assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000, size_mb=8.5)) is None
+    search.shapes = []
+    assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000)) is None
+
+
+def test_cascades_end_with_what_is_too_slow_alone_and_fit_the_budget_together(make_search):
+    search = make_search(max_latency_ms=1.0, max_size_mb=10, max_drop=0.01)
+    search.rows = [
+        row("ngram-int8", 0.90, throughput=300_000),
+        row("textcnn-int8", 0.92, throughput=40_000),
+        row("bert-4x312-int8", 0.94, latency_ms=3.0, throughput=3000.0, size_mb=6.0),
+        row("bert-4x312-student", 0.95, latency_ms=9.0, throughput=900.0, verb="distill"),
+        row("ensemble-1-2", 0.96, latency_ms=5.0, throughput=2000.0, size_mb=9.0, verb="ensemble"),
+        {"name": "broken", "verb": "quantize", "failed": "no"},
+    ]
+    found = list(order._cascades(search))
+    assert names(found) == ["cascade-textcnn-bert-4x312-50", "cascade-textcnn-bert-4x312-200"]
+    assert found[0].values == {"guarantee": "accuracy", "alpha": 0.005, "costs": [0.025, 0.3333]}
+
+
+def test_the_best_students_learn_longer_for_as_long_as_there_is_time(make_search):
+    search = replace(make_search(students=("ngram", "bert-2x128")), texts=MANY)
+    search.shapes = [
+        shape("ngram", latency_ms=0.1, throughput=1) | {"train_seconds_per_text": 0.0001},
+        shape("bert-2x128", latency_ms=0.1, throughput=1) | {"train_seconds_per_text": 0.005},
+    ]
+    search.rows = [row("ngram-student", 0.9), row("bert-2x128-student", 0.95)]
+    passes = {one.name: one.values.get("num_epochs") for one in order._longer(search)}
+    assert passes == {
+        "bert-2x128-longer": 9,
+        "bert-2x128-longer-int8": None,
+        "ngram-longer": 12,
+        "ngram-longer-int8": None,
+    }
+    search.bench.clock = Clock(search.bench.folder / "clock.json", 600)
+    assert names(order._longer(search)) == ["ngram-longer", "ngram-longer-int8"]
+
+
+def test_a_single_teacher_is_halved_only_where_its_8_bits_are_near_the_budget(make_search):
+    search = replace(make_search(teacher="encoder", max_latency_ms=1.0, seconds=1000), texts=MANY)
+    assert list(order._halves(search)) == []
+    search.rows = [row("teacher-int8", 0.9, latency_ms=2.6)]
+    assert list(order._halves(search)) == []
+    search.rows = [row("teacher-int8", 0.9, latency_ms=2.4)]
+    half, _ = order._halves(search)
+    assert half.values == {"heads": 0.5, "feed_forward": 0.5, "precision": "fp32"}
+    assert names(order._halves_of_dear(search)) == ["teacher-pruned", "teacher-pruned-int8"]
+    search.present = [{"name": "teacher", "throughput": 100.0}]
+    attempt(search, half)
+    assert search.late == ["teacher-pruned: it would take about 108 min, and 16 min are left"]
+    search.rows = [row("teacher-int8", 0.9)]
+    assert list(order._halves_of_dear(search)) == []
+
+
+def test_a_training_that_would_take_too_long_is_not_begun(make_search):
+    search = replace(make_search(seconds=1000), texts=MANY)
+    search.present = [{"name": "teacher", "throughput": 600.0}]
+    search.shapes = [shape("ngram", latency_ms=0.1, throughput=1) | {"train_seconds_per_text": 0.01}]
+    attempt(search, student(resolve("ngram"), {}, has_transfer=False))
+    assert search.late == ["ngram-student: it would take about 38 min, and 16 min are left"]
+    assert (search.rows, search.stages) == ([], [])
+
+
+def test_a_training_that_is_late_is_ended_and_goes_on_later(make_search):
+    search = make_search(seconds=0.001)
+    stage = student(resolve("ngram"), {"num_epochs": 30}, has_transfer=False)
+    write_json(search.bench.folder / "begun" / f"{stage.name}.json", {"model": "ngram", "num_epochs": 2})
+    attempt(search, stage)
+    assert search.late == ["ngram-student: it took longer than there was time; a later run goes on with it"]
+    search.bench.clock = Clock(search.bench.folder / "clock.json", 3600)
+    attempt(search, stage)
+    assert search.row("ngram-student")["model"] == "ngram"
+    assert search.stages[0].values == {"model": "ngram", "num_epochs": 2}
+    attempt(search, int8_of(stage.name))
+    assert search.row("ngram-int8")["accuracy"] > 0.5
+
+
+def test_the_clock_counts_every_run_and_ends_what_is_late(tmp_path):
+    write_json(tmp_path / "clock.json", {"seconds": 900.0})
+    clock = Clock(tmp_path / "clock.json", 1000)
+    assert 900 <= clock.seconds < 910
+    assert 40 < clock.left <= 50
+    clock.watch({})
+    write_json(tmp_path / "clock.json", {"seconds": 960.0})
+    with pytest.raises(LateError):
+        Clock(tmp_path / "clock.json", 1000).watch({})
+    assert Clock(tmp_path / "clock.json", 1000).seconds >= 960
+
+
+def test_a_cascade_is_made_of_what_was_made_and_measured(make_search):
+    search = make_search(teacher="council")
+    members = ["member-2-ngram-int8", "member-1-linear-int8"]
+    for name in members:
+        attempt(search, int8_of(name.removesuffix("-int8")))
+    attempt(search, cascade_of(members, [0.01, 0.02], alpha=0.4))
+    made = search.row("cascade-member-2-ngram-member-1-linear-4000")
+    assert made["format"] == "cascade"
+    assert made["size_mb"] > search.row(members[0])["size_mb"]
+    attempt(search, cascade_of(members, [0.05, 0.06], alpha=0.4))
+    assert [one.values["costs"] for one in search.stages if one.verb == "cascade"] == [[0.01, 0.02]]

@@ -130,7 +130,8 @@ def _read_part(path: Path, key: str, value: Any) -> Range | Choice | Value:
             _check_log(path, key, low, log)
             return Range(_as_train(path, key, low), _as_train(path, key, high), log)
     elif isinstance(value, Value):
-        return _as_train(path, key, value)
+        known: Value = _as_train(path, key, value)
+        return known
     raise ConfigError(
         f"{path}: '{key}' must be a range, a list, or one value. Got {value!r} instead.",
         hint="A range: { low = 1e-4, high = 1e-2, log = true }; with whole numbers only those are tried.",

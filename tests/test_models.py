@@ -3,7 +3,7 @@
 import pytest
 
 from yanmo.errors import ModelError
-from yanmo.models import FAMILY_DEFAULTS, default_settings, num_heads, resolve, unused_settings
+from yanmo.models import FAMILY_DEFAULTS, LIGHT_FAMILIES, default_settings, num_heads, resolve, unused_settings
 
 
 @pytest.mark.parametrize("name", ["textcnn", "bilstm", "ngram", "linear"])
@@ -73,9 +73,10 @@ def test_heads_divide_the_width(width, heads):
 
 def test_settings_without_effect_are_named():
     assert unused_settings(resolve("bert-2x64")) == []
-    assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size"]
+    assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size", "precision"]
     assert unused_settings(resolve("owner/model")) == ["vocab_size"]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
+    assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
 
 
 @pytest.mark.parametrize("num_rows", [1, 63, 64, 1000])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import shutil
 from pathlib import Path
 
-__all__ = ["describe_machine", "instruction_sets", "num_workers", "worker_rank"]
+__all__ = ["describe_machine", "has_compiler", "instruction_sets", "num_workers", "worker_rank"]
 
 GIBIBYTE = 2**30
 INSTRUCTION_SETS = (
@@ -45,6 +46,11 @@ def instruction_sets() -> list[str]:
     """Return the processor's instruction sets for products, as far as the system tells them."""
     found = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
     return [name for name in INSTRUCTION_SETS if name in found]
+
+
+def has_compiler() -> bool:
+    """Return whether there is the C++ compiler that torch.compile needs."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
 
 
 def _processor() -> str:

@@ -230,6 +230,8 @@ def default_settings(family: str, num_rows: int) -> Defaults:
 def unused_settings(spec: ModelSpec) -> list[str]:
     """Return the names of settings that have no effect on a model."""
     unused = [name for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is None]
+    if spec.family in LIGHT_FAMILIES:
+        unused.append("precision")
     if spec.family in STARTED_FAMILIES:
         unused.remove("dropout")
     return [*unused, *NETWORK_SETTINGS] if spec.family == "linear" else unused

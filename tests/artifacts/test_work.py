@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from yanmo.artifacts import durable
 from yanmo.artifacts.work import claim
 from yanmo.errors import ConfigError
 
@@ -54,8 +55,29 @@ def test_where_nothing_was_done_there_is_nothing_to_lose(tmp_path):
     assert json.loads((tmp_path / "work.json").read_text())["seed"] == 2
 
 
-def test_what_is_left_by_nobody_known_is_cleared(tmp_path):
-    (tmp_path / "checkpoint").write_text("state")
-    (tmp_path / "work.json").write_text("{")
+@pytest.mark.parametrize(
+    "damage", [lambda file: file.write_text(""), lambda file: file.unlink()], ids=["empty", "lost"]
+)
+def test_work_that_nobody_knows_is_not_thrown_away_unasked(begun, damage):
+    damage(begun / "work.json")
+    with pytest.raises(ConfigError, match=r"work.json cannot be read") as caught:
+        claim(begun, parents=PARENTS, config=CONFIG)
+    assert "--fork" in caught.value.hint
+    assert (begun / "checkpoint").exists()
+    claim(begun, parents=PARENTS, config=CONFIG, fork=True)
+    assert [path.name for path in begun.iterdir()] == ["work.json"]
+
+
+def test_what_a_kill_or_a_tracker_has_left_is_no_work(tmp_path):
     claim(tmp_path, parents=PARENTS, config=CONFIG)
-    assert not (tmp_path / "checkpoint").exists()
+    for name in ("tracker.json", ".work.json.partial"):
+        (tmp_path / name).write_text("{")
+    claim(tmp_path, parents=PARENTS, config=CONFIG | {"seed": 2})
+    assert [path.name for path in tmp_path.iterdir()] == ["work.json"]
+
+
+def test_whose_work_it_is_lasts_through_a_power_cut(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(durable, "sync", lambda path: synced.append(path.name))
+    claim(tmp_path, parents=PARENTS, config=CONFIG)
+    assert synced == [".work.json.partial", tmp_path.name]

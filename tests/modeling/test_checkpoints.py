@@ -8,6 +8,7 @@ import signal
 import pytest
 import torch
 
+from yanmo.artifacts import durable
 from yanmo.errors import ModelError
 from yanmo.modeling import checkpoints
 
@@ -54,15 +55,16 @@ def test_the_last_two_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize(("name", "place"), [("_write_file", 1), ("_sync", 1), ("_rename", 1), ("_sync", 2)], ids=str)
+@pytest.mark.parametrize(("name", "place"), [("_write_file", 1), ("sync", 1), ("_rename", 1), ("sync", 2)], ids=str)
 def test_a_disk_that_fails_at_any_call_leaves_a_checkpoint_that_opens(tmp_path, monkeypatch, number, name, place):
     write(tmp_path, 1)
     write(tmp_path, 2)
-    monkeypatch.setattr(checkpoints, name, failing(getattr(checkpoints, name), number, place))
+    module = checkpoints if name == "_write_file" else durable
+    monkeypatch.setattr(module, name, failing(getattr(module, name), number, place))
     with pytest.raises(OSError, match=os.strerror(number)):
         write(tmp_path, 3)
     _, state = checkpoints.read(tmp_path)
-    assert state == {"step": 3 if (name, place) == ("_sync", 2) else 2}
+    assert state == {"step": 3 if (name, place) == ("sync", 2) else 2}
     assert not list(tmp_path.glob(".*partial*"))
     write(tmp_path, 4)
     assert checkpoints.read(tmp_path)[1] == {"step": 4}

@@ -7,10 +7,13 @@ import time
 import numpy as np
 import pytest
 
+from yanmo.artifacts.base import work_dir
 from yanmo.errors import ConfigError
+from yanmo.machine import has_compiler
 from yanmo.modeling import compiling
-from yanmo.modeling.compiling import choose_compile, has_compiler
+from yanmo.modeling.compiling import choose_compile
 from yanmo.modeling.watching import watched
+from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
 TRAIN = {"model": "bert-1x32", "num_epochs": 2, "batch_size": 12, "vocab_size": 120, "max_length": 16}
@@ -69,13 +72,18 @@ def test_a_short_run_does_not_try(monkeypatch):
     assert not choose_compile("auto", run, num_steps=1000)
 
 
-def test_without_a_compiler_nothing_is_tried_and_always_is_refused(monkeypatch):
+def test_without_a_compiler_nothing_is_tried_and_always_is_refused_before_anything_is_kept(
+    make_words, tmp_path, monkeypatch
+):
+    dataset = make_words(tmp_path / "words", ["fruit", "tool"], num_train=60, num_valid=30)
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     assert not has_compiler()
     assert not choose_compile("auto", lambda _: pytest.fail("tried"), num_steps=10**9)
-    with pytest.raises(ConfigError, match="there is no C\\+\\+ compiler"):
-        choose_compile("always", lambda _: pytest.fail("tried"), num_steps=1)
+    for verb, source in ((train, dataset), (pretrain, [dataset.path])):
+        with pytest.raises(ConfigError, match="there is no C\\+\\+ compiler"):
+            verb(source, model="bert-1x32", compile="always", out=tmp_path / "model")
+        assert not work_dir(tmp_path / "model").exists()
 
 
 class KilledError(BaseException):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from yanmo.modeling import checkpoints
+from yanmo.artifacts import durable
 from yanmo.modeling.corpus import CorpusRows, CorpusWriter, open_corpus, split_corpus
 from yanmo.protocols import Ragged
 from yanmo.text.words import WordTokens
@@ -69,13 +69,13 @@ def test_a_corpus_of_which_a_file_is_cut_off_is_made_again(tmp_path, caplog, nam
 
 
 def test_the_files_are_on_disk_before_the_last_one_says_that_they_are_whole(tmp_path, monkeypatch):
-    put, seen = checkpoints.put, []
+    put, seen = durable.put, []
 
     def watched(partial, target):
         seen.append((target.name, (tmp_path / "corpus.json").exists()))
         put(partial, target)
 
-    monkeypatch.setattr(checkpoints, "put", watched)
+    monkeypatch.setattr(durable, "put", watched)
     write(tmp_path, "documents", DOCUMENTS)
     assert seen == [("tokens.bin", False), ("rows.npy", False), ("corpus.json", False)]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.json", "rows.npy", "tokens.bin"]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from yanmo.artifacts import durable
 from yanmo.modeling.folds import answer_out_of_fold
 
 FOLD_N = np.array([0, 1, 2, 0, 1, 2, 1])
@@ -47,3 +48,28 @@ def test_folds_of_other_work_are_done_again(tmp_path):
     calls = []
     answer_out_of_fold(FOLD_N, 2, make_answer(calls), work_dir=tmp_path, run_key="new")
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"x" * 100], ids=["empty", "cut off", "other"])
+def test_a_fold_that_a_disk_has_damaged_is_answered_again(tmp_path, caplog, content):
+    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
+    (tmp_path / "fold-2" / "k-2-of-3.npy").write_bytes(content)
+    calls = []
+    found = answer_out_of_fold(FOLD_N, 2, make_answer(calls), work_dir=tmp_path, run_key="k")
+    assert [held for _, held, _ in calls] == [[1, 4, 6]]
+    assert found.tolist() == [[row, row + 0.5] for row in range(7)]
+    assert "cannot be read" in caplog.text
+
+
+def test_answers_of_another_shape_are_not_taken(tmp_path):
+    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
+    np.save(tmp_path / "fold-2" / "k-2-of-3.npy", np.zeros((1, 2), dtype=np.float32))
+    found = answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
+    assert found.tolist() == [[row, row + 0.5] for row in range(7)]
+
+
+def test_a_fold_is_on_disk_before_it_counts_as_done(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(durable, "sync", lambda path: synced.append(path.name))
+    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
+    assert synced[:2] == ["k-1-of-3.partial", "fold-1"]

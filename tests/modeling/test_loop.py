@@ -5,12 +5,14 @@ import errno
 import json
 import os
 import signal
+import threading
 
 import numpy as np
 import pytest
 import torch
 
-from yanmo.errors import ModelError, StoppedError
+from yanmo.artifacts import durable
+from yanmo.errors import ConfigError, ModelError, StoppedError
 from yanmo.modeling import checkpoints, loop, parts
 from yanmo.modeling.determinism import repeatable
 from yanmo.modeling.features import Examples, TokenFeatures
@@ -456,10 +458,11 @@ def test_sigterm_in_the_last_evaluation_keeps_the_training_and_is_not_lost(tmp_p
     assert scores == expected
 
 
-@pytest.mark.parametrize("name", ["_write_file", "_sync", "_rename"])
+@pytest.mark.parametrize("name", ["_write_file", "sync", "_rename"])
 def test_a_full_disk_ends_the_training_and_it_goes_on_from_the_last_checkpoint(tmp_path, monkeypatch, name):
     straight, _ = run(eval_steps=4)
-    intact, calls = getattr(checkpoints, name), []
+    module = checkpoints if name == "_write_file" else durable
+    intact, calls = getattr(module, name), []
 
     def full(*arguments):
         calls.append(1)
@@ -468,7 +471,87 @@ def test_a_full_disk_ends_the_training_and_it_goes_on_from_the_last_checkpoint(t
         return intact(*arguments)
 
     with monkeypatch.context() as context, pytest.raises(OSError, match="No space"):
-        context.setattr(checkpoints, name, full)
+        context.setattr(module, name, full)
         run(tmp_path, eval_steps=4)
     resumed, _ = run(tmp_path, eval_steps=4)
     assert torch.equal(weights(resumed), weights(straight))
+
+
+def test_scores_that_are_no_numbers_end_the_training_before_they_are_measured(tmp_path):
+    def broken(module, batch):
+        logits_BC = score(module, batch)
+        return logits_BC if module.training else logits_BC * torch.tensor([torch.nan, 1.0])
+
+    with repeatable(1, num_threads=1):
+        trainer = make_trainer(tmp_path, measure=lambda *_: pytest.fail("measured"))
+        trainer.objective = dataclasses.replace(trainer.objective, score=broken)
+        named = dataclasses.replace(VALID, ids=[f"row-{place}" for place in range(30)])
+        with pytest.raises(ModelError, match=r"After step 8 the scores of 30 of 30 held-out rows.*: row-0, .*row-7, …"):
+            fit(trainer, TRAIN, named)
+
+
+def test_before_a_late_mean_begins_nothing_stops_and_from_then_on_it_alone_competes():
+    """The scores fall: without the mean the second evaluation would be the last, and the first the best."""
+    asked = []
+
+    def worse(*both):
+        asked.append(1)
+        return measure(*both) | {"micro_f1": 1.0 - 0.1 * len(asked)}
+
+    options = {"measure": worse, "early_stopping_patience": 1, "num_epochs": 6}
+    trainer, scores = run(swa_start=0.5, **options)
+    assert (len(asked), scores["micro_f1"]) == (5, 1.0 - 0.1 * 4), "the first one after the start, and then one worse"
+    assert trainer.average.weights
+    asked.clear()
+    run(**options)
+    assert len(asked) == 2
+
+
+def test_a_late_mean_is_the_same_after_a_kill_at_its_beginning(tmp_path):
+    options = {"swa_start": 0.5, "num_epochs": 4, "eval_steps": 1, "early_stopping_patience": 100}
+    straight, expected = run(**options)
+    for place, killed_at in enumerate((15, 16, 17)):
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        with pytest.raises(KilledError):
+            run(folder, loss=killed_after(killed_at), **options)
+        resumed, scores = run(folder, **options)
+        assert torch.equal(weights(resumed), weights(straight))
+        assert scores == expected
+
+
+def test_embeddings_that_cannot_be_moved_are_refused_before_anything_is_kept(tmp_path):
+    module = build({**ARCHITECTURE, "dropout": 0.3})
+    for one in module.parameters():
+        one.requires_grad_(one.ndim == 1)
+    settings = dataclasses.replace(SETTINGS, fgm_epsilon=0.5)
+    with pytest.raises(ConfigError, match="'fgm_epsilon'"):
+        Trainer(module, score, loss=softmax_cross_entropy, measure=measure, settings=settings, work_dir=tmp_path)
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")], ids=["cpu", "cuda"])
+def test_no_memory_for_the_optimizer_is_said_with_what_helps(monkeypatch, error):
+    def full(self, *_):
+        raise error
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(ModelError, match="not enough memory to move the weights") as caught:
+        run()
+    assert "smaller model" in caught.value.hint
+
+
+def test_a_batch_for_which_there_is_no_room_ahead_is_made_in_its_step(monkeypatch):
+    straight, _ = run()
+    collate, failed = TokenFeatures.collate, []
+
+    def full(self, rows_B):
+        if threading.current_thread() is not threading.main_thread() and len(failed) < 5:
+            failed.append(1)
+            raise MemoryError
+        return collate(self, rows_B)
+
+    monkeypatch.setattr(TokenFeatures, "collate", full)
+    made, _ = run()
+    assert len(failed) == 5
+    assert made.position.num_parts == 1
+    assert torch.equal(weights(made), weights(straight))

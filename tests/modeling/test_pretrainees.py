@@ -5,7 +5,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from yanmo.errors import ConfigError
 from yanmo.modeling import pretrainees
 from yanmo.modeling.corpus import CorpusRows
 from yanmo.modeling.masking import MaskedRows, Masking
@@ -124,8 +123,3 @@ def test_a_batch_in_which_nothing_is_hidden_has_a_score(name, objective):
     scores_BS = made.score(made.module, batch)
     assert not scores_BS[:, :3].any()
     assert scores_BS[:, -1].tolist() == [12, 6, 12, 12]
-
-
-def test_replaced_tokens_are_for_electra():
-    with pytest.raises(ConfigError, match="must be mlm for bert-1x32. Got 'rtd'"):
-        make("bert-1x32", "rtd")

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from yanmo.errors import ModelError
-from yanmo.modeling import resuming
+from yanmo.modeling import resuming, workers
 from yanmo.modeling.loop import Trainer
 from yanmo.modeling.settings import LoopSettings
 
@@ -76,6 +76,16 @@ def test_where_all_are_damaged_none_is_removed(tmp_path):
     with pytest.raises(ModelError, match="No checkpoint"):
         resuming.resume(make_trainer(tmp_path))
     assert steps_left(tmp_path) == [100]
+
+
+def test_each_worker_goes_on_with_the_parts_that_it_had(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "collect", lambda value: [value, 4])
+    save_at(make_trainer(tmp_path), 100)
+    for rank, num_parts in enumerate((1, 4)):
+        trainer = make_trainer(tmp_path)
+        monkeypatch.setattr(workers, "rank", lambda rank=rank: rank)
+        assert resuming.resume(trainer)
+        assert trainer.position.num_parts == num_parts
 
 
 def test_without_a_folder_there_is_nothing_to_take_up():

@@ -52,6 +52,11 @@ def test_a_file_holds_ranges_choices_and_what_stays(tmp_path):
         ("seed = [1, 2]", "'seed' is no key of train that tune can set"),
         ("dropout = { low = 0.5, high = 0.1 }", "'dropout' must be a range, a list, or one value"),
         ("dropout = { low = 0.5, high = 1.5 }", "'dropout' parameter .* must be less than 1"),
+        (
+            "weight_decay = { low = 0, high = 0.1, log = true }",
+            "'low' of 'weight_decay' must be greater than 0 on a log",
+        ),
+        ("num_epochs = { low = 0.5, high = 4 }", "'num_epochs' parameter .* must be a valid integer"),
         ("dropout = 0.5", "leaves nothing to search"),
         ("dropout = [", "cannot be read"),
     ],
@@ -61,3 +66,11 @@ def test_a_wrong_line_is_named(tmp_path, text, message):
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         read_space(path)
+
+
+def test_whole_numbers_with_a_point_are_whole_where_train_wants_them(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text("num_epochs = { low = 4.0, high = 12.0 }\nbatch_size = [16.0, 32]\nmax_length = 64.0\n")
+    space, fixed = read_space(path)
+    assert space["num_epochs"].is_whole
+    assert [type(one) for one in (*space["batch_size"].values, fixed["max_length"])] == [int] * 3

@@ -1,16 +1,32 @@
 """The trials of a search by themselves, in a real storage: the first one, the best one, those that fail."""
 
 import contextlib
+import json
+import subprocess
+import sys
+import time
 
+import numpy as np
+import optuna
 import pytest
 
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import work_dir
-from yanmo.errors import DataError, ModelError
+from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
+from yanmo.integrations.optuna_study import Rungs
 from yanmo.modeling.watching import watched
-from yanmo.tuning import trials
+from yanmo.tuning import trials, workers
 from yanmo.tuning.space import Choice, Range
 from yanmo.tuning.trials import Claims, Plan, bundle_of, open_search, run_trials, train_once
+
+
+class KilledError(BaseException):
+    pass
+
+
+def killed(*_):
+    raise KilledError
+
 
 SPACE = {"learning_rate": Range(1e-4, 1e-2, log=True), "dropout": Range(0.0, 0.6), "batch_size": Choice((16, 32))}
 FIRST = {"learning_rate": 3e-3, "dropout": None, "batch_size": 64}
@@ -40,11 +56,8 @@ def claims(tmp_path):
     return Claims(tmp_path / "trials", {})
 
 
-@contextlib.contextmanager
 def opened(plan):
-    with contextlib.closing(open_search(plan)) as search:
-        search.try_first(plan.first)
-        yield search
+    return contextlib.closing(open_search(plan))
 
 
 def test_the_first_trial_leaves_out_what_the_space_does_not_hold_and_the_next_ones_draw_it(tmp_path, claims):
@@ -65,6 +78,92 @@ def test_a_first_trial_that_leaves_out_everything_is_a_trial_and_is_taken_up_aga
         assert (again.number, again.values) == (0, {})
         search.finish(again, 0.5, seconds=2.0)
         assert [(one.number, one.values, one.seconds) for one in search.trials()] == [(0, {}, 2.0)]
+
+
+def test_machines_that_begin_at_once_try_the_defaults_once(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    plans = [make_plan(tmp_path / name, storage=storage) for name in ("one", "two")]
+    with opened(plans[0]) as one, opened(plans[1]) as two:
+        taken = [one.take(4, Claims(tmp_path / "one", {})), two.take(4, Claims(tmp_path / "two", {}))]
+    assert taken[0].values == {"learning_rate": 3e-3}
+    assert set(taken[1].values) == set(SPACE)
+
+
+def test_a_trial_has_an_owner_who_takes_it_up_wherever_a_kill_came(tmp_path, monkeypatch):
+    storage = f"sqlite:///{tmp_path / 'shared.db'}"
+    plans = {name: make_plan(tmp_path / name, storage=storage) for name in ("ours", "theirs")}
+
+    def take(name):
+        with opened(plans[name]) as search:
+            return search.take(2, Claims(tmp_path / name, {}))
+
+    with opened(plans["ours"]) as search, monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(search, "_handle", killed)
+        search.take(2, Claims(tmp_path / "killed", {}))
+    assert take("theirs").number == 1
+    again = take("ours")
+    assert (again.number, again.values) == (0, {"learning_rate": 3e-3})
+
+
+def test_more_trials_can_be_asked_for_after_two_workers_have_begun_the_last_one_at_once(tmp_path, claims, monkeypatch):
+    with opened(make_plan(tmp_path)) as ours, opened(make_plan(tmp_path)) as theirs:
+        begin, others = ours._begin, Claims(tmp_path / "trials", {})
+
+        def begin_late():
+            taken.append(theirs.take(1, others))
+            return begin()
+
+        taken = []
+        with monkeypatch.context() as patch:
+            patch.setattr(ours, "_begin", begin_late)
+            assert ours.take(1, claims) is None
+        ours.finish(taken[0], 0.5, seconds=1.0)
+        assert [ours.take(3, claims).number for _ in range(2)] == [2, 3]
+        assert ours.take(3, claims) is None
+        assert [one.number for one in ours.trials()] == [0, 2, 3]
+
+
+def test_a_trial_that_was_given_up_stays_so_after_a_kill_before_that_was_noted(tmp_path, claims):
+    plan = make_plan(tmp_path)
+    with opened(plan) as search:
+        _, *others = [search.take(4, claims) for _ in range(4)]
+        scores = (0.9, 0.8, 0.1)
+        assert [one.is_hopeless(score, 2) for one, score in zip(others, scores, strict=True)] == [False, True, True]
+        claims.release(3)
+        again = search.take(4, claims)
+        assert again.number == 3
+        assert not again.is_hopeless(0.3, 1), "what comes before was passed"
+        assert again.is_hopeless(0.1, 2)
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_trials_are_given_up_as_optuna_does(direction):
+    pruners = (Rungs(), optuna.pruners.SuccessiveHalvingPruner(min_resource=2, reduction_factor=3))
+    studies = [optuna.create_study(direction=direction, pruner=pruner) for pruner in pruners]
+    generator, verdicts = np.random.default_rng(1), []
+    for _ in range(40):
+        both = [study.ask() for study in studies]
+        for step, score in enumerate(generator.integers(1, 9, 7).tolist(), 1):
+            for one in both:
+                one.report(score, step)
+            verdicts.append([one.should_prune() for one in both])
+            if verdicts[-1][1]:
+                break
+        for study, one in zip(studies, both, strict=True):
+            study.tell(one, score)
+    assert all(ours == theirs for ours, theirs in verdicts)
+    assert {ours for ours, _ in verdicts} == {True, False}
+
+
+def test_the_time_of_a_trial_counts_what_a_kill_has_cut_off_and_no_other_begins(tmp_path, claims):
+    plan = make_plan(tmp_path)
+    with opened(plan) as search:
+        search.take(4, claims).note_seconds(5.0)
+        claims.release(0)
+        assert trials._is_time_up(search, make_plan(tmp_path, max_seconds=5.0))
+        again = search.take(4, claims, begins=False)
+        assert (again.number, again.seconds) == (0, 5.0)
+        assert search.take(4, claims, begins=False) is None
 
 
 def test_the_first_trial_is_trained_to_its_end_however_bad_it_is(tmp_path, claims):
@@ -107,16 +206,9 @@ def test_a_better_trial_that_another_worker_ends_meanwhile_is_kept(tmp_path, cla
         assert [bundle_of(plan, one.number).is_dir() for one in (ours, theirs)] == [False, True]
 
 
-class KilledError(BaseException):
-    pass
-
-
 def test_a_trial_that_was_cut_off_begins_anew_with_another_number_of_threads(dataset, tmp_path):
-    def kill(_):
-        raise KilledError
-
     plan, out = make_plan(tmp_path, dataset.path), tmp_path / "bundle"
-    with pytest.raises(KilledError), watched(kill):
+    with pytest.raises(KilledError), watched(killed):
         train_once(plan, dataset, out, {"learning_rate": 3e-3})
     assert list(work_dir(out).glob("checkpoint-*"))
     other = make_plan(tmp_path, dataset.path, fixed={**FIXED, "num_threads": 2})
@@ -148,6 +240,44 @@ def test_a_trial_without_enough_memory_has_failed_and_the_search_goes_on(dataset
     assert "Trial 1 failed" in caplog.text
 
 
+def from_network():
+    error = ModelError("The model owner/name cannot be opened: no connection")
+    error.__cause__ = OSError("no connection")
+    return error
+
+
+@pytest.mark.parametrize("error", [ArtifactError("Cannot write: No space left on device."), from_network()], ids=str)
+def test_a_full_disk_or_a_lost_network_uses_up_no_trial(dataset, tmp_path, monkeypatch, error):
+    train, plan = trials.train, make_plan(tmp_path, dataset.path, num_trials=3)
+
+    def train_some(*inputs, out, **values):
+        if out == bundle_of(plan, 1):
+            raise error
+        return train(*inputs, out=out, **values)
+
+    with opened(plan) as search:
+        with monkeypatch.context() as patch, pytest.raises(type(error)):
+            patch.setattr(trials, "train", train_some)
+            run_trials(plan)
+        assert [one.state for one in search.trials()] == ["complete", "running"]
+        run_trials(plan)
+        assert [one.state for one in search.trials()] == ["complete"] * 3
+
+
+def test_settings_that_do_not_go_together_are_a_trial_that_failed(dataset, tmp_path, monkeypatch):
+    train, plan = trials.train, make_plan(tmp_path, dataset.path, num_trials=2)
+
+    def train_some(*inputs, out, **values):
+        if out == bundle_of(plan, 1):
+            raise ConfigError("The 'ema_decay' and 'swa_start' parameters of train cannot be combined.")
+        return train(*inputs, out=out, **values)
+
+    monkeypatch.setattr(trials, "train", train_some)
+    with opened(plan) as search:
+        run_trials(plan)
+        assert [one.state for one in search.trials()] == ["complete", "failed"]
+
+
 @pytest.mark.parametrize(("error", "state"), [(RuntimeError("our mistake"), "running"), (DataError("no"), "failed")])
 def test_another_error_of_the_first_trial_ends_the_search(dataset, tmp_path, monkeypatch, error, state):
     plan = make_plan(tmp_path, dataset.path)
@@ -160,3 +290,17 @@ def test_another_error_of_the_first_trial_ends_the_search(dataset, tmp_path, mon
         with pytest.raises(type(error)):
             run_trials(plan)
         assert [one.state for one in search.trials()] == [state]
+
+
+def test_a_worker_that_fails_ends_the_others_and_its_error_is_told(tmp_path, monkeypatch):
+    answer = json.dumps(["DataError", "no rows", None])
+    scripts = [f"print({answer!r}); raise SystemExit(1)", "import time; time.sleep(100)"]
+
+    def start(_request, _environment, answers):
+        return subprocess.Popen([sys.executable, "-c", scripts.pop()], stdout=answers)
+
+    monkeypatch.setattr(workers, "_start", start)
+    began = time.monotonic()
+    with pytest.raises(DataError, match="no rows"):
+        workers.run_in_processes(make_plan(tmp_path), 2)
+    assert time.monotonic() - began < 50

@@ -18,7 +18,7 @@ from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tuning import trials
-from yanmo.tuning.tune import RECIPE, TUNING, tune
+from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _command, tune
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
@@ -277,6 +277,13 @@ def test_another_search_in_the_folder_of_an_unfinished_one_is_refused_unless_it_
     forked = tune(dataset, space=space, out=tmp_path / "best", fork=True, **{**values, "seed": 2, "num_trials": 1})
     assert (forked.manifest.seed, "fork" in forked.manifest.config) == (2, False)
     assert "--fork" not in report_of(forked)["command"]
+
+
+def test_the_command_in_the_report_can_be_given_again(dataset, space):
+    config = TuneConfig(space=space, offline=True, prune=False, num_trials=2)
+    words = _command(dataset, config).split()
+    assert words[:3] == ["yanmo", "tune", dataset.name]
+    assert words[3:] == ["--space", space.name, "--num-trials", "2", "--no-prune", "--offline", "--out", "FOLDER"]
 
 
 def test_several_processes_of_torchrun_are_refused_with_what_to_do_instead(dataset, tmp_path, monkeypatch):

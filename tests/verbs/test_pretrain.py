@@ -120,6 +120,14 @@ def test_another_shape_or_another_segmenter_is_refused(readers, dataset, tmp_pat
             dataset.split(split).write_parquet(staging / f"{split}.parquet")
     with pytest.raises(ConfigError, match="with the segmenter 'none'"):
         train(Dataset.open(tmp_path / "cut"), init=readers["bert-1x32"], out=tmp_path / "model")
+    with pytest.raises(ConfigError, match="with the segmenter 'none'. That of the texts to read is 'rjieba'"):
+        pretrain([tmp_path / "cut"], model=str(readers["bert-1x32"].path), out=tmp_path / "model", **SMALL)
+
+
+def test_another_checkpoint_beside_init_is_refused(readers, dataset, tmp_path):
+    other = readers["electra-1x32"].path
+    with pytest.raises(ConfigError, match=r"'model' parameter is electra-1x32, but .* holds bert-1x32"):
+        train(dataset, model=str(other), init=readers["bert-1x32"], out=tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -158,6 +166,17 @@ def test_too_little_text_and_a_model_that_is_no_encoder_are_refused(tmp_path):
         pretrain([tmp_path / "one.txt"], model="bert-1x32", out=tmp_path / "model", **SMALL)
     with pytest.raises(ConfigError, match="must be an encoder. Got 'textcnn'"):
         pretrain([tmp_path / "one.txt"], model="textcnn", out=tmp_path / "model")
+
+
+def test_an_objective_or_a_length_that_does_not_suit_is_refused_before_the_texts_are_read(readers, dataset, tmp_path):
+    with pytest.raises(ConfigError, match="must be mlm for bert-1x32. Got 'rtd'"):
+        pretrain([dataset.path], model="bert-1x32", objective="rtd", out=tmp_path / "model", **SMALL)
+    values = SMALL | {"model": str(readers["bert-1x32"].path)}
+    for wrong, message in (({"objective": "rtd"}, "must be mlm"), ({"max_length": 600}, "must be at most 512")):
+        with pytest.raises(ConfigError, match=message):
+            pretrain([dataset.path], out=tmp_path / "model", **(values | wrong))
+        assert not (work_dir(tmp_path / "model") / "corpus").exists()
+    assert pretrain([dataset.path], out=tmp_path / "model", **values).model == "bert-1x32"
 
 
 class KilledError(Exception):

@@ -16,10 +16,20 @@ from safetensors.torch import load_file
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.bundling import train_config
+from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, ConfigError, DataError, MissingExtraError, ModelError
+from yanmo.modeling import determinism
+from yanmo.modeling.watching import watched
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.train import train
+
+
+class KilledError(BaseException):
+    pass
+
 
 WORDS = {"delivery": ["parcel", "late", "快递", "送得"], "taste": ["food", "tasty", "好吃", "味道"]}
 FILLERS = ["the", "很", "是", "so", "today", "今天", "!", "。", "really"]
@@ -201,6 +211,55 @@ def test_settings_without_effect_are_said(dataset, tmp_path, caplog):
     assert caplog.messages == []
 
 
+def test_precision_and_sharding_say_where_they_have_no_effect(dataset, tmp_path, caplog):
+    plain = train(dataset, model="textcnn", out=tmp_path / "plain", **SMALL)
+    caplog.clear()
+    bundle = train(dataset, model="textcnn", precision="bf16", sharding="full", out=tmp_path / "model", **SMALL)
+    assert caplog.messages == [
+        "The 'precision' parameter has no effect on the model textcnn.",
+        "The 'sharding' parameter has no effect on a single worker; torchrun starts several.",
+    ]
+    assert bundle.manifest.config["precision"] == "fp32"
+    assert bundle.manifest.files["model.safetensors"] == plain.manifest.files["model.safetensors"]
+
+
+def test_another_number_of_workers_or_another_device_is_refused(dataset, tmp_path, monkeypatch):
+    def killed(_):
+        raise KilledError
+
+    with pytest.raises(KilledError), watched(killed):
+        train(dataset, model="textcnn", out=tmp_path / "model", **SMALL)
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
+        patch.setattr(determinism, "default_device", lambda: "cuda")
+        train(dataset, model="textcnn", out=tmp_path / "model", **SMALL)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="number of workers: 1 → 2") as caught:
+        train(dataset, model="textcnn", out=tmp_path / "model", **SMALL)
+    assert "--fork" in caught.value.hint
+
+
+def test_what_cannot_be_learned_leaves_no_work_in_the_way_of_the_corrected_command(bundles, dataset, tmp_path):
+    values = {"model": str(bundles["bert-1x32"].path), "max_length": 16, "frozen_layers": 1, **FAST}
+    with pytest.raises(ConfigError, match="'fgm_epsilon'"):
+        train(dataset, out=tmp_path / "model", fgm_epsilon=0.5, **values)
+    assert train(dataset, out=tmp_path / "model", **values).model == "bert-1x32"
+
+
+def test_a_tracker_that_does_not_exist_is_said_before_any_fold_is_trained(dataset, tmp_path):
+    with pytest.raises(ConfigError, match="There is no tracker"):
+        train(dataset, model="textcnn", folds=2, tracker="nowhere", out=tmp_path / "model", **SMALL)
+    assert not list(work_dir(tmp_path / "model").glob("fold-*"))
+
+
+def test_a_measure_of_answers_that_are_no_numbers_is_none():
+    targets_NC = np.eye(2, dtype=np.float32)
+    found = measure_answers(get_task("single_label"), np.full((2, 2), np.nan, dtype=np.float32), targets_NC)
+    assert np.isnan(found["loss"])
+    nothing_NC = np.zeros((2, 2), dtype=np.float32)
+    found = measure_answers(get_task("multi_label"), nothing_NC, nothing_NC)
+    assert (found["macro_f1"], found["micro_f1"]) == (0.0, 0.0)
+
+
 def test_balanced_weights_and_smoothing_train(dataset, tmp_path):
     options = {"class_weights": "balanced", "label_smoothing": 0.1, "gradient_accumulation_steps": 2}
     assert train(dataset, model="textcnn", out=tmp_path / "model", **SMALL, **options).format == "torch"
@@ -301,7 +360,8 @@ def test_a_method_that_needs_layers_is_refused_where_there_are_none(dataset, tmp
 
 
 @pytest.mark.parametrize(("name", "value"), [("fgm_epsilon", 0.5), ("lora_rank", 4), ("compile", "always")])
-def test_a_method_that_needs_whole_weights_is_refused_with_sharded_ones(dataset, tmp_path, name, value):
+def test_a_method_that_needs_whole_weights_is_refused_with_sharded_ones(dataset, tmp_path, monkeypatch, name, value):
+    monkeypatch.setattr(train_config, "has_compiler", lambda: True)
     with pytest.raises(ConfigError, match=f"The '{name}' parameter of train does not suit sharded weights"):
         train(dataset, model="bert-1x32", sharding="full", out=tmp_path / "model", **{name: value})
 

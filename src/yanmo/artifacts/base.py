@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 from filelock import FileLock, Timeout
 
+from yanmo.artifacts.durable import sync
 from yanmo.artifacts.identity import file_digest, library_versions, stage_key
 from yanmo.errors import ArtifactError, BusyError
 
@@ -333,7 +334,7 @@ def lock(folder: Path, *, timeout_seconds: float = 0) -> Iterator[Path]:
 def _list_files(folder: Path) -> dict[str, FileEntry]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
     for file in files:
-        _flush(file)
+        sync(file)
     return {
         file.relative_to(folder).as_posix(): FileEntry(sha256=file_digest(file), bytes=file.stat().st_size)
         for file in files
@@ -343,8 +344,8 @@ def _list_files(folder: Path) -> dict[str, FileEntry]:
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
     file = folder / MANIFEST
     file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
-    _flush(file)
-    _flush(folder)
+    sync(file)
+    sync(folder)
 
 
 def _swap(staging: Path, out: Path) -> None:
@@ -365,7 +366,7 @@ def _place(staging: Path, out: Path) -> None:
     """Rename ``staging``, then remove its lock, which is held, and what was set aside."""
     staging.rename(out)
     (out / LOCK).unlink(missing_ok=True)
-    _flush(out.parent)
+    sync(out.parent)
     shutil.rmtree(_beside(out, "replaced"), ignore_errors=True)
 
 
@@ -388,12 +389,3 @@ def finish_swap(out: Path) -> None:
 
 def _beside(out: Path, suffix: str) -> Path:
     return out.parent / f".{out.name}.{suffix}"
-
-
-def _flush(path: Path) -> None:
-    """Make a file's or folder's content last through a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

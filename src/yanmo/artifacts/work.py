@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts.base import LOCK
+from yanmo.artifacts.durable import put
 from yanmo.artifacts.identity import code_version, library_versions
 from yanmo.errors import ConfigError
+from yanmo.integrations.tracking import STATE as TOLD
 
 __all__ = ["claim"]
 
 WORK = "work.json"
+PARTIAL = f".{WORK}.partial"
 
 
 def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any], fork: bool = False) -> None:
@@ -31,7 +34,7 @@ def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any]
         fork: Where the folder was begun with something else, begin anew.
 
     Raises:
-        ConfigError: It was begun with something else; the message says what has changed.
+        ConfigError: It was begun with something else, and the message says what has changed; or nobody can tell.
     """
     work = json.loads(json.dumps({**config, **_around(parents)}))
     file = folder / WORK
@@ -39,16 +42,25 @@ def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any]
     if before == work:
         return
     left = [path for path in folder.iterdir() if path.name not in {LOCK, WORK}]
-    if before is not None and left and not fork:
-        raise ConfigError(
-            f"The work in {folder} was begun with something else:\n" + "\n".join(_changes(before, work)),
-            hint="Give the same again to go on with it, or --fork (fork = true) to begin anew.",
-        )
+    if not fork and any(path.name not in {PARTIAL, TOLD} for path in left):
+        raise _refusal(folder, before, work)
     for path in left:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    partial = folder / f".{WORK}.partial"
+    partial = folder / PARTIAL
     partial.write_text(json.dumps(work, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(file)
+    put(partial, file)
+
+
+def _refusal(folder: Path, before: Mapping[str, Any] | None, work: Mapping[str, Any]) -> ConfigError:
+    if before is None:
+        return ConfigError(
+            f"There is work in {folder}, but {WORK} cannot be read: nobody can tell what it was begun with.",
+            hint="Give --fork (fork = true) to begin anew, or choose another --out.",
+        )
+    return ConfigError(
+        f"The work in {folder} was begun with something else:\n" + "\n".join(_changes(before, work)),
+        hint="Give the same again to go on with it, or --fork (fork = true) to begin anew.",
+    )
 
 
 def _around(parents: Mapping[str, str]) -> dict[str, str]:

@@ -12,8 +12,9 @@ from yanmo.bundling.train_config import LearnKeys
 from yanmo.bundling.training import check_model
 from yanmo.errors import ConfigError
 from yanmo.models import ModelSpec, resolve
+from yanmo.text.pipeline import TextConfig
 
-__all__ = ["start"]
+__all__ = ["check_segmenter", "start"]
 
 
 def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[ModelSpec, dict[str, str]]:
@@ -29,10 +30,10 @@ def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[Mod
         ConfigError: It, or a setting, does not suit the encoder; or it would be loaded over the network.
         MissingExtraError: The packages that train it are not installed.
     """
+    model = config.model if init is not None and "model" in config.model_fields_set else None
     init = init or _find_init(config.model)
     if init is not None:
-        spec = _start_from(init, config.model if "model" in config.model_fields_set else None, dataset)
-        return check_model(config, spec), {"init": init.digest}
+        return check_model(config, _start_from(init, model, dataset)), {"init": init.digest}
     spec = check_model(config)
     return spec, {"checkpoint": folder_digest(Path(spec.source))} if spec.is_local else {}
 
@@ -56,7 +57,7 @@ def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
 
     Args:
         init: The encoder.
-        model: The name that was asked for, None for the encoder's own.
+        model: The name that was asked for beside it, None for the encoder's own.
         dataset: What will be learned.
 
     Raises:
@@ -68,15 +69,29 @@ def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
             hint="To go on from any other checkpoint, give its folder as the model.",
         )
     named = resolve(model) if model else None
-    if named and not named.is_local and named.name != init.model:
+    if named and named.name != init.model:
         raise ConfigError(
             f"The 'model' parameter is {named.name}, but {init.path} holds {init.model}.",
             hint=f"Leave model out, or give --model {init.model}.",
         )
-    ours, theirs = init.text_config.segmenter, dataset.text_config.segmenter
+    check_segmenter(init, dataset.text_config, str(dataset.path))
+    return ModelSpec(init.model, "init", source=str(init.path), is_local=True)
+
+
+def check_segmenter(bundle: Bundle, text: TextConfig, whose: str) -> None:
+    """Refuse texts whose words were cut otherwise than those that a model has read.
+
+    Args:
+        bundle: The model.
+        text: How the texts are prepared.
+        whose: Their name, for the message.
+
+    Raises:
+        ConfigError: As said.
+    """
+    ours, theirs = bundle.text_config.segmenter, text.segmenter
     if ours != theirs:
         raise ConfigError(
-            f"{init.path} has read texts with the segmenter '{ours}', but {dataset.path} has '{theirs}'.",
-            hint="Prepare the Dataset with that segmenter, or pre-train on texts that were prepared alike.",
+            f"{bundle.path} has read texts with the segmenter '{ours}'. That of {whose} is '{theirs}'.",
+            hint="Prepare the texts with that segmenter, or begin with a model that has read texts like these.",
         )
-    return ModelSpec(init.model, "init", source=str(init.path), is_local=True)

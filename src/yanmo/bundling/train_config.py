@@ -10,10 +10,12 @@ from typing import Literal
 from pydantic import Field
 
 from yanmo.config import Config
+from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import TrackedConfig
+from yanmo.machine import has_compiler
 from yanmo.modeling.settings import Compile, Metric, Schedule, Sharding
 
-__all__ = ["ComputeKeys", "LearnKeys", "TrainConfig"]
+__all__ = ["ComputeKeys", "LearnKeys", "TrainConfig", "check_compiler"]
 
 
 class ModelKeys(Config):
@@ -122,6 +124,19 @@ class ComputeKeys(Config):
     compile: Compile = "never"
     """Compile the network before the first step: auto measures in runs of half an hour or more whether that saves more
     time than it takes. It needs a C++ compiler."""
+
+
+def check_compiler(keys: ComputeKeys) -> None:
+    """Refuse to compile where there is no compiler.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if keys.compile == "always" and not has_compiler():
+        raise ConfigError(
+            "The 'compile' parameter must be never or auto here: there is no C++ compiler. Got 'always' instead.",
+            hint="Install g++ or clang++, or leave compile out.",
+        )
 
 
 class RunKeys(Config):

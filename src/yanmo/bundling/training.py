@@ -18,7 +18,7 @@ from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.train_config import LearnKeys, TrainConfig
+from yanmo.bundling.train_config import LearnKeys, TrainConfig, check_compiler
 from yanmo.errors import ConfigError, DataError, MissingExtraError
 from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
@@ -99,17 +99,17 @@ class Job:
 
 
 def measure_answers(task: Task, probabilities_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
-    """Return what training measures of answers against labels."""
+    """Return what training measures of answers against labels; F1 is 0 where nothing was and is to be chosen."""
     chosen_NC = task.choose(probabilities_NC)
     counts = label_counts(chosen_NC, targets_NC)
     losses_N = log_losses(probabilities_NC, targets_NC, exclusive=task.loss == "softmax")
     scores = {
         "accuracy": accuracy(chosen_NC, targets_NC),
-        "macro_f1": macro_f1(counts),
-        "micro_f1": micro_f1(counts),
+        "macro_f1": np.nan_to_num(macro_f1(counts)),
+        "micro_f1": np.nan_to_num(micro_f1(counts)),
         "loss": losses_N.mean(),
     }
-    return {name: float(np.nan_to_num(score)) for name, score in scores.items()}
+    return {name: float(score) for name, score in scores.items()}
 
 
 def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
@@ -121,7 +121,8 @@ def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
 
     Raises:
         ModelError: There is no such model.
-        ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it.
+        ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it, or what
+            is here.
         MissingExtraError: The packages that train it are not installed.
     """
     spec = spec or resolve(config.model)
@@ -136,6 +137,7 @@ def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
             f"The '{found}' parameter of train does not suit the model {spec.name}: it has no layers of its own.",
             hint=f"Leave {found} out, or choose a model with layers, such as bert-4x312 or a pretrained one.",
         )
+    check_compiler(config)
     if config.ema_decay and config.swa_start < 1:
         raise ConfigError(
             "The 'ema_decay' and 'swa_start' parameters of train cannot be combined: one mean of the weights is kept.",
@@ -163,6 +165,8 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
     for name in unused_settings(spec):
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
+    if given.get("sharding") == "full" and num_workers() == 1:
+        logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
     defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
     known = {name: value for name, value in defaults.items() if value is not None}
     found = unsharded(given) if given.get("sharding") == "full" else None

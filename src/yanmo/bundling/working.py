@@ -16,7 +16,9 @@ __all__ = ["working"]
 
 
 @contextlib.contextmanager
-def working(out: Path, *, parents: Mapping[str, str], config: Mapping[str, Any], fork: bool) -> Iterator[Path]:
+def working(
+    out: Path, *, parents: Mapping[str, str], config: Mapping[str, Any], fork: bool, has_network: bool = True
+) -> Iterator[Path]:
     """Hold the work folder beside ``out`` for some work, and remove it once that is done.
 
     Of the workers of one training the first one holds it, and the others work in the folder that it holds; they end
@@ -27,6 +29,8 @@ def working(out: Path, *, parents: Mapping[str, str], config: Mapping[str, Any],
         parents: Role to digest of what it is made from.
         config: Its resolved config as plain JSON values.
         fork: Where the folder was begun with something else, begin anew.
+        has_network: Whether a network learns. What it learns depends on how many workers there are, since each has
+            dropout masks of its own, and on the kind of device.
 
     Raises:
         BusyError: Another process works there.
@@ -36,10 +40,17 @@ def working(out: Path, *, parents: Mapping[str, str], config: Mapping[str, Any],
         yield work_dir(out)
     else:
         with lock(work_dir(out)) as folder:
-            claim(folder, parents=parents, config=config, fork=fork)
+            claim(folder, parents=parents, config={**config, **(_where() if has_network else {})}, fork=fork)
             yield folder
             shutil.rmtree(folder, ignore_errors=True)
     if num_workers() > 1:
         from yanmo.modeling import workers
 
         workers.wait_for_all()
+
+
+def _where() -> dict[str, Any]:
+    """Return what computes, under names that no config key has."""
+    from yanmo.modeling.determinism import default_device
+
+    return {"kind of device": default_device(), "number of workers": num_workers()}

@@ -2,6 +2,7 @@
 
 The values of a trial are a function of the seed, its number and the trials before it, so a search that was killed goes
 on as if it had not been: an unfinished trial is taken up under its number, with the values that were drawn for it.
+A trial has its owner from the moment it is there, so none is left behind that nobody takes up.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ import numpy as np
 try:
     import optuna
     from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+    from optuna.pruners import BasePruner, NopPruner
     from optuna.samplers import TPESampler
-    from optuna.trial import FrozenTrial, Trial, TrialState
+    from optuna.study import Study, StudyDirection
+    from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 except ImportError as error:
     from yanmo.errors import MissingExtraError
 
@@ -28,11 +31,13 @@ except ImportError as error:
 
 from yanmo.errors import ConfigError
 
-__all__ = ["Search", "TrialHandle", "Tried"]
+__all__ = ["Rungs", "Search", "TrialHandle", "Tried"]
 
 logger = logging.getLogger(__name__)
 
-OWNER, PROCESS, SECONDS, LEFT_OUT = "owner", "process", "seconds", "left_out"
+OWNER, PROCESS, SECONDS, SURPLUS = "owner", "process", "seconds", "surplus"
+FIXED = "fixed_params"
+"""Optuna's own name for what is not drawn."""
 WAIT_SECONDS = 60
 FIRST_RUNG, REDUCTION = 2, 3
 STARTUP_TRIALS = 10
@@ -48,7 +53,7 @@ class Tried:
         values: What was tried; the first trial leaves out the settings whose defaults are not in the space.
         score: Of a complete trial.
         curve: Score after each evaluation.
-        seconds: How long it took, since it was last taken up; 0 while it runs.
+        seconds: How long it took, kills included; up to its last evaluation while it runs.
         process: Of the operating system, that ran it last.
     """
 
@@ -87,16 +92,18 @@ class TrialHandle:
     Attributes:
         number: From 0.
         values: What it tries.
+        seconds: How long it had run when it was cut off.
     """
 
     def __init__(self, trial: Trial, values: dict[str, Any]) -> None:
         self._trial = trial
         self.number = trial.number
         self.values = values
+        self.seconds: float = trial.user_attrs.get(SECONDS, 0.0)
 
-    def note(self, name: str, value: float) -> None:
-        """Keep a fact about the trial."""
-        self._trial.set_user_attr(name, value)
+    def note_seconds(self, seconds: float) -> None:
+        """Keep how long it has run in all."""
+        self._trial.set_user_attr(SECONDS, seconds)
 
     def is_hopeless(self, score: float, step: int) -> bool:
         """Note a score after an evaluation; return whether the trial is worse than those before it at this point.
@@ -106,8 +113,6 @@ class TrialHandle:
         Args:
             score: After the evaluation.
             step: Number of the evaluation, from 1.
-
-        Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, arXiv:1810.05934.
         """
         known = self._trial.study.get_trials(deepcopy=False)[self.number].intermediate_values
         if step < max(known, default=0):
@@ -117,6 +122,30 @@ class TrialHandle:
         return self._trial.should_prune() and self.number > 0
 
 
+class Rungs(BasePruner):
+    """Gives up a trial that is not among the best third of those that have come as far, after 2, 6, 18 … evaluations.
+
+    Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, arXiv:1810.05934.
+    Differs: a trial that was given up is not promoted later. As Optuna's SuccessiveHalvingPruner decides, but out of
+    the curves alone: that one notes a rung as passed before its verdict is acted on, so a kill in between undoes it.
+    """
+
+    def prune(self, study: Study, trial: FrozenTrial) -> bool:
+        """Return whether a trial is given up after its last evaluation."""
+        *before, step = sorted(trial.intermediate_values)
+        others = [one.intermediate_values for one in study.get_trials(deepcopy=False) if one.number != trial.number]
+        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
+        rung = FIRST_RUNG
+        while rung <= step:
+            if rung > max(before, default=0):
+                rivals = [curve[min(at)] for curve in others if (at := [one for one in curve if one >= rung])]
+                num_better = sum(sign * one > sign * trial.intermediate_values[step] for one in rivals)
+                if num_better >= max(1, (len(rivals) + 1) // REDUCTION):
+                    return True
+            rung *= REDUCTION
+        return False
+
+
 class Search:
     """A study in a storage that several processes and machines may share.
 
@@ -124,10 +153,11 @@ class Search:
         storage: An Optuna storage URL, such as ``sqlite:///file`` or ``postgresql://…``.
         name: Of the study in it; a study that is there is continued.
         space: Name to range or choice.
+        first: What the first trial tries: every setting of the space to the value that training has for it by default;
+            those that are not in the space are left out.
         lowest: Whether the lowest score is the best.
         seed: Of the values that are drawn.
         owner: Names the folder in which this process keeps its trials.
-        is_shared: Whether other folders' processes may use the storage.
         prunes: Whether hopeless trials are given up.
 
     Raises:
@@ -140,25 +170,24 @@ class Search:
         name: str,
         space: Mapping[str, Any],
         *,
+        first: Mapping[str, Any],
         lowest: bool,
         seed: int,
         owner: str,
-        is_shared: bool,
         prunes: bool = True,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self._space = {key: _distribution(part) for key, part in space.items()}
+        self._first = {name: value for name, value in first.items() if _holds(self._space[name], value)}
         self._seed = seed
         self._owner = owner
-        self._is_shared = is_shared
-        rungs = optuna.pruners.SuccessiveHalvingPruner(min_resource=FIRST_RUNG, reduction_factor=REDUCTION)
         try:
             self._storage = _open_storage(storage)
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
                 direction="minimize" if lowest else "maximize",
-                pruner=rungs if prunes else optuna.pruners.NopPruner(),
+                pruner=Rungs() if prunes else NopPruner(),
                 load_if_exists=True,
             )
         except Exception as error:  # SQLAlchemy's and the driver's own errors have no common base
@@ -167,48 +196,39 @@ class Search:
                 hint="Give an Optuna storage URL such as sqlite:///study.db, and install the driver of its database.",
             ) from error
 
-    def try_first(self, values: Mapping[str, Any]) -> None:
-        """Let a study that is still empty begin with some values; those that are not in the space are left out.
-
-        Args:
-            values: Every setting of the space to the value that training has for it by default.
-        """
-        known = {name: value for name, value in values.items() if _holds(self._space[name], value)}
-        left_out = [name for name in self._space if name not in known]
-        if not self._study.get_trials(deepcopy=False):
-            self._study.enqueue_trial(known, user_attrs={LEFT_OUT: left_out})
-
-    def take(self, num_trials: int, claims: Claims) -> TrialHandle | None:
+    def take(self, num_trials: int, claims: Claims, *, begins: bool = True) -> TrialHandle | None:
         """Return the next trial to run: one of our own that was cut off, or a new one; None when all are taken.
 
         Args:
             num_trials: How many there are in all.
             claims: Keeps the other processes of this owner away from a trial.
+            begins: Whether it may be a new one.
         """
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if self._is_ours(frozen) and frozen.number < num_trials and claims.acquire(frozen.number):
-                if self._study.get_trials(deepcopy=False)[frozen.number].state is TrialState.RUNNING:
-                    logger.info("Trial %d, which was cut off, goes on.", frozen.number)
-                    return self._handle(Trial(self._study, frozen._trial_id))
-                claims.release(frozen.number)
-        while not self._is_full(num_trials):
-            trial = self._study.ask()
-            if trial.number >= num_trials:
-                self._study.tell(trial, state=TrialState.FAIL)
-            elif claims.acquire(trial.number):  # else another process has taken it up already
-                return self._handle(trial)
+            number = frozen.number
+            if self._is_ours(frozen) and self._count(number) < num_trials and claims.acquire(number):
+                if self._study.get_trials(deepcopy=False)[number].state is TrialState.RUNNING:
+                    logger.info("Trial %d, which was cut off, goes on.", number)
+                    return self._handle(frozen)
+                claims.release(number)
+        while begins and self._count() < num_trials:
+            frozen = self._begin()
+            if self._count(frozen.number) >= num_trials:
+                self._drop(frozen)
+            elif claims.acquire(frozen.number):  # else another process has taken it up already
+                return self._handle(frozen)
         return None
 
     def finish(self, trial: TrialHandle, score: float | None, *, seconds: float, pruned: bool = False) -> None:
         """Note the end of a trial; one without a score was pruned or has failed."""
-        trial.note(SECONDS, seconds)
+        trial.note_seconds(seconds)
         state = TrialState.COMPLETE if score is not None else TrialState.PRUNED if pruned else TrialState.FAIL
         self._study.tell(trial.number, score, state=state)
 
     def trials(self) -> list[Tried]:
         """Return all trials that were taken up, in the order of their numbers."""
         found = self._study.get_trials(deepcopy=False)
-        return [_tried(one) for one in found if one.state in STATES and OWNER in one.user_attrs]
+        return [_tried(one) for one in found if SURPLUS not in one.user_attrs]
 
     def best(self) -> Tried | None:
         """Return the best complete trial, None where there is none."""
@@ -232,20 +252,33 @@ class Search:
         self._storage.engine.dispose()
 
     def _is_ours(self, frozen: FrozenTrial) -> bool:
-        """Return whether a trial runs, or ran, in our folder; one without an owner is so new that it has none yet."""
-        return frozen.user_attrs.get(OWNER, None if self._is_shared else self._owner) == self._owner
+        return frozen.user_attrs.get(OWNER) == self._owner and SURPLUS not in frozen.user_attrs
 
-    def _is_full(self, num_trials: int) -> bool:
-        found = self._study.get_trials(deepcopy=False)
-        return len(found) >= num_trials and all(one.state is not TrialState.WAITING for one in found)
+    def _count(self, before: int | None = None) -> int:
+        """Return how many trials there are, or how many before a number, without those that were dropped."""
+        return sum(SURPLUS not in one.user_attrs for one in self._study.get_trials(deepcopy=False)[:before])
 
-    def _handle(self, trial: Trial) -> TrialHandle:
+    def _begin(self) -> FrozenTrial:
+        """Return a new trial, which is ours already."""
+        storage = self._study._storage
+        ours = create_trial(state=TrialState.RUNNING, user_attrs={OWNER: self._owner})
+        return storage.get_trial(storage.create_new_trial(self._study._study_id, ours))
+
+    def _drop(self, frozen: FrozenTrial) -> None:
+        """Give back a trial that is one too many: other workers have begun the last ones meanwhile."""
+        Trial(self._study, frozen._trial_id).set_user_attr(SURPLUS, True)
+        self._study.tell(frozen.number, state=TrialState.FAIL)
+
+    def _handle(self, frozen: FrozenTrial) -> TrialHandle:
         """Draw what is not drawn yet, each value by a sampler of its own, so that a kill between two changes none."""
-        trial.set_user_attr(OWNER, self._owner)
+        is_first = frozen.number == 0
+        if is_first:
+            self._study._storage.set_trial_system_attr(frozen._trial_id, FIXED, self._first)
+        trial = Trial(self._study, frozen._trial_id)
         trial.set_user_attr(PROCESS, os.getpid())
-        values, left_out = {}, trial.user_attrs.get(LEFT_OUT, ())
+        values = {}
         for place, (name, distribution) in enumerate(self._space.items()):
-            if name in left_out:
+            if is_first and name not in self._first:
                 continue
             entropy = np.random.SeedSequence([self._seed, trial.number, place])
             sampler = TPESampler(seed=int(entropy.generate_state(1)[0]), n_startup_trials=STARTUP_TRIALS)

@@ -19,12 +19,13 @@ from pydantic import Field
 from yanmo.config import Config
 from yanmo.errors import ConfigError, did_you_mean
 
-__all__ = ["Run", "TrackedConfig", "Tracker", "tracked"]
+__all__ = ["STATE", "Run", "TrackedConfig", "Tracker", "tracked"]
 
 logger = logging.getLogger(__name__)
 
 TRACKERS = {"tensorboard": "yanmo.integrations.tensorboard", "mlflow": "yanmo.integrations.mlflow_runs"}
 STATE = "tracker.json"
+"""In a work folder: what a tracker has been told, which by itself is no work that could be lost."""
 
 
 class TrackedConfig(Config):

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from yanmo.modeling.features import Examples, epoch_batches
+from yanmo.modeling.memory import is_out_of_memory
 from yanmo.modeling.settings import LoopSettings
 from yanmo.protocols import IntArray
 
@@ -34,11 +35,23 @@ def count_steps(examples: Examples, settings: LoopSettings) -> int:
     return sum(len(batches_of(examples, settings, epoch)) for epoch in range(settings.num_epochs))
 
 
-def made_ahead(make: Callable[[IntArray], T], batches: Sequence[IntArray]) -> Iterator[tuple[IntArray, T]]:
-    """Yield batches with what is made of them, by a thread, while the step before is computed."""
+def made_ahead(make: Callable[[IntArray], T], batches: Sequence[IntArray]) -> Iterator[tuple[IntArray, T | None]]:
+    """Yield batches with what is made of them, by a thread, while the step before is computed.
+
+    Where memory does not suffice for it beside that step, it is None.
+    """
+
+    def made_if_it_fits(rows_S: IntArray) -> T | None:
+        try:
+            return make(rows_S)
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                return None
+            raise
+
     with ThreadPoolExecutor(1) as pool:
-        waiting = deque(pool.submit(make, rows_S) for rows_S in batches[:1])
+        waiting = deque(pool.submit(made_if_it_fits, rows_S) for rows_S in batches[:1])
         for place, rows_S in enumerate(batches):
             made = waiting.popleft().result()
-            waiting.extend(pool.submit(make, ahead_S) for ahead_S in batches[place + 1 : place + 2])
+            waiting.extend(pool.submit(made_if_it_fits, ahead_S) for ahead_S in batches[place + 1 : place + 2])
             yield rows_S, made

@@ -20,10 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn, uint8
 
+from yanmo.artifacts import durable
 from yanmo.errors import ModelError
 from yanmo.modeling import sharding
 
-__all__ = ["drop_after", "optimizer_tensors", "put", "read", "restore_optimizer", "select", "unshared_state", "write"]
+__all__ = ["drop_after", "optimizer_tensors", "read", "restore_optimizer", "select", "unshared_state", "write"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,23 +52,12 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any],
     text = json.dumps(state)
     try:
         _write_file(partial, contiguous, {"state": text, "sha256": _digest(contiguous, text)})
-        put(partial, target)
+        durable.put(partial, target)
     except OSError:
         partial.unlink(missing_ok=True)
         raise
     for old in _checkpoints(folder)[NUM_KEPT:]:
         old.unlink(missing_ok=True)
-
-
-def put(partial: Path, target: Path) -> None:
-    """Give a file that was written beside its place that place: after a power cut it is there whole, or not at all.
-
-    Raises:
-        OSError: The disk is full or fails.
-    """
-    _sync(partial)
-    _rename(partial, target)
-    _sync(target.parent)
 
 
 def drop_after(folder: Path, step: int) -> None:
@@ -160,15 +150,3 @@ def _number_and_text(error: Exception) -> tuple[int, str]:
     said = str(error)
     digits = said.rpartition("(os error ")[2].partition(")")[0]
     return (int(digits), os.strerror(int(digits))) if digits.isdigit() else (0, said)
-
-
-def _rename(source: Path, target: Path) -> None:
-    source.replace(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

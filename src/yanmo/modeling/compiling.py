@@ -7,31 +7,24 @@ shape. A run keeps the answer in its checkpoints, since compiled products may di
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import time
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from yanmo.errors import ConfigError
+from yanmo.machine import has_compiler
 from yanmo.modeling.features import Batch
 from yanmo.modeling.parts import Score
 from yanmo.modeling.settings import Compile
 
-__all__ = ["LEAST_RUN_SECONDS", "choose_compile", "compiled", "has_compiler"]
+__all__ = ["LEAST_RUN_SECONDS", "choose_compile", "compiled"]
 
 logger = logging.getLogger(__name__)
 
 LEAST_RUN_SECONDS = 1800.0
 """Compiling takes a minute or several, so shorter runs do not try."""
 PROBE_TURNS = 3
-
-
-def has_compiler() -> bool:
-    """Return whether there is the C++ compiler that torch.compile needs."""
-    return any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "clang++") if name)
 
 
 def compiled(score: Score) -> Score:
@@ -53,15 +46,7 @@ def choose_compile(wanted: Compile, train_steps: Callable[[bool], int], *, num_s
         train_steps: Runs some real steps over batches of several shapes, compiled or not, changes no weight, and
             returns their number.
         num_steps: Of the run.
-
-    Raises:
-        ConfigError: It must be compiled, and there is no compiler.
     """
-    if wanted == "always" and not has_compiler():
-        raise ConfigError(
-            "The 'compile' parameter of train must be never or auto here: there is no C++ compiler.",
-            hint="Install g++ or clang++, or leave compile out.",
-        )
     if wanted != "auto":
         return wanted == "always"
     if not has_compiler():

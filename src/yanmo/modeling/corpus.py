@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.modeling import checkpoints
+from yanmo.artifacts import durable
 from yanmo.protocols import IntArray, Ragged
 from yanmo.text.words import WordTokens
 
@@ -103,7 +103,7 @@ class CorpusWriter:
         done = json.dumps({"run_key": self._run_key, "facts": facts})
         _partial(self._folder / DONE).write_text(done, encoding="utf-8")
         for name in (TOKENS, PLACES, DONE):
-            checkpoints.put(_partial(self._folder / name), self._folder / name)
+            durable.put(_partial(self._folder / name), self._folder / name)
 
     def __enter__(self) -> Self:
         return self

@@ -1,6 +1,7 @@
 """Out-of-fold answers: each row by a model that has not learned from it, fold by fold; it knows no model and no text.
 
-A fold that is done is kept in the work folder, so a run that was killed goes on with the fold it was in.
+A fold that is done is kept in the work folder, so a run that was killed goes on with the fold it was in. One that a
+failing disk has damaged is done again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from yanmo.artifacts import durable
 from yanmo.protocols import FloatArray, IntArray
 
 __all__ = ["answer_out_of_fold"]
@@ -39,14 +41,28 @@ def answer_out_of_fold(
         rows, key = np.flatnonzero(fold_N == fold), f"{run_key}-{fold + 1}-of-{num_folds}"
         folder = work_dir / f"fold-{fold + 1}"
         done = folder / f"{key}.npy"
-        if not done.is_file():
+        answers_MC = _read(done, (len(rows), num_classes))
+        if answers_MC is None:
             logger.info(
                 "fold %d/%d: trains on %d rows, answers %d …", fold + 1, num_folds, len(fold_N) - len(rows), len(rows)
             )
             folder.mkdir(exist_ok=True)
-            _write(done, answer(np.flatnonzero(fold_N != fold), rows, folder, key))
-        answers_NC[rows] = np.load(done, allow_pickle=False)
+            answers_MC = answer(np.flatnonzero(fold_N != fold), rows, folder, key)
+            _write(done, answers_MC)
+        answers_NC[rows] = answers_MC
     return answers_NC
+
+
+def _read(path: Path, shape: tuple[int, int]) -> FloatArray | None:
+    """Return a fold's answers, None where there are none that are whole."""
+    try:
+        answers_MC: FloatArray = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, EOFError, ValueError) as error:
+        logger.warning("The answers in %s cannot be read (%s): the fold is answered again.", path, error)
+        return None
+    return answers_MC if answers_MC.shape == shape else None
 
 
 def _write(path: Path, answers_MC: FloatArray) -> None:
@@ -54,4 +70,4 @@ def _write(path: Path, answers_MC: FloatArray) -> None:
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.save(file, answers_MC, allow_pickle=False)
-    partial.replace(path)
+    durable.put(partial, path)

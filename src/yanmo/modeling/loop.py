@@ -32,17 +32,9 @@ from yanmo.modeling.determinism import seed_step
 from yanmo.modeling.dropout import Masks, replace_dropout
 from yanmo.modeling.features import Examples
 from yanmo.modeling.losses import softmax_divergence
-from yanmo.modeling.memory import cut_smaller, is_out_of_memory
+from yanmo.modeling.memory import cut_smaller, is_out_of_memory, moving_weights
 from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
-from yanmo.modeling.parts import (
-    MatchedScore,
-    Objective,
-    Part,
-    Score,
-    make_parts,
-    not_finite,
-    part_loss,
-)
+from yanmo.modeling.parts import MatchedScore, Objective, Part, Score, check_scores, make_parts, not_finite, part_loss
 from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision, has_bf16
 from yanmo.modeling.scoring import compute_logits
@@ -107,6 +99,7 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(module)
         self.learning = list(self.average.learning.values())
+        self.embeddings = adversary.embedding_weight(module) if settings.fgm_epsilon else None
         self.optimizer = make_optimizer(
             module,
             learning_rate=settings.learning_rate,
@@ -144,7 +137,7 @@ class Trainer:
 
         Raises:
             ModelError: The loss or its gradient is no finite number, or there is no memory for a single text; the
-                weights are as they were before.
+                weights are as they were before. Or there is none for the optimizer's state.
         """
         self.module.train()
 
@@ -157,9 +150,10 @@ class Trainer:
         losses = self._in_memory(backward, len(rows_S))
         total = float(sum(loss.item() for _, loss in losses))
         is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS
-        total, num_stops, num_due, *counted = workers.sum_gradients(
-            self.learning, total, float(self.stop.is_set()), is_late, *self.count()
-        )
+        with moving_weights():
+            total, num_stops, num_due, *counted = workers.sum_gradients(
+                self.learning, total, float(self.stop.is_set()), is_late, *self.count()
+            )
         self.is_stopping, self.is_due = num_stops > 0, num_due > 0
         norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
         length = sharding.whole(norm).item()
@@ -167,12 +161,17 @@ class Trainer:
             raise not_finite(total, losses, examples, step=self.position.step + 1)
         if length > self.settings.max_grad_norm:
             nn.utils.clip_grads_with_norm_(self.learning, self.settings.max_grad_norm, norm)
-        self.optimizer.step()
+        with moving_weights():
+            self.optimizer.step()
         self.position.add_counts(counted)
         return total
 
     def evaluate(self, examples: Examples) -> dict[str, float]:
-        """Return the scores of the current weights, or of their mean where one is kept."""
+        """Return the scores of the current weights, or of their mean where one is kept.
+
+        Raises:
+            ModelError: They are no finite numbers.
+        """
         with self.average.applied():
             logits_NC = compute_logits(
                 self.module,
@@ -183,10 +182,14 @@ class Trainer:
                 precision=self.position.precision,
                 device=self.settings.device,
             )
+        check_scores(logits_NC, examples, step=self.position.step)
         return self.measure(logits_NC, examples.targets_NC)
 
     def take_scores(self, scores: dict[str, float]) -> None:
-        """Note an evaluation, keep the weights if they are the best, and decide whether to stop."""
+        """Note an evaluation, keep the weights if they are the best, and decide whether to stop.
+
+        Before a mean that begins late has begun, nothing stops the training.
+        """
         position = self.position
         position.evaluated_step = position.step
         self.record({f"valid_{name}": value for name, value in scores.items()})
@@ -197,7 +200,8 @@ class Trainer:
                 self.best_weights = checkpoints.unshared_state(self.module, "")
             return
         position.num_worse += 1
-        position.is_done = position.num_worse >= self.settings.early_stopping_patience
+        is_waiting = self.settings.swa_start < 1 and not self.average.weights
+        position.is_done = position.num_worse >= self.settings.early_stopping_patience and not is_waiting
 
     def record(self, values: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
@@ -264,10 +268,13 @@ class Trainer:
             position.is_compiled = workers.agree(position.is_compiled)
 
     def average_weights(self, num_steps: int) -> None:
-        """Move the mean of the weights after a step, where one is kept."""
+        """Move the mean of the weights after a step, where one is kept; it alone competes from its beginning on."""
         rate = average_rate(self.settings, self.position.step, num_steps)
-        if rate is not None:
-            self.average.update(rate)
+        if rate is None:
+            return
+        if not self.average.weights:
+            self.position.best, self.position.num_worse = {}, 0
+        self.average.update(rate)
 
     def _backward_all(self, parts: list[Part], num_rows: int) -> list[tuple[Part, Tensor]]:
         """Compute the gradients of a batch, those of moved embeddings too, and return each part's loss."""
@@ -278,8 +285,8 @@ class Trainer:
         for place, part in enumerate(parts):
             sharding.sync_gradients(self.module, is_last=place == len(parts) - 1)
             losses.append((part, self._backward(part, num_rows)))
-        if self.settings.fgm_epsilon:
-            weight = adversary.embedding_weight(self.module)
+        if self.embeddings is not None:
+            weight = self.embeddings
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
             with adversary.moved(weight, workers.sum_tensor(gradient), self.settings.fgm_epsilon):
                 for part in parts:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
 import torch
 
@@ -10,7 +12,7 @@ from yanmo.errors import ModelError
 from yanmo.modeling import workers
 from yanmo.modeling.position import Position
 
-__all__ = ["cut_smaller", "is_out_of_memory"]
+__all__ = ["cut_smaller", "is_out_of_memory", "moving_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +24,25 @@ def is_out_of_memory(error: Exception) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+@contextlib.contextmanager
+def moving_weights() -> Iterator[None]:
+    """Say what can be done where memory does not suffice inside the block; smaller parts would not help there.
+
+    Raises:
+        ModelError: As said.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            "There is not enough memory to move the weights: the optimizer keeps two numbers for each of them.",
+            hint="Choose a smaller model, or let fewer weights learn: lora_rank, frozen_layers; with several workers "
+            "sharding = full spreads them.",
+        ) from error
 
 
 def cut_smaller(position: Position, num_rows: int, error: Exception, *, is_fixed: bool) -> None:

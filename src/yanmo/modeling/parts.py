@@ -15,13 +15,14 @@ from yanmo.modeling import workers
 from yanmo.modeling.features import Batch, Examples, full_mask, is_full
 from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
-from yanmo.protocols import IntArray
+from yanmo.protocols import FloatArray, IntArray
 
 __all__ = [
     "MatchedScore",
     "Objective",
     "Part",
     "Score",
+    "check_scores",
     "make_parts",
     "not_finite",
     "part_loss",
@@ -32,6 +33,7 @@ Score = Callable[[nn.Module, Batch], Tensor]
 MatchedScore = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]
 """From the network and a batch to logits_BC and a loss that is added, a mean over examples."""
 NUM_NAMED = 8
+CALMER = "lower the learning_rate, raise the warmup_ratio, or set precision to fp32."
 
 
 @dataclass(frozen=True)
@@ -147,10 +149,33 @@ def not_finite(total: float, losses: Sequence[tuple[Part, Tensor]], examples: Ex
             hint="That worker's error names them.",
         )
     rows = np.concatenate(bad or [part.rows_B for part, _ in losses])
-    names = [examples.ids[row] if examples.ids else str(row) for row in rows[:NUM_NAMED].tolist()]
     what = f"The loss became {total}" if not math.isfinite(total) else f"The loss {total:.4g} has no finite gradient"
     return ModelError(
-        f"{what} at step {step}, in a batch of {len(rows)} rows: {', '.join(names)}"
-        f"{', …' if len(rows) > NUM_NAMED else ''}. The step was not taken.",
-        hint="Look at these rows; lower the learning_rate, raise the warmup_ratio, or set precision to fp32.",
+        f"{what} at step {step}, in a batch of {len(rows)} rows: {_named(rows, examples)}. The step was not taken.",
+        hint=f"Look at these rows; {CALMER}",
     )
+
+
+def check_scores(logits_NC: FloatArray, examples: Examples, *, step: int) -> None:
+    """Refuse to measure scores that are no finite numbers.
+
+    Args:
+        logits_NC: Of held-out rows.
+        examples: With the rows' ids.
+        step: Steps done.
+
+    Raises:
+        ModelError: As said; it names the rows.
+    """
+    rows = np.flatnonzero(~np.isfinite(logits_NC).all(axis=1))
+    if len(rows):
+        raise ModelError(
+            f"After step {step} the scores of {len(rows)} of {len(logits_NC)} held-out rows are no finite numbers: "
+            f"{_named(rows, examples)}.",
+            hint=f"Look at these rows; {CALMER}",
+        )
+
+
+def _named(rows: IntArray, examples: Examples) -> str:
+    names = [examples.ids[row] if examples.ids else str(row) for row in rows[:NUM_NAMED].tolist()]
+    return ", ".join([*names, "…"] if len(rows) > NUM_NAMED else names)

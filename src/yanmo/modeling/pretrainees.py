@@ -72,19 +72,24 @@ def make_pretrainee(
     Args:
         spec: A shape of an encoder, or a checkpoint.
         tokenizer: Whose ids it reads.
-        objective: ``mlm`` guesses hidden tokens; ``rtd`` tells which tokens a small generator has replaced.
+        objective: ``mlm`` guesses hidden tokens; ``rtd`` tells which tokens a small generator has replaced, for
+            electra.
         max_length: Most tokens of a row.
         dropout: Of hidden states, for a shape; a checkpoint keeps its own.
         offline: No network.
 
     Raises:
         ModelError: The checkpoint cannot be opened.
-        ConfigError: The objective does not suit the model.
+        ConfigError: The objective does not suit the checkpoint.
     """
     if spec.family == "pretrained":
         with opening(spec.source):
             config = AutoConfig.from_pretrained(spec.source, local_files_only=offline, trust_remote_code=False)
-            _check_objective(objective, config.model_type, spec)
+            if objective == "rtd" and config.model_type != "electra":
+                raise ConfigError(
+                    f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
+                    hint="Replaced-token detection goes on from ELECTRA's checkpoints.",
+                )
             kind = AutoModelForMaskedLM if objective == "mlm" else AutoModelForPreTraining
             encoder: nn.Module = kind.from_pretrained(
                 spec.source,
@@ -94,7 +99,6 @@ def make_pretrainee(
                 dtype="float32",
             )
     else:
-        _check_objective(objective, spec.family, spec)
         config = CONFIGS[spec.family](**shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout))
         config.tie_word_embeddings = True
         encoder = (
@@ -142,14 +146,6 @@ def measure_scores(scores_NS: FloatArray) -> dict[str, float]:
         loss, right, count = sums[start : start + COLUMNS]
         measured |= {f"{name}_accuracy": float(right / max(count, 1)), f"{name}_loss": float(loss / max(count, 1))}
     return measured
-
-
-def _check_objective(objective: Objective, family: str, spec: ModelSpec) -> None:
-    if objective == "rtd" and family != "electra":
-        raise ConfigError(
-            f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
-            hint="Replaced-token detection trains ELECTRA: --model electra-4x312.",
-        )
 
 
 def _mlm_score(encoder: nn.Module) -> Callable[[nn.Module, Batch], Tensor]:

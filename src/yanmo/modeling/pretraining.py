@@ -20,8 +20,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from yanmo import machine
+from yanmo.artifacts import durable
 from yanmo.errors import ConfigError, DataError
-from yanmo.modeling import checkpoints, encoders, workers
+from yanmo.modeling import encoders, workers
 from yanmo.modeling.corpus import Corpus, CorpusRows, CorpusWriter, open_corpus, split_corpus
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.embeddings import begin_with, ppmi_embeddings, sinusoidal_positions
@@ -119,11 +120,11 @@ def pretrain_network(
     with repeatable(loop.seed, num_threads=loop.num_threads):
         _wait_for_corpus(work_dir, run_key)
         reader = _open_reader(spec, blocks, reading, work_dir, run_key)
+        pretrainee = _make_network(spec, reader, reading)  # it refuses what does not suit it before the texts are read
         corpus = _make_corpus(reader, blocks, reading, work_dir, run_key)
         workers.join()
         mask = _masker(reader, reading, loop.seed)
         learned, held = split_corpus(corpus, seed=loop.seed)
-        pretrainee = _make_network(spec, reader, reading)
         if spec.family != "pretrained":
             _start_embeddings(pretrainee.encoder, learned)
         trainer = _make_trainer(pretrainee, loop, work_dir, run_key)
@@ -211,7 +212,7 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
         train = train_wordlevel if reading.is_segmented else train_wordpiece
         tokenizer = train(_sample(blocks), reading.vocab_size)
         tokenizer.save(str(path.with_suffix(".partial")))
-        checkpoints.put(path.with_suffix(".partial"), path)
+        durable.put(path.with_suffix(".partial"), path)
     return Reader(encoders.wrap_tokenizer(tokenizer, max_length=reading.max_length), _special(tokenizer))
 
 

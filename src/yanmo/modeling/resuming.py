@@ -18,8 +18,11 @@ logger = logging.getLogger(__name__)
 
 
 def save(trainer: Trainer) -> None:
-    """Write a checkpoint, if there is a folder for it; the first worker writes, and all give what is sharded."""
-    if trainer.work_dir is None or (workers.rank() and not trainer.is_sharded):
+    """Write a checkpoint, if there is a folder for it; the first worker writes, and all give what only they have."""
+    if trainer.work_dir is None:
+        return
+    num_parts = workers.collect(trainer.position.num_parts)  # memory may have failed one of them only
+    if workers.rank() and not trainer.is_sharded:
         return
     tensors = checkpoints.unshared_state(trainer.module, "module.")
     tensors |= {f"best.{name}": tensor for name, tensor in trainer.best_weights.items()}
@@ -27,7 +30,7 @@ def save(trainer: Trainer) -> None:
     tensors |= checkpoints.optimizer_tensors(trainer.optimizer, "optimizer.")
     tensors = {name: sharding.whole(tensor).cpu() for name, tensor in tensors.items()}
     if not workers.rank():
-        state = {"run_key": trainer.run_key, "position": asdict(trainer.position)}
+        state = {"run_key": trainer.run_key, "position": asdict(trainer.position), "num_parts": num_parts}
         checkpoints.write(trainer.work_dir, tensors, state, step=trainer.position.step)
 
 
@@ -47,7 +50,7 @@ def resume(trainer: Trainer) -> bool:
     if not is_ours:
         logger.warning("The data, the settings or the code have changed since the checkpoint: training starts anew.")
         return False
-    trainer.position = Position(**state["position"])
+    trainer.position = Position(**{**state["position"], "num_parts": state["num_parts"][workers.rank()]})
     weights = trainer.module.state_dict()
     trainer.module.load_state_dict(sharding.spread(checkpoints.select(tensors, "module."), weights))
     trainer.best_weights = sharding.spread(checkpoints.select(tensors, "best."), weights)

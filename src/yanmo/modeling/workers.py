@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -17,7 +17,18 @@ from yanmo import machine
 from yanmo.errors import ModelError
 from yanmo.protocols import IntArray
 
-__all__ = ["agree", "join", "lost", "num_workers", "rank", "share", "sum_gradients", "sum_tensor", "wait_for_all"]
+__all__ = [
+    "agree",
+    "collect",
+    "join",
+    "lost",
+    "num_workers",
+    "rank",
+    "share",
+    "sum_gradients",
+    "sum_tensor",
+    "wait_for_all",
+]
 
 T = TypeVar("T")
 SliceT = TypeVar("SliceT", IntArray, list[IntArray])
@@ -55,6 +66,15 @@ def agree(value: T) -> T:
     values = [value]
     _meet(lambda: distributed.broadcast_object_list(values))
     return values[0]
+
+
+def collect(value: T) -> list[T]:
+    """Return the values of all workers, in their order."""
+    if num_workers() == 1:
+        return [value]
+    values: list[Any] = [None] * num_workers()
+    _meet(lambda: distributed.all_gather_object(values, value))
+    return values
 
 
 def wait_for_all() -> None:

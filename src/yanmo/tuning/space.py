@@ -115,8 +115,6 @@ def read_space(path: Path) -> tuple[Space, dict[str, Value]]:
             space[key] = part
         else:
             fixed[key] = part
-        for one in _ends(part):
-            build(TrainConfig, {key: one}, where=str(path))
     if not space:
         raise ConfigError(f"{path} leaves nothing to search.", hint="Give a key a range: { low = 1, high = 9 }.")
     return space, fixed
@@ -124,21 +122,31 @@ def read_space(path: Path) -> tuple[Space, dict[str, Value]]:
 
 def _read_part(path: Path, key: str, value: Any) -> Range | Choice | Value:
     if isinstance(value, list) and value and all(isinstance(one, Value) for one in value):
-        return Choice(tuple(value))
+        return Choice(tuple(_as_train(path, key, one) for one in value))
     if isinstance(value, Mapping):
         low, high, log = value.get("low"), value.get("high"), value.get("log", False)
         is_right = set(value) <= {"low", "high", "log"} and isinstance(log, bool)
         if is_right and isinstance(low, int | float) and isinstance(high, int | float) and low < high:
-            return Range(low, high, log)
+            _check_log(path, key, low, log)
+            return Range(_as_train(path, key, low), _as_train(path, key, high), log)
     elif isinstance(value, Value):
-        return value
+        known: Value = _as_train(path, key, value)
+        return known
     raise ConfigError(
         f"{path}: '{key}' must be a range, a list, or one value. Got {value!r} instead.",
         hint="A range: { low = 1e-4, high = 1e-2, log = true }; with whole numbers only those are tried.",
     )
 
 
-def _ends(part: Range | Choice | Value) -> tuple[Value, ...]:
-    if isinstance(part, Range):
-        return (part.low, part.high)
-    return part.values if isinstance(part, Choice) else (part,)
+def _as_train(path: Path, key: str, value: Any) -> Any:
+    """Return a value of the file, after train has allowed it; 4.0 is 4 where train wants a whole number."""
+    known = getattr(build(TrainConfig, {key: value}, where=str(path)), key)
+    return known if isinstance(known, int) else value
+
+
+def _check_log(path: Path, key: str, low: float, log: bool) -> None:
+    if log and low <= 0:
+        raise ConfigError(
+            f"{path}: 'low' of '{key}' must be greater than 0 on a logarithmic scale. Got {low} instead.",
+            hint="Give a small number such as 1e-6, or leave log out.",
+        )

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.training import measure_answers
-from yanmo.errors import BusyError, MissingExtraError, StoppedError, YanmoError
+from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
 from yanmo.modeling.settings import Metric
 from yanmo.modeling.watching import watched
@@ -122,26 +122,24 @@ def open_search(plan: Plan) -> Search:
         plan.storage or f"sqlite:///{(folder / STUDY).resolve()}",
         plan.study,
         plan.space,
+        first=plan.first,
         lowest=plan.metric == "loss",
         seed=plan.seed,
         owner=str(folder.resolve()),
-        is_shared=plan.storage is not None,
         prunes=plan.prune and not plan.fixed.get("folds"),
     )
 
 
 def run_trials(plan: Plan) -> None:
-    """Run trials until all are taken or the time is up.
+    """Run trials until all are taken, or the time is up and none that was cut off is left.
 
     Raises:
-        YanmoError: The first trial, which has the default settings, cannot be trained for another reason than memory.
+        YanmoError: The first trial, which has the default settings, cannot be trained for another reason than memory;
+            or disk or network fail, whatever the settings. The trial then goes on when the search is started again.
     """
     dataset, claims = Dataset.open(plan.dataset), Claims(Path(plan.folder) / TRIALS, {})
     with contextlib.closing(open_search(plan)) as search:
-        while not _is_time_up(search, plan):
-            trial = search.take(plan.num_trials, claims)
-            if trial is None:
-                return
+        while trial := search.take(plan.num_trials, claims, begins=not _is_time_up(search, plan)):
             try:
                 _run_trial(plan, search, trial, dataset)
             finally:
@@ -177,10 +175,13 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
     def watch(record: Mapping[str, Any]) -> None:
         _check_parent(plan)
         score = record.get(f"valid_{plan.metric}")
-        if score is not None and not plan.fixed.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
+        if score is None:
+            return
+        trial.note_seconds(time.perf_counter() - start)
+        if not plan.fixed.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
             raise HopelessError
 
-    start = time.perf_counter()
+    start = time.perf_counter() - trial.seconds
     shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
     try:
         with _tracked(plan, trial) as run, watched(run.watch), watched(watch, sees_folds=True):
@@ -191,11 +192,11 @@ def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset)
         search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
         logger.info("Trial %d was given up: %s.", trial.number, shown)
         return
-    except (BusyError, MissingExtraError, StoppedError):
+    except (ArtifactError, BusyError, MissingExtraError, StoppedError):
         raise
     except (YanmoError, MemoryError, RuntimeError) as error:
         is_too_large = _is_out_of_memory(error)
-        if not is_too_large and not isinstance(error, YanmoError):
+        if not is_too_large and (not isinstance(error, YanmoError) or isinstance(error.__cause__, OSError)):
             raise
         search.finish(trial, None, seconds=time.perf_counter() - start)
         if trial.number == 0 and not is_too_large:

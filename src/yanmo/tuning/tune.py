@@ -115,7 +115,6 @@ def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
         ModelError: No trial came to its end.
     """
     with contextlib.closing(open_search(plan)) as search:
-        search.try_first(plan.first)
         if config.num_workers == 1:
             run_trials(plan)
         else:
@@ -235,7 +234,7 @@ def _recipe(found: Found, dataset: Dataset) -> str:
     folder = Path(found.plan.fixed["model"])
     model = shown_path(folder) if folder.is_dir() else found.bundle.model
     settings = {**found.plan.fixed, **found.best.values, "model": model}
-    if found.bundle.format == "torch":
+    if found.bundle.architecture.get("family") == "encoder":
         settings["precision"] = found.bundle.manifest.config["precision"]
     head = ["[stage.model]", 'verb = "train"', f"dataset = {json.dumps(shown_path(dataset.path))}"]
     return "\n".join([*head, *(f"{name} = {json.dumps(value)}" for name, value in settings.items())]) + "\n"
@@ -246,6 +245,6 @@ def _command(dataset: Dataset, config: TuneConfig) -> str:
     for name, field in TuneConfig.model_fields.items():
         value = getattr(config, name)
         if value != field.default and name not in ("storage", "tracker", "fork"):
-            shown = shown_path(value) if isinstance(value, Path) else str(value)
-            parts += ["--no-prune"] if name == "prune" else [f"--{name.replace('_', '-')}", shown]
+            flag, shown = name.replace("_", "-"), shown_path(value) if isinstance(value, Path) else str(value)
+            parts += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", shown]
     return shlex.join([*parts, "--out", "FOLDER"])

@@ -23,12 +23,13 @@ from yanmo.tuning.trials import Plan, run_trials
 
 __all__ = ["run_in_processes"]
 
+LOOK_SECONDS = 0.1
 POLITE_SECONDS = 20.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 def run_in_processes(plan: Plan, num_workers: int) -> None:
-    """Run the trials of a plan in so many processes, and wait for all of them.
+    """Run the trials of a plan in so many processes, and wait for all of them; one that fails ends the others.
 
     Raises:
         YanmoError: What the first process that failed has raised.
@@ -36,14 +37,14 @@ def run_in_processes(plan: Plan, num_workers: int) -> None:
     """
     request = msgspec.json.encode(msgspec.structs.replace(plan, parent=os.getpid()))
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(plan.fixed["num_threads"]))}
-    with tempfile.TemporaryFile() as answers:
+    with tempfile.TemporaryFile("a+b") as answers:
         processes = [_start(request, environment, answers.fileno()) for _ in range(num_workers)]
         try:
-            codes = [process.wait() for process in processes]
+            codes = _wait(processes)
+            answers.seek(0)
+            said = answers.read().splitlines()
         finally:
             _end(processes)
-        answers.seek(0)
-        said = answers.read().splitlines()
     if said:
         raise _same_error(*msgspec.json.decode(said[0], type=tuple[str, str, str | None]))
     if any(codes):
@@ -58,6 +59,15 @@ def _start(request: bytes, environment: dict[str, str], answers: int) -> subproc
     process.stdin.write(request)
     process.stdin.close()
     return process
+
+
+def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> list[int | None]:
+    """Return the exit codes when all have ended, or one has failed."""
+    while True:
+        codes = [process.poll() for process in processes]
+        if None not in codes or any(codes):
+            return codes
+        time.sleep(LOOK_SECONDS)
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field
 from yanmo.artifacts.identity import library_versions
 from yanmo.config import Config
 from yanmo.errors import MissingExtraError
-from yanmo.machine import describe_machine, instruction_sets
+from yanmo.machine import describe_machine, has_compiler, instruction_sets
 from yanmo.runtimes.engines import installed_engines
 from yanmo.runtimes.engines.choice import is_sound
 from yanmo.runtimes.predictor import default_num_threads
@@ -130,7 +130,7 @@ def _choices(rates: list[dict[str, Any]], num_threads: int) -> list[dict[str, st
 
 
 def _training_choices(rates: list[dict[str, Any]]) -> list[dict[str, str]]:
-    from yanmo.modeling.compiling import LEAST_RUN_SECONDS, has_compiler
+    from yanmo.modeling.compiling import LEAST_RUN_SECONDS
     from yanmo.modeling.determinism import default_device
     from yanmo.modeling.precision import LEAST_GAIN, has_bf16
 

@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import MANIFEST, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, render_encoder_card
 from yanmo.artifacts.identity import folder_digest, stage_key
-from yanmo.bundling.train_config import ComputeKeys
+from yanmo.bundling.starting import check_segmenter
+from yanmo.bundling.train_config import ComputeKeys, check_compiler
 from yanmo.bundling.working import working
 from yanmo.data.corpora import Texts, open_texts
 from yanmo.data.read import ReadOptions
@@ -125,6 +126,8 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
     settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     texts = open_texts(source, options, config.text)
+    if spec.is_local and (Path(spec.source) / MANIFEST).is_file():
+        check_segmenter(Bundle.open(spec.source), texts.config, "the texts to read")
     parents = dict(texts.parents)
     if spec.is_local:
         parents["checkpoint"] = folder_digest(Path(spec.source))
@@ -150,6 +153,12 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
             f"The 'model' parameter of pretrain must be an encoder. Got '{config.model}' instead.",
             hint=f"Give {', '.join(ENCODER_FAMILIES)} with layers x width, such as bert-4x312, or a checkpoint.",
         )
+    if config.objective == "rtd" and spec.family not in ("electra", "pretrained"):
+        raise ConfigError(
+            f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
+            hint="Replaced-token detection trains ELECTRA: --model electra-4x312.",
+        )
+    check_compiler(config)
     if config.offline and spec.is_hub_id:
         raise ConfigError(
             f"The model {spec.name} would be loaded over the network, but offline is set.",

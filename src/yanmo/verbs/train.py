@@ -63,10 +63,11 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
-    with working(out, parents=parents, config=plain, fork=config.fork) as folder:
+    has_network = spec.format != "linear"
+    with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
+            answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
             with watched(run.watch):
                 trained = learn(job)
             if not worker_rank():

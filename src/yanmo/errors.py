@@ -17,6 +17,7 @@ YanmoError                  exit 2: the user's mistake, and what to do next
 from __future__ import annotations
 
 import difflib
+import importlib.util
 from collections.abc import Iterable
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ServingError",
     "StoppedError",
     "YanmoError",
+    "check_installed",
     "did_you_mean",
 ]
 
@@ -116,6 +118,22 @@ class InternalError(YanmoError):
     """Something happened that we believed impossible."""
 
     exit_code = 1
+
+
+def check_installed(what: str, *packages: str, extra: str) -> None:
+    """Refuse work whose packages are not all installed; nothing is imported.
+
+    Args:
+        what: The work, as the message begins with it.
+        packages: Names to import.
+        extra: The extra of Yanmo that has them.
+
+    Raises:
+        MissingExtraError: The first of them that is not there.
+    """
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError(what, package=package, extra=extra)
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

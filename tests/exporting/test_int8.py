@@ -243,7 +243,7 @@ def test_a_traced_graph_answers_nearly_as_fp32_and_is_smaller(kind, traced, scor
 
 def test_weights_of_convolutions_and_lstms_are_stored_as_int8(traced, score_graph):
     family, content, _ = traced
-    quantizer = TracedQuantizer(content, dataclasses.replace(PLAIN, kind="dynamic"))
+    quantizer = TracedQuantizer(content, dataclasses.replace(PLAIN, kind="weight-only"))
     model = onnx.load_model_from_string(quantizer.build())
     arrays = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
     nodes = [one for one in model.graph.node if one.op_type == OPERATORS[family]]
@@ -272,12 +272,12 @@ def test_what_is_kept_of_a_traced_graph_is_fp32_bit_for_bit(traced, score_graph)
     assert kept in [node.name for node in some.graph.node]
 
 
-def make_traced(nodes, arrays, *, inputs=("rows",), opset=18):
+def make_traced(nodes, arrays, *, inputs=("rows",), shape=("M", 32), opset=18):
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["M", 32]) for name in inputs],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["X", "Y"])],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in inputs],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["X", "Y", "Z"][: len(shape)])],
         [numpy_helper.from_array(array, name) for name, array in arrays.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
@@ -301,6 +301,42 @@ def test_only_plain_products_become_int8(attributes, is_part):
     rows_MK = GENERATOR.normal(0, 1, (32, 32)).astype(np.float32)
     found, expected = (open_session(one).run(None, {"rows": rows_MK})[0] for one in (quantizer.build(), content))
     assert np.abs(found - expected).max() < (0.15 if is_part else 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "becomes"),
+    [
+        ({}, "product"),
+        ({"strides": [1], "dilations": [1], "pads": [0, 0], "group": 1}, "product"),
+        ({"strides": [2]}, "stored"),
+        ({"dilations": [2]}, "stored"),
+        ({"pads": [1, 1]}, "stored"),
+        ({"auto_pad": "SAME_UPPER"}, "stored"),
+        ({"group": 2}, "stored"),
+    ],
+)
+@pytest.mark.parametrize("has_bias", [True, False])
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_plain_convolution_becomes_a_product_of_its_windows(size, has_bias, attributes, becomes):
+    generator = np.random.default_rng(2)
+    group = attributes.get("group", 1)
+    arrays = {
+        "weight": generator.normal(0, 0.2, (64, 32 // group, size)).astype(np.float32),
+        "bias": generator.normal(0, 1, 64).astype(np.float32),
+    }
+    names = ["rows", "weight", "bias"] if has_bias else ["rows", "weight"]
+    node = helper.make_node("Conv", names, ["logits"], name="conv", **attributes)
+    content = make_traced([node], {name: arrays[name] for name in names[1:]}, shape=("B", 32, "T"))
+    quantizer = TracedQuantizer(content, dataclasses.replace(PLAIN, kind="dynamic"))
+    kinds = [one.op_type for one in onnx.load_model_from_string(quantizer.build()).graph.node]
+    assert quantizer.names == ["conv"]
+    assert ("Conv" in kinds) == (becomes == "stored")
+    assert ("DynamicQuantizeMatMul" in kinds) == (becomes == "product")
+    for num_texts, num_places in ((4, 9), (1, 5)):
+        x_BDT = generator.normal(0, 1, (num_texts, 32, num_places)).astype(np.float32)
+        found, expected = (open_session(one).run(None, {"rows": x_BDT})[0] for one in (quantizer.build(), content))
+        assert found.shape == expected.shape
+        assert np.abs(found - expected).max() < 0.02 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize(("axis", "is_part"), [(0, True), (1, False)])

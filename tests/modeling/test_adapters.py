@@ -1,5 +1,7 @@
 """Low-rank adapters: what learns, and that nothing of them is left."""
 
+import sys
+
 import pytest
 import torch
 
@@ -62,6 +64,6 @@ def test_merging_leaves_a_plain_network_with_the_same_scores(module):
 
 
 def test_without_peft_it_is_said_what_to_install(module, monkeypatch):
-    monkeypatch.setattr(adapters.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(MissingExtraError, match=r"needs the package 'peft'"):
         adapters.add_adapters(module, 3)

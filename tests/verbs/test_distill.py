@@ -16,6 +16,8 @@ from yanmo.artifacts.base import publish, work_dir
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
 from yanmo.metrics import accuracy
+from yanmo.modeling import determinism
+from yanmo.modeling.watching import watched
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
@@ -183,6 +185,20 @@ def test_a_killed_run_asks_nothing_twice_and_makes_the_same_student(dataset, tea
     assert not any("The teacher answers" in message for message in caplog.messages)
     whole = distill(teacher, dataset, **KILLED, out=tmp_path / "whole")
     assert (resumed.path / "model.safetensors").read_bytes() == (whole.path / "model.safetensors").read_bytes()
+
+
+def test_another_kind_of_device_and_several_workers_are_refused(dataset, teacher, tmp_path, monkeypatch):
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), watched(killed):
+        distill(teacher, dataset, **KILLED, out=tmp_path / "student")
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
+        patch.setattr(determinism, "default_device", lambda: "cuda")
+        distill(teacher, dataset, **KILLED, out=tmp_path / "student")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="Several workers cannot distill together"):
+        distill(teacher, dataset, **KILLED, out=tmp_path / "student")
 
 
 def test_a_pipeline_may_have_both_kinds_of_teacher(dataset, teacher, tmp_path):

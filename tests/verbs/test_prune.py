@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import sys
 
 import numpy as np
 import polars as pl
@@ -14,14 +15,17 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
-from yanmo.errors import ArtifactError, ConfigError
+from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
+from yanmo.modeling import determinism
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import make_trainable
+from yanmo.modeling.watching import watched
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import SPECIAL_TOKENS
 from yanmo.verbs.ensemble import ensemble
+from yanmo.verbs.export import export
 from yanmo.verbs.prune import prune
 from yanmo.verbs.quantize import quantize
 from yanmo.verbs.train import train
@@ -210,3 +214,29 @@ def test_what_cannot_be_pruned_is_refused_before_anything_is_asked(dataset, enco
     with pytest.raises(ConfigError, match="prune cannot cut parts out of AlbertForSequenceClassification"):
         prune(albert, dataset, feed_forward=0.5, fork=True, **FAST, out=out)
     assert not any("The teacher answers" in message for message in caplog.messages)
+
+
+def test_another_kind_of_device_and_several_workers_are_refused(dataset, encoder, tmp_path, monkeypatch):
+    def killed(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), watched(killed):
+        prune(encoder, dataset, feed_forward=0.5, **FAST, out=tmp_path / "made")
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
+        patch.setattr(determinism, "default_device", lambda: "cuda")
+        prune(encoder, dataset, feed_forward=0.5, **FAST, out=tmp_path / "made")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="Several workers cannot prune together"):
+        prune(encoder, dataset, feed_forward=0.5, **FAST, out=tmp_path / "made")
+
+
+def test_without_torch_parts_cannot_be_pruned(dataset, encoder, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(MissingExtraError, match="Pruning parts needs the package 'transformers'"):
+        prune(encoder, dataset, heads=0.5, **FAST, out=tmp_path / "made")
+    assert not list(tmp_path.glob(".made*"))
+
+
+def test_single_weights_of_a_graph_cannot_be_pruned(dataset, encoder, tmp_path):
+    with pytest.raises(ArtifactError, match=r"sets weights to zero in model\.safetensors.*of format onnx and has none"):
+        prune(export(encoder, out=tmp_path / "graph"), dataset, weights=0.5, out=tmp_path / "made")

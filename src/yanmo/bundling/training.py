@@ -3,7 +3,6 @@
 train, distill and prune stand on it. It knows no verb and no torch.
 """
 
-import importlib.util
 import logging
 import shutil
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.train_config import LearnKeys, TrainConfig, check_compiler
-from yanmo.errors import ConfigError, DataError, MissingExtraError
+from yanmo.errors import ConfigError, DataError, check_installed
 from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
@@ -149,9 +148,7 @@ def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
             f"Several workers cannot train {'folds' if folds else 'the model linear'} together.",
             hint="Start the command without torchrun.",
         )
-    for package in PACKAGES[spec.format]:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError(f"The training of {spec.name}", package=package, extra="train")
+    check_installed(f"The training of {spec.name}", *PACKAGES[spec.format], extra="train")
     return spec
 
 

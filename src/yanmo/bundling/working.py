@@ -10,9 +10,23 @@ from typing import Any
 
 from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.work import claim
+from yanmo.errors import ConfigError
 from yanmo.machine import num_workers, worker_rank
 
-__all__ = ["working"]
+__all__ = ["check_alone", "working"]
+
+
+def check_alone(doing: str) -> None:
+    """Refuse several workers where the work is that of one process.
+
+    Args:
+        doing: What they cannot do together, such as ``distill``.
+
+    Raises:
+        ConfigError: There are several.
+    """
+    if num_workers() > 1:
+        raise ConfigError(f"Several workers cannot {doing} together.", hint="Start the command without torchrun.")
 
 
 @contextlib.contextmanager

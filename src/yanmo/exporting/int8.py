@@ -36,7 +36,7 @@ TOKENS = "tokens"
 LEAST_WEIGHTS = 1024
 """Smaller constants of traced graphs stay fp32: nothing is gained."""
 WEIGHT_INPUTS = {"Conv": (1,), "LSTM": (1, 2), "GRU": (1, 2)}
-"""Operators whose weights are stored as int8 and computed in fp32."""
+"""Operators whose weights are stored as int8 and computed in fp32; plain convolutions only where products are."""
 BIAS_INPUTS = {"LSTM": 3, "GRU": 3}
 """Operators whose bias, two numbers a cell, is stored as float16 beside such weights."""
 
@@ -108,7 +108,7 @@ class EncoderQuantizer:
 
 
 class TracedQuantizer:
-    """The Quantizer of a traced graph: its products, its embeddings, and the weights of convolutions and LSTMs."""
+    """The Quantizer of a traced graph: products, convolutions over tokens, embeddings, and the weights of LSTMs."""
 
     def __init__(self, content: bytes, options: Options) -> None:
         self._options = options
@@ -119,7 +119,7 @@ class TracedQuantizer:
         self._products = {
             node.name: _quantized(self._weight_KN(node), options)
             for node in self._model.graph.node
-            if self._is_product(node)
+            if self._is_product(node) or (options.kind != "weight-only" and self._is_plain_convolution(node))
         }
         self._tables = {
             node.name: quantize_table(self._constants[node.input[0]], clipping=options.clipping)
@@ -177,7 +177,23 @@ class TracedQuantizer:
 
     def _add_product(self, writer: GraphWriter, node: onnx.NodeProto) -> str:
         bias_N = self._constants[node.input[2]] if len(node.input) > 2 else None
-        return writer.product(node.input[0], node.name, self._weight_KN(node), bias_N, self._products[node.name])
+        is_convolution = node.op_type == "Conv"
+        rows = self._add_windows(writer, node) if is_convolution else node.input[0]
+        product = writer.product(rows, node.name, self._weight_KN(node), bias_N, self._products[node.name])
+        return writer.add("Transpose", [product], perm=[0, 2, 1]) if is_convolution else product
+
+    def _add_windows(self, writer: GraphWriter, node: onnx.NodeProto) -> str:
+        """Return the rows that a convolution over x_BDT is a product of: its windows' values, shape (B, windows, K)."""
+        rows_BTD = writer.add("Transpose", [node.input[0]], perm=[0, 2, 1])
+        size = self._constants[node.input[1]].shape[2]
+        axis = writer.constant("windows.axis", np.array([1]))
+        shifted = []
+        for place in range(size):
+            begin = writer.constant(f"windows.from_{place}", np.array([place]))
+            left_out = size - 1 - place
+            end = writer.constant(f"windows.but_{left_out}", np.array([-left_out or np.iinfo(np.int64).max]))
+            shifted.append(writer.add("Slice", [rows_BTD, begin, end, axis]))
+        return writer.add("Concat", shifted, axis=2)
 
     def _with_stored(self, writer: GraphWriter, node: onnx.NodeProto) -> onnx.NodeProto:
         """Return the node with its large weights replaced by int8 ones that are made floats again."""
@@ -209,6 +225,16 @@ class TracedQuantizer:
         has_bias = len(node.input) < 3 or node.input[2] in self._constants
         return is_plain and has_bias and self._constants[node.input[1]].ndim == 2
 
+    def _is_plain_convolution(self, node: onnx.NodeProto) -> bool:
+        """Return whether a node has one window at each place of its single axis, and constant weights."""
+        if node.op_type != "Conv" or not self._is_large(node.input[1]) or self._constants[node.input[1]].ndim != 3:
+            return False
+        attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
+        steps = [*attributes.get("strides", ()), *attributes.get("dilations", ()), attributes.get("group", 1)]
+        is_padded = any(attributes.get("pads", ())) or attributes.get("auto_pad", b"NOTSET") != b"NOTSET"
+        has_bias = len(node.input) < 3 or node.input[2] in self._constants
+        return set(steps) == {1} and not is_padded and has_bias
+
     def _is_table(self, node: onnx.NodeProto) -> bool:
         is_by_row = node.op_type == "Gather" and not any(one.name == "axis" and one.i for one in node.attribute)
         return is_by_row and self._is_large(node.input[0]) and self._constants[node.input[0]].ndim == 2
@@ -219,6 +245,8 @@ class TracedQuantizer:
 
     def _weight_KN(self, node: onnx.NodeProto) -> FloatArray:
         weight = self._constants[node.input[1]]
+        if node.op_type == "Conv":
+            return np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
         is_transposed = any(one.name == "transB" and one.i for one in node.attribute)
         return np.ascontiguousarray(weight.T) if is_transposed else weight
 

@@ -5,12 +5,11 @@ The only module that imports peft. It knows no loop and no file.
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 from torch import nn
 
-from yanmo.errors import ConfigError, MissingExtraError
+from yanmo.errors import ConfigError, check_installed
 
 __all__ = ["add_adapters", "merge_adapters"]
 
@@ -34,8 +33,7 @@ def add_adapters(module: nn.Module, rank: int) -> Any:
 
     Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models", section 4, arXiv:2106.09685.
     """
-    if importlib.util.find_spec("peft") is None:
-        raise MissingExtraError("The 'lora_rank' parameter of train", package="peft", extra="lora")
+    check_installed("The 'lora_rank' parameter of train", "peft", extra="lora")
     from peft import LoraConfig, LoraModel
 
     config = LoraConfig(r=rank, lora_alpha=SCALE * rank, lora_dropout=0.0)

@@ -83,7 +83,7 @@ def make_pretrainee(
         ConfigError: The objective does not suit the checkpoint.
     """
     if spec.family == "pretrained":
-        with opening(spec.source):
+        with opening(spec.source, does="encodes text"):
             config = AutoConfig.from_pretrained(spec.source, local_files_only=offline, trust_remote_code=False)
             if objective == "rtd" and config.model_type != "electra":
                 raise ConfigError(

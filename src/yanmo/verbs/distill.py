@@ -8,12 +8,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import Predictions
-from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import start
 from yanmo.bundling.teaching import Taught, answers_dir, ask, read_answers, taught_texts
 from yanmo.bundling.train_config import LearnKeys, TrainConfig
@@ -25,10 +23,10 @@ from yanmo.bundling.training import (
     settle,
 )
 from yanmo.bundling.transfer import Altering, Transfer, gather
+from yanmo.bundling.working import check_alone, working
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.machine import num_workers
 from yanmo.measuring.evaluation import match_labels
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
@@ -126,14 +124,12 @@ def distill(
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}
     answers = _answers(teacher, dataset, found, config, out.parent)
-    with lock(work_dir(out)) as folder:
-        claim(folder, parents=parents, config=plain, fork=config.fork)
+    with working(out, parents=parents, config=plain, fork=config.fork) as folder:
         run_key = stage_key("distill", parents, plain)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         job = _teach(job, dataset, found, answers, _teaching(teacher, config))
         facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
         publish_trained(learn(job), job, dataset, parents=parents, out=out, verb="distill", keys=keys, facts=facts)
-        shutil.rmtree(folder, ignore_errors=True)
     if isinstance(teacher, Bundle) and not config.keep_answers:
         shutil.rmtree(answers_dir(teacher, dataset, found, beside=out.parent), ignore_errors=True)
     return Bundle.open(out, verify=False)
@@ -151,8 +147,7 @@ def _check_student(
         raise ConfigError(
             "The model linear learns from labels only.", hint="Distill into ngram, which is as fast and small."
         )
-    if num_workers() > 1:
-        raise ConfigError("Several workers cannot distill together.", hint="Start the command without torchrun.")
+    check_alone("distill")
     if masked_lm is not None and config.num_altered < 2:
         raise ConfigError(
             "The 'masked_lm' input of distill alters every other copy, so 'num_altered' must be at least 2. Got "

@@ -1,6 +1,5 @@
 """pretrain: plain texts to the Bundle of an encoder that has learned to read; it fills in defaults and publishes."""
 
-import importlib.util
 import logging
 import shutil
 from dataclasses import fields
@@ -18,7 +17,7 @@ from yanmo.bundling.train_config import ComputeKeys, check_compiler
 from yanmo.bundling.working import working
 from yanmo.data.corpora import Texts, open_texts
 from yanmo.data.read import ReadOptions
-from yanmo.errors import ConfigError, MissingExtraError
+from yanmo.errors import ConfigError, check_installed
 from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
@@ -164,9 +163,7 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
             f"The model {spec.name} would be loaded over the network, but offline is set.",
             hint="Give a local folder, or leave offline out.",
         )
-    for package in ("torch", "transformers"):
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtraError("Pre-training", package=package, extra="train")
+    check_installed("Pre-training", "torch", "transformers", extra="train")
     return spec
 
 

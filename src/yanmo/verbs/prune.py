@@ -13,19 +13,18 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
-from yanmo.artifacts.work import claim
 from yanmo.bundling.conversion import encoder_graph, publish_from, write_graph
 from yanmo.bundling.sparsity import WEIGHTS, copy_with_zeros
 from yanmo.bundling.teaching import ask, taught_texts
 from yanmo.bundling.training import measure_answers, raw_columns
 from yanmo.bundling.transfer import Altering, Transfer, gather
+from yanmo.bundling.working import check_alone, working
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
-from yanmo.errors import ArtifactError, ConfigError
+from yanmo.errors import ArtifactError, ConfigError, check_installed
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
@@ -152,8 +151,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     parents, plain = {"bundle": bundle.digest, "dataset": dataset.digest}, config.model_dump(mode="json")
     info = dict(bundle.manifest.info)
-    with lock(work_dir(out)) as folder:
-        claim(folder, parents=parents, config=plain, fork=config.fork)
+    with working(out, parents=parents, config=plain, fork=config.fork, has_network=not is_single) as folder:
         work = Work(bundle, dataset, config, folder, stage_key("prune", parents, plain))
 
         def make(made: Bundle) -> None:
@@ -164,12 +162,12 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -
         publish_from(
             bundle, verb="prune", config=plain, info=info, parents={"dataset": dataset.digest}, out=out, make=make
         )
-        shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
 
 def _check(bundle: Bundle, config: PruneConfig) -> bool:
     """Return whether single weights are set to zero, not parts cut out."""
+    check_alone("prune")
     given = {name: bool(getattr(config, name)) for name in (*PARTS, *SINGLE)}
     is_single, has_parts = any(given[name] for name in SINGLE), any(given[name] for name in PARTS)
     if is_single == has_parts:
@@ -180,20 +178,25 @@ def _check(bundle: Bundle, config: PruneConfig) -> bool:
             hint="Give heads, feed_forward, layers or vocabulary; or weights or threshold, if need be one after the "
             "other.",
         )
-    if bundle.is_composite or (is_single and not (bundle.path / WEIGHTS).is_file()):
+    if bundle.is_composite:
         raise ArtifactError(
             f"prune takes a single model. {bundle.path} is of format {bundle.format}.",
-            hint=f"Prune its members, then make the {bundle.format} of them."
-            if bundle.is_composite
-            else "Give the Bundle it was made from.",
+            hint=f"Prune its members, then make the {bundle.format} of them.",
         )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
         raise ArtifactError(f"{bundle.path} is int8 already.", hint="Prune the Bundle it was made from, then quantize.")
+    if is_single and not (bundle.path / WEIGHTS).is_file():
+        raise ArtifactError(
+            f"prune sets weights to zero in {WEIGHTS}. {bundle.path} is of format {bundle.format} and has none.",
+            hint="Give the torch Bundle it was made from.",
+        )
     if has_parts and (bundle.format != "torch" or bundle.architecture.get("family") != "encoder"):
         raise ArtifactError(
             f"prune cuts parts out of torch encoders. {bundle.path} holds {bundle.model}, of format {bundle.format}.",
             hint="Give the torch Bundle of an encoder, before it is exported; for single weights: --weights 0.5.",
         )
+    if has_parts:
+        check_installed("Pruning parts", "torch", "transformers", extra="train")
     return is_single
 
 

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.errors import ConfigError, MissingExtraError, did_you_mean
+from yanmo.errors import ConfigError, check_installed, did_you_mean
 from yanmo.protocols import FloatArray
 
 __all__ = ["ENGINES", "Engine", "Feed", "check_engine", "installed_engines", "open_engine"]
@@ -75,8 +75,7 @@ def check_engine(name: str) -> None:
             hint="Leave it out for onnxruntime; auto takes the fastest that is installed.",
         )
     package = ENGINES[name][0]
-    if importlib.util.find_spec(package) is None:
-        raise MissingExtraError(f"The runtime {name}", package=package, extra=package)
+    check_installed(f"The runtime {name}", package, extra=package)
 
 
 def installed_engines() -> list[str]:

@@ -34,6 +34,7 @@ RESULTS = OUT / "results.jsonl"
 DEFAULT = "default settings"
 RECIPES: dict[str, dict[str, Any]] = {
     DEFAULT: {},
+    "no label smoothing": {"label_smoothing": 0.0},
     "label smoothing 0.1": {"label_smoothing": 0.1},
     "balanced class weights": {"class_weights": "balanced"},
     "focal loss, gamma 2": {"focal_gamma": 2.0},

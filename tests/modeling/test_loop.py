@@ -507,6 +507,22 @@ def test_before_a_late_mean_begins_nothing_stops_and_from_then_on_it_alone_compe
     assert len(asked) == 2
 
 
+def test_before_a_late_fall_of_the_learning_rate_nothing_stops():
+    """The scores fall: of ten epochs the last two have a falling rate, and the first of these is the second chance."""
+    asked = []
+
+    def worse(*both):
+        asked.append(1)
+        return measure(*both) | {"micro_f1": 1.0 - 0.01 * len(asked)}
+
+    options = {"measure": worse, "early_stopping_patience": 1, "num_epochs": 10}
+    run(schedule="wsd", **options)
+    assert len(asked) == 9
+    asked.clear()
+    run(schedule="constant", **options)
+    assert len(asked) == 2
+
+
 def test_a_late_mean_is_the_same_after_a_kill_at_its_beginning(tmp_path):
     options = {"swa_start": 0.5, "num_epochs": 4, "eval_steps": 1, "early_stopping_patience": 100}
     straight, expected = run(**options)

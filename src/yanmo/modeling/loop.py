@@ -33,7 +33,7 @@ from yanmo.modeling.dropout import Masks, replace_dropout
 from yanmo.modeling.features import Examples
 from yanmo.modeling.losses import softmax_divergence
 from yanmo.modeling.memory import cut_smaller, is_out_of_memory, moving_weights
-from yanmo.modeling.optim import learning_rate_factor, make_optimizer, set_learning_rate
+from yanmo.modeling.optim import learning_rate_factor, level_steps, make_optimizer, set_learning_rate
 from yanmo.modeling.parts import MatchedScore, Objective, Part, Score, check_scores, make_parts, not_finite, part_loss
 from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision, has_bf16
@@ -185,10 +185,10 @@ class Trainer:
         check_scores(logits_NC, examples, step=self.position.step)
         return self.measure(logits_NC, examples.targets_NC)
 
-    def take_scores(self, scores: dict[str, float]) -> None:
+    def take_scores(self, scores: dict[str, float], num_steps: int) -> None:
         """Note an evaluation, keep the weights if they are the best, and decide whether to stop.
 
-        Before a mean that begins late has begun, nothing stops the training.
+        Before a mean that begins late has begun, or a learning rate that falls late falls, nothing stops the training.
         """
         position = self.position
         position.evaluated_step = position.step
@@ -199,9 +199,10 @@ class Trainer:
             with self.average.applied():
                 self.best_weights = checkpoints.unshared_state(self.module, "")
             return
-        position.num_worse += 1
         is_waiting = self.settings.swa_start < 1 and not self.average.weights
-        position.is_done = position.num_worse >= self.settings.early_stopping_patience and not is_waiting
+        if not is_waiting and position.step > level_steps(num_steps, schedule=self.settings.schedule):
+            position.num_worse += 1
+            position.is_done = position.num_worse >= self.settings.early_stopping_patience
 
     def record(self, values: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
@@ -340,7 +341,7 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
         while position.epoch < settings.num_epochs and not position.is_done:
             _run_epoch(trainer, train, valid, num_steps, bar)
         if position.evaluated_step != position.step:
-            trainer.take_scores(trainer.evaluate(valid))
+            trainer.take_scores(trainer.evaluate(valid), num_steps)
         if workers.agree(trainer.stop.is_set()):
             trainer.save()
     trainer.module.load_state_dict(trainer.best_weights)
@@ -372,7 +373,7 @@ def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: in
         trainer.record_loss(loss, settings.learning_rate * factor, took)
         every = settings.eval_steps
         if position.step % every == 0 if every else position.group == len(batches):
-            trainer.take_scores(trainer.evaluate(valid))
+            trainer.take_scores(trainer.evaluate(valid), num_steps)
         _stop_or_save(trainer)
         if position.is_done:
             break

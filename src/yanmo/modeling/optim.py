@@ -11,7 +11,7 @@ from torch import nn
 from yanmo.modeling.depths import parameter_depths
 from yanmo.modeling.settings import Schedule
 
-__all__ = ["learning_rate_factor", "make_optimizer", "set_learning_rate"]
+__all__ = ["learning_rate_factor", "level_steps", "make_optimizer", "set_learning_rate"]
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -72,7 +72,12 @@ def learning_rate_factor(step: int, *, num_steps: int, warmup_ratio: float, sche
         case "constant":
             return 1.0
         case "wsd":
-            return min(1.0, max(0, num_steps - step) / max(1, round(num_steps * WSD_FALL)))
+            return min(1.0, max(0, num_steps - step) / max(1, num_steps - level_steps(num_steps, schedule=schedule)))
+
+
+def level_steps(num_steps: int, *, schedule: Schedule) -> int:
+    """Return for how many steps a schedule keeps its rate up before it falls at its end; 0 of those that do not."""
+    return num_steps - round(num_steps * WSD_FALL) if schedule == "wsd" else 0
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -18,6 +18,7 @@ from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tuning import trials
+from yanmo.tuning import tune as searching
 from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _command, tune
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
@@ -246,6 +247,24 @@ def test_mistakes_are_said_before_anything_is_trained(dataset, space, tmp_path, 
 
 class KilledError(BaseException):
     pass
+
+
+@pytest.mark.slow
+def test_the_spread_is_that_of_the_best_trial_where_more_trials_were_asked_for_after_a_kill(
+    dataset, space, tmp_path, monkeypatch
+):
+    def die(*_):
+        raise KilledError
+
+    values = {**VALUES, "metric": "loss", "num_trials": 3}
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr(searching, "_publish", die)
+        tune(dataset, space=space, out=tmp_path / "killed", **{**values, "num_trials": 1})
+    resumed = tune(dataset, space=space, out=tmp_path / "killed", **values)
+    recipe = tomllib.loads((resumed.path / TUNING / RECIPE).read_text())["stage"]["model"]
+    other = {**{name: recipe[name] for name in recipe if name not in ("verb", "dataset")}, "seed": 2}
+    assert report_of(resumed)["best"]["number"] > 0
+    assert report_of(resumed)["spread"][1] == train(dataset, out=tmp_path / "other", **other).summary()["valid_loss"]
 
 
 def test_another_search_in_the_folder_of_an_unfinished_one_is_refused_unless_it_is_to_begin_anew(

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -123,7 +123,7 @@ def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
     if best is None:
         raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
     bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
-    scores = [best.score or 0.0, *_other_seeds(plan, dataset, best.values, config.num_seeds - 1)]
+    scores = [best.score or 0.0, *_other_seeds(plan, dataset, best, config.num_seeds - 1)]
     return Found(plan, bundle, best, trials, importances, scores)
 
 
@@ -168,12 +168,12 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     )
 
 
-def _other_seeds(plan: Plan, dataset: Dataset, values: Mapping[str, Any], num_seeds: int) -> list[float]:
-    """Return the scores of the best settings with further seeds."""
+def _other_seeds(plan: Plan, dataset: Dataset, best: Tried, num_seeds: int) -> list[float]:
+    """Return the scores of the best trial's settings with further seeds."""
     scores = []
     for seed in range(plan.seed + 1, plan.seed + 1 + num_seeds):
-        out = Path(plan.folder) / "seeds" / str(seed)
-        bundle = train_once(plan, dataset, out, {**values, "seed": seed})
+        out = Path(plan.folder) / "seeds" / f"{best.number:04}" / str(seed)
+        bundle = train_once(plan, dataset, out, {**best.values, "seed": seed})
         scores.append(score_of(bundle, dataset, plan.metric))
     return scores
 

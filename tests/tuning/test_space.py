@@ -50,7 +50,8 @@ def test_a_file_holds_ranges_choices_and_what_stays(tmp_path):
     [
         ("learning_rat = [1.0]", "Did you mean 'learning_rate'"),
         ("seed = [1, 2]", "'seed' is no key of train that tune can set"),
-        ("dropout = { low = 0.5, high = 0.1 }", "'dropout' must be a range, a list, or one value"),
+        ("dropout = { low = 0.5, high = 0.1 }", "'low' of 'dropout' must be less than 'high'. Got 0.5 and 0.1 instead"),
+        ("dropout = { low = 0.1 }", "'dropout' must be a range, a list, or one value"),
         ("dropout = { low = 0.5, high = 1.5 }", "'dropout' parameter .* must be less than 1"),
         (
             "weight_decay = { low = 0, high = 0.1, log = true }",

@@ -126,8 +126,8 @@ def _read_part(path: Path, key: str, value: Any) -> Range | Choice | Value:
     if isinstance(value, Mapping):
         low, high, log = value.get("low"), value.get("high"), value.get("log", False)
         is_right = set(value) <= {"low", "high", "log"} and isinstance(log, bool)
-        if is_right and isinstance(low, int | float) and isinstance(high, int | float) and low < high:
-            _check_log(path, key, low, log)
+        if is_right and isinstance(low, int | float) and isinstance(high, int | float):
+            _check_range(path, key, Range(low, high, log))
             return Range(_as_train(path, key, low), _as_train(path, key, high), log)
     elif isinstance(value, Value):
         known: Value = _as_train(path, key, value)
@@ -144,9 +144,14 @@ def _as_train(path: Path, key: str, value: Any) -> Any:
     return known if isinstance(known, int) else value
 
 
-def _check_log(path: Path, key: str, low: float, log: bool) -> None:
-    if log and low <= 0:
+def _check_range(path: Path, key: str, part: Range) -> None:
+    if part.low >= part.high:
         raise ConfigError(
-            f"{path}: 'low' of '{key}' must be greater than 0 on a logarithmic scale. Got {low} instead.",
+            f"{path}: 'low' of '{key}' must be less than 'high'. Got {part.low} and {part.high} instead.",
+            hint=f"Exchange them; a value that stays is written {key} = {part.low}.",
+        )
+    if part.log and part.low <= 0:
+        raise ConfigError(
+            f"{path}: 'low' of '{key}' must be greater than 0 on a logarithmic scale. Got {part.low} instead.",
             hint="Give a small number such as 1e-6, or leave log out.",
         )

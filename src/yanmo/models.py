@@ -113,7 +113,7 @@ class Defaults:
         warmup_ratio: Share of all steps over which the learning rate rises.
         weight_decay: Of AdamW, on weight matrices.
         max_grad_norm: The gradient is scaled down to this length.
-        gradient_accumulation_steps: Batches a step of the optimizer.
+        gradient_accumulation_steps: Parts that a batch is cut into.
         label_smoothing: Share of the target that is spread over all classes.
         dropout: Share of the activations that is dropped; of a model that begins with weights that of its own config.
         early_stopping_patience: Evaluations without a better score after which training ends.

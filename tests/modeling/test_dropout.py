@@ -23,6 +23,11 @@ def test_the_share_of_zeros_is_the_probability_and_the_rest_is_scaled(probabilit
     assert len(dropped.unique()) == 2
 
 
+def test_a_share_of_nearly_all_leaves_finite_activations():
+    dropped = MaskedDropout(0.999999, seeded(1))(torch.ones(1000, 1000))
+    assert dropped.unique().tolist() == [0.0, 65536.0]
+
+
 def test_masks_are_a_function_of_the_seed():
     like = torch.empty(7, 5)
     first, again, other = (seeded(number) for number in (3, 3, 4))

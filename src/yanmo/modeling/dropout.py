@@ -34,7 +34,7 @@ class Masks:
         """Return a mask of the shape and type of a tensor: 0 with a probability, else 1 / (1 - probability)."""
         num_values = like.numel()
         words = self._source.random_raw(-(-num_values // WORDS_A_DRAW)).view(np.uint16)[:num_values]
-        threshold = round(probability * NUM_WORDS)
+        threshold = min(round(probability * NUM_WORDS), NUM_WORDS - 1)
         kept = torch.from_numpy(words >= threshold).view(like.shape)
         return kept.to(like.dtype).mul_(NUM_WORDS / (NUM_WORDS - threshold))
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from yanmo.modeling import encoders
-from yanmo.modeling.settings import NetworkSettings
-from yanmo.modeling.trainables import encoder_trainable
+from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.trainables import encoder_trainable, make_trainable
 from yanmo.models import resolve
 from yanmo.text.tokenizer import train_wordpiece
 
 pytest.importorskip("peft", reason="the extra lora is not installed")
 
-from yanmo.errors import MissingExtraError
+from yanmo.errors import ConfigError, MissingExtraError
 from yanmo.modeling import adapters
 
 
@@ -46,6 +46,13 @@ def test_frozen_layers_have_no_adapters_that_learn(module):
     learning = {name for name, one in module.named_parameters() if one.requires_grad}
     assert any(".layer.1." in name for name in learning)
     assert not any(".layer.0." in name for name in learning)
+
+
+def test_where_several_masks_need_a_network_without_adapters_the_hint_says_so():
+    settings = NetworkSettings(["a", "b"], "softmax", max_length=16, vocab_size=40, lora_rank=3, multi_sample_dropout=2)
+    with pytest.raises(ConfigError, match="'multi_sample_dropout' parameter .* does not suit Electra") as caught:
+        make_trainable(resolve("electra-1x32"), Texts(["the parcel is late"] * 5), settings)
+    assert "without lora_rank and sharding" in caught.value.hint
 
 
 def test_merging_leaves_a_plain_network_with_the_same_scores(module):

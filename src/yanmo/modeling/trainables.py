@@ -194,8 +194,9 @@ def _sample_dropout(module: nn.Module, name: str, num_samples: int) -> None:
     if not isinstance(dropout, nn.Dropout):
         raise ConfigError(
             f"The 'multi_sample_dropout' parameter of train does not suit {type(module).__name__}: it has no dropout "
-            "before its last layer.",
-            hint="Leave multi_sample_dropout out, or train a model of the family bert.",
+            "of its own before its last layer.",
+            hint="Leave multi_sample_dropout out, or train a model of the family bert; roberta and electra can have it "
+            "without lora_rank and sharding.",
         )
     setattr(module, name, SampledDropout(dropout, num_samples))
 

@@ -8,6 +8,7 @@ import time
 import tomllib
 import types
 
+import numpy as np
 import psutil
 import pytest
 
@@ -16,6 +17,7 @@ from yanmo.artifacts.base import MANIFEST, work_dir
 from yanmo.bundling import training
 from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
+from yanmo.integrations.optuna_study import Search
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
@@ -54,12 +56,25 @@ def told(bundle):
 def test_the_best_trial_is_published_and_answers(tuned):
     report = report_of(tuned)
     complete = [one for one in report["trials"] if one["state"] == "complete"]
-    assert report["best"]["score"] == max(one["score"] for one in complete)
+    assert report["best"]["score"] in (report["first"]["score"], max(one["score"] for one in complete))
+    assert np.mean(report["spread"]) >= np.mean(report["first_spread"])
     assert tuned.summary()["valid_micro_f1"] == report["best"]["score"]
     assert [one["number"] for one in report["trials"]] == [0, 1, 2, 3, 4]
-    assert len(report["spread"]) == 2
+    assert len(report["spread"]) == len(report["first_spread"]) == 2
     with open_bundle(Bundle.open(tuned.path)) as predictor:
         assert predictor.predict(["paris oslo"])[0].label == "city"
+
+
+@pytest.mark.parametrize(("gain", "number"), [(0.0, 0), (0.01, 1)])
+def test_the_default_settings_stay_where_the_best_ones_are_no_better_over_seeds(
+    gain, number, dataset, space, tmp_path, monkeypatch
+):
+    scores = {0: [0.5, 0.75, 1.0], 1: [0.75, 0.75, 0.75 + gain]}
+    monkeypatch.setattr(Search, "best", lambda search: search.trials()[-1])
+    monkeypatch.setattr(searching, "_spread", lambda _plan, _dataset, trial, _num_seeds: scores[trial.number])
+    values = {**VALUES, "num_trials": 2, "prune": False}
+    report = report_of(tune(dataset, space=space, out=tmp_path / "best", **values))
+    assert (report["best"]["number"], report["spread"], report["first_spread"]) == (number, scores[number], scores[0])
 
 
 def test_the_recipe_makes_the_same_files(tuned, dataset, tmp_path):

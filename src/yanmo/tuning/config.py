@@ -38,7 +38,7 @@ class TuneConfig(TrackedConfig):
     """Give up trials that are worse than others after as many evaluations."""
 
     num_seeds: int = Field(default=3, ge=1)
-    """Train the best settings with so many seeds, for the spread of its score in the report."""
+    """Train the best settings and the default ones with so many seeds; the better mean wins, the report has both."""
 
     num_workers: int = Field(default=1, ge=1)
     """Trials that run at the same time, each in a process with its share of the threads."""

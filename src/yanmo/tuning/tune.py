@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import shlex
 import shutil
+import statistics
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TuneConfig", "tune"]
 
+logger = logging.getLogger(__name__)
+
 TUNING = "tuning"
 RECIPE = "recipe.toml"
 """In the Bundle: the Report of the search, and what train must be told to make the same files."""
@@ -52,11 +56,12 @@ class Found:
 
     Attributes:
         plan: Of the search.
-        bundle: The best trial's.
-        best: That trial.
+        bundle: What is published.
+        best: The trial that has its settings.
         trials: All of them.
         importances: Name of a setting to its share of the scores' spread.
-        spread: Scores of the best settings, one a seed.
+        spread: Scores of these settings, one a seed.
+        first_spread: The same of the default settings.
     """
 
     plan: Plan
@@ -65,6 +70,7 @@ class Found:
     trials: list[Tried]
     importances: dict[str, float]
     spread: list[float]
+    first_spread: list[float]
 
 
 @verb
@@ -72,9 +78,11 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
     """Search a model's settings and publish the best model.
 
     Each trial is a training. A tree-structured Parzen estimator draws its settings from the trials before it, and one
-    that is worse than others after as many evaluations is given up. The Bundle is the one that train makes with the
-    best settings, the same files, and holds a Report of the search and the recipe in its folder ``tuning``. A search
-    that was killed goes on when the same command is given again; more trials may then be asked for.
+    that is worse than others after as many evaluations is given up. The best settings are then trained with further
+    seeds beside the default ones, which are taken if they are as good in the mean. The Bundle is the one that train
+    makes with the settings that are left, the same files, and holds a Report of the search and the recipe in its folder
+    ``tuning``. A search that was killed goes on when the same command is given again; more trials may then be asked
+    for.
 
     Args:
         dataset: With the splits train and valid; the test split is never read.
@@ -109,7 +117,9 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
 
 
 def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
-    """Run the trials, and train the best settings with other seeds.
+    """Run the trials, and choose between the best settings and the default ones with other seeds.
+
+    The highest of many scores is partly luck; a second look at the default settings shows whether it is no more.
 
     Raises:
         ModelError: No trial came to its end.
@@ -122,9 +132,24 @@ def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
         best, trials, importances = search.best(), search.trials(), search.importances()
     if best is None:
         raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
+    first = trials[0]
+    spread = first_spread = _spread(plan, dataset, best, config.num_seeds)
+    if first.number != best.number:
+        first_spread = _spread(plan, dataset, first, config.num_seeds) if first.score is not None else []
+        if _is_luck(spread, first_spread, lowest=plan.metric == "loss"):
+            logger.info(
+                "Over %d seeds the default settings are as good as those of trial %d.", len(spread), best.number
+            )
+            best, spread = first, first_spread
     bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
-    scores = [best.score or 0.0, *_other_seeds(plan, dataset, best, config.num_seeds - 1)]
-    return Found(plan, bundle, best, trials, importances, scores)
+    return Found(plan, bundle, best, trials, importances, spread, first_spread)
+
+
+def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) -> bool:
+    if not first_spread:
+        return False
+    gain = statistics.fmean(spread) - statistics.fmean(first_spread)
+    return gain >= 0 if lowest else gain <= 0
 
 
 def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
@@ -168,12 +193,12 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     )
 
 
-def _other_seeds(plan: Plan, dataset: Dataset, best: Tried, num_seeds: int) -> list[float]:
-    """Return the scores of the best trial's settings with further seeds."""
-    scores = []
-    for seed in range(plan.seed + 1, plan.seed + 1 + num_seeds):
-        out = Path(plan.folder) / "seeds" / f"{best.number:04}" / str(seed)
-        bundle = train_once(plan, dataset, out, {**best.values, "seed": seed})
+def _spread(plan: Plan, dataset: Dataset, trial: Tried, num_seeds: int) -> list[float]:
+    """Return the scores of a trial's settings, its own and those with further seeds."""
+    scores = [trial.score or 0.0]
+    for seed in range(plan.seed + 1, plan.seed + num_seeds):
+        out = Path(plan.folder) / "seeds" / f"{trial.number:04}" / str(seed)
+        bundle = train_once(plan, dataset, out, {**trial.values, "seed": seed})
         scores.append(score_of(bundle, dataset, plan.metric))
     return scores
 
@@ -220,6 +245,7 @@ def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any
             "space": {name: msgspec.to_builtins(part) for name, part in found.plan.space.items()},
             "importances": found.importances,
             "spread": found.spread,
+            "first_spread": found.first_spread,
             "seconds": sum(one.seconds for one in found.trials),
             "recipe": _recipe(found, dataset),
             "machine": describe_machine(),

@@ -15,7 +15,7 @@ from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
-from yanmo.grinding.trials import REPORT_MB
+from yanmo.grinding.shapes import REPORT_MB
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
 
@@ -125,6 +125,16 @@ def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder, gro
     assert [line.partition(":")[0] for line in report["skipped"]] == ["member-1-linear", "member-2-ngram", "ngram"]
     assert "train_seconds_per_text" not in report["shapes"][0]
     assert not (folder / "never").exists()
+
+
+def test_where_only_the_teacher_itself_meets_the_budget_it_says_so(folder, grounds, ground):
+    (shape,) = report_of(ground.path / "grinding")["shapes"]
+    budget = {**EASY, "max_size_mb": shape["size_mb"] - REPORT_MB / 2}
+    said = r"No student's shape can meet the budget. The teacher itself meets the budget: .* ngram needs max_size_mb"
+    with pytest.raises(ModelError, match=said):
+        grind(grounds.small, grounds.data, students=["ngram"], **budget, out=folder / "itself")
+    assert report_of(folder / "itself-report")["skipped"][1].startswith("ngram: its shape needs max_size_mb")
+    assert "The teacher itself meets the budget." in (folder / "itself-report" / "report.html").read_text("utf-8")
 
 
 @pytest.mark.slow

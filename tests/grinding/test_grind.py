@@ -16,6 +16,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
 from yanmo.grinding.shapes import REPORT_MB
+from yanmo.modeling import determinism
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
 
@@ -146,12 +147,15 @@ def test_an_impossible_budget_is_known_in_two_minutes(folder, grounds):
     assert len(report_of(folder / "at-once-report")["shapes"]) == 4
 
 
-def test_without_time_it_says_so_and_more_hours_go_on(folder, grounds):
+def test_without_time_it_says_so_and_more_hours_go_on(folder, grounds, monkeypatch):
     asked = {"students": ["ngram"], **EASY, "out": folder / "hurried"}
     with pytest.raises(ModelError, match=r"There was no time to make a Bundle. ngram-student: it would take about"):
         grind(grounds.small, grounds.data, **asked, hours=1e-6)
     shapes = work_dir(folder / "hurried") / "shapes"
     before = (shapes / "ngram.json").read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
+        patch.setattr(determinism, "default_device", lambda: "cuda")
+        grind(grounds.small, grounds.data, **asked)
     with pytest.raises(ModelError, match="There was no time"):
         grind(grounds.small, grounds.data, **asked, hours=2e-6)
     assert (shapes / "ngram.json").read_bytes() == before
@@ -214,6 +218,12 @@ def test_a_killed_search_makes_nothing_twice(folder, grounds, caplog):
     assert not any("The teacher answers" in message for message in caplog.messages)
     assert {"textcnn-student", "textcnn-int8"} <= {one["name"] for one in report["rows"]}
     assert report["seconds"] > spent["seconds"]
+
+
+def test_several_workers_are_refused(folder, grounds, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="Several workers cannot grind together"):
+        grind(grounds.teacher, grounds.data, students=["ngram"], out=folder / "workers")
 
 
 def test_students_that_cannot_be_distilled_are_refused(folder, grounds):

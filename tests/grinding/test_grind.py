@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from yanmo import models
 from yanmo.artifacts import Dataset, Report
 from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
@@ -17,6 +18,7 @@ from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
 from yanmo.grinding.shapes import REPORT_MB
 from yanmo.modeling import determinism
+from yanmo.modeling.watching import watched
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
 
@@ -218,6 +220,42 @@ def test_a_killed_search_makes_nothing_twice(folder, grounds, caplog):
     assert not any("The teacher answers" in message for message in caplog.messages)
     assert {"textcnn-student", "textcnn-int8"} <= {one["name"] for one in report["rows"]}
     assert report["seconds"] > spent["seconds"]
+
+
+@pytest.mark.slow
+def test_a_search_killed_within_a_training_goes_on_with_its_checkpoint_to_the_same_bundle(folder, grounds, monkeypatch):
+    monkeypatch.setattr(models, "MIN_STEPS", 200)
+    asked = {"students": ["textcnn"], **EASY, "max_size_mb": 1.5}
+    script = (
+        "from yanmo import models; from yanmo.modeling import loop; from yanmo.grinding.grind import grind; "
+        "models.MIN_STEPS, loop.SAVE_SECONDS = 200, 0.0; "
+        f"grind({str(grounds.small)!r}, {str(grounds.data)!r}, out={str(folder / 'cut')!r}, **{asked!r})"
+    )
+    student = work_dir(work_dir(folder / "cut") / "bundles" / "textcnn-student")
+
+    def steps():
+        return [int(one.stem.rpartition("-")[2]) for one in student.glob("checkpoint-*")]
+
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while max(steps(), default=0) < 50 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    shapes = work_dir(folder / "cut") / "shapes" / "textcnn.json"
+    timed, begun = shapes.read_bytes(), steps()
+    records, measured = [], []
+    with watched(lambda record: (records.append(record), measured.append(shapes.read_bytes()))):
+        resumed = grind(grounds.small, grounds.data, **asked, out=folder / "cut")
+    assert records[0]["step"] > min(begun)
+    assert [one["step"] for one in records] == sorted(one["step"] for one in records), "one training only"
+    assert set(measured) == {timed}
+    straight = grind(grounds.small, grounds.data, **asked, out=folder / "uncut")
+    assert resumed.summary()["winner"] == straight.summary()["winner"] == "textcnn-int8"
+    ours, theirs = (
+        {name: entry for name, entry in one.manifest.files.items() if not name.startswith("grinding")}
+        for one in (resumed, straight)
+    )
+    assert ours == theirs
 
 
 def test_several_workers_are_refused(folder, grounds, monkeypatch):

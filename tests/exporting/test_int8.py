@@ -15,6 +15,7 @@ from yanmo.exporting.encoder import read_folder
 from yanmo.exporting.encoder_graph import write_encoder
 from yanmo.exporting.graph import FLOAT, GraphWriter
 from yanmo.exporting.int8 import EncoderQuantizer, Options, TracedQuantizer
+from yanmo.exporting.products import count_operations
 from yanmo.exporting.quantization import QuantizedProduct, Range, quantize_table, quantize_weight
 from yanmo.exporting.tracing import trace_graph
 from yanmo.modeling import light_models
@@ -255,6 +256,19 @@ def test_weights_of_convolutions_and_lstms_are_stored_as_int8(traced, score_grap
         if node.name in quantizer.names:
             assert node.input[1] not in arrays, "made from int8 by operators before it"
     assert len(TracedQuantizer(content, dataclasses.replace(PLAIN, embeddings=False)).names) == len(quantizer.names) - 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_convolutions_that_became_products_count_as_int8(kind, traced, tmp_path):
+    family, content, feeds = traced
+    quantizer = TracedQuantizer(content, dataclasses.replace(PLAIN, kind=kind))
+    if kind == "static":
+        calibrate(quantizer, feeds)
+    for name, graph in (("fp32.onnx", content), ("int8.onnx", quantizer.build())):
+        (tmp_path / name).write_bytes(graph)
+    plain, int8 = count_operations(tmp_path / "fp32.onnx"), count_operations(tmp_path / "int8.onnx")
+    precision = "int8" if family == "textcnn" and kind != "weight-only" else "fp32"
+    assert int8 == dataclasses.replace(plain, precision=precision)
 
 
 def test_what_is_kept_of_a_traced_graph_is_fp32_bit_for_bit(traced, score_graph):

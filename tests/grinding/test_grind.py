@@ -10,12 +10,15 @@ import time
 
 import pytest
 
+from yanmo import models
 from yanmo.artifacts import Dataset, Report
 from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
-from yanmo.grinding.trials import REPORT_MB
+from yanmo.grinding.shapes import REPORT_MB
+from yanmo.modeling import determinism
+from yanmo.modeling.watching import watched
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
 
@@ -127,6 +130,16 @@ def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder, gro
     assert not (folder / "never").exists()
 
 
+def test_where_only_the_teacher_itself_meets_the_budget_it_says_so(folder, grounds, ground):
+    (shape,) = report_of(ground.path / "grinding")["shapes"]
+    budget = {**EASY, "max_size_mb": shape["size_mb"] - REPORT_MB / 2}
+    said = r"No student's shape can meet the budget. The teacher itself meets the budget: .* ngram needs max_size_mb"
+    with pytest.raises(ModelError, match=said):
+        grind(grounds.small, grounds.data, students=["ngram"], **budget, out=folder / "itself")
+    assert report_of(folder / "itself-report")["skipped"][1].startswith("ngram: its shape needs max_size_mb")
+    assert "The teacher itself meets the budget." in (folder / "itself-report" / "report.html").read_text("utf-8")
+
+
 @pytest.mark.slow
 def test_an_impossible_budget_is_known_in_two_minutes(folder, grounds):
     start = time.monotonic()
@@ -136,12 +149,15 @@ def test_an_impossible_budget_is_known_in_two_minutes(folder, grounds):
     assert len(report_of(folder / "at-once-report")["shapes"]) == 4
 
 
-def test_without_time_it_says_so_and_more_hours_go_on(folder, grounds):
+def test_without_time_it_says_so_and_more_hours_go_on(folder, grounds, monkeypatch):
     asked = {"students": ["ngram"], **EASY, "out": folder / "hurried"}
     with pytest.raises(ModelError, match=r"There was no time to make a Bundle. ngram-student: it would take about"):
         grind(grounds.small, grounds.data, **asked, hours=1e-6)
     shapes = work_dir(folder / "hurried") / "shapes"
     before = (shapes / "ngram.json").read_bytes()
+    with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
+        patch.setattr(determinism, "default_device", lambda: "cuda")
+        grind(grounds.small, grounds.data, **asked)
     with pytest.raises(ModelError, match="There was no time"):
         grind(grounds.small, grounds.data, **asked, hours=2e-6)
     assert (shapes / "ngram.json").read_bytes() == before
@@ -204,6 +220,48 @@ def test_a_killed_search_makes_nothing_twice(folder, grounds, caplog):
     assert not any("The teacher answers" in message for message in caplog.messages)
     assert {"textcnn-student", "textcnn-int8"} <= {one["name"] for one in report["rows"]}
     assert report["seconds"] > spent["seconds"]
+
+
+@pytest.mark.slow
+def test_a_search_killed_within_a_training_goes_on_with_its_checkpoint_to_the_same_bundle(folder, grounds, monkeypatch):
+    monkeypatch.setattr(models, "MIN_STEPS", 200)
+    asked = {"students": ["textcnn"], **EASY, "max_size_mb": 1.5}
+    script = (
+        "from yanmo import models; from yanmo.modeling import loop; from yanmo.grinding.grind import grind; "
+        "models.MIN_STEPS, loop.SAVE_SECONDS = 200, 0.0; "
+        f"grind({str(grounds.small)!r}, {str(grounds.data)!r}, out={str(folder / 'cut')!r}, **{asked!r})"
+    )
+    student = work_dir(work_dir(folder / "cut") / "bundles" / "textcnn-student")
+
+    def steps():
+        return [int(one.stem.rpartition("-")[2]) for one in student.glob("checkpoint-*")]
+
+    process = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
+    while max(steps(), default=0) < 50 and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    shapes = work_dir(folder / "cut") / "shapes" / "textcnn.json"
+    timed, begun = shapes.read_bytes(), steps()
+    records, measured = [], []
+    with watched(lambda record: (records.append(record), measured.append(shapes.read_bytes()))):
+        resumed = grind(grounds.small, grounds.data, **asked, out=folder / "cut")
+    assert records[0]["step"] > min(begun)
+    assert [one["step"] for one in records] == sorted(one["step"] for one in records), "one training only"
+    assert set(measured) == {timed}
+    straight = grind(grounds.small, grounds.data, **asked, out=folder / "uncut")
+    assert resumed.summary()["winner"] == straight.summary()["winner"] == "textcnn-int8"
+    ours, theirs = (
+        {name: entry for name, entry in one.manifest.files.items() if not name.startswith("grinding")}
+        for one in (resumed, straight)
+    )
+    assert ours == theirs
+
+
+def test_several_workers_are_refused(folder, grounds, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="Several workers cannot grind together"):
+        grind(grounds.teacher, grounds.data, students=["ngram"], out=folder / "workers")
 
 
 def test_students_that_cannot_be_distilled_are_refused(folder, grounds):

@@ -81,6 +81,7 @@ def test_a_shape_is_trained_for_itself_for_its_half_or_for_the_end_of_a_cascade(
     assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000)) == 2
     assert order._use_of(search, shape("textcnn", latency_ms=2.4, throughput=3000)) == 2
     assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000, size_mb=8.5)) is None
+    assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000, size_mb=8.2)) == 2
     search.shapes = []
     assert order._use_of(search, shape("bert-4x312", latency_ms=9.0, throughput=3000)) is None
 

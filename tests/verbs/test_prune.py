@@ -24,6 +24,7 @@ from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import SPECIAL_TOKENS
+from yanmo.verbs.calibrate import calibrate
 from yanmo.verbs.ensemble import ensemble
 from yanmo.verbs.export import export
 from yanmo.verbs.prune import prune
@@ -63,6 +64,14 @@ def test_fewer_neurons_and_layers_stay_a_plain_hugging_face_folder(dataset, enco
     assert made.manifest.parents == {"bundle": encoder.digest, "dataset": dataset.digest}
     assert open_bundle(made).predict_proba(texts).shape == (60, 3)
     assert not work_dir(made.path).exists()
+
+
+def test_what_calibrated_answers_have_taught_is_not_calibrated_again(dataset, encoder, tmp_path):
+    sure = calibrate(encoder, dataset, out=tmp_path / "sure")
+    taught = prune(sure, dataset, feed_forward=0.5, **FAST, out=tmp_path / "taught")
+    cut = prune(sure, dataset, vocabulary=1, **{**FAST, "num_epochs": 0}, out=tmp_path / "cut")
+    assert sure.calibration is not None
+    assert (taught.calibration, cut.calibration) == (None, sure.calibration)
 
 
 @pytest.mark.parametrize("uniform", [True, False])

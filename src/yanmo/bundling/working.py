@@ -13,7 +13,7 @@ from yanmo.artifacts.work import claim
 from yanmo.errors import ConfigError
 from yanmo.machine import num_workers, worker_rank
 
-__all__ = ["check_alone", "working"]
+__all__ = ["check_alone", "where", "working"]
 
 
 def check_alone(doing: str) -> None:
@@ -54,7 +54,7 @@ def working(
         yield work_dir(out)
     else:
         with lock(work_dir(out)) as folder:
-            claim(folder, parents=parents, config={**config, **(_where() if has_network else {})}, fork=fork)
+            claim(folder, parents=parents, config={**config, **(where() if has_network else {})}, fork=fork)
             yield folder
             shutil.rmtree(folder, ignore_errors=True)
     if num_workers() > 1:
@@ -63,7 +63,7 @@ def working(
         workers.wait_for_all()
 
 
-def _where() -> dict[str, Any]:
+def where() -> dict[str, Any]:
     """Return what computes, under names that no config key has."""
     from yanmo.modeling.determinism import default_device
 

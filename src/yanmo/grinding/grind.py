@@ -17,6 +17,7 @@ from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import check_model
 from yanmo.bundling.transfer import Altering, gather
+from yanmo.bundling.working import check_alone, where
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.grinding.budget import Budget, choose, misses
@@ -98,6 +99,7 @@ def grind(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
+    check_alone("grind")
     match_labels(teacher, dataset)
     check_report_place(out)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
@@ -106,7 +108,8 @@ def grind(
     given = _given(teacher, dataset, init, transfer)
     parents = {role: given[role].digest for role in (TEACHER, DATASET, INIT) if role in given} | texts.parents
     with lock(work_dir(out)) as folder:
-        claim(folder, parents=parents, config=config.model_dump(mode="json", exclude=FREE), fork=config.fork)
+        made_with = {**config.model_dump(mode="json", exclude=FREE), **where()}
+        claim(folder, parents=parents, config=made_with, fork=config.fork)
         clock = Clock(folder / "clock.json", 3600 * config.hours)
         bench = Bench(given, folder, clock, config.num_threads or 1, needs_memory=config.max_memory_mb is not None)
         search = Search(bench, config, students, texts, config.model_dump(include={"num_altered", "seed"}))

@@ -24,8 +24,8 @@ from yanmo.grinding.candidates import (
     student,
 )
 from yanmo.grinding.search import Search, attempt, num_passes, pass_seconds
-from yanmo.grinding.shapes import few_rows, measure_shape, measure_what_is_there, time_training
-from yanmo.grinding.trials import REPORT_MB, finished
+from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape, measure_what_is_there, time_training
+from yanmo.grinding.trials import finished
 from yanmo.models import ModelSpec
 
 __all__ = ["run_search"]
@@ -162,17 +162,16 @@ def _student(search: Search, spec: ModelSpec, **more: Any) -> Stage:
 
 def _use_of(search: Search, shape: Mapping[str, Any]) -> int | None:
     """Return what a student's shape is good for: 0 as it is, 1 pruned, 2 last in a cascade, None for nothing."""
-    is_small = search.fits(shape["size_mb"] + REPORT_MB)
-    if is_small and not search.costs_too_much(shape, gain=NOISE):
+    if search.fits(shape["size_mb"]) and not search.costs_too_much(shape, gain=NOISE):
         return 0
     if is_layered(search.students[shape["name"]]) and not search.costs_too_much(shape, gain=PRUNED_GAIN):
         return 1
     first = [
-        row["size_mb"]
+        row
         for row in (*search.shapes, *finished(search.rows))
         if not search.costs_too_much(row) and row["throughput"] * CASCADE_COST >= shape["throughput"]
     ]
-    return 2 if any(search.fits(size + shape["size_mb"] + REPORT_MB) for size in first) else None
+    return 2 if any(search.fits(_size_together([row, shape])) for row in first) else None
 
 
 def _said(found: Mapping[str, float]) -> str:

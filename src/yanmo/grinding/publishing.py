@@ -21,6 +21,7 @@ from yanmo.errors import ArtifactError, ModelError
 from yanmo.grinding.budget import Budget, misses, nearest, say_misses
 from yanmo.grinding.candidates import INIT, TEACHER, TRANSFER, Stage, chain, recipe
 from yanmo.grinding.search import Search
+from yanmo.grinding.shapes import REPORT_MB
 from yanmo.grinding.trials import Bench, describe
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import identify, load_split, shown_path
@@ -58,6 +59,7 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
             "budget": {key: getattr(budget, key) for key in Budget.model_fields},
             "winner": name,
             "test": _test(bench, name) if name else None,
+            "is_teacher_enough": name is None and _is_enough(bench, budget, search.present[0]),
             "nearest": [] if name else [say_misses(budget, row) for row in nearest(budget, rows or search.shapes)],
             "rows": rows,
             "shapes": search.shapes,
@@ -74,12 +76,19 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
     )
 
 
+def _is_enough(bench: Bench, budget: Budget, teacher: Mapping[str, Any]) -> bool:
+    """Return whether the teacher itself, which loses nothing, costs no more than is allowed."""
+    if misses(budget, teacher):
+        return False
+    return not misses(budget, {"memory_mb": bench.measure_memory(bench.teacher) if bench.needs_memory else None})
+
+
 def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
     """Return in what a Bundle is worse than the one it comes from: of a cascade the last stage, of others the first.
 
     What the teacher or a model in it answers was measured by the verb that made the Bundle from it.
     """
-    given = {one["name"]: one for one in search.present}
+    given = {one["name"]: {**one, "size_mb": one["size_mb"] + REPORT_MB} for one in search.present}
     given[TEACHER] = given[TEACHER] | {"accuracy": row["teacher_accuracy"]}
     source = stage.sources[-1] if stage.verb == "cascade" else stage.sources[0]
     before = search.row(source) or given.get(source) or given[TEACHER]
@@ -154,18 +163,20 @@ def refuse(search: Search, report: dict[str, Any], config: Config, parents: Mapp
     place = _report_place(out)
     _write_report(place, report, _identity(search.bench, config, parents), replace=True)
     hint = "Loosen the constraint that is named; the same command with another budget goes on with what is there."
+    teacher = search.bench.teacher.path
+    itself = f" The teacher itself meets the budget: {teacher}." if report["is_teacher_enough"] else ""
     if not report["rows"] and search.late:
         raise ModelError(
-            f"There was no time to make a Bundle. {'; '.join(search.late)}. All of it: {place}.",
+            f"There was no time to make a Bundle. {'; '.join(search.late)}.{itself} All of it: {place}.",
             hint="Give the search more --hours; the same command goes on with what is there.",
         )
     if not report["rows"] and report["failed"]:
         failed = "; ".join(f"{name}: {why}" for name, why in report["failed"].items())
-        raise ModelError(f"No Bundle could be made. {failed}", hint=f"All of it: {place}.")
+        raise ModelError(f"No Bundle could be made. {failed}{itself}", hint=f"All of it: {place}.")
     tried = f"None of {len(report['rows'])} Bundles meets" if report["rows"] else "No student's shape can meet"
     late = f" There was no time for: {'; '.join(search.late)}." if search.late else ""
     raise ModelError(
-        f"{tried} the budget. The nearest: {'; '.join(report['nearest'])}.{late} All of it: {place}.",
+        f"{tried} the budget.{itself} The nearest: {'; '.join(report['nearest'])}.{late} All of it: {place}.",
         hint=f"{hint} More --hours try more." if search.late else hint,
     )
 

@@ -18,7 +18,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
 from yanmo.grinding.candidates import DATASET, TEACHER, Stage
 from yanmo.grinding.records import Clock, read_json, write_json
-from yanmo.grinding.shapes import measure_speed
+from yanmo.grinding.shapes import REPORT_MB, measure_speed
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
@@ -27,15 +27,13 @@ from yanmo.modeling.watching import watched
 from yanmo.reporting.quality import compare
 from yanmo.verbs.signature import get_verb
 
-__all__ = ["REPORT_MB", "Bench", "describe", "finished"]
+__all__ = ["Bench", "describe", "finished"]
 
 logger = logging.getLogger(__name__)
 
 NUM_RESAMPLES = 2000
 NUM_MEMORY_TEXTS = 512
 MEMORY_SECONDS = 300.0
-REPORT_MB = 0.25
-"""What the Report of the search adds to the winner's folder at most; every candidate is measured as if it had it."""
 FINAL = (ConfigError, DataError, ModelError)
 """Why a stage cannot be made, now or later; a full disk or a missing package may be another time."""
 ARITHMETIC = ("num_threads", "precision")
@@ -112,7 +110,7 @@ class Bench:
                 self.clock.save()
                 write_json(file, row)
             if self.needs_memory and row["memory_mb"] is None:
-                row["memory_mb"] = self._memory(bundle)
+                row["memory_mb"] = self.measure_memory(bundle)
                 write_json(file, row)
         except (BusyError, StoppedError):
             raise
@@ -136,6 +134,19 @@ class Bench:
         """Return the labels that a Bundle gives to a split."""
         asked: dict[str, Any] = {"num_threads": self.num_threads, "measure_speed": False}
         return run_bundle(bundle, self.dataset, split, **asked).chosen_NC
+
+    def measure_memory(self, bundle: Bundle) -> float:
+        """Return the most megabytes of a process of its own that answers with a Bundle."""
+        request = MeasureBundle(
+            bundle=str(bundle.path),
+            items=self.split.items[:NUM_MEMORY_TEXTS],
+            num_threads=self.num_threads,
+            batch_sizes=(),
+            lengths=(),
+            quick=True,
+        )
+        facts, _ = run_child(request, timeout_seconds=MEMORY_SECONDS, report=_ignore)
+        return float(facts["peak_memory_mb"])
 
     def _make(self, stage: Stage) -> Bundle:
         out = self.bundle_dir(stage.name)
@@ -161,18 +172,6 @@ class Bench:
         row = describe(self.answer(bundle, self.split), self.teacher_choices, self.split)
         row |= {"model": bundle.model, "format": bundle.format, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
         return row | measure_speed(bundle, self.split.items, self.num_threads) | {"memory_mb": None}
-
-    def _memory(self, bundle: Bundle) -> float:
-        request = MeasureBundle(
-            bundle=str(bundle.path),
-            items=self.split.items[:NUM_MEMORY_TEXTS],
-            num_threads=self.num_threads,
-            batch_sizes=(),
-            lengths=(),
-            quick=True,
-        )
-        facts, _ = run_child(request, timeout_seconds=MEMORY_SECONDS, report=_ignore)
-        return float(facts["peak_memory_mb"])
 
 
 def describe(ours_NC: npt.NDArray[np.bool_], theirs_NC: npt.NDArray[np.bool_], split: Split) -> dict[str, Any]:

@@ -218,6 +218,8 @@ def _cut_parts(work: Work, made: Bundle, info: dict[str, Any]) -> dict[str, Any]
     trained = _recover(work)
     facts = {name: trained.architecture.pop(name) for name in ("kept", "is_stock", "num_parameters")}
     info["architecture"] = {**work.bundle.architecture, **trained.architecture}
+    if work.config.num_epochs:
+        info.pop("calibration", None)  # calibrated answers have taught it: that map would be applied twice
     if facts.pop("is_stock"):
         trained.save(made.path)
         (made.path / "metrics.jsonl").unlink(missing_ok=True)

@@ -214,6 +214,8 @@ def test_what_cannot_be_pruned_is_refused_before_anything_is_asked(dataset, enco
         prune(encoder, dataset, layers=3, **FAST, out=out)
     with pytest.raises(ConfigError, match="'heads' parameter of prune must be less than 1"):
         prune(encoder, dataset, heads=1.0, out=out)
+    with pytest.raises(ConfigError, match="nothing out: the shares of the 2 heads and the 512 neurons"):
+        prune(encoder, dataset, heads=0.1, feed_forward=0.01, **FAST, out=out)
     linear = train(dataset, model="linear", num_threads=1, out=tmp_path / "linear")
     with pytest.raises(ArtifactError, match="cuts parts out of torch encoders.*holds linear, of format linear"):
         prune(linear, dataset, heads=0.5, out=out)

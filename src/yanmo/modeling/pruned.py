@@ -106,9 +106,25 @@ def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkS
             neurons=options.feed_forward,
             is_uniform=options.is_uniform,
         )
+        if not (options.layers or options.vocabulary):
+            _check_cut(cut, [len(one) for one in matters[0]], [len(one) for one in matters[1]])
         pruning.cut_parts(module, cut)
     trainable.architecture.update(_describe(module))
     return trainable
+
+
+def _check_cut(cut: pruning.Cut, num_heads: list[int], num_neurons: list[int]) -> None:
+    """Refuse shares so small that every part stays.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if [len(one) for one in (*cut.heads, *cut.neurons)] == [*num_heads, *num_neurons]:
+        raise ConfigError(
+            f"prune would leave nothing out: the shares of the {num_heads[0]} heads and the {num_neurons[0]} neurons of "
+            "a layer are less than the step in which widths are cut.",
+            hint="Give a larger share as heads or feed_forward.",
+        )
 
 
 def _sample(encode: Callable[[Texts], Any], train: LabeledTexts, num_texts: int) -> Examples:

@@ -121,8 +121,8 @@ def _check_cut(cut: pruning.Cut, num_heads: list[int], num_neurons: list[int]) -
     """
     if [len(one) for one in (*cut.heads, *cut.neurons)] == [*num_heads, *num_neurons]:
         raise ConfigError(
-            f"prune would leave nothing out: the shares of the {num_heads[0]} heads and the {num_neurons[0]} neurons of "
-            "a layer are less than the step in which widths are cut.",
+            f"prune would leave nothing out: the shares of the {num_heads[0]} heads and the {num_neurons[0]} neurons "
+            "of a layer are less than the step in which widths are cut.",
             hint="Give a larger share as heads or feed_forward.",
         )
 

@@ -61,7 +61,7 @@ def test_recipes_measure_what_is_missing_and_end_with_a_table(project_root, monk
     monkeypatch.setattr(recipes, "RESULTS", tmp_path / "recipes" / "results.jsonl")
     (tmp_path / "words").mkdir()
     make_words(tmp_path / "words" / "data", ["fruit", "tool"])
-    options = ["recipes", "--datasets", "words", "--model", "linear", "--only", "smoothing,lora"]
+    options = ["recipes", "--datasets", "words", "--model", "linear", "--only", "smoothing 0.1,lora"]
     options += ["--rows", "200", "--epochs", "1"]
     monkeypatch.setattr(sys, "argv", [*options, "--seeds", "1"])
     assert recipes.main() == 0

@@ -18,6 +18,7 @@ from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.train_config import LearnKeys, TrainConfig, check_compiler
+from yanmo.bundling.working import check_alone
 from yanmo.errors import ConfigError, DataError, check_installed
 from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
@@ -143,11 +144,8 @@ def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
             hint="Leave one of them out.",
         )
     folds = config.model_dump().get("folds")
-    if num_workers() > 1 and (folds or spec.family == "linear"):
-        raise ConfigError(
-            f"Several workers cannot train {'folds' if folds else 'the model linear'} together.",
-            hint="Start the command without torchrun.",
-        )
+    if folds or spec.family == "linear":
+        check_alone(f"train {'folds' if folds else 'the model linear'}")
     check_installed(f"The training of {spec.name}", *PACKAGES[spec.format], extra="train")
     return spec
 

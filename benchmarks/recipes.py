@@ -24,6 +24,7 @@ from typing import Any
 
 import yanmo
 from yanmo.artifacts.base import publish
+from yanmo.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from accuracy import ROOT, prepared
@@ -135,7 +136,7 @@ def measure(
     started = time.perf_counter()
     try:
         yanmo.train(folder, model=model, seed=seed, fork=True, out=bundle, **values)
-    except yanmo.YanmoError as error:
+    except ConfigError as error:
         return {"said": error.message}
     seconds = time.perf_counter() - started
     metrics = yanmo.evaluate(bundle, folder, measure_speed=False, out=report).metrics

@@ -197,6 +197,16 @@ def test_one_damaged_byte_in_utf8_is_called_damaged(tmp_path: Path) -> None:
     )
 
 
+def test_the_euro_sign_of_windows_is_named_where_it_stands(tmp_path: Path) -> None:
+    path = write(tmp_path, "a.csv", "text,label\n好丂,1\n".encode("gb18030") + b"\x80\xff,2\n")
+    fails(
+        [path],
+        f"{path} is not utf-8: byte 0xBA at offset 11, line 2 (invalid start byte).",
+        "The file decodes under no supported encoding, but as gb18030 up to byte 0x80 at offset 18, line 3 (illegal "
+        "multibyte sequence). If that is what it is, repair or remove that byte, and give --encoding gb18030.",
+    )
+
+
 def test_a_file_cut_off_within_a_character_is_named(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", "text,label\n好,1\n好".encode()[:-1])
     with pytest.raises(DataError, match=re.escape("byte 0xE5 at offset 17, line 3 (unexpected end of data)")):

@@ -48,7 +48,15 @@ def check_file(path: Path) -> Path:
 
 
 class WrongByteError(ValueError):
-    """A byte that does not fit the encoding; the text says which, where, and why."""
+    """A byte that does not fit the encoding; the text says which, where, and why.
+
+    Attributes:
+        offset: Of that byte in the file, from 0.
+    """
+
+    def __init__(self, text: str, offset: int) -> None:
+        super().__init__(text)
+        self.offset = offset
 
 
 class Decoder:
@@ -86,7 +94,7 @@ class Decoder:
         before = held[: error.start].decode(error.encoding, errors="replace")
         offset = self._num_bytes + len(data) - len(held) + error.start
         line = self._num_lines + before.count("\n") + 1
-        return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})")
+        return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})", offset)
 
 
 def utf8_blocks(path: Path, encoding: Encoding = "utf-8") -> Iterator[bytes]:
@@ -143,28 +151,37 @@ def _blocks(path: Path) -> Iterator[bytes]:
         raise DataError(f"Cannot read {path}: {error.strerror}.", hint="Check the file's permissions.") from error
 
 
-def _not_encoded(path: Path, encoding: str, error: WrongByteError) -> DataError:
-    """Return the error that says which byte is wrong, where, and which encodings fit the file."""
-    fitting = [name for name in ("utf-8", "gb18030", "big5", "utf-16") if name != encoding and _fits(path, name)]
-    if not fitting and encoding != "cp1252" and _fits(path, "cp1252"):
+def _not_encoded(path: Path, encoding: Encoding, error: WrongByteError) -> DataError:
+    """Return the error that says which byte is wrong, where, and which encodings fit the file, or fit it longest."""
+    others: tuple[Encoding, ...] = ("utf-8", "gb18030", "big5", "utf-16")
+    found = {name: _first_wrong(path, name) for name in others if name != encoding}
+    fitting = [name for name, wrong in found.items() if wrong is None]
+    if not fitting and encoding != "cp1252" and _first_wrong(path, "cp1252") is None:
         fitting = ["cp1252"]
     if fitting:
         hint = f"The whole file decodes as {', '.join(fitting)}. If that is what it is: --encoding {fitting[0]}."
     else:
         hint = "The file decodes under no supported encoding, so that byte is damaged: repair or remove it."
+        name, furthest = max(found.items(), key=lambda item: item[1].offset if item[1] else 0)
+        if furthest and furthest.offset > error.offset:
+            hint = (
+                f"The file decodes under no supported encoding, but as {name} up to {furthest}. If that is what it is, "
+                f"repair or remove that byte, and give --encoding {name}."
+            )
     return DataError(f"{path} is not {encoding}: {error}.", hint=hint)
 
 
-def _fits(path: Path, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
+def _first_wrong(path: Path, encoding: Encoding) -> WrongByteError | None:
+    """Return the first byte of a file that does not fit an encoding."""
+    decoder = Decoder(encoding)
     try:
         for number, data in enumerate(_blocks(path)):
             if not number and encoding == "utf-16" and not data.startswith(UTF16_MARKS):
-                return False
-            decoder.decode(data, not data)
-    except UnicodeDecodeError:
-        return False
-    return True
+                return WrongByteError("the beginning (no byte order mark)", 0)
+            decoder.decode(data, final=not data)
+    except WrongByteError as error:
+        return error
+    return None
 
 
 def _files_in(folder: Path, lead: str) -> str:

@@ -24,6 +24,7 @@ from accuracy import prepared
 from heading import machine_lines
 
 import yanmo
+from yanmo.errors import BusyError, StoppedError
 from yanmo.measuring.evaluation import Outcome, load_split, run_bundle
 from yanmo.reporting.quality import compare
 
@@ -112,6 +113,8 @@ def attempt(house: House, name: str) -> yanmo.Bundle | None:
     """Return a Bundle; where Yanmo refuses to make it, say why and return None."""
     try:
         return house.get(name)
+    except (BusyError, StoppedError):
+        raise
     except yanmo.YanmoError as error:
         print(f"{house.name}, {name}: {error}", file=sys.stderr, flush=True)
         return None

@@ -76,8 +76,9 @@ def test_its_size_was_measured_with_its_report(ground):
     assert row["size_mb"] - REPORT_MB < ground.size_bytes / 1e6 <= row["size_mb"]
 
 
-def test_the_recipe_makes_the_same_files_where_it_stands(ground, folder):
+def test_the_recipe_makes_the_same_files_where_it_stands(ground, folder, caplog):
     run(ground.path / "grinding" / "recipe.toml", RunConfig())
+    assert "no effect" not in caplog.text
     again = Bundle.open(folder / "ground-again" / ground.summary()["winner"])
     ours, theirs = (
         {name: entry.sha256 for name, entry in one.manifest.files.items() if not name.startswith("grinding")}
@@ -87,9 +88,10 @@ def test_the_recipe_makes_the_same_files_where_it_stands(ground, folder):
     Bundle.open(ground.path)
 
 
-def test_what_is_there_is_put_into_8_bits_and_together_before_anything_is_trained(folder, grounds):
+def test_what_is_there_is_put_into_8_bits_and_together_before_anything_is_trained(folder, grounds, caplog):
     budget = {**EASY, "max_drop": 0.3}
     found = grind(grounds.council, grounds.data, students=["ngram"], **budget, out=folder / "members")
+    assert "no effect" not in caplog.text
     report = report_of(found.path / "grinding")
     rows = {row["name"]: row for row in report["rows"]}
     together = list(rows)[2]

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from yanmo.artifacts.durable import put
+
 __all__ = ["Clock", "LateError", "read_json", "write_json"]
 
 RESERVE = 0.05
@@ -63,8 +65,8 @@ def read_json(file: Path) -> dict[str, Any] | None:
 
 
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Let a file appear whole, in a folder that is made if needed."""
+    """Let a file appear whole and last, in a folder that is made if needed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content), encoding="utf-8")
-    partial.replace(file)
+    put(partial, file)

@@ -23,7 +23,7 @@ from yanmo.grinding.records import read_json, write_json
 from yanmo.measuring.evaluation import load_split
 from yanmo.measuring.timing import clock, time_alone, time_batches
 from yanmo.modeling.watching import watched
-from yanmo.models import ModelSpec
+from yanmo.models import ModelSpec, unused_settings
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.signature import get_verb
 
@@ -148,7 +148,8 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int) -> Bund
     name = file_name(spec)
     untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
-        config = TrainConfig(model=spec.name, num_threads=num_threads, precision="fp32")
+        arithmetic: dict[str, Any] = {} if "precision" in unused_settings(spec) else {"precision": "fp32"}
+        config = TrainConfig(model=spec.name, num_threads=num_threads, **arithmetic)
         settled = settle(config, spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)

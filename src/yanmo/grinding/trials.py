@@ -24,6 +24,7 @@ from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics import wilson_interval
 from yanmo.modeling.watching import watched
+from yanmo.models import LIGHT_FAMILIES
 from yanmo.reporting.quality import compare
 from yanmo.verbs.signature import get_verb
 
@@ -87,8 +88,10 @@ class Bench:
 
     def settled(self, stage: Stage) -> Stage:
         """Return a stage that is made with all values that its bits depend on."""
-        config, known = self.bundle(stage.name).manifest.config, get_verb(stage.verb).config_class.model_fields
-        more = {name: config[name] for name in ARITHMETIC if name in known and config.get(name) is not None}
+        bundle, known = self.bundle(stage.name), get_verb(stage.verb).config_class.model_fields
+        unused = ("precision",) if bundle.model in LIGHT_FAMILIES else ()
+        config = {name: bundle.manifest.config.get(name) for name in ARITHMETIC if name in known and name not in unused}
+        more = {name: value for name, value in config.items() if value is not None}
         return replace(stage, values={**stage.values, **more})
 
     def try_stage(self, stage: Stage) -> dict[str, Any]:

@@ -21,15 +21,18 @@ from yanmo.verbs.train import train
 
 @pytest.fixture(scope="session")
 def grounds(make_words, tmp_path_factory):
-    """The folders of a Dataset, of a teacher, of the same in 8 bits, and of an ensemble of two models."""
+    """The folders of a Dataset, of a teacher, of the same in 8 bits, and of ensembles of two models."""
     folder = tmp_path_factory.mktemp("grounds")
     data = make_words(folder / "data", ["city", "fruit", "tool"]).path
     teacher = train(data, model="linear", num_threads=1, out=folder / "teacher").path
     small = quantize(teacher, data, max_drop=1.0, num_threads=1, out=folder / "small-teacher").path
     other = train(data, model="ngram", num_threads=1, num_epochs=8, out=folder / "other").path
     council = ensemble(data, [teacher, other], num_threads=1, out=folder / "council").path
+    mixed = ensemble(data, [small, other], num_threads=1, out=folder / "mixed").path
     encoder = train(data, model="bert-2x64", num_threads=1, num_epochs=1, precision="fp32", out=folder / "encoder").path
-    return SimpleNamespace(encoder=encoder, folder=folder, data=data, teacher=teacher, small=small, council=council)
+    return SimpleNamespace(
+        encoder=encoder, folder=folder, data=data, teacher=teacher, small=small, council=council, mixed=mixed
+    )
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from yanmo.bundling.transfer import Transfer
-from yanmo.grinding import order
-from yanmo.grinding.candidates import cascade_of, int8_of, student
+from yanmo.grinding import order, publishing
+from yanmo.grinding.candidates import cascade_of, chain, int8_of, student
 from yanmo.grinding.records import Clock, LateError, write_json
 from yanmo.grinding.search import attempt
 from yanmo.models import resolve
@@ -54,6 +54,26 @@ def test_members_are_put_together_as_far_as_the_budget_reaches(make_search):
     ]
     assert names(order._ensembles(search)) == ["ensemble-member-3-textcnn-member-1-ngram"]
     assert names(order._ensembles(make_search())) == []
+
+
+def test_a_member_that_is_in_8_bits_already_is_put_together_as_it_is(make_search):
+    search = make_search(teacher="mixed", max_latency_ms=50.0, max_size_mb=10, max_drop=0.5)
+    for name in ("teacher", "member-1-linear", "member-2-ngram"):
+        search.present.append({"name": name, "throughput": 1000.0, "size_mb": 1.0, "latency_ms": 0.1})
+    for stage in order._models_in_int8(search):
+        attempt(search, stage)
+    assert search.skipped == ["member-1-linear: it is in 8 bits already"]
+    (stage,) = order._ensembles(search)
+    assert set(stage.sources) - {"dataset"} == {"member-1-linear", "member-2-ngram-int8"}
+    attempt(search, stage)
+    assert search.row(stage.name)["accuracy"] > 0
+    assert "accuracy" in search.row("member-1-linear")
+    assert order.finished(search.rows) == search.rows
+    assert len(search.rows) == 2
+    again = make_search(teacher="mixed").bench.try_given("member-1-linear")
+    assert again["latency_ms"] == search.row("member-1-linear")["latency_ms"]
+    assert [stage.name for stage in chain(search.stages, stage.name)] == ["member-2-ngram-int8", stage.name]
+    assert isinstance(publishing._worse(search, stage, search.row(stage.name)), list)
 
 
 def test_of_one_student_only_the_best_training_is_put_together_with_others(make_search):

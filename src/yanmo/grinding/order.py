@@ -74,12 +74,14 @@ def run_search(search: Search) -> None:
 
 
 def _models_in_int8(search: Search) -> Iterator[Stage]:
-    """Yield the single teacher, or the models in it, in 8 bits."""
+    """Yield the single teacher, or the models in it, in 8 bits; those that are already are ready to be put together."""
     rows = {row["name"]: row for row in search.present}
     for name, bundle in single_models(search.bench.teacher).items():
         found = search.costs_too_much(rows[name], gain=INT8_GAIN)
         if bundle.manifest.info.get("precision", "fp32") != "fp32":
             search.skipped.append(f"{name}: it is in 8 bits already")
+            if name != TEACHER and search.fits(rows[name]["size_mb"] + REPORT_MB):
+                search.ready.append(search.bench.try_given(name))
         elif found:
             search.skipped.append(f"{name}: as it is it needs {_said(found)}, too much for 8 bits to change")
         else:
@@ -91,7 +93,7 @@ def _ensembles(search: Search) -> Iterator[Stage]:
 
     Of the trainings of one student only the best takes part.
     """
-    ranked = sorted(_made_by(search, "quantize"), key=lambda row: -row["accuracy"])
+    ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: -row["accuracy"])
     for start in range(len(ranked)):
         chosen = _affordable(search, ranked[start:])
         for number in range(2, min(len(chosen), MOST_MEMBERS) + 1):
@@ -224,7 +226,7 @@ def _longer(search: Search) -> Iterator[Stage]:
 
 def _cascades(search: Search) -> Iterator[Stage]:
     """Yield cascades whose last stage costs too much by itself, the most accurate last stages first."""
-    rows = _made_by(search, "quantize", "ensemble")
+    rows = [*search.ready, *_made_by(search, "quantize", "ensemble")]
     num_pairs = 0
     for last in sorted(rows, key=lambda row: -row["accuracy"]):
         quick = [row for row in rows if _can_be_first(search, row, last)]

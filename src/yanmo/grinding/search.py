@@ -37,6 +37,7 @@ class Search:
         texts: What the students learn from.
         values: Of distill.
         present: A row for the teacher, and for each model in it, as they are.
+        ready: A row, as of a stage, for each model in the teacher that is in 8 bits already.
         shapes: A row for each student's shape, untrained.
         rows: A row for each stage, in the order in which they were tried.
         stages: The stages of the rows.
@@ -50,6 +51,7 @@ class Search:
     texts: Transfer
     values: Mapping[str, Any]
     present: list[dict[str, Any]] = field(default_factory=list)
+    ready: list[dict[str, Any]] = field(default_factory=list)
     shapes: list[dict[str, Any]] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     stages: list[Stage] = field(default_factory=list)
@@ -57,8 +59,9 @@ class Search:
     late: list[str] = field(default_factory=list)
 
     def row(self, name: str) -> dict[str, Any] | None:
-        """Return the row of a stage that could be made."""
-        return next((row for row in self.rows if row["name"] == name and "failed" not in row), None)
+        """Return the row of a stage that could be made, or of a model that is ready."""
+        rows = (*self.ready, *self.rows)
+        return next((row for row in rows if row["name"] == name and "failed" not in row), None)
 
     def costs_too_much(self, row: Mapping[str, Any], *, gain: float = 1.0) -> dict[str, float]:
         """Return what a row costs too much, even if it became so many times faster and smaller."""

@@ -170,7 +170,7 @@ def test_without_time_it_says_so_and_more_hours_go_on(folder, grounds, monkeypat
 @pytest.mark.slow
 def test_a_looser_budget_goes_on_with_what_is_there(folder, grounds):
     asked = {"students": ["ngram"], "out": folder / "loosened"}
-    with pytest.raises(ModelError, match=r"None of 4 Bundles meets the budget. The nearest: .* needs max_memory_mb"):
+    with pytest.raises(ModelError, match=r"None of 3 Bundles meets the budget. The nearest: .* needs max_memory_mb"):
         grind(grounds.teacher, grounds.data, **asked, **{**EASY, "max_memory_mb": 1})
     measured = work_dir(folder / "loosened") / "measured" / "ngram-student.json"
     seconds = json.loads(measured.read_text("utf-8"))["seconds"]

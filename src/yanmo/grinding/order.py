@@ -8,6 +8,7 @@ there is time. Ensembles and cascades of what has been made cost seconds and com
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 from yanmo.artifacts.bundle import Bundle
@@ -39,6 +40,10 @@ PRUNED_GAIN = 2.5
 CASCADE_COST = 0.5
 """At most so much of the last stage's time a text may the first one take."""
 MOST_MEMBERS = 4
+MOST_MIXED = 8
+"""Of so many models every mean is considered …"""
+NUM_MEANS = 3
+"""… and so many of them become Bundles."""
 NUM_PAIRS = 3
 ALPHA_SHARES = (0.5, 2.0)
 """Of ``max_drop``: what a cascade guarantees to lose at most against its last stage."""
@@ -89,17 +94,16 @@ def _models_in_int8(search: Search) -> Iterator[Stage]:
 
 
 def _ensembles(search: Search) -> Iterator[Stage]:
-    """Yield the means of the two, three, … most accurate models in 8 bits that cost no more together than is allowed.
+    """Yield the means of two to four models in 8 bits that cost no more together than is allowed, the most accurate.
 
-    Of the trainings of one student only the best takes part.
+    Of the trainings of one student only the best takes part. How often a mean is right is known before it is made.
     """
     ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: -row["accuracy"])
-    for start in range(len(ranked)):
-        chosen = _affordable(search, ranked[start:])
-        for number in range(2, min(len(chosen), MOST_MEMBERS) + 1):
-            yield ensemble_of([row["name"] for row in chosen[:number]])
-        if len(chosen) > 1:
-            return
+    chosen = _affordable(search, ranked)[:MOST_MIXED]
+    groups = (group for number in range(2, MOST_MEMBERS + 1) for group in combinations(chosen, number))
+    names = [[row["name"] for row in group] for group in groups if not search.costs_too_much(_costs_together(group))]
+    for group in sorted(names, key=search.bench.mean_accuracy, reverse=True)[:NUM_MEANS]:
+        yield ensemble_of(group)
 
 
 def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
@@ -107,10 +111,11 @@ def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
 
 
 def _affordable(search: Search, ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows that cost no more than is allowed, of each student's only the first."""
     chosen: list[Mapping[str, Any]] = []
     for row in ranked:
         is_other = not row["student"] or row["student"] not in {one["student"] for one in chosen}
-        if is_other and not search.costs_too_much(_costs_together([*chosen, row])):
+        if is_other and not search.costs_too_much(row):
             chosen.append(row)
     return chosen
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,17 +15,20 @@ import numpy.typing as npt
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.combine.ensembling import Ensembler
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
 from yanmo.grinding.candidates import DATASET, TEACHER, Stage
 from yanmo.grinding.records import Clock, read_json, write_json
 from yanmo.grinding.shapes import REPORT_MB, measure_speed
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
-from yanmo.measuring.evaluation import Split, load_split, run_bundle
-from yanmo.metrics import wilson_interval
+from yanmo.measuring.evaluation import Outcome, Split, load_split, run_bundle
+from yanmo.metrics import accuracy, wilson_interval
 from yanmo.modeling.watching import watched
 from yanmo.models import LIGHT_FAMILIES
+from yanmo.protocols import FloatArray
 from yanmo.reporting.quality import compare
+from yanmo.tasks import get_task
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["Bench", "describe", "finished"]
@@ -59,6 +62,7 @@ class Bench:
     clock: Clock
     num_threads: int
     needs_memory: bool = False
+    _asked: dict[str, FloatArray] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.teacher: Bundle = self.given[TEACHER]
@@ -144,8 +148,21 @@ class Bench:
 
     def answer(self, bundle: Bundle, split: Split) -> npt.NDArray[np.bool_]:
         """Return the labels that a Bundle gives to a split."""
-        asked: dict[str, Any] = {"num_threads": self.num_threads, "measure_speed": False}
-        return run_bundle(bundle, self.dataset, split, **asked).chosen_NC
+        return self._ask(bundle, split).chosen_NC
+
+    def mean_accuracy(self, names: Sequence[str]) -> float:
+        """Return how often the mean of some stages' answers is right on the validation split."""
+        task = get_task(self.dataset.task)
+        mean_NC = Ensembler(len(names)).combine([self._probabilities(name) for name in names], task)
+        return accuracy(task.choose(mean_NC), self.split.targets_NC)
+
+    def _probabilities(self, name: str) -> FloatArray:
+        if name not in self._asked:
+            self._asked[name] = self._ask(self.bundle(name), self.split).probabilities_NC
+        return self._asked[name]
+
+    def _ask(self, bundle: Bundle, split: Split) -> Outcome:
+        return run_bundle(bundle, self.dataset, split, num_threads=self.num_threads, measure_speed=False)
 
     def measure_memory(self, bundle: Bundle) -> float:
         """Return the most megabytes of a process of its own that answers with a Bundle."""

@@ -198,12 +198,33 @@ def test_one_damaged_byte_in_utf8_is_called_damaged(tmp_path: Path) -> None:
 
 
 def test_the_euro_sign_of_windows_is_named_where_it_stands(tmp_path: Path) -> None:
-    path = write(tmp_path, "a.csv", "text,label\n好丂,1\n".encode("gb18030") + b"\x80\xff,2\n")
+    content = ("text,label\n" + "好丂吃,1\n" * 20).encode("gb18030") + b"\x80 5,2\n"
+    place = content.index(b"\x80 5")
+    fails(
+        [write(tmp_path, "a.csv", content)],
+        f"{tmp_path / 'a.csv'} is not utf-8: byte 0xBA at offset 11, line 2 (invalid start byte).",
+        "The file decodes under no supported encoding, but as gb18030 with 1 damaged places, the first at byte 0x80 "
+        f"at offset {place}, line 22 (illegal multibyte sequence). If that is what it is, repair or "
+        "remove them, and give --encoding gb18030.",
+    )
+
+
+def test_french_with_a_damaged_byte_is_not_taken_for_chinese(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, "a.csv", ("text,label\n" + "très bien mangé, né ici,1\n" * 20).encode("cp1252") + b"\x81,2\n"
+    )
+    with pytest.raises(DataError) as caught:
+        read_table([path], PLAIN)
+    assert caught.value.hint.startswith("The file decodes under no supported encoding, so that byte is damaged")
+
+
+def test_a_character_that_is_cut_in_utf8_is_called_damaged_though_another_encoding_gets_further(tmp_path: Path) -> None:
+    rows = "".join(f"服务很好{number},1\n" for number in range(100)).encode()
+    path = write(tmp_path, "a.csv", b"text,label\n" + "好吃".encode()[:-1] + b",1\n" + rows)
     fails(
         [path],
-        f"{path} is not utf-8: byte 0xBA at offset 11, line 2 (invalid start byte).",
-        "The file decodes under no supported encoding, but as gb18030 up to byte 0x80 at offset 18, line 3 (illegal "
-        "multibyte sequence). If that is what it is, repair or remove that byte, and give --encoding gb18030.",
+        f"{path} is not utf-8: byte 0xE5 at offset 14, line 2 (invalid continuation byte).",
+        "The file decodes under no supported encoding, so that byte is damaged: repair or remove it.",
     )
 
 

@@ -78,7 +78,7 @@ def test_a_member_that_is_in_8_bits_already_is_put_together_as_it_is(make_search
     assert isinstance(publishing._worse(search, stage, search.row(stage.name)), list)
 
 
-def test_of_one_student_only_the_best_training_is_put_together_with_others(make_search):
+def test_of_one_student_only_one_training_is_put_together_with_others(make_search):
     search = make_search(max_size_mb=10)
     search.rows = [
         row("bert-2x128-int8", 0.93),
@@ -92,8 +92,27 @@ def test_of_one_student_only_the_best_training_is_put_together_with_others(make_
     assert names(order._ensembles(search)) == [
         "ensemble-bert-2x128-longer-ngram",
         "ensemble-bert-2x128-longer-textcnn-ngram",
-        "ensemble-bert-2x128-longer-textcnn",
+        "ensemble-bert-2x128-textcnn-ngram",
     ]
+
+
+def test_a_cheaper_half_is_put_together_where_the_whole_does_not_fit(make_search):
+    search = make_search(max_latency_ms=1.0)
+    half = row("bert-4x312-pruned-int8", 0.935, latency_ms=0.8) | {"student": "bert-4x312"}
+    search.rows = [row("ngram-int8", 0.9), row("bert-4x312-int8", 0.94, latency_ms=0.98), half]
+    search.bench.mean_accuracy = len
+    assert names(order._ensembles(search)) == ["ensemble-bert-4x312-pruned-ngram"]
+
+
+def test_where_a_mean_costs_more_than_its_members_the_next_ones_are_made(make_search):
+    search = make_search(max_latency_ms=1.0)
+    search.rows = [row(f"{number}-int8", 0.9, latency_ms=0.24) for number in range(5)]
+    search.bench.mean_accuracy = len
+    made = []
+    for stage in order._ensembles(search):
+        made.append(len(stage.inputs["members"]))
+        search.rows.append(row(stage.name, 0.95, latency_ms=0.3 * made[-1], verb="ensemble"))
+    assert made == [4, 4, 4, 4, 4, 3, 3, 3]
 
 
 def test_a_shape_is_trained_for_itself_for_its_half_or_for_the_end_of_a_cascade(make_search):

@@ -26,6 +26,11 @@ ENCODINGS: tuple[str, ...] = get_args(Encoding)
 CODECS = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BYTE_ORDER_MARK = "\ufeff"
+REPLACEMENT = "\ufffd"
+FITTING: tuple[Encoding, ...] = ("utf-8", "gb18030", "big5", "utf-16", "cp1252")
+"""Encodings that are tried on a file that is not what it is said to be; nearly any file is cp1252, so it comes last."""
+FEWER = 10
+"""Another encoding is named where a file does not fit it at so many times fewer places."""
 BLOCK_BYTES = 1 << 22
 """Bytes of a file that are in memory at a time."""
 
@@ -48,15 +53,7 @@ def check_file(path: Path) -> Path:
 
 
 class WrongByteError(ValueError):
-    """A byte that does not fit the encoding; the text says which, where, and why.
-
-    Attributes:
-        offset: Of that byte in the file, from 0.
-    """
-
-    def __init__(self, text: str, offset: int) -> None:
-        super().__init__(text)
-        self.offset = offset
+    """A byte that does not fit the encoding; the text says which, where, and why."""
 
 
 class Decoder:
@@ -94,7 +91,7 @@ class Decoder:
         before = held[: error.start].decode(error.encoding, errors="replace")
         offset = self._num_bytes + len(data) - len(held) + error.start
         line = self._num_lines + before.count("\n") + 1
-        return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})", offset)
+        return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})")
 
 
 def utf8_blocks(path: Path, encoding: Encoding = "utf-8") -> Iterator[bytes]:
@@ -152,21 +149,21 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
 
 def _not_encoded(path: Path, encoding: Encoding, error: WrongByteError) -> DataError:
-    """Return the error that says which byte is wrong, where, and which encodings fit the file, or fit it longest."""
-    others: tuple[Encoding, ...] = ("utf-8", "gb18030", "big5", "utf-16")
-    found = {name: _first_wrong(path, name) for name in others if name != encoding}
-    fitting = [name for name, wrong in found.items() if wrong is None]
-    if not fitting and encoding != "cp1252" and _first_wrong(path, "cp1252") is None:
-        fitting = ["cp1252"]
+    """Return the error that says which byte is wrong, where, and which encodings fit the file, or fit it best."""
+    others: list[Encoding] = [name for name in FITTING if name != encoding]
+    wrong = {name: found for name in others if (found := _first_wrong(path, name)) is not None}
+    fitting = [name for name in others if name not in wrong]
+    fitting = [name for name in fitting if name != "cp1252"] or fitting
     if fitting:
         hint = f"The whole file decodes as {', '.join(fitting)}. If that is what it is: --encoding {fitting[0]}."
     else:
         hint = "The file decodes under no supported encoding, so that byte is damaged: repair or remove it."
-        name, furthest = max(found.items(), key=lambda item: item[1].offset if item[1] else 0)
-        if furthest and furthest.offset > error.offset:
+        num_wrong = {name: _num_wrong(path, name) for name in others if name in ("utf-8", "gb18030", "big5")}
+        best = min(num_wrong, key=lambda name: num_wrong[name])
+        if FEWER * num_wrong[best] <= _num_wrong(path, encoding):
             hint = (
-                f"The file decodes under no supported encoding, but as {name} up to {furthest}. If that is what it is, "
-                f"repair or remove that byte, and give --encoding {name}."
+                f"The file decodes under no supported encoding, but as {best} with {num_wrong[best]} damaged places, "
+                f"the first at {wrong[best]}. If that is what it is, repair or remove them, and give --encoding {best}."
             )
     return DataError(f"{path} is not {encoding}: {error}.", hint=hint)
 
@@ -177,11 +174,17 @@ def _first_wrong(path: Path, encoding: Encoding) -> WrongByteError | None:
     try:
         for number, data in enumerate(_blocks(path)):
             if not number and encoding == "utf-16" and not data.startswith(UTF16_MARKS):
-                return WrongByteError("the beginning (no byte order mark)", 0)
+                return WrongByteError("the beginning (no byte order mark)")
             decoder.decode(data, final=not data)
     except WrongByteError as error:
         return error
     return None
+
+
+def _num_wrong(path: Path, encoding: Encoding) -> int:
+    """Return at how many places a file does not fit an encoding."""
+    decoder = codecs.getincrementaldecoder(CODECS.get(encoding, encoding))("replace")
+    return sum(decoder.decode(data, not data).count(REPLACEMENT) for data in _blocks(path))
 
 
 def _files_in(folder: Path, lead: str) -> str:

@@ -64,7 +64,7 @@ def single_models(teacher: Bundle) -> dict[str, Bundle]:
     """Return the models that answer in a teacher: name to Bundle; of a single model it alone, as ``teacher``."""
     if not teacher.is_composite:
         return {TEACHER: teacher}
-    leaves = list(_leaves(teacher))
+    leaves = list({one.digest: one for one in _leaves(teacher)}.values())
     width = len(str(len(leaves)))
     return {f"member-{number:0{width}}-{file_name(one)}": one for number, one in enumerate(leaves, 1)}
 

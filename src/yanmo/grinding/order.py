@@ -40,10 +40,12 @@ PRUNED_GAIN = 2.5
 CASCADE_COST = 0.5
 """At most so much of the last stage's time a text may the first one take."""
 MOST_MEMBERS = 4
-MOST_MIXED = 8
+MOST_MIXED = 12
 """Of so many models every mean is considered …"""
 NUM_MEANS = 3
-"""… and so many of them become Bundles."""
+"""… and so many become Bundles that meet the budget, …"""
+MOST_MEANS = 9
+"""… of at most so many that are made."""
 NUM_PAIRS = 3
 ALPHA_SHARES = (0.5, 2.0)
 """Of ``max_drop``: what a cascade guarantees to lose at most against its last stage."""
@@ -96,28 +98,31 @@ def _models_in_int8(search: Search) -> Iterator[Stage]:
 def _ensembles(search: Search) -> Iterator[Stage]:
     """Yield the means of two to four models in 8 bits that cost no more together than is allowed, the most accurate.
 
-    Of the trainings of one student only the best takes part. How often a mean is right is known before it is made.
+    Of the trainings of one student only one takes part. How often a mean is right is known before it is made; what it
+    costs is more than the sum of its members, so that others follow where some miss the budget.
     """
     ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: -row["accuracy"])
-    chosen = _affordable(search, ranked)[:MOST_MIXED]
+    chosen = [row for row in ranked if not search.costs_too_much(row)][:MOST_MIXED]
     groups = (group for number in range(2, MOST_MEMBERS + 1) for group in combinations(chosen, number))
-    names = [[row["name"] for row in group] for group in groups if not search.costs_too_much(_costs_together(group))]
-    for group in sorted(names, key=search.bench.mean_accuracy, reverse=True)[:NUM_MEANS]:
-        yield ensemble_of(group)
+    held = [group for group in groups if _are_unlike(group) and not search.costs_too_much(_costs_together(group))]
+    names = [[row["name"] for row in group] for group in held]
+    num_made = 0
+    for group in sorted(names, key=search.bench.mean_accuracy, reverse=True)[:MOST_MEANS]:
+        stage = ensemble_of(group)
+        yield stage
+        row = search.row(stage.name)
+        num_made += row is None or not search.costs_too_much(row)
+        if num_made == NUM_MEANS:
+            return
 
 
 def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
     return [row for row in finished(search.rows) if row["verb"] in verbs]
 
 
-def _affordable(search: Search, ranked: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the rows that cost no more than is allowed, of each student's only the first."""
-    chosen: list[Mapping[str, Any]] = []
-    for row in ranked:
-        is_other = not row["student"] or row["student"] not in {one["student"] for one in chosen}
-        if is_other and not search.costs_too_much(row):
-            chosen.append(row)
-    return chosen
+def _are_unlike(rows: Sequence[Mapping[str, Any]]) -> bool:
+    students = [row["student"] for row in rows if row["student"]]
+    return len(students) == len(set(students))
 
 
 def _costs_together(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -175,7 +180,7 @@ def _use_of(search: Search, shape: Mapping[str, Any]) -> int | None:
         return 1
     first = [
         row
-        for row in (*search.shapes, *finished(search.rows))
+        for row in (*search.shapes, *search.ready, *finished(search.rows))
         if not search.costs_too_much(row) and row["throughput"] * CASCADE_COST >= shape["throughput"]
     ]
     return 2 if any(search.fits(_size_together([row, shape])) for row in first) else None

@@ -19,7 +19,7 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, ModelError
 from yanmo.grinding.budget import Budget, misses, nearest, say_misses
-from yanmo.grinding.candidates import INIT, TEACHER, TRANSFER, Stage, chain, recipe
+from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, Stage, chain, recipe
 from yanmo.grinding.search import Search
 from yanmo.grinding.shapes import REPORT_MB
 from yanmo.grinding.trials import Bench, describe
@@ -90,7 +90,8 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
     """
     given = {one["name"]: {**one, "size_mb": one["size_mb"] + REPORT_MB} for one in search.present}
     given[TEACHER] = given[TEACHER] | {"accuracy": row["teacher_accuracy"]}
-    source = stage.sources[-1] if stage.verb == "cascade" else stage.sources[0]
+    sources = [one for one in stage.sources if one != DATASET]
+    source = sources[-1] if stage.verb == "cascade" else sources[0]
     before = search.row(source) or given.get(source) or given[TEACHER]
     facts = search.bench.bundle(stage.name).manifest.info["summary"]
     lost = facts["accuracy_drop"] if "accuracy_drop" in facts else before["accuracy"] - row["accuracy"]

@@ -23,7 +23,7 @@ class SigtermError(BaseException):
     def as_stopped(self) -> StoppedError:
         """Return what a user is told."""
         return StoppedError(
-            "Stopped by SIGTERM.", hint="Give the same command again: a training goes on from its last checkpoint."
+            "Stopped by SIGTERM.", hint="Give the same command again: it goes on from what it has finished."
         )
 
 

@@ -8,13 +8,15 @@ import json
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import polars as pl
 import pytest
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.ledger import LEDGER
 from yanmo.artifacts.predictions import Predictions
 from yanmo.cli import main
 from yanmo.data import decode
@@ -31,10 +33,10 @@ TEXTS = ["very good", "so bad", "good good", "bad", "很好", "不好", "好吃"
 LABELS = ["neg", "pos"]
 
 
-def make_bundle(folder, task):
+def make_bundle(folder, task, targets=(1, 0, 1, 0, 1, 0, 1, 0)):
     """Publish a linear Bundle that tells good from bad."""
     second = TEXTS[::-1] if get_task(task).num_texts == 2 else None
-    targets_NC = np.eye(2, dtype=np.float32)[[1, 0, 1, 0, 1, 0, 1, 0]]
+    targets_NC = np.eye(2, dtype=np.float32)[list(targets)]
     model = fit_linear(LabeledTexts(Texts(TEXTS, second), targets_NC), NetworkSettings(LABELS, get_task(task).loss))
     info = {"format": "linear", "model": "linear", "max_length": 0, "architecture": {"family": "linear"}, "text": {}}
     with publish(
@@ -250,8 +252,10 @@ def test_a_mistake_in_the_last_row_is_found_before_a_model_is_opened_and_leaves_
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_in_a_late_window_leaves_nothing(bundle, csv, tmp_path, monkeypatch):
+def test_after_a_failure_in_a_late_window_the_same_command_goes_on(bundle, csv, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="yanmo")
     monkeypatch.setattr(predict_module, "WINDOW", 3)
+    whole = predict(bundle, csv, out=tmp_path / "whole")
     answers = predict_module.answer_windows
 
     def failing(*arguments):
@@ -260,10 +264,142 @@ def test_a_failure_in_a_late_window_leaves_nothing(bundle, csv, tmp_path, monkey
         yield next(stream)
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    with monkeypatch.context() as patch, pytest.raises(ArtifactError, match="No space left on device"):
+        patch.setattr(predict_module, "answer_windows", failing)
+        predict(bundle, csv, out=tmp_path / "made")
+    assert sorted(tmp_path.iterdir()) == [work_dir(tmp_path / "made"), csv, whole.path]
+    assert "What is answered is kept in" in caplog.text
+    assert predict(bundle, csv, out=tmp_path / "made").digest == whole.digest
+    assert "6 texts were answered before" in caplog.text
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "made", csv, whole.path]
+
+
+def test_a_failure_before_the_first_answer_leaves_nothing(bundle, csv, tmp_path, monkeypatch):
+    def failing(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     monkeypatch.setattr(predict_module, "answer_windows", failing)
     with pytest.raises(ArtifactError, match="No space left on device"):
         predict(bundle, csv, out=tmp_path / "made")
     assert list(tmp_path.iterdir()) == [csv]
+
+
+SMALL = "from yanmo.verbs import predict as module; module.WINDOW = 50; from yanmo.cli import main; import sys; "
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    path = tmp_path_factory.mktemp("many") / "many.csv"
+    path.write_text("number,text\n" + "".join(f"m{i},{TEXTS[i % 8]} {i % 13}\n" for i in range(10_000)), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(bundles, many, tmp_path_factory):
+    """What nothing has disturbed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predict_module, "WINDOW", 50)
+        return predict(bundles["single_label"], many, id="number", out=tmp_path_factory.mktemp("made") / "whole")
+
+
+@pytest.fixture
+def kill(bundle, many, tmp_path):
+    """Return what starts a predict and kills it with SIGKILL when so many windows are answered."""
+
+    def start(num_windows, out):
+        command = ["predict", str(bundle.path), str(many), "--id", "number", "--out", str(out)]
+        process = subprocess.Popen([sys.executable, "-c", SMALL + "sys.exit(main(sys.argv[1:]))", *command])
+        deadline, ledger = time.monotonic() + 60, work_dir(out) / predict_module.ANSWERED / LEDGER
+        while not ledger.is_file() or ledger.read_bytes().count(b"\n") < num_windows:
+            assert process.poll() is None, "it ended before its moment"
+            assert time.monotonic() < deadline, "the moment did not come"
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert not out.exists()
+        return ledger
+
+    return start
+
+
+@pytest.fixture
+def answered(monkeypatch):
+    """The number of rows of every window that a model answers here."""
+    heights, original = [], predict_module.answer_windows
+
+    def watch(*arguments):
+        for found in original(*arguments):
+            heights.append(found[0].height)
+            yield found
+
+    monkeypatch.setattr(predict_module, "answer_windows", watch)
+    monkeypatch.setattr(predict_module, "WINDOW", 50)
+    return heights
+
+
+@pytest.fixture
+def again(bundle, many):
+    """Return what gives the same command again."""
+    return lambda out: predict(bundle, many, id="number", out=out)
+
+
+@pytest.mark.parametrize("num_kills", [1, 3])
+def test_a_predict_that_is_killed_goes_on_from_its_finished_windows(num_kills, whole, kill, again, answered, tmp_path):
+    for number in range(num_kills):
+        ledger = kill(20 * (number + 1), tmp_path / "made")
+    kept = ledger.read_bytes().count(b"\n")
+    made = again(tmp_path / "made")
+    assert sum(answered) == 10_000 - 50 * kept
+    assert made.digest == whole.digest
+    assert Predictions.open(made.path).digest == whole.digest
+    assert not work_dir(made.path).exists()
+
+
+def test_what_a_power_cut_has_torn_is_answered_anew(whole, kill, again, answered, tmp_path, caplog):
+    ledger = kill(20, tmp_path / "made")
+    ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:20])[:-9])
+    (ledger.parent / "000007.parquet").write_bytes(b"PAR1")
+    made = again(tmp_path / "made")
+    assert sum(answered) == 10_000 - 50 * 7
+    assert "000007.parquet is damaged" in caplog.text
+    assert made.digest == whole.digest
+
+
+def test_other_work_in_the_folder_of_what_was_cut_off_is_refused_unless_it_is_to_begin_anew(
+    bundle, many, csv, kill, answered, tmp_path
+):
+    ledger = kill(3, tmp_path / "made")
+    other = make_bundle(tmp_path / "other", "single_label", targets=[0, 1, 1, 0, 1, 0, 1, 0])
+    changes = {
+        "input bundle: .* → ": ((other, many), {"id": "number"}),
+        "input source:many.csv: .* → none": ((bundle, csv), {"id": "number"}),
+        "order of the sources: .*many.csv.* → .*many.csv.*new.csv": ((bundle, (many, csv)), {"id": "number"}),
+        "id: number → none": ((bundle, many), {}),
+        "long_texts: truncate → windows": ((bundle, many), {"id": "number", "long_texts": "windows"}),
+    }
+    for message, (inputs, values) in changes.items():
+        with pytest.raises(ConfigError, match=message) as caught:
+            predict(*inputs, out=tmp_path / "made", **values)
+        assert "--fork" in caught.value.hint
+    changed = tmp_path / many.name
+    changed.write_text(many.read_text("utf-8").replace("m7,", "m07,"), "utf-8")
+    with pytest.raises(ConfigError, match="input source:many.csv"):
+        predict(bundle, changed, id="number", out=tmp_path / "made")
+    assert ledger.exists()
+    made = predict(other, csv, out=tmp_path / "made", fork=True)
+    assert sum(answered) == 8
+    assert made.digest == predict(other, csv, out=tmp_path / "plain").digest
+
+
+def test_standard_input_is_answered_from_its_beginning_and_leaves_what_was_cut_off(
+    bundle, kill, answered, stdin, tmp_path
+):
+    ledger = kill(3, tmp_path / "made")
+    stdin("\n".join(TEXTS * 20).encode())
+    made = predict(bundle, "-", out=tmp_path / "other")
+    assert sum(answered) == len(made.ids) == 160
+    assert sorted(path.name for path in made.path.iterdir()) == ["manifest.json", "predictions.parquet", "table.csv"]
+    assert ledger.exists()
 
 
 def test_long_texts_say_that_they_have_no_effect_once_and_wrong_values_are_named(bundle, csv, caplog):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import polars as pl
 
-__all__ = ["FrameWriter"]
+__all__ = ["PART_BYTES", "PART_ROWS", "FrameWriter", "put_together"]
 
 PART_ROWS = 1 << 16
 PART_BYTES = 1 << 25
@@ -60,8 +61,7 @@ class FrameWriter:
         if len(parts) == 1:
             parts[0].rename(self._path)
         else:
-            whole = pl.scan_parquet(parts, glob=False)
-            whole.sink_parquet(self._path, statistics=False, row_group_size=max(self._heights))
+            put_together(parts, self._path, row_group_size=max(self._heights))
         shutil.rmtree(self._parts_dir)
 
     def __enter__(self) -> Self:
@@ -84,3 +84,14 @@ class FrameWriter:
         frame.write_parquet(self._part(len(self._heights)), statistics=False)
         self._heights.append(frame.height)
         self._waiting = []
+
+
+def put_together(parts: Sequence[Path], path: Path, *, row_group_size: int) -> None:
+    """Write the rows of several Parquet files to one; equal files give equal bytes.
+
+    Args:
+        parts: The files, in order, with the same columns.
+        path: Where to.
+        row_group_size: Rows that a reader must have in memory together.
+    """
+    pl.scan_parquet(list(parts), glob=False).sink_parquet(path, statistics=False, row_group_size=row_group_size)

@@ -1,29 +1,34 @@
 """predict: a Bundle answers the texts of files, of a Dataset's split or of standard input; it knows no engine.
 
 However many they are, only some windows of them are in memory. That does not hold for what is only returned: the
-answers themselves.
+answers themselves. With ``out`` every window that is answered is kept beside it, so that a command that was killed goes
+on after the last one; only standard input, which nobody can read again, is answered from its beginning.
 """
 
+import contextlib
 import json
 import logging
+import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 from pydantic import Field
 
-from yanmo.artifacts.base import Manifest, publish
+from yanmo.artifacts.base import Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.frames import FrameWriter
+from yanmo.artifacts.ledger import FrameLedger
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
 from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
-from yanmo.errors import ConfigError
+from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
 from yanmo.protocols import Inference, Windows
-from yanmo.runtimes.predictor import LongTexts, open_bundle
+from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -39,6 +44,8 @@ WINDOW_BYTES = 1 << 22
 STDIN = Path("-")
 RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
 TABLE = "table"
+ANSWERED = "answered"
+"""Folder of the windows that are answered, in the work folder."""
 NO_ANSWER = "(not sure)"
 
 
@@ -76,6 +83,10 @@ class PredictConfig(ReadOptions):
     window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
     """Share of a window that the one before it has, too."""
 
+    fork: bool = Field(default=False, exclude=True)
+    """Begin anew where what was cut off answered with another Bundle, other sources or other settings; without it that
+    is refused."""
+
 
 class UnsavedPredictions(Predictions):
     """Predictions that stand in no folder: ``path`` is None."""
@@ -107,36 +118,56 @@ class Tally:
     """Counts over all windows of what the runtime found out about the texts."""
 
     def __init__(self) -> None:
-        self.num_rows = self.num_tokens = self.num_unknown = self.num_truncated = 0
-        self.stages: Counter[int] = Counter()
+        self._counts: Counter[str] = Counter()
+        self._stages: Counter[int] = Counter()
         self.num_abstained: int | None = None
 
-    def add(self, inference: Inference) -> None:
-        """Count one window."""
-        self.num_rows += len(inference.truncated_N)
-        self.num_tokens += int(inference.num_tokens_N.sum())
-        self.num_unknown += int(inference.num_unknown_N.sum())
-        self.num_truncated += int(inference.truncated_N.sum())
-        if inference.stage_N is not None:
-            self.stages.update(inference.stage_N.tolist())
-        if inference.abstained_N is not None:
-            self.num_abstained = (self.num_abstained or 0) + int(inference.abstained_N.sum())
+    def add(self, found: Mapping[str, Any]) -> None:
+        """Add the counts of one window."""
+        counts = dict(found)
+        self._stages.update({int(stage): number for stage, number in counts.pop("stages", {}).items()})
+        if (num_abstained := counts.pop("num_abstained", None)) is not None:
+            self.num_abstained = (self.num_abstained or 0) + num_abstained
+        self._counts.update(counts)
+
+    def __getitem__(self, name: str) -> int:
+        """Return one of the counts that :func:`_count` makes."""
+        return self._counts[name]
 
     def summary(self) -> dict[str, Any]:
         """Return the facts for the manifest."""
+        num_tokens = self["num_tokens"]
         facts: dict[str, Any] = {
-            "num_rows": self.num_rows,
-            "num_truncated": self.num_truncated,
-            "unknown_token_share": round(self.num_unknown / self.num_tokens, 6) if self.num_tokens else None,
+            "num_rows": self["num_rows"],
+            "num_truncated": self["num_truncated"],
+            "unknown_token_share": round(self["num_unknown"] / num_tokens, 6) if num_tokens else None,
         }
-        if self.stages:
-            facts["num_of_stage"] = {str(stage): self.stages[stage] for stage in sorted(self.stages)}
+        if self._stages:
+            facts["num_of_stage"] = {str(stage): self._stages[stage] for stage in sorted(self._stages)}
         return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
+
+
+def _count(inference: Inference) -> dict[str, Any]:
+    """Return the counts of one window, as JSON values."""
+    counts: dict[str, Any] = {
+        "num_rows": len(inference.truncated_N),
+        "num_tokens": int(inference.num_tokens_N.sum()),
+        "num_unknown": int(inference.num_unknown_N.sum()),
+        "num_truncated": int(inference.truncated_N.sum()),
+    }
+    if inference.stage_N is not None:
+        counts["stages"] = {str(stage): number for stage, number in Counter(inference.stage_N.tolist()).items()}
+    if inference.abstained_N is not None:
+        counts["num_abstained"] = int(inference.abstained_N.sum())
+    return counts
 
 
 @verb
 def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, out: Path | None = None) -> Predictions:
     """Let a Bundle answer texts from files, a Dataset or standard input.
+
+    A command with --out that was killed goes on after the last texts that it had answered when it is given again, and
+    ends with the same Predictions; what comes from standard input is answered from its beginning.
 
     Args:
         bundle: The Bundle that answers.
@@ -146,7 +177,8 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
 
     Raises:
         DataError: A file cannot be read, or lacks a column or a text.
-        ConfigError: The sources or the columns do not suit the Bundle.
+        ConfigError: The sources or the columns do not suit the Bundle, or what was cut off was other work.
+        BusyError: Another process makes the same Predictions.
     """
     found = _open_source(bundle, source, config)
     tally = Tally()
@@ -160,21 +192,51 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
         "config": config.model_dump(mode="json"),
         "info": info,
     }
-    answers = _show_progress(_answer(bundle, found, config, tally), found.num_rows)
     if out is None:
+        answers = _show_progress(_answer(bundle, found, config, tally), found.num_rows)
         frame = pl.concat([frame for _, frame in answers])
         info["summary"] = tally.summary()
         return UnsavedPredictions(Manifest(**identity, versions={}, key="", files={}), frame)
     with (
+        _kept(out, source, found, config) as kept,
         publish(out, verb="predict", **identity) as staging,
-        FrameWriter(staging / PREDICTIONS) as predictions,
         FrameWriter(staging / f"{TABLE}.{config.format}") as table,
     ):
-        for rows, frame in answers:
-            predictions.write(frame)
+        ledger = FrameLedger(kept or staging / ANSWERED)
+        for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
             table.write(_table(rows, frame, bundle.labels, config))
+        ledger.put_together(staging / PREDICTIONS)
+        shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         info["summary"] = tally.summary()
     return Predictions.open(out, verify=False)
+
+
+@contextlib.contextmanager
+def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictConfig) -> Iterator[Path | None]:
+    """Give the folder of the windows that are answered, and remove it when all are published, or where there are none.
+
+    None for standard input, which is another one every time.
+
+    Raises:
+        BusyError: Another process answers there.
+        ConfigError: They were answered by another Bundle, from other sources or with other settings.
+    """
+    if source == (STDIN,):
+        yield None
+        return
+    with lock(work_dir(out)) as folder:
+        threads = config.num_threads or default_num_threads()
+        order = {"order of the sources": [path.name for path in source], "num_threads": threads}
+        claim(folder, parents=found.parents, config={**config.model_dump(mode="json"), **order}, fork=config.fork)
+        try:
+            yield folder / ANSWERED
+        except BaseException:
+            if len(FrameLedger(folder / ANSWERED)):
+                logger.info("What is answered is kept in %s: the same command goes on from there.", folder)
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @predict.prints
@@ -185,23 +247,52 @@ def _print(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> I
 
 
 def _answer(
-    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally
+    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally, ledger: FrameLedger | None = None
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield every window's rows and answers; say at the end what was cut off."""
+    """Yield every window's rows and answers, those of the ledger first; say at the end what was cut off."""
+    windows = _windows(source)
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
-        for rows, probabilities_NC, inference in answer_windows(predictor, _windows(source)):
-            tally.add(inference)
+        if ledger is not None:
+            yield from _answered(ledger, windows, tally)
+        for rows, probabilities_NC, inference in answer_windows(predictor, windows):
             answers = predictor.task.answer(probabilities_NC, predictor.labels)
-            yield rows, predictions_frame(rows["id"], *answers, probabilities_NC, inference=inference)
-    if tally.num_truncated:
+            frame, counts = (
+                predictions_frame(rows["id"], *answers, probabilities_NC, inference=inference),
+                _count(inference),
+            )
+            tally.add(counts)
+            if ledger is not None:
+                ledger.append(frame, counts)
+            yield rows, frame
+    if tally["num_truncated"]:
         limit = f"{Windows.max_windows} windows of " if config.long_texts == "windows" else ""
         logger.warning(
             "%d of %d texts are longer than %s%d tokens; their ends were not read.",
-            tally.num_truncated,
-            tally.num_rows,
+            tally["num_truncated"],
+            tally["num_rows"],
             limit,
             bundle.max_length,
         )
+
+
+def _answered(
+    ledger: FrameLedger, windows: Iterator[pl.DataFrame], tally: Tally
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Yield the windows that were answered before the command was cut off.
+
+    Raises:
+        ArtifactError: They are of other texts.
+    """
+    if len(ledger):
+        num_rows = sum(counts["num_rows"] for counts in ledger.facts)
+        logger.info("%d texts were answered before; the others follow.", num_rows)
+    for (frame, counts), rows in zip(ledger.read(), windows, strict=False):
+        if not frame["id"].equals(rows["id"]):
+            raise ArtifactError(
+                "The answers that are kept are those of other texts.", hint="Give --fork to begin anew."
+            )
+        tally.add(counts)
+        yield rows, frame
 
 
 def _windows(source: Source) -> Iterator[pl.DataFrame]:

@@ -20,6 +20,7 @@ import polars as pl
 
 import yanmo
 from yanmo import metrics
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.base import publish
 from yanmo.bundling.composites import ask_members, stage_table
 from yanmo.combine.averaging import average, equal_weights
@@ -106,10 +107,10 @@ def line(name, chosen_NC, best_NC, split) -> str:
 def calibration_line(name, bundle, dataset, split) -> str:
     """Return one row of the table of calibrations."""
     probabilities_NC, chosen_NC = answer(bundle, dataset, split)
-    exclusive = get_task(dataset.task).loss == "softmax"
-    found = metrics.decisions(probabilities_NC, chosen_NC, split.targets_NC, exclusive=exclusive)
+    link = get_task(dataset.task).link
+    found = link.answers(probabilities_NC, chosen_NC, split.targets_NC)
     error = metrics.expected_calibration_error(metrics.calibration_bins(*found))
-    loss = metrics.log_losses(probabilities_NC, split.targets_NC, exclusive=exclusive).mean()
+    loss = link.log_losses(probabilities_NC, split.targets_NC).mean()
     return f"| {name} | {error:.2%} | {loss:.4f} |"
 
 
@@ -235,7 +236,7 @@ def speed() -> None:
     task = get_task("single_label")
 
     def truth():
-        return truth_probabilities(members, targets_NC, exclusive=True)
+        return truth_probabilities(members, targets_NC, SOFTMAX)
 
     def scores():
         return [metrics.accuracy(task.choose(member), targets_NC) for member in members]
@@ -245,8 +246,8 @@ def speed() -> None:
         "weighted": lambda: average(members, log_loss_weights(truth())),
         "weighted-by-score": lambda: average(members, score_weights(scores())),
         "vote": lambda: vote(members, num_members, task.choose),
-        "log-linear": lambda: task.activate(
-            log_average(members, log_linear_weights(members, targets_NC, task.activate, exclusive=True), exclusive=True)
+        "log-linear": lambda: task.link.activate(
+            log_average(members, log_linear_weights(members, targets_NC, link=SOFTMAX), SOFTMAX)
         ),
         "greedy": lambda: average(members, greedy_weights(truth(), seed=SEED)),
     }

@@ -57,8 +57,8 @@ def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = N
 
     pipeline = dataset.text_pipeline()
     texts = pipeline.apply(texts or dataset.split("train")["text"].to_list()[:NUM_VOCABULARY_TEXTS])
-    loss = get_task(dataset.task).loss
-    settings = NetworkSettings(dataset.labels, loss, max_length=LONGEST, vocab_size=vocab_size, dropout=0.1)
+    link = get_task(dataset.task).link
+    settings = NetworkSettings(dataset.labels, link, max_length=LONGEST, vocab_size=vocab_size, dropout=0.1)
     torch.manual_seed(0)
     made = make_trainable(resolve(model), Texts(texts), settings)
     info = {

@@ -1,7 +1,4 @@
-"""The small types that every layer shares: arrays' shape legend, protocols and results; it knows no file and no model.
-
-Shape suffixes of arrays and tensors: N examples, W windows of them, C classes, B batch, T tokens, D width, K members.
-"""
+"""The small types that layers share: protocols and results; it knows no file and no model."""
 
 from __future__ import annotations
 
@@ -12,43 +9,12 @@ from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FloatArray", "Inference", "IntArray", "Prediction", "Ragged", "Runtime", "Task", "Windows"]
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray, IntArray
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+__all__ = ["Inference", "Prediction", "Runtime", "Task", "Windows"]
+
 EncodedT = TypeVar("EncodedT")
-
-
-@dataclass(frozen=True)
-class Ragged:
-    """N rows of different lengths in one array: row i is ``values[offsets[i]:offsets[i + 1]]``.
-
-    Attributes:
-        values: All rows, one after the other; any dtype.
-        offsets: int64, shape (N + 1,), from 0 to ``len(values)``.
-    """
-
-    values: npt.NDArray[Any]
-    offsets: IntArray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths_N(self) -> IntArray:
-        """The number of values in each row, int64, shape (N,)."""
-        return self.offsets[1:] - self.offsets[:-1]
-
-    def row(self, index: int) -> npt.NDArray[Any]:
-        """Return one row as a view."""
-        return self.values[self.offsets[index] : self.offsets[index + 1]]
-
-    def take(self, rows: npt.NDArray[Any]) -> Ragged:
-        """Return the given rows, in the given order, without a loop over rows."""
-        lengths = self.lengths_N[rows]
-        offsets = np.concatenate(([0], np.cumsum(lengths)))
-        positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return Ragged(self.values[positions], offsets)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,8 +108,8 @@ class Task(Protocol):
         ...
 
     @property
-    def loss(self) -> Literal["softmax", "sigmoid"]:
-        """Whether exactly one label holds, or each for itself."""
+    def link(self) -> Link:
+        """From scores to probabilities, and whether labels exclude each other."""
         ...
 
     def parse_labels(self, column: Any, separator: str | None) -> Any:
@@ -156,10 +122,6 @@ class Task(Protocol):
 
     def encode(self, column: Any, labels: Sequence[str]) -> FloatArray:
         """Return targets_NC, float32, shape (N, C): one-hot or multi-hot."""
-        ...
-
-    def activate(self, logits_NC: FloatArray) -> FloatArray:
-        """Return probabilities_NC, float32, shape (N, C)."""
         ...
 
     def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:

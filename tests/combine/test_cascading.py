@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.combine.cascading import (
     NEVER,
     StageTable,
     answering_stages,
     choose_abstention,
     choose_thresholds,
-    confidences,
     measure_candidate,
 )
 from yanmo.errors import DataError
@@ -46,9 +46,9 @@ def test_a_text_costs_all_stages_that_were_asked():
 
 def test_confidence_is_the_largest_probability_or_the_weakest_decision():
     probabilities_NC = np.array([[0.2, 0.7, 0.1], [0.9, 0.05, 0.6]], dtype=np.float32)
-    assert confidences(probabilities_NC, exclusive=True) == pytest.approx([0.7, 0.9])
-    assert confidences(probabilities_NC, exclusive=False) == pytest.approx([0.7, 0.6])
-    assert confidences(np.zeros((0, 3), np.float32), exclusive=True).shape == (0,)
+    assert SOFTMAX.confidence_M(probabilities_NC) == pytest.approx([0.7, 0.9])
+    assert SIGMOID.confidence_M(probabilities_NC) == pytest.approx([0.7, 0.6])
+    assert SOFTMAX.confidence_M(np.zeros((0, 3), np.float32)).shape == (0,)
 
 
 @pytest.mark.parametrize("guarantee", ["agreement", "accuracy"])

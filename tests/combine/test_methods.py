@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_average, log_linear_weights
 from yanmo.combine.voting import vote
 from yanmo.combine.weighting import MAX_DECISIONS, log_loss_weights, score_weights, truth_probabilities
-from yanmo.metrics import log_losses
 from yanmo.tasks import get_task
 
 SINGLE, MULTI = get_task("single_label"), get_task("multi_label")
@@ -25,7 +25,7 @@ def make_members(num_members, num_rows, num_classes, seed=0, skill=None):
     members = []
     for one in skills:
         scores_NC = generator.normal(size=(num_rows, num_classes)) + one * targets_NC
-        members.append(SINGLE.activate(scores_NC.astype(np.float32)))
+        members.append(SOFTMAX.activate(scores_NC.astype(np.float32)))
     return members, targets_NC
 
 
@@ -69,7 +69,7 @@ def test_weights_by_score_are_in_proportion():
 
 def test_log_loss_weights_beat_every_other_mixture():
     members, targets_NC = make_members(4, 3000, 3, skill=[0.2, 1.0, 2.0, 1.9])
-    truth_KM = truth_probabilities(members, targets_NC, exclusive=True)
+    truth_KM = truth_probabilities(members, targets_NC, SOFTMAX)
     weights = np.array(log_loss_weights(truth_KM))
     assert weights.sum() == pytest.approx(1)
     assert weights.min() >= 0
@@ -82,7 +82,7 @@ def test_log_loss_weights_beat_every_other_mixture():
 def test_a_member_that_knows_nothing_gets_nothing_and_a_lone_good_one_all():
     members, targets_NC = make_members(1, 2000, 3, skill=[3.0])
     noise_NC = np.full_like(members[0], 1 / 3)
-    truth_KM = truth_probabilities([noise_NC, members[0]], targets_NC, exclusive=True)
+    truth_KM = truth_probabilities([noise_NC, members[0]], targets_NC, SOFTMAX)
     assert log_loss_weights(truth_KM)[1] > 0.95
     assert greedy_weights(truth_KM, seed=0)[1] > 0.9
 
@@ -90,7 +90,7 @@ def test_a_member_that_knows_nothing_gets_nothing_and_a_lone_good_one_all():
 def test_many_decisions_are_thinned_evenly():
     members = [np.random.default_rng(place).random((MAX_DECISIONS, 3), np.float32) for place in range(2)]
     targets_NC = (np.random.default_rng(9).random((MAX_DECISIONS, 3)) < 0.5).astype(np.float32)
-    truth_KM = truth_probabilities(members, targets_NC, exclusive=False)
+    truth_KM = truth_probabilities(members, targets_NC, SIGMOID)
     assert truth_KM.shape == (2, MAX_DECISIONS)
     expected = np.where(targets_NC.ravel()[::3] == 1, members[1].ravel()[::3], 1 - members[1].ravel()[::3])
     np.testing.assert_allclose(truth_KM[1], np.maximum(expected, 1e-7), atol=1e-6)
@@ -98,7 +98,7 @@ def test_many_decisions_are_thinned_evenly():
 
 def test_greedy_selection_is_good_and_repeatable():
     members, targets_NC = make_members(5, 4000, 3, skill=[0.1, 1.5, 1.5, 1.5, 0.1])
-    truth_KM = truth_probabilities(members, targets_NC, exclusive=True)
+    truth_KM = truth_probabilities(members, targets_NC, SOFTMAX)
     weights = greedy_weights(truth_KM, seed=3)
     assert weights == greedy_weights(truth_KM, seed=3)
     assert sum(weights) == pytest.approx(1)
@@ -123,19 +123,19 @@ def test_a_log_linear_pool_is_a_product_of_powers_in_every_block():
 
 def test_no_member_of_a_pool_rules_a_label_out_alone():
     members = [np.array([[0.0, 1.0]], np.float32), *[np.array([[0.999, 0.001]], np.float32)] * 3]
-    assert SINGLE.activate(log_average(members, [1.0] * 4, exclusive=True))[0, 0] > 0.9
+    assert SOFTMAX.activate(log_average(members, [1.0] * 4, SOFTMAX))[0, 0] > 0.9
 
 
 @pytest.mark.parametrize("task", [SINGLE, MULTI])
 def test_log_linear_weights_beat_every_other_pool(task):
-    exclusive = task is SINGLE
+    link = task.link
     members, targets_NC = make_members(3, 3000, 3, skill=[0.2, 1.5, 2.0])
 
     def loss(weights):
-        pooled_NC = task.activate(log_average(members, weights, exclusive=exclusive))
-        return log_losses(pooled_NC, targets_NC, exclusive=exclusive).mean()
+        pooled_NC = task.link.activate(log_average(members, weights, link))
+        return link.log_losses(pooled_NC, targets_NC).mean()
 
-    weights = log_linear_weights(members, targets_NC, task.activate, exclusive=exclusive)
+    weights = log_linear_weights(members, targets_NC, link)
     assert min(weights) >= 0
     for other in np.random.default_rng(1).uniform(0, 2, (200, 3)):
         assert loss(weights) <= loss(other) + 1e-6
@@ -143,10 +143,10 @@ def test_log_linear_weights_beat_every_other_pool(task):
 
 def test_the_same_member_twice_shares_its_weight_and_an_unsure_one_is_made_sure():
     members, targets_NC = make_members(1, 4000, 4, skill=[2.0])
-    unsure_NC = SINGLE.activate(np.log(members[0]) / 4)
-    (weight,) = log_linear_weights([unsure_NC], targets_NC, SINGLE.activate, exclusive=True)
+    unsure_NC = SOFTMAX.activate(np.log(members[0]) / 4)
+    (weight,) = log_linear_weights([unsure_NC], targets_NC, SOFTMAX)
     assert weight > 3
-    twice = log_linear_weights([unsure_NC, unsure_NC], targets_NC, SINGLE.activate, exclusive=True)
+    twice = log_linear_weights([unsure_NC, unsure_NC], targets_NC, SOFTMAX)
     assert sum(twice) == pytest.approx(weight, rel=0.01)
 
 

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.metrics import (
     calibration_bins,
     calibration_gaps,
     calibration_interval,
-    decisions,
     expected_calibration_error,
     resample_sums,
 )
@@ -46,9 +46,9 @@ def test_one_decision_a_row_or_one_for_each_label():
     probabilities_NC = np.array([[0.7, 0.3], [0.4, 0.6]])
     chosen_NC = probabilities_NC >= 0.5
     targets_NC = np.array([[1, 1], [1, 0]])
-    confidence, right = decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=False)
+    confidence, right = SIGMOID.answers(probabilities_NC, chosen_NC, targets_NC)
     assert (confidence.tolist(), right.tolist()) == ([0.7, 0.7, 0.6, 0.6], [True, False, False, False])
-    confidence, right = decisions(probabilities_NC, chosen_NC, np.eye(2), exclusive=True)
+    confidence, right = SOFTMAX.answers(probabilities_NC, chosen_NC, np.eye(2))
     assert (confidence.tolist(), right.tolist()) == ([0.7, 0.6], [True, True])
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.metrics import roc_auc
 
 
@@ -19,7 +20,7 @@ def sample(num_rows, num_classes, seed, digits=None):
 @pytest.mark.parametrize("seed", range(3))
 def test_binary_area_is_that_of_the_second_label(seed, digits):
     scores_NC, truth_N = sample(80, 2, seed, digits)
-    found = roc_auc(scores_NC, np.eye(2)[truth_N], exclusive=True)
+    found = roc_auc(scores_NC, np.eye(2)[truth_N], SOFTMAX)
     assert found.area == pytest.approx(roc_auc_score(truth_N, scores_NC[:, 1]))
     assert 0 <= found.interval[0] <= found.area <= found.interval[1] <= 1
 
@@ -28,22 +29,22 @@ def test_binary_area_is_that_of_the_second_label(seed, digits):
 def test_many_labels_give_the_mean_of_one_against_the_rest(seed):
     scores_NC, truth_N = sample(90, 5, seed)
     expected = roc_auc_score(truth_N, scores_NC, multi_class="ovr", average="macro")
-    assert roc_auc(scores_NC, np.eye(5)[truth_N], exclusive=True).area == pytest.approx(expected)
+    assert roc_auc(scores_NC, np.eye(5)[truth_N], SOFTMAX).area == pytest.approx(expected)
 
 
 def test_multi_label_area_is_the_mean_over_labels():
     generator = np.random.default_rng(0)
     targets_NC, scores_NC = generator.random((60, 4)) < 0.4, generator.random((60, 4)).round(1)
     expected = roc_auc_score(targets_NC, scores_NC, average="macro")
-    assert roc_auc(scores_NC, targets_NC, exclusive=False).area == pytest.approx(expected)
+    assert roc_auc(scores_NC, targets_NC, SIGMOID).area == pytest.approx(expected)
 
 
 def test_it_is_not_defined_where_a_class_is_absent():
     scores_NC, truth_N = sample(30, 3, 0)
-    assert roc_auc(scores_NC, np.eye(3)[np.minimum(truth_N, 1)], exclusive=True) is None
-    assert roc_auc(scores_NC[:1], np.eye(3)[truth_N[:1]], exclusive=True) is None
-    assert roc_auc(scores_NC[:0], np.eye(3)[truth_N[:0]], exclusive=True) is None
-    assert roc_auc(np.ones((3, 2)), np.eye(2)[[0, 0, 0]], exclusive=True) is None
+    assert roc_auc(scores_NC, np.eye(3)[np.minimum(truth_N, 1)], SOFTMAX) is None
+    assert roc_auc(scores_NC[:1], np.eye(3)[truth_N[:1]], SOFTMAX) is None
+    assert roc_auc(scores_NC[:0], np.eye(3)[truth_N[:0]], SOFTMAX) is None
+    assert roc_auc(np.ones((3, 2)), np.eye(2)[[0, 0, 0]], link=SOFTMAX) is None
 
 
 def test_the_interval_covers_the_true_area_about_19_times_of_20():
@@ -52,6 +53,6 @@ def test_the_interval_covers_the_true_area_about_19_times_of_20():
     true_area, num_covered = 0.7602499389065233, 0
     for _ in range(300):
         score_N = generator.normal(size=120) + truth_N
-        low, high = roc_auc(np.column_stack((-score_N, score_N)), np.eye(2)[truth_N], exclusive=True).interval
+        low, high = roc_auc(np.column_stack((-score_N, score_N)), np.eye(2)[truth_N], link=SOFTMAX).interval
         num_covered += low <= true_area <= high
     assert 0.91 <= num_covered / 300 <= 0.98

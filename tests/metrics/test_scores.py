@@ -7,6 +7,7 @@ import pytest
 import sklearn.metrics as reference
 
 from yanmo import metrics
+from yanmo.answers.links import SIGMOID, SOFTMAX
 
 
 def single(num_rows, num_classes, seed, missing=()):
@@ -64,15 +65,15 @@ def test_log_loss_is_that_of_scikit_learn(case):
     doubles_NC = probabilities_NC.astype(np.float64)
     doubles_NC /= doubles_NC.sum(axis=1, keepdims=True)
     expected = reference.log_loss(targets_NC.argmax(axis=1), doubles_NC, labels=range(targets_NC.shape[1]))
-    assert metrics.log_losses(probabilities_NC, targets_NC, exclusive=True).mean() == pytest.approx(expected, rel=1e-5)
+    assert SOFTMAX.log_losses(probabilities_NC, targets_NC).mean() == pytest.approx(expected, rel=1e-5)
 
 
 def test_log_loss_of_a_sure_mistake_is_finite():
     sure = np.array([[1.0, 0.0]], dtype=np.float32)
     wrong = np.array([[0.0, 1.0]], dtype=np.float32)
-    loss = metrics.log_losses(sure, wrong, exclusive=True)[0]
+    loss = SOFTMAX.log_losses(sure, wrong)[0]
     assert loss == pytest.approx(-math.log(np.finfo(np.float32).eps))
-    assert metrics.log_losses(sure, wrong, exclusive=False)[0] == pytest.approx(loss)
+    assert SIGMOID.log_losses(sure, wrong)[0] == pytest.approx(loss)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -87,7 +88,7 @@ def test_multi_label_scores_are_those_of_scikit_learn(seed):
         metrics.precision_recall_f1(counts)[2],
         reference.f1_score(targets_NC, chosen_NC, average=None, zero_division=np.nan),
     )
-    ours = metrics.log_losses(np.clip(probabilities_NC, 1e-6, 1 - 1e-6), targets_NC, exclusive=False).mean()
+    ours = SIGMOID.log_losses(np.clip(probabilities_NC, 1e-6, 1 - 1e-6), targets_NC).mean()
     clipped = np.clip(probabilities_NC, 1e-6, 1 - 1e-6).astype(np.float64)
     losses = [reference.log_loss(targets_NC[:, c], clipped[:, c]) for c in range(6)]
     assert ours == pytest.approx(np.mean(losses), rel=1e-5)

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.modeling import encoders
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import encoder_trainable, make_trainable
@@ -22,7 +23,7 @@ def module():
     tokenizer = train_wordpiece(["the parcel is late", "味道很好"] * 5, 40)
     torch.manual_seed(1)
     return encoders.build(
-        resolve("bert-2x32"), tokenizer, labels=["a", "b"], loss="softmax", max_length=16, dropout=0.0
+        resolve("bert-2x32"), tokenizer, labels=["a", "b"], link=SOFTMAX, max_length=16, dropout=0.0
     ).eval()
 
 
@@ -41,7 +42,7 @@ def test_only_the_adapters_and_the_head_learn(module):
 
 def test_frozen_layers_have_no_adapters_that_learn(module):
     tokenizer = train_wordpiece(["the parcel is late"] * 5, 40)
-    settings = NetworkSettings(["a", "b"], "softmax", frozen_layers=1, lora_rank=3)
+    settings = NetworkSettings(["a", "b"], SOFTMAX, frozen_layers=1, lora_rank=3)
     encoder_trainable(module, encoders.wrap_tokenizer(tokenizer, max_length=16), tokenizer, settings, 16)
     learning = {name for name, one in module.named_parameters() if one.requires_grad}
     assert any(".layer.1." in name for name in learning)
@@ -49,7 +50,7 @@ def test_frozen_layers_have_no_adapters_that_learn(module):
 
 
 def test_where_several_masks_need_a_network_without_adapters_the_hint_says_so():
-    settings = NetworkSettings(["a", "b"], "softmax", max_length=16, vocab_size=40, lora_rank=3, multi_sample_dropout=2)
+    settings = NetworkSettings(["a", "b"], SOFTMAX, max_length=16, vocab_size=40, lora_rank=3, multi_sample_dropout=2)
     with pytest.raises(ConfigError, match="'multi_sample_dropout' parameter .* does not suit Electra") as caught:
         make_trainable(resolve("electra-1x32"), Texts(["the parcel is late"] * 5), settings)
     assert "without lora_rank and sharding" in caught.value.hint

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from yanmo.arrays import Ragged
 from yanmo.artifacts import durable
 from yanmo.modeling.corpus import CorpusRows, CorpusWriter, open_corpus, split_corpus
-from yanmo.protocols import Ragged
 from yanmo.text.words import WordTokens
 
 SPECIAL = ([2], [3])

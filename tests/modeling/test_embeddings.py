@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from yanmo.arrays import Ragged
 from yanmo.modeling.embeddings import begin_with, ppmi_embeddings, sinusoidal_positions
-from yanmo.protocols import Ragged
 
 
 def ragged(rows):

@@ -19,6 +19,7 @@ from transformers import (
     T5ForSequenceClassification,
 )
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling import encoders
 from yanmo.modeling.settings import NetworkSettings, Texts
@@ -27,7 +28,7 @@ from yanmo.models import resolve
 
 TEXTS = ["很快，好吃", "味道 不错", "the parcel is late", "late again, very late", "好吃", "not bad"] * 3
 PAIRS = Texts(TEXTS, TEXTS[::-1])
-SETTINGS = NetworkSettings(["bad", "good", "other"], "softmax", max_length=24, vocab_size=80, dropout=0.1)
+SETTINGS = NetworkSettings(["bad", "good", "other"], SOFTMAX, max_length=24, vocab_size=80, dropout=0.1)
 FAMILIES = ["bert", "roberta", "albert", "electra"]
 
 
@@ -89,7 +90,7 @@ def test_a_checkpoint_is_continued_and_a_head_that_does_not_fit_is_new(tmp_path)
     first.save(tmp_path)
     same = make(str(tmp_path))
     assert torch.equal(same.module.classifier.weight, first.module.classifier.weight)
-    other = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "sigmoid", max_length=24))
+    other = make(str(tmp_path), settings=NetworkSettings(["a", "b"], SIGMOID, max_length=24))
     assert other.module.classifier.weight.shape == (2, 32)
     assert other.module.config.problem_type == "multi_label_classification"
     body = first.module.bert.embeddings.word_embeddings.weight
@@ -98,15 +99,15 @@ def test_a_checkpoint_is_continued_and_a_head_that_does_not_fit_is_new(tmp_path)
 
 def test_dropout_of_a_checkpoint_is_its_own_unless_given(tmp_path):
     make("bert-2x32").save(tmp_path)
-    kept = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=24))
-    changed = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=24, dropout=0.4))
+    kept = make(str(tmp_path), settings=NetworkSettings(["a", "b"], SOFTMAX, max_length=24))
+    changed = make(str(tmp_path), settings=NetworkSettings(["a", "b"], SOFTMAX, max_length=24, dropout=0.4))
     assert kept.module.config.hidden_dropout_prob == 0.1
     assert changed.module.config.hidden_dropout_prob == changed.module.config.attention_probs_dropout_prob == 0.4
 
 
 def test_a_checkpoint_that_reads_less_refuses_a_larger_max_length(tmp_path):
     make("bert-2x32").save(tmp_path)
-    settings = NetworkSettings(["a", "b"], "softmax", max_length=600, is_length_given=True)
+    settings = NetworkSettings(["a", "b"], SOFTMAX, max_length=600, is_length_given=True)
     with pytest.raises(ConfigError, match="must be at most 512"):
         make(str(tmp_path), settings=settings)
 
@@ -114,7 +115,7 @@ def test_a_checkpoint_that_reads_less_refuses_a_larger_max_length(tmp_path):
 def test_a_checkpoint_that_reads_less_lowers_the_default_max_length(tmp_path, caplog):
     make("bert-2x32").save(tmp_path)
     with caplog.at_level(logging.INFO):
-        trainable = make(str(tmp_path), settings=NetworkSettings(["a", "b"], "softmax", max_length=600))
+        trainable = make(str(tmp_path), settings=NetworkSettings(["a", "b"], SOFTMAX, max_length=600))
     assert trainable.max_length == 512
     assert f"max_length is 512, the most that {tmp_path.name} reads, instead of 600" in caplog.text
     assert logits_of(trainable, Texts(["late " * 700]), [0]).shape == (1, 2)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from yanmo.arrays import Ragged
 from yanmo.modeling.features import NgramFeatures, TokenFeatures, epoch_batches, sorted_batches
-from yanmo.protocols import Ragged
 
 
 def ragged(*rows):

@@ -5,6 +5,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AutoModelForMaskedLM
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.modeling import encoders, lean_encoder
 from yanmo.modeling.dropout import MaskedDropout, Masks, replace_dropout
 from yanmo.modeling.parts import to_device
@@ -24,7 +25,7 @@ def tokenizer():
 def build(name, tokenizer, dropout=0.0):
     torch.manual_seed(3)
     return encoders.build(
-        resolve(name), tokenizer, labels=["a", "b", "c"], loss="softmax", max_length=16, dropout=dropout
+        resolve(name), tokenizer, labels=["a", "b", "c"], link=SOFTMAX, max_length=16, dropout=dropout
     )
 
 

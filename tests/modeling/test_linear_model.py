@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.modeling import linear_model
 from yanmo.modeling.linear_model import fit_linear, train_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
@@ -19,8 +20,8 @@ def labeled(texts, classes, num_classes, second=None):
     return LabeledTexts(Texts(texts, second), np.eye(num_classes, dtype=np.float32)[classes])
 
 
-def network(num_classes, loss="softmax", **options):
-    return NetworkSettings([str(place) for place in range(num_classes)], loss, **options)
+def network(num_classes, link=SOFTMAX, **options):
+    return NetworkSettings([str(place) for place in range(num_classes)], link, **options)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_any_number_of_labels_is_one_regression_a_label():
     targets_NC = np.zeros((12, 3), dtype=np.float32)
     targets_NC[:6, 0] = 1
     targets_NC[4:8, 1] = 1
-    model = fit_linear(LabeledTexts(Texts(texts), targets_NC), network(3, "sigmoid"))
+    model = fit_linear(LabeledTexts(Texts(texts), targets_NC), network(3, SIGMOID))
     logits_NC = model.logits(Texts(texts))
     assert ((logits_NC[:, :2] > 0) == (targets_NC[:, :2] > 0)).all()
     assert (logits_NC[:, 2] < -10).all(), "no text has the third label"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from yanmo.arrays import Ragged
 from yanmo.artifacts import durable
 from yanmo.errors import ConfigError, ModelError, StoppedError
 from yanmo.modeling import checkpoints, loop, parts
@@ -21,7 +22,6 @@ from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.losses import softmax_cross_entropy, softmax_divergence
 from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings
-from yanmo.protocols import Ragged
 from yanmo.stopping import SigtermError, sigterm_raises
 
 ARCHITECTURE = {"family": "bilstm", "vocab_size": 20, "num_classes": 2, "embedding_size": 8, "hidden_size": 6}

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.modeling.losses import (
     balanced_class_weights,
     distillation_loss,
     sigmoid_cross_entropy,
     sigmoid_divergence,
-    soften,
     softmax_cross_entropy,
     softmax_divergence,
 )
@@ -125,6 +125,6 @@ def test_softening_is_that_of_the_scores():
     logits_NC = np.array([[2.0, -1.0, 0.5]], dtype=np.float32)
     probabilities_NC = np.exp(logits_NC) / np.exp(logits_NC).sum()
     halved = np.exp(logits_NC / 2) / np.exp(logits_NC / 2).sum()
-    assert np.allclose(soften(probabilities_NC, temperature=2.0, exclusive=True), halved, atol=1e-6)
+    assert np.allclose(SOFTMAX.soften(probabilities_NC, temperature=2.0), halved, atol=1e-6)
     yes_NC = 1 / (1 + np.exp(-logits_NC))
-    assert np.allclose(soften(yes_NC, temperature=2.0, exclusive=False), 1 / (1 + np.exp(-logits_NC / 2)), atol=1e-6)
+    assert np.allclose(SIGMOID.soften(yes_NC, temperature=2.0), 1 / (1 + np.exp(-logits_NC / 2)), atol=1e-6)

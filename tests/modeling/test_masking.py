@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from yanmo.arrays import Ragged
 from yanmo.modeling.corpus import CONTINUES, CorpusRows
 from yanmo.modeling.masking import MaskedRows, Masking, mask_tokens
-from yanmo.protocols import Ragged
 
 MASK, NUM_IDS, SPECIAL = 4, 1000, (0, 1, 2, 3, 4)
 MASKING = Masking(ratio=0.3, mask_id=MASK, num_ids=NUM_IDS, special_ids=SPECIAL)

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, lean_encoder
 from yanmo.modeling.matching import MATCHING, Matched
@@ -17,7 +18,7 @@ TEXTS = Texts(["很快，好吃", "great food, fast delivery", "送得太慢了"
 
 def make(model):
     torch.manual_seed(0)
-    settings = NetworkSettings(["0", "1"], "softmax", max_length=16, vocab_size=60, dropout=0.0)
+    settings = NetworkSettings(["0", "1"], SOFTMAX, max_length=16, vocab_size=60, dropout=0.0)
     return make_trainable(resolve(model), TEXTS, settings)
 
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from yanmo.arrays import Ragged
 from yanmo.modeling import pretrainees
 from yanmo.modeling.corpus import CorpusRows
 from yanmo.modeling.masking import MaskedRows, Masking
 from yanmo.modeling.pretrainees import REPLACED_WEIGHT, loss_of, make_pretrainee, measure_scores
 from yanmo.models import resolve
-from yanmo.protocols import Ragged
 from yanmo.text.tokenizer import train_wordpiece
 
 TOKENIZER = train_wordpiece(["我爱北京天安门 hello world"] * 3, 60, min_frequency=1)

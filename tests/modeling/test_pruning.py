@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from yanmo.arrays import Ragged
 from yanmo.modeling.features import Examples, TokenFeatures
 from yanmo.modeling.losses import LOSSES
 from yanmo.modeling.pruning import choose_layers, choose_parts, cut_parts, measure
-from yanmo.protocols import Ragged
 
 LOSS = LOSSES["softmax"]
 LENGTHS = [5, 9, 3, 7, 8, 4]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.report import plain
 from yanmo.combine.cascading import StageTable
 from yanmo.reporting.comparison import compare_rows
@@ -35,10 +36,8 @@ def answers(num_rows, labels, seed, lean=1.2):
 
 def evaluation(num_rows=400, labels=LABELS, *, against=False):
     probabilities_NC, chosen_NC, targets_NC = answers(num_rows, labels, 1)
-    quality = measure_quality(
-        probabilities_NC, chosen_NC, targets_NC, labels, exclusive=True, num_resamples=200, seed=0
-    )
-    worst = worst_mistakes(probabilities_NC, chosen_NC, targets_NC, exclusive=True, num_mistakes=6)
+    quality = measure_quality(probabilities_NC, chosen_NC, targets_NC, labels, link=SOFTMAX, num_resamples=200, seed=0)
+    worst = worst_mistakes(probabilities_NC, chosen_NC, targets_NC, link=SOFTMAX, num_mistakes=6)
     texts = [HOSTILE, "快递到了，但是盒子坏了", "Where is my parcel?? " * 40, "x" * 300, "发票抬头写错了😡", "ok"]
     mistakes = [
         {

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.artifacts.report import plain
 from yanmo.machine import describe_machine
 from yanmo.reporting.comparison import compare_rows
@@ -15,10 +16,8 @@ TARGETS = np.eye(3, dtype=np.float32)[[0, 1, 1, 1]]
 CHOSEN = np.eye(3, dtype=bool)[PROBABILITIES.argmax(axis=1)]
 
 
-def measure(probabilities_NC=PROBABILITIES, chosen_NC=CHOSEN, targets_NC=TARGETS, *, exclusive=True, labels="abc"):
-    found = measure_quality(
-        probabilities_NC, chosen_NC, targets_NC, list(labels), exclusive=exclusive, num_resamples=200, seed=0
-    )
+def measure(probabilities_NC=PROBABILITIES, chosen_NC=CHOSEN, targets_NC=TARGETS, *, link=SOFTMAX, labels="abc"):
+    found = measure_quality(probabilities_NC, chosen_NC, targets_NC, list(labels), link=link, num_resamples=200, seed=0)
     values = plain(found)
     json.dumps(values, allow_nan=False)
     return values
@@ -54,21 +53,21 @@ def test_one_row_all_right_and_all_wrong_stay_strict_json():
 
 def test_many_labels_a_row_have_no_confusion():
     targets_NC = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 0, 1]])
-    values = measure(PROBABILITIES, PROBABILITIES >= 0.5, targets_NC, exclusive=False)
+    values = measure(PROBABILITIES, PROBABILITIES >= 0.5, targets_NC, link=SIGMOID)
     assert (values["confusion_matrix"], values["most_confused"]) == (None, [])
     assert values["accuracy"] == 0.25
     assert sum(one["count"] for one in values["calibration"]) == 12
 
 
 def test_the_surest_mistake_comes_first():
-    assert worst_mistakes(PROBABILITIES, CHOSEN, TARGETS, exclusive=True, num_mistakes=9) == [
+    assert worst_mistakes(PROBABILITIES, CHOSEN, TARGETS, link=SOFTMAX, num_mistakes=9) == [
         (3, pytest.approx(0.8)),
         (2, pytest.approx(0.6)),
     ]
-    assert len(worst_mistakes(PROBABILITIES, CHOSEN, TARGETS, exclusive=True, num_mistakes=1)) == 1
-    assert worst_mistakes(PROBABILITIES, CHOSEN, CHOSEN, exclusive=True, num_mistakes=9) == []
+    assert len(worst_mistakes(PROBABILITIES, CHOSEN, TARGETS, link=SOFTMAX, num_mistakes=1)) == 1
+    assert worst_mistakes(PROBABILITIES, CHOSEN, CHOSEN, link=SOFTMAX, num_mistakes=9) == []
     none = np.zeros((4, 3), bool)
-    found = worst_mistakes(PROBABILITIES, none, TARGETS, exclusive=False, num_mistakes=1)
+    found = worst_mistakes(PROBABILITIES, none, TARGETS, link=SIGMOID, num_mistakes=1)
     assert found == [(3, pytest.approx(0.9))]
 
 

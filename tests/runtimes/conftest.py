@@ -112,7 +112,7 @@ def _trained(case, folder):
     task = get_task(case.task)
     is_segmented = case.text.segmenter != "none"
     texts = Texts(TEXTS, TEXTS[::-1] if task.num_texts == 2 else None, is_segmented)
-    settings = NetworkSettings(LABELS, task.loss, max_length=MAX_LENGTH, vocab_size=200, dropout=0.1)
+    settings = NetworkSettings(LABELS, task.link, max_length=MAX_LENGTH, vocab_size=200, dropout=0.1)
     torch.manual_seed(1)
     if case.model == "linear":
         targets_NC = np.eye(3, dtype=np.float32)[np.arange(len(TEXTS)) % 3]

@@ -7,8 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from yanmo.arrays import Ragged
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Ragged
 from yanmo.runtimes import row_sums as row_sums_module
 from yanmo.runtimes.batching import (
     BATCH_COST,

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.bundle import Bundle
-from yanmo.combine.cascading import confidences
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.composite import CascadeRuntime
 from yanmo.runtimes.predictor import Predictor, open_bundle
@@ -32,7 +32,7 @@ def test_labels_in_another_order_are_mapped(get_bundle, predictors):
 
 def test_a_cascade_asks_each_stage_only_for_what_is_undecided(get_bundle, predictors):
     first, second = (answers(get_bundle(name), predictors) for name in ("ngram", "linear"))
-    is_sure_N = confidences(first, exclusive=True) >= 0.52
+    is_sure_N = SOFTMAX.confidence_M(first) >= 0.52
     assert 0 < is_sure_N.sum() < len(TEXTS)
     found = answers(get_bundle("cascade"), predictors)
     np.testing.assert_allclose(found, np.where(is_sure_N[:, None], first, second), atol=1e-6)
@@ -58,7 +58,7 @@ def test_a_stage_that_is_never_asked_is_not_asked_and_the_last_may_abstain(get_b
 def test_golden_texts_near_a_threshold_are_left_out(get_bundle, predictors):
     bundle = get_bundle("cascade")
     golden = bundle.golden()
-    sure_N = confidences(predictors(get_bundle("ngram")).predict_proba(golden.texts), exclusive=True)
+    sure_N = SOFTMAX.confidence_M(predictors(get_bundle("ngram")).predict_proba(golden.texts))
     assert len(golden.texts) > 0
     assert np.abs(sure_N - 0.52).min() > 0.02
 

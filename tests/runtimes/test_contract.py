@@ -45,7 +45,7 @@ def test_probabilities_are_finite_float32_in_range(predictor):
     assert probabilities_NC.shape == (len(TEXTS), len(predictor.labels))
     assert np.isfinite(probabilities_NC).all()
     assert ((probabilities_NC >= 0) & (probabilities_NC <= 1)).all()
-    if predictor.task.loss == "softmax":
+    if predictor.task.link.excludes:
         assert probabilities_NC.sum(axis=1) == pytest.approx(1.0, abs=1e-5)
 
 
@@ -85,7 +85,7 @@ def test_predict_gives_the_label_of_the_largest_probability(predictor):
     assert list(answers[0].probabilities) == predictor.labels
     for answer, row in zip(answers, probabilities_NC, strict=True):
         assert list(answer.probabilities.values()) == pytest.approx(row.tolist())
-        if predictor.task.loss == "softmax":
+        if predictor.task.link.excludes:
             assert answer.label == (None if answer.abstained else predictor.labels[int(row.argmax())])
 
 

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from yanmo.arrays import Ragged
 from yanmo.errors import ConfigError
-from yanmo.protocols import Ragged, Windows
+from yanmo.protocols import Windows
 from yanmo.runtimes.predictor import open_bundle
 
 FITTING = ["很快，好吃", "", "cold & late", "😀"]

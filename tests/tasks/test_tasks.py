@@ -40,7 +40,7 @@ def test_labels_encode_and_decode_to_themselves(task):
 
 
 def test_probabilities_are_probabilities_even_of_huge_scores(task):
-    probabilities_NC = task.activate(np.array([[1e4, -1e4], [0, 0], [-1e4, 1e4]], dtype=np.float32))
+    probabilities_NC = task.link.activate(np.array([[1e4, -1e4], [0, 0], [-1e4, 1e4]], dtype=np.float32))
     assert probabilities_NC.dtype == np.float32
     np.testing.assert_allclose(probabilities_NC, [[1, 0], [0.5, 0.5], [0, 1]], atol=1e-6)
 
@@ -61,7 +61,7 @@ def test_columns_of_answers_hold_what_is_decoded(task):
 
 def test_no_rows_give_no_answers(task):
     empty_NC = np.zeros((0, 2), dtype=np.float32)
-    assert task.activate(empty_NC).shape == (0, 2)
+    assert task.link.activate(empty_NC).shape == (0, 2)
     assert task.decode(empty_NC, ["a", "b"]) == []
     assert task.choose(empty_NC).shape == (0, 2)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from yanmo.protocols import Ragged
+from yanmo.arrays import Ragged
 from yanmo.text.seen import keep_seen, seen_bitmap
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.protocols import Ragged
+from yanmo.arrays import Ragged
 from yanmo.text import tfidf as tfidf_module
 from yanmo.text.ngrams import NgramConfig, hash_column, ngram_strings
 from yanmo.text.tfidf import (

@@ -11,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedTokenizerFast
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.errors import ArtifactError, ConfigError, ModelError
@@ -31,7 +32,7 @@ USER_DICT = "user_dict.txt"
 def make_bundle(folder, model):
     """Publish a Bundle with random weights, a user dictionary and golden examples that are all wrong."""
     torch.manual_seed(0)
-    settings = NetworkSettings(LABELS, "softmax", max_length=16, vocab_size=100, dropout=0.1)
+    settings = NetworkSettings(LABELS, SOFTMAX, max_length=16, vocab_size=100, dropout=0.1)
     trainable = make_trainable(resolve(model), Texts(TEXTS), settings)
     text = TextConfig(cleaning=("unicode_nfkc", "lowercase"), segmenter="rjieba", user_dict=USER_DICT)
     info = {

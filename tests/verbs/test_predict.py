@@ -37,7 +37,7 @@ def make_bundle(folder, task, targets=(1, 0, 1, 0, 1, 0, 1, 0)):
     """Publish a linear Bundle that tells good from bad."""
     second = TEXTS[::-1] if get_task(task).num_texts == 2 else None
     targets_NC = np.eye(2, dtype=np.float32)[list(targets)]
-    model = fit_linear(LabeledTexts(Texts(TEXTS, second), targets_NC), NetworkSettings(LABELS, get_task(task).loss))
+    model = fit_linear(LabeledTexts(Texts(TEXTS, second), targets_NC), NetworkSettings(LABELS, get_task(task).link))
     info = {"format": "linear", "model": "linear", "max_length": 0, "architecture": {"family": "linear"}, "text": {}}
     with publish(
         folder, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
@@ -139,7 +140,7 @@ def big_bundle(folder):
     words = [f"w{place}" for place in range(2_000)]
     texts = [" ".join(characters[start : start + 500]) for start in range(0, 20_000, 500)] * 2
     texts += [" ".join(words[start : start + 500]) for start in range(0, 2_000, 500)] * 2
-    settings = NetworkSettings(["no", "yes"], "softmax", max_length=64, vocab_size=26_450, dropout=0.0)
+    settings = NetworkSettings(["no", "yes"], SOFTMAX, max_length=64, vocab_size=26_450, dropout=0.0)
     trainable = make_trainable(resolve("bert-4x312"), Texts(texts), settings)
     info = {
         "format": "torch",

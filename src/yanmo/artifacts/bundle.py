@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Self
 import msgspec
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
 __all__ = ["COMPOSITES", "FORMATS", "GOLDEN", "MEMBERS", "OUT_OF_FOLD", "READING", "Bundle", "Golden", "write_golden"]

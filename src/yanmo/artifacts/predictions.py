@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact
-from yanmo.protocols import FloatArray, Inference
+from yanmo.protocols import Inference
 
 __all__ = ["PREDICTIONS", "Predictions", "predictions_frame"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from yanmo.artifacts.bundle import Bundle

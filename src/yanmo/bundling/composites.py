@@ -12,18 +12,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import MEMBERS, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
-from yanmo.combine.calibration import log_scores, read_calibration
-from yanmo.combine.cascading import StageTable, confidences
+from yanmo.combine.calibration import read_calibration
+from yanmo.combine.cascading import StageTable
 from yanmo.measuring.evaluation import Outcome, Split, identify, run_bundle
 from yanmo.measuring.evaluation import match_labels as match_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.progress import track
-from yanmo.protocols import FloatArray
 from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out
 from yanmo.runtimes.composite import (
     SETTINGS_FILES,
@@ -68,10 +68,10 @@ def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, cos
         dataset: Of which the split is.
         costs_S: Milliseconds of one text in each stage.
     """
-    exclusive = get_task(dataset.task).loss == "softmax"
+    link = get_task(dataset.task).link
     targets_NC, last_NC = split.targets_NC.astype(bool), outcomes[-1].chosen_NC
     return StageTable(
-        np.stack([confidences(one.probabilities_NC, exclusive=exclusive) for one in outcomes]),
+        np.stack([link.confidence_M(one.probabilities_NC) for one in outcomes]),
         np.stack([(one.chosen_NC == last_NC).all(axis=1) for one in outcomes]),
         np.stack([(one.chosen_NC == targets_NC).all(axis=1) for one in outcomes]),
         list(costs_S),
@@ -93,12 +93,12 @@ def ask_members(
     Raises:
         DataError: A member's answers are no probabilities.
     """
-    exclusive = get_task(dataset.task).loss == "softmax"
+    link = get_task(dataset.task).link
     outcomes = []
     for member in track(members, "asking members", unit="model"):
         outcome = run_bundle(member, dataset, split, num_threads=num_threads, measure_speed=measure_speed)
         name = str(member.path)
-        check_probabilities(outcome.probabilities_NC, name=name, labels=dataset.labels, exclusive=exclusive)
+        check_probabilities(outcome.probabilities_NC, name=name, labels=dataset.labels, link=link)
         outcomes.append(outcome)
     return outcomes
 
@@ -203,7 +203,6 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Fl
         DataError: They are of other rows or labels, or are no probabilities.
     """
     found, task = bundle.out_of_fold(), get_task(bundle.task)
-    exclusive = task.loss == "softmax"
     reference = f"the train split of {dataset.path}"
     rows_N = match_rows(ids, found.ids, name=str(found.path), reference=reference)
     if found.manifest.parents.get("dataset") != dataset.digest:
@@ -214,11 +213,11 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Fl
             dataset.path,
         )
     probabilities_NC = found.probabilities_NC
-    check_probabilities(probabilities_NC, name=str(found.path), labels=found.labels, exclusive=exclusive)
+    check_probabilities(probabilities_NC, name=str(found.path), labels=found.labels, link=task.link)
     if bundle.calibration is not None:
         calibration = read_calibration(bundle.calibration, num_classes=len(bundle.labels), where=str(bundle.path))
-        scores_NC = log_scores(probabilities_NC, exclusive=exclusive)
-        probabilities_NC = task.activate(calibration.apply(scores_NC, task.activate, exclusive=exclusive))
+        scores_NC = task.link.invert(probabilities_NC)
+        probabilities_NC = task.link.activate(calibration.apply(scores_NC, task.link))
     columns = match_labels(dataset.labels, found.labels, name=str(found.path), reference=str(dataset.path))
     return np.ascontiguousarray(probabilities_NC[rows_N][:, columns])
 

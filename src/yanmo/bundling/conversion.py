@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 from tokenizers import Tokenizer
 
+from yanmo.arrays import IntArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
-from yanmo.protocols import IntArray
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import golden_items, open_bundle

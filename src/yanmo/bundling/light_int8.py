@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.bundling.conversion import draft
-from yanmo.protocols import FloatArray
 from yanmo.runtimes.packed import KEY_BITS, Tensors, pack_columns, pack_keys, pack_positive
 from yanmo.runtimes.predictor import Item, open_bundle
 

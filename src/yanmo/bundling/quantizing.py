@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
 from yanmo.exporting.quantization import Clipping, Range
 from yanmo.progress import track
-from yanmo.protocols import FloatArray, Task
+from yanmo.protocols import Task
 from yanmo.reporting.quality import compare
 from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
 from yanmo.runtimes.engines.ort import open_engine, open_session

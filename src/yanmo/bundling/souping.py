@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
@@ -14,7 +15,6 @@ from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, match_labels
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.soup import WEIGHTS, average_weights
-from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import golden_items, open_bundle
 
 __all__ = ["publish_soup"]

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -27,7 +28,7 @@ from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import match_labels
 from yanmo.modeling.settings import LabeledTexts, Texts
 from yanmo.progress import bar
-from yanmo.protocols import FloatArray, Task
+from yanmo.protocols import Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import get_task

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
@@ -22,10 +23,10 @@ from yanmo.bundling.working import check_alone
 from yanmo.errors import ConfigError, DataError, check_installed
 from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.metrics import accuracy, label_counts, log_losses, macro_f1, micro_f1
+from yanmo.metrics import accuracy, label_counts, macro_f1, micro_f1
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
 from yanmo.models import ModelSpec, default_settings, resolve, unsharded, unsuited, unused_settings
-from yanmo.protocols import FloatArray, Task
+from yanmo.protocols import Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
 
@@ -77,7 +78,7 @@ class Job:
         config = self.config
         return NetworkSettings(
             labels=self.labels,
-            loss=self.task.loss,
+            link=self.task.link,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -95,14 +96,14 @@ class Job:
 
     def measure(self, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
         """Return what is measured on the validation split."""
-        return measure_answers(self.task, self.task.activate(logits_NC), targets_NC)
+        return measure_answers(self.task, self.task.link.activate(logits_NC), targets_NC)
 
 
 def measure_answers(task: Task, probabilities_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
     """Return what training measures of answers against labels; F1 is 0 where nothing was and is to be chosen."""
     chosen_NC = task.choose(probabilities_NC)
     counts = label_counts(chosen_NC, targets_NC)
-    losses_N = log_losses(probabilities_NC, targets_NC, exclusive=task.loss == "softmax")
+    losses_N = task.link.log_losses(probabilities_NC, targets_NC)
     scores = {
         "accuracy": accuracy(chosen_NC, targets_NC),
         "macro_f1": np.nan_to_num(macro_f1(counts)),

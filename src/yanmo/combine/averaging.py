@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from yanmo.protocols import FloatArray
+from yanmo.arrays import FloatArray
 
 __all__ = ["average", "blocks", "equal_weights"]
 

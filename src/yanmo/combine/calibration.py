@@ -6,23 +6,23 @@ between the runtime's scores and the probabilities, whatever the runtime.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray
 from yanmo.errors import ArtifactError, MissingExtraError
-from yanmo.metrics import calibration_bins, decisions, expected_calibration_error, log_losses
-from yanmo.protocols import FloatArray
+from yanmo.metrics import calibration_bins, expected_calibration_error
 
 __all__ = [
     "METHODS",
     "Calibration",
     "calibration_error",
     "fit_calibration",
-    "log_scores",
     "read_calibration",
     "scipy_optimize",
 ]
@@ -35,7 +35,6 @@ LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE = -3.0, 4.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
 NUM_SECTIONS = 40
 RIDGE = 1.0
-TINY = np.float32(1e-30)
 
 
 @dataclass(frozen=True)
@@ -55,28 +54,18 @@ class Calibration:
         """Return what :func:`read_calibration` reads."""
         return {"method": self.method, **self.parameters}
 
-    def apply(
-        self, logits_NC: FloatArray, activate: Callable[[FloatArray], FloatArray], *, exclusive: bool
-    ) -> FloatArray:
-        """Return the calibrated logits_NC, float32.
-
-        Args:
-            logits_NC: A runtime's scores, shape (N, C).
-            activate: From scores to probabilities.
-            exclusive: Exactly one label holds in a row.
-        """
+    def apply(self, logits_NC: FloatArray, link: Link) -> FloatArray:
+        """Return the calibrated logits_NC, float32, of a runtime's scores, shape (N, C)."""
         if self.method == "temperature":
             return logits_NC / np.float32(self.parameters["temperature"])
         if self.method == "vector":
             scale_C = np.asarray(self.parameters["scale"], dtype=np.float32)
             return logits_NC * scale_C + np.asarray(self.parameters["bias"], dtype=np.float32)
-        probabilities_NC = activate(logits_NC)
+        probabilities_NC = link.activate(logits_NC)
         mapped_NC = np.empty_like(probabilities_NC)
         for column, points in enumerate(zip(self.parameters["x"], self.parameters["y"], strict=True)):
             mapped_NC[:, column] = np.interp(probabilities_NC[:, column], *points)
-        if exclusive:
-            mapped_NC /= mapped_NC.sum(axis=1, keepdims=True)
-        return log_scores(mapped_NC, exclusive=exclusive)
+        return link.invert(link.normalize(mapped_NC))
 
 
 def read_calibration(values: Mapping[str, Any], *, num_classes: int, where: str) -> Calibration:
@@ -97,22 +86,14 @@ def read_calibration(values: Mapping[str, Any], *, num_classes: int, where: str)
     return Calibration(method, rest)
 
 
-def fit_calibration(
-    method: Method,
-    logits_NC: FloatArray,
-    targets_NC: FloatArray,
-    activate: Callable[[FloatArray], FloatArray],
-    *,
-    exclusive: bool,
-) -> Calibration:
+def fit_calibration(method: Method, logits_NC: FloatArray, targets_NC: FloatArray, link: Link) -> Calibration:
     """Return the calibration of the least log loss (isotonic: of the least squares) on held-out rows.
 
     Args:
         method: Which map.
         logits_NC: A runtime's scores of rows it has not learned from, N >= 1.
         targets_NC: 1 where a label holds.
-        activate: From scores to probabilities.
-        exclusive: Exactly one label holds in a row.
+        link: From scores to probabilities.
 
     Raises:
         MissingExtraError: vector and isotonic need scipy.
@@ -124,36 +105,25 @@ def fit_calibration(
         away from 0 and 1.
     """
     if method == "temperature":
-        return _fit_temperature(logits_NC, targets_NC, activate, exclusive=exclusive)
+        return _fit_temperature(logits_NC, targets_NC, link)
     if method == "vector":
-        return _fit_vector(logits_NC.astype(np.float64), targets_NC.astype(np.float64), exclusive=exclusive)
-    return _fit_isotonic(activate(logits_NC).astype(np.float64), targets_NC)
+        return _fit_vector(logits_NC.astype(np.float64), targets_NC.astype(np.float64), link)
+    return _fit_isotonic(link.activate(logits_NC).astype(np.float64), targets_NC)
 
 
 def calibration_error(
-    probabilities_NC: FloatArray, chosen_NC: npt.NDArray[np.bool_], targets_NC: FloatArray, *, exclusive: bool
+    probabilities_NC: FloatArray, chosen_NC: npt.NDArray[np.bool_], targets_NC: FloatArray, link: Link
 ) -> float:
     """Return the expected calibration error in 15 bins."""
-    found = decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive)
-    return expected_calibration_error(calibration_bins(*found))
+    return expected_calibration_error(calibration_bins(*link.answers(probabilities_NC, chosen_NC, targets_NC)))
 
 
-def log_scores(probabilities_NC: FloatArray, *, exclusive: bool) -> FloatArray:
-    """Return scores whose softmax (exclusive), or else logistic function, gives the probabilities back to 1e-6."""
-    floored_NC = np.maximum(probabilities_NC, TINY)
-    if exclusive:
-        return np.asarray(np.log(floored_NC), dtype=np.float32)
-    return np.asarray(np.log(floored_NC) - np.log(np.maximum(1 - probabilities_NC, TINY)), dtype=np.float32)
-
-
-def _fit_temperature(
-    logits_NC: FloatArray, targets_NC: FloatArray, activate: Callable[[FloatArray], FloatArray], *, exclusive: bool
-) -> Calibration:
+def _fit_temperature(logits_NC: FloatArray, targets_NC: FloatArray, link: Link) -> Calibration:
     """Return the divisor by golden-section search: the loss has one valley in it."""
 
     def loss(log_temperature: float) -> float:
         scaled_NC = logits_NC / np.float32(np.exp(log_temperature))
-        return float(log_losses(activate(scaled_NC), targets_NC, exclusive=exclusive).mean())
+        return float(link.log_losses(link.activate(scaled_NC), targets_NC).mean())
 
     low, high = LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE
     inner = [high - GOLDEN_RATIO * (high - low), low + GOLDEN_RATIO * (high - low)]
@@ -170,21 +140,14 @@ def _fit_temperature(
     return Calibration("temperature", {"temperature": round(float(np.exp((low + high) / 2)), 6)})
 
 
-def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, *, exclusive: bool) -> Calibration:
+def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, link: Link) -> Calibration:
     minimize = scipy_optimize("This method of calibration").minimize
     num_rows, num_classes = logits_NC.shape
 
     def loss(values: Doubles) -> tuple[float, Doubles]:
         scale_C, bias_C = values[:num_classes], values[num_classes:]
-        scores_NC = logits_NC * scale_C + bias_C
-        if exclusive:
-            scores_NC -= scores_NC.max(axis=1, keepdims=True)
-            totals_N = np.log(np.exp(scores_NC).sum(axis=1))
-            total = float((totals_N - (scores_NC * targets_NC).sum(axis=1)).mean())
-            gaps_NC = np.exp(scores_NC - totals_N[:, None]) - targets_NC
-        else:
-            total = float((np.logaddexp(0, scores_NC) - scores_NC * targets_NC).sum(axis=1).mean())
-            gaps_NC = 0.5 * (1 + np.tanh(0.5 * scores_NC)) - targets_NC
+        losses_N, gaps_NC = link.slopes(logits_NC * scale_C + bias_C, targets_NC)
+        total = float(losses_N.mean())
         pull = np.concatenate((scale_C - 1, bias_C))
         slope = np.concatenate(((gaps_NC * logits_NC).mean(axis=0), gaps_NC.mean(axis=0)))
         return total + RIDGE / num_rows * float(pull @ pull), slope + 2 * RIDGE / num_rows * pull

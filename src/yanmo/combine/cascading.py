@@ -16,9 +16,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.combine.bounds import lower_bound, num_rows_needed, upper_bound
 from yanmo.errors import DataError, InternalError
-from yanmo.protocols import FloatArray, IntArray
 
 __all__ = [
     "NEVER",
@@ -29,7 +29,6 @@ __all__ = [
     "answering_stages",
     "choose_abstention",
     "choose_thresholds",
-    "confidences",
     "measure_candidate",
 ]
 
@@ -118,16 +117,6 @@ class Withheld:
     threshold: float
     bound: float
     answered_share: float
-
-
-def confidences(probabilities_NC: FloatArray, *, exclusive: bool) -> FloatArray:
-    """Return how sure the answers are, shape (N,).
-
-    It is the largest probability of a row; with many labels a row that of the weakest decision.
-    """
-    if exclusive:
-        return np.asarray(probabilities_NC.max(axis=1, initial=0.0))
-    return np.asarray(np.maximum(probabilities_NC, 1 - probabilities_NC).min(axis=1, initial=1.0))
 
 
 def answering_stages(confidences_SN: FloatArray, thresholds: Sequence[float]) -> IntArray:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from yanmo.arrays import FloatArray
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.log_linear import log_average
 from yanmo.combine.voting import vote
-from yanmo.protocols import FloatArray, Task
+from yanmo.protocols import Task
 
 __all__ = ["Ensembler", "Stacker"]
 
@@ -43,12 +44,12 @@ class Ensembler:
     def combine(self, members: Iterable[FloatArray], task: Task) -> FloatArray:
         """Return probabilities_NC, float32, of K members' probabilities, which are read one after the other."""
         if self.stacker is not None:
-            return task.activate(self.stacker.logits(members))
+            return task.link.activate(self.stacker.logits(members))
         if self.is_vote:
             return vote(members, self.num_members, task.choose)
         weights_K = self.weights_K or equal_weights(self.num_members)
         if self.is_log:
-            return task.activate(log_average(members, weights_K, exclusive=task.loss == "softmax"))
+            return task.link.activate(log_average(members, weights_K, task.link))
         return average(members, weights_K)
 
     def without(self, member: int) -> Ensembler | None:

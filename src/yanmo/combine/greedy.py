@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from yanmo.protocols import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray
 
 __all__ = ["greedy_weights"]
 

@@ -6,15 +6,15 @@ sure the whole is, so the pool is calibrated as it is fitted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray
 from yanmo.combine.averaging import blocks
-from yanmo.combine.calibration import log_scores, scipy_optimize
-from yanmo.metrics import log_losses
-from yanmo.protocols import FloatArray
+from yanmo.combine.calibration import scipy_optimize
 
 __all__ = ["log_average", "log_linear_weights"]
 
@@ -23,13 +23,13 @@ FLOOR = np.float32(1e-6)
 MAX_SCORES = 1 << 23
 
 
-def log_average(members: Iterable[FloatArray], weights_K: Sequence[float], *, exclusive: bool) -> FloatArray:
+def log_average(members: Iterable[FloatArray], weights_K: Sequence[float], link: Link) -> FloatArray:
     """Return the weighted sum of K members' log-scores, logits_NC, float32.
 
     Args:
         members: K arrays of probabilities, shape (N, C); they are read one after the other.
         weights_K: At least 0; a larger sum makes the answer surer.
-        exclusive: Exactly one label holds in a row.
+        link: From scores to probabilities.
 
     Source: Genest, Zidek 1986, "Combining Probability Distributions: A Critique and an Annotated Bibliography",
         Statistical Science 1(1), section 3 (the logarithmic opinion pool).
@@ -39,26 +39,19 @@ def log_average(members: Iterable[FloatArray], weights_K: Sequence[float], *, ex
         if total_NC is None:
             total_NC = np.zeros(member_NC.shape, dtype=np.float32)
         for rows in blocks(len(member_NC)):
-            total_NC[rows] += np.float32(weight) * _scores(member_NC[rows], exclusive=exclusive)
+            total_NC[rows] += np.float32(weight) * _scores(member_NC[rows], link)
     if total_NC is None:
         raise ValueError("a pool needs a member")
     return total_NC
 
 
-def log_linear_weights(
-    members: Sequence[FloatArray],
-    targets_NC: FloatArray,
-    activate: Callable[[FloatArray], FloatArray],
-    *,
-    exclusive: bool,
-) -> list[float]:
+def log_linear_weights(members: Sequence[FloatArray], targets_NC: FloatArray, link: Link) -> list[float]:
     """Return the weights, at least 0, whose pool has the least log loss; the loss is convex in them.
 
     Args:
         members: K arrays of probabilities, shape (N, C). Of more than 8,388,608 numbers evenly spread rows count.
         targets_NC: 1 where a label holds.
-        activate: From scores to probabilities.
-        exclusive: Exactly one label holds in a row.
+        link: From scores to probabilities.
 
     Raises:
         MissingExtraError: It needs scipy.
@@ -68,12 +61,12 @@ def log_linear_weights(
     """
     step = max(1, -(-len(members) * targets_NC.size // MAX_SCORES))
     targets_NC = targets_NC[::step]
-    scores_KNC = np.stack([_scores(member_NC[::step], exclusive=exclusive) for member_NC in members])
+    scores_KNC = np.stack([_scores(member_NC[::step], link) for member_NC in members])
 
     def loss(weights_K: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
-        probabilities_NC = activate(np.tensordot(weights_K.astype(np.float32), scores_KNC, axes=1))
-        gaps_NC = (probabilities_NC - targets_NC) / (len(targets_NC) if exclusive else targets_NC.size)
-        total = float(log_losses(probabilities_NC, targets_NC, exclusive=exclusive).mean())
+        probabilities_NC = link.activate(np.tensordot(weights_K.astype(np.float32), scores_KNC, axes=1))
+        gaps_NC = (probabilities_NC - targets_NC) / (len(targets_NC) * link.num_answers(targets_NC.shape[1]))
+        total = float(link.log_losses(probabilities_NC, targets_NC).mean())
         return total, np.array([np.vdot(scores_NC, gaps_NC) for scores_NC in scores_KNC], dtype=np.float64)
 
     start = np.full(len(members), 1 / len(members))
@@ -82,5 +75,5 @@ def log_linear_weights(
     return [float(weight) for weight in found.x.round(6)]
 
 
-def _scores(member_NC: FloatArray, *, exclusive: bool) -> FloatArray:
-    return log_scores(np.clip(member_NC, FLOOR, 1 - FLOOR), exclusive=exclusive)
+def _scores(member_NC: FloatArray, link: Link) -> FloatArray:
+    return link.invert(np.clip(member_NC, FLOOR, 1 - FLOOR))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray
 
 __all__ = ["Suspects", "find_suspects", "find_suspects_of_many"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import MissingExtraError
-from yanmo.protocols import FloatArray
 
 __all__ = ["LightgbmStacker", "LinearStacker", "stacking_features"]
 

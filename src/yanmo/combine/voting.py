@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray
 from yanmo.combine.averaging import blocks
-from yanmo.protocols import FloatArray
 
 __all__ = ["vote"]
 

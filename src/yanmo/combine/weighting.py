@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray
 
 __all__ = ["log_loss_weights", "score_weights", "truth_probabilities"]
 
@@ -32,27 +33,17 @@ def score_weights(scores_K: Sequence[float]) -> list[float]:
     return (scores / total if total > 0 else np.full(len(scores), 1 / len(scores))).tolist()
 
 
-def truth_probabilities(members: Iterable[FloatArray], targets_NC: FloatArray, *, exclusive: bool) -> FloatArray:
+def truth_probabilities(members: Iterable[FloatArray], targets_NC: FloatArray, link: Link) -> FloatArray:
     """Return what each member gave to the truth, float32, shape (K, M), never 0.
 
     Args:
         members: K arrays of probabilities, shape (N, C).
         targets_NC: 1 where a label holds.
-        exclusive: One decision a row, M = N. Else one for each row and label, M = N * C, of which at most 262,144,
-            evenly spread, are kept.
+        link: Of one answer a row, M = N. Of one for each row and label, M = N * C, at most 262,144, evenly spread,
+            are kept.
     """
-    holds_NC = targets_NC.astype(bool)
-    step = max(1, -(-holds_NC.size // MAX_DECISIONS))
-    places_N = holds_NC.argmax(axis=1)[:, None]
-    found = []
-    for member_NC in members:
-        if exclusive:
-            truth_M = np.take_along_axis(member_NC, places_N, axis=1)[:, 0]
-        else:
-            chosen_M = member_NC.ravel()[::step]
-            truth_M = np.where(holds_NC.ravel()[::step], chosen_M, 1 - chosen_M)
-        found.append(np.maximum(truth_M, FLOOR, dtype=np.float32))
-    return np.stack(found)
+    found = [link.truth(member_NC, targets_NC, most=MAX_DECISIONS) for member_NC in members]
+    return np.stack([np.maximum(truth_M, FLOOR, dtype=np.float32) for truth_M in found])
 
 
 def log_loss_weights(truth_KM: FloatArray) -> list[float]:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from yanmo.arrays import IntArray
 from yanmo.data.rows import place
 from yanmo.errors import DataError
-from yanmo.protocols import IntArray
 
 __all__ = ["check_labels", "cut_folds", "cut_splits", "explode_labels", "leaks", "strata"]
 

@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
-from yanmo.protocols import FloatArray
 
 __all__ = ["ACTIVATIONS", "Encoder", "Layer", "Norm", "Product", "is_supported", "read_folder"]
 

@@ -9,10 +9,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
 from yanmo.exporting.encoder import Encoder, Layer, Norm, Product
 from yanmo.exporting.encoder_graph import LAYOUT, Layout
-from yanmo.protocols import FloatArray
 
 __all__ = ["read_encoder"]
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import MissingExtraError, ModelError
 from yanmo.exporting.quantization import QuantizedProduct, QuantizedTable
-from yanmo.protocols import FloatArray
 
 try:
     import onnx

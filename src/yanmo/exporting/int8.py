@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from yanmo.arrays import FloatArray
 from yanmo.exporting.encoder import Encoder
 from yanmo.exporting.encoder_graph import Precision, write_encoder
 from yanmo.exporting.graph import FLOAT, GraphWriter
@@ -28,7 +29,6 @@ from yanmo.exporting.quantization import (
     quantize_table,
     quantize_weight,
 )
-from yanmo.protocols import FloatArray
 
 __all__ = ["EncoderQuantizer", "Options", "Quantizer", "TracedQuantizer"]
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
-from yanmo.protocols import FloatArray, Runtime
+from yanmo.protocols import Runtime
 
 __all__ = ["TOLERANCE", "check_parity", "random_texts"]
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray
+from yanmo.arrays import FloatArray
 
 __all__ = [
     "Clipping",

@@ -14,8 +14,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+from yanmo.arrays import IntArray
 from yanmo.errors import MissingExtraError, ModelError
-from yanmo.protocols import IntArray
 
 try:
     import onnx

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -26,7 +27,6 @@ from yanmo.measuring.evaluation import Outcome, Split, load_split, run_bundle
 from yanmo.metrics import accuracy, wilson_interval
 from yanmo.modeling.watching import watched
 from yanmo.models import LIGHT_FAMILIES
-from yanmo.protocols import FloatArray
 from yanmo.reporting.quality import compare
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import get_verb

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -25,7 +26,7 @@ from yanmo.errors import DataError
 from yanmo.machine import describe_machine
 from yanmo.measuring.timing import time_alone, time_batches
 from yanmo.progress import track
-from yanmo.protocols import FloatArray, Inference
+from yanmo.protocols import Inference
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import default_num_threads, open_bundle

@@ -9,7 +9,6 @@ from yanmo.metrics.calibration import (
     calibration_bins,
     calibration_gaps,
     calibration_interval,
-    decisions,
     expected_calibration_error,
 )
 from yanmo.metrics.paired import McNemar, mcnemar, paired_difference
@@ -20,7 +19,6 @@ from yanmo.metrics.scores import (
     accuracy,
     confusion_matrix,
     label_counts,
-    log_losses,
     macro_f1,
     micro_f1,
     precision_recall_f1,
@@ -39,10 +37,8 @@ __all__ = [
     "calibration_gaps",
     "calibration_interval",
     "confusion_matrix",
-    "decisions",
     "expected_calibration_error",
     "label_counts",
-    "log_losses",
     "macro_f1",
     "mcnemar",
     "micro_f1",

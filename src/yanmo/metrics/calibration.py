@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import IntArray
+from yanmo.arrays import IntArray
 
 __all__ = [
     "CalibrationBins",
     "calibration_bins",
     "calibration_gaps",
     "calibration_interval",
-    "decisions",
     "expected_calibration_error",
 ]
 
@@ -38,32 +37,6 @@ class CalibrationBins(NamedTuple):
     num_right: IntArray
     confidence: Doubles
     accuracy: Doubles
-
-
-def decisions(
-    probabilities_NC: npt.NDArray[Any],
-    chosen_NC: npt.NDArray[Any],
-    targets_NC: npt.NDArray[Any],
-    *,
-    exclusive: bool,
-) -> tuple[Doubles, npt.NDArray[np.bool_]]:
-    """Return the confidence of every decision, float64, and whether it was right.
-
-    Args:
-        probabilities_NC: In [0, 1].
-        chosen_NC: Where a label was given.
-        targets_NC: 1 where a label holds.
-        exclusive: One decision a row: its chosen label. Else one decision for each row and label, N * C of them:
-            the label's probability where it was given, 1 minus it where it was not.
-    """
-    chosen_NC, targets_NC = chosen_NC.astype(bool), targets_NC.astype(bool)
-    probabilities_NC = probabilities_NC.astype(np.float64)
-    if exclusive:
-        places_N = chosen_NC.argmax(axis=1)[:, None]
-        confidence_N = np.take_along_axis(probabilities_NC, places_N, axis=1)[:, 0]
-        return confidence_N, np.take_along_axis(targets_NC, places_N, axis=1)[:, 0]
-    confidence_NC = np.where(chosen_NC, probabilities_NC, 1 - probabilities_NC)
-    return confidence_NC.ravel(), (chosen_NC == targets_NC).ravel()
 
 
 def calibration_bins(

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.links import Link
+
 __all__ = ["RocAuc", "roc_auc"]
 
 Doubles = npt.NDArray[np.float64]
@@ -20,22 +22,22 @@ class RocAuc(NamedTuple):
     interval: tuple[float, float]
 
 
-def roc_auc(probabilities_NC: npt.NDArray[Any], targets_NC: npt.NDArray[Any], *, exclusive: bool) -> RocAuc | None:
+def roc_auc(probabilities_NC: npt.NDArray[Any], targets_NC: npt.NDArray[Any], link: Link) -> RocAuc | None:
     """Return the area under the ROC curve, or None where it is not defined.
 
-    With two exclusive labels it is that of the second; else the mean over the labels, each against all others. It is
-    defined if every label has rows with and rows without it.
+    With two labels that exclude each other it is that of the second; else the mean over the labels, each against all
+    others. It is defined if every label has rows with and rows without it.
 
     Args:
         probabilities_NC: Scores of any scale.
         targets_NC: 1 where a label holds.
-        exclusive: Exactly one label holds in a row.
+        link: Whether labels exclude each other.
 
     Source: DeLong, DeLong, Clarke-Pearson 1988, "Comparing the areas under two or more correlated ROC curves".
     Differs: The variance is that of the labels' mean, from each row's summed influence; the interval is clipped.
     """
     targets_NC = targets_NC.astype(bool)
-    if exclusive and targets_NC.shape[1] == 2:
+    if link.excludes and targets_NC.shape[1] == 2:
         probabilities_NC, targets_NC = probabilities_NC[:, 1:], targets_NC[:, 1:]
     support_C = targets_NC.sum(axis=0)
     if not len(targets_NC) or np.any(support_C == 0) or np.any(support_C == len(targets_NC)):

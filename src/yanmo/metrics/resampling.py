@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import IntArray
 from yanmo.metrics.scores import LabelCounts, macro_f1, micro_f1, weighted_f1
-from yanmo.protocols import IntArray
 
 __all__ = ["BOOTSTRAPPED", "bootstrap", "percentile_interval", "resample_sums", "wilson_interval"]
 

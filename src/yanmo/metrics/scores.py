@@ -1,4 +1,4 @@
-"""Accuracy, precision, recall, F1 and log loss from arrays; it knows no intervals.
+"""Accuracy, precision, recall and F1 from arrays; it knows no intervals.
 
 A score without a value (a precision where nothing was chosen) is NaN here; averages are taken over the labels that
 occur among the targets or the choices, as scikit-learn does.
@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import IntArray
+from yanmo.arrays import IntArray
 
 __all__ = [
     "LabelCounts",
     "accuracy",
     "confusion_matrix",
     "label_counts",
-    "log_losses",
     "macro_f1",
     "micro_f1",
     "precision_recall_f1",
@@ -87,23 +86,6 @@ def weighted_f1(counts: LabelCounts) -> Doubles:
     """Return the mean F1 weighted by the rows that have the label, one value for each leading index."""
     f1 = np.nan_to_num(precision_recall_f1(counts)[2])
     return _ratio((f1 * counts.support).sum(axis=-1), counts.support.sum(axis=-1))
-
-
-def log_losses(probabilities_NC: Array, targets_NC: Array, *, exclusive: bool) -> Doubles:
-    """Return every row's negative log-likelihood in nats, float64, shape (N,); its mean is the log loss.
-
-    Args:
-        probabilities_NC: In [0, 1], clipped away from 0 and 1 by the precision of their type.
-        targets_NC: 1 where a label holds.
-        exclusive: Exactly one label holds in a row: the loss of that one. Else the mean over the labels' binary losses.
-    """
-    precision = float(np.finfo(probabilities_NC.dtype).eps)
-    clipped_NC = np.clip(probabilities_NC.astype(np.float64), precision, 1 - precision)
-    if exclusive:
-        places_N = targets_NC.argmax(axis=1)[:, None]
-        return np.asarray(-np.log(np.take_along_axis(clipped_NC, places_N, axis=1)[:, 0]))
-    likelihood_NC = np.where(targets_NC.astype(bool), clipped_NC, 1 - clipped_NC)
-    return np.asarray(-np.log(likelihood_NC).mean(axis=1))
 
 
 def _ratio(above: Array, below: Array) -> Doubles:

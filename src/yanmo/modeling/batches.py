@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from yanmo.arrays import IntArray
 from yanmo.modeling.features import Examples, epoch_batches
 from yanmo.modeling.memory import is_out_of_memory
 from yanmo.modeling.settings import LoopSettings
-from yanmo.protocols import IntArray
 
 __all__ = ["batches_of", "count_steps", "made_ahead"]
 

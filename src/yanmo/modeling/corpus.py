@@ -19,8 +19,8 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts import durable
-from yanmo.protocols import IntArray, Ragged
 from yanmo.text.words import WordTokens
 
 __all__ = ["Corpus", "CorpusRows", "CorpusTokens", "CorpusWriter", "Packing", "open_corpus", "split_corpus"]

@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
-from yanmo.protocols import FloatArray, Ragged
+from yanmo.arrays import FloatArray, Ragged
 
 __all__ = ["begin_with", "ppmi_embeddings", "sinusoidal_positions"]
 

@@ -28,6 +28,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from yanmo.answers.links import Link
 from yanmo.errors import ModelError
 from yanmo.modeling.features import Batch
 from yanmo.models import ModelSpec, num_heads
@@ -57,7 +58,7 @@ def build(
     tokenizer: tokenizers.Tokenizer,
     *,
     labels: Sequence[str],
-    loss: str,
+    link: Link,
     max_length: int,
     dropout: float,
 ) -> nn.Module:
@@ -67,12 +68,12 @@ def build(
         spec: A family of :data:`yanmo.models.ENCODER_FAMILIES` with layers and width.
         tokenizer: With the special tokens of :data:`SPECIALS`.
         labels: All labels in order.
-        loss: softmax or sigmoid.
+        link: From scores to probabilities.
         max_length: Most tokens of a text.
         dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
     """
     sizes = shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout)
-    config = CONFIGS[spec.family](**sizes, **_head(labels, loss))
+    config = CONFIGS[spec.family](**sizes, **_head(labels, link))
     module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     return module
 
@@ -127,14 +128,14 @@ def _nowhere(source: str, reason: str) -> ModelError:
 
 
 def load(
-    source: str | Path, *, labels: Sequence[str], loss: str, offline: bool = True, dropout: float | None = None
+    source: str | Path, *, labels: Sequence[str], link: Link, offline: bool = True, dropout: float | None = None
 ) -> nn.Module:
     """Return a pretrained encoder with a head for the labels; a head that fits is kept.
 
     Args:
         source: A local folder or a hub id.
         labels: All labels in order.
-        loss: softmax or sigmoid.
+        link: From scores to probabilities.
         offline: No network.
         dropout: Replaces the checkpoint's own; None keeps that.
 
@@ -143,7 +144,7 @@ def load(
     """
     with opening(source):
         config = AutoConfig.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
-        config.update(_head(labels, loss))
+        config.update(_head(labels, link))
         if dropout is not None:
             config.update({name: dropout for name in config.to_dict() if "dropout" in name and "layer" not in name})
         return _open_model(source, config, offline)
@@ -221,8 +222,8 @@ def max_positions(module: nn.Module) -> int | None:
     return int(limit) - (config.pad_token_id + 1 if counts_from_pad else 0)
 
 
-def _head(labels: Sequence[str], loss: str) -> dict[str, Any]:
-    kind = "multi_label_classification" if loss == "sigmoid" else "single_label_classification"
+def _head(labels: Sequence[str], link: Link) -> dict[str, Any]:
+    kind = "single_label_classification" if link.excludes else "multi_label_classification"
     return {
         "id2label": dict(enumerate(labels)),
         "label2id": {label: place for place, label in enumerate(labels)},

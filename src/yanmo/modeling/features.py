@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yanmo.protocols import FloatArray, IntArray, Ragged
+from yanmo.arrays import FloatArray, IntArray, Ragged
 
 __all__ = [
     "Batch",

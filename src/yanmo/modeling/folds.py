@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts import durable
-from yanmo.protocols import FloatArray, IntArray
 
 __all__ = ["answer_out_of_fold"]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from yanmo.arrays import Ragged
 from yanmo.modeling.settings import Texts
-from yanmo.protocols import Ragged
 from yanmo.text.ngrams import NgramConfig, default_ngrams, hash_column, hash_pairs
 from yanmo.text.units import cjk_share
 

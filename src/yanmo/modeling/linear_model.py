@@ -13,10 +13,10 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from yanmo.arrays import FloatArray
 from yanmo.modeling import watching
 from yanmo.modeling.hashing import hash_texts, linear_ngrams
 from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Texts, Trained
-from yanmo.protocols import FloatArray
 from yanmo.text import tfidf
 from yanmo.text.ngrams import NgramConfig
 
@@ -94,7 +94,7 @@ def fit_linear(train: LabeledTexts, network: NetworkSettings) -> LinearModel:
     vocabulary, rows = tfidf.fit_transform(hashes, min_df=MIN_TEXTS, max_features=MAX_FEATURES)
     matrix = _matrix(rows, len(vocabulary.keys))
     targets_NC = train.targets_NC
-    if network.loss == "softmax":
+    if network.link.excludes:
         coefficients_CF, intercepts_C = _fit_softmax(matrix, targets_NC, network)
     else:
         columns = [_fit_one(matrix, targets_NC[:, column], network) for column in range(targets_NC.shape[1])]

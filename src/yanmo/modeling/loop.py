@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from yanmo import progress
+from yanmo.arrays import IntArray
 from yanmo.errors import StoppedError
 from yanmo.modeling import adversary, checkpoints, resuming, sharding, watching, workers
 from yanmo.modeling.averages import Average, average_rate
@@ -39,7 +40,6 @@ from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision, has_bf16
 from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings, Measure, Metric, Precision
-from yanmo.protocols import IntArray
 from yanmo.stopping import noted_stop
 
 __all__ = ["METRICS", "Trainer", "fit"]

@@ -6,14 +6,13 @@ Every loss is a mean over examples, takes soft targets, and returns a scalar.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from yanmo.protocols import FloatArray
+from yanmo.arrays import FloatArray
 
 __all__ = [
     "DIVERGENCES",
@@ -23,7 +22,6 @@ __all__ = [
     "distillation_loss",
     "sigmoid_cross_entropy",
     "sigmoid_divergence",
-    "soften",
     "softmax_cross_entropy",
     "softmax_divergence",
 ]
@@ -141,23 +139,6 @@ def distillation_loss(
     return total / len(logits_NC)
 
 
-def soften(probabilities_NC: FloatArray, *, temperature: float, exclusive: bool) -> FloatArray:
-    """Return the probabilities that the same scores would give if they were divided by a temperature.
-
-    Args:
-        probabilities_NC: float32, shape (N, C).
-        temperature: > 0; 1 changes nothing.
-        exclusive: Whether every row sums to 1; else each label stands for itself.
-    """
-    if temperature == 1.0:
-        return probabilities_NC
-    kept_NC = np.clip(probabilities_NC.astype(np.float64), LEAST_DOUBT, 1 - LEAST_DOUBT)
-    scaled_NC = kept_NC ** (1 / temperature)
-    rest_NC = (1 - kept_NC) ** (1 / temperature)
-    sums = scaled_NC.sum(axis=1, keepdims=True) if exclusive else scaled_NC + rest_NC
-    return np.asarray(scaled_NC / sums, dtype=np.float32)
-
-
 def softmax_divergence(first_NC: Tensor, second_NC: Tensor) -> Tensor:
     """Return how far the answers of two passes over the same texts are apart.
 
@@ -181,11 +162,11 @@ def sigmoid_divergence(first_NC: Tensor, second_NC: Tensor) -> Tensor:
     return (differences_NC * (first_NC - second_NC)).sum(dim=1).mean() / 2
 
 
-LOSSES: dict[Literal["softmax", "sigmoid"], Loss] = {
+LOSSES: dict[str, Loss] = {
     "softmax": softmax_cross_entropy,
     "sigmoid": sigmoid_cross_entropy,
 }
-DIVERGENCES: dict[Literal["softmax", "sigmoid"], Callable[[Tensor, Tensor], Tensor]] = {
+DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "softmax": softmax_divergence,
     "sigmoid": sigmoid_divergence,
 }

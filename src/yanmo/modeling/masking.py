@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from yanmo.arrays import IntArray
 from yanmo.modeling.corpus import CorpusRows, CorpusTokens
 from yanmo.modeling.features import Batch
-from yanmo.protocols import IntArray
 
 __all__ = ["Masked", "MaskedRows", "Masking", "mask_tokens"]
 

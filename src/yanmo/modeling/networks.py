@@ -11,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.modeling import workers
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
 from yanmo.modeling.loop import METRICS, Trainer, fit
-from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights, distillation_loss, soften
+from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights, distillation_loss
 from yanmo.modeling.matching import Matched
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
 from yanmo.modeling.trainables import Trainable, make_trainable
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import FloatArray
 
 __all__ = ["train_network"]
 
@@ -71,7 +71,7 @@ def train_network(
             settings=_settle(spec, loop),
             work_dir=work_dir,
             run_key=run_key,
-            divergence=DIVERGENCES[network.loss],
+            divergence=DIVERGENCES[network.link.name],
             matched_score=matched,
         )
         examples = Examples(trainable.encode_training(taught.texts), _targets(network, taught), taught.ids)
@@ -98,7 +98,7 @@ def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[An
     labels_NC = train.targets_NC[~np.isnan(train.targets_NC[:, 0])]
     weights_C = balanced_class_weights(labels_NC).to(default_device()) if network.is_balanced else None
     loss = functools.partial(
-        LOSSES[network.loss],
+        LOSSES[network.link.name],
         label_smoothing=network.label_smoothing,
         class_weights_C=weights_C,
         focal_gamma=network.focal_gamma,
@@ -108,7 +108,7 @@ def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[An
         return loss
     return functools.partial(
         distillation_loss,
-        soft_loss=LOSSES[network.loss],
+        soft_loss=LOSSES[network.link.name],
         hard_loss=loss,
         alpha=teaching.alpha,
         temperature=teaching.temperature,
@@ -120,7 +120,7 @@ def _targets(network: NetworkSettings, train: LabeledTexts) -> FloatArray:
     teaching = network.teaching
     if teaching is None or train.soft_NC is None:
         return train.targets_NC
-    soft_NC = soften(train.soft_NC, temperature=teaching.temperature, exclusive=network.loss == "softmax")
+    soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
     return np.concatenate([soft_NC, train.targets_NC], axis=1)
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
 from yanmo.modeling import workers
 from yanmo.modeling.features import Batch, Examples, full_mask, is_full
 from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
-from yanmo.protocols import FloatArray, IntArray
 
 __all__ = [
     "MatchedScore",

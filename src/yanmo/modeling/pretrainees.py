@@ -25,12 +25,12 @@ from transformers import (
     ElectraForPreTraining,
 )
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError
 from yanmo.modeling import lean_encoder
 from yanmo.modeling.encoders import CONFIGS, opening, shape_sizes
 from yanmo.modeling.features import Batch
 from yanmo.models import ModelSpec, num_heads
-from yanmo.protocols import FloatArray
 
 __all__ = ["Objective", "Pretrainee", "ReplacedTokens", "loss_of", "make_pretrainee", "measure_scores"]
 

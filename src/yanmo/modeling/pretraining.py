@@ -20,6 +20,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from yanmo import machine
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.artifacts import durable
 from yanmo.errors import ConfigError, DataError
 from yanmo.modeling import encoders, workers
@@ -32,7 +33,6 @@ from yanmo.modeling.masking import MaskedRows, Masking
 from yanmo.modeling.pretrainees import Pretrainee, loss_of, make_pretrainee, measure_scores
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ModelSpec
-from yanmo.protocols import FloatArray, IntArray, Ragged
 from yanmo.text.tokenizer import train_wordlevel, train_wordpiece
 from yanmo.text.words import encode_documents, whole
 

@@ -88,13 +88,13 @@ def prune_network(
 
 def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkSettings) -> Trainable:
     """Return the encoder without the parts; the same ones in every call."""
-    module: Any = encoders.load(folder, labels=network.labels, loss=network.loss)
+    module: Any = encoders.load(folder, labels=network.labels, link=network.link)
     pruning.layers_of(module)
     wrapped = encoders.load_tokenizer(folder)
     if options.vocabulary:
         wrapped = _cut_vocabulary(module, wrapped, train.texts, options.vocabulary, network.max_length or 0)
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, network, network.max_length or 0)
-    examples, loss = _sample(trainable.encode, train, options.num_texts), LOSSES[network.loss]
+    examples, loss = _sample(trainable.encode, train, options.num_texts), LOSSES[network.link.name]
     if options.layers:
         pruning.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
     if options.heads or options.feed_forward:

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ConfigError
 from yanmo.modeling import lean_encoder
 from yanmo.modeling.features import Examples, sorted_batches
-from yanmo.protocols import FloatArray, IntArray
 
 __all__ = [
     "Cut",

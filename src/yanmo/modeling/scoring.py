@@ -7,6 +7,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
 from yanmo.modeling import sharding, workers
 from yanmo.modeling.features import Features, sorted_batches
@@ -14,7 +15,6 @@ from yanmo.modeling.memory import is_out_of_memory
 from yanmo.modeling.parts import Score, to_device
 from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
-from yanmo.protocols import FloatArray, IntArray
 
 __all__ = ["compute_logits"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from yanmo.protocols import FloatArray, IntArray
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray, IntArray
 
 __all__ = [
     "Compile",
@@ -103,7 +104,7 @@ class NetworkSettings:
     """
 
     labels: Sequence[str]
-    loss: Literal["softmax", "sigmoid"]
+    link: Link
     max_length: int | None = None
     is_length_given: bool = False
     vocab_size: int | None = None

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray
 from yanmo.combine.stacking import LinearStacker, stacking_features
 from yanmo.errors import MissingExtraError
-from yanmo.protocols import FloatArray
 
 __all__ = ["fit_lightgbm", "fit_logistic"]
 
@@ -26,15 +27,15 @@ TREES: dict[str, Any] = {
 }
 
 
-def fit_logistic(members: Sequence[FloatArray], targets_NC: FloatArray, *, exclusive: bool) -> LinearStacker:
+def fit_logistic(members: Sequence[FloatArray], targets_NC: FloatArray, link: Link) -> LinearStacker:
     """Return the logistic regression of the targets on members' log-probabilities.
 
     Args:
         members: K members' probabilities of rows they have not learned from, shape (N, C).
         targets_NC: 1 where a label holds.
-        exclusive: Exactly one label holds in a row; else each label has a regression of its own.
+        link: Where labels do not exclude each other, each has a regression of its own.
     """
-    features_NF = np.concatenate([stacking_features(one) for one in members], axis=1)
+    features_NF, exclusive = np.concatenate([stacking_features(one) for one in members], axis=1), link.excludes
     num_classes = targets_NC.shape[1]
     targets = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T.astype(np.int64))
     coefficients_CF = np.zeros((num_classes, features_NF.shape[1]))
@@ -57,14 +58,14 @@ def fit_logistic(members: Sequence[FloatArray], targets_NC: FloatArray, *, exclu
 
 
 def fit_lightgbm(
-    members: Sequence[FloatArray], targets_NC: FloatArray, *, exclusive: bool, seed: int, num_threads: int
+    members: Sequence[FloatArray], targets_NC: FloatArray, link: Link, *, seed: int, num_threads: int
 ) -> list[str]:
     """Return boosted trees on members' log-probabilities as LightGBM's text: one model, or one a label.
 
     Args:
         members: K members' probabilities of rows they have not learned from, shape (N, C).
         targets_NC: 1 where a label holds; a label that never does keeps its column.
-        exclusive: Exactly one label holds in a row.
+        link: Where labels do not exclude each other, each has a model of its own.
         seed: Of the trees.
         num_threads: To compute with.
 
@@ -76,8 +77,8 @@ def fit_lightgbm(
     except ImportError as error:
         raise MissingExtraError("The method stacking-lightgbm", package="lightgbm", extra="lightgbm") from error
     features_NF = np.concatenate([stacking_features(one) for one in members], axis=1)
-    targets, num_classes = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T), targets_NC.shape[1]
-    kind = {"objective": "multiclass", "num_class": num_classes} if exclusive and num_classes > 2 else BINARY
+    targets, num_classes = [targets_NC.argmax(axis=1)] if link.excludes else list(targets_NC.T), targets_NC.shape[1]
+    kind = {"objective": "multiclass", "num_class": num_classes} if link.excludes and num_classes > 2 else BINARY
     fixed: dict[str, Any] = {"random_state": seed, "n_jobs": num_threads, "deterministic": True, "verbosity": -1}
     models = [
         lightgbm.train({**TREES, **kind, **fixed}, lightgbm.Dataset(features_NF, one), num_boost_round=NUM_TREES)

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from yanmo.arrays import Ragged
 from yanmo.errors import ConfigError
 from yanmo.modeling import light_models
 from yanmo.modeling.depths import freeze
@@ -27,7 +28,6 @@ from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeature
 from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Ragged
 from yanmo.text.seen import keep_seen, seen_bitmap
 from yanmo.text.tokenizer import SPECIAL_TOKENS, encode_column, load, train_wordlevel, train_wordpiece, truncating
 
@@ -98,7 +98,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
         spec,
         tokenizer,
         labels=settings.labels,
-        loss=settings.loss,
+        link=settings.link,
         max_length=max_length,
         dropout=settings.dropout or 0.0,
     )
@@ -111,7 +111,7 @@ def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Tr
 
     offline = settings.offline or spec.is_local or not encoders.is_online(spec.source)
     module = encoders.load(
-        spec.source, labels=settings.labels, loss=settings.loss, offline=offline, dropout=settings.dropout
+        spec.source, labels=settings.labels, link=settings.link, offline=offline, dropout=settings.dropout
     )
     wrapped = encoders.load_tokenizer(spec.source, offline=offline)
     teachers = _teacher_tokenizer(settings)

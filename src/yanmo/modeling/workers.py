@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, distributed, nn
 
 from yanmo import machine
+from yanmo.arrays import IntArray
 from yanmo.errors import ModelError
-from yanmo.protocols import IntArray
 
 __all__ = [
     "agree",

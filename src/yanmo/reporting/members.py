@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo import metrics
+from yanmo.arrays import IntArray
 from yanmo.combine.cascading import StageTable, answering_stages, measure_candidate
-from yanmo.protocols import IntArray
 from yanmo.reporting.quality import compare
 
 __all__ = ["agreement_matrix", "cascade_facts", "compare_members", "leave_one_out"]

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo import metrics
+from yanmo.answers.links import Link
 
 __all__ = ["compare", "measure_calibration", "measure_quality", "worst_mistakes"]
 
@@ -23,7 +24,7 @@ def measure_quality(
     targets_NC: Array,
     labels: Sequence[str],
     *,
-    exclusive: bool,
+    link: Link,
     num_resamples: int,
     seed: int,
 ) -> dict[str, Any]:
@@ -37,15 +38,15 @@ def measure_quality(
         chosen_NC: Where a label was given, bool.
         targets_NC: 1 where a label holds.
         labels: C labels, the columns.
-        exclusive: Exactly one label holds in a row.
+        link: From scores to probabilities.
         num_resamples: Of the bootstrap.
         seed: Of the bootstrap.
     """
     counts = metrics.label_counts(chosen_NC, targets_NC)
     (resampled,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=num_resamples, seed=seed)
-    losses_N = metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive)
-    decided = metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive)
-    area = metrics.roc_auc(probabilities_NC, targets_NC, exclusive=exclusive)
+    losses_N = link.log_losses(probabilities_NC, targets_NC)
+    decided = link.answers(probabilities_NC, chosen_NC, targets_NC)
+    area = metrics.roc_auc(probabilities_NC, targets_NC, link)
     accuracy = metrics.accuracy(chosen_NC, targets_NC)
     averages = {"macro_f1": metrics.macro_f1, "micro_f1": metrics.micro_f1, "weighted_f1": metrics.weighted_f1}
     scores = {
@@ -56,12 +57,12 @@ def measure_quality(
     for name, average in averages.items():
         scores |= {name: float(average(counts)), f"{name}_interval": metrics.percentile_interval(resampled[name])}
     return scores | {
-        **measure_calibration(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive),
+        **measure_calibration(probabilities_NC, chosen_NC, targets_NC, link=link),
         **_loss_intervals(losses_N, decided, num_resamples=num_resamples, seed=seed),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
         "per_label": _per_label(counts, labels),
-        **_confusion(chosen_NC, targets_NC, labels, exclusive=exclusive),
+        **_confusion(chosen_NC, targets_NC, labels, link=link),
     }
 
 
@@ -79,20 +80,18 @@ def _loss_intervals(losses_N: Array, decided: tuple[Array, Array], *, num_resamp
     }
 
 
-def measure_calibration(
-    probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, exclusive: bool
-) -> dict[str, Any]:
+def measure_calibration(probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, link: Link) -> dict[str, Any]:
     """Return log loss, calibration error and the bins of the reliability diagram, as JSON values.
 
     Args:
         probabilities_NC: In [0, 1], shape (N, C), N >= 1.
         chosen_NC: Where a label was given, bool.
         targets_NC: 1 where a label holds.
-        exclusive: Exactly one label holds in a row.
+        link: From scores to probabilities.
     """
-    bins = metrics.calibration_bins(*metrics.decisions(probabilities_NC, chosen_NC, targets_NC, exclusive=exclusive))
+    bins = metrics.calibration_bins(*link.answers(probabilities_NC, chosen_NC, targets_NC))
     return {
-        "log_loss": float(metrics.log_losses(probabilities_NC, targets_NC, exclusive=exclusive).mean()),
+        "log_loss": float(link.log_losses(probabilities_NC, targets_NC).mean()),
         "expected_calibration_error": metrics.expected_calibration_error(bins),
         "calibration": _bin_rows(bins),
     }
@@ -126,7 +125,7 @@ def compare(chosen_NC: Array, against_NC: Array, targets_NC: Array, *, num_resam
 
 
 def worst_mistakes(
-    probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, exclusive: bool, num_mistakes: int
+    probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, link: Link, num_mistakes: int
 ) -> list[tuple[int, float]]:
     """Return the rows that were wrong with the most confidence, each with it, the most confident first.
 
@@ -134,7 +133,7 @@ def worst_mistakes(
     """
     wrong_NC = chosen_NC != targets_NC.astype(bool)
     confidence_NC = np.where(chosen_NC, probabilities_NC, 1 - probabilities_NC)
-    counted_NC = wrong_NC & chosen_NC if exclusive else wrong_NC
+    counted_NC = wrong_NC & chosen_NC if link.excludes else wrong_NC
     confidence_N = np.where(counted_NC, confidence_NC, -1.0).max(axis=1, initial=-1.0)
     order = np.argsort(-confidence_N, kind="stable")[:num_mistakes]
     return [(int(row), float(confidence_N[row])) for row in order if confidence_N[row] >= 0]
@@ -147,9 +146,9 @@ def _per_label(counts: metrics.LabelCounts, labels: Sequence[str]) -> list[Mappi
     return [{**row, "support": int(row["support"]), "predicted": int(row["predicted"])} for row in rows]
 
 
-def _confusion(chosen_NC: Array, targets_NC: Array, labels: Sequence[str], *, exclusive: bool) -> dict[str, Any]:
+def _confusion(chosen_NC: Array, targets_NC: Array, labels: Sequence[str], *, link: Link) -> dict[str, Any]:
     """Return the matrix (truth down, choice across) for up to 100 labels, and the most confused pairs."""
-    if not exclusive:
+    if not link.excludes:
         return {"confusion_matrix": None, "most_confused": []}
     matrix = metrics.confusion_matrix(chosen_NC, targets_NC)
     confused = matrix.copy()

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray, Inference, IntArray, Ragged
+from yanmo.protocols import Inference
 from yanmo.text.tokenizer import Encoded
 
 __all__ = [

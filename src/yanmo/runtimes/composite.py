@@ -18,13 +18,13 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import MEMBERS, Bundle
-from yanmo.combine.calibration import log_scores
-from yanmo.combine.cascading import NEVER, confidences
+from yanmo.combine.cascading import NEVER
 from yanmo.combine.ensembling import Ensembler, Stacker
 from yanmo.combine.stacking import LightgbmStacker, LinearStacker
 from yanmo.errors import ArtifactError, YanmoError
-from yanmo.protocols import FloatArray, Inference, IntArray, Runtime, Windows
+from yanmo.protocols import Inference, Runtime, Windows
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import get_task
 
@@ -189,18 +189,14 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
                 yield probabilities_NC
 
         probabilities_NC = self._ensembler.combine(answers(), self._task)
-        return totals.inference(log_scores(probabilities_NC, exclusive=self._task.loss == "softmax"))
+        return totals.inference(self._task.link.invert(probabilities_NC))
 
     def gaps(self, raw: RawTexts) -> FloatArray:
         """Return how far each text's answer is from one that a rounding would change: of a vote the closest call."""
         gaps_N = np.ones(len(raw.texts), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
             probabilities_NC, _ = self._members.answer(member, raw)
-            if self._task.loss == "softmax":
-                ordered_NC = np.sort(probabilities_NC, axis=1)
-                gaps_N = np.minimum(gaps_N, ordered_NC[:, -1] - ordered_NC[:, -2])
-            else:
-                gaps_N = np.minimum(gaps_N, np.abs(probabilities_NC - 0.5).min(axis=1))
+            gaps_N = np.minimum(gaps_N, self._task.link.gap_M(probabilities_NC))
         return gaps_N
 
 
@@ -209,7 +205,7 @@ class CascadeRuntime(Runtime[RawTexts]):
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         self._settings = read_settings(bundle, CascadeSettings)
-        self._is_exclusive = get_task(bundle.task).loss == "softmax"
+        self._link = get_task(bundle.task).link
         self._num_classes = len(bundle.labels)
         self._members = Members(bundle, self._settings, num_threads, engine)
 
@@ -232,20 +228,20 @@ class CascadeRuntime(Runtime[RawTexts]):
                 continue
             probabilities_NC[rows], inference = self._members.answer(number - 1, encoded.take(rows))
             totals.add(rows, inference)
-            confidence_N[rows] = confidences(probabilities_NC[rows], exclusive=self._is_exclusive)
+            confidence_N[rows] = self._link.confidence_M(probabilities_NC[rows])
             is_sure_B = confidence_N[rows] >= threshold
             stage_N[rows[is_sure_B]] = number
             rows = rows[~is_sure_B]
         is_last_N, abstain = stage_N == len(self._members), self._settings.abstain
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
-        return totals.inference(log_scores(probabilities_NC, exclusive=self._is_exclusive), stage_N, abstained_N)
+        return totals.inference(self._link.invert(probabilities_NC), stage_N, abstained_N)
 
     def gaps(self, raw: RawTexts) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""
         gaps_N = np.ones(len(raw.texts), dtype=np.float32)
         for stage, limit in enumerate([*self._settings.thresholds, self._settings.abstain or NEVER]):
             if limit < NEVER:
-                sure_N = confidences(self._members.answer(stage, raw)[0], exclusive=self._is_exclusive)
+                sure_N = self._link.confidence_M(self._members.answer(stage, raw)[0])
                 gaps_N = np.minimum(gaps_N, np.abs(sure_N - limit))
         return gaps_N
 

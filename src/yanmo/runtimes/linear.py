@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from yanmo.arrays import Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
-from yanmo.protocols import Inference, Ragged, Runtime, Windows
+from yanmo.protocols import Inference, Runtime, Windows
 from yanmo.runtimes.ngram import hash_texts, read_settings, read_tensors
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.text.ngrams import NgramConfig

@@ -15,10 +15,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference, IntArray, Ragged, Runtime, Windows
+from yanmo.protocols import Inference, Runtime, Windows
 from yanmo.runtimes.packed import unpack
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs

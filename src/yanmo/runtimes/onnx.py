@@ -11,9 +11,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray, Inference, Runtime, Windows
+from yanmo.protocols import Inference, Runtime, Windows
 from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray
 
 __all__ = ["KEY_BITS", "pack_columns", "pack_keys", "pack_positive", "unpack"]
 

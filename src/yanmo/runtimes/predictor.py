@@ -17,10 +17,11 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
-from yanmo.protocols import FloatArray, Inference, Prediction, Runtime, Task, Windows
+from yanmo.protocols import Inference, Prediction, Runtime, Task, Windows
 from yanmo.tasks import get_task
 
 __all__ = [
@@ -113,9 +114,8 @@ class Predictor:
     def activate(self, logits_NC: FloatArray) -> FloatArray:
         """Return probabilities_NC of scores, calibrated where the Bundle is."""
         if self._calibration is not None:
-            is_exclusive = self.task.loss == "softmax"
-            logits_NC = self._calibration.apply(logits_NC, self.task.activate, exclusive=is_exclusive)
-        return self.task.activate(logits_NC)
+            logits_NC = self._calibration.apply(logits_NC, self.task.link)
+        return self.task.link.activate(logits_NC)
 
     def decode(self, probabilities_NC: FloatArray, inference: Inference) -> list[Prediction]:
         """Return one answer a text, of what :meth:`score` gave."""

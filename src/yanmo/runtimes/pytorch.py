@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
-from yanmo.protocols import FloatArray, Inference, Runtime, Windows
+from yanmo.protocols import Inference, Runtime, Windows
 from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, count_cells, infer_batches, plan_batches, pool_windows
 from yanmo.text import tokenizer as tokenizers
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray, IntArray, Ragged
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.runtimes.batching import plan_batches
 
 __all__ = ["row_sums"]

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from yanmo.protocols import FloatArray, Inference
+from yanmo.arrays import FloatArray
+from yanmo.protocols import Inference
 from yanmo.runtimes.predictor import Predictor
 
 __all__ = ["ahead", "answer_windows"]

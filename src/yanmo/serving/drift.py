@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.profile import InputProfile, read_input_profile
-from yanmo.protocols import FloatArray, IntArray
 from yanmo.serving.answering import BatchAnswer
 
 __all__ = ["THRESHOLD", "Drift", "stability_index"]

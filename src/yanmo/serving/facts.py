@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from yanmo.answers.links import Link
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.artifacts.card import CARD
 from yanmo.errors import ArtifactError
@@ -24,7 +25,7 @@ class Facts:
 
     Attributes:
         bundle: The Bundle.
-        is_exclusive: Whether exactly one label holds.
+        link: From scores to probabilities.
         limits: What a request may hold.
         max_tokens: The most tokens that are read of a text, at one a character.
         drift: Whether the inputs have changed; it begins to count.
@@ -33,7 +34,7 @@ class Facts:
     """
 
     bundle: Bundle
-    is_exclusive: bool
+    link: Link
     limits: Limits
     max_tokens: int
     drift: Drift
@@ -59,7 +60,7 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     drift = Drift(bundle)
     return Facts(
         bundle,
-        task.loss == "softmax",
+        task.link,
         Limits(task.num_texts, config.max_texts, config.max_characters),
         bundle.max_length if cuts else config.max_characters,
         drift,

@@ -38,7 +38,7 @@ class Model:
         limits: What a request may hold.
         counters: What happened.
         drift: Whether the inputs have changed.
-        is_exclusive: Whether exactly one label holds.
+        link: From scores to probabilities.
     """
 
     def __init__(self, bundle: Bundle, config: ServeConfig) -> None:
@@ -63,7 +63,7 @@ class Model:
     def _adopt(self, facts: Facts) -> None:
         self._facts = facts
         self.bundle, self.limits, self.drift = facts.bundle, facts.limits, facts.drift
-        self.is_exclusive = facts.is_exclusive
+        self.link = facts.link
 
     async def start(self) -> None:
         """Load the Bundle in every worker.

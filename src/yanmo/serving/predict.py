@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec import UNSET
 
+from yanmo.answers.links import Link
 from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.batcher import DeadlineError, Job, QueueFullError, TooLargeError, WorkerLostError
 from yanmo.serving.exchange import ENCODER, JSON, Call, ClientGoneError, Reply
@@ -120,11 +121,10 @@ def _encode(answers: list[Answer], request: Request, model: Model, digest: str) 
     if options.truncate is False:
         _check_whole(answers)
     if options.inputs is not UNSET:
-        return encode_scores(answers, request, exclusive=model.is_exclusive)
+        return encode_scores(answers, request, link=model.link)
     if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
-        exclusive = model.is_exclusive
         for answer in answers:
-            _trim(answer, options, exclusive=exclusive)
+            _trim(answer, options, model.link)
     if not request.is_single:
         return ENCODER.encode(Answers(answers, model.name, digest))
     one = answers[0]
@@ -138,14 +138,14 @@ def _check_whole(answers: list[Answer]) -> None:
         raise Problem("text_too_long", f"The model does not read all of text {place}, and 'truncate' is false.")
 
 
-def _trim(answer: Answer, options: PredictBody, *, exclusive: bool) -> None:
+def _trim(answer: Answer, options: PredictBody, link: Link) -> None:
     """Leave out of an answer what was not asked for."""
     probabilities = answer.probabilities
     if not isinstance(probabilities, Mapping):
         return
     threshold = options.threshold
     if isinstance(threshold, float | int):
-        if not exclusive:
+        if not link.excludes:
             answer.prediction = tuple(label for label, share in probabilities.items() if share >= threshold)
             answer.probability = min(share if share >= threshold else 1 - share for share in probabilities.values())
         elif answer.probability < threshold:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from yanmo.answers.links import Link
 from yanmo.serving.exchange import ENCODER
 from yanmo.serving.requests import Request
 from yanmo.serving.schemas import Answer, PredictBody, Score
@@ -21,15 +22,15 @@ EPSILON = 2.0**-24
 """A probability that was rounded to 1 is at most this much below it."""
 
 
-def encode_scores(answers: Sequence[Answer], request: Request, *, exclusive: bool) -> bytes:
+def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) -> bytes:
     """Return the body of the answer: one list of scores for one text, else a list of such lists.
 
     Args:
         answers: What the model says about each text.
         request: What was asked, and with which options.
-        exclusive: Whether exactly one label holds.
+        link: From scores to probabilities.
     """
-    raw = (_log if exclusive else _log_odds) if request.options.raw_scores is True else float
+    raw = (_log if link.excludes else _log_odds) if request.options.raw_scores is True else float
     ranked = [_rank(answer, request.options, raw) for answer in answers]
     return ENCODER.encode(ranked[0] if request.is_single else ranked)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
+from yanmo.arrays import IntArray
 from yanmo.errors import DataError, did_you_mean
-from yanmo.protocols import IntArray
 
 __all__ = ["label_columns", "sort_labels"]
 

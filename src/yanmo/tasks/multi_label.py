@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from yanmo.protocols import FloatArray, Prediction
+from yanmo.answers.links import SIGMOID, Link
+from yanmo.arrays import FloatArray
+from yanmo.protocols import Prediction
 from yanmo.tasks.labels import label_columns, sort_labels
 
 __all__ = ["MULTI_LABEL", "MultiLabel"]
@@ -25,7 +27,7 @@ class MultiLabel:
 
     name: str = "multi_label"
     num_texts: Literal[1, 2] = 1
-    loss: Literal["softmax", "sigmoid"] = "sigmoid"
+    link: Link = SIGMOID
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:
         """Return lists of labels from separated text or JSON lists; what is neither becomes null.
@@ -51,10 +53,6 @@ class MultiLabel:
         flat = column.filter(column.list.len() > 0).explode()
         targets_NC[rows_M, label_columns(flat, labels)] = 1.0
         return targets_NC
-
-    def activate(self, logits_NC: FloatArray) -> FloatArray:
-        """Return the logistic function of every score."""
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits_NC)), dtype=np.float32)
 
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return True where a label is more probable than not."""

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from yanmo.protocols import FloatArray, Prediction
+from yanmo.answers.links import SOFTMAX, Link
+from yanmo.arrays import FloatArray
+from yanmo.protocols import Prediction
 from yanmo.tasks.labels import label_columns, sort_labels
 
 __all__ = ["SINGLE_LABEL", "SingleLabel"]
@@ -22,7 +24,7 @@ class SingleLabel:
 
     name: str = "single_label"
     num_texts: Literal[1, 2] = 1
-    loss: Literal["softmax", "sigmoid"] = "softmax"
+    link: Link = SOFTMAX
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:  # noqa: ARG002
         """Return the labels without surrounding white space; an empty one becomes null."""
@@ -38,11 +40,6 @@ class SingleLabel:
         targets_NC = np.zeros((len(column), len(labels)), dtype=np.float32)
         targets_NC[np.arange(len(column)), label_columns(column, labels)] = 1.0
         return targets_NC
-
-    def activate(self, logits_NC: FloatArray) -> FloatArray:
-        """Return the softmax of every row."""
-        shifted_NC = np.exp(logits_NC - logits_NC.max(axis=1, keepdims=True, initial=-np.inf))
-        return np.asarray(shifted_NC / shifted_NC.sum(axis=1, keepdims=True), dtype=np.float32)
 
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return True at the most probable label of every row; the first of equals."""

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, model_validator
 
+from yanmo.arrays import IntArray, Ragged
 from yanmo.config import Config
-from yanmo.protocols import IntArray, Ragged
 from yanmo.text.columns import SEPARATOR, join_column
 from yanmo.text.units import BASE, CodePoints, HashArray, cjk_share, code_points, mix, units
 

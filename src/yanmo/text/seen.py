@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import Ragged
+from yanmo.arrays import Ragged
 
 __all__ = ["keep_seen", "seen_bitmap"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import FloatArray, IntArray, Ragged
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.text.units import HashArray
 
 __all__ = ["SparseRows", "Tfidf", "fit", "fit_transform", "top_terms_by_class", "transform", "with_strings"]

@@ -17,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
+from yanmo.arrays import IntArray, Ragged
 from yanmo.errors import ArtifactError
-from yanmo.protocols import IntArray, Ragged, Windows
+from yanmo.protocols import Windows
 from yanmo.text.columns import replace_surrogates
 
 __all__ = ["SPECIAL_TOKENS", "Encoded", "encode_column", "load", "train_wordlevel", "train_wordpiece", "truncating"]

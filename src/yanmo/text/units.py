@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.protocols import IntArray
+from yanmo.arrays import IntArray
 
 __all__ = ["CodePoints", "HashArray", "cjk_share", "code_points", "mix", "units"]
 

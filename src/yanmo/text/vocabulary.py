@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 
+from yanmo.arrays import IntArray
 from yanmo.errors import ConfigError
-from yanmo.protocols import IntArray
 
 __all__ = ["cut_tokenizer", "used_tokens"]
 

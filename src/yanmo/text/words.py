@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from yanmo.protocols import IntArray, Ragged
+from yanmo.arrays import IntArray, Ragged
 from yanmo.text.columns import join_column, replace_surrogates, split_column
 from yanmo.text.segment import cut_words
 

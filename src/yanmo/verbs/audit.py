@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -19,7 +20,6 @@ from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
 from yanmo.config import Config
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Split, identify, load_split, match_labels, shown_path
-from yanmo.protocols import FloatArray, IntArray
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import get_task
@@ -68,7 +68,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path) -
         task.choose(probabilities_NC),
         split.targets_NC,
         dataset.labels,
-        exclusive=task.loss == "softmax",
+        link=task.link,
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
@@ -106,7 +106,7 @@ def _find(probabilities_NC: FloatArray, split: Split, dataset: Dataset, config: 
     """Return the rows to list, and how many rows are estimated to be wrong."""
     task = get_task(dataset.task)
     num_rows = len(split.items)
-    if task.loss == "softmax":
+    if task.link.excludes:
         suspects = find_suspects(probabilities_NC, split.targets_NC.argmax(axis=1))
         order_N, scores_N, num_wrong = suspects.order_N, suspects.scores_N, suspects.num_wrong
         suggested = [dataset.labels[column] for column in suspects.suggested_N.tolist()]

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -22,7 +23,6 @@ from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
 from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels, shown_path
 from yanmo.progress import bar
-from yanmo.protocols import FloatArray
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
 from yanmo.runtimes.engines import check_engine

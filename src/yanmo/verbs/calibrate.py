@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import MANIFEST, Manifest, publish
 from yanmo.artifacts.bundle import GOLDEN, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
@@ -15,8 +16,6 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.metrics import log_losses
-from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import Predictor, golden_items, open_bundle
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -72,17 +71,15 @@ def calibrate(bundle: Bundle, dataset: Dataset, config: CalibrateConfig, *, out:
         )
     columns, split, task = match_labels(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
     measured = _ask(bundle, split, columns)
-    exclusive = task.loss == "softmax"
-    calibration = fit_calibration(
-        config.method, measured.logits_NC, measured.targets_NC, task.activate, exclusive=exclusive
-    )
-    before_NC = task.activate(measured.logits_NC)
-    after_NC = task.activate(calibration.apply(measured.logits_NC, task.activate, exclusive=exclusive))
+    link = task.link
+    calibration = fit_calibration(config.method, measured.logits_NC, measured.targets_NC, link)
+    before_NC = link.activate(measured.logits_NC)
+    after_NC = link.activate(calibration.apply(measured.logits_NC, link))
     summary = dict(bundle.manifest.info.get("summary", {}))
     for name, probabilities_NC in (("before", before_NC), ("after", after_NC)):
         chosen_NC = task.choose(probabilities_NC)
-        error = calibration_error(probabilities_NC, chosen_NC, measured.targets_NC, exclusive=exclusive)
-        loss = float(log_losses(probabilities_NC, measured.targets_NC, exclusive=exclusive).mean())
+        error = calibration_error(probabilities_NC, chosen_NC, measured.targets_NC, link)
+        loss = float(link.log_losses(probabilities_NC, measured.targets_NC).mean())
         summary |= {f"calibration_error_{name}": round(error, 6), f"log_loss_{name}": round(loss, 6)}
     info = {**bundle.manifest.info, "calibration": calibration.to_json(), "summary": summary}
     _publish(bundle, dataset, calibration, info, config, out)
@@ -135,7 +132,7 @@ def _skip_top(folder: Path) -> Any:
 def _answer(predictor: Predictor, items: Any, calibration: Calibration) -> tuple[FloatArray, Any]:
     """Return the golden answers, and which of them a rounding would not change: isotonic lines are steep."""
     probabilities_NC, inference = predictor.infer(items)
-    task = predictor.task
-    shaken_NC = calibration.apply(inference.logits_NC * (1 + ROUNDING), task.activate, exclusive=task.loss == "softmax")
-    gaps_NC = np.abs(task.activate(shaken_NC) - probabilities_NC)
+    link = predictor.task.link
+    shaken_NC = calibration.apply(inference.logits_NC * (1 + ROUNDING), link)
+    gaps_NC = np.abs(link.activate(shaken_NC) - probabilities_NC)
     return probabilities_NC, gaps_NC.max(axis=1, initial=0.0) < 10 * STEADY

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, stage_table
@@ -24,7 +25,6 @@ from yanmo.combine.cascading import (
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import load_split
-from yanmo.protocols import IntArray
 from yanmo.runtimes.composite import CascadeSettings
 from yanmo.verbs.signature import verb
 

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from safetensors.numpy import save
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
@@ -24,7 +25,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split
 from yanmo.metrics import accuracy
-from yanmo.protocols import FloatArray, Task
+from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
@@ -93,18 +94,13 @@ class Job:
     split: Split
     answers: list[FloatArray]
 
-    @property
-    def exclusive(self) -> bool:
-        """Whether exactly one label holds in a row."""
-        return self.task.loss == "softmax"
-
     def accuracy(self, probabilities_NC: FloatArray) -> float:
         """Return the accuracy on the split."""
         return accuracy(self.task.choose(probabilities_NC), self.split.targets_NC)
 
     def truth(self) -> FloatArray:
         """Return what each member gave to the truth."""
-        return truth_probabilities(self.answers, self.split.targets_NC, exclusive=self.exclusive)
+        return truth_probabilities(self.answers, self.split.targets_NC, self.task.link)
 
 
 @dataclass(frozen=True)
@@ -221,10 +217,7 @@ def _fit_vote(job: Job) -> Fitted:
 
 def _say_uncalibrated(job: Job) -> None:
     """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
-    errors = [
-        calibration_error(one, job.task.choose(one), job.split.targets_NC, exclusive=job.exclusive)
-        for one in job.answers
-    ]
+    errors = [calibration_error(one, job.task.choose(one), job.split.targets_NC, job.task.link) for one in job.answers]
     shown = [
         f"{member.name} ({100 * error:.1f} %)"
         for member, error in zip(job.members, errors, strict=True)
@@ -255,7 +248,7 @@ def _fit_greedy(job: Job) -> Fitted:
 
 
 def _fit_log_linear(job: Job) -> Fitted:
-    weights_K = log_linear_weights(job.answers, job.split.targets_NC, job.task.activate, exclusive=job.exclusive)
+    weights_K = log_linear_weights(job.answers, job.split.targets_NC, job.task.link)
     return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
@@ -263,7 +256,7 @@ def _fit_stacking(job: Job) -> Fitted:
     from yanmo.modeling.stackers import fit_logistic
 
     learned, targets_NC = _out_of_fold(job)
-    stacker = fit_logistic(learned, targets_NC, exclusive=job.exclusive)
+    stacker = fit_logistic(learned, targets_NC, job.task.link)
     tensors = {"coefficients": stacker.coefficients_KCC, "intercepts": stacker.intercepts_C}
     return Fitted(Ensembler(len(job.members), stacker=stacker), "logistic", {LINEAR_STACKER: save(tensors)})
 
@@ -273,7 +266,7 @@ def _fit_lightgbm(job: Job) -> Fitted:
 
     learned, targets_NC = _out_of_fold(job)
     num_threads = job.config.num_threads or default_num_threads()
-    models = fit_lightgbm(learned, targets_NC, exclusive=job.exclusive, seed=job.config.seed, num_threads=num_threads)
+    models = fit_lightgbm(learned, targets_NC, job.task.link, seed=job.config.seed, num_threads=num_threads)
     width = len(str(len(models)))
     files = {LIGHTGBM_STACKER.format(f"{number:0{width}}"): model.encode() for number, model in enumerate(models, 1)}
     return Fitted(Ensembler(len(job.members), stacker=LightgbmStacker(models)), "lightgbm", files)

@@ -142,13 +142,13 @@ def evaluate(
 
 
 def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
-    outcome, exclusive = outcomes["bundle"], get_task(dataset.task).loss == "softmax"
+    outcome = outcomes["bundle"]
     quality = measure_quality(
         outcome.probabilities_NC,
         outcome.chosen_NC,
         split.targets_NC,
         dataset.labels,
-        exclusive=exclusive,
+        link=get_task(dataset.task).link,
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
@@ -170,10 +170,8 @@ def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str,
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
     task = get_task(dataset.task)
     logits_NC = np.ascontiguousarray(outcome.inference.logits_NC[:, outcome.columns])
-    probabilities_NC = task.activate(logits_NC)
-    return measure_calibration(
-        probabilities_NC, task.choose(probabilities_NC), split.targets_NC, exclusive=task.loss == "softmax"
-    )
+    probabilities_NC = task.link.activate(logits_NC)
+    return measure_calibration(probabilities_NC, task.choose(probabilities_NC), split.targets_NC, link=task.link)
 
 
 def _difference(outcomes: dict[str, Outcome], split: Split, config: EvaluateConfig) -> dict[str, Any]:
@@ -193,7 +191,7 @@ def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: in
         outcome.probabilities_NC,
         outcome.chosen_NC,
         split.targets_NC,
-        exclusive=task.loss == "softmax",
+        link=task.link,
         num_mistakes=num_mistakes,
     )
     rows = [row for row, _ in found]

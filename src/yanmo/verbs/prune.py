@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
@@ -28,7 +29,6 @@ from yanmo.errors import ArtifactError, ConfigError, check_installed
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
-from yanmo.protocols import FloatArray
 from yanmo.reporting.quality import compare
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
@@ -269,13 +269,13 @@ def _recover(work: Work) -> Trained:
         options=options,
         network=NetworkSettings(
             bundle.labels,
-            task.loss,
+            task.link,
             max_length=bundle.max_length,
             offline=True,
             teaching=Teaching(config.alpha, config.temperature) if config.num_epochs else None,
         ),
         loop=LoopSettings(**loop, **constant, early_stopping_patience=NEVER),
-        measure=lambda logits_NC, targets_NC: measure_answers(task, task.activate(logits_NC), targets_NC),
+        measure=lambda logits_NC, targets_NC: measure_answers(task, task.link.activate(logits_NC), targets_NC),
         work_dir=work.folder,
         run_key=work.run_key,
         ask=functools.partial(_ask_whole, work, found, train) if config.num_epochs else None,

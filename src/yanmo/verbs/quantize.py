@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
@@ -16,7 +17,6 @@ from yanmo.bundling.quantizing import Gate, Outcome, Scorer, calibrate, search
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
-from yanmo.protocols import IntArray
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.verbs.signature import verb

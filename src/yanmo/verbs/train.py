@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -29,7 +30,6 @@ from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.modeling.watching import in_fold, watched
-from yanmo.protocols import FloatArray, IntArray
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.signature import verb
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.measuring.benchmarking.requests import MeasureBundle, thread_counts
 from yanmo.measuring.timing import ALONE_SECONDS, clock, repeat, time_alone
-from yanmo.protocols import FloatArray
 from yanmo.runtimes.predictor import Item, Predictor, open_bundle
 from yanmo.text import tokenizer as tokenizers
 

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from yanmo import errors
+from yanmo.arrays import FloatArray
 from yanmo.errors import InternalError, ModelError, YanmoError
 from yanmo.measuring.benchmarking.requests import PROBABILITIES, REQUEST, MeasureBundle, MeasurePeak, read_answer
-from yanmo.protocols import FloatArray
 
 __all__ = ["run_child"]
 

@@ -15,8 +15,8 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, check_installed, did_you_mean
-from yanmo.protocols import FloatArray
 
 __all__ = ["ENGINES", "Engine", "Feed", "check_engine", "installed_engines", "open_engine"]
 

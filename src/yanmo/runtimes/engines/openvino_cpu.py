@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import openvino
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray
 from yanmo.runtimes.engines import Feed
 
 __all__ = ["OpenVinoEngine", "open_engine"]

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from yanmo.arrays import FloatArray
 from yanmo.errors import ArtifactError
-from yanmo.protocols import FloatArray
 from yanmo.runtimes.engines import Feed
 
 __all__ = ["OrtEngine", "open_engine", "open_session"]

@@ -1,6 +1,5 @@
 """Write docs/reference from the verbs' signatures and config fields, or check that it is up to date (``--check``)."""
 
-import inspect
 import sys
 import typing
 from pathlib import Path
@@ -46,7 +45,7 @@ def _page(verb: Verb) -> str:
     inputs = "".join(_input_row(one) for one in verb.inputs)
     fields = "".join(_field_row(name, field) for name, field in verb.config_class.model_fields.items())
     return (
-        f"{NOTE}# {verb.name}\n\n{inspect.getdoc(verb.function)}\n\n"
+        f"{NOTE}# {verb.name}\n\n{verb.help}\n\n"
         f"```\nyanmo {verb.name} {usage}{out} [--key value …] [--json]\n```\n"
         + (f"\n| input | kind |\n|---|---|\n{inputs}" if inputs else "")
         + (f"\n| key | type | default | meaning |\n|---|---|---|---|\n{fields}" if fields else "")

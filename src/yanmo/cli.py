@@ -137,7 +137,7 @@ def _command(name: str) -> Any:
     parameters = _parameters(verb)
     flag = _keyword("json", bool, default=False, text="Print one JSON object on standard output.", negative="")
     command.__signature__ = inspect.Signature([*parameters, flag])  # type: ignore[attr-defined]
-    command.__doc__ = inspect.getdoc(verb.function)
+    command.__doc__ = verb.help
     return command
 
 

@@ -97,7 +97,26 @@ def test_command_line_stage_and_function_have_the_same_names(name):
     out = {"out"} if verb.has_out else set()
     assert flags == set(verb.config_class.model_fields) | inputs | out | {"json"}
     parameters = set(inspect.signature(verb.function).parameters)
-    assert parameters - {"config", "when_ready"} == inputs | out
+    assert parameters - {"config", "when_ready", "effects"} == inputs | out
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_a_verb_that_makes_an_artifact_is_handed_the_effects_and_says_so_to_no_reader_of_its_help(name):
+    verb = get_verb(name)
+    makes_artifact = verb.has_out and verb.output is not None
+    assert ("effects" in inspect.signature(verb.function).parameters) == makes_artifact
+    assert "effects:" not in verb.help
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_that_a_call_needs_stands_in_its_surroundings(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {
+        one.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom | ast.Import) for one in node.names
+    }
+    assert not names & {"ContextVar", "contextvars", "local"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, check_out, lock, publish, work_dir
+from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError, BusyError
 
@@ -64,7 +65,7 @@ def test_an_existing_folder_is_refused_and_kept(tmp_path):
 
 def test_replace_swaps_the_folder(tmp_path):
     first = make(tmp_path / "one")
-    second = make(tmp_path / "one", content=b"new", replace=True)
+    second = make(tmp_path / "one", content=b"new", effects=Effects(replace=True))
     assert first.digest != second.digest
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 
@@ -73,6 +74,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from yanmo.artifacts.base import publish
+from yanmo.artifacts.effects import Effects
 
 rename = Path.rename
 def die_at_the_second(path, target):
@@ -81,8 +83,8 @@ def die_at_the_second(path, target):
     return rename(path, target)
 
 Path.rename = die_at_the_second
-values = dict(kind="predictions", verb="v", task="t", labels=[], parents={}, config={}, replace=True)
-with publish(sys.argv[1], **values) as staging:
+values = dict(kind="predictions", verb="v", task="t", labels=[], parents={}, config={})
+with publish(sys.argv[1], effects=Effects(replace=True), **values) as staging:
     (staging / "data.bin").write_bytes(b"new")
 """
 
@@ -109,7 +111,7 @@ def test_a_swap_that_was_killed_is_finished_before_the_next_one(cut_off):
     with pytest.raises(ArtifactError, match="exists already"):
         make(cut_off)
     assert (cut_off / "data.bin").read_bytes() == b"new"
-    make(cut_off, content=b"newest", replace=True)
+    make(cut_off, content=b"newest", effects=Effects(replace=True))
     assert (cut_off / "data.bin").read_bytes() == b"newest"
     assert [path.name for path in cut_off.parent.iterdir()] == ["one"]
 
@@ -132,7 +134,7 @@ def test_a_rename_that_fails_leaves_the_old_folder_where_it_was(tmp_path, monkey
 
     monkeypatch.setattr(Path, "rename", fail)
     with pytest.raises(ArtifactError, match="Cannot write .*: Permission denied"):
-        make(tmp_path / "one", content=b"new", replace=True)
+        make(tmp_path / "one", content=b"new", effects=Effects(replace=True))
     assert Predictions.open(tmp_path / "one").digest == first.digest
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
 

@@ -14,11 +14,11 @@ from yanmo import models
 from yanmo.artifacts import Dataset, Report
 from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
 from yanmo.grinding.shapes import REPORT_MB
 from yanmo.modeling import determinism
-from yanmo.modeling.watching import watched
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
 
@@ -246,8 +246,8 @@ def test_a_search_killed_within_a_training_goes_on_with_its_checkpoint_to_the_sa
     shapes = work_dir(folder / "cut") / "shapes" / "textcnn.json"
     timed, begun = shapes.read_bytes(), steps()
     records, measured = [], []
-    with watched(lambda record: (records.append(record), measured.append(shapes.read_bytes()))):
-        resumed = grind(grounds.small, grounds.data, **asked, out=folder / "cut")
+    watching = Effects(watchers=(lambda record: (records.append(record), measured.append(shapes.read_bytes())),))
+    resumed = grind(grounds.small, grounds.data, **asked, out=folder / "cut", effects=watching)
     assert records[0]["step"] > min(begun)
     assert [one["step"] for one in records] == sorted(one["step"] for one in records), "one training only"
     assert set(measured) == {timed}

@@ -65,7 +65,7 @@ def test_a_member_that_is_in_8_bits_already_is_put_together_as_it_is(make_search
         attempt(search, stage)
     assert search.skipped == ["member-1-linear: it is in 8 bits already"]
     (stage,) = order._ensembles(search)
-    mean = search.bench.mean_accuracy(stage.inputs["members"])
+    mean = search.bench.mean_accuracy(stage.call.inputs["members"])
     assert set(stage.sources) - {"dataset"} == {"member-1-linear", "member-2-ngram-int8"}
     attempt(search, stage)
     assert search.row(stage.name)["accuracy"] == mean > 0
@@ -110,7 +110,7 @@ def test_where_a_mean_costs_more_than_its_members_the_next_ones_are_made(make_se
     search.bench.mean_accuracy = len
     made = []
     for stage in order._ensembles(search):
-        made.append(len(stage.inputs["members"]))
+        made.append(len(stage.call.inputs["members"]))
         search.rows.append(row(stage.name, 0.95, latency_ms=0.3 * made[-1], verb="ensemble"))
     assert made == [4, 4, 4, 4, 4, 3, 3, 3]
 
@@ -142,7 +142,7 @@ def test_cascades_end_with_what_is_too_slow_alone_and_fit_the_budget_together(ma
     ]
     found = list(order._cascades(search))
     assert names(found) == ["cascade-textcnn-bert-4x312-50", "cascade-textcnn-bert-4x312-200"]
-    assert found[0].values == {"guarantee": "accuracy", "alpha": 0.005, "costs": [0.025, 0.3333]}
+    assert found[0].call.config == {"guarantee": "accuracy", "alpha": 0.005, "costs": [0.025, 0.3333]}
 
 
 def test_the_best_students_learn_longer_for_as_long_as_there_is_time(make_search):
@@ -152,7 +152,7 @@ def test_the_best_students_learn_longer_for_as_long_as_there_is_time(make_search
         shape("bert-2x128", latency_ms=0.1, throughput=1) | {"train_seconds_per_text": 0.005},
     ]
     search.rows = [row("ngram-student", 0.9), row("bert-2x128-student", 0.95)]
-    passes = {one.name: one.values.get("num_epochs") for one in order._longer(search)}
+    passes = {one.name: one.call.config.get("num_epochs") for one in order._longer(search)}
     assert passes == {
         "bert-2x128-longer": 9,
         "bert-2x128-longer-int8": None,
@@ -170,7 +170,7 @@ def test_a_single_teacher_is_halved_only_where_its_8_bits_are_near_the_budget(ma
     assert list(order._halves(search)) == []
     search.rows = [row("teacher-int8", 0.9, latency_ms=2.4)]
     half, _ = order._halves(search)
-    assert half.values == {"heads": 0.5, "feed_forward": 0.5, "precision": "fp32"}
+    assert half.call.config == {"heads": 0.5, "feed_forward": 0.5, "precision": "fp32"}
     assert names(order._halves_of_dear(search)) == ["teacher-pruned", "teacher-pruned-int8"]
     search.present = [{"name": "teacher", "throughput": 100.0}]
     attempt(search, half)
@@ -197,7 +197,7 @@ def test_a_training_that_is_late_is_ended_and_goes_on_later(make_search):
     search.bench.clock = Clock(search.bench.folder / "clock.json", 3600)
     attempt(search, stage)
     assert search.row("ngram-student")["model"] == "ngram"
-    assert search.stages[0].values == {"model": "ngram", "num_epochs": 2}
+    assert search.stages[0].call.config == {"model": "ngram", "num_epochs": 2}
     attempt(search, int8_of(stage.name))
     assert search.row("ngram-int8")["accuracy"] > 0.5
 
@@ -224,4 +224,4 @@ def test_a_cascade_is_made_of_what_was_made_and_measured(make_search):
     assert made["format"] == "cascade"
     assert made["size_mb"] > search.row(members[0])["size_mb"]
     attempt(search, cascade_of(members, [0.05, 0.06], alpha=0.4))
-    assert [one.values["costs"] for one in search.stages if one.verb == "cascade"] == [[0.01, 0.02]]
+    assert [one.call.config["costs"] for one in search.stages if one.call.verb == "cascade"] == [[0.01, 0.02]]

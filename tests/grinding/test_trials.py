@@ -5,7 +5,7 @@ import json
 import pytest
 
 from yanmo.errors import ArtifactError
-from yanmo.grinding.candidates import Stage, int8_of
+from yanmo.grinding.candidates import int8_of
 from yanmo.grinding.search import attempt
 
 
@@ -16,9 +16,9 @@ def kept(bench, name):
 
 def test_why_a_stage_cannot_be_made_is_kept_only_where_it_stays_so(make_search):
     bench = make_search().bench
-    never = Stage("never", "quantize", {"bundle": "teacher", "dataset": "dataset"}, {"max_drop": 5})
+    never = int8_of("teacher").configured({"max_drop": 5})
     assert "max_drop" in bench.try_stage(never)["failed"]
-    assert "failed" in kept(bench, "never")
+    assert "failed" in kept(bench, never.name)
     later = int8_of("missing")
     assert "There is no folder" in bench.try_stage(later)["failed"]
     assert kept(bench, "missing-int8") is None
@@ -29,10 +29,10 @@ def test_a_stage_that_was_begun_keeps_its_values(make_search):
     stage = int8_of("teacher")
     row = bench.try_stage(stage)
     made = bench.bundle(stage.name).digest
-    again = Stage(stage.name, stage.verb, stage.inputs, {"max_drop": 0.5})
+    again = stage.configured({"max_drop": 0.5})
     assert bench.is_begun(stage.name)
     assert bench.as_begun(again) == stage
-    assert bench.settled(stage).values == {"num_threads": 1}
+    assert bench.settled(stage).call.config == {"num_threads": 1}
     assert bench.try_stage(again)["seconds"] == row["seconds"]
     assert bench.bundle(stage.name).digest == made
 

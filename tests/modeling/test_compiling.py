@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from yanmo.artifacts.base import work_dir
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ConfigError
 from yanmo.machine import has_compiler
 from yanmo.modeling import compiling
 from yanmo.modeling.compiling import choose_compile
-from yanmo.modeling.watching import watched
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
@@ -110,6 +110,6 @@ def test_a_compiled_training_is_the_plain_one_up_to_rounding_and_resumes_to_the_
         if record["step"] == 6:
             raise KilledError
 
-    with pytest.raises(KilledError), watched(kill):
-        train(dataset, out=tmp_path / "killed", **TRAIN)
+    with pytest.raises(KilledError):
+        train(dataset, out=tmp_path / "killed", effects=Effects(watchers=(kill,)), **TRAIN)
     assert train(dataset, out=tmp_path / "killed", **TRAIN).digest == straight.digest

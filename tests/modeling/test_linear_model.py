@@ -10,7 +10,6 @@ from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.modeling import linear_model
 from yanmo.modeling.linear_model import fit_linear, train_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
-from yanmo.modeling.watching import watched
 
 GOOD = ["很快，好吃", "好吃 不贵", "味道好吃", "送得很快", "very tasty food", "tasty and fast"]
 BAD = ["太慢，难吃", "难吃 很贵", "味道难吃", "送得太慢", "very cold food", "cold and late"]
@@ -104,9 +103,8 @@ def test_the_files_hold_the_model(reviews, tmp_path):
 
 def test_its_one_record_is_seen_by_watchers_and_saved(reviews, tmp_path):
     seen = []
-    with watched(seen.append):
-        measured = {"network": network(2), "measure": lambda *_: {"micro_f1": 0.5, "loss": 1.0}, "num_threads": 1}
-        trained = train_linear(reviews, reviews, **measured)
+    measured = {"network": network(2), "measure": lambda *_: {"micro_f1": 0.5, "loss": 1.0}, "num_threads": 1}
+    trained = train_linear(reviews, reviews, tell=seen.append, **measured)
     trained.save(tmp_path)
     assert seen == [{"step": 1, "epoch": 0, "valid_micro_f1": 0.5, "valid_loss": 1.0}]
     assert [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == seen

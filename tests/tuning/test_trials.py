@@ -5,19 +5,22 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import optuna
 import pytest
+from msgspec import structs
 
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import work_dir
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.integrations.optuna_study import Rungs
-from yanmo.modeling.watching import watched
 from yanmo.tuning import trials, workers
 from yanmo.tuning.space import Choice, Range
 from yanmo.tuning.trials import Claims, Plan, bundle_of, open_search, run_trials, train_once
+from yanmo.verbs.calls import Call
 
 
 class KilledError(BaseException):
@@ -35,12 +38,11 @@ FIXED = {"model": "textcnn", "num_epochs": 1, "vocab_size": 60, "max_length": 16
 
 def make_plan(folder, dataset="", **changes):
     values = {
-        "dataset": str(dataset),
+        "call": Call(verb="train", inputs={"dataset": str(dataset)}, config=FIXED),
         "folder": str(folder),
         "study": "study",
         "storage": None,
         "space": SPACE,
-        "fixed": FIXED,
         "first": FIRST,
         "metric": "micro_f1",
         "num_trials": 4,
@@ -208,11 +210,11 @@ def test_a_better_trial_that_another_worker_ends_meanwhile_is_kept(tmp_path, cla
 
 def test_a_trial_that_was_cut_off_begins_anew_with_another_number_of_threads(dataset, tmp_path):
     plan, out = make_plan(tmp_path, dataset.path), tmp_path / "bundle"
-    with pytest.raises(KilledError), watched(killed):
-        train_once(plan, dataset, out, {"learning_rate": 3e-3})
+    with pytest.raises(KilledError):
+        train_once(plan, out, {"learning_rate": 3e-3}, Effects(watchers=(killed,)))
     assert list(work_dir(out).glob("checkpoint-*"))
-    other = make_plan(tmp_path, dataset.path, fixed={**FIXED, "num_threads": 2})
-    assert train_once(other, dataset, out, {"learning_rate": 3e-3}).manifest.config["num_threads"] == 2
+    other = structs.replace(plan, call=structs.replace(plan.call, config={**FIXED, "num_threads": 2}))
+    assert train_once(other, out, {"learning_rate": 3e-3}).manifest.config["num_threads"] == 2
 
 
 OUT_OF_MEMORY = {
@@ -224,14 +226,15 @@ OUT_OF_MEMORY = {
 
 @pytest.mark.parametrize("name", OUT_OF_MEMORY)
 def test_a_trial_without_enough_memory_has_failed_and_the_search_goes_on(dataset, tmp_path, monkeypatch, caplog, name):
-    train, plan = trials.train, make_plan(tmp_path, dataset.path, num_trials=3)
+    run, plan = trials.run_call, make_plan(tmp_path, dataset.path, num_trials=3)
 
-    def train_some(*inputs, out, **values):
-        if out == bundle_of(plan, 1) or (name == "processor" and out == bundle_of(plan, 0)):
+    def run_some(call):
+        places = [bundle_of(plan, 1), *([bundle_of(plan, 0)] if name == "processor" else [])]
+        if Path(call.out) in places:
             raise OUT_OF_MEMORY[name] from (MemoryError() if name == "loop" else None)
-        return train(*inputs, out=out, **values)
+        return run(call)
 
-    monkeypatch.setattr(trials, "train", train_some)
+    monkeypatch.setattr(trials, "run_call", run_some)
     with opened(plan) as search:
         run_trials(plan)
         states = [one.state for one in search.trials()]
@@ -248,16 +251,16 @@ def from_network():
 
 @pytest.mark.parametrize("error", [ArtifactError("Cannot write: No space left on device."), from_network()], ids=str)
 def test_a_full_disk_or_a_lost_network_uses_up_no_trial(dataset, tmp_path, monkeypatch, error):
-    train, plan = trials.train, make_plan(tmp_path, dataset.path, num_trials=3)
+    run, plan = trials.run_call, make_plan(tmp_path, dataset.path, num_trials=3)
 
-    def train_some(*inputs, out, **values):
-        if out == bundle_of(plan, 1):
+    def run_some(call):
+        if Path(call.out) == bundle_of(plan, 1):
             raise error
-        return train(*inputs, out=out, **values)
+        return run(call)
 
     with opened(plan) as search:
         with monkeypatch.context() as patch, pytest.raises(type(error)):
-            patch.setattr(trials, "train", train_some)
+            patch.setattr(trials, "run_call", run_some)
             run_trials(plan)
         assert [one.state for one in search.trials()] == ["complete", "running"]
         run_trials(plan)
@@ -265,14 +268,14 @@ def test_a_full_disk_or_a_lost_network_uses_up_no_trial(dataset, tmp_path, monke
 
 
 def test_settings_that_do_not_go_together_are_a_trial_that_failed(dataset, tmp_path, monkeypatch):
-    train, plan = trials.train, make_plan(tmp_path, dataset.path, num_trials=2)
+    run, plan = trials.run_call, make_plan(tmp_path, dataset.path, num_trials=2)
 
-    def train_some(*inputs, out, **values):
-        if out == bundle_of(plan, 1):
+    def run_some(call):
+        if Path(call.out) == bundle_of(plan, 1):
             raise ConfigError("The 'ema_decay' and 'swa_start' parameters of train cannot be combined.")
-        return train(*inputs, out=out, **values)
+        return run(call)
 
-    monkeypatch.setattr(trials, "train", train_some)
+    monkeypatch.setattr(trials, "run_call", run_some)
     with opened(plan) as search:
         run_trials(plan)
         assert [one.state for one in search.trials()] == ["complete", "failed"]
@@ -282,10 +285,10 @@ def test_settings_that_do_not_go_together_are_a_trial_that_failed(dataset, tmp_p
 def test_another_error_of_the_first_trial_ends_the_search(dataset, tmp_path, monkeypatch, error, state):
     plan = make_plan(tmp_path, dataset.path)
 
-    def train_none(*_, **__):
+    def run_none(_):
         raise error
 
-    monkeypatch.setattr(trials, "train", train_none)
+    monkeypatch.setattr(trials, "run_call", run_none)
     with opened(plan) as search:
         with pytest.raises(type(error)):
             run_trials(plan)

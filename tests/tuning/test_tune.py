@@ -7,6 +7,7 @@ import sys
 import time
 import tomllib
 import types
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -21,7 +22,8 @@ from yanmo.integrations.optuna_study import Search
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
-from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _command, tune
+from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _call, tune
+from yanmo.verbs.calls import command_line
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
 
@@ -285,15 +287,17 @@ def test_the_spread_is_that_of_the_best_trial_where_more_trials_were_asked_for_a
 def test_another_search_in_the_folder_of_an_unfinished_one_is_refused_unless_it_is_to_begin_anew(
     dataset, space, tmp_path, monkeypatch
 ):
-    def train_one(*inputs, out, **values):
-        if out.parent.name == "0001":
+    run = trials.run_call
+
+    def run_one(call):
+        if Path(call.out).parent.name == "0001":
             raise KilledError
-        return train(*inputs, out=out, **values)
+        return run(call)
 
     values, other = {**VALUES, "num_trials": 2, "num_seeds": 1}, tmp_path / "other.toml"
     other.write_text(SPACE.replace("high = 0.6", "high = 0.7"))
     with monkeypatch.context() as patch, pytest.raises(KilledError):
-        patch.setattr(trials, "train", train_one)
+        patch.setattr(trials, "run_call", run_one)
         tune(dataset, space=space, out=tmp_path / "best", **values)
     done = work_dir(tmp_path / "best") / "trials" / "0000" / "bundle" / MANIFEST
     made = done.stat().st_mtime_ns
@@ -315,7 +319,7 @@ def test_another_search_in_the_folder_of_an_unfinished_one_is_refused_unless_it_
 
 def test_the_command_in_the_report_can_be_given_again(dataset, space):
     config = TuneConfig(space=space, offline=True, prune=False, num_trials=2)
-    words = _command(dataset, config).split()
+    words = command_line(_call(dataset, config)).split()
     assert words[:3] == ["yanmo", "tune", dataset.name]
     assert words[3:] == ["--space", space.name, "--num-trials", "2", "--no-prune", "--offline", "--out", "FOLDER"]
 

@@ -13,11 +13,11 @@ import pytest
 
 from yanmo.artifacts import Predictions
 from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
 from yanmo.metrics import accuracy
 from yanmo.modeling import determinism
-from yanmo.modeling.watching import watched
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
@@ -191,8 +191,8 @@ def test_another_kind_of_device_and_several_workers_are_refused(dataset, teacher
     def killed(_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), watched(killed):
-        distill(teacher, dataset, **KILLED, out=tmp_path / "student")
+    with pytest.raises(KeyboardInterrupt):
+        distill(teacher, dataset, **KILLED, out=tmp_path / "student", effects=Effects(watchers=(killed,)))
     with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
         patch.setattr(determinism, "default_device", lambda: "cuda")
         distill(teacher, dataset, **KILLED, out=tmp_path / "student")

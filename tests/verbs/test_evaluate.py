@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import write_golden
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.runtimes.predictor import open_bundle
@@ -292,7 +293,14 @@ def test_several_bundles_are_compared_best_first(good, half, shuffled, dataset, 
     assert "The same again" not in html
     with pytest.raises(ArtifactError, match="exists already"):
         publish_comparison([good], dataset, out=folder / "comparison")
-    assert len(publish_comparison([good], dataset, out=folder / "comparison", replace=True).metrics["rows"]) == 1
+    assert (
+        len(
+            publish_comparison([good], dataset, out=folder / "comparison", effects=Effects(replace=True)).metrics[
+                "rows"
+            ]
+        )
+        == 1
+    )
 
 
 def test_what_is_reported_is_what_the_bundle_answers(good, report):

@@ -12,8 +12,8 @@ from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTrainin
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ConfigError, DataError
-from yanmo.modeling.watching import watched
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.distill import distill
 from yanmo.verbs.evaluate import evaluate
@@ -190,8 +190,8 @@ def test_changed_settings_are_refused_until_they_are_forked(dataset, tmp_path):
         if record["step"] == 20:
             raise KilledError
 
-    with pytest.raises(KilledError), watched(killed):
-        pretrain([dataset.path], out=tmp_path / "model", **values)
+    with pytest.raises(KilledError):
+        pretrain([dataset.path], out=tmp_path / "model", effects=Effects(watchers=(killed,)), **values)
     changed = values | {"mask_ratio": 0.4, "eval_steps": 3}
     with pytest.raises(ConfigError) as caught:
         pretrain([dataset.path], out=tmp_path / "model", **changed)

@@ -16,11 +16,11 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.modeling import determinism
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import make_trainable
-from yanmo.modeling.watching import watched
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
@@ -232,8 +232,9 @@ def test_another_kind_of_device_and_several_workers_are_refused(dataset, encoder
     def killed(_):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), watched(killed):
-        prune(encoder, dataset, feed_forward=0.5, **FAST, out=tmp_path / "made")
+    watching = Effects(watchers=(killed,))
+    with pytest.raises(KeyboardInterrupt):
+        prune(encoder, dataset, feed_forward=0.5, **FAST, out=tmp_path / "made", effects=watching)
     with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
         patch.setattr(determinism, "default_device", lambda: "cuda")
         prune(encoder, dataset, feed_forward=0.5, **FAST, out=tmp_path / "made")

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.artifacts.effects import Effects
 from yanmo.bundling import train_config
 from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, ConfigError, DataError, MissingExtraError, ModelError
 from yanmo.modeling import determinism
-from yanmo.modeling.watching import watched
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
@@ -227,8 +227,8 @@ def test_another_number_of_workers_or_another_device_is_refused(dataset, tmp_pat
     def killed(_):
         raise KilledError
 
-    with pytest.raises(KilledError), watched(killed):
-        train(dataset, model="textcnn", out=tmp_path / "model", **SMALL)
+    with pytest.raises(KilledError):
+        train(dataset, model="textcnn", out=tmp_path / "model", effects=Effects(watchers=(killed,)), **SMALL)
     with monkeypatch.context() as patch, pytest.raises(ConfigError, match="kind of device: cpu → cuda"):
         patch.setattr(determinism, "default_device", lambda: "cuda")
         train(dataset, model="textcnn", out=tmp_path / "model", **SMALL)

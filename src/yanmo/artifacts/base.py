@@ -12,7 +12,6 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
@@ -20,6 +19,7 @@ import msgspec
 from filelock import FileLock, Timeout
 
 from yanmo.artifacts.durable import sync
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, library_versions, stage_key
 from yanmo.errors import ArtifactError, BusyError
 
@@ -32,7 +32,6 @@ __all__ = [
     "finish_swap",
     "lock",
     "publish",
-    "requested",
     "work_dir",
 ]
 
@@ -40,8 +39,6 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 SWAP_SECONDS = 10
-
-_request: ContextVar[tuple[str | None, bool]] = ContextVar("request", default=(None, False))
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -206,7 +203,7 @@ def publish(
     config: Mapping[str, Any],
     seed: int | None = None,
     info: dict[str, Any] | None = None,
-    replace: bool = False,
+    effects: Effects = NO_EFFECTS,
 ) -> Iterator[Path]:
     """Give a staging folder to fill; when the block ends well it becomes the artifact ``out`` by one rename.
 
@@ -220,7 +217,7 @@ def publish(
         config: The resolved config as plain JSON values.
         seed: Of every random choice.
         info: What only this kind has; may be filled inside the block.
-        replace: Put aside an artifact that stands at ``out``; else that is an error.
+        effects: The key that was asked for, and whether an artifact that stands at ``out`` is replaced.
 
     Yields:
         The staging folder. If the block raises, the folder is removed and ``out`` is as it was.
@@ -231,7 +228,7 @@ def publish(
     """
     out = Path(out)
     info = {} if info is None else info
-    with _staging(out, replace=replace) as staging:
+    with _staging(out, replace=effects.replace) as staging:
         try:
             yield staging
             full_config = {"verb": verb, **config}
@@ -243,7 +240,7 @@ def publish(
                 config=full_config,
                 seed=seed,
                 versions=library_versions(),
-                key=_request.get()[0] or stage_key(verb, parents, config),
+                key=effects.key or stage_key(verb, parents, config),
                 info=info,
                 files=_list_files(staging),
             )
@@ -264,7 +261,7 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
     """
     out = Path(out)
     finish_swap(out)
-    if os.path.lexists(out) and not (replace or _request.get()[1]):
+    if os.path.lexists(out) and not replace:
         raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
     parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -290,21 +287,6 @@ def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
 def work_dir(out: str | Path) -> Path:
     """Return the folder that holds a verb's resumable state while it makes ``out``."""
     return _beside(Path(out), "work")
-
-
-@contextlib.contextmanager
-def requested(*, key: str | None, replace: bool) -> Iterator[None]:
-    """Tell :func:`publish`, however deep inside this block, what the caller of a verb asked for.
-
-    Args:
-        key: Of the work as it was asked for, before the verb filled in what depends on the machine.
-        replace: An artifact that stands at ``out`` is no error: it is replaced when the new one is whole.
-    """
-    token = _request.set((key, replace))
-    try:
-        yield
-    finally:
-        _request.reset(token)
 
 
 @contextlib.contextmanager

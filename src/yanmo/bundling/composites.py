@@ -17,6 +17,7 @@ from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import MEMBERS, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
 from yanmo.combine.calibration import read_calibration
 from yanmo.combine.cascading import StageTable
@@ -115,6 +116,7 @@ def publish_composite(
     seed: int | None,
     scores: Mapping[str, float],
     extra_files: Mapping[str, bytes] = {},
+    effects: Effects = NO_EFFECTS,
 ) -> None:
     """Make a composite Bundle appear at ``out``.
 
@@ -129,6 +131,7 @@ def publish_composite(
         seed: Of every random choice.
         scores: What was measured while it was made, by name.
         extra_files: Name to content of files that the settings need.
+        effects: Of the call that makes it.
     """
     format_ = "ensemble" if isinstance(settings, EnsembleSettings) else "cascade"
     is_int8 = any(member.manifest.info.get("precision") == "int8" for member in members)
@@ -151,7 +154,7 @@ def publish_composite(
         "seed": seed,
         "info": info,
     }
-    with publish(out, verb=verb, **identity) as staging:
+    with publish(out, verb=verb, effects=effects, **identity) as staging:
         for name, member in zip(settings.members, members, strict=True):
             shutil.copytree(member.path, staging / MEMBERS / name)
         content = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"

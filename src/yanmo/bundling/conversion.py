@@ -20,6 +20,7 @@ from yanmo.arrays import IntArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import golden_items, open_bundle
@@ -119,6 +120,7 @@ def publish_from(
     parents: Mapping[str, str],
     out: Path,
     make: Callable[[Bundle], None],
+    effects: Effects = NO_EFFECTS,
 ) -> Bundle:
     """Publish a Bundle made from another one.
 
@@ -130,6 +132,7 @@ def publish_from(
         parents: Role to digest, besides the Bundle itself.
         out: Where it appears.
         make: Gets the unfinished Bundle in its staging folder and writes the model there, or raises.
+        effects: Of the call that makes it.
     """
     with publish(
         out,
@@ -141,6 +144,7 @@ def publish_from(
         config=config,
         seed=bundle.manifest.seed,
         info=info,
+        effects=effects,
     ) as staging:
         copy_text_files(bundle, staging)
         made = draft(bundle, staging, info)

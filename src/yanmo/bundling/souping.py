@@ -11,6 +11,7 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, match_labels
 from yanmo.measuring.inputs import profile_inputs
@@ -33,6 +34,7 @@ def publish_soup(
     describe: Callable[[float], Mapping[str, float]],
     config: Mapping[str, Any],
     num_threads: int | None,
+    effects: Effects = NO_EFFECTS,
 ) -> None:
     """Make a Bundle with the mean weights of members of one shape appear at ``out``.
 
@@ -46,6 +48,7 @@ def publish_soup(
         describe: From the soup's accuracy to what is noted about it.
         config: The verb's config as plain JSON values.
         num_threads: To compute with.
+        effects: Of the call that makes it.
 
     Raises:
         ArtifactError: The members are not of one shape.
@@ -66,7 +69,7 @@ def publish_soup(
         "info": info,
     }
     skipped = shutil.ignore_patterns("manifest.json", "metrics.jsonl", WEIGHTS, GOLDEN, OUT_OF_FOLD)
-    with publish(out, verb="ensemble", **identity) as staging:
+    with publish(out, verb="ensemble", effects=effects, **identity) as staging:
         shutil.copytree(first.path, staging, ignore=skipped, dirs_exist_ok=True)
         soup = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
 
@@ -79,9 +82,14 @@ def publish_soup(
         average_weights([members[place].path for place in chosen], staging)
         info["summary"] = {**describe(score), "num_averaged": len(chosen)}
         info |= profile_inputs(soup, dataset)
-        golden = first.golden()
-        with open_bundle(soup, verify_golden=False) as predictor:
-            write_golden(staging, golden.texts, golden.texts_b, predictor.predict_proba(golden_items(golden)))
+        _write_golden(soup, first)
+
+
+def _write_golden(soup: Bundle, first: Bundle) -> None:
+    """Write a member's golden texts with the soup's answers."""
+    golden = first.golden()
+    with open_bundle(soup, verify_golden=False) as predictor:
+        write_golden(soup.path, golden.texts, golden.texts_b, predictor.predict_proba(golden_items(golden)))
 
 
 def _choose(

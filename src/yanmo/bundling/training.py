@@ -18,6 +18,7 @@ from yanmo.artifacts.base import Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.bundling.train_config import LearnKeys, TrainConfig, check_compiler
 from yanmo.bundling.working import check_alone
 from yanmo.errors import ConfigError, DataError, check_installed
@@ -218,7 +219,7 @@ def raw_columns(rows: pl.DataFrame, task: Task) -> list[list[str]]:
     return [rows[name].to_list() for name in ("text", "text_b")[: task.num_texts]]
 
 
-def _train_network(job: Job) -> Trained:
+def _train_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.networks import train_network
 
     names = {field.name for field in fields(LoopSettings)}
@@ -233,26 +234,33 @@ def _train_network(job: Job) -> Trained:
         work_dir=job.work_dir,
         run_key=job.run_key,
         ask=job.ask,
+        tell=tell,
     )
 
 
-def _train_linear(job: Job) -> Trained:
+def _train_linear(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.linear_model import train_linear
 
-    num_threads = job.config.num_threads or 1
-    return train_linear(job.train, job.valid, network=job.network, measure=job.measure, num_threads=num_threads)
+    return train_linear(
+        job.train,
+        job.valid,
+        network=job.network,
+        measure=job.measure,
+        num_threads=job.config.num_threads or 1,
+        tell=tell,
+    )
 
 
-_TRAINERS: dict[str, Callable[[Job], Trained]] = {
+_TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
     "torch": _train_network,
     "ngram": _train_network,
     "linear": _train_linear,
 }
 
 
-def learn(job: Job) -> Trained:
-    """Train what a job says, or go on with it from its work folder's checkpoint."""
-    return _TRAINERS[job.spec.format](job)
+def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
+    """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
+    return _TRAINERS[job.spec.format](job, tell)
 
 
 def identify_trained(trained: Trained, job: Job, dataset: Dataset) -> dict[str, Any]:
@@ -287,6 +295,7 @@ def publish_trained(
     keys: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
     write_more: Callable[[Path], None] | None = None,
+    effects: Effects = NO_EFFECTS,
 ) -> None:
     """Make the Bundle of a trained model appear.
 
@@ -300,13 +309,14 @@ def publish_trained(
         keys: Of the verb's config, besides those of ``train``.
         facts: What the summary says besides the scores.
         write_more: Writes further files into the folder.
+        effects: Of the call that makes it.
     """
     settled = {"precision": trained.precision, "max_length": trained.max_length or None}
     config = {**job.config.model_dump(mode="json"), **(keys or {}), **settled}
     identity = identify_trained(trained, job, dataset)
     identity["info"]["summary"] |= facts or {}
     seed = None if "seed" in unused_settings(job.spec) else job.config.seed
-    with publish(out, verb=verb, parents=parents, config=config, seed=seed, **identity) as staging:
+    with publish(out, verb=verb, parents=parents, config=config, seed=seed, effects=effects, **identity) as staging:
         bundle = write_model(trained, staging, dataset, identity)
         card = render_card(
             model=job.spec.name,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import structs
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.verbs.calls import Call, Source, stage_table, toml_value
 
 __all__ = [
     "DATASET",
@@ -23,6 +25,7 @@ __all__ = [
     "file_name",
     "int8_of",
     "is_layered",
+    "placed",
     "pruned",
     "recipe",
     "single_models",
@@ -31,9 +34,6 @@ __all__ = [
 
 TEACHER, DATASET, INIT, TRANSFER = "teacher", "dataset", "init", "transfer"
 HALF = {"heads": 0.5, "feed_forward": 0.5}
-BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-
-Inputs = dict[str, str | tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -42,22 +42,22 @@ class Stage:
 
     Attributes:
         name: Of its folder.
-        verb: What makes it.
-        inputs: Input name to the names of what it takes: stages, or what is there before any.
-        values: Config values.
+        call: What makes it, of the names of what it takes: stages, or what is there before any.
         model: The student's shape, empty where the teacher's own is kept.
     """
 
     name: str
-    verb: str
-    inputs: Inputs
-    values: dict[str, Any] = field(default_factory=dict)
+    call: Call
     model: str = ""
 
     @property
     def sources(self) -> list[str]:
         """What it takes, the Bundles in their order."""
-        return [one for value in self.inputs.values() for one in ((value,) if isinstance(value, str) else value)]
+        return [one for value in self.call.inputs.values() for one in ((value,) if isinstance(value, str) else value)]
+
+    def configured(self, values: Mapping[str, Any]) -> Stage:
+        """Return the same with these config values, and no others."""
+        return replace(self, call=structs.replace(self.call, config=dict(values)))
 
 
 def single_models(teacher: Bundle) -> dict[str, Bundle]:
@@ -98,17 +98,18 @@ def student(spec: ModelSpec, values: Mapping[str, Any], *, has_transfer: bool, s
         has_transfer: Whether there are further texts.
         suffix: Of its name.
     """
-    inputs: Inputs = {"teacher": TEACHER, "dataset": DATASET}
+    inputs: dict[str, Source] = {"teacher": TEACHER, "dataset": DATASET}
     inputs |= {"transfer": TRANSFER} if has_transfer else {}
     named = {"model": spec.name}
     if spec.family == "init":
         inputs, named = inputs | {"init": INIT}, {}
-    return Stage(f"{file_name(spec)}-{suffix}", "distill", inputs, {**named, **values}, spec.name)
+    call = Call(verb="distill", inputs=inputs, config={**named, **values})
+    return Stage(f"{file_name(spec)}-{suffix}", call, spec.name)
 
 
 def int8_of(name: str, *, model: str = "") -> Stage:
     """Return the stage that puts a Bundle into 8 bits."""
-    return Stage(f"{name.removesuffix('-student')}-int8", "quantize", _from(name), model=model)
+    return Stage(f"{name.removesuffix('-student')}-int8", Call(verb="quantize", inputs=_from(name)), model)
 
 
 def pruned(name: str, *, precision: str, model: str = "") -> Stage:
@@ -119,14 +120,15 @@ def pruned(name: str, *, precision: str, model: str = "") -> Stage:
         precision: The arithmetic that trained it, in which it recovers.
         model: The student's shape.
     """
-    values = {**HALF, "precision": precision}
-    return Stage(f"{name.removesuffix('-student')}-pruned", "prune", _from(name), values, model)
+    call = Call(verb="prune", inputs=_from(name), config={**HALF, "precision": precision})
+    return Stage(f"{name.removesuffix('-student')}-pruned", call, model)
 
 
 def ensemble_of(members: Sequence[str]) -> Stage:
     """Return the mean of some stages."""
     words = (one.removesuffix("-int8") for one in members)
-    return Stage(f"ensemble-{'-'.join(words)}", "ensemble", {"dataset": DATASET, "members": tuple(members)})
+    call = Call(verb="ensemble", inputs={"dataset": DATASET, "members": tuple(members)})
+    return Stage(f"ensemble-{'-'.join(words)}", call)
 
 
 def cascade_of(stages: Sequence[str], costs_ms: Sequence[float], *, alpha: float) -> Stage:
@@ -140,7 +142,7 @@ def cascade_of(stages: Sequence[str], costs_ms: Sequence[float], *, alpha: float
     values = {"guarantee": "accuracy", "alpha": alpha, "costs": [float(f"{cost:.4g}") for cost in costs_ms]}
     words = (one.removesuffix("-int8") for one in stages)
     name = f"cascade-{'-'.join(words)}-{10_000 * alpha:.0f}"
-    return Stage(name, "cascade", {"dataset": DATASET, "stages": tuple(stages)}, values)
+    return Stage(name, Call(verb="cascade", inputs={"dataset": DATASET, "stages": tuple(stages)}, config=values))
 
 
 def chain(stages: Sequence[Stage], name: str) -> list[Stage]:
@@ -153,7 +155,7 @@ def chain(stages: Sequence[Stage], name: str) -> list[Stage]:
     return [*found.values(), named[name]]
 
 
-def recipe(stages: Sequence[Stage], sources: Mapping[str, str | Sequence[str]], *, out: str) -> str:
+def recipe(stages: Sequence[Stage], sources: Mapping[str, Source], *, out: str) -> str:
     """Return a pipeline that makes the last stage again.
 
     Args:
@@ -161,24 +163,24 @@ def recipe(stages: Sequence[Stage], sources: Mapping[str, str | Sequence[str]], 
         sources: What is there before any stage, to the paths from the pipeline's folder.
         out: The folder of what the pipeline makes, likewise.
     """
-    tables = [f"[pipeline]\nout = {_toml(out)}\n"]
-    for stage in stages:
-        lines = [f"[stage.{_key(stage.name)}]", f"verb = {_toml(stage.verb)}"]
-        for name, value in stage.inputs.items():
-            found = sources.get(value, value) if isinstance(value, str) else [sources.get(one, one) for one in value]
-            lines.append(f"{name} = {_toml(found)}")
-        lines += [f"{name} = {_toml(value)}" for name, value in stage.values.items()]
-        tables.append("\n".join(lines) + "\n")
+    tables = [f"[pipeline]\nout = {toml_value(out)}\n"]
+    tables += [stage_table(stage.name, placed(stage.call, lambda name: sources.get(name, name))) for stage in stages]
     return "\n".join(tables)
 
 
-def _from(bundle: str) -> Inputs:
+def placed(call: Call, place: Callable[[str], Source]) -> Call:
+    """Return a call on what stands somewhere.
+
+    Args:
+        call: On names.
+        place: From a name to the path, or the paths, that it stands for.
+    """
+    inputs = {
+        role: place(value) if isinstance(value, str) else tuple(str(place(one)) for one in value)
+        for role, value in call.inputs.items()
+    }
+    return structs.replace(call, inputs=inputs)
+
+
+def _from(bundle: str) -> dict[str, Source]:
     return {"bundle": bundle, "dataset": DATASET}
-
-
-def _key(name: str) -> str:
-    return name if BARE_KEY.fullmatch(name) else _toml(name)
-
-
-def _toml(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -12,6 +12,7 @@ from pydantic import Field
 from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
@@ -71,6 +72,7 @@ def grind(
     init: Bundle | None = None,
     transfer: tuple[Path, ...] = (),
     out: Path,
+    effects: Effects = NO_EFFECTS,
 ) -> Bundle:
     """Find the Bundle that meets a budget of latency, size and accuracy.
 
@@ -90,6 +92,7 @@ def grind(
         transfer: Files or Datasets with further texts for the students; a table has them in its column ``text``. No
             label of theirs is read.
         out: Where the Bundle appears.
+        effects: Key, replacement and watchers of the call.
 
     Raises:
         ModelError: No Bundle meets the budget; the message names the nearest ones.
@@ -110,15 +113,14 @@ def grind(
     with lock(work_dir(out)) as folder:
         made_with = {**config.model_dump(mode="json", exclude=FREE), **where()}
         claim(folder, parents=parents, config=made_with, fork=config.fork)
-        clock = Clock(folder / "clock.json", 3600 * config.hours)
-        bench = Bench(given, folder, clock, config.num_threads or 1, needs_memory=config.max_memory_mb is not None)
+        bench = _make_bench(given, folder, config, effects)
         search = Search(bench, config, students, texts, config.model_dump(include={"num_altered", "seed"}))
         run_search(search)
         winner = _confirm(search)
         report = make_report(search, winner, config, out)
         if winner is None:
-            refuse(search, report, config, parents, out)
-        publish_winner(search, report, config, parents, out)
+            refuse(search, report, config, parents, out=out, effects=effects)
+        publish_winner(search, report, config, parents, out=out, effects=effects)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
@@ -127,6 +129,17 @@ def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tup
     """Return what is there before any stage, by the names that stages have for it."""
     given: dict[str, Any] = {TEACHER: teacher, **single_models(teacher), DATASET: dataset}
     return given | ({INIT: init} if init else {}) | ({TRANSFER: transfer} if transfer else {})
+
+
+def _make_bench(given: dict[str, Any], folder: Path, config: GrindConfig, effects: Effects) -> Bench:
+    return Bench(
+        given,
+        folder,
+        Clock(folder / "clock.json", 3600 * config.hours),
+        config.num_threads or 1,
+        needs_memory=config.max_memory_mb is not None,
+        effects=effects.within(),
+    )
 
 
 def _confirm(search: Search) -> Mapping[str, Any] | None:

@@ -62,7 +62,7 @@ def run_search(search: Search) -> None:
     for name, bundle in {TEACHER: bench.teacher, **single_models(bench.teacher)}.items():
         search.present.append(measure_what_is_there(name, bundle, few, folder, bench.num_threads))
     for spec in search.students.values():
-        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads))
+        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads, effects=bench.effects))
     bench.clock.save()
     groups: tuple[Callable[[Search], Iterator[Stage]], ...] = (
         _models_in_int8,
@@ -156,6 +156,7 @@ def _students(search: Search) -> Iterator[Stage]:
             bench.folder / "shapes",
             num_threads=bench.num_threads,
             num_texts=search.texts.num_rows,
+            effects=bench.effects,
         )
         seconds = num_passes(search, spec.name) * search.shapes[place]["train_seconds_per_text"]
         places.append((use, seconds, spec))

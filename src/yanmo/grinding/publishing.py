@@ -6,7 +6,6 @@ It makes and chooses nothing.
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from yanmo.artifacts.base import MANIFEST, publish, read_manifest
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.config import Config
@@ -24,8 +24,9 @@ from yanmo.grinding.search import Search
 from yanmo.grinding.shapes import REPORT_MB
 from yanmo.grinding.trials import Bench, describe
 from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import identify, load_split, shown_path
+from yanmo.measuring.evaluation import identify, load_split
 from yanmo.reporting.grinding import render_grinding
+from yanmo.verbs.calls import Call, call_of, command_line
 
 __all__ = ["check_report_place", "make_report", "publish_winner", "refuse"]
 
@@ -71,7 +72,7 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
             "recipe": _recipe(search, name, out) if name else None,
             "machine": describe_machine(),
             "versions": library_versions(),
-            "command": _command(bench, config, out),
+            "command": command_line(_call(bench, config, out)),
         }
     )
 
@@ -91,7 +92,7 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
     given = {one["name"]: {**one, "size_mb": one["size_mb"] + REPORT_MB} for one in search.present}
     given[TEACHER] = given[TEACHER] | {"accuracy": row["teacher_accuracy"]}
     sources = [one for one in stage.sources if one != DATASET]
-    source = sources[-1] if stage.verb == "cascade" else sources[0]
+    source = sources[-1] if stage.call.verb == "cascade" else sources[0]
     before = search.row(source) or given.get(source) or given[TEACHER]
     facts = search.bench.bundle(stage.name).manifest.info["summary"]
     lost = facts["accuracy_drop"] if "accuracy_drop" in facts else before["accuracy"] - row["accuracy"]
@@ -117,7 +118,7 @@ def _recipe(search: Search, name: str, out: Path) -> str:
 
     def path_to(source: Any) -> Any:
         if isinstance(source, tuple):
-            return [path_to(one) for one in source]
+            return tuple(path_to(one) for one in source)
         return Path(os.path.relpath(Path(getattr(source, "path", source)).resolve(), folder)).as_posix()
 
     sources = {role: path_to(source) for role, source in bench.given.items()}
@@ -126,7 +127,7 @@ def _recipe(search: Search, name: str, out: Path) -> str:
 
 
 def publish_winner(
-    search: Search, report: dict[str, Any], config: Config, parents: Mapping[str, str], out: Path
+    search: Search, report: dict[str, Any], config: Config, parents: Mapping[str, str], *, out: Path, effects: Effects
 ) -> None:
     """Make the winner's Bundle appear at ``out``, with the Report of the search in it.
 
@@ -136,6 +137,7 @@ def publish_winner(
         config: Of grind.
         parents: Role to digest of what the search was given.
         out: Where it appears.
+        effects: Of the call.
     """
     name = report["winner"]
     bundle, row = search.bench.bundle(name), next(one for one in report["rows"] if one["name"] == name)
@@ -143,12 +145,14 @@ def publish_winner(
     facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **test}
     identity = _identity(search.bench, config, parents) | {"labels": bundle.labels}
     info = {**bundle.manifest.info, "summary": facts}
-    with publish(out, kind=Bundle.kind, verb="grind", info=info, **identity) as staging:
+    with publish(out, kind=Bundle.kind, verb="grind", info=info, effects=effects, **identity) as staging:
         shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
-        _write_report(staging / GRINDING, report, identity)
+        _write_report(staging / GRINDING, report, identity, effects)
 
 
-def refuse(search: Search, report: dict[str, Any], config: Config, parents: Mapping[str, str], out: Path) -> None:
+def refuse(
+    search: Search, report: dict[str, Any], config: Config, parents: Mapping[str, str], *, out: Path, effects: Effects
+) -> None:
     """Publish the Report beside ``out``, and say that nothing meets the budget.
 
     Args:
@@ -157,12 +161,14 @@ def refuse(search: Search, report: dict[str, Any], config: Config, parents: Mapp
         config: Of grind.
         parents: Role to digest of what the search was given.
         out: Where the Bundle would have appeared.
+        effects: Of the call.
 
     Raises:
         ModelError: Always.
     """
     place = _report_place(out)
-    _write_report(place, report, _identity(search.bench, config, parents), replace=True)
+    identity = _identity(search.bench, config, parents)
+    _write_report(place, report, identity, Effects(key=effects.key, replace=True))
     hint = "Loosen the constraint that is named; the same command with another budget goes on with what is there."
     teacher = search.bench.teacher.path
     itself = f" The teacher itself meets the budget: {teacher}." if report["is_teacher_enough"] else ""
@@ -214,10 +220,10 @@ def _identity(bench: Bench, config: Config, parents: Mapping[str, str]) -> dict[
     }
 
 
-def _write_report(place: Path, report: dict[str, Any], identity: Mapping[str, Any], *, replace: bool = False) -> None:
+def _write_report(place: Path, report: dict[str, Any], identity: Mapping[str, Any], effects: Effects) -> None:
     headlines = {name: report[name] for name in ("report", "winner", "test")}
     info = {"summary": headlines}
-    with publish(place, kind=Report.kind, verb="grind", info=info, replace=replace, **identity) as folder:
+    with publish(place, kind=Report.kind, verb="grind", info=info, effects=effects, **identity) as folder:
         write_report(folder, report, render_grinding(report))
         if report["recipe"]:
             (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
@@ -228,14 +234,8 @@ def _skip_manifest(folder: Path) -> Callable[[str, Sequence[str]], set[str]]:
     return lambda place, _: {MANIFEST} if Path(place) == folder else set()
 
 
-def _command(bench: Bench, config: Config, out: Path) -> str:
-    parts = ["yanmo", "grind", shown_path(bench.teacher.path), shown_path(bench.dataset.path)]
-    for name, field in type(config).model_fields.items():
-        value = getattr(config, name)
-        if value != field.default and name != "fork":
-            parts += [f"--{name.replace('_', '-')}", ",".join(value) if isinstance(value, tuple) else str(value)]
-    if INIT in bench.given:
-        parts += ["--init", shown_path(bench.given[INIT].path)]
-    for path in bench.given.get(TRANSFER, ()):
-        parts += ["--transfer", shown_path(path)]
-    return shlex.join([*parts, "--out", shown_path(out)])
+def _call(bench: Bench, config: Config, out: Path) -> Call:
+    """Return the call that searches again."""
+    return call_of(
+        "grind", {role: bench.given.get(role) for role in (TEACHER, DATASET, INIT, TRANSFER)}, config, out=out
+    )

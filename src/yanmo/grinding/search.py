@@ -99,10 +99,10 @@ def _minutes(seconds: float) -> str:
 
 def _needed_seconds(search: Search, stage: Stage) -> float:
     """Return about how long a training takes; what is made in seconds is always tried."""
-    if stage.verb == "distill":
-        passes = stage.values.get("num_epochs") or num_passes(search, stage.model)
+    if stage.call.verb == "distill":
+        passes = stage.call.config.get("num_epochs") or num_passes(search, stage.model)
         return _asking_seconds(search) + passes * pass_seconds(search, stage.model)
-    if stage.verb == "prune":
+    if stage.call.verb == "prune":
         passes = PruneConfig().num_epochs + 1 / TRAINING_COST
         return SAFETY * search.texts.real.height * passes * _train_seconds(search, stage.model)
     return 0.0

@@ -16,16 +16,16 @@ import numpy as np
 from yanmo.artifacts.base import MANIFEST, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import Effects
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import learn, make_job, publish_trained, settle
 from yanmo.grinding.candidates import file_name
 from yanmo.grinding.records import read_json, write_json
 from yanmo.measuring.evaluation import load_split
 from yanmo.measuring.timing import clock, time_alone, time_batches
-from yanmo.modeling.watching import watched
 from yanmo.models import ModelSpec, unused_settings
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.verbs.signature import get_verb
+from yanmo.verbs.calls import call_of, run_call
 
 __all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]
 
@@ -89,7 +89,7 @@ def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path,
     return row
 
 
-def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int) -> dict[str, Any]:
+def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, *, effects: Effects) -> dict[str, Any]:
     """Return latency, throughput and size of a shape in 8 bits, measured once.
 
     Args:
@@ -97,11 +97,12 @@ def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int)
         few: From :func:`few_rows`.
         folder: Where Bundles and measurements are kept.
         num_threads: Of the engine.
+        effects: Who watches.
     """
     file = folder / f"{file_name(spec)}.json"
     row = read_json(file)
     if row is None:
-        bundle = _int8(spec, few, folder, num_threads)
+        bundle = _int8(spec, few, folder, num_threads, effects)
         speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
         row = {"name": spec.name, **speed, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
         write_json(file, row)
@@ -109,7 +110,14 @@ def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int)
 
 
 def time_training(
-    spec: ModelSpec, row: Mapping[str, Any], few: Dataset, folder: Path, *, num_threads: int, num_texts: int
+    spec: ModelSpec,
+    row: Mapping[str, Any],
+    few: Dataset,
+    folder: Path,
+    *,
+    num_threads: int,
+    num_texts: int,
+    effects: Effects,
 ) -> dict[str, Any]:
     """Return the row of a shape with ``train_seconds_per_text``: of one text in one pass, measured once.
 
@@ -122,6 +130,7 @@ def time_training(
         folder: Where measurements are kept.
         num_threads: Threads that train.
         num_texts: That the student will learn from.
+        effects: Who else watches.
     """
     if "train_seconds_per_text" in row:
         return dict(row)
@@ -136,15 +145,15 @@ def time_training(
     work = folder / f"{file_name(spec)}-timed"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    with watched(note):
-        learn(make_job(few, spec, settled, work, "timed", is_length_given=False))
+    job = make_job(few, spec, settled, work, "timed", is_length_given=False)
+    learn(job, tell=effects.watched(note).tell)
     shutil.rmtree(work)
     timed = {**row, "train_seconds_per_text": (ends[1] - ends[0]) / few.split("train").height}
     write_json(folder / f"{file_name(spec)}.json", timed)
     return timed
 
 
-def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int) -> Bundle:
+def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects: Effects) -> Bundle:
     name = file_name(spec)
     untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
@@ -154,8 +163,9 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int) -> Bund
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
-        publish_trained(learn(job), job, few, parents={"dataset": few.digest}, out=untrained)
+        publish_trained(learn(job, tell=effects.tell), job, few, parents={"dataset": few.digest}, out=untrained)
     if not (out / MANIFEST).is_file():
         more: dict[str, Any] = {} if spec.format != "torch" else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
-        get_verb("quantize")(untrained, few, **GATE, **more, num_threads=num_threads, out=out)
+        gate = {**GATE, **more, "num_threads": num_threads}
+        run_call(call_of("quantize", {"bundle": untrained, "dataset": few}, gate, out=out))
     return Bundle.open(out)

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import MANIFEST
+from yanmo.artifacts.base import MANIFEST, Artifact
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.ensembling import Ensembler
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
-from yanmo.grinding.candidates import DATASET, TEACHER, Stage
+from yanmo.grinding.candidates import DATASET, TEACHER, Stage, placed
 from yanmo.grinding.records import Clock, read_json, write_json
 from yanmo.grinding.shapes import REPORT_MB, measure_speed
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Outcome, Split, load_split, run_bundle
 from yanmo.metrics import accuracy, wilson_interval
-from yanmo.modeling.watching import watched
 from yanmo.models import LIGHT_FAMILIES
 from yanmo.reporting.quality import compare
 from yanmo.tasks import get_task
+from yanmo.verbs.calls import Source, run_call
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["Bench", "describe", "finished"]
@@ -55,6 +57,7 @@ class Bench:
         clock: Of the whole search.
         num_threads: Of trainings and engines.
         needs_memory: Whether memory is measured, each Bundle in a process of its own.
+        effects: Who watches every training.
     """
 
     given: Mapping[str, Any]
@@ -62,6 +65,7 @@ class Bench:
     clock: Clock
     num_threads: int
     needs_memory: bool = False
+    effects: Effects = NO_EFFECTS
     _asked: dict[str, FloatArray] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
@@ -85,18 +89,18 @@ class Bench:
     def as_begun(self, stage: Stage) -> Stage:
         """Return a stage with the values that it was begun with, if it was."""
         values = read_json(self._begun(stage.name))
-        return stage if values is None else replace(stage, values=values)
+        return stage if values is None else stage.configured(values)
 
     def _begun(self, name: str) -> Path:
         return self.folder / "begun" / f"{name}.json"
 
     def settled(self, stage: Stage) -> Stage:
         """Return a stage that is made with all values that its bits depend on."""
-        bundle, known = self.bundle(stage.name), get_verb(stage.verb).config_class.model_fields
+        bundle, known = self.bundle(stage.name), get_verb(stage.call.verb).config_class.model_fields
         unused = ("precision",) if bundle.model in LIGHT_FAMILIES else ()
         config = {name: bundle.manifest.config.get(name) for name in ARITHMETIC if name in known and name not in unused}
         more = {name: value for name, value in config.items() if value is not None}
-        return replace(stage, values={**stage.values, **more})
+        return stage.configured({**stage.call.config, **more})
 
     def try_stage(self, stage: Stage) -> dict[str, Any]:
         """Return a stage's row, made and measured on first use; of one that cannot be made, why not.
@@ -105,10 +109,10 @@ class Bench:
             LateError: There was no time to end its training.
         """
         file, start, is_made = self.folder / "measured" / f"{stage.name}.json", self.clock.seconds, False
-        row = read_json(file) or {"name": stage.name, "verb": stage.verb, "student": stage.model}
+        row = read_json(file) or {"name": stage.name, "verb": stage.call.verb, "student": stage.model}
         if "failed" in row:
             return row
-        write_json(self._begun(stage.name), stage.values)
+        write_json(self._begun(stage.name), stage.call.config)
         try:
             bundle = self._make(stage)
             is_made = True
@@ -180,22 +184,17 @@ class Bench:
     def _make(self, stage: Stage) -> Bundle:
         out = self.bundle_dir(stage.name)
         if not (out / MANIFEST).is_file():
-            verb = get_verb(stage.verb)
-            inputs = {name: self._open(value) for name, value in stage.inputs.items()}
-            with watched(self.clock.watch):
-                verb(
-                    *(inputs.pop(one.name) for one in verb.inputs if not one.is_optional),
-                    **inputs,
-                    **stage.values,
-                    num_threads=self.num_threads,
-                    out=out,
-                )
+            config = {**stage.call.config, "num_threads": self.num_threads}
+            effects = self.effects.watched(self.clock.watch)
+            run_call(structs.replace(placed(stage.call, self._path), config=config, out=str(out), effects=effects))
         return Bundle.open(out)
 
-    def _open(self, value: str | tuple[str, ...]) -> Any:
-        if isinstance(value, tuple):
-            return [self._open(one) for one in value]
-        return self.given.get(value) or self.bundle_dir(value)
+    def _path(self, name: str) -> Source:
+        """Return where something stands: what was given, or a stage's Bundle."""
+        found = self.given.get(name)
+        if isinstance(found, tuple):
+            return tuple(map(str, found))
+        return str(found.path if isinstance(found, Artifact) else found or self.bundle_dir(name))
 
     def _measure(self, bundle: Bundle) -> dict[str, Any]:
         row = describe(self.answer(bundle, self.split), self.teacher_choices, self.split)

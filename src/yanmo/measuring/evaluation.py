@@ -19,6 +19,7 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.combine import alignment
@@ -40,7 +41,6 @@ __all__ = [
     "match_labels",
     "publish_comparison",
     "run_bundle",
-    "shown_path",
 ]
 
 NUM_RESAMPLES = 2000
@@ -169,7 +169,7 @@ def publish_comparison(
     out: str | Path,
     split: str = "test",
     command: str | None = None,
-    replace: bool = False,
+    effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure several Bundles on the same rows, one after the other, and publish a Report of kind comparison.
 
@@ -179,7 +179,7 @@ def publish_comparison(
         out: Where the Report appears.
         split: The rows.
         command: What makes the same again on the command line, if anything.
-        replace: Whether a Report that stands there is replaced.
+        effects: Whether a Report that stands there is replaced.
     """
     for bundle in bundles:
         match_labels(bundle, dataset)
@@ -198,7 +198,7 @@ def publish_comparison(
         config={"split": split},
         seed=SEED,
         info={"summary": {"report": report["report"], "num_rows": report["num_rows"], "rows": rows}},
-        replace=replace,
+        effects=effects,
     ) as staging:
         write_report(staging, report, render_comparison(report))
     return Report.open(out)
@@ -231,8 +231,3 @@ def identify(artifact: Artifact) -> dict[str, Any]:
     """Return the name and digest of a Dataset or Bundle, and a Bundle's model and format."""
     model, format_ = (artifact.model, artifact.format) if isinstance(artifact, Bundle) else (None, None)
     return {"name": artifact.name, "digest": artifact.digest, "model": model, "format": format_}
-
-
-def shown_path(path: Path) -> str:
-    """Return a path as a Report may hold it: as it was given if it is relative, else its last part."""
-    return path.name if path.is_absolute() else path.as_posix()

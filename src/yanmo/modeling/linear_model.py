@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from yanmo.arrays import FloatArray
-from yanmo.modeling import watching
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.modeling.hashing import hash_texts, linear_ngrams
 from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Texts, Trained
 from yanmo.text import tfidf
@@ -66,7 +66,13 @@ class LinearModel:
 
 
 def train_linear(
-    train: LabeledTexts, valid: LabeledTexts, *, network: NetworkSettings, measure: Measure, num_threads: int
+    train: LabeledTexts,
+    valid: LabeledTexts,
+    *,
+    network: NetworkSettings,
+    measure: Measure,
+    num_threads: int,
+    tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Train the linear model and measure it on the validation split, which is the only record of the training."""
     with threadpool_limits(num_threads):
@@ -74,7 +80,7 @@ def train_linear(
         scores = measure(model.logits(valid.texts), valid.targets_NC)
     architecture = {"family": "linear", "num_features": len(model.vocabulary.keys), "num_classes": len(network.labels)}
     record = {"step": 1, "epoch": 0, **{f"valid_{name}": score for name, score in scores.items()}}
-    watching.tell(record)
+    tell(record)
 
     def save(folder: Path) -> None:
         model.save(folder)

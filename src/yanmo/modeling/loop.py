@@ -24,8 +24,9 @@ from torch import Tensor, nn
 
 from yanmo import progress
 from yanmo.arrays import IntArray
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import StoppedError
-from yanmo.modeling import adversary, checkpoints, resuming, sharding, watching, workers
+from yanmo.modeling import adversary, checkpoints, resuming, sharding, workers
 from yanmo.modeling.averages import Average, average_rate
 from yanmo.modeling.batches import batches_of, count_steps, made_ahead
 from yanmo.modeling.compiling import choose_compile, compiled
@@ -70,6 +71,7 @@ class Trainer:
         matched_score: In training, stands in for ``score`` where the inside of the network is compared, too.
         count: Gives what the losses that were computed since it was last asked have counted.
         describe: From the sums of that and the seconds of the steps since the last record to what else it holds.
+        tell: Is shown every record of ``metrics.jsonl``; if it raises, the training ends.
     """
 
     def __init__(
@@ -86,15 +88,15 @@ class Trainer:
         matched_score: MatchedScore | None = None,
         count: Callable[[], list[float]] = list,
         describe: Callable[[Sequence[float], float], dict[str, float]] = lambda *_: {},
+        tell: Watcher = NO_EFFECTS.tell,
     ) -> None:
         self.is_sharded = settings.sharding == "full" and workers.num_workers() > 1
         self.module = sharding.shard(module, settings.device) if self.is_sharded else module.to(settings.device)
         self.objective = Objective(score, loss, divergence, settings.r_drop, matched_score)
         self.measure = measure
         self.settings = settings
-        self.work_dir = work_dir
-        self.run_key = run_key
-        self.count, self.describe = count, describe
+        self.work_dir, self.run_key = work_dir, run_key
+        self.count, self.describe, self.tell = count, describe, tell
         self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(module)
@@ -207,7 +209,7 @@ class Trainer:
     def record(self, values: dict[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
         self.position.history.append({"step": self.position.step, "epoch": self.position.epoch, **values})
-        watching.tell(self.position.history[-1])
+        self.tell(self.position.history[-1])
         if self.work_dir is not None and not workers.rank():
             lines = [json.dumps(line) + "\n" for line in self.position.history]
             (self.work_dir / METRICS).write_text("".join(lines), encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from yanmo.arrays import FloatArray
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.modeling import workers
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
@@ -37,6 +38,7 @@ def train_network(
     run_key: str,
     make: Callable[[], Trainable] | None = None,
     ask: Callable[[], LabeledTexts] | None = None,
+    tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Train a network of any family but ``linear``; the weights with the best score of ``loop.metric`` are kept.
 
@@ -51,6 +53,7 @@ def train_network(
         run_key: Names the work.
         make: Gives the network, if not the one of the name is trained; the same in every call.
         ask: Gives the texts with a teacher's answers, instead of ``train``; it is called once the network is there.
+        tell: Is shown every record of the training.
 
     Raises:
         ModelError: A checkpoint cannot be used, or the loss is not a finite number.
@@ -73,18 +76,21 @@ def train_network(
             run_key=run_key,
             divergence=DIVERGENCES[network.link.name],
             matched_score=matched,
+            tell=tell,
         )
         examples = Examples(trainable.encode_training(taught.texts), _targets(network, taught), taught.ids)
         scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids))
     trainable.module.to("cpu")
     if matched is not None:
         matched.detach()
-
-    def save(folder: Path) -> None:
-        trainable.save(folder)
-        shutil.copyfile(work_dir / METRICS, folder / METRICS)
-
+    save = functools.partial(_save, trainable, work_dir)
     return Trained(save, scores, trainable.architecture, trainable.max_length, trainer.position.precision)
+
+
+def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
+    """Write the model and the records of its training into a folder."""
+    trainable.save(folder)
+    shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
 
 def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:

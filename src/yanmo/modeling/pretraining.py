@@ -22,6 +22,7 @@ from torch import Tensor
 from yanmo import machine
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.artifacts import durable
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError
 from yanmo.modeling import encoders, workers
 from yanmo.modeling.corpus import Corpus, CorpusRows, CorpusWriter, open_corpus, split_corpus
@@ -100,6 +101,7 @@ def pretrain_network(
     loop: LoopSettings,
     work_dir: Path,
     run_key: str,
+    tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Let an encoder learn to read.
 
@@ -111,6 +113,7 @@ def pretrain_network(
         work_dir: Where the corpus, the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
             Of several workers the first one makes the corpus.
         run_key: Names the work.
+        tell: Is shown every record of the training.
 
     Raises:
         ModelError: A checkpoint cannot be used, or the loss is not a finite number.
@@ -127,7 +130,7 @@ def pretrain_network(
         learned, held = split_corpus(corpus, seed=loop.seed)
         if spec.family != "pretrained":
             _start_embeddings(pretrainee.encoder, learned)
-        trainer = _make_trainer(pretrainee, loop, work_dir, run_key)
+        trainer = _make_trainer(pretrainee, loop, work_dir, run_key, tell)
         scores = fit(trainer, _make_examples(mask, learned, len(pretrainee.weights)), _unlabeled(mask(held, 0)))
     pretrainee.module.to("cpu")
 
@@ -139,7 +142,7 @@ def pretrain_network(
     return Trained(save, scores, architecture, reading.max_length, trainer.position.precision)
 
 
-def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, run_key: str) -> Trainer:
+def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, run_key: str, tell: Watcher) -> Trainer:
     meter = Meter()
 
     def loss(scores_BS: Tensor, questions_BK: Tensor) -> Tensor:
@@ -162,6 +165,7 @@ def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, ru
         run_key=run_key,
         count=meter.take,
         describe=_describe,
+        tell=tell,
     )
 
 

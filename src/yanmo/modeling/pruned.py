@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, pruning
 from yanmo.modeling.features import Examples
@@ -49,6 +50,7 @@ def prune_network(
     work_dir: Path,
     run_key: str,
     ask: Callable[[], LabeledTexts] | None = None,
+    tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Cut parts out of an encoder and let it recover; with no epochs it stays as it was cut.
 
@@ -63,6 +65,7 @@ def prune_network(
         work_dir: Where the checkpoint is kept; a run of the same key is continued.
         run_key: Names the work.
         ask: Gives the texts with the unpruned encoder's answers; called once the parts are cut out.
+        tell: Is shown every record of the training.
 
     Returns:
         The encoder; ``architecture["kept"]`` says what is left of each layer, and ``architecture["is_stock"]`` whether
@@ -83,6 +86,7 @@ def prune_network(
         run_key=run_key,
         make=functools.partial(_make, folder, train, options, network),
         ask=ask,
+        tell=tell,
     )
 
 

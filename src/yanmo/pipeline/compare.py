@@ -8,6 +8,7 @@ from pathlib import Path
 
 from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import MANIFEST, check_files, read_manifest
+from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import publish_comparison
@@ -70,8 +71,8 @@ def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str) -> 
         logger.info("report %s: unchanged, skipped", out)
         return Report.open(out)
     logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
-    replace = (out / MANIFEST).is_file()
-    return publish_comparison(bundles, dataset, out=out, split=split, command=command, replace=replace)
+    effects = Effects(replace=(out / MANIFEST).is_file())
+    return publish_comparison(bundles, dataset, out=out, split=split, command=command, effects=effects)
 
 
 def _is_current(out: Path, digests: set[str], split: str) -> bool:

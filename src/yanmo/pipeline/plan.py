@@ -14,6 +14,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from yanmo.errors import ArtifactError, ConfigError
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.references import Reference, read_references, sort_stages
 from yanmo.pipeline.spec import PipelineSpec, StageSpec
+from yanmo.verbs.calls import Call, call_of
 from yanmo.verbs.signature import open_artifact
 
 __all__ = ["Plan", "State", "Step", "find_state", "make_steps", "step_key"]
@@ -42,28 +44,33 @@ class Step:
     Attributes:
         stage: The stage it is of.
         point: Its place in the fan-out: (stage, key) to value; empty where there is none.
-        config: The verb's config.
         inputs: Input name to the steps or paths it is made from.
-        out: Where the artifact appears.
+        call: What makes it.
     """
 
     stage: StageSpec
     point: Mapping[Axis, Any]
-    config: Config
     inputs: Mapping[str, tuple[Step | Path, ...]]
-    out: Path
+    call: Call
 
     @property
     def name(self) -> str:
         """The stage's name, and in a fan-out the combination's."""
         return f"{self.stage.name}/{point_name(self.point)}" if self.point else self.stage.name
 
+    @property
+    def out(self) -> Path:
+        """Where the artifact appears."""
+        return Path(self.call.out or "")
+
+    @cached_property
+    def config(self) -> Config:
+        """The verb's config."""
+        return build(self.stage.verb.config_class, self.call.config, where=self.stage.verb.name)
+
     def sources(self) -> dict[str, tuple[Path, ...]]:
         """Return input name to the paths of what the verb takes."""
-        return {
-            name: tuple(one.out if isinstance(one, Step) else one for one in values)
-            for name, values in self.inputs.items()
-        }
+        return _paths(self.inputs)
 
 
 @dataclass(frozen=True)
@@ -98,6 +105,10 @@ class Plan:
         }
 
 
+def _paths(inputs: Mapping[str, tuple[Step | Path, ...]]) -> dict[str, tuple[Path, ...]]:
+    return {name: tuple(one.out if isinstance(one, Step) else one for one in values) for name, values in inputs.items()}
+
+
 def make_steps(spec: PipelineSpec) -> list[Step]:
     """Return the steps of a pipeline in an order in which they can run; mistakes go to the spec's document."""
     references = {stage.name: read_references(spec, stage) for stage in spec.stages.values()}
@@ -128,8 +139,10 @@ def _expand(
             name: tuple(one for values in found for one in values if _merge((point, _point(one))) is not None)
             for name, found in options.items()
         }
+        given = {name: paths if name in many else paths[0] for name, paths in _paths(inputs).items()}
         folder = spec.out / stage.name
-        yield Step(stage, point, config, inputs, folder / point_name(point) if point else folder)
+        out = folder / point_name(point) if point else folder
+        yield Step(stage, point, inputs, call_of(stage.verb.name, given, config, out=out))
 
 
 def _find(

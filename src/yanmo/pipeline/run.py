@@ -6,19 +6,20 @@ that changed is made beside its old artifact, which is replaced when the new one
 
 import contextlib
 import logging
-import shlex
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+
+from msgspec import structs
 
 from yanmo.artifacts import Artifact, Report
 from yanmo.artifacts.base import MANIFEST, lock
+from yanmo.artifacts.effects import Effects
 from yanmo.errors import BusyError, YanmoError
-from yanmo.measuring.evaluation import shown_path
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
 from yanmo.pipeline.plan import Plan, Step, find_state, step_key
+from yanmo.verbs.calls import call_of, command_line, run_call
 
 __all__ = ["RunConfig", "run"]
 
@@ -52,8 +53,7 @@ def run(pipeline: Path, config: RunConfig) -> Report | Plan:
         made: dict[Step, Artifact] = {}
         for number, step in enumerate(plan.steps, 1):
             made[step] = _settle(step, made, f"stage {number}/{len(plan.steps)} {step.name}")
-        settings = (word for one in config.set for word in ("--set", one))
-        report = compare_bundles(plan, command=shlex.join(["yanmo", "run", shown_path(pipeline), *settings]))
+        report = compare_bundles(plan, command=command_line(call_of("run", {"pipeline": pipeline}, config)))
     _say_left_over(plan)
     return report or check(pipeline, config)
 
@@ -99,11 +99,8 @@ def _settle(step: Step, made: Mapping[Step, Artifact], title: str) -> Artifact:
 
 
 def _make(step: Step) -> Artifact:
-    verb = step.stage.verb
-    many = {one.name for one in verb.inputs if one.is_many}
-    inputs: dict[str, Any] = {name: paths if name in many else paths[0] for name, paths in step.sources().items()}
-    replace = (step.out / MANIFEST).is_file()
-    artifact: Artifact = verb(out=step.out, config=step.config, replace=replace, **inputs)
+    effects = Effects(replace=(step.out / MANIFEST).is_file())
+    artifact: Artifact = run_call(structs.replace(step.call, effects=effects))
     return artifact
 
 

@@ -21,14 +21,14 @@ from filelock import FileLock, Timeout
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
 from yanmo.modeling.settings import Metric
-from yanmo.modeling.watching import watched
 from yanmo.tasks import get_task
 from yanmo.tuning.space import Choice, Range
-from yanmo.verbs.train import train
+from yanmo.verbs.calls import Call, run_call
 
 if TYPE_CHECKING:
     from yanmo.integrations.optuna_study import Search, TrialHandle
@@ -46,12 +46,11 @@ class Plan(msgspec.Struct, frozen=True):
     """A search, as plain values that another process can be given.
 
     Attributes:
-        dataset: The Dataset's folder.
+        call: Of train on the Dataset, with the settings that all trials have.
         folder: Where the trials and, by default, the storage are kept.
         study: The study's name.
         storage: URL of the storage, None for a file in the folder.
         space: What is searched.
-        fixed: Settings of train that all trials have.
         first: What train has by default for every setting that is searched.
         metric: What is best.
         num_trials: Trials in all.
@@ -63,12 +62,11 @@ class Plan(msgspec.Struct, frozen=True):
         parent: The process that has started the one that is given this plan.
     """
 
-    dataset: str
+    call: Call
     folder: str
     study: str
     storage: str | None
     space: dict[str, Range | Choice]
-    fixed: dict[str, Any]
     first: dict[str, Any]
     metric: Metric
     num_trials: int
@@ -126,22 +124,26 @@ def open_search(plan: Plan) -> Search:
         lowest=plan.metric == "loss",
         seed=plan.seed,
         owner=str(folder.resolve()),
-        prunes=plan.prune and not plan.fixed.get("folds"),
+        prunes=plan.prune and not plan.call.config.get("folds"),
     )
 
 
-def run_trials(plan: Plan) -> None:
+def run_trials(plan: Plan, effects: Effects = NO_EFFECTS) -> None:
     """Run trials until all are taken, or the time is up and none that was cut off is left.
+
+    Args:
+        plan: The search.
+        effects: Who else watches the trainings.
 
     Raises:
         YanmoError: The first trial, which has the default settings, cannot be trained for another reason than memory;
             or disk or network fail, whatever the settings. The trial then goes on when the search is started again.
     """
-    dataset, claims = Dataset.open(plan.dataset), Claims(Path(plan.folder) / TRIALS, {})
+    dataset, claims = Dataset.open(str(plan.call.inputs["dataset"])), Claims(Path(plan.folder) / TRIALS, {})
     with contextlib.closing(open_search(plan)) as search:
         while trial := search.take(plan.num_trials, claims, begins=not _is_time_up(search, plan)):
             try:
-                _run_trial(plan, search, trial, dataset)
+                _run_trial(plan, search, trial, dataset, effects)
             finally:
                 claims.release(trial.number)
             _keep_the_best(plan, search)
@@ -152,12 +154,16 @@ def bundle_of(plan: Plan, number: int) -> Path:
     return Path(plan.folder) / TRIALS / f"{number:04}" / BUNDLE
 
 
-def train_once(plan: Plan, dataset: Dataset, out: Path, values: Mapping[str, Any]) -> Bundle:
+def train_once(plan: Plan, out: Path, values: Mapping[str, Any], effects: Effects = NO_EFFECTS) -> Bundle:
     """Return the Bundle of some settings; one that was made before the search was cut off is not made again.
 
     The folder is that of the same search; if only the number of threads has changed since, the training begins anew.
     """
-    return Bundle.open(out) if out.exists() else train(dataset, out=out, fork=True, **{**plan.fixed, **values})
+    if out.exists():
+        return Bundle.open(out)
+    config = {**plan.call.config, **values, "fork": True}
+    made: Bundle = run_call(msgspec.structs.replace(plan.call, config=config, out=str(out), effects=effects))
+    return made
 
 
 def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
@@ -171,23 +177,24 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
     return measure_answers(task, probabilities_NC, targets_NC)[metric]
 
 
-def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset) -> None:
+def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset, effects: Effects) -> None:
     def watch(record: Mapping[str, Any]) -> None:
         _check_parent(plan)
         score = record.get(f"valid_{plan.metric}")
         if score is None:
             return
         trial.note_seconds(time.perf_counter() - start)
-        if not plan.fixed.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
+        if not plan.call.config.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
             raise HopelessError
 
     start = time.perf_counter() - trial.seconds
     shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
     try:
-        with _tracked(plan, trial) as run, watched(run.watch), watched(watch, sees_folds=True):
-            bundle = train_once(plan, dataset, bundle_of(plan, trial.number), trial.values)
+        with _tracked(plan, trial) as run:
+            seen = effects.watched(run.watch, sees_folds=(watch,))
+            bundle = train_once(plan, bundle_of(plan, trial.number), trial.values, seen)
             score = score_of(bundle, dataset, plan.metric)
-            run.finish({**plan.fixed, **trial.values}, {plan.metric: score})
+            run.finish({**plan.call.config, **trial.values}, {plan.metric: score})
     except HopelessError:
         search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
         logger.info("Trial %d was given up: %s.", trial.number, shown)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
-import shlex
 import shutil
 import statistics
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import msgspec
 from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions, stage_key
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
@@ -28,7 +27,7 @@ from yanmo.bundling.training import settle
 from yanmo.errors import ConfigError, ModelError
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import describe_machine, num_workers
-from yanmo.measuring.evaluation import identify, shown_path
+from yanmo.measuring.evaluation import identify
 from yanmo.models import default_settings
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
@@ -36,7 +35,8 @@ from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
 from yanmo.tuning.trials import Plan, bundle_of, open_search, run_trials, score_of, train_once
 from yanmo.tuning.workers import run_in_processes
-from yanmo.verbs.signature import verb
+from yanmo.verbs.calls import Call, call_of, command_line, shown_path, stage_table
+from yanmo.verbs.signature import named_path, verb
 
 if TYPE_CHECKING:
     from yanmo.integrations.optuna_study import Tried
@@ -74,7 +74,7 @@ class Found:
 
 
 @verb
-def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
+def tune(dataset: Dataset, config: TuneConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Search a model's settings and publish the best model.
 
     Each trial is a training. A tree-structured Parzen estimator draws its settings from the trials before it, and one
@@ -88,6 +88,7 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
         dataset: With the splits train and valid; the test split is never read.
         config: Which model, what is searched, and how long.
         out: Where the Bundle appears.
+        effects: Key, replacement and watchers of the call.
 
     Raises:
         ModelError: There is no such model, or nothing to search in it.
@@ -109,14 +110,14 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path) -> Bundle:
         plan = _make_plan(dataset, config, folder)
         with tracked(config.tracker, name=out.name, work_dir=folder) as run:
             plan = msgspec.structs.replace(plan, tracker_run=run.run_id)
-            found = _search(plan, dataset, config)
-            _publish(found, dataset, config, out)
-            run.finish({**plan.fixed, **found.best.values}, {config.metric: found.best.score or 0.0}, out)
+            found = _search(plan, dataset, config, effects.within())
+            _publish(found, dataset, config, out, effects)
+            run.finish({**plan.call.config, **found.best.values}, {config.metric: found.best.score or 0.0}, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
 
-def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
+def _search(plan: Plan, dataset: Dataset, config: TuneConfig, effects: Effects) -> Found:
     """Run the trials, and choose between the best settings and the default ones with other seeds.
 
     The highest of many scores is partly luck; a second look at the default settings shows whether it is no more.
@@ -126,22 +127,22 @@ def _search(plan: Plan, dataset: Dataset, config: TuneConfig) -> Found:
     """
     with contextlib.closing(open_search(plan)) as search:
         if config.num_workers == 1:
-            run_trials(plan)
+            run_trials(plan, effects)
         else:
             run_in_processes(plan, config.num_workers)
         best, trials, importances = search.best(), search.trials(), search.importances()
     if best is None:
         raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
     first = trials[0]
-    spread = first_spread = _spread(plan, dataset, best, config.num_seeds)
+    spread = first_spread = _spread(plan, dataset, best, config.num_seeds, effects)
     if first.number != best.number:
-        first_spread = _spread(plan, dataset, first, config.num_seeds) if first.score is not None else []
+        first_spread = _spread(plan, dataset, first, config.num_seeds, effects) if first.score is not None else []
         if _is_luck(spread, first_spread, lowest=plan.metric == "loss"):
             logger.info(
                 "Over %d seeds the default settings are as good as those of trial %d.", len(spread), best.number
             )
             best, spread = first, first_spread
-    bundle = train_once(plan, dataset, bundle_of(plan, best.number), best.values)
+    bundle = train_once(plan, bundle_of(plan, best.number), best.values, effects)
     return Found(plan, bundle, best, trials, importances, spread, first_spread)
 
 
@@ -177,12 +178,11 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     claim(folder, parents=parents, config={**searched, "storage": storage}, fork=config.fork)
     defaults = settle(named, spec, num_rows).model_dump(mode="json")
     return Plan(
-        dataset=str(dataset.path),
+        call=call_of("train", {"dataset": dataset}, fixed),
         folder=str(folder),
         study=f"yanmo-{key[:16]}",
         storage=config.storage,
         space=space,
-        fixed=fixed,
         first={name: defaults[name] for name in space},
         metric=config.metric,
         num_trials=config.num_trials,
@@ -193,17 +193,17 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     )
 
 
-def _spread(plan: Plan, dataset: Dataset, trial: Tried, num_seeds: int) -> list[float]:
+def _spread(plan: Plan, dataset: Dataset, trial: Tried, num_seeds: int, effects: Effects) -> list[float]:
     """Return the scores of a trial's settings, its own and those with further seeds."""
     scores = [trial.score or 0.0]
     for seed in range(plan.seed + 1, plan.seed + num_seeds):
         out = Path(plan.folder) / "seeds" / f"{trial.number:04}" / str(seed)
-        bundle = train_once(plan, dataset, out, {**trial.values, "seed": seed})
+        bundle = train_once(plan, out, {**trial.values, "seed": seed}, effects)
         scores.append(score_of(bundle, dataset, plan.metric))
     return scores
 
 
-def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path) -> None:
+def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path, effects: Effects) -> None:
     """Make the best trial's Bundle appear at ``out``, with the Report of the search in it."""
     bundle, report = found.bundle, _report(found, dataset, config)
     space = config.space and config.space.name
@@ -217,10 +217,11 @@ def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path) -> N
     facts = {"num_trials": len(found.trials), "best_trial": found.best.number}
     info = {**bundle.manifest.info, "summary": {**bundle.manifest.info["summary"], **facts}}
     headlines = {name: report[name] for name in ("report", "metric", "best", "spread")}
-    with publish(out, kind=Bundle.kind, verb="tune", info=info, **identity) as staging:
+    with publish(out, kind=Bundle.kind, verb="tune", info=info, effects=effects, **identity) as staging:
         shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
         place = staging / TUNING
-        with publish(place, kind=Report.kind, verb="tune", info={"summary": headlines}, **identity) as folder:
+        shown = {"summary": headlines}
+        with publish(place, kind=Report.kind, verb="tune", info=shown, effects=effects, **identity) as folder:
             write_report(folder, report, render_tuning(report))
             (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
 
@@ -250,27 +251,22 @@ def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any
             "recipe": _recipe(found, dataset),
             "machine": describe_machine(),
             "versions": library_versions(),
-            "command": _command(dataset, config),
+            "command": command_line(_call(dataset, config)),
         }
     )
 
 
 def _recipe(found: Found, dataset: Dataset) -> str:
     """Return a stage of a pipeline that makes the same files."""
-    folder = Path(found.plan.fixed["model"])
-    model = shown_path(folder) if folder.is_dir() else found.bundle.model
-    settings = {**found.plan.fixed, **found.best.values, "model": model}
-    if found.bundle.architecture.get("family") == "encoder":
-        settings["precision"] = found.bundle.manifest.config["precision"]
-    head = ["[stage.model]", 'verb = "train"', f"dataset = {json.dumps(shown_path(dataset.path))}"]
-    return "\n".join([*head, *(f"{name} = {json.dumps(value)}" for name, value in settings.items())]) + "\n"
+    call, bundle = found.plan.call, found.bundle
+    folder = named_path("model", call.config["model"])
+    settings = {**call.config, **found.best.values, "model": shown_path(folder) if folder else bundle.model}
+    if bundle.architecture.get("family") == "encoder":
+        settings["precision"] = bundle.manifest.config["precision"]
+    return stage_table("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))
 
 
-def _command(dataset: Dataset, config: TuneConfig) -> str:
-    parts = ["yanmo", "tune", shown_path(dataset.path)]
-    for name, field in TuneConfig.model_fields.items():
-        value = getattr(config, name)
-        if value != field.default and name not in ("storage", "tracker", "fork"):
-            flag, shown = name.replace("_", "-"), shown_path(value) if isinstance(value, Path) else str(value)
-            parts += [f"--{'' if value else 'no-'}{flag}"] if isinstance(value, bool) else [f"--{flag}", shown]
-    return shlex.join([*parts, "--out", "FOLDER"])
+def _call(dataset: Dataset, config: TuneConfig) -> Call:
+    """Return the call that searches again; the storage, whose URL may hold a password, is left out."""
+    given = {name: value for name, value in config if name in config.model_fields_set - {"storage"}}
+    return call_of("tune", {"dataset": dataset}, given)

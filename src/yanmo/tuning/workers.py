@@ -36,7 +36,7 @@ def run_in_processes(plan: Plan, num_workers: int) -> None:
         InternalError: One died.
     """
     request = msgspec.json.encode(msgspec.structs.replace(plan, parent=os.getpid()))
-    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(plan.fixed["num_threads"]))}
+    environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(plan.call.config["num_threads"]))}
     with tempfile.TemporaryFile("a+b") as answers:
         processes = [_start(request, environment, answers.fileno()) for _ in range(num_workers)]
         try:

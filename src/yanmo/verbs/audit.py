@@ -1,7 +1,6 @@
 """audit: which training rows are most likely mislabelled; it asks no model, the answers are in the Bundle."""
 
 import logging
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,16 +12,18 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.bundling.composites import read_out_of_fold
 from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
 from yanmo.config import Config
 from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import Split, identify, load_split, match_labels, shown_path
+from yanmo.measuring.evaluation import Split, identify, load_split, match_labels
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import get_task
+from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
 __all__ = ["AuditConfig", "audit"]
@@ -47,7 +48,7 @@ class AuditConfig(Config):
 
 
 @verb
-def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path) -> Report:
+def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Report:
     """List the training rows that are most likely mislabelled.
 
     Args:
@@ -55,6 +56,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path) -
         dataset: The Dataset.
         config: How much is listed.
         out: Where the Report appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ArtifactError: The Bundle was trained without folds.
@@ -83,7 +85,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path) -
             **found,
             "machine": describe_machine(),
             "versions": library_versions(),
-            "command": _command(bundle, dataset, config, out),
+            "command": command_line(call_of("audit", {"bundle": bundle, "dataset": dataset}, config, out=out)),
         }
     )
     headlines = ("report", "num_rows", "num_wrong", "wrong_share", "accuracy", "accuracy_interval", "macro_f1")
@@ -97,6 +99,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path) -
         config=config.model_dump(mode="json"),
         seed=config.seed,
         info={"summary": {name: report[name] for name in headlines} | {"num_listed": len(report["rows"])}},
+        effects=effects,
     ) as staging:
         write_report(staging, report, render_audit(report))
     return Report.open(out)
@@ -146,11 +149,3 @@ def _pairs(suspects: Suspects, dataset: Dataset, num_rows: int) -> list[dict[str
         {"given": dataset.labels[row], "probably": dataset.labels[column], "num_rows": round(counts_CC[row, column])}
         for row, column in cells
     ]
-
-
-def _command(bundle: Bundle, dataset: Dataset, config: AuditConfig, out: Path) -> str:
-    parts = ["yanmo", "audit", shown_path(bundle.path), shown_path(dataset.path)]
-    for name, field in AuditConfig.model_fields.items():
-        if getattr(config, name) != field.default:
-            parts += [f"--{name.replace('_', '-')}", str(getattr(config, name))]
-    return shlex.join([*parts, "--out", shown_path(out)])

@@ -1,6 +1,5 @@
 """The benchmark verb: speed, memory and size of Bundles on real texts; it times nothing itself."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.config import Config
@@ -21,13 +21,14 @@ from yanmo.errors import ConfigError, DataError
 from yanmo.machine import describe_machine
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
-from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels, shown_path
+from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels
 from yanmo.progress import bar
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
 from yanmo.runtimes.engines import check_engine
 from yanmo.runtimes.predictor import Item, choose_runtime, default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
 __all__ = ["BenchmarkConfig", "benchmark"]
@@ -95,7 +96,12 @@ class Texts:
 
 @verb
 def benchmark(
-    bundles: tuple[Bundle, ...], config: BenchmarkConfig, *, dataset: Dataset | None = None, out: Path
+    bundles: tuple[Bundle, ...],
+    config: BenchmarkConfig,
+    *,
+    dataset: Dataset | None = None,
+    out: Path,
+    effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure how fast Bundles answer, and what memory and space they need.
 
@@ -106,6 +112,7 @@ def benchmark(
         config: On which texts, and how closely.
         dataset: The Dataset whose split is answered; or give a file of texts.
         out: Where the Report appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ConfigError: Neither a Dataset nor a file of texts was given, or both.
@@ -128,7 +135,7 @@ def benchmark(
             "rows": rows,
             "machine": describe_machine(),
             "versions": library_versions(),
-            "command": _command(bundles, dataset, config, out),
+            "command": command_line(call_of("benchmark", {"bundles": bundles, "dataset": dataset}, config, out=out)),
         }
     )
     width = len(str(len(bundles)))
@@ -142,6 +149,7 @@ def benchmark(
         config=config.model_dump(mode="json", exclude={"texts"}),
         seed=SEED,
         info={"summary": _summary(report)},
+        effects=effects,
     ) as staging:
         write_report(staging, report, render_benchmark(report))
     return Report.open(out)
@@ -290,25 +298,6 @@ def _share(measured: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:
         "precision": product["precision"],
         "no_share": None,
     }
-
-
-def _command(bundles: Sequence[Bundle], dataset: Dataset | None, config: BenchmarkConfig, out: Path) -> str:
-    """Return the command line that measures the same again; settings at their defaults are left out."""
-    parts = ["yanmo", "benchmark", *(shown_path(one.path) for one in bundles)]
-    if dataset:
-        parts += ["--dataset", shown_path(dataset.path)]
-    for name, field in BenchmarkConfig.model_fields.items():
-        value, flag = getattr(config, name), f"--{name.replace('_', '-')}"
-        if value == field.default:
-            continue
-        match value:
-            case bool():
-                parts.append(flag)
-            case tuple():
-                parts += [flag, ",".join(map(str, value))]
-            case _:
-                parts += [flag, shown_path(value) if isinstance(value, Path) else str(value)]
-    return shlex.join([*parts, "--out", shown_path(out)])
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import MANIFEST, Manifest, publish
 from yanmo.artifacts.bundle import GOLDEN, Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
 from yanmo.config import Config
 from yanmo.errors import ConfigError
@@ -46,7 +47,9 @@ class Measured:
 
 
 @verb
-def calibrate(bundle: Bundle, dataset: Dataset, config: CalibrateConfig, *, out: Path) -> Bundle:
+def calibrate(
+    bundle: Bundle, dataset: Dataset, config: CalibrateConfig, *, out: Path, effects: Effects = NO_EFFECTS
+) -> Bundle:
     """Make a Bundle's probabilities match frequencies.
 
     The new Bundle has the same files and a calibration in its manifest, which every runtime applies. One that is there
@@ -57,6 +60,7 @@ def calibrate(bundle: Bundle, dataset: Dataset, config: CalibrateConfig, *, out:
         dataset: On whose split the calibration is fitted.
         config: Which map.
         out: Where the new Bundle appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ConfigError: The Bundle is a cascade, and the method could change its answers.
@@ -82,7 +86,7 @@ def calibrate(bundle: Bundle, dataset: Dataset, config: CalibrateConfig, *, out:
         loss = float(link.log_losses(probabilities_NC, measured.targets_NC).mean())
         summary |= {f"calibration_error_{name}": round(error, 6), f"log_loss_{name}": round(loss, 6)}
     info = {**bundle.manifest.info, "calibration": calibration.to_json(), "summary": summary}
-    _publish(bundle, dataset, calibration, info, config, out)
+    _publish(bundle, dataset, calibration, info, config, out=out, effects=effects)
     return Bundle.open(out, verify=False)
 
 
@@ -100,7 +104,9 @@ def _publish(
     calibration: Calibration,
     info: dict[str, Any],
     config: CalibrateConfig,
+    *,
     out: Path,
+    effects: Effects,
 ) -> None:
     trained_on = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
     identity: dict[str, Any] = {
@@ -112,7 +118,7 @@ def _publish(
         "seed": bundle.manifest.seed,
         "info": info,
     }
-    with publish(out, verb="calibrate", **identity) as staging:
+    with publish(out, verb="calibrate", effects=effects, **identity) as staging:
         shutil.copytree(bundle.path, staging, ignore=_skip_top(bundle.path), dirs_exist_ok=True)
         made = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
         golden = bundle.golden()

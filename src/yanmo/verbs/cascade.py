@@ -12,6 +12,7 @@ from pydantic import Field
 from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, stage_table
 from yanmo.combine.cascading import (
     NEVER,
@@ -66,7 +67,9 @@ class CascadeConfig(Config):
 
 
 @verb
-def cascade(dataset: Dataset, stages: tuple[Bundle, ...], config: CascadeConfig, *, out: Path) -> Bundle:
+def cascade(
+    dataset: Dataset, stages: tuple[Bundle, ...], config: CascadeConfig, *, out: Path, effects: Effects = NO_EFFECTS
+) -> Bundle:
     """Let a cheap Bundle answer what it is sure of, and dearer ones the rest, with a guarantee.
 
     Args:
@@ -74,6 +77,7 @@ def cascade(dataset: Dataset, stages: tuple[Bundle, ...], config: CascadeConfig,
         stages: Bundles with the same labels, from cheap to expensive; any format, ensembles and cascades too.
         config: What is guaranteed.
         out: Where the new Bundle appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ConfigError: There are too few stages, or they do not go from cheap to expensive.
@@ -117,6 +121,7 @@ def cascade(dataset: Dataset, stages: tuple[Bundle, ...], config: CascadeConfig,
         config=config.model_dump(mode="json"),
         seed=config.seed,
         scores=_scores(table, stage_N, chosen, config),
+        effects=effects,
     )
     return Bundle.open(out, verify=False)
 

@@ -5,11 +5,13 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import Predictions
 from yanmo.bundling.starting import start
@@ -89,6 +91,7 @@ def distill(
     masked_lm: Path | None = None,
     init: Bundle | None = None,
     out: Path,
+    effects: Effects = NO_EFFECTS,
 ) -> Bundle:
     """Train a small model on a teacher's answers.
 
@@ -105,6 +108,7 @@ def distill(
         masked_lm: The folder of a masked language model that replaces tokens in every other altered copy.
         init: An encoder that the student begins with, from pretrain; its model is the default of ``model``.
         out: Where the student's Bundle appears.
+        effects: Key, replacement and watchers of the call.
 
     Raises:
         ModelError: There is no such model, or its training cannot go on.
@@ -129,7 +133,9 @@ def distill(
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         job = _teach(job, dataset, found, answers, _teaching(teacher, config))
         facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
-        publish_trained(learn(job), job, dataset, parents=parents, out=out, verb="distill", keys=keys, facts=facts)
+        trained = learn(job, tell=effects.tell)
+        made: dict[str, Any] = {"verb": "distill", "keys": keys, "facts": facts, "effects": effects}
+        publish_trained(trained, job, dataset, parents=parents, out=out, **made)
     if isinstance(teacher, Bundle) and not config.keep_answers:
         shutil.rmtree(answers_dir(teacher, dataset, found, beside=out.parent), ignore_errors=True)
     return Bundle.open(out, verify=False)

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
 from yanmo.bundling.souping import publish_soup
 from yanmo.combine.calibration import calibration_error
@@ -113,7 +114,9 @@ class Fitted:
 
 
 @verb
-def ensemble(dataset: Dataset, members: tuple[Bundle, ...], config: EnsembleConfig, *, out: Path) -> Bundle:
+def ensemble(
+    dataset: Dataset, members: tuple[Bundle, ...], config: EnsembleConfig, *, out: Path, effects: Effects = NO_EFFECTS
+) -> Bundle:
     """Make one Bundle of several: average, vote, weights, greedy selection, stacking, a mean of weights.
 
     The members may be of any format and may have their labels in any order; ensembles and cascades may be members too.
@@ -123,6 +126,7 @@ def ensemble(dataset: Dataset, members: tuple[Bundle, ...], config: EnsembleConf
         members: At least two Bundles with the same labels.
         config: How they become one.
         out: Where the new Bundle appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ConfigError: There are fewer than two members.
@@ -140,13 +144,13 @@ def ensemble(dataset: Dataset, members: tuple[Bundle, ...], config: EnsembleConf
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
     job = Job(dataset, members, columns, config, task, split, [one.probabilities_NC for one in outcomes])
     if config.method.startswith("average-weights"):
-        _publish_soup(job, out)
+        _publish_soup(job, out, effects)
     else:
-        _publish(job, out)
+        _publish(job, out, effects)
     return Bundle.open(out, verify=False)
 
 
-def _publish(job: Job, out: Path) -> None:
+def _publish(job: Job, out: Path, effects: Effects) -> None:
     config = job.config
     fitted = _FITTERS[config.method](job)
     scores = _scores(job, job.accuracy(fitted.ensembler.combine(job.answers, job.task)))
@@ -169,10 +173,11 @@ def _publish(job: Job, out: Path) -> None:
         seed=config.seed,
         scores=scores,
         extra_files=fitted.files,
+        effects=effects,
     )
 
 
-def _publish_soup(job: Job, out: Path) -> None:
+def _publish_soup(job: Job, out: Path, effects: Effects) -> None:
     scores = [job.accuracy(one) for one in job.answers]
     order = np.argsort(-np.asarray(scores), kind="stable").tolist() if job.config.method.endswith("greedy") else None
 
@@ -186,6 +191,7 @@ def _publish_soup(job: Job, out: Path) -> None:
         config=job.config.model_dump(mode="json"),
         num_threads=job.config.num_threads,
         describe=lambda score: _scores(job, score),
+        effects=effects,
     )
 
 

@@ -1,6 +1,5 @@
 """The evaluate verb: measure one Bundle on one split, alone or against another; it computes no score itself."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,17 +9,19 @@ from pydantic import Field
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.bundling.composites import describe_composite
 from yanmo.config import Config
 from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle, shown_path
+from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle
 from yanmo.protocols import Windows
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import get_task
+from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
 __all__ = ["EvaluateConfig", "evaluate"]
@@ -88,7 +89,13 @@ class EvaluateConfig(Config):
 
 @verb
 def evaluate(
-    bundle: Bundle, dataset: Dataset, config: EvaluateConfig, *, against: Bundle | None = None, out: Path
+    bundle: Bundle,
+    dataset: Dataset,
+    config: EvaluateConfig,
+    *,
+    against: Bundle | None = None,
+    out: Path,
+    effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure a Bundle on a Dataset: quality, speed and size.
 
@@ -98,6 +105,7 @@ def evaluate(
         config: What is measured.
         against: Another Bundle to hold it against, on the same rows, with paired tests.
         out: Where the Report appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ArtifactError: The Dataset has no such split.
@@ -107,10 +115,8 @@ def evaluate(
     for one in bundles.values():
         match_labels(one, dataset)
     split = load_split(dataset, config.split)
-    outcomes = {
-        role: run_bundle(one, dataset, split, **config.model_dump(include=RUNTIME_FIELDS))
-        for role, one in bundles.items()
-    }
+    runtime = config.model_dump(include=RUNTIME_FIELDS)
+    outcomes = {role: run_bundle(one, dataset, split, **runtime) for role, one in bundles.items()}
     values = _measured(outcomes, split, dataset, config)
     values["uncalibrated"] = _uncalibrated(outcomes["bundle"], split, dataset) if bundle.calibration else None
     values["composite"] = describe_composite(
@@ -124,8 +130,8 @@ def evaluate(
     )
     if against:
         values["against"] = {"bundle": identify(against), **_difference(outcomes, split, config)}
-    values |= {"bundle": identify(bundle), "command": _command(bundle, dataset, config, against, out)}
-    report = plain(values)
+    call = call_of("evaluate", {**bundles, "dataset": dataset}, config, out=out)
+    report = plain(values | {"bundle": identify(bundle), "command": command_line(call)})
     with publish(
         out,
         kind=Report.kind,
@@ -136,6 +142,7 @@ def evaluate(
         config=config.model_dump(mode="json"),
         seed=config.seed,
         info={"summary": _summary(report)},
+        effects=effects,
     ) as staging:
         write_report(staging, report, render_evaluation(report))
     return Report.open(out)
@@ -208,19 +215,6 @@ def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: in
         }
         for record, answer, (_, confidence) in zip(records, answers, found, strict=True)
     ]
-
-
-def _command(bundle: Bundle, dataset: Dataset, config: EvaluateConfig, against: Bundle | None, out: Path) -> str:
-    """Return the command line that measures the same again; settings at their defaults are left out."""
-    parts = ["yanmo", "evaluate", shown_path(bundle.path), shown_path(dataset.path)]
-    if against:
-        parts += ["--against", shown_path(against.path)]
-    for name, field in EvaluateConfig.model_fields.items():
-        value, flag = getattr(config, name), name.replace("_", "-")
-        if value == field.default:
-            continue
-        parts += [f"--{flag}" if value else f"--no-{flag}"] if isinstance(value, bool) else [f"--{flag}", str(value)]
-    return shlex.join([*parts, "--out", shown_path(out)])
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.conversion import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
@@ -26,7 +27,7 @@ class ExportConfig(Config):
 
 
 @verb
-def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
+def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Turn a torch Bundle into an ONNX Bundle that runs without torch.
 
     The graph of BERT, RoBERTa, ALBERT, ELECTRA and DistilBERT is written straight from the weights; other networks are
@@ -37,6 +38,7 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
         bundle: A Bundle of format torch.
         config: What is made.
         out: Where the new Bundle appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ArtifactError: The Bundle has another format.
@@ -54,6 +56,7 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path) -> Bundle:
         parents=dataset,
         out=out,
         make=lambda made: _make(bundle, made),
+        effects=effects,
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from yanmo.artifacts.base import Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.frames import FrameWriter
 from yanmo.artifacts.ledger import FrameLedger
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
@@ -163,7 +164,14 @@ def _count(inference: Inference) -> dict[str, Any]:
 
 
 @verb
-def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, out: Path | None = None) -> Predictions:
+def predict(
+    bundle: Bundle,
+    source: tuple[Path, ...],
+    config: PredictConfig,
+    *,
+    out: Path | None = None,
+    effects: Effects = NO_EFFECTS,
+) -> Predictions:
     """Let a Bundle answer texts from files, a Dataset or standard input.
 
     A command with --out that was killed goes on after the last texts that it had answered when it is given again, and
@@ -174,6 +182,7 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
         source: CSV, TSV, JSONL or Parquet files; or one Dataset; or ``-`` for standard input, one text a line.
         config: Where the texts are, and what is written for people.
         out: Where the Predictions appear; without it they are only returned, and the command line prints them.
+        effects: Key and replacement of the call.
 
     Raises:
         DataError: A file cannot be read, or lacks a column or a text.
@@ -199,7 +208,7 @@ def predict(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, *, 
         return UnsavedPredictions(Manifest(**identity, versions={}, key="", files={}), frame)
     with (
         _kept(out, source, found, config) as kept,
-        publish(out, verb="predict", **identity) as staging,
+        publish(out, verb="predict", effects=effects, **identity) as staging,
         FrameWriter(staging / f"{TABLE}.{config.format}") as table,
     ):
         ledger = FrameLedger(kept or staging / ANSWERED)

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.dataset import SPLITS, Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.config import build
 from yanmo.data.decode import check_file
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
@@ -83,13 +84,14 @@ class PrepareConfig(ReadOptions):
 
 
 @verb
-def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path) -> Dataset:
+def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Dataset:
     """Make a Dataset from raw files.
 
     Args:
         source: Files with the rows of train, or of everything where valid or test is cut.
         config: What the files hold, and how they become a Dataset.
         out: Where the Dataset appears.
+        effects: Key and replacement of the call.
 
     Raises:
         DataError: A file or too many of its rows cannot be used.
@@ -113,6 +115,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path) -> Da
         config=_plain(config),
         seed=config.seed,
         info={"text": text_config.model_dump(mode="json"), **profile_info(profile)},
+        effects=effects,
     ) as staging:
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())

@@ -11,6 +11,7 @@ from pydantic import Field
 from yanmo.artifacts.base import MANIFEST, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, render_encoder_card
+from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.bundling.starting import check_segmenter
 from yanmo.bundling.train_config import ComputeKeys, check_compiler
@@ -21,7 +22,6 @@ from yanmo.errors import ConfigError, check_installed
 from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
-from yanmo.modeling.watching import watched
 from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.verbs.signature import verb
@@ -101,7 +101,7 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
 
 
 @verb
-def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> Bundle:
+def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Let an encoder learn to read from texts without labels.
 
     The Bundle is a plain Hugging Face folder with its tokenizer. It gives no answers yet: train one from it with
@@ -112,6 +112,7 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
         source: Datasets, of which the texts of all splits but test are read, and raw files.
         config: Which encoder, and what it learns.
         out: Where the Bundle appears.
+        effects: Key, replacement and watchers of the call.
 
     Raises:
         DataError: A source cannot be read, or there is too little text.
@@ -136,10 +137,9 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path) -> 
         working(out, parents=parents, config=plain, fork=config.fork) as folder,
         tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run,
     ):
-        with watched(run.watch):
-            trained = _run(spec, settled, texts, folder, run_key)
+        trained = _run(spec, settled, texts, folder, run_key, tell=effects.watched(run.watch).tell)
         if not worker_rank():
-            _publish(trained, spec, settled, texts, parents, out)
+            _publish(trained, spec, settled, texts, parents, out=out, effects=effects)
             run.finish(plain, trained.scores, out)
     return Bundle.open(out, verify=False)
 
@@ -167,7 +167,9 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
     return spec
 
 
-def _run(spec: ModelSpec, config: PretrainConfig, texts: Texts, folder: Path, run_key: str) -> Trained:
+def _run(
+    spec: ModelSpec, config: PretrainConfig, texts: Texts, folder: Path, run_key: str, *, tell: Watcher
+) -> Trained:
     from yanmo.modeling.pretraining import pretrain_network
 
     values = config.model_dump()
@@ -185,11 +187,19 @@ def _run(spec: ModelSpec, config: PretrainConfig, texts: Texts, folder: Path, ru
         loop=LoopSettings(**loop, **constant),
         work_dir=folder,
         run_key=run_key,
+        tell=tell,
     )
 
 
 def _publish(
-    trained: Trained, spec: ModelSpec, config: PretrainConfig, texts: Texts, parents: dict[str, str], out: Path
+    trained: Trained,
+    spec: ModelSpec,
+    config: PretrainConfig,
+    texts: Texts,
+    parents: dict[str, str],
+    *,
+    out: Path,
+    effects: Effects,
 ) -> None:
     architecture = dict(trained.architecture)
     scores = {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()}
@@ -212,6 +222,7 @@ def _publish(
         config={**config.model_dump(mode="json"), "precision": trained.precision},
         seed=config.seed,
         info=info,
+        effects=effects,
     ) as staging:
         trained.save(staging)
         if texts.user_dict_path:

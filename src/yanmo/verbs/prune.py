@@ -16,6 +16,7 @@ from pydantic import Field
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.bundling.conversion import encoder_graph, publish_from, write_graph
 from yanmo.bundling.sparsity import WEIGHTS, copy_with_zeros
@@ -122,10 +123,11 @@ class Work:
     config: PruneConfig
     folder: Path
     run_key: str
+    effects: Effects
 
 
 @verb
-def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -> Bundle:
+def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Leave out the parts of a model that matter least.
 
     Heads, feed-forward neurons, layers and tokens are cut out of an encoder, so that it is smaller and faster, and it
@@ -138,6 +140,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -
         dataset: With the splits train and valid.
         config: What is left out, and how the rest recovers.
         out: Where the new Bundle appears.
+        effects: Key, replacement and watchers of the call.
 
     Raises:
         ArtifactError: The Bundle has no such parts.
@@ -152,7 +155,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -
     parents, plain = {"bundle": bundle.digest, "dataset": dataset.digest}, config.model_dump(mode="json")
     info = dict(bundle.manifest.info)
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=not is_single) as folder:
-        work = Work(bundle, dataset, config, folder, stage_key("prune", parents, plain))
+        work = Work(bundle, dataset, config, folder, stage_key("prune", parents, plain), effects)
 
         def make(made: Bundle) -> None:
             facts = _zero_weights(work, made) if is_single else _cut_parts(work, made, info)
@@ -160,7 +163,14 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path) -
             info.update(profile_inputs(made, dataset))
 
         publish_from(
-            bundle, verb="prune", config=plain, info=info, parents={"dataset": dataset.digest}, out=out, make=make
+            bundle,
+            verb="prune",
+            config=plain,
+            info=info,
+            parents={"dataset": dataset.digest},
+            out=out,
+            make=make,
+            effects=effects,
         )
     return Bundle.open(out, verify=False)
 
@@ -279,6 +289,7 @@ def _recover(work: Work) -> Trained:
         work_dir=work.folder,
         run_key=work.run_key,
         ask=functools.partial(_ask_whole, work, found, train) if config.num_epochs else None,
+        tell=work.effects.tell,
     )
 
 

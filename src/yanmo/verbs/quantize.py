@@ -11,6 +11,7 @@ from pydantic import Field
 from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.bundling.light_int8 import LIGHT_FORMATS, WEIGHTS, LightQuantizer, LightScorer, write_settings
 from yanmo.bundling.quantizing import Gate, Outcome, Scorer, calibrate, search
@@ -64,7 +65,9 @@ class QuantizeConfig(Config):
 
 
 @verb
-def quantize(bundle: Bundle, dataset: Dataset, config: QuantizeConfig, *, out: Path) -> Bundle:
+def quantize(
+    bundle: Bundle, dataset: Dataset, config: QuantizeConfig, *, out: Path, effects: Effects = NO_EFFECTS
+) -> Bundle:
     """Make a Bundle with 8-bit weights, if that costs little accuracy.
 
     A torch or ONNX Bundle becomes an ONNX Bundle; ngram and linear keep their format. It is published only if it loses
@@ -76,6 +79,7 @@ def quantize(bundle: Bundle, dataset: Dataset, config: QuantizeConfig, *, out: P
         dataset: Its splits train (to calibrate) and valid (to judge).
         config: How, and at what cost.
         out: Where the new Bundle appears.
+        effects: Key and replacement of the call.
 
     Raises:
         ArtifactError: The Bundle is a composite or int8 already, or the Dataset lacks a split.
@@ -97,6 +101,7 @@ def quantize(bundle: Bundle, dataset: Dataset, config: QuantizeConfig, *, out: P
         parents={"dataset": dataset.digest},
         out=out,
         make=lambda made: _say(bundle, made, make(bundle, made, dataset, config), config, info),
+        effects=effects,
     )
 
 

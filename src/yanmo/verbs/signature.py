@@ -19,16 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest, requested
+from msgspec import structs
+
+from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config, build
 from yanmo.errors import ArtifactError, ConfigError, InternalError, YanmoError, did_you_mean
 from yanmo.verbs import COMMANDS
 
-__all__ = ["Input", "Verb", "get_verb", "open_artifact", "verb"]
+__all__ = ["Input", "Verb", "get_verb", "named_path", "open_artifact", "verb"]
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+EFFECTS_HELP = re.compile(r"^    effects:.*\n(?:     +.*\n)*", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -97,18 +101,21 @@ class Verb:
         needs_out: Whether ``out`` must be given.
         output: The kind of artifact it makes, None where it makes none.
         tells_ready: Whether it runs until it is stopped and calls ``when_ready`` with a summary before that.
+        help: Its docstring, without what only who calls it from Python can give.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__
-        self.summary = (inspect.getdoc(function) or "").partition("\n")[0]
+        self.help = EFFECTS_HELP.sub("", inspect.getdoc(function) or "")
+        self.summary = self.help.partition("\n")[0]
         parameters = dict(inspect.signature(function).parameters)
         hints = typing.get_type_hints(function)
         out = parameters.pop("out", None)
         config = parameters.pop("config", None)
         self.tells_ready = parameters.pop("when_ready", None) is not None
+        self._takes_effects = parameters.pop("effects", None) is not None
         self.has_out = out is not None
         self.needs_out = out is not None and out.default is inspect.Parameter.empty
         self.output = _read_output(hints.get("return"))
@@ -122,7 +129,7 @@ class Verb:
         *inputs: Any,
         out: str | Path | None = None,
         config: Config | None = None,
-        replace: bool = False,
+        effects: Effects = NO_EFFECTS,
         when_ready: Callable[[dict[str, Any]], None] | None = None,
         **values: Any,
     ) -> Any:
@@ -132,7 +139,7 @@ class Verb:
             *inputs: Artifacts, or the paths of artifacts or raw files, in the verb's order.
             out: Where the new artifact appears.
             config: A whole config, instead of single values.
-            replace: An artifact at ``out`` is kept until the new one is whole, then replaced; else it is an error.
+            effects: Whether an artifact at ``out`` is replaced when the new one is whole, and who watches.
             when_ready: Called with what ``--json`` prints, by a verb that tells when it is ready.
             **values: Optional inputs and config fields by name.
 
@@ -142,12 +149,14 @@ class Verb:
         """
         given = self._bind(inputs, values, config)
         if self.has_out:
-            given["out"] = self._check_out(out, replace=replace)
+            given["out"] = self._check_out(out, replace=effects.replace)
         if self.tells_ready:
             given["when_ready"] = when_ready
         opened = self._open(given)
-        key = self.key(opened, given.get("config")) if given.get("out") else None
-        with requested(key=key, replace=replace), _disk_errors(given.get("out")):
+        if self._takes_effects:
+            key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
+            given["effects"] = structs.replace(effects, key=key)
+        with _disk_errors(given.get("out")):
             return self.function(**{**given, **opened})
 
     def prints(self, printer: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
@@ -188,8 +197,9 @@ class Verb:
         plain = config.model_dump(mode="json") if config else {}
         asked = dict(inputs)
         for name, value in config or ():
-            if isinstance(value, Path) or (name == "model" and isinstance(value, str) and Path(value).is_dir()):
-                asked[name], plain[name] = Path(value), Path(value).name
+            path = named_path(name, value)
+            if path is not None:
+                asked[name], plain[name] = path, path.name
         for name, value in asked.items():
             for number, one in enumerate(value if isinstance(value, tuple) else (value,), 1):
                 found = {} if one is None else _digests(one)
@@ -265,6 +275,13 @@ def get_verb(name: str) -> Verb:
         )
     found = getattr(importlib.import_module(COMMANDS[name].module), name)
     return found if isinstance(found, Verb) else Verb(found)
+
+
+def named_path(name: str, value: Any) -> Path | None:
+    """Return the path that a config's value is: that of a file, or of the local folder of a model; else None."""
+    if isinstance(value, Path):
+        return value
+    return Path(value) if name == "model" and isinstance(value, str) and Path(value).is_dir() else None
 
 
 def _digests(source: Artifact | Path) -> dict[str, str] | None:

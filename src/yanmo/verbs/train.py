@@ -10,6 +10,7 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.bundling.starting import start
@@ -29,7 +30,6 @@ from yanmo.data.split import cut_folds
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.folds import answer_out_of_fold
-from yanmo.modeling.watching import in_fold, watched
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.signature import verb
 
@@ -37,7 +37,14 @@ __all__ = ["TrainConfig", "train"]
 
 
 @verb
-def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, out: Path) -> Bundle:
+def train(
+    dataset: Dataset,
+    config: TrainConfig,
+    *,
+    init: Bundle | None = None,
+    out: Path,
+    effects: Effects = NO_EFFECTS,
+) -> Bundle:
     """Train one model on a Dataset.
 
     The weights with the best ``metric`` on the validation split are published. A run that was killed goes on from its
@@ -49,6 +56,7 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
         config: Which model, and how it is trained.
         init: An encoder to begin with, from pretrain, with its tokenizer; its model is the default of ``model``.
         out: Where the Bundle appears.
+        effects: Key, replacement and watchers of the call.
 
     Raises:
         ModelError: There is no such model, or its training cannot go on.
@@ -67,12 +75,11 @@ def train(dataset: Dataset, config: TrainConfig, *, init: Bundle | None = None, 
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
-            answers_NC = _answer_out_of_fold(job, dataset) if settled.folds else None
-            with watched(run.watch):
-                trained = learn(job)
+            answers_NC = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None
+            trained = learn(job, tell=effects.watched(run.watch).tell)
             if not worker_rank():
-                more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents)
-                publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more)
+                more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents, effects)
+                publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more, effects=effects)
                 run.finish(plain, trained.scores, out)
     return Bundle.open(out, verify=False)
 
@@ -81,7 +88,7 @@ def _num_rows(dataset: Dataset) -> int:
     return dataset.split("train").height if "train" in dataset.splits else 0
 
 
-def _answer_out_of_fold(job: Job, dataset: Dataset) -> FloatArray:
+def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatArray:
     """Return the answer to every training row by a model that has learned from no row of the same text."""
     rows = dataset.split("train")
     first, second = job.train.texts.first, job.train.texts.second
@@ -91,8 +98,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset) -> FloatArray:
 
     def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> FloatArray:
         fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
-        with in_fold():
-            trained = learn(fold)
+        trained = learn(fold, tell=effects.tell)
         draft = folder / "draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir()
@@ -104,7 +110,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset) -> FloatArray:
 
 
 def _out_of_fold_writer(
-    answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str]
+    answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects
 ) -> Callable[[Path], None]:
     """Return what writes whole Predictions over the training rows into the Bundle."""
     config = job.config.model_dump(mode="json")
@@ -113,7 +119,15 @@ def _out_of_fold_writer(
 
     def write(folder: Path) -> None:
         out = folder / OUT_OF_FOLD
-        with publish(out, verb="train", parents=parents, config=config, seed=job.config.seed, **identity) as staging:
+        with publish(
+            out,
+            verb="train",
+            parents=parents,
+            config=config,
+            seed=job.config.seed,
+            effects=effects,
+            **identity,
+        ) as staging:
             predictions_frame(ids, *answers, answers_NC).write_parquet(staging / PREDICTIONS, statistics=False)
 
     return write

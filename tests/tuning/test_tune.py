@@ -73,7 +73,7 @@ def test_the_default_settings_stay_where_the_best_ones_are_no_better_over_seeds(
 ):
     scores = {0: [0.5, 0.75, 1.0], 1: [0.75, 0.75, 0.75 + gain]}
     monkeypatch.setattr(Search, "best", lambda search: search.trials()[-1])
-    monkeypatch.setattr(searching, "_spread", lambda _plan, _dataset, trial, _num_seeds: scores[trial.number])
+    monkeypatch.setattr(searching, "_spread", lambda _plan, _dataset, trial, *_: scores[trial.number])
     values = {**VALUES, "num_trials": 2, "prune": False}
     report = report_of(tune(dataset, space=space, out=tmp_path / "best", **values))
     assert (report["best"]["number"], report["spread"], report["first_spread"]) == (number, scores[number], scores[0])

@@ -68,6 +68,11 @@ def test_the_keys_are_made_where_the_service_reads_them_and_left_to_its_group(de
         assert f"--gid {group} " in image
 
 
+def test_the_engine_is_told_not_to_report_its_use(deploy):
+    pattern = re.compile(r"ORT_DISABLE_TELEMETRY(?:=|: |, value: )\"?1\b")
+    assert [name for name in FILES if not pattern.search((deploy / name).read_text(encoding="utf-8"))] == []
+
+
 def test_systemd_ends_the_service_and_lets_it_end_its_workers(deploy):
     unit = configparser.ConfigParser(interpolation=None)
     unit.optionxform = str

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from yanmo.offline import SILENT
+
 BENCHMARKS = Path(__file__).resolve().parents[1]
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 OPEN_SECONDS = 400
@@ -20,7 +22,7 @@ def environment(num_threads: int) -> dict[str, str]:
     """Return the environment in which every process here computes with the same number of threads."""
     path = os.pathsep.join([str(BENCHMARKS), str(BENCHMARKS.parent / "src"), os.environ.get("PYTHONPATH", "")])
     threads = dict.fromkeys(THREAD_VARIABLES, str(num_threads))
-    quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "OMP_WAIT_POLICY": "PASSIVE"}
+    quiet = {**SILENT, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true", "OMP_WAIT_POLICY": "PASSIVE"}
     return {**os.environ, **threads, **quiet, "PYTHONPATH": path}
 
 

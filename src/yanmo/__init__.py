@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from yanmo.offline import keep_silent
+
 if TYPE_CHECKING:
     from yanmo.artifacts import Bundle, Dataset, Predictions, Report
     from yanmo.errors import YanmoError
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from yanmo.serving.client import AsyncClient, Client
 
 __version__ = "0.1.0"
+
+keep_silent()  # here, since the libraries read it when they are imported, and this is imported before any of them
 
 _NAMES = {
     "AsyncClient": "yanmo.serving.client",

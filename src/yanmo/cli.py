@@ -115,10 +115,12 @@ def _placeholder(summary: str) -> Any:
 
 def _command(name: str) -> Any:
     """Return a function with the flags of a verb, which cyclopts reads."""
+    from yanmo.offline import own_folders
     from yanmo.verbs.signature import get_verb
 
     verb = get_verb(name)
 
+    @own_folders()
     def command(*positional: Any, **named: Any) -> int:
         as_json = named.pop("json", False)
         given = inspect.Signature(parameters).bind(*positional, **named).arguments

@@ -34,7 +34,8 @@ TRIAL_SECONDS = 1.0
 Answer: TypeAlias = Callable[[], object]
 
 PROBE = """
-import numpy as np, openvino
+import numpy as np
+from yanmo.runtimes.engines.openvino_cpu import openvino
 from openvino import opset13 as ops
 x = ops.parameter([-1, 64], np.float32)
 model = openvino.Model([ops.relu(ops.matmul(x, ops.constant(np.ones((64, 64), np.float32)), False, False))], [x])

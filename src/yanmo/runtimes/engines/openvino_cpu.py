@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
 from yanmo.arrays import FloatArray
 from yanmo.errors import ArtifactError
+from yanmo.offline import without_module
 from yanmo.runtimes.engines import Feed
+
+with without_module("openvino_telemetry"):  # no variable silences it: with that module, openvino reports every import
+    import openvino
 
 __all__ = ["OpenVinoEngine", "open_engine"]
 

@@ -192,7 +192,7 @@ def train_with_trainer(module: Any, tokenizer: Any, train: Any, options: argpars
 
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-    from yanmo.modeling.encoders import wrap_tokenizer
+    from yanmo.modeling.checkpoint_tokenizer import wrap_tokenizer
 
     is_grouped = "grouped" in options.child
     times = []

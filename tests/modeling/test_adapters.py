@@ -7,6 +7,7 @@ import torch
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.modeling import encoders
+from yanmo.modeling.checkpoint_tokenizer import wrap_tokenizer
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import encoder_trainable, make_trainable
 from yanmo.models import resolve
@@ -43,7 +44,7 @@ def test_only_the_adapters_and_the_head_learn(module):
 def test_frozen_layers_have_no_adapters_that_learn(module):
     tokenizer = train_wordpiece(["the parcel is late"] * 5, 40)
     settings = NetworkSettings(["a", "b"], SOFTMAX, frozen_layers=1, lora_rank=3)
-    encoder_trainable(module, encoders.wrap_tokenizer(tokenizer, max_length=16), tokenizer, settings, 16)
+    encoder_trainable(module, wrap_tokenizer(tokenizer, max_length=16), tokenizer, settings, 16)
     learning = {name for name, one in module.named_parameters() if one.requires_grad}
     assert any(".layer.1." in name for name in learning)
     assert not any(".layer.0." in name for name in learning)

@@ -121,15 +121,13 @@ def test_a_checkpoint_that_reads_less_lowers_the_default_max_length(tmp_path, ca
     assert logits_of(trainable, Texts(["late " * 700]), [0]).shape == (1, 2)
 
 
-@pytest.mark.parametrize("broken", ["no config", "no weights", "pickled weights", "unknown type"])
+@pytest.mark.parametrize("broken", ["no config", "no weights", "unknown type"])
 def test_an_unusable_folder_is_a_model_error(tmp_path, broken):
     make("bert-2x32").save(tmp_path)
     if broken == "no config":
         (tmp_path / "config.json").unlink()
-    if broken in {"no weights", "pickled weights"}:
+    if broken == "no weights":
         (tmp_path / "model.safetensors").unlink()
-    if broken == "pickled weights":
-        torch.save({}, tmp_path / "pytorch_model.bin")
     if broken == "unknown type":
         config = json.loads((tmp_path / "config.json").read_text())
         (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "nothing"}))
@@ -205,8 +203,8 @@ def test_gpt2_pads_with_its_end_of_text_token(tmp_path):
     config = GPT2Config(vocab_size=8, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
     GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    trainable = make(str(tmp_path))
     texts = Texts(["late", "good bad parcel late good"])
+    trainable = make(str(tmp_path), texts)
     together_BC = logits_of(trainable, texts, [0, 1])
     assert trainable.module.config.pad_token_id == 0
     torch.testing.assert_close(logits_of(trainable, texts, [0])[0], together_BC[0], atol=1e-6, rtol=0)
@@ -223,10 +221,10 @@ def test_t5_answers(tmp_path):
     config = T5Config(vocab_size=8, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
     T5ForSequenceClassification(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    trainable = make(str(tmp_path))
+    trainable = make(str(tmp_path), Texts(["late", "good bad"]))
     assert logits_of(trainable, Texts(["late", "good bad"]), [0, 1]).shape == (2, 3)
     assert encoders.max_positions(trainable.module) is None
     trainable.save(tmp_path / "saved")
-    again = make(str(tmp_path / "saved"))
+    again = make(str(tmp_path / "saved"), Texts(["late", "good bad"]))
     expected_BC = logits_of(trainable, Texts(["late"]), [0])
     torch.testing.assert_close(logits_of(again, Texts(["late"]), [0]), expected_BC, atol=1e-6, rtol=0)

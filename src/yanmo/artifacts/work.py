@@ -18,7 +18,7 @@ from yanmo.artifacts.identity import code_version, library_versions
 from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import STATE as TOLD
 
-__all__ = ["claim"]
+__all__ = ["claim", "has_work"]
 
 WORK = "work.json"
 PARTIAL = f".{WORK}.partial"
@@ -41,14 +41,18 @@ def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any]
     before = _read(file)
     if before == work:
         return
-    left = [path for path in folder.iterdir() if path.name not in {LOCK, WORK}]
-    if not fork and any(path.name not in {PARTIAL, TOLD} for path in left):
+    if not fork and has_work(folder):
         raise _refusal(folder, before, work)
-    for path in left:
+    for path in [path for path in folder.iterdir() if path.name not in {LOCK, WORK}]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     partial = folder / PARTIAL
     partial.write_text(json.dumps(work, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     put(partial, file)
+
+
+def has_work(folder: Path) -> bool:
+    """Return whether a work folder holds more than what says whose work it is."""
+    return any(path.name not in {LOCK, WORK, PARTIAL, TOLD} for path in folder.iterdir())
 
 
 def _refusal(folder: Path, before: Mapping[str, Any] | None, work: Mapping[str, Any]) -> ConfigError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts.base import lock, work_dir
-from yanmo.artifacts.work import claim
+from yanmo.artifacts.work import claim, has_work
 from yanmo.errors import ConfigError
 from yanmo.machine import num_workers, worker_rank
 
@@ -33,7 +33,7 @@ def check_alone(doing: str) -> None:
 def working(
     out: Path, *, parents: Mapping[str, str], config: Mapping[str, Any], fork: bool, has_network: bool = True
 ) -> Iterator[Path]:
-    """Hold the work folder beside ``out`` for some work, and remove it once that is done.
+    """Hold the work folder beside ``out`` for some work, and remove it once that is done, or has failed at the start.
 
     Of the workers of one training the first one holds it, and the others work in the folder that it holds; they end
     together.
@@ -54,13 +54,25 @@ def working(
         yield work_dir(out)
     else:
         with lock(work_dir(out)) as folder:
-            claim(folder, parents=parents, config={**config, **(where() if has_network else {})}, fork=fork)
-            yield folder
+            with _removed_if_empty(folder):
+                claim(folder, parents=parents, config={**config, **(where() if has_network else {})}, fork=fork)
+                yield folder
             shutil.rmtree(folder, ignore_errors=True)
     if num_workers() > 1:
         from yanmo.modeling import workers
 
         workers.wait_for_all()
+
+
+@contextlib.contextmanager
+def _removed_if_empty(folder: Path) -> Iterator[None]:
+    """Remove a work folder in which nothing had been done when the work failed."""
+    try:
+        yield
+    except BaseException:
+        if not has_work(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def where() -> dict[str, Any]:

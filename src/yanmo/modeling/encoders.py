@@ -6,51 +6,52 @@ folder. Weights are safetensors only and no remote code is run.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-from collections.abc import Iterator, Sequence
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tokenizers
-from huggingface_hub import HfApi, try_to_load_from_cache
-from huggingface_hub.errors import RepositoryNotFoundError
 from torch import Tensor, nn
 from transformers import (
     AlbertConfig,
     AutoConfig,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     BertConfig,
     ElectraConfig,
     PreTrainedTokenizerFast,
     RobertaConfig,
 )
-from transformers.utils import logging as transformers_logging
 
 from yanmo.answers.links import Link
 from yanmo.errors import ModelError
+from yanmo.modeling import heads, weight_files
+from yanmo.modeling.checkpoint_tokenizer import SPECIALS
 from yanmo.modeling.features import Batch
+from yanmo.modeling.opening import opening, quiet
 from yanmo.models import ModelSpec, num_heads
 
 __all__ = [
     "CONFIGS",
     "build",
-    "is_online",
     "load",
-    "load_tokenizer",
+    "load_folder",
     "max_positions",
-    "opening",
+    "open_network",
+    "read_config",
     "save",
     "score",
     "shape_sizes",
-    "wrap_tokenizer",
+    "takes_token_types",
 ]
+
+logger = logging.getLogger(__name__)
 
 CONFIGS = {"bert": BertConfig, "roberta": RobertaConfig, "albert": AlbertConfig, "electra": ElectraConfig}
 NUM_POSITIONS = 512
-HUB_SECONDS = 10
-SPECIALS = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+MOST_SHOWN = 3
 
 
 def build(
@@ -73,7 +74,7 @@ def build(
         dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
     """
     sizes = shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout)
-    config = CONFIGS[spec.family](**sizes, **_head(labels, link))
+    config = CONFIGS[spec.family](**sizes, **heads.head_config(labels, link))
     module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     return module
 
@@ -98,102 +99,124 @@ def shape_sizes(spec: ModelSpec, tokenizer: tokenizers.Tokenizer, *, max_length:
     }
 
 
-def is_online(source: str) -> bool:
-    """Return whether the hub answers and has a model; where it does not answer, the model must be in the hub's cache.
-
-    It is asked once: the hub's own library asks again for half a minute, file by file.
+def load(folder: str | Path, *, labels: Sequence[str], link: Link, dropout: float | None = None) -> nn.Module:
+    """Return a pretrained encoder with a head for the labels; rows of its own head stay with the labels' names.
 
     Args:
-        source: A hub id.
-
-    Raises:
-        ModelError: The hub has no such model, or does not answer and the model is not in the cache.
-    """
-    try:
-        HfApi().model_info(source, timeout=HUB_SECONDS)
-    except RepositoryNotFoundError as error:
-        raise _nowhere(source, "the hub has no model of that name") from error
-    except Exception as error:  # whatever the HTTP library of this version of the hub's raises
-        if isinstance(try_to_load_from_cache(source, "config.json"), str):
-            return False
-        raise _nowhere(source, f"the hub does not answer ({str(error).partition(chr(10))[0].rstrip('.')})") from error
-    return True
-
-
-def _nowhere(source: str, reason: str) -> ModelError:
-    return ModelError(
-        f"There is no folder {source}, and {reason}.",
-        hint="Check the name: an existing folder, or a hub id of the form owner/name.",
-    )
-
-
-def load(
-    source: str | Path, *, labels: Sequence[str], link: Link, offline: bool = True, dropout: float | None = None
-) -> nn.Module:
-    """Return a pretrained encoder with a head for the labels; a head that fits is kept.
-
-    Args:
-        source: A local folder or a hub id.
+        folder: A local one.
         labels: All labels in order.
         link: From scores to probabilities.
-        offline: No network.
         dropout: Replaces the checkpoint's own; None keeps that.
 
     Raises:
-        ModelError: There is no such model, its weights are not safetensors, or it needs its own code.
+        ModelError: There is no such model, its files are damaged or do not fit each other, or it needs its own code.
     """
-    with opening(source):
-        config = AutoConfig.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
-        config.update(_head(labels, link))
-        if dropout is not None:
-            config.update({name: dropout for name in config.to_dict() if "dropout" in name and "layer" not in name})
-        return _open_model(source, config, offline)
+    config = read_config(folder)
+    if dropout is not None:
+        config.update({name: dropout for name in config.to_dict() if "dropout" in name and "layer" not in name})
+    module, new = open_network(AutoModelForSequenceClassification, folder, config)
+    is_new = bool(new & {f"{heads.output_layer(module)[0]}.{part}" for part in ("weight", "bias")})
+    heads.fit_head(module, list(labels), link=link, name=Path(folder).name, is_new=is_new)
+    return module
 
 
 def load_folder(folder: Path) -> nn.Module:
     """Return the trained encoder of a folder that :func:`save` wrote, ready to answer.
 
     Raises:
-        ModelError: The folder does not hold one.
+        ModelError: The folder does not hold one, or not all of its weights.
     """
-    with opening(folder):
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return _open_model(folder, config, offline=True).eval()
+    module, new = open_network(AutoModelForSequenceClassification, folder, read_config(folder))
+    if new:
+        raise ModelError(
+            f"The weights of {folder} lack {', '.join(sorted(new)[:MOST_SHOWN])}: it is no whole classifier.",
+            hint="Copy the folder again, or train a model from it.",
+        )
+    return module.eval()
 
 
-def load_tokenizer(source: str | Path, *, offline: bool = True) -> PreTrainedTokenizerFast:
-    """Return a checkpoint's own tokenizer; where it has no padding token, the end-of-text token stands in.
+def read_config(folder: str | Path) -> Any:
+    """Return the config of a checkpoint's network, with a name for every score of its head.
 
     Raises:
-        ModelError: There is none, or it is not one of the fast kind.
+        ModelError: There is none, it is damaged, or it needs its own code.
     """
-    with opening(source):
-        tokenizer = AutoTokenizer.from_pretrained(source, local_files_only=offline, trust_remote_code=False)
-    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+    inner = weight_files.network_folder(Path(folder))
+    weight_files.check_whole(inner)
+    with opening(folder):
+        config = AutoConfig.from_pretrained(inner, local_files_only=True, trust_remote_code=False)
+        heads.fill_gaps(config)
+        return config
+
+
+def open_network(kind: Any, folder: str | Path, config: Any) -> tuple[nn.Module, set[str]]:
+    """Return a checkpoint's network and the names of the weights that are new: only those of its head may be.
+
+    Args:
+        kind: One of transformers' classes ``AutoModelFor…``.
+        folder: A local one.
+        config: From :func:`read_config`.
+
+    Raises:
+        ModelError: The weights are missing or damaged, or do not fit the config.
+    """
+    name = Path(folder).name
+    with weight_files.readable(weight_files.network_folder(Path(folder))) as plain, opening(folder):
+        module, info = _open_network(kind, plain, config, {})
+        if _unfit(module, info):
+            names = weight_files.weight_names(plain)
+            prefix = weight_files.find_prefix(names, module.state_dict(), module.base_model_prefix)
+            if prefix:
+                logger.info("The names of the weights of %s begin with %r, which is left out.", name, prefix)
+                module, info = _open_network(kind, plain, config, {f"^{re.escape(prefix)}": ""})
+    unfit = _unfit(module, info)
+    if unfit:
+        shown = "; ".join(unfit[:MOST_SHOWN]) + (f"; and {len(unfit) - MOST_SHOWN} more" if unfit[MOST_SHOWN:] else "")
         raise ModelError(
-            f"The tokenizer of {source} has no tokenizer.json.", hint="Choose a checkpoint that has that file."
+            f"The weights of {folder} do not fit its config.json: {shown}.",
+            hint="Take both files from one save of the model. Only a head may be missing: it is then new.",
         )
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
-    if tokenizer.pad_token_id is None:
-        raise ModelError(f"The tokenizer of {source} has no padding token.", hint="Choose another checkpoint.")
-    return tokenizer
+    return module, {*info["missing_keys"], *(one[0] for one in info["mismatched_keys"])}
 
 
-def wrap_tokenizer(tokenizer: tokenizers.Tokenizer, *, max_length: int) -> PreTrainedTokenizerFast:
-    """Return a tokenizer trained here in the form that Hugging Face folders hold."""
-    tokens = {f"{name}_token": token for name, token in SPECIALS.items()}
-    wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, model_max_length=max_length, **tokens
+def _open_network(kind: Any, folder: Path, config: Any, renamed: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+    module, info = kind.from_pretrained(
+        folder,
+        config=config,
+        local_files_only=True,
+        trust_remote_code=False,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,
+        dtype="float32",
+        key_mapping=dict(renamed) or None,
+        output_loading_info=True,
     )
-    return wrapped
+    return module, info
+
+
+def _unfit(module: nn.Module, info: Mapping[str, Any]) -> list[str]:
+    """Return what of an encoder's weights is missing, has another shape, or is there although it has no such layer."""
+    found = [f"{name} is missing" for name in sorted(info["missing_keys"]) if not heads.is_in_head(module, name)]
+    found += [
+        f"{name} has the shape {tuple(there)} for {tuple(wanted)}"
+        for name, there, wanted in sorted(info["mismatched_keys"])
+        if not heads.is_in_head(module, name)
+    ]
+    known = {weight_files.without_numbers(name) for name in module.state_dict()}
+    base = f"{module.base_model_prefix}."
+    found += [
+        f"{name} has no place"
+        for name in sorted(info["unexpected_keys"])
+        if {weight_files.without_numbers(one) for one in (name, base + name)} & known
+    ]
+    return found
 
 
 def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write a plain Hugging Face folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json."""
     model: Any = module
     model.config.name_or_path = ""
-    with _quiet():
+    with quiet():
         model.save_pretrained(folder, max_shard_size="1000GB")
     tokenizer.init_kwargs.pop("name_or_path", None)
     tokenizer.name_or_path = ""
@@ -220,60 +243,3 @@ def max_positions(module: nn.Module) -> int | None:
         return None
     counts_from_pad = config.model_type in {"roberta", "camembert", "xlm-roberta", "mpnet", "longformer"}
     return int(limit) - (config.pad_token_id + 1 if counts_from_pad else 0)
-
-
-def _head(labels: Sequence[str], link: Link) -> dict[str, Any]:
-    kind = "single_label_classification" if link.excludes else "multi_label_classification"
-    return {
-        "id2label": dict(enumerate(labels)),
-        "label2id": {label: place for place, label in enumerate(labels)},
-        "problem_type": kind,
-    }
-
-
-def _open_model(source: str | Path, config: Any, offline: bool) -> nn.Module:
-    model: nn.Module = AutoModelForSequenceClassification.from_pretrained(
-        source,
-        config=config,
-        local_files_only=offline,
-        trust_remote_code=False,
-        use_safetensors=True,
-        ignore_mismatched_sizes=True,
-        dtype="float32",
-    )
-    return model
-
-
-@contextlib.contextmanager
-def opening(source: str | Path, *, does: str = "classifies sequences") -> Iterator[None]:
-    """Turn what transformers raises about a missing or unusable checkpoint into our error, and keep it quiet.
-
-    Args:
-        source: A local folder or a hub id.
-        does: What a model that could be opened does, for the hint.
-    """
-    try:
-        with _quiet():
-            yield
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelError(
-            f"The model {source} cannot be opened: {reason}",
-            hint="Give a folder or hub id with config.json, model.safetensors and tokenizer.json of a model that "
-            f"{does}.",
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Hold back transformers' progress bars and its notes about new heads."""
-    verbosity = transformers_logging.get_verbosity()
-    shows_bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(verbosity)
-        if shows_bars:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

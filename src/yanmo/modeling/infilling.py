@@ -12,7 +12,8 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM
 
 from yanmo.errors import ModelError
-from yanmo.modeling.encoders import load_tokenizer, opening
+from yanmo.modeling.checkpoint_tokenizer import load_tokenizer
+from yanmo.modeling.encoders import open_network, read_config
 from yanmo.text.tokenizer import truncating
 
 __all__ = ["Infiller"]
@@ -87,16 +88,8 @@ class Infiller:
 
 
 def _open_model(folder: Path) -> Any:
-    with opening(folder, does="fills in hidden tokens"):
-        module, loading = AutoModelForMaskedLM.from_pretrained(
-            folder,
-            local_files_only=True,
-            trust_remote_code=False,
-            use_safetensors=True,
-            dtype="float32",
-            output_loading_info=True,
-        )
-    missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
+    module, new = open_network(AutoModelForMaskedLM, folder, read_config(folder))
+    missing = sorted(name for name in new if "pooler" not in name)
     if missing:
         raise ModelError(
             f"{folder} holds no masked language model: its weights lack {missing[0]}.",

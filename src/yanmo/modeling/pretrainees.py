@@ -7,6 +7,7 @@ number of right answers and the number of questions, then the number of tokens. 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
-    AutoConfig,
     AutoModelForMaskedLM,
     AutoModelForPreTraining,
     ElectraConfig,
@@ -28,11 +28,14 @@ from transformers import (
 from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError
 from yanmo.modeling import lean_encoder
-from yanmo.modeling.encoders import CONFIGS, opening, shape_sizes
+from yanmo.modeling.encoders import CONFIGS, open_network, read_config, shape_sizes
 from yanmo.modeling.features import Batch
+from yanmo.modeling.hub import find_folder
 from yanmo.models import ModelSpec, num_heads
 
 __all__ = ["Objective", "Pretrainee", "ReplacedTokens", "loss_of", "make_pretrainee", "measure_scores"]
+
+logger = logging.getLogger(__name__)
 
 Objective = Literal["mlm", "rtd"]
 GENERATOR_SHARE = 4
@@ -83,21 +86,17 @@ def make_pretrainee(
         ConfigError: The objective does not suit the checkpoint.
     """
     if spec.family == "pretrained":
-        with opening(spec.source, does="encodes text"):
-            config = AutoConfig.from_pretrained(spec.source, local_files_only=offline, trust_remote_code=False)
-            if objective == "rtd" and config.model_type != "electra":
-                raise ConfigError(
-                    f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
-                    hint="Replaced-token detection goes on from ELECTRA's checkpoints.",
-                )
-            kind = AutoModelForMaskedLM if objective == "mlm" else AutoModelForPreTraining
-            encoder: nn.Module = kind.from_pretrained(
-                spec.source,
-                local_files_only=offline,
-                trust_remote_code=False,
-                use_safetensors=True,
-                dtype="float32",
+        folder = find_folder(spec, offline=offline)
+        config = read_config(folder)
+        if objective == "rtd" and config.model_type != "electra":
+            raise ConfigError(
+                f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
+                hint="Replaced-token detection goes on from ELECTRA's checkpoints.",
             )
+        kind = AutoModelForMaskedLM if objective == "mlm" else AutoModelForPreTraining
+        encoder, new = open_network(kind, folder, config)
+        if new:
+            logger.info("%s has no head for the objective %s: that is new.", spec.name, objective)
     else:
         config = CONFIGS[spec.family](**shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout))
         config.tie_word_embeddings = True

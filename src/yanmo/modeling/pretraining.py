@@ -25,10 +25,12 @@ from yanmo.artifacts import durable
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError
 from yanmo.modeling import encoders, workers
+from yanmo.modeling.checkpoint_tokenizer import check_fits, load_tokenizer, wrap_tokenizer
 from yanmo.modeling.corpus import Corpus, CorpusRows, CorpusWriter, open_corpus, split_corpus
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.embeddings import begin_with, ppmi_embeddings, sinusoidal_positions
 from yanmo.modeling.features import Examples
+from yanmo.modeling.hub import find_folder
 from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.masking import MaskedRows, Masking
 from yanmo.modeling.pretrainees import Pretrainee, loss_of, make_pretrainee, measure_scores
@@ -201,7 +203,7 @@ def _unlabeled(features: MaskedRows) -> Examples:
 def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> Reader:
     """Return the checkpoint's tokenizer, or one that is trained from the texts, once for all runs of the same key."""
     if spec.family == "pretrained":
-        wrapped = encoders.load_tokenizer(spec.source, offline=reading.offline)
+        wrapped = load_tokenizer(find_folder(spec, offline=reading.offline))
         if wrapped.mask_token_id is None:
             raise ConfigError(
                 f"The tokenizer of {spec.name} has no mask token, so the model cannot guess hidden tokens.",
@@ -217,7 +219,7 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
         tokenizer = train(_sample(blocks), reading.vocab_size)
         tokenizer.save(str(path.with_suffix(".partial")))
         durable.put(path.with_suffix(".partial"), path)
-    return Reader(encoders.wrap_tokenizer(tokenizer, max_length=reading.max_length), _special(tokenizer))
+    return Reader(wrap_tokenizer(tokenizer, max_length=reading.max_length), _special(tokenizer))
 
 
 def _special(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
@@ -275,7 +277,9 @@ def _make_network(spec: ModelSpec, reader: Reader, reading: ReadingSettings) -> 
         dropout=reading.dropout,
         offline=reading.offline,
     )
-    limit = encoders.max_positions(pretrainee.encoder)
+    encoder: Any = pretrainee.encoder
+    check_fits(reader.backend, encoder.get_input_embeddings().num_embeddings, spec.name)
+    limit = encoders.max_positions(encoder)
     if limit is not None and reading.max_length > limit:
         raise ConfigError(
             f"The 'max_length' parameter of pretrain must be at most {limit} for {spec.name}. "

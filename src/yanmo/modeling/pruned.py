@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, pruning
+from yanmo.modeling.checkpoint_tokenizer import load_tokenizer
 from yanmo.modeling.features import Examples
 from yanmo.modeling.losses import LOSSES
 from yanmo.modeling.networks import train_network
@@ -94,7 +95,7 @@ def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkS
     """Return the encoder without the parts; the same ones in every call."""
     module: Any = encoders.load(folder, labels=network.labels, link=network.link)
     pruning.layers_of(module)
-    wrapped = encoders.load_tokenizer(folder)
+    wrapped = load_tokenizer(folder)
     if options.vocabulary:
         wrapped = _cut_vocabulary(module, wrapped, train.texts, options.vocabulary, network.max_length or 0)
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, network, network.max_length or 0)

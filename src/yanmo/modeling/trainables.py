@@ -90,7 +90,7 @@ def make_trainable(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> 
 
 
 def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
-    from yanmo.modeling import encoders
+    from yanmo.modeling import checkpoint_tokenizer, encoders
 
     max_length = settings.max_length or 0
     tokenizer = _teacher_tokenizer(settings) or _train_tokenizer(texts, settings)
@@ -102,22 +102,24 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
         max_length=max_length,
         dropout=settings.dropout or 0.0,
     )
-    wrapped = encoders.wrap_tokenizer(tokenizer, max_length=max_length)
+    wrapped = checkpoint_tokenizer.wrap_tokenizer(tokenizer, max_length=max_length)
     return encoder_trainable(module, wrapped, tokenizer, settings, max_length)
 
 
-def _make_pretrained(spec: ModelSpec, _: Texts, settings: NetworkSettings) -> Trainable:
-    from yanmo.modeling import encoders
+def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+    from yanmo.modeling import checkpoint_tokenizer, encoders
+    from yanmo.modeling.hub import find_folder
 
-    offline = settings.offline or spec.is_local or not encoders.is_online(spec.source)
-    module = encoders.load(
-        spec.source, labels=settings.labels, link=settings.link, offline=offline, dropout=settings.dropout
-    )
-    wrapped = encoders.load_tokenizer(spec.source, offline=offline)
+    folder = find_folder(spec, offline=settings.offline)
+    wrapped = checkpoint_tokenizer.load_tokenizer(folder)
+    module: Any = encoders.load(folder, labels=settings.labels, link=settings.link, dropout=settings.dropout)
+    num_embeddings = module.get_input_embeddings().num_embeddings
+    checkpoint_tokenizer.check_fits(wrapped.backend_tokenizer, num_embeddings, spec.name)
+    checkpoint_tokenizer.check_known(wrapped.backend_tokenizer, texts, spec.name)
     teachers = _teacher_tokenizer(settings)
     if teachers is not None and teachers.get_vocab() != wrapped.backend_tokenizer.get_vocab():
         raise _other_tokens(spec.name)
-    module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
+    module.config.pad_token_id = wrapped.pad_token_id
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
     return encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
 

@@ -21,7 +21,7 @@ import polars as pl
 import yanmo
 from yanmo import metrics
 from yanmo.answers.links import SOFTMAX
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.bundling.composites import ask_members, stage_table
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.cascading import StageTable, choose_thresholds, measure_candidate
@@ -200,7 +200,7 @@ def noise(dataset_dir: str, out_dir: str, model: str = "linear", folds: str = "5
     noisy_dir = out / "noisy"
     if not noisy_dir.exists():
         identity = {"kind": "dataset", "verb": "prepare", "task": clean.task, "labels": clean.labels, "parents": {}}
-        with publish(noisy_dir, **identity, config={}, info=clean.manifest.info) as staging:
+        with publish(noisy_dir, Identity(**identity, info=clean.manifest.info)) as staging:
             rows.with_columns(pl.Series("label", labels)).write_parquet(staging / "train.parquet")
             clean.split("valid").write_parquet(staging / "valid.parquet")
     bundle_dir = out / f"noisy-{model}-{folds}"

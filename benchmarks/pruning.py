@@ -55,11 +55,11 @@ def made(model: str, dataset: yanmo.Dataset) -> dict[str, yanmo.Bundle]:
 
 def dataset_of_few(dataset: yanmo.Dataset, out: Path, num_titles: int) -> yanmo.Dataset:
     """Return a Dataset of some training titles and 200 of valid: what is answered to these is of no interest here."""
-    from yanmo.artifacts.base import publish
+    from yanmo.artifacts.base import Identity, publish
 
     if not out.exists():
         identity = {"kind": "dataset", "task": dataset.task, "labels": dataset.labels, "info": dataset.manifest.info}
-        with publish(out, verb="prepare", parents={}, config={}, **identity) as staging:
+        with publish(out, Identity(verb="prepare", **identity)) as staging:
             for name, num_rows in (("train", num_titles), ("valid", 200)):
                 dataset.split(name).head(num_rows).write_parquet(staging / f"{name}.parquet")
     return yanmo.Dataset.open(out)

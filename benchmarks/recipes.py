@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import yanmo
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.errors import ConfigError
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -116,7 +116,9 @@ def cut(dataset: str, num_rows: int | None) -> Path:
         whole = yanmo.Dataset.open(folder)
         identity: dict[str, Any] = {"kind": whole.kind, "task": whole.task, "labels": whole.labels}
         parents, info = {"dataset": whole.digest}, whole.manifest.info
-        with publish(out, verb="cut", parents=parents, config={"rows": num_rows}, info=info, **identity) as staging:
+        with publish(
+            out, Identity(verb="cut", parents=parents, config={"rows": num_rows}, info=info, **identity)
+        ) as staging:
             for name in whole.splits:
                 rows = whole.split(name)
                 kept = rows.sample(min(num_rows, rows.height), seed=1) if name == "train" else rows

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from yanmo.artifacts import Dataset
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.text.pipeline import TextConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,7 +88,7 @@ def make_words():
             "parents": {},
             "config": {},
         }
-        with publish(folder, **identity, info=info) as staging:
+        with publish(folder, Identity(**identity, info=info)) as staging:
             for seed, (split, num_rows) in enumerate({"train": num_train, "valid": num_valid, "test": 60}.items()):
                 rows = topic_rows(num_rows, sorted(topics), split, task, seed=seed, is_noise=is_noise)
                 rows.write_parquet(staging / f"{split}.parquet")

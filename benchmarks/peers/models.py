@@ -48,7 +48,7 @@ def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = N
     import numpy as np
     import torch
 
-    from yanmo.artifacts.base import publish
+    from yanmo.artifacts.base import Identity, publish
     from yanmo.artifacts.bundle import Bundle, write_golden
     from yanmo.modeling.settings import NetworkSettings, Texts
     from yanmo.modeling.trainables import make_trainable
@@ -69,7 +69,7 @@ def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = N
         "text": dataset.text_config.model_dump(mode="json"),
     }
     identity = {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "config": {}, "info": info}
-    with publish(out, verb="train", parents={"dataset": dataset.digest}, **identity) as staging:
+    with publish(out, Identity(verb="train", parents={"dataset": dataset.digest}, **identity)) as staging:
         made.save(staging)
         write_golden(staging, [], None, np.zeros((0, len(dataset.labels)), np.float32))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, check_out, lock, publish, work_dir
+from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, Identity, check_out, lock, publish, work_dir
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError, BusyError
@@ -26,7 +26,7 @@ def make(out, content=b"hello", **changes):
         "config": {"batch": 1},
         "seed": 1,
     }
-    with publish(out, **{**values, **changes}) as staging:
+    with publish(out, Identity(**{**values, **changes})) as staging:
         (staging / "data.bin").write_bytes(content)
         (staging / "sub").mkdir()
         (staging / "sub" / "more.txt").write_text("more")
@@ -49,7 +49,7 @@ def test_equal_work_gives_an_equal_digest(tmp_path):
 def test_a_failing_block_leaves_nothing(tmp_path):
     with (
         pytest.raises(RuntimeError),
-        publish(tmp_path / "one", kind="report", verb="v", task="t", labels=[], parents={}, config={}) as staging,
+        publish(tmp_path / "one", Identity(kind="report", verb="v", task="t", labels=[])) as staging,
     ):
         (staging / "half").write_text("half")
         raise RuntimeError
@@ -73,7 +73,7 @@ def test_replace_swaps_the_folder(tmp_path):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
 
 rename = Path.rename
@@ -84,7 +84,7 @@ def die_at_the_second(path, target):
 
 Path.rename = die_at_the_second
 values = dict(kind="predictions", verb="v", task="t", labels=[], parents={}, config={})
-with publish(sys.argv[1], effects=Effects(replace=True), **values) as staging:
+with publish(sys.argv[1], Identity(**values), effects=Effects(replace=True)) as staging:
     (staging / "data.bin").write_bytes(b"new")
 """
 
@@ -234,10 +234,11 @@ def test_no_write_permission_is_said_before_any_work():
 
 def test_a_writer_that_meets_a_full_disk_leaves_nothing(tmp_path):
     code = (
-        "import resource, signal, sys; from yanmo.artifacts.base import publish; from yanmo.errors import YanmoError\n"
+        "import resource, signal, sys; from yanmo.artifacts.base import Identity, publish\n"
+        "from yanmo.errors import YanmoError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n"
-        "  with publish(sys.argv[1], kind='report', verb='v', task='t', labels=[], parents={}, config={}) as staging:\n"
+        "  with publish(sys.argv[1], Identity(kind='report', verb='v', task='t', labels=[])) as staging:\n"
         "    (staging / 'big').write_bytes(b'x' * 5000)\n"
         "except YanmoError as error: print(error.message); sys.exit(error.exit_code)"
     )
@@ -267,7 +268,7 @@ def test_two_processes_cannot_hold_one_work_folder(tmp_path):
 
 def test_two_writers_of_one_folder_do_not_mix_their_files(tmp_path):
     values = {"kind": "predictions", "verb": "v", "task": "t", "labels": [], "parents": {}, "config": {}}
-    with publish(tmp_path / "one", **values) as staging:
+    with publish(tmp_path / "one", Identity(**values)) as staging:
         (staging / "mine").write_text("mine")
         with pytest.raises(BusyError, match="Another process works in"):
             make(tmp_path / "one")

@@ -2,7 +2,7 @@
 
 import json
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.report import Report, plain, write_report
 
 
@@ -13,13 +13,15 @@ def test_a_report_gives_back_what_was_measured(tmp_path):
     assert values == {"report": "evaluation", "accuracy": 0.5, "none": None, "rows": [{"f1": None}, [1, 2]]}
     with publish(
         tmp_path / "report",
-        kind="report",
-        verb="evaluate",
-        task="single_label",
-        labels=["a"],
-        parents={},
-        config={},
-        info={"summary": {"accuracy": 0.5, "size_mb": 7.5}},
+        Identity(
+            kind="report",
+            verb="evaluate",
+            task="single_label",
+            labels=["a"],
+            parents={},
+            config={},
+            info={"summary": {"accuracy": 0.5, "size_mb": 7.5}},
+        ),
     ) as staging:
         write_report(staging, values, "<p>页</p>")
     report = Report.open(tmp_path / "report")

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.data.corpora import open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import DataError
@@ -13,7 +13,7 @@ from yanmo.text.pipeline import TextConfig
 def make_dataset(folder, task="single_label", cleaning=("unicode_nfkc",)):
     info = {"text": TextConfig(cleaning=cleaning).model_dump(mode="json")}
     identity = {"kind": "dataset", "verb": "prepare", "task": task, "labels": ["x"], "parents": {}, "config": {}}
-    with publish(folder, **identity, info=info) as staging:
+    with publish(folder, Identity(**identity, info=info)) as staging:
         for split in ("train", "valid", "test", "unlabeled"):
             rows = {"id": ["1"], "text": [f"{split}１"], "text_b": [f"{split} b"], "label": ["x"]}
             if task != "text_pair":

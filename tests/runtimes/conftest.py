@@ -16,7 +16,7 @@ from transformers import (
     T5Config,
 )
 
-from yanmo.artifacts.base import Manifest, publish
+from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.composites import member_names, publish_composite
@@ -144,11 +144,11 @@ def make_bundle(case, folder):
     texts_b = TEXTS[::-1] if get_task(case.task).num_texts == 2 else None
     zeros_NC = np.zeros((len(TEXTS), 3), dtype=np.float32)
     identity = {"kind": "bundle", "verb": "train", "task": case.task, "labels": LABELS, "parents": {}, "config": {}}
-    with publish(folder / "draft", **identity, info=info) as staging:
+    with publish(folder / "draft", Identity(**identity, info=info)) as staging:
         save(staging)
         write_golden(staging, TEXTS, texts_b, zeros_NC)
     draft = Bundle.open(folder / "draft")
-    with publish(folder / "bundle", **identity, info=info) as staging:
+    with publish(folder / "bundle", Identity(**identity, info=info)) as staging:
         save(staging)
         predictor = open_bundle(draft, verify_golden=False)
         write_golden(staging, TEXTS, texts_b, predictor.predict_proba(golden_items(draft.golden())))

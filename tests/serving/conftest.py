@@ -22,7 +22,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from yanmo.artifacts import Bundle
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.composites import member_names, publish_composite
@@ -199,9 +199,7 @@ def _publish(
         "max_length": 0,
         "text": TextConfig().model_dump(mode="json"),
     }
-    with publish(
-        out, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
-    ) as staging:
+    with publish(out, Identity(kind="bundle", verb="train", task=task, labels=LABELS, info=info)) as staging:
         WRITERS[model](staging, seed)
         write_golden(staging, texts, pairs, probabilities_NC)
     return Bundle.open(out)
@@ -233,7 +231,7 @@ def cascade(bundles, cascade_texts, tmp_path_factory) -> Bundle:
     """A cascade of two Bundles, profiled on its texts."""
     folder = tmp_path_factory.mktemp("cascade")
     identity = {"kind": "dataset", "verb": "prepare", "task": "single_label", "labels": LABELS, "parents": {}}
-    with publish(folder / "data", **identity, config={}, info={}) as staging:
+    with publish(folder / "data", Identity(**identity, info={})) as staging:
         rows = {
             "id": map(str, range(len(cascade_texts))),
             "text": cascade_texts,

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from yanmo.artifacts import Dataset
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.text.pipeline import TextConfig
 
 WORDS = {"city": ["paris", "rome", "oslo", "lima"], "fruit": ["apple", "pear", "plum", "fig"], "tool": ["saw", "drill"]}
@@ -24,7 +24,7 @@ def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "words"
     info = {"text": TextConfig().model_dump(mode="json")}
     identity = {"task": "single_label", "labels": list(WORDS), "parents": {}, "config": {}, "info": info}
-    with publish(folder, kind="dataset", verb="prepare", **identity) as staging:
+    with publish(folder, Identity(kind="dataset", verb="prepare", **identity)) as staging:
         for seed, (split, num_rows) in enumerate({"train": 60, "valid": 30}.items()):
             make_rows(num_rows, seed).write_parquet(staging / f"{split}.parquet")
     return Dataset.open(folder)

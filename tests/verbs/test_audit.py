@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.base import Identity, publish, work_dir
 from yanmo.artifacts.dataset import Dataset
 from yanmo.errors import ArtifactError, DataError
 from yanmo.verbs.audit import audit
@@ -35,7 +35,7 @@ def noisy(folder, make_words):
     for row in flipped.tolist():
         labels[row] = LABELS[(LABELS.index(labels[row]) + 1) % 3]
     identity = {"kind": "dataset", "verb": "prepare", "task": clean.task, "labels": LABELS, "parents": {}, "config": {}}
-    with publish(folder / "noisy", **identity, info=clean.manifest.info) as staging:
+    with publish(folder / "noisy", Identity(**identity, info=clean.manifest.info)) as staging:
         rows.with_columns(pl.Series("label", labels)).write_parquet(staging / "train.parquet")
         clean.split("valid").write_parquet(staging / "valid.parquet")
     return Dataset.open(folder / "noisy"), {f"train-{row}" for row in flipped.tolist()}
@@ -117,7 +117,7 @@ def test_each_answer_is_by_a_model_that_did_not_see_the_text(folder, make_words)
     rows = noise.split("train")
     info = {**noise.manifest.info}
     identity = {"kind": "dataset", "verb": "prepare", "task": noise.task, "labels": LABELS, "parents": {}, "config": {}}
-    with publish(folder / "twice", **identity, info=info) as staging:
+    with publish(folder / "twice", Identity(**identity, info=info)) as staging:
         again = rows.with_columns(
             (pl.col("id") + "-again").alias("id"), pl.col("text").str.to_uppercase().alias("text")
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from yanmo.artifacts import Bundle, Dataset
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.cli import main
 from yanmo.errors import MissingExtraError, YanmoError
 from yanmo.measuring.benchmarking.measuring import texts_of_length
@@ -173,7 +173,7 @@ def empty(folder):
     """A Dataset whose test split has no rows."""
     data = Dataset.open(folder / "data")
     identity = {"task": data.task, "labels": data.labels, "parents": {}, "config": {}, "info": data.manifest.info}
-    with publish(folder / "empty", kind="dataset", verb="prepare", **identity) as staging:
+    with publish(folder / "empty", Identity(kind="dataset", verb="prepare", **identity)) as staging:
         data.split("train").write_parquet(staging / "train.parquet")
         data.split("test").clear().write_parquet(staging / "test.parquet")
 
@@ -190,7 +190,7 @@ def test_a_mistake_has_its_message_and_leaves_nothing(name, folder, empty, monke
 def test_texts_without_labels_are_measured_without_accuracy(folder):
     data = Dataset.open(folder / "data")
     identity = {"task": data.task, "labels": data.labels, "parents": {}, "config": {}, "info": data.manifest.info}
-    with publish(folder / "unlabeled", kind="dataset", verb="prepare", **identity) as staging:
+    with publish(folder / "unlabeled", Identity(kind="dataset", verb="prepare", **identity)) as staging:
         data.split("test").drop("label").write_parquet(staging / "unlabeled.parquet")
     small = {**QUICK, "batch_sizes": (), "lengths": ()}
     report = benchmark(folder / "ngram", dataset=folder / "unlabeled", split="unlabeled", out=folder / "none", **small)

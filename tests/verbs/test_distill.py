@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from yanmo.artifacts import Predictions
-from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.base import Identity, publish, work_dir
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
@@ -156,7 +156,7 @@ def test_a_student_that_does_not_fit_is_refused_before_the_teacher_is_asked(
 
 def test_predictions_of_the_training_split_leave_unlabelled_texts_out(dataset, teacher, tmp_path):
     answers = predict(teacher, dataset.path, split="train", out=tmp_path / "answers")
-    with publish(tmp_path / "data", **IDENTITY, info=dataset.manifest.info) as staging:
+    with publish(tmp_path / "data", Identity(**IDENTITY, info=dataset.manifest.info)) as staging:
         for name in ("train", "valid"):
             dataset.split(name).write_parquet(staging / f"{name}.parquet")
         dataset.split("test").select("id", "text").write_parquet(staging / "unlabeled.parquet")

@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from yanmo.artifacts import Bundle, Dataset, Report
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import write_golden
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, DataError
@@ -38,9 +38,7 @@ def make_bundle(folder, name, words, *, task="single_label", scale=6.0, bias=0.0
     tensors["seen"] = np.full(512, 255, np.uint8)
     info = {"format": "ngram", "model": "ngram", "max_length": 0, "text": TextConfig().model_dump(mode="json")}
     settings = {"num_buckets": NUM_BUCKETS, "ngrams": NGRAMS.model_dump(mode="json")}
-    with publish(
-        folder / name, kind="bundle", verb="train", task=task, labels=labels, parents={}, config={}, info=info
-    ) as staging:
+    with publish(folder / name, Identity(kind="bundle", verb="train", task=task, labels=labels, info=info)) as staging:
         save_file(tensors, staging / "model.safetensors")
         (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
         write_golden(staging, [], None, np.zeros((0, len(labels)), np.float32))
@@ -55,7 +53,8 @@ def make_dataset(folder, name, rows, labels, *, task="single_label", split="test
     )
     info = {"text": TextConfig().model_dump(mode="json")}
     with publish(
-        folder / name, kind="dataset", verb="prepare", task=task, labels=labels, parents={}, config={}, info=info
+        folder / name,
+        Identity(kind="dataset", verb="prepare", task=task, labels=labels, info=info),
     ) as staging:
         frame.write_parquet(staging / "train.parquet")
         frame.write_parquet(staging / f"{split}.parquet")

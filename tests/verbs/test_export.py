@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedTokenizerFast
 
 from yanmo.answers.links import SOFTMAX
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.exporting import parity
@@ -44,7 +44,7 @@ def make_bundle(folder, model):
         "summary": {"valid_accuracy": 0.75},
     }
     identity = {"kind": "bundle", "verb": "train", "task": "single_label", "labels": LABELS}
-    with publish(folder, **identity, parents={"dataset": "d" * 64}, config={}, seed=7, info=info) as staging:
+    with publish(folder, Identity(**identity, parents={"dataset": "d" * 64}, seed=7, info=info)) as staging:
         trainable.save(staging)
         (staging / USER_DICT).write_text("很快 10\n", encoding="utf-8")
         write_golden(staging, TEXTS, None, np.zeros((4, 2), dtype=np.float32))

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.base import Identity, publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.ledger import LEDGER
 from yanmo.artifacts.predictions import Predictions
@@ -39,9 +39,7 @@ def make_bundle(folder, task, targets=(1, 0, 1, 0, 1, 0, 1, 0)):
     targets_NC = np.eye(2, dtype=np.float32)[list(targets)]
     model = fit_linear(LabeledTexts(Texts(TEXTS, second), targets_NC), NetworkSettings(LABELS, get_task(task).link))
     info = {"format": "linear", "model": "linear", "max_length": 0, "architecture": {"family": "linear"}, "text": {}}
-    with publish(
-        folder, kind="bundle", verb="train", task=task, labels=LABELS, parents={}, config={}, info=info
-    ) as staging:
+    with publish(folder, Identity(kind="bundle", verb="train", task=task, labels=LABELS, info=info)) as staging:
         model.save(staging)
         write_golden(staging, [], None, np.zeros((0, 2), dtype=np.float32))
     return Bundle.open(folder)

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
 from yanmo.artifacts import Bundle, Dataset
-from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.base import Identity, publish, work_dir
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ConfigError, DataError
 from yanmo.text.pipeline import TextConfig
@@ -115,7 +115,7 @@ def test_another_shape_or_another_segmenter_is_refused(readers, dataset, tmp_pat
         train(dataset, model="bert-2x32", init=readers["bert-1x32"], out=tmp_path / "model")
     info = {"text": TextConfig(segmenter="rjieba").model_dump(mode="json")}
     identity = {"kind": "dataset", "task": "single_label", "labels": dataset.labels, "parents": {}, "config": {}}
-    with publish(tmp_path / "cut", verb="prepare", info=info, **identity) as staging:
+    with publish(tmp_path / "cut", Identity(verb="prepare", info=info, **identity)) as staging:
         for split in ("train", "valid"):
             dataset.split(split).write_parquet(staging / f"{split}.parquet")
     with pytest.raises(ConfigError, match="with the segmenter 'none'"):

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import Dataset
-from yanmo.artifacts.base import publish, work_dir
+from yanmo.artifacts.base import Identity, publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
@@ -113,7 +113,7 @@ def half_asleep(encoder, tmp_path_factory):
         tensors[f"{name}.attention.output.dense.weight"][:, 64 * head : 64 * (head + 1)] = 0
         tensors[f"{name}.output.dense.weight"][:, generator.permutation(512)[:128]] = 0
     identity = {"kind": "bundle", "verb": "train", "task": "single_label", "labels": LABELS}
-    with publish(folder, **identity, parents={}, config={}, info=encoder.manifest.info) as staging:
+    with publish(folder, Identity(**identity, info=encoder.manifest.info)) as staging:
         for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
             shutil.copyfile(encoder.path / file, staging / file)
         save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
@@ -150,7 +150,7 @@ def big_bundle(folder):
         "text": TextConfig().model_dump(mode="json"),
     }
     identity = {"kind": "bundle", "verb": "train", "task": "single_label", "labels": ["no", "yes"]}
-    with publish(folder, **identity, parents={}, config={}, info=info) as staging:
+    with publish(folder, Identity(**identity, info=info)) as staging:
         trainable.save(staging)
         write_golden(staging, [], None, np.zeros((0, 2), dtype=np.float32))
     return Bundle.open(folder), characters
@@ -163,7 +163,7 @@ def test_a_smaller_vocabulary_halves_the_file_and_changes_no_answer(tmp_path):
     rows = ["".join(generator.choice(characters[:1500], 30)) for _ in range(200)]
     identity = {"kind": "dataset", "verb": "prepare", "task": "single_label", "labels": ["no", "yes"], "parents": {}}
     info = {"text": TextConfig().model_dump(mode="json")}
-    with publish(tmp_path / "data", **identity, config={}, info=info) as staging:
+    with publish(tmp_path / "data", Identity(**identity, info=info)) as staging:
         for name, texts in (("train", rows), ("valid", rows[:20])):
             labels = ["no", "yes"] * (len(texts) // 2)
             frame = pl.DataFrame({"id": [str(place) for place in range(len(texts))], "text": texts, "label": labels})

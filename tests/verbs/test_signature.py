@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import Field
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.predictions import Predictions
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, ConfigError
@@ -22,16 +22,14 @@ def copy(first: Predictions, config: CopyConfig, *, other: Predictions | None = 
     """Copy predictions."""
     parents = {"first": first.digest} | ({"other": other.digest} if other else {})
     values = {"times": config.times}
-    with publish(out, kind="predictions", verb="copy", task="t", labels=[], parents=parents, config=values):
+    with publish(out, Identity(kind="predictions", verb="copy", task="t", labels=[], parents=parents, config=values)):
         pass
     return Predictions.open(out)
 
 
 @pytest.fixture
 def source(tmp_path):
-    with publish(
-        tmp_path / "source", kind="predictions", verb="v", task="t", labels=[], parents={}, config={}
-    ) as staging:
+    with publish(tmp_path / "source", Identity(kind="predictions", verb="v", task="t", labels=[])) as staging:
         (staging / "x").write_text("x")
     return tmp_path / "source"
 

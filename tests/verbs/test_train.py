@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from yanmo.artifacts import Bundle, Dataset
-from yanmo.artifacts.base import lock, publish, work_dir
+from yanmo.artifacts.base import Identity, lock, publish, work_dir
 from yanmo.artifacts.effects import Effects
 from yanmo.bundling import train_config
 from yanmo.bundling.training import measure_answers
@@ -67,13 +67,15 @@ def make_dataset(folder, *, task="single_label", splits=(("train", 40), ("valid"
     text = text or TextConfig()
     with publish(
         folder,
-        kind="dataset",
-        verb="prepare",
-        task=task,
-        labels=list(WORDS),
-        parents={},
-        config={},
-        info={"text": text.model_dump(mode="json")},
+        Identity(
+            kind="dataset",
+            verb="prepare",
+            task=task,
+            labels=list(WORDS),
+            parents={},
+            config={},
+            info={"text": text.model_dump(mode="json")},
+        ),
     ) as staging:
         for seed, (name, num_rows) in enumerate(splits):
             replaced.get(name, make_rows(num_rows, seed, task)).write_parquet(staging / f"{name}.parquet")

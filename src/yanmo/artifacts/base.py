@@ -11,7 +11,8 @@ import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
@@ -28,9 +29,11 @@ __all__ = [
     "SCHEMA_VERSION",
     "Artifact",
     "FileEntry",
+    "Identity",
     "Manifest",
     "finish_swap",
     "lock",
+    "numbered",
     "publish",
     "work_dir",
 ]
@@ -76,6 +79,44 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     key: str
     info: dict[str, Any] = {}
     files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What is known of an artifact before there is a file of it: the attributes are those of its manifest.
+
+    ``verb`` is who makes it, ``config`` the resolved config as plain JSON values. ``parents`` and ``info`` may still be
+    added to while the folder is filled.
+    """
+
+    kind: str
+    verb: str
+    task: str
+    labels: list[str]
+    parents: dict[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    info: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """The key of the work."""
+        return stage_key(self.verb, self.parents, self.config)
+
+    def manifest(self, *, key: str = "", files: Mapping[str, FileEntry] | None = None) -> Manifest:
+        """Return the manifest; without key and files that of a draft, whose folder is being filled."""
+        return Manifest(
+            kind=self.kind,
+            task=self.task,
+            labels=self.labels,
+            parents=dict(sorted(self.parents.items())),
+            config={"verb": self.verb, **self.config},
+            seed=self.seed,
+            versions=library_versions(),
+            key=key,
+            info=self.info,
+            files=dict(files or {}),
+        )
 
 
 class Artifact:
@@ -141,6 +182,13 @@ class Artifact:
         }
 
 
+def numbered(role: str, artifacts: Iterable[Artifact]) -> dict[str, str]:
+    """Return the parents of what is made from several artifacts: ``role_1`` and so on to their digests, in order."""
+    digests = [one.digest for one in artifacts]
+    width = len(str(len(digests)))
+    return {f"{role}_{number:0{width}}": digest for number, digest in enumerate(digests, 1)}
+
+
 def read_manifest(path: Path) -> tuple[Manifest, str]:
     """Return the manifest of an artifact folder and the folder's digest.
 
@@ -192,31 +240,12 @@ def check_files(path: Path, manifest: Manifest) -> None:
 
 
 @contextlib.contextmanager
-def publish(
-    out: str | Path,
-    *,
-    kind: str,
-    verb: str,
-    task: str,
-    labels: list[str],
-    parents: Mapping[str, str],
-    config: Mapping[str, Any],
-    seed: int | None = None,
-    info: dict[str, Any] | None = None,
-    effects: Effects = NO_EFFECTS,
-) -> Iterator[Path]:
+def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECTS) -> Iterator[Path]:
     """Give a staging folder to fill; when the block ends well it becomes the artifact ``out`` by one rename.
 
     Args:
         out: Where the artifact appears.
-        kind: The artifact's kind.
-        verb: Who makes it.
-        task: Name of the task.
-        labels: All labels in order.
-        parents: Role to digest of the inputs; may be filled inside the block.
-        config: The resolved config as plain JSON values.
-        seed: Of every random choice.
-        info: What only this kind has; may be filled inside the block.
+        identity: What its manifest says; parents and info may be added to inside the block.
         effects: The key that was asked for, and whether an artifact that stands at ``out`` is replaced.
 
     Yields:
@@ -227,23 +256,10 @@ def publish(
         BusyError: Another process makes it.
     """
     out = Path(out)
-    info = {} if info is None else info
     with _staging(out, replace=effects.replace) as staging:
         try:
             yield staging
-            full_config = {"verb": verb, **config}
-            manifest = Manifest(
-                kind=kind,
-                task=task,
-                labels=labels,
-                parents=dict(sorted(parents.items())),
-                config=full_config,
-                seed=seed,
-                versions=library_versions(),
-                key=effects.key or stage_key(verb, parents, config),
-                info=info,
-                files=_list_files(staging),
-            )
+            manifest = identity.manifest(key=effects.key or identity.key, files=_list_files(staging))
             _write_manifest(staging, manifest)
             _swap(staging, out)
         except OSError as error:

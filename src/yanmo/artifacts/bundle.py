@@ -6,7 +6,9 @@ model card.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -15,12 +17,26 @@ import msgspec
 import numpy as np
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.base import MANIFEST, Artifact, Identity, publish
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
-__all__ = ["COMPOSITES", "FORMATS", "GOLDEN", "MEMBERS", "OUT_OF_FOLD", "READING", "Bundle", "Golden", "write_golden"]
+__all__ = [
+    "COMPOSITES",
+    "FORMATS",
+    "GOLDEN",
+    "MEMBERS",
+    "OUT_OF_FOLD",
+    "READING",
+    "Bundle",
+    "Golden",
+    "copy_files",
+    "draft",
+    "publish_bundle",
+    "write_golden",
+]
 
 FORMATS = ("torch", "onnx", "ngram", "linear", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
@@ -137,6 +153,41 @@ class Bundle(Artifact):
         """Return what ``--json`` prints."""
         info = {"model": self.model, "format": self.format, "max_length": self.max_length}
         return {**super().summary(), **info, **self.manifest.info.get("summary", {})}
+
+
+def draft(folder: Path, identity: Identity) -> Bundle:
+    """Return a Bundle that has no manifest yet, and is not whole before its folder is filled."""
+    return Bundle(folder, identity.manifest(), "")
+
+
+@contextlib.contextmanager
+def publish_bundle(out: Path, identity: Identity, *, effects: Effects = NO_EFFECTS) -> Iterator[Bundle]:
+    """Give an unfinished Bundle to fill; when the block ends well it appears at ``out``.
+
+    It can be opened by a runtime as soon as the files that its format needs are there, for its golden answers.
+
+    Args:
+        out: Where it appears.
+        identity: What its manifest says; what is added to its info inside the block is in the unfinished one, too.
+        effects: Of the call that makes it.
+
+    Raises:
+        ArtifactError: ``out`` exists, or cannot be written.
+        BusyError: Another process makes it.
+    """
+    with publish(out, identity, effects=effects) as staging:
+        yield draft(staging, identity)
+
+
+def copy_files(bundle: Bundle, folder: Path, *, without: Sequence[str] = ()) -> None:
+    """Copy a Bundle's files but for its manifest and others that are named; those of the Bundles in it all go along."""
+    skipped = {MANIFEST, *without}
+    shutil.copytree(
+        bundle.path,
+        folder,
+        ignore=lambda place, _: skipped if Path(place) == bundle.path else set(),
+        dirs_exist_ok=True,
+    )
 
 
 def write_golden(

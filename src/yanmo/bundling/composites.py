@@ -13,8 +13,8 @@ import msgspec
 import numpy as np
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import Manifest, publish
-from yanmo.artifacts.bundle import MEMBERS, Bundle, write_golden
+from yanmo.artifacts.base import Identity, numbered
+from yanmo.artifacts.bundle import MEMBERS, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -143,27 +143,25 @@ def publish_composite(
         "precision": "int8" if is_int8 else "fp32",
         "summary": {name: round(float(score), 6) for name, score in scores.items()},
     }
-    width = len(str(len(members)))
-    parents = {f"member_{number:0{width}}": member.digest for number, member in enumerate(members, 1)}
-    identity: dict[str, Any] = {
-        "kind": Bundle.kind,
-        "task": dataset.task,
-        "labels": dataset.labels,
-        "parents": {**parents, "dataset": dataset.digest},
-        "config": dict(config),
-        "seed": seed,
-        "info": info,
-    }
-    with publish(out, verb=verb, effects=effects, **identity) as staging:
+    identity = Identity(
+        kind=Bundle.kind,
+        verb=verb,
+        task=dataset.task,
+        labels=dataset.labels,
+        parents={**numbered("member", members), "dataset": dataset.digest},
+        config=config,
+        seed=seed,
+        info=info,
+    )
+    with publish_bundle(out, identity, effects=effects) as unfinished:
         for name, member in zip(settings.members, members, strict=True):
-            shutil.copytree(member.path, staging / MEMBERS / name)
+            shutil.copytree(member.path, unfinished.path / MEMBERS / name)
         content = msgspec.json.format(msgspec.json.encode(settings), indent=2) + b"\n"
         for name, data in {SETTINGS_FILES[format_]: content, **extra_files}.items():
-            (staging / name).write_bytes(data)
-        _write_card(staging, dataset, info, scores)
-        unfinished = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
+            (unfinished.path / name).write_bytes(data)
+        _write_card(unfinished.path, dataset, info, scores)
         _write_golden(unfinished, members[0])
-        info |= profile_inputs(unfinished, dataset)
+        identity.info.update(profile_inputs(unfinished, dataset))
 
 
 def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores: Mapping[str, float]) -> None:

@@ -17,8 +17,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from yanmo.arrays import IntArray
-from yanmo.artifacts.base import publish
-from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, write_golden
+from yanmo.artifacts.base import Identity
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from yanmo.exporting.encoder_graph import Precision
     from yanmo.runtimes.pytorch import TorchRuntime
 
-__all__ = ["Graph", "draft", "encoder_graph", "load_encoder", "publish_from", "traced_graph", "write_graph"]
+__all__ = ["Graph", "encoder_graph", "load_encoder", "publish_from", "traced_graph", "write_graph"]
 
 TOKENIZER = "tokenizer.json"
 EXAMPLE_TEXTS = ["a b", "很快 好吃, a longer text"]
@@ -134,8 +134,7 @@ def publish_from(
         make: Gets the unfinished Bundle in its staging folder and writes the model there, or raises.
         effects: Of the call that makes it.
     """
-    with publish(
-        out,
+    identity = Identity(
         kind=Bundle.kind,
         verb=verb,
         task=bundle.task,
@@ -144,23 +143,17 @@ def publish_from(
         config=config,
         seed=bundle.manifest.seed,
         info=info,
-        effects=effects,
-    ) as staging:
-        copy_text_files(bundle, staging)
-        made = draft(bundle, staging, info)
+    )
+    with publish_bundle(out, identity, effects=effects) as made:
+        copy_text_files(bundle, made.path)
         make(made)
-        _write_card(bundle, staging, info)
+        _write_card(bundle, made.path, info)
         golden = bundle.golden()
         with open_bundle(made, verify_golden=False) as predictor:
             probabilities_NC = predictor.predict_proba(golden_items(golden))
         precision = info.get("precision", "fp32")
-        write_golden(staging, golden.texts, golden.texts_b, probabilities_NC, precision=precision)
+        write_golden(made.path, golden.texts, golden.texts_b, probabilities_NC, precision=precision)
     return Bundle.open(out, verify=False)
-
-
-def draft(bundle: Bundle, folder: Path, info: dict[str, Any]) -> Bundle:
-    """Return a Bundle that has no manifest yet: ``bundle`` with other files and other info."""
-    return Bundle(folder, msgspec.structs.replace(bundle.manifest, info=info, files={}), "")
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:

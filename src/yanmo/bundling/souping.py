@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import Manifest, publish
-from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, write_golden
+from yanmo.artifacts.base import Identity, numbered
+from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, copy_files, publish_bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError
@@ -59,27 +58,25 @@ def publish_soup(
     _check_shape(members)
     first, columns = members[0], match_labels(members[0], dataset)
     info = {key: value for key, value in first.manifest.info.items() if key not in ("calibration", "summary")}
-    parents = {f"member_{number:0{len(str(len(members)))}}": member.digest for number, member in enumerate(members, 1)}
-    identity: dict[str, Any] = {
-        "kind": Bundle.kind,
-        "task": first.task,
-        "labels": first.labels,
-        "parents": {**parents, "dataset": dataset.digest},
-        "config": dict(config),
-        "info": info,
-    }
-    skipped = shutil.ignore_patterns("manifest.json", "metrics.jsonl", WEIGHTS, GOLDEN, OUT_OF_FOLD)
-    with publish(out, verb="ensemble", effects=effects, **identity) as staging:
-        shutil.copytree(first.path, staging, ignore=skipped, dirs_exist_ok=True)
-        soup = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
+    identity = Identity(
+        kind=Bundle.kind,
+        verb="ensemble",
+        task=first.task,
+        labels=first.labels,
+        parents={**numbered("member", members), "dataset": dataset.digest},
+        config=config,
+        info=info,
+    )
+    with publish_bundle(out, identity, effects=effects) as soup:
+        copy_files(first, soup.path, without=("metrics.jsonl", WEIGHTS, GOLDEN, OUT_OF_FOLD))
 
         def measure(chosen: Sequence[int]) -> float:
-            average_weights([members[place].path for place in chosen], staging)
+            average_weights([members[place].path for place in chosen], soup.path)
             with open_bundle(soup, num_threads=num_threads, verify_golden=False) as predictor:
                 return accuracy(predictor.predict_proba(split.items)[:, columns])
 
         chosen, score = _choose(len(members), order, measure)
-        average_weights([members[place].path for place in chosen], staging)
+        average_weights([members[place].path for place in chosen], soup.path)
         info["summary"] = {**describe(score), "num_averaged": len(chosen)}
         info |= profile_inputs(soup, dataset)
         _write_golden(soup, first)

@@ -10,7 +10,6 @@ Differs: the network is not trained afterwards.
 
 from __future__ import annotations
 
-import shutil
 import zlib
 from pathlib import Path
 from typing import Any
@@ -19,13 +18,13 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle
+from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, copy_files
 from yanmo.artifacts.card import CARD
 
 __all__ = ["WEIGHTS", "copy_with_zeros"]
 
 WEIGHTS = "model.safetensors"
-SKIPPED = ("manifest.json", "metrics.jsonl", GOLDEN, OUT_OF_FOLD, CARD, ".lock")
+SKIPPED = ("metrics.jsonl", GOLDEN, OUT_OF_FOLD, CARD)
 
 
 def copy_with_zeros(bundle: Bundle, folder: Path, *, share: float, threshold: float) -> dict[str, Any]:
@@ -37,7 +36,7 @@ def copy_with_zeros(bundle: Bundle, folder: Path, *, share: float, threshold: fl
         share: Of the weights of all matrices together, those that become zero.
         threshold: Also those of a smaller magnitude.
     """
-    shutil.copytree(bundle.path, folder, ignore=shutil.ignore_patterns(*SKIPPED), dirs_exist_ok=True)
+    copy_files(bundle, folder, without=SKIPPED)
     tensors = load_file(bundle.path / WEIGHTS)
     matrices = {name: one for name, one in tensors.items() if one.ndim > 1 and np.issubdtype(one.dtype, np.floating)}
     magnitudes = np.concatenate([np.abs(one).ravel() for one in matrices.values()])

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
+from yanmo.artifacts.base import MANIFEST, Identity, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
@@ -113,8 +113,15 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
 
 
 def _publish(teacher: Bundle, parents: dict[str, str], config: dict[str, Any], work: Path, folder: Path) -> None:
-    identity: dict[str, Any] = {"kind": Predictions.kind, "task": teacher.task, "labels": teacher.labels}
-    with publish(folder, verb="answers", parents=parents, config=config, **identity) as staging:
+    identity = Identity(
+        kind=Predictions.kind,
+        verb="answers",
+        task=teacher.task,
+        labels=teacher.labels,
+        parents=parents,
+        config=config,
+    )
+    with publish(folder, identity) as staging:
         frame = pl.concat([pl.read_parquet(part) for part in sorted(work.glob("*.parquet"))])
         texts = [name for name in ("text", "text_b") if name in frame.columns]
         frame.drop(texts).write_parquet(staging / PREDICTIONS, statistics=False)

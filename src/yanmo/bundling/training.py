@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import Manifest, publish
-from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.base import Identity
+from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
@@ -263,8 +263,25 @@ def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     return _TRAINERS[job.spec.format](job, tell)
 
 
-def identify_trained(trained: Trained, job: Job, dataset: Dataset) -> dict[str, Any]:
-    """Return what the manifest of the Bundle says besides its config."""
+def identify_trained(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    *,
+    parents: Mapping[str, str],
+    verb: str = "train",
+    keys: Mapping[str, Any] | None = None,
+) -> Identity:
+    """Return what the manifest of a trained model's Bundle says.
+
+    Args:
+        trained: The model.
+        job: What it was trained with.
+        dataset: What it was trained on.
+        parents: Role to digest.
+        verb: Who makes it.
+        keys: Of the verb's config, besides those of ``train``.
+    """
     info = {
         "format": job.spec.format,
         "model": job.spec.name,
@@ -273,15 +290,24 @@ def identify_trained(trained: Trained, job: Job, dataset: Dataset) -> dict[str, 
         "text": dataset.text_config.model_dump(mode="json"),
         "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
     }
-    return {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "info": info}
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    return Identity(
+        kind=Bundle.kind,
+        verb=verb,
+        task=dataset.task,
+        labels=dataset.labels,
+        parents=dict(parents),
+        config={**job.config.model_dump(mode="json"), **(keys or {}), **settled},
+        seed=None if "seed" in unused_settings(job.spec) else job.config.seed,
+        info=info,
+    )
 
 
-def write_model(trained: Trained, folder: Path, dataset: Dataset, identity: dict[str, Any]) -> Bundle:
-    """Write what the model needs to answer, and return it as a Bundle that has no manifest yet."""
+def write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
+    """Write what the model needs to answer into the folder of an unfinished Bundle."""
     trained.save(folder)
     if dataset.user_dict_path:
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
-    return Bundle(folder, Manifest(parents={}, config={}, versions={}, key="", files={}, **identity), "")
 
 
 def publish_trained(
@@ -311,13 +337,10 @@ def publish_trained(
         write_more: Writes further files into the folder.
         effects: Of the call that makes it.
     """
-    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
-    config = {**job.config.model_dump(mode="json"), **(keys or {}), **settled}
-    identity = identify_trained(trained, job, dataset)
-    identity["info"]["summary"] |= facts or {}
-    seed = None if "seed" in unused_settings(job.spec) else job.config.seed
-    with publish(out, verb=verb, parents=parents, config=config, seed=seed, effects=effects, **identity) as staging:
-        bundle = write_model(trained, staging, dataset, identity)
+    identity = identify_trained(trained, job, dataset, parents=parents, verb=verb, keys=keys)
+    identity.info["summary"] |= facts or {}
+    with publish_bundle(out, identity, effects=effects) as bundle:
+        write_model(trained, bundle.path, dataset)
         card = render_card(
             model=job.spec.name,
             format=job.spec.format,
@@ -328,11 +351,11 @@ def publish_trained(
             dataset_digest=dataset.digest,
             scores=trained.scores,
         )
-        (staging / CARD).write_text(card, encoding="utf-8")
+        (bundle.path / CARD).write_text(card, encoding="utf-8")
         if write_more is not None:
-            write_more(staging)
+            write_more(bundle.path)
         _write_golden(bundle, dataset, job.task)
-        identity["info"] |= profile_inputs(bundle, dataset)
+        identity.info.update(profile_inputs(bundle, dataset))
 
 
 def raw_items(rows: pl.DataFrame, task: Task) -> list[Item]:

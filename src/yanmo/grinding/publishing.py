@@ -6,13 +6,13 @@ It makes and chooses nothing.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifacts.base import MANIFEST, publish, read_manifest
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.base import MANIFEST, Identity, publish, read_manifest
+from yanmo.artifacts.bundle import Bundle, copy_files
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
@@ -143,11 +143,11 @@ def publish_winner(
     bundle, row = search.bench.bundle(name), next(one for one in report["rows"] if one["name"] == name)
     test = {"test_accuracy": report["test"]["accuracy"], "test_drop": report["test"]["drop"]} if report["test"] else {}
     facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **test}
-    identity = _identity(search.bench, config, parents) | {"labels": bundle.labels}
-    info = {**bundle.manifest.info, "summary": facts}
-    with publish(out, kind=Bundle.kind, verb="grind", info=info, effects=effects, **identity) as staging:
-        shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
-        _write_report(staging / GRINDING, report, identity, effects)
+    ours = replace(_identity(search.bench, config, parents, report), labels=bundle.labels)
+    identity = replace(ours, kind=Bundle.kind, info={**bundle.manifest.info, "summary": facts})
+    with publish(out, identity, effects=effects) as staging:
+        copy_files(bundle, staging)
+        _write_report(staging / GRINDING, report, ours, effects)
 
 
 def refuse(
@@ -167,7 +167,7 @@ def refuse(
         ModelError: Always.
     """
     place = _report_place(out)
-    identity = _identity(search.bench, config, parents)
+    identity = _identity(search.bench, config, parents, report)
     _write_report(place, report, identity, Effects(key=effects.key, replace=True))
     hint = "Loosen the constraint that is named; the same command with another budget goes on with what is there."
     teacher = search.bench.teacher.path
@@ -209,29 +209,26 @@ def _report_place(out: Path) -> Path:
     return out.with_name(f"{out.name}-report")
 
 
-def _identity(bench: Bench, config: Config, parents: Mapping[str, str]) -> dict[str, Any]:
+def _identity(bench: Bench, config: Config, parents: Mapping[str, str], report: Mapping[str, Any]) -> Identity:
+    """Return what the manifest of the Report says."""
     plain_config = config.model_dump(mode="json")
-    return {
-        "task": bench.dataset.task,
-        "labels": bench.dataset.labels,
-        "parents": parents,
-        "config": plain_config,
-        "seed": plain_config["seed"],
-    }
+    return Identity(
+        kind=Report.kind,
+        verb="grind",
+        task=bench.dataset.task,
+        labels=bench.dataset.labels,
+        parents=dict(parents),
+        config=plain_config,
+        seed=plain_config["seed"],
+        info={"summary": {name: report[name] for name in ("report", "winner", "test")}},
+    )
 
 
-def _write_report(place: Path, report: dict[str, Any], identity: Mapping[str, Any], effects: Effects) -> None:
-    headlines = {name: report[name] for name in ("report", "winner", "test")}
-    info = {"summary": headlines}
-    with publish(place, kind=Report.kind, verb="grind", info=info, effects=effects, **identity) as folder:
+def _write_report(place: Path, report: dict[str, Any], identity: Identity, effects: Effects) -> None:
+    with publish(place, identity, effects=effects) as folder:
         write_report(folder, report, render_grinding(report))
         if report["recipe"]:
             (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
-
-
-def _skip_manifest(folder: Path) -> Callable[[str, Sequence[str]], set[str]]:
-    """Return what leaves out the manifest of a folder, but not those of artifacts in it."""
-    return lambda place, _: {MANIFEST} if Path(place) == folder else set()
 
 
 def _call(bench: Bench, config: Config, out: Path) -> Call:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from yanmo.artifacts.base import MANIFEST, publish
+from yanmo.artifacts.base import MANIFEST, Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
@@ -43,11 +43,15 @@ ROUND_SECONDS = 1.0
 def few_rows(dataset: Dataset, out: Path) -> Dataset:
     """Return a Dataset of few rows, made on first use."""
     if not (out / MANIFEST).is_file():
-        identity: dict[str, Any] = {"kind": Dataset.kind, "task": dataset.task, "labels": dataset.labels}
-        parents = {"dataset": dataset.digest}
-        with publish(
-            out, verb="prepare", **identity, parents=parents, config={}, info=dataset.manifest.info
-        ) as staging:
+        identity = Identity(
+            kind=Dataset.kind,
+            verb="prepare",
+            task=dataset.task,
+            labels=dataset.labels,
+            parents={"dataset": dataset.digest},
+            info=dataset.manifest.info,
+        )
+        with publish(out, identity) as staging:
             for name, num_rows in (("train", NUM_ROWS), ("valid", NUM_VALID_ROWS)):
                 rows = dataset.split(name)
                 rows.sample(min(num_rows, rows.height), seed=0).write_parquet(staging / f"{name}.parquet")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import Artifact, publish
+from yanmo.artifacts.base import Artifact, Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -186,20 +186,17 @@ def publish_comparison(
     report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
     shown = ("name", "accuracy", "accuracy_interval", "macro_f1", "size_mb", "latency_ms")
     rows = [{key: row[key] for key in shown} for row in report["rows"]]
-    width = len(str(len(bundles)))
-    parents = {f"bundle_{place:0{width}}": bundle.digest for place, bundle in enumerate(bundles, 1)}
-    with publish(
-        out,
+    identity = Identity(
         kind=Report.kind,
         verb="compare",
         task=dataset.task,
         labels=dataset.labels,
-        parents={**parents, "dataset": dataset.digest},
+        parents={**numbered("bundle", bundles), "dataset": dataset.digest},
         config={"split": split},
         seed=SEED,
         info={"summary": {"report": report["report"], "num_rows": report["num_rows"], "rows": rows}},
-        effects=effects,
-    ) as staging:
+    )
+    with publish(out, identity, effects=effects) as staging:
         write_report(staging, report, render_comparison(report))
     return Report.open(out)
 

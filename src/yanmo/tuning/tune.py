@@ -7,15 +7,14 @@ import hashlib
 import logging
 import shutil
 import statistics
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from yanmo.artifacts.base import MANIFEST, lock, publish, work_dir
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.base import Identity, lock, publish, work_dir
+from yanmo.artifacts.bundle import Bundle, copy_files
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions, stage_key
@@ -207,28 +206,24 @@ def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path, effe
     """Make the best trial's Bundle appear at ``out``, with the Report of the search in it."""
     bundle, report = found.bundle, _report(found, dataset, config)
     space = config.space and config.space.name
-    identity: dict[str, Any] = {
-        "task": bundle.task,
-        "labels": bundle.labels,
-        "parents": dict(bundle.manifest.parents),
-        "config": {**config.model_dump(mode="json"), "space": space, "storage": None, "model": bundle.model},
-        "seed": config.seed,
-    }
     facts = {"num_trials": len(found.trials), "best_trial": found.best.number}
-    info = {**bundle.manifest.info, "summary": {**bundle.manifest.info["summary"], **facts}}
+    identity = Identity(
+        kind=Bundle.kind,
+        verb="tune",
+        task=bundle.task,
+        labels=bundle.labels,
+        parents=dict(bundle.manifest.parents),
+        config={**config.model_dump(mode="json"), "space": space, "storage": None, "model": bundle.model},
+        seed=config.seed,
+        info={**bundle.manifest.info, "summary": {**bundle.manifest.info["summary"], **facts}},
+    )
     headlines = {name: report[name] for name in ("report", "metric", "best", "spread")}
-    with publish(out, kind=Bundle.kind, verb="tune", info=info, effects=effects, **identity) as staging:
-        shutil.copytree(bundle.path, staging, ignore=_skip_manifest(bundle.path), dirs_exist_ok=True)
-        place = staging / TUNING
-        shown = {"summary": headlines}
-        with publish(place, kind=Report.kind, verb="tune", info=shown, effects=effects, **identity) as folder:
+    part = replace(identity, kind=Report.kind, info={"summary": headlines})
+    with publish(out, identity, effects=effects) as staging:
+        copy_files(bundle, staging)
+        with publish(staging / TUNING, part, effects=effects) as folder:
             write_report(folder, report, render_tuning(report))
             (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
-
-
-def _skip_manifest(folder: Path) -> Callable[[str, list[str]], set[str]]:
-    """Return what leaves out the manifest of a folder, but not those of artifacts in it."""
-    return lambda place, _: {MANIFEST} if Path(place) == folder else set()
 
 
 def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any]:

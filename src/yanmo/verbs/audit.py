@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -89,8 +89,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         }
     )
     headlines = ("report", "num_rows", "num_wrong", "wrong_share", "accuracy", "accuracy_interval", "macro_f1")
-    with publish(
-        out,
+    identity = Identity(
         kind=Report.kind,
         verb="audit",
         task=dataset.task,
@@ -99,8 +98,8 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         config=config.model_dump(mode="json"),
         seed=config.seed,
         info={"summary": {name: report[name] for name in headlines} | {"num_listed": len(report["rows"])}},
-        effects=effects,
-    ) as staging:
+    )
+    with publish(out, identity, effects=effects) as staging:
         write_report(staging, report, render_audit(report))
     return Report.open(out)
 

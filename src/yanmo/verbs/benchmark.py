@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -138,19 +138,17 @@ def benchmark(
             "command": command_line(call_of("benchmark", {"bundles": bundles, "dataset": dataset}, config, out=out)),
         }
     )
-    width = len(str(len(bundles)))
-    with publish(
-        out,
+    identity = Identity(
         kind=Report.kind,
         verb="benchmark",
         task=bundles[0].task,
         labels=bundles[0].labels,
-        parents={f"bundle_{place:0{width}}": one.digest for place, one in enumerate(bundles, 1)} | texts.parents,
+        parents=numbered("bundle", bundles) | texts.parents,
         config=config.model_dump(mode="json", exclude={"texts"}),
         seed=SEED,
         info={"summary": _summary(report)},
-        effects=effects,
-    ) as staging:
+    )
+    with publish(out, identity, effects=effects) as staging:
         write_report(staging, report, render_benchmark(report))
     return Report.open(out)
 

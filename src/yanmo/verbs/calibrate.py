@@ -1,6 +1,5 @@
 """calibrate: a Bundle to the same Bundle whose probabilities match frequencies; it fits no weights."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import MANIFEST, Manifest, publish
-from yanmo.artifacts.bundle import GOLDEN, Bundle, write_golden
+from yanmo.artifacts.base import Identity
+from yanmo.artifacts.bundle import GOLDEN, Bundle, copy_files, publish_bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
@@ -109,30 +108,25 @@ def _publish(
     effects: Effects,
 ) -> None:
     trained_on = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
-    identity: dict[str, Any] = {
-        "kind": Bundle.kind,
-        "task": bundle.task,
-        "labels": bundle.labels,
-        "parents": {"bundle": bundle.digest, "calibrated_on": dataset.digest, **trained_on},
-        "config": config.model_dump(mode="json"),
-        "seed": bundle.manifest.seed,
-        "info": info,
-    }
-    with publish(out, verb="calibrate", effects=effects, **identity) as staging:
-        shutil.copytree(bundle.path, staging, ignore=_skip_top(bundle.path), dirs_exist_ok=True)
-        made = Bundle(staging, Manifest(**identity, versions={}, key="", files={}), "")
+    identity = Identity(
+        kind=Bundle.kind,
+        verb="calibrate",
+        task=bundle.task,
+        labels=bundle.labels,
+        parents={"bundle": bundle.digest, "calibrated_on": dataset.digest, **trained_on},
+        config=config.model_dump(mode="json"),
+        seed=bundle.manifest.seed,
+        info=info,
+    )
+    with publish_bundle(out, identity, effects=effects) as made:
+        copy_files(bundle, made.path, without=(GOLDEN,))
         golden = bundle.golden()
         with open_bundle(made, verify_golden=False) as predictor:
             probabilities_NC, steady_N = _answer(predictor, golden_items(golden), calibration)
         rows = np.flatnonzero(steady_N).tolist()
         texts_b = [golden.texts_b[row] for row in rows] if golden.texts_b is not None else None
-        write_golden(staging, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
+        write_golden(made.path, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
         info |= profile_inputs(made, dataset)
-
-
-def _skip_top(folder: Path) -> Any:
-    """Return what leaves out the manifest and the golden examples of a folder, but not those of the members in it."""
-    return lambda place, _: {MANIFEST, GOLDEN} if Path(place) == folder else set()
 
 
 def _answer(predictor: Predictor, items: Any, calibration: Calibration) -> tuple[FloatArray, Any]:

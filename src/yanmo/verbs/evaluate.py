@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -132,8 +132,7 @@ def evaluate(
         values["against"] = {"bundle": identify(against), **_difference(outcomes, split, config)}
     call = call_of("evaluate", {**bundles, "dataset": dataset}, config, out=out)
     report = plain(values | {"bundle": identify(bundle), "command": command_line(call)})
-    with publish(
-        out,
+    identity = Identity(
         kind=Report.kind,
         verb="evaluate",
         task=dataset.task,
@@ -142,8 +141,8 @@ def evaluate(
         config=config.model_dump(mode="json"),
         seed=config.seed,
         info={"summary": _summary(report)},
-        effects=effects,
-    ) as staging:
+    )
+    with publish(out, identity, effects=effects) as staging:
         write_report(staging, report, render_evaluation(report))
     return Report.open(out)
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
-from yanmo.artifacts.base import Manifest, lock, publish, work_dir
+from yanmo.artifacts.base import Identity, Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.frames import FrameWriter
@@ -191,24 +191,23 @@ def predict(
     """
     found = _open_source(bundle, source, config)
     tally = Tally()
-    info: dict[str, Any] = {}
     found.parents["bundle"] = bundle.digest
-    identity: dict[str, Any] = {
-        "kind": Predictions.kind,
-        "task": bundle.task,
-        "labels": bundle.labels,
-        "parents": found.parents,
-        "config": config.model_dump(mode="json"),
-        "info": info,
-    }
+    identity = Identity(
+        kind=Predictions.kind,
+        verb="predict",
+        task=bundle.task,
+        labels=bundle.labels,
+        parents=found.parents,
+        config=config.model_dump(mode="json"),
+    )
     if out is None:
         answers = _show_progress(_answer(bundle, found, config, tally), found.num_rows)
         frame = pl.concat([frame for _, frame in answers])
-        info["summary"] = tally.summary()
-        return UnsavedPredictions(Manifest(**identity, versions={}, key="", files={}), frame)
+        identity.info["summary"] = tally.summary()
+        return UnsavedPredictions(identity.manifest(), frame)
     with (
         _kept(out, source, found, config) as kept,
-        publish(out, verb="predict", effects=effects, **identity) as staging,
+        publish(out, identity, effects=effects) as staging,
         FrameWriter(staging / f"{TABLE}.{config.format}") as table,
     ):
         ledger = FrameLedger(kept or staging / ANSWERED)
@@ -216,7 +215,7 @@ def predict(
             table.write(_table(rows, frame, bundle.labels, config))
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
-        info["summary"] = tally.summary()
+        identity.info["summary"] = tally.summary()
     return Predictions.open(out, verify=False)
 
 

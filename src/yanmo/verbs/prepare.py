@@ -6,7 +6,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
-from yanmo.artifacts.base import publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.dataset import SPLITS, Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.config import build
@@ -105,8 +105,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     check_labels(rows)
     labels = task.label_names(rows.filter(pl.col("split") != "unlabeled")["label"])
     profile = profile_rows(rows, rejected, labels, changed_rows)
-    with publish(
-        out,
+    identity = Identity(
         kind=Dataset.kind,
         verb="prepare",
         task=task.name,
@@ -115,8 +114,8 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         config=_plain(config),
         seed=config.seed,
         info={"text": text_config.model_dump(mode="json"), **profile_info(profile)},
-        effects=effects,
-    ) as staging:
+    )
+    with publish(out, identity, effects=effects) as staging:
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())
         _write_splits(staging, rows)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from yanmo.artifacts.base import MANIFEST, publish
+from yanmo.artifacts.base import MANIFEST, Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, render_encoder_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
@@ -212,8 +212,7 @@ def _publish(
         "architecture": architecture,
         "text": texts.config.model_dump(mode="json"),
     }
-    with publish(
-        out,
+    identity = Identity(
         kind=Bundle.kind,
         verb="pretrain",
         task=TASKS[config.objective],
@@ -222,8 +221,8 @@ def _publish(
         config={**config.model_dump(mode="json"), "precision": trained.precision},
         seed=config.seed,
         info=info,
-        effects=effects,
-    ) as staging:
+    )
+    with publish(out, identity, effects=effects) as staging:
         trained.save(staging)
         if texts.user_dict_path:
             shutil.copyfile(texts.user_dict_path, staging / texts.user_dict_path.name)

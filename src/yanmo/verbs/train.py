@@ -4,11 +4,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.artifacts.base import publish
-from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
+from yanmo.artifacts.base import Identity, publish
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, draft
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
@@ -75,7 +74,7 @@ def train(
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
-            answers_NC = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None
+            answers_NC = _answer_out_of_fold(job, dataset, parents, effects.in_fold()) if settled.folds else None
             trained = learn(job, tell=effects.watched(run.watch).tell)
             if not worker_rank():
                 more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents, effects)
@@ -88,7 +87,7 @@ def _num_rows(dataset: Dataset) -> int:
     return dataset.split("train").height if "train" in dataset.splits else 0
 
 
-def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatArray:
+def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects) -> FloatArray:
     """Return the answer to every training row by a model that has learned from no row of the same text."""
     rows = dataset.split("train")
     first, second = job.train.texts.first, job.train.texts.second
@@ -99,10 +98,11 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatAr
     def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> FloatArray:
         fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
         trained = learn(fold, tell=effects.tell)
-        draft = folder / "draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
-        bundle = write_model(trained, draft, dataset, identify_trained(trained, job, dataset))
+        place = folder / "draft"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        write_model(trained, place, dataset)
+        bundle = draft(place, identify_trained(trained, job, dataset, parents=parents))
         with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
             return predictor.predict_proba([items[row] for row in held.tolist()])
 
@@ -113,21 +113,19 @@ def _out_of_fold_writer(
     answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects
 ) -> Callable[[Path], None]:
     """Return what writes whole Predictions over the training rows into the Bundle."""
-    config = job.config.model_dump(mode="json")
     ids, answers = dataset.split("train")["id"], job.task.answer(answers_NC, dataset.labels)
-    identity: dict[str, Any] = {"kind": Predictions.kind, "task": dataset.task, "labels": dataset.labels}
+    identity = Identity(
+        kind=Predictions.kind,
+        verb="train",
+        task=dataset.task,
+        labels=dataset.labels,
+        parents=parents,
+        config=job.config.model_dump(mode="json"),
+        seed=job.config.seed,
+    )
 
     def write(folder: Path) -> None:
-        out = folder / OUT_OF_FOLD
-        with publish(
-            out,
-            verb="train",
-            parents=parents,
-            config=config,
-            seed=job.config.seed,
-            effects=effects,
-            **identity,
-        ) as staging:
+        with publish(folder / OUT_OF_FOLD, identity, effects=effects) as staging:
             predictions_frame(ids, *answers, answers_NC).write_parquet(staging / PREDICTIONS, statistics=False)
 
     return write

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, Identity, check_out, lock, publish, work_dir
+from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, Identity, check_out, lock, numbered, publish, work_dir
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError, BusyError
@@ -292,3 +292,22 @@ def test_a_work_folder_that_cannot_be_made_is_an_error_for_the_user(tmp_path):
     folder = tmp_path / ("a" * 300)
     with pytest.raises(ArtifactError, match="File name too long"), lock(folder):
         pass
+
+
+def test_what_is_added_to_an_identity_while_the_folder_is_filled_is_in_the_manifest(tmp_path):
+    identity = Identity(kind="predictions", verb="v", task="t", labels=["b", "a"], parents={"z": "1" * 64}, seed=3)
+    draft = identity.manifest()
+    with publish(tmp_path / "one", identity) as staging:
+        (staging / "data.bin").write_bytes(b"x")
+        identity.info["found"] = 1
+        identity.parents["a"] = "0" * 64
+    made = Predictions.open(tmp_path / "one").manifest
+    assert (made.info, list(made.parents), made.config) == ({"found": 1}, ["a", "z"], {"verb": "v"})
+    assert made.key == identity.key
+    assert (draft.labels, draft.seed, draft.info, draft.files) == (made.labels, made.seed, made.info, {})
+
+
+def test_several_parents_are_numbered_in_an_order_that_sorting_keeps(tmp_path):
+    one = make(tmp_path / "one")
+    assert numbered("member", [one]) == {"member_1": one.digest}
+    assert list(numbered("member", [one] * 11)) == sorted(f"member_{number:02}" for number in range(1, 12))

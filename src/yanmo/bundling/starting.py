@@ -8,13 +8,16 @@ from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest
-from yanmo.bundling.train_config import LearnKeys
-from yanmo.bundling.training import check_model
-from yanmo.errors import ConfigError
-from yanmo.models import ModelSpec, resolve
+from yanmo.bundling.train_config import LearnKeys, check_compiler
+from yanmo.bundling.working import check_alone
+from yanmo.errors import ConfigError, check_installed
+from yanmo.models import ModelSpec, resolve, unsuited
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["check_segmenter", "start"]
+__all__ = ["check_model", "check_segmenter", "start"]
+
+PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
+"""What training a format needs besides the core install."""
 
 
 def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[ModelSpec, dict[str, str]]:
@@ -36,6 +39,44 @@ def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[Mod
         return check_model(config, _start_from(init, model, dataset)), {"init": init.digest}
     spec = check_model(config)
     return spec, {"checkpoint": folder_digest(Path(spec.source))} if spec.is_local else {}
+
+
+def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
+    """Return what the model's name means, after checking that it can be trained here.
+
+    Args:
+        config: What it is trained with.
+        spec: What the name means, where that is known already.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it, or what
+            is here.
+        MissingExtraError: The packages that train it are not installed.
+    """
+    spec = spec or resolve(config.model)
+    if config.offline and spec.is_hub_id:
+        raise ConfigError(
+            f"The model {spec.name} would be loaded over the network, but offline is set.",
+            hint="Give a local folder, or leave offline out.",
+        )
+    found = unsuited(spec, config.model_dump())
+    if found:
+        raise ConfigError(
+            f"The '{found}' parameter of train does not suit the model {spec.name}: it has no layers of its own.",
+            hint=f"Leave {found} out, or choose a model with layers, such as bert-4x312 or a pretrained one.",
+        )
+    check_compiler(config)
+    if config.ema_decay and config.swa_start < 1:
+        raise ConfigError(
+            "The 'ema_decay' and 'swa_start' parameters of train cannot be combined: one mean of the weights is kept.",
+            hint="Leave one of them out.",
+        )
+    folds = config.model_dump().get("folds")
+    if folds or spec.family == "linear":
+        check_alone(f"train {'folds' if folds else 'the model linear'}")
+    check_installed(f"The training of {spec.name}", *PACKAGES[spec.format], extra="train")
+    return spec
 
 
 def _find_init(model: str) -> Bundle | None:

@@ -3,9 +3,10 @@
 train, distill and prune stand on it. It knows no verb and no torch.
 """
 
+import functools
 import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,28 @@ from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
-from yanmo.bundling.train_config import LearnKeys, TrainConfig, check_compiler
-from yanmo.bundling.working import check_alone
-from yanmo.errors import ConfigError, DataError, check_installed
+from yanmo.bundling.train_config import LearnKeys, TrainConfig
+from yanmo.errors import ConfigError, DataError
 from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics import accuracy, label_counts, macro_f1, micro_f1
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
-from yanmo.models import ModelSpec, default_settings, resolve, unsharded, unsuited, unused_settings
+from yanmo.modeling.settings import (
+    LabeledTexts,
+    LoopSettings,
+    NetworkSettings,
+    Pruning,
+    Teaching,
+    Texts,
+    Trained,
+)
+from yanmo.models import ModelSpec, default_settings, unsharded, unused_settings
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.pipeline import TextPipeline
 
 __all__ = [
     "Job",
-    "check_model",
     "identify_trained",
     "labeled_texts",
     "learn",
@@ -50,8 +58,6 @@ logger = logging.getLogger(__name__)
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
-PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
-"""What training a format needs besides the core install."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,7 @@ class Job:
     """What every trainer is given; the config has a value wherever the model's family has a default.
 
     ``ask`` gives the texts of ``train`` and others with a teacher's answers; it is called once the network is there.
+    ``pruning`` is what is cut out of the encoder that the model's name means.
     """
 
     spec: ModelSpec
@@ -72,6 +79,7 @@ class Job:
     is_length_given: bool
     teaching: Teaching | None = None
     ask: Callable[[], LabeledTexts] | None = None
+    pruning: Pruning | None = None
 
     @property
     def network(self) -> NetworkSettings:
@@ -114,44 +122,6 @@ def measure_answers(task: Task, probabilities_NC: FloatArray, targets_NC: FloatA
     return {name: float(score) for name, score in scores.items()}
 
 
-def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
-    """Return what the model's name means, after checking that it can be trained here.
-
-    Args:
-        config: What it is trained with.
-        spec: What the name means, where that is known already.
-
-    Raises:
-        ModelError: There is no such model.
-        ConfigError: It would be loaded over the network, but offline is set; or a setting does not suit it, or what
-            is here.
-        MissingExtraError: The packages that train it are not installed.
-    """
-    spec = spec or resolve(config.model)
-    if config.offline and spec.is_hub_id:
-        raise ConfigError(
-            f"The model {spec.name} would be loaded over the network, but offline is set.",
-            hint="Give a local folder, or leave offline out.",
-        )
-    found = unsuited(spec, config.model_dump())
-    if found:
-        raise ConfigError(
-            f"The '{found}' parameter of train does not suit the model {spec.name}: it has no layers of its own.",
-            hint=f"Leave {found} out, or choose a model with layers, such as bert-4x312 or a pretrained one.",
-        )
-    check_compiler(config)
-    if config.ema_decay and config.swa_start < 1:
-        raise ConfigError(
-            "The 'ema_decay' and 'swa_start' parameters of train cannot be combined: one mean of the weights is kept.",
-            hint="Leave one of them out.",
-        )
-    folds = config.model_dump().get("folds")
-    if folds or spec.family == "linear":
-        check_alone(f"train {'folds' if folds else 'the model linear'}")
-    check_installed(f"The training of {spec.name}", *PACKAGES[spec.format], extra="train")
-    return spec
-
-
 def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
     """Return the config with the family's defaults filled in, and say which given settings have no effect.
 
@@ -182,8 +152,8 @@ def make_job(
     Raises:
         DataError: The Dataset lacks a split, or all its rows have one label.
     """
-    task = get_task(dataset.task)
-    train_texts, valid_texts = (labeled_texts(dataset, task, name) for name in ("train", "valid"))
+    task, pipeline = get_task(dataset.task), dataset.text_pipeline()
+    train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets_NC = train_texts.targets_NC
     if bool((targets_NC == targets_NC[0]).all()):
         raise DataError(
@@ -193,8 +163,14 @@ def make_job(
     return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
 
 
-def labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
+def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: TextPipeline) -> LabeledTexts:
     """Return a split, cleaned and encoded.
+
+    Args:
+        dataset: Whose split it is.
+        name: Of the split.
+        labels: All labels, in the order of the targets' columns.
+        pipeline: How the texts are cleaned.
 
     Raises:
         DataError: It is missing or empty.
@@ -207,11 +183,11 @@ def labeled_texts(dataset: Dataset, task: Task, name: str) -> LabeledTexts:
             if name != "train"
             else "Prepare it from more rows.",
         )
-    pipeline = dataset.text_pipeline()
+    task = get_task(dataset.task)
     columns = [pipeline.apply(column) for column in raw_columns(rows, task)]
-    is_segmented = dataset.text_config.segmenter != "none"
+    is_segmented = pipeline.config.segmenter != "none"
     texts = Texts(columns[0], columns[1] if task.num_texts == 2 else None, is_segmented)
-    return LabeledTexts(texts, task.encode(rows["label"], dataset.labels), rows["id"].cast(pl.String).to_list())
+    return LabeledTexts(texts, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
 
 
 def raw_columns(rows: pl.DataFrame, task: Task) -> list[list[str]]:
@@ -233,9 +209,19 @@ def _train_network(job: Job, tell: Watcher) -> Trained:
         measure=job.measure,
         work_dir=job.work_dir,
         run_key=job.run_key,
+        make=_maker(job),
         ask=job.ask,
         tell=tell,
     )
+
+
+def _maker(job: Job) -> Callable[[], Any] | None:
+    """Return what gives the encoder without the parts that are cut out; None where nothing is."""
+    if job.pruning is None:
+        return None
+    from yanmo.modeling.pruned import make_pruned
+
+    return functools.partial(make_pruned, Path(job.spec.source), job.train, job.pruning, job.network)
 
 
 def _train_linear(job: Job, tell: Watcher) -> Trained:

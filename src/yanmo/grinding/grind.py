@@ -14,9 +14,8 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.work import claim
-from yanmo.bundling.starting import start
+from yanmo.bundling.starting import check_model, start
 from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import check_model
 from yanmo.bundling.transfer import Altering, gather
 from yanmo.bundling.working import check_alone, where
 from yanmo.data.read import ReadOptions

@@ -1,72 +1,34 @@
-"""An encoder without the parts that matter least, and the training in which it recovers; it knows no artifact."""
+"""An encoder without the parts that matter least, ready for the training in which it recovers; it knows no artifact."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
-from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, pruning
 from yanmo.modeling.checkpoint_tokenizer import load_tokenizer
 from yanmo.modeling.features import Examples
 from yanmo.modeling.losses import LOSSES
-from yanmo.modeling.networks import train_network
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Texts, Trained
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning, Texts
 from yanmo.modeling.trainables import Trainable, encoder_trainable
-from yanmo.models import ModelSpec
 from yanmo.text.vocabulary import cut_tokenizer, used_tokens
 
-__all__ = ["Pruning", "prune_network"]
+__all__ = ["make_pruned"]
 
 
-@dataclass(frozen=True)
-class Pruning:
-    """What is cut out; the fields mean what they mean in the config of ``prune``."""
-
-    heads: float = 0.0
-    feed_forward: float = 0.0
-    layers: int = 0
-    vocabulary: int = 0
-    importance: pruning.Importance = "taylor"
-    is_uniform: bool = True
-    num_texts: int = 1000
-
-
-def prune_network(
-    folder: Path,
-    train: LabeledTexts,
-    valid: LabeledTexts,
-    *,
-    options: Pruning,
-    network: NetworkSettings,
-    loop: LoopSettings,
-    measure: Measure,
-    work_dir: Path,
-    run_key: str,
-    ask: Callable[[], LabeledTexts] | None = None,
-    tell: Watcher = NO_EFFECTS.tell,
-) -> Trained:
-    """Cut parts out of an encoder and let it recover; with no epochs it stays as it was cut.
+def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkSettings) -> Trainable:
+    """Return an encoder without the parts that matter least; the same ones in every call.
 
     Args:
-        folder: The encoder's Hugging Face folder.
+        folder: Its Hugging Face folder.
         train: Texts to learn from, some with labels; they say what matters and which tokens stay.
-        valid: Texts that choose the best weights.
         options: What is cut out.
-        network: Labels, loss, length, and how much it listens to the unpruned encoder.
-        loop: How it is trained.
-        measure: From logits_NC and targets_NC to scores.
-        work_dir: Where the checkpoint is kept; a run of the same key is continued.
-        run_key: Names the work.
-        ask: Gives the texts with the unpruned encoder's answers; called once the parts are cut out.
-        tell: Is shown every record of the training.
+        network: Labels, loss and length.
 
     Returns:
         The encoder; ``architecture["kept"]`` says what is left of each layer, and ``architecture["is_stock"]`` whether
@@ -75,31 +37,13 @@ def prune_network(
     Raises:
         ConfigError: The encoder's parts or tokens cannot be cut.
     """
-    spec = ModelSpec(folder.name, "pretrained", source=str(folder), is_local=True)
-    return train_network(
-        spec,
-        train,
-        valid,
-        network=network,
-        loop=loop,
-        measure=measure,
-        work_dir=work_dir,
-        run_key=run_key,
-        make=functools.partial(_make, folder, train, options, network),
-        ask=ask,
-        tell=tell,
-    )
-
-
-def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkSettings) -> Trainable:
-    """Return the encoder without the parts; the same ones in every call."""
     module: Any = encoders.load(folder, labels=network.labels, link=network.link)
     pruning.layers_of(module)
     wrapped = load_tokenizer(folder)
     if options.vocabulary:
         wrapped = _cut_vocabulary(module, wrapped, train.texts, options.vocabulary, network.max_length or 0)
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, network, network.max_length or 0)
-    examples, loss = _sample(trainable.encode, train, options.num_texts), LOSSES[network.link.name]
+    examples, loss = _sample(trainable.encode, train, options.num_importance_texts), LOSSES[network.link.name]
     if options.layers:
         pruning.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
     if options.heads or options.feed_forward:
@@ -109,7 +53,7 @@ def _make(folder: Path, train: LabeledTexts, options: Pruning, network: NetworkS
             head_width=module.config.hidden_size // module.config.num_attention_heads,
             heads=options.heads,
             neurons=options.feed_forward,
-            is_uniform=options.is_uniform,
+            is_uniform=options.uniform,
         )
         if not (options.layers or options.vocabulary):
             _check_cut(cut, [len(one) for one in matters[0]], [len(one) for one in matters[1]])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +17,10 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ConfigError
 from yanmo.modeling import lean_encoder
 from yanmo.modeling.features import Examples, sorted_batches
+from yanmo.modeling.settings import Importance
 
 __all__ = [
     "Cut",
-    "Importance",
     "choose_layers",
     "choose_parts",
     "cut_embeddings",
@@ -30,7 +30,6 @@ __all__ = [
     "measure",
 ]
 
-Importance = Literal["taylor", "magnitude"]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 WIDTH_STEP = 16

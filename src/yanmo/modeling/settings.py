@@ -12,6 +12,7 @@ from yanmo.arrays import FloatArray, IntArray
 
 __all__ = [
     "Compile",
+    "Importance",
     "LabeledTexts",
     "LoopSettings",
     "Match",
@@ -19,6 +20,7 @@ __all__ = [
     "Metric",
     "NetworkSettings",
     "Precision",
+    "Pruning",
     "ReadingSettings",
     "Schedule",
     "Sharding",
@@ -33,6 +35,7 @@ Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 Match = Literal["none", "hidden", "attention", "hidden+attention", "relations"]
+Importance = Literal["taylor", "magnitude"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
 """From logits_NC and targets_NC to scores, ``loss`` among them."""
 
@@ -118,6 +121,19 @@ class NetworkSettings:
     lora_rank: int = 0
     is_sharded: bool = False
     teaching: Teaching | None = None
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """What is cut out of an encoder; the fields mean what they mean in the config of ``prune``."""
+
+    heads: float = 0.0
+    feed_forward: float = 0.0
+    layers: int = 0
+    vocabulary: int = 0
+    importance: Importance = "taylor"
+    uniform: bool = True
+    num_importance_texts: int = 1000
 
 
 @dataclass(frozen=True)

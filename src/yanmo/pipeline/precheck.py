@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
-from yanmo.bundling.training import check_model
+from yanmo.bundling.starting import check_model
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.data.records import read_jsonl, read_parquet

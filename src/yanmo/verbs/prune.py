@@ -6,14 +6,13 @@ It checks, asks, measures and publishes, and knows no torch.
 import functools
 import logging
 import shutil
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -21,7 +20,8 @@ from yanmo.artifacts.identity import stage_key
 from yanmo.bundling.conversion import encoder_graph, publish_from, write_graph
 from yanmo.bundling.sparsity import WEIGHTS, copy_with_zeros
 from yanmo.bundling.teaching import ask, taught_texts
-from yanmo.bundling.training import measure_answers, raw_columns
+from yanmo.bundling.train_config import TrainConfig
+from yanmo.bundling.training import Job, labeled_texts, learn
 from yanmo.bundling.transfer import Altering, Transfer, gather
 from yanmo.bundling.working import check_alone, working
 from yanmo.config import Config
@@ -29,7 +29,8 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError, check_installed
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching, Texts, Trained
+from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching, Trained
+from yanmo.models import ModelSpec
 from yanmo.reporting.quality import compare
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
@@ -68,7 +69,7 @@ class PartKeys(Config):
     threshold: float = Field(default=0.0, ge=0)
     """Also set single weights of a smaller magnitude to zero."""
 
-    importance: Literal["taylor", "magnitude"] = "taylor"
+    importance: Importance = "taylor"
     """What matters: taylor, what the loss changes by without the part, to first order (Michel et al. 2019,
     arXiv:1905.10650); magnitude, large weights."""
 
@@ -114,18 +115,6 @@ class PruneConfig(RecoveryKeys, PartKeys):  # pydantic lists the fields of the l
     """What is left out, and how the rest recovers."""
 
 
-@dataclass(frozen=True)
-class Work:
-    """What a pruning is given."""
-
-    bundle: Bundle
-    dataset: Dataset
-    config: PruneConfig
-    folder: Path
-    run_key: str
-    effects: Effects
-
-
 @verb
 def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Leave out the parts of a model that matter least.
@@ -154,12 +143,18 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     parents, plain = {"bundle": bundle.digest, "dataset": dataset.digest}, config.model_dump(mode="json")
     info = dict(bundle.manifest.info)
+    if config.num_epochs and not is_single:
+        info.pop("calibration", None)  # calibrated answers teach it: that map would be applied twice
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=not is_single) as folder:
-        work = Work(bundle, dataset, config, folder, stage_key("prune", parents, plain), effects)
+        run_key = stage_key("prune", parents, plain)
 
         def make(made: Bundle) -> None:
-            facts = _zero_weights(work, made) if is_single else _cut_parts(work, made, info)
-            info["summary"] = {**facts, **_say_cost(work, made)}
+            if is_single:
+                facts = _zero_weights(bundle, made, config)
+            else:
+                trained = learn(_make_job(bundle, dataset, config, folder, run_key), tell=effects.tell)
+                facts = _write_encoder(trained, bundle, made, info, folder / "draft")
+            info["summary"] = {**facts, **_say_cost(bundle, made, dataset, config)}
             info.update(profile_inputs(made, dataset))
 
         publish_from(
@@ -210,9 +205,8 @@ def _check(bundle: Bundle, config: PruneConfig) -> bool:
     return is_single
 
 
-def _zero_weights(work: Work, made: Bundle) -> dict[str, Any]:
-    config = work.config
-    facts = copy_with_zeros(work.bundle, made.path, share=config.weights, threshold=config.threshold)
+def _zero_weights(bundle: Bundle, made: Bundle, config: PruneConfig) -> dict[str, Any]:
+    facts = copy_with_zeros(bundle, made.path, share=config.weights, threshold=config.threshold)
     logger.info(
         "%.1f %% of the weights are zero. Compressed the weights take %.2f MB instead of %.2f MB; the file is as large "
         "and the model as fast as before.",
@@ -223,18 +217,15 @@ def _zero_weights(work: Work, made: Bundle) -> dict[str, Any]:
     return facts
 
 
-def _cut_parts(work: Work, made: Bundle, info: dict[str, Any]) -> dict[str, Any]:
-    """Write the smaller encoder into the unfinished Bundle."""
-    trained = _recover(work)
+def _write_encoder(trained: Trained, bundle: Bundle, made: Bundle, info: dict[str, Any], draft: Path) -> dict[str, Any]:
+    """Write the smaller encoder into the unfinished Bundle, and return what is left of it."""
     facts = {name: trained.architecture.pop(name) for name in ("kept", "is_stock", "num_parameters")}
-    info["architecture"] = {**work.bundle.architecture, **trained.architecture}
-    if work.config.num_epochs:
-        info.pop("calibration", None)  # calibrated answers have taught it: that map would be applied twice
+    info["architecture"] = {**bundle.architecture, **trained.architecture}
     if facts.pop("is_stock"):
         trained.save(made.path)
         (made.path / "metrics.jsonl").unlink(missing_ok=True)
     else:
-        _write_onnx(trained, work.folder / "draft", made, info)
+        _write_onnx(trained, draft, made, info)
     return {**facts["kept"], "num_parameters": facts["num_parameters"]}
 
 
@@ -249,82 +240,69 @@ def _write_onnx(trained: Trained, draft: Path, made: Bundle, info: dict[str, Any
     write_graph(made.path, encoder_graph(made, read_folder(draft)))
 
 
-def _recover(work: Work) -> Trained:
-    """Return the encoder without the parts, trained on what the whole one answers."""
-    from yanmo.modeling.pruned import Pruning, prune_network
-
-    bundle, config, task = work.bundle, work.config, get_task(work.bundle.task)
-    names = {field.name for field in fields(Pruning)}
-    values = config.model_dump()
-    options = Pruning(
-        **{name: value for name, value in values.items() if name in names},
-        is_uniform=config.uniform,
-        num_texts=config.num_importance_texts,
+def _make_job(bundle: Bundle, dataset: Dataset, config: PruneConfig, folder: Path, run_key: str) -> Job:
+    """Return the training of what is left of an encoder, on what the whole one answers."""
+    splits = {name: labeled_texts(dataset, name, bundle.labels, bundle.text_pipeline()) for name in ("train", "valid")}
+    found = gather(dataset, (), ReadOptions(), "text", Altering())
+    train = taught_texts(splits["train"], found.real, bundle.text_pipeline(), get_task(bundle.task))
+    job = Job(
+        ModelSpec(bundle.name, "pretrained", source=str(bundle.path), is_local=True),
+        _settle(bundle, config),
+        get_task(bundle.task),
+        bundle.labels,
+        train,
+        splits["valid"],
+        folder,
+        run_key,
+        is_length_given=False,
+        pruning=Pruning(**config.model_dump(include={field.name for field in fields(Pruning)})),
     )
     if not config.num_epochs:
-        values["precision"] = "fp32"  # there is no step that another one could make faster
-    loop = {field.name: values[field.name] for field in fields(LoopSettings) if field.name in values}
-    constant: dict[str, Any] = {
-        "warmup_ratio": 0.1,
-        "weight_decay": 0.01,
-        "max_grad_norm": 1.0,
-        "gradient_accumulation_steps": 1,
-    }
-    found = gather(work.dataset, (), ReadOptions(), "text", Altering())
-    train = taught_texts(_labeled_texts(work, "train"), found.real, bundle.text_pipeline(), task)
-    return prune_network(
-        bundle.path,
-        train,
-        _labeled_texts(work, "valid"),
-        options=options,
-        network=NetworkSettings(
-            bundle.labels,
-            task.link,
-            max_length=bundle.max_length,
-            offline=True,
-            teaching=Teaching(config.alpha, config.temperature) if config.num_epochs else None,
-        ),
-        loop=LoopSettings(**loop, **constant, early_stopping_patience=NEVER),
-        measure=lambda logits_NC, targets_NC: measure_answers(task, task.link.activate(logits_NC), targets_NC),
-        work_dir=work.folder,
-        run_key=work.run_key,
-        ask=functools.partial(_ask_whole, work, found, train) if config.num_epochs else None,
-        tell=work.effects.tell,
+        return job
+    whole = functools.partial(_ask_whole, bundle, dataset, found, train, beside=folder, num_threads=config.num_threads)
+    return replace(job, teaching=Teaching(config.alpha, config.temperature), ask=whole)
+
+
+def _settle(bundle: Bundle, config: PruneConfig) -> TrainConfig:
+    """Return the settings of the recovery, as every training has them; it does not stop early."""
+    shared = config.model_dump(include={*RecoveryKeys.model_fields} & {*TrainConfig.model_fields})
+    num_epochs = shared.pop("num_epochs")
+    if not num_epochs:
+        shared["precision"] = "fp32"  # there is no step that another one could make faster
+    settled = TrainConfig(
+        model=bundle.name,
+        max_length=bundle.max_length,
+        warmup_ratio=0.1,
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        gradient_accumulation_steps=1,
+        early_stopping_patience=NEVER,
+        offline=True,
+        **shared,
     )
+    return settled.model_copy(update={"num_epochs": num_epochs})
 
 
-def _ask_whole(work: Work, found: Transfer, train: LabeledTexts) -> LabeledTexts:
+def _ask_whole(
+    bundle: Bundle, dataset: Dataset, found: Transfer, train: LabeledTexts, *, beside: Path, num_threads: int | None
+) -> LabeledTexts:
     """Return the training and unlabelled texts with the whole model's answers, columns in the Bundle's order."""
-    taught = ask(work.bundle, work.dataset, found, beside=work.folder, num_threads=work.config.num_threads)
-    return replace(train, soft_NC=_to_bundle_order(work, taught.probabilities_NC))
+    taught = ask(bundle, dataset, found, beside=beside, num_threads=num_threads)
+    soft_NC = np.empty_like(taught.probabilities_NC)
+    soft_NC[:, match_labels(bundle, dataset)] = taught.probabilities_NC
+    return replace(train, soft_NC=soft_NC)
 
 
-def _labeled_texts(work: Work, name: str) -> LabeledTexts:
-    """Return a split as the Bundle reads it, columns in the Bundle's label order."""
-    bundle, split = work.bundle, load_split(work.dataset, name)
-    pipeline = bundle.text_pipeline()
-    columns = [pipeline.apply(column) for column in raw_columns(split.frame, get_task(bundle.task))]
-    is_segmented = bundle.text_config.segmenter != "none"
-    texts = Texts(columns[0], columns[1] if len(columns) == 2 else None, is_segmented)
-    return LabeledTexts(texts, _to_bundle_order(work, split.targets_NC))
-
-
-def _to_bundle_order(work: Work, columns_NC: FloatArray) -> FloatArray:
-    ordered_NC = np.empty_like(columns_NC)
-    ordered_NC[:, match_labels(work.bundle, work.dataset)] = columns_NC
-    return ordered_NC
-
-
-def _say_cost(work: Work, made: Bundle) -> dict[str, Any]:
+def _say_cost(bundle: Bundle, made: Bundle, dataset: Dataset, config: PruneConfig) -> dict[str, Any]:
     """Return what was lost on the validation split, and say it."""
-    split = load_split(work.dataset, "valid")
-    speed: dict[str, Any] = {"num_threads": work.config.num_threads, "measure_speed": False}
-    before = run_bundle(work.bundle, work.dataset, split, **speed)
-    after = run_bundle(made, work.dataset, split, **speed, verify_golden=False)
+    split = load_split(dataset, "valid")
+    speed: dict[str, Any] = {"num_threads": config.num_threads, "measure_speed": False}
+    before = run_bundle(bundle, dataset, split, **speed)
+    after = run_bundle(made, dataset, split, **speed, verify_golden=False)
     found = compare(after.chosen_NC, before.chosen_NC, split.targets_NC, num_resamples=NUM_RESAMPLES, seed=0)
     drop, (low, high) = 0.0 - found["accuracy_difference"], found["accuracy_difference_interval"]
     size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
-    ratio = size / work.bundle.size_bytes
+    ratio = size / bundle.size_bytes
     logger.info("Accuracy on valid %.4f, before %.4f; size x %.3f.", found["accuracy"] - drop, found["accuracy"], ratio)
     return {
         "valid_accuracy": round(found["accuracy"] - drop, 6),

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, Identity, check_out, lock, numbered, publish, work_dir
-from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError, BusyError
 
 
-def make(out, content=b"hello", **changes):
+def make(out, content=b"hello", effects=NO_EFFECTS, **changes):
     values = {
         "kind": "predictions",
         "verb": "predict",
@@ -26,7 +26,7 @@ def make(out, content=b"hello", **changes):
         "config": {"batch": 1},
         "seed": 1,
     }
-    with publish(out, Identity(**{**values, **changes})) as staging:
+    with publish(out, Identity(**{**values, **changes}), effects=effects) as staging:
         (staging / "data.bin").write_bytes(content)
         (staging / "sub").mkdir()
         (staging / "sub" / "more.txt").write_text("more")

@@ -4,58 +4,75 @@ from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
 
 from yanmo.modeling import checkpoints, sharding, workers
+from yanmo.modeling.averages import Average
 from yanmo.modeling.position import Position
+from yanmo.modeling.settings import LoopSettings
 
-if TYPE_CHECKING:
-    from yanmo.modeling.loop import Trainer
-
-__all__ = ["resume", "save"]
+__all__ = ["Resumable", "resume", "save"]
 
 logger = logging.getLogger(__name__)
 
 
-def save(trainer: Trainer) -> None:
+class Resumable(Protocol):
+    """What a checkpoint is of; the attributes mean what they mean in the loop."""
+
+    module: nn.Module
+    settings: LoopSettings
+    work_dir: Path | None
+    run_key: str
+    position: Position
+    best_weights: dict[str, Tensor]
+    average: Average
+    optimizer: torch.optim.Optimizer
+    is_sharded: bool
+
+
+def save(training: Resumable) -> None:
     """Write a checkpoint, if there is a folder for it; the first worker writes, and all give what only they have."""
-    if trainer.work_dir is None:
+    if training.work_dir is None:
         return
-    num_parts = workers.collect(trainer.position.num_parts)  # memory may have failed one of them only
-    if workers.rank() and not trainer.is_sharded:
+    num_parts = workers.collect(training.position.num_parts)  # memory may have failed one of them only
+    if workers.rank() and not training.is_sharded:
         return
-    tensors = checkpoints.unshared_state(trainer.module, "module.")
-    tensors |= {f"best.{name}": tensor for name, tensor in trainer.best_weights.items()}
-    tensors |= {f"average.{name}": tensor for name, tensor in trainer.average.weights.items()}
-    tensors |= checkpoints.optimizer_tensors(trainer.optimizer, "optimizer.")
+    tensors = checkpoints.unshared_state(training.module, "module.")
+    tensors |= {f"best.{name}": tensor for name, tensor in training.best_weights.items()}
+    tensors |= {f"average.{name}": tensor for name, tensor in training.average.weights.items()}
+    tensors |= checkpoints.optimizer_tensors(training.optimizer, "optimizer.")
     tensors = {name: sharding.whole(tensor).cpu() for name, tensor in tensors.items()}
     if not workers.rank():
-        state = {"run_key": trainer.run_key, "position": asdict(trainer.position), "num_parts": num_parts}
-        checkpoints.write(trainer.work_dir, tensors, state, step=trainer.position.step)
+        state = {"run_key": training.run_key, "position": asdict(training.position), "num_parts": num_parts}
+        checkpoints.write(training.work_dir, tensors, state, step=training.position.step)
 
 
-def resume(trainer: Trainer) -> bool:
+def resume(training: Resumable) -> bool:
     """Take up the work folder's checkpoint if it belongs to this run; return whether it did.
 
     Checkpoints of other work are removed, and those that do not verify.
     """
-    found = checkpoints.read(trainer.work_dir) if trainer.work_dir else None
+    found = checkpoints.read(training.work_dir) if training.work_dir else None
     workers.wait_for_all()  # none removes what another still reads
-    if trainer.work_dir is None or found is None:
+    if training.work_dir is None or found is None:
         return False
     tensors, state = found
-    is_ours = state["run_key"] == trainer.run_key
+    is_ours = state["run_key"] == training.run_key
     if not workers.rank():
-        checkpoints.drop_after(trainer.work_dir, state["position"]["step"] if is_ours else -1)
+        checkpoints.drop_after(training.work_dir, state["position"]["step"] if is_ours else -1)
     if not is_ours:
         logger.warning("The data, the settings or the code have changed since the checkpoint: training starts anew.")
         return False
-    trainer.position = Position(**{**state["position"], "num_parts": state["num_parts"][workers.rank()]})
-    weights = trainer.module.state_dict()
-    trainer.module.load_state_dict(sharding.spread(checkpoints.select(tensors, "module."), weights))
-    trainer.best_weights = sharding.spread(checkpoints.select(tensors, "best."), weights)
-    on_device = {name: one.to(trainer.settings.device) for name, one in tensors.items()}
-    trainer.average.weights = sharding.spread(checkpoints.select(on_device, "average."), trainer.average.learning)
-    checkpoints.restore_optimizer(trainer.optimizer, checkpoints.select(tensors, "optimizer."))
-    logger.info("Resuming at step %d.", trainer.position.step)
+    training.position = Position(**{**state["position"], "num_parts": state["num_parts"][workers.rank()]})
+    weights = training.module.state_dict()
+    training.module.load_state_dict(sharding.spread(checkpoints.select(tensors, "module."), weights))
+    training.best_weights = sharding.spread(checkpoints.select(tensors, "best."), weights)
+    on_device = {name: one.to(training.settings.device) for name, one in tensors.items()}
+    training.average.weights = sharding.spread(checkpoints.select(on_device, "average."), training.average.learning)
+    checkpoints.restore_optimizer(training.optimizer, checkpoints.select(tensors, "optimizer."))
+    logger.info("Resuming at step %d.", training.position.step)
     return True

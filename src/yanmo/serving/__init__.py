@@ -14,7 +14,8 @@ model.py       one model: queue, workers, another Bundle   knows nothing of HTTP
 batcher.py     the queue                                   knows nothing of texts
 workers.py     a thread, or a process that is watched      child.py, frames.py: the process
 answering.py   a Bundle answers a batch                    knows no queue
-telemetry.py   what happened, counted                      drift.py: whether the inputs have changed
+telemetry.py   what happened, counted                      prometheus.py: in its format
+drift.py       whether the inputs have changed
 logs.py        a line a request                            tracing.py: a span a request
 client.py      asks a service                              knows only the wire
 """

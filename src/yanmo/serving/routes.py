@@ -9,9 +9,9 @@ from yanmo.serving.access import Need
 from yanmo.serving.exchange import Call, Reply, json_reply
 from yanmo.serving.pages import page, static
 from yanmo.serving.predict import predict
+from yanmo.serving.prometheus import render
 from yanmo.serving.requests import decode_reload
 from yanmo.serving.schemas import Health
-from yanmo.serving.telemetry import render
 
 __all__ = ["ROUTES", "TABLE", "Route"]
 

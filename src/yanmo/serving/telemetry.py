@@ -1,26 +1,18 @@
-"""What happened, counted: plain numbers that cost the hot path nothing, shown in Prometheus' format; no HTTP here.
+"""What happened, counted: plain numbers that cost the hot path nothing; it knows no model, no format and no HTTP.
 
-All of it belongs to the event loop, so nothing is locked; prometheus_client only writes it down when it is asked for.
+All of it belongs to the event loop, so nothing is locked.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Sequence
 
 from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.schemas import Answer
 
-if TYPE_CHECKING:
-    from yanmo.serving.model import Model
-
-__all__ = ["Histogram", "ModelCounters", "ServiceCounters", "render"]
+__all__ = ["Histogram", "ModelCounters", "ServiceCounters"]
 
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -108,89 +100,3 @@ class ServiceCounters:
     def add_refused(self, code: str) -> None:
         """Count one problem by its code."""
         self.refused[code] += 1
-
-
-def render(counters: ServiceCounters, models: Iterable[Model], *, num_connections: int) -> bytes:
-    """Return all of it in Prometheus' text format."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once([*_service_metrics(counters, num_connections), *_model_metrics(list(models))]))
-    return generate_latest(registry)
-
-
-class _Once(Collector):
-    def __init__(self, metrics: list[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> list[Metric]:
-        return self._metrics
-
-
-def _service_metrics(counters: ServiceCounters, num_connections: int) -> Iterator[Metric]:
-    requests = CounterMetricFamily("yanmo_requests", "Requests by route and status.", labels=["route", "status"])
-    for (route, status), count in counters.requests.items():
-        requests.add_metric([route, str(status)], count)
-    yield requests
-    yield _counter("yanmo_refused", "Requests and connections that got a problem.", "code", counters.refused)
-    seconds = HistogramMetricFamily("yanmo_request_seconds", "From head to answer.", labels=["route"])
-    for route, histogram in counters.seconds.items():
-        seconds.add_metric([route], histogram.buckets(), histogram.total)
-    yield seconds
-    yield GaugeMetricFamily("yanmo_connections", "Open connections.", value=num_connections)
-
-
-def _model_metrics(models: list[Model]) -> Iterator[Metric]:
-    histograms: dict[str, tuple[str, Any]] = {
-        "queue_seconds": ("Waiting for a worker.", lambda one: one.counters.queue_seconds),
-        "inference_seconds": ("Tokenizing and computing a batch.", lambda one: one.counters.inference_seconds),
-        "batch_texts": ("Texts of a batch.", lambda one: one.counters.batch_texts),
-        "confidence": ("Probability of the answer.", lambda one: one.counters.confidence),
-    }
-    for name, (text, get) in histograms.items():
-        family = HistogramMetricFamily(f"yanmo_{name}", text, labels=["model"])
-        for model in models:
-            family.add_metric([model.name], get(model).buckets(), get(model).total)
-        yield family
-    numbers: dict[str, tuple[type, str, Any]] = {
-        "tokens": (CounterMetricFamily, "Tokens that were read.", lambda one: one.counters.num_tokens),
-        "token_cells": (CounterMetricFamily, "Tokens with their padding.", lambda one: one.counters.num_cells),
-        "texts_truncated": (CounterMetricFamily, "Texts that were cut.", lambda one: one.counters.num_truncated),
-        "workers_lost": (CounterMetricFamily, "Workers that died or hung.", lambda one: one.counters.num_lost),
-        "workers": (GaugeMetricFamily, "Workers that answer.", lambda one: one.num_workers),
-        "queue_tokens": (GaugeMetricFamily, "Tokens in the queue.", lambda one: one.batcher.num_waiting_tokens),
-        "inputs_changed": (GaugeMetricFamily, "1 where a statistic is over its bound.", lambda one: one.drift.changed),
-    }
-    for name, (kind, text, get) in numbers.items():
-        family = kind(f"yanmo_{name}", text, labels=["model"])
-        for model in models:
-            family.add_metric([model.name], get(model))
-        yield family
-    yield from _model_tables(models)
-
-
-def _model_tables(models: list[Model]) -> Iterator[Metric]:
-    tables: dict[str, tuple[str, str, Any]] = {
-        "predictions": ("Answers by label.", "label", lambda one: one.counters.predictions),
-        "stage_answers": ("Answers by stage of a cascade.", "stage", lambda one: one.counters.stages),
-        "reloads": ("Changes to another Bundle.", "outcome", lambda one: one.counters.num_reloads),
-    }
-    for name, (text, key, get) in tables.items():
-        family = CounterMetricFamily(f"yanmo_{name}", text, labels=["model", key])
-        for model in models:
-            for value, count in get(model).items():
-                family.add_metric([model.name, str(value)], count)
-        yield family
-    statistics = GaugeMetricFamily("yanmo_drift", "Distance from the profile.", labels=["model", "statistic"])
-    info = GaugeMetricFamily("yanmo_model_info", "The Bundle that answers.", labels=["model", "digest", "format"])
-    for model in models:
-        for key, value in model.drift.statistics().items():
-            statistics.add_metric([model.name, key], value)
-        info.add_metric([model.name, model.bundle.digest, model.bundle.format], 1)
-    yield statistics
-    yield info
-
-
-def _counter(name: str, text: str, key: str, counts: Mapping[Any, float]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=[key])
-    for value, count in counts.items():
-        family.add_metric([str(value)], count)
-    return family

@@ -17,6 +17,8 @@ from types import MappingProxyType
 from yanmo.errors import ConfigError, did_you_mean
 from yanmo.text.columns import join_column, replace_surrogates, split_column
 from yanmo.text.markup import strip_html
+from yanmo.text.segment import cut_words
+from yanmo.text.spaces import collapse_whitespace
 from yanmo.text.stop_words import STOP_WORDS_EN, STOP_WORDS_ZH
 
 __all__ = ["CLEANING_STEPS", "Step", "clean_column", "clean_joined", "unknown_step"]
@@ -27,11 +29,6 @@ Step = Callable[[str], str]
 # ASCII and ideographs neither change under NFKC nor combine with what stands before them; all other characters are
 # normalized in runs, each with the one character before it, which they may combine with.
 _MAY_NORMALIZE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f\u2018-\u201d\u3001-\u3029\u4e00-\u9fff]+")
-# White space, other control characters, zero-width space, word joiner and byte order mark, but neither the plain space
-# nor the separator.
-_NO_SPACE = r"\x00-\x1d\x1f\x7f-\xa0\u1680\u2000-\u200b\u2028\u2029\u202f\u205f\u2060\u3000\ufeff"
-_ODD_SPACE = re.compile(f"[{_NO_SPACE}]")
-_SPACES = re.compile("  +")
 _URL = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s<>\"'`\u2018-\u201f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+"
     r"(?<![.,;:!?)\]}])",
@@ -114,17 +111,7 @@ def drop_stop_words_zh(joined: str) -> str:
     """Return the text without Chinese function words; only whole words, as rjieba finds them, are dropped."""
     if joined.isascii():
         return joined
-    from yanmo.text.segment import cut_words
-
     return "".join(itertools.filterfalse(STOP_WORDS_ZH.__contains__, cut_words(joined)))
-
-
-def collapse_whitespace(joined: str) -> str:
-    """Return the text with one space for each run of white space and control characters, and none at its ends."""
-    collapsed = _ODD_SPACE.sub(" ", joined)
-    if "  " in collapsed:
-        collapsed = _SPACES.sub(" ", collapsed)
-    return collapsed.replace(" \x1e", "\x1e").replace("\x1e ", "\x1e").strip(" ")
 
 
 CLEANING_STEPS: Mapping[str, Step] = MappingProxyType(

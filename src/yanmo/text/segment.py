@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.errors import DataError
-from yanmo.text.clean import collapse_whitespace
 from yanmo.text.columns import join_column, replace_surrogates, split_column
+from yanmo.text.spaces import collapse_whitespace
 
 __all__ = ["Segmenter", "cut_words", "read_user_dict"]
 

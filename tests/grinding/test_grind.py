@@ -17,7 +17,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
-from yanmo.grinding.shapes import REPORT_MB
+from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape
 from yanmo.modeling import determinism
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
@@ -58,9 +58,9 @@ def ground(folder, grounds, asked):
 
 def test_the_winner_meets_the_budget_and_holds_its_report(ground, folder):
     facts, report = ground.summary(), report_of(ground.path / "grinding")
-    assert facts["winner"] in ("ngram-student", "ngram-int8")
+    assert facts["winner"] in ("ngram-student-calibrated", "ngram-int8-calibrated")
     assert report["winner"] == facts["winner"]
-    assert [row["name"] for row in report["rows"]] == ["ngram-student", "ngram-int8"]
+    assert [row["name"] for row in report["rows"]] == ["ngram-student", "ngram-int8", facts["winner"]]
     assert all(not row["misses"] for row in report["rows"])
     assert report["test"]["accuracy"] == facts["test_accuracy"]
     assert [row["name"] for row in report["shapes"]] == ["ngram"]
@@ -69,6 +69,19 @@ def test_the_winner_meets_the_budget_and_holds_its_report(ground, folder):
     assert "meets the budget" in (ground.path / "grinding" / "report.html").read_text("utf-8")
     assert f"--transfer {(folder / 'more.txt').name}" in report["command"]
     assert not work_dir(ground.path).exists()
+
+
+def test_what_is_published_is_calibrated(ground):
+    facts = ground.summary()
+    assert ground.calibration["method"] == "temperature"
+    assert facts["calibration_error_before"] >= facts["calibration_error_after"]
+
+
+def test_the_accuracy_of_untrained_models_is_not_said(grounds, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="yanmo")
+    few = few_rows(Dataset.open(grounds.data), tmp_path / "few")
+    measure_shape(models.resolve("ngram"), few, tmp_path, 1, effects=Effects())
+    assert "accuracy" not in caplog.text
 
 
 def test_its_size_was_measured_with_its_report(ground):
@@ -252,7 +265,7 @@ def test_a_search_killed_within_a_training_goes_on_with_its_checkpoint_to_the_sa
     assert [one["step"] for one in records] == sorted(one["step"] for one in records), "one training only"
     assert set(measured) == {timed}
     straight = grind(grounds.small, grounds.data, **asked, out=folder / "uncut")
-    assert resumed.summary()["winner"] == straight.summary()["winner"] == "textcnn-int8"
+    assert resumed.summary()["winner"] == straight.summary()["winner"] == "textcnn-int8-calibrated"
     ours, theirs = (
         {name: entry for name, entry in one.manifest.files.items() if not name.startswith("grinding")}
         for one in (resumed, straight)

@@ -214,17 +214,24 @@ def test_a_wrong_number_of_costs_is_refused(dataset, cheap, dear, tmp_path):
 def test_a_stage_that_costs_more_and_is_worse_is_said(dataset, cheap, dear, tmp_path, caplog):
     caplog.set_level(logging.WARNING, "yanmo")
     values = {"alpha": 0.25, "delta": 0.2, "costs": (0.1, 0.5, 1.0)}
-    cascade(dataset, [dear, cheap, dear], **values, out=tmp_path / "new")
+    with pytest.raises(ConfigError, match="cheap would never be asked"):
+        cascade(dataset, [dear, cheap, dear], **values, out=tmp_path / "new")
     assert caplog.messages[0].startswith(
         "Stage cheap costs more than stage dear before it and is right less often on the valid split ("
     )
     assert caplog.messages[0].endswith("against 100.00 %): the cascade may be better without it.")
 
 
-def test_a_stage_that_never_helps_is_said(dataset, cheap, dear, folder, tmp_path, caplog):
-    caplog.set_level(logging.WARNING, "yanmo")
-    cascade(dataset, [cheap, dear], alpha=0.02, delta=0.2, costs=(0.99, 1.0), out=tmp_path / "new")
-    assert caplog.messages == ["Stage cheap is never asked: no threshold with it is cheaper and keeps the guarantee."]
+def test_a_cascade_of_which_a_stage_is_never_asked_is_refused(dataset, cheap, dear, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        cascade(dataset, [cheap, dear], alpha=0.02, delta=0.2, costs=(0.99, 1.0), out=tmp_path / "new")
+    assert str(caught.value) == (
+        "cheap would never be asked: no threshold is cheaper than to do without and keeps the agreement with the last "
+        "stage within alpha = 0.02.\n"
+        "hint: Use the last stage by itself, allow a larger --alpha, or give a first stage that is cheaper or more "
+        "often right."
+    )
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_abstaining_cannot_reach_is_an_error(dataset, cheap, tmp_path):

@@ -244,12 +244,13 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> Outcome:
     while True:
         content = quantizer.build(kept)
         measured = gate.measure(scorer.score(content))
-        logger.info(
-            "%s: accuracy %.4f, %.4f in fp32.",
-            f"All but {len(kept)} parts are int8" if kept else "All parts are int8",
-            measured["accuracy"],
-            measured["fp32_accuracy"],
-        )
+        if gate.max_drop < 1:  # else nothing is judged: such are untrained models, whose accuracy says nothing
+            logger.info(
+                "%s: accuracy %.4f, %.4f in fp32.",
+                f"All but {len(kept)} parts are int8" if kept else "All parts are int8",
+                measured["accuracy"],
+                measured["fp32_accuracy"],
+            )
         if measured["accuracy_drop"] <= gate.max_drop + ROUNDING:
             return Outcome(content, kept, measured)
         harmful = _rank(quantizer, scorer) if harmful is None else harmful

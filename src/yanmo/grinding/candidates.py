@@ -19,6 +19,7 @@ __all__ = [
     "TEACHER",
     "TRANSFER",
     "Stage",
+    "calibrated",
     "cascade_of",
     "chain",
     "ensemble_of",
@@ -143,6 +144,11 @@ def cascade_of(stages: Sequence[str], costs_ms: Sequence[float], *, alpha: float
     words = (one.removesuffix("-int8") for one in stages)
     name = f"cascade-{'-'.join(words)}-{10_000 * alpha:.0f}"
     return Stage(name, Call(verb="cascade", inputs={"dataset": DATASET, "stages": tuple(stages)}, config=values))
+
+
+def calibrated(name: str) -> Stage:
+    """Return the stage that makes a Bundle's probabilities match frequencies; its answers stay."""
+    return Stage(f"{name}-calibrated", Call(verb="calibrate", inputs=_from(name)))
 
 
 def chain(stages: Sequence[Stage], name: str) -> list[Stage]:

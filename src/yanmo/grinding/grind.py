@@ -21,11 +21,11 @@ from yanmo.bundling.working import check_alone, where
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.grinding.budget import Budget, choose, misses
-from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, single_models
+from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, calibrated, single_models
 from yanmo.grinding.order import run_search
 from yanmo.grinding.publishing import check_report_place, make_report, publish_winner, refuse
 from yanmo.grinding.records import Clock
-from yanmo.grinding.search import Search
+from yanmo.grinding.search import Search, attempt
 from yanmo.grinding.trials import Bench, finished
 from yanmo.measuring.evaluation import match_labels
 from yanmo.models import ModelSpec
@@ -115,7 +115,7 @@ def grind(
         bench = _make_bench(given, folder, config, effects)
         search = Search(bench, config, students, texts, config.model_dump(include={"num_altered", "seed"}))
         run_search(search)
-        winner = _confirm(search)
+        winner = _calibrate(search, _confirm(search))
         report = make_report(search, winner, config, out)
         if winner is None:
             refuse(search, report, config, parents, out=out, effects=effects)
@@ -150,6 +150,19 @@ def _confirm(search: Search) -> Mapping[str, Any] | None:
         place = next(place for place, row in enumerate(search.rows) if row is chosen)
         search.rows[place] = {**chosen, **again}
     return None
+
+
+def _calibrate(search: Search, winner: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """Return the row of the winner with probabilities that match frequencies; of one that cannot have them its own.
+
+    Students are surer or less sure than their teacher, and what is published is asked for probabilities, too.
+    """
+    if winner is None:
+        return None
+    stage = calibrated(str(winner["name"]))
+    attempt(search, stage)
+    row = search.row(stage.name)
+    return winner if row is None or misses(search.budget, row) else row
 
 
 def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -> dict[str, ModelSpec]:

@@ -94,7 +94,7 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
     sources = [one for one in stage.sources if one != DATASET]
     source = sources[-1] if stage.call.verb == "cascade" else sources[0]
     before = search.row(source) or given.get(source) or given[TEACHER]
-    facts = search.bench.bundle(stage.name).manifest.info["summary"]
+    facts = _summary(search.bench.bundle(stage.name)) if stage.call.verb != "calibrate" else {}
     lost = facts["accuracy_drop"] if "accuracy_drop" in facts else before["accuracy"] - row["accuracy"]
     checks = {
         "slower": row["latency_ms"] > SLOWER * before["latency_ms"],
@@ -102,6 +102,11 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
         "less accurate": lost > 0,
     }
     return [name for name, is_so in checks.items() if is_so]
+
+
+def _summary(bundle: Bundle) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = bundle.manifest.info["summary"]
+    return found
 
 
 def _test(bench: Bench, name: str) -> dict[str, Any] | None:
@@ -142,7 +147,8 @@ def publish_winner(
     name = report["winner"]
     bundle, row = search.bench.bundle(name), next(one for one in report["rows"] if one["name"] == name)
     test = {"test_accuracy": report["test"]["accuracy"], "test_drop": report["test"]["drop"]} if report["test"] else {}
-    facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **test}
+    errors = {key: value for key, value in _summary(bundle).items() if key.startswith("calibration_error")}
+    facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **errors, **test}
     ours = replace(_identity(search.bench, config, parents, report), labels=bundle.labels)
     identity = replace(ours, kind=Bundle.kind, info={**bundle.manifest.info, "summary": facts})
     with publish(out, identity, effects=effects) as staging:

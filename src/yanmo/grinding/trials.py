@@ -184,7 +184,8 @@ class Bench:
     def _make(self, stage: Stage) -> Bundle:
         out = self.bundle_dir(stage.name)
         if not (out / MANIFEST).is_file():
-            config = {**stage.call.config, "num_threads": self.num_threads}
+            known = get_verb(stage.call.verb).config_class.model_fields
+            config = stage.call.config | ({"num_threads": self.num_threads} if "num_threads" in known else {})
             effects = self.effects.watched(self.clock.watch)
             run_call(structs.replace(placed(stage.call, self._path), config=config, out=str(out), effects=effects))
         return Bundle.open(out)

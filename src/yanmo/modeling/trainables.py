@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
@@ -49,6 +50,8 @@ LIGHT_SIZES: dict[str, dict[str, Any]] = {
 
 
 MIN_NGRAM_COUNT = 2
+NUM_ASKED = 100
+"""Texts of which the shortest and the longest say whether a checkpoint answers alike alone and in a batch."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
 
 def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
     from yanmo.modeling import checkpoint_tokenizer, encoders
+    from yanmo.modeling.batch_invariance import check_invariance
     from yanmo.modeling.hub import find_folder
 
     folder = find_folder(spec, offline=settings.offline)
@@ -121,7 +125,16 @@ def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -
         raise _other_tokens(spec.name)
     module.config.pad_token_id = wrapped.pad_token_id
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
-    return encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
+    trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
+    check_invariance(module, trainable.score, trainable.encode(_sample(texts)), name=spec.name)
+    return trainable
+
+
+def _sample(texts: Texts) -> Texts:
+    """Return some of the texts, from the whole column."""
+    rows = np.unique(np.linspace(0, len(texts.first) - 1, NUM_ASKED).round().astype(np.int64)).tolist()
+    columns = [column and [column[row] for row in rows] for column in (texts.first, texts.second)]
+    return Texts(columns[0] or [], columns[1], texts.is_segmented)
 
 
 def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -> int:

@@ -80,7 +80,7 @@ def cascade(
         effects: Key and replacement of the call.
 
     Raises:
-        ConfigError: There are too few stages, or they do not go from cheap to expensive.
+        ConfigError: There are too few stages, they do not go from cheap to expensive, or one would never be asked.
         DataError: The split has too few rows to show the guarantee; or the stages' tasks or labels differ.
     """
     num_needed = 1 if config.abstain is not None else 2
@@ -108,7 +108,7 @@ def cascade(
         seed=config.seed,
         num_tests=_num_tests(stages, config),
     )
-    _say_useless(stages, chosen)
+    _check_use(stages, chosen, config)
     stage_N = answering_stages(table.confidences_SN, chosen.best.thresholds)
     withheld = _choose_abstention(table, stage_N, config, _num_tests(stages, config))
     publish_composite(
@@ -149,12 +149,23 @@ def _check_order(stages: Sequence[Bundle], table: StageTable, split: str) -> Non
             )
 
 
-def _say_useless(stages: Sequence[Bundle], chosen: Chosen) -> None:
-    for stage, threshold in zip(stages[:-1], chosen.best.thresholds, strict=True):
-        if threshold >= NEVER:
-            logger.warning(
-                "Stage %s is never asked: no threshold with it is cheaper and keeps the guarantee.", stage.name
-            )
+def _check_use(stages: Sequence[Bundle], chosen: Chosen, config: CascadeConfig) -> None:
+    """Refuse stages of which one would never answer.
+
+    Raises:
+        ConfigError: As said.
+    """
+    useless = [
+        stage.name for stage, threshold in zip(stages[:-1], chosen.best.thresholds, strict=True) if threshold >= NEVER
+    ]
+    if not useless:
+        return
+    rest = "Use the last stage by itself" if len(useless) == len(stages) - 1 else f"Leave {' and '.join(useless)} out"
+    raise ConfigError(
+        f"{' and '.join(useless)} would never be asked: no threshold is cheaper than to do without and keeps the "
+        f"{config.guarantee} with the last stage within alpha = {config.alpha:g}.",
+        hint=f"{rest}, allow a larger --alpha, or give a first stage that is cheaper or more often right.",
+    )
 
 
 def _num_tests(stages: Sequence[Bundle], config: CascadeConfig) -> int:

@@ -276,7 +276,7 @@ def resolve(name: str) -> ModelSpec:
     shape = SHAPE.fullmatch(name)
     if shape and shape["family"] in ENCODER_FAMILIES:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
-    folder = Path(name).expanduser()
+    folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
     if name and folder.is_dir():
         return ModelSpec(folder.resolve().name, "pretrained", source=str(folder), is_local=True)
     if HUB_ID.fullmatch(name) and folder.parent.is_dir():

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import polars as pl
 
 from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.parquet import read_parquet
 from yanmo.errors import ArtifactError, did_you_mean
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
@@ -37,7 +38,7 @@ class Dataset(Artifact):
         Raises:
             ArtifactError: The Dataset has no such split.
         """
-        return pl.read_parquet(self.split_path(name))
+        return read_parquet(self.split_path(name))
 
     def split_path(self, name: str) -> Path:
         """Return the file of one split.

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import polars as pl
 
-__all__ = ["PART_BYTES", "PART_ROWS", "FrameWriter", "put_together"]
+from yanmo.artifacts.parquet import join_parquet, write_parquet
+
+__all__ = ["PART_BYTES", "PART_ROWS", "FrameWriter"]
 
 PART_ROWS = 1 << 16
 PART_BYTES = 1 << 25
@@ -61,7 +62,7 @@ class FrameWriter:
         if len(parts) == 1:
             parts[0].rename(self._path)
         else:
-            put_together(parts, self._path, row_group_size=max(self._heights))
+            join_parquet(parts, self._path, row_group_size=max(self._heights))
         shutil.rmtree(self._parts_dir)
 
     def __enter__(self) -> Self:
@@ -81,17 +82,6 @@ class FrameWriter:
 
     def _write_part(self) -> None:
         frame = pl.concat(self._waiting)
-        frame.write_parquet(self._part(len(self._heights)), statistics=False)
+        write_parquet(frame, self._part(len(self._heights)))
         self._heights.append(frame.height)
         self._waiting = []
-
-
-def put_together(parts: Sequence[Path], path: Path, *, row_group_size: int) -> None:
-    """Write the rows of several Parquet files to one; equal files give equal bytes.
-
-    Args:
-        parts: The files, in order, with the same columns.
-        path: Where to.
-        row_group_size: Rows that a reader must have in memory together.
-    """
-    pl.scan_parquet(list(parts), glob=False).sink_parquet(path, statistics=False, row_group_size=row_group_size)

@@ -18,8 +18,9 @@ import msgspec
 import polars as pl
 
 from yanmo.artifacts.durable import sync
-from yanmo.artifacts.frames import PART_BYTES, PART_ROWS, put_together
+from yanmo.artifacts.frames import PART_BYTES, PART_ROWS
 from yanmo.artifacts.identity import file_digest
+from yanmo.artifacts.parquet import join_parquet, read_parquet, write_parquet
 
 __all__ = ["FrameLedger"]
 
@@ -68,7 +69,7 @@ class FrameLedger:
                 logger.warning("%s is damaged: what comes from there on is made anew.", path)
                 self.keep(number)
                 return
-            yield pl.read_parquet(path, glob=False), line.facts
+            yield read_parquet(path), line.facts
 
     def keep(self, num_frames: int) -> None:
         """Count only the first frames from now on."""
@@ -77,7 +78,7 @@ class FrameLedger:
     def append(self, frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
         """Keep one more frame, with JSON values that belong to it."""
         path = self._path(len(self._lines))
-        frame.write_parquet(path, statistics=False)
+        write_parquet(frame, path)
         self._lines.append(Line(file_digest(path), dict(facts)))
         with (self._folder / LEDGER).open("ab") as file:
             file.write(_as_bytes(self._lines[-1]))
@@ -97,9 +98,9 @@ class FrameLedger:
         if len(parts) == 1:
             shutil.copyfile(parts[0], path)
             return
-        first = pl.read_parquet(parts[0], glob=False)
+        first = read_parquet(parts[0])
         row_bytes = max(int(first.estimated_size()) // max(first.height, 1), 1)
-        put_together(parts, path, row_group_size=max(1, min(PART_ROWS, PART_BYTES // row_bytes)))
+        join_parquet(parts, path, row_group_size=max(1, min(PART_ROWS, PART_BYTES // row_bytes)))
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06}.parquet"

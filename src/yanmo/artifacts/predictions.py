@@ -12,6 +12,7 @@ import polars as pl
 
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.parquet import read_parquet
 from yanmo.protocols import Inference
 
 __all__ = ["PREDICTIONS", "Predictions", "predictions_frame"]
@@ -29,7 +30,7 @@ class Predictions(Artifact):
 
         Those of a cascade have ``stage``, from 1; where it abstained, ``prediction`` is null.
         """
-        return pl.read_parquet(self.path / PREDICTIONS)
+        return read_parquet(self.path / PREDICTIONS)
 
     @property
     def ids(self) -> list[str]:

@@ -20,6 +20,7 @@ from yanmo.artifacts.base import MANIFEST, Identity, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.parquet import count_rows, read_parquet, write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.bundling.training import raw_columns
 from yanmo.bundling.transfer import Transfer
@@ -88,13 +89,13 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
             shutil.rmtree(work, ignore_errors=True)
     found = Predictions.open(folder)
     answers_NC = np.ascontiguousarray(found.probabilities_NC[:, columns])
-    return Taught(pl.read_parquet(folder / TEXTS), answers_NC)
+    return Taught(read_parquet(folder / TEXTS), answers_NC)
 
 
 def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None) -> None:
     """Write every block that is not there yet, texts and answers in one file."""
     parts = sorted(work.glob("*.parquet"))
-    num_done = sum(pl.scan_parquet(part, glob=False).select(pl.len()).collect().item() for part in parts)
+    num_done = sum(count_rows(part) for part in parts)
     if num_done == transfer.num_rows:
         return
     logger.info("The teacher answers %d texts.", transfer.num_rows - num_done)
@@ -107,7 +108,7 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
         for number, (rows, probabilities_NC, _) in enumerate(answered, len(parts)):
             frame = predictions_frame(rows["id"], *task.answer(probabilities_NC, teacher.labels), probabilities_NC)
             partial = work / "block.partial"
-            frame.hstack(rows.drop("id")).write_parquet(partial, statistics=False)
+            write_parquet(frame.hstack(rows.drop("id")), partial)
             partial.replace(work / f"{number:06}.parquet")
             progress.update(rows.height)
 
@@ -122,10 +123,10 @@ def _publish(teacher: Bundle, parents: dict[str, str], config: dict[str, Any], w
         config=config,
     )
     with publish(folder, identity) as staging:
-        frame = pl.concat([pl.read_parquet(part) for part in sorted(work.glob("*.parquet"))])
+        frame = pl.concat([read_parquet(part) for part in sorted(work.glob("*.parquet"))])
         texts = [name for name in ("text", "text_b") if name in frame.columns]
-        frame.drop(texts).write_parquet(staging / PREDICTIONS, statistics=False)
-        frame.select("id", *texts).write_parquet(staging / TEXTS, statistics=False)
+        write_parquet(frame.drop(texts), staging / PREDICTIONS)
+        write_parquet(frame.select("id", *texts), staging / TEXTS)
 
 
 def read_answers(teacher: Predictions, dataset: Dataset, transfer: Transfer) -> Taught:

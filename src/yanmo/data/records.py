@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from yanmo.artifacts.parquet import scan_parquet
 from yanmo.errors import DataError, did_you_mean
 
 __all__ = ["missing_column", "read_jsonl", "read_parquet"]
@@ -128,12 +129,13 @@ def read_parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Block]:
     """
     num_rows = 0
     try:
-        found = list(pl.read_parquet_schema(path))
+        rows = scan_parquet(path)
+        found = list(rows.collect_schema())
         wanted = found if columns is None else list(columns)
         missing = next((name for name in wanted if name not in found), None)
         if missing is not None:
             raise missing_column(str(path), missing, found)
-        for frame in pl.scan_parquet(path, glob=False).select(wanted).collect_batches(chunk_size=PARQUET_ROWS):
+        for frame in rows.select(wanted).collect_batches(chunk_size=PARQUET_ROWS):
             rows_N = np.arange(num_rows + 1, num_rows + frame.height + 1)
             yield {name: _text_column(path, frame[name]) for name in wanted}, rows_N
             num_rows += frame.height

@@ -16,6 +16,7 @@ import polars as pl
 
 from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.parquet import count_rows
 from yanmo.data.decode import BLOCK_BYTES, Decoder, Encoding, WrongByteError
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import check_blocks, file_parents, place
@@ -83,7 +84,7 @@ def open_dataset(path: Path, split: str, *, is_pair: bool) -> Source:
             hint="Choose a Bundle and a Dataset of one task.",
         )
     names = ["id", "text", "text_b"] if is_pair else ["id", "text"]
-    num_rows = pl.scan_parquet(file, glob=False).select(pl.len()).collect().item()
+    num_rows = count_rows(file)
     return Source(lambda: read_blocks([file], ReadOptions(), names), num_rows, {"dataset": dataset.digest})
 
 

@@ -17,6 +17,7 @@ from yanmo.artifacts.base import MANIFEST, Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.parquet import write_parquet
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import learn, make_job, publish_trained, settle
 from yanmo.grinding.candidates import file_name
@@ -54,7 +55,7 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
         with publish(out, identity) as staging:
             for name, num_rows in (("train", NUM_ROWS), ("valid", NUM_VALID_ROWS)):
                 rows = dataset.split(name)
-                rows.sample(min(num_rows, rows.height), seed=0).write_parquet(staging / f"{name}.parquet")
+                write_parquet(rows.sample(min(num_rows, rows.height), seed=0), staging / f"{name}.parquet")
             if dataset.user_dict_path:
                 (staging / dataset.user_dict_path.name).write_bytes(dataset.user_dict_path.read_bytes())
     return Dataset.open(out)

@@ -22,6 +22,7 @@ except ImportError as error:
     raise MissingExtraError("The tracker mlflow", package="mlflow-skinny", extra="mlflow") from error
 
 from yanmo.errors import ConfigError
+from yanmo.integrations.sqlite import sqlite_url
 
 __all__ = ["MlflowRun", "open_run"]
 
@@ -103,6 +104,6 @@ def _open_experiment(place: str) -> tuple[MlflowClient, str]:
     else:
         folder = Path(place).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        client, artifacts = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}"), str(folder / "models")
+        client, artifacts = MlflowClient(tracking_uri=sqlite_url(folder / "mlflow.db")), (folder / "models").as_uri()
     found = client.get_experiment_by_name(EXPERIMENT)
     return client, found.experiment_id if found else client.create_experiment(EXPERIMENT, artifact_location=artifacts)

@@ -39,7 +39,7 @@ def find_folder(spec: ModelSpec, *, offline: bool = False, revision: str | None 
         ModelError: The hub has no such model or revision, or does not answer and the model is not in the cache.
     """
     if spec.is_local:
-        return Path(spec.source).expanduser()
+        return Path(spec.source)
     found = None if offline else _ask(spec.source, revision)
     patterns = _wanted([one.rfilename for one in found.siblings or ()]) if found is not None else None
     try:

@@ -113,11 +113,12 @@ def open_search(plan: Plan) -> Search:
         MissingExtraError: Optuna is not installed.
     """
     from yanmo.integrations.optuna_study import Search
+    from yanmo.integrations.sqlite import sqlite_url
 
     folder = Path(plan.folder)
     folder.mkdir(parents=True, exist_ok=True)
     return Search(
-        plan.storage or f"sqlite:///{(folder / STUDY).resolve()}",
+        plan.storage or sqlite_url(folder / STUDY),
         plan.study,
         plan.space,
         first=plan.first,

@@ -9,6 +9,7 @@ from pydantic import Field
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.dataset import SPLITS, Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.parquet import write_parquet
 from yanmo.config import build
 from yanmo.data.decode import check_file
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
@@ -205,4 +206,4 @@ def _write_splits(folder: Path, rows: pl.DataFrame) -> None:
         names = [name for name in ("id", "text", "text_b", "label") if name in part.columns]
         chosen = part.select(names if split != "unlabeled" else names[:-1])
         if part.height:
-            chosen.write_parquet(folder / f"{split}.parquet", compression="zstd", statistics=False)
+            write_parquet(chosen, folder / f"{split}.parquet")

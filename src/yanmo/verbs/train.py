@@ -11,6 +11,7 @@ from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, draft
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
@@ -126,6 +127,6 @@ def _out_of_fold_writer(
 
     def write(folder: Path) -> None:
         with publish(folder / OUT_OF_FOLD, identity, effects=effects) as staging:
-            predictions_frame(ids, *answers, answers_NC).write_parquet(staging / PREDICTIONS, statistics=False)
+            write_parquet(predictions_frame(ids, *answers, answers_NC), staging / PREDICTIONS)
 
     return write

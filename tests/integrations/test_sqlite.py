@@ -4,7 +4,7 @@ import sqlite3
 
 import pytest
 
-from yanmo.integrations.optuna_study import Search
+from yanmo.integrations.optuna_study import SharedStudy
 from yanmo.integrations.sqlite import sqlite_url
 from yanmo.integrations.tracking import tracked
 
@@ -22,7 +22,9 @@ def test_the_trials_of_a_search_are_kept_where_the_path_says(name, tmp_path, mon
     folder = tmp_path / name
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
-    Search(sqlite_url(folder.relative_to(tmp_path) / "study.db"), "study", {}, first={}, lowest=True, seed=1, owner="x")
+    SharedStudy(
+        sqlite_url(folder.relative_to(tmp_path) / "study.db"), "study", {}, first={}, lowest=True, seed=1, owner="x"
+    )
     assert "trials" in tables(folder / "study.db")
     assert [path.name for path in tmp_path.iterdir()] == [name]
 

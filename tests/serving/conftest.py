@@ -33,7 +33,7 @@ from yanmo.serving.serve import Server, listen
 from yanmo.serving.service import Service
 from yanmo.text.ngrams import NgramConfig, hash_column
 from yanmo.text.pipeline import TextConfig
-from yanmo.text.tfidf import fit
+from yanmo.text.tfidf import fit_tfidf
 
 JSON = {"content-type": "application/json"}
 
@@ -162,7 +162,7 @@ def _write_ngram(staging: Path, seed: int = 1) -> None:
 
 
 def _write_linear(staging: Path, seed: int = 2) -> None:
-    tfidf = fit(hash_column(TRAINING, NGRAMS))
+    tfidf = fit_tfidf(hash_column(TRAINING, NGRAMS))
     random = np.random.default_rng(seed)
     coef_FC = random.normal(size=(len(tfidf.keys), 3)).astype(np.float32)
     tensors = {"keys": tfidf.keys, "idf": tfidf.idf, "coef": coef_FC, "intercept": np.zeros(3, dtype=np.float32)}

@@ -13,7 +13,7 @@ from yanmo.serving.batcher import (
     Batcher,
     BatcherLimits,
     DeadlineError,
-    Job,
+    QueuedRequest,
     QueueFullError,
     TooLargeError,
     WorkerLostError,
@@ -60,7 +60,9 @@ QUEUE: dict[str, float] = {
 
 @asynccontextmanager
 async def running(
-    *workers: Upper, on_answered: Callable[[Uppers, Sequence[Job[str]]], None] = lambda *_: None, **limits: float
+    *workers: Upper,
+    on_answered: Callable[[Uppers, Sequence[QueuedRequest[str]]], None] = lambda *_: None,
+    **limits: float,
 ) -> AsyncIterator[Batcher[str, Uppers]]:
     batcher: Batcher[str, Uppers] = Batcher(BatcherLimits(**{**QUEUE, **limits}), on_answered)  # type: ignore[arg-type]
     for worker in workers:
@@ -73,7 +75,7 @@ async def running(
         await batcher.stop(RuntimeError("stopped"))
 
 
-def put(batcher: Batcher[str, Uppers], *items: str) -> Job[str]:
+def put(batcher: Batcher[str, Uppers], *items: str) -> QueuedRequest[str]:
     return batcher.put(items, len(items))
 
 
@@ -83,7 +85,7 @@ async def until(condition: object) -> None:
             await asyncio.sleep(0.001)
 
 
-async def blocked(worker: Upper, batcher: Batcher[str, Uppers]) -> Job[str]:
+async def blocked(worker: Upper, batcher: Batcher[str, Uppers]) -> QueuedRequest[str]:
     """Return a request that the worker has begun to answer and does not end."""
     worker.may_go.clear()
     job = put(batcher, "first")
@@ -188,7 +190,7 @@ class Tearing(Upper):
 
 
 def test_a_worker_goes_on_where_a_batch_cannot_be_told_or_counted(caplog: pytest.LogCaptureFixture) -> None:
-    def count(outcome: Uppers, _: Sequence[Job[str]]) -> None:
+    def count(outcome: Uppers, _: Sequence[QueuedRequest[str]]) -> None:
         if "UNCOUNTED" in outcome.answers:
             raise ValueError("uncounted")
 

@@ -15,7 +15,7 @@ from yanmo.text.tfidf import (
     Tfidf,
     _group,
     _sort,
-    fit,
+    fit_tfidf,
     fit_transform,
     top_terms_by_class,
     transform,
@@ -54,7 +54,7 @@ def test_weights_equal_those_of_scikit_learn(options: dict[str, int]) -> None:
 def test_fit_then_transform_equals_fit_transform() -> None:
     hashes = hash_column(TEXTS, CONFIG)
     tfidf, rows = fit_transform(hashes, min_df=2, sublinear=True)
-    again, other = fit(hashes, min_df=2, sublinear=True), transform(tfidf, hashes)
+    again, other = fit_tfidf(hashes, min_df=2, sublinear=True), transform(tfidf, hashes)
     assert (again.keys == tfidf.keys).all()
     assert (again.idf == tfidf.idf).all()
     assert (np.diff(tfidf.keys.astype(object)) > 0).all()
@@ -64,13 +64,13 @@ def test_fit_then_transform_equals_fit_transform() -> None:
 
 def test_max_features_keeps_the_most_frequent() -> None:
     hashes = hash_column(TEXTS, CONFIG)
-    strings = ngram_strings(TEXTS, CONFIG, fit(hashes, max_features=1).keys)
+    strings = ngram_strings(TEXTS, CONFIG, fit_tfidf(hashes, max_features=1).keys)
     assert set(strings.values()) == {"o"}
-    assert len(fit(hashes, max_features=10**6).keys) == len(np.unique(hashes.values))
+    assert len(fit_tfidf(hashes, max_features=10**6).keys) == len(np.unique(hashes.values))
 
 
 def test_unseen_ngrams_are_dropped_and_counted() -> None:
-    tfidf = fit(hash_column(["ab"], CONFIG))
+    tfidf = fit_tfidf(hash_column(["ab"], CONFIG))
     rows = transform(tfidf, hash_column(["ab", "axx", "", "yyy"], CONFIG))
     assert rows.num_unknown_N.tolist() == [0, 5, 0, 6]
     assert np.diff(rows.offsets).tolist() == [3, 1, 0, 0]

@@ -16,7 +16,7 @@ from yanmo.protocols import Windows
 from yanmo.text.tokenizer import (
     SPECIAL_TOKENS,
     encode_column,
-    load,
+    open_tokenizer,
     train_wordlevel,
     train_wordpiece,
     truncating,
@@ -179,7 +179,9 @@ def test_a_tokenizer_that_truncates_by_itself_takes_special_tokens_of_a_text_for
     own.enable_truncation(8)
     own.save(str(tmp_path / "tokenizer.json"))
     opened = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
-    columns = [encode_column(one, ["[SEP]"], max_length=8) for one in (opened, load(tmp_path / "tokenizer.json"))]
+    columns = [
+        encode_column(one, ["[SEP]"], max_length=8) for one in (opened, open_tokenizer(tmp_path / "tokenizer.json"))
+    ]
     assert [(column.ids.values == 3).sum() for column in columns] == [1, 1]
     assert columns[0].ids.values.tolist() == columns[1].ids.values.tolist()
 
@@ -199,7 +201,7 @@ def test_a_huge_text_costs_no_more_than_the_tokens_kept(wordpiece: Tokenizer) ->
 def test_a_saved_tokenizer_loads_as_it_was(wordpiece: Tokenizer, tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     wordpiece.save(str(path))
-    loaded = load(path, max_length=16)
+    loaded = open_tokenizer(path, max_length=16)
     assert (encode_column(loaded, TEXTS, max_length=16).ids.values == encode_column(wordpiece, TEXTS).ids.values).all()
     assert encode_column(loaded, ["[SEP]"], max_length=16).ids.values.tolist().count(3) == 1
 
@@ -210,5 +212,5 @@ def test_a_broken_file_is_an_artifact_error(tmp_path: Path, content: bytes | Non
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ArtifactError, match=r"tokenizer\.json") as caught:
-        load(path)
+        open_tokenizer(path)
     assert "hint:" in str(caught.value)

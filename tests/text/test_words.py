@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from yanmo.text.tokenizer import train_wordpiece
-from yanmo.text.words import encode_documents, whole
+from yanmo.text.words import encode_documents, untruncated
 
 TEXTS = ["我爱北京天安门", "unbelievable 北京", "", "a\x1eb", "天安门\ud800"]
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return whole(train_wordpiece(["我爱北京天安门", "un be liev able"] * 3, 60, min_frequency=1))
+    return untruncated(train_wordpiece(["我爱北京天安门", "un be liev able"] * 3, 60, min_frequency=1))
 
 
 def words(tokenizer, text):

@@ -19,7 +19,7 @@ from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.integrations.optuna_study import Rungs
 from yanmo.tuning import trials, workers
 from yanmo.tuning.space import Choice, Range
-from yanmo.tuning.trials import Claims, Plan, bundle_of, open_search, run_trials, train_once
+from yanmo.tuning.trials import SearchPlan, TrialLocks, bundle_of, open_search, run_trials, train_once
 from yanmo.verbs.calls import Call
 
 
@@ -50,12 +50,12 @@ def make_plan(folder, dataset="", **changes):
         "prune": True,
         "seed": 1,
     }
-    return Plan(**{**values, **changes})
+    return SearchPlan(**{**values, **changes})
 
 
 @pytest.fixture
 def claims(tmp_path):
-    return Claims(tmp_path / "trials", {})
+    return TrialLocks(tmp_path / "trials", {})
 
 
 def opened(plan):
@@ -86,7 +86,7 @@ def test_machines_that_begin_at_once_try_the_defaults_once(tmp_path):
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     plans = [make_plan(tmp_path / name, storage=storage) for name in ("one", "two")]
     with opened(plans[0]) as one, opened(plans[1]) as two:
-        taken = [one.take(4, Claims(tmp_path / "one", {})), two.take(4, Claims(tmp_path / "two", {}))]
+        taken = [one.take(4, TrialLocks(tmp_path / "one", {})), two.take(4, TrialLocks(tmp_path / "two", {}))]
     assert taken[0].values == {"learning_rate": 3e-3}
     assert set(taken[1].values) == set(SPACE)
 
@@ -97,11 +97,11 @@ def test_a_trial_has_an_owner_who_takes_it_up_wherever_a_kill_came(tmp_path, mon
 
     def take(name):
         with opened(plans[name]) as search:
-            return search.take(2, Claims(tmp_path / name, {}))
+            return search.take(2, TrialLocks(tmp_path / name, {}))
 
     with opened(plans["ours"]) as search, monkeypatch.context() as patch, pytest.raises(KilledError):
         patch.setattr(search, "_handle", killed)
-        search.take(2, Claims(tmp_path / "killed", {}))
+        search.take(2, TrialLocks(tmp_path / "killed", {}))
     assert take("theirs").number == 1
     again = take("ours")
     assert (again.number, again.values) == (0, {"learning_rate": 3e-3})
@@ -109,7 +109,7 @@ def test_a_trial_has_an_owner_who_takes_it_up_wherever_a_kill_came(tmp_path, mon
 
 def test_more_trials_can_be_asked_for_after_two_workers_have_begun_the_last_one_at_once(tmp_path, claims, monkeypatch):
     with opened(make_plan(tmp_path)) as ours, opened(make_plan(tmp_path)) as theirs:
-        begin, others = ours._begin, Claims(tmp_path / "trials", {})
+        begin, others = ours._begin, TrialLocks(tmp_path / "trials", {})
 
         def begin_late():
             taken.append(theirs.take(1, others))

@@ -18,7 +18,7 @@ from yanmo.artifacts.base import MANIFEST, work_dir
 from yanmo.bundling import training
 from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
-from yanmo.integrations.optuna_study import Search
+from yanmo.integrations.optuna_study import SharedStudy
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
@@ -72,7 +72,7 @@ def test_the_default_settings_stay_where_the_best_ones_are_no_better_over_seeds(
     gain, number, dataset, space, tmp_path, monkeypatch
 ):
     scores = {0: [0.5, 0.75, 1.0], 1: [0.75, 0.75, 0.75 + gain]}
-    monkeypatch.setattr(Search, "best", lambda search: search.trials()[-1])
+    monkeypatch.setattr(SharedStudy, "best", lambda search: search.trials()[-1])
     monkeypatch.setattr(searching, "_spread", lambda _plan, _dataset, trial, *_: scores[trial.number])
     values = {**VALUES, "num_trials": 2, "prune": False}
     report = report_of(tune(dataset, space=space, out=tmp_path / "best", **values))

@@ -19,7 +19,7 @@ from yanmo.errors import ArtifactError
 from yanmo.pipeline.check import CheckConfig
 from yanmo.tuning.config import TuneConfig
 from yanmo.verbs.benchmark import BenchmarkConfig
-from yanmo.verbs.calls import Call, call_of, command_line, run_call, stage_table
+from yanmo.verbs.calls import Call, call_of, command_line, run_call, stage_toml
 from yanmo.verbs.distill import DistillConfig
 from yanmo.verbs.train import TrainConfig
 
@@ -133,6 +133,6 @@ def test_a_command_makes_what_the_call_makes(words, tmp_path, monkeypatch):
 
 def test_a_stage_says_the_call_in_toml():
     call = Call(verb="cascade", inputs={"dataset": "data", "stages": ("a", "b")}, config={"costs": [0.1, 1.0]})
-    written = tomllib.loads(stage_table("so 快", call))
+    written = tomllib.loads(stage_toml("so 快", call))
     stage = {"verb": "cascade", "dataset": "data", "stages": ["a", "b"], "costs": [0.1, 1.0]}
     assert written == {"stage": {"so 快": stage}}

@@ -30,7 +30,7 @@ LEDGER = "finished.jsonl"
 SYNC_SECONDS = 5.0
 
 
-class Line(msgspec.Struct, frozen=True):
+class LedgerLine(msgspec.Struct, frozen=True):
     """What the ledger says of one frame: the digest of its file, and what was noted with it."""
 
     sha256: str
@@ -47,7 +47,7 @@ class FrameLedger:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._lines: list[Line] = []
+        self._lines: list[LedgerLine] = []
         self._unsynced: list[Path] = []
         self._synced_at = time.monotonic()
         self._write(_read_lines(folder / LEDGER))
@@ -79,7 +79,7 @@ class FrameLedger:
         """Keep one more frame, with JSON values that belong to it."""
         path = self._path(len(self._lines))
         write_parquet(frame, path)
-        self._lines.append(Line(file_digest(path), dict(facts)))
+        self._lines.append(LedgerLine(file_digest(path), dict(facts)))
         with (self._folder / LEDGER).open("ab") as file:
             file.write(_as_bytes(self._lines[-1]))
         self._unsynced.append(path)
@@ -105,7 +105,7 @@ class FrameLedger:
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06}.parquet"
 
-    def _write(self, lines: list[Line]) -> None:
+    def _write(self, lines: list[LedgerLine]) -> None:
         """Let these lines be the ledger; what is left of a torn one must not stand before the next."""
         self._lines = lines
         partial = self._folder / f"{LEDGER}.partial"
@@ -113,16 +113,16 @@ class FrameLedger:
         partial.replace(self._folder / LEDGER)
 
 
-def _as_bytes(line: Line) -> bytes:
+def _as_bytes(line: LedgerLine) -> bytes:
     return msgspec.json.encode(line) + b"\n"
 
 
-def _read_lines(path: Path) -> list[Line]:
+def _read_lines(path: Path) -> list[LedgerLine]:
     """Return the lines of a ledger as far as they are whole."""
-    lines: list[Line] = []
+    lines: list[LedgerLine] = []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
         try:
-            found = msgspec.json.decode(line, type=Line)
+            found = msgspec.json.decode(line, type=LedgerLine)
         except (msgspec.DecodeError, UnicodeDecodeError):
             break
         if not line.endswith(b"\n"):

@@ -18,13 +18,13 @@ from yanmo.data.rows import file_parents
 from yanmo.errors import DataError
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
-__all__ = ["Texts", "open_texts"]
+__all__ = ["PlainTexts", "open_texts"]
 
 READ_SPLITS = ("train", "valid", "unlabeled")
 
 
 @dataclass(frozen=True)
-class Texts:
+class PlainTexts:
     """Texts of one or several sources.
 
     Attributes:
@@ -40,7 +40,7 @@ class Texts:
     user_dict_path: Path | None = None
 
 
-def open_texts(sources: Sequence[Path], options: ReadOptions, column: str) -> Texts:
+def open_texts(sources: Sequence[Path], options: ReadOptions, column: str) -> PlainTexts:
     """Return the texts of Datasets and raw files.
 
     Args:
@@ -66,7 +66,7 @@ def open_texts(sources: Sequence[Path], options: ReadOptions, column: str) -> Te
             for texts in raw:
                 yield pipeline.apply(texts)
 
-    return Texts(blocks, parents, pipeline.config, first.user_dict_path if first else None)
+    return PlainTexts(blocks, parents, pipeline.config, first.user_dict_path if first else None)
 
 
 def _open_dataset(path: Path) -> Dataset:

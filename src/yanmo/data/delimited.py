@@ -25,7 +25,7 @@ from yanmo.errors import DataError
 
 __all__ = ["Dialect", "read_delimited"]
 
-Block: TypeAlias = tuple[list[pl.Series], npt.NDArray[np.int64]]
+ColumnBlock: TypeAlias = tuple[list[pl.Series], npt.NDArray[np.int64]]
 
 LARGEST_FIELD = 2**31 - 1
 LONGEST_ROW = 1 << 24
@@ -42,7 +42,7 @@ class Dialect:
     quote: str | None
 
 
-def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Iterator[Block]:
+def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Iterator[ColumnBlock]:
     """Yield the columns of a file block by block, header row included, and the line on which each row begins.
 
     Args:
@@ -137,7 +137,7 @@ def _row_lines(
     return np.concatenate(([1], lines[:-1] + 1)).astype(np.int64)
 
 
-def _read_regular(data: bytes, dialect: Dialect) -> Block | None:
+def _read_regular(data: bytes, dialect: Dialect) -> ColumnBlock | None:
     """Read with polars; None if the rows are not regular."""
     lines_N = regular_lines(data, dialect)
     if lines_N is None:
@@ -157,7 +157,9 @@ def _read_regular(data: bytes, dialect: Dialect) -> Block | None:
     return frame.select(pl.all().fill_null("")).get_columns(), lines_N
 
 
-def _read_carefully(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int, width: int) -> Iterator[Block]:
+def _read_carefully(
+    path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int, width: int
+) -> Iterator[ColumnBlock]:
     """Read with Python's csv module; blank lines between rows are left out.
 
     Args:
@@ -186,7 +188,7 @@ def _read_carefully(path: Path, blocks: Iterable[bytes], dialect: Dialect, line:
         yield _as_block(rows, lines)
 
 
-def _as_block(rows: list[list[str]], lines: list[int]) -> Block:
+def _as_block(rows: list[list[str]], lines: list[int]) -> ColumnBlock:
     columns = [pl.Series(list(column), dtype=pl.String) for column in zip(*rows, strict=True)]
     return columns, np.asarray(lines, dtype=np.int64)
 

@@ -17,7 +17,7 @@ import polars as pl
 from yanmo.config import Config
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
-from yanmo.data.records import Block, missing_column, read_jsonl, read_parquet
+from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["FILE", "LINE", "ReadOptions", "read_blocks", "read_table"]
@@ -97,9 +97,9 @@ def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) 
     extension = path.suffix.lower()
     wanted = None if columns is None else list(dict.fromkeys(columns))
     if extension == ".parquet":
-        blocks = read_parquet(path, wanted)
+        blocks = read_parquet_blocks(path, wanted)
     elif extension in (".jsonl", ".ndjson"):
-        blocks = read_jsonl(path, utf8_blocks(path, options.encoding), wanted)
+        blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding), wanted)
     elif extension in DELIMITERS:
         blocks = _read_text_table(path, options, wanted)
     else:
@@ -112,7 +112,7 @@ def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) 
         yield table.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, np.asarray(lines_N, dtype=np.int64)))
 
 
-def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[Block]:
+def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
     names: list[str] = []
     num_rows = 0
     for columns, lines_N in read_delimited(path, utf8_blocks(path, options.encoding), _dialect(path, options)):

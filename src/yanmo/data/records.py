@@ -15,9 +15,9 @@ import polars as pl
 from yanmo.artifacts.parquet import scan_parquet
 from yanmo.errors import DataError, did_you_mean
 
-__all__ = ["missing_column", "read_jsonl", "read_parquet"]
+__all__ = ["missing_column", "read_jsonl_blocks", "read_parquet_blocks"]
 
-Block: TypeAlias = tuple[dict[str, pl.Series], npt.NDArray[np.int64]]
+RecordBlock: TypeAlias = tuple[dict[str, pl.Series], npt.NDArray[np.int64]]
 
 PARQUET_ROWS = 1 << 13
 
@@ -41,7 +41,7 @@ def missing_column(where: str, name: str, columns: Sequence[str], *, more: str =
     )
 
 
-def read_jsonl(path: Path, blocks: Iterable[bytes], columns: Sequence[str] | None) -> Iterator[Block]:
+def read_jsonl_blocks(path: Path, blocks: Iterable[bytes], columns: Sequence[str] | None) -> Iterator[RecordBlock]:
     """Yield the columns of a file of JSON objects, one a line, block by block, and the line of each row.
 
     Args:
@@ -117,7 +117,7 @@ def _as_text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode("utf-8")
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None) -> Iterator[Block]:
+def read_parquet_blocks(path: Path, columns: Sequence[str] | None) -> Iterator[RecordBlock]:
     """Yield the columns of a Parquet file as strings, block by block, and row numbers from 1.
 
     Args:

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
-from yanmo.verbs.calls import Call, Source, stage_table, toml_value
+from yanmo.verbs.calls import Call, InputPaths, stage_toml, toml_value
 
 __all__ = [
     "DATASET",
@@ -99,7 +99,7 @@ def student(spec: ModelSpec, values: Mapping[str, Any], *, has_transfer: bool, s
         has_transfer: Whether there are further texts.
         suffix: Of its name.
     """
-    inputs: dict[str, Source] = {"teacher": TEACHER, "dataset": DATASET}
+    inputs: dict[str, InputPaths] = {"teacher": TEACHER, "dataset": DATASET}
     inputs |= {"transfer": TRANSFER} if has_transfer else {}
     named = {"model": spec.name}
     if spec.family == "init":
@@ -161,7 +161,7 @@ def chain(stages: Sequence[Stage], name: str) -> list[Stage]:
     return [*found.values(), named[name]]
 
 
-def recipe(stages: Sequence[Stage], sources: Mapping[str, Source], *, out: str) -> str:
+def recipe(stages: Sequence[Stage], sources: Mapping[str, InputPaths], *, out: str) -> str:
     """Return a pipeline that makes the last stage again.
 
     Args:
@@ -170,11 +170,11 @@ def recipe(stages: Sequence[Stage], sources: Mapping[str, Source], *, out: str) 
         out: The folder of what the pipeline makes, likewise.
     """
     tables = [f"[pipeline]\nout = {toml_value(out)}\n"]
-    tables += [stage_table(stage.name, placed(stage.call, lambda name: sources.get(name, name))) for stage in stages]
+    tables += [stage_toml(stage.name, placed(stage.call, lambda name: sources.get(name, name))) for stage in stages]
     return "\n".join(tables)
 
 
-def placed(call: Call, place: Callable[[str], Source]) -> Call:
+def placed(call: Call, place: Callable[[str], InputPaths]) -> Call:
     """Return a call on what stands somewhere.
 
     Args:
@@ -188,5 +188,5 @@ def placed(call: Call, place: Callable[[str], Source]) -> Call:
     return structs.replace(call, inputs=inputs)
 
 
-def _from(bundle: str) -> dict[str, Source]:
+def _from(bundle: str) -> dict[str, InputPaths]:
     return {"bundle": bundle, "dataset": DATASET}

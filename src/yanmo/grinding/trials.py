@@ -30,7 +30,7 @@ from yanmo.metrics import accuracy, wilson_interval
 from yanmo.models import LIGHT_FAMILIES
 from yanmo.reporting.quality import compare
 from yanmo.tasks import get_task
-from yanmo.verbs.calls import Source, run_call
+from yanmo.verbs.calls import InputPaths, run_call
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["Bench", "describe", "finished"]
@@ -190,7 +190,7 @@ class Bench:
             run_call(structs.replace(placed(stage.call, self._path), config=config, out=str(out), effects=effects))
         return Bundle.open(out)
 
-    def _path(self, name: str) -> Source:
+    def _path(self, name: str) -> InputPaths:
         """Return where something stands: what was given, or a stage's Bundle."""
         found = self.given.get(name)
         if isinstance(found, tuple):

@@ -31,7 +31,7 @@ except ImportError as error:
 
 from yanmo.errors import ConfigError
 
-__all__ = ["Rungs", "Search", "TrialHandle", "Tried"]
+__all__ = ["Rungs", "SharedStudy", "TrialHandle", "Tried"]
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Rungs(BasePruner):
         return False
 
 
-class Search:
+class SharedStudy:
     """A study in a storage that several processes and machines may share.
 
     Args:

@@ -54,7 +54,7 @@ class Tracker(Protocol):
         ...
 
 
-class State(msgspec.Struct):
+class Told(msgspec.Struct):
     """What a tracker has been told, as kept beside the checkpoint."""
 
     tracker: str
@@ -71,7 +71,7 @@ class Run:
         run_id: Its id, for the runs that are a part of it.
     """
 
-    def __init__(self, tracker: Tracker | None, state: State, path: Path) -> None:
+    def __init__(self, tracker: Tracker | None, state: Told, path: Path) -> None:
         self.tracker = tracker
         self.run_id = state.run_id or None
         self._state = state
@@ -137,7 +137,7 @@ def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None 
     """
     path = work_dir / STATE
     if named is None:
-        yield Run(None, State("", ""), path)
+        yield Run(None, Told("", ""), path)
         return
     kind, _, place = named.partition(":")
     if kind not in TRACKERS:
@@ -154,7 +154,7 @@ def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None 
             raise
         opened = None
         _say_lost(named, error.message)
-    run = Run(opened, state or State(named, opened.run_id if opened else ""), path)
+    run = Run(opened, state or Told(named, opened.run_id if opened else ""), path)
     if opened:
         run.save()
     try:
@@ -172,9 +172,9 @@ def _say_lost(named: str, reason: str) -> None:
     )
 
 
-def _read(path: Path, named: str) -> State | None:
+def _read(path: Path, named: str) -> Told | None:
     try:
-        state = msgspec.json.decode(path.read_bytes(), type=State)
+        state = msgspec.json.decode(path.read_bytes(), type=Told)
     except (OSError, msgspec.MsgspecError):
         return None
     return state if state.tracker == named else None

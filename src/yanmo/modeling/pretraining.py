@@ -37,7 +37,7 @@ from yanmo.modeling.pretrainees import Pretrainee, loss_of, make_pretrainee, mea
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ModelSpec
 from yanmo.text.tokenizer import train_wordlevel, train_wordpiece
-from yanmo.text.words import encode_documents, whole
+from yanmo.text.words import encode_documents, untruncated
 
 __all__ = ["pretrain_network"]
 
@@ -224,7 +224,7 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
 
 def _special(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Return the tokens that the tokenizer puts before and after a text."""
-    ids = whole(tokenizer).encode("").ids
+    ids = untruncated(tokenizer).encode("").ids
     return ids[:1], ids[1:]
 
 
@@ -253,7 +253,7 @@ def _make_corpus(reader: Reader, blocks: Blocks, reading: ReadingSettings, folde
     place = folder / CORPUS
     found = open_corpus(place, run_key)
     if found is None:
-        tokenizer = whole(reader.backend)
+        tokenizer = untruncated(reader.backend)
         length, packing = reading.max_length, reading.packing
         with CorpusWriter(place, special=reader.special, max_length=length, packing=packing, run_key=run_key) as writer:
             for block in blocks():

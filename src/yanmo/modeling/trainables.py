@@ -30,7 +30,14 @@ from yanmo.modeling.hashing import hash_texts, network_ngrams
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.seen import keep_seen, seen_bitmap
-from yanmo.text.tokenizer import SPECIAL_TOKENS, encode_column, load, train_wordlevel, train_wordpiece, truncating
+from yanmo.text.tokenizer import (
+    SPECIAL_TOKENS,
+    encode_column,
+    open_tokenizer,
+    train_wordlevel,
+    train_wordpiece,
+    truncating,
+)
 
 __all__ = ["Trainable", "encoder_trainable", "make_trainable"]
 
@@ -306,7 +313,7 @@ def _teacher_tokenizer(settings: NetworkSettings) -> Tokenizer | None:
     teaching = settings.teaching
     if teaching is None or teaching.match == "none" or teaching.teacher_dir is None:
         return None
-    tokenizer = load(teaching.teacher_dir / "tokenizer.json")
+    tokenizer = open_tokenizer(teaching.teacher_dir / "tokenizer.json")
     if any(tokenizer.token_to_id(token) is None for token in SPECIAL_TOKENS):
         raise _other_tokens("one from scratch")
     return tokenizer

@@ -5,7 +5,7 @@ from pathlib import Path
 from yanmo.artifacts.base import Artifact, check_out
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
-from yanmo.pipeline.plan import Plan, State, Step, find_state, make_steps
+from yanmo.pipeline.plan import Plan, Step, StepState, find_state, make_steps
 from yanmo.pipeline.precheck import precheck
 from yanmo.pipeline.spec import PipelineSpec, read_spec
 
@@ -37,7 +37,7 @@ def check(pipeline: Path, config: CheckConfig) -> Plan:
     for step in steps:
         precheck(spec.document, step)
     _check_writable(spec)
-    spec.document.raise_problems()
+    spec.document.raise_mistakes()
     return Plan(pipeline, spec.out, steps, _find_states(steps))
 
 
@@ -52,9 +52,9 @@ def _check_writable(spec: PipelineSpec) -> None:
         spec.document.report(keys, error.message, "Choose another 'out' in [pipeline].")
 
 
-def _find_states(steps: list[Step]) -> list[State]:
+def _find_states(steps: list[Step]) -> list[StepState]:
     made: dict[Step, Artifact] = {}
-    states: list[State] = []
+    states: list[StepState] = []
     for step in steps:
         state, artifact = find_state(step, made)
         states.append(state)

@@ -15,7 +15,7 @@ from typing import Any
 
 from yanmo.errors import PipelineError, did_you_mean
 
-__all__ = ["Document", "Problem", "read_document"]
+__all__ = ["Document", "Mistake", "read_document"]
 
 Keys = tuple[str, ...]
 
@@ -26,7 +26,7 @@ PLACE = re.compile(r"\(at line (\d+), column (\d+)\)|\(at end of document\)")
 
 
 @dataclass(frozen=True)
-class Problem:
+class Mistake:
     """One mistake in a pipeline file.
 
     Attributes:
@@ -47,14 +47,14 @@ class Document:
     Attributes:
         path: The file.
         tables: Its content, overrides included.
-        problems: Every mistake found so far.
+        mistakes: Every mistake found so far.
     """
 
     path: Path
     tables: dict[str, Any]
     lines: dict[Keys, int] = field(default_factory=dict)
     overrides: dict[Keys, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
 
     def place(self, keys: Keys) -> str:
         """Return where a key stands: the override that set it, or file and line of it or of the table around it."""
@@ -68,23 +68,23 @@ class Document:
 
     def report(self, keys: Keys, text: str, hint: str | None = None) -> None:
         """Add a mistake; one that is known already is not added again."""
-        problem = Problem(self.place(keys), text, hint)
-        if problem not in self.problems:
-            self.problems.append(problem)
+        mistake = Mistake(self.place(keys), text, hint)
+        if mistake not in self.mistakes:
+            self.mistakes.append(mistake)
 
-    def raise_problems(self) -> None:
+    def raise_mistakes(self) -> None:
         """Raise all mistakes at once, in the file's order, if there are any.
 
         Raises:
             PipelineError: As said.
         """
-        if not self.problems:
+        if not self.mistakes:
             return
-        problems = sorted(self.problems, key=_order)
-        if len(problems) == 1:
-            raise PipelineError(f"{problems[0].place}: {problems[0].text}", hint=problems[0].hint)
-        lines = [f"{one.place}: {one.text}" + (f"\n    {one.hint}" if one.hint else "") for one in problems]
-        raise PipelineError("\n".join(lines), hint=f"Correct these {len(problems)} mistakes; nothing was run.")
+        mistakes = sorted(self.mistakes, key=_order)
+        if len(mistakes) == 1:
+            raise PipelineError(f"{mistakes[0].place}: {mistakes[0].text}", hint=mistakes[0].hint)
+        lines = [f"{one.place}: {one.text}" + (f"\n    {one.hint}" if one.hint else "") for one in mistakes]
+        raise PipelineError("\n".join(lines), hint=f"Correct these {len(mistakes)} mistakes; nothing was run.")
 
 
 def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:
@@ -215,6 +215,6 @@ def _parse_value(text: str) -> Any:
         return text.strip()
 
 
-def _order(problem: Problem) -> tuple[str, int]:
-    place, _, line = problem.place.rpartition(":")
-    return (place, int(line)) if line.isdigit() else (problem.place, 0)
+def _order(mistake: Mistake) -> tuple[str, int]:
+    place, _, line = mistake.place.rpartition(":")
+    return (place, int(line)) if line.isdigit() else (mistake.place, 0)

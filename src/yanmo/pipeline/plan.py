@@ -29,12 +29,12 @@ from yanmo.pipeline.spec import PipelineSpec, StageSpec
 from yanmo.verbs.calls import Call, call_of
 from yanmo.verbs.signature import open_artifact
 
-__all__ = ["Plan", "State", "Step", "find_state", "make_steps", "step_key"]
+__all__ = ["Plan", "Step", "StepState", "find_state", "make_steps", "step_key"]
 
 logger = logging.getLogger(__name__)
 
 Axis = tuple[str, str]
-State = Literal["done", "to resume", "to do"]
+StepState = Literal["done", "to resume", "to do"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Plan:
     path: Path
     out: Path
     steps: list[Step]
-    states: list[State] = field(default_factory=list)
+    states: list[StepState] = field(default_factory=list)
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints and the screen's table shows."""
@@ -247,7 +247,7 @@ def _open(kinds: Sequence[type], source: Artifact | Path) -> Artifact | Path:
     return source
 
 
-def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[State, Artifact | None]:
+def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[StepState, Artifact | None]:
     """Return whether a step is done, and its artifact if it is."""
     finish_swap(step.out)
     key = step_key(step, made)

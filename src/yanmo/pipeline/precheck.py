@@ -13,7 +13,7 @@ from yanmo.artifacts import Dataset
 from yanmo.bundling.starting import check_model
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
-from yanmo.data.records import read_jsonl, read_parquet
+from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
 from yanmo.pipeline.document import Document
@@ -23,7 +23,7 @@ from yanmo.verbs.pretrain import PretrainConfig, check_encoder
 
 __all__ = ["precheck"]
 
-Found = tuple[str, str, str | None]
+Finding = tuple[str, str, str | None]
 
 COMPOSITES = {"ensemble": "an ensemble", "cascade": "a cascade"}
 
@@ -41,7 +41,7 @@ def precheck(document: Document, step: Step) -> None:
         document.report(path, f"In the stage '{step.stage.name}': {text}", hint)
 
 
-def _check_prepare(step: Step) -> Iterator[Found]:
+def _check_prepare(step: Step) -> Iterator[Finding]:
     for one in step.inputs.get("source", ()):
         if isinstance(one, Step) or one.is_dir():
             name = one.name if isinstance(one, Step) else str(one)
@@ -55,12 +55,12 @@ def _check_prepare(step: Step) -> Iterator[Found]:
     yield from _check_columns(step, ("text", "text_b", "label", "id"))
 
 
-def _check_predict(step: Step) -> Iterator[Found]:
+def _check_predict(step: Step) -> Iterator[Finding]:
     wrong = list(_check_sources(step))
     yield from wrong or _check_columns(step, ("text", "text_b", "id"))
 
 
-def _check_pretrain(step: Step) -> Iterator[Found]:
+def _check_pretrain(step: Step) -> Iterator[Finding]:
     yield from _check_sources(step)
     try:
         check_encoder(PretrainConfig.model_validate(step.config))
@@ -68,7 +68,7 @@ def _check_pretrain(step: Step) -> Iterator[Found]:
         yield "model", error.message, error.hint
 
 
-def _check_sources(step: Step) -> Iterator[Found]:
+def _check_sources(step: Step) -> Iterator[Finding]:
     for one in step.inputs.get("source", ()):
         if isinstance(one, Step) and one.stage.verb.output is not Dataset:
             verb = step.stage.verb.name
@@ -76,7 +76,7 @@ def _check_sources(step: Step) -> Iterator[Found]:
             return
 
 
-def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Found]:
+def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Finding]:
     """Look for the columns that a config names in every file that it names."""
     values = dict(step.config)
     files = [("source", path) for path in step.sources().get("source", ())]
@@ -105,13 +105,13 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     """
     extension = path.suffix.lower()
     if extension == ".parquet":
-        deque(read_parquet(path, wanted), maxlen=0)
+        deque(read_parquet_blocks(path, wanted), maxlen=0)
         return None
     if extension not in (*DELIMITERS, ".jsonl", ".ndjson"):
         return None
     blocks = utf8_blocks(path, values["encoding"])
     if extension not in DELIMITERS:
-        deque(read_jsonl(path, blocks, wanted), maxlen=0)
+        deque(read_jsonl_blocks(path, blocks, wanted), maxlen=0)
         return None
     first = next(blocks)
     deque(blocks, maxlen=0)
@@ -127,7 +127,7 @@ def _read_header(data: bytes, delimiter: str) -> list[str] | None:
         return None
 
 
-def _check_model(step: Step) -> Iterator[Found]:
+def _check_model(step: Step) -> Iterator[Finding]:
     try:
         config: Any = step.stage.verb.config_class.model_validate(step.config)
         check_model(config)
@@ -135,7 +135,7 @@ def _check_model(step: Step) -> Iterator[Found]:
         yield "model", error.message, error.hint
 
 
-def _check_exportable(step: Step) -> Iterator[Found]:
+def _check_exportable(step: Step) -> Iterator[Finding]:
     """Look whether the Bundle to export will be of a format with a graph."""
     for one in step.inputs.get("bundle", ()):
         if isinstance(one, Step) and one.stage.verb.name in COMPOSITES:
@@ -152,7 +152,7 @@ def _check_exportable(step: Step) -> Iterator[Found]:
                 yield "bundle", text, f"A Bundle of the format {form} runs without torch as it is: leave it out here."
 
 
-def _check_ensemble(step: Step) -> Iterator[Found]:
+def _check_ensemble(step: Step) -> Iterator[Finding]:
     members, method = step.inputs.get("members", ()), str(dict(step.config)["method"])
     if len(members) < 2:
         text = f"an ensemble needs at least 2 members. Got {len(members)} instead."
@@ -161,11 +161,11 @@ def _check_ensemble(step: Step) -> Iterator[Found]:
         yield from _check_folds(members, "members", f"{method} needs members trained with folds")
 
 
-def _check_audit(step: Step) -> Iterator[Found]:
+def _check_audit(step: Step) -> Iterator[Finding]:
     yield from _check_folds(step.inputs.get("bundle", ()), "bundle", "audit needs a Bundle trained with folds")
 
 
-def _check_folds(sources: tuple[Step | Path, ...], name: str, text: str) -> Iterator[Found]:
+def _check_folds(sources: tuple[Step | Path, ...], name: str, text: str) -> Iterator[Finding]:
     """Look for stages that train without folds."""
     for one in sources:
         if isinstance(one, Step) and one.stage.verb.name == "train" and not dict(one.config)["folds"]:
@@ -173,7 +173,7 @@ def _check_folds(sources: tuple[Step | Path, ...], name: str, text: str) -> Iter
             yield name, f"{text}, but '{one.name}' has none.", hint
 
 
-def _check_cascade(step: Step) -> Iterator[Found]:
+def _check_cascade(step: Step) -> Iterator[Finding]:
     stages, values = step.inputs.get("stages", ()), dict(step.config)
     if len(stages) < 2 and values["abstain"] is None:
         text = f"a cascade needs at least 2 stages. Got {len(stages)} instead."
@@ -184,7 +184,7 @@ def _check_cascade(step: Step) -> Iterator[Found]:
         yield "costs", text, "Milliseconds of one text in each stage; leave it out and they are measured."
 
 
-CHECKS: dict[str, Callable[[Step], Iterator[Found]]] = {
+CHECKS: dict[str, Callable[[Step], Iterator[Finding]]] = {
     "prepare": _check_prepare,
     "predict": _check_predict,
     "pretrain": _check_pretrain,

@@ -56,7 +56,7 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
         self._num_classes = len(bundle.labels)
         self._num_threads = num_threads
         self._max_length = bundle.max_length
-        self._tokenizer = tokenizers.load(bundle.path / "tokenizer.json", max_length=bundle.max_length)
+        self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
         self._engine: Engine = open_engine(engine, bundle.path / ONNX_FILE, num_threads)
 

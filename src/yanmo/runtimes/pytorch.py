@@ -43,7 +43,7 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         self.pad_id = int(self._architecture.get("pad_id", 0))
         self._num_classes = len(bundle.labels)
         self._max_length = bundle.max_length
-        self._tokenizer = tokenizers.load(bundle.path / "tokenizer.json", max_length=bundle.max_length)
+        self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 

@@ -14,7 +14,7 @@ import secrets
 import time
 
 from yanmo.serving.access import Access
-from yanmo.serving.exchange import Call, ClientGoneError, Receive, Reply, Scope, Send, problem_reply
+from yanmo.serving.exchange import ClientGoneError, Receive, Reply, RouteCall, Scope, Send, problem_reply
 from yanmo.serving.logs import AccessLog
 from yanmo.serving.problems import Problem
 from yanmo.serving.routes import ROUTES, Route
@@ -51,7 +51,7 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begin = time.perf_counter()
-        call = Call(self._service, scope, receive, b"%s-%x" % (self._prefix, next(self._numbers)))
+        call = RouteCall(self._service, scope, receive, b"%s-%x" % (self._prefix, next(self._numbers)))
         wanted_id = call.headers.get(b"x-request-id")
         if wanted_id is not None and REQUEST_ID.match(wanted_id):
             call.request_id = wanted_id
@@ -78,7 +78,7 @@ class App:
         await reply.send(send)
         self._count(call, route_name, reply.status, begin)
 
-    def _find(self, scope: Scope, call: Call) -> Route:
+    def _find(self, scope: Scope, call: RouteCall) -> Route:
         """Return the route of a request.
 
         Raises:
@@ -109,7 +109,7 @@ class App:
         self._service.counters.add_refused(problem.code)
         return problem_reply(problem)
 
-    def _count(self, call: Call, route: str, status: int, begin: float) -> None:
+    def _count(self, call: RouteCall, route: str, status: int, begin: float) -> None:
         seconds = time.perf_counter() - begin
         self._service.counters.add_request(route, status, seconds)
         for observer in self._observers:

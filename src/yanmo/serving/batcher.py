@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 __all__ = [
+    "BatchOutcome",
     "Batcher",
     "BatcherLimits",
     "DeadlineError",
-    "Job",
-    "Outcome",
     "QueueFullError",
+    "QueuedRequest",
     "TooLargeError",
     "Worker",
     "WorkerLostError",
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 
 ItemT = TypeVar("ItemT")
 AskedT_contra = TypeVar("AskedT_contra", contravariant=True)
-OutcomeT = TypeVar("OutcomeT", bound="Outcome")
-SaidT_co = TypeVar("SaidT_co", bound="Outcome", covariant=True)
+OutcomeT = TypeVar("OutcomeT", bound="BatchOutcome")
+SaidT_co = TypeVar("SaidT_co", bound="BatchOutcome", covariant=True)
 SMALL_SHARE = 0.125
 """A queue of less than this share of a full batch is never too long, and no model gets smaller batches."""
 TELLING_SHARE = SMALL_SHARE / 2
@@ -74,7 +74,7 @@ class WorkerLostError(Exception):
     """The worker died, or was ended because it hung."""
 
 
-class Outcome(Protocol):
+class BatchOutcome(Protocol):
     """What a worker says about a batch."""
 
     def part(self, start: int, stop: int) -> Any:
@@ -117,7 +117,7 @@ class BatcherLimits:
     max_wait_seconds: float
 
 
-class Job(Generic[ItemT]):
+class QueuedRequest(Generic[ItemT]):
     """One request in the queue.
 
     Attributes:
@@ -169,13 +169,13 @@ class Batcher(Generic[ItemT, OutcomeT]):
     def __init__(
         self,
         limits: BatcherLimits,
-        on_answered: Callable[[OutcomeT, Sequence[Job[ItemT]]], None] = lambda _outcome, _jobs: None,
+        on_answered: Callable[[OutcomeT, Sequence[QueuedRequest[ItemT]]], None] = lambda _outcome, _jobs: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self._on_answered = on_answered
         self.num_waiting_tokens = 0
-        self._jobs: deque[Job[ItemT]] = deque()
+        self._jobs: deque[QueuedRequest[ItemT]] = deque()
         self._slots: list[_Slot[ItemT, OutcomeT]] = []
         self._arrived = asyncio.Event()
         self._tokens_done = 0.0
@@ -247,7 +247,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         if is_late or self.num_waiting_tokens >= limits.max_queue_tokens:
             raise QueueFullError(max(1, math.ceil(waiting_seconds)))
 
-    def put(self, items: Sequence[ItemT], num_tokens: int, *, force: bool = False) -> Job[ItemT]:
+    def put(self, items: Sequence[ItemT], num_tokens: int, *, force: bool = False) -> QueuedRequest[ItemT]:
         """Return a job whose future will hold the answers.
 
         Args:
@@ -266,13 +266,13 @@ class Batcher(Generic[ItemT, OutcomeT]):
             self.check_room()
             if self.num_waiting_tokens + num_tokens > limits.max_queue_tokens:
                 raise QueueFullError(max(1, math.ceil(self._waiting_seconds())))
-        job = Job(self, items, num_tokens, self.loop.time())
+        job = QueuedRequest(self, items, num_tokens, self.loop.time())
         self._jobs.append(job)
         self.num_waiting_tokens += num_tokens
         self._arrived.set()
         return job
 
-    def forget(self, job: Job[ItemT]) -> None:
+    def forget(self, job: QueuedRequest[ItemT]) -> None:
         """Take back what a waiting job costs."""
         self.num_waiting_tokens -= job.num_tokens
         job.items = ()
@@ -296,7 +296,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         finally:
             self._slots.remove(slot)
 
-    async def _next_batch(self) -> list[Job[ItemT]]:
+    async def _next_batch(self) -> list[QueuedRequest[ItemT]]:
         while True:
             if not self._jobs:
                 self._arrived.clear()
@@ -317,9 +317,9 @@ class Batcher(Generic[ItemT, OutcomeT]):
             return 0.0
         return self._jobs[0].arrived + limits.max_wait_seconds - self.loop.time()
 
-    def _take(self) -> list[Job[ItemT]]:
+    def _take(self) -> list[QueuedRequest[ItemT]]:
         """Remove from the queue what the next batch answers; requests that were given up are dropped."""
-        taken: list[Job[ItemT]] = []
+        taken: list[QueuedRequest[ItemT]] = []
         num_tokens, budget, now = 0, self._batch_tokens, self.loop.time()
         while self._jobs and (not taken or num_tokens + self._jobs[0].num_tokens <= budget):
             job = self._jobs.popleft()
@@ -331,7 +331,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         self.num_waiting_tokens -= num_tokens
         return taken
 
-    async def _answer(self, worker: Worker[ItemT, OutcomeT], jobs: Sequence[Job[ItemT]]) -> None:
+    async def _answer(self, worker: Worker[ItemT, OutcomeT], jobs: Sequence[QueuedRequest[ItemT]]) -> None:
         """Answer all jobs in one batch; if the model raises, each alone, so that only the guilty one fails."""
         items = jobs[0].items if len(jobs) == 1 else [item for job in jobs for item in job.items]
         try:
@@ -357,7 +357,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
             logger.exception("A batch of %d requests was computed, but not told or not counted.", len(jobs))
             _fail(jobs, error)
 
-    def _hand_out(self, outcome: OutcomeT, jobs: Sequence[Job[ItemT]]) -> None:
+    def _hand_out(self, outcome: OutcomeT, jobs: Sequence[QueuedRequest[ItemT]]) -> None:
         start = 0
         for job in jobs:
             stop = start + len(job.items)
@@ -380,6 +380,6 @@ class Batcher(Generic[ItemT, OutcomeT]):
         self._batch_tokens = min(max(in_time, SMALL_SHARE * limits.max_batch_tokens), limits.max_batch_tokens)
 
 
-def _fail(jobs: Sequence[Job[Any]], reason: Exception) -> None:
+def _fail(jobs: Sequence[QueuedRequest[Any]], reason: Exception) -> None:
     for job in jobs:
         job.give_up(reason)

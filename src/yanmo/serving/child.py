@@ -18,15 +18,15 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import Answerer
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.frames import BEAT_SECONDS, Batch, Beat, Job, Raised, Ready, Refused, encode_frame
+from yanmo.serving.frames import BEAT_SECONDS, Beat, LoadOrder, Raised, Ready, Refused, TextBatch, encode_frame
 from yanmo.serving.logs import log_as_json
 
-__all__ = ["main"]
+__all__ = ["serve_batches"]
 
 logger = logging.getLogger(__name__)
 
 
-class Line:
+class MessageSocket:
     """The socket to the service; whole messages from several threads."""
 
     def __init__(self, descriptor: int) -> None:
@@ -51,11 +51,11 @@ class Line:
         return content
 
 
-def main(descriptor: int) -> None:
+def serve_batches(descriptor: int) -> None:
     """Load the Bundle that the service names, and answer its batches."""
-    line = Line(descriptor)
+    line = MessageSocket(descriptor)
     threading.Thread(target=_beat, args=(line,), daemon=True).start()
-    job = msgspec.msgpack.decode(line.receive(), type=Job)
+    job = msgspec.msgpack.decode(line.receive(), type=LoadOrder)
     if job.logs_json:
         log_as_json()
     try:
@@ -68,7 +68,7 @@ def main(descriptor: int) -> None:
         line.send(Refused(f"{job.path} cannot be served: {error}.", "Make the Bundle again."))
         return
     line.send(Ready())
-    decoder = msgspec.msgpack.Decoder(Batch)
+    decoder = msgspec.msgpack.Decoder(TextBatch)
     while True:
         texts = decoder.decode(line.receive()).texts
         try:
@@ -80,18 +80,18 @@ def main(descriptor: int) -> None:
             line.send(answer)
 
 
-def _load(job: Job) -> Answerer:
+def _load(job: LoadOrder) -> Answerer:
     bundle = Bundle.open(job.path)
     if bundle.digest != job.digest:
         raise ArtifactError(f"{job.path} was changed while it was loaded.", hint="Try again.")
     return Answerer(bundle, ModelOptions.model_validate_json(job.options))
 
 
-def _beat(line: Line) -> None:
+def _beat(line: MessageSocket) -> None:
     while True:
         line.send(Beat())
         time.sleep(BEAT_SECONDS)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    serve_batches(int(sys.argv[1]))

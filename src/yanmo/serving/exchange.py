@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = [
     "ENCODER",
     "JSON",
-    "Call",
     "ClientGoneError",
     "Receive",
     "Reply",
+    "RouteCall",
     "Scope",
     "Send",
     "json_reply",
@@ -40,7 +40,7 @@ class ClientGoneError(Exception):
     """The client closed the connection before its request was whole or its answer was there."""
 
 
-class Call:
+class RouteCall:
     """One request.
 
     Attributes:

@@ -17,13 +17,13 @@ from yanmo.serving.schemas import Text
 
 __all__ = [
     "BEAT_SECONDS",
-    "Batch",
     "Beat",
     "FromWorker",
-    "Job",
+    "LoadOrder",
     "Raised",
     "Ready",
     "Refused",
+    "TextBatch",
     "encode_frame",
     "read_frame",
 ]
@@ -32,7 +32,7 @@ BEAT_SECONDS = 0.25
 ENCODER = msgspec.msgpack.Encoder()
 
 
-class Job(msgspec.Struct):
+class LoadOrder(msgspec.Struct):
     """Which Bundle a worker loads, by its path and digest, the options as JSON, and whether it logs as JSON."""
 
     path: str
@@ -41,7 +41,7 @@ class Job(msgspec.Struct):
     logs_json: bool
 
 
-class Batch(msgspec.Struct):
+class TextBatch(msgspec.Struct):
     """Texts to answer."""
 
     texts: Sequence[Text]

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from yanmo.serving.exchange import Call
+    from yanmo.serving.exchange import RouteCall
 
 __all__ = ["AccessLog", "JsonFormatter", "log_as_json"]
 
 
-class Line(msgspec.Struct, frozen=True):
+class AccessLine(msgspec.Struct, frozen=True):
     """One request in the access log."""
 
     time: float
@@ -33,11 +33,11 @@ class AccessLog:
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, call: Call, route: str, status: int, seconds: float) -> None:
+    def write(self, call: RouteCall, route: str, status: int, seconds: float) -> None:
         """Write the line of a request."""
         label = call.key.label if call.key is not None else None
         name = call.name if call.name in call.service.models else None
-        line = Line(
+        line = AccessLine(
             round(time.time(), 3), call.request_id.decode(), route, status, round(seconds * 1e3, 3), name, label
         )
         sys.stderr.write(f"{self._encoder.encode(line).decode()}\n")

@@ -12,7 +12,7 @@ import msgspec
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import BatchAnswer
-from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, Job, TooLargeError
+from yanmo.serving.batcher import Batcher, BatcherLimits, DeadlineError, QueuedRequest, TooLargeError
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.facts import Facts, read_facts
 from yanmo.serving.problems import Problem
@@ -107,7 +107,7 @@ class Model:
             num_tokens += cost
         return parts
 
-    def put(self, texts: Sequence[Text], *, force: bool = False) -> Job[Text]:
+    def put(self, texts: Sequence[Text], *, force: bool = False) -> QueuedRequest[Text]:
         """Put texts into the queue, with force also where it is full.
 
         Raises:
@@ -123,7 +123,7 @@ class Model:
             return sum([min(len(text), limit) for text in texts]) or 1
         return sum([min(len(pair[0]) + len(pair[1]), limit) for pair in texts]) or 1
 
-    def _count(self, batch: BatchAnswer, jobs: Sequence[Job[Text]]) -> None:
+    def _count(self, batch: BatchAnswer, jobs: Sequence[QueuedRequest[Text]]) -> None:
         """Count a batch without the golden examples in it."""
         asked = [job for job in jobs if job.num_tokens]
         if not asked:
@@ -250,7 +250,7 @@ class Model:
             self._attach(worker)
 
 
-def _without_canaries(batch: BatchAnswer, jobs: Sequence[Job[Text]]) -> BatchAnswer:
+def _without_canaries(batch: BatchAnswer, jobs: Sequence[QueuedRequest[Text]]) -> BatchAnswer:
     """Return a batch as if it had held none of the golden examples, which cost no tokens in the queue."""
     is_asked_N = [job.num_tokens > 0 for job in jobs for _ in job.items]
     num_tokens = list(compress(batch.num_tokens, is_asked_N))

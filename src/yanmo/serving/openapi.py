@@ -13,7 +13,7 @@ import msgspec
 
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.routes import TABLE, Route
-from yanmo.serving.schemas import Answer, Answers, Health, Models, PredictBody, Reload, Score, ServedModel
+from yanmo.serving.schemas import Answer, Answers, Health, LabelScore, Models, PredictBody, Reload, ServedModel
 
 __all__ = ["make_document"]
 
@@ -21,13 +21,13 @@ REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, type] = {"predict": PredictBody, "reload": Reload}
 ANSWERS: dict[str, list[Any]] = {
-    "predict": [Answer, Answers, list[Score], list[list[Score]]],
+    "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]]],
     "models": [Models],
     "livez": [Health],
     "readyz": [Health],
     "reload": [ServedModel],
 }
-WIRE_TYPES = [PredictBody, Answer, Answers, Score, Models, Health, Reload, ServedModel, ProblemBody]
+WIRE_TYPES = [PredictBody, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
 GUARDED = {"no_key", "wrong_key", "not_allowed", "quota_exceeded"}

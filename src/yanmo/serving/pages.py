@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 
-from yanmo.serving.exchange import Call, Reply
+from yanmo.serving.exchange import Reply, RouteCall
 
 __all__ = ["page", "static"]
 
@@ -22,18 +22,18 @@ TYPES = {
 }
 
 
-def page(name: str) -> Callable[[Call], Awaitable[Reply]]:
+def page(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
     """Return a route that answers a page, under a strict policy of what it may load."""
     return _file(name, [(b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer")])
 
 
-def static(name: str) -> Callable[[Call], Awaitable[Reply]]:
+def static(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
     """Return a route that answers a file."""
     return _file(name, [])
 
 
-def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[Call], Awaitable[Reply]]:
-    async def answer(_: Call) -> Reply:
+def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[RouteCall], Awaitable[Reply]]:
+    async def answer(_: RouteCall) -> Reply:
         kind = (b"content-type", TYPES[name.rpartition(".")[2]])
         return Reply(
             _read(name), [kind, (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache"), *headers]

@@ -9,8 +9,8 @@ from msgspec import UNSET
 
 from yanmo.answers.links import Link
 from yanmo.serving.answering import BatchAnswer
-from yanmo.serving.batcher import DeadlineError, Job, QueueFullError, TooLargeError, WorkerLostError
-from yanmo.serving.exchange import ENCODER, JSON, Call, ClientGoneError, Reply
+from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, TooLargeError, WorkerLostError
+from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import Request, decode_request
@@ -22,7 +22,7 @@ __all__ = ["predict"]
 JSON_HEADER = (b"content-type", JSON)
 
 
-async def predict(call: Call) -> Reply:
+async def predict(call: RouteCall) -> Reply:
     """Answer one text or many.
 
     Raises:
@@ -51,10 +51,10 @@ async def predict(call: Call) -> Reply:
 
 
 async def _go_on(
-    call: Call,
+    call: RouteCall,
     model: Model,
     parts: Sequence[Sequence[Text]],
-    jobs: list[Job[Text]],
+    jobs: list[QueuedRequest[Text]],
     answers: list[Answer],
     *,
     deadline: float,
@@ -85,7 +85,7 @@ async def _go_on(
     return answers
 
 
-async def _wait(call: Call, job: Job[Text], deadline_seconds: float) -> list[Answer]:
+async def _wait(call: RouteCall, job: QueuedRequest[Text], deadline_seconds: float) -> list[Answer]:
     """Return the answers; give up when the deadline passes or the client goes."""
     connection = call.connection
     timer = connection.loop.call_later(deadline_seconds, _expire, job)
@@ -102,11 +102,11 @@ async def _wait(call: Call, job: Job[Text], deadline_seconds: float) -> list[Ans
     return answers
 
 
-def _expire(job: Job[Text]) -> None:
+def _expire(job: QueuedRequest[Text]) -> None:
     job.give_up(DeadlineError())
 
 
-def _deadline_seconds(call: Call) -> float:
+def _deadline_seconds(call: RouteCall) -> float:
     longest: float = call.service.config.deadline_seconds
     wanted = call.headers.get(b"x-timeout-ms")
     if wanted is None:
@@ -159,7 +159,7 @@ def _trim(answer: Answer, options: PredictBody, link: Link) -> None:
         answer.probabilities = dict(best)
 
 
-def _timing(jobs: Sequence[Job[Text]]) -> bytes:
+def _timing(jobs: Sequence[QueuedRequest[Text]]) -> bytes:
     queue = encode = score = 0.0
     for job in jobs:
         batch: BatchAnswer = job.outcome

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from yanmo.serving.access import Need
-from yanmo.serving.exchange import Call, Reply, json_reply
+from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.pages import page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.prometheus import render
@@ -33,34 +33,34 @@ class Route:
     method: str
     path: str
     need: Need
-    answer: Callable[[Call], Awaitable[Reply]]
+    answer: Callable[[RouteCall], Awaitable[Reply]]
     summary: str
 
 
-async def livez(_: Call) -> Reply:
+async def livez(_: RouteCall) -> Reply:
     """Say that the process lives."""
     return json_reply(Health("alive"))
 
 
-async def readyz(call: Call) -> Reply:
+async def readyz(call: RouteCall) -> Reply:
     """Say whether every model answers now."""
     await call.service.check_ready()
     return json_reply(Health("ready"))
 
 
-async def models(call: Call) -> Reply:
+async def models(call: RouteCall) -> Reply:
     """List the models."""
     return json_reply(call.service.describe())
 
 
-async def metrics(call: Call) -> Reply:
+async def metrics(call: RouteCall) -> Reply:
     """Show the counts."""
     service = call.service
     content = render(service.counters, service.models.values(), num_connections=len(call.connection.connections))
     return Reply(content, [(b"content-type", METRICS_TYPE), (b"cache-control", b"no-store")])
 
 
-async def reload(call: Call) -> Reply:
+async def reload(call: RouteCall) -> Reply:
     """Replace a model's Bundle."""
     wanted = decode_reload(await call.read_json(call.service.config.max_body_bytes))
     model = await call.service.reload(call.name or "", wanted.path)

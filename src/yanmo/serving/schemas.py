@@ -24,7 +24,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-__all__ = ["Answer", "Answers", "Health", "Models", "PredictBody", "Reload", "Score", "ServedModel", "Text"]
+__all__ = ["Answer", "Answers", "Health", "LabelScore", "Models", "PredictBody", "Reload", "ServedModel", "Text"]
 
 Text = str | tuple[str, str]
 
@@ -59,7 +59,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     truncation_direction: Literal["Right", "right"] | UnsetType = UNSET
 
 
-class Score(msgspec.Struct, frozen=True):
+class LabelScore(msgspec.Struct, frozen=True):
     """One label in the answer to inputs, which has the most probable first."""
 
     score: float

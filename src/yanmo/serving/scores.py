@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from yanmo.answers.links import Link
 from yanmo.serving.exchange import ENCODER
 from yanmo.serving.requests import Request
-from yanmo.serving.schemas import Answer, PredictBody, Score
+from yanmo.serving.schemas import Answer, LabelScore, PredictBody
 
 __all__ = ["encode_scores"]
 
@@ -35,7 +35,7 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) ->
     return ENCODER.encode(ranked[0] if request.is_single else ranked)
 
 
-def _rank(answer: Answer, options: PredictBody, raw: Callable[[float], float]) -> list[Score]:
+def _rank(answer: Answer, options: PredictBody, raw: Callable[[float], float]) -> list[LabelScore]:
     """Return the labels that were asked for, the most probable first."""
     if not isinstance(answer.probabilities, Mapping):
         return []
@@ -43,7 +43,7 @@ def _rank(answer: Answer, options: PredictBody, raw: Callable[[float], float]) -
     if isinstance(options.top_k, int):
         best = best[: options.top_k]
     threshold = options.threshold if isinstance(options.threshold, float | int) else 0.0
-    return [Score(raw(share), label) for label, share in best if share >= threshold]
+    return [LabelScore(raw(share), label) for label, share in best if share >= threshold]
 
 
 def _log(share: float) -> float:

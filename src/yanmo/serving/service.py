@@ -20,11 +20,11 @@ from yanmo.serving.schemas import Models
 from yanmo.serving.telemetry import ServiceCounters
 from yanmo.serving.vetting import open_inside, open_vetted
 
-__all__ = ["Service", "State", "check_names"]
+__all__ = ["Service", "ServiceState", "check_names"]
 
 logger = logging.getLogger(__name__)
 
-State = Literal["starting", "ready", "draining"]
+ServiceState = Literal["starting", "ready", "draining"]
 CANARY_MEMORY_SECONDS = 0.5
 
 
@@ -48,7 +48,7 @@ class Service:
         self, bundles: Sequence[Bundle], config: ServeConfig, *, when_ready: Callable[[], None] | None = None
     ) -> None:
         self.config = config
-        self.state: State = "starting"
+        self.state: ServiceState = "starting"
         self.failure: BaseException | None = None
         self.models = {bundle.name: Model(bundle, config) for bundle in bundles}
         self.default = next(iter(self.models.values()))

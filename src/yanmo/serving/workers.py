@@ -25,7 +25,17 @@ from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import Answerer, BatchAnswer
 from yanmo.serving.batcher import WorkerLostError
 from yanmo.serving.config import ModelOptions, ServeConfig
-from yanmo.serving.frames import BEAT_SECONDS, Batch, FromWorker, Job, Raised, Ready, Refused, encode_frame, read_frame
+from yanmo.serving.frames import (
+    BEAT_SECONDS,
+    FromWorker,
+    LoadOrder,
+    Raised,
+    Ready,
+    Refused,
+    TextBatch,
+    encode_frame,
+    read_frame,
+)
 from yanmo.serving.schemas import Text
 
 __all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "is_computing", "open_worker"]
@@ -38,7 +48,7 @@ END_SECONDS = 2
 SILENT_LOAD_SECONDS = 20
 """A worker that loads a Bundle says that it lives, once Python has started."""
 ResultT = TypeVar("ResultT")
-Call: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
+Computation: TypeAlias = tuple[asyncio.Future[Any], Callable[[], Any]]
 RETURNS = msgspec.msgpack.Decoder(FromWorker)
 
 
@@ -60,7 +70,7 @@ class ThreadWorker:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._calls: SimpleQueue[Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[Computation | None] = SimpleQueue()
         self._answerer: Answerer | None = None
         self._threads: list[threading.Thread] = []
         self.num_lanes = 1
@@ -162,7 +172,7 @@ class ProcessWorker:
                 self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         reader, self._writer = await asyncio.open_connection(sock=ours)
         values = options.model_dump_json(include=set(ModelOptions.model_fields))
-        job = Job(str(bundle.path), bundle.digest, values, self._logs_json)
+        job = LoadOrder(str(bundle.path), bundle.digest, values, self._logs_json)
         self._writer.write(encode_frame(job))
         try:
             async with asyncio.timeout(LOAD_SECONDS):
@@ -198,7 +208,7 @@ class ProcessWorker:
         loop = asyncio.get_running_loop()
         self._pending = loop.create_future()
         self._asked = loop.time()
-        self._writer.write(encode_frame(Batch(items)))
+        self._writer.write(encode_frame(TextBatch(items)))
         try:
             return await self._pending
         finally:

@@ -21,9 +21,9 @@ from yanmo.text.segment import cut_words
 from yanmo.text.spaces import collapse_whitespace
 from yanmo.text.stop_words import STOP_WORDS_EN, STOP_WORDS_ZH
 
-__all__ = ["CLEANING_STEPS", "Step", "clean_column", "clean_joined", "unknown_step"]
+__all__ = ["CLEANING_STEPS", "CleaningStep", "clean_column", "clean_joined", "unknown_step"]
 
-Step = Callable[[str], str]
+CleaningStep = Callable[[str], str]
 """From one joined column to another; the number of separators stays the same."""
 
 # ASCII and ideographs neither change under NFKC nor combine with what stands before them; all other characters are
@@ -70,10 +70,10 @@ def simplify_chinese(joined: str) -> str:
 
 
 @functools.lru_cache(maxsize=1)
-def _opencc_convert() -> Step:
+def _opencc_convert() -> CleaningStep:
     import opencc
 
-    convert: Step = opencc.OpenCC("t2s").convert
+    convert: CleaningStep = opencc.OpenCC("t2s").convert
     return convert
 
 
@@ -114,7 +114,7 @@ def drop_stop_words_zh(joined: str) -> str:
     return "".join(itertools.filterfalse(STOP_WORDS_ZH.__contains__, cut_words(joined)))
 
 
-CLEANING_STEPS: Mapping[str, Step] = MappingProxyType(
+CLEANING_STEPS: Mapping[str, CleaningStep] = MappingProxyType(
     {
         "strip_html": strip_html,
         "unicode_nfkc": unicode_nfkc,

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.text.units import HashArray
 
-__all__ = ["SparseRows", "Tfidf", "fit", "fit_transform", "top_terms_by_class", "transform", "with_strings"]
+__all__ = ["SparseRows", "Tfidf", "fit_tfidf", "fit_transform", "top_terms_by_class", "transform", "with_strings"]
 
 ColumnArray = npt.NDArray[np.int32]
 
@@ -72,7 +72,7 @@ class _Counts:
     offsets: IntArray
 
 
-def fit(hashes: Ragged, *, min_df: int = 1, max_features: int | None = None, sublinear: bool = False) -> Tfidf:
+def fit_tfidf(hashes: Ragged, *, min_df: int = 1, max_features: int | None = None, sublinear: bool = False) -> Tfidf:
     """Return the vocabulary of a column, with weights.
 
     Args:

@@ -22,7 +22,15 @@ from yanmo.errors import ArtifactError
 from yanmo.protocols import Windows
 from yanmo.text.columns import replace_surrogates
 
-__all__ = ["SPECIAL_TOKENS", "Encoded", "encode_column", "load", "train_wordlevel", "train_wordpiece", "truncating"]
+__all__ = [
+    "SPECIAL_TOKENS",
+    "Encoded",
+    "encode_column",
+    "open_tokenizer",
+    "train_wordlevel",
+    "train_wordpiece",
+    "truncating",
+]
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTERS_PER_TOKEN = 20
@@ -155,7 +163,7 @@ def _with_specials(tokenizer: Tokenizer) -> Tokenizer:
     return tokenizer
 
 
-def load(path: Path, *, max_length: int | None = None) -> Tokenizer:
+def open_tokenizer(path: Path, *, max_length: int | None = None) -> Tokenizer:
     """Return the tokenizer of a ``tokenizer.json``.
 
     Args:

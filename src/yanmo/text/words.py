@@ -14,7 +14,7 @@ from yanmo.arrays import IntArray, Ragged
 from yanmo.text.columns import join_column, replace_surrogates, split_column
 from yanmo.text.segment import cut_words
 
-__all__ = ["WordTokens", "encode_documents", "whole"]
+__all__ = ["WordTokens", "encode_documents", "untruncated"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class WordTokens:
     continues: npt.NDArray[np.bool_]
 
 
-def whole(tokenizer: Tokenizer) -> Tokenizer:
+def untruncated(tokenizer: Tokenizer) -> Tokenizer:
     """Return a copy that cuts nothing off, pads nothing and takes "[SEP]" in a text for text."""
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_padding()
@@ -43,7 +43,7 @@ def encode_documents(tokenizer: Tokenizer, texts: Sequence[str], *, whole_words:
     """Return the tokens of documents of any length.
 
     Args:
-        tokenizer: One that :func:`whole` returned.
+        tokenizer: One that :func:`untruncated` returned.
         texts: N cleaned documents.
         whole_words: Whether the tokens of one word are marked: Chinese words are those of the segmenter, which leaves
             a word of another script whole; else every token counts as a word.

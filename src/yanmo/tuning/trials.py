@@ -31,9 +31,9 @@ from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.calls import Call, run_call
 
 if TYPE_CHECKING:
-    from yanmo.integrations.optuna_study import Search, TrialHandle
+    from yanmo.integrations.optuna_study import SharedStudy, TrialHandle
 
-__all__ = ["Plan", "bundle_of", "open_search", "run_trials", "score_of", "train_once"]
+__all__ = ["SearchPlan", "bundle_of", "open_search", "run_trials", "score_of", "train_once"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ TRIALS = "trials"
 BUNDLE = "bundle"
 
 
-class Plan(msgspec.Struct, frozen=True):
+class SearchPlan(msgspec.Struct, frozen=True):
     """A search, as plain values that another process can be given.
 
     Attributes:
@@ -83,7 +83,7 @@ class HopelessError(Exception):
 
 
 @dataclass
-class Claims:
+class TrialLocks:
     """The trials that this process runs, one lock file each, which the system frees when the process dies."""
 
     folder: Path
@@ -105,19 +105,19 @@ class Claims:
         self.held.pop(number).release()
 
 
-def open_search(plan: Plan) -> Search:
+def open_search(plan: SearchPlan) -> SharedStudy:
     """Return the search of a plan, begun or continued.
 
     Raises:
         ConfigError: Its storage cannot be opened.
         MissingExtraError: Optuna is not installed.
     """
-    from yanmo.integrations.optuna_study import Search
+    from yanmo.integrations.optuna_study import SharedStudy
     from yanmo.integrations.sqlite import sqlite_url
 
     folder = Path(plan.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    return Search(
+    return SharedStudy(
         plan.storage or sqlite_url(folder / STUDY),
         plan.study,
         plan.space,
@@ -129,7 +129,7 @@ def open_search(plan: Plan) -> Search:
     )
 
 
-def run_trials(plan: Plan, effects: Effects = NO_EFFECTS) -> None:
+def run_trials(plan: SearchPlan, effects: Effects = NO_EFFECTS) -> None:
     """Run trials until all are taken, or the time is up and none that was cut off is left.
 
     Args:
@@ -140,7 +140,7 @@ def run_trials(plan: Plan, effects: Effects = NO_EFFECTS) -> None:
         YanmoError: The first trial, which has the default settings, cannot be trained for another reason than memory;
             or disk or network fail, whatever the settings. The trial then goes on when the search is started again.
     """
-    dataset, claims = Dataset.open(str(plan.call.inputs["dataset"])), Claims(Path(plan.folder) / TRIALS, {})
+    dataset, claims = Dataset.open(str(plan.call.inputs["dataset"])), TrialLocks(Path(plan.folder) / TRIALS, {})
     with contextlib.closing(open_search(plan)) as search:
         while trial := search.take(plan.num_trials, claims, begins=not _is_time_up(search, plan)):
             try:
@@ -150,12 +150,12 @@ def run_trials(plan: Plan, effects: Effects = NO_EFFECTS) -> None:
             _keep_the_best(plan, search)
 
 
-def bundle_of(plan: Plan, number: int) -> Path:
+def bundle_of(plan: SearchPlan, number: int) -> Path:
     """Return where the Bundle of a trial stands, as long as no better one is known."""
     return Path(plan.folder) / TRIALS / f"{number:04}" / BUNDLE
 
 
-def train_once(plan: Plan, out: Path, values: Mapping[str, Any], effects: Effects = NO_EFFECTS) -> Bundle:
+def train_once(plan: SearchPlan, out: Path, values: Mapping[str, Any], effects: Effects = NO_EFFECTS) -> Bundle:
     """Return the Bundle of some settings; one that was made before the search was cut off is not made again.
 
     The folder is that of the same search; if only the number of threads has changed since, the training begins anew.
@@ -178,7 +178,7 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
     return measure_answers(task, probabilities_NC, targets_NC)[metric]
 
 
-def _run_trial(plan: Plan, search: Search, trial: TrialHandle, dataset: Dataset, effects: Effects) -> None:
+def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, dataset: Dataset, effects: Effects) -> None:
     def watch(record: Mapping[str, Any]) -> None:
         _check_parent(plan)
         score = record.get(f"valid_{plan.metric}")
@@ -222,20 +222,20 @@ def _is_out_of_memory(error: Exception) -> bool:
     return any(is_out_of_memory(one) for one in (error, error.__cause__) if isinstance(one, Exception))
 
 
-def _tracked(plan: Plan, trial: TrialHandle) -> contextlib.AbstractContextManager[Run]:
+def _tracked(plan: SearchPlan, trial: TrialHandle) -> contextlib.AbstractContextManager[Run]:
     """Open the run of a trial in the tracker, a part of the search's run."""
     folder = bundle_of(plan, trial.number).parent
     folder.mkdir(parents=True, exist_ok=True)
     return tracked(plan.tracker, name=f"trial-{trial.number:04}", work_dir=folder, parent=plan.tracker_run)
 
 
-def _check_parent(plan: Plan) -> None:
+def _check_parent(plan: SearchPlan) -> None:
     """End a worker whose starter is gone: the trial goes on when the search is started again."""
     if plan.parent is not None and os.getppid() != plan.parent:
         raise SystemExit(1)
 
 
-def _keep_the_best(plan: Plan, search: Search) -> None:
+def _keep_the_best(plan: SearchPlan, search: SharedStudy) -> None:
     """Remove what the finished trials of this folder have left, but for the best one's Bundle."""
     trials = search.trials()  # before the best: a trial of another worker that ends in between is not among them
     best = search.best()
@@ -245,7 +245,7 @@ def _keep_the_best(plan: Plan, search: Search) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _is_time_up(search: Search, plan: Plan) -> bool:
+def _is_time_up(search: SharedStudy, plan: SearchPlan) -> bool:
     return plan.max_seconds is not None and sum(one.seconds for one in search.trials()) >= plan.max_seconds
 
 

@@ -32,9 +32,9 @@ from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
-from yanmo.tuning.trials import Plan, bundle_of, open_search, run_trials, score_of, train_once
+from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once
 from yanmo.tuning.workers import run_in_processes
-from yanmo.verbs.calls import Call, call_of, command_line, shown_path, stage_table
+from yanmo.verbs.calls import Call, call_of, command_line, shown_path, stage_toml
 from yanmo.verbs.signature import named_path, verb
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ RECIPE = "recipe.toml"
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search has found.
 
     Attributes:
@@ -63,7 +63,7 @@ class Found:
         first_spread: The same of the default settings.
     """
 
-    plan: Plan
+    plan: SearchPlan
     bundle: Bundle
     best: Tried
     trials: list[Tried]
@@ -116,7 +116,7 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path, effects: Effects = 
     return Bundle.open(out, verify=False)
 
 
-def _search(plan: Plan, dataset: Dataset, config: TuneConfig, effects: Effects) -> Found:
+def _search(plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Effects) -> SearchResult:
     """Run the trials, and choose between the best settings and the default ones with other seeds.
 
     The highest of many scores is partly luck; a second look at the default settings shows whether it is no more.
@@ -142,7 +142,7 @@ def _search(plan: Plan, dataset: Dataset, config: TuneConfig, effects: Effects) 
             )
             best, spread = first, first_spread
     bundle = train_once(plan, bundle_of(plan, best.number), best.values, effects)
-    return Found(plan, bundle, best, trials, importances, spread, first_spread)
+    return SearchResult(plan, bundle, best, trials, importances, spread, first_spread)
 
 
 def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) -> bool:
@@ -152,7 +152,7 @@ def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) ->
     return gain >= 0 if lowest else gain <= 0
 
 
-def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
+def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan:
     """Return the plan of a search, whose the folder then is.
 
     Raises:
@@ -176,7 +176,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     storage = config.storage and hashlib.sha256(config.storage.encode()).hexdigest()  # the URL may hold a password
     claim(folder, parents=parents, config={**searched, "storage": storage}, fork=config.fork)
     defaults = settle(named, spec, num_rows).model_dump(mode="json")
-    return Plan(
+    return SearchPlan(
         call=call_of("train", {"dataset": dataset}, fixed),
         folder=str(folder),
         study=f"yanmo-{key[:16]}",
@@ -192,7 +192,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> Plan:
     )
 
 
-def _spread(plan: Plan, dataset: Dataset, trial: Tried, num_seeds: int, effects: Effects) -> list[float]:
+def _spread(plan: SearchPlan, dataset: Dataset, trial: Tried, num_seeds: int, effects: Effects) -> list[float]:
     """Return the scores of a trial's settings, its own and those with further seeds."""
     scores = [trial.score or 0.0]
     for seed in range(plan.seed + 1, plan.seed + num_seeds):
@@ -202,7 +202,7 @@ def _spread(plan: Plan, dataset: Dataset, trial: Tried, num_seeds: int, effects:
     return scores
 
 
-def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path, effects: Effects) -> None:
+def _publish(found: SearchResult, dataset: Dataset, config: TuneConfig, out: Path, effects: Effects) -> None:
     """Make the best trial's Bundle appear at ``out``, with the Report of the search in it."""
     bundle, report = found.bundle, _report(found, dataset, config)
     space = config.space and config.space.name
@@ -226,7 +226,7 @@ def _publish(found: Found, dataset: Dataset, config: TuneConfig, out: Path, effe
             (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
 
 
-def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any]:
+def _report(found: SearchResult, dataset: Dataset, config: TuneConfig) -> dict[str, Any]:
     return plain(
         {
             "report": "tuning",
@@ -251,14 +251,14 @@ def _report(found: Found, dataset: Dataset, config: TuneConfig) -> dict[str, Any
     )
 
 
-def _recipe(found: Found, dataset: Dataset) -> str:
+def _recipe(found: SearchResult, dataset: Dataset) -> str:
     """Return a stage of a pipeline that makes the same files."""
     call, bundle = found.plan.call, found.bundle
     folder = named_path("model", call.config["model"])
     settings = {**call.config, **found.best.values, "model": shown_path(folder) if folder else bundle.model}
     if bundle.architecture.get("family") == "encoder":
         settings["precision"] = bundle.manifest.config["precision"]
-    return stage_table("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))
+    return stage_toml("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))
 
 
 def _call(dataset: Dataset, config: TuneConfig) -> Call:

@@ -19,7 +19,7 @@ import msgspec
 from yanmo import errors
 from yanmo.errors import InternalError, YanmoError
 from yanmo.stopping import SigtermError, sigterm_raises
-from yanmo.tuning.trials import Plan, run_trials
+from yanmo.tuning.trials import SearchPlan, run_trials
 
 __all__ = ["run_in_processes"]
 
@@ -28,7 +28,7 @@ POLITE_SECONDS = 20.0
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
-def run_in_processes(plan: Plan, num_workers: int) -> None:
+def run_in_processes(plan: SearchPlan, num_workers: int) -> None:
     """Run the trials of a plan in so many processes, and wait for all of them; one that fails ends the others.
 
     Raises:
@@ -93,7 +93,7 @@ def _work() -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("yanmo.tuning").setLevel(logging.INFO)
     try:
-        run_trials(msgspec.json.decode(sys.stdin.buffer.read(), type=Plan))
+        run_trials(msgspec.json.decode(sys.stdin.buffer.read(), type=SearchPlan))
     except YanmoError as error:
         return _answer(error)
     except SigtermError as error:

@@ -19,9 +19,9 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.config import Config, build
 from yanmo.verbs.signature import Verb, get_verb, named_path
 
-__all__ = ["Call", "Source", "call_of", "command_line", "run_call", "shown_path", "stage_table", "toml_value"]
+__all__ = ["Call", "InputPaths", "call_of", "command_line", "run_call", "shown_path", "stage_toml", "toml_value"]
 
-Source = str | tuple[str, ...]
+InputPaths = str | tuple[str, ...]
 """What an input names: an artifact's folder or a raw file, or several where it takes any number."""
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -39,7 +39,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     verb: str
-    inputs: dict[str, Source] = {}
+    inputs: dict[str, InputPaths] = {}
     config: dict[str, Any] = {}
     out: str | None = None
     effects: Effects = NO_EFFECTS
@@ -111,7 +111,7 @@ def _config_words(verb: Verb, values: Mapping[str, Any]) -> Iterator[str]:
                 yield from (flag, str(one))
 
 
-def stage_table(name: str, call: Call) -> str:
+def stage_toml(name: str, call: Call) -> str:
     """Return a call as the stage of a pipeline file.
 
     Args:
@@ -128,7 +128,7 @@ def shown_path(path: Path) -> str:
     return path.name if path.is_absolute() else path.as_posix()
 
 
-def _source(value: Artifact | Path | Sequence[Artifact | Path]) -> Source:
+def _source(value: Artifact | Path | Sequence[Artifact | Path]) -> InputPaths:
     if isinstance(value, Artifact):
         return str(value.path)
     return str(value) if isinstance(value, str | Path) else tuple(str(_source(one)) for one in value)

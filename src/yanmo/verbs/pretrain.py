@@ -16,7 +16,7 @@ from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.bundling.starting import check_segmenter
 from yanmo.bundling.train_config import ComputeKeys, check_compiler
 from yanmo.bundling.working import working
-from yanmo.data.corpora import Texts, open_texts
+from yanmo.data.corpora import PlainTexts, open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, check_installed
 from yanmo.integrations.tracking import TrackedConfig, tracked
@@ -168,7 +168,7 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
 
 
 def _run(
-    spec: ModelSpec, config: PretrainConfig, texts: Texts, folder: Path, run_key: str, *, tell: Watcher
+    spec: ModelSpec, config: PretrainConfig, texts: PlainTexts, folder: Path, run_key: str, *, tell: Watcher
 ) -> Trained:
     from yanmo.modeling.pretraining import pretrain_network
 
@@ -195,7 +195,7 @@ def _publish(
     trained: Trained,
     spec: ModelSpec,
     config: PretrainConfig,
-    texts: Texts,
+    texts: PlainTexts,
     parents: dict[str, str],
     *,
     out: Path,

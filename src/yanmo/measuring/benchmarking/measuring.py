@@ -105,7 +105,7 @@ def _without_preparation(bundle: Bundle, items: Sequence[Item], seconds: float, 
     names = ("preparation_texts_per_second", "throughput_without_preparation")
     if not path.is_file():
         return dict.fromkeys(names)
-    tokenizer, pipeline = tokenizers.load(path, max_length=bundle.max_length), bundle.text_pipeline()
+    tokenizer, pipeline = tokenizers.open_tokenizer(path, max_length=bundle.max_length), bundle.text_pipeline()
     columns: list[Sequence[Any]] = [items] if isinstance(items[0], str) else list(zip(*items, strict=True))
 
     def prepare() -> None:

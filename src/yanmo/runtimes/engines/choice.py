@@ -31,7 +31,7 @@ DEFAULT = "onnxruntime"
 PROBE_SECONDS = 60
 TRIAL_SECONDS = 1.0
 
-Answer: TypeAlias = Callable[[], object]
+AnswerTexts: TypeAlias = Callable[[], object]
 
 PROBE = """
 import numpy as np
@@ -50,7 +50,7 @@ def cache_path() -> Path:
     return platformdirs.user_cache_path("yanmo") / "engines.json"
 
 
-def choose_engine(digest: str, num_threads: int, num_texts: int, open_with: Callable[[str], Answer]) -> str:
+def choose_engine(digest: str, num_threads: int, num_texts: int, open_with: Callable[[str], AnswerTexts]) -> str:
     """Return the name of the fastest engine; measured only where more than one is installed and none is remembered.
 
     Args:
@@ -86,7 +86,7 @@ def is_sound(name: str) -> bool:
     return done.returncode == 0
 
 
-def _try(name: str, num_texts: int, open_with: Callable[[str], Answer]) -> float | None:
+def _try(name: str, num_texts: int, open_with: Callable[[str], AnswerTexts]) -> float | None:
     """Return texts per second, or None where the engine cannot be used."""
     try:
         if not is_sound(name):

@@ -17,6 +17,8 @@ def page_path(theme: str) -> Path:
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
     best = next((flag for flag in ("amx_int8", "avx512_vnni", "avx512f", "avx2") if flag in flags), "")
     hardware = "-".join(
-        part for part in (model[min(1, len(model) - 1)].lower(), f"{os.cpu_count()}cores", best) if part
+        part
+        for part in (model[min(1, len(model) - 1)].lower().removesuffix("(r)"), f"{os.cpu_count()}cores", best)
+        if part
     )
     return Path(__file__).parent / f"{theme}_{hardware.replace('_', '')}_{date.today():%Y%m}.md"

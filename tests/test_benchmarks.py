@@ -17,6 +17,7 @@ SCRIPTS = (
     "engines.py",
     "faults.py",
     "fuzz.py",
+    "prepare.py",
     "pretraining.py",
     "pruning.py",
     "recipes.py",

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from yanmo.artifacts.parquet import count_rows, join_parquet, read_parquet, scan_parquet, write_parquet
+from yanmo.artifacts.parquet import count_rows, join_parquet, read_parquet, scan_parquet, write_parquet, write_pieces
 from yanmo.data.read import ReadOptions, read_table
 from yanmo.errors import DataError
 
@@ -63,3 +63,16 @@ def test_a_damaged_raw_file_is_said_to_be_one(tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 no more")
     with pytest.raises(DataError, match=r"x.parquet is not a readable Parquet file"):
         read_table([tmp_path / "x.parquet"], ReadOptions())
+
+
+@pytest.mark.parametrize("num_rows", [1, 50, 163_840, 163_841, 294_913, 294_914, 400_002])
+def test_a_table_in_pieces_is_the_file_of_the_whole_table(num_rows, tmp_path):
+    numbers = pl.int_range(num_rows, eager=True)
+    whole = pl.DataFrame({"id": numbers.cast(pl.String), "text": (numbers % 977).cast(pl.String) + " 好吃"})
+    write_parquet(whole, tmp_path / "whole.parquet")
+    for name, height in (("many", 7_919), ("few", 350_000)):
+        pieces = [whole[place : place + height] for place in range(0, num_rows, height)]
+        chunks = [pl.concat([one[:3], one[3:]], rechunk=False) for one in pieces]
+        write_pieces(chunks, num_rows, tmp_path / f"{name}.parquet")
+        assert (tmp_path / f"{name}.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["few.parquet", "many.parquet", "whole.parquet"]

@@ -16,10 +16,10 @@ from yanmo.text.pipeline import TextConfig, TextPipeline
 
 
 def run(folder: Path, texts: list[str], labels: list[Any], *, task: str = "single_label", **columns: Any) -> Any:
-    rows = pl.DataFrame({"text": texts, **columns, "label": labels, "split": ["train"] * len(texts)})
+    train = pl.DataFrame({"text": texts, **columns, "label": labels})
     pipeline = TextPipeline(TextConfig())
-    names = TASKS[task].label_names(rows["label"])
-    top_terms = terms.write_tfidf(folder, rows, TASKS[task], names, pipeline, 0.0)
+    names = TASKS[task].label_names(train["label"])
+    top_terms = terms.write_tfidf(folder, train, TASKS[task], names, pipeline, 0.0)
     content = json.loads((folder / "tfidf.json").read_text(encoding="utf-8"))
     assert content["top_terms"] == {label: [list(pair) for pair in best] for label, best in top_terms.items()}
     return content
@@ -50,10 +50,15 @@ def test_pairs_count_both_texts_and_multi_label_every_label(tmp_path: Path) -> N
 
 
 def test_a_large_train_split_is_sampled_and_that_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    splits = ["test", "train", "train", "valid"] * 5
+    rows = pl.DataFrame({"split": splits, "num_characters": pl.Series([9] * 20, dtype=pl.UInt32)})
+    assert terms.choose_sample(rows).to_list() == [split == "train" for split in splits]
     monkeypatch.setattr(terms, "MAX_CHARACTERS", 30)
     with caplog.at_level("INFO"):
-        content = run(tmp_path, ["slow food", "good food"] * 5, ["0", "1"] * 5)
-    assert content["num_texts"] == 4
+        chosen = terms.choose_sample(rows)
+    in_train = [is_chosen for is_chosen, split in zip(chosen, splits, strict=True) if split == "train"]
+    assert in_train == [True, False, False] * 3 + [True]
+    assert sum(chosen) == sum(in_train)
     assert "TF-IDF is computed from 4 of 10 rows of train, one in 3." in caplog.text

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import polars as pl
 import pytest
 
 from yanmo.artifacts import Dataset
+from yanmo.data import decode, spill
 from yanmo.errors import ArtifactError, ConfigError, DataError, YanmoError
 from yanmo.text.clean import CLEANING_STEPS
 from yanmo.verbs.prepare import PrepareConfig, prepare
@@ -39,6 +42,7 @@ def fails(error: type[YanmoError], message: str, hint: str, *args: Any, **kwargs
     assert caught.value.hint == hint
     assert caught.value.exit_code == 2
     assert not Path(kwargs["out"]).exists()
+    assert not list(Path(kwargs["out"]).parent.glob(".*"))
 
 
 def test_one_csv_becomes_a_dataset(reviews: Path, tmp_path: Path) -> None:
@@ -72,6 +76,35 @@ def test_the_same_files_and_seed_give_the_same_bytes_anywhere(reviews: Path, tmp
     assert first.digest == second.digest
     assert str(tmp_path) not in (tmp_path / "one" / "manifest.json").read_text()
     assert prepare(reviews, text="review", seed=2, out=tmp_path / "three").digest != first.digest
+
+
+@pytest.mark.parametrize("task", ["single_label", "multi_label", "text_pair"])
+def test_rows_that_come_in_many_blocks_give_the_same_dataset(
+    task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def rows(name: str, num_rows: int) -> Path:
+        lines = [
+            {
+                "name": f"{name}{row}",
+                "text": ["", f"ＡＢ {row % 300}", f"<b>好</b>  {row}", "\ufffd x"][row % 4],
+                "other": f"b {row % 90}" if row % 17 else None,
+                "label": [None, "a", ["b", "c"], "c"][row % 4]
+                if task == "multi_label"
+                else [None, "a", "b", "c"][row % 4],
+            }
+            for row in range(num_rows)
+        ]
+        return write(tmp_path, f"{name}.jsonl", "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+    steps = ("strip_html", "unicode_nfkc", "collapse_whitespace")
+    values = {"task": task, "cleaning": steps, "id": "name", "test": rows("t", 200), "unlabeled": rows("u", 100)}
+    values |= {"text_b": "other"} if task == "text_pair" else {}
+    whole = prepare(rows("s", 900), out=tmp_path / "whole", **values)
+    monkeypatch.setattr(decode, "BLOCK_BYTES", 700)
+    monkeypatch.setattr(spill, "PIECE_BYTES", 500)
+    assert prepare(rows("s", 900), out=tmp_path / "parts", **values).digest == whole.digest
+    assert whole.manifest.info["rejected"]
+    assert json.loads((whole.path / "profile.json").read_text())["num_damaged"]
 
 
 def test_raw_text_is_stored_and_the_cleaning_travels_as_a_setting(tmp_path: Path) -> None:
@@ -403,3 +436,23 @@ def test_public_sets_need_one_line(
     assert dataset.manifest.info["rejected"] == {}
     assert (dataset.manifest.info["cjk_share"] > 0.85) == is_chinese
     assert (dataset.path / "profile.html").stat().st_size > 2000
+
+
+PEAK = (
+    "import sys; from yanmo.verbs.prepare import prepare; prepare(sys.argv[1], out=sys.argv[2]);"
+    "print(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
+)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak memory of a process")
+def test_memory_does_not_hold_the_texts_many_times(tmp_path: Path) -> None:
+    def peak_bytes(num_rows: int) -> int:
+        lines = [f"{row} {'lorem ipsum ' * 25},{row % 7}\n" for row in range(num_rows)]
+        source = write(tmp_path, f"{num_rows}.csv", "text,label\n" + "".join(lines))
+        command = [sys.executable, "-c", PEAK, str(source), str(tmp_path / f"data-{num_rows}")]
+        return 1024 * int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    growth = (peak_bytes(260_000) - peak_bytes(60_000)) / 200_000
+    assert growth < 1500, f"{growth:.0f} bytes a row, whose text has 306"

@@ -85,8 +85,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class Identity:
     """What is known of an artifact before there is a file of it: the attributes are those of its manifest.
 
-    ``verb`` is who makes it, ``config`` the resolved config as plain JSON values. ``parents`` and ``info`` may still be
-    added to while the folder is filled.
+    ``verb`` is who makes it, ``config`` the resolved config as plain JSON values. ``labels``, ``parents`` and ``info``
+    may still be added to while the folder is filled.
     """
 
     kind: str
@@ -245,7 +245,7 @@ def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECT
 
     Args:
         out: Where the artifact appears.
-        identity: What its manifest says; parents and info may be added to inside the block.
+        identity: What its manifest says; labels, parents and info may be added to inside the block.
         effects: The key that was asked for, and whether an artifact that stands at ``out`` is replaced.
 
     Yields:

@@ -6,12 +6,16 @@ user's home. Here a path is a path.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
 
-__all__ = ["count_rows", "join_parquet", "read_parquet", "scan_parquet", "write_parquet"]
+__all__ = ["count_rows", "join_parquet", "read_parquet", "scan_parquet", "write_parquet", "write_pieces"]
+
+ROW_GROUP = 122_880
+"""Rows of a row group that polars comes closest to where it is given a whole table."""
 
 
 def scan_parquet(*paths: Path) -> pl.LazyFrame:
@@ -34,12 +38,53 @@ def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     frame.write_parquet(path.absolute(), statistics=False)
 
 
-def join_parquet(parts: Sequence[Path], path: Path, *, row_group_size: int) -> None:
+def join_parquet(parts: Sequence[Path], path: Path, *, row_group_size: int | None = None) -> None:
     """Write the rows of several files to one; equal files give equal bytes.
 
     Args:
         parts: The files, in order, with the same columns.
         path: Where to.
-        row_group_size: Rows that a reader must have in memory together.
+        row_group_size: Rows that a reader must have in memory together; by default those of each file.
     """
     scan_parquet(*parts).sink_parquet(path.absolute(), statistics=False, row_group_size=row_group_size)
+
+
+def write_pieces(frames: Iterable[pl.DataFrame], num_rows: int, path: Path) -> None:
+    """Write the file that :func:`write_parquet` makes of a whole table, byte for byte, from the table's pieces.
+
+    Args:
+        frames: The pieces; one row group of them is in memory at a time.
+        num_rows: Of all pieces together, at least 1.
+        path: Where to.
+    """
+    parts_dir = path.with_name(f"{path.name}.parts")
+    parts_dir.mkdir()
+    parts = []
+    for number, group in enumerate(_row_groups(frames, _group_heights(num_rows))):
+        parts.append(parts_dir / f"{number:06}.parquet")
+        write_parquet(group, parts[-1])
+    if len(parts) == 1:
+        parts[0].rename(path)
+    else:
+        join_parquet(parts, path)
+    shutil.rmtree(parts_dir)
+
+
+def _group_heights(num_rows: int) -> list[int]:
+    """Return the heights of the row groups that polars makes of a whole table, which no setting tells."""
+    fewer = max(num_rows // ROW_GROUP, 1)
+    num_groups = min(fewer, fewer + 1, key=lambda number: abs(num_rows // number - ROW_GROUP))
+    height, more = divmod(num_rows, num_groups)
+    return [height + 1] * more + [height] * (num_groups - more)
+
+
+def _row_groups(frames: Iterable[pl.DataFrame], heights: Iterable[int]) -> Iterator[pl.DataFrame]:
+    """Yield the rows in pieces of these heights."""
+    stream, waiting = iter(frames), pl.DataFrame()
+    for height in heights:
+        pieces = [waiting] if waiting.height else []
+        while sum(piece.height for piece in pieces) < height:
+            pieces.append(next(stream))
+        waiting = pl.concat(pieces).rechunk()  # concat leaves a single piece as it is
+        yield waiting[:height]
+        waiting = waiting[height:]

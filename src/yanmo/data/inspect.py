@@ -11,10 +11,9 @@ import jinja2
 import msgspec
 import polars as pl
 
-from yanmo.data.refuse import reason_counts
+from yanmo.data.gather import Gathered
 from yanmo.data.split import explode_labels, leaks
 from yanmo.data.terms import TopTerms
-from yanmo.text.ngrams import cjk_share
 
 __all__ = ["profile_info", "profile_rows", "write_profile"]
 
@@ -22,33 +21,29 @@ logger = logging.getLogger(__name__)
 
 SPLIT_ORDER = ("train", "valid", "test", "unlabeled")
 PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-REPLACEMENT = "\ufffd"
 
 
-def profile_rows(
-    rows: pl.DataFrame, rejected: pl.DataFrame, labels: Sequence[str], changed_rows: Mapping[str, int]
-) -> dict[str, Any]:
+def profile_rows(gathered: Gathered, labels: Sequence[str]) -> dict[str, Any]:
     """Return what is known about the rows of a Dataset, as JSON values, and log what deserves a look.
 
     Args:
-        rows: Accepted rows with ``text``, ``clean``, ``key``, ``label``, ``split``.
-        rejected: Refused rows with their ``reason``.
+        gathered: All rows, their splits cut.
         labels: All labels in order.
-        changed_rows: Cleaning step to the number of rows it changed, refused ones included.
     """
+    rows = gathered.rows
     splits = [name for name in SPLIT_ORDER if name in set(rows["split"].unique())]
     parts = {split: rows.filter(pl.col("split") == split) for split in splits}
     profile = {
         "num_rows": {split: part.height for split, part in parts.items()},
         "labels": _label_counts(parts, labels),
         "lengths": {split: _lengths(part) for split, part in parts.items()},
-        "cjk_share": _cjk_share(rows),
+        "cjk_share": round(gathered.cjk_share, 4),
         "num_duplicates": {split: part.height - part["key"].n_unique() for split, part in parts.items()},
         "num_conflicts": _num_conflicts(rows),
         "num_leaks": leaks(rows),
-        "num_damaged": rows.filter(pl.col("text").str.contains(REPLACEMENT, literal=True)).height,
-        "cleaning": dict(changed_rows),
-        "rejected": reason_counts(rejected),
+        "num_damaged": gathered.num_damaged,
+        "cleaning": gathered.changed_rows,
+        "rejected": gathered.refusals.counts(),
     }
     _say(profile)
     return profile
@@ -102,16 +97,10 @@ def _label_counts(parts: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> d
 
 def _lengths(part: pl.DataFrame) -> dict[str, float]:
     """Return statistics of the cleaned texts' lengths in characters; of pairs both texts together."""
-    cleans = [name for name in ("clean", "clean_b") if name in part.columns]
-    lengths = part.select(pl.sum_horizontal(pl.col(cleans).str.len_chars()).alias("length"))["length"]
+    lengths = part["length"]
     points = {f"p{round(100 * point)}": lengths.quantile(point, interpolation="nearest") for point in PERCENTILES}
     values = {"min": lengths.min(), **points, "max": lengths.max(), "mean": lengths.mean()}
     return {name: round(float(str(value)), 1) for name, value in values.items()}
-
-
-def _cjk_share(rows: pl.DataFrame) -> float:
-    cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
-    return round(cjk_share([text for name in cleans for text in rows[name]]), 4)
 
 
 def _num_conflicts(rows: pl.DataFrame) -> int:

@@ -7,8 +7,10 @@ its text, and is counted by reason.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
+from typing import Any, BinaryIO
 
 import msgspec
 import polars as pl
@@ -18,7 +20,7 @@ from yanmo.data.rows import place
 from yanmo.errors import DataError
 from yanmo.text.clean import clean_column
 
-__all__ = ["REASONS", "check_share", "clean_rows", "refusal_reasons", "write_rejected"]
+__all__ = ["REASONS", "Refusals", "clean_rows", "refusal_reasons", "write_rejected"]
 
 logger = logging.getLogger(__name__)
 
@@ -84,51 +86,70 @@ def refusal_reasons(rows: pl.DataFrame) -> pl.Series:
     return rows.select(pl.coalesce(reasons).alias("reason"))["reason"]
 
 
-def check_share(rows: pl.DataFrame, max_rejected: float) -> None:
-    """Say how many rows were refused, and why.
+class Refusals:
+    """How many rows were refused, of which split and why, and where the first ones stand."""
 
-    Args:
-        rows: All rows that were read, with their ``reason``.
-        max_rejected: The largest share that is no error.
+    def __init__(self) -> None:
+        self._num_rows: Counter[str] = Counter()
+        self._reasons: dict[str, Counter[str]] = {}
+        self._firsts: dict[str, dict[str, Any]] = {}
 
-    Raises:
-        DataError: More rows were refused, or all rows of a split.
-    """
-    rejected = rows.filter(pl.col("reason").is_not_null())
-    if not rejected.height:
-        return
-    sentence = _counted(rejected, rows.height)
-    if rejected.height > max_rejected * rows.height:
-        raise _too_many(rejected, sentence)
-    for (split,), part in rows.group_by(["split"], maintain_order=True):
-        if part["reason"].null_count() == 0:
-            raise _too_many(part, f"For {split}, {_counted(part, part.height)}")
-    logger.warning("%s; they are in rejected.jsonl.", sentence)
+    def add(self, rows: pl.DataFrame, split: str) -> None:
+        """Count a block of a split's rows, refused ones with their ``reason`` and the others with null."""
+        self._num_rows[split] += rows.height
+        rejected = rows.filter(pl.col("reason").is_not_null())
+        if rejected.height:
+            self._firsts.setdefault(split, rejected.select(FILE, LINE).row(0, named=True))
+            counts = self._reasons.setdefault(split, Counter())
+            counts.update(dict(rejected["reason"].value_counts().iter_rows()))
+
+    def counts(self) -> dict[str, int]:
+        """Return reason to number of refused rows, in the order of ``REASONS``."""
+        return _in_order(sum(self._reasons.values(), Counter()))
+
+    def check_share(self, max_rejected: float) -> None:
+        """Say how many rows were refused, and why.
+
+        Args:
+            max_rejected: The largest share that is no error.
+
+        Raises:
+            DataError: More rows were refused, or all rows of a split.
+        """
+        if not self._reasons:
+            return
+        num_rows, counts = self._num_rows.total(), self.counts()
+        sentence = _counted(counts, num_rows)
+        if sum(counts.values()) > max_rejected * num_rows:
+            raise _too_many(next(iter(self._firsts.values())), sentence)
+        for split, reasons in self._reasons.items():
+            if reasons.total() == self._num_rows[split]:
+                counted = _counted(_in_order(reasons), reasons.total())
+                raise _too_many(self._firsts[split], f"For {split}, {counted}")
+        logger.warning("%s; they are in rejected.jsonl.", sentence)
 
 
-def _counted(rejected: pl.DataFrame, num_rows: int) -> str:
-    listed = ", ".join(f"{reason}: {count}" for reason, count in reason_counts(rejected).items())
-    return f"{rejected.height} of {num_rows} rows were refused ({listed})"
+def _in_order(counts: Counter[str]) -> dict[str, int]:
+    return {reason: counts[reason] for reason in REASONS if reason in counts}
 
 
-def _too_many(rejected: pl.DataFrame, sentence: str) -> DataError:
+def _counted(counts: dict[str, int], num_rows: int) -> str:
+    listed = ", ".join(f"{reason}: {count}" for reason, count in counts.items())
+    return f"{sum(counts.values())} of {num_rows} rows were refused ({listed})"
+
+
+def _too_many(first: dict[str, Any], sentence: str) -> DataError:
     return DataError(
-        f"{sentence}; the first is {place(rejected.row(0, named=True))}.",
+        f"{sentence}; the first is {place(first)}.",
         hint="Check the column names and the cleaning, or allow a larger share with --max-rejected.",
     )
 
 
-def reason_counts(rejected: pl.DataFrame) -> dict[str, int]:
-    """Return reason to number of refused rows, in the order of ``REASONS``."""
-    counts = dict(rejected["reason"].value_counts().iter_rows())
-    return {reason: counts[reason] for reason in REASONS if reason in counts}
-
-
-def write_rejected(path: Path, rejected: pl.DataFrame) -> None:
-    """Write refused rows as JSONL: file name, line, id, reason, label as read, start of the text.
+def write_rejected(file: BinaryIO, rejected: pl.DataFrame) -> None:
+    """Append refused rows as JSONL: file name, line, id, reason, label as read, start of the text.
 
     Args:
-        path: Where to.
+        file: Where to.
         rejected: The rows, with their ``reason``.
     """
     encoder = msgspec.json.Encoder()
@@ -141,4 +162,4 @@ def write_rejected(path: Path, rejected: pl.DataFrame) -> None:
         pl.col("text").str.slice(0, START_LENGTH).alias("text"),
     )
     lines = [encoder.encode({**row, "file": PurePath(row["file"]).name}) for row in chosen.iter_rows(named=True)]
-    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    file.writelines(line + b"\n" for line in lines)

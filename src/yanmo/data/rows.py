@@ -1,30 +1,34 @@
-"""The rows of all given files as one table with the names a Dataset uses; it knows no cleaning and no task.
+"""The rows of all given files, block by block, with the names a Dataset uses; it knows no cleaning and no task.
 
-Columns: ``number`` (Int64, in reading order from 1), ``id``, ``text``, perhaps ``text_b``, ``raw_label``, ``split``,
-and where the row stands: ``_file`` and ``_line``.
+Columns: ``id``, ``text``, perhaps ``text_b``, ``raw_label``, ``split``, and where the row stands: ``_file`` and
+``_line``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from yanmo.artifacts.identity import file_digest
-from yanmo.data.read import FILE, LINE, ReadOptions, read_table
+from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.errors import DataError
 
-__all__ = ["check_blocks", "check_ids", "file_parents", "place", "read_rows"]
+__all__ = ["check_blocks", "check_ids", "file_parents", "number_rows", "place", "read_rows"]
+
+logger = logging.getLogger(__name__)
 
 
 def read_rows(
     files: Mapping[str, Sequence[Path]],
     options: ReadOptions,
     columns: Mapping[str, str],
-) -> pl.DataFrame:
-    """Return the rows of every split's files.
+) -> Iterator[pl.DataFrame]:
+    """Yield the rows of every split's files in blocks of a few megabytes, each of one split.
 
     Args:
         files: Split to files, in the order of numbering.
@@ -34,22 +38,34 @@ def read_rows(
     Raises:
         DataError: A file cannot be read or lacks a column.
     """
-    tables = [_read_split(split, paths, options, columns) for split, paths in files.items()]
-    table = pl.concat(tables).with_row_index("number", offset=1).with_columns(pl.col("number").cast(pl.Int64))
-    if "id" not in columns:
-        table = table.with_columns(pl.col("number").cast(pl.String).alias("id"))
-    return table
+    num_rows = 0
+    for split, paths in files.items():
+        wanted = {ours: theirs for ours, theirs in columns.items() if ours != "label" or split != "unlabeled"}
+        counts: Counter[str] = Counter()
+        for table in read_blocks(paths, options, list(wanted.values())):
+            if table.height:
+                counts[table[FILE][0]] += table.height
+                rows = _named(table, wanted, split)
+                yield rows if "id" in columns else number_rows(rows, num_rows)
+                num_rows += rows.height
+        for path in paths:
+            logger.info("%s: %d rows", path, counts[str(path)])
 
 
-def _read_split(split: str, paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str]) -> pl.DataFrame:
-    wanted = {ours: theirs for ours, theirs in columns.items() if ours != "label" or split != "unlabeled"}
-    table = read_table(paths, options, list(wanted.values()))
+def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str) -> pl.DataFrame:
+    """Return a block with a Dataset's names."""
     chosen = [pl.col(theirs).alias(ours) for ours, theirs in wanted.items()]
     table = table.select(*chosen, FILE, LINE, pl.lit(split).alias("split"))
     if "label" not in wanted:
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias("label"))
     order = ["id", "text", "text_b", "label", "split", FILE, LINE]
     return table.select(name for name in order if name in table.columns).rename({"label": "raw_label"})
+
+
+def number_rows(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:
+    """Return a block with the rows' numbers, from 1 over all blocks, as ids."""
+    numbers = pl.int_range(num_before + 1, num_before + rows.height + 1, dtype=pl.Int64, eager=True)
+    return rows.with_columns(numbers.cast(pl.String).alias("id"))
 
 
 def check_ids(rows: pl.DataFrame) -> None:

@@ -19,7 +19,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.parquet import count_rows
 from yanmo.data.decode import BLOCK_BYTES, Decoder, Encoding, WrongByteError
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
-from yanmo.data.rows import check_blocks, file_parents, place
+from yanmo.data.rows import check_blocks, file_parents, number_rows, place
 from yanmo.errors import DataError
 from yanmo.tasks import get_task
 
@@ -58,7 +58,7 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
         for table in read_blocks(paths, options, list(columns.values())):
             rows = table.select(*(pl.col(theirs).alias(ours) for ours, theirs in columns.items()), FILE, LINE)
             error = error or _missing_value(rows, columns)
-            yield rows if "id" in columns else _numbered(rows, num_rows)
+            yield rows if "id" in columns else number_rows(rows, num_rows)
             num_rows += rows.height
         if error:  # only here, since that no row at all has the column is known at the end, and says more
             raise error
@@ -99,7 +99,7 @@ def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
         digest, num_rows = hashlib.sha256(), 0
         for lines in _stdin_lines(encoding, digest.update):
             rows = pl.DataFrame({"text": lines}).with_columns(pl.col("text").str.strip_suffix("\r"))
-            yield _numbered(_split_pairs(rows, num_rows) if is_pair else rows, num_rows)
+            yield number_rows(_split_pairs(rows, num_rows) if is_pair else rows, num_rows)
             num_rows += rows.height
         parents["source:-"] = digest.hexdigest()
         if not num_rows:
@@ -150,9 +150,3 @@ def _missing_value(rows: pl.DataFrame, columns: Mapping[str, str]) -> DataError 
                 hint="Give every row a value; an empty text is allowed.",
             )
     return None
-
-
-def _numbered(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:
-    """Return the rows with their numbers, from 1 over all blocks, as ids."""
-    numbers = pl.int_range(num_before + 1, num_before + rows.height + 1, dtype=pl.Int64, eager=True)
-    return rows.with_columns(numbers.cast(pl.String).alias("id"))

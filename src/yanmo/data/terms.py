@@ -19,7 +19,7 @@ from yanmo.text.ngrams import NgramConfig, hash_column, ngram_strings
 from yanmo.text.pipeline import TextPipeline
 from yanmo.text.tfidf import fit_transform, top_terms_by_class, with_strings
 
-__all__ = ["TopTerms", "write_tfidf"]
+__all__ = ["TopTerms", "choose_sample", "write_tfidf"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +33,33 @@ SMALL_DATASET = 100
 CHINESE_SHARE = 0.5
 
 
+def choose_sample(rows: pl.DataFrame) -> pl.Series:
+    """Return which rows the terms are counted in: all of train, or every k-th of it where it is too large.
+
+    Args:
+        rows: ``split`` and ``num_characters`` of all rows.
+
+    Returns:
+        Boolean, shape (N,). That it is a sample is said.
+    """
+    is_train = (rows["split"] == "train").alias("chosen")
+    train = rows.filter(is_train)
+    step = -(-int(train["num_characters"].sum()) // MAX_CHARACTERS)
+    if step <= 1:
+        return is_train
+    chosen = is_train & ((is_train.cum_sum() - 1) % step == 0)
+    logger.info("TF-IDF is computed from %d of %d rows of train, one in %d.", chosen.sum(), train.height, step)
+    return chosen
+
+
 def write_tfidf(
-    folder: Path, rows: pl.DataFrame, task: Task, labels: Sequence[str], pipeline: TextPipeline, cjk_share: float
+    folder: Path, train: pl.DataFrame, task: Task, labels: Sequence[str], pipeline: TextPipeline, cjk_share: float
 ) -> TopTerms:
     """Write ``tfidf.json``: the n-gram settings, every label's top terms with their scores, every term's idf.
 
     Args:
         folder: The Dataset's staging folder.
-        rows: Accepted rows: ``text``, perhaps ``text_b``, ``label``, ``split``; only train is used.
+        train: Rows of train, or a sample of them: ``text``, perhaps ``text_b``, ``label``.
         task: Says which row has which labels.
         labels: All labels in order.
         pipeline: Cleaning and segmentation.
@@ -49,7 +68,6 @@ def write_tfidf(
     Returns:
         Label to its terms, best first, each with mean weight within the label minus mean weight elsewhere.
     """
-    train = _sample(rows.filter(pl.col("split") == "train"))
     texts = _terms_text(train, pipeline)
     config = _ngrams(cjk_share, is_segmented=pipeline.config.segmenter != "none")
     min_df = 2 if len(texts) >= SMALL_DATASET else 1
@@ -94,14 +112,3 @@ def _says_something(term: str) -> bool:
 def _ngrams(cjk_share: float, *, is_segmented: bool) -> NgramConfig:
     largest = 3 if cjk_share > CHINESE_SHARE and not is_segmented else 2
     return NgramConfig(word_ngrams=(1, largest), char_ngrams=None, cjk_words=is_segmented)
-
-
-def _sample(train: pl.DataFrame) -> pl.DataFrame:
-    """Return every k-th row where the whole would take too much memory, and say so."""
-    num_characters = int(train["text"].str.len_chars().sum())
-    step = -(-num_characters // MAX_CHARACTERS)
-    if step <= 1:
-        return train
-    sample = train.gather_every(step)
-    logger.info("TF-IDF is computed from %d of %d rows of train, one in %d.", sample.height, train.height, step)
-    return sample

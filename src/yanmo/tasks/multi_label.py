@@ -44,7 +44,7 @@ class MultiLabel:
 
     def label_names(self, column: pl.Series) -> list[str]:
         """Return the distinct labels in their fixed order."""
-        return sort_labels(column.drop_nulls().explode().drop_nulls().to_list())
+        return sort_labels(column.drop_nulls().explode().drop_nulls().unique().to_list())
 
     def encode(self, column: pl.Series, labels: Sequence[str]) -> FloatArray:
         """Return multi-hot targets_NC, float32."""

@@ -33,7 +33,7 @@ class SingleLabel:
 
     def label_names(self, column: pl.Series) -> list[str]:
         """Return the distinct labels in their fixed order."""
-        return sort_labels(column.drop_nulls().to_list())
+        return sort_labels(column.drop_nulls().unique().to_list())
 
     def encode(self, column: pl.Series, labels: Sequence[str]) -> FloatArray:
         """Return one-hot targets_NC, float32."""

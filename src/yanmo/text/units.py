@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from yanmo.arrays import IntArray
 
-__all__ = ["CodePoints", "HashArray", "cjk_share", "code_points", "mix", "units"]
+__all__ = ["CodePoints", "HashArray", "cjk_share", "code_points", "count_letters", "mix", "units"]
 
 CodePoints = npt.NDArray[np.uint32]
 HashArray = npt.NDArray[np.uint64]
@@ -57,9 +57,14 @@ def _classes(cjk_words: bool) -> npt.NDArray[np.uint8]:
 
 def cjk_share(texts: Sequence[str]) -> float:
     """Return the share of Chinese and Japanese characters among all letters, digits and characters, 0 to 1."""
+    num_cjk, num_letters = count_letters(texts)
+    return num_cjk / num_letters if num_letters else 0.0
+
+
+def count_letters(texts: Sequence[str]) -> tuple[int, int]:
+    """Return the number of Chinese and Japanese characters, and that of all letters, digits and characters."""
     counts = np.bincount(_classes(cjk_words=False)[code_points("".join(texts))], minlength=4)
-    num_letters = int(counts[_WORD] + counts[_CJK])
-    return int(counts[_CJK]) / num_letters if num_letters else 0.0
+    return int(counts[_CJK]), int(counts[_WORD] + counts[_CJK])
 
 
 def mix(points: CodePoints) -> HashArray:

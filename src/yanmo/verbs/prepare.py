@@ -1,5 +1,7 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,15 +11,16 @@ from pydantic import Field
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.dataset import SPLITS, Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.parquet import write_parquet
+from yanmo.artifacts.parquet import write_pieces
 from yanmo.config import build
 from yanmo.data.decode import check_file
+from yanmo.data.gather import Gathered, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.read import ReadOptions
-from yanmo.data.refuse import check_share, clean_rows, refusal_reasons, write_rejected
-from yanmo.data.rows import check_ids, file_parents, read_rows
+from yanmo.data.rows import file_parents, read_rows
+from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
-from yanmo.data.terms import write_tfidf
+from yanmo.data.terms import choose_sample, write_tfidf
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import get_task
@@ -28,6 +31,8 @@ from yanmo.verbs.signature import verb
 __all__ = ["PrepareConfig", "check_config", "prepare"]
 
 USER_DICT = "user_dict.txt"
+REJECTED = "rejected.jsonl"
+SPILL = "spill"
 
 
 class PrepareConfig(ReadOptions):
@@ -101,28 +106,28 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     task = check_config(config)
     files = _files(source, config)
     text_config = _text_config(config)
-    rows, rejected, changed_rows = _read_and_refuse(files, config, task)
-    rows = rows.with_columns(cut_splits(rows, _ratios(config), config.seed).alias("split"))
-    check_labels(rows)
-    labels = task.label_names(rows.filter(pl.col("split") != "unlabeled")["label"])
-    profile = profile_rows(rows, rejected, labels, changed_rows)
     identity = Identity(
         kind=Dataset.kind,
         verb="prepare",
         task=task.name,
-        labels=labels,
-        parents=file_parents({**files, "user_dict": [config.user_dict] if config.user_dict else []}),
+        labels=[],
         config=_plain(config),
         seed=config.seed,
-        info={"text": text_config.model_dump(mode="json"), **profile_info(profile)},
+        info={"text": text_config.model_dump(mode="json")},
     )
-    with publish(out, identity, effects=effects) as staging:
+    with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
+        gathered = _gather(files, config, task, spill, staging)
+        labels = task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"])
+        profile = profile_rows(gathered, labels)
+        identity.labels.extend(labels)
+        identity.parents.update(file_parents({**files, "user_dict": [config.user_dict] if config.user_dict else []}))
+        identity.info.update(profile_info(profile))
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())
-        _write_splits(staging, rows)
-        write_rejected(staging / "rejected.jsonl", rejected)
+        _write_splits(staging, gathered.rows, spill)
         pipeline = TextPipeline(text_config, staging)
-        top_terms = write_tfidf(staging, rows, task, labels, pipeline, profile["cjk_share"])
+        train = _sample(gathered.rows, spill)
+        top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
     return Dataset.open(out, verify=False)
 
@@ -176,20 +181,23 @@ def _text_config(config: PrepareConfig) -> TextConfig:
     return build(TextConfig, values, where="prepare")
 
 
-def _read_and_refuse(
-    files: dict[str, list[Path]], config: PrepareConfig, task: Task
-) -> tuple[pl.DataFrame, pl.DataFrame, dict[str, int]]:
-    """Return accepted rows, refused rows with their reason, and how many rows each cleaning step changed."""
+def _gather(files: dict[str, list[Path]], config: PrepareConfig, task: Task, spill: Spill, staging: Path) -> Gathered:
+    """Return all rows with their splits; their texts wait on disk."""
     columns = {"text": config.text, "text_b": config.text_b, "label": config.label, "id": config.id}
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
-    rows = read_rows(by_split, config, {ours: theirs for ours, theirs in columns.items() if theirs is not None})
-    rows, changed_rows = clean_rows(rows, config.cleaning)
-    rows = rows.with_columns(task.parse_labels(rows["raw_label"], config.label_separator).alias("label"))
-    rows = rows.with_columns(refusal_reasons(rows))
-    check_share(rows, config.max_rejected)
-    accepted = rows.filter(pl.col("reason").is_null())
-    check_ids(accepted)
-    return accepted, rows.filter(pl.col("reason").is_not_null()), changed_rows
+    gathered = gather_rows(
+        read_rows(by_split, config, {ours: theirs for ours, theirs in columns.items() if theirs is not None}),
+        task,
+        config.cleaning,
+        config.label_separator,
+        spill=spill,
+        rejected=staging / REJECTED,
+        max_rejected=config.max_rejected,
+        has_ids=config.id is not None,
+    )
+    rows = gathered.rows.with_columns(cut_splits(gathered.rows, _ratios(config), config.seed).alias("split"))
+    check_labels(rows)
+    return replace(gathered, rows=rows)
 
 
 def _plain(config: PrepareConfig) -> dict[str, Any]:
@@ -200,10 +208,24 @@ def _plain(config: PrepareConfig) -> dict[str, Any]:
     }
 
 
-def _write_splits(folder: Path, rows: pl.DataFrame) -> None:
+def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill) -> None:
+    """Write the files of the splits that have rows: ``id``, ``text``, perhaps ``text_b``, and ``label`` if any."""
     for split in SPLITS:
-        part = rows.filter(pl.col("split") == split)
-        names = [name for name in ("id", "text", "text_b", "label") if name in part.columns]
-        chosen = part.select(names if split != "unlabeled" else names[:-1])
-        if part.height:
-            write_parquet(chosen, folder / f"{split}.parquet")
+        chosen = rows["split"] == split
+        if num_rows := int(chosen.sum()):
+            labels = None if split == "unlabeled" else rows.filter(chosen)["label"]
+            write_pieces(_labeled(spill.take(chosen), labels), num_rows, folder / f"{split}.parquet")
+
+
+def _labeled(frames: Iterable[pl.DataFrame], labels: pl.Series | None) -> Iterator[pl.DataFrame]:
+    """Yield the pieces with their labels."""
+    place = 0
+    for frame in frames:
+        yield frame if labels is None else frame.with_columns(labels[place : place + frame.height].alias("label"))
+        place += frame.height
+
+
+def _sample(rows: pl.DataFrame, spill: Spill) -> pl.DataFrame:
+    """Return the rows of train in which terms are counted."""
+    chosen = choose_sample(rows)
+    return pl.concat(_labeled(spill.take(chosen), rows.filter(chosen)["label"]))

@@ -1,0 +1,142 @@
+"""All rows of a Dataset, read once: what every later decision needs of them in memory, their texts on disk.
+
+It knows no file format and decides no split. In memory a row takes some dozens of bytes, however long its text is: two
+texts are known to be the same by 128 bits of hash.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import polars as pl
+
+from yanmo.data.read import FILE, LINE
+from yanmo.data.refuse import Refusals, clean_rows, refusal_reasons, write_rejected
+from yanmo.data.rows import check_ids
+from yanmo.data.spill import Spill
+from yanmo.protocols import Task
+from yanmo.text.units import count_letters
+
+__all__ = ["Gathered", "gather_rows"]
+
+REPLACEMENT = "\ufffd"
+STORED = ("id", "text", "text_b")
+HASHES = ("hash_1", "hash_2")
+ID_HASH = "id_hash"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The accepted rows, and what is known about all of them.
+
+    Attributes:
+        rows: ``key`` (UInt32, equal where the cleaned texts are), ``label``, ``split``, ``length`` (characters of the
+            cleaned text, of pairs both together), ``num_characters`` (of the raw text), ``_file``, ``_line``.
+        refusals: Those that were refused.
+        changed_rows: Cleaning step to the number of rows that it changed, refused ones included.
+        cjk_share: Of the cleaned texts' letters, 0 to 1.
+        num_damaged: Texts with the mark of an earlier wrong decoding.
+    """
+
+    rows: pl.DataFrame
+    refusals: Refusals
+    changed_rows: dict[str, int]
+    cjk_share: float
+    num_damaged: int
+
+
+def gather_rows(
+    blocks: Iterable[pl.DataFrame],
+    task: Task,
+    cleaning: Sequence[str],
+    label_separator: str,
+    *,
+    spill: Spill,
+    rejected: Path,
+    max_rejected: float,
+    has_ids: bool,
+) -> Gathered:
+    """Read all rows, refuse those that cannot be used, and let the texts of the others wait on disk.
+
+    Args:
+        blocks: Of :func:`yanmo.data.rows.read_rows`.
+        task: Reads the labels.
+        cleaning: Steps in order.
+        label_separator: Of several labels in a cell.
+        spill: Gets ``id``, ``text`` and perhaps ``text_b`` of the accepted rows.
+        rejected: File that gets the refused ones.
+        max_rejected: The largest share of them that is no error.
+        has_ids: The ids are the user's, so that no id may stand twice.
+
+    Raises:
+        DataError: A file cannot be read, too many rows are refused, or an id stands twice.
+    """
+    counts, refusals, changed_rows = Counter[str](), Refusals(), dict.fromkeys(cleaning, 0)
+
+    def accepted(file: BinaryIO) -> Iterator[pl.DataFrame]:
+        for raw in blocks:
+            rows, changed = clean_rows(raw, cleaning)
+            rows = rows.with_columns(task.parse_labels(rows["raw_label"], label_separator).alias("label"))
+            rows = rows.with_columns(refusal_reasons(rows))
+            refusals.add(rows, raw["split"][0])
+            write_rejected(file, rows.filter(pl.col("reason").is_not_null()))
+            rows = rows.filter(pl.col("reason").is_null())
+            for step, number in changed.items():
+                changed_rows[step] += number
+            _count(rows, counts)
+            spill.write(rows.select(name for name in STORED if name in rows.columns))
+            yield _slim(rows, has_ids=has_ids)
+
+    with rejected.open("wb") as file:
+        rows = pl.concat(list(accepted(file)), rechunk=True)
+    refusals.check_share(max_rejected)
+    if has_ids:
+        _check_ids(rows, spill)
+    share = counts["cjk"] / counts["letters"] if counts["letters"] else 0.0
+    return Gathered(_with_keys(rows).drop(ID_HASH, strict=False), refusals, changed_rows, share, counts["damaged"])
+
+
+def _count(rows: pl.DataFrame, counts: Counter[str]) -> None:
+    """Add up what is known of the texts of accepted rows."""
+    for name in ("clean", "clean_b"):
+        if name in rows.columns:
+            num_cjk, num_letters = count_letters(rows[name].to_list())
+            counts.update({"cjk": num_cjk, "letters": num_letters})
+    counts["damaged"] += rows.filter(pl.col("text").str.contains(REPLACEMENT, literal=True)).height
+
+
+def _slim(rows: pl.DataFrame, *, has_ids: bool) -> pl.DataFrame:
+    """Return what stays in memory of accepted rows."""
+    cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
+    return rows.select(
+        *(pl.col("key").hash(seed).alias(name) for seed, name in enumerate(HASHES)),
+        *([pl.col("id").hash().alias(ID_HASH)] if has_ids else []),
+        "label",
+        "split",
+        pl.sum_horizontal(pl.col(cleans).str.len_chars()).alias("length"),
+        pl.col("text").str.len_chars().alias("num_characters"),
+        pl.col(FILE).cast(pl.Categorical),
+        LINE,
+    )
+
+
+def _with_keys(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with a ``key`` in place of the hashes."""
+    texts = rows.select(HASHES).unique(maintain_order=True).with_row_index("key")
+    return rows.join(texts, on=HASHES, how="left", maintain_order="left").drop(HASHES)
+
+
+def _check_ids(rows: pl.DataFrame, spill: Spill) -> None:
+    """Refuse an id that stands twice; only ids whose hashes are equal are looked at.
+
+    Raises:
+        DataError: As said.
+    """
+    is_suspect = rows[ID_HASH].is_duplicated()
+    if is_suspect.any():
+        ids = pl.concat([part.select("id") for part in spill.take(is_suspect)])
+        check_ids(pl.concat([ids, rows.filter(is_suspect).select(FILE, LINE)], how="horizontal"))

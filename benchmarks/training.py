@@ -128,7 +128,9 @@ def make_module(name: str, tokenizer: Any, labels: list[str]) -> Any:
     from yanmo.modeling import encoders
     from yanmo.models import resolve
 
-    return encoders.build(resolve(name), tokenizer, labels=labels, link=SOFTMAX, max_length=MAX_LENGTH, dropout=DROPOUT)
+    return encoders.build_encoder(
+        resolve(name), tokenizer, labels=labels, link=SOFTMAX, max_length=MAX_LENGTH, dropout=DROPOUT
+    )
 
 
 def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.Namespace) -> Any:

@@ -17,9 +17,8 @@ OF_A_TABLE = {
 }
 """Name to the rows that have it in common."""
 TO_BE_RENAMED = {
-    *("Answer", "Array", "Batch", "Doubles", "Job", "Loss", "Method", "Objective", "Outcome", "Precision", "Range"),
-    *("Score", "Texts", "WEIGHTS", "build", "calibrate", "gather", "hash_texts", "main", "match_labels"),
-    *("num_workers", "read", "read_settings", "save", "score"),
+    *("Array", "Batch", "Doubles", "Job", "Objective", "Texts"),
+    *("calibrate", "hash_texts", "match_labels", "num_workers", "read_settings", "score"),
 }
 
 

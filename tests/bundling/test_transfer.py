@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from yanmo.bundling import transfer
-from yanmo.bundling.transfer import Altering, gather
+from yanmo.bundling.transfer import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, DataError, ModelError
 from yanmo.text.tokenizer import train_wordpiece
@@ -25,7 +25,7 @@ def rows_of(found, first=0):
 def test_the_training_rows_come_first_and_no_text_twice(dataset, make_words, tmp_path):
     other = make_words(tmp_path / "other", LABELS, num_train=30, num_valid=10)
     (tmp_path / "more.txt").write_text("paris today\nparis today\n\n", encoding="utf-8")
-    found = gather(dataset, [other.path, tmp_path / "more.txt"], ReadOptions(), "text", Altering())
+    found = gather_texts(dataset, [other.path, tmp_path / "more.txt"], ReadOptions(), "text", Altering())
     training = dataset.split("train")
     assert found.real["text"].head(120).to_list() == training["text"].to_list()
     assert found.real["id"].head(2).to_list() == ["train:train-0", "train:train-1"]
@@ -39,7 +39,7 @@ def test_the_training_rows_come_first_and_no_text_twice(dataset, make_words, tmp
 
 def test_copies_are_the_same_in_every_call_and_from_any_block_on(dataset, monkeypatch):
     monkeypatch.setattr(transfer, "BLOCK", 50)
-    found = gather(dataset, [], ReadOptions(), "text", Altering(num_copies=2, seed=7))
+    found = gather_texts(dataset, [], ReadOptions(), "text", Altering(num_copies=2, seed=7))
     rows = rows_of(found)
     assert (rows.height, found.num_rows) == (360, 360)
     assert rows.equals(rows_of(found))
@@ -47,7 +47,7 @@ def test_copies_are_the_same_in_every_call_and_from_any_block_on(dataset, monkey
     assert rows["id"].n_unique() == 360
     changed = (rows["text"].slice(120, 120) != rows["text"].head(120)).mean()
     assert changed > 0.9
-    other_seed = rows_of(gather(dataset, [], ReadOptions(), "text", Altering(num_copies=2, seed=8)))
+    other_seed = rows_of(gather_texts(dataset, [], ReadOptions(), "text", Altering(num_copies=2, seed=8)))
     assert not np.array_equal(other_seed["text"].to_list(), rows["text"].to_list())
 
 
@@ -55,7 +55,7 @@ def test_a_masked_language_model_fills_every_other_copy_and_is_opened_at_once(da
     texts = dataset.split("train")["text"].to_list()
     folder = make_masked_lm(tmp_path / "masked", train_wordpiece(texts, 100))
     plain, filled = (
-        rows_of(gather(dataset, [], ReadOptions(), "text", Altering(num_copies=3, masked_lm=one)))["text"]
+        rows_of(gather_texts(dataset, [], ReadOptions(), "text", Altering(num_copies=3, masked_lm=one)))["text"]
         for one in (None, folder)
     )
     is_same = (plain == filled).to_numpy().reshape(4, 120)
@@ -63,15 +63,15 @@ def test_a_masked_language_model_fills_every_other_copy_and_is_opened_at_once(da
     assert is_same[2].mean() < 0.5
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be opened: .*model.safetensors"):
-        gather(dataset, [], ReadOptions(), "text", Altering(num_copies=2, masked_lm=folder))
+        gather_texts(dataset, [], ReadOptions(), "text", Altering(num_copies=2, masked_lm=folder))
 
 
 def test_pairs_have_no_files_and_a_folder_must_be_a_dataset(dataset, make_words, tmp_path):
     pairs = make_words(tmp_path / "pairs", LABELS, task="text_pair")
     with pytest.raises(ConfigError, match="'transfer' input of distill is for single texts"):
-        gather(pairs, [tmp_path / "more.txt"], ReadOptions(), "text", Altering())
-    assert rows_of(gather(pairs, [], ReadOptions(), "text", Altering(num_copies=1)))["text_b"].len() == 240
+        gather_texts(pairs, [tmp_path / "more.txt"], ReadOptions(), "text", Altering())
+    assert rows_of(gather_texts(pairs, [], ReadOptions(), "text", Altering(num_copies=1)))["text_b"].len() == 240
     with pytest.raises(DataError, match="is a folder, but no Dataset"):
-        gather(dataset, [tmp_path], ReadOptions(), "text", Altering())
+        gather_texts(dataset, [tmp_path], ReadOptions(), "text", Altering())
     with pytest.raises(DataError, match="nowhere.txt"):
-        gather(dataset, [tmp_path / "nowhere.txt"], ReadOptions(), "text", Altering())
+        gather_texts(dataset, [tmp_path / "nowhere.txt"], ReadOptions(), "text", Altering())

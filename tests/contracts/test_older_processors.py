@@ -13,7 +13,7 @@ import pytest
 
 import yanmo
 from yanmo.exporting.graph import FLOAT, GraphWriter
-from yanmo.exporting.quantization import QuantizedProduct, Range, activation_scale, quantize_weight
+from yanmo.exporting.quantization import ActivationRange, QuantizedProduct, activation_scale, quantize_weight
 from yanmo.runtimes.engines.ort import open_engine
 
 EMULATOR = shutil.which("qemu-x86_64")
@@ -123,7 +123,7 @@ def product(kind, *, reduce_range):
     values_KN, scale_N = quantize_weight(
         weight_KN, granularity="per-channel", clipping="max", reduce_range=reduce_range
     )
-    quantized = QuantizedProduct(kind, values_KN, scale_N, *activation_scale(Range(0.0, 1.0)))
+    quantized = QuantizedProduct(kind, values_KN, scale_N, *activation_scale(ActivationRange(0.0, 1.0)))
     writer = GraphWriter()
     writer.name_output(writer.product("rows", "product", weight_KN, None, quantized), "logits")
     return writer.finish({"rows": (FLOAT, ["batch", WIDTH])}, {"logits": ["batch", 4]}, {})

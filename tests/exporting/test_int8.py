@@ -16,7 +16,7 @@ from yanmo.exporting.encoder_graph import write_encoder
 from yanmo.exporting.graph import FLOAT, GraphWriter
 from yanmo.exporting.int8 import EncoderQuantizer, Options, TracedQuantizer
 from yanmo.exporting.products import count_operations
-from yanmo.exporting.quantization import QuantizedProduct, Range, quantize_table, quantize_weight
+from yanmo.exporting.quantization import ActivationRange, QuantizedProduct, quantize_table, quantize_weight
 from yanmo.exporting.tracing import trace_graph
 from yanmo.modeling import light_models
 
@@ -43,7 +43,9 @@ def calibrate(quantizer, feeds):
     names = [one.name for one in session.get_outputs() if one.name.endswith(".input")]
     values = [session.run(names, feed) for feed in feeds]
     seen = {name: np.concatenate([one[place].ravel() for one in values]) for place, name in enumerate(names)}
-    quantizer.calibrate({name.removesuffix(".input"): Range(one.min(), one.max()) for name, one in seen.items()})
+    quantizer.calibrate(
+        {name.removesuffix(".input"): ActivationRange(one.min(), one.max()) for name, one in seen.items()}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +216,7 @@ def traced(request):
     """A traced light network: its family, its fp32 graph, and batches for it."""
     torch.manual_seed(0)
     sizes = {"vocab_size": VOCAB_SIZE, "num_classes": 3, "dropout": 0.1, **LIGHT[request.param]}
-    module = light_models.build({"family": request.param, **sizes}).eval()
+    module = light_models.build_light_model({"family": request.param, **sizes}).eval()
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.ndim > 1:

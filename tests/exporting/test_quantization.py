@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from yanmo.exporting.quantization import (
-    Range,
+    ActivationRange,
     activation_scale,
     quantize_rows,
     quantize_table,
@@ -144,7 +144,7 @@ def test_arrays_of_any_shape_have_a_scale_for_each_place_of_one_axis(shape, chan
 @given(VALUES, VALUES, st.lists(st.floats(0, 1), min_size=1, max_size=20))
 def test_activations_cover_their_range_and_hold_zero_exactly(one, other, shares):
     low, high = min(one, other), max(one, other)
-    scale, zero = activation_scale(Range(low, high))
+    scale, zero = activation_scale(ActivationRange(low, high))
     assert scale > 0
     assert 0 <= zero <= 255
     seen = np.array([0.0, low, high, *(low + share * (high - low) for share in shares)])
@@ -157,11 +157,11 @@ def test_activations_cover_their_range_and_hold_zero_exactly(one, other, shares)
 @pytest.mark.parametrize(
     ("seen", "expected"),
     [
-        (Range(-1.0, 1.55), (0.01, 100)),
-        (Range(0.0, 2.55), (0.01, 0)),
-        (Range(1.0, 2.55), (0.01, 0)),
-        (Range(-2.55, -1.0), (0.01, 255)),
-        (Range(0.0, 0.0), (1e-30, 0)),
+        (ActivationRange(-1.0, 1.55), (0.01, 100)),
+        (ActivationRange(0.0, 2.55), (0.01, 0)),
+        (ActivationRange(1.0, 2.55), (0.01, 0)),
+        (ActivationRange(-2.55, -1.0), (0.01, 255)),
+        (ActivationRange(0.0, 0.0), (1e-30, 0)),
     ],
 )
 def test_activation_scales_by_hand(seen, expected):

@@ -26,7 +26,7 @@ SIZES = {"vocab_size": 50, "num_classes": 3, "embedding_size": 8, "dropout": 0.5
 
 def light(family, **sizes):
     torch.manual_seed(0)
-    module = light_models.build({"family": family, **SIZES, **sizes}).eval()
+    module = light_models.build_light_model({"family": family, **SIZES, **sizes}).eval()
     return module, lambda inputs: module(inputs["input_ids"], inputs["attention_mask"])
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.transfer import Altering, gather
+from yanmo.bundling.transfer import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import DATASET, TEACHER, single_models
@@ -44,7 +44,7 @@ def make_search(grounds, tmp_path):
         clock = Clock(tmp_path / "clock.json", seconds)
         given = {TEACHER: opened, **single_models(opened), DATASET: dataset}
         bench = Bench(given, tmp_path, clock, 1, needs_memory=needs_memory)
-        texts = gather(dataset, (), ReadOptions(), "text", Altering())
+        texts = gather_texts(dataset, (), ReadOptions(), "text", Altering())
         return Search(bench, Budget(**budget), {name: resolve(name) for name in students}, texts, {"seed": 1})
 
     return make

@@ -23,7 +23,7 @@ from yanmo.modeling import adapters
 def module():
     tokenizer = train_wordpiece(["the parcel is late", "味道很好"] * 5, 40)
     torch.manual_seed(1)
-    return encoders.build(
+    return encoders.build_encoder(
         resolve("bert-2x32"), tokenizer, labels=["a", "b"], link=SOFTMAX, max_length=16, dropout=0.0
     ).eval()
 

@@ -6,7 +6,7 @@ from torch import nn
 
 from yanmo.errors import ConfigError
 from yanmo.modeling.adversary import embedding_weight, moved
-from yanmo.modeling.light_models import build
+from yanmo.modeling.light_models import build_light_model
 
 SIZES = {"num_classes": 2, "embedding_size": 4, "hidden_size": 3, "dropout": 0.0}
 BILSTM = {"family": "bilstm", "vocab_size": 9, **SIZES}
@@ -37,11 +37,11 @@ def test_the_weights_come_back_bit_for_bit_after_an_error():
 
 @pytest.mark.parametrize("architecture", [BILSTM, NGRAM], ids=["bilstm", "ngram"])
 def test_light_models_have_embeddings_to_move(architecture):
-    assert embedding_weight(build(architecture)).shape[1] == 4
+    assert embedding_weight(build_light_model(architecture)).shape[1] == 4
 
 
 def test_embeddings_that_do_not_learn_are_refused():
-    module = build(BILSTM)
+    module = build_light_model(BILSTM)
     module.embedding.weight.requires_grad_(False)
     with pytest.raises(ConfigError, match="'fgm_epsilon' parameter of train needs embeddings that learn"):
         embedding_weight(module)

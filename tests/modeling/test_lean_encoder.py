@@ -24,7 +24,7 @@ def tokenizer():
 
 def build(name, tokenizer, dropout=0.0):
     torch.manual_seed(3)
-    return encoders.build(
+    return encoders.build_encoder(
         resolve(name), tokenizer, labels=["a", "b", "c"], link=SOFTMAX, max_length=16, dropout=dropout
     )
 
@@ -77,9 +77,9 @@ def test_states_and_gradients_of_all_tokens_are_those_of_transformers(name, buil
         return lambda *both: (read(*both) * weights_BTD).sum(1)[:, :3]
 
     mask_BT = batch["attention_mask"].bool()
-    states = [read(module, batch)[mask_BT] for read in (lean_encoder.read, read_plainly)]
+    states = [read(module, batch)[mask_BT] for read in (lean_encoder.read_states, read_plainly)]
     torch.testing.assert_close(*states, atol=1e-5, rtol=1e-5)
-    ours, theirs = (gradients(module, weighted(read), batch) for read in (lean_encoder.read, read_plainly))
+    ours, theirs = (gradients(module, weighted(read), batch) for read in (lean_encoder.read_states, read_plainly))
     assert ours.keys() == theirs.keys()
     for key, gradient in theirs.items():
         torch.testing.assert_close(ours[key], gradient, atol=1e-5, rtol=1e-4, msg=key)
@@ -89,8 +89,8 @@ def test_states_and_gradients_of_all_tokens_are_those_of_transformers(name, buil
 def test_in_bf16_the_states_are_near_and_the_gradients_are_of_32_bits(name, tokenizer):
     module, batch = build_reader(name, tokenizer), make_batch((7, 7, 7, 7))
     with autocast("cpu", "bf16"):
-        states_BTD = lean_encoder.read(module, batch)
-        learned = gradients(module, lambda *both: lean_encoder.read(*both)[:, 0, :3], batch)
+        states_BTD = lean_encoder.read_states(module, batch)
+        learned = gradients(module, lambda *both: lean_encoder.read_states(*both)[:, 0, :3], batch)
     torch.testing.assert_close(states_BTD.float(), read_plainly(module, batch), atol=0.08, rtol=0.05)
     assert all(one.dtype == torch.float32 for one in learned.values())
 
@@ -106,7 +106,7 @@ def test_a_device_is_given_no_bias_where_the_host_knows_that_there_is_no_padding
 def test_on_a_gpu_a_batch_without_padding_is_read_by_the_flash_kernel(tokenizer):
     module, batch = build("bert-2x32", tokenizer).cuda().eval(), to_device(make_batch((6, 6)), "cuda")
     with sdpa_kernel(SDPBackend.FLASH_ATTENTION), autocast("cuda", "bf16"), torch.inference_mode():
-        states_BTD = lean_encoder.read(module, batch)
+        states_BTD = lean_encoder.read_states(module, batch)
     with torch.inference_mode():
         torch.testing.assert_close(states_BTD.float(), read_plainly(module, batch), atol=0.08, rtol=0.05)
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from yanmo.modeling.light_models import build
+from yanmo.modeling.light_models import build_light_model
 
 SIZES = {"vocab_size": 30, "num_classes": 3, "embedding_size": 8, "dropout": 0.4}
 ARCHITECTURES = [
@@ -16,7 +16,7 @@ NGRAM |= {"dropout": 0.0, "ngram_dropout": 0.5}
 
 def build_ready(architecture):
     torch.manual_seed(0)
-    return build(architecture).eval()
+    return build_light_model(architecture).eval()
 
 
 def pad(rows, width):

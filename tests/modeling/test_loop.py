@@ -17,7 +17,7 @@ from yanmo.errors import ConfigError, ModelError, StoppedError
 from yanmo.modeling import checkpoints, loop, parts
 from yanmo.modeling.determinism import repeatable
 from yanmo.modeling.features import Examples, TokenFeatures
-from yanmo.modeling.light_models import build
+from yanmo.modeling.light_models import build_light_model
 from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.losses import softmax_cross_entropy, softmax_divergence
 from yanmo.modeling.scoring import compute_logits
@@ -67,7 +67,7 @@ def score(module, batch):
 
 
 def make_trainer(work_dir=None, *, run_key="key", measure=measure, loss=softmax_cross_entropy, dropout=0.3, **changes):
-    module = build({**ARCHITECTURE, "dropout": dropout})
+    module = build_light_model({**ARCHITECTURE, "dropout": dropout})
     settings = dataclasses.replace(SETTINGS, **changes)
     return Trainer(module, score, loss=loss, measure=measure, settings=settings, work_dir=work_dir, run_key=run_key)
 
@@ -227,7 +227,7 @@ def test_gradients_are_clipped():
 
 def test_logits_come_back_in_input_order():
     with repeatable(1, num_threads=1):
-        module = build({**ARCHITECTURE, "dropout": 0.3})
+        module = build_light_model({**ARCHITECTURE, "dropout": 0.3})
     together_NC = compute_logits(module, score, VALID.features, batch_size=7)
     for row in range(len(VALID)):
         with torch.inference_mode():
@@ -537,7 +537,7 @@ def test_a_late_mean_is_the_same_after_a_kill_at_its_beginning(tmp_path):
 
 
 def test_embeddings_that_cannot_be_moved_are_refused_before_anything_is_kept(tmp_path):
-    module = build({**ARCHITECTURE, "dropout": 0.3})
+    module = build_light_model({**ARCHITECTURE, "dropout": 0.3})
     for one in module.parameters():
         one.requires_grad_(one.ndim == 1)
     settings = dataclasses.replace(SETTINGS, fgm_epsilon=0.5)

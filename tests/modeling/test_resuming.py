@@ -39,7 +39,7 @@ def make_trainer(folder, run_key="new"):
 def save_at(trainer, *steps):
     for step in steps:
         trainer.position.step = step
-        resuming.save(trainer)
+        resuming.save_training(trainer)
 
 
 def steps_left(folder):

@@ -30,6 +30,7 @@ __all__ = [
     "MEMBERS",
     "OUT_OF_FOLD",
     "READING",
+    "WEIGHTS",
     "Bundle",
     "Golden",
     "copy_files",
@@ -42,6 +43,7 @@ FORMATS = ("torch", "onnx", "ngram", "linear", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
 READING = ("masked_lm", "replaced_tokens")
 """Tasks of encoders that have only learned to read: they have no labels and give no answers."""
+WEIGHTS = "model.safetensors"
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"

@@ -28,7 +28,7 @@ from yanmo.tasks import get_task
 
 if TYPE_CHECKING:
     from yanmo.exporting.encoder import Encoder
-    from yanmo.exporting.encoder_graph import Precision
+    from yanmo.exporting.encoder_graph import GraphPrecision
     from yanmo.runtimes.pytorch import TorchRuntime
 
 __all__ = ["Graph", "encoder_graph", "load_encoder", "publish_from", "traced_graph", "write_graph"]
@@ -59,7 +59,7 @@ def load_encoder(bundle: Bundle) -> Encoder | None:
 
 
 def encoder_graph(
-    bundle: Bundle, encoder: Encoder, precision: Precision | None = None, *, returns_inputs: bool = False
+    bundle: Bundle, encoder: Encoder, precision: GraphPrecision | None = None, *, returns_inputs: bool = False
 ) -> Graph:
     """Return the graph that is written from an encoder's weights.
 

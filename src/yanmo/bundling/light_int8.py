@@ -15,13 +15,12 @@ import numpy as np
 from safetensors.numpy import load_file, save
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.runtimes.packed import KEY_BITS, Tensors, pack_columns, pack_keys, pack_positive
 from yanmo.runtimes.predictor import Item, open_bundle
 
-__all__ = ["LIGHT_FORMATS", "WEIGHTS", "LightQuantizer", "LightScorer", "write_settings"]
+__all__ = ["LIGHT_FORMATS", "LightQuantizer", "LightScorer", "write_settings"]
 
-WEIGHTS = "model.safetensors"
 LIGHT_FORMATS = {"ngram": "ngram.json", "linear": "linear.json"}
 """Format to the file of its settings."""
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
-from yanmo.exporting.quantization import Clipping, Range
+from yanmo.exporting.quantization import ActivationRange, Clipping
 from yanmo.progress import track
 from yanmo.protocols import Task
 from yanmo.reporting.quality import compare
@@ -28,7 +28,7 @@ from yanmo.text.tokenizer import Encoded
 if TYPE_CHECKING:
     from yanmo.exporting.int8 import Quantizer
 
-__all__ = ["Gate", "Outcome", "Scorer", "calibrate", "search"]
+__all__ = ["Gate", "GatedModel", "Scorer", "calibrate", "search"]
 
 logger = logging.getLogger(__name__)
 
@@ -132,19 +132,19 @@ def _watch(session: Any, names: Sequence[str], scorer: Scorer) -> Iterator[tuple
         yield from zip(names, session.run(names, dict(make_feed(batch, settings.inputs, types))), strict=True)
 
 
-def _range(seen: _Seen, clipping: Clipping) -> Range:
+def _range(seen: _Seen, clipping: Clipping) -> ActivationRange:
     """Return the range that is kept of what was seen."""
     if clipping == "max" or not seen.counts.any():
-        return Range(seen.low, seen.high)
+        return ActivationRange(seen.low, seen.high)
     edges = np.linspace(seen.low, seen.high, NUM_BINS + 1)
     if clipping == "percentile":
         share = np.cumsum(seen.counts) / seen.counts.sum()
         first, last = int(np.searchsorted(share, TAIL)), int(np.searchsorted(share, 1 - TAIL))
-        return Range(float(edges[first]), float(edges[min(last + 1, NUM_BINS)]))
+        return ActivationRange(float(edges[first]), float(edges[min(last + 1, NUM_BINS)]))
     middles = (edges[:-1] + edges[1:]) / 2
     errors = [_squared_error(middles, seen.counts, seen.low * share, seen.high * share) for share in SHARES]
     best = SHARES[int(np.argmin(errors))]
-    return Range(seen.low * best, seen.high * best)
+    return ActivationRange(seen.low * best, seen.high * best)
 
 
 def _squared_error(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], low: float, high: float) -> float:
@@ -187,7 +187,7 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GatedModel:
     """What the search ended with.
 
     Attributes:
@@ -226,7 +226,7 @@ class Scores(Protocol):
         ...
 
 
-def search(quantizer: Parts, gate: Gate, scorer: Scores) -> Outcome:
+def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
     """Return an int8 graph that passes the gate; the most harmful parts go back to fp32 one by one until it does.
 
     Args:
@@ -252,7 +252,7 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> Outcome:
                 measured["fp32_accuracy"],
             )
         if measured["accuracy_drop"] <= gate.max_drop + ROUNDING:
-            return Outcome(content, kept, measured)
+            return GatedModel(content, kept, measured)
         harmful = _rank(quantizer, scorer) if harmful is None else harmful
         if len(kept) == len(harmful) - 1:
             raise ModelError(

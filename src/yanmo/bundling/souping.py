@@ -8,13 +8,13 @@ from typing import Any
 
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Identity, numbered
-from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, copy_files, publish_bundle, write_golden
+from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_files, publish_bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, match_labels
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.modeling.soup import WEIGHTS, average_weights
+from yanmo.modeling.soup import average_weights
 from yanmo.runtimes.predictor import golden_items, open_bundle
 
 __all__ = ["publish_soup"]

@@ -18,12 +18,11 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, Bundle, copy_files
+from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_files
 from yanmo.artifacts.card import CARD
 
-__all__ = ["WEIGHTS", "copy_with_zeros"]
+__all__ = ["copy_with_zeros"]
 
-WEIGHTS = "model.safetensors"
 SKIPPED = ("metrics.jsonl", GOLDEN, OUT_OF_FOLD, CARD)
 
 

@@ -26,7 +26,7 @@ from yanmo.text.altering import Alteration, alter
 if TYPE_CHECKING:
     from yanmo.modeling.infilling import Infiller
 
-__all__ = ["Altering", "Transfer", "gather"]
+__all__ = ["Altering", "Transfer", "gather_texts"]
 
 BLOCK = 8192
 Change = Callable[[Sequence[str], np.random.Generator], list[str]]
@@ -99,7 +99,7 @@ class Transfer:
         )
 
 
-def gather(
+def gather_texts(
     dataset: Dataset,
     sources: Sequence[Path],
     options: ReadOptions,

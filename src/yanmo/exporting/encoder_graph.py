@@ -18,7 +18,7 @@ from yanmo.exporting.encoder import Encoder, Layer, Norm, Product
 from yanmo.exporting.graph import INT32, INT64, GraphWriter
 from yanmo.exporting.quantization import QuantizedProduct, QuantizedTable
 
-__all__ = ["LAYOUT", "Layout", "Precision", "write_encoder"]
+__all__ = ["LAYOUT", "GraphPrecision", "Layout", "write_encoder"]
 
 LAYOUT = "yanmo.encoder"
 """Key of the metadata from which :func:`yanmo.exporting.encoder_file.read_encoder` finds the weights again."""
@@ -37,7 +37,7 @@ class Layout(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Precision:
+class GraphPrecision:
     """Which parts are not fp32.
 
     Attributes:
@@ -49,7 +49,7 @@ class Precision:
     tokens: QuantizedTable | None = None
 
 
-FP32 = Precision()
+FP32 = GraphPrecision()
 
 
 def write_encoder(
@@ -57,7 +57,7 @@ def write_encoder(
     *,
     max_length: int,
     is_pair: bool,
-    precision: Precision = FP32,
+    precision: GraphPrecision = FP32,
     returns_inputs: bool = False,
 ) -> bytes:
     """Return an ONNX file that takes ``input_ids`` (B, T), ``lengths`` (B,) and, for pairs, ``token_type_ids`` (B, T).
@@ -109,7 +109,7 @@ class _EncoderWriter(GraphWriter):
     The classifier reads the first token alone, so the last layer gives the states of first tokens alone, shape (B, D).
     """
 
-    def __init__(self, precision: Precision) -> None:
+    def __init__(self, precision: GraphPrecision) -> None:
         super().__init__()
         self._precision = precision
         self.product_inputs: dict[str, list[str]] = {}

@@ -16,14 +16,14 @@ from onnx import helper, numpy_helper
 
 from yanmo.arrays import FloatArray
 from yanmo.exporting.encoder import Encoder
-from yanmo.exporting.encoder_graph import Precision, write_encoder
+from yanmo.exporting.encoder_graph import GraphPrecision, write_encoder
 from yanmo.exporting.graph import FLOAT, GraphWriter
 from yanmo.exporting.quantization import (
+    ActivationRange,
     Clipping,
     Granularity,
     Kind,
     QuantizedProduct,
-    Range,
     activation_scale,
     quantize_rows,
     quantize_table,
@@ -64,7 +64,7 @@ class Quantizer(Protocol):
         """Return the fp32 graph that also returns what goes into every product, as ``<name>.input``."""
         ...
 
-    def calibrate(self, ranges: Mapping[str, Range]) -> None:
+    def calibrate(self, ranges: Mapping[str, ActivationRange]) -> None:
         """Set what the inputs of every product were seen to be; only static products need it."""
         ...
 
@@ -97,14 +97,14 @@ class EncoderQuantizer:
         """Return the fp32 graph that also returns what goes into every product."""
         return self._write(returns_inputs=True)
 
-    def calibrate(self, ranges: Mapping[str, Range]) -> None:
+    def calibrate(self, ranges: Mapping[str, ActivationRange]) -> None:
         """Set the input scale of every product."""
         self._products = {name: _calibrated(one, ranges[name]) for name, one in self._products.items()}
 
     def build(self, kept: Collection[str] = ()) -> bytes:
         """Return the int8 graph with some parts kept in fp32."""
         products = {name: one for name, one in self._products.items() if name not in kept}
-        return self._write(precision=Precision(products, None if TOKENS in kept else self._tokens))
+        return self._write(precision=GraphPrecision(products, None if TOKENS in kept else self._tokens))
 
 
 class TracedQuantizer:
@@ -145,7 +145,7 @@ class TracedQuantizer:
             writer.name_output(value, name)
         return self._finish(writer, watched)
 
-    def calibrate(self, ranges: Mapping[str, Range]) -> None:
+    def calibrate(self, ranges: Mapping[str, ActivationRange]) -> None:
         """Set the input scale of every product."""
         self._products = {name: _calibrated(one, ranges[name]) for name, one in self._products.items()}
 
@@ -258,7 +258,7 @@ def _quantized(weight_KN: FloatArray, options: Options) -> QuantizedProduct:
     return QuantizedProduct(options.kind, values_KN, scale_N)
 
 
-def _calibrated(product: QuantizedProduct, seen: Range) -> QuantizedProduct:
+def _calibrated(product: QuantizedProduct, seen: ActivationRange) -> QuantizedProduct:
     scale, zero = activation_scale(seen)
     return QuantizedProduct(product.kind, product.weight_KN, product.scale_N, scale, zero)
 

@@ -18,12 +18,12 @@ import numpy.typing as npt
 from yanmo.arrays import FloatArray
 
 __all__ = [
+    "ActivationRange",
     "Clipping",
     "Granularity",
     "Kind",
     "QuantizedProduct",
     "QuantizedTable",
-    "Range",
     "activation_scale",
     "quantize_rows",
     "quantize_table",
@@ -72,7 +72,7 @@ class QuantizedTable:
 
 
 @dataclass(frozen=True)
-class Range:
+class ActivationRange:
     """What the inputs of a product were seen to be: smallest and largest value after clipping."""
 
     low: float
@@ -114,7 +114,7 @@ def quantize_rows(weight: FloatArray, *, channel: int) -> tuple[Int8Array, Scale
     return _round(weight, scale, FULL_RANGE), scale
 
 
-def activation_scale(seen: Range) -> tuple[float, int]:
+def activation_scale(seen: ActivationRange) -> tuple[float, int]:
     """Return scale and zero point of unsigned 8-bit values that cover a range and hold zero exactly."""
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     scale = max((high - low) / LEVELS, TINY)

@@ -31,13 +31,13 @@ OPSET = 18
 LARGEST_BYTES = 2**31 - 1
 """What protobuf can hold in one file."""
 
-Score = Callable[[dict[str, Tensor]], Tensor]
+GraphScore = Callable[[dict[str, Tensor]], Tensor]
 
 
 class _Positional(nn.Module):
     """The network with its inputs by position, as the tracer wants them."""
 
-    def __init__(self, module: nn.Module, score: Score, names: Sequence[str]) -> None:
+    def __init__(self, module: nn.Module, score: GraphScore, names: Sequence[str]) -> None:
         super().__init__()
         self.module = module
         self._score = score
@@ -47,7 +47,7 @@ class _Positional(nn.Module):
         return self._score(dict(zip(self._names, inputs_BT, strict=True)))
 
 
-def trace_graph(module: nn.Module, score: Score, example: Mapping[str, IntArray]) -> bytes:
+def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntArray]) -> bytes:
     """Return an ONNX file that takes any batch of any length; equal weights give equal bytes.
 
     Args:

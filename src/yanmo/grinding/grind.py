@@ -16,7 +16,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import check_model, start
 from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.transfer import Altering, gather
+from yanmo.bundling.transfer import Altering, gather_texts
 from yanmo.bundling.working import check_alone, where
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
@@ -106,7 +106,7 @@ def grind(
     check_report_place(out)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     students = _find_students(config, init, dataset)
-    texts = gather(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
+    texts = gather_texts(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
     given = _given(teacher, dataset, init, transfer)
     parents = {role: given[role].digest for role in (TEACHER, DATASET, INIT) if role in given} | texts.parents
     with lock(work_dir(out)) as folder:

@@ -35,7 +35,7 @@ from yanmo.models import ModelSpec, num_heads
 
 __all__ = [
     "CONFIGS",
-    "build",
+    "build_encoder",
     "load",
     "load_folder",
     "max_positions",
@@ -54,7 +54,7 @@ NUM_POSITIONS = 512
 MOST_SHOWN = 3
 
 
-def build(
+def build_encoder(
     spec: ModelSpec,
     tokenizer: tokenizers.Tokenizer,
     *,

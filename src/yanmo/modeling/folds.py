@@ -19,12 +19,12 @@ __all__ = ["answer_out_of_fold"]
 
 logger = logging.getLogger(__name__)
 
-Answer = Callable[[IntArray, IntArray, Path, str], FloatArray]
+AnswerFold = Callable[[IntArray, IntArray, Path, str], FloatArray]
 """From rows to learn from, rows to answer, a work folder and a key of the work to probabilities_MC."""
 
 
 def answer_out_of_fold(
-    fold_N: IntArray, num_classes: int, answer: Answer, *, work_dir: Path, run_key: str
+    fold_N: IntArray, num_classes: int, answer: AnswerFold, *, work_dir: Path, run_key: str
 ) -> FloatArray:
     """Return every row's answer, float32, shape (N, C).
 

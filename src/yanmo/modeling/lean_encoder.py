@@ -4,7 +4,7 @@ A classifier reads the first token's last state only, so in the last layer all b
 token alone; an encoder that learns to read needs the states of all. Activations are cast once for all products that
 read them, a dropout and the sum after it are one pass, and attention is two products and a softmax in 32 bits, which on
 a processor and for short texts is faster than the fused kernel, whose backward pass in bf16 is many times slower. It
-knows no training: whoever trains or evaluates calls :func:`score` or :func:`read`.
+knows no training: whoever trains or evaluates calls :func:`score` or :func:`read_states`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from torch.nn import functional
 from yanmo.modeling.dropout import MaskedDropout, sampled
 from yanmo.modeling.features import Batch, is_full
 
-__all__ = ["can_read", "is_lean", "read", "score"]
+__all__ = ["can_read", "is_lean", "read_states", "score"]
 
 READERS = {"BertModel", "RobertaModel", "ElectraModel"}
 CLASSIFIERS = {"BertForSequenceClassification", "RobertaForSequenceClassification", "ElectraForSequenceClassification"}
 
 
 def can_read(module: nn.Module) -> bool:
-    """Return whether :func:`read` computes what the network's encoder does: three architectures, with plain layers."""
+    """Return whether :func:`read_states` computes what the encoder does: three architectures, with plain layers."""
     base: Any = getattr(module, "base_model", None)
     if type(base).__name__ not in READERS or base.config.is_decoder or base.config.add_cross_attention:
         return False
@@ -41,7 +41,7 @@ def is_lean(module: nn.Module) -> bool:
     return type(module).__name__ in CLASSIFIERS and can_read(module)
 
 
-def read(module: nn.Module, batch: Batch) -> Tensor:
+def read_states(module: nn.Module, batch: Batch) -> Tensor:
     """Return the last layer's states_BTD of a batch of token ids.
 
     Args:
@@ -104,8 +104,12 @@ def _layer(layer: Any, asking_BQD: Tensor, states_BTD: Tensor, bias_B11T: Tensor
     read_BTD = states_BTD.to(dtype)
     asking_read_BQD = read_BTD if asking_BQD is states_BTD else read_BTD[:, : asking_BQD.shape[1]]
     query, key, value = (
-        _linear(one, read).view(*read.shape[:2], attention.num_attention_heads, -1).transpose(1, 2)
-        for one, read in ((attention.query, asking_read_BQD), (attention.key, read_BTD), (attention.value, read_BTD))
+        _linear(one, states).view(*states.shape[:2], attention.num_attention_heads, -1).transpose(1, 2)
+        for one, states in (
+            (attention.query, asking_read_BQD),
+            (attention.key, read_BTD),
+            (attention.value, read_BTD),
+        )
     )
     context_BQD = _attend(attention, query, key, value, bias_B11T).transpose(1, 2).flatten(2).to(dtype)
     states_BQD = _drop_add(output.dropout, _linear(output.dense, context_BQD), asking_BQD)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["BiLstm", "NgramNet", "TextCnn", "build"]
+__all__ = ["BiLstm", "NgramNet", "TextCnn", "build_light_model"]
 
 PAD_ID = 0
 NGRAM_INIT = 1e-3
@@ -160,7 +160,7 @@ class NgramNet(nn.Module):
 _CLASSES: dict[str, type[nn.Module]] = {"textcnn": TextCnn, "bilstm": BiLstm, "ngram": NgramNet}
 
 
-def build(architecture: Mapping[str, Any]) -> nn.Module:
+def build_light_model(architecture: Mapping[str, Any]) -> nn.Module:
     """Return the untrained network of an architecture.
 
     Args:

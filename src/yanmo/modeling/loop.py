@@ -223,7 +223,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint now; all workers do so after the same step."""
-        resuming.save(self)
+        resuming.save_training(self)
         self._saved_at = time.monotonic()
 
     def choose_arithmetic(self, examples: Examples, batches: Sequence[IntArray], num_steps: int) -> None:

@@ -225,7 +225,7 @@ def _decoder(module: nn.Module) -> Callable[[Any, Batch], Tensor]:
 def _reader(module: nn.Module) -> Callable[[Any, Batch], Tensor]:
     """Return what gives the encoder's last states_BTD."""
     if lean_encoder.can_read(module):
-        return lean_encoder.read
+        return lean_encoder.read_states
 
     def read(model: Any, batch: Batch) -> Tensor:
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}

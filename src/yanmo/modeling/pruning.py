@@ -30,7 +30,7 @@ __all__ = [
     "measure",
 ]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+MeanLoss = Callable[[Tensor, Tensor], Tensor]
 
 WIDTH_STEP = 16
 """Widths stay multiples of it: processors multiply in blocks of so many."""
@@ -65,7 +65,7 @@ def layers_of(module: Any) -> list[Any]:
 
 
 def measure(
-    module: nn.Module, examples: Examples, loss: Loss, importance: Importance
+    module: nn.Module, examples: Examples, loss: MeanLoss, importance: Importance
 ) -> tuple[list[FloatArray], list[FloatArray]]:
     """Return how much every head and every neuron matters, an array a layer, of length 1 in each.
 
@@ -97,7 +97,7 @@ def measure(
 
 
 def _taylor(
-    module: nn.Module, examples: Examples, loss: Loss, weights: Sequence[Tensor], num_heads: Sequence[int]
+    module: nn.Module, examples: Examples, loss: MeanLoss, weights: Sequence[Tensor], num_heads: Sequence[int]
 ) -> list[Tensor]:
     """Return the sums over batches of what the loss changes by without each head or neuron."""
     module.eval()
@@ -172,7 +172,7 @@ def cut_parts(module: Any, cut: Cut) -> None:
         module.config.intermediate_size = widths.pop()
 
 
-def choose_layers(module: Any, examples: Examples, loss: Loss, num_cut: int) -> list[int]:
+def choose_layers(module: Any, examples: Examples, loss: MeanLoss, num_cut: int) -> list[int]:
     """Return the layers that stay: one after the other, the one is left out without which the loss is least.
 
     Args:
@@ -203,7 +203,7 @@ def choose_layers(module: Any, examples: Examples, loss: Loss, num_cut: int) -> 
     return kept
 
 
-def _mean_loss(module: nn.Module, examples: Examples, loss: Loss) -> float:
+def _mean_loss(module: nn.Module, examples: Examples, loss: MeanLoss) -> float:
     module.eval()
     total = 0.0
     with torch.inference_mode():

@@ -15,7 +15,7 @@ from yanmo.modeling.averages import Average
 from yanmo.modeling.position import Position
 from yanmo.modeling.settings import LoopSettings
 
-__all__ = ["Resumable", "resume", "save"]
+__all__ = ["Resumable", "resume", "save_training"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Resumable(Protocol):
     is_sharded: bool
 
 
-def save(training: Resumable) -> None:
+def save_training(training: Resumable) -> None:
     """Write a checkpoint, if there is a folder for it; the first worker writes, and all give what only they have."""
     if training.work_dir is None:
         return

@@ -1,4 +1,4 @@
-"""The mean of several models' weights, file to file, in numpy alone; it knows no artifact and no architecture."""
+"""The mean of several models' weights, file to file, in numpy alone; it knows no architecture."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from yanmo.artifacts.bundle import WEIGHTS
 from yanmo.errors import ArtifactError
 
-__all__ = ["WEIGHTS", "average_weights"]
-
-WEIGHTS = "model.safetensors"
+__all__ = ["average_weights"]
 
 
 def average_weights(folders: Sequence[Path], out: Path) -> None:

@@ -104,7 +104,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
 
     max_length = settings.max_length or 0
     tokenizer = _teacher_tokenizer(settings) or _train_tokenizer(texts, settings)
-    module = encoders.build(
+    module = encoders.build_encoder(
         spec,
         tokenizer,
         labels=settings.labels,
@@ -232,7 +232,7 @@ def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         "dropout": settings.dropout,
         **LIGHT_SIZES[spec.family],
     }
-    module = light_models.build(architecture)
+    module = light_models.build_light_model(architecture)
     _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
     max_length = settings.max_length or 0
 
@@ -270,7 +270,7 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         "dropout": settings.dropout,
         **sizes,
     }
-    module = light_models.build(architecture)
+    module = light_models.build_light_model(architecture)
     _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
     seen = seen_bitmap(hash_texts(texts, config).values, min_count=MIN_NGRAM_COUNT)
 

@@ -113,7 +113,7 @@ def load_module(bundle: Bundle) -> nn.Module:
 
     from yanmo.modeling import light_models
 
-    module = light_models.build(bundle.architecture)
+    module = light_models.build_light_model(bundle.architecture)
     try:
         module.load_state_dict(load_file(bundle.path / "model.safetensors"))
     except RuntimeError as error:

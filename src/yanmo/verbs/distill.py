@@ -24,7 +24,7 @@ from yanmo.bundling.training import (
     publish_trained,
     settle,
 )
-from yanmo.bundling.transfer import Altering, Transfer, gather
+from yanmo.bundling.transfer import Altering, Transfer, gather_texts
 from yanmo.bundling.working import check_alone, working
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
@@ -122,7 +122,7 @@ def distill(
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     splits = ("train",) if isinstance(teacher, Predictions) else ("train", "unlabeled")
-    found = gather(dataset, transfer, options, config.text, altering, splits=splits)
+    found = gather_texts(dataset, transfer, options, config.text, altering, splits=splits)
     settled = settle(config, spec, found.num_rows)
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)

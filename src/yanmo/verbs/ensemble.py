@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 CALIBRATED = 0.04
 """Expected calibration errors above this are said."""
 
-Method = Literal[
+EnsembleMethod = Literal[
     "average",
     "weighted",
     "weighted-by-score",
@@ -57,7 +57,7 @@ Method = Literal[
 class EnsembleConfig(Config):
     """How the members become one."""
 
-    method: Method = "average"
+    method: EnsembleMethod = "average"
     """average (the same as soft-vote); weighted: the mean of the least log loss on the split; weighted-by-score: by
     accuracy on it; vote; log-linear: the product of powers of the least log loss; greedy: members selected one by
     one; stacking, stacking-lightgbm: a second model, fitted on the members' out-of-fold answers; average-weights,

@@ -13,16 +13,16 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.bundling.conversion import encoder_graph, publish_from, write_graph
-from yanmo.bundling.sparsity import WEIGHTS, copy_with_zeros
+from yanmo.bundling.sparsity import copy_with_zeros
 from yanmo.bundling.teaching import ask, taught_texts
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import Job, labeled_texts, learn
-from yanmo.bundling.transfer import Altering, Transfer, gather
+from yanmo.bundling.transfer import Altering, Transfer, gather_texts
 from yanmo.bundling.working import check_alone, working
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
@@ -243,7 +243,7 @@ def _write_onnx(trained: Trained, draft: Path, made: Bundle, info: dict[str, Any
 def _make_job(bundle: Bundle, dataset: Dataset, config: PruneConfig, folder: Path, run_key: str) -> Job:
     """Return the training of what is left of an encoder, on what the whole one answers."""
     splits = {name: labeled_texts(dataset, name, bundle.labels, bundle.text_pipeline()) for name in ("train", "valid")}
-    found = gather(dataset, (), ReadOptions(), "text", Altering())
+    found = gather_texts(dataset, (), ReadOptions(), "text", Altering())
     train = taught_texts(splits["train"], found.real, bundle.text_pipeline(), get_task(bundle.task))
     job = Job(
         ModelSpec(bundle.name, "pretrained", source=str(bundle.path), is_local=True),

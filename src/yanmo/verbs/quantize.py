@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from yanmo.arrays import IntArray
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.bundling.light_int8 import LIGHT_FORMATS, WEIGHTS, LightQuantizer, LightScorer, write_settings
-from yanmo.bundling.quantizing import Gate, Outcome, Scorer, calibrate, search
+from yanmo.bundling.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
+from yanmo.bundling.quantizing import Gate, GatedModel, Scorer, calibrate, search
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
@@ -115,7 +115,7 @@ def _check_format(bundle: Bundle) -> None:
         raise ArtifactError(f"{bundle.path} is int8 already.", hint="Give the Bundle it was made from.")
 
 
-def _say(bundle: Bundle, made: Bundle, outcome: Outcome, config: QuantizeConfig, info: dict[str, Any]) -> None:
+def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConfig, info: dict[str, Any]) -> None:
     """Say what the new model costs, on the screen and in its manifest."""
     if outcome.kept:
         logger.warning("These parts stay fp32: %s.", ", ".join(outcome.kept))
@@ -130,7 +130,7 @@ def _say(bundle: Bundle, made: Bundle, outcome: Outcome, config: QuantizeConfig,
     }
 
 
-def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> Outcome:
+def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
     for name in sorted(config.model_fields_set & ONNX_FIELDS):
         logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, bundle.format)
@@ -154,7 +154,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
     return Gate(predictor.task, predictor.activate, targets_NC, logits_NC, config.max_drop), columns
 
 
-def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> Outcome:
+def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the graph that passes the gate into the unfinished Bundle."""
     gate, columns = _make_gate(bundle, dataset, config)
     quantizer, settings = _make_quantizer(bundle, config)

@@ -16,20 +16,27 @@ import numpy as np
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import MissingExtraError, YanmoError
 from yanmo.measuring.benchmarking.measuring import measure_bundle
-from yanmo.measuring.benchmarking.requests import ANSWER, PROBABILITIES, REQUEST, Answer, MeasureBundle, MeasurePeak
+from yanmo.measuring.benchmarking.requests import (
+    ANSWER,
+    PROBABILITIES,
+    REQUEST,
+    MeasureBundle,
+    Measurement,
+    MeasurePeak,
+)
 from yanmo.runtimes.onnx import ONNX_FILE
 
-__all__ = ["main"]
+__all__ = ["measure_request"]
 
 
-def main() -> int:
+def measure_request() -> int:
     """Answer the request in the folder that the arguments name."""
     folder = Path(sys.argv[1])
     request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=MeasureBundle | MeasurePeak)
     try:
-        answer = Answer(_answer(request, folder))
+        answer = Measurement(_answer(request, folder))
     except YanmoError as error:
-        answer = Answer(error=(type(error).__name__, error.message, error.hint))
+        answer = Measurement(error=(type(error).__name__, error.message, error.hint))
     (folder / ANSWER).write_bytes(msgspec.json.encode(answer))
     return 0
 
@@ -85,4 +92,4 @@ def _say(step: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(measure_request())

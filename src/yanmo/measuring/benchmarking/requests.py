@@ -7,7 +7,16 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["ANSWER", "PROBABILITIES", "REQUEST", "Answer", "MeasureBundle", "MeasurePeak", "num_steps", "thread_counts"]
+__all__ = [
+    "ANSWER",
+    "PROBABILITIES",
+    "REQUEST",
+    "MeasureBundle",
+    "MeasurePeak",
+    "Measurement",
+    "num_steps",
+    "thread_counts",
+]
 
 REQUEST = "request.json"
 ANSWER = "answer.json"
@@ -50,7 +59,7 @@ class MeasurePeak(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     quick: bool
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Measurement(msgspec.Struct, frozen=True):
     """What was measured, or why not.
 
     Attributes:
@@ -75,6 +84,6 @@ def num_steps(request: MeasureBundle | MeasurePeak) -> int:
     return 4 + len(request.batch_sizes) + len(request.lengths) + len(thread_counts(request.num_threads))
 
 
-def read_answer(folder: Path) -> Answer:
+def read_answer(folder: Path) -> Measurement:
     """Return what the process left in its folder."""
-    return msgspec.json.decode((folder / ANSWER).read_bytes(), type=Answer)
+    return msgspec.json.decode((folder / ANSWER).read_bytes(), type=Measurement)

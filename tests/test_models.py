@@ -1,9 +1,19 @@
 """Names of models: what they mean, and what a wrong one is told."""
 
+import json
+
 import pytest
 
 from yanmo.errors import ModelError
-from yanmo.models import FAMILY_DEFAULTS, LIGHT_FAMILIES, default_settings, num_heads, resolve, unused_settings
+from yanmo.models import (
+    CHECKPOINT_SETTINGS,
+    FAMILY_DEFAULTS,
+    LIGHT_FAMILIES,
+    default_settings,
+    num_heads,
+    resolve,
+    unused_settings,
+)
 
 
 @pytest.mark.parametrize("name", ["textcnn", "bilstm", "ngram", "linear"])
@@ -72,8 +82,8 @@ def test_heads_divide_the_width(width, heads):
 
 
 def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == []
-    assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size", "precision"]
+    assert unused_settings(resolve("bert-2x64")) == list(CHECKPOINT_SETTINGS)
+    assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size", "precision", *CHECKPOINT_SETTINGS]
     assert unused_settings(resolve("owner/model")) == ["vocab_size"]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
     assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
@@ -91,3 +101,38 @@ def test_few_rows_get_smaller_batches_and_more_epochs(family):
     assert few.batch_size <= many.batch_size
     assert few.num_epochs > many.num_epochs
     assert few.early_stopping_patience >= many.early_stopping_patience
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "expected"),
+    [(12, 768, 3e-5), (24, 1024, 1.2e-5), (6, 384, 1.7e-4), (12, 384, 1.2e-4), (2, 128, 3e-4), (0, 0, 3e-5)],
+)
+def test_the_learning_rate_of_a_checkpoint_follows_its_shape(layers, width, expected):
+    assert default_settings("pretrained", 10_000, layers=layers, width=width).learning_rate == expected
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", "linear")])
+def test_a_shape_changes_no_other_familys_settings(family):
+    assert default_settings(family, 10_000, layers=6, width=384) == default_settings(family, 10_000)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"num_hidden_layers": 6, "hidden_size": 384},
+        {"n_layers": 6, "dim": 384},
+        {"n_layer": 6, "n_embd": 384},
+        {"num_layers": 6, "d_model": 384},
+    ],
+)
+def test_the_shape_of_a_local_folder_is_read(config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    spec = resolve(str(tmp_path))
+    assert (spec.layers, spec.width) == (6, 384)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"hidden_size": 384}', '{"hidden_size": "x"}'])
+def test_a_folder_that_tells_no_shape_has_none(content, tmp_path):
+    (tmp_path / "config.json").write_text(content)
+    spec = resolve(str(tmp_path))
+    assert (spec.layers, spec.width) == (0, 0)

@@ -5,6 +5,7 @@ It knows no torch and no file format: a name is taken apart here and built in ``
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,14 @@ from typing import Any, Literal
 from yanmo.errors import ModelError, did_you_mean
 
 __all__ = [
+    "CHECKPOINT_SETTINGS",
     "ENCODER_FAMILIES",
     "FAMILY_DEFAULTS",
     "LIGHT_FAMILIES",
     "STARTED_FAMILIES",
     "Defaults",
     "ModelSpec",
+    "can_mean",
     "default_settings",
     "num_heads",
     "resolve",
@@ -53,14 +56,30 @@ NETWORK_SETTINGS = (
     "multi_sample_dropout",
 )
 """Settings of every network, which a linear model has no use for."""
+CHECKPOINT_SETTINGS = ("pooling", "head_start", "frozen")
+"""Settings of a checkpoint from elsewhere, which no other network has a use for."""
+MEAN_TYPES = frozenset(
+    ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
+)
+"""What ``model_type`` of a config.json can have a classifier that reads the mean of all tokens."""
 
 MIN_STEPS = 1000
+STARTED_STEPS = 2500
+BASE_SHAPE = (12, 768)
+"""Layers and width of what is called a base model, from whose learning rate those of others follow."""
+BASE_RATE = 3e-5
+LEAST_RATE, MOST_RATE = 1e-5, 3e-4
 MIN_BATCH_SIZE = 16
 BATCHES_AN_EPOCH = 64
 
 HEAD_WIDTH = 64
 ODD_HEAD_WIDTH = 32
 SHAPE = re.compile(r"(?P<family>[a-z0-9]+)-(?P<layers>[1-9]\d{0,2})x(?P<width>[1-9]\d{0,4})")
+SHAPE_KEYS = (
+    ("num_hidden_layers", "n_layers", "n_layer", "num_layers"),
+    ("hidden_size", "dim", "n_embd", "d_model"),
+)
+"""What families' config.json calls the number of layers and the width."""
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -71,8 +90,8 @@ class ModelSpec:
     Attributes:
         name: As the user gave it; for a local folder the folder's last part, so that no path is written down.
         family: A key of :data:`FAMILY_DEFAULTS`.
-        layers: Of an encoder trained from scratch, else 0.
-        width: Of an encoder trained from scratch, else 0.
+        layers: Of an encoder from scratch or in a local folder, else 0.
+        width: Of an encoder from scratch or in a local folder, else 0.
         source: Of a model that begins with weights: the hub id or the local folder, else empty.
         is_local: The source is a local folder.
     """
@@ -117,6 +136,7 @@ class Defaults:
         label_smoothing: Share of the target that is spread over all classes.
         dropout: Share of the activations that is dropped; of a model that begins with weights that of its own config.
         early_stopping_patience: Evaluations without a better score after which training ends.
+        layer_decay: Share of the learning rate of the layer above.
     """
 
     learning_rate: float | None = None
@@ -131,6 +151,7 @@ class Defaults:
     label_smoothing: float | None = None
     dropout: float | None = None
     early_stopping_patience: int | None = None
+    layer_decay: float = 1.0
 
 
 _SCRATCH = Defaults(
@@ -151,7 +172,7 @@ _SCRATCH = Defaults(
 FAMILY_DEFAULTS: dict[str, Defaults] = {
     **dict.fromkeys(ENCODER_FAMILIES, _SCRATCH),
     "pretrained": Defaults(
-        learning_rate=3e-5,
+        learning_rate=BASE_RATE,
         batch_size=32,
         num_epochs=3,
         max_length=128,
@@ -207,24 +228,49 @@ FAMILY_DEFAULTS: dict[str, Defaults] = {
 }
 
 
-def default_settings(family: str, num_rows: int) -> Defaults:
+def can_mean(model_type: str) -> bool:
+    """Return whether a checkpoint of a ``model_type`` can have a classifier that reads the mean of all tokens."""
+    return model_type in MEAN_TYPES
+
+
+def default_settings(family: str, num_rows: int, *, layers: int = 0, width: int = 0) -> Defaults:
     """Return a family's default settings for a training split of some size.
 
     Few rows need small batches and many passes: a batch is at most 1/64 of the rows (but not under 16), and the number
-    of epochs rises until there are about 1,000 steps, with patience for a quarter of them.
+    of epochs rises until there are about 1,000 steps, with patience for a quarter of them. A checkpoint from elsewhere
+    has about 2,500 steps, and a learning rate by its layers and its width.
 
     Args:
         family: A key of :data:`FAMILY_DEFAULTS`.
         num_rows: Of the training split, at least 1.
+        layers: Of a checkpoint, 0 where that is not known.
+        width: Of a checkpoint, 0 where that is not known.
     """
     defaults = FAMILY_DEFAULTS[family]
+    is_foreign = family == "pretrained"
+    if is_foreign:
+        defaults = replace(defaults, learning_rate=_started_rate(layers, width))
     if defaults.batch_size is None or defaults.num_epochs is None:
         return defaults
     power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)
     batch_size = min(defaults.batch_size, max(MIN_BATCH_SIZE, power_of_two))
-    num_epochs = max(defaults.num_epochs, math.ceil(MIN_STEPS * batch_size / num_rows))
+    min_steps = STARTED_STEPS if is_foreign else MIN_STEPS
+    num_epochs = max(defaults.num_epochs, math.ceil(min_steps * batch_size / num_rows))
     patience = max(defaults.early_stopping_patience or 0, num_epochs // 4)
     return replace(defaults, batch_size=batch_size, num_epochs=num_epochs, early_stopping_patience=patience)
+
+
+def _started_rate(layers: int, width: int) -> float:
+    """Return the learning rate of a checkpoint of a shape, to two digits.
+
+    Source: Turc et al. 2019, "Well-Read Students Learn Better", appendix (rates of small shapes, up to 3e-4),
+    arXiv:1908.08962; Devlin et al. 2019, appendix A.3 (2e-5 to 5e-5 for 12 layers of 768), arXiv:1810.04805.
+    Differs: a formula between these, and not a search.
+    """
+    if not layers or not width:
+        layers, width = BASE_SHAPE
+    rate = BASE_RATE * math.sqrt(BASE_SHAPE[0] / layers) * (BASE_SHAPE[1] / width) ** 2
+    return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.1e}")
 
 
 def unused_settings(spec: ModelSpec) -> list[str]:
@@ -234,6 +280,8 @@ def unused_settings(spec: ModelSpec) -> list[str]:
         unused.append("precision")
     if spec.family in STARTED_FAMILIES:
         unused.remove("dropout")
+    if spec.family != "pretrained":
+        unused += CHECKPOINT_SETTINGS
     return [*unused, *NETWORK_SETTINGS] if spec.family == "linear" else unused
 
 
@@ -250,7 +298,7 @@ def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:
         "layer_decay": (1.0, LAYERED_FAMILIES),
     }
     for name, (default, families) in needs.items():
-        if settings.get(name, default) != default and spec.family not in families:
+        if settings.get(name, default) not in (default, None) and spec.family not in families:
             return name
     return None
 
@@ -278,7 +326,10 @@ def resolve(name: str) -> ModelSpec:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
     if name and folder.is_dir():
-        return ModelSpec(folder.resolve().name, "pretrained", source=str(folder), is_local=True)
+        layers, width = _read_shape(folder)
+        return ModelSpec(
+            folder.resolve().name, "pretrained", layers=layers, width=width, source=str(folder), is_local=True
+        )
     if HUB_ID.fullmatch(name) and folder.parent.is_dir():
         found = [str(one) for one in folder.parent.iterdir() if one.is_dir()]
         raise ModelError(
@@ -297,6 +348,18 @@ def resolve(name: str) -> ModelSpec:
         hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(ENCODER_FAMILIES)} with layers x width such as "
         "bert-4x312; a local folder; a hub id (owner/name).",
     )
+
+
+def _read_shape(folder: Path) -> tuple[int, int]:
+    """Return the layers and the width that a folder's config.json tells, 0 where it tells nothing."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0, 0
+    if not isinstance(config, dict):
+        return 0, 0
+    found = [next((config[name] for name in names if isinstance(config.get(name), int)), 0) for names in SHAPE_KEYS]
+    return (found[0], found[1]) if all(found) else (0, 0)
 
 
 def num_heads(width: int) -> int:

@@ -8,7 +8,6 @@ import pytest
 import torch
 from transformers import (
     AlbertConfig,
-    AutoModelForSequenceClassification,
     BertConfig,
     CamembertConfig,
     DistilBertConfig,
@@ -16,6 +15,8 @@ from transformers import (
     RobertaConfig,
     XLMRobertaConfig,
 )
+
+from yanmo.modeling.pooling import classifier_class
 
 VOCAB_SIZE, MAX_LENGTH = 60, 24
 COMMON = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": MAX_LENGTH + 6, "num_labels": 3}
@@ -29,13 +30,19 @@ FAMILIES = {
     "albert": lambda: AlbertConfig(**SIZES, embedding_size=16),
     "albert in two groups": lambda: AlbertConfig(**SIZES, embedding_size=16, num_hidden_groups=2),
     "distilbert": lambda: DistilBertConfig(**COMMON, dim=32, n_layers=3, n_heads=4, hidden_dim=40),
+    "bert, mean of the tokens": lambda: BertConfig(**SIZES, pooling="mean"),
+    "albert, mean of the tokens": lambda: AlbertConfig(**SIZES, embedding_size=16, pooling="mean"),
+    "distilbert, mean of the tokens": lambda: DistilBertConfig(
+        **COMMON, dim=32, n_layers=3, n_heads=4, hidden_dim=40, pooling="mean"
+    ),
 }
 
 
 def make_network(config):
     """Return a network with random weights, biases and normalizations, large enough that every part matters."""
     torch.manual_seed(0)
-    module = AutoModelForSequenceClassification.from_config(config).eval()
+    kind = classifier_class(config)
+    module = getattr(kind, "from_config", kind)(config).eval()
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if parameter.ndim > 1:

@@ -571,3 +571,31 @@ def test_a_batch_for_which_there_is_no_room_ahead_is_made_in_its_step(monkeypatc
     assert len(failed) == 5
     assert made.position.num_parts == 1
     assert torch.equal(weights(made), weights(straight))
+
+
+def measure_as_told(shares):
+    """Return a measure that gives one score after the other."""
+    told = iter(shares)
+    return lambda *_: {"micro_f1": next(told), "loss": 1.0}
+
+
+def test_a_start_that_no_step_makes_better_is_kept_and_ends_nothing_early():
+    with repeatable(SETTINGS.seed, num_threads=1):
+        trainer = make_trainer(measure=measure_as_told([0.9, 0.2, 0.3, 0.4, 0.5]), early_stopping_patience=1)
+        weight = next(iter(trainer.module.parameters()))
+
+        def begin(_):
+            with torch.no_grad():
+                weight.fill_(0.25)
+
+        best = fit(trainer, TRAIN, VALID, begin)
+    evaluated = [line["step"] for line in trainer.position.history if "valid_micro_f1" in line]
+    assert evaluated == [0, 8, 16, 24, 32]
+    assert best["micro_f1"] == 0.9
+    assert bool((weight == 0.25).all())
+
+
+@pytest.mark.parametrize(("last", "is_said"), [(0.5, True), (0.2, False), (1.0, False)])
+def test_a_last_evaluation_that_was_the_best_is_said_unless_none_can_be_better(last, is_said, caplog):
+    run(measure=measure_as_told([0.1, 0.3, 0.4, last]))
+    assert ("more num_epochs may do better" in caplog.text) == is_said

@@ -38,6 +38,15 @@ class ModelKeys(Config):
     """Dropout masks of the last layer that each text is scored with, the loss being their mean (Inoue 2019,
     arXiv:1905.09788)."""
 
+    pooling: Literal["auto", "first", "mean"] = "auto"
+    """What a checkpoint's classifier reads: the first token's state, or the mean of all tokens'. auto: what its own
+    classifier was trained with, else what its folder says, else whichever a linear model on frozen features answers
+    valid better with."""
+
+    head_start: Literal["probe", "random"] = "probe"
+    """What the classifier of a checkpoint begins with, if it has none: a linear model on the frozen features, which
+    spares these the first large steps (Kumar et al. 2022, arXiv:2202.10054), or random weights."""
+
     frozen_layers: int = Field(default=0, ge=0)
     """The embeddings and so many of the lowest layers keep their weights (Lee et al. 2019, arXiv:1911.03090)."""
 
@@ -59,7 +68,7 @@ class OptimizerKeys(Config):
     warmup_ratio: float | None = Field(default=None, ge=0, le=1)
     """Share of all steps over which the learning rate rises."""
 
-    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    layer_decay: float | None = Field(default=None, gt=0, le=1)
     """Each layer learns with this share of the learning rate of the one above it (Howard, Ruder 2018,
     arXiv:1801.06146)."""
 
@@ -171,6 +180,10 @@ class LearnKeys(
 
 class TrainConfig(TrackedConfig, LearnKeys):
     """Which model, and how it is trained; what is not given is the default of the model's family."""
+
+    frozen: bool = False
+    """A recipe for checkpoints: the encoder stays as it is, the features of every text are computed once, and a linear
+    model on them is the classifier."""
 
     sharding: Sharding = "none"
     """full: several workers spread weights, gradients and the optimizer's state over all of them, for models that do

@@ -98,6 +98,9 @@ class Job:
             multi_sample_dropout=config.multi_sample_dropout,
             frozen_layers=config.frozen_layers,
             lora_rank=config.lora_rank,
+            pooling=config.pooling,
+            head_start=config.head_start,
+            is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             teaching=self.teaching,
@@ -134,7 +137,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = asdict(default_settings(spec.family, max(num_rows, 1)))
+    defaults = asdict(default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width))
     known = {name: value for name, value in defaults.items() if value is not None}
     found = unsharded(given) if given.get("sharding") == "full" else None
     if found:

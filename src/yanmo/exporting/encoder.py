@@ -84,8 +84,9 @@ class Encoder:
         projection: From the embeddings' width to the layers'; None where they are equal.
         layers: In the order in which they run.
         activation: Of the feed-forward part, one of :data:`ACTIVATIONS`.
-        head: From the first token's state to the scores: a hidden product and the classifier.
+        head: From the text's state to the scores: a hidden product and the classifier, or the classifier alone.
         head_activation: Between the two.
+        pooling: The text's state is the first token's, or the mean of all tokens'.
         epsilon: Of every normalization.
     """
 
@@ -96,8 +97,9 @@ class Encoder:
     projection: Product | None
     layers: tuple[Layer, ...]
     activation: str
-    head: tuple[Product, Product]
+    head: tuple[Product, ...]
     head_activation: str
+    pooling: str
     epsilon: float
 
     def products(self) -> list[Product]:
@@ -236,7 +238,6 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
     types = f"{base}.token_type_embeddings.weight"
     projection = f"{family.prefix}.{family.projection}"
     has_projection = bool(family.projection) and f"{projection}.weight" in weights
-    hidden, classifier = family.head
     return Encoder(
         tokens_VE=weights[f"{base}.word_embeddings.weight"],
         positions_PE=positions_PE,
@@ -245,10 +246,18 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
         projection=weights.product("projection", projection) if has_projection else None,
         layers=tuple(_read_layers(weights, family, config)),
         activation=_activation(config),
-        head=(weights.product("head.hidden", hidden), weights.product("head.classifier", classifier)),
+        head=_read_head(weights, family, config),
         head_activation=family.head_activation,
+        pooling=config.get("pooling", "first"),
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
     )
+
+
+def _read_head(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> tuple[Product, ...]:
+    if config.get("pooling") == "mean":
+        return (weights.product("head.classifier", "classifier"),)
+    hidden, classifier = family.head
+    return (weights.product("head.hidden", hidden), weights.product("head.classifier", classifier))
 
 
 def _read_layers(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> list[Layer]:

@@ -51,8 +51,9 @@ class _Reader:
             projection=self._product("projection") if layout.has_projection else None,
             layers=tuple(map(self._layer, layout.layers, layout.num_heads)),
             activation=layout.activation,
-            head=(self._product("head.hidden"), self._product("head.classifier")),
+            head=tuple(self._product(name) for name in ("head.hidden", "head.classifier") if self._has(name)),
             head_activation=layout.head_activation,
+            pooling=layout.pooling,
             epsilon=layout.epsilon,
         )
 
@@ -70,6 +71,9 @@ class _Reader:
 
     def _product(self, name: str) -> Product:
         return Product(name, self._array(f"{name}.weight"), self._array(f"{name}.bias"))
+
+    def _has(self, name: str) -> bool:
+        return f"{name}.weight" in self._constants
 
     def _norm(self, name: str) -> Norm:
         return Norm(name, self._array(f"{name}.scale"), self._array(f"{name}.shift"))

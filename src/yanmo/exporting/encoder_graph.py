@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.exporting.encoder import Encoder, Layer, Norm, Product
-from yanmo.exporting.graph import INT32, INT64, GraphWriter
+from yanmo.exporting.graph import FLOAT, INT32, INT64, GraphWriter
 from yanmo.exporting.quantization import QuantizedProduct, QuantizedTable
 
 __all__ = ["LAYOUT", "GraphPrecision", "Layout", "write_encoder"]
@@ -34,6 +34,7 @@ class Layout(msgspec.Struct, frozen=True):
     epsilon: float
     has_types: bool
     has_projection: bool
+    pooling: str = "first"
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,13 @@ def write_encoder(
     has_types = is_pair and encoder.types_SE is not None
     hidden = writer.embed(encoder, max_length, has_types=has_types)
     for number, layer in enumerate(encoder.layers, 1):
-        is_last = number == len(encoder.layers)
-        hidden = writer.layer(hidden, layer, encoder.activation, encoder.epsilon, is_last=is_last)
+        is_first_only = number == len(encoder.layers) and encoder.pooling == "first"
+        hidden = writer.layer(hidden, layer, encoder.activation, encoder.epsilon, is_first_only=is_first_only)
     writer.name_output(writer.head(hidden, encoder), "logits")
     inputs = {"input_ids": (INT32, ["batch", "length"]), "lengths": (INT32, ["batch"])}
     if has_types:
         inputs["token_type_ids"] = (INT32, ["batch", "length"])
-    outputs: dict[str, list[str | int]] = {"logits": ["batch", len(encoder.head[1].bias_N)]}
+    outputs: dict[str, list[str | int]] = {"logits": ["batch", len(encoder.head[-1].bias_N)]}
     if returns_inputs:
         for name, values in writer.product_inputs.items():
             writer.name_output(writer.add("Concat", values, axis=0), f"{name}.input")
@@ -100,13 +101,14 @@ def _layout(encoder: Encoder, *, has_types: bool) -> Layout:
         encoder.epsilon,
         has_types,
         encoder.projection is not None,
+        encoder.pooling,
     )
 
 
 class _EncoderWriter(GraphWriter):
     """Adds an encoder's parts; between them all states are rows of one matrix, shape (B * T, D).
 
-    The classifier reads the first token alone, so the last layer gives the states of first tokens alone, shape (B, D).
+    Where the classifier reads the first token alone, the last layer gives the states of these alone, shape (B, D).
     """
 
     def __init__(self, precision: GraphPrecision) -> None:
@@ -138,10 +140,10 @@ class _EncoderWriter(GraphWriter):
         normed = self._norm(rows, encoder.embedding_norm, encoder.epsilon)
         return normed if encoder.projection is None else self._product(normed, encoder.projection)
 
-    def layer(self, hidden: str, layer: Layer, activation: str, epsilon: float, *, is_last: bool) -> str:
+    def layer(self, hidden: str, layer: Layer, activation: str, epsilon: float, *, is_first_only: bool) -> str:
         """Add attention and feed-forward, each with its sum and its normalization."""
-        attended = self._attention(self._product(hidden, layer.attention_in), layer, is_last=is_last)
-        if is_last:
+        attended = self._attention(self._product(hidden, layer.attention_in), layer, is_first_only=is_first_only)
+        if is_first_only:
             states = self.add("Reshape", [hidden, self._shape])
             hidden = self.add("Gather", [states, self.constant("first_token", np.int64(0))], axis=1)
         summed = self.add("Add", [self._product(attended, layer.attention_out), hidden])
@@ -151,15 +153,30 @@ class _EncoderWriter(GraphWriter):
         return self._norm(summed, layer.feed_forward_norm, epsilon)
 
     def head(self, hidden: str, encoder: Encoder) -> str:
-        """Add the classifier over the first tokens' states."""
-        pooled = self._activate(self._product(hidden, encoder.head[0]), encoder.head_activation)
-        return self._product(pooled, encoder.head[1])
+        """Add the classifier over the texts' states."""
+        *inner, classifier = encoder.head
+        pooled = self._mean(hidden) if encoder.pooling == "mean" else hidden
+        for product in inner:
+            pooled = self._activate(self._product(pooled, product), encoder.head_activation)
+        return self._product(pooled, classifier)
 
-    def _attention(self, rows: str, layer: Layer, *, is_last: bool) -> str:
-        """Add what every token, or in the last layer the first, takes from all tokens of its text."""
+    def _mean(self, rows: str) -> str:
+        """Add the mean of the tokens of each text, shape (B, D): a product with 1 at tokens and 0 at padding."""
+        length, zero = self.add("Shape", ["input_ids"], start=1), self.constant("zero_place", np.int64(0))
+        one = self.constant("one_place", np.int64(1))
+        places_T = self.add("Range", [zero, self.add("Squeeze", [length, self._int64("axis", [0])]), one])
+        lengths_B1 = self.add("Unsqueeze", [self._lengths, self._int64("channel", [1])])
+        mask_BT = self.add("Cast", [self.add("Less", [places_T, lengths_B1])], to=FLOAT)
+        mask_B1T = self.add("Unsqueeze", [mask_BT, self._int64("channel", [1])])
+        summed_B1D = self.add("MatMul", [mask_B1T, self.add("Reshape", [rows, self._shape])])
+        summed_BD = self.add("Squeeze", [summed_B1D, self._int64("channel", [1])])
+        return self.add("Div", [summed_BD, self.add("Cast", [lengths_B1], to=FLOAT)])
+
+    def _attention(self, rows: str, layer: Layer, *, is_first_only: bool) -> str:
+        """Add what every token, or the first alone, takes from all tokens of its text."""
         width = layer.attention_out.weight_KN.shape[0]
         query, *rest = self.add_many("Split", [self.add("Reshape", [rows, self._shape])], 3, axis=2, num_outputs=3)
-        if is_last:
+        if is_first_only:
             query = self.add("Gather", [query, self._int64("first_tokens", [0])], axis=1)
         inputs, num_heads = [query, *rest, "", "", "", self._lengths], layer.num_heads
         attended = self.add("Attention", inputs, q_num_heads=num_heads, kv_num_heads=num_heads)

@@ -82,7 +82,7 @@ class EncoderQuantizer:
         self._write: Callable[..., bytes] = lambda **more: write_encoder(
             encoder, max_length=max_length, is_pair=is_pair, **more
         )
-        classifier = encoder.head[1].name
+        classifier = encoder.head[-1].name
         self._products = {
             one.name: _quantized(one.weight_KN, options) for one in encoder.products() if one.name != classifier
         }

@@ -28,9 +28,11 @@ from transformers import (
 from yanmo.answers.links import Link
 from yanmo.errors import ModelError
 from yanmo.modeling import heads, weight_files
+from yanmo.modeling import pooling as pooled
 from yanmo.modeling.checkpoint_tokenizer import SPECIALS
 from yanmo.modeling.features import Batch
 from yanmo.modeling.opening import opening, quiet
+from yanmo.modeling.settings import Pooling
 from yanmo.models import ModelSpec, num_heads
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "build_encoder",
     "load",
     "load_folder",
+    "load_with_head",
     "max_positions",
     "open_network",
     "read_config",
@@ -99,25 +102,49 @@ def shape_sizes(spec: ModelSpec, tokenizer: tokenizers.Tokenizer, *, max_length:
     }
 
 
-def load(folder: str | Path, *, labels: Sequence[str], link: Link, dropout: float | None = None) -> nn.Module:
+def load(folder: str | Path, *, labels: Sequence[str], link: Link) -> nn.Module:
     """Return a pretrained encoder with a head for the labels; rows of its own head stay with the labels' names.
 
     Args:
         folder: A local one.
         labels: All labels in order.
         link: From scores to probabilities.
-        dropout: Replaces the checkpoint's own; None keeps that.
 
     Raises:
         ModelError: There is no such model, its files are damaged or do not fit each other, or it needs its own code.
     """
+    return load_with_head(folder, labels=labels, link=link)[0]
+
+
+def load_with_head(
+    folder: str | Path,
+    *,
+    labels: Sequence[str],
+    link: Link,
+    dropout: float | None = None,
+    pooling: Pooling = "auto",
+) -> tuple[nn.Module, list[str]]:
+    """Return what :func:`load` does, and the labels whose rows of the head were kept.
+
+    Args:
+        folder: A local one.
+        labels: All labels in order.
+        link: From scores to probabilities.
+        dropout: Replaces the checkpoint's own; None keeps that.
+        pooling: What the head reads; auto: what the checkpoint was trained with.
+
+    Raises:
+        ModelError: As :func:`load` does.
+    """
     config = read_config(folder)
+    own = pooled.own_pooling(config)
+    pooled.set_pooling(config, pooled.find_pooling(config, Path(folder)) or "first" if pooling == "auto" else pooling)
     if dropout is not None:
         config.update({name: dropout for name in config.to_dict() if "dropout" in name and "layer" not in name})
-    module, new = open_network(AutoModelForSequenceClassification, folder, config)
+    module, new = open_network(pooled.classifier_class(config), folder, config)
     is_new = bool(new & {f"{heads.output_layer(module)[0]}.{part}" for part in ("weight", "bias")})
-    heads.fit_head(module, list(labels), link=link, name=Path(folder).name, is_new=is_new)
-    return module
+    is_new = is_new or pooled.own_pooling(config) != own
+    return module, heads.fit_head(module, list(labels), link=link, name=Path(folder).name, is_new=is_new)
 
 
 def load_folder(folder: Path) -> nn.Module:
@@ -126,7 +153,8 @@ def load_folder(folder: Path) -> nn.Module:
     Raises:
         ModelError: The folder does not hold one, or not all of its weights.
     """
-    module, new = open_network(AutoModelForSequenceClassification, folder, read_config(folder))
+    config = read_config(folder)
+    module, new = open_network(pooled.classifier_class(config), folder, config)
     if new:
         raise ModelError(
             f"The weights of {folder} lack {', '.join(sorted(new)[:MOST_SHOWN])}: it is no whole classifier.",

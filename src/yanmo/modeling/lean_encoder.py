@@ -1,10 +1,11 @@
 """The forward pass of BERT-like encoders with less work: the same weights and the same states as transformers' own.
 
-A classifier reads the first token's last state only, so in the last layer all but keys and values are computed for that
-token alone; an encoder that learns to read needs the states of all. Activations are cast once for all products that
-read them, a dropout and the sum after it are one pass, and attention is two products and a softmax in 32 bits, which on
-a processor and for short texts is faster than the fused kernel, whose backward pass in bf16 is many times slower. It
-knows no training: whoever trains or evaluates calls :func:`score` or :func:`read_states`.
+A stock classifier reads the first token's last state only, so in the last layer all but keys and values are computed
+for that token alone; one that reads the mean, and an encoder that learns to read, need the states of all. Activations
+are cast once for all products that read them, a dropout and the sum after it are one pass, and attention is two
+products and a softmax in 32 bits, which on a processor and for short texts is faster than the fused kernel, whose
+backward pass in bf16 is many times slower. It knows no training: whoever trains or evaluates calls :func:`score` or
+:func:`read_states`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch.nn import functional
 
 from yanmo.modeling.dropout import MaskedDropout, sampled
 from yanmo.modeling.features import Batch, is_full
+from yanmo.modeling.pooling import MeanPooling, mean_of_tokens
 
 __all__ = ["can_read", "is_lean", "read_states", "score"]
 
@@ -38,7 +40,7 @@ def can_read(module: nn.Module) -> bool:
 
 def is_lean(module: nn.Module) -> bool:
     """Return whether :func:`score` computes what the network does."""
-    return type(module).__name__ in CLASSIFIERS and can_read(module)
+    return (type(module).__name__ in CLASSIFIERS or isinstance(module, MeanPooling)) and can_read(module)
 
 
 def read_states(module: nn.Module, batch: Batch) -> Tensor:
@@ -68,6 +70,10 @@ def score(module: nn.Module, batch: Batch, *, num_samples: int = 1) -> Tensor:
     base, device, dtype = _opened(module, batch)
     with torch.autocast(device, enabled=False):
         states_BTD, bias_B11T = _embed(base, batch, dtype)
+        if isinstance(module, MeanPooling):
+            for layer in base.encoder.layer:
+                states_BTD = _layer(layer, states_BTD, states_BTD, bias_B11T, dtype)
+            return _mean_head(module, mean_of_tokens(states_BTD, batch["attention_mask"]), num_samples)
         *lower, top = base.encoder.layer
         for layer in lower:
             states_BTD = _layer(layer, states_BTD, states_BTD, bias_B11T, dtype)
@@ -143,6 +149,11 @@ def _drop_add(dropout: nn.Dropout, states: Tensor, residual: Tensor) -> Tensor:
         return torch.addcmul(residual, states, dropout.masks.draw(states, dropout.p))
     summed: Tensor = dropout(states) + residual
     return summed
+
+
+def _mean_head(module: Any, state_BD: Tensor, num_samples: int) -> Tensor:
+    logits_BC: Tensor = module.classifier(sampled(module.dropout, state_BD, num_samples))
+    return logits_BC
 
 
 def _head(module: Any, base: Any, first_BD: Tensor, num_samples: int) -> Tensor:

@@ -20,7 +20,7 @@ from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Text
 from yanmo.text import tfidf
 from yanmo.text.ngrams import NgramConfig
 
-__all__ = ["LinearModel", "fit_linear", "train_linear"]
+__all__ = ["LinearModel", "fit_linear", "fit_regression", "train_linear"]
 
 INVERSE_REGULARIZATION = 10.0
 MAX_ITERATIONS = 1000
@@ -99,21 +99,41 @@ def fit_linear(train: LabeledTexts, network: NetworkSettings) -> LinearModel:
     hashes = hash_texts(train.texts, ngrams)
     vocabulary, rows = tfidf.fit_transform(hashes, min_df=MIN_TEXTS, max_features=MAX_FEATURES)
     matrix = _matrix(rows, len(vocabulary.keys))
-    targets_NC = train.targets_NC
-    if network.link.excludes:
-        coefficients_CF, intercepts_C = _fit_softmax(matrix, targets_NC, network)
-    else:
-        columns = [_fit_one(matrix, targets_NC[:, column], network) for column in range(targets_NC.shape[1])]
-        coefficients_CF = np.concatenate([one[0] for one in columns])
-        intercepts_C = np.concatenate([one[1] for one in columns])
+    coefficients_CF, intercepts_C = fit_regression(matrix, train.targets_NC, network)
     coefficients_FC = np.ascontiguousarray(coefficients_CF.T, dtype=np.float32)
     return LinearModel(ngrams, vocabulary, coefficients_FC, intercepts_C.astype(np.float32))
 
 
-def _fit_softmax(matrix: Any, targets_NC: FloatArray, network: NetworkSettings) -> tuple[Any, Any]:
+def fit_regression(
+    matrix: Any,
+    targets_NC: FloatArray,
+    network: NetworkSettings,
+    *,
+    strength: float = INVERSE_REGULARIZATION,
+    tolerance: float = TOLERANCE,
+    has_bias: bool = True,
+) -> tuple[Any, Any]:
+    """Return coefficients_CF and intercepts_C with the least regularized log loss.
+
+    Args:
+        matrix: Features of N texts, shape (N, F), sparse or not.
+        targets_NC: 1 where a label holds.
+        network: The loss, and whether classes are balanced.
+        strength: Inverse of the regularization's.
+        tolerance: The largest part of the gradient at which the search ends.
+        has_bias: Whether there are intercepts; else they are 0.
+    """
+    model = _regression(network, strength, tolerance, has_bias)
+    if network.link.excludes:
+        return _fit_softmax(matrix, targets_NC, model)
+    columns = [_fit_one(matrix, targets_NC[:, column], model) for column in range(targets_NC.shape[1])]
+    return np.concatenate([one[0] for one in columns]), np.concatenate([one[1] for one in columns])
+
+
+def _fit_softmax(matrix: Any, targets_NC: FloatArray, model: Any) -> tuple[Any, Any]:
     """Return coefficients_CF and intercepts_C of one regression over all classes; absent classes get -30."""
     num_classes = targets_NC.shape[1]
-    model = _regression(network).fit(matrix, targets_NC.argmax(axis=1))
+    model = model.fit(matrix, targets_NC.argmax(axis=1))
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
@@ -124,19 +144,20 @@ def _fit_softmax(matrix: Any, targets_NC: FloatArray, network: NetworkSettings) 
     return coefficients_CF, intercepts_C
 
 
-def _fit_one(matrix: Any, targets_N: FloatArray, network: NetworkSettings) -> tuple[Any, Any]:
+def _fit_one(matrix: Any, targets_N: FloatArray, model: Any) -> tuple[Any, Any]:
     """Return coefficients_1F and intercepts_1 of one label against the rest."""
     if targets_N.min() == targets_N.max():
         return np.zeros((1, matrix.shape[1])), np.array([-ABSENT if targets_N[0] else ABSENT])
-    model = _regression(network).fit(matrix, targets_N.astype(np.int64))
+    model = model.fit(matrix, targets_N.astype(np.int64))
     return model.coef_, model.intercept_
 
 
-def _regression(network: NetworkSettings) -> Any:
+def _regression(network: NetworkSettings, strength: float, tolerance: float, has_bias: bool) -> Any:
     return LogisticRegression(
-        C=INVERSE_REGULARIZATION,
+        C=strength,
         solver="lbfgs",
-        tol=TOLERANCE,
+        tol=tolerance,
+        fit_intercept=has_bias,
         max_iter=MAX_ITERATIONS,
         class_weight="balanced" if network.is_balanced else None,
     )

@@ -25,7 +25,6 @@ from torch import Tensor, nn
 from yanmo import progress
 from yanmo.arrays import IntArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.errors import StoppedError
 from yanmo.modeling import adversary, checkpoints, resuming, sharding, workers
 from yanmo.modeling.averages import Average, average_rate
 from yanmo.modeling.batches import batches_of, count_steps, made_ahead
@@ -40,7 +39,8 @@ from yanmo.modeling.parts import MatchedScore, Objective, Part, Score, check_sco
 from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision, has_bf16
 from yanmo.modeling.scoring import compute_logits
-from yanmo.modeling.settings import LoopSettings, Measure, Metric, Precision
+from yanmo.modeling.settings import LoopSettings, Measure, Precision
+from yanmo.modeling.verdicts import is_better, warn_of_rising
 from yanmo.stopping import noted_stop
 
 __all__ = ["METRICS", "Trainer", "fit"]
@@ -196,10 +196,12 @@ class Trainer:
         position.evaluated_step = position.step
         self.record({f"valid_{name}": value for name, value in scores.items()})
         metric = self.settings.metric
-        if not position.best or _rank(scores, metric) > _rank(position.best, metric):
-            position.best, position.num_worse = scores, 0
+        if is_better(scores, position.best, metric):
+            position.best, position.best_step = scores, position.step
             with self.average.applied():
                 self.best_weights = checkpoints.unshared_state(self.module, "")
+        if position.step and is_better(scores, position.best_learned, metric):
+            position.best_learned, position.num_worse = scores, 0
             return
         is_waiting = self.settings.swa_start < 1 and not self.average.weights
         if not is_waiting and position.step > level_steps(num_steps, schedule=self.settings.schedule):
@@ -276,7 +278,7 @@ class Trainer:
         if rate is None:
             return
         if not self.average.weights:
-            self.position.best, self.position.num_worse = {}, 0
+            self.position.best, self.position.best_learned, self.position.num_worse = {}, {}, 0
         self.average.update(rate)
 
     def _backward_all(self, parts: list[Part], num_rows: int) -> list[tuple[Part, Tensor]]:
@@ -319,13 +321,16 @@ class Trainer:
                     raise
 
 
-def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
+def fit(
+    trainer: Trainer, train: Examples, valid: Examples, begin: Callable[[Precision], object] | None = None
+) -> dict[str, float]:
     """Train to the end, or to the early stop, leave the best weights in the network, and return their scores.
 
     Args:
         trainer: A fresh training; it resumes from its work folder by itself.
         train: Examples to learn from.
         valid: Examples that choose the best weights.
+        begin: Changes the weights before the first step, in the precision that was chosen; what it made is evaluated.
 
     Raises:
         ModelError: The loss is not a finite number, or another worker has died.
@@ -335,7 +340,11 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
     batches = batches_of(train, settings, 0)
     num_steps = count_steps(train, settings)
     if not resuming.resume(trainer):
-        trainer.choose_arithmetic(train, batches[:NUM_TRIED], num_steps)
+        if num_steps:
+            trainer.choose_arithmetic(train, batches[:NUM_TRIED], num_steps)
+        if begin is not None:
+            begin(trainer.position.precision)
+            trainer.take_scores(trainer.evaluate(valid), num_steps)
         trainer.save()
     workers.wait_for_all()
     position = trainer.position
@@ -346,6 +355,7 @@ def fit(trainer: Trainer, train: Examples, valid: Examples) -> dict[str, float]:
             trainer.take_scores(trainer.evaluate(valid), num_steps)
         if workers.agree(trainer.stop.is_set()):
             trainer.save()
+    warn_of_rising(position, settings.metric)
     trainer.module.load_state_dict(trainer.best_weights)
     if trainer.is_sharded:
         sharding.gather(trainer.module)
@@ -376,25 +386,9 @@ def _run_epoch(trainer: Trainer, train: Examples, valid: Examples, num_steps: in
         every = settings.eval_steps
         if position.step % every == 0 if every else position.group == len(batches):
             trainer.take_scores(trainer.evaluate(valid), num_steps)
-        _stop_or_save(trainer)
+        resuming.stop_or_save(trainer)
         if position.is_done:
             break
         began = time.perf_counter()
     position.epoch += 1
     position.group = 0
-
-
-def _stop_or_save(trainer: Trainer) -> None:
-    """Write a checkpoint every 30 seconds, with ``eval_steps`` at each of these evaluations, and before a stop."""
-    every = trainer.settings.eval_steps
-    if trainer.is_stopping or trainer.is_due or (every and trainer.position.step % every == 0):
-        trainer.save()
-    if trainer.is_stopping:
-        raise StoppedError(
-            f"Stopped by SIGTERM after step {trainer.position.step}; a checkpoint was written.",
-            hint="The same command goes on from there.",
-        )
-
-
-def _rank(scores: dict[str, float], metric: Metric) -> tuple[float, float]:
-    return 0.0 if metric == "loss" else scores[metric], -scores["loss"]

@@ -16,10 +16,11 @@ from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.modeling import workers
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
+from yanmo.modeling.head_start import Probe, choose_pooling
 from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights, distillation_loss
 from yanmo.modeling.matching import Matched
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Trained
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Precision, Trained
 from yanmo.modeling.trainables import Trainable, make_trainable
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 
@@ -61,30 +62,41 @@ def train_network(
         ConfigError: A setting does not suit the model.
     """
     workers.join()
+    loop = _settle(spec, network, loop)
     with repeatable(loop.seed, num_threads=loop.num_threads):
+        probe = Probe(network, loop, measure)
+        network = network if make else choose_pooling(spec, train, valid, probe)
         trainable = make() if make else make_trainable(spec, train.texts, network)
         matched = _match(trainable, network)
     taught = ask() if ask else train
     with repeatable(loop.seed, num_threads=loop.num_threads):
+        examples, held = _examples(trainable, network, taught, valid)
         trainer = Trainer(
             trainable.module,
             trainable.score,
             loss=_loss(network, train),
             measure=measure,
-            settings=_settle(spec, loop),
+            settings=loop,
             work_dir=work_dir,
             run_key=run_key,
             divergence=DIVERGENCES[network.link.name],
             matched_score=matched,
             tell=tell,
         )
-        examples = Examples(trainable.encode_training(taught.texts), _targets(network, taught), taught.ids)
-        scores = fit(trainer, examples, Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids))
-    trainable.module.to("cpu")
-    if matched is not None:
-        matched.detach()
+        scores = fit(trainer, examples, held, _begin(trainable, probe, examples, held))
+    _close(trainable, matched)
     save = functools.partial(_save, trainable, work_dir)
     return Trained(save, scores, trainable.architecture, trainable.max_length, trainer.position.precision)
+
+
+def _examples(
+    trainable: Trainable, network: NetworkSettings, train: LabeledTexts, valid: LabeledTexts
+) -> tuple[Examples, Examples]:
+    """Return what is learned from, and what chooses the best weights."""
+    return (
+        Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
+        Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids),
+    )
 
 
 def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
@@ -93,11 +105,24 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
     shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
 
-def _settle(spec: ModelSpec, loop: LoopSettings) -> LoopSettings:
-    """Return the settings with the device, and with fp32 for networks that gain nothing from less."""
+def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
+    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
     is_encoder = spec.family in (*ENCODER_FAMILIES, *STARTED_FAMILIES)
     precision = loop.precision if is_encoder else "fp32"
-    return dataclasses.replace(loop, device=default_device(), precision=precision)
+    num_epochs = 0 if network.is_frozen else loop.num_epochs
+    return dataclasses.replace(loop, device=default_device(), precision=precision, num_epochs=num_epochs)
+
+
+def _begin(
+    trainable: Trainable, probe: Probe, train: Examples, valid: Examples
+) -> Callable[[Precision], object] | None:
+    """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
+    network = probe.network
+    if network.is_frozen:
+        return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
+    if trainable.has_new_head and network.head_start == "probe" and not network.is_sharded:
+        return functools.partial(probe.start_head, trainable, train, valid)
+    return None
 
 
 def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[Any]:
@@ -128,6 +153,12 @@ def _targets(network: NetworkSettings, train: LabeledTexts) -> FloatArray:
         return train.targets_NC
     soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
     return np.concatenate([soft_NC, train.targets_NC], axis=1)
+
+
+def _close(trainable: Trainable, matched: Matched | None) -> None:
+    trainable.module.to("cpu")
+    if matched is not None:
+        matched.detach()
 
 
 def _match(trainable: Trainable, network: NetworkSettings) -> Matched | None:

@@ -25,7 +25,9 @@ class Position:
         seconds: That they took, without evaluations.
         counted: Sums of what their losses counted.
         best: Scores of the best evaluation.
-        num_worse: Evaluations since then.
+        best_learned: Scores of the best evaluation after the first step; a head may begin with better ones.
+        num_worse: Evaluations since that one.
+        best_step: Its step.
         evaluated_step: Step of the last evaluation.
         is_done: Early stopping ended the training.
         precision: What the probe chose.
@@ -42,7 +44,9 @@ class Position:
     seconds: float = 0.0
     counted: list[float] = field(default_factory=list)
     best: dict[str, float] = field(default_factory=dict)
+    best_learned: dict[str, float] = field(default_factory=dict)
     num_worse: int = 0
+    best_step: int = -1
     evaluated_step: int = -1
     is_done: bool = False
     precision: Precision = "fp32"

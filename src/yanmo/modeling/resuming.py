@@ -10,12 +10,13 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from yanmo.errors import StoppedError
 from yanmo.modeling import checkpoints, sharding, workers
 from yanmo.modeling.averages import Average
 from yanmo.modeling.position import Position
 from yanmo.modeling.settings import LoopSettings
 
-__all__ = ["Resumable", "resume", "save_training"]
+__all__ = ["Resumable", "Stoppable", "resume", "save_training", "stop_or_save"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,19 @@ class Resumable(Protocol):
     average: Average
     optimizer: torch.optim.Optimizer
     is_sharded: bool
+
+
+class Stoppable(Protocol):
+    """What is asked after every step whether it writes a checkpoint or ends."""
+
+    settings: LoopSettings
+    position: Position
+    is_stopping: bool
+    is_due: bool
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        ...
 
 
 def save_training(training: Resumable) -> None:
@@ -76,3 +90,19 @@ def resume(training: Resumable) -> bool:
     checkpoints.restore_optimizer(training.optimizer, checkpoints.select(tensors, "optimizer."))
     logger.info("Resuming at step %d.", training.position.step)
     return True
+
+
+def stop_or_save(training: Stoppable) -> None:
+    """Write a checkpoint every 30 seconds, with ``eval_steps`` at each of these evaluations, and before a stop.
+
+    Raises:
+        StoppedError: SIGTERM came.
+    """
+    every = training.settings.eval_steps
+    if training.is_stopping or training.is_due or (every and training.position.step % every == 0):
+        training.save()
+    if training.is_stopping:
+        raise StoppedError(
+            f"Stopped by SIGTERM after step {training.position.step}; a checkpoint was written.",
+            hint="The same command goes on from there.",
+        )

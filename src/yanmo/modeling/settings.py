@@ -19,6 +19,7 @@ __all__ = [
     "Measure",
     "Metric",
     "NetworkSettings",
+    "Pooling",
     "Precision",
     "Pruning",
     "ReadingSettings",
@@ -34,6 +35,7 @@ Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
+Pooling = Literal["auto", "first", "mean"]
 Match = Literal["none", "hidden", "attention", "hidden+attention", "relations"]
 Importance = Literal["taylor", "magnitude"]
 Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
@@ -120,6 +122,9 @@ class NetworkSettings:
     frozen_layers: int = 0
     lora_rank: int = 0
     is_sharded: bool = False
+    pooling: Pooling = "auto"
+    head_start: Literal["probe", "random"] = "probe"
+    is_frozen: bool = False
     teaching: Teaching | None = None
 
 

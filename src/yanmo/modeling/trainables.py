@@ -9,7 +9,7 @@ import functools
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ class Trainable:
         save: Writes the network's files into a folder.
         architecture: What its code needs to build it again.
         max_length: Most tokens of a text; 0 where all of it is read.
+        has_new_head: It begins with a checkpoint that has no row of a head for any of the labels.
     """
 
     module: nn.Module
@@ -82,6 +83,7 @@ class Trainable:
     save: Callable[[Path], None]
     architecture: dict[str, Any]
     max_length: int
+    has_new_head: bool = False
 
 
 def make_trainable(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
@@ -123,7 +125,10 @@ def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -
 
     folder = find_folder(spec, offline=settings.offline)
     wrapped = checkpoint_tokenizer.load_tokenizer(folder)
-    module: Any = encoders.load(folder, labels=settings.labels, link=settings.link, dropout=settings.dropout)
+    module: Any
+    module, kept = encoders.load_with_head(
+        folder, labels=settings.labels, link=settings.link, dropout=settings.dropout, pooling=settings.pooling
+    )
     num_embeddings = module.get_input_embeddings().num_embeddings
     checkpoint_tokenizer.check_fits(wrapped.backend_tokenizer, num_embeddings, spec.name)
     checkpoint_tokenizer.check_known(wrapped.backend_tokenizer, texts, spec.name)
@@ -134,7 +139,7 @@ def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
     check_invariance(module, trainable.score, trainable.encode(_sample(texts)), name=spec.name)
-    return trainable
+    return replace(trainable, has_new_head=not kept)
 
 
 def _sample(texts: Texts) -> Texts:

@@ -164,7 +164,9 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
     fixed: dict[str, Any] = {}
     space: Space
     if config.space is None:
-        space = default_space(spec.family, default_settings(spec.family, max(num_rows, 1)))
+        space = default_space(
+            spec.family, default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
+        )
     else:
         space, fixed = read_space(config.space)
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)

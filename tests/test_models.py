@@ -83,8 +83,14 @@ def test_heads_divide_the_width(width, heads):
 
 def test_settings_without_effect_are_named():
     assert unused_settings(resolve("bert-2x64")) == list(CHECKPOINT_SETTINGS)
-    assert unused_settings(resolve("ngram")) == ["max_length", "vocab_size", "precision", *CHECKPOINT_SETTINGS]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size"]
+    assert unused_settings(resolve("ngram")) == [
+        "max_length",
+        "vocab_size",
+        "precision",
+        *CHECKPOINT_SETTINGS,
+        "activation",
+    ]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation"]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
     assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
 

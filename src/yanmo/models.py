@@ -282,6 +282,8 @@ def unused_settings(spec: ModelSpec) -> list[str]:
         unused.remove("dropout")
     if spec.family != "pretrained":
         unused += CHECKPOINT_SETTINGS
+    if spec.family not in ENCODER_FAMILIES:
+        unused.append("activation")
     return [*unused, *NETWORK_SETTINGS] if spec.family == "linear" else unused
 
 

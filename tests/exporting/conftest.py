@@ -30,6 +30,7 @@ FAMILIES = {
     "albert": lambda: AlbertConfig(**SIZES, embedding_size=16),
     "albert in two groups": lambda: AlbertConfig(**SIZES, embedding_size=16, num_hidden_groups=2),
     "distilbert": lambda: DistilBertConfig(**COMMON, dim=32, n_layers=3, n_heads=4, hidden_dim=40),
+    "bert, silu": lambda: BertConfig(**SIZES, hidden_act="silu"),
     "bert, mean of the tokens": lambda: BertConfig(**SIZES, pooling="mean"),
     "albert, mean of the tokens": lambda: AlbertConfig(**SIZES, embedding_size=16, pooling="mean"),
     "distilbert, mean of the tokens": lambda: DistilBertConfig(

@@ -1,5 +1,6 @@
 """Encoders from scratch and from folders: stock classes, plain folders, clear errors."""
 
+import dataclasses
 import http.server
 import json
 import logging
@@ -59,6 +60,19 @@ def test_stock_transformers_opens_the_folder_and_answers_the_same(family, tmp_pa
     assert model.config.id2label == {0: "bad", 1: "good", 2: "other"}
     assert model.config.problem_type == "single_label_classification"
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (2, 32)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("activation", ["gelu", "relu", "silu", "tanh"])
+def test_the_activation_of_a_shape_is_the_one_that_was_asked_for(family, activation, tmp_path):
+    trainable = make(f"{family}-2x32", settings=dataclasses.replace(SETTINGS, activation=activation))
+    trainable.save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["hidden_act"] == activation
+    own = make(f"{family}-2x32").module.config.hidden_act
+    torch.manual_seed(0)
+    plain = make(f"{family}-2x32", settings=dataclasses.replace(SETTINGS, activation=None))
+    assert plain.module.config.hidden_act == own
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -14,7 +14,7 @@ def test_a_family_searches_only_what_has_an_effect_on_it_around_its_defaults(fam
     space = default_space(family, defaults)
     assert not set(space) & set(unused_settings(ModelSpec("model", family)))
     for name, part in space.items():
-        known = getattr(defaults, name)
+        known = getattr(defaults, name, getattr(TrainConfig(), name))
         ends = part.values if isinstance(part, Choice) else (part.low, part.high)
         for one in ends:
             assert getattr(TrainConfig(**{name: one}), name) == one

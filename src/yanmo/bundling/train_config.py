@@ -13,7 +13,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.machine import has_compiler
-from yanmo.modeling.settings import Compile, Metric, Schedule, Sharding
+from yanmo.modeling.settings import Activation, Compile, Metric, Schedule, Sharding
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig", "check_compiler"]
 
@@ -30,6 +30,10 @@ class ModelKeys(Config):
 
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
+
+    activation: Activation | None = None
+    """The function between the two products of a layer's feed-forward part, of a shape from scratch; by default the
+    family's own."""
 
     dropout: float | None = Field(default=None, ge=0, lt=1)
     """Share of the activations that is dropped in training."""

@@ -92,6 +92,7 @@ class Job:
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
             dropout=config.dropout,
+            activation=config.activation,
             label_smoothing=config.label_smoothing or 0.0,
             is_balanced=config.class_weights == "balanced",
             focal_gamma=config.focal_gamma,

@@ -20,7 +20,7 @@ from yanmo.errors import ModelError
 
 __all__ = ["ACTIVATIONS", "Encoder", "Layer", "Norm", "Product", "is_supported", "read_folder"]
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "tanh")
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "tanh")
 
 
 @dataclass(frozen=True)

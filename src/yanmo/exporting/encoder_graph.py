@@ -201,6 +201,8 @@ class _EncoderWriter(GraphWriter):
             return self.add("Relu", [rows])
         if activation == "tanh":
             return self.add("Tanh", [rows])
+        if activation == "silu":
+            return self.add("Mul", [rows, self.add("Sigmoid", [rows])])
         return self.add("Gelu", [rows], approximate="none" if activation == "gelu" else "tanh")
 
     def _int64(self, name: str, values: npt.ArrayLike) -> str:

@@ -32,7 +32,7 @@ from yanmo.modeling import pooling as pooled
 from yanmo.modeling.checkpoint_tokenizer import SPECIALS
 from yanmo.modeling.features import Batch
 from yanmo.modeling.opening import opening, quiet
-from yanmo.modeling.settings import Pooling
+from yanmo.modeling.settings import Activation, Pooling
 from yanmo.models import ModelSpec, num_heads
 
 __all__ = [
@@ -65,6 +65,7 @@ def build_encoder(
     link: Link,
     max_length: int,
     dropout: float,
+    activation: Activation | None = None,
 ) -> nn.Module:
     """Return an untrained encoder of a shape; all sizes but the shape's are the family's own defaults.
 
@@ -75,8 +76,10 @@ def build_encoder(
         link: From scores to probabilities.
         max_length: Most tokens of a text.
         dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
+        activation: Of the feed-forward part; None: the family's own.
     """
     sizes = shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout)
+    sizes |= {"hidden_act": activation} if activation else {}
     config = CONFIGS[spec.family](**sizes, **heads.head_config(labels, link))
     module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
     return module

@@ -11,6 +11,7 @@ from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray
 
 __all__ = [
+    "Activation",
     "Compile",
     "Importance",
     "LabeledTexts",
@@ -35,6 +36,7 @@ Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
+Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
 Match = Literal["none", "hidden", "attention", "hidden+attention", "relations"]
 Importance = Literal["taylor", "magnitude"]
@@ -114,6 +116,7 @@ class NetworkSettings:
     is_length_given: bool = False
     vocab_size: int | None = None
     dropout: float | None = None
+    activation: Activation | None = None
     label_smoothing: float = 0.0
     is_balanced: bool = False
     offline: bool = False

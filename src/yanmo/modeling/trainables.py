@@ -113,6 +113,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
         link=settings.link,
         max_length=max_length,
         dropout=settings.dropout or 0.0,
+        activation=settings.activation,
     )
     wrapped = checkpoint_tokenizer.wrap_tokenizer(tokenizer, max_length=max_length)
     return encoder_trainable(module, wrapped, tokenizer, settings, max_length)

@@ -20,7 +20,7 @@ import msgspec
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.config import build
 from yanmo.errors import ConfigError, ModelError, did_you_mean
-from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, STARTED_FAMILIES, Defaults
+from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, Defaults
 
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
@@ -63,12 +63,19 @@ _ENCODER: Space = {
     "warmup_ratio": Range(0.0, 0.2),
     **_REGULARIZATION,
 }
+_SHAPE: Space = {**_ENCODER, "activation": Choice(("gelu", "relu", "silu", "tanh"))}
 SPACES: dict[str, Space] = {
     "textcnn": _LIGHT,
     "bilstm": _LIGHT,
     "ngram": _LIGHT,
-    **dict.fromkeys(ENCODER_FAMILIES, _ENCODER),
-    **{name: {**_ENCODER, "learning_rate": Range(1e-5, 5e-4, log=True)} for name in STARTED_FAMILIES},
+    **dict.fromkeys(ENCODER_FAMILIES, _SHAPE),
+    "init": {**_ENCODER, "learning_rate": Range(1e-5, 5e-4, log=True)},
+    "pretrained": {
+        **_ENCODER,
+        "learning_rate": Range(1e-5, 5e-4, log=True),
+        "layer_decay": Range(0.7, 1.0),
+        "head_start": Choice(("probe", "random")),
+    },
 }
 
 

@@ -34,6 +34,7 @@ _NAMES = {
     "YanmoError": "yanmo.errors",
 }
 _VERBS = (
+    "adopt",
     "audit",
     "benchmark",
     "calibrate",
@@ -70,6 +71,7 @@ __all__ = [
     "Report",
     "YanmoError",
     "__version__",
+    "adopt",
     "audit",
     "benchmark",
     "calibrate",

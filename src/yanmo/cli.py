@@ -19,7 +19,7 @@ from cyclopts import App, CycloptsError, Parameter
 from yanmo.errors import InternalError, YanmoError
 from yanmo.machine import worker_rank
 from yanmo.stopping import SigtermError, sigterm_raises
-from yanmo.verbs import COMMANDS
+from yanmo.verbs import COMMANDS, OTHER_NAMES
 
 if TYPE_CHECKING:
     from yanmo.verbs.signature import Input, Verb
@@ -31,6 +31,7 @@ HELP = """From labelled text to the smallest, fastest language-model service tha
 Start here:        yanmo init my-project, then yanmo run my-project/pipeline.toml
 On your own file:  yanmo prepare reviews.csv --text review --label label --out data/reviews"""
 UNSET = None
+NAMES = {*COMMANDS, *OTHER_NAMES}
 HYPHEN = "./-"
 """A lone hyphen, which cyclopts takes for an option, as the same path; a flag that is no path gets its hyphen back."""
 
@@ -49,7 +50,7 @@ def _run(tokens: Sequence[str]) -> int:
     try:
         result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        command = "".join(f"{token} " for token in tokens[:1] if token in COMMANDS)
+        command = "".join(f"{OTHER_NAMES.get(token, token)} " for token in tokens[:1] if token in NAMES)
         print(f"{error}\nhint: yanmo {command}--help", file=sys.stderr)
         return 2
     except (YanmoError, SigtermError) as error:

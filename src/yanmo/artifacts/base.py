@@ -41,6 +41,8 @@ __all__ = [
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 LOCK = ".lock"
+MODEL_FILES = ("config.json", "modules.json", "model.onnx")
+"""Of models that were trained elsewhere."""
 SWAP_SECONDS = 10
 
 
@@ -196,14 +198,17 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         ArtifactError: There is none, or it cannot be read by this version.
     """
     finish_swap(path)
+    if path.suffix == ".onnx" and path.is_file():
+        raise ArtifactError(f"{path} is a file, no artifact.", hint=_adopt_hint(path))
     if not path.is_dir():
         raise ArtifactError(f"There is no folder {path}.", hint="Check the path; --out of an earlier command made it.")
     try:
         raw = (path / MANIFEST).read_bytes()
     except FileNotFoundError as error:
+        is_model = any((path / name).is_file() for name in MODEL_FILES)
         raise ArtifactError(
             f"{path} is no artifact: it has no {MANIFEST}.",
-            hint="Give a folder that a command wrote with --out.",
+            hint=_adopt_hint(path) if is_model else "Give a folder that a command wrote with --out.",
         ) from error
     try:
         version = msgspec.json.decode(raw)["schema_version"]
@@ -218,6 +223,10 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
             f"{path / MANIFEST} is damaged: {error}.", hint="Copy the folder again, or make it anew."
         ) from error
     return manifest, hashlib.sha256(raw).hexdigest()
+
+
+def _adopt_hint(path: Path) -> str:
+    return f"To take in a model that was trained elsewhere: yanmo adopt {path} --out BUNDLE"
 
 
 def check_files(path: Path, manifest: Manifest) -> None:

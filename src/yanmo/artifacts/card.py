@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["CARD", "render_card", "render_encoder_card"]
+__all__ = ["CARD", "find_licenses", "render_card", "render_encoder_card"]
 
 CARD = "README.md"
+LICENSE_FILES = ("LICENSE*", "NOTICE*")
 
 
 def render_card(
@@ -19,8 +21,10 @@ def render_card(
     labels: Sequence[str],
     max_length: int,
     text: TextConfig,
-    dataset_digest: str,
     scores: Mapping[str, float],
+    dataset_digest: str = "",
+    source: Mapping[str, str] | None = None,
+    measured: Mapping[str, float] | None = None,
 ) -> str:
     """Return the text of a model card.
 
@@ -31,8 +35,10 @@ def render_card(
         labels: All labels in order.
         max_length: The most tokens the model reads of a text; 0 if it reads all of it.
         text: How texts are cleaned.
-        dataset_digest: The digest of the Dataset it was trained on.
         scores: What was measured on the validation split, by name.
+        dataset_digest: The digest of the Dataset it was trained on; empty where nobody knows.
+        source: Where it is from, if it was trained elsewhere: ``name``, perhaps ``commit`` and ``license``.
+        measured: What else was measured, by name.
     """
     shown = ", ".join(labels[:50]) + (" …" if len(labels) > 50 else "")
     rows = [
@@ -43,16 +49,32 @@ def render_card(
         ("Reads", f"at most {max_length} tokens of a text" if max_length else "the whole text"),
         ("Cleaning", ", ".join(text.cleaning) or "none"),
         ("Segmenter", text.segmenter),
-        ("Trained on", f"Dataset {dataset_digest[:16]}"),
+        *_origin(source),
+        *([("Trained on", f"Dataset {dataset_digest[:16]}")] if dataset_digest else []),
         *((f"Validation {name.replace('_', ' ')}", f"{value:.4f}") for name, value in scores.items()),
+        *((name.replace("_", " ").capitalize(), f"{value:.4g}") for name, value in (measured or {}).items()),
     ]
+    used = "The scores above were used to choose the weights, so measure\n" if scores else "Measure\n"
     return (
         f"{_table(model, rows)}\n\n"
-        "Use it for texts like those it was trained on. The scores above were used to choose the weights, so measure\n"
+        f"Use it for texts like those it was trained on. {used}"
         "on texts it has not seen before you rely on it:\n\n"
         "```\nyanmo evaluate <this folder> <a Dataset> --out <report>\n"
         "echo 'a text' | yanmo predict <this folder> -\nyanmo serve <this folder>\n```\n"
     )
+
+
+def find_licenses(folder: Path) -> list[Path]:
+    """Return the files of a folder that state a licence; copies of a model have to keep them."""
+    return sorted(path for pattern in LICENSE_FILES for path in folder.glob(pattern) if path.is_file())
+
+
+def _origin(source: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    """Return the rows that say where a model is from, and under which licence it may be used."""
+    if source is None:
+        return []
+    commit = f", commit {source['commit']}" if "commit" in source else ""
+    return [("Source", source["name"] + commit), ("Licence", source.get("license", "the source states none"))]
 
 
 def render_encoder_card(*, model: str, text: TextConfig, facts: Mapping[str, float]) -> str:

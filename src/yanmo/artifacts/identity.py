@@ -13,7 +13,7 @@ from typing import Any
 
 __all__ = ["code_version", "file_digest", "folder_digest", "library_versions", "stage_key"]
 
-CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
+CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 LIBRARIES = ("yanmo", "numpy", "polars", "tokenizers", "onnxruntime", "torch", "transformers", "scikit-learn")
 
 
@@ -24,9 +24,10 @@ def file_digest(path: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """Return a digest of a checkpoint's files, so that other weights in the same folder are other work."""
-    files = sorted(path for path in folder.iterdir() if path.suffix in CHECKPOINT_SUFFIXES)
-    digests = "".join(f"{path.name} {file_digest(path)}\n" for path in files)
+    """Return a digest of a checkpoint's files, also of folders in it, so that other weights in it are other work."""
+    found = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
+    files = sorted(path for path in found if path.suffix in CHECKPOINT_SUFFIXES and path.is_file())
+    digests = "".join(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in files)
     return hashlib.sha256(digests.encode()).hexdigest()
 
 

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, publish_bundle, write_golden
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import CARD, find_licenses, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
@@ -157,7 +157,12 @@ def publish_from(
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy the tokenizer without its white space, the segmenter's dictionary and the out-of-fold answers, if there."""
+    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers.
+
+    Licences go along, too.
+    """
+    for path in find_licenses(bundle.path):
+        shutil.copyfile(path, folder / path.name)
     if (bundle.path / TOKENIZER).is_file():
         Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
     if bundle.text_config.user_dict is not None:
@@ -183,7 +188,8 @@ def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:
         labels=bundle.labels,
         max_length=bundle.max_length,
         text=bundle.text_config,
-        dataset_digest=bundle.manifest.parents.get("dataset", ""),
         scores=scores,
+        dataset_digest=bundle.manifest.parents.get("dataset", ""),
+        source=info.get("source"),
     )
     (folder / CARD).write_text(card, encoding="utf-8")

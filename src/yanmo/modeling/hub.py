@@ -20,6 +20,8 @@ HUB_SECONDS = 10
 SMALL_SUFFIXES = {".json", ".txt", ".model", ".tiktoken", ".md"}
 SAFE = re.compile(r"(0_\w+/)?model(-\d+-of-\d+)?\.safetensors")
 PICKLED = re.compile(r"(0_\w+/)?pytorch_model(-\d+-of-\d+)?\.bin")
+CACHED = ["config.json"]
+"""Of a snapshot in the cache no more is asked for: what else a model needs is seen when it is opened."""
 FOLDERS = re.compile(r"\d+_\w+")
 """Those of sentence-transformers, which hold the settings of one step each."""
 
@@ -41,7 +43,7 @@ def find_folder(spec: ModelSpec, *, offline: bool = False, revision: str | None 
     if spec.is_local:
         return Path(spec.source)
     found = None if offline else _ask(spec.source, revision)
-    patterns = _wanted([one.rfilename for one in found.siblings or ()]) if found is not None else None
+    patterns = _wanted([one.rfilename for one in found.siblings or ()]) if found is not None else CACHED
     try:
         folder = snapshot_download(
             spec.source,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COMMANDS", "Command"]
+__all__ = ["COMMANDS", "OTHER_NAMES", "Command"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
     "pretrain": Command("yanmo.verbs.pretrain", "Let an encoder learn to read from texts without labels."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
+    "adopt": Command("yanmo.verbs.adopt", "Take in a model that was trained elsewhere.", is_stage=False),
     "tune": Command("yanmo.tuning.tune", "Search a model's settings and publish the best model."),
     "distill": Command("yanmo.verbs.distill", "Train a small model on a teacher's answers."),
     "ensemble": Command(
@@ -67,3 +68,6 @@ COMMANDS: dict[str, Command] = {
     ),
     "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False),
 }
+
+OTHER_NAMES = {"import": "adopt"}
+"""What people look for, to the command that does it: ``import`` is a word of Python's, and a verb has one name."""

@@ -26,7 +26,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config, build
 from yanmo.errors import ArtifactError, ConfigError, InternalError, YanmoError, did_you_mean
-from yanmo.verbs import COMMANDS
+from yanmo.verbs import COMMANDS, OTHER_NAMES
 
 __all__ = ["Input", "Verb", "get_verb", "named_path", "open_artifact", "verb"]
 
@@ -269,8 +269,9 @@ def get_verb(name: str) -> Verb:
         ConfigError: There is no such verb.
     """
     if name not in COMMANDS:
+        meant = f" Its name is '{OTHER_NAMES[name]}'." if name in OTHER_NAMES else did_you_mean(name, COMMANDS)
         raise ConfigError(
-            f"There is no verb '{name}'.{did_you_mean(name, COMMANDS)}",
+            f"There is no verb '{name}'.{meant}",
             hint=f"The verbs are: {', '.join(COMMANDS)}.",
         )
     found = getattr(importlib.import_module(COMMANDS[name].module), name)

@@ -1,0 +1,181 @@
+"""adopt: a classifier that was trained elsewhere to a Bundle that answers as it does; it loads no torch by itself."""
+
+import dataclasses
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from yanmo.artifacts.base import MANIFEST, Identity
+from yanmo.artifacts.bundle import Bundle, publish_bundle
+from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.bundling.adopted_onnx import find_graph, has_weights
+from yanmo.bundling.adopting import (
+    Asked,
+    Source,
+    check_answers,
+    golden_columns,
+    open_source,
+    pick_task,
+    write_answers,
+)
+from yanmo.config import Config
+from yanmo.errors import ConfigError
+from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
+from yanmo.measuring.inputs import profile_inputs
+from yanmo.metrics import accuracy, label_counts, macro_f1, wilson_interval
+from yanmo.models import ModelSpec, resolve
+from yanmo.tasks import get_task
+from yanmo.text.pipeline import TextConfig
+from yanmo.verbs.signature import verb
+
+__all__ = ["AdoptConfig", "adopt"]
+
+logger = logging.getLogger(__name__)
+
+MEASURED_SPLITS = ("test", "valid")
+
+
+class AdoptConfig(Config):
+    """What is known better than the source says it."""
+
+    label_names: tuple[str, ...] = ()
+    """Names of the labels in the order of the model's scores, where it has none of its own but LABEL_0, LABEL_1."""
+
+    task: str | None = None
+    """single_label, multi_label or text_pair; by default that of the Dataset, else what the model was trained for."""
+
+    max_length: int | None = Field(default=None, ge=4)
+    """Most tokens the model reads of a text; by default as many as it can, as its tokenizer and its settings say."""
+
+    revision: str | None = None
+    """Of a hub id: a commit, a branch or a tag. The manifest holds the commit that it stood for."""
+
+    tokenizer: Path | None = None
+    """Of an ONNX file: its tokenizer.json, where that is neither beside it nor in the folder above."""
+
+    split: str | None = None
+    """Rows of the Dataset to measure on; by default test, or valid where there is no test."""
+
+    offline: bool = False
+    """Refuse what would need the network; a hub id is then taken from the hub's cache."""
+
+
+@verb
+def adopt(
+    source: Path, config: AdoptConfig, *, dataset: Dataset | None = None, out: Path, effects: Effects = NO_EFFECTS
+) -> Bundle:
+    """Take in a model that was trained elsewhere.
+
+    A folder or hub id with a classifier of texts, of any family that transformers has, becomes a torch Bundle; an ONNX
+    file with its tokenizer an ONNX Bundle. Head, labels and length stay as they are, and nothing is cleaned. It is
+    published only if it answers as transformers does by itself, and a text alone as in a batch. Every other verb then
+    takes it.
+
+    Args:
+        source: A folder, a hub id, or an ONNX file.
+        config: What is known better than the source says it.
+        dataset: If given, the accuracy on it is measured at once, and its rows are the golden examples.
+        out: Where the Bundle appears.
+        effects: Key and replacement of the call.
+
+    Raises:
+        ModelError: It is no whole classifier of texts, or would not answer as it did.
+        ConfigError: A setting does not suit it; or it is a Bundle already.
+        DataError: Its labels or its task are not those of the Dataset.
+        MissingExtraError: The packages that open it are not installed.
+    """
+    found = _find(source, config)
+    asked = Asked(**config.model_dump(include={"label_names", "max_length", "tokenizer", "revision", "offline"}))
+    asked = dataclasses.replace(asked, task=config.task or "")
+    opened = open_source(found, asked)
+    task = pick_task(opened, asked, dataset)
+    settled = {"task": task.name, "max_length": opened.info["max_length"], "revision": opened.commit or None}
+    identity = Identity(
+        kind=Bundle.kind,
+        verb="adopt",
+        task=task.name,
+        labels=opened.labels,
+        parents={**opened.parents, **({"measured_on": dataset.digest} if dataset else {})},
+        config={**config.model_dump(mode="json", exclude={"tokenizer"}), **settled},
+        info={**opened.info, "text": TextConfig(cleaning=()).model_dump(mode="json"), "summary": {}},
+    )
+    with publish_bundle(out, identity, effects=effects) as made:
+        _fill(made, opened, dataset, identity.info)
+        if dataset is not None:
+            identity.info["summary"] = _measure(made, dataset, config.split) | identity.info["summary"]
+            identity.info.update(profile_inputs(made, dataset))
+        (made.path / CARD).write_text(_render(made, identity.info), encoding="utf-8")
+    return Bundle.open(out, verify=False)
+
+
+def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
+    """Return what a name means: an ONNX file, a folder or a hub id.
+
+    Raises:
+        ConfigError: It is a Bundle, or a setting does not suit it.
+    """
+    if (source / MANIFEST).is_file():
+        raise ConfigError(f"{source} is an artifact of Yanmo already.", hint="Use it as it is.")
+    if config.task is not None:
+        get_task(config.task)
+    graph = None if has_weights(source) else find_graph(source)
+    found = graph or resolve(str(source))
+    is_hub_id = isinstance(found, ModelSpec) and found.is_hub_id
+    if isinstance(found, ModelSpec) and found.family != "pretrained":
+        raise ConfigError(f"{found.name} is a shape to train, no model.", hint="Give a folder, a hub id or a file.")
+    for name, needs in (("revision", is_hub_id), ("tokenizer", graph is not None)):
+        if getattr(config, name) is not None and not needs:
+            what = "a hub id" if name == "revision" else "an ONNX file"
+            raise ConfigError(f"The '{name}' parameter of adopt is for {what}. {source} is none.")
+    return found
+
+
+def _fill(made: Bundle, opened: Source, dataset: Dataset | None, info: dict[str, Any]) -> None:
+    """Write the model, what belongs to it, and its golden examples, once its answers are proved."""
+    opened.save(made.path)
+    for path in opened.license_files:
+        shutil.copyfile(path, made.path / path.name)
+    columns = golden_columns(get_task(made.task), dataset)
+    difference = check_answers(made, opened, columns)
+    write_answers(made, columns)
+    info["summary"] = {"largest_difference": float(f"{difference:.2g}")}
+    logger.info(
+        "Probabilities differ from %s by at most %.1g.",
+        "transformers' own" if opened.score else "those of each text alone",
+        difference,
+    )
+
+
+def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]:
+    """Return what the model answers to a split, measured, and say it."""
+    match_labels(made, dataset)
+    split = load_split(dataset, name or next((one for one in MEASURED_SPLITS if one in dataset.splits), "test"))
+    outcome = run_bundle(made, dataset, split, measure_speed=False, verify_golden=False)
+    share, num_rows = accuracy(outcome.chosen_NC, split.targets_NC), len(split.items)
+    interval = wilson_interval(round(share * num_rows), num_rows)
+    logger.info("Accuracy %.4f on the %d rows of %s.", share, num_rows, split.name)
+    return {
+        f"{split.name}_accuracy": round(share, 6),
+        f"{split.name}_accuracy_interval": interval,
+        f"{split.name}_macro_f1": round(float(macro_f1(label_counts(outcome.chosen_NC, split.targets_NC))), 6),
+        "num_rows": num_rows,
+    }
+
+
+def _render(made: Bundle, info: dict[str, Any]) -> str:
+    return render_card(
+        model=made.model,
+        format=made.format,
+        task=made.task,
+        labels=made.labels,
+        max_length=made.max_length,
+        text=made.text_config,
+        scores={},
+        source=info["source"],
+        measured={name: value for name, value in info["summary"].items() if isinstance(value, float)},
+    )

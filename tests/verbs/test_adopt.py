@@ -1,0 +1,417 @@
+"""adopt: a classifier from elsewhere answers as transformers' own pipeline does, or is refused by name."""
+
+import http.server
+import json
+import logging
+import shutil
+import threading
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from families import FAMILIES, TEXTS, make_checkpoint
+from huggingface_hub import constants
+from transformers import pipeline
+
+from yanmo.artifacts import Bundle, Dataset
+from yanmo.artifacts.base import publish
+from yanmo.artifacts.dataset import Dataset as DatasetClass
+from yanmo.cli import main
+from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.verbs.adopt import adopt
+from yanmo.verbs.export import export
+from yanmo.verbs.quantize import quantize
+
+LABELS = ["bad", "good", "other"]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("adopted") / "bert"
+    make_checkpoint("bert", folder, labels=LABELS)
+    return folder
+
+
+@pytest.fixture
+def mine(bert, tmp_path):
+    return shutil.copytree(bert, tmp_path / "mine")
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def stock_probabilities(folder, texts, labels=LABELS, **options):
+    """What transformers' own pipeline answers to each text by itself, columns in the order of the labels."""
+    ask = pipeline("text-classification", model=str(folder), top_k=None, truncation=True, **options)
+    rows = [{one["label"]: one["score"] for one in ask([text])[0]} for text in texts]
+    return np.array([[row[label] for label in labels] for row in rows], dtype=np.float32)
+
+
+def answers(bundle, texts=TEXTS):
+    with open_bundle(bundle, num_threads=1) as predictor:
+        return predictor.predict_proba(texts)
+
+
+@pytest.mark.parametrize("family", sorted(set(FAMILIES) - {"xlnet"}))
+def test_a_family_answers_as_the_stock_pipeline(family, tmp_path):
+    make_checkpoint(family, tmp_path / "source", labels=LABELS)
+    bundle = adopt(tmp_path / "source", max_length=40, out=tmp_path / "bundle")
+    texts = [*TEXTS, "a long text " * 40]
+    ids = {"pad_token_id": bundle.architecture["pad_id"]} if family == "gpt2" else {}
+    expected_NC = stock_probabilities(tmp_path / "source", texts, max_length=40, **ids)
+    np.testing.assert_allclose(answers(bundle, texts), expected_NC, atol=1e-5)
+    assert (bundle.labels, bundle.task, bundle.model, bundle.max_length) == (LABELS, "single_label", "source", 40)
+    assert bundle.text_config.cleaning == ()
+
+
+def test_a_family_that_answers_by_its_batch_is_refused_by_name(tmp_path):
+    make_checkpoint("xlnet", tmp_path / "source", labels=LABELS)
+    with pytest.raises(ModelError, match="XLNetForSequenceClassification"):
+        adopt(tmp_path / "source", out=tmp_path / "bundle")
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_labels_get_names_and_many_may_hold_at_once(tmp_path, mine):
+    make_checkpoint("bert", tmp_path / "unnamed")
+    named = adopt(tmp_path / "unnamed", label_names=["no", "yes"], out=tmp_path / "named")
+    assert named.labels == ["no", "yes"]
+    edit(mine, problem_type="multi_label_classification")
+    many = adopt(mine, out=tmp_path / "many")
+    assert many.task == "multi_label"
+    expected_NC = stock_probabilities(mine, TEXTS, function_to_apply="sigmoid")
+    np.testing.assert_allclose(answers(many), expected_NC, atol=1e-5)
+
+
+def test_pairs_are_read_as_pairs(mine, tmp_path):
+    bundle = adopt(mine, task="text_pair", out=tmp_path / "bundle")
+    pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
+    ask = pipeline("text-classification", model=str(mine), top_k=None)
+    rows = [{one["label"]: one["score"] for one in ask([{"text": a, "text_pair": b}])[0]} for a, b in pairs]
+    expected_NC = np.array([[row[label] for label in LABELS] for row in rows], dtype=np.float32)
+    np.testing.assert_allclose(answers(bundle, pairs), expected_NC, atol=1e-5)
+
+
+def test_the_length_is_the_least_that_anything_says(mine, tmp_path):
+    (mine / "sentence_bert_config.json").write_text('{"max_seq_length": 24}')
+    assert adopt(mine, out=tmp_path / "bundle").max_length == 24
+    with pytest.raises(ConfigError, match=r"must be at most 80 for mine\. Got 81 instead"):
+        adopt(mine, max_length=81, out=tmp_path / "longer")
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    """Rows that the model answers, some of them as they are labelled."""
+    rows = pl.DataFrame({"id": list("abcdefgh"), "text": TEXTS, "label": ["bad", "good", "other", "bad"] * 2})
+    identity = {
+        "kind": DatasetClass.kind,
+        "verb": "prepare",
+        "task": "single_label",
+        "labels": ["bad", "good", "other"],
+    }
+    info = {"text": {"cleaning": ["unicode_nfkc"], "segmenter": "none", "user_dict": None}}
+    from yanmo.artifacts.base import Identity
+
+    with publish(tmp_path / "data", Identity(**identity, info=info)) as staging:
+        for split in ("train", "valid", "test"):
+            rows.write_parquet(staging / f"{split}.parquet")
+    return Dataset.open(tmp_path / "data")
+
+
+def test_with_a_dataset_the_accuracy_is_measured_and_its_texts_are_golden(mine, dataset, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        bundle = adopt(mine, dataset=dataset, out=tmp_path / "bundle")
+    expected = np.mean(
+        [
+            LABELS[row.argmax()] == label
+            for row, label in zip(answers(bundle), dataset.split("test")["label"], strict=True)
+        ]
+    )
+    assert bundle.summary()["test_accuracy"] == expected
+    assert f"Accuracy {expected:.4f} on the 8 rows of test." in caplog.text
+    assert set(bundle.golden().texts) == set(TEXTS)
+    assert bundle.manifest.parents["measured_on"] == dataset.digest
+
+
+def test_a_dataset_of_other_labels_is_refused(mine, dataset, tmp_path):
+    with pytest.raises(DataError):
+        adopt(mine, dataset=dataset, label_names=["x", "y", "z"], out=tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_source_and_licence_are_on_the_card_and_stay_there(mine, tmp_path):
+    (mine / "README.md").write_text("---\nlanguage: en\nlicense: apache-2.0\n---\n# A model\n")
+    (mine / "LICENSE").write_text("Do what you like.")
+    bundle = export(adopt(mine, out=tmp_path / "bundle"), out=tmp_path / "graph")
+    card = (bundle.path / "README.md").read_text()
+    assert "| Source | mine |" in card
+    assert "| Licence | apache-2.0 |" in card
+    assert "Trained on" not in card
+    assert (bundle.path / "LICENSE").read_text() == "Do what you like."
+
+
+REFUSED = {
+    "no head": (
+        lambda folder: make_checkpoint("bert", folder, task="Model"),
+        {},
+        ModelError,
+        "is no whole classifier: its weights lack classifier.bias",
+    ),
+    "another task": (
+        lambda folder: make_checkpoint("bert", folder, task="ForTokenClassification"),
+        {},
+        ModelError,
+        "is a BertForTokenClassification; adopt takes models that classify texts",
+    ),
+    "one score": (lambda folder: edit(folder, id2label={"0": "score"}), {}, ModelError, "gives 1 score"),
+    "two labels of one name": (
+        lambda folder: edit(folder, id2label={"0": "bad", "1": "good", "2": "bad"}),
+        {},
+        ModelError,
+        "Two labels of .* have the name 'bad'",
+    ),
+    "too few names": (lambda _: None, {"label_names": ["a", "b"]}, ConfigError, "must have 3 names"),
+    "an unknown task": (lambda _: None, {"task": "single"}, ConfigError, "no task 'single'"),
+    "a revision of a folder": (lambda _: None, {"revision": "main"}, ConfigError, "is for a hub id"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_no_classifier_is_refused(case, mine, tmp_path):
+    change, options, kind, message = REFUSED[case]
+    change(mine)
+    with pytest.raises(kind, match=message):
+        adopt(mine, **options, out=tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_tokenizer_that_is_another_model_s_is_found_by_its_answers(mine, tmp_path):
+    state = json.loads((mine / "tokenizer.json").read_text())
+    settings = json.loads((mine / "tokenizer_config.json").read_text())
+    (mine / "tokenizer_config.json").write_text(json.dumps({**settings, "truncation_side": "left"}))
+    assert state["truncation"] is None
+    with pytest.raises(ModelError, match="would not answer as transformers does by itself"):
+        adopt(mine, max_length=12, out=tmp_path / "bundle")
+
+
+@pytest.fixture(scope="module")
+def graph(bert, tmp_path_factory):
+    """The ONNX file of the model as others export it, with its tokenizer beside it."""
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path_factory.mktemp("graph") / "exported"
+    folder.mkdir()
+    model = AutoModelForSequenceClassification.from_pretrained(bert, attn_implementation="eager").eval()
+    inputs = (torch.ones(2, 8, dtype=torch.int64), torch.ones(2, 8, dtype=torch.int64))
+
+    class Plain(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, attention_mask):
+            return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+
+    axes = {name: {0: "batch", 1: "length"} for name in ("input_ids", "attention_mask")}
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Plain(),
+            inputs,
+            str(folder / "model.onnx"),
+            input_names=list(axes),
+            output_names=["logits"],
+            dynamic_axes={**axes, "logits": {0: "batch"}},
+            dynamo=False,
+        )
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(bert / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("given", ["folder", "file"])
+def test_an_onnx_file_becomes_an_onnx_bundle(given, graph, bert, tmp_path):
+    bundle = adopt(graph if given == "folder" else graph / "model.onnx", out=tmp_path / "bundle")
+    assert (bundle.format, bundle.labels, bundle.model, bundle.max_length) == ("onnx", LABELS, "exported", 80)
+    np.testing.assert_allclose(answers(bundle), stock_probabilities(bert, TEXTS), atol=1e-5)
+
+
+def test_an_adopted_onnx_file_is_quantized(graph, dataset, tmp_path):
+    bundle = adopt(graph, dataset=dataset, out=tmp_path / "bundle")
+    small = quantize(bundle, dataset, max_drop=1.0, num_calibration_texts=16, out=tmp_path / "small")
+    assert small.size_bytes < bundle.size_bytes
+    np.testing.assert_allclose(answers(small), answers(bundle), atol=0.05)
+
+
+def rewrite(folder, change):
+    import onnx
+
+    model = onnx.load(folder / "model.onnx")
+    change(model, onnx)
+    onnx.save(model, folder / "model.onnx")
+
+
+def add_softmax(model, onnx):
+    for node in model.graph.node:
+        node.output[:] = ["scores" if name == "logits" else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("Softmax", ["scores"], ["logits"], axis=-1))
+
+
+def fix_shape(model, onnx):
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 8
+
+
+def rename(model, onnx):
+    for node in model.graph.node:
+        node.output[:] = ["output" if name == "logits" else name for name in node.output]
+    model.graph.output[0].name = "output"
+
+
+BROKEN_GRAPHS = {
+    "softmax": (lambda folder: rewrite(folder, add_softmax), ModelError, "gives probabilities"),
+    "fixed shape": (lambda folder: rewrite(folder, fix_shape), ModelError, "has the fixed shape"),
+    "another output": (
+        lambda folder: rewrite(folder, rename),
+        ModelError,
+        "gives output; adopt takes graphs that give",
+    ),
+    "no tokenizer": (
+        lambda folder: (folder / "tokenizer.json").unlink(),
+        ModelError,
+        "has no tokenizer.json beside it",
+    ),
+    "no labels": (lambda folder: (folder / "config.json").unlink(), ConfigError, "names its labels"),
+    "cut off": (lambda folder: (folder / "model.onnx").write_bytes(b"\x08\x07"), ArtifactError, "cannot load"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_GRAPHS)
+def test_a_graph_that_is_no_classifier_s_is_refused(case, graph, tmp_path):
+    folder = shutil.copytree(graph, tmp_path / "mine")
+    change, kind, message = BROKEN_GRAPHS[case]
+    change(folder)
+    with pytest.raises(kind, match=message):
+        adopt(folder, out=tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_names_and_a_tokenizer_from_elsewhere(graph, tmp_path):
+    folder = shutil.copytree(graph, tmp_path / "mine")
+    (folder / "config.json").unlink()
+    (folder / "tokenizer.json").rename(tmp_path / "words.json")
+    with pytest.raises(ConfigError, match="names its labels"):
+        adopt(folder, tokenizer=tmp_path / "words.json", out=tmp_path / "bundle")
+    bundle = adopt(folder, tokenizer=tmp_path / "words.json", label_names=LABELS, out=tmp_path / "bundle")
+    assert bundle.labels == LABELS
+
+
+COMMIT = "2" * 40
+
+
+@pytest.fixture
+def hub(bert, tmp_path, monkeypatch):
+    """A hub of our own with one model, owner/bert; the list of what it was asked for."""
+    asked = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            kind, _, rest = self.path.partition("/api/models/owner/bert")
+            if not kind and _:
+                self.answer_info(rest)
+                return
+            name = self.path.rpartition(f"/owner/bert/resolve/{COMMIT}/")[2]
+            path = bert / name
+            if not path.is_file():
+                self.send_error(404)
+                return
+            content = path.read_bytes()
+            self.send_response(200)
+            self.send_header("etag", f'"{name}"')
+            self.send_header("x-repo-commit", COMMIT)
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        do_HEAD = do_GET
+
+        def answer_info(self, rest):
+            if rest.startswith(f"/tree/{COMMIT}"):
+                self.answer_json([{"type": "file", "path": one, "size": 1, "oid": "a"} for one in self.names()])
+                return
+            if rest not in ("", "/revision/main", "/revision/v1", f"/revision/{COMMIT}"):
+                self.send_response(404)
+                self.send_header("x-error-code", "RevisionNotFound")
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
+            files = [{"rfilename": name} for name in self.names()]
+            self.answer_json({"id": "owner/bert", "sha": COMMIT, "siblings": files})
+
+        def names(self):
+            return [*(path.name for path in bert.iterdir()), "tf_model.h5"]
+
+        def answer_json(self, value):
+            content = json.dumps(value).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "ENDPOINT", endpoint)
+        url = "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + url)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.chdir(tmp_path)
+        yield asked
+        server.shutdown()
+
+
+def test_a_hub_id_is_pinned_to_its_commit(hub, bert, tmp_path):
+    bundle = adopt("owner/bert", revision="v1", out=tmp_path / "bundle")
+    assert (bundle.model, bundle.manifest.config["revision"]) == ("owner/bert", COMMIT)
+    assert f"| Source | owner/bert, commit {COMMIT} |" in (bundle.path / "README.md").read_text()
+    assert not any("tf_model.h5" in path for path in hub)
+    np.testing.assert_allclose(answers(bundle), stock_probabilities(bert, TEXTS), atol=1e-5)
+    again = adopt("owner/bert", revision=COMMIT, offline=True, out=tmp_path / "again")
+    assert again.manifest.files == bundle.manifest.files
+
+
+def test_a_revision_that_the_hub_does_not_have_is_refused(hub, tmp_path):
+    with pytest.raises(ModelError, match="has no revision v2"):
+        adopt("owner/bert", revision="v2", out=tmp_path / "bundle")
+
+
+def test_a_plain_folder_given_to_another_verb_gets_the_hint(mine, graph, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for given in ("mine", str(graph / "model.onnx")):
+        assert main(["export", given, "--out", "new"]) == 2
+        assert f"hint: To take in a model that was trained elsewhere: yanmo adopt {given} --out BUNDLE" in (
+            capsys.readouterr().err
+        )
+
+
+def test_import_points_to_adopt(tmp_path, capsys):
+    assert main(["import", "x", "--out", "new"]) == 2
+    assert "yanmo adopt --help" in capsys.readouterr().err
+
+
+def test_a_bundle_is_not_adopted_again(mine, tmp_path):
+    bundle = adopt(mine, out=tmp_path / "bundle")
+    with pytest.raises(ConfigError, match="is an artifact of Yanmo already"):
+        adopt(bundle.path, out=tmp_path / "again")
+    assert isinstance(bundle, Bundle)

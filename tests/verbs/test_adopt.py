@@ -313,65 +313,55 @@ def test_names_and_a_tokenizer_from_elsewhere(graph, tmp_path):
 COMMIT = "2" * 40
 
 
-@pytest.fixture
-def hub(bert, tmp_path, monkeypatch):
-    """A hub of our own with one model, owner/bert; the list of what it was asked for."""
-    asked = []
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers for one model, owner/bert: the files of a folder, as one commit."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            asked.append(self.path)
-            kind, _, rest = self.path.partition("/api/models/owner/bert")
-            if not kind and _:
-                self.answer_info(rest)
-                return
-            name = self.path.rpartition(f"/owner/bert/resolve/{COMMIT}/")[2]
-            path = bert / name
-            if not path.is_file():
-                self.send_error(404)
-                return
-            content = path.read_bytes()
-            self.send_response(200)
-            self.send_header("etag", f'"{name}"')
-            self.send_header("x-repo-commit", COMMIT)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(content)
+    folder, asked = None, None
 
-        do_HEAD = do_GET
+    def do_GET(self):
+        self.asked.append(self.path)
+        info = self.path.partition("/api/models/owner/bert")
+        if info[1]:
+            self.answer_info(info[2])
+            return
+        name = self.path.rpartition(f"/owner/bert/resolve/{COMMIT}/")[2]
+        content = (self.folder / name).read_bytes()
+        self.answer(content, etag=f'"{name}"', **{"x-repo-commit": COMMIT})
 
-        def answer_info(self, rest):
-            if rest.startswith(f"/tree/{COMMIT}"):
-                self.answer_json([{"type": "file", "path": one, "size": 1, "oid": "a"} for one in self.names()])
-                return
-            if rest not in ("", "/revision/main", "/revision/v1", f"/revision/{COMMIT}"):
-                self.send_response(404)
-                self.send_header("x-error-code", "RevisionNotFound")
-                self.send_header("content-length", "0")
-                self.end_headers()
-                return
-            files = [{"rfilename": name} for name in self.names()]
-            self.answer_json({"id": "owner/bert", "sha": COMMIT, "siblings": files})
+    do_HEAD = do_GET
 
-        def names(self):
-            return [*(path.name for path in bert.iterdir()), "tf_model.h5"]
+    def answer_info(self, rest):
+        names = [*(path.name for path in self.folder.iterdir()), "tf_model.h5"]
+        if rest.startswith(f"/tree/{COMMIT}"):
+            found = [{"type": "file", "path": name, "size": 1, "oid": "a"} for name in names]
+        elif rest in ("", "/revision/main", "/revision/v1", f"/revision/{COMMIT}"):
+            found = {"id": "owner/bert", "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
+        else:
+            self.answer(b"", 404, **{"x-error-code": "RevisionNotFound"})
+            return
+        self.answer(json.dumps(found).encode(), **{"content-type": "application/json"})
 
-        def answer_json(self, value):
-            content = json.dumps(value).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
+    def answer(self, content, status=200, **headers):
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
             self.wfile.write(content)
 
-        def log_message(self, *_):
-            pass
+    def log_message(self, *_):
+        pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+
+@pytest.fixture
+def hub(bert, tmp_path, monkeypatch):
+    """A hub of our own with one model; the list of what it was asked for."""
+    asked = []
+    answering = type("Answering", (Hub,), {"folder": bert, "asked": asked})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), answering) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(constants, "ENDPOINT", endpoint)
         url = "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", endpoint + url)

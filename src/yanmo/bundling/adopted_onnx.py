@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from yanmo.errors import ConfigError, ModelError
 from yanmo.runtimes.engines.ort import open_session
 from yanmo.runtimes.onnx import INPUTS, OnnxSettings
-from yanmo.text.tokenizer import load
+from yanmo.text.tokenizer import open_tokenizer
 
 __all__ = ["AdoptedGraph", "find_graph", "has_weights", "read_graph"]
 
@@ -79,7 +79,7 @@ def read_graph(
         raise ModelError(
             f"{path} has no {TOKENIZER} beside it.", hint="Name it with --tokenizer, or put it into the same folder."
         )
-    opened = load(file)
+    opened = open_tokenizer(file)
     inputs = _check_shape(path)
     settings = OnnxSettings(inputs, _pad_id(opened, config, said), token_type="token_type_ids" in inputs)
     named = [str(name) for _, name in sorted(config.get("id2label", {}).items(), key=lambda one: int(one[0]))]

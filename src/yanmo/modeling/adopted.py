@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from yanmo.answers.links import SIGMOID, SOFTMAX, Link
 from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling import checkpoint_tokenizer, encoders, heads
 from yanmo.modeling.batch_invariance import check_invariance
+from yanmo.modeling.pooling import classifier_class
 from yanmo.modeling.settings import NetworkSettings, Texts
 from yanmo.modeling.trainables import encoder_trainable
 from yanmo.modeling.weight_files import network_folder
@@ -84,7 +85,7 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
     config = encoders.read_config(folder)
     _check_kind(config, wanted.name)
     module: Any
-    module, new = encoders.open_network(AutoModelForSequenceClassification, folder, config)
+    module, new = encoders.open_network(classifier_class(config), folder, config)
     if new:
         raise ModelError(
             f"{wanted.name} is no whole classifier: its weights lack {', '.join(sorted(new)[:3])}.",

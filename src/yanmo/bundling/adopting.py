@@ -31,7 +31,7 @@ from yanmo.protocols import Task
 from yanmo.runtimes.predictor import Item, open_bundle
 from yanmo.tasks import TASKS, get_task
 
-__all__ = ["Asked", "Source", "check_answers", "golden_columns", "open_source", "pick_task", "write_answers"]
+__all__ = ["Asked", "Classifier", "check_answers", "golden_columns", "open_source", "pick_task", "write_answers"]
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
@@ -91,7 +91,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class Classifier:
     """A classifier that can be written into a Bundle.
 
     Attributes:
@@ -115,7 +115,7 @@ class Source:
     license_files: list[Path] = field(default_factory=list)
 
 
-def open_source(spec: ModelSpec | Path, asked: Asked) -> Source:
+def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
     """Return the classifier that a name means.
 
     Args:
@@ -145,10 +145,10 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Source:
         "source": _describe(folder, spec.name, commit),
     }
     parents = {"checkpoint": folder_digest(folder)}
-    return Source(found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder))
+    return Classifier(found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder))
 
 
-def _open_graph(path: Path, asked: Asked) -> Source:
+def _open_graph(path: Path, asked: Asked) -> Classifier:
     found = read_graph(path, tokenizer=asked.tokenizer, label_names=asked.label_names, max_length=asked.max_length)
     is_int8 = any(name in found.content for name in INT8_OPERATORS)
     folder = path.parent.parent if path.parent.name == "onnx" else path.parent
@@ -170,7 +170,7 @@ def _open_graph(path: Path, asked: Asked) -> Source:
         found.tokenizer.save(str(target / "tokenizer.json"), pretty=False)
 
     parents = {"graph": file_digest(path)}
-    return Source(
+    return Classifier(
         found.labels, PROBLEMS.get(found.problem_type or ""), info, parents, save, None, "", find_licenses(folder)
     )
 
@@ -186,7 +186,7 @@ def _describe(folder: Path, name: str, commit: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def pick_task(source: Source, asked: Asked, dataset: Dataset | None) -> Task:
+def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task:
     """Return the task: as asked, else that of the Dataset where it suits the model, else one of single texts."""
     if asked.task:
         return get_task(asked.task)
@@ -218,7 +218,7 @@ def write_answers(made: Bundle, columns: list[list[str]]) -> None:
     )
 
 
-def check_answers(made: Bundle, source: Source, columns: list[list[str]]) -> float:
+def check_answers(made: Bundle, source: Classifier, columns: list[list[str]]) -> float:
     """Return the largest difference between the Bundle's probabilities and what they have to be.
 
     That is what transformers by itself answers; of an ONNX file what it answers to each text alone.

@@ -16,7 +16,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.adopted_onnx import find_graph, has_weights
 from yanmo.bundling.adopting import (
     Asked,
-    Source,
+    Classifier,
     check_answers,
     golden_columns,
     open_source,
@@ -135,7 +135,7 @@ def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
     return found
 
 
-def _fill(made: Bundle, opened: Source, dataset: Dataset | None, info: dict[str, Any]) -> None:
+def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[str, Any]) -> None:
     """Write the model, what belongs to it, and its golden examples, once its answers are proved."""
     opened.save(made.path)
     for path in opened.license_files:

@@ -238,7 +238,7 @@ def accuracy(module: Any, dev: Any) -> float:
     from yanmo.modeling.scoring import compute_logits
 
     features = TokenFeatures(dev[0], None, module.config.pad_token_id)
-    logits_NC = compute_logits(module, encoders.score, features, batch_size=256)
+    logits_NC = compute_logits(module, encoders.score_encoder, features, batch_size=256)
     return float((logits_NC.argmax(axis=1) == dev[1]).mean())
 
 

@@ -18,7 +18,7 @@ OF_A_TABLE = {
 """Name to the rows that have it in common."""
 TO_BE_RENAMED = {
     *("Array", "Batch", "Doubles", "Job", "Objective", "Texts"),
-    *("calibrate", "hash_texts", "match_labels", "num_workers", "read_settings", "score"),
+    *("hash_texts", "match_labels", "num_workers", "read_settings"),
 }
 
 

@@ -58,18 +58,18 @@ def test_where_several_masks_need_a_network_without_adapters_the_hint_says_so():
 
 
 def test_merging_leaves_a_plain_network_with_the_same_scores(module):
-    before, names = encoders.score(module, IDS), set(module.state_dict())
+    before, names = encoders.score_encoder(module, IDS), set(module.state_dict())
     tuner = adapters.add_adapters(module, 3)
-    torch.testing.assert_close(encoders.score(module, IDS), before)
+    torch.testing.assert_close(encoders.score_encoder(module, IDS), before)
     with torch.no_grad():
         for name, one in module.named_parameters():
             if "lora_" in name:
                 one.normal_()
-    changed = encoders.score(module, IDS)
+    changed = encoders.score_encoder(module, IDS)
     assert not torch.allclose(changed, before)
     adapters.merge_adapters(tuner)
     assert set(module.state_dict()) == names
-    torch.testing.assert_close(encoders.score(module, IDS), changed, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(encoders.score_encoder(module, IDS), changed, atol=1e-4, rtol=1e-4)
 
 
 def test_without_peft_it_is_said_what_to_install(module, monkeypatch):

@@ -47,8 +47,10 @@ def gradients(module, score, batch):
 def test_scores_and_gradients_are_those_of_transformers(name, lengths, tokenizer):
     module, batch = build(name, tokenizer).train(), make_batch(lengths, types=name.startswith("bert"))
     assert lean_encoder.is_lean(module)
-    torch.testing.assert_close(lean_encoder.score(module, batch), encoders.score(module, batch), atol=1e-5, rtol=1e-5)
-    ours, theirs = (gradients(module, score, batch) for score in (lean_encoder.score, encoders.score))
+    torch.testing.assert_close(
+        lean_encoder.score(module, batch), encoders.score_encoder(module, batch), atol=1e-5, rtol=1e-5
+    )
+    ours, theirs = (gradients(module, score, batch) for score in (lean_encoder.score, encoders.score_encoder))
     assert ours.keys() == theirs.keys()
     for key, gradient in theirs.items():
         torch.testing.assert_close(ours[key], gradient, atol=1e-5, rtol=1e-4, msg=key)
@@ -116,7 +118,7 @@ def test_in_bf16_the_scores_are_near_and_the_gradients_are_of_32_bits(name, toke
     module, batch = build(name, tokenizer), make_batch()
     with autocast("cpu", "bf16"):
         scores_BC = lean_encoder.score(module, batch)
-    torch.testing.assert_close(scores_BC.float(), encoders.score(module, batch), atol=0.03, rtol=0.03)
+    torch.testing.assert_close(scores_BC.float(), encoders.score_encoder(module, batch), atol=0.03, rtol=0.03)
     with autocast("cpu", "bf16"):
         assert all(one.dtype == torch.float32 for one in gradients(module, lean_encoder.score, batch).values())
 
@@ -128,7 +130,7 @@ def test_dropout_takes_the_masks_that_transformers_takes(tokenizer):
     replace_dropout(module, masks)
     assert isinstance(module.dropout, MaskedDropout)
     scores = [lean_encoder.score(module, batch) for _ in range(400)]
-    plain = [encoders.score(module, batch) for _ in range(400)]
+    plain = [encoders.score_encoder(module, batch) for _ in range(400)]
     ours, theirs = (torch.stack(one).detach() for one in (scores, plain))
     torch.testing.assert_close(ours.mean(0), theirs.mean(0), atol=0.06, rtol=0)
     torch.testing.assert_close(ours.std(0), theirs.std(0), atol=0.05, rtol=0)

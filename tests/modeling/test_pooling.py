@@ -75,7 +75,7 @@ def test_the_lean_pass_computes_the_same_scores_and_gradients(family, tmp_path):
     assert lean_encoder.is_lean(module)
     batch = trainable.encode(Texts(TEXTS)).collate(torch.arange(len(TEXTS)).numpy())
     found = {}
-    for name, score in {"lean": lean_encoder.score, "plain": encoders.score}.items():
+    for name, score in {"lean": lean_encoder.score, "plain": encoders.score_encoder}.items():
         module.zero_grad()
         logits_BC = score(module, batch)
         (logits_BC * torch.tensor([1.0, -2.0, 0.5])).sum().backward()

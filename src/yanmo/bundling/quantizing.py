@@ -28,7 +28,7 @@ from yanmo.text.tokenizer import Encoded
 if TYPE_CHECKING:
     from yanmo.exporting.int8 import Quantizer
 
-__all__ = ["Gate", "GatedModel", "Scorer", "calibrate", "search"]
+__all__ = ["Gate", "GatedModel", "Scorer", "search", "show_inputs"]
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Scorer:
         return replace(self, encoded=some)
 
 
-def calibrate(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> None:
+def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> None:
     """Show a quantizer what goes into its products.
 
     Args:

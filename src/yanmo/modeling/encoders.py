@@ -45,7 +45,7 @@ __all__ = [
     "open_network",
     "read_config",
     "save",
-    "score",
+    "score_encoder",
     "shape_sizes",
     "takes_token_types",
 ]
@@ -254,7 +254,7 @@ def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) ->
     tokenizer.save_pretrained(folder)
 
 
-def score(module: nn.Module, batch: Batch) -> Tensor:
+def score_encoder(module: nn.Module, batch: Batch) -> Tensor:
     """Return logits_BC of a batch of token ids."""
     logits_BC: Tensor = module(**batch).logits
     return logits_BC

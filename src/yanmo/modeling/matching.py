@@ -64,9 +64,9 @@ class Matched:
         """Return logits_BC and the weighted distance."""
         if next(self._teacher.parameters()).device != batch["input_ids"].device:
             self._teacher.to(batch["input_ids"].device)
-        logits_BC = encoders.score(student, batch)
+        logits_BC = encoders.score_encoder(student, batch)
         with torch.no_grad():
-            encoders.score(self._teacher, batch)
+            encoders.score_encoder(self._teacher, batch)
         distances = [self._distances[kind](self, batch["attention_mask"]) for kind in self._kinds]
         return logits_BC, self._weight * torch.stack(distances).sum()
 

@@ -207,7 +207,7 @@ def _encoder_score(module: nn.Module, settings: NetworkSettings) -> Callable[[nn
     if lean_encoder.is_lean(module) and not settings.is_sharded:  # sharded weights come together in stock layers only
         return functools.partial(lean_encoder.score, num_samples=num_samples)
     _sample_dropout(module, "dropout", num_samples)
-    return encoders.score
+    return encoders.score_encoder
 
 
 def _sample_dropout(module: nn.Module, name: str, num_samples: int) -> None:

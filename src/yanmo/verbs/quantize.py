@@ -14,7 +14,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.bundling.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
-from yanmo.bundling.quantizing import Gate, GatedModel, Scorer, calibrate, search
+from yanmo.bundling.quantizing import Gate, GatedModel, Scorer, search, show_inputs
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
@@ -165,7 +165,7 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
         if config.method == "int8-static":
             train = load_split(dataset, "train")
             texts = predictor.encode(*_columns(train, _rows(train, config.num_calibration_texts)))
-            calibrate(quantizer, dataclasses.replace(scorer, encoded=texts), clipping=config.clipping)
+            show_inputs(quantizer, dataclasses.replace(scorer, encoded=texts), clipping=config.clipping)
     outcome = search(quantizer, gate, scorer)
     write_graph(made.path, Graph(outcome.content, settings))
     return outcome

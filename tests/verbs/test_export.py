@@ -115,7 +115,7 @@ def checkpoint(folder, activation):
 
 
 @pytest.mark.parametrize(
-    ("activation", "inputs"), [("gelu", ["input_ids", "lengths"]), ("silu", ["input_ids", "attention_mask"])]
+    ("activation", "inputs"), [("gelu", ["input_ids", "lengths"]), ("mish", ["input_ids", "attention_mask"])]
 )
 def test_a_network_that_cannot_be_written_is_traced(activation, inputs, tmp_path):
     bundle = make_bundle(tmp_path / "bundle", checkpoint(tmp_path / "checkpoint", activation))
@@ -146,5 +146,5 @@ def test_only_torch_bundles_are_exported(exported, tmp_path):
 
 
 def test_an_unknown_format_is_named(textcnn, tmp_path):
-    with pytest.raises(ConfigError, match="The 'format' parameter of export must be 'onnx'"):
-        export(textcnn, format="tflite", out=tmp_path / "out")
+    with pytest.raises(ConfigError, match="The 'to' parameter of export must be 'onnx' or 'transformers'"):
+        export(textcnn, to="tflite", out=tmp_path / "out")

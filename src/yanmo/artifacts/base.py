@@ -34,6 +34,7 @@ __all__ = [
     "finish_swap",
     "lock",
     "numbered",
+    "place_folder",
     "publish",
     "work_dir",
 ]
@@ -41,8 +42,6 @@ __all__ = [
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 LOCK = ".lock"
-MODEL_FILES = ("config.json", "modules.json", "model.onnx")
-"""Of models that were trained elsewhere."""
 SWAP_SECONDS = 10
 
 
@@ -198,18 +197,17 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         ArtifactError: There is none, or it cannot be read by this version.
     """
     finish_swap(path)
-    if path.suffix == ".onnx" and path.is_file():
-        raise ArtifactError(f"{path} is a file, no artifact.", hint=_adopt_hint(path))
+    adopted = f"To take in a model that was trained elsewhere: yanmo adopt {path} --out BUNDLE"
     if not path.is_dir():
-        raise ArtifactError(f"There is no folder {path}.", hint="Check the path; --out of an earlier command made it.")
+        is_graph = path.suffix == ".onnx" and path.is_file()
+        hint = adopted if is_graph else "Check the path; --out of an earlier command made it."
+        raise ArtifactError(f"There is no folder {path}.", hint=hint)
     try:
         raw = (path / MANIFEST).read_bytes()
     except FileNotFoundError as error:
-        is_model = any((path / name).is_file() for name in MODEL_FILES)
-        raise ArtifactError(
-            f"{path} is no artifact: it has no {MANIFEST}.",
-            hint=_adopt_hint(path) if is_model else "Give a folder that a command wrote with --out.",
-        ) from error
+        is_model = any((path / name).is_file() for name in ("config.json", "modules.json", "model.onnx"))
+        hint = adopted if is_model else "Give a folder that a command wrote with --out."
+        raise ArtifactError(f"{path} is no artifact: it has no {MANIFEST}.", hint=hint) from error
     try:
         version = msgspec.json.decode(raw)["schema_version"]
         if version > SCHEMA_VERSION:
@@ -223,10 +221,6 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
             f"{path / MANIFEST} is damaged: {error}.", hint="Copy the folder again, or make it anew."
         ) from error
     return manifest, hashlib.sha256(raw).hexdigest()
-
-
-def _adopt_hint(path: Path) -> str:
-    return f"To take in a model that was trained elsewhere: yanmo adopt {path} --out BUNDLE"
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
@@ -264,12 +258,19 @@ def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECT
         ArtifactError: ``out`` exists, or cannot be written.
         BusyError: Another process makes it.
     """
+    with place_folder(out, effects=effects) as staging:
+        yield staging
+        manifest = identity.manifest(key=effects.key or identity.key, files=_list_files(staging))
+        _write_manifest(staging, manifest)
+
+
+@contextlib.contextmanager
+def place_folder(out: str | Path, *, effects: Effects = NO_EFFECTS) -> Iterator[Path]:
+    """Do what :func:`publish` does for a folder that stays as it was filled, without a manifest."""
     out = Path(out)
     with _staging(out, replace=effects.replace) as staging:
         try:
             yield staging
-            manifest = identity.manifest(key=effects.key or identity.key, files=_list_files(staging))
-            _write_manifest(staging, manifest)
             _swap(staging, out)
         except OSError as error:
             raise ArtifactError(

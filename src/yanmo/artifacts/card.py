@@ -7,7 +7,7 @@ from pathlib import Path
 
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["CARD", "find_licenses", "render_card", "render_encoder_card"]
+__all__ = ["CARD", "find_licenses", "render_card", "render_encoder_card", "render_plain_card"]
 
 CARD = "README.md"
 LICENSE_FILES = ("LICENSE*", "NOTICE*")
@@ -96,6 +96,28 @@ def render_encoder_card(*, model: str, text: TextConfig, facts: Mapping[str, flo
         "This encoder has learned to read and gives no answers yet. Train one from it:\n\n"
         "```\nyanmo train <a Dataset> --init <this folder> --out <where the Bundle appears>\n```\n\n"
         "It is a plain Hugging Face folder: `AutoModel.from_pretrained` and `AutoTokenizer.from_pretrained` open it.\n"
+    )
+
+
+def render_plain_card(model: str, labels: Sequence[str], text: TextConfig, source: Mapping[str, str] | None) -> str:
+    """Return the text of the card of a plain folder, as hubs read it.
+
+    Args:
+        model: The model's name.
+        labels: All labels in order.
+        text: How the Bundle cleans texts, which transformers does not.
+        source: Where the model is from, if it was trained elsewhere.
+    """
+    license_line = f"license: {source['license']}\n" if source and "license" in source else ""
+    steps = [*text.cleaning, *([text.segmenter] if text.segmenter != "none" else [])]
+    rows = [("Model", model), ("Labels", f"{len(labels)}: {', '.join(labels[:50])}"), *_origin(source)]
+    before = (
+        f"It has learned from texts prepared so: {', '.join(steps)}. Do the same before you ask it.\n" if steps else ""
+    )
+    return (
+        f"---\npipeline_tag: text-classification\nlibrary_name: transformers\n{license_line}---\n"
+        f"{_table(model, rows)}\n\n{before}"
+        "`transformers.pipeline('text-classification', model=<this folder>)` opens it.\n"
     )
 
 

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from transformers import PreTrainedTokenizerFast
 
 from yanmo.answers.links import SIGMOID, SOFTMAX, Link
-from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling import checkpoint_tokenizer, encoders, heads
 from yanmo.modeling.batch_invariance import check_invariance
 from yanmo.modeling.pooling import classifier_class
 from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.stock import Score, stock_scorer
 from yanmo.modeling.trainables import encoder_trainable
 from yanmo.modeling.weight_files import network_folder
 
@@ -59,8 +57,7 @@ class Adopted:
         max_length: Most tokens of a text.
         architecture: What its code needs to build it again.
         save: Writes its files into a folder.
-        score: What transformers by itself answers: from texts, and the second texts of pairs, to logits_NC, each text
-            alone and cut as the checkpoint's own tokenizer does; not a number where a text has no token.
+        score: What transformers by itself answers, each text alone.
     """
 
     labels: list[str]
@@ -68,7 +65,7 @@ class Adopted:
     max_length: int
     architecture: dict[str, Any]
     save: Callable[[Path], None]
-    score: Callable[[Sequence[str], Sequence[str] | None], FloatArray]
+    score: Score
 
 
 def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
@@ -101,7 +98,7 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
     max_length = _fit_length(folder, wrapped, module, wanted)
     settings = NetworkSettings(labels, link, max_length=max_length, offline=True)
     trainable = encoder_trainable(module.eval(), wrapped, wrapped.backend_tokenizer, settings, max_length)
-    score = _stock(module, wrapped, max_length)
+    score = stock_scorer(module, wrapped, max_length=max_length)
     check_invariance(module, trainable.score, trainable.encode(Texts(EXAMPLES)), name=wanted.name)
     return Adopted(labels, link, max_length, trainable.architecture, trainable.save, score)
 
@@ -173,21 +170,3 @@ def _sentence_length(folder: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return int(found) if found else None
-
-
-def _stock(
-    module: Any, wrapped: PreTrainedTokenizerFast, max_length: int
-) -> Callable[[Sequence[str], Sequence[str] | None], FloatArray]:
-    def score(texts: Sequence[str], texts_b: Sequence[str] | None) -> FloatArray:
-        rows = []
-        for place, text in enumerate(texts):
-            pair = ([text],) if texts_b is None else ([text], [texts_b[place]])  # lists: an empty text is one, too
-            inputs = wrapped(*pair, truncation=True, max_length=max_length, return_tensors="pt")
-            if not inputs["input_ids"].shape[1]:
-                rows.append(np.full(module.config.num_labels, np.nan, dtype=np.float32))
-                continue
-            with torch.inference_mode():
-                rows.append(module(**inputs).logits[0].float().numpy())
-        return np.stack(rows)
-
-    return score

@@ -136,7 +136,10 @@ def _check_model(step: Step) -> Iterator[Finding]:
 
 
 def _check_exportable(step: Step) -> Iterator[Finding]:
-    """Look whether the Bundle to export will be of a format with a graph."""
+    """Look whether a stage makes an artifact, and the Bundle to export will be of a format with a graph."""
+    if dict(step.config)["to"] == "transformers":
+        text = "a plain folder of transformers is no artifact, and so no stage."
+        yield "to", text, "Export it by hand once the pipeline has run: yanmo export BUNDLE --to transformers"
     for one in step.inputs.get("bundle", ()):
         if isinstance(one, Step) and one.stage.verb.name in COMPOSITES:
             kind = one.stage.verb.name

@@ -1,4 +1,4 @@
-"""export: a torch Bundle to an ONNX Bundle; it checks and publishes what ``conversion`` makes, and knows no torch."""
+"""export: a torch Bundle to an ONNX Bundle, or to a plain folder of transformers; it checks, and knows no torch."""
 
 import logging
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Literal
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.conversion import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
+from yanmo.bundling.plain import PlainFolder, write_folder
 from yanmo.config import Config
-from yanmo.errors import ArtifactError
+from yanmo.errors import ArtifactError, check_installed
 from yanmo.runtimes.onnx import OnnxRuntime
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
@@ -22,37 +23,42 @@ logger = logging.getLogger(__name__)
 class ExportConfig(Config):
     """What is made."""
 
-    format: Literal["onnx"] = "onnx"
-    """Format of the new Bundle: onnx, which runs on onnxruntime and OpenVINO."""
+    to: Literal["onnx", "transformers"] = "onnx"
+    """onnx: a Bundle that runs on onnxruntime and OpenVINO; transformers: a plain folder, which is no Bundle, for hubs
+    and for transformers' own classes."""
 
 
 @verb
-def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
+def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle | PlainFolder:
     """Turn a torch Bundle into an ONNX Bundle that runs without torch.
 
     The graph of BERT, RoBERTa, ALBERT, ELECTRA and DistilBERT is written straight from the weights; other networks are
     traced. The new Bundle is published only if it answers the golden examples and 500 texts of random lengths as torch
-    does.
+    does. The way back, ``--to transformers``, writes a plain folder that transformers' own classes open, with the
+    calibration in its last layer, if these answer alike.
 
     Args:
         bundle: A Bundle of format torch.
         config: What is made.
-        out: Where the new Bundle appears.
+        out: Where the new Bundle or folder appears.
         effects: Key and replacement of the call.
 
     Raises:
-        ArtifactError: The Bundle has another format.
+        ArtifactError: The Bundle has another format, or no class of transformers' holds it.
         ModelError: The model has no ONNX form, or that answers differently.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     get_task(bundle.task)
+    if config.to == "transformers":
+        check_installed("export", "torch", "transformers", extra="train")
+        return write_folder(bundle, out, effects=effects)
     _check_format(bundle, config)
     dataset = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
     return publish_from(
         bundle,
         verb="export",
         config=config.model_dump(mode="json"),
-        info={**bundle.manifest.info, "format": config.format},
+        info={**bundle.manifest.info, "format": config.to},
         parents=dataset,
         out=out,
         make=lambda made: _make(bundle, made),
@@ -68,9 +74,9 @@ def _check_format(bundle: Bundle, config: ExportConfig) -> None:
             f"export takes the Bundle of one model. {bundle.path} is of format {bundle.format}.",
             hint=f"Export its members, then make the {bundle.format} of them.",
         )
-    state = "is exported" if bundle.format == config.format else "runs without torch"
+    state = "is exported" if bundle.format == config.to else "runs without torch"
     raise ArtifactError(
-        f"export makes an {config.format} Bundle from a torch Bundle. {bundle.path} is of format {bundle.format}.",
+        f"export makes an {config.to} Bundle from a torch Bundle. {bundle.path} is of format {bundle.format}.",
         hint=f"It {state} already: serve it, or predict with it, as it is.",
     )
 

@@ -16,7 +16,7 @@ from yanmo.modeling import checkpoint_tokenizer, encoders, heads
 from yanmo.modeling.batch_invariance import check_invariance
 from yanmo.modeling.pooling import classifier_class
 from yanmo.modeling.settings import NetworkSettings, Texts
-from yanmo.modeling.stock import Score, stock_scorer
+from yanmo.modeling.stock import StockScore, stock_scorer
 from yanmo.modeling.trainables import encoder_trainable
 from yanmo.modeling.weight_files import network_folder
 
@@ -65,7 +65,7 @@ class Adopted:
     max_length: int
     architecture: dict[str, Any]
     save: Callable[[Path], None]
-    score: Score
+    score: StockScore
 
 
 def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:

@@ -16,12 +16,12 @@ from yanmo.modeling import checkpoint_tokenizer, encoders, heads
 from yanmo.modeling.opening import opening
 from yanmo.modeling.pooling import own_pooling
 
-__all__ = ["Score", "open_plain", "stock_scorer", "write_plain"]
+__all__ = ["StockScore", "open_plain", "stock_scorer", "write_plain"]
 
-Score = Callable[[Sequence[str], Sequence[str] | None], FloatArray]
+StockScore = Callable[[Sequence[str], Sequence[str] | None], FloatArray]
 
 
-def stock_scorer(module: Any, wrapped: PreTrainedTokenizerFast, *, max_length: int) -> Score:
+def stock_scorer(module: Any, wrapped: PreTrainedTokenizerFast, *, max_length: int) -> StockScore:
     """Return what gives transformers' own logits_NC of texts, and of the second texts of pairs.
 
     Each text is asked alone and cut as its own tokenizer does; a row is not a number where a text has no token.
@@ -86,7 +86,7 @@ def write_plain(
     encoders.save(target, module, wrapped)
 
 
-def open_plain(folder: Path, *, max_length: int) -> Score:
+def open_plain(folder: Path, *, max_length: int) -> StockScore:
     """Return what transformers' own classes answer with a folder.
 
     Raises:

@@ -30,6 +30,7 @@ WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|creat\(|mkdir")
 OPENED = re.compile(r'(?:open|creat|mkdir)\w*\((?:(?:AT_FDCWD|\d+)<(?P<base>.*?)>, )?"(?P<path>.*?)"')
 ADDRESS = re.compile(r'inet_addr\("(.+?)"\)|inet_pton\(AF_INET6, "(.+?)"')
 
+pytestmark = pytest.mark.timeout(300)
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 

@@ -125,6 +125,7 @@ def ask_service(bundle):
     return found
 
 
+@pytest.mark.timeout(600)
 def test_every_command_works_where_the_path_says(place, tmp_path, capsys):
     assert {arguments[0] for arguments in WALK} | IN_A_PROCESS == set(COMMANDS)
     before = files(Path(SIBLING))

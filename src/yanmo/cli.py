@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import logging
@@ -16,12 +17,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
-from yanmo.errors import InternalError, YanmoError
+from yanmo.errors import InternalError, OutputError, YanmoError
 from yanmo.machine import worker_rank
 from yanmo.stopping import SigtermError, sigterm_raises
+from yanmo.streams import NoReaderError, complain, is_unicode, mend_streams, printable, release_output, say, saying
 from yanmo.verbs import COMMANDS, OTHER_NAMES
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from yanmo.verbs.signature import Input, Verb
 
 __all__ = ["build_app", "main"]
@@ -40,34 +44,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 143 stopped, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
     tokens = [HYPHEN if token == "-" else token for token in given]
+    mend_streams()
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("yanmo").setLevel(logging.INFO)
-    with sigterm_raises():
-        return _run(tokens)
+    try:
+        with sigterm_raises():
+            return _run(tokens)
+    finally:
+        release_output()
 
 
 def _run(tokens: Sequence[str]) -> int:
     try:
-        result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+        with contextlib.nullcontext() if _calls_verb(tokens) else saying():
+            result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         command = "".join(f"{OTHER_NAMES.get(token, token)} " for token in tokens[:1] if token in NAMES)
-        print(f"{error}\nhint: yanmo {command}--help", file=sys.stderr)
+        complain(f"{error}\nhint: yanmo {command}--help")
         return 2
     except (YanmoError, SigtermError) as error:
         return _print_error(error.as_stopped() if isinstance(error, SigtermError) else error)
     except KeyboardInterrupt:
-        print("Stopped.", file=sys.stderr)
+        complain("Stopped.")
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except NoReaderError:
         return 0
     except Exception as error:  # noqa: BLE001 - the one place where what nobody expected is said
         return _print_unexpected(error)
     return result if isinstance(result, int) else 0
 
 
+def _calls_verb(tokens: Sequence[str]) -> bool:
+    """Return whether a verb is called, which looks after its own errors, or something is shown, as help is."""
+    return bool(tokens) and tokens[0] in NAMES and not {"--help", "-h"} & set(tokens)
+
+
 def _print_error(error: YanmoError) -> int:
-    print(error, file=sys.stderr)
+    complain(str(error))
     return error.exit_code
 
 
@@ -75,10 +88,9 @@ def _print_unexpected(error: Exception) -> int:
     """Say that this is our mistake; the traceback is for those who ask for it."""
     if os.environ.get("YANMO_DEBUG"):
         traceback.print_exception(error)
-    print(
+    complain(
         f"Internal error, {type(error).__name__}: {error}\n"
-        "hint: This is our mistake. Run it again with YANMO_DEBUG=1 and report what it prints.",
-        file=sys.stderr,
+        "hint: This is our mistake. Run it again with YANMO_DEBUG=1 and report what it prints."
     )
     return InternalError.exit_code
 
@@ -129,12 +141,13 @@ def _command(name: str) -> Any:
         values = {key: _flatten(value) for key, value in given.items() if value is not UNSET}
         if verb.can_print and not as_json and "out" not in values:
             for lines in verb.lines(*inputs, **values):
-                print(lines, flush=True)
+                say(lines)
             return 0
         if verb.tells_ready and as_json:
             values["when_ready"] = _print_json
         result = verb(*inputs, **values)
-        _print_result(None if worker_rank() else result, as_json=as_json)
+        if not worker_rank():
+            _print_result(name, result, as_json=as_json)
         return 0
 
     parameters = _parameters(verb)
@@ -230,17 +243,20 @@ def _split_list(value: str) -> list[str]:
     return [value] if "=" in value else value.split(",")  # an assignment, as of --set, may hold commas of its own
 
 
-def _print_result(result: Any, *, as_json: bool) -> None:
+def _print_result(name: str, result: Any, *, as_json: bool) -> None:
+    """Print what a verb returns; where that cannot be done, what it has made is there all the same."""
     if result is None:
         return
-    if as_json:
-        _print_json(result.summary())
-        return
-    _print_summary(result.summary())
+    try:
+        (_print_json if as_json else _print_summary)(result.summary())
+    except OutputError as error:
+        if COMMANDS[name].only_tells or getattr(result, "path", None) is None:
+            raise
+        complain(f"{name} is done, but what it has to tell is lost. {error}")
 
 
 def _print_json(summary: dict[str, Any]) -> None:
-    print(json.dumps(summary, ensure_ascii=False, allow_nan=False), flush=True)
+    say(json.dumps(summary, ensure_ascii=not is_unicode(), allow_nan=False))
 
 
 def _print_summary(summary: dict[str, Any]) -> None:
@@ -248,26 +264,34 @@ def _print_summary(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console()
     tables = {key: rows for key, rows in summary.items() if _is_table(rows)}
     grid = Table(box=None, show_header=False)
-    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="bold")
     grid.add_column(overflow="fold")
     for key, value in summary.items():
         if key not in tables:
-            grid.add_row(f"[bold]{key}", _cell(value))
-    console.print(grid)
+            grid.add_row(_text(key), _text(value))
+    drawn = [grid]
     for rows in tables.values():
         table = Table(box=box.SIMPLE_HEAD)
         for column in rows[0]:
-            table.add_column(column, justify="left" if isinstance(rows[0][column], str) else "right")
+            table.add_column(_text(column), justify="left" if isinstance(rows[0][column], str) else "right")
         for row in rows:
-            table.add_row(*(_cell(value) for value in row.values()))
-        console.print(table)
+            table.add_row(*map(_text, row.values()))
+        drawn.append(table)
+    with saying():
+        Console().print(*drawn)
 
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) for row in value)
+
+
+def _text(value: Any) -> Text:
+    """Return a value as it stands in a cell: nothing in it is a command to the terminal or to rich."""
+    from rich.text import Text
+
+    return Text(printable(_cell(value), kept=""))
 
 
 def _cell(value: Any) -> str:
@@ -281,8 +305,7 @@ def _cell(value: Any) -> str:
 
 
 def _interval(values: Iterable[Any]) -> str:
-    parts = [_cell(one) for one in values]
-    return f"[{', '.join(parts)}]".replace("[", r"\[")
+    return f"[{', '.join(map(_cell, values))}]"
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ YanmoError                  exit 2: the user's mistake, and what to do next
 ├── PipelineError           a pipeline file: stages, references, cycles
 ├── ServingError            a service that cannot start
 ├── ServiceError            a service that refused a request, or did not answer
+├── OutputError             the standard output cannot take what is printed
 ├── MissingExtraError       an optional dependency is not installed
 ├── BusyError               exit 75: another process works in the same folder
 ├── StoppedError            exit 143: SIGTERM came, and what was done is kept
@@ -28,6 +29,7 @@ __all__ = [
     "InternalError",
     "MissingExtraError",
     "ModelError",
+    "OutputError",
     "PipelineError",
     "ServiceError",
     "ServingError",
@@ -90,6 +92,10 @@ class ServiceError(YanmoError):
         self.status = status
         self.code = code
         self.retry_seconds = retry_seconds
+
+
+class OutputError(YanmoError):
+    """What is to be printed cannot be written."""
 
 
 class MissingExtraError(YanmoError):

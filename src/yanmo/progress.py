@@ -21,12 +21,16 @@ def bar(total: int | None, description: str, *, unit: str = "it", initial: int =
         desc=description,
         unit=unit,
         file=sys.stderr,
-        disable=not sys.stderr.isatty(),
+        disable=_is_hidden(),
         dynamic_ncols=True,
     )
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None, unit: str = "it") -> Iterable[T]:
     """Yield the items and show how many are done."""
-    hidden = not sys.stderr.isatty()
-    yield from tqdm(items, desc=description, total=total, unit=unit, file=sys.stderr, disable=hidden)
+    yield from tqdm(items, desc=description, total=total, unit=unit, file=sys.stderr, disable=_is_hidden())
+
+
+def _is_hidden() -> bool:
+    """Return whether nobody looks: stderr is no terminal, or closed, as in a program without a console."""
+    return sys.stderr is None or not sys.stderr.isatty()

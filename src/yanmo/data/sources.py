@@ -7,6 +7,7 @@ mistakes alone, so that the last row's is found before the first text is answere
 from __future__ import annotations
 
 import hashlib
+import select
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ from yanmo.errors import DataError
 from yanmo.tasks import get_task
 
 __all__ = ["Source", "open_dataset", "open_files", "open_stdin"]
+
+GIVE_LINES = "Give one text a line: echo 'a text' | yanmo predict BUNDLE -"
 
 
 @dataclass(frozen=True)
@@ -103,19 +106,16 @@ def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
             num_rows += rows.height
         parents["source:-"] = digest.hexdigest()
         if not num_rows:
-            hint = "Give one text a line: echo 'a text' | yanmo predict BUNDLE -"
-            raise DataError("Standard input is empty.", hint=hint)
+            raise DataError("Standard input is empty.", hint=GIVE_LINES)
 
     return Source(blocks, None, parents)
 
 
 def _stdin_lines(encoding: Encoding, see: Callable[[bytes], None]) -> Iterator[list[str]]:
     """Yield the lines that are there, as long as any come."""
-    # The raw stream: a thread that waits in the buffered one could not be left when the program ends.
-    stream, decoder, rest = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer), Decoder(encoding), ""
-    data = b"begin"
+    decoder, rest, data = Decoder(encoding), "", b"begin"
     while data:
-        data = stream.read(BLOCK_BYTES) or b""
+        data = _read_stdin()
         see(data)
         try:
             text = decoder.decode(data, final=not data)
@@ -128,6 +128,23 @@ def _stdin_lines(encoding: Encoding, see: Callable[[bytes], None]) -> Iterator[l
             yield lines
     if rest:
         yield [rest]
+
+
+def _read_stdin() -> bytes:
+    """Return what is there, waiting for it, or nothing at the end."""
+    if sys.stdin is None:
+        raise DataError("Standard input is closed.", hint=GIVE_LINES)
+    # The raw stream: a thread that waits in the buffered one could not be left when the program ends.
+    stream = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
+    try:
+        data: bytes | None = None
+        while data is None:  # whoever made it may have let it answer at once that there is nothing yet
+            data = stream.read(BLOCK_BYTES)
+            if data is None:
+                select.select([stream], [], [])
+    except OSError as error:
+        raise DataError(f"Cannot read the standard input: {error.strerror}.", hint=GIVE_LINES) from error
+    return data
 
 
 def _split_pairs(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:

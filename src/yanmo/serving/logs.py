@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
@@ -40,7 +41,8 @@ class AccessLog:
         line = AccessLine(
             round(time.time(), 3), call.request_id.decode(), route, status, round(seconds * 1e3, 3), name, label
         )
-        sys.stderr.write(f"{self._encoder.encode(line).decode()}\n")
+        with contextlib.suppress(OSError, ValueError):  # a log that cannot be written must end no connection
+            sys.stderr.write(f"{self._encoder.encode(line).decode()}\n")
 
 
 class JsonFormatter(logging.Formatter):

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -25,6 +24,7 @@ from yanmo.serving.logs import log_as_json
 from yanmo.serving.service import Service, check_names
 from yanmo.serving.vetting import vet
 from yanmo.serving.workers import is_computing
+from yanmo.streams import release_output
 
 __all__ = ["Server", "listen", "serve"]
 
@@ -186,8 +186,7 @@ def _end_at_once() -> None:
     """End the process with exit code 0: Python would wait for a thread that hangs, or die of it."""
     logger.warning("A model still computes, for nobody; the process ends without it.")
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    release_output()
     os._exit(0)
 
 

@@ -19,18 +19,22 @@ class Command:
         module: The module that holds a function of the command's name.
         summary: What the overview of all commands shows.
         is_stage: Whether a pipeline can have it as a stage.
+        only_tells: Whether its result is what it prints, so that it has failed where that cannot be printed.
     """
 
     module: str
     summary: str
     is_stage: bool = True
+    only_tells: bool = False
 
 
 COMMANDS: dict[str, Command] = {
     "init": Command(
         "yanmo.verbs.init", "Make a starter folder: example data and an explained pipeline.", is_stage=False
     ),
-    "check": Command("yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False),
+    "check": Command(
+        "yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False, only_tells=True
+    ),
     "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
     "pretrain": Command("yanmo.verbs.pretrain", "Let an encoder learn to read from texts without labels."),
     "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
@@ -58,7 +62,10 @@ COMMANDS: dict[str, Command] = {
     ),
     "run": Command("yanmo.pipeline.run", "Run a pipeline: skip what is done, resume what was cut off.", is_stage=False),
     "doctor": Command(
-        "yanmo.verbs.doctor", "Tell what this machine can do, and what Yanmo will therefore choose.", is_stage=False
+        "yanmo.verbs.doctor",
+        "Tell what this machine can do, and what Yanmo will therefore choose.",
+        is_stage=False,
+        only_tells=True,
     ),
     "serve": Command("yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False),
     "pack": Command(
@@ -66,7 +73,7 @@ COMMANDS: dict[str, Command] = {
         "Make one archive of a Bundle and what a closed network needs to serve it.",
         is_stage=False,
     ),
-    "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False),
+    "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False, only_tells=True),
 }
 
 OTHER_NAMES = {"import": "adopt"}

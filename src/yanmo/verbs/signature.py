@@ -6,12 +6,9 @@ same names and mean the same.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import functools
 import importlib
 import inspect
-import os
 import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,13 +22,12 @@ from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config, build
-from yanmo.errors import ArtifactError, ConfigError, InternalError, YanmoError, did_you_mean
+from yanmo.errors import ConfigError, InternalError, did_you_mean
 from yanmo.verbs import COMMANDS, OTHER_NAMES
+from yanmo.verbs.system_errors import system_errors
 
 __all__ = ["Input", "Verb", "get_verb", "named_path", "open_artifact", "verb"]
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
-RUST_ERROR = re.compile(r"\(os error (\d+)\)")
 EFFECTS_HELP = re.compile(r"^    effects:.*\n(?:     +.*\n)*", re.MULTILINE)
 
 
@@ -148,15 +144,15 @@ class Verb:
             ArtifactError: An input cannot be opened or ``out`` cannot be written.
         """
         given = self._bind(inputs, values, config)
-        if self.has_out:
-            given["out"] = self._check_out(out, replace=effects.replace)
-        if self.tells_ready:
-            given["when_ready"] = when_ready
-        opened = self._open(given)
-        if self._takes_effects:
-            key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
-            given["effects"] = structs.replace(effects, key=key)
-        with _disk_errors(given.get("out")):
+        with system_errors(out if self.has_out else None):
+            if self.has_out:
+                given["out"] = self._check_out(out, replace=effects.replace)
+            if self.tells_ready:
+                given["when_ready"] = when_ready
+            opened = self._open(given)
+            if self._takes_effects:
+                key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
+                given["effects"] = structs.replace(effects, key=key)
             return self.function(**{**given, **opened})
 
     def prints(self, printer: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
@@ -178,7 +174,8 @@ class Verb:
         if self._printer is None:
             raise InternalError(f"{self.name} prints no lines.")
         given = self._bind(inputs, values, None)
-        yield from self._printer(**{**given, **self._open(given)})
+        with system_errors(None):
+            yield from self._printer(**{**given, **self._open(given)})
 
     def _open(self, given: Mapping[str, Any]) -> dict[str, Any]:
         return {one.name: one.open(given[one.name]) for one in self.inputs if one.name in given}
@@ -237,24 +234,6 @@ class Verb:
             return None
         check_out(out, replace=replace)
         return Path(out)
-
-
-@contextlib.contextmanager
-def _disk_errors(out: Path | None) -> Iterator[None]:
-    """Turn a full or forbidden disk into a user's error; libraries written in Rust say it in words only."""
-    try:
-        yield
-    except YanmoError:
-        raise
-    except Exception as error:
-        said = RUST_ERROR.search(str(error))
-        number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
-        if out is None or number not in DISK_ERRORS:
-            raise
-        raise ArtifactError(
-            f"Cannot write {out}: {os.strerror(number)}.",
-            hint="Free some space or choose another --out; nothing half-written was left.",
-        ) from error
 
 
 def verb(function: Callable[..., Any]) -> Verb:

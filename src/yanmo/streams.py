@@ -1,0 +1,108 @@
+"""The standard streams as a command may find them: closed, full, without a reader, in an encoding without a character.
+
+What cannot be shown is escaped. It knows nothing of what is said.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+
+from yanmo.errors import OutputError
+
+__all__ = ["NoReaderError", "complain", "is_unicode", "mend_streams", "printable", "release_output", "say", "saying"]
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, color or reorder what stands around them."""
+
+
+class NoReaderError(Exception):
+    """Whoever read the standard output reads no more, as ``head`` does; what is left to say is said to nobody."""
+
+
+def mend_streams() -> None:
+    """Make the streams such that a character that they lack is escaped, and open those that are closed.
+
+    A closed input is empty, and what is said to a closed standard error is lost. Their numbers are taken, so that no
+    file that is opened later gets what a library prints. To write to a closed output fails, as it did before.
+    """
+    if sys.stdin is None:
+        sys.stdin = _open_nothing(os.O_RDONLY, "r")
+    if sys.stdout is None:
+        sys.stdout = _open_nothing(os.O_RDONLY, "w")
+    if sys.stderr is None:
+        sys.stderr = _open_nothing(os.O_WRONLY, "w")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _open_nothing(flags: int, mode: str) -> io.TextIOWrapper:
+    stream = os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8")
+    assert isinstance(stream, io.TextIOWrapper)
+    return stream
+
+
+def is_unicode() -> bool:
+    """Return whether the standard output has every character."""
+    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("_", "-").startswith("utf")
+
+
+def printable(text: str, *, kept: str = "\n\t") -> str:
+    """Return a text whose control characters are escaped, but for those that are kept."""
+    return CONTROL.sub(lambda found: found[0] if found[0] in kept else _escape(found[0]), text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def say(text: str) -> None:
+    """Write a line to the standard output, at once.
+
+    Raises:
+        OutputError: It cannot be written.
+        NoReaderError: Nobody reads any more.
+    """
+    with saying():
+        sys.stdout.write(f"{text}\n")
+
+
+@contextlib.contextmanager
+def saying() -> Iterator[None]:
+    """Let what is written to the standard output inside the block raise what :func:`say` raises."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise NoReaderError from error
+    except SystemExit as error:  # rich ends the program where nobody reads
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        raise NoReaderError from error
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write to the standard output: {error.strerror}.",
+            hint="Free some space, or let it go to another place.",
+        ) from error
+
+
+def complain(text: str) -> None:
+    """Write a line to the standard error; where that cannot be done, nobody is told."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+
+
+def release_output() -> None:
+    """Throw away what could not be written, so that the end of the program does not try it once more."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

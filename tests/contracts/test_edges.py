@@ -192,6 +192,8 @@ LONG_NAMES = {
     "train --init": ["train", "data", "--model", "ngram", "--init", LONG, "--out", "new"],
     "train --tracker": ["train", "data", "--model", "ngram", "--tracker", f"tensorboard:{LONG}", "--out", "new"],
     "pretrain": ["pretrain", f"{LONG}.txt", "--out", "new"],
+    "adopt": ["adopt", LONG, "--out", "new"],
+    "adopt --tokenizer": ["adopt", "model.onnx", "--tokenizer", LONG, "--out", "new"],
     "tune": ["tune", LONG, "--out", "new"],
     "tune --space": ["tune", "data", "--model", "ngram", "--space", LONG, "--out", "new"],
     "tune --out": ["tune", "data", "--model", "ngram", "--out", LONG],

@@ -24,6 +24,7 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.base import Identity, publish
 from yanmo.bundling.composites import ask_members, stage_table
 from yanmo.combine.averaging import average, equal_weights
+from yanmo.combine.calibration import calibration_error
 from yanmo.combine.cascading import StageTable, choose_thresholds, measure_candidate
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_average, log_linear_weights
@@ -31,7 +32,7 @@ from yanmo.combine.voting import vote
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import load_split
-from yanmo.reporting.quality import compare
+from yanmo.reporting.quality import compare_answers
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 
@@ -62,20 +63,20 @@ def methods(dataset_dir: str, *bundle_dirs: str) -> None:
     dataset = yanmo.Dataset.open(dataset_dir)
     test = load_split(dataset, "test")
     members = [yanmo.Bundle.open(path) for path in bundle_dirs]
-    chosen = {
-        Path(path).name: answer(member, dataset, test)[1] for path, member in zip(bundle_dirs, members, strict=True)
+    answers = {
+        Path(path).name: answer(member, dataset, test) for path, member in zip(bundle_dirs, members, strict=True)
     }
-    best = max(chosen, key=lambda name: metrics.accuracy(chosen[name], test.targets_NC))
+    best = max(answers, key=lambda name: right_share(answers[name], dataset, test))
     print("| | test accuracy | against the best member | 95 % interval, paired | McNemar p |\n|---|---|---|---|---|")
-    for name, chosen_NC in chosen.items():
-        print(line(name, chosen_NC, chosen[best], test))
+    for name, evidence in answers.items():
+        print(line(name, evidence, answers[best], dataset, test))
     with tempfile.TemporaryDirectory() as folder:
         made = {}
         for method in METHODS:
             if method == "stacking" and not all((member.path / "out_of_fold").is_dir() for member in members):
                 continue
             made[method] = yanmo.ensemble(dataset, members, method=method, out=Path(folder) / method)
-            print(line(f"**{method}**", answer(made[method], dataset, test)[1], chosen[best], test))
+            print(line(f"**{method}**", answer(made[method], dataset, test), answers[best], dataset, test))
         top = max(made, key=lambda method: made[method].summary()["valid_accuracy"])
         print(
             f"\nCalibration of {top} (the best on valid), error on test in 15 bins:\n\n"
@@ -88,15 +89,21 @@ def methods(dataset_dir: str, *bundle_dirs: str) -> None:
 
 
 def answer(bundle, dataset, split):
-    """Return probabilities_NC and choices, columns in the Dataset's order."""
+    """Return the evidence, columns in the Dataset's order."""
     (outcome,) = ask_members([bundle], dataset, split, num_threads=None)
-    return outcome.probabilities_NC, outcome.chosen_NC
+    return outcome.evidence
 
 
-def line(name, chosen_NC, best_NC, split) -> str:
+def right_share(evidence, dataset, split) -> float:
+    """Return the accuracy."""
+    return float(get_task(dataset.task).right_N(evidence, split.targets_NC).mean())
+
+
+def line(name, evidence, best, dataset, split) -> str:
     """Return one row of the table of methods."""
-    found = compare(chosen_NC, best_NC, split.targets_NC, num_resamples=2000, seed=SEED)
-    accuracy = metrics.accuracy(chosen_NC, split.targets_NC)
+    task = get_task(dataset.task)
+    found = compare_answers(evidence, best, split.targets_NC, task, num_resamples=2000, seed=SEED)
+    accuracy = right_share(evidence, dataset, split)
     low, high = found["accuracy_difference_interval"]
     return (
         f"| {name} | {accuracy:.2%} | {100 * found['accuracy_difference']:+.2f} "
@@ -106,11 +113,9 @@ def line(name, chosen_NC, best_NC, split) -> str:
 
 def calibration_line(name, bundle, dataset, split) -> str:
     """Return one row of the table of calibrations."""
-    probabilities_NC, chosen_NC = answer(bundle, dataset, split)
-    link = get_task(dataset.task).link
-    found = link.answers(probabilities_NC, chosen_NC, split.targets_NC)
-    error = metrics.expected_calibration_error(metrics.calibration_bins(*found))
-    loss = link.log_losses(probabilities_NC, split.targets_NC).mean()
+    evidence, task = answer(bundle, dataset, split), get_task(dataset.task)
+    error = calibration_error(evidence, task.choose(evidence.values_MC), split.targets_NC)
+    loss = task.losses_N(evidence, split.targets_NC).mean()
     return f"| {name} | {error:.2%} | {loss:.4f} |"
 
 
@@ -232,7 +237,7 @@ def speed() -> None:
     for _ in range(num_members):
         scores_NC = generator.standard_normal((num_rows, num_classes), dtype=np.float32)
         scores_NC += 2 * targets_NC
-        members.append(get_task("single_label").activate(scores_NC))
+        members.append(SOFTMAX.activate(scores_NC))
     task = get_task("single_label")
 
     def truth():
@@ -246,7 +251,7 @@ def speed() -> None:
         "weighted": lambda: average(members, log_loss_weights(truth())),
         "weighted-by-score": lambda: average(members, score_weights(scores())),
         "vote": lambda: vote(members, num_members, task.choose),
-        "log-linear": lambda: task.link.activate(
+        "log-linear": lambda: SOFTMAX.activate(
             log_average(members, log_linear_weights(members, targets_NC, link=SOFTMAX), SOFTMAX)
         ),
         "greedy": lambda: average(members, greedy_weights(truth(), seed=SEED)),

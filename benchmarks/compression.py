@@ -25,8 +25,9 @@ from heading import machine_lines
 
 import yanmo
 from yanmo.errors import BusyError, StoppedError
-from yanmo.measuring.evaluation import Outcome, load_split, run_bundle
-from yanmo.reporting.quality import compare
+from yanmo.measuring.evaluation import Outcome, Split, load_split, run_bundle
+from yanmo.reporting.quality import compare_answers
+from yanmo.tasks import get_task
 
 OUT = Path(__file__).resolve().parents[1] / "runs" / "compression"
 DATASETS = ("thucnews_titles", "waimai_10k", "sst2", "banking77")
@@ -104,7 +105,7 @@ def section(house: House) -> str:
     split = load_split(house.dataset, "test")
     bundles = {name: found for name in house.rows if (found := attempt(house, name)) is not None}
     outcomes = {name: run_bundle(one, house.dataset, split, num_threads=1) for name, one in bundles.items()}
-    lines = [line(name, bundles, outcomes, split.targets_NC) for name in bundles]
+    lines = [line(name, bundles[name], against(outcomes, name, house, split), outcomes[name]) for name in bundles]
     lines += [f"| {name} | not made | – | – | – | – | – |" for name in house.rows if name not in bundles]
     return f"## {house.name}\n\n{HEAD}\n{'|---' * (HEAD.count('|') - 1)}|\n" + "\n".join(lines) + "\n"
 
@@ -120,14 +121,19 @@ def attempt(house: House, name: str) -> yanmo.Bundle | None:
         return None
 
 
-def line(name: str, bundles: dict[str, yanmo.Bundle], outcomes: dict[str, Outcome], targets_NC: Any) -> str:
+def against(outcomes: dict[str, Outcome], name: str, house: House, split: Split) -> dict[str, Any]:
+    """Return how much better a Bundle answers than the parent."""
+    ours, theirs = outcomes[name].evidence, outcomes[PARENT].evidence
+    task = get_task(house.dataset.task)
+    return compare_answers(ours, theirs, split.targets_NC, task, num_resamples=2000, seed=0)
+
+
+def line(name: str, bundle: yanmo.Bundle, found: dict[str, Any], outcome: Outcome) -> str:
     """Return the row of one Bundle."""
-    outcome = outcomes[name]
-    found = compare(outcome.chosen_NC, outcomes[PARENT].chosen_NC, targets_NC, num_resamples=2000, seed=0)
     gain, (low, high) = found["accuracy_difference"], found["accuracy_difference_interval"]
     difference = "– | –" if name == PARENT else f"{100 * gain:+.2f} | {100 * low:+.2f} … {100 * high:+.2f}"
     return (
-        f"| {name} | {found['accuracy'] + gain:.2%} | {difference} | {bundles[name].size_bytes / 1e6:.2f} "
+        f"| {name} | {found['accuracy'] + gain:.2%} | {difference} | {bundle.size_bytes / 1e6:.2f} "
         f"| {outcome.facts['latency_ms']['p50']:.2f} | {outcome.facts['throughput_texts_per_second']:,.0f} |"
     )
 

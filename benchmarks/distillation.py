@@ -21,7 +21,8 @@ from heading import machine_lines
 
 import yanmo
 from yanmo.measuring.evaluation import load_split, run_bundle
-from yanmo.reporting.quality import compare
+from yanmo.reporting.quality import compare_answers
+from yanmo.tasks import get_task
 
 OUT = Path(__file__).resolve().parents[1] / "runs" / "distillation"
 HEAD = (
@@ -93,8 +94,12 @@ def measure(model: str, teacher: yanmo.Bundle, dataset: yanmo.Dataset, options: 
     split = load_split(dataset, "test")
     ours, theirs = (run_bundle(one, dataset, split) for one in (student, plain))
     top = run_bundle(teacher, dataset, split, measure_speed=False)
-    found = compare(ours.chosen_NC, theirs.chosen_NC, split.targets_NC, num_resamples=2000, seed=0)
-    best = compare(ours.chosen_NC, top.chosen_NC, split.targets_NC, num_resamples=2000, seed=0)
+    found, best = (
+        compare_answers(
+            ours.evidence, other.evidence, split.targets_NC, get_task(dataset.task), num_resamples=2000, seed=0
+        )
+        for other in (theirs, top)
+    )
     gain, (low, high) = found["accuracy_difference"], found["accuracy_difference_interval"]
     reached = found["accuracy"] + gain
     return (

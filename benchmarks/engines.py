@@ -278,7 +278,7 @@ def rendered() -> str:
     from yanmo.machine import describe_machine
 
     results = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
-    versions = library_versions()
+    versions = dict(library_versions())
     for package in ("openvino", "nncf", "ctranslate2", "flask", "litserve"):
         try:
             versions[package] = metadata.version(package)

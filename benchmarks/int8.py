@@ -15,7 +15,8 @@ from heading import machine_lines
 
 import yanmo
 from yanmo.measuring.evaluation import load_split, run_bundle
-from yanmo.reporting.quality import compare
+from yanmo.reporting.quality import compare_answers
+from yanmo.tasks import get_task
 
 ROOT = Path(__file__).resolve().parents[1]
 DATASETS = ("thucnews_titles", "sst2", "banking77")
@@ -31,7 +32,8 @@ def measure(folder: Path, name: str, model: str) -> str:
     made = yanmo.quantize(bundle, dataset, out=out)
     split = load_split(dataset, "test")
     ours, theirs = (run_bundle(one, dataset, split, measure_speed=False) for one in (made, bundle))
-    found = compare(ours.chosen_NC, theirs.chosen_NC, split.targets_NC, num_resamples=2000, seed=0)
+    task = get_task(dataset.task)
+    found = compare_answers(ours.evidence, theirs.evidence, split.targets_NC, task, num_resamples=2000, seed=0)
     drop, (low, high) = -found["accuracy_difference"], found["accuracy_difference_interval"]
     before, after = bundle.size_bytes / 1e6, made.size_bytes / 1e6
     kept = ", ".join(made.manifest.info["quantization"]["kept_fp32"]) or "–"

@@ -127,7 +127,7 @@ def _rendered() -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = library_versions()
+    versions = dict(library_versions())
     for package in PACKAGES:
         try:
             versions[package] = metadata.version(package)

@@ -138,7 +138,7 @@ def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.
     from yanmo.modeling import lean_encoder
     from yanmo.modeling.features import Examples, TokenFeatures
     from yanmo.modeling.loop import Trainer, fit
-    from yanmo.modeling.losses import softmax_cross_entropy
+    from yanmo.modeling.objectives.choices import softmax_cross_entropy
     from yanmo.modeling.precision import has_bf16
     from yanmo.modeling.settings import LoopSettings
 

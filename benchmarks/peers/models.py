@@ -48,19 +48,21 @@ def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = N
     import numpy as np
     import torch
 
+    from yanmo.answers.choices import Choices
     from yanmo.artifacts.base import Identity, publish
     from yanmo.artifacts.bundle import Bundle, write_golden
-    from yanmo.modeling.settings import NetworkSettings, Texts
+    from yanmo.modeling.settings import NetworkSettings
     from yanmo.modeling.trainables import make_trainable
     from yanmo.models import resolve
     from yanmo.tasks import get_task
+    from yanmo.text.inputs import Inputs
 
     pipeline = dataset.text_pipeline()
     texts = pipeline.apply(texts or dataset.split("train")["text"].to_list()[:NUM_VOCABULARY_TEXTS])
-    link = get_task(dataset.task).link
-    settings = NetworkSettings(dataset.labels, link, max_length=LONGEST, vocab_size=vocab_size, dropout=0.1)
+    task = get_task(dataset.task)
+    settings = NetworkSettings(dataset.labels, task.link, max_length=LONGEST, vocab_size=vocab_size, dropout=0.1)
     torch.manual_seed(0)
-    made = make_trainable(resolve(model), Texts(texts), settings)
+    made = make_trainable(resolve(model), Inputs((texts,)), settings)
     info = {
         "format": "torch",
         "model": model,
@@ -71,7 +73,8 @@ def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = N
     identity = {"kind": Bundle.kind, "task": dataset.task, "labels": dataset.labels, "config": {}, "info": info}
     with publish(out, Identity(verb="train", parents={"dataset": dataset.digest}, **identity)) as staging:
         made.save(staging)
-        write_golden(staging, [], None, np.zeros((0, len(dataset.labels)), np.float32))
+        none_NC = np.zeros((0, len(dataset.labels)), np.float32)
+        write_golden(staging, task.inputs, Inputs(([],)), Choices(none_NC, task.link))
 
 
 def plain_onnx(folder: Path) -> Path:

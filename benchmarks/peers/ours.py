@@ -31,16 +31,19 @@ def open_peer(folder: Path, variant: str, num_threads: int):
 
 def as_they_come(predictor):
     """Return the function that answers in batches of 32 in arrival order, each padded to its longest text."""
+    from yanmo.answers.choices import Choices
     from yanmo.runtimes.batching import make_batch
     from yanmo.runtimes.onnx import make_feed
+    from yanmo.text.inputs import Inputs
 
     runtime = predictor._runtime
     settings, engine = runtime._settings, runtime._engine
 
     def answer(texts: list[str]) -> np.ndarray:
-        ids = predictor.encode(texts).ids
+        ids = predictor.encode(Inputs((texts,))).ids
         batches = (make_batch(ids, None, rows_B, settings.pad_token_id) for rows_B in in_order(len(texts)))
         feeds = [make_feed(batch, settings.inputs, engine.inputs) for batch in batches]
-        return predictor.activate(np.concatenate(list(engine.run(feeds))))
+        scores = Choices(np.concatenate(list(engine.run(feeds))), predictor.task.link)
+        return predictor.activate(scores).values_MC
 
     return answer

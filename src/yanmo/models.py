@@ -280,7 +280,9 @@ def unused_settings(spec: ModelSpec) -> list[str]:
         unused.append("precision")
     if spec.family in STARTED_FAMILIES:
         unused.remove("dropout")
-    if spec.family != "pretrained":
+    if spec.family == "init":
+        unused.append("pooling")
+    elif spec.family != "pretrained":
         unused += CHECKPOINT_SETTINGS
     if spec.family not in ENCODER_FAMILIES:
         unused.append("activation")

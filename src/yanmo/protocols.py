@@ -1,20 +1,23 @@
-"""The small types that layers share: protocols and results; it knows no file and no model."""
+"""What a runtime and a task are, and what they give: the types that layers share; it knows no file and no model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.answers.answered import Decided, Evidence, Found
+from yanmo.metrics.measures import Measure
+from yanmo.text.inputs import Inputs, Windows
 
-__all__ = ["Inference", "Prediction", "Runtime", "Task", "Windows"]
+__all__ = ["Inference", "Prediction", "Runtime", "Task"]
 
 EncodedT = TypeVar("EncodedT")
+EvidenceT = TypeVar("EvidenceT", bound=Evidence)
+EvidenceT_contra = TypeVar("EvidenceT_contra", bound=Evidence, contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class Prediction:
 
     Attributes:
         label: The chosen label; for multi-label tasks a tuple of labels, perhaps empty; None where it abstained.
-        probability: That of the label; for multi-label tasks that of the whole choice's weakest decision.
+        probability: The label's probability; of several labels, that of the least certain decision.
         probabilities: Every label's probability.
         stage: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained: Whether a cascade gave no answer, because even its last stage was unsure.
@@ -37,65 +40,40 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Inference:
-    """What a runtime found out about N texts.
+class Inference(Generic[EvidenceT]):
+    """What a runtime gives for N texts.
 
     Attributes:
-        logits_NC: Unnormalized scores, float32, shape (N, C), columns in label order.
-        num_tokens_N: Tokens or features the model saw of each text.
-        num_unknown_N: How many of them the model had no entry for.
-        truncated_N: Whether the end of the text was cut off, bool.
-        num_cells: Tokens of all texts with the padding that was computed.
-        stage_N: Of a cascade, the number of the stage that answered, from 1; else None.
-        abstained_N: Of a cascade that may abstain, where it did, bool; else None.
+        scores: Evidence that is not activated yet: unnormalized scores, columns in label order.
+        found: What reading the texts took.
     """
 
-    logits_NC: FloatArray
-    num_tokens_N: IntArray
-    num_unknown_N: IntArray
-    truncated_N: npt.NDArray[np.bool_]
-    num_cells: int
-    stage_N: IntArray | None = None
-    abstained_N: npt.NDArray[np.bool_] | None = None
-
-
-@dataclass(frozen=True)
-class Windows:
-    """How a text that is longer than a model reads is cut into windows, which are scored one by one and pooled.
-
-    Attributes:
-        overlap: Share of a window's own tokens that the window before it has, too; at least 0 and less than 1.
-        max_windows: Most windows of one text; what comes after them is not read.
-    """
-
-    overlap: float = 0.25
-    max_windows: int = 64
+    scores: EvidenceT
+    found: Found
 
 
 @runtime_checkable
 class Runtime(Protocol[EncodedT]):
-    """A loaded model: cleaned texts in, scores out. ``texts_b`` holds the second texts of pairs.
+    """A loaded model: cleaned inputs in, scores out.
 
     The two steps are apart, so that one thread can encode the next texts while another scores these.
     """
 
-    def encode(
-        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
-    ) -> EncodedT:
-        """Return what the model reads of all texts; models that read texts of any length leave ``windows`` aside."""
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> EncodedT:
+        """Return what the model reads of all rows; models that read texts of any length leave ``windows`` aside."""
         ...
 
-    def score(self, encoded: EncodedT) -> Inference:
-        """Return the scores of all texts, in their order."""
+    def score(self, encoded: EncodedT) -> Inference[Any]:
+        """Return the scores of all rows, in their order."""
         ...
 
-    def infer(self, texts: Sequence[str], texts_b: Sequence[str] | None = None) -> Inference:
-        """Return the scores of all texts, in their order: both steps in one."""
-        return self.score(self.encode(texts, texts_b))
+    def infer(self, inputs: Inputs) -> Inference[Any]:
+        """Return the scores of all rows, in their order: both steps in one."""
+        return self.score(self.encode(inputs))
 
 
-class Task(Protocol):
-    """All that differs by task: how labels are read, encoded, decoded and measured."""
+class Task(Protocol[EvidenceT_contra]):
+    """All that differs by task: how labels are read and encoded, what is decided from evidence, how it is measured."""
 
     @property
     def name(self) -> str:
@@ -103,13 +81,18 @@ class Task(Protocol):
         ...
 
     @property
-    def num_texts(self) -> Literal[1, 2]:
-        """How many texts make one example."""
+    def inputs(self) -> tuple[str, ...]:
+        """The columns of a Dataset that make one example, in the order in which models read them."""
         ...
 
     @property
-    def link(self) -> Link:
-        """From scores to probabilities, and whether labels exclude each other."""
+    def link(self) -> Any:
+        """From scores to probabilities, and whether labels exclude each other: an ``answers.links.Link``."""
+        ...
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What answers are measured by; the first is the headline, by which weights, gates and searches choose."""
         ...
 
     def parse_labels(self, column: Any, separator: str | None) -> Any:
@@ -120,18 +103,48 @@ class Task(Protocol):
         """Return the sorted distinct labels of a Dataset's label column."""
         ...
 
-    def encode(self, column: Any, labels: Sequence[str]) -> FloatArray:
-        """Return targets_NC, float32, shape (N, C): one-hot or multi-hot."""
+    def encode(self, column: Any, labels: Sequence[str]) -> Any:
+        """Return what a model is trained and measured against, one row a label of the column."""
         ...
 
-    def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:
-        """Return one Prediction a row."""
+    def read(self, frame: Any) -> Any:
+        """Return the evidence that a polars frame holds, as its ``columns`` wrote it."""
         ...
 
-    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[Any, FloatArray]:
-        """Return what ``decode`` finds as columns: the labels (polars, N rows) and how sure the model is (float32)."""
+    def decide(self, evidence: EvidenceT_contra, labels: Sequence[str], *, threshold: float | None = None) -> Decided:
+        """Return what is decided about every row.
+
+        Args:
+            evidence: Probabilities.
+            labels: The names of its columns.
+            threshold: What is less probable is no answer; None: whatever the task does by itself.
+        """
         ...
 
-    def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
-        """Return which labels each row is given, bool, shape (N, C)."""
+    def frame_type(self) -> Any:
+        """Return the polars type of the column of predictions."""
+        ...
+
+    def details(self, evidence: EvidenceT_contra, labels: Sequence[str]) -> list[Mapping[str, float]]:
+        """Return what a person is shown of the evidence of every row, such as every label's probability."""
+        ...
+
+    def statistics(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[Any]:
+        """Return what is counted in each row, shape (N, S), of which the measures are functions of sums."""
+        ...
+
+    def losses_N(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[np.float64]:
+        """Return the negative log-likelihood of the truth in nats, shape (N,)."""
+        ...
+
+    def confidence_N(self, evidence: EvidenceT_contra) -> npt.NDArray[np.float32]:
+        """Return one number a row, in [0, 1]: how sure the decision is."""
+        ...
+
+    def same_N(self, evidence: EvidenceT_contra, other: EvidenceT_contra) -> npt.NDArray[np.bool_]:
+        """Return in which rows the same is decided from both."""
+        ...
+
+    def right_N(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[np.bool_]:
+        """Return in which rows all that is decided is right."""
         ...

@@ -13,6 +13,7 @@ import pytest
 import yanmo
 from yanmo.cli import _command
 from yanmo.errors import MissingExtraError
+from yanmo.tasks import READING, TASKS
 from yanmo.verbs import COMMANDS
 from yanmo.verbs.signature import get_verb
 
@@ -118,6 +119,43 @@ def test_nothing_that_a_call_needs_stands_in_its_surroundings(path):
     }
     assert not names & {"ContextVar", "contextvars", "local"}
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
+
+
+def _strings(node: ast.AST) -> set[str]:
+    return {one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str)}
+
+
+def _asks_for_a_task(node: ast.AST) -> bool:
+    """Whether something is compared with, or matched against, the name of a task or of a task of reading."""
+    names = {*TASKS, *READING.values()}
+    return isinstance(node, ast.Compare | ast.MatchValue) and bool(_strings(node) & names)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "task == 'text_pair'",
+        "'multi_label' != self.task",
+        "name in ('masked_lm', 'x')",
+        "one if dataset.task in {'text_pair'} else two",
+        "match task:\n    case 'single_label' | 'other':\n        pass",
+    ],
+)
+def test_a_question_for_a_task_is_found(code):
+    assert any(_asks_for_a_task(node) for node in ast.walk(ast.parse(code)))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_module_asks_which_task_it_has(path):
+    """A task answers for itself; whoever asks for its name would have to be changed for the next one."""
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    if SOURCE / "tasks" not in path.parents:
+        assert [node.lineno for node in nodes if _asks_for_a_task(node)] == []
+    # What tasks were told apart by before they could answer: a kind of loss, a flag, a second list of texts.
+    assert not [node.lineno for node in nodes if isinstance(node, ast.Attribute) and ast.unparse(node) == "task.loss"]
+    named = [node.lineno for node in nodes if isinstance(node, ast.keyword) and node.arg in {"exclusive", "texts_b"}]
+    assert not named
+    assert not [node.lineno for node in nodes if isinstance(node, ast.arg) and node.arg in {"exclusive", "texts_b"}]
 
 
 @pytest.mark.parametrize("name", list(COMMANDS))

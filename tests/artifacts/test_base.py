@@ -174,7 +174,8 @@ def test_a_newer_schema_says_to_upgrade(tmp_path):
     with pytest.raises(ArtifactError) as caught:
         Predictions.open(artifact.path)
     assert str(caught.value) == (
-        f"{artifact.path} has schema version 2; this Yanmo reads versions up to 1.\nhint: pip install --upgrade yanmo"
+        f"{artifact.path} has schema version {SCHEMA_VERSION + 1}; this Yanmo reads versions up to {SCHEMA_VERSION}.\n"
+        "hint: pip install --upgrade yanmo"
     )
 
 

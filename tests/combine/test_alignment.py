@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
 from yanmo.errors import DataError
@@ -62,11 +63,14 @@ def test_what_is_no_probability_is_refused(value, message):
     broken_NC = GOOD_NC.copy()
     broken_NC[1, 1] = value
     with pytest.raises(DataError) as caught:
-        check_probabilities(broken_NC, name="m", labels=["a", "b"], link=SOFTMAX)
+        check_probabilities(Choices(broken_NC, SOFTMAX), name="m", labels=["a", "b"])
     assert str(caught.value) == f"{message}\n{BROKEN}"
 
 
 def test_probabilities_pass_and_with_many_labels_need_no_sum():
-    check_probabilities(GOOD_NC, name="m", labels=["a", "b"], link=SOFTMAX)
-    check_probabilities(np.ones((3, 2), np.float32), name="m", labels=["a", "b"], link=SIGMOID)
-    check_probabilities(np.zeros((0, 2), np.float32), name="m", labels=["a", "b"], link=SOFTMAX)
+    for one in (
+        Choices(GOOD_NC, SOFTMAX),
+        Choices(np.ones((3, 2), np.float32), SIGMOID),
+        Choices(np.zeros((0, 2), np.float32), SOFTMAX),
+    ):
+        check_probabilities(one, name="m", labels=["a", "b"])

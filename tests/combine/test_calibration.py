@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.combine.calibration import METHODS, calibration_error, fit_calibration, read_calibration
 from yanmo.errors import ArtifactError
@@ -24,69 +25,66 @@ def make_scores(num_rows, num_classes, seed=0, *, temperature=1.0, task=SINGLE):
         targets_NC = np.eye(num_classes, dtype=np.float32)[chosen_N]
     else:
         targets_NC = (generator.random(true_NC.shape) < probabilities_NC).astype(np.float32)
-    return true_NC * np.float32(temperature), targets_NC
+    return Choices(true_NC * np.float32(temperature), task.link), targets_NC
 
 
 @pytest.mark.parametrize("task", [SINGLE, MULTI], ids=["single", "multi"])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
 def test_the_temperature_is_found(task, temperature):
-    logits_NC, targets_NC = make_scores(20_000, 4, temperature=temperature, task=task)
-    found = fit_calibration("temperature", logits_NC, targets_NC, task.link)
+    found = fit_calibration("temperature", *make_scores(20_000, 4, temperature=temperature, task=task))
     assert found.parameters["temperature"] == pytest.approx(temperature, rel=0.05)
 
 
 @pytest.mark.parametrize("task", [SINGLE, MULTI], ids=["single", "multi"])
 @pytest.mark.parametrize("method", METHODS)
 def test_the_error_falls_on_rows_it_was_not_fitted_on(method, task):
-    link = task.link
-    logits_NC, targets_NC = make_scores(8000, 4, temperature=3.0, task=task)
-    held_NC, held_targets_NC = make_scores(8000, 4, seed=1, temperature=3.0, task=task)
-    found = fit_calibration(method, logits_NC, targets_NC, link)
-    after_NC = task.link.activate(found.apply(held_NC, link))
-    before_NC = task.link.activate(held_NC)
-    errors = [calibration_error(one, task.choose(one), held_targets_NC, link) for one in (before_NC, after_NC)]
+    held, targets_NC = make_scores(8000, 4, seed=1, temperature=3.0, task=task)
+    found = fit_calibration(method, *make_scores(8000, 4, temperature=3.0, task=task))
+    answers = [held.activate(), found.apply(held).activate()]
+    errors = [calibration_error(one, task.choose(one.values_MC), targets_NC) for one in answers]
     assert errors[1] < 0.02 < errors[0]
-    losses = [link.log_losses(one, held_targets_NC).mean() for one in (before_NC, after_NC)]
+    losses = [task.losses_N(one, targets_NC).mean() for one in answers]
     assert losses[1] < losses[0]
+    after_NC = answers[1].values_MC
     assert np.isfinite(after_NC).all()
-    if link is SOFTMAX:
+    if task.link is SOFTMAX:
         np.testing.assert_allclose(after_NC.sum(axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_it_survives_json_exactly(method):
-    logits_NC, targets_NC = make_scores(300, 3)
-    found = fit_calibration(method, logits_NC, targets_NC, SOFTMAX)
+    scores, targets_NC = make_scores(300, 3)
+    found = fit_calibration(method, scores, targets_NC)
     again = read_calibration(json.loads(json.dumps(found.to_json())), num_classes=3, where="x")
-    first, second = (one.apply(logits_NC, SOFTMAX) for one in (found, again))
+    first, second = (one.apply(scores).values_MC for one in (found, again))
     assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_label_without_rows_breaks_nothing(method):
-    logits_NC, targets_NC = make_scores(200, 3)
-    logits_NC, targets_NC = logits_NC[targets_NC[:, 2] == 0], targets_NC[targets_NC[:, 2] == 0]
-    found = fit_calibration(method, logits_NC, targets_NC, SOFTMAX)
-    probabilities_NC = SOFTMAX.activate(found.apply(logits_NC * 100, SOFTMAX))
-    assert np.isfinite(probabilities_NC).all()
+    scores, targets_NC = make_scores(200, 3)
+    rows = np.flatnonzero(targets_NC[:, 2] == 0)
+    scores, targets_NC = scores.take(rows), targets_NC[rows]
+    found = fit_calibration(method, scores, targets_NC)
+    huge = Choices(scores.values_MC * 100, SOFTMAX)
+    assert np.isfinite(found.apply(huge).activate().values_MC).all()
 
 
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_rows_of_one_saturated_score_get_their_share_whatever_their_order(place):
-    logits_NC = np.tile(np.array([20, -20], dtype=np.float32), (400, 1))
+    scores = Choices(np.tile(np.array([20, -20], dtype=np.float32), (400, 1)), SOFTMAX)
     targets_NC = np.eye(2, dtype=np.float32)[[0] * 300 + [1] * 100]
     if place == "first":
         targets_NC = targets_NC[::-1]
-    found = fit_calibration("isotonic", logits_NC, targets_NC, SOFTMAX)
-    probabilities_NC = SOFTMAX.activate(found.apply(logits_NC, SOFTMAX))
-    assert probabilities_NC[0] == pytest.approx([0.75, 0.25], abs=1e-6)
+    found = fit_calibration("isotonic", scores, targets_NC)
+    assert found.apply(scores).activate().values_MC[0] == pytest.approx([0.75, 0.25], abs=1e-6)
 
 
 def test_temperature_changes_no_answer():
-    logits_NC, targets_NC = make_scores(500, 5, temperature=2.0)
-    found = fit_calibration("temperature", logits_NC, targets_NC, SOFTMAX)
-    after_NC = found.apply(logits_NC, SOFTMAX)
-    assert np.array_equal(after_NC.argmax(axis=1), logits_NC.argmax(axis=1))
+    scores, targets_NC = make_scores(500, 5, temperature=2.0)
+    after = fit_calibration("temperature", scores, targets_NC).apply(scores)
+    assert np.array_equal(after.values_MC.argmax(axis=1), scores.values_MC.argmax(axis=1))
+    assert SINGLE.same_N(scores.activate(), after.activate()).all()
 
 
 def test_log_scores_give_the_probabilities_back():

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
 from yanmo.combine.ensembling import Ensembler
@@ -114,11 +115,13 @@ def test_a_log_linear_pool_is_a_product_of_powers_in_every_block():
     product_NC = members[0].astype(np.float64) ** 0.7 * members[1].astype(np.float64) ** 0.5
     expected_NC = product_NC / product_NC.sum(axis=1, keepdims=True)
     pool = Ensembler(2, weights_K=[0.7, 0.5], is_log=True)
-    np.testing.assert_allclose(pool.combine(iter(members), SINGLE), expected_NC, atol=1e-5)
+    found = pool.combine((Choices(one, SOFTMAX) for one in members), SINGLE)
+    np.testing.assert_allclose(found.values_MC, expected_NC, atol=1e-5)
     many = [np.array([[0.2, 0.9]], np.float32), np.array([[0.6, 0.5]], np.float32)]
     odds = [(0.2 / 0.8) ** 0.7 * (0.6 / 0.4) ** 0.5, 9**0.7]
     expected = [one / (1 + one) for one in odds]
-    np.testing.assert_allclose(pool.combine(many, MULTI), [expected], atol=1e-5)
+    found = pool.combine([Choices(one, SIGMOID) for one in many], MULTI)
+    np.testing.assert_allclose(found.values_MC, [expected], atol=1e-5)
 
 
 def test_no_member_of_a_pool_rules_a_label_out_alone():

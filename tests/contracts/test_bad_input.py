@@ -110,7 +110,7 @@ MISTAKES = {
     ),
     "newer schema": (
         ["predict", "newer", "reviews.csv", "--out", "new"],
-        "newer has schema version 99; this Yanmo reads versions up to 1.",
+        "newer has schema version 99; this Yanmo reads versions up to 2.",
         "pip install --upgrade yanmo",
     ),
 }

@@ -196,7 +196,7 @@ def test_an_int8_file_cannot_be_read_back(get_network, tmp_path):
     [
         {"model_type": "gpt2"},
         {"model_type": None},
-        {"hidden_act": "silu"},
+        {"hidden_act": "mish"},
         {"hidden_act": "gelu_fast"},
         {"position_embedding_type": "relative_key_query"},
         {"is_decoder": True},

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from yanmo.answers.answered import Found
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.errors import ModelError
 from yanmo.exporting.parity import check_parity, random_texts
 from yanmo.protocols import Inference
-from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 
 TEXTS = ["很快，好吃", "good"]
 
@@ -16,26 +19,26 @@ TEXTS = ["很快，好吃", "good"]
 class Lengths:
     """A runtime whose scores are the texts' lengths, with an error for long texts."""
 
-    def __init__(self, error=0.0, longer_than=0):
-        self._error, self._longer_than = error, longer_than
+    def __init__(self, error=0.0, longer_than=0, link=SOFTMAX):
+        self._error, self._longer_than, self._link = error, longer_than, link
 
-    def infer(self, texts, texts_b=None):
-        lengths_N = np.array([len(a) + len(b) for a, b in zip(texts, texts_b or [""] * len(texts), strict=True)])
+    def infer(self, inputs):
+        lengths_N = np.sum([list(map(len, column)) for column in inputs.columns], axis=0)
         wrong_N = np.where(lengths_N > self._longer_than, self._error, 0.0)
         logits_NC = np.stack([np.sin(lengths_N) + wrong_N, np.cos(lengths_N)], axis=1).astype(np.float32)
-        zeros_N = np.zeros(len(texts), np.int64)
-        return Inference(logits_NC, lengths_N, zeros_N, zeros_N.astype(bool), int(lengths_N.sum()))
+        zeros_N = np.zeros(len(inputs), np.int64)
+        found = Found(lengths_N, zeros_N, zeros_N.astype(bool), int(lengths_N.sum()))
+        return Inference(Choices(logits_NC, self._link), found)
 
 
-def check(candidate, texts_b=None, task="single_label"):
-    activate = get_task(task).activate
-    return check_parity(Lengths(), candidate, TEXTS, texts_b, activate=activate, max_length=32)
+def check(candidate, *others):
+    return check_parity(Lengths(), candidate, Inputs((TEXTS, *others)), max_length=32)
 
 
-@pytest.mark.parametrize("texts_b", [None, ["a", "b"]])
-def test_equal_runtimes_pass_and_the_difference_is_returned(texts_b):
-    assert check(Lengths(), texts_b) == 0.0
-    assert 1e-6 < check(Lengths(error=1e-4), texts_b) < 1e-4
+@pytest.mark.parametrize("others", [(), (["a", "b"],)])
+def test_equal_runtimes_pass_and_the_difference_is_returned(others):
+    assert check(Lengths(), *others) == 0.0
+    assert 1e-6 < check(Lengths(error=1e-4), *others) < 1e-4
 
 
 @pytest.mark.parametrize("error", [0.01, float("nan")])
@@ -45,8 +48,8 @@ def test_a_runtime_that_is_wrong_on_long_texts_only_is_refused(error):
 
 
 def test_no_golden_example_is_needed():
-    activate = get_task("multi_label").activate
-    assert check_parity(Lengths(), Lengths(), [], None, activate=activate, max_length=4) == 0.0
+    first, second = Lengths(link=SIGMOID), Lengths(link=SIGMOID)
+    assert check_parity(first, second, Inputs(([],)), max_length=4) == 0.0
 
 
 def test_random_texts_have_all_lengths_and_the_given_characters():

@@ -6,9 +6,10 @@ from onnxruntime.quantization import quantize_dynamic
 from yanmo.answers.links import SOFTMAX
 from yanmo.exporting.int8 import Options, TracedQuantizer
 from yanmo.exporting.products import Operations, count_operations, measure_peak
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 
 LAYERS, WIDTH, CLASSES = 2, 32, 3
 
@@ -20,7 +21,7 @@ def graph(tmp_path_factory):
 
     from yanmo.exporting.tracing import trace_graph
 
-    texts = Texts(["a b c", "b c d"])
+    texts = Inputs((["a b c", "b c d"],))
     settings = NetworkSettings(["x", "y", "z"], SOFTMAX, max_length=16, vocab_size=50, dropout=0.0)
     torch.manual_seed(0)
     module = make_trainable(resolve(f"bert-{LAYERS}x{WIDTH}"), texts, settings).module

@@ -7,7 +7,8 @@ BUDGET = Budget(max_latency_ms=1.0, min_throughput=1000, max_size_mb=10, max_dro
 
 def row(name, **values):
     good = {"accuracy": 0.9, "latency_ms": 0.5, "throughput": 5000.0, "size_mb": 5.0, "drop_at_most": 0.005}
-    return {"name": name, "drop": 0.0, "num_rows": 1200, **good, **values}
+    measured = {"drop": 0.9 - values.get("accuracy", 0.9), "num_rows": 1200}
+    return {"name": name, **measured, **good, **values}
 
 
 def test_every_constraint_is_held_against_a_row():

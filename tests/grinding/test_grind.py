@@ -279,6 +279,11 @@ def test_several_workers_are_refused(folder, grounds, monkeypatch):
         grind(grounds.teacher, grounds.data, students=["ngram"], out=folder / "workers")
 
 
+def test_more_than_all_of_the_accuracy_cannot_be_lost(folder, grounds):
+    with pytest.raises(ConfigError, match=r"The 'max_drop' parameter of grind must be in \[0, 1\] where the headline"):
+        grind(grounds.teacher, grounds.data, max_drop=1.5, out=folder / "percents")
+
+
 def test_students_that_cannot_be_distilled_are_refused(folder, grounds):
     with pytest.raises(ConfigError, match="'students' parameter of grind cannot have linear"):
         grind(grounds.teacher, grounds.data, students=["linear"], out=folder / "refused")

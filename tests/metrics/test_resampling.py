@@ -5,6 +5,10 @@ import pytest
 
 from yanmo import metrics
 from yanmo.metrics import resampling
+from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1, label_statistics
+from yanmo.metrics.measures import resample
+
+MEASURES = (ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1)
 
 
 def sample(num_rows, num_classes, seed, share_right=0.8):
@@ -12,6 +16,12 @@ def sample(num_rows, num_classes, seed, share_right=0.8):
     truth_N = generator.integers(0, num_classes, num_rows)
     answer_N = np.where(generator.random(num_rows) < share_right, truth_N, generator.integers(0, num_classes, num_rows))
     return np.eye(num_classes, dtype=bool)[answer_N], np.eye(num_classes, dtype=np.float32)[truth_N]
+
+
+def bootstrap(choices, targets_NC, *, num_resamples, seed):
+    """The scores of each of K models that chose labels, on resampled rows, by name."""
+    statistics = [label_statistics(chosen_NC, targets_NC) for chosen_NC in choices]
+    return resample(statistics, MEASURES, num_resamples=num_resamples, seed=seed)
 
 
 def row_by_row(chosen_NC, targets_NC, num_resamples, seed):
@@ -27,7 +37,7 @@ def test_it_is_the_textbook_bootstrap(monkeypatch, cost):
     chosen_NC, targets_NC = sample(300, 4, 0)
     monkeypatch.setattr(resampling, "MULTINOMIAL_COST", cost)
     monkeypatch.setattr(resampling, "CHUNK_CELLS", 1000)
-    (found,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=3000, seed=1)
+    (found,) = bootstrap([chosen_NC], targets_NC, num_resamples=3000, seed=1)
     expected_R = row_by_row(chosen_NC, targets_NC, 3000, 2)
     assert found["macro_f1"].shape == (3000,)
     assert found["macro_f1"].mean() == pytest.approx(expected_R.mean(), abs=0.003)
@@ -39,8 +49,8 @@ def test_it_is_the_textbook_bootstrap(monkeypatch, cost):
 
 def test_the_seed_decides():
     chosen_NC, targets_NC = sample(100, 3, 0)
-    runs = [metrics.bootstrap([chosen_NC], targets_NC, num_resamples=50, seed=seed)[0] for seed in (1, 1, 2)]
-    for name in metrics.BOOTSTRAPPED:
+    runs = [bootstrap([chosen_NC], targets_NC, num_resamples=50, seed=seed)[0] for seed in (1, 1, 2)]
+    for name in (one.name for one in MEASURES):
         np.testing.assert_array_equal(runs[0][name], runs[1][name])
     assert (runs[0]["accuracy"] != runs[2]["accuracy"]).any()
 
@@ -49,29 +59,41 @@ def test_the_interval_covers_the_truth_about_19_times_of_20():
     num_covered = 0
     for seed in range(200):
         chosen_NC, targets_NC = sample(400, 2, seed, share_right=0.6)
-        (found,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=400, seed=seed)
+        (found,) = bootstrap([chosen_NC], targets_NC, num_resamples=400, seed=seed)
         low, high = metrics.percentile_interval(found["accuracy"])
         num_covered += low <= 0.8 <= high
     assert 0.90 <= num_covered / 200 <= 0.99
 
 
+@pytest.mark.parametrize("cost", [0, 10**9], ids=["patterns drawn", "rows drawn"])
+def test_sums_are_those_of_as_many_rows_as_there_are(monkeypatch, cost):
+    monkeypatch.setattr(resampling, "MULTINOMIAL_COST", cost)
+    monkeypatch.setattr(resampling, "CHUNK_CELLS", 300)
+    counts_NS = np.column_stack([np.random.default_rng(0).integers(0, 3, 100), np.ones(100, dtype=np.int64)])
+    sums_RS, twice_RS = resampling.resample_statistics([counts_NS, 2 * counts_NS], num_resamples=40, seed=0)
+    assert sums_RS.shape == (40, 2)
+    assert (sums_RS[:, 1] == 100).all()
+    assert len(set(sums_RS[:, 0])) > 10
+    np.testing.assert_array_equal(twice_RS, 2 * sums_RS)
+
+
 def test_models_see_the_same_resamples():
     chosen_NC, targets_NC = sample(200, 3, 0)
-    first, second = metrics.bootstrap([chosen_NC, chosen_NC.copy()], targets_NC, num_resamples=100, seed=0)
-    for name in metrics.BOOTSTRAPPED:
+    first, second = bootstrap([chosen_NC, chosen_NC.copy()], targets_NC, num_resamples=100, seed=0)
+    for name in (one.name for one in MEASURES):
         np.testing.assert_array_equal(first[name], second[name])
 
 
 @pytest.mark.parametrize(("right", "expected"), [(True, (1.0, 1.0)), (False, (0.0, 0.0))])
 def test_one_row_and_all_right_or_wrong_give_a_point(right, expected):
     targets_NC = np.eye(2)[[0]]
-    (found,) = metrics.bootstrap([targets_NC if right else 1 - targets_NC], targets_NC, num_resamples=100, seed=0)
+    (found,) = bootstrap([targets_NC if right else 1 - targets_NC], targets_NC, num_resamples=100, seed=0)
     assert metrics.percentile_interval(found["accuracy"]) == expected
 
 
 def test_a_score_that_no_resample_has_gives_no_interval():
     empty_NC = np.zeros((5, 2), bool)
-    (found,) = metrics.bootstrap([empty_NC], empty_NC, num_resamples=100, seed=0)
+    (found,) = bootstrap([empty_NC], empty_NC, num_resamples=100, seed=0)
     assert metrics.percentile_interval(found["macro_f1"]) is None
     assert metrics.percentile_interval(found["accuracy"]) == (1.0, 1.0)
 

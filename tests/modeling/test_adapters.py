@@ -8,9 +8,10 @@ import torch
 from yanmo.answers.links import SOFTMAX
 from yanmo.modeling import encoders
 from yanmo.modeling.checkpoint_tokenizer import wrap_tokenizer
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import encoder_trainable, make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 from yanmo.text.tokenizer import train_wordpiece
 
 pytest.importorskip("peft", reason="the extra lora is not installed")
@@ -53,7 +54,7 @@ def test_frozen_layers_have_no_adapters_that_learn(module):
 def test_where_several_masks_need_a_network_without_adapters_the_hint_says_so():
     settings = NetworkSettings(["a", "b"], SOFTMAX, max_length=16, vocab_size=40, lora_rank=3, multi_sample_dropout=2)
     with pytest.raises(ConfigError, match="'multi_sample_dropout' parameter .* does not suit Electra") as caught:
-        make_trainable(resolve("electra-1x32"), Texts(["the parcel is late"] * 5), settings)
+        make_trainable(resolve("electra-1x32"), Inputs((["the parcel is late"] * 5,)), settings)
     assert "without lora_rank and sharding" in caught.value.hint
 
 

@@ -9,9 +9,10 @@ from families import FAMILIES, TEXTS, make_checkpoint
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ModelError
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 
 SETTINGS = NetworkSettings(["bad", "good", "other"], SOFTMAX, max_length=32)
 
@@ -19,14 +20,14 @@ SETTINGS = NetworkSettings(["bad", "good", "other"], SOFTMAX, max_length=32)
 def logits_of(trainable, rows):
     trainable.module.eval()
     with torch.inference_mode():
-        return trainable.score(trainable.module, trainable.encode(Texts(TEXTS)).collate(np.array(rows)))
+        return trainable.score(trainable.module, trainable.encode(Inputs((TEXTS,))).collate(np.array(rows)))
 
 
 @pytest.fixture
 def make(tmp_path):
     def build(family):
         make_checkpoint(family, tmp_path / family, labels=SETTINGS.labels)
-        return make_trainable(resolve(str(tmp_path / family)), Texts(TEXTS), SETTINGS)
+        return make_trainable(resolve(str(tmp_path / family)), Inputs((TEXTS,)), SETTINGS)
 
     return build
 

@@ -15,9 +15,10 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.cli import main
 from yanmo.errors import ModelError
 from yanmo.modeling import encoders, heads
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 
 LABELS = ["bad", "good", "other"]
 WEIGHTS = "model.safetensors"
@@ -25,14 +26,14 @@ WEIGHTS = "model.safetensors"
 
 def make(folder, labels=LABELS, texts=TEXTS):
     settings = NetworkSettings(labels, SOFTMAX, max_length=32)
-    return make_trainable(resolve(str(folder)), Texts(texts), settings)
+    return make_trainable(resolve(str(folder)), Inputs((texts,)), settings)
 
 
 def logits_of(trainable):
     trainable.module.eval()
     with torch.inference_mode():
         rows = torch.arange(len(TEXTS)).numpy()
-        return trainable.score(trainable.module, trainable.encode(Texts(TEXTS)).collate(rows))
+        return trainable.score(trainable.module, trainable.encode(Inputs((TEXTS,))).collate(rows))
 
 
 def stock_logits(folder):

@@ -23,12 +23,13 @@ from transformers import (
 from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling import encoders
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 
 TEXTS = ["很快，好吃", "味道 不错", "the parcel is late", "late again, very late", "好吃", "not bad"] * 3
-PAIRS = Texts(TEXTS, TEXTS[::-1])
+PAIRS = Inputs((TEXTS, TEXTS[::-1]))
 SETTINGS = NetworkSettings(["bad", "good", "other"], SOFTMAX, max_length=24, vocab_size=80, dropout=0.1)
 FAMILIES = ["bert", "roberta", "albert", "electra"]
 
@@ -39,7 +40,7 @@ def seeded():
 
 
 def make(name, texts=None, settings=SETTINGS):
-    return make_trainable(resolve(name), texts or Texts(TEXTS), settings)
+    return make_trainable(resolve(name), texts or Inputs((TEXTS,)), settings)
 
 
 def logits_of(trainable, texts, rows):
@@ -56,7 +57,7 @@ def test_stock_transformers_opens_the_folder_and_answers_the_same(family, tmp_pa
     batch = AutoTokenizer.from_pretrained(tmp_path)(TEXTS[:6], padding=True, return_tensors="pt")
     with torch.inference_mode():
         expected_BC = model(**batch).logits
-    torch.testing.assert_close(logits_of(trainable, Texts(TEXTS), list(range(6))), expected_BC, atol=1e-6, rtol=0)
+    torch.testing.assert_close(logits_of(trainable, Inputs((TEXTS,)), list(range(6))), expected_BC, atol=1e-6, rtol=0)
     assert model.config.id2label == {0: "bad", 1: "good", 2: "other"}
     assert model.config.problem_type == "single_label_classification"
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (2, 32)
@@ -78,8 +79,8 @@ def test_the_activation_of_a_shape_is_the_one_that_was_asked_for(family, activat
 @pytest.mark.parametrize("family", FAMILIES)
 def test_padding_changes_nothing(family):
     trainable = make(f"{family}-2x32")
-    together_BC = logits_of(trainable, Texts(TEXTS), list(range(6)))
-    alone_BC = torch.cat([logits_of(trainable, Texts(TEXTS), [row]) for row in range(6)])
+    together_BC = logits_of(trainable, Inputs((TEXTS,)), list(range(6)))
+    alone_BC = torch.cat([logits_of(trainable, Inputs((TEXTS,)), [row]) for row in range(6)])
     torch.testing.assert_close(alone_BC, together_BC, atol=1e-5, rtol=0)
 
 
@@ -88,7 +89,7 @@ def test_pairs_have_token_types_and_their_order_matters():
     assert trainable.architecture["token_types"]
     batch = trainable.encode(PAIRS).collate(torch.arange(2).numpy())
     assert batch["token_type_ids"].max() == 1
-    swapped = Texts(PAIRS.second, PAIRS.first)
+    swapped = Inputs((PAIRS.second, PAIRS.first))
     assert not torch.allclose(logits_of(trainable, PAIRS, [0]), logits_of(trainable, swapped, [0]), atol=1e-6)
 
 
@@ -132,7 +133,7 @@ def test_a_checkpoint_that_reads_less_lowers_the_default_max_length(tmp_path, ca
         trainable = make(str(tmp_path), settings=NetworkSettings(["a", "b"], SOFTMAX, max_length=600))
     assert trainable.max_length == 512
     assert f"max_length is 512, the most that {tmp_path.name} reads, instead of 600" in caplog.text
-    assert logits_of(trainable, Texts(["late " * 700]), [0]).shape == (1, 2)
+    assert logits_of(trainable, Inputs((["late " * 700],)), [0]).shape == (1, 2)
 
 
 @pytest.mark.parametrize("broken", ["no config", "no weights", "unknown type"])
@@ -202,7 +203,7 @@ def test_a_model_in_the_cache_is_opened_where_the_hub_does_not_answer(hub, monke
     (folder / "refs").mkdir(parents=True)
     (folder / "refs" / "main").write_text("1" * 40)
     make("bert-2x32").save(folder / "snapshots" / ("1" * 40))
-    assert logits_of(make("owner/bert"), Texts(TEXTS), [0]).shape == (1, 3)
+    assert logits_of(make("owner/bert"), Inputs((TEXTS,)), [0]).shape == (1, 3)
 
 
 def word_tokenizer(**tokens):
@@ -217,7 +218,7 @@ def test_gpt2_pads_with_its_end_of_text_token(tmp_path):
     config = GPT2Config(vocab_size=8, n_positions=32, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0)
     GPT2ForSequenceClassification(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    texts = Texts(["late", "good bad parcel late good"])
+    texts = Inputs((["late", "good bad parcel late good"],))
     trainable = make(str(tmp_path), texts)
     together_BC = logits_of(trainable, texts, [0, 1])
     assert trainable.module.config.pad_token_id == 0
@@ -235,10 +236,10 @@ def test_t5_answers(tmp_path):
     config = T5Config(vocab_size=8, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=0)
     T5ForSequenceClassification(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    trainable = make(str(tmp_path), Texts(["late", "good bad"]))
-    assert logits_of(trainable, Texts(["late", "good bad"]), [0, 1]).shape == (2, 3)
+    trainable = make(str(tmp_path), Inputs((["late", "good bad"],)))
+    assert logits_of(trainable, Inputs((["late", "good bad"],)), [0, 1]).shape == (2, 3)
     assert encoders.max_positions(trainable.module) is None
     trainable.save(tmp_path / "saved")
-    again = make(str(tmp_path / "saved"), Texts(["late", "good bad"]))
-    expected_BC = logits_of(trainable, Texts(["late"]), [0])
-    torch.testing.assert_close(logits_of(again, Texts(["late"]), [0]), expected_BC, atol=1e-6, rtol=0)
+    again = make(str(tmp_path / "saved"), Inputs((["late", "good bad"],)))
+    expected_BC = logits_of(trainable, Inputs((["late"],)), [0])
+    torch.testing.assert_close(logits_of(again, Inputs((["late"],)), [0]), expected_BC, atol=1e-6, rtol=0)

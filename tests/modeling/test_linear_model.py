@@ -9,14 +9,15 @@ from safetensors.numpy import load_file
 from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.modeling import linear_model
 from yanmo.modeling.linear_model import fit_linear, train_linear
-from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings
+from yanmo.text.inputs import Inputs
 
 GOOD = ["很快，好吃", "好吃 不贵", "味道好吃", "送得很快", "very tasty food", "tasty and fast"]
 BAD = ["太慢，难吃", "难吃 很贵", "味道难吃", "送得太慢", "very cold food", "cold and late"]
 
 
 def labeled(texts, classes, num_classes, second=None):
-    return LabeledTexts(Texts(texts, second), np.eye(num_classes, dtype=np.float32)[classes])
+    return LabeledTexts(Inputs((texts, second)), np.eye(num_classes, dtype=np.float32)[classes])
 
 
 def network(num_classes, link=SOFTMAX, **options):
@@ -51,8 +52,8 @@ def test_any_number_of_labels_is_one_regression_a_label():
     targets_NC = np.zeros((12, 3), dtype=np.float32)
     targets_NC[:6, 0] = 1
     targets_NC[4:8, 1] = 1
-    model = fit_linear(LabeledTexts(Texts(texts), targets_NC), network(3, SIGMOID))
-    logits_NC = model.logits(Texts(texts))
+    model = fit_linear(LabeledTexts(Inputs((texts,)), targets_NC), network(3, SIGMOID))
+    logits_NC = model.logits(Inputs((texts,)))
     assert ((logits_NC[:, :2] > 0) == (targets_NC[:, :2] > 0)).all()
     assert (logits_NC[:, 2] < -10).all(), "no text has the third label"
 
@@ -79,7 +80,7 @@ def test_pairs_tell_their_texts_apart():
 
 def test_balanced_classes_raise_the_rare_one():
     train = labeled([*GOOD, *GOOD, *GOOD, "难吃 food", "太慢 food"], [0] * 18 + [1] * 2, 2)
-    probe = Texts(["food"])
+    probe = Inputs((["food"],))
     plain = fit_linear(train, network(2)).logits(probe)
     balanced = fit_linear(train, network(2, is_balanced=True)).logits(probe)
     assert balanced[0, 1] - balanced[0, 0] > plain[0, 1] - plain[0, 0]

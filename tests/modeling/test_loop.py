@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import Ragged
 from yanmo.artifacts import durable
 from yanmo.errors import ConfigError, ModelError, StoppedError
@@ -19,7 +21,7 @@ from yanmo.modeling.determinism import repeatable
 from yanmo.modeling.features import Examples, TokenFeatures
 from yanmo.modeling.light_models import build_light_model
 from yanmo.modeling.loop import METRICS, Trainer, fit
-from yanmo.modeling.losses import softmax_cross_entropy, softmax_divergence
+from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, softmax_cross_entropy, softmax_divergence
 from yanmo.modeling.scoring import compute_logits
 from yanmo.modeling.settings import LoopSettings
 from yanmo.stopping import SigtermError, sigterm_raises
@@ -36,6 +38,7 @@ SETTINGS = LoopSettings(
     early_stopping_patience=10,
     seed=7,
     precision="fp32",
+    metric="micro_f1",
 )
 
 
@@ -51,15 +54,26 @@ def make_examples(num_rows, seed):
     values = generator.integers(4, 20, offsets[-1])
     classes_N = np.arange(num_rows) % 2
     values[offsets[:-1][classes_N == 1]] = 2
-    return Examples(TokenFeatures(Ragged(values, offsets)), np.eye(2, dtype=np.float32)[classes_N])
+    return Examples(TokenFeatures(Ragged(values, offsets)), Labels(np.eye(2, dtype=np.float32)[classes_N]))
 
 
 TRAIN, VALID = make_examples(60, 1), make_examples(30, 2)
 
 
-def measure(logits_NC, targets_NC):
-    losses = softmax_cross_entropy(torch.from_numpy(logits_NC), torch.from_numpy(targets_NC))
-    return {"micro_f1": float((logits_NC.argmax(1) == targets_NC.argmax(1)).mean()), "loss": float(losses)}
+def measure(evidence, targets_NC):
+    losses_N = SOFTMAX.log_losses(evidence.values_MC, targets_NC)
+    right_N = evidence.values_MC.argmax(1) == targets_NC.argmax(1)
+    return {"micro_f1": float(right_N.mean()), "loss": float(losses_N.mean())}
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective(ChoicesObjective):
+    """That of choices, with a loss against labels that a test gives."""
+
+    against_labels: Any = softmax_cross_entropy
+
+    def _fit(self, outputs_MS, targets):
+        return self.against_labels(outputs_MS, targets["labels"])
 
 
 def score(module, batch):
@@ -69,7 +83,8 @@ def score(module, batch):
 def make_trainer(work_dir=None, *, run_key="key", measure=measure, loss=softmax_cross_entropy, dropout=0.3, **changes):
     module = build_light_model({**ARCHITECTURE, "dropout": dropout})
     settings = dataclasses.replace(SETTINGS, **changes)
-    return Trainer(module, score, loss=loss, measure=measure, settings=settings, work_dir=work_dir, run_key=run_key)
+    objective = Objective(SOFTMAX, measure, r_drop=settings.r_drop, against_labels=loss)
+    return Trainer(module, score, objective=objective, settings=settings, work_dir=work_dir, run_key=run_key)
 
 
 def run(work_dir=None, **options):
@@ -201,6 +216,14 @@ def test_the_metric_says_which_evaluation_s_weights_are_kept(metric, kept):
     assert torch.equal(weights(trainer), weights(cut))
 
 
+def test_where_less_is_better_the_weights_of_the_least_are_kept():
+    scripts = [{"bits": bits, "loss": 1.0 - 0.1 * place} for place, bits in enumerate([0.9, 0.2, 0.2, 0.5])]
+    remaining = iter(scripts)
+    trainer, scores = run(measure=lambda *_: next(remaining), metric="bits", lowest=True)
+    assert scores == scripts[2]
+    assert trainer.position.num_worse == 1
+
+
 def test_steps_between_evaluations_count_and_the_end_is_evaluated():
     trainer, _ = run(eval_steps=10, num_epochs=4)
     evaluated = [line["step"] for line in trainer.position.history if "valid_loss" in line]
@@ -293,9 +316,10 @@ def test_r_drop_of_two_equal_passes_is_the_plain_loss():
 def test_r_drop_adds_half_its_weight_times_the_divergence_of_the_two_passes():
     logits_MC = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.2, 0.1]], requires_grad=True)
     targets_BC = torch.eye(2)
-    objective = parts.Objective(lambda *_: logits_MC, softmax_cross_entropy, softmax_divergence, r_drop=3.0)
-    part = parts.Part(np.arange(2), {}, targets_BC)
-    loss = parts.part_loss(objective, None, part, precision="fp32", device="cpu")
+    learning = parts.Learning(lambda *_: logits_MC, ChoicesObjective(SOFTMAX, measure, r_drop=3.0))
+    part = parts.Part(np.arange(2), {}, {"labels": targets_BC})
+    loss, counts = parts.part_loss(learning, None, part, precision="fp32", device="cpu")
+    assert (learning.objective.num_passes, counts) == (2, None)
     passes = logits_MC.split(2)
     both = sum(softmax_cross_entropy(one, targets_BC) for one in passes)
     torch.testing.assert_close(loss, (both + 3.0 * softmax_divergence(*passes)) / 2)
@@ -303,9 +327,9 @@ def test_r_drop_adds_half_its_weight_times_the_divergence_of_the_two_passes():
 
 def test_several_masks_count_as_the_mean_of_their_losses():
     logits_MC = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.5], [0.2, 0.1], [0.0, 3.0], [1.0, 1.0]])
-    objective = parts.Objective(lambda *_: logits_MC, softmax_cross_entropy, softmax_divergence)
-    part = parts.Part(np.arange(2), {}, torch.eye(2))
-    loss = parts.part_loss(objective, None, part, precision="fp32", device="cpu")
+    learning = parts.Learning(lambda *_: logits_MC, ChoicesObjective(SOFTMAX, measure))
+    part = parts.Part(np.arange(2), {}, {"labels": torch.eye(2)})
+    loss, _ = parts.part_loss(learning, None, part, precision="fp32", device="cpu")
     torch.testing.assert_close(loss, sum(softmax_cross_entropy(one, torch.eye(2)) for one in logits_MC.split(2)) / 3)
 
 
@@ -317,7 +341,7 @@ def test_fgm_adds_the_gradient_at_the_moved_embeddings():
         with torch.no_grad():
             weight.add_(0.5 * plain["embedding.weight"] / plain["embedding.weight"].norm())
         batch = TRAIN.features.collate(np.arange(8))
-        softmax_cross_entropy(score(moved.train(), batch), torch.from_numpy(TRAIN.targets_NC[:8])).backward()
+        softmax_cross_entropy(score(moved.train(), batch), torch.from_numpy(TRAIN.targets.values_NC[:8])).backward()
     _, both, _ = one_batch(fgm_epsilon=0.5)
     for name, one in moved.named_parameters():
         torch.testing.assert_close(both[name], plain[name] + one.grad, atol=1e-6, rtol=1e-4)
@@ -337,7 +361,7 @@ def hungry(most):
 def test_out_of_memory_makes_smaller_parts_of_the_same_step_and_says_so(caplog):
     with repeatable(1, num_threads=1):
         trainer = make_trainer(dropout=0.0)
-        trainer.objective = dataclasses.replace(trainer.objective, score=hungry(3))
+        trainer.learning = dataclasses.replace(trainer.learning, score=hungry(3))
         losses = [trainer.train_step(TRAIN, np.arange(8)) for _ in range(3)]
     plain = make_plain_losses()
     assert losses == pytest.approx(plain, rel=1e-5)
@@ -363,7 +387,7 @@ def test_out_of_memory_while_arithmetic_is_chosen_and_scores_are_made_does_not_e
     with repeatable(1, num_threads=1):
         plain = fit(make_trainer(precision="fp32"), TRAIN, VALID)
         trainer = make_trainer(precision=precision)
-        trainer.objective = dataclasses.replace(trainer.objective, score=hungry(3))
+        trainer.learning = dataclasses.replace(trainer.learning, score=hungry(3))
         scores = fit(trainer, TRAIN, VALID)
     assert trainer.position.num_parts > 1
     assert scores.keys() == plain.keys()
@@ -382,7 +406,7 @@ def test_scores_with_little_memory_are_the_same(caplog):
 
 def test_out_of_memory_with_one_text_is_an_error():
     trainer = make_trainer()
-    trainer.objective = dataclasses.replace(trainer.objective, score=hungry(0))
+    trainer.learning = dataclasses.replace(trainer.learning, score=hungry(0))
     with pytest.raises(ModelError, match="not enough memory for a step with one text at a time"):
         trainer.train_step(TRAIN, np.arange(8))
 
@@ -395,9 +419,9 @@ def test_other_errors_are_no_lack_of_memory():
 
 def test_the_rows_of_a_loss_that_is_no_number_are_named():
     bad_row = 5
-    targets_NC = TRAIN.targets_NC.copy()
+    targets_NC = TRAIN.targets.values_NC.copy()
     targets_NC[bad_row] = np.inf
-    examples = dataclasses.replace(TRAIN, targets_NC=targets_NC, ids=[f"row-{row}" for row in range(len(TRAIN))])
+    examples = dataclasses.replace(TRAIN, targets=Labels(targets_NC), ids=[f"row-{row}" for row in range(len(TRAIN))])
     trainer = make_trainer(gradient_accumulation_steps=4)
     before = weights(trainer).clone()
     with pytest.raises(ModelError, match=r"in a batch of 2 rows: row-4, row-5\. The step was not taken"):
@@ -484,7 +508,7 @@ def test_scores_that_are_no_numbers_end_the_training_before_they_are_measured(tm
 
     with repeatable(1, num_threads=1):
         trainer = make_trainer(tmp_path, measure=lambda *_: pytest.fail("measured"))
-        trainer.objective = dataclasses.replace(trainer.objective, score=broken)
+        trainer.learning = dataclasses.replace(trainer.learning, score=broken)
         named = dataclasses.replace(VALID, ids=[f"row-{place}" for place in range(30)])
         with pytest.raises(ModelError, match=r"After step 8 the scores of 30 of 30 held-out rows.*: row-0, .*row-7, …"):
             fit(trainer, TRAIN, named)
@@ -542,7 +566,7 @@ def test_embeddings_that_cannot_be_moved_are_refused_before_anything_is_kept(tmp
         one.requires_grad_(one.ndim == 1)
     settings = dataclasses.replace(SETTINGS, fgm_epsilon=0.5)
     with pytest.raises(ConfigError, match="'fgm_epsilon'"):
-        Trainer(module, score, loss=softmax_cross_entropy, measure=measure, settings=settings, work_dir=tmp_path)
+        Trainer(module, score, objective=Objective(SOFTMAX, measure), settings=settings, work_dir=tmp_path)
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")], ids=["cpu", "cuda"])

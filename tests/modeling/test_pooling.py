@@ -10,9 +10,10 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, lean_encoder
 from yanmo.modeling.pooling import find_pooling
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 
 LABELS = ["bad", "good", "other"]
 FAMILIES = ["bert", "roberta", "xlm-roberta", "albert", "electra", "mpnet", "distilbert", "deberta-v2"]
@@ -31,13 +32,13 @@ def make_encoder(kind, folder, **modes):
 
 def make(folder, pooling="auto"):
     settings = NetworkSettings(LABELS, SOFTMAX, max_length=32, pooling=pooling)
-    return make_trainable(resolve(str(folder)), Texts(TEXTS), settings)
+    return make_trainable(resolve(str(folder)), Inputs((TEXTS,)), settings)
 
 
 def logits_of(trainable, rows):
     trainable.module.eval()
     with torch.inference_mode():
-        return trainable.score(trainable.module, trainable.encode(Texts(TEXTS)).collate(torch.tensor(rows).numpy()))
+        return trainable.score(trainable.module, trainable.encode(Inputs((TEXTS,))).collate(torch.tensor(rows).numpy()))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -51,14 +52,14 @@ def test_a_folder_that_says_mean_is_read_so_and_comes_back_from_its_own_folder(f
     trainable.save(tmp_path / "saved")
     assert json.loads((tmp_path / "saved" / "config.json").read_text())["pooling"] == "mean"
     module = encoders.load_folder(tmp_path / "saved")
-    batch = trainable.encode(Texts(TEXTS)).collate(torch.tensor(rows).numpy())
+    batch = trainable.encode(Inputs((TEXTS,))).collate(torch.tensor(rows).numpy())
     with torch.inference_mode():
         torch.testing.assert_close(module(**batch).logits, together_BC, atol=1e-5, rtol=0)
 
 
 def test_the_mean_counts_every_token_and_no_padding(tmp_path):
     trainable = make(make_encoder("bert", tmp_path / "given", mean_tokens=True))
-    batch = trainable.encode(Texts(TEXTS)).collate(torch.tensor([0, 3]).numpy())
+    batch = trainable.encode(Inputs((TEXTS,))).collate(torch.tensor([0, 3]).numpy())
     module = trainable.module.eval()
     with torch.inference_mode():
         states_BTD = module.bert(**batch).last_hidden_state
@@ -73,7 +74,7 @@ def test_the_lean_pass_computes_the_same_scores_and_gradients(family, tmp_path):
     trainable = make(make_encoder(family, tmp_path / "given", mean_tokens=True))
     module = trainable.module.eval()
     assert lean_encoder.is_lean(module)
-    batch = trainable.encode(Texts(TEXTS)).collate(torch.arange(len(TEXTS)).numpy())
+    batch = trainable.encode(Inputs((TEXTS,))).collate(torch.arange(len(TEXTS)).numpy())
     found = {}
     for name, score in {"lean": lean_encoder.score, "plain": encoders.score_encoder}.items():
         module.zero_grad()

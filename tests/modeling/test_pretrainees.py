@@ -9,7 +9,8 @@ from yanmo.arrays import Ragged
 from yanmo.modeling import pretrainees
 from yanmo.modeling.corpus import CorpusRows
 from yanmo.modeling.masking import MaskedRows, Masking
-from yanmo.modeling.pretrainees import REPLACED_WEIGHT, loss_of, make_pretrainee, measure_scores
+from yanmo.modeling.objectives.masked_tokens import MaskedTokens, measure_outputs
+from yanmo.modeling.pretrainees import REPLACED_WEIGHT, make_pretrainee
 from yanmo.models import resolve
 from yanmo.text.tokenizer import train_wordpiece
 
@@ -53,11 +54,11 @@ def test_loss_and_gradients_are_those_of_the_stock_class_at_the_hidden_places(na
     scores_BS, logits_MV = made.score(made.module, batch), decode_plainly(made.module, batch)
     expected = functional.cross_entropy(logits_MV, batch["answers"])
     questions_BK = torch.full((4, 1), len(batch["answers"]) / 4)
-    loss = loss_of(scores_BS, questions_BK, made.weights)
+    loss = MaskedTokens(made.weights).loss(scores_BS, {"questions": questions_BK})
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert scores_BS[:, 2].tolist() == torch.bincount(batch["hidden"] // 12, minlength=4).tolist()
     assert scores_BS[:, -1].tolist() == [12, 6, 12, 12]
-    measured = measure_scores(scores_BS.detach().numpy())
+    measured = measure_outputs(scores_BS.detach().numpy())
     right = (logits_MV.argmax(1) == batch["answers"]).float().mean()
     assert measured["masked_accuracy"] == pytest.approx(right.item(), abs=1e-6)
     assert measured["masked_loss"] == pytest.approx(expected.item(), rel=1e-5)
@@ -68,7 +69,7 @@ def test_replaced_tokens_train_both_networks_and_the_shared_embeddings():
     made, batch = make("electra-1x32", "rtd"), make_batch()
     scores_BS = made.score(made.module, batch)
     sums = scores_BS.detach().sum(0)
-    loss = loss_of(scores_BS, sums[[2, 5]].expand(4, 2) / 4, made.weights)
+    loss = MaskedTokens(made.weights).loss(scores_BS, {"questions": sums[[2, 5]].expand(4, 2) / 4})
     assert loss.item() == pytest.approx((sums[0] / sums[2] + REPLACED_WEIGHT * sums[3] / sums[5]).item(), rel=1e-5)
     assert made.weights == (1.0, REPLACED_WEIGHT)
     loss.backward()

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from yanmo.artifacts.effects import NO_EFFECTS
 from yanmo.modeling import loop, pretraining
 from yanmo.modeling.corpus import open_corpus, split_corpus
 from yanmo.modeling.determinism import repeatable
 from yanmo.modeling.loop import METRICS
+from yanmo.modeling.objectives.masked_tokens import MaskedTokens
 from yanmo.modeling.pretraining import pretrain_network
 from yanmo.modeling.settings import LoopSettings, ReadingSettings
 from yanmo.models import resolve
@@ -74,15 +76,15 @@ def step(folder, objective, num_parts=1, *, most=None):
         pretrainee = pretraining._make_network(resolve(MODELS[objective]), reader, reading)
         mask = pretraining._masker(reader, reading, 1)
         examples = pretraining._make_examples(mask, rows, len(pretrainee.weights))
-        trainer = pretraining._make_trainer(pretrainee, settings, None, "key")
-        score = trainer.objective.score
+        trainer = pretraining._make_trainer(pretrainee, settings, None, "key", NO_EFFECTS.tell)
+        score = trainer.learning.score
 
         def limited(module, batch):
             if most is not None and len(batch["input_ids"]) > most:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return score(module, batch)
 
-        trainer.objective = dataclasses.replace(trainer.objective, score=limited)
+        trainer.learning = dataclasses.replace(trainer.learning, score=limited)
         loss = trainer.train_step(examples, BATCH)
     gradients = {name: one.grad for name, one in trainer.module.named_parameters() if one.grad is not None}
     return loss, gradients, trainer.position.counted
@@ -122,15 +124,15 @@ def test_every_epoch_hides_other_words_and_every_evaluation_the_same(tmp_path, m
 
 def killed_after(monkeypatch, num_steps):
     """Let a training die in the step after so many."""
-    measured, intact = [], pretraining.loss_of
+    measured, intact = [], MaskedTokens.loss
 
-    def loss_of(*arguments):
+    def loss(*arguments):
         measured.append(1)
         if len(measured) > num_steps:
             raise KilledError
         return intact(*arguments)
 
-    monkeypatch.setattr(pretraining, "loss_of", loss_of)
+    monkeypatch.setattr(MaskedTokens, "loss", loss)
 
 
 @pytest.mark.parametrize("objective", MODELS)
@@ -168,7 +170,6 @@ def test_the_speed_is_that_of_the_steps_alone(tmp_path, monkeypatch):
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(loop, "time", SimpleNamespace(perf_counter=lambda: clock.now, monotonic=lambda: 0.0))
     monkeypatch.setattr(loop, "LOG_STEPS", 5)
-    loss_of, measure_scores = pretraining.loss_of, pretraining.measure_scores
 
     def taking(seconds, compute):
         def computed(*arguments):
@@ -177,8 +178,8 @@ def test_the_speed_is_that_of_the_steps_alone(tmp_path, monkeypatch):
 
         return computed
 
-    monkeypatch.setattr(pretraining, "loss_of", taking(1.0, loss_of))
-    monkeypatch.setattr(pretraining, "measure_scores", taking(1000.0, measure_scores))
+    monkeypatch.setattr(MaskedTokens, "loss", taking(1.0, MaskedTokens.loss))
+    monkeypatch.setattr(MaskedTokens, "measure", taking(1000.0, MaskedTokens.measure))
     records = learn(tmp_path / "one", num_epochs=1, eval_steps=1)
     speed = next(record["tokens_per_second"] for record in records if "tokens_per_second" in record)
     corpus = open_corpus(tmp_path / "one" / "corpus", "key")

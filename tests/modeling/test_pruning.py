@@ -10,8 +10,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from yanmo.arrays import Ragged
 from yanmo.modeling.features import Examples, TokenFeatures
-from yanmo.modeling.losses import LOSSES
-from yanmo.modeling.pruning import choose_layers, choose_parts, cut_parts, measure
+from yanmo.modeling.objectives.choices import LOSSES, Labels
+from yanmo.modeling.pruning import choose_layers, choose_parts, cut_parts, measure_importance
 
 LOSS = LOSSES["softmax"]
 LENGTHS = [5, 9, 3, 7, 8, 4]
@@ -33,14 +33,16 @@ def examples():
     offsets = np.array([0, *np.cumsum(LENGTHS)], dtype=np.int64)
     ids = Ragged(generator.integers(1, 50, offsets[-1]), offsets)
     targets_NC = np.eye(2, dtype=np.float32)[generator.integers(2, size=len(LENGTHS))]
-    return Examples(TokenFeatures(ids), targets_NC)
+    return Examples(TokenFeatures(ids), Labels(targets_NC))
 
 
 def loss_of(module, examples):
     """Return the mean loss as transformers computes it."""
     with torch.no_grad():
         logits_BC = module(**examples.features.collate(np.arange(len(examples)))).logits
-    return nn.functional.cross_entropy(logits_BC, torch.from_numpy(examples.targets_NC).to(logits_BC.dtype)).item()
+    return nn.functional.cross_entropy(
+        logits_BC, torch.from_numpy(examples.targets.values_NC).to(logits_BC.dtype)
+    ).item()
 
 
 def slope(module, examples, columns):
@@ -62,7 +64,7 @@ def outputs(module):
 
 
 def test_taylor_is_the_slope_of_the_loss_along_each_part(module, examples):
-    found = measure(module, examples, LOSS, "taylor")
+    found = measure_importance(module, examples, LOSS, "taylor")
     exact = copy.deepcopy(module).double()
     for place, parts in enumerate(outputs(exact)):
         for kind, columns in enumerate(parts):
@@ -72,7 +74,7 @@ def test_taylor_is_the_slope_of_the_loss_along_each_part(module, examples):
 
 
 def test_magnitude_is_the_size_of_each_parts_weights(module, examples):
-    found = measure(module, examples, LOSS, "magnitude")
+    found = measure_importance(module, examples, LOSS, "magnitude")
     for place, parts in enumerate(outputs(module)):
         for kind, columns in enumerate(parts):
             sizes = np.array([one.square().sum().item() for one in columns])
@@ -112,7 +114,7 @@ def test_parts_that_nothing_reads_go_and_the_answers_stay(module, examples):
     before = loss_of(module, examples)
     for kind in ("taylor", "magnitude"):
         smaller = copy.deepcopy(module)
-        matters = measure(smaller, examples, LOSS, kind)
+        matters = measure_importance(smaller, examples, LOSS, kind)
         cut = choose_parts(matters, head_width=WIDTH, heads=0.5, neurons=0.0, is_uniform=True)
         assert cut.heads == [[0, 3]] * 3
         cut_parts(smaller, cut)

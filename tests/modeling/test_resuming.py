@@ -6,9 +6,11 @@ import pytest
 import torch
 from torch import nn
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ModelError
 from yanmo.modeling import resuming, workers
 from yanmo.modeling.loop import Trainer
+from yanmo.modeling.objectives.choices import ChoicesObjective
 from yanmo.modeling.settings import LoopSettings
 
 SETTINGS = LoopSettings(
@@ -28,8 +30,7 @@ def make_trainer(folder, run_key="new"):
     return Trainer(
         nn.Linear(2, 2),
         lambda module, batch: module(batch["x"]),
-        loss=nn.functional.mse_loss,
-        measure=lambda *_: {},
+        objective=ChoicesObjective(SOFTMAX, lambda *_: {}),
         settings=SETTINGS,
         work_dir=folder,
         run_key=run_key,

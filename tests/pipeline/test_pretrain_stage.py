@@ -26,6 +26,7 @@ def test_a_stage_trains_from_what_another_has_read_and_nothing_is_done_twice(wri
     dataset = "reviews"
     init = "reader"
     num_epochs = 1
+    head_start = "random"
 
     [stage.graph]
     verb = "export"

@@ -3,19 +3,23 @@
 import numpy as np
 import pytest
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.report import plain
 from yanmo.combine.cascading import StageTable
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out
-from yanmo.reporting.quality import compare, measure_quality, worst_mistakes
+from yanmo.reporting.quality import compare_answers, measure_quality, worst_mistakes
+from yanmo.tasks import get_task
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" & 'single' <img src=https://evil.example/x.png onerror=alert(2)>"
+TASK = get_task("single_label")
 LABELS = ["退款/售后", "delivery", "<b>bold</b>", "发票", "产品质量", "other"]
 MACHINE = {"processor": "Example <CPU>", "num_cores": 2, "memory_gib": 15.6, "system": "Linux", "python": "3.11.9"}
 COMMON = {
     "dataset": {"name": "messages", "digest": "d" * 64, "model": None, "format": None},
     "split": "test",
+    "inputs": ["text"],
     "num_resamples": 200,
     "seed": 0,
     "machine": MACHINE,
@@ -31,21 +35,21 @@ def answers(num_rows, labels, seed, lean=1.2):
         targets_NC
     )
     probabilities_NC = (scores_NC / scores_NC.sum(axis=1, keepdims=True)).astype(np.float32)
-    return probabilities_NC, np.eye(len(labels), dtype=bool)[probabilities_NC.argmax(axis=1)], targets_NC
+    return Choices(probabilities_NC, SOFTMAX), targets_NC
 
 
-def evaluation(num_rows=400, labels=LABELS, *, against=False):
-    probabilities_NC, chosen_NC, targets_NC = answers(num_rows, labels, 1)
-    quality = measure_quality(probabilities_NC, chosen_NC, targets_NC, labels, link=SOFTMAX, num_resamples=200, seed=0)
-    worst = worst_mistakes(probabilities_NC, chosen_NC, targets_NC, link=SOFTMAX, num_mistakes=6)
+def evaluation(num_rows=400, labels=LABELS, *, against=False, task=TASK):
+    evidence, targets_NC = answers(num_rows, labels, 1)
+    quality = measure_quality(evidence, targets_NC, labels, task, num_resamples=200, seed=0)
+    worst = worst_mistakes(evidence, targets_NC, task, num_mistakes=6)
+    predicted = task.decide(evidence, labels).predictions
     texts = [HOSTILE, "快递到了，但是盒子坏了", "Where is my parcel?? " * 40, "x" * 300, "发票抬头写错了😡", "ok"]
     mistakes = [
         {
             "id": str(row),
             "text": texts[place % len(texts)],
-            "text_b": None,
             "label": labels[targets_NC[row].argmax()],
-            "predicted": labels[chosen_NC[row].argmax()],
+            "predicted": predicted[row],
             "probability": probability,
         }
         for place, (row, probability) in enumerate(worst)
@@ -60,9 +64,8 @@ def evaluation(num_rows=400, labels=LABELS, *, against=False):
     }
     other = None
     if against:
-        difference = compare(
-            chosen_NC, answers(num_rows, labels, 2, lean=0.8)[1], targets_NC, num_resamples=200, seed=0
-        )
+        worse, _ = answers(num_rows, labels, 2, lean=0.8)
+        difference = compare_answers(evidence, worse, targets_NC, task, num_resamples=200, seed=0)
         bundle = {"name": "ngram", "digest": "a" * 64, "model": "ngram", "format": "ngram"}
         other = {"bundle": bundle, **difference, **facts, "size_mb": 1.5}
     return plain(
@@ -82,7 +85,7 @@ def evaluation(num_rows=400, labels=LABELS, *, against=False):
     )
 
 
-def comparison(num_rows=400):
+def comparison(num_rows=400, *, task=TASK):
     names = ("bert-4x312", "textcnn", "ngram", "线性模型 linear")
     models = [answers(num_rows, LABELS, seed, lean) for seed, lean in enumerate((1.6, 1.5, 1.3, 0.9))]
     facts = [
@@ -97,8 +100,9 @@ def comparison(num_rows=400):
         }
         for place, name in enumerate(names)
     ]
-    rows = compare_rows(facts, [model[1] for model in models], models[0][2], num_resamples=200, seed=0)
-    return plain({"report": "comparison", **COMMON, "num_rows": num_rows, "rows": rows})
+    rows = compare_rows(facts, [model[0] for model in models], models[0][1], task, num_resamples=200, seed=0)
+    headline = task.measures[0].describe()
+    return plain({"report": "comparison", **COMMON, "headline": headline, "num_rows": num_rows, "rows": rows})
 
 
 def benchmark(names=("bert", HOSTILE), *, labeled=True):
@@ -134,6 +138,7 @@ def benchmark(names=("bert", HOSTILE), *, labeled=True):
         for place, name in enumerate(names)
     ]
     facts = {"report": "benchmark", **COMMON, "texts": None, "num_texts": 2000, "num_threads": 2, "quick": False}
+    facts["headline"] = TASK.measures[0].describe()
     return plain({**facts, "rows": rows, "command": "yanmo benchmark bert"})
 
 
@@ -146,11 +151,11 @@ def cascade(num_rows=400):
     """An evaluation of a cascade of three stages that may abstain, calibrated."""
     report = evaluation(num_rows)
     models = [answers(num_rows, LABELS, seed, lean) for seed, lean in enumerate((1.0, 1.3, 1.6))]
-    choices, targets_NC = [model[1] for model in models], models[0][2]
+    found, targets_NC = [model[0] for model in models], models[0][1]
     table = StageTable(
-        np.stack([model[0].max(axis=1) for model in models]),
-        np.stack([(chosen_NC == choices[-1]).all(axis=1) for chosen_NC in choices]),
-        np.stack([(chosen_NC == targets_NC.astype(bool)).all(axis=1) for chosen_NC in choices]),
+        np.stack([TASK.confidence_N(one) for one in found]),
+        np.stack([TASK.same_N(one, found[-1]) for one in found]),
+        np.stack([TASK.right_N(one, targets_NC) for one in found]),
         [0.01, 0.4, 12.5],
     )
     curve = [[2.0, 2.0], *([level, 0.9] for level in (0.99, 0.9, 0.8, 0.7))]
@@ -164,10 +169,10 @@ def cascade(num_rows=400):
     sampling = {"num_resamples": 200, "seed": 0}
     whole = {
         "method": "cascade of 3",
-        "members": compare_members(facts, choices, choices[1], targets_NC, **sampling),
-        "agreement": agreement_matrix(choices),
+        "members": compare_members(facts, found, found[1], targets_NC, TASK, **sampling),
+        "agreement": agreement_matrix(found, TASK),
         "leave_one_out": leave_one_out(
-            ["1", "2", "3"], [None, choices[0], choices[2]], choices[1], targets_NC, **sampling
+            ["1", "2", "3"], [None, found[0], found[2]], found[1], targets_NC, TASK, **sampling
         ),
         "cascade": {
             "kind": "agreement",
@@ -193,7 +198,7 @@ def audit(num_rows=400):
     """An audit whose rows hold markup and long texts."""
     report = evaluation(num_rows)
     rows = [
-        {"id": one["id"], "text": one["text"], "text_b": None, "given": one["label"], "suggested": one["predicted"]}
+        {"id": one["id"], "text": one["text"], "given": one["label"], "suggested": one["predicted"]}
         for one in report["mistakes"]
     ]
     pairs = [{"given": LABELS[2], "probably": LABELS[0], "num_rows": 3}]
@@ -219,6 +224,11 @@ def evaluation_report():
 @pytest.fixture(scope="session")
 def comparison_report():
     return comparison()
+
+
+@pytest.fixture(scope="session")
+def make_comparison():
+    return comparison
 
 
 @pytest.fixture(scope="session")

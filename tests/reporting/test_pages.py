@@ -1,10 +1,13 @@
 """The pages open offline, say what was measured, and escape what users wrote."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
 import pytest
 
+from yanmo.metrics.labels import ACCURACY
+from yanmo.metrics.measures import Measure
 from yanmo.reporting.pages import (
     _number,
     pareto_points,
@@ -13,6 +16,7 @@ from yanmo.reporting.pages import (
     render_comparison,
     render_evaluation,
 )
+from yanmo.tasks import get_task
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -135,6 +139,16 @@ def test_what_was_not_measured_is_left_out(make_evaluation):
     assert "ROC AUC –" in page.text
 
 
+def test_a_mistake_about_a_pair_shows_both_texts(make_evaluation):
+    report = make_evaluation(30)
+    mistakes = [one | {"text_b": f"the other of {one['id']}"} for one in report["mistakes"]]
+    page = Page(render_evaluation({**report, "inputs": ["text", "text_b"], "mistakes": mistakes}))
+    assert mistakes
+    for one in mistakes:
+        assert one["text_b"] in page.text
+    assert "the other of" not in Page(render_evaluation({**report, "mistakes": mistakes})).text
+
+
 def test_a_comparison_lists_the_best_first(pages, comparison_report):
     _, page = pages["comparison"]
     accuracies = [row["accuracy"] for row in comparison_report["rows"]]
@@ -166,7 +180,49 @@ def test_the_front_holds_what_nothing_beats():
         {"name": name, "accuracy": accuracy, "size_mb": size}
         for name, accuracy, size in (("best", 0.9, 9.0), ("small", 0.8, 1.0), ("lost", 0.8, 2.0), ("twin", 0.9, 9.0))
     ]
-    assert [point[3] for point in pareto_points(rows, "size_mb")] == [True, True, False, True]
+    report = {"headline": get_task("single_label").measures[0].describe()}
+    found = pareto_points(rows, "size_mb", report)
+    assert [point.is_best for point in found.points] == [True, True, False, True]
+    assert ([point.score for point in found.points], found.title, found.unit) == ([90, 80, 80, 90], "accuracy", ", %")
+
+
+def test_the_front_of_what_should_be_low_holds_the_lowest():
+    rows = [
+        {"name": name, "bits": bits, "bits_interval": [bits - 0.5, bits + 0.5], "size_mb": size}
+        for name, bits, size in (("best", 1.5, 9.0), ("small", 2.5, 1.0), ("lost", 2.5, 2.0))
+    ]
+    headline = {"name": "bits", "title": "bits a character", "higher_is_better": False, "is_rate": False}
+    found = pareto_points(rows, "size_mb", {"headline": headline})
+    assert [point.is_best for point in found.points] == [True, True, False]
+    assert ([point.score for point in found.points], found.title, found.unit) == (
+        [1.5, 2.5, 2.5],
+        "bits a character",
+        "",
+    )
+    assert found.points[0].interval == (1.0, 2.0)
+
+
+def test_a_page_shows_another_headline_in_its_own_unit_and_sense(make_evaluation, make_comparison):
+    single = get_task("single_label")
+    errors = Measure(
+        "errors",
+        lambda sums: 3 * (1 - ACCURACY.of_sums(sums)),
+        "errors a row",
+        higher_is_better=False,
+        is_rate=False,
+    )
+    task = dataclasses.replace(single, measures=(errors, *single.measures))
+    report = make_evaluation(against=True, task=task)
+    page = Page(render_evaluation(report))
+    assert report["against"]["errors_difference"] < 0
+    assert "Better than ngram" in page.text
+    assert f"errors a row {report['errors']:.4g}" in page.text
+    rows = make_comparison(task=task)["rows"]
+    assert [row["name"] for row in rows] == [row["name"] for row in make_comparison()["rows"]]
+    text = Page(render_comparison(make_comparison(task=task))).text
+    assert "the best errors a row first" in text
+    assert f"{rows[0]['errors']:.4g}" in text
+    assert f"{rows[1]['behind_best']:+.4g}" in text
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,18 @@ from yanmo.reporting import plots
 HOSTILE = 'a$x^2$ & <b id="q">粗体</b> #010101 #010203 𠮷'
 
 
+def accuracies(points):
+    return plots.Points(points, "accuracy", ", %")
+
+
 @pytest.fixture(scope="module")
 def svg():
     points = [
-        plots.Point(HOSTILE, 0.1, 0.8, True),
-        plots.Point("bert", 12.0, 0.9, True, (0.86, 0.93)),
-        plots.Point("slow", 20.0, 0.7, False),
+        plots.Point(HOSTILE, 0.1, 80.0, True),
+        plots.Point("bert", 12.0, 90.0, True, (86.0, 93.0)),
+        plots.Point("slow", 20.0, 70.0, False),
     ]
-    return plots.pareto_plot(points, name="latency", cost="ms for one text")
+    return plots.pareto_plot(accuracies(points), name="latency", cost="ms for one text")
 
 
 def test_a_plot_is_one_element_that_scales(svg):
@@ -44,7 +48,8 @@ def test_colors_are_the_pages(svg):
 
 @pytest.mark.parametrize(("costs", "num_decades"), [((0.05, 9.0, 409.0), 5), ((1.2, 8.5, 41.0), 2), ((0.02, 18.0), 4)])
 def test_numbers_of_a_logarithmic_axis_never_overlap(costs, num_decades):
-    svg = plots.pareto_plot([plots.Point(f"m{cost}", cost, 0.8, True) for cost in costs], name="size", cost="MB")
+    points = accuracies([plots.Point(f"m{cost}", cost, 80.0, True) for cost in costs])
+    svg = plots.pareto_plot(points, name="size", cost="MB")
     found = re.findall(r'xtick_\d+".*?<text [^>]*x="([\d.]+)"[^>]*>([^<]*)</text>', svg, flags=re.DOTALL)
     assert len(found) >= num_decades
     places = [(float(x), 6.4 * len(text) / 2) for x, text in found]
@@ -53,16 +58,24 @@ def test_numbers_of_a_logarithmic_axis_never_overlap(costs, num_decades):
 
 
 def test_an_interval_is_a_line_through_its_point():
-    points = [plots.Point("a", 1.0, 0.75, True), plots.Point("b", 2.0, 0.8, True, (0.7, 0.9))]
+    points = [plots.Point("a", 1.0, 75.0, True), plots.Point("b", 2.0, 80.0, True, (70.0, 90.0))]
     without = [one._replace(interval=None) for one in points]
-    drawn, plain = (plots.pareto_plot(one, name="x", cost="MB") for one in (points, without))
+    drawn, plain = (plots.pareto_plot(accuracies(one), name="x", cost="MB") for one in (points, without))
     upright = re.compile(r'<path d="M ([\d.]+) [\d.]+\s+L \1 [\d.]+\s+"[^>]*stroke: var\(--soft\)')
     assert (len(upright.findall(drawn)), len(upright.findall(plain))) == (1, 0)
 
 
 @pytest.mark.parametrize("cost", [1.0, 0.013])
 def test_one_point_alone_can_be_drawn(cost):
-    assert "only" in plots.pareto_plot([plots.Point("only", cost, 1.0, True)], name="x", cost="MB")
+    assert "only" in plots.pareto_plot(accuracies([plots.Point("only", cost, 100.0, True)]), name="x", cost="MB")
+
+
+def test_the_axis_says_what_the_score_is():
+    points = plots.Points([plots.Point("a", 1.0, 2.5, True)], "bits a character", "")
+    svg = plots.pareto_plot(points, name="x", cost="MB")
+    assert 'aria-label="Bits a character against MB"' in svg
+    assert ">bits a character</text>" in svg
+    assert ">accuracy, %</text>" in plots.pareto_plot(accuracies(points.points), name="x", cost="MB")
 
 
 def test_a_single_filled_bin_can_be_drawn():

@@ -16,18 +16,20 @@ from transformers import (
     T5Config,
 )
 
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.bundling.composites import member_names, publish_composite
 from yanmo.combine.cascading import NEVER
 from yanmo.modeling.linear_model import fit_linear
-from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.composite import LINEAR_STACKER, CascadeSettings, EnsembleSettings
-from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import train_wordpiece
 from yanmo.verbs.export import ExportConfig, export
@@ -111,7 +113,7 @@ def _trained(case, folder):
     """Return what saves the model, its architecture and its maximum length."""
     task = get_task(case.task)
     is_segmented = case.text.segmenter != "none"
-    texts = Texts(TEXTS, TEXTS[::-1] if task.num_texts == 2 else None, is_segmented)
+    texts = Inputs((TEXTS, TEXTS[::-1])[: len(task.inputs)], is_segmented)
     settings = NetworkSettings(LABELS, task.link, max_length=MAX_LENGTH, vocab_size=200, dropout=0.1)
     torch.manual_seed(1)
     if case.model == "linear":
@@ -141,17 +143,18 @@ def make_bundle(case, folder):
         "architecture": architecture,
         "text": case.text.model_dump(mode="json"),
     }
-    texts_b = TEXTS[::-1] if get_task(case.task).num_texts == 2 else None
-    zeros_NC = np.zeros((len(TEXTS), 3), dtype=np.float32)
+    task = get_task(case.task)
+    inputs = Inputs((TEXTS, TEXTS[::-1])[: len(task.inputs)])
+    zeros = Choices(np.zeros((len(TEXTS), 3), dtype=np.float32), task.link)
     identity = {"kind": "bundle", "verb": "train", "task": case.task, "labels": LABELS, "parents": {}, "config": {}}
     with publish(folder / "draft", Identity(**identity, info=info)) as staging:
         save(staging)
-        write_golden(staging, TEXTS, texts_b, zeros_NC)
+        write_golden(staging, task.inputs, inputs, zeros)
     draft = Bundle.open(folder / "draft")
     with publish(folder / "bundle", Identity(**identity, info=info)) as staging:
         save(staging)
         predictor = open_bundle(draft, verify_golden=False)
-        write_golden(staging, TEXTS, texts_b, predictor.predict_proba(golden_items(draft.golden())))
+        write_golden(staging, task.inputs, inputs, predictor.infer(draft.golden().inputs)[0])
     return Bundle.open(folder / "bundle")
 
 

@@ -13,6 +13,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.composite import CascadeRuntime
 from yanmo.runtimes.predictor import Predictor, open_bundle
+from yanmo.text.inputs import Inputs
 
 TEXTS = ["很快，好吃", "", "cold & late", "a b c " * 40, "😀", "好" * 60, "味道不错", "great food", "never again"] * 3
 
@@ -36,30 +37,33 @@ def test_a_cascade_asks_each_stage_only_for_what_is_undecided(get_bundle, predic
     assert 0 < is_sure_N.sum() < len(TEXTS)
     found = answers(get_bundle("cascade"), predictors)
     np.testing.assert_allclose(found, np.where(is_sure_N[:, None], first, second), atol=1e-6)
-    _, inference = predictors(get_bundle("cascade")).infer(TEXTS)
-    assert np.array_equal(inference.stage_N, np.where(is_sure_N, 1, 2))
-    assert inference.abstained_N is None
+    _, reading = predictors(get_bundle("cascade")).infer(TEXTS)
+    assert np.array_equal(reading.stage_N, np.where(is_sure_N, 1, 2))
+    assert reading.abstained_N is None
     counts = [predictors(get_bundle(name)).infer(TEXTS)[1].num_tokens_N for name in ("ngram", "linear")]
-    assert np.array_equal(inference.num_tokens_N, counts[0] + np.where(is_sure_N, 0, counts[1]))
+    assert np.array_equal(reading.num_tokens_N, counts[0] + np.where(is_sure_N, 0, counts[1]))
 
 
 def test_a_stage_that_is_never_asked_is_not_asked_and_the_last_may_abstain(get_bundle, predictors):
     items = list(zip(TEXTS, TEXTS[::-1], strict=True))
     predictor = predictors(get_bundle("cascade_pair_abstaining"))
-    probabilities_NC, inference = predictor.infer(items)
-    assert set(inference.stage_N.tolist()) <= {1, 3}
-    is_unsure_N = (inference.stage_N == 3) & (probabilities_NC.max(axis=1) < 0.9)
+    evidence, found = predictor.infer(items)
+    assert set(found.stage_N.tolist()) <= {1, 3}
+    is_unsure_N = (found.stage_N == 3) & (evidence.values_MC.max(axis=1) < 0.9)
     assert is_unsure_N.any()
-    assert np.array_equal(inference.abstained_N, is_unsure_N)
-    for one, silent, stage in zip(predictor.predict(items), is_unsure_N, inference.stage_N, strict=True):
+    assert np.array_equal(found.abstained_N, is_unsure_N)
+    for one, silent, stage in zip(predictor.predict(items), is_unsure_N, found.stage_N, strict=True):
         assert (one.label is None, one.abstained, one.stage) == (silent, silent, stage)
+    answered = predictor.answer(predictor.encode(Inputs((TEXTS, TEXTS[::-1]))))
+    assert [one is None for one in answered.decided.predictions] == is_unsure_N.tolist()
+    np.testing.assert_allclose(answered.decided.probability_N, answered.evidence.values_MC.max(axis=1))
 
 
 def test_golden_texts_near_a_threshold_are_left_out(get_bundle, predictors):
     bundle = get_bundle("cascade")
     golden = bundle.golden()
-    sure_N = SOFTMAX.confidence_M(predictors(get_bundle("ngram")).predict_proba(golden.texts))
-    assert len(golden.texts) > 0
+    sure_N = SOFTMAX.confidence_M(predictors(get_bundle("ngram")).predict_proba(golden.inputs.items()))
+    assert len(golden.inputs) > 0
     assert np.abs(sure_N - 0.52).min() > 0.02
 
 
@@ -77,7 +81,7 @@ def test_a_member_that_answers_otherwise_is_named(get_bundle, tmp_path):
     shutil.copytree(get_bundle("cascade_to_ensemble").path, tmp_path / "other")
     golden = tmp_path / "other/members/2-average/members/1-ngram/golden.json"
     values = json.loads(golden.read_text(encoding="utf-8"))
-    values["probabilities"][0] = [1.0, 0.0, 0.0]
+    values["evidence"]["probabilities"][0] = [1.0, 0.0, 0.0]
     golden.write_text(json.dumps(values), encoding="utf-8")
     with pytest.raises(ArtifactError, match=r"^Member 2-average of .*: Member 1-ngram of .*: .*golden text 1 of 8"):
         open_bundle(Bundle.open(tmp_path / "other", verify=False))

@@ -26,7 +26,7 @@ ALONE_TOLERANCE = 1e-5
 
 
 def items_for(predictor, texts=TEXTS):
-    return list(zip(texts, texts[::-1], strict=True)) if predictor.task.num_texts == 2 else list(texts)
+    return list(zip(texts, texts[::-1], strict=True)) if len(predictor.task.inputs) == 2 else list(texts)
 
 
 def test_a_text_gets_the_same_probabilities_alone_and_in_any_batch(predictor):
@@ -55,26 +55,36 @@ def test_different_texts_get_different_probabilities(predictor):
 
 
 def test_no_text_gets_no_answer(predictor):
-    probabilities_NC, inference = predictor.infer([])
-    assert probabilities_NC.shape == (0, len(predictor.labels))
+    evidence, found = predictor.infer([])
+    assert evidence.values_MC.shape == (0, len(predictor.labels))
+    assert len(evidence) == 0
     assert predictor.predict([]) == []
-    assert len(inference.num_tokens_N) == len(inference.num_unknown_N) == len(inference.truncated_N) == 0
+    assert len(found.num_tokens_N) == len(found.num_unknown_N) == len(found.truncated_N) == 0
+
+
+def test_scores_that_are_activated_are_the_evidence(predictor):
+    items = items_for(predictor)
+    (scores, weighed), (evidence, found) = predictor.weigh(items), predictor.infer(items)
+    assert scores.link is evidence.link is predictor.task.link
+    np.testing.assert_array_equal(predictor.activate(scores).values_MC, evidence.values_MC)
+    np.testing.assert_array_equal(predictor.predict_proba(items), evidence.values_MC)
+    np.testing.assert_array_equal(weighed.num_tokens_N, found.num_tokens_N)
 
 
 def test_what_was_found_out_about_each_text(predictor):
-    _, inference = predictor.infer(items_for(predictor))
+    _, found = predictor.infer(items_for(predictor))
     limit = predictor.bundle.max_length
-    assert inference.truncated_N.dtype == np.bool_
-    assert inference.num_tokens_N.shape == inference.num_unknown_N.shape == inference.truncated_N.shape == (len(TEXTS),)
-    assert (inference.num_unknown_N <= inference.num_tokens_N).all()
+    assert found.truncated_N.dtype == np.bool_
+    assert found.num_tokens_N.shape == found.num_unknown_N.shape == found.truncated_N.shape == (len(TEXTS),)
+    assert (found.num_unknown_N <= found.num_tokens_N).all()
     if limit:
-        assert inference.truncated_N[8] or predictor.bundle.format == "cascade"
-        assert predictor.bundle.is_composite or inference.num_tokens_N.max() == limit
+        assert found.truncated_N[8] or predictor.bundle.format == "cascade"
+        assert predictor.bundle.is_composite or found.num_tokens_N.max() == limit
     else:
-        assert not inference.truncated_N.any()
-    if predictor.task.num_texts == 1:
-        assert not inference.truncated_N[0]
-    assert (inference.stage_N is not None) == (predictor.bundle.format == "cascade")
+        assert not found.truncated_N.any()
+    if len(predictor.task.inputs) == 1:
+        assert not found.truncated_N[0]
+    assert (found.stage_N is not None) == (predictor.bundle.format == "cascade")
 
 
 def test_predict_gives_the_label_of_the_largest_probability(predictor):
@@ -100,14 +110,14 @@ def test_a_single_string_is_no_list(predictor):
 
 def test_an_item_that_is_no_text_is_named(predictor):
     items = items_for(predictor)
-    wrong = ("a", None) if predictor.task.num_texts == 2 else None
-    name = r"texts\[2\]\[1\]" if predictor.task.num_texts == 2 else r"texts\[2\]"
+    wrong = ("a", None) if len(predictor.task.inputs) == 2 else None
+    name = r"texts\[2\]\[1\]" if len(predictor.task.inputs) == 2 else r"texts\[2\]"
     with pytest.raises(ConfigError, match=rf"{name} must be a text \(str\)\. Got NoneType instead\."):
         predictor.predict([*items[:2], wrong])
 
 
 def test_a_single_text_is_no_pair_and_a_pair_is_no_text(predictor):
-    if predictor.task.num_texts == 2:
+    if len(predictor.task.inputs) == 2:
         with pytest.raises(ConfigError, match=r"texts\[1\] must be a pair \(text, text_b\).* Got str instead"):
             predictor.predict([("a", "b"), "c"])
     else:

@@ -11,7 +11,7 @@ from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.runtimes import engines
 from yanmo.runtimes.engines import ENGINES, choice, open_engine
 from yanmo.runtimes.onnx import ONNX_FILE
-from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.runtimes.predictor import open_bundle
 
 HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
 NAMES = [
@@ -70,7 +70,7 @@ def test_an_engine_serves_several_threads(name, path):
 @pytest.mark.parametrize("name", ["bert_onnx", "bert_pair_onnx", "electra_onnx", "textcnn_onnx"])
 def test_openvino_answers_as_onnxruntime_does(name, get_bundle):
     bundle = get_bundle(name)
-    items = golden_items(bundle.golden())
+    items = bundle.golden().inputs.items()
     with open_bundle(bundle, runtime="openvino") as ours, open_bundle(bundle) as theirs:
         np.testing.assert_allclose(ours.predict_proba(items), theirs.predict_proba(items), atol=1e-5)
 

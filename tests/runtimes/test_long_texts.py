@@ -9,8 +9,8 @@ import pytest
 
 from yanmo.arrays import Ragged
 from yanmo.errors import ConfigError
-from yanmo.protocols import Windows
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.inputs import Inputs, Windows
 
 FITTING = ["很快，好吃", "", "cold & late", "😀"]
 FILLER = "味道不错，下次还来 " * 12
@@ -18,7 +18,7 @@ TOKEN_MODELS = ["textcnn", "bilstm_multi_label", "bert", "bert_pair", "bert_onnx
 
 
 def items_for(predictor, texts):
-    return list(zip(texts, texts[::-1], strict=True)) if predictor.task.num_texts == 2 else texts
+    return list(zip(texts, texts[::-1], strict=True)) if len(predictor.task.inputs) == 2 else texts
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def opened(get_bundle):
 def test_the_end_of_a_long_text_counts_and_nothing_is_truncated(name, opened, get_bundle, predictors):
     texts = [FILLER + "好吃 very good", FILLER + "cold & late, never again"]
     truncating, windowed = predictors(get_bundle(name)), opened(name)
-    items = [(text, "好") for text in texts] if truncating.task.num_texts == 2 else texts
-    cut_NC, cut = truncating.infer(items)
-    whole_NC, whole = windowed.infer(items)
+    items = [(text, "好") for text in texts] if len(truncating.task.inputs) == 2 else texts
+    (cut_evidence, cut), (whole_evidence, whole) = truncating.infer(items), windowed.infer(items)
+    cut_NC, whole_NC = cut_evidence.values_MC, whole_evidence.values_MC
     assert cut.truncated_N.all()
     assert np.abs(cut_NC[0] - cut_NC[1]).max() <= 1e-6
     assert not whole.truncated_N.any()
@@ -44,17 +44,18 @@ def test_the_end_of_a_long_text_counts_and_nothing_is_truncated(name, opened, ge
 def test_texts_that_fit_keep_their_answers_beside_long_ones(name, opened, get_bundle, predictors):
     truncating, windowed = predictors(get_bundle(name)), opened(name)
     expected_NC = truncating.predict_proba(items_for(truncating, FITTING))
-    found_NC, inference = windowed.infer([*items_for(windowed, FITTING), *items_for(windowed, [FILLER])])
+    evidence, found = windowed.infer([*items_for(windowed, FITTING), *items_for(windowed, [FILLER])])
+    found_NC = evidence.values_MC
     assert np.abs(found_NC[:-1] - expected_NC).max() <= 1e-5
     alone_NC = windowed.predict_proba(items_for(windowed, [FILLER]))
     assert np.abs(found_NC[-1] - alone_NC[0]).max() <= 1e-5
-    assert len(inference.num_tokens_N) == len(inference.num_unknown_N) == len(found_NC)
+    assert len(found.num_tokens_N) == len(found.num_unknown_N) == len(found_NC)
 
 
 @pytest.mark.parametrize("name", ["bert", "bert_onnx"])
 def test_the_scores_are_the_mean_over_windows_weighted_by_their_own_tokens(name, opened):
     runtime = opened(name)._runtime
-    encoded = runtime.encode(["好", FILLER], windows=Windows())
+    encoded = runtime.encode(Inputs((["好", FILLER],)), windows=Windows())
     assert encoded.text_W.tolist()[:2] == [0, 1]
     rows_W = np.flatnonzero(encoded.text_W == 1)
     assert len(rows_W) > 2
@@ -67,19 +68,19 @@ def test_the_scores_are_the_mean_over_windows_weighted_by_their_own_tokens(name,
         single = dataclasses.replace(
             encoded, ids=one, type_ids=types, truncated_N=no.astype(bool), num_unknown_N=no, text_W=None
         )
-        return runtime.score(single).logits_NC[0]
+        return runtime.score(single).scores.values_MC[0]
 
     weights_W = [len(encoded.ids.row(row)) - 2 for row in rows_W]
     expected_C = np.average([alone(row) for row in rows_W], axis=0, weights=weights_W)
-    logits_NC = runtime.score(encoded).logits_NC
+    logits_NC = runtime.score(encoded).scores.values_MC
     np.testing.assert_allclose(logits_NC[1], expected_C, atol=1e-5)
     np.testing.assert_allclose(logits_NC[0], alone(0), atol=1e-5)
 
 
 def test_a_text_of_too_many_windows_is_counted_as_truncated(opened):
     predictor = opened("bert_onnx")
-    _, inference = predictor.infer(["好 " * 900, "好 " * 1300])
-    assert inference.truncated_N.tolist() == [False, True]
+    _, found = predictor.infer(["好 " * 900, "好 " * 1300])
+    assert found.truncated_N.tolist() == [False, True]
 
 
 def test_a_smaller_overlap_reads_fewer_tokens(opened):

@@ -37,17 +37,17 @@ def test_the_table_of_bundles_has_every_format(bundle):
 @pytest.mark.parametrize("name", ["textcnn", "bilstm_multi_label", "bert", "bert_pair", "albert_pair", "gpt2", "t5"])
 def test_an_export_answers_as_torch_does(name, get_bundle, predictors):
     torch_predictor, onnx_predictor = predictors(get_bundle(name)), predictors(get_bundle(f"{name}_onnx"))
-    items = list(zip(TEXTS, TEXTS[::-1], strict=True)) if torch_predictor.task.num_texts == 2 else TEXTS
-    torch_NC, torch_found = torch_predictor.infer(items)
-    onnx_NC, onnx_found = onnx_predictor.infer(items)
-    assert np.abs(torch_NC - onnx_NC).max() <= 1e-5
+    items = list(zip(TEXTS, TEXTS[::-1], strict=True)) if len(torch_predictor.task.inputs) == 2 else TEXTS
+    torch_evidence, torch_found = torch_predictor.infer(items)
+    onnx_evidence, onnx_found = onnx_predictor.infer(items)
+    assert torch_evidence.distance_N(onnx_evidence).max() <= 1e-5
     assert np.array_equal(torch_found.num_tokens_N, onnx_found.num_tokens_N)
     assert np.array_equal(torch_found.truncated_N, onnx_found.truncated_N)
 
 
 def test_a_changed_golden_example_is_named(get_bundle, tmp_path):
     def change(golden):
-        golden["probabilities"][2] = [1.0, 0.0, 0.0]
+        golden["evidence"]["probabilities"][2] = [1.0, 0.0, 0.0]
 
     bundle = _changed(get_bundle("ngram"), tmp_path / "changed", change)
     with pytest.raises(ArtifactError, match=r"golden text 3 of 8 differs by 0\.\d+, more than 0\.0001") as caught:
@@ -58,15 +58,33 @@ def test_a_changed_golden_example_is_named(get_bundle, tmp_path):
 
 def test_a_golden_example_that_is_no_number_is_an_error(get_bundle, tmp_path):
     def change(golden):
-        golden["probabilities"][0] = [None, 0.0, 0.0]
+        golden["evidence"]["probabilities"][0] = [None, 0.0, 0.0]
 
     bundle = _changed(get_bundle("ngram"), tmp_path / "changed", change)
     with pytest.raises(ArtifactError, match="golden text 1 of 8"):
         open_bundle(bundle)
 
 
+@pytest.mark.parametrize("evidence", [{"answers": [[1.0, 0.0, 0.0]]}, {"probabilities": [[0.5, 0.5]]}])
+def test_golden_answers_that_are_not_those_of_the_labels_are_an_error(evidence, get_bundle, tmp_path):
+    folder = shutil.copytree(get_bundle("ngram").path, tmp_path / "changed")
+    (folder / GOLDEN).write_text(json.dumps({"inputs": {"text": ["a"]}, "evidence": evidence}))
+    with pytest.raises(ArtifactError, match=r"The golden examples of .*changed are not those of its labels: "):
+        open_bundle(Bundle.open(folder, verify=False))
+
+
 @pytest.mark.parametrize(
-    "content", [None, "{", "{}", "[]", '{"texts": ["a"], "texts_b": null, "probabilities": [[1.0]]}']
+    "content",
+    [
+        None,
+        "{",
+        "{}",
+        "[]",
+        '{"texts": ["a"], "texts_b": null, "probabilities": [[1.0, 0.0, 0.0]]}',
+        '{"inputs": {}, "evidence": {"probabilities": []}}',
+        '{"inputs": {"text": ["a"]}, "evidence": [[1.0, 0.0, 0.0]]}',
+        '{"inputs": {"text": ["a"]}, "evidence": {"probabilities": [[1.0, "b", 0.0]]}}',
+    ],
 )
 def test_golden_examples_that_cannot_be_read_are_an_error(content, get_bundle, tmp_path):
     folder = shutil.copytree(get_bundle("ngram").path, tmp_path / "changed")

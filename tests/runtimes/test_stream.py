@@ -58,10 +58,13 @@ def test_windows_get_the_answers_of_their_texts(name, get_bundle, predictors):
     predictor = predictors(get_bundle(name))
     texts = ["很快，好吃", "", "cold & late", "a b c " * 40, "😀", "好" * 60, "again"]
     rows = pl.DataFrame({"id": texts, "text": texts, "text_b": texts[::-1]})
-    is_pair = predictor.task.num_texts == 2
+    is_pair = len(predictor.task.inputs) == 2
     windows = [rows[:3], rows[3:6], rows[6:]] if is_pair else [rows[:6].drop("text_b"), rows[6:].drop("text_b")]
     found = list(answer_windows(predictor, windows))
-    assert [one.height for one, _, _ in found] == [window.height for window in windows]
-    expected_NC, inference = predictor.infer(list(zip(texts, texts[::-1], strict=True)) if is_pair else texts)
-    assert np.abs(np.concatenate([one_NC for _, one_NC, _ in found]) - expected_NC).max() <= 1e-5
-    assert np.concatenate([one.truncated_N for _, _, one in found]).tolist() == inference.truncated_N.tolist()
+    assert [one.height for one, _ in found] == [window.height for window in windows]
+    items = list(zip(texts, texts[::-1], strict=True)) if is_pair else texts
+    expected, reading = predictor.infer(items)
+    assert np.abs(np.concatenate([one.evidence.values_MC for _, one in found]) - expected.values_MC).max() <= 1e-5
+    assert np.concatenate([one.found.truncated_N for _, one in found]).tolist() == reading.truncated_N.tolist()
+    decided = [prediction for _, one in found for prediction in one.decided.predictions]
+    assert decided == [one.label for one in predictor.predict(items)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
 import http.client
 import json
@@ -11,7 +12,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from yanmo.answers.choices import Choices
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import write_golden
@@ -31,6 +32,8 @@ from yanmo.runtimes.predictor import open_bundle
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import Server, listen
 from yanmo.serving.service import Service
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.text.ngrams import NgramConfig, hash_column
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tfidf import fit_tfidf
@@ -38,7 +41,7 @@ from yanmo.text.tfidf import fit_tfidf
 JSON = {"content-type": "application/json"}
 
 
-@dataclass
+@dataclasses.dataclass
 class Reply:
     status: int
     headers: dict[str, str]
@@ -185,13 +188,14 @@ def _publish(
     info: dict[str, Any] | None = None,
 ) -> Bundle:
     """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
-    pairs = texts[::-1] if task == "text_pair" else None
-    probabilities_NC = np.zeros((0, len(LABELS)), dtype=np.float32)
+    asked = get_task(task)
+    inputs = Inputs((texts, texts[::-1])[: len(asked.inputs)])
+    evidence = Choices(np.zeros((0, len(LABELS)), dtype=np.float32), asked.link)
     if texts:
         silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed)
         with open_bundle(silent) as predictor:
-            items = list(zip(texts, pairs, strict=True)) if pairs else texts
-            probabilities_NC = predictor.predict_proba(items) + np.float32(error)
+            found, _ = predictor.infer(inputs)
+            evidence = dataclasses.replace(found, values_MC=found.values_MC + np.float32(error))
     info = {
         **(info or {}),
         "format": model,
@@ -201,7 +205,7 @@ def _publish(
     }
     with publish(out, Identity(kind="bundle", verb="train", task=task, labels=LABELS, info=info)) as staging:
         WRITERS[model](staging, seed)
-        write_golden(staging, texts, pairs, probabilities_NC)
+        write_golden(staging, asked.inputs, inputs, evidence)
     return Bundle.open(out)
 
 
@@ -229,17 +233,27 @@ def cascade_texts() -> list[str]:
 @pytest.fixture(scope="session")
 def cascade(bundles, cascade_texts, tmp_path_factory) -> Bundle:
     """A cascade of two Bundles, profiled on its texts."""
-    folder = tmp_path_factory.mktemp("cascade")
-    identity = {"kind": "dataset", "verb": "prepare", "task": "single_label", "labels": LABELS, "parents": {}}
-    with publish(folder / "data", Identity(**identity, info={})) as staging:
-        rows = {
-            "id": map(str, range(len(cascade_texts))),
-            "text": cascade_texts,
-            "label": LABELS[:1] * len(cascade_texts),
-        }
-        pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
     members = [bundles["linear"], bundles["ngram"]]
-    settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [0.4], 0.9, [1.0, 2.0], {}, [])
+    return _publish_cascade(tmp_path_factory.mktemp("cascade"), members, cascade_texts, sure=0.4, abstain=0.9)
+
+
+@pytest.fixture(scope="session")
+def multi_label_cascade(bundles, make_bundle, cascade_texts, tmp_path_factory) -> Bundle:
+    """The same of two Bundles that give any number of labels."""
+    folder = tmp_path_factory.mktemp("multi_label_cascade")
+    members = [make_bundle(folder / "first", task="multi_label", model="linear"), bundles["multi_label"]]
+    return _publish_cascade(folder, members, cascade_texts, sure=0.538, abstain=0.63)
+
+
+def _publish_cascade(folder: Path, members: list[Bundle], texts: list[str], *, sure: float, abstain: float) -> Bundle:
+    """Make a cascade whose first stage answers what it is sure of, and whose last one is silent below ``abstain``."""
+    task = members[0].task
+    label = [LABELS[:1]] if task == "multi_label" else LABELS[:1]
+    identity = {"kind": "dataset", "verb": "prepare", "task": task, "labels": LABELS, "parents": {}}
+    with publish(folder / "data", Identity(**identity, info={})) as staging:
+        rows = {"id": map(str, range(len(texts))), "text": texts, "label": label * len(texts)}
+        pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
+    settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [sure], abstain, [1.0, 2.0], {}, [])
     more = {"verb": "cascade", "model": "cascade of 2", "config": {}, "seed": 0, "scores": {"valid_accuracy": 0.9}}
     publish_composite(folder / "cascade", members, settings, Dataset.open(folder / "data"), **more)
     return Bundle.open(folder / "cascade")

@@ -23,3 +23,28 @@ def test_an_answer_says_its_stage_and_no_answer_is_null(cascade, cascade_texts, 
         assert (answer["prediction"] is None) == answer["abstained"]
         np.testing.assert_allclose(list(answer["probabilities"].values()), list(one.probabilities.values()), atol=1e-6)
     assert alone.keys() == (keys | {"model", "digest"}) - {"probabilities"}
+
+
+def test_a_threshold_silences_what_is_less_probable_and_wakes_nothing(cascade, cascade_texts, serving):
+    with serving(cascade) as client:
+        plain = client.predict(texts=cascade_texts).json["predictions"]
+        found = client.predict(texts=cascade_texts, threshold=0.54).json["predictions"]
+        low = client.predict(texts=cascade_texts, threshold=0.0).json["predictions"]
+    assert low == plain
+    assert 0 < sum(one["abstained"] for one in plain) < sum(one["abstained"] for one in found) < len(found)
+    for one, before in zip(found, plain, strict=True):
+        is_silent = before["abstained"] or before["probability"] < 0.54
+        expected = {"prediction": None, "abstained": True} if is_silent else {}
+        assert one == before | expected
+
+
+def test_of_many_labels_a_threshold_gives_others_but_says_as_much(multi_label_cascade, cascade_texts, serving):
+    with serving(multi_label_cascade) as client:
+        plain = client.predict(texts=cascade_texts).json["predictions"]
+        found = client.predict(texts=cascade_texts, threshold=0.7).json["predictions"]
+    assert 0 < sum(one["abstained"] for one in plain) < len(plain)
+    for one, before in zip(found, plain, strict=True):
+        assert one.keys() == before.keys()
+        assert (one["abstained"], one["stage"]) == (before["abstained"], before["stage"])
+        given = [label for label, share in before["probabilities"].items() if share >= 0.7]
+        assert one["prediction"] == (None if one["abstained"] else given)

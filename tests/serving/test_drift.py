@@ -11,6 +11,7 @@ from yanmo.artifacts.profile import make_input_profile, read_input_profile
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.serving.drift import MIN_TEXTS, THRESHOLD, stability_index
+from yanmo.text.inputs import Inputs
 
 USUAL = [
     f"{start} {end}"
@@ -22,10 +23,10 @@ USUAL = [
 @pytest.fixture(scope="module")
 def profiled(bundles, make_bundle, tmp_path_factory):
     with open_bundle(bundles["ngram"]) as predictor:
-        probabilities_NC, inference = predictor.infer(USUAL)
-        _, confidence_N = predictor.task.answer(probabilities_NC, predictor.labels)
-        chosen_NC = predictor.task.choose(probabilities_NC)
-    info = make_input_profile(inference.num_tokens_N, inference.num_unknown_N, confidence_N, chosen_NC)
+        answered = predictor.answer(predictor.encode(Inputs((USUAL,))))
+    decided, found = answered.decided, answered.found
+    given_C = np.array([decided.predictions.count(label) for label in bundles["ngram"].labels])
+    info = make_input_profile(found.num_tokens_N, found.num_unknown_N, decided.probability_N, given_C)
     path = tmp_path_factory.mktemp("profiled") / "model"
     return make_bundle(path, task="single_label", model="ngram", info=info)
 

@@ -4,7 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from yanmo import metrics
+from yanmo.answers.choices import Choices
 from yanmo.errors import ConfigError, DataError
+from yanmo.metrics.labels import right_rows
 from yanmo.tasks import TASKS, get_task
 
 RAW = {
@@ -33,10 +36,11 @@ def test_labels_encode_and_decode_to_themselves(task):
     assert labels == ["a", "b"]
     targets_NC = task.encode(column, labels)
     assert targets_NC.dtype == np.float32
-    decoded = [prediction.label for prediction in task.decode(targets_NC, labels)]
+    evidence = Choices(targets_NC, task.link)
     expected = [tuple(sorted(one)) if isinstance(one, list) else one for one in column.to_list()]
-    assert decoded == expected
+    assert task.decide(evidence, labels).predictions == expected
     np.testing.assert_array_equal(task.choose(targets_NC), targets_NC.astype(bool))
+    assert task.right_N(evidence, targets_NC).all()
 
 
 def test_probabilities_are_probabilities_even_of_huge_scores(task):
@@ -45,24 +49,31 @@ def test_probabilities_are_probabilities_even_of_huge_scores(task):
     np.testing.assert_allclose(probabilities_NC, [[1, 0], [0.5, 0.5], [0, 1]], atol=1e-6)
 
 
-def test_columns_of_answers_hold_what_is_decoded(task):
+def test_a_column_of_predictions_holds_what_is_decided_and_details_all_probabilities(task):
     probabilities_NC = np.random.default_rng(0).random((40, 3), dtype=np.float32)
     probabilities_NC[:2] = [[0.1, 0.2, 0.3], [0.9, 0.9, 0.9]]
-    answers, probability_N = task.answer(probabilities_NC, ["a", "b", "c"])
-    decoded = task.decode(probabilities_NC, ["a", "b", "c"])
-    assert [tuple(one) if isinstance(one, list) else one for one in answers.to_list()] == [one.label for one in decoded]
-    assert probability_N.tolist() == [one.probability for one in decoded]
-    is_list = isinstance(decoded[0].label, tuple)
+    labels = ["a", "b", "c"]
+    names = [[label for label, yes in zip(labels, row, strict=True) if yes] for row in task.choose(probabilities_NC)]
+    is_list = isinstance(task.frame_type(), pl.List)
     for rows_NC in (probabilities_NC, probabilities_NC[:0], probabilities_NC[:1]):
-        answers, probability_N = task.answer(rows_NC, ["a", "b", "c"])
-        assert len(answers) == len(probability_N) == len(rows_NC)
-        assert answers.dtype == (pl.List(pl.String) if is_list else pl.String)
+        evidence = Choices(rows_NC, task.link)
+        decided = task.decide(evidence, labels)
+        column = pl.Series(decided.predictions, dtype=task.frame_type())
+        assert len(decided) == len(decided.probability_N) == len(rows_NC)
+        assert column.dtype == (pl.List(pl.String) if is_list else pl.String)
+        assert column.to_list() == [one if is_list else one[0] for one in names[: len(rows_NC)]]
+        assert decided.predictions == [tuple(one) if is_list else one[0] for one in names[: len(rows_NC)]]
+        assert decided.probability_N.dtype == np.float32
+        assert [list(one.values()) for one in task.details(evidence, labels)] == rows_NC.tolist()
+        assert all(list(one) == labels for one in task.details(evidence, labels))
 
 
 def test_no_rows_give_no_answers(task):
     empty_NC = np.zeros((0, 2), dtype=np.float32)
     assert task.link.activate(empty_NC).shape == (0, 2)
-    assert task.decode(empty_NC, ["a", "b"]) == []
+    evidence = Choices(empty_NC, task.link)
+    assert task.decide(evidence, ["a", "b"]).predictions == []
+    assert task.details(evidence, ["a", "b"]) == []
     assert task.choose(empty_NC).shape == (0, 2)
 
 
@@ -86,9 +97,59 @@ def test_whole_numbers_are_sorted_as_numbers():
 
 
 def test_the_probability_of_a_multi_label_answer_is_its_weakest_decision():
-    (answer,) = TASKS["multi_label"].decode(np.array([[0.9, 0.6, 0.3]], dtype=np.float32), ["a", "b", "c"])
-    assert answer.label == ("a", "b")
-    assert answer.probability == pytest.approx(0.6)
+    task = TASKS["multi_label"]
+    evidence = Choices(np.array([[0.9, 0.6, 0.3]], dtype=np.float32), task.link)
+    decided = task.decide(evidence, ["a", "b", "c"])
+    assert decided.predictions == [("a", "b")]
+    assert decided.probability_N == pytest.approx([0.6])
+    fewer = task.decide(evidence, ["a", "b", "c"], threshold=0.7)
+    assert fewer.predictions == [("a",)]
+    assert fewer.probability_N == pytest.approx([0.4])
+
+
+@pytest.mark.parametrize("name", ["single_label", "text_pair"])
+def test_what_is_less_probable_than_a_threshold_is_no_answer_but_as_sure_as_before(name):
+    task = TASKS[name]
+    evidence = Choices(np.array([[0.75, 0.25], [0.5, 0.5], [0.4, 0.6]], dtype=np.float32), task.link)
+    decided = task.decide(evidence, ["a", "b"], threshold=0.6)
+    assert decided.predictions == ["a", None, "b"]
+    assert decided.probability_N.tolist() == task.decide(evidence, ["a", "b"]).probability_N.tolist()
+
+
+def test_the_first_measure_of_a_task_is_its_headline():
+    headlines = {name: task.measures[0].name for name, task in TASKS.items()}
+    assert headlines == {"single_label": "accuracy", "text_pair": "accuracy", "multi_label": "micro_f1"}
+
+
+def test_statistics_give_every_measure_and_say_which_rows_are_right(task):
+    generator = np.random.default_rng(0)
+    evidence = Choices(task.link.activate(generator.normal(size=(50, 3)).astype(np.float32)), task.link)
+    targets_NC = task.choose(task.link.activate(generator.normal(size=(50, 3)).astype(np.float32))).astype(np.float32)
+    chosen_NC, statistics_NS = task.choose(evidence.values_MC), task.statistics(evidence, targets_NC)
+    counts = metrics.label_counts(chosen_NC, targets_NC)
+    expected = {
+        "accuracy": metrics.accuracy(chosen_NC, targets_NC),
+        "macro_f1": float(metrics.macro_f1(counts)),
+        "micro_f1": float(metrics.micro_f1(counts)),
+        "weighted_f1": float(metrics.weighted_f1(counts)),
+    }
+    assert {one.name: one.score(statistics_NS) for one in task.measures} == expected
+    np.testing.assert_array_equal(right_rows(statistics_NS), task.right_N(evidence, targets_NC))
+    assert task.right_N(evidence, targets_NC).mean() == expected["accuracy"]
+
+
+def test_losses_and_confidences_are_those_of_the_link_and_a_model_decides_as_itself(task):
+    evidence = Choices(np.random.default_rng(0).random((20, 3), dtype=np.float32), task.link)
+    other = evidence.take(np.arange(20)[::-1])
+    targets_NC = task.choose(other.values_MC).astype(np.float32)
+    np.testing.assert_array_equal(
+        task.losses_N(evidence, targets_NC), task.link.log_losses(evidence.values_MC, targets_NC)
+    )
+    np.testing.assert_array_equal(task.confidence_N(evidence), task.link.confidence_M(evidence.values_MC))
+    assert task.same_N(evidence, evidence).all()
+    same_N = task.same_N(evidence, other)
+    assert not same_N.all()
+    np.testing.assert_array_equal(same_N, task.right_N(evidence, targets_NC))
 
 
 def test_an_empty_name_is_no_label():

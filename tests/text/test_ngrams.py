@@ -109,12 +109,12 @@ def test_salts_kinds_and_orders_have_hashes_of_their_own() -> None:
 
 
 def test_pairs_hold_the_first_text_then_the_salted_second() -> None:
-    texts, texts_b = ["a b", "", "c"], ["中", "a b", ""]
-    pairs = hash_pairs(texts, texts_b, CONFIGS[2])
-    for index, (text, text_b) in enumerate(zip(texts, texts_b, strict=True)):
-        first, second = hash_column([text], CONFIGS[2]).values, hash_column([text_b], CONFIGS[2], salt=1).values
+    firsts, seconds = ["a b", "", "c"], ["中", "a b", ""]
+    pairs = hash_pairs(firsts, seconds, CONFIGS[2])
+    for index, (text, other) in enumerate(zip(firsts, seconds, strict=True)):
+        first, second = hash_column([text], CONFIGS[2]).values, hash_column([other], CONFIGS[2], salt=1).values
         assert pairs.row(index).tolist() == [*first.tolist(), *second.tolist()]
-        assert hash_pairs([text], [text_b], CONFIGS[2]).values.tolist() == pairs.row(index).tolist()
+        assert hash_pairs([text], [other], CONFIGS[2]).values.tolist() == pairs.row(index).tolist()
 
 
 def test_segmented_text_has_chinese_words() -> None:

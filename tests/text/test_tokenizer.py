@@ -12,7 +12,7 @@ import pytest
 from tokenizers import Tokenizer, models, processors
 
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Windows
+from yanmo.text.inputs import Windows
 from yanmo.text.tokenizer import (
     SPECIAL_TOKENS,
     encode_column,

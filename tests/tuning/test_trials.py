@@ -45,6 +45,7 @@ def make_plan(folder, dataset="", **changes):
         "space": SPACE,
         "first": FIRST,
         "metric": "micro_f1",
+        "lowest": False,
         "num_trials": 4,
         "max_seconds": None,
         "prune": True,

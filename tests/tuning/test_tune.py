@@ -60,7 +60,8 @@ def test_the_best_trial_is_published_and_answers(tuned):
     complete = [one for one in report["trials"] if one["state"] == "complete"]
     assert report["best"]["score"] in (report["first"]["score"], max(one["score"] for one in complete))
     assert np.mean(report["spread"]) >= np.mean(report["first_spread"])
-    assert tuned.summary()["valid_micro_f1"] == report["best"]["score"]
+    assert report["metric"] == "accuracy"
+    assert tuned.summary()["valid_accuracy"] == tuned.summary()["valid_micro_f1"] == report["best"]["score"]
     assert [one["number"] for one in report["trials"]] == [0, 1, 2, 3, 4]
     assert len(report["spread"]) == len(report["first_spread"]) == 2
     with open_bundle(Bundle.open(tuned.path)) as predictor:
@@ -303,7 +304,7 @@ def test_another_search_in_the_folder_of_an_unfinished_one_is_refused_unless_it_
     made = done.stat().st_mtime_ns
     changes = {
         "seed: 1 → 2": {"seed": 2},
-        "metric: micro_f1 → loss": {"metric": "loss"},
+        "metric: accuracy → loss": {"metric": "loss"},
         "dropout: .*0.6.* → .*0.7": {"space": other},
         "storage: none → ": {"storage": f"sqlite:///{tmp_path / 'shared.db'}"},
     }

@@ -131,8 +131,8 @@ def test_with_a_dataset_the_accuracy_is_measured_and_its_texts_are_golden(mine, 
         ]
     )
     assert bundle.summary()["test_accuracy"] == expected
-    assert f"Accuracy {expected:.4f} on the 8 rows of test." in caplog.text
-    assert set(bundle.golden().texts) == set(TEXTS)
+    assert f"The accuracy is {100 * expected:.2f} % on the 8 rows of test." in caplog.text
+    assert set(bundle.golden().inputs.first) == set(TEXTS)
     assert bundle.manifest.parents["measured_on"] == dataset.digest
 
 

@@ -63,7 +63,8 @@ def test_the_calibration_error_falls_and_the_files_stay(linear, dataset, folder,
         "dataset": linear.manifest.parents["dataset"],
     }
     golden = found.golden()
-    np.testing.assert_allclose(probabilities(found, golden.texts), golden.probabilities_NC, atol=1e-6)
+    expected_NC = np.array(golden.evidence["probabilities"].to_list())
+    np.testing.assert_allclose(probabilities(found, golden.inputs.items()), expected_NC, atol=1e-6)
     if method == "temperature":
         texts = dataset.split("test")["text"].to_list()
         same = probabilities(found, texts).argmax(axis=1) == probabilities(linear, texts).argmax(axis=1)

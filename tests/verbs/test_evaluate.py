@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from safetensors.numpy import save_file
 
+from yanmo.answers.choices import Choices
 from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import write_golden
@@ -16,6 +17,8 @@ from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.text.ngrams import NgramConfig, hash_column
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.evaluate import evaluate
@@ -41,7 +44,8 @@ def make_bundle(folder, name, words, *, task="single_label", scale=6.0, bias=0.0
     with publish(folder / name, Identity(kind="bundle", verb="train", task=task, labels=labels, info=info)) as staging:
         save_file(tensors, staging / "model.safetensors")
         (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
-        write_golden(staging, [], None, np.zeros((0, len(labels)), np.float32))
+        none = Choices(np.zeros((0, len(labels)), np.float32), get_task(task).link)
+        write_golden(staging, get_task(task).inputs, Inputs(([],) * len(get_task(task).inputs)), none)
     return Bundle.open(folder / name)
 
 
@@ -128,11 +132,11 @@ def test_the_report_is_strict_json(report):
 
 
 def test_the_most_confident_mistakes_come_with_their_text_escaped(report):
+    assert report.metrics["inputs"] == ["text"]
     first, second = report.metrics["mistakes"]
     assert first == {
         "id": "121",
         "text": "refund",
-        "text_b": None,
         "label": "other",
         "predicted": "退款",
         "probability": pytest.approx(np.exp(6) / (np.exp(6) + 2)),
@@ -258,6 +262,8 @@ def test_many_labels_a_row(folder):
     bundle = make_bundle(folder, "multi-bundle", WORDS, task="multi_label", scale=12.0, bias=-4.0)
     report = evaluate(bundle, multi, out=folder / "multi-report", num_resamples=100, measure_speed=False)
     assert report.metrics["accuracy"] == 0.75
+    assert report.metrics["headline"]["name"] == "micro_f1"
+    assert list(report.manifest.info["summary"])[2:4] == ["micro_f1", "micro_f1_interval"]
     assert report.metrics["micro_f1"] == pytest.approx(2 * 40 / (40 + 50))
     assert report.metrics["confusion_matrix"] is None
     assert report.metrics["mistakes"][0]["predicted"] == ["退款"]
@@ -271,6 +277,7 @@ def test_pairs_of_texts(folder):
     bundle = make_bundle(folder, "pair-bundle", WORDS, task="text_pair")
     report = evaluate(bundle, pairs, out=folder / "pair-report", num_resamples=100, measure_speed=False)
     assert (report.metrics["num_rows"], report.metrics["accuracy"]) == (10, 0.5)
+    assert report.metrics["inputs"] == ["text", "text_b"]
     assert {(one["text"], one["text_b"]) for one in report.metrics["mistakes"]} == {("zzz", "parcel")}
 
 

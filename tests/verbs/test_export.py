@@ -11,15 +11,17 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, BertConfig, PreTrainedTokenizerFast
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.exporting import parity
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import train_wordpiece
 from yanmo.verbs.export import export
@@ -33,7 +35,7 @@ def make_bundle(folder, model):
     """Publish a Bundle with random weights, a user dictionary and golden examples that are all wrong."""
     torch.manual_seed(0)
     settings = NetworkSettings(LABELS, SOFTMAX, max_length=16, vocab_size=100, dropout=0.1)
-    trainable = make_trainable(resolve(model), Texts(TEXTS), settings)
+    trainable = make_trainable(resolve(model), Inputs((TEXTS,)), settings)
     text = TextConfig(cleaning=("unicode_nfkc", "lowercase"), segmenter="rjieba", user_dict=USER_DICT)
     info = {
         "format": resolve(model).format,
@@ -47,7 +49,8 @@ def make_bundle(folder, model):
     with publish(folder, Identity(**identity, parents={"dataset": "d" * 64}, seed=7, info=info)) as staging:
         trainable.save(staging)
         (staging / USER_DICT).write_text("很快 10\n", encoding="utf-8")
-        write_golden(staging, TEXTS, None, np.zeros((4, 2), dtype=np.float32))
+        zeros = Choices(np.zeros((4, 2), dtype=np.float32), SOFTMAX)
+        write_golden(staging, ("text",), Inputs((TEXTS,)), zeros)
     return Bundle.open(folder)
 
 
@@ -59,6 +62,11 @@ def textcnn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(textcnn, tmp_path_factory):
     return export(textcnn.path, out=tmp_path_factory.mktemp("exported") / "bundle")
+
+
+def golden_probabilities(bundle):
+    """The golden answers of a Bundle, shape (N, C)."""
+    return np.array(bundle.golden().evidence["probabilities"].to_list())
 
 
 def test_the_new_bundle_has_all_it_needs(textcnn, exported):
@@ -76,11 +84,11 @@ def test_the_new_bundle_has_all_it_needs(textcnn, exported):
 
 
 def test_the_golden_texts_stay_and_the_answers_are_those_of_the_new_model(textcnn, exported):
-    golden = exported.golden()
-    assert golden.texts == TEXTS
+    assert exported.golden().inputs.items() == TEXTS
+    golden_NC = golden_probabilities(exported)
     expected_NC = open_bundle(textcnn, verify_golden=False).predict_proba(TEXTS)
-    assert np.abs(golden.probabilities_NC - expected_NC).max() <= 1e-5
-    assert np.abs(open_bundle(exported).predict_proba(TEXTS) - golden.probabilities_NC).max() <= 1e-6
+    assert np.abs(golden_NC - expected_NC).max() <= 1e-5
+    assert np.abs(open_bundle(exported).predict_proba(TEXTS) - golden_NC).max() <= 1e-6
 
 
 def test_the_new_bundle_opens_where_the_old_one_is_gone(exported, tmp_path):
@@ -121,10 +129,8 @@ def test_a_network_that_cannot_be_written_is_traced(activation, inputs, tmp_path
     bundle = make_bundle(tmp_path / "bundle", checkpoint(tmp_path / "checkpoint", activation))
     exported = export(bundle, out=tmp_path / "exported")
     assert json.loads((exported.path / "onnx.json").read_bytes())["inputs"][:2] == inputs
-    assert (
-        np.abs(exported.golden().probabilities_NC - open_bundle(bundle, verify_golden=False).predict_proba(TEXTS)).max()
-        <= 1e-5
-    )
+    expected_NC = open_bundle(bundle, verify_golden=False).predict_proba(TEXTS)
+    assert np.abs(golden_probabilities(exported) - expected_NC).max() <= 1e-5
 
 
 def test_a_model_that_answers_differently_is_not_published(textcnn, tmp_path, monkeypatch):

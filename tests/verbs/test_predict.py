@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, publish, work_dir
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.ledger import LEDGER
@@ -22,9 +23,10 @@ from yanmo.cli import main
 from yanmo.data import decode
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.modeling.linear_model import fit_linear
-from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Texts
-from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.verbs import predict as predict_module
 from yanmo.verbs.predict import predict
 from yanmo.verbs.prepare import prepare
@@ -35,13 +37,15 @@ LABELS = ["neg", "pos"]
 
 def make_bundle(folder, task, targets=(1, 0, 1, 0, 1, 0, 1, 0)):
     """Publish a linear Bundle that tells good from bad."""
-    second = TEXTS[::-1] if get_task(task).num_texts == 2 else None
+    names, link = get_task(task).inputs, get_task(task).link
+    inputs = Inputs((TEXTS, TEXTS[::-1])[: len(names)])
     targets_NC = np.eye(2, dtype=np.float32)[list(targets)]
-    model = fit_linear(LabeledTexts(Texts(TEXTS, second), targets_NC), NetworkSettings(LABELS, get_task(task).link))
+    model = fit_linear(LabeledTexts(inputs, targets_NC), NetworkSettings(LABELS, link))
     info = {"format": "linear", "model": "linear", "max_length": 0, "architecture": {"family": "linear"}, "text": {}}
     with publish(folder, Identity(kind="bundle", verb="train", task=task, labels=LABELS, info=info)) as staging:
         model.save(staging)
-        write_golden(staging, [], None, np.zeros((0, 2), dtype=np.float32))
+        none = Choices(np.zeros((0, 2), dtype=np.float32), link)
+        write_golden(staging, names, Inputs(([],) * len(names)), none)
     return Bundle.open(folder)
 
 
@@ -166,6 +170,13 @@ def test_standard_input_is_one_text_a_line(content, expected, bundle, stdin):
     assert len(answers) == expected if isinstance(expected, int) else answers == expected
 
 
+def test_a_table_of_pairs_has_both_texts(bundles, csv, tmp_path):
+    made = predict(bundles["text_pair"], csv, format="parquet", out=tmp_path / "made")
+    table = pl.read_parquet(made.path / "table.parquet")
+    assert table.columns == ["id", "text", "text_b", "prediction", "probability"]
+    assert table["text_b"].to_list() == [f"b{i}" for i in range(8)]
+
+
 def test_standard_input_of_pairs_has_a_tab(bundles, stdin):
     stdin("好\t不好\nbad\tgood\n".encode())
     assert len(predict(bundles["text_pair"], "-").ids) == 2
@@ -194,9 +205,9 @@ def test_truncated_texts_are_counted_and_said(bundle, csv, monkeypatch, caplog):
         score = predictor.score
 
         def cut(encoded):
-            probabilities_NC, inference = score(encoded)
-            inference.truncated_N[:3] = True
-            return probabilities_NC, inference
+            inference = score(encoded)
+            inference.found.truncated_N[:3] = True
+            return inference
 
         monkeypatch.setattr(predictor, "score", cut)
         return predictor
@@ -459,5 +470,10 @@ def test_the_command_line_prints_the_lines_of_python(task, bundles, csv, tmp_pat
     assert "num_rows" in capsys.readouterr().out
 
 
-def test_golden_items_are_what_a_predictor_takes(bundle):
-    assert golden_items(bundle.golden()) == []
+@pytest.mark.parametrize("task", ["single_label", "text_pair"])
+def test_a_bundle_without_golden_examples_opens_and_has_the_columns_of_its_task(bundles, task):
+    golden = bundles[task].golden()
+    assert golden.inputs.items() == []
+    assert len(golden.inputs.columns) == len(get_task(task).inputs)
+    with open_bundle(bundles[task]) as predictor:
+        assert predictor.predict(golden.inputs.items()) == []

@@ -12,6 +12,7 @@ import torch
 from safetensors.numpy import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import Identity, publish, work_dir
@@ -19,10 +20,11 @@ from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.modeling import determinism
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import SPECIAL_TOKENS
 from yanmo.verbs.calibrate import calibrate
@@ -117,7 +119,7 @@ def half_asleep(encoder, tmp_path_factory):
         for file in ("config.json", "tokenizer.json", "tokenizer_config.json"):
             shutil.copyfile(encoder.path / file, staging / file)
         save_file(tensors, staging / "model.safetensors", metadata={"format": "pt"})
-        write_golden(staging, [], None, np.zeros((0, 3), dtype=np.float32))
+        write_golden(staging, ("text",), Inputs(([],)), Choices(np.zeros((0, 3), dtype=np.float32), SOFTMAX))
     return Bundle.open(folder)
 
 
@@ -141,7 +143,7 @@ def big_bundle(folder):
     texts = [" ".join(characters[start : start + 500]) for start in range(0, 20_000, 500)] * 2
     texts += [" ".join(words[start : start + 500]) for start in range(0, 2_000, 500)] * 2
     settings = NetworkSettings(["no", "yes"], SOFTMAX, max_length=64, vocab_size=26_450, dropout=0.0)
-    trainable = make_trainable(resolve("bert-4x312"), Texts(texts), settings)
+    trainable = make_trainable(resolve("bert-4x312"), Inputs((texts,)), settings)
     info = {
         "format": "torch",
         "model": "bert-4x312",
@@ -152,7 +154,7 @@ def big_bundle(folder):
     identity = {"kind": "bundle", "verb": "train", "task": "single_label", "labels": ["no", "yes"]}
     with publish(folder, Identity(**identity, info=info)) as staging:
         trainable.save(staging)
-        write_golden(staging, [], None, np.zeros((0, 2), dtype=np.float32))
+        write_golden(staging, ("text",), Inputs(([],)), Choices(np.zeros((0, 2), dtype=np.float32), SOFTMAX))
     return Bundle.open(folder), characters
 
 

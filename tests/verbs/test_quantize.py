@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.cli import main
-from yanmo.errors import ArtifactError, DataError, ModelError
+from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.ensemble import ensemble
 from yanmo.verbs.export import export
@@ -99,7 +100,8 @@ def test_a_torch_bundle_and_its_export_become_the_same_file_every_time(trained, 
 def test_an_int8_bundle_asks_its_golden_examples_again(trained, dataset, tmp_path):
     made = quantize(trained("textcnn"), dataset, out=tmp_path / "int8")
     golden = json.loads((made.path / "golden.json").read_bytes())
-    golden["probabilities"][0] = golden["probabilities"][0][::-1]
+    rows = golden["evidence"]["probabilities"]
+    rows[0] = rows[0][::-1]
     changed = shutil.copytree(made.path, tmp_path / "changed")
     (changed / "golden.json").write_text(json.dumps(golden))
     with pytest.raises(ArtifactError, match="does not answer as it did when it was made"):
@@ -120,7 +122,7 @@ def test_what_ruins_the_answers_goes_back_to_fp32(trained, dataset, tmp_path, ca
     options = {"method": "weight-only", "granularity": "per-tensor", "max_drop": 0.0, "num_threads": 1}
     golden = json.loads((folder / "golden.json").read_bytes())
     with open_bundle(bundle, verify_golden=False) as predictor:
-        golden["probabilities"] = predictor.predict_proba(golden["texts"]).tolist()
+        golden["evidence"]["probabilities"] = predictor.predict_proba(golden["inputs"]["text"]).tolist()
     (folder / "golden.json").write_text(json.dumps(golden))
     with caplog.at_level("WARNING"):
         made = quantize(Bundle.open(folder, verify=False), dataset, out=tmp_path / "int8", **options)
@@ -135,12 +137,35 @@ def test_the_gate_judges_calibrated_answers(trained, dataset, tmp_path):
     manifest["info"]["calibration"] = {"method": "vector", "scale": [1.0] * 3, "bias": [100.0, 0.0, 0.0]}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     golden = json.loads((folder / "golden.json").read_bytes())
-    golden["probabilities"] = [[1.0, 0.0, 0.0]] * len(golden["texts"])
+    golden["evidence"]["probabilities"] = [[1.0, 0.0, 0.0]] * len(golden["inputs"]["text"])
     (folder / "golden.json").write_text(json.dumps(golden))
     made = quantize(Bundle.open(folder, verify=False), dataset, out=tmp_path / "int8")
     share = (dataset.split("valid")["label"] == LABELS[0]).mean()
     assert made.manifest.info["quantization"]["fp32_accuracy"] == pytest.approx(share)
     assert made.manifest.info["calibration"] == manifest["info"]["calibration"]
+
+
+@pytest.mark.parametrize("model", ["linear", "textcnn"])
+def test_with_many_labels_the_gate_is_on_micro_f1(make_words, tmp_path, model):
+    data = make_words(tmp_path / "data", LABELS, task="multi_label")
+    settings = {} if model == "linear" else {"learning_rate": RATES[model], **SMALL}
+    bundle = train(data, model=model, out=tmp_path / "model", **settings)
+    made = quantize(bundle, data, out=tmp_path / "int8")
+    noted, summary = made.manifest.info["quantization"], made.summary()
+    assert {"fp32_micro_f1", "micro_f1", "micro_f1_drop", "micro_f1_drop_interval"} <= set(noted)
+    assert noted["fp32_micro_f1"] == pytest.approx(bundle.summary()["valid_micro_f1"], abs=1e-6)
+    assert summary["valid_micro_f1"] == pytest.approx(noted["micro_f1"], abs=1e-6)
+    assert noted["micro_f1_drop"] == summary["micro_f1_drop"] <= 0.005 + 1e-9
+    assert "accuracy" not in noted
+
+
+def test_more_than_all_of_a_rate_cannot_be_lost(trained, dataset, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        quantize(trained("linear"), dataset, max_drop=5, out=tmp_path / "int8")
+    assert str(caught.value) == (
+        "The 'max_drop' parameter of quantize must be in [0, 1] where the headline is the accuracy. Got 5 instead.\n"
+        "hint: It is a share: 0.01 is one point."
+    )
 
 
 def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
@@ -170,8 +195,13 @@ def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
 def test_nothing_is_written_if_every_choice_loses_too_much(trained, dataset, tmp_path, monkeypatch):
     from yanmo.bundling import quantizing
 
-    measure = quantizing.Gate.measure
-    monkeypatch.setattr(quantizing.Gate, "measure", lambda *given: {**measure(*given), "accuracy_drop": 0.25})
+    compare = quantizing.Gate.compare
+
+    def lose(*given):
+        found = compare(*given)
+        return replace(found, ours=found.theirs - 0.25)
+
+    monkeypatch.setattr(quantizing.Gate, "compare", lose)
     with pytest.raises(ModelError) as caught:
         quantize(trained("textcnn"), dataset, out=tmp_path / "int8")
     assert caught.value.message == (

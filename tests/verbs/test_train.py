@@ -14,6 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import Identity, lock, publish, work_dir
 from yanmo.artifacts.effects import Effects
@@ -101,9 +103,9 @@ def test_the_bundle_is_whole_and_answers_its_golden_examples(bundles, dataset, n
     assert (bundle.model, bundle.labels, bundle.task) == (name, dataset.labels, "single_label")
     assert bundle.manifest.parents == {"dataset": dataset.digest}
     golden = bundle.golden()
-    assert len(golden.texts) == 16
+    assert len(golden.inputs) == 16
     with open_bundle(bundle, num_threads=1) as predictor:
-        np.testing.assert_allclose(predictor.predict_proba(golden.texts), golden.probabilities_NC, atol=1e-6)
+        assert predictor.infer(golden.inputs)[0].distance_N(predictor.task.read(golden.evidence)).max() <= 1e-6
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -130,7 +132,7 @@ def test_another_seed_makes_other_weights(bundles, dataset, tmp_path):
 def test_the_config_in_the_manifest_has_no_gap(bundles):
     config = bundles["bert-1x32"].manifest.config
     open_values = {name for name, value in config.items() if value is None}
-    assert open_values == {"batch_tokens", "eval_steps", "folds"}
+    assert open_values == {"activation", "batch_tokens", "eval_steps", "folds"}
     assert config["num_epochs"] == 2
 
 
@@ -259,10 +261,10 @@ def test_a_tracker_that_does_not_exist_is_said_before_any_fold_is_trained(datase
 
 def test_a_measure_of_answers_that_are_no_numbers_is_none():
     targets_NC = np.eye(2, dtype=np.float32)
-    found = measure_answers(get_task("single_label"), np.full((2, 2), np.nan, dtype=np.float32), targets_NC)
-    assert np.isnan(found["loss"])
+    broken = Choices(np.full((2, 2), np.nan, dtype=np.float32), SOFTMAX)
+    assert np.isnan(measure_answers(get_task("single_label"), broken, targets_NC)["loss"])
     nothing_NC = np.zeros((2, 2), dtype=np.float32)
-    found = measure_answers(get_task("multi_label"), nothing_NC, nothing_NC)
+    found = measure_answers(get_task("multi_label"), Choices(nothing_NC, SIGMOID), nothing_NC)
     assert (found["macro_f1"], found["micro_f1"]) == (0.0, 0.0)
 
 
@@ -286,6 +288,31 @@ def test_offline_refuses_a_hub_id(dataset, tmp_path):
 def test_a_value_out_of_range_is_refused(dataset, tmp_path, name, value):
     with pytest.raises(ConfigError, match=f"The '{name}' parameter of train must be"):
         train(dataset, model="ngram", out=tmp_path / "model", **{name: value})
+
+
+@pytest.mark.parametrize("name", ["ngram", "linear"])
+def test_a_metric_that_the_task_is_not_measured_by_is_refused_before_work(dataset, tmp_path, name):
+    with pytest.raises(
+        ConfigError, match="The 'metric' parameter of train must be one of: accuracy, macro_f1, "
+    ) as got:
+        train(dataset, model=name, metric="acuracy", out=tmp_path / "model")
+    assert "Did you mean 'accuracy'?" in str(got.value)
+    assert not work_dir(tmp_path / "model").exists()
+
+
+def test_by_default_the_headline_of_the_task_chooses_the_weights(tmp_path):
+    for task, headline in (("single_label", "accuracy"), ("multi_label", "micro_f1")):
+        dataset = make_dataset(tmp_path / task, task=task)
+        settings = {**SMALL, "num_epochs": 3, "learning_rate": 3e-2}
+        made = [
+            train(dataset, model="textcnn", out=tmp_path / f"{task}-{metric}", metric=metric, **settings)
+            for metric in (None, headline)
+        ]
+        first, second = (one.manifest.files["model.safetensors"] for one in made)
+        assert first == second
+        lines = [json.loads(line) for line in (made[0].path / "metrics.jsonl").read_text().splitlines()]
+        measured = [line[f"valid_{headline}"] for line in lines if "valid_loss" in line]
+        assert made[0].summary()[f"valid_{headline}"] == pytest.approx(max(measured), abs=1e-6)
 
 
 def test_one_label_is_nothing_to_learn(tmp_path):

@@ -1,7 +1,8 @@
 """Links: how scores become probabilities, and all that follows from whether labels exclude each other.
 
 A link stands wherever a flag "is it a softmax" would: losses, confidences and calibration ask it, and never which task
-they work for. It knows no label, no model and no torch; what training needs of a link stands in ``modeling.losses``.
+they work for. It knows no label, no model and no torch; what training needs of a link stands in
+``modeling.objectives``.
 
 Legend: M decisions, C labels, D answers of M decisions that are right or wrong each for itself.
 """

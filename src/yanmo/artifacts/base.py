@@ -39,7 +39,7 @@ __all__ = [
     "work_dir",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 LOCK = ".lock"
 SWAP_SECONDS = 10
@@ -274,7 +274,7 @@ def place_folder(out: str | Path, *, effects: Effects = NO_EFFECTS) -> Iterator[
             _swap(staging, out)
         except OSError as error:
             raise ArtifactError(
-                f"Cannot write {out}: {error.strerror or error}.",
+                f"Cannot write {out}: {error.strerror or str(error).partition(' (os error')[0]}.",
                 hint="Free some space or choose another --out; nothing half-written was left.",
             ) from error
 

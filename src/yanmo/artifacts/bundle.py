@@ -11,16 +11,19 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import msgspec
-import numpy as np
+import polars as pl
+from polars.exceptions import PolarsError
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.answered import Evidence
 from yanmo.artifacts.base import MANIFEST, Artifact, Identity, publish
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.migrations import GOLDEN_STEPS, upgraded
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
 __all__ = [
@@ -29,7 +32,6 @@ __all__ = [
     "GOLDEN",
     "MEMBERS",
     "OUT_OF_FOLD",
-    "READING",
     "WEIGHTS",
     "Bundle",
     "Golden",
@@ -41,8 +43,6 @@ __all__ = [
 
 FORMATS = ("torch", "onnx", "ngram", "linear", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
-READING = ("masked_lm", "replaced_tokens")
-"""Tasks of encoders that have only learned to read: they have no labels and give no answers."""
 WEIGHTS = "model.safetensors"
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
@@ -53,17 +53,22 @@ GOLDEN_DECIMALS = {"fp32": 6, "int8": 4}
 
 @dataclass(frozen=True)
 class Golden:
-    """Texts and the probabilities the Bundle gave when it was made.
+    """Raw texts and the evidence that the Bundle gave when it was made.
 
     Attributes:
-        texts: Raw texts.
-        texts_b: The second texts of pairs, or None.
-        probabilities_NC: float32, shape (N, C).
+        inputs: N rows.
+        evidence: N rows, as the evidence's ``columns`` wrote them.
     """
 
-    texts: list[str]
-    texts_b: list[str] | None
-    probabilities_NC: FloatArray
+    inputs: Inputs
+    evidence: pl.DataFrame
+
+
+class _GoldenFile(msgspec.Struct):
+    """What ``golden.json`` holds, each by the name of its column."""
+
+    inputs: Annotated[dict[str, list[str]], msgspec.Meta(min_length=1)]
+    evidence: Annotated[dict[str, list[Any]], msgspec.Meta(min_length=1)]
 
 
 class Bundle(Artifact):
@@ -100,11 +105,6 @@ class Bundle(Artifact):
     def is_composite(self) -> bool:
         """Whether it is made of other Bundles."""
         return self.format in COMPOSITES
-
-    @property
-    def only_reads(self) -> bool:
-        """Whether it is an encoder that gives no answers yet."""
-        return self.task in READING
 
     def members(self) -> list[Self]:
         """Return the Bundles that a composite is made of, in their order; of another format none.
@@ -143,13 +143,16 @@ class Bundle(Artifact):
         """
         path = self.path / GOLDEN
         try:
-            raw = msgspec.json.decode(path.read_bytes())
-            probabilities_NC = np.array(raw["probabilities"], dtype=np.float32).reshape(
-                len(raw["texts"]), len(self.labels)
-            )
-            return Golden(raw["texts"], raw["texts_b"], probabilities_NC)
-        except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError) as error:
+            raw = upgraded(msgspec.json.decode(path.read_bytes()), self.manifest.schema_version, GOLDEN_STEPS)
+            content = msgspec.convert(raw, _GoldenFile)
+            inputs = Inputs(tuple(content.inputs.values()))
+            evidence = pl.DataFrame(content.evidence)
+            num_rows = {*map(len, inputs.columns), evidence.height}
+        except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError, PolarsError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}.", hint="Make the Bundle again.") from error
+        if num_rows != {len(inputs)}:
+            raise ArtifactError(f"{path} has not as many answers as texts.", hint="Make the Bundle again.")
+        return Golden(inputs, evidence)
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -193,23 +196,24 @@ def copy_files(bundle: Bundle, folder: Path, *, without: Sequence[str] = ()) -> 
 
 
 def write_golden(
-    folder: Path,
-    texts: Sequence[str],
-    texts_b: Sequence[str] | None,
-    probabilities_NC: FloatArray,
-    *,
-    precision: str = "fp32",
+    folder: Path, names: Sequence[str], inputs: Inputs, evidence: Evidence, *, precision: str = "fp32"
 ) -> None:
     """Write the golden examples of a Bundle into its staging folder.
 
     Args:
         folder: The staging folder.
-        texts: Raw texts, N of them.
-        texts_b: The second texts of pairs, or None.
-        probabilities_NC: What the Bundle answers, float32, shape (N, C).
+        names: Of the columns that the task reads.
+        inputs: N raw rows.
+        evidence: What the Bundle answers to them.
         precision: Of the Bundle, ``fp32`` or ``int8``.
     """
-    golden = {"texts": list(texts), "texts_b": list(texts_b) if texts_b is not None else None}
-    digits = [[round(one, GOLDEN_DECIMALS[precision]) for one in row] for row in probabilities_NC.tolist()]
-    content = msgspec.json.encode({**golden, "probabilities": digits})
-    (folder / GOLDEN).write_bytes(content)
+    columns = {name: _rounded(column.to_list(), precision) for name, column in evidence.columns().items()}
+    golden = {"inputs": dict(zip(names, map(list, inputs.columns), strict=True)), "evidence": columns}
+    (folder / GOLDEN).write_bytes(msgspec.json.encode(golden))
+
+
+def _rounded(value: Any, precision: str) -> Any:
+    """Return numbers in lists of lists with as many digits as golden answers keep."""
+    if isinstance(value, list):
+        return [_rounded(one, precision) for one in value]
+    return round(value, GOLDEN_DECIMALS[precision]) if isinstance(value, float) else value

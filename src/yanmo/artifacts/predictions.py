@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.answered import Decided, Evidence
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.parquet import read_parquet
-from yanmo.protocols import Inference
 
 __all__ = ["PREDICTIONS", "Predictions", "predictions_frame"]
 
@@ -49,34 +49,23 @@ class Predictions(Artifact):
 
 
 def predictions_frame(
-    ids: pl.Series,
-    answers: pl.Series,
-    probability_N: FloatArray,
-    probabilities_NC: FloatArray,
-    *,
-    inference: Inference | None = None,
+    ids: pl.Series, decided: Decided, evidence: Evidence, frame_type: pl.DataType, *, stage_N: IntArray | None = None
 ) -> pl.DataFrame:
     """Return rows of a Predictions artifact.
 
     Args:
         ids: N row ids, strings.
-        answers: N labels, or lists of labels, as ``Task.answer`` returns them.
-        probability_N: How sure each answer is, float32.
-        probabilities_NC: float32, shape (N, C).
-        inference: Of a cascade: which stage answered, and where it abstained.
+        decided: What was decided; null where no answer is given.
+        evidence: From what.
+        frame_type: The polars type of what was decided.
+        stage_N: Of a cascade, which stage answered, from 1.
     """
-    frame = pl.DataFrame(
-        {
-            "id": ids,
-            "prediction": answers,
-            "probability": pl.Series(probability_N, dtype=pl.Float32),
-            "probabilities": pl.Series(probabilities_NC, dtype=pl.Array(pl.Float32, probabilities_NC.shape[1])),
-        }
-    )
-    if inference is None or inference.stage_N is None:
-        return frame
-    frame = frame.with_columns(pl.Series("stage", inference.stage_N, dtype=pl.Int8))
-    if inference.abstained_N is not None:
-        silent = pl.Series(inference.abstained_N)
-        frame = frame.with_columns(pl.when(silent).then(None).otherwise(pl.col("prediction")).alias("prediction"))
-    return frame
+    columns = {
+        "id": ids,
+        "prediction": pl.Series(decided.predictions, dtype=frame_type),
+        "probability": pl.Series(decided.probability_N, dtype=pl.Float32),
+        **evidence.columns(),
+    }
+    if stage_N is not None:
+        columns["stage"] = pl.Series(stage_N, dtype=pl.Int8)
+    return pl.DataFrame(columns)

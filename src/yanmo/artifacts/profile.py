@@ -83,7 +83,7 @@ class InputProfile(msgspec.Struct, frozen=True):
 
 
 def make_input_profile(
-    tokens_N: IntArray, unknown_N: IntArray, confidence_N: FloatArray, chosen_NC: Any
+    tokens_N: IntArray, unknown_N: IntArray, confidence_N: FloatArray, given_C: IntArray
 ) -> dict[str, Any]:
     """Return a profile as JSON values, for a manifest's ``info``.
 
@@ -91,10 +91,9 @@ def make_input_profile(
         tokens_N: Tokens of each text, shape (N,), at least one text.
         unknown_N: How many of them the model has no entry for.
         confidence_N: The answers' probabilities.
-        chosen_NC: Which labels were predicted, bool, shape (N, C).
+        given_C: How often each label was predicted.
     """
     length_edges, confidence_edges = _edges(tokens_N), _edges(confidence_N)
-    per_class_C = chosen_NC.sum(axis=0)
     profile = InputProfile(
         length_edges,
         _shares(_counts(tokens_N, length_edges)),
@@ -102,7 +101,7 @@ def make_input_profile(
         _shares(_counts(unknown_N / np.maximum(tokens_N, 1), UNKNOWN_EDGES)),
         confidence_edges,
         _shares(_counts(confidence_N, confidence_edges)),
-        _shares(per_class_C),
+        _shares(given_C),
     )
     return {KEY: msgspec.to_builtins(profile)}
 

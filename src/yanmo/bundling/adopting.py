@@ -7,7 +7,7 @@ as transformers does by itself, and a text alone as in a batch.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle, write_golden
@@ -23,15 +24,15 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, folder_digest
 from yanmo.bundling.adopted_onnx import read_graph
 from yanmo.bundling.conversion import Graph, write_graph
-from yanmo.bundling.training import raw_columns
 from yanmo.errors import ModelError, check_installed
 from yanmo.exporting.parity import random_texts
 from yanmo.models import ModelSpec
 from yanmo.protocols import Task
-from yanmo.runtimes.predictor import Item, open_bundle
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import TASKS, get_task
+from yanmo.text.inputs import Inputs
 
-__all__ = ["Asked", "Classifier", "check_answers", "golden_columns", "open_source", "pick_task", "write_answers"]
+__all__ = ["Asked", "Classifier", "check_answers", "golden_inputs", "open_source", "pick_task", "write_answers"]
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
@@ -110,7 +111,7 @@ class Classifier:
     info: dict[str, Any]
     parents: dict[str, str]
     save: Callable[[Path], None]
-    score: Callable[[Sequence[str], Sequence[str] | None], FloatArray] | None = None
+    score: Callable[[Inputs], FloatArray] | None = None
     commit: str = ""
     license_files: list[Path] = field(default_factory=list)
 
@@ -186,39 +187,36 @@ def _describe(folder: Path, name: str, commit: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task:
+def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task[Any]:
     """Return the task: as asked, else that of the Dataset where it suits the model, else one of single texts."""
     if asked.task:
         return get_task(asked.task)
     link = source.link
     if dataset is not None and (link is None or get_task(dataset.task).link is link):
         return get_task(dataset.task)
-    return next(task for task in TASKS.values() if task.num_texts == 1 and link in (None, task.link))
+    return next(task for task in TASKS.values() if len(task.inputs) == 1 and link in (None, task.link))
 
 
-def golden_columns(task: Task, dataset: Dataset | None) -> list[list[str]]:
-    """Return raw texts, and second ones of pairs: of the Dataset, from short to long, else some of ours."""
+def golden_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
+    """Return raw rows of what the task reads: of the Dataset, from short to long, else some of ours."""
     if dataset is None:
-        return [list(TEXTS), list(reversed(TEXTS))][: task.num_texts]
+        return Inputs((TEXTS, TEXTS[::-1])[: len(task.inputs)])
     rows = dataset.split("valid" if "valid" in dataset.splits else dataset.splits[0])
     rows = rows.filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
     rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
     places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
-    return raw_columns(rows[places.tolist()] if rows.height else rows, task)
+    return Inputs.of_frame(rows[places.tolist()] if rows.height else rows, task.inputs)
 
 
-def write_answers(made: Bundle, columns: list[list[str]]) -> None:
+def write_answers(made: Bundle, inputs: Inputs) -> None:
     """Write the golden examples of an unfinished Bundle."""
-    items = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
     with open_bundle(made, verify_golden=False) as predictor:
-        probabilities_NC = predictor.predict_proba(items)
+        evidence, _ = predictor.infer(inputs)
     precision = made.manifest.info.get("precision", "fp32")
-    write_golden(
-        made.path, columns[0], columns[1] if len(columns) == 2 else None, probabilities_NC, precision=precision
-    )
+    write_golden(made.path, predictor.task.inputs, inputs, evidence, precision=precision)
 
 
-def check_answers(made: Bundle, source: Classifier, columns: list[list[str]]) -> float:
+def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
     """Return the largest difference between the Bundle's probabilities and what they have to be.
 
     That is what transformers by itself answers; of an ONNX file what it answers to each text alone.
@@ -226,29 +224,31 @@ def check_answers(made: Bundle, source: Classifier, columns: list[list[str]]) ->
     Args:
         made: The unfinished Bundle.
         source: Where it is from.
-        columns: Texts, and second ones of pairs; random ones are added to them.
+        inputs: Raw rows; random ones are added to them.
 
     Raises:
         ModelError: They differ too much, or are none.
     """
-    made_up = random_texts(columns[0], max_length=min(made.max_length, MAX_RANDOM), num_texts=NUM_RANDOM)
-    texts = [*columns[0], *made_up]
-    texts_b = [*columns[1], *reversed(made_up)] if len(columns) == 2 else None
-    items: list[Item] = list(texts) if texts_b is None else list(zip(texts, texts_b, strict=True))
+    made_up = random_texts(inputs.first, max_length=min(made.max_length, MAX_RANDOM), num_texts=NUM_RANDOM)
+    asked = Inputs(
+        tuple([*column, *more] for column, more in zip(inputs.columns, (made_up, made_up[::-1]), strict=False))
+    )
     precision = made.manifest.info.get("precision", "fp32")
     with open_bundle(made, verify_golden=False) as predictor:
-        ours_NC, inference = predictor.infer(items)
-        _check_scores(made.model, inference.logits_NC)
+        scores, _ = predictor.weigh(asked)
+        _check_scores(made.model, scores.values_MC)
+        ours_NC = predictor.activate(scores).values_MC
         if source.score is not None:
-            theirs_NC = predictor.activate(source.score(texts, texts_b))
+            theirs = Choices(source.score(asked), predictor.task.link)
+            theirs_NC = predictor.activate(theirs).values_MC
         else:
-            theirs_NC = np.concatenate([predictor.predict_proba([item]) for item in items])
+            theirs_NC = np.concatenate([predictor.predict_proba([item]) for item in asked.items()])
     difference = float(np.nanmax(np.abs(ours_NC - theirs_NC)))
     if not difference <= TOLERANCES[precision]:
         what = "as transformers does by itself" if source.score else "a text in a batch as it does alone"
         raise ModelError(
             f"{made.model} would not answer {what}: probabilities differ by {difference:.2g}, more than "
-            f"{TOLERANCES[precision]:g}, on {len(items)} texts.",
+            f"{TOLERANCES[precision]:g}, on {len(asked)} texts.",
             hint="Nothing was written. Its tokenizer may be another model's, or cut long texts in another way: try a "
             "smaller --max-length.",
         )

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, numbered
 from yanmo.artifacts.bundle import MEMBERS, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
@@ -30,12 +30,12 @@ from yanmo.runtimes.composite import (
     SETTINGS_FILES,
     CascadeSettings,
     EnsembleSettings,
-    RawTexts,
+    RawInputs,
     open_runtime,
     read_ensembler,
     read_settings,
 )
-from yanmo.runtimes.predictor import Predictor, default_num_threads, golden_items
+from yanmo.runtimes.predictor import Predictor, default_num_threads
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
 
@@ -69,12 +69,11 @@ def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, cos
         dataset: Of which the split is.
         costs_S: Milliseconds of one text in each stage.
     """
-    link = get_task(dataset.task).link
-    targets_NC, last_NC = split.targets_NC.astype(bool), outcomes[-1].chosen_NC
+    task, answers = get_task(dataset.task), [one.evidence for one in outcomes]
     return StageTable(
-        np.stack([link.confidence_M(one.probabilities_NC) for one in outcomes]),
-        np.stack([(one.chosen_NC == last_NC).all(axis=1) for one in outcomes]),
-        np.stack([(one.chosen_NC == targets_NC).all(axis=1) for one in outcomes]),
+        np.stack([task.confidence_N(one) for one in answers]),
+        np.stack([task.same_N(one, answers[-1]) for one in answers]),
+        np.stack([task.right_N(one, split.targets_NC) for one in answers]),
         list(costs_S),
     )
 
@@ -94,12 +93,10 @@ def ask_members(
     Raises:
         DataError: A member's answers are no probabilities.
     """
-    link = get_task(dataset.task).link
     outcomes = []
     for member in track(members, "asking members", unit="model"):
         outcome = run_bundle(member, dataset, split, num_threads=num_threads, measure_speed=measure_speed)
-        name = str(member.path)
-        check_probabilities(outcome.probabilities_NC, name=name, labels=dataset.labels, link=link)
+        check_probabilities(outcome.evidence, name=str(member.path), labels=dataset.labels)
         outcomes.append(outcome)
     return outcomes
 
@@ -180,16 +177,15 @@ def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores
 
 def _write_golden(bundle: Bundle, member: Bundle) -> None:
     """Write a member's golden texts with the composite's answers, those left out whose answer hangs on a hair."""
-    golden = member.golden()
-    items = golden_items(golden)
+    inputs = member.golden().inputs
     runtime = open_runtime(bundle, device="cpu", num_threads=default_num_threads())
-    probabilities_NC = Predictor(bundle, runtime).predict_proba(items)
-    rows = np.flatnonzero(runtime.gaps(RawTexts(golden.texts, golden.texts_b)) > AMBIGUOUS).tolist()
-    texts_b = [golden.texts_b[row] for row in rows] if golden.texts_b is not None else None
-    write_golden(bundle.path, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
+    predictor = Predictor(bundle, runtime)
+    rows = np.flatnonzero(runtime.gaps(RawInputs(inputs)) > AMBIGUOUS)
+    evidence, _ = predictor.infer(inputs)
+    write_golden(bundle.path, predictor.task.inputs, inputs.take(rows), evidence.take(rows))
 
 
-def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> FloatArray:
+def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Choices:
     """Return a Bundle's out-of-fold answers to the training rows, calibrated as it is, in the Dataset's order.
 
     Rows are matched by id, and nothing else of them is in the Bundle: another Dataset with equal ids is only said.
@@ -213,14 +209,13 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Fl
             bundle.path,
             dataset.path,
         )
-    probabilities_NC = found.probabilities_NC
-    check_probabilities(probabilities_NC, name=str(found.path), labels=found.labels, link=task.link)
+    evidence = Choices.read(found.frame(), task.link)
+    check_probabilities(evidence, name=str(found.path), labels=found.labels)
     if bundle.calibration is not None:
         calibration = read_calibration(bundle.calibration, num_classes=len(bundle.labels), where=str(bundle.path))
-        scores_NC = task.link.invert(probabilities_NC)
-        probabilities_NC = task.link.activate(calibration.apply(scores_NC, task.link))
+        evidence = calibration.apply(evidence.invert()).activate()
     columns = match_labels(dataset.labels, found.labels, name=str(found.path), reference=str(dataset.path))
-    return np.ascontiguousarray(probabilities_NC[rows_N][:, columns])
+    return evidence.take(rows_N).ordered(columns)
 
 
 def describe_composite(
@@ -248,27 +243,26 @@ def describe_composite(
         return None
     members = bundle.members()
     outcomes = ask_members(members, dataset, split, num_threads=num_threads)
-    choices = [one.chosen_NC for one in outcomes]
+    answers, task = [one.evidence for one in outcomes], get_task(dataset.task)
     sampling = {"num_resamples": num_resamples, "seed": seed}
     facts = [{"bundle": identify(member), "size_mb": member.size_bytes / 1e6} for member in members]
     is_ensemble = bundle.format == "ensemble"
     found: dict[str, Any] = {
         "method": bundle.model,
-        "members": compare_members(facts, choices, outcome.chosen_NC, split.targets_NC, **sampling),
-        "agreement": agreement_matrix(choices),
+        "members": compare_members(facts, answers, outcome.evidence, split.targets_NC, task, **sampling),
+        "agreement": agreement_matrix(answers, task),
         "leave_one_out": None,
         "cascade": None,
     }
     if is_ensemble:
         names = [member.name for member in members]
-        ensembler, task = read_ensembler(bundle, read_settings(bundle, EnsembleSettings)), get_task(dataset.task)
-        answers = [one.probabilities_NC for one in outcomes]
-        chosen_NC, without = task.choose(ensembler.combine(answers, task)), []
+        ensembler = read_ensembler(bundle, read_settings(bundle, EnsembleSettings))
+        whole, without = ensembler.combine(answers, task), []
         for place in range(len(members)):
             rest = ensembler.without(place)
             others = [*answers[:place], *answers[place + 1 :]]
-            without.append(task.choose(rest.combine(others, task)) if rest else None)
-        found["leave_one_out"] = leave_one_out(names, without, chosen_NC, split.targets_NC, **sampling)
+            without.append(rest.combine(others, task) if rest else None)
+        found["leave_one_out"] = leave_one_out(names, without, whole, split.targets_NC, task, **sampling)
     else:
         settings = read_settings(bundle, CascadeSettings)
         table = stage_table(outcomes, split, dataset, settings.costs_ms)
@@ -280,6 +274,6 @@ def describe_composite(
             "costs_ms": settings.costs_ms,
             "shown_cost_ms": next(one["cost_ms"] for one in settings.curve if one["thresholds"] == settings.thresholds),
             "curve": settings.curve,
-            **cascade_facts(table, settings.thresholds, curve, outcome.inference.abstained_N),
+            **cascade_facts(table, settings.thresholds, curve, outcome.found.abstained_N),
         }
     return found

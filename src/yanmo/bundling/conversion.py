@@ -23,8 +23,9 @@ from yanmo.artifacts.card import CARD, find_licenses, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
-from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 
 if TYPE_CHECKING:
     from yanmo.exporting.encoder import Encoder
@@ -72,7 +73,7 @@ def encoder_graph(
     from yanmo.exporting.encoder_graph import FP32, write_encoder
 
     architecture = bundle.architecture
-    is_pair = get_task(bundle.task).num_texts == 2 and bool(architecture["token_types"])
+    is_pair = len(get_task(bundle.task).inputs) == 2 and bool(architecture["token_types"])
     content = write_encoder(
         encoder,
         max_length=bundle.max_length,
@@ -105,7 +106,7 @@ def traced_graph(bundle: Bundle, reference: TorchRuntime) -> Graph:
 def _example(bundle: Bundle, reference: TorchRuntime) -> dict[str, IntArray]:
     """Return the inputs that the graph is traced with: a batch of real token ids with padding in it."""
     texts = [text[: bundle.max_length] for text in EXAMPLE_TEXTS]
-    encoded = reference.encode(texts, texts if get_task(bundle.task).num_texts == 2 else None)
+    encoded = reference.encode(Inputs((texts,) * len(get_task(bundle.task).inputs)))
     batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(texts)), reference.pad_id)
     inputs = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT}
     return inputs | ({"token_type_ids": batch.token_type_BT} if batch.token_type_BT is not None else {})
@@ -148,11 +149,10 @@ def publish_from(
         copy_text_files(bundle, made.path)
         make(made)
         _write_card(bundle, made.path, info)
-        golden = bundle.golden()
+        inputs, precision = bundle.golden().inputs, info.get("precision", "fp32")
         with open_bundle(made, verify_golden=False) as predictor:
-            probabilities_NC = predictor.predict_proba(golden_items(golden))
-        precision = info.get("precision", "fp32")
-        write_golden(made.path, golden.texts, golden.texts_b, probabilities_NC, precision=precision)
+            evidence, _ = predictor.infer(inputs)
+        write_golden(made.path, predictor.task.inputs, inputs, evidence, precision=precision)
     return Bundle.open(out, verify=False)
 
 

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.runtimes.packed import KEY_BITS, Tensors, pack_columns, pack_keys, pack_positive
-from yanmo.runtimes.predictor import Item, open_bundle
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.inputs import Inputs
 
 __all__ = ["LIGHT_FORMATS", "LightQuantizer", "LightScorer", "write_settings"]
 
@@ -68,24 +69,25 @@ class LightScorer:
     Attributes:
         bundle: The fp32 Bundle.
         folder: With the settings of the new one; the weights are written there.
-        items: N texts or pairs.
+        inputs: N rows.
     """
 
     bundle: Bundle
     folder: Path
-    items: list[Item]
+    inputs: Inputs
 
-    def score(self, content: bytes) -> FloatArray:
-        """Return logits_NC."""
+    def score(self, content: bytes) -> Choices:
+        """Return the scores of N texts."""
         (self.folder / WEIGHTS).write_bytes(content)
         made = Bundle(self.folder, self.bundle.manifest, "")
         with open_bundle(made, verify_golden=False) as predictor:
-            return predictor.infer(self.items)[1].logits_NC
+            scores: Choices = predictor.weigh(self.inputs)[0]
+            return scores
 
     def sampled(self, num_texts: int) -> LightScorer:
         """Return one for some of the texts."""
-        rows = np.unique(np.linspace(0, len(self.items) - 1, num_texts).round().astype(np.int64))
-        return dataclasses.replace(self, items=[self.items[row] for row in rows.tolist()])
+        rows = np.unique(np.linspace(0, len(self.inputs) - 1, num_texts).round().astype(np.int64))
+        return dataclasses.replace(self, inputs=self.inputs.take(rows))
 
 
 def write_settings(bundle: Bundle, folder: Path) -> None:

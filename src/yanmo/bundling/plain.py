@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import place_folder
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, find_licenses, render_plain_card
 from yanmo.artifacts.effects import Effects
 from yanmo.errors import ArtifactError, ModelError
-from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import READING
 
 __all__ = ["PlainFolder", "write_folder"]
 
@@ -78,10 +80,9 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
             shutil.copyfile(path, staging / path.name)
         score = stock.open_plain(staging, max_length=bundle.max_length)
         with open_bundle(bundle, verify_golden=False) as predictor:
-            ours_NC = predictor.predict_proba(golden_items(golden))
-            texts_b = pipeline.apply(golden.texts_b) if golden.texts_b is not None else None
-            theirs_NC = predictor.task.link.activate(score(pipeline.apply(golden.texts), texts_b))
-        difference = float(np.nanmax(np.abs(ours_NC - theirs_NC), initial=0.0))
+            ours, _ = predictor.infer(golden.inputs)
+            theirs = Choices(score(golden.inputs.map(pipeline.apply)), predictor.task.link).activate()
+        difference = float(np.nanmax(ours.distance_N(theirs), initial=0.0))
         if not difference <= TOLERANCE:
             raise ModelError(
                 f"transformers would not answer as {bundle.path} does: probabilities differ by {difference:.2g}.",
@@ -99,7 +100,7 @@ def _check_kind(bundle: Bundle) -> None:
         ArtifactError: As said.
     """
     is_encoder = bundle.format == "torch" and bundle.architecture.get("family") == "encoder"
-    if is_encoder and not bundle.only_reads:
+    if is_encoder and bundle.task not in READING.values():
         return
     hint = "Give the torch Bundle it was made from." if bundle.format == "onnx" else "Serve the Bundle as it is."
     raise ArtifactError(

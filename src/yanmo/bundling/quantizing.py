@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray
-from yanmo.errors import ModelError
+from yanmo.errors import ConfigError, ModelError
 from yanmo.exporting.quantization import ActivationRange, Clipping
+from yanmo.metrics.measures import Comparison, compare
 from yanmo.progress import track
 from yanmo.protocols import Task
-from yanmo.reporting.quality import compare
 from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
 from yanmo.runtimes.engines.ort import open_engine, open_session
 from yanmo.runtimes.onnx import OnnxSettings, make_feed
@@ -28,7 +30,7 @@ from yanmo.text.tokenizer import Encoded
 if TYPE_CHECKING:
     from yanmo.exporting.int8 import Quantizer
 
-__all__ = ["Gate", "GatedModel", "Scorer", "search", "show_inputs"]
+__all__ = ["Gate", "GatedModel", "Scorer", "check_max_drop", "search", "show_inputs"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Scorer:
         settings: Of the graphs.
         encoded: N texts.
         num_classes: C.
+        link: From scores to probabilities.
         path: Where a graph may be written; it is removed again.
         num_threads: To compute with.
     """
@@ -67,15 +70,16 @@ class Scorer:
     settings: OnnxSettings
     encoded: Encoded
     num_classes: int
+    link: Link
     path: Path
     num_threads: int
 
-    def score(self, content: bytes) -> FloatArray:
-        """Return logits_NC."""
+    def score(self, content: bytes) -> Choices:
+        """Return the scores of N texts."""
         self.path.write_bytes(content)
         try:
             engine = open_engine(self.path, self.num_threads)
-            return infer_batches(
+            logits_NC = infer_batches(
                 self.encoded.ids,
                 self.encoded.type_ids if self.settings.token_type else None,
                 lambda batches: engine.run([make_feed(one, self.settings.inputs, engine.inputs) for one in batches]),
@@ -83,6 +87,7 @@ class Scorer:
                 pad_id=self.settings.pad_token_id,
                 num_classes=self.num_classes,
             )
+            return Choices(logits_NC, self.link)
         finally:
             self.path.unlink()
 
@@ -153,37 +158,56 @@ def _squared_error(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64
     return float((counts * np.square(values - kept)).sum())
 
 
+def check_max_drop(task: Task[Any], max_drop: float, *, verb: str) -> None:
+    """Refuse a loss that no answers can have, such as percents where the headline is a rate.
+
+    Args:
+        task: Says what the headline is.
+        max_drop: Most of it that may be lost, in its unit.
+        verb: Who was given it, for the message.
+
+    Raises:
+        ConfigError: The headline is a rate, and more than all of it may be lost.
+    """
+    headline = task.measures[0]
+    if headline.is_rate and max_drop > 1:
+        raise ConfigError(
+            f"The 'max_drop' parameter of {verb} must be in [0, 1] where the headline is the {headline.title}. "
+            f"Got {max_drop:g} instead.",
+            hint="It is a share: 0.01 is one point.",
+        )
+
+
 @dataclass(frozen=True)
 class Gate:
     """What int8 answers are held against.
 
     Attributes:
-        task: Chooses labels from probabilities.
-        activate: From the model's scores to probabilities, calibrated where the Bundle is.
-        targets_NC: The labels of N validation texts.
-        reference_NC: The fp32 model's scores.
-        max_drop: Most accuracy that may be lost, a share.
+        task: Says what is counted in each row, and the headline.
+        activate: From the model's scores to evidence, calibrated where the Bundle is.
+        targets: What N validation texts are held against.
+        reference: The fp32 model's scores.
+        max_drop: Most of the headline that may be lost, in its unit.
     """
 
-    task: Task
-    activate: Callable[[FloatArray], FloatArray]
-    targets_NC: FloatArray
-    reference_NC: FloatArray
+    task: Task[Any]
+    activate: Callable[[Any], Any]
+    targets: Any
+    reference: Any
     max_drop: float
 
-    def measure(self, logits_NC: FloatArray) -> dict[str, Any]:
-        """Return accuracy, the drop against fp32 and its paired 95 % interval; a gain is a negative drop."""
-        ours, theirs = (self.task.choose(self.activate(one_NC)) for one_NC in (logits_NC, self.reference_NC))
-        found = compare(ours, theirs, self.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
-        low, high = found["accuracy_difference_interval"]
-        drop = 0.0 - found["accuracy_difference"]
-        return {
-            "fp32_accuracy": found["accuracy"],
-            "accuracy": found["accuracy"] - drop,
-            "accuracy_drop": drop,
-            "accuracy_drop_interval": (0.0 - high, 0.0 - low),
-            "num_rows": len(self.targets_NC),
-        }
+    @property
+    def headline(self) -> str:
+        """The name of what may not be lost."""
+        return self.task.measures[0].name
+
+    def compare(self, scores: Any) -> Comparison:
+        """Return the headline of a model's scores, held against that of the fp32 model."""
+        ours_NS, theirs_NS = (
+            self.task.statistics(self.activate(one), self.targets) for one in (scores, self.reference)
+        )
+        found = compare(ours_NS, theirs_NS, self.task.measures[:1], num_resamples=NUM_RESAMPLES, seed=SEED)
+        return found[self.headline]
 
 
 @dataclass(frozen=True)
@@ -193,12 +217,12 @@ class GatedModel:
     Attributes:
         content: The graph.
         kept: Parts that stay fp32, in the order in which they went back.
-        measured: From :meth:`Gate.measure`.
+        measured: What it costs.
     """
 
     content: bytes
     kept: list[str]
-    measured: dict[str, Any]
+    measured: Comparison
 
 
 class Parts(Protocol):
@@ -217,8 +241,8 @@ class Parts(Protocol):
 class Scores(Protocol):
     """Runs models on the same texts."""
 
-    def score(self, content: bytes) -> FloatArray:
-        """Return logits_NC."""
+    def score(self, content: bytes) -> Any:
+        """Return the scores of N texts, evidence that is not activated yet."""
         ...
 
     def sampled(self, num_texts: int) -> Scores:
@@ -243,21 +267,22 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
     harmful: list[str] | None = None
     while True:
         content = quantizer.build(kept)
-        measured = gate.measure(scorer.score(content))
-        if gate.max_drop < 1:  # else nothing is judged: such are untrained models, whose accuracy says nothing
+        measured = gate.compare(scorer.score(content))
+        if gate.max_drop < 1:  # else nothing is judged: such are untrained models, whose scores say nothing
             logger.info(
-                "%s: accuracy %.4f, %.4f in fp32.",
+                "%s: %s %.4f, %.4f in fp32.",
                 f"All but {len(kept)} parts are int8" if kept else "All parts are int8",
-                measured["accuracy"],
-                measured["fp32_accuracy"],
+                gate.headline,
+                measured.ours,
+                measured.theirs,
             )
-        if measured["accuracy_drop"] <= gate.max_drop + ROUNDING:
+        if measured.drop <= gate.max_drop + ROUNDING:
             return GatedModel(content, kept, measured)
         harmful = _rank(quantizer, scorer) if harmful is None else harmful
         if len(kept) == len(harmful) - 1:
             raise ModelError(
-                f"Every choice of int8 parts loses more accuracy than {gate.max_drop:g}; the last lost "
-                f"{measured['accuracy_drop']:.4f} on {measured['num_rows']} validation texts.",
+                f"Every choice of int8 parts loses more {gate.headline} than {gate.max_drop:g}; the last lost "
+                f"{measured.drop:.4f} on {measured.num_rows} validation texts.",
                 hint="Raise --max-drop, try --method weight-only or --clipping mse, or train with more data.",
             )
         kept = harmful[: len(kept) + 1]
@@ -267,9 +292,9 @@ def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
     """Return the parts, first the one that changes the scores most when it alone is int8."""
     names = quantizer.names
     sample = scorer.sampled(NUM_SENSITIVITY_TEXTS)
-    reference_NC = sample.score(quantizer.build(names))
+    reference = sample.score(quantizer.build(names))
     harm: dict[str, float] = {}
     for name in track(names, "sensitivity", unit="part"):
-        logits_NC = sample.score(quantizer.build([one for one in names if one != name]))
-        harm[name] = float(np.square(logits_NC - reference_NC).mean())
+        scores = sample.score(quantizer.build([one for one in names if one != name]))
+        harm[name] = float(np.square(scores.values_MC - reference.values_MC).mean())
     return sorted(names, key=lambda name: -harm[name])

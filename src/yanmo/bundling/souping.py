@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, numbered
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_files, publish_bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
@@ -15,7 +15,7 @@ from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, match_labels
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.soup import average_weights
-from yanmo.runtimes.predictor import golden_items, open_bundle
+from yanmo.runtimes.predictor import open_bundle
 
 __all__ = ["publish_soup"]
 
@@ -29,7 +29,7 @@ def publish_soup(
     split: Split,
     *,
     order: Sequence[int] | None,
-    accuracy: Callable[[FloatArray], float],
+    gain: Callable[[Choices], float],
     describe: Callable[[float], Mapping[str, float]],
     config: Mapping[str, Any],
     num_threads: int | None,
@@ -43,8 +43,8 @@ def publish_soup(
         dataset: Whose split measures.
         split: The rows that measure.
         order: Greedy: members in this order, each kept if the mean does not get worse. None: the mean of all.
-        accuracy: From probabilities on the split to their accuracy.
-        describe: From the soup's accuracy to what is noted about it.
+        gain: From answers on the split to their headline, so that more is better.
+        describe: From the soup's headline, as ``gain`` gives it, to what is noted about it.
         config: The verb's config as plain JSON values.
         num_threads: To compute with.
         effects: Of the call that makes it.
@@ -73,7 +73,7 @@ def publish_soup(
         def measure(chosen: Sequence[int]) -> float:
             average_weights([members[place].path for place in chosen], soup.path)
             with open_bundle(soup, num_threads=num_threads, verify_golden=False) as predictor:
-                return accuracy(predictor.predict_proba(split.items)[:, columns])
+                return gain(predictor.infer(split.inputs)[0].ordered(columns))
 
         chosen, score = _choose(len(members), order, measure)
         average_weights([members[place].path for place in chosen], soup.path)
@@ -84,15 +84,15 @@ def publish_soup(
 
 def _write_golden(soup: Bundle, first: Bundle) -> None:
     """Write a member's golden texts with the soup's answers."""
-    golden = first.golden()
+    inputs = first.golden().inputs
     with open_bundle(soup, verify_golden=False) as predictor:
-        write_golden(soup.path, golden.texts, golden.texts_b, predictor.predict_proba(golden_items(golden)))
+        write_golden(soup.path, predictor.task.inputs, inputs, predictor.infer(inputs)[0])
 
 
 def _choose(
     num_members: int, order: Sequence[int] | None, measure: Callable[[Sequence[int]], float]
 ) -> tuple[list[int], float]:
-    """Return which members are averaged, and the accuracy of their mean."""
+    """Return which members are averaged, and how good their mean is."""
     if order is None:
         everyone = list(range(num_members))
         return everyone, measure(everyone)

@@ -12,6 +12,7 @@ from yanmo.bundling.train_config import LearnKeys, check_compiler
 from yanmo.bundling.working import check_alone
 from yanmo.errors import ConfigError, check_installed
 from yanmo.models import ModelSpec, resolve, unsuited
+from yanmo.tasks import READING
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["check_model", "check_segmenter", "start"]
@@ -90,7 +91,7 @@ def _find_init(model: str) -> Bundle | None:
     if not spec.is_local or not (Path(spec.source) / MANIFEST).is_file():
         return None
     bundle = Bundle.open(spec.source)
-    return bundle if bundle.only_reads else None
+    return bundle if bundle.task in READING.values() else None
 
 
 def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
@@ -104,7 +105,7 @@ def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
     Raises:
         ConfigError: The Bundle is no such encoder, is of another shape, or has read words that were cut otherwise.
     """
-    if not init.only_reads:
+    if init.task not in READING.values():
         raise ConfigError(
             f"The 'init' input must be an encoder that pretrain made. {init.path} is of the task {init.task}.",
             hint="To go on from any other checkpoint, give its folder as the model.",

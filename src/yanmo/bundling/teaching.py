@@ -22,17 +22,17 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import count_rows, read_parquet, write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.bundling.training import raw_columns
 from yanmo.bundling.transfer import Transfer
 from yanmo.combine import alignment
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import match_labels
-from yanmo.modeling.settings import LabeledTexts, Texts
+from yanmo.modeling.settings import LabeledTexts
 from yanmo.progress import bar
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextPipeline
 
 __all__ = ["Taught", "answers_dir", "ask", "read_answers", "taught_texts"]
@@ -105,8 +105,8 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
         bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress,
     ):
         answered = answer_windows(predictor, transfer.blocks(len(parts)))
-        for number, (rows, probabilities_NC, _) in enumerate(answered, len(parts)):
-            frame = predictions_frame(rows["id"], *task.answer(probabilities_NC, teacher.labels), probabilities_NC)
+        for number, (rows, answers) in enumerate(answered, len(parts)):
+            frame = predictions_frame(rows["id"], answers.decided, answers.evidence, task.frame_type())
             partial = work / "block.partial"
             write_parquet(frame.hstack(rows.drop("id")), partial)
             partial.replace(work / f"{number:06}.parquet")
@@ -124,7 +124,7 @@ def _publish(teacher: Bundle, parents: dict[str, str], config: dict[str, Any], w
     )
     with publish(folder, identity) as staging:
         frame = pl.concat([read_parquet(part) for part in sorted(work.glob("*.parquet"))])
-        texts = [name for name in ("text", "text_b") if name in frame.columns]
+        texts = list(get_task(teacher.task).inputs)
         write_parquet(frame.drop(texts), staging / PREDICTIONS)
         write_parquet(frame.select("id", *texts), staging / TEXTS)
 
@@ -164,7 +164,12 @@ def read_answers(teacher: Predictions, dataset: Dataset, transfer: Transfer) -> 
 
 
 def taught_texts(
-    labeled: LabeledTexts, rows: pl.DataFrame, pipeline: TextPipeline, task: Task, *, soft_NC: FloatArray | None = None
+    labeled: LabeledTexts,
+    rows: pl.DataFrame,
+    pipeline: TextPipeline,
+    task: Task[Any],
+    *,
+    soft_NC: FloatArray | None = None,
 ) -> LabeledTexts:
     """Return cleaned texts with the labels of those that have one, and with a teacher's answers.
 
@@ -175,8 +180,8 @@ def taught_texts(
         task: What they are for.
         soft_NC: The answers, columns in the order of the labels; None before the teacher was asked.
     """
-    columns = [pipeline.apply(column) for column in raw_columns(rows, task)]
-    targets_NC = np.full((rows.height, labeled.targets_NC.shape[1]), np.nan, dtype=np.float32)
+    is_segmented = labeled.texts.is_segmented
+    inputs = Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented).map(pipeline.apply)
+    targets_NC = np.zeros((rows.height, labeled.targets_NC.shape[1]), dtype=np.float32)
     targets_NC[: len(labeled.targets_NC)] = labeled.targets_NC
-    texts = Texts(columns[0], columns[1] if len(columns) == 2 else None, labeled.texts.is_segmented)
-    return LabeledTexts(texts, targets_NC, rows["id"].to_list(), soft_NC)
+    return LabeledTexts(inputs, targets_NC, rows["id"].to_list(), soft_NC, len(labeled.targets_NC))

@@ -13,7 +13,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.machine import has_compiler
-from yanmo.modeling.settings import Activation, Compile, Metric, Schedule, Sharding
+from yanmo.modeling.settings import Activation, Compile, Schedule, Sharding
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig", "check_compiler"]
 
@@ -159,9 +159,9 @@ class RunKeys(Config):
     """Evaluate on the validation split, and write a checkpoint, every so many steps; by default after each epoch, with
     a checkpoint every 30 seconds."""
 
-    metric: Metric = "micro_f1"
-    """Score on the validation split that says which evaluation's weights are kept; where it is the same, the lower loss
-    does. micro_f1 is the accuracy where every text has one label."""
+    metric: str | None = None
+    """Score on the validation split that says which evaluation's weights are kept: one of the task's measures, such as
+    accuracy, macro_f1 or micro_f1, or loss; by default its first. Where the score is the same, the lower loss does."""
 
     early_stopping_patience: int | None = Field(default=None, ge=1)
     """Stop after so many evaluations without a better score."""

@@ -14,42 +14,39 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.bundling.train_config import LearnKeys, TrainConfig
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError, DataError, did_you_mean
 from yanmo.machine import num_workers
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.metrics import accuracy, label_counts, macro_f1, micro_f1
 from yanmo.modeling.settings import (
     LabeledTexts,
     LoopSettings,
     NetworkSettings,
     Pruning,
     Teaching,
-    Texts,
     Trained,
 )
 from yanmo.models import ModelSpec, default_settings, unsharded, unused_settings
 from yanmo.protocols import Task
-from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextPipeline
 
 __all__ = [
     "Job",
+    "find_metric",
     "identify_trained",
     "labeled_texts",
     "learn",
     "make_job",
     "measure_answers",
     "publish_trained",
-    "raw_columns",
-    "raw_items",
     "settle",
     "write_model",
 ]
@@ -70,7 +67,7 @@ class Job:
 
     spec: ModelSpec
     config: TrainConfig
-    task: Task
+    task: Task[Any]
     labels: list[str]
     train: LabeledTexts
     valid: LabeledTexts
@@ -107,31 +104,54 @@ class Job:
             teaching=self.teaching,
         )
 
-    def measure(self, logits_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
+    def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
         """Return what is measured on the validation split."""
-        return measure_answers(self.task, self.task.link.activate(logits_NC), targets_NC)
+        return measure_answers(self.task, evidence, targets)
 
 
-def measure_answers(task: Task, probabilities_NC: FloatArray, targets_NC: FloatArray) -> dict[str, float]:
-    """Return what training measures of answers against labels; F1 is 0 where nothing was and is to be chosen."""
-    chosen_NC = task.choose(probabilities_NC)
-    counts = label_counts(chosen_NC, targets_NC)
-    losses_N = task.link.log_losses(probabilities_NC, targets_NC)
-    scores = {
-        "accuracy": accuracy(chosen_NC, targets_NC),
-        "macro_f1": np.nan_to_num(macro_f1(counts)),
-        "micro_f1": np.nan_to_num(micro_f1(counts)),
-        "loss": losses_N.mean(),
-    }
-    return {name: float(score) for name, score in scores.items()}
+def measure_answers(task: Task[Any], evidence: Any, targets: Any) -> dict[str, float]:
+    """Return the scores of answers that training chooses by, and their loss; a score that has no value is 0."""
+    statistics_NS = task.statistics(evidence, targets)
+    scores = {one.name: float(np.nan_to_num(one.score(statistics_NS))) for one in task.measures}
+    return scores | {"loss": float(task.losses_N(evidence, targets).mean())}
 
 
-def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
-    """Return the config with the family's defaults filled in, and say which given settings have no effect.
+def find_metric(task: Task[Any], name: str | None, *, verb: str) -> tuple[str, bool]:
+    """Return by which score a training chooses, and whether the lowest is the best; by default the task's headline.
+
+    Args:
+        task: Whose measures may be chosen.
+        name: Of a measure, or loss; None for the headline.
+        verb: Who was given it, for the message.
 
     Raises:
-        ConfigError: A setting does not suit sharded weights.
+        ConfigError: The task has no such measure.
     """
+    lowest = {one.name: not one.higher_is_better for one in task.measures} | {"loss": True}
+    found = task.measures[0].name if name is None else name
+    if found not in lowest:
+        raise ConfigError(
+            f"The 'metric' parameter of {verb} must be one of: {', '.join(lowest)}. Got {found!r} instead."
+            f"{did_you_mean(found, lowest)}",
+            hint=f"These are what the task {task.name} is measured by.",
+        )
+    return found, lowest[found]
+
+
+def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *, verb: str = "train") -> TrainConfig:
+    """Return the config with the defaults of family and task filled in; say which given settings have no effect.
+
+    Args:
+        config: As it was given.
+        spec: Of the model.
+        num_rows: That it learns from.
+        task: Whose headline is the metric, if none is given.
+        verb: Who was given the config, for the message.
+
+    Raises:
+        ConfigError: A setting does not suit sharded weights, or the task has no such metric.
+    """
+    metric, _ = find_metric(task, config.metric, verb=verb)
     given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
     for name in unused_settings(spec):
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
@@ -145,7 +165,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int) -> TrainConfig:
         raise ConfigError(
             f"The '{found}' parameter of train does not suit sharded weights.", hint=f"Leave {found} or sharding out."
         )
-    return TrainConfig(**{"num_threads": default_num_threads(), **known, **given, "model": spec.name})
+    return TrainConfig(**{"num_threads": default_num_threads(), "metric": metric, **known, **given, "model": spec.name})
 
 
 def make_job(
@@ -188,15 +208,8 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
             else "Prepare it from more rows.",
         )
     task = get_task(dataset.task)
-    columns = [pipeline.apply(column) for column in raw_columns(rows, task)]
-    is_segmented = pipeline.config.segmenter != "none"
-    texts = Texts(columns[0], columns[1] if task.num_texts == 2 else None, is_segmented)
-    return LabeledTexts(texts, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
-
-
-def raw_columns(rows: pl.DataFrame, task: Task) -> list[list[str]]:
-    """Return the texts, and the second texts of pairs."""
-    return [rows[name].to_list() for name in ("text", "text_b")[: task.num_texts]]
+    inputs = Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none").map(pipeline.apply)
+    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
 
 
 def _train_network(job: Job, tell: Watcher) -> Trained:
@@ -204,6 +217,7 @@ def _train_network(job: Job, tell: Watcher) -> Trained:
 
     names = {field.name for field in fields(LoopSettings)}
     values = {name: value for name, value in job.config.model_dump().items() if name in names}
+    values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
     return train_network(
         job.spec,
         job.train,
@@ -348,19 +362,13 @@ def publish_trained(
         identity.info.update(profile_inputs(bundle, dataset))
 
 
-def raw_items(rows: pl.DataFrame, task: Task) -> list[Item]:
-    """Return the rows as a Predictor takes them."""
-    columns = raw_columns(rows, task)
-    return list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
-
-
-def _write_golden(bundle: Bundle, dataset: Dataset, task: Task) -> None:
+def _write_golden(bundle: Bundle, dataset: Dataset, task: Task[Any]) -> None:
     """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
     rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
     rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
     places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
     chosen = rows[places.tolist()] if rows.height else rows
-    columns, items = raw_columns(chosen, task), raw_items(chosen, task)
+    inputs = Inputs.of_frame(chosen, task.inputs)
     with open_bundle(bundle, verify_golden=False) as predictor:
-        probabilities_NC = predictor.predict_proba(items)
-    write_golden(bundle.path, columns[0], columns[1] if len(columns) == 2 else None, probabilities_NC)
+        evidence, _ = predictor.infer(inputs)
+    write_golden(bundle.path, task.inputs, inputs, evidence)

@@ -92,7 +92,7 @@ class Transfer:
 
     def _altered(self, rows: pl.DataFrame, copy: int, start: int, change: Change) -> pl.DataFrame:
         generator = np.random.default_rng([self.altering.seed, copy, start])
-        columns = [name for name in ("text", "text_b") if name in rows.columns]
+        columns = [name for name in rows.columns if name != "id"]
         return rows.with_columns(
             pl.format("altered {}:{}", pl.lit(copy), "id").alias("id"),
             *(pl.Series(name, change(rows[name].to_list(), generator)) for name in columns),
@@ -123,7 +123,7 @@ def gather_texts(
         ModelError: The masked language model cannot be opened.
         ConfigError: There are sources, but the task is one of pairs.
     """
-    names = ["text", "text_b"][: get_task(dataset.task).num_texts]
+    names = get_task(dataset.task).inputs
     frames = [
         dataset.split(name).select(pl.format("{}:{}", pl.lit(name), "id").alias("id"), *names)
         for name in splits

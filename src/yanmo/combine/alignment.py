@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.answers.choices import Choices
+from yanmo.arrays import IntArray
 from yanmo.errors import DataError
 
 __all__ = ["check_probabilities", "match_labels", "match_rows"]
@@ -65,25 +65,25 @@ def match_rows(ids: Sequence[str], member_ids: Sequence[str], *, name: str, refe
     return np.asarray([places[one] for one in ids], dtype=np.int64)
 
 
-def check_probabilities(probabilities_NC: FloatArray, *, name: str, labels: Sequence[str], link: Link) -> None:
+def check_probabilities(evidence: Choices, *, name: str, labels: Sequence[str]) -> None:
     """Refuse what are no probabilities.
 
     Args:
-        probabilities_NC: Shape (N, C).
+        evidence: What may be probabilities; where labels exclude each other, each row must sum to 1.
         name: Of the member, for the message.
         labels: C labels.
-        link: Where labels exclude each other, each row must sum to 1.
 
     Raises:
         DataError: A value is not a number in [0, 1], or a row does not sum to 1.
     """
+    probabilities_NC = evidence.values_MC
     good_NC = (probabilities_NC >= 0) & (probabilities_NC <= 1)
     hint = "A model that answers so is broken; train it again, or leave it out."
     if not good_NC.all():
         row, column = (int(place) for place in np.argwhere(~good_NC)[0])
         value = float(probabilities_NC[row, column])
         raise DataError(f"{name} gives row {row + 1} the probability {value:g} for {labels[column]!r}.", hint=hint)
-    if link.excludes and len(probabilities_NC):
+    if evidence.link.excludes and len(probabilities_NC):
         gaps_N = np.abs(probabilities_NC.sum(axis=1, dtype=np.float64) - 1)
         row = int(gaps_N.argmax())
         if gaps_N[row] > 1e-3:

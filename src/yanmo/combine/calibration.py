@@ -7,12 +7,13 @@ between the runtime's scores and the probabilities, whatever the runtime.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray
 from yanmo.errors import ArtifactError, MissingExtraError
@@ -54,8 +55,11 @@ class Calibration:
         """Return what :func:`read_calibration` reads."""
         return {"method": self.method, **self.parameters}
 
-    def apply(self, logits_NC: FloatArray, link: Link) -> FloatArray:
-        """Return the calibrated logits_NC, float32, of a runtime's scores, shape (N, C)."""
+    def apply(self, scores: Choices) -> Choices:
+        """Return a runtime's scores, calibrated."""
+        return replace(scores, values_MC=self._map(scores.values_MC, scores.link))
+
+    def _map(self, logits_NC: FloatArray, link: Link) -> FloatArray:
         if self.method == "temperature":
             return logits_NC / np.float32(self.parameters["temperature"])
         if self.method == "vector":
@@ -86,14 +90,13 @@ def read_calibration(values: Mapping[str, Any], *, num_classes: int, where: str)
     return Calibration(method, rest)
 
 
-def fit_calibration(method: Method, logits_NC: FloatArray, targets_NC: FloatArray, link: Link) -> Calibration:
+def fit_calibration(method: Method, scores: Choices, targets_NC: FloatArray) -> Calibration:
     """Return the calibration of the least log loss (isotonic: of the least squares) on held-out rows.
 
     Args:
         method: Which map.
-        logits_NC: A runtime's scores of rows it has not learned from, N >= 1.
+        scores: A runtime's scores of rows it has not learned from, N >= 1.
         targets_NC: 1 where a label holds.
-        link: From scores to probabilities.
 
     Raises:
         MissingExtraError: vector and isotonic need scipy.
@@ -104,6 +107,7 @@ def fit_calibration(method: Method, logits_NC: FloatArray, targets_NC: FloatArra
     Differs: A ridge, as heavy as a row, draws the vectors to the identity; isotonic ends stay half a row
         away from 0 and 1.
     """
+    logits_NC, link = scores.values_MC, scores.link
     if method == "temperature":
         return _fit_temperature(logits_NC, targets_NC, link)
     if method == "vector":
@@ -111,11 +115,16 @@ def fit_calibration(method: Method, logits_NC: FloatArray, targets_NC: FloatArra
     return _fit_isotonic(link.activate(logits_NC).astype(np.float64), targets_NC)
 
 
-def calibration_error(
-    probabilities_NC: FloatArray, chosen_NC: npt.NDArray[np.bool_], targets_NC: FloatArray, link: Link
-) -> float:
-    """Return the expected calibration error in 15 bins."""
-    return expected_calibration_error(calibration_bins(*link.answers(probabilities_NC, chosen_NC, targets_NC)))
+def calibration_error(evidence: Choices, chosen_MC: npt.NDArray[np.bool_], targets_MC: FloatArray) -> float:
+    """Return the expected calibration error of probabilities in 15 bins.
+
+    Args:
+        evidence: Probabilities.
+        chosen_MC: Where a label was given.
+        targets_MC: 1 where a label holds.
+    """
+    answers = evidence.link.answers(evidence.values_MC, chosen_MC, targets_MC)
+    return expected_calibration_error(calibration_bins(*answers))
 
 
 def _fit_temperature(logits_NC: FloatArray, targets_NC: FloatArray, link: Link) -> Calibration:

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.log_linear import log_average
 from yanmo.combine.voting import vote
-from yanmo.protocols import Task
+from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Ensembler", "Stacker"]
 
@@ -41,16 +42,17 @@ class Ensembler:
     stacker: Stacker | None = None
     is_log: bool = False
 
-    def combine(self, members: Iterable[FloatArray], task: Task) -> FloatArray:
-        """Return probabilities_NC, float32, of K members' probabilities, which are read one after the other."""
+    def combine(self, members: Iterable[Choices], task: LabelTask) -> Choices:
+        """Return the probabilities that K members' probabilities become; they are read one after the other."""
+        values, link = (member.values_MC for member in members), task.link
         if self.stacker is not None:
-            return task.link.activate(self.stacker.logits(members))
+            return Choices(self.stacker.logits(values), link).activate()
         if self.is_vote:
-            return vote(members, self.num_members, task.choose)
+            return Choices(vote(values, self.num_members, task.choose), link)
         weights_K = self.weights_K or equal_weights(self.num_members)
         if self.is_log:
-            return task.link.activate(log_average(members, weights_K, task.link))
-        return average(members, weights_K)
+            return Choices(log_average(values, weights_K, link), link).activate()
+        return Choices(average(values, weights_K), link)
 
     def without(self, member: int) -> Ensembler | None:
         """Return the method for all members but one; None where it would have to be fitted again or nothing is left."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import polars as pl
 
@@ -51,7 +51,7 @@ class Gathered:
 
 def gather_rows(
     blocks: Iterable[pl.DataFrame],
-    task: Task,
+    task: Task[Any],
     cleaning: Sequence[str],
     label_separator: str,
     *,

@@ -81,7 +81,7 @@ def open_dataset(path: Path, split: str, *, is_pair: bool) -> Source:
         raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
     dataset = Dataset.open(path)
     file = dataset.split_path(split)
-    if (get_task(dataset.task).num_texts == 2) != is_pair:
+    if (len(get_task(dataset.task).inputs) == 2) != is_pair:
         raise DataError(
             f"The Bundle answers {'pairs' if is_pair else 'single texts'}, but {path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",

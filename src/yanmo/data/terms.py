@@ -10,6 +10,7 @@ import logging
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -53,7 +54,7 @@ def choose_sample(rows: pl.DataFrame) -> pl.Series:
 
 
 def write_tfidf(
-    folder: Path, train: pl.DataFrame, task: Task, labels: Sequence[str], pipeline: TextPipeline, cjk_share: float
+    folder: Path, train: pl.DataFrame, task: Task[Any], labels: Sequence[str], pipeline: TextPipeline, cjk_share: float
 ) -> TopTerms:
     """Write ``tfidf.json``: the n-gram settings, every label's top terms with their scores, every term's idf.
 
@@ -68,7 +69,7 @@ def write_tfidf(
     Returns:
         Label to its terms, best first, each with mean weight within the label minus mean weight elsewhere.
     """
-    texts = _terms_text(train, pipeline)
+    texts = _terms_text(train, pipeline, task)
     config = _ngrams(cjk_share, is_segmented=pipeline.config.segmenter != "none")
     min_df = 2 if len(texts) >= SMALL_DATASET else 1
     tfidf, weighted = fit_transform(
@@ -88,13 +89,10 @@ def write_tfidf(
     return top_terms
 
 
-def _terms_text(train: pl.DataFrame, pipeline: TextPipeline) -> list[str]:
+def _terms_text(train: pl.DataFrame, pipeline: TextPipeline, task: Task[Any]) -> list[str]:
     """Return the texts in which terms are counted; the two texts of a pair count as one."""
-    texts = pipeline.apply(train["text"].to_list())
-    if "text_b" not in train.columns:
-        return texts
-    seconds = pipeline.apply(train["text_b"].to_list())
-    return [f"{first}\n{second}" for first, second in zip(texts, seconds, strict=True)]
+    columns = [pipeline.apply(train[name].to_list()) for name in task.inputs]
+    return columns[0] if len(columns) == 1 else ["\n".join(texts) for texts in zip(*columns, strict=True)]
 
 
 def _readable(terms: Sequence[tuple[str, float]]) -> list[tuple[str, float]]:

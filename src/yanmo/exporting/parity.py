@@ -5,14 +5,14 @@ It knows the Runtime protocol and an activation; it knows no engine and no Bundl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
 from yanmo.protocols import Runtime
+from yanmo.text.inputs import Inputs
 
 __all__ = ["TOLERANCE", "check_parity", "random_texts"]
 
@@ -40,10 +40,8 @@ def random_texts(texts: Sequence[str], *, max_length: int, num_texts: int = NUM_
 def check_parity(
     reference: Runtime[Any],
     candidate: Runtime[Any],
-    texts: Sequence[str],
-    texts_b: Sequence[str] | None,
+    inputs: Inputs,
     *,
-    activate: Callable[[FloatArray], FloatArray],
     max_length: int,
 ) -> float:
     """Return the largest difference between the two runtimes' probabilities.
@@ -51,23 +49,21 @@ def check_parity(
     Args:
         reference: The one that is right.
         candidate: The one to check.
-        texts: Cleaned texts; random ones are added to them.
-        texts_b: The second texts of pairs, or None.
-        activate: From logits_NC to probabilities_NC.
+        inputs: Cleaned texts; random ones are added to them.
         max_length: Most tokens the models read of a text.
 
     Raises:
         ModelError: They differ by more than 1e-4 on any text.
     """
-    made = random_texts([*texts, *(texts_b or ())], max_length=max_length)
-    all_texts = [*texts, *made]
-    all_texts_b = [*texts_b, *reversed(made)] if texts_b is not None else None
-    ours_NC, theirs_NC = (activate(one.infer(all_texts, all_texts_b).logits_NC) for one in (candidate, reference))
-    difference = float(np.abs(ours_NC - theirs_NC).max())
+    made = random_texts([text for column in inputs.columns for text in column], max_length=max_length)
+    added = (made, made[::-1])  # of pairs the second texts are others than the first
+    asked = Inputs(tuple([*column, *more] for column, more in zip(inputs.columns, added, strict=False)))
+    ours, theirs = (one.infer(asked).scores.activate() for one in (candidate, reference))
+    difference = float(ours.distance_N(theirs).max())
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The exported model does not answer as its original does: probabilities differ by {difference:.2g}, "
-            f"more than {TOLERANCE:g}, on {len(all_texts)} texts.",
+            f"more than {TOLERANCE:g}, on {len(asked)} texts.",
             hint="Nothing was written. Serve the torch Bundle as it is, and report this model's name.",
         )
     return difference

@@ -14,6 +14,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.work import claim
+from yanmo.bundling.quantizing import check_max_drop
 from yanmo.bundling.starting import check_model, start
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.transfer import Altering, gather_texts
@@ -30,6 +31,7 @@ from yanmo.grinding.trials import Bench, finished
 from yanmo.measuring.evaluation import match_labels
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
+from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
 __all__ = ["GrindConfig", "grind"]
@@ -95,15 +97,14 @@ def grind(
 
     Raises:
         ModelError: No Bundle meets the budget; the message names the nearest ones.
-        ConfigError: A student cannot be trained, or something has changed since the last trial.
+        ConfigError: A student cannot be trained, more may be lost than there is, or something has changed since the
+            last trial.
         DataError: Teacher and Dataset differ in task or labels, or a file cannot be read.
         ArtifactError: Where the Report would appear, something else stands.
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
-    check_alone("grind")
-    match_labels(teacher, dataset)
-    check_report_place(out)
+    _check(teacher, dataset, config, out)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     students = _find_students(config, init, dataset)
     texts = gather_texts(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
@@ -122,6 +123,13 @@ def grind(
         publish_winner(search, report, config, parents, out=out, effects=effects)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
+
+
+def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) -> None:
+    check_alone("grind")
+    match_labels(teacher, dataset)
+    check_max_drop(get_task(dataset.task), config.max_drop, verb="grind")
+    check_report_place(out)
 
 
 def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tuple[Path, ...]) -> dict[str, Any]:

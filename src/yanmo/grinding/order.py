@@ -101,13 +101,13 @@ def _ensembles(search: Search) -> Iterator[Stage]:
     Of the trainings of one student only one takes part. How often a mean is right is known before it is made; what it
     costs is more than the sum of its members, so that others follow where some miss the budget.
     """
-    ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: -row["accuracy"])
+    ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: row["drop"])
     chosen = [row for row in ranked if not search.costs_too_much(row)][:MOST_MIXED]
     groups = (group for number in range(2, MOST_MEMBERS + 1) for group in combinations(chosen, number))
     held = [group for group in groups if _are_unlike(group) and not search.costs_too_much(_costs_together(group))]
     names = [[row["name"] for row in group] for group in held]
     num_made = 0
-    for group in sorted(names, key=search.bench.mean_accuracy, reverse=True)[:MOST_MEANS]:
+    for group in sorted(names, key=search.bench.mean_gain, reverse=True)[:MOST_MEANS]:
         stage = ensemble_of(group)
         yield stage
         row = search.row(stage.name)
@@ -225,7 +225,7 @@ def _longer(search: Search) -> Iterator[Stage]:
     made = [(search.row(_student(search, spec).name), spec) for spec in search.students.values()]
     ranked = sorted(
         ((row, spec) for row, spec in made if row is not None and not search.costs_too_much(row, gain=INT8_GAIN)),
-        key=lambda one: -one[0]["accuracy"],
+        key=lambda one: one[0]["drop"],
     )
     for _, spec in ranked:
         usual = num_passes(search, spec.name)
@@ -239,11 +239,11 @@ def _cascades(search: Search) -> Iterator[Stage]:
     """Yield cascades whose last stage costs too much by itself, the most accurate last stages first."""
     rows = [*search.ready, *_made_by(search, "quantize", "ensemble")]
     num_pairs = 0
-    for last in sorted(rows, key=lambda row: -row["accuracy"]):
+    for last in sorted(rows, key=lambda row: row["drop"]):
         quick = [row for row in rows if _can_be_first(search, row, last)]
         if num_pairs < NUM_PAIRS and quick and search.costs_too_much(last):
             num_pairs += 1
-            first = max(quick, key=lambda row: (row["accuracy"], row["throughput"]))
+            first = max(quick, key=lambda row: (-row["drop"], row["throughput"]))
             costs_ms = [1000 / row["throughput"] for row in (first, last)]
             for share in ALPHA_SHARES:
                 alpha = min(max(share * search.budget.max_drop, 0.001), 0.5)
@@ -251,6 +251,6 @@ def _cascades(search: Search) -> Iterator[Stage]:
 
 
 def _can_be_first(search: Search, first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
-    is_quick = first["throughput"] * CASCADE_COST >= last["throughput"] and first["accuracy"] < last["accuracy"]
+    is_quick = first["throughput"] * CASCADE_COST >= last["throughput"] and first["drop"] > last["drop"]
     latency = {"latency_ms": first["latency_ms"]}
     return is_quick and search.fits(_size_together([first, last])) and not search.costs_too_much(latency)

@@ -55,6 +55,7 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
     return plain(
         {
             "report": "grinding",
+            "headline": bench.task.measures[0].describe(),
             "teacher": identify(bench.teacher),
             "dataset": identify(bench.dataset),
             "budget": {key: getattr(budget, key) for key in Budget.model_fields},
@@ -90,18 +91,22 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
     What the teacher or a model in it answers was measured by the verb that made the Bundle from it.
     """
     given = {one["name"]: {**one, "size_mb": one["size_mb"] + REPORT_MB} for one in search.present}
-    given[TEACHER] = given[TEACHER] | {"accuracy": row["teacher_accuracy"]}
+    headline = search.bench.task.measures[0]
+    name = headline.name
+    given[TEACHER] = given[TEACHER] | {name: row[f"teacher_{name}"]}
     sources = [one for one in stage.sources if one != DATASET]
     source = sources[-1] if stage.call.verb == "cascade" else sources[0]
     before = search.row(source) or given.get(source) or given[TEACHER]
     facts = _summary(search.bench.bundle(stage.name)) if stage.call.verb != "calibrate" else {}
-    lost = facts["accuracy_drop"] if "accuracy_drop" in facts else before["accuracy"] - row["accuracy"]
+    lost = facts.get(f"{name}_drop")
+    if lost is None:
+        lost = headline.gain(before[name]) - headline.gain(row[name])
     checks = {
         "slower": row["latency_ms"] > SLOWER * before["latency_ms"],
         "larger": row["size_mb"] > before["size_mb"],
         "less accurate": lost > 0,
     }
-    return [name for name, is_so in checks.items() if is_so]
+    return [what for what, is_so in checks.items() if is_so]
 
 
 def _summary(bundle: Bundle) -> Mapping[str, Any]:
@@ -113,8 +118,8 @@ def _test(bench: Bench, name: str) -> dict[str, Any] | None:
     if "test" not in bench.dataset.splits:
         return None
     split = load_split(bench.dataset, "test")
-    ours_NC, theirs_NC = (bench.answer(one, split) for one in (bench.bundle(name), bench.teacher))
-    return describe(ours_NC, theirs_NC, split)
+    ours, theirs = (bench.answer(one, split) for one in (bench.bundle(name), bench.teacher))
+    return describe(ours, theirs, split, bench.task)
 
 
 def _recipe(search: Search, name: str, out: Path) -> str:
@@ -146,9 +151,10 @@ def publish_winner(
     """
     name = report["winner"]
     bundle, row = search.bench.bundle(name), next(one for one in report["rows"] if one["name"] == name)
-    test = {"test_accuracy": report["test"]["accuracy"], "test_drop": report["test"]["drop"]} if report["test"] else {}
+    headline, test = report["headline"]["name"], report["test"]
+    tested = {f"test_{headline}": test[headline], "test_drop": test["drop"]} if test else {}
     errors = {key: value for key, value in _summary(bundle).items() if key.startswith("calibration_error")}
-    facts = {"winner": name, **{key: row[key] for key in ("accuracy", "drop", "latency_ms")}, **errors, **test}
+    facts = {"winner": name, **{key: row[key] for key in (headline, "drop", "latency_ms")}, **errors, **tested}
     ours = replace(_identity(search.bench, config, parents, report), labels=bundle.labels)
     identity = replace(ours, kind=Bundle.kind, info={**bundle.manifest.info, "summary": facts})
     with publish(out, identity, effects=effects) as staging:

@@ -26,6 +26,7 @@ from yanmo.measuring.evaluation import load_split
 from yanmo.measuring.timing import clock, time_alone, time_batches
 from yanmo.models import ModelSpec, unused_settings
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import get_task
 from yanmo.verbs.calls import call_of, run_call
 
 __all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]
@@ -145,7 +146,7 @@ def time_training(
         if "valid_loss" in record:
             ends.append(time.monotonic())
 
-    settled = settle(TrainConfig(model=spec.name, num_threads=num_threads), spec, num_texts)
+    settled = settle(TrainConfig(model=spec.name, num_threads=num_threads), spec, num_texts, get_task(few.task))
     settled = settled.model_copy(update={"num_epochs": 2, "early_stopping_patience": 2})
     work = folder / f"{file_name(spec)}-timed"
     shutil.rmtree(work, ignore_errors=True)
@@ -164,7 +165,7 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
     if not (untrained / MANIFEST).is_file():
         arithmetic: dict[str, Any] = {} if "precision" in unused_settings(spec) else {"precision": "fp32"}
         config = TrainConfig(model=spec.name, num_threads=num_threads, **arithmetic)
-        settled = settle(config, spec, NUM_ROWS).model_copy(update={"num_epochs": 0})
+        settled = settle(config, spec, NUM_ROWS, get_task(few.task)).model_copy(update={"num_epochs": 0})
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)

@@ -9,11 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from msgspec import structs
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import MANIFEST, Artifact
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -25,11 +23,11 @@ from yanmo.grinding.records import Clock, read_json, write_json
 from yanmo.grinding.shapes import REPORT_MB, measure_speed
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
-from yanmo.measuring.evaluation import Outcome, Split, load_split, run_bundle
-from yanmo.metrics import accuracy, wilson_interval
+from yanmo.measuring.evaluation import Split, load_split, run_bundle
+from yanmo.metrics.measures import compare, measure_with_intervals
 from yanmo.models import LIGHT_FAMILIES
-from yanmo.reporting.quality import compare
 from yanmo.tasks import get_task
+from yanmo.tasks.labels import LabelTask
 from yanmo.verbs.calls import InputPaths, run_call
 from yanmo.verbs.signature import get_verb
 
@@ -51,7 +49,7 @@ class Bench:
     """What is there before any stage, and the folder in which everything is kept.
 
     Attributes:
-        given: Name to Bundle, Dataset or paths, as stages name them: the teacher, whose accuracy the students are held
+        given: Name to Bundle, Dataset or paths, as stages name them: the teacher, whose headline the students are held
             against, the Dataset, whose validation split measures, and others.
         folder: The work folder.
         clock: Of the whole search.
@@ -66,12 +64,13 @@ class Bench:
     num_threads: int
     needs_memory: bool = False
     effects: Effects = NO_EFFECTS
-    _asked: dict[str, FloatArray] = field(default_factory=dict, init=False)
+    _asked: dict[str, Choices] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.teacher: Bundle = self.given[TEACHER]
         self.dataset: Dataset = self.given[DATASET]
         self.split = load_split(self.dataset, "valid")
+        self.task = get_task(self.dataset.task)
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""
@@ -116,7 +115,7 @@ class Bench:
         try:
             bundle = self._make(stage)
             is_made = True
-            if "accuracy" not in row:
+            if "drop" not in row:
                 row |= {**self._measure(bundle), "seconds": self.clock.seconds - start}
                 self.clock.save()
                 write_json(file, row)
@@ -146,27 +145,25 @@ class Bench:
         return measure_speed(self.bundle(name), self.split.items, self.num_threads)
 
     @cached_property
-    def teacher_choices(self) -> npt.NDArray[np.bool_]:
-        """The labels that the teacher gives the validation texts."""
+    def teacher_answers(self) -> Choices:
+        """What the teacher answers to the validation texts."""
         return self.answer(self.teacher, self.split)
 
-    def answer(self, bundle: Bundle, split: Split) -> npt.NDArray[np.bool_]:
-        """Return the labels that a Bundle gives to a split."""
-        return self._ask(bundle, split).chosen_NC
+    def answer(self, bundle: Bundle, split: Split) -> Choices:
+        """Return the evidence that a Bundle gives for a split."""
+        options: dict[str, Any] = {"num_threads": self.num_threads, "measure_speed": False}
+        return run_bundle(bundle, self.dataset, split, **options).evidence
 
-    def mean_accuracy(self, names: Sequence[str]) -> float:
-        """Return how often the mean of some stages' answers is right on the validation split."""
-        task = get_task(self.dataset.task)
-        mean_NC = Ensembler(len(names)).combine([self._probabilities(name) for name in names], task)
-        return accuracy(task.choose(mean_NC), self.split.targets_NC)
+    def mean_gain(self, names: Sequence[str]) -> float:
+        """Return the headline of the mean of some stages' answers on the validation split, so that more is better."""
+        headline = self.task.measures[0]
+        mean = Ensembler(len(names)).combine([self._answers(name) for name in names], self.task)
+        return headline.gain(headline.score(self.task.statistics(mean, self.split.targets_NC)))
 
-    def _probabilities(self, name: str) -> FloatArray:
+    def _answers(self, name: str) -> Choices:
         if name not in self._asked:
-            self._asked[name] = self._ask(self.bundle(name), self.split).probabilities_NC
+            self._asked[name] = self.answer(self.bundle(name), self.split)
         return self._asked[name]
-
-    def _ask(self, bundle: Bundle, split: Split) -> Outcome:
-        return run_bundle(bundle, self.dataset, split, num_threads=self.num_threads, measure_speed=False)
 
     def measure_memory(self, bundle: Bundle) -> float:
         """Return the most megabytes of a process of its own that answers with a Bundle."""
@@ -198,31 +195,32 @@ class Bench:
         return str(found.path if isinstance(found, Artifact) else found or self.bundle_dir(name))
 
     def _measure(self, bundle: Bundle) -> dict[str, Any]:
-        row = describe(self.answer(bundle, self.split), self.teacher_choices, self.split)
+        row = describe(self.answer(bundle, self.split), self.teacher_answers, self.split, self.task)
         row |= {"model": bundle.model, "format": bundle.format, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
         return row | measure_speed(bundle, self.split.items, self.num_threads) | {"memory_mb": None}
 
 
-def describe(ours_NC: npt.NDArray[np.bool_], theirs_NC: npt.NDArray[np.bool_], split: Split) -> dict[str, Any]:
-    """Return accuracy, and what is lost against the teacher, with intervals.
+def describe(ours: Choices, theirs: Choices, split: Split, task: LabelTask) -> dict[str, Any]:
+    """Return the headline, and what of it is lost against the teacher, with intervals.
 
     Args:
-        ours_NC: The labels the student gave.
-        theirs_NC: Those the teacher gave.
+        ours: What the student answers.
+        theirs: What the teacher answers.
         split: The rows.
+        task: Says what is counted and measured.
     """
-    found = compare(ours_NC, theirs_NC, split.targets_NC, num_resamples=NUM_RESAMPLES, seed=0)
-    low, high = found["accuracy_difference_interval"]
-    num_rows = len(split.targets_NC)
-    accuracy = found["accuracy"] + found["accuracy_difference"]
+    headline = task.measures[0]
+    ours_NS, theirs_NS = (task.statistics(one, split.targets_NC) for one in (ours, theirs))
+    found = compare(ours_NS, theirs_NS, (headline,), num_resamples=NUM_RESAMPLES, seed=0)[headline.name]
+    measured = measure_with_intervals(ours_NS, (headline,), num_resamples=NUM_RESAMPLES, seed=0)[headline.name]
     return {
-        "accuracy": accuracy,
-        "accuracy_interval": wilson_interval(round(accuracy * num_rows), num_rows),
-        "teacher_accuracy": found["accuracy"],
-        "drop": 0.0 - found["accuracy_difference"],
-        "drop_interval": (0.0 - high, 0.0 - low),
-        "drop_at_most": 0.0 - low,
-        "num_rows": num_rows,
+        headline.name: found.ours,
+        f"{headline.name}_interval": measured.interval,
+        f"teacher_{headline.name}": found.theirs,
+        "drop": found.drop,
+        "drop_interval": found.drop_interval,
+        "drop_at_most": found.drop_interval[1],
+        "num_rows": found.num_rows,
     }
 
 

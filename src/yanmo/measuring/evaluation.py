@@ -8,13 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from yanmo.answers.answered import Found
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact, Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
@@ -27,11 +28,11 @@ from yanmo.errors import DataError
 from yanmo.machine import describe_machine
 from yanmo.measuring.timing import time_alone, time_batches
 from yanmo.progress import track
-from yanmo.protocols import Inference
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 
 __all__ = [
     "Outcome",
@@ -55,14 +56,19 @@ class Split:
     Attributes:
         name: Of the split.
         frame: ``id, text[, text_b], label``, N rows.
-        items: What a Predictor takes: texts, or pairs of texts.
-        targets_NC: 1 where a label holds, columns in the Dataset's label order.
+        inputs: What a Predictor takes.
+        targets_NC: What the task holds answers against, such as 1 where a label holds, in the Dataset's label order.
     """
 
     name: str
     frame: pl.DataFrame
-    items: list[Any]
+    inputs: Inputs
     targets_NC: FloatArray
+
+    @cached_property
+    def items(self) -> list[Any]:
+        """The rows one by one: texts, or tuples of texts."""
+        return self.inputs.items()
 
 
 @dataclass(frozen=True)
@@ -70,17 +76,15 @@ class Outcome:
     """What one Bundle answered on one split, and how fast.
 
     Attributes:
-        probabilities_NC: float32, columns in the Dataset's label order.
-        chosen_NC: Where a label was given, bool.
-        inference: What the runtime found out, columns in the Bundle's label order; its scores are not calibrated.
-        columns: The Bundle's column of each of the Dataset's labels.
+        evidence: Probabilities, columns in the Dataset's label order.
+        scores: The same before calibration and activation.
+        found: What reading the texts took.
         facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
     """
 
-    probabilities_NC: FloatArray
-    chosen_NC: npt.NDArray[np.bool_]
-    inference: Inference
-    columns: list[int]
+    evidence: Choices
+    scores: Choices
+    found: Found
     facts: dict[str, Any]
 
 
@@ -96,9 +100,8 @@ def load_split(dataset: Dataset, name: str) -> Split:
         what = "labels" if frame.height else "rows"
         usable = [one for one in dataset.splits if one != "unlabeled"]
         raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
-    columns = [frame[column].to_list() for column in ("text", "text_b") if column in frame.columns]
-    items = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-    return Split(name, frame, items, get_task(dataset.task).encode(frame["label"], dataset.labels))
+    task = get_task(dataset.task)
+    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.encode(frame["label"], dataset.labels))
 
 
 def run_bundle(
@@ -128,22 +131,22 @@ def run_bundle(
     with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
         predictor.infer(split.items[:WARM_UP_TEXTS])
         start = time.perf_counter()
-        probabilities_NC, inference = predictor.infer(split.items)
+        scores, found = predictor.weigh(split.inputs)
+        evidence = predictor.activate(scores)
         elapsed = time.perf_counter() - start
         latency_ms = time_alone(predictor, split.items) if measure_speed else None
         throughput = time_batches(predictor, split.items, elapsed) if measure_speed else None
-    ordered_NC = np.ascontiguousarray(probabilities_NC[:, columns])
-    num_tokens = int(inference.num_tokens_N.sum())
+    num_tokens = int(found.num_tokens_N.sum())
     facts = {
         "size_mb": bundle.size_bytes / 1e6,
-        "truncated_share": float(inference.truncated_N.mean()),
-        "unknown_token_share": int(inference.num_unknown_N.sum()) / num_tokens if num_tokens else None,
-        "tokens_per_text": num_tokens / len(split.items),
+        "truncated_share": float(found.truncated_N.mean()),
+        "unknown_token_share": int(found.num_unknown_N.sum()) / num_tokens if num_tokens else None,
+        "tokens_per_text": num_tokens / len(split.inputs),
         "num_threads": num_threads,
         "latency_ms": latency_ms,
         "throughput_texts_per_second": throughput,
     }
-    return Outcome(ordered_NC, get_task(dataset.task).choose(ordered_NC), inference, columns, facts)
+    return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
 
 
 def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
@@ -184,8 +187,9 @@ def publish_comparison(
     for bundle in bundles:
         match_labels(bundle, dataset)
     report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
-    shown = ("name", "accuracy", "accuracy_interval", "macro_f1", "size_mb", "latency_ms")
-    rows = [{key: row[key] for key in shown} for row in report["rows"]]
+    headline = get_task(dataset.task).measures[0].name
+    shown = ("name", headline, f"{headline}_interval", "macro_f1", "size_mb", "latency_ms")
+    rows = [{key: row[key] for key in shown if key in row} for row in report["rows"]]
     identity = Identity(
         kind=Report.kind,
         verb="compare",
@@ -207,14 +211,15 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
         {**identify(bundle), **outcome.facts, "latency_ms": (outcome.facts["latency_ms"] or {}).get("p50")}
         for bundle, outcome in zip(bundles, outcomes, strict=True)
     ]
-    choices = [outcome.chosen_NC for outcome in outcomes]
-    rows = compare_rows(facts, choices, split.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
+    answers, task = [outcome.evidence for outcome in outcomes], get_task(dataset.task)
+    rows = compare_rows(facts, answers, split.targets_NC, task, num_resamples=NUM_RESAMPLES, seed=SEED)
     return plain(
         {
             "report": "comparison",
+            "headline": task.measures[0].describe(),
             "dataset": identify(dataset),
             "split": split.name,
-            "num_rows": len(split.items),
+            "num_rows": len(split.inputs),
             "rows": rows,
             "num_resamples": NUM_RESAMPLES,
             "seed": SEED,

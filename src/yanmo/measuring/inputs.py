@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.profile import make_input_profile
-from yanmo.runtimes.predictor import Item, open_bundle
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks.labels import count_labels
+from yanmo.text.inputs import Inputs
 
 __all__ = ["MAX_ROWS", "profile_inputs"]
 
@@ -23,12 +27,13 @@ def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """
     if "valid" not in dataset.splits or not (rows := dataset.split("valid").head(MAX_ROWS)).height:
         return {}
-    texts = rows["text"].to_list()
     with open_bundle(bundle, verify_golden=False) as predictor:
-        items: list[Item] = list(zip(texts, rows["text_b"], strict=True)) if predictor.task.num_texts == 2 else texts
-        probabilities_NC, inference = predictor.infer(items)
-        _, confidence_N = predictor.task.answer(probabilities_NC, bundle.labels)
-        chosen_NC = predictor.task.choose(probabilities_NC)
-    if inference.abstained_N is not None:
-        chosen_NC[inference.abstained_N] = False
-    return make_input_profile(inference.num_tokens_N, inference.num_unknown_N, confidence_N, chosen_NC)
+        answered = predictor.answer(predictor.encode(Inputs.of_frame(rows, predictor.task.inputs)))
+    decided, found = answered.decided, answered.found
+    given = pl.Series(decided.predictions, dtype=predictor.task.frame_type())
+    return make_input_profile(
+        found.num_tokens_N,
+        found.num_unknown_N,
+        decided.probability_N,
+        count_labels(given, bundle.labels),
+    )

@@ -11,9 +11,9 @@ from yanmo.metrics.calibration import (
     calibration_interval,
     expected_calibration_error,
 )
-from yanmo.metrics.paired import McNemar, mcnemar, paired_difference
+from yanmo.metrics.paired import McNemar, mcnemar
 from yanmo.metrics.ranking import RocAuc, roc_auc
-from yanmo.metrics.resampling import BOOTSTRAPPED, bootstrap, percentile_interval, resample_sums, wilson_interval
+from yanmo.metrics.resampling import percentile_interval, resample_sums, wilson_interval
 from yanmo.metrics.scores import (
     LabelCounts,
     accuracy,
@@ -26,13 +26,11 @@ from yanmo.metrics.scores import (
 )
 
 __all__ = [
-    "BOOTSTRAPPED",
     "CalibrationBins",
     "LabelCounts",
     "McNemar",
     "RocAuc",
     "accuracy",
-    "bootstrap",
     "calibration_bins",
     "calibration_gaps",
     "calibration_interval",
@@ -42,7 +40,6 @@ __all__ = [
     "macro_f1",
     "mcnemar",
     "micro_f1",
-    "paired_difference",
     "percentile_interval",
     "precision_recall_f1",
     "resample_sums",

@@ -1,18 +1,14 @@
-"""Is one model better than another on the same rows: McNemar's exact test and a paired bootstrap interval."""
+"""Has one model more rows right than another: McNemar's exact test; it knows no score."""
 
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.metrics.resampling import BOOTSTRAPPED, bootstrap, percentile_interval
-
-__all__ = ["McNemar", "mcnemar", "paired_difference"]
-
-Array = npt.NDArray[Any]
+__all__ = ["McNemar", "mcnemar"]
 
 
 class McNemar(NamedTuple):
@@ -41,22 +37,6 @@ def mcnemar(first_right_N: npt.NDArray[np.bool_], second_right_N: npt.NDArray[np
     only_first = int((first_right_N & ~second_right_N).sum())
     only_second = int((second_right_N & ~first_right_N).sum())
     return McNemar(only_first, only_second, _two_sided(min(only_first, only_second), only_first + only_second))
-
-
-def paired_difference(
-    first_NC: Array, second_NC: Array, targets_NC: Array, *, num_resamples: int, seed: int
-) -> dict[str, tuple[float, float] | None]:
-    """Return the bootstrap 95 % interval of the first model's scores minus the second's, by name of score.
-
-    Args:
-        first_NC: The labels the first model gave, bool.
-        second_NC: The labels the second model gave, bool.
-        targets_NC: 1 where a label holds.
-        num_resamples: How many times N rows are drawn with replacement.
-        seed: Of the draws.
-    """
-    first, second = bootstrap([first_NC, second_NC], targets_NC, num_resamples=num_resamples, seed=seed)
-    return {name: percentile_interval(first[name] - second[name]) for name in BOOTSTRAPPED}
 
 
 def _two_sided(fewer: int, total: int) -> float:

@@ -1,24 +1,23 @@
-"""95 % intervals: the bootstrap of accuracy and F1 for any number of models on the same rows, of sums, and Wilson's.
+"""95 % intervals: resampled sums of what was counted in each row, for any number of models, and Wilson's interval.
 
-It knows no probabilities: accuracy and F1 depend on a row only through its pattern of targets and choices, so rows with
-one pattern are drawn together. That makes 2,000 resamples of a million rows as cheap as of a thousand. Scores that have
-another value in every row, such as the log loss, are drawn row by row.
+A score depends on a row only through what was counted in it, so rows with one pattern of counts are drawn together.
+That makes 2,000 resamples of a million rows as cheap as of a thousand. Values that differ in every row, such as the log
+loss, are drawn row by row.
+
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.arrays import IntArray
-from yanmo.metrics.scores import LabelCounts, macro_f1, micro_f1, weighted_f1
 
-__all__ = ["BOOTSTRAPPED", "bootstrap", "percentile_interval", "resample_sums", "wilson_interval"]
+__all__ = ["Interval", "percentile_interval", "resample_statistics", "resample_sums", "wilson_interval"]
 
-BOOTSTRAPPED = ("accuracy", "macro_f1", "micro_f1", "weighted_f1")
 CHUNK_CELLS = 4_000_000
 MULTINOMIAL_COST = 8
 Z_95 = 1.959963984540054
@@ -28,32 +27,27 @@ Array = npt.NDArray[Any]
 Interval = tuple[float, float]
 
 
-def bootstrap(
-    choices: Sequence[Array], targets_NC: Array, *, num_resamples: int, seed: int
-) -> list[Mapping[str, Doubles]]:
-    """Return the scores of every model on resampled rows; all models see the same resamples.
+def resample_statistics(statistics: Sequence[Array], *, num_resamples: int, seed: int) -> list[Doubles]:
+    """Return sums of what was counted, over rows that are drawn with replacement; all models see the same draws.
 
     Args:
-        choices: The labels that each of K models gave, each bool of shape (N, C), N >= 1.
-        targets_NC: 1 where a label holds.
-        num_resamples: How many times N rows are drawn with replacement.
+        statistics: Of K models the counts of each row, each of shape (N, S), N >= 1; bool where they are yes or no.
+        num_resamples: How many times N rows are drawn.
         seed: Of the draws.
 
     Returns:
-        K mappings from the names in ``BOOTSTRAPPED`` to float64 arrays of shape (num_resamples,).
+        K arrays, float64, shape (num_resamples, S).
 
     Source: Efron, Tibshirani 1993, "An Introduction to the Bootstrap", chapter 6.
     Differs: Patterns of rows are drawn, not rows; the distribution is the same.
     """
-    first_U, counts_U = _patterns([one.astype(bool) for one in (targets_NC, *choices)])
-    targets_UC = targets_NC[first_U].astype(bool)
-    patterns = [chosen_NC[first_U].astype(bool) for chosen_NC in choices]
-    parts: list[list[dict[str, Doubles]]] = [[] for _ in choices]
+    first_U, counts_U = _patterns(statistics)
+    patterns = [rows_NS[first_U].astype(np.float64) for rows_NS in statistics]
+    parts: list[list[Doubles]] = [[] for _ in statistics]
     for weights_RU in _draws(counts_U, num_resamples, np.random.default_rng(seed)):
-        support = weights_RU @ targets_UC.astype(np.float64)
-        for model, chosen_UC in enumerate(patterns):
-            parts[model].append(_scores(weights_RU, chosen_UC, targets_UC, support))
-    return [{name: np.concatenate([part[name] for part in found]) for name in BOOTSTRAPPED} for found in parts]
+        for found, rows_US in zip(parts, patterns, strict=True):
+            found.append(weights_RU @ rows_US)
+    return [np.concatenate(found) for found in parts]
 
 
 def percentile_interval(scores_R: Doubles) -> Interval | None:
@@ -91,9 +85,12 @@ def wilson_interval(num_right: int, num_rows: int) -> Interval | None:
     return max(0.0, min(center - margin, share)), min(1.0, max(center + margin, share))
 
 
-def _patterns(arrays: Sequence[npt.NDArray[np.bool_]]) -> tuple[IntArray, IntArray]:
-    """Return the first row of every distinct pattern and how many rows have it."""
-    packed = np.ascontiguousarray(np.packbits(np.hstack(arrays), axis=1))
+def _patterns(arrays: Sequence[Array]) -> tuple[IntArray, IntArray]:
+    """Return the first row of every distinct pattern and how many rows have it; rows of yes and no are packed."""
+    if all(one.dtype == np.bool_ for one in arrays):
+        packed = np.ascontiguousarray(np.packbits(np.hstack(arrays), axis=1))
+    else:
+        packed = np.ascontiguousarray(np.hstack(arrays).astype(np.float64)).view(np.uint8)
     rows = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first_U, counts_U = np.unique(rows, return_index=True, return_counts=True)
     return first_U.astype(np.int64), counts_U.astype(np.int64)
@@ -114,17 +111,3 @@ def _draws(counts_U: IntArray, num_resamples: int, generator: np.random.Generato
         cells += np.arange(number)[:, None] * num_patterns
         drawn = np.bincount(cells.ravel(), minlength=number * num_patterns)
         yield drawn.reshape(number, num_patterns).astype(np.float64)
-
-
-def _scores(
-    weights_RU: Doubles, chosen_UC: npt.NDArray[np.bool_], targets_UC: npt.NDArray[np.bool_], support: Doubles
-) -> dict[str, Doubles]:
-    hits = weights_RU @ (chosen_UC & targets_UC).astype(np.float64)
-    counts = LabelCounts(hits, weights_RU @ chosen_UC.astype(np.float64), support)
-    right_U = np.all(chosen_UC == targets_UC, axis=1).astype(np.float64)
-    return {
-        "accuracy": weights_RU @ right_U / weights_RU.sum(axis=1),
-        "macro_f1": macro_f1(counts),
-        "micro_f1": micro_f1(counts),
-        "weighted_f1": weighted_f1(counts),
-    }

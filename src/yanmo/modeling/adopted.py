@@ -15,10 +15,11 @@ from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling import checkpoint_tokenizer, encoders, heads
 from yanmo.modeling.batch_invariance import check_invariance
 from yanmo.modeling.pooling import classifier_class
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.stock import StockScore, stock_scorer
 from yanmo.modeling.trainables import encoder_trainable
 from yanmo.modeling.weight_files import network_folder
+from yanmo.text.inputs import Inputs
 
 __all__ = ["Adopted", "Wanted", "adopt_checkpoint"]
 
@@ -99,7 +100,7 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
     settings = NetworkSettings(labels, link, max_length=max_length, offline=True)
     trainable = encoder_trainable(module.eval(), wrapped, wrapped.backend_tokenizer, settings, max_length)
     score = stock_scorer(module, wrapped, max_length=max_length)
-    check_invariance(module, trainable.score, trainable.encode(Texts(EXAMPLES)), name=wanted.name)
+    check_invariance(module, trainable.score, trainable.encode(Inputs((EXAMPLES,))), name=wanted.name)
     return Adopted(labels, link, max_length, trainable.architecture, trainable.save, score)
 
 

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from yanmo.errors import ModelError
 from yanmo.modeling.opening import opening
-from yanmo.modeling.settings import Texts
 from yanmo.modeling.weight_files import check_whole, network_folder
+from yanmo.text.inputs import Inputs
 from yanmo.text.tokenizer import encode_column, truncating
 
 __all__ = ["SPECIALS", "check_fits", "check_known", "load_tokenizer", "wrap_tokenizer"]
@@ -95,7 +95,7 @@ def check_fits(tokenizer: tokenizers.Tokenizer, num_embeddings: int, name: str) 
         )
 
 
-def check_known(tokenizer: tokenizers.Tokenizer, texts: Texts, name: str) -> None:
+def check_known(tokenizer: tokenizers.Tokenizer, texts: Inputs, name: str) -> None:
     """Refuse a tokenizer that does not know the texts.
 
     Args:
@@ -108,7 +108,7 @@ def check_known(tokenizer: tokenizers.Tokenizer, texts: Texts, name: str) -> Non
     """
     ready = truncating(tokenizer, ASKED_LENGTH)
     num_unknown = num_tokens = 0
-    for column in (texts.first, texts.second or ()):
+    for column in texts.columns:
         found = encode_column(ready, _some(column), max_length=ASKED_LENGTH)
         num_unknown += int(found.num_unknown_N.sum())
         num_tokens += len(found.ids.values) - found.num_special * len(found.ids)

@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from yanmo.arrays import FloatArray, IntArray, Ragged
+from yanmo.arrays import IntArray, Ragged
 
 __all__ = [
     "Batch",
     "Examples",
     "Features",
     "NgramFeatures",
+    "Targets",
     "TokenFeatures",
     "epoch_batches",
     "full_mask",
@@ -47,6 +48,18 @@ class Features(Protocol):
 
     def collate(self, rows_B: IntArray) -> Batch:
         """Return the input tensors of some texts, by the name of the network's argument and in its order."""
+        ...
+
+
+class Targets(Protocol):
+    """What N rows are held against."""
+
+    def __len__(self) -> int:
+        """Return N."""
+        ...
+
+    def collate(self, rows_B: IntArray) -> Batch:
+        """Return the targets of some rows as tensors, by name."""
         ...
 
 
@@ -111,18 +124,18 @@ class Examples:
 
     Attributes:
         features: Of N texts.
-        targets_NC: float32, shape (N, C).
+        targets: What they are held against.
         ids: Of the rows, to name those that a training fails on; None names them by number.
         drawn: From an epoch and the rows of a batch to what these rows are in it; None: always the same.
     """
 
     features: Features
-    targets_NC: FloatArray
+    targets: Targets
     ids: Sequence[str] | None = None
     drawn: Callable[[int, IntArray], Examples] | None = None
 
     def __len__(self) -> int:
-        return len(self.targets_NC)
+        return len(self.targets)
 
     def of_batch(self, epoch: int, rows_S: IntArray) -> Examples:
         """Return what a batch of an epoch, that of all workers together, is made of."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from yanmo.arrays import Ragged
-from yanmo.modeling.settings import Texts
+from yanmo.text.inputs import Inputs
 from yanmo.text.ngrams import NgramConfig, default_ngrams, hash_column, hash_pairs
 from yanmo.text.units import cjk_share
 
@@ -12,12 +12,12 @@ __all__ = ["hash_texts", "linear_ngrams", "network_ngrams"]
 CHINESE = 0.7
 
 
-def linear_ngrams(texts: Texts) -> NgramConfig:
+def linear_ngrams(texts: Inputs) -> NgramConfig:
     """Return the n-grams of the linear model: many, since every one has a weight of its own."""
     return default_ngrams(cjk_share(texts.first), segmented=texts.is_segmented)
 
 
-def network_ngrams(texts: Texts) -> NgramConfig:
+def network_ngrams(texts: Inputs) -> NgramConfig:
     """Return the n-grams of the ngram network: fewer, since they share one mean and a table of limited size.
 
     Chinese texts: characters 1-2; others: words 1-2 and characters 3-4. Segmented texts have words 1-2 in any case.
@@ -31,7 +31,7 @@ def network_ngrams(texts: Texts) -> NgramConfig:
     )
 
 
-def hash_texts(texts: Texts, config: NgramConfig) -> Ragged:
+def hash_texts(texts: Inputs, config: NgramConfig) -> Ragged:
     """Return the hashed n-grams of a column of texts or pairs."""
     if texts.second is None:
         return hash_column(texts.first, config)

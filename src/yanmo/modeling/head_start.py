@@ -14,13 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.errors import InternalError
 from yanmo.modeling import encoders, heads
 from yanmo.modeling.features import Batch, Examples, TokenFeatures
 from yanmo.modeling.hub import find_folder
+from yanmo.modeling.objectives.choices import Labels, TaughtLabels
 from yanmo.modeling.pooling import find_pooling
 from yanmo.modeling.scoring import compute_logits
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Precision
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision
 from yanmo.modeling.trainables import Trainable, make_trainable
 from yanmo.modeling.verdicts import quality
 from yanmo.models import ModelSpec
@@ -45,12 +48,12 @@ class Probe:
     Attributes:
         network: The loss, and whether classes are balanced.
         settings: The metric, the device and the number of threads.
-        measure: From logits_NC and targets_NC to scores.
+        measure: From evidence and targets_NC to scores.
     """
 
     network: NetworkSettings
     settings: LoopSettings
-    measure: Measure
+    measure: MeasureAnswers
 
     def start_head(
         self,
@@ -74,7 +77,7 @@ class Probe:
         section 3.4, arXiv:2202.10054.
         """
         _, layer = heads.output_layer(trainable.module)
-        learned = self._read(trainable, _labeled(train, layer.out_features, most_rows), precision)
+        learned = self._read(trainable, _labeled(train, most_rows), precision)
         held = self._read(trainable, valid, precision)
         weight_CD, bias_C, scores = self._fit(learned, held, has_bias=layer.bias is not None)
         with torch.no_grad():
@@ -87,10 +90,10 @@ class Probe:
         """Return how well the best regression on a network's frozen features answers valid, the higher the better."""
         trainable.module.to(self.settings.device)
         splits = [
-            self._read(trainable, Examples(trainable.encode(split.texts), split.targets_NC), "fp32")
+            self._read(trainable, Examples(trainable.encode(split.texts), Labels(split.targets_NC)), "fp32")
             for split in (train, valid)
         ]
-        return quality(self._fit(splits[0], splits[1])[2], self.settings.metric)
+        return quality(self._fit(splits[0], splits[1])[2], self.settings)
 
     def _read(self, trainable: Trainable, examples: Examples, precision: Precision) -> tuple[FloatArray, FloatArray]:
         """Return what the last layer reads of every example, features_ND, and the targets."""
@@ -103,7 +106,7 @@ class Probe:
             precision=precision,
             device=self.settings.device,
         )
-        return features_ND, examples.targets_NC
+        return features_ND, _labels(examples).values_NC
 
     def _fit(
         self, learned: tuple[FloatArray, FloatArray], held: tuple[FloatArray, FloatArray], *, has_bias: bool = True
@@ -129,8 +132,11 @@ class Probe:
                 )
                 weight_CD = (coefficients_CD / length).astype(np.float32)
                 bias_C = (intercepts_C - weight_CD @ mean_D).astype(np.float32)
-                found.append((weight_CD, bias_C, self.measure(held[0] @ weight_CD.T + bias_C, held[1])))
-        return max(found, key=lambda one: quality(one[2], self.settings.metric))
+                found.append((weight_CD, bias_C, self.measure(self._answer(held[0] @ weight_CD.T + bias_C), held[1])))
+        return max(found, key=lambda one: quality(one[2], self.settings))
+
+    def _answer(self, logits_NC: FloatArray) -> Choices:
+        return Choices(logits_NC, self.network.link).activate()
 
 
 class _Reader:
@@ -180,15 +186,22 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
     return dataclasses.replace(probe.network, pooling=best)
 
 
-def _labeled(examples: Examples, num_labels: int, most: int) -> Examples:
+def _labels(examples: Examples) -> Labels | TaughtLabels:
+    """Return targets that are labels, perhaps with a teacher's answers; a head is found for no other ones."""
+    if not isinstance(examples.targets, Labels | TaughtLabels):
+        raise InternalError(f"A head cannot be fitted to {type(examples.targets).__name__}.")
+    return examples.targets
+
+
+def _labeled(examples: Examples, most: int) -> Examples:
     """Return at most so many of the examples that have a label, with the labels alone as targets."""
-    targets_NC = examples.targets_NC[:, -num_labels:]
-    rows = _spread(np.flatnonzero(~np.isnan(targets_NC[:, 0])), most)
+    targets = _labels(examples)
+    rows = _spread(np.flatnonzero(targets.is_labeled_N), most)
     features = examples.features
     if isinstance(features, TokenFeatures):
         types = features.token_types
         features = TokenFeatures(features.ids.take(rows), types and types.take(rows), features.pad_id)
-    return Examples(features, targets_NC[rows])
+    return Examples(features, Labels(targets.values_NC[rows]))
 
 
 def _spread(rows: IntArray, most: int) -> IntArray:

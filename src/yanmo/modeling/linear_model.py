@@ -13,11 +13,13 @@ from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.modeling.hashing import hash_texts, linear_ngrams
-from yanmo.modeling.settings import LabeledTexts, Measure, NetworkSettings, Texts, Trained
+from yanmo.modeling.settings import LabeledTexts, MeasureAnswers, NetworkSettings, Trained
 from yanmo.text import tfidf
+from yanmo.text.inputs import Inputs
 from yanmo.text.ngrams import NgramConfig
 
 __all__ = ["LinearModel", "fit_linear", "fit_regression", "train_linear"]
@@ -46,7 +48,7 @@ class LinearModel:
     coefficients_FC: FloatArray
     intercepts_C: FloatArray
 
-    def logits(self, texts: Texts) -> FloatArray:
+    def logits(self, texts: Inputs) -> FloatArray:
         """Return logits_NC, float32, shape (N, C)."""
         rows = tfidf.transform(self.vocabulary, hash_texts(texts, self.ngrams))
         logits_NC = _matrix(rows, len(self.vocabulary.keys)) @ self.coefficients_FC + self.intercepts_C
@@ -70,14 +72,14 @@ def train_linear(
     valid: LabeledTexts,
     *,
     network: NetworkSettings,
-    measure: Measure,
+    measure: MeasureAnswers,
     num_threads: int,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Train the linear model and measure it on the validation split, which is the only record of the training."""
     with threadpool_limits(num_threads):
         model = fit_linear(train, network)
-        scores = measure(model.logits(valid.texts), valid.targets_NC)
+        scores = measure(Choices(model.logits(valid.texts), network.link).activate(), valid.targets_NC)
     architecture = {"family": "linear", "num_features": len(model.vocabulary.keys), "num_classes": len(network.labels)}
     record = {"step": 1, "epoch": 0, **{f"valid_{name}": score for name, score in scores.items()}}
     tell(record)

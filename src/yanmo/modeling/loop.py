@@ -32,14 +32,14 @@ from yanmo.modeling.compiling import choose_compile, compiled
 from yanmo.modeling.determinism import seed_step
 from yanmo.modeling.dropout import Masks, replace_dropout
 from yanmo.modeling.features import Examples
-from yanmo.modeling.losses import softmax_divergence
 from yanmo.modeling.memory import cut_smaller, is_out_of_memory, moving_weights
+from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.optim import learning_rate_factor, level_steps, make_optimizer, set_learning_rate
-from yanmo.modeling.parts import MatchedScore, Objective, Part, Score, check_scores, make_parts, not_finite, part_loss
+from yanmo.modeling.parts import Learning, MatchedScore, Part, Score, check_scores, make_parts, not_finite, part_loss
 from yanmo.modeling.position import Position
 from yanmo.modeling.precision import choose_precision, has_bf16
 from yanmo.modeling.scoring import compute_logits
-from yanmo.modeling.settings import LoopSettings, Measure, Precision
+from yanmo.modeling.settings import LoopSettings, Precision
 from yanmo.modeling.verdicts import is_better, warn_of_rising
 from yanmo.stopping import noted_stop
 
@@ -48,6 +48,8 @@ __all__ = ["METRICS", "Trainer", "fit"]
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+Computed = tuple[list[tuple[Part, Tensor]], list[float]]
+"""Each part of a step with its loss, and what was counted in all of them."""
 METRICS = "metrics.jsonl"
 LOG_STEPS = 50
 SAVE_SECONDS = 30.0
@@ -60,17 +62,13 @@ class Trainer:
 
     Args:
         module: The network; it is changed.
-        score: From the network and a batch to logits_BC.
-        loss: From logits_BC and targets_BC to a scalar, a mean over examples.
-        measure: From logits_NC and targets_NC to scores; the best has the highest ``settings.metric``, then the least
-            ``loss``.
+        score: From the network and a batch to outputs.
+        objective: From outputs and targets to the loss, and to the scores of held-out rows; the best has the best
+            ``settings.metric``, then the least ``loss``.
         settings: How to train.
         work_dir: Where the checkpoints and ``metrics.jsonl`` are kept; None keeps neither.
         run_key: Names the work: a checkpoint of another key is not continued.
-        divergence: From the logits of two passes to a scalar, for ``r_drop``.
         matched_score: In training, stands in for ``score`` where the inside of the network is compared, too.
-        count: Gives what the losses that were computed since it was last asked have counted.
-        describe: From the sums of that and the seconds of the steps since the last record to what else it holds.
         tell: Is shown every record of ``metrics.jsonl``; if it raises, the training ends.
     """
 
@@ -79,28 +77,23 @@ class Trainer:
         module: nn.Module,
         score: Score,
         *,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        measure: Measure,
+        objective: Objective,
         settings: LoopSettings,
         work_dir: Path | None = None,
         run_key: str = "",
-        divergence: Callable[[Tensor, Tensor], Tensor] = softmax_divergence,
         matched_score: MatchedScore | None = None,
-        count: Callable[[], list[float]] = list,
-        describe: Callable[[Sequence[float], float], dict[str, float]] = lambda *_: {},
         tell: Watcher = NO_EFFECTS.tell,
     ) -> None:
         self.is_sharded = settings.sharding == "full" and workers.num_workers() > 1
         self.module = sharding.shard(module, settings.device) if self.is_sharded else module.to(settings.device)
-        self.objective = Objective(score, loss, divergence, settings.r_drop, matched_score)
-        self.measure = measure
+        self.learning = Learning(score, objective, matched_score)
         self.settings = settings
         self.work_dir, self.run_key = work_dir, run_key
-        self.count, self.describe, self.tell = count, describe, tell
+        self.tell = tell
         self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
         self.average = Average(module)
-        self.learning = list(self.average.learning.values())
+        self.parameters = list(self.average.learning.values())
         self.embeddings = adversary.embedding_weight(module) if settings.fgm_epsilon else None
         self.optimizer = make_optimizer(
             module,
@@ -115,15 +108,15 @@ class Trainer:
         self._saved_at = time.monotonic()
 
     @functools.cached_property
-    def _compiled(self) -> Objective:
-        return replace(self.objective, score=compiled(self.objective.score))
+    def _compiled(self) -> Learning:
+        return replace(self.learning, score=compiled(self.learning.score))
 
     def prepare(self, examples: Examples, rows_S: IntArray) -> list[Part]:
         """Return the parts of a batch that this worker computes."""
         return make_parts(
             examples.of_batch(self.position.epoch, rows_S),
             rows_S,
-            self.objective,
+            num_passes=self.learning.objective.num_passes,
             num_parts=self.position.num_parts,
             device=self.settings.device,
             is_even=self.is_sharded,
@@ -143,26 +136,26 @@ class Trainer:
         """
         self.module.train()
 
-        def backward() -> list[tuple[Part, Tensor]]:
+        def backward() -> Computed:
             nonlocal parts
             if parts is None or len(parts) < min(self.position.num_parts, len(workers.share(rows_S))):
                 parts = self.prepare(examples, rows_S)
             return self._backward_all(parts, len(rows_S))
 
-        losses = self._in_memory(backward, len(rows_S))
+        losses, counts = self._in_memory(backward, len(rows_S))
         total = float(sum(loss.item() for _, loss in losses))
         is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS
         with moving_weights():
             total, num_stops, num_due, *counted = workers.sum_gradients(
-                self.learning, total, float(self.stop.is_set()), is_late, *self.count()
+                self.parameters, total, float(self.stop.is_set()), is_late, *counts
             )
         self.is_stopping, self.is_due = num_stops > 0, num_due > 0
-        norm = nn.utils.get_total_norm([one.grad for one in self.learning if one.grad is not None])
+        norm = nn.utils.get_total_norm([one.grad for one in self.parameters if one.grad is not None])
         length = sharding.whole(norm).item()
         if not math.isfinite(total) or not math.isfinite(length):
             raise not_finite(total, losses, examples, step=self.position.step + 1)
         if length > self.settings.max_grad_norm:
-            nn.utils.clip_grads_with_norm_(self.learning, self.settings.max_grad_norm, norm)
+            nn.utils.clip_grads_with_norm_(self.parameters, self.settings.max_grad_norm, norm)
         with moving_weights():
             self.optimizer.step()
         self.position.add_counts(counted)
@@ -175,17 +168,17 @@ class Trainer:
             ModelError: They are no finite numbers.
         """
         with self.average.applied():
-            logits_NC = compute_logits(
+            outputs_NS = compute_logits(
                 self.module,
-                self.objective.score,
+                self.learning.score,
                 examples.features,
                 batch_size=EVALUATION_FACTOR * self.settings.batch_size,
                 batch_tokens=self.settings.batch_tokens and EVALUATION_FACTOR * self.settings.batch_tokens,
                 precision=self.position.precision,
                 device=self.settings.device,
             )
-        check_scores(logits_NC, examples, step=self.position.step)
-        return self.measure(logits_NC, examples.targets_NC)
+        check_scores(outputs_NS, examples, step=self.position.step)
+        return self.learning.objective.measure(outputs_NS, examples.targets)
 
     def take_scores(self, scores: dict[str, float], num_steps: int) -> None:
         """Note an evaluation, keep the weights if they are the best, and decide whether to stop.
@@ -195,12 +188,12 @@ class Trainer:
         position = self.position
         position.evaluated_step = position.step
         self.record({f"valid_{name}": value for name, value in scores.items()})
-        metric = self.settings.metric
-        if is_better(scores, position.best, metric):
+        settings = self.settings
+        if is_better(scores, position.best, settings):
             position.best, position.best_step = scores, position.step
             with self.average.applied():
                 self.best_weights = checkpoints.unshared_state(self.module, "")
-        if position.step and is_better(scores, position.best_learned, metric):
+        if position.step and is_better(scores, position.best_learned, settings):
             position.best_learned, position.num_worse = scores, 0
             return
         is_waiting = self.settings.swa_start < 1 and not self.average.weights
@@ -221,7 +214,9 @@ class Trainer:
         self.position.add_loss(loss, seconds)
         if self.position.step % LOG_STEPS == 0:
             mean, counted, took = self.position.take_running()
-            self.record({"train_loss": mean, "learning_rate": learning_rate, **self.describe(counted, took)})
+            self.record(
+                {"train_loss": mean, "learning_rate": learning_rate, **self.learning.objective.describe(counted, took)}
+            )
 
     def save(self) -> None:
         """Write a checkpoint now; all workers do so after the same step."""
@@ -248,9 +243,9 @@ class Trainer:
             return self._in_memory(prepared, max(map(len, batches), default=1))
 
         def try_steps(precision: Precision, tried: Sequence[Part], *, is_compiled: bool = False) -> int:
-            objective = self._compiled if is_compiled else self.objective
+            learning = self._compiled if is_compiled else self.learning
             for part in tried:
-                loss = part_loss(objective, self.module, part, precision=precision, device=settings.device)
+                loss, _ = part_loss(learning, self.module, part, precision=precision, device=settings.device)
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.zero_grad(set_to_none=True)
             return max(1, len(tried))
@@ -281,30 +276,32 @@ class Trainer:
             self.position.best, self.position.best_learned, self.position.num_worse = {}, {}, 0
         self.average.update(rate)
 
-    def _backward_all(self, parts: list[Part], num_rows: int) -> list[tuple[Part, Tensor]]:
-        """Compute the gradients of a batch, those of moved embeddings too, and return each part's loss."""
+    def _backward_all(self, parts: list[Part], num_rows: int) -> Computed:
+        """Compute the gradients of a batch, those of moved embeddings too; return each part's loss and all counts."""
         self._masks.seed(seed_step(self.settings.seed, self.position.step, workers.rank()))
         self.optimizer.zero_grad(set_to_none=True)
-        self.count()  # what a probe or a step that was cut off has computed is no step's
-        losses = []
+        losses: list[tuple[Part, Tensor]] = []
+        counts: list[Tensor] = []
         for place, part in enumerate(parts):
             sharding.sync_gradients(self.module, is_last=place == len(parts) - 1)
-            losses.append((part, self._backward(part, num_rows)))
+            loss, counted = self._backward(part, num_rows)
+            losses.append((part, loss))
+            counts += [] if counted is None else [counted]
         if self.embeddings is not None:
             weight = self.embeddings
             gradient = torch.zeros_like(weight) if weight.grad is None else weight.grad.clone()
             with adversary.moved(weight, workers.sum_tensor(gradient), self.settings.fgm_epsilon):
                 for part in parts:
                     self._backward(part, num_rows)
-        return losses
+        return losses, torch.stack(counts).sum(dim=0).tolist() if counts else []
 
-    def _backward(self, part: Part, num_rows: int) -> Tensor:
+    def _backward(self, part: Part, num_rows: int) -> tuple[Tensor, Tensor | None]:
         """Add the gradient of a part; its loss counts by its share of the batch's texts."""
-        objective = self._compiled if self.position.is_compiled else self.objective
-        loss = part_loss(objective, self.module, part, precision=self.position.precision, device=self.settings.device)
+        learning, settings = self._compiled if self.position.is_compiled else self.learning, self.settings
+        loss, counts = part_loss(learning, self.module, part, precision=self.position.precision, device=settings.device)
         loss = loss * (len(part.rows_B) / num_rows)
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss.detach()
+        return loss.detach(), counts
 
     def _in_memory(self, compute: Callable[[], ResultT], num_rows: int) -> ResultT:
         """Return what is computed with parts of batches; where memory does not suffice, with smaller ones."""
@@ -355,7 +352,7 @@ def fit(
             trainer.take_scores(trainer.evaluate(valid), num_steps)
         if workers.agree(trainer.stop.is_set()):
             trainer.save()
-    warn_of_rising(position, settings.metric)
+    warn_of_rising(position, settings)
     trainer.module.load_state_dict(trainer.best_weights)
     if trainer.is_sharded:
         sharding.gather(trainer.module)

@@ -7,20 +7,16 @@ import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from yanmo.arrays import FloatArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.modeling import workers
 from yanmo.modeling.determinism import default_device, repeatable
 from yanmo.modeling.features import Examples
 from yanmo.modeling.head_start import Probe, choose_pooling
 from yanmo.modeling.loop import METRICS, Trainer, fit
-from yanmo.modeling.losses import DIVERGENCES, LOSSES, balanced_class_weights, distillation_loss
-from yanmo.modeling.matching import Matched
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, Measure, NetworkSettings, Precision, Trained
+from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
+from yanmo.modeling.objectives.matching import Matched
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
 from yanmo.modeling.trainables import Trainable, make_trainable
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 
@@ -34,7 +30,7 @@ def train_network(
     *,
     network: NetworkSettings,
     loop: LoopSettings,
-    measure: Measure,
+    measure: MeasureAnswers,
     work_dir: Path,
     run_key: str,
     make: Callable[[], Trainable] | None = None,
@@ -49,7 +45,7 @@ def train_network(
         valid: Texts that choose the best weights.
         network: What decides the network and its loss.
         loop: How it is trained.
-        measure: From logits_NC and targets_NC to scores.
+        measure: From evidence and targets_NC to scores.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.
         make: Gives the network, if not the one of the name is trained; the same in every call.
@@ -74,12 +70,10 @@ def train_network(
         trainer = Trainer(
             trainable.module,
             trainable.score,
-            loss=_loss(network, train),
-            measure=measure,
+            objective=_objective(network, train, loop, measure),
             settings=loop,
             work_dir=work_dir,
             run_key=run_key,
-            divergence=DIVERGENCES[network.link.name],
             matched_score=matched,
             tell=tell,
         )
@@ -95,7 +89,7 @@ def _examples(
     """Return what is learned from, and what chooses the best weights."""
     return (
         Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
-        Examples(trainable.encode(valid.texts), valid.targets_NC, valid.ids),
+        Examples(trainable.encode(valid.texts), Labels(valid.targets_NC), valid.ids),
     )
 
 
@@ -125,34 +119,28 @@ def _begin(
     return None
 
 
-def _loss(network: NetworkSettings, train: LabeledTexts) -> functools.partial[Any]:
-    labels_NC = train.targets_NC[~np.isnan(train.targets_NC[:, 0])]
-    weights_C = balanced_class_weights(labels_NC).to(default_device()) if network.is_balanced else None
-    loss = functools.partial(
-        LOSSES[network.link.name],
+def _objective(
+    network: NetworkSettings, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
+) -> ChoicesObjective:
+    weights_C = balanced_class_weights(train.labeled().targets_NC) if network.is_balanced else None
+    return ChoicesObjective(
+        network.link,
+        measure,
         label_smoothing=network.label_smoothing,
-        class_weights_C=weights_C,
+        class_weights_C=None if weights_C is None else weights_C.to(default_device()),
         focal_gamma=network.focal_gamma,
-    )
-    teaching = network.teaching
-    if teaching is None:
-        return loss
-    return functools.partial(
-        distillation_loss,
-        soft_loss=LOSSES[network.link.name],
-        hard_loss=loss,
-        alpha=teaching.alpha,
-        temperature=teaching.temperature,
+        teaching=network.teaching,
+        r_drop=loop.r_drop,
     )
 
 
-def _targets(network: NetworkSettings, train: LabeledTexts) -> FloatArray:
-    """Return the labels; with a teacher its softened answers and the labels beside each other, shape (N, 2 C)."""
+def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLabels:
+    """Return the labels; with a teacher its softened answers, too."""
     teaching = network.teaching
     if teaching is None or train.soft_NC is None:
-        return train.targets_NC
+        return Labels(train.targets_NC)
     soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
-    return np.concatenate([soft_NC, train.targets_NC], axis=1)
+    return TaughtLabels(train.targets_NC, train.is_labeled_N, soft_NC)
 
 
 def _close(trainable: Trainable, matched: Matched | None) -> None:

@@ -7,19 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
 from yanmo.modeling import workers
 from yanmo.modeling.features import Batch, Examples, full_mask, is_full
+from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.precision import autocast
 from yanmo.modeling.settings import Precision
 
 __all__ = [
+    "Learning",
     "MatchedScore",
-    "Objective",
     "Part",
     "Score",
     "check_scores",
@@ -31,7 +31,7 @@ __all__ = [
 
 Score = Callable[[nn.Module, Batch], Tensor]
 MatchedScore = Callable[[nn.Module, Batch], tuple[Tensor, Tensor]]
-"""From the network and a batch to logits_BC and a loss that is added, a mean over examples."""
+"""From the network and a batch to outputs and a loss that is added, a mean over examples."""
 NUM_NAMED = 8
 CALMER = "lower the learning_rate, raise the warmup_ratio, or set precision to fp32."
 
@@ -43,85 +43,72 @@ class Part:
     Attributes:
         rows_B: Their rows; none where the loss counts for nothing.
         batch: The network's input, twice over where two passes are compared.
-        targets_BC: float32, shape (B, C), once.
+        targets: What the texts are held against, once.
     """
 
     rows_B: IntArray
     batch: Batch
-    targets_BC: Tensor
+    targets: Batch
 
 
 @dataclass(frozen=True)
-class Objective:
-    """What is made small.
+class Learning:
+    """How a network's loss is computed.
 
     Attributes:
-        score: From the network and a batch to logits_BC; a head with several dropout masks gives B rows for each.
-        loss: From logits_BC and targets_BC to a scalar, a mean over examples.
-        divergence: From the logits of two passes to a scalar.
-        r_drop: Weight of the divergence; 0 makes one pass only.
+        score: From the network and a batch to outputs, a row a text; a head with several dropout masks gives all rows
+            for each.
+        objective: From outputs and targets to the loss.
         matched_score: In training, what stands in for ``score`` where the inside of the network is compared, too.
     """
 
     score: Score
-    loss: Callable[[Tensor, Tensor], Tensor]
-    divergence: Callable[[Tensor, Tensor], Tensor]
-    r_drop: float = 0.0
+    objective: Objective
     matched_score: MatchedScore | None = None
 
 
 def make_parts(
-    examples: Examples, rows_S: IntArray, objective: Objective, *, num_parts: int, device: str, is_even: bool = False
+    examples: Examples, rows_S: IntArray, *, num_passes: int, num_parts: int, device: str, is_even: bool = False
 ) -> list[Part]:
     """Return this worker's share of a batch, cut into at most so many parts of texts that follow each other.
 
     Args:
         examples: What to learn from.
         rows_S: The rows of the batch, those of all workers together.
-        objective: What is made small.
+        num_passes: How often each text goes through the network.
         num_parts: Most parts.
         device: Where they are computed.
         is_even: All workers get as many parts; where texts do not suffice, one whose loss counts for nothing.
     """
     rows = workers.share(rows_S)
     if is_even and not len(rows):
-        return [_make_part(examples, rows_S[:1], objective, device, rows_B=rows)]
+        return [_make_part(examples, rows_S[:1], num_passes, device, rows_B=rows)]
     most = len(rows_S) // workers.num_workers() if is_even else len(rows)
     cut = np.array_split(rows, max(1, min(num_parts, most))) if len(rows) else []
-    return [_make_part(examples, rows_B, objective, device, rows_B=rows_B) for rows_B in cut]
+    return [_make_part(examples, rows_B, num_passes, device, rows_B=rows_B) for rows_B in cut]
 
 
-def _make_part(examples: Examples, read_B: IntArray, objective: Objective, device: str, *, rows_B: IntArray) -> Part:
-    batch = examples.features.collate(np.concatenate([read_B, read_B]) if objective.r_drop else read_B)
-    targets_BC = torch.from_numpy(examples.targets_NC[read_B])
+def _make_part(examples: Examples, read_B: IntArray, num_passes: int, device: str, *, rows_B: IntArray) -> Part:
+    batch = examples.features.collate(np.tile(read_B, num_passes))
+    targets = examples.targets.collate(read_B)
     if device == "cuda":
-        batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
-        targets_BC = targets_BC.pin_memory()
-    return Part(rows_B, batch, targets_BC)
+        batch, targets = ({name: one.pin_memory() for name, one in tensors.items()} for tensors in (batch, targets))
+    return Part(rows_B, batch, targets)
 
 
-def part_loss(objective: Objective, module: nn.Module, part: Part, *, precision: Precision, device: str) -> Tensor:
-    """Return the loss of a part, a mean over its texts.
-
-    Source: Wu et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 4, arXiv:2106.14448; Inoue 2019,
-    "Multi-Sample Dropout for Accelerated Training and Better Generalization", section 3, arXiv:1905.09788.
-    Differs: R-Drop's loss is halved, a mean of the two passes, so that the weight of the divergence does not change the
-    learning rate.
-    """
+def part_loss(
+    learning: Learning, module: nn.Module, part: Part, *, precision: Precision, device: str
+) -> tuple[Tensor, Tensor | None]:
+    """Return the loss of a part, a mean over its texts, and what its objective counts in it."""
     batch, added = to_device(part.batch, device), None
     with autocast(device, precision):
-        if objective.matched_score is not None:
-            logits_MC, added = objective.matched_score(module, batch)
+        if learning.matched_score is not None:
+            outputs_MS, added = learning.matched_score(module, batch)
         else:
-            logits_MC = objective.score(module, batch)
-    targets_BC = part.targets_BC.to(device, non_blocking=True)
-    loss = objective.loss(logits_MC, targets_BC.repeat(len(logits_MC) // len(targets_BC), 1))
-    if added is not None:
-        loss = loss + added
-    if not objective.r_drop:
-        return loss
-    first_KBC, second_KBC = logits_MC.view(-1, 2, len(targets_BC), logits_MC.shape[1]).unbind(1)
-    return loss + objective.r_drop / 2 * objective.divergence(first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
+            outputs_MS = learning.score(module, batch)
+    targets = {name: one.to(device, non_blocking=True) for name, one in part.targets.items()}
+    loss = learning.objective.loss(outputs_MS, targets)
+    return (loss if added is None else loss + added), learning.objective.counts(outputs_MS)
 
 
 def to_device(batch: Batch, device: str) -> Batch:
@@ -156,21 +143,21 @@ def not_finite(total: float, losses: Sequence[tuple[Part, Tensor]], examples: Ex
     )
 
 
-def check_scores(logits_NC: FloatArray, examples: Examples, *, step: int) -> None:
+def check_scores(outputs_NS: FloatArray, examples: Examples, *, step: int) -> None:
     """Refuse to measure scores that are no finite numbers.
 
     Args:
-        logits_NC: Of held-out rows.
+        outputs_NS: Of held-out rows.
         examples: With the rows' ids.
         step: Steps done.
 
     Raises:
         ModelError: As said; it names the rows.
     """
-    rows = np.flatnonzero(~np.isfinite(logits_NC).all(axis=1))
+    rows = np.flatnonzero(~np.isfinite(outputs_NS).all(axis=1))
     if len(rows):
         raise ModelError(
-            f"After step {step} the scores of {len(rows)} of {len(logits_NC)} held-out rows are no finite numbers: "
+            f"After step {step} the scores of {len(rows)} of {len(outputs_NS)} held-out rows are no finite numbers: "
             f"{_named(rows, examples)}.",
             hint=f"Look at these rows; {CALMER}",
         )

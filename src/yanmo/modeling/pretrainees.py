@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import tokenizers
 import torch
 from torch import Tensor, nn
@@ -25,23 +24,21 @@ from transformers import (
     ElectraForPreTraining,
 )
 
-from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError
 from yanmo.modeling import lean_encoder
 from yanmo.modeling.encoders import CONFIGS, open_network, read_config, shape_sizes
 from yanmo.modeling.features import Batch
 from yanmo.modeling.hub import find_folder
+from yanmo.modeling.objectives.masked_tokens import COLUMNS
 from yanmo.models import ModelSpec, num_heads
 
-__all__ = ["Objective", "Pretrainee", "ReplacedTokens", "loss_of", "make_pretrainee", "measure_scores"]
+__all__ = ["Pretrainee", "ReadingTask", "ReplacedTokens", "make_pretrainee"]
 
 logger = logging.getLogger(__name__)
 
-Objective = Literal["mlm", "rtd"]
+ReadingTask = Literal["mlm", "rtd"]
 GENERATOR_SHARE = 4
 REPLACED_WEIGHT = 50.0
-NAMES = ("masked", "replaced")
-COLUMNS = 3
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def make_pretrainee(
     spec: ModelSpec,
     tokenizer: tokenizers.Tokenizer,
     *,
-    objective: Objective,
+    objective: ReadingTask,
     max_length: int,
     dropout: float,
     offline: bool,
@@ -121,30 +118,6 @@ class ReplacedTokens(nn.Module):
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
-
-
-def loss_of(scores_BS: Tensor, questions_BK: Tensor, weights: tuple[float, ...]) -> Tensor:
-    """Return the weighted sum of the objectives' mean losses, in nats, as a mean over rows.
-
-    A batch may be cut into parts of any size: the rows of all of them are divided by the same numbers.
-
-    Args:
-        scores_BS: What a network's score gives.
-        questions_BK: Of each of the K objectives the questions that a row of the whole batch has in the mean.
-        weights: Of the objectives.
-    """
-    means_K = (scores_BS[:, :-1:COLUMNS] / questions_BK).mean(dim=0)
-    return torch.stack([weight * mean for weight, mean in zip(weights, means_K.unbind(), strict=True)]).sum()
-
-
-def measure_scores(scores_NS: FloatArray) -> dict[str, float]:
-    """Return each objective's accuracy and mean loss in nats, such as ``masked_accuracy`` and ``masked_loss``."""
-    sums = scores_NS.sum(axis=0, dtype=np.float64)
-    measured: dict[str, float] = {}
-    for name, start in zip(NAMES, range(0, len(sums) - 1, COLUMNS), strict=False):
-        loss, right, count = sums[start : start + COLUMNS]
-        measured |= {f"{name}_accuracy": float(right / max(count, 1)), f"{name}_loss": float(loss / max(count, 1))}
-    return measured
 
 
 def _mlm_score(encoder: nn.Module) -> Callable[[nn.Module, Batch], Tensor]:

@@ -9,18 +9,16 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from yanmo import machine
-from yanmo.arrays import FloatArray, IntArray, Ragged
+from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts import durable
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError
@@ -33,7 +31,8 @@ from yanmo.modeling.features import Examples
 from yanmo.modeling.hub import find_folder
 from yanmo.modeling.loop import METRICS, Trainer, fit
 from yanmo.modeling.masking import MaskedRows, Masking
-from yanmo.modeling.pretrainees import Pretrainee, loss_of, make_pretrainee, measure_scores
+from yanmo.modeling.objectives.masked_tokens import MaskedTokens, QuestionCounts
+from yanmo.modeling.pretrainees import Pretrainee, make_pretrainee
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ModelSpec
 from yanmo.text.tokenizer import train_wordlevel, train_wordpiece
@@ -48,7 +47,6 @@ VOCABULARY_CHARACTERS = 50_000_000
 EMBEDDING_TOKENS = 20_000_000
 """The embeddings begin with what the first so many tokens tell."""
 CORPUS = "corpus"
-NUM_COUNTED = 3
 WAIT_SECONDS = 0.2
 
 Blocks = Callable[[], Iterator[list[str]]]
@@ -71,28 +69,6 @@ class Reader:
         """The tokenizer itself."""
         tokenizer: Tokenizer = self.wrapped.backend_tokenizer
         return tokenizer
-
-
-class Meter:
-    """Counts what the losses of a step have read: right guesses, guesses, tokens."""
-
-    def __init__(self) -> None:
-        self._seen: list[Tensor] = []
-
-    def add(self, scores_BS: Tensor) -> None:
-        """Count a part of a batch."""
-        self._seen.append(scores_BS.detach()[:, [1, 2, -1]].sum(dim=0))
-
-    def take(self) -> list[float]:
-        """Return what was counted since it was last asked."""
-        seen, self._seen = self._seen, []
-        return torch.stack(seen).sum(dim=0).tolist() if seen else [0.0] * NUM_COUNTED
-
-
-def _describe(counts: Sequence[float], seconds: float) -> dict[str, float]:
-    """Return the masked accuracy and the tokens a second of some steps, from what the meter counted in them."""
-    right, guesses, tokens = counts
-    return {"train_masked_accuracy": right / max(guesses, 1), "tokens_per_second": round(tokens / seconds, 1)}
 
 
 def pretrain_network(
@@ -145,28 +121,13 @@ def pretrain_network(
 
 
 def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, run_key: str, tell: Watcher) -> Trainer:
-    meter = Meter()
-
-    def loss(scores_BS: Tensor, questions_BK: Tensor) -> Tensor:
-        meter.add(scores_BS)
-        return loss_of(scores_BS, questions_BK, pretrainee.weights)
-
-    def measure(scores_NS: FloatArray, _: FloatArray) -> dict[str, float]:
-        measured = measure_scores(scores_NS)
-        losses = [value for name, value in measured.items() if name.endswith("loss")]
-        total = sum(weight * value for weight, value in zip(pretrainee.weights, losses, strict=True))
-        return {**measured, "loss": float(total)}
-
     return Trainer(
         pretrainee.module,
         pretrainee.score,
-        loss=loss,
-        measure=measure,
+        objective=MaskedTokens(pretrainee.weights),
         settings=dataclasses.replace(loop, device=default_device(), metric="loss"),
         work_dir=work_dir,
         run_key=run_key,
-        count=meter.take,
-        describe=_describe,
         tell=tell,
     )
 
@@ -185,19 +146,18 @@ def _masker(reader: Reader, reading: ReadingSettings, seed: int) -> Callable[[Co
 
 
 def _make_examples(mask: Callable[[CorpusRows, int], MaskedRows], rows: CorpusRows, num_objectives: int) -> Examples:
-    """Return rows to learn from; the target of each is how many questions a row of its batch has in the mean."""
+    """Return rows to learn from; those of a batch are held against how many questions its rows have in the mean."""
 
     def draw(epoch: int, rows_S: IntArray) -> Examples:
         features = mask(rows, epoch + 1)
         questions_K = np.maximum(features.count_questions(rows_S)[:num_objectives], 1) / len(rows_S)
-        targets_NK = np.broadcast_to(questions_K.astype(np.float32), (len(rows.chosen_N), num_objectives))
-        return Examples(features, targets_NK)
+        return Examples(features, QuestionCounts(questions_K.astype(np.float32), len(rows.chosen_N)))
 
     return dataclasses.replace(_unlabeled(mask(rows, 0)), drawn=draw)
 
 
 def _unlabeled(features: MaskedRows) -> Examples:
-    return Examples(features, np.zeros((len(features.lengths_N), 1), dtype=np.float32))
+    return Examples(features, QuestionCounts(np.ones(1, dtype=np.float32), len(features.lengths_N)))
 
 
 def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> Reader:

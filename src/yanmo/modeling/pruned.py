@@ -13,9 +13,10 @@ from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, pruning
 from yanmo.modeling.checkpoint_tokenizer import load_tokenizer
 from yanmo.modeling.features import Examples
-from yanmo.modeling.losses import LOSSES
-from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning, Texts
+from yanmo.modeling.objectives.choices import LOSSES, Labels
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning
 from yanmo.modeling.trainables import Trainable, encoder_trainable
+from yanmo.text.inputs import Inputs
 from yanmo.text.vocabulary import cut_tokenizer, used_tokens
 
 __all__ = ["make_pruned"]
@@ -47,7 +48,7 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
     if options.layers:
         pruning.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
     if options.heads or options.feed_forward:
-        matters = pruning.measure(module, examples, loss, options.importance)
+        matters = pruning.measure_importance(module, examples, loss, options.importance)
         cut = pruning.choose_parts(
             matters,
             head_width=module.config.hidden_size // module.config.num_attention_heads,
@@ -76,16 +77,16 @@ def _check_cut(cut: pruning.Cut, num_heads: list[int], num_neurons: list[int]) -
         )
 
 
-def _sample(encode: Callable[[Texts], Any], train: LabeledTexts, num_texts: int) -> Examples:
+def _sample(encode: Callable[[Inputs], Any], train: LabeledTexts, num_texts: int) -> Examples:
     """Return some of the texts that have labels."""
-    labeled = np.flatnonzero(~np.isnan(train.targets_NC[:, 0]))
+    labeled = np.flatnonzero(train.is_labeled_N)
     rows = labeled[np.unique(np.linspace(0, len(labeled) - 1, num_texts).round().astype(np.int64))]
     some = train.take(rows)
-    return Examples(encode(some.texts), some.targets_NC)
+    return Examples(encode(some.texts), Labels(some.targets_NC))
 
 
 def _cut_vocabulary(
-    module: Any, wrapped: PreTrainedTokenizerFast, texts: Texts, min_count: int, max_length: int
+    module: Any, wrapped: PreTrainedTokenizerFast, texts: Inputs, min_count: int, max_length: int
 ) -> PreTrainedTokenizerFast:
     tokenizer = wrapped.backend_tokenizer
     columns = [column for column in (texts.first, texts.second) if column]

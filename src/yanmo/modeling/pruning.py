@@ -27,7 +27,7 @@ __all__ = [
     "cut_layers",
     "cut_parts",
     "layers_of",
-    "measure",
+    "measure_importance",
 ]
 
 MeanLoss = Callable[[Tensor, Tensor], Tensor]
@@ -64,7 +64,7 @@ def layers_of(module: Any) -> list[Any]:
     return list(getattr(module, module.base_model_prefix).encoder.layer)
 
 
-def measure(
+def measure_importance(
     module: nn.Module, examples: Examples, loss: MeanLoss, importance: Importance
 ) -> tuple[list[FloatArray], list[FloatArray]]:
     """Return how much every head and every neuron matters, an array a layer, of length 1 in each.
@@ -105,7 +105,7 @@ def _taylor(
     sums = [torch.zeros(num_parts) for num_parts in parts]
     for rows_B in sorted_batches(examples.features, batch_size=BATCH):
         logits_BC = lean_encoder.score(module, examples.features.collate(rows_B))
-        value = loss(logits_BC, torch.from_numpy(examples.targets_NC[rows_B]))
+        value = loss(logits_BC, examples.targets.collate(rows_B)["labels"])
         gradients = torch.autograd.grad(value, list(weights))
         for total, weight, gradient in zip(sums, weights, gradients, strict=True):
             gates = (weight.detach() * gradient).sum(dim=0)  # what a gate at this input would have as its gradient
@@ -124,7 +124,7 @@ def choose_parts(
     """Return which heads and neurons stay.
 
     Args:
-        matters: From :func:`measure`.
+        matters: From :func:`measure_importance`.
         head_width: Of one head.
         heads: Share of the heads to leave out.
         neurons: Share of the feed-forward neurons to leave out.
@@ -209,7 +209,7 @@ def _mean_loss(module: nn.Module, examples: Examples, loss: MeanLoss) -> float:
     with torch.inference_mode():
         for rows_B in sorted_batches(examples.features, batch_size=BATCH):
             logits_BC = lean_encoder.score(module, examples.features.collate(rows_B))
-            total += float(loss(logits_BC, torch.from_numpy(examples.targets_NC[rows_B]))) * len(rows_B)
+            total += float(loss(logits_BC, examples.targets.collate(rows_B)["labels"])) * len(rows_B)
     return total / len(examples)
 
 

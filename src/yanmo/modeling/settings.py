@@ -7,8 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import numpy.typing as npt
+
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.text.inputs import Inputs
 
 __all__ = [
     "Activation",
@@ -17,8 +21,7 @@ __all__ = [
     "LabeledTexts",
     "LoopSettings",
     "Match",
-    "Measure",
-    "Metric",
+    "MeasureAnswers",
     "NetworkSettings",
     "Pooling",
     "Precision",
@@ -27,7 +30,6 @@ __all__ = [
     "Schedule",
     "Sharding",
     "Teaching",
-    "Texts",
     "Trained",
 ]
 
@@ -35,28 +37,12 @@ Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
-Metric = Literal["accuracy", "macro_f1", "micro_f1", "loss"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
 Match = Literal["none", "hidden", "attention", "hidden+attention", "relations"]
 Importance = Literal["taylor", "magnitude"]
-Measure = Callable[[FloatArray, FloatArray], dict[str, float]]
-"""From logits_NC and targets_NC to scores, ``loss`` among them."""
-
-
-@dataclass(frozen=True)
-class Texts:
-    """A column of cleaned texts, or of pairs.
-
-    Attributes:
-        first: N texts.
-        second: The second texts of N pairs, or None.
-        is_segmented: A segmenter has put spaces between the words.
-    """
-
-    first: Sequence[str]
-    second: Sequence[str] | None = None
-    is_segmented: bool = False
+MeasureAnswers = Callable[[Any, Any], dict[str, float]]
+"""From evidence and targets of held-out rows to scores, ``loss`` among them."""
 
 
 @dataclass(frozen=True)
@@ -64,24 +50,34 @@ class LabeledTexts:
     """Cleaned texts with their targets.
 
     Attributes:
-        texts: N texts.
-        targets_NC: float32, shape (N, C); not a number in the rows that have a teacher's answer and no label.
+        texts: N rows.
+        targets_NC: float32, shape (N, C); zeros in the rows that have a teacher's answer and no label.
         ids: Of the rows, where they have any.
         soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
+        num_labeled: So many rows, the first ones, have labels; None: all.
     """
 
-    texts: Texts
+    texts: Inputs
     targets_NC: FloatArray
     ids: Sequence[str] | None = None
     soft_NC: FloatArray | None = None
+    num_labeled: int | None = None
+
+    @property
+    def is_labeled_N(self) -> npt.NDArray[np.bool_]:
+        """Which rows have labels."""
+        num_rows = len(self.targets_NC)
+        return np.arange(num_rows) < (num_rows if self.num_labeled is None else self.num_labeled)
+
+    def labeled(self) -> LabeledTexts:
+        """Return the rows that have labels; a teacher's answers are left behind."""
+        return self.take(np.flatnonzero(self.is_labeled_N))
 
     def take(self, rows: IntArray) -> LabeledTexts:
         """Return some of the rows; a teacher's answers are left behind."""
-        columns = [
-            column and [column[row] for row in rows.tolist()] for column in (self.texts.first, self.texts.second)
-        ]
-        texts = Texts(columns[0] or [], columns[1], self.texts.is_segmented)
-        return LabeledTexts(texts, self.targets_NC[rows], self.ids and [self.ids[row] for row in rows.tolist()])
+        return LabeledTexts(
+            self.texts.take(rows), self.targets_NC[rows], self.ids and [self.ids[row] for row in rows.tolist()]
+        )
 
 
 @dataclass(frozen=True)
@@ -190,7 +186,8 @@ class LoopSettings:
     swa_start: float = 1.0
     r_drop: float = 0.0
     fgm_epsilon: float = 0.0
-    metric: Metric = "micro_f1"
+    metric: str = "loss"
+    lowest: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from yanmo.errors import ModelError
 from yanmo.modeling import checkpoint_tokenizer, encoders, heads
 from yanmo.modeling.opening import opening
 from yanmo.modeling.pooling import own_pooling
+from yanmo.text.inputs import Inputs
 
 __all__ = ["StockScore", "open_plain", "stock_scorer", "write_plain"]
 
-StockScore = Callable[[Sequence[str], Sequence[str] | None], FloatArray]
+StockScore = Callable[[Inputs], FloatArray]
 
 
 def stock_scorer(module: Any, wrapped: PreTrainedTokenizerFast, *, max_length: int) -> StockScore:
@@ -32,16 +33,16 @@ def stock_scorer(module: Any, wrapped: PreTrainedTokenizerFast, *, max_length: i
         max_length: Most tokens of a text.
     """
 
-    def score(texts: Sequence[str], texts_b: Sequence[str] | None) -> FloatArray:
+    def score(inputs: Inputs) -> FloatArray:
         rows = []
-        for place, text in enumerate(texts):
-            pair = ([text],) if texts_b is None else ([text], [texts_b[place]])  # lists: an empty text is one, too
-            inputs = wrapped(*pair, truncation=True, max_length=max_length, return_tensors="pt")
-            if not inputs["input_ids"].shape[1]:
+        for row in zip(*inputs.columns, strict=True):
+            columns = [[text] for text in row]  # lists: an empty text is one, too
+            encoded = wrapped(*columns, truncation=True, max_length=max_length, return_tensors="pt")
+            if not encoded["input_ids"].shape[1]:
                 rows.append(np.full(module.config.num_labels, np.nan, dtype=np.float32))
                 continue
             with torch.inference_mode():
-                rows.append(module(**inputs).logits[0].float().numpy())
+                rows.append(module(**encoded).logits[0].float().numpy())
         return np.stack(rows)
 
     return score

@@ -27,8 +27,9 @@ from yanmo.modeling.dropout import SampledDropout
 from yanmo.modeling.embeddings import begin_with, ppmi_embeddings
 from yanmo.modeling.features import Batch, Features, NgramFeatures, TokenFeatures
 from yanmo.modeling.hashing import hash_texts, network_ngrams
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.text.inputs import Inputs
 from yanmo.text.seen import keep_seen, seen_bitmap
 from yanmo.text.tokenizer import (
     SPECIAL_TOKENS,
@@ -78,15 +79,15 @@ class Trainable:
 
     module: nn.Module
     score: Callable[[nn.Module, Batch], Tensor]
-    encode: Callable[[Texts], Features]
-    encode_training: Callable[[Texts], Features]
+    encode: Callable[[Inputs], Features]
+    encode_training: Callable[[Inputs], Features]
     save: Callable[[Path], None]
     architecture: dict[str, Any]
     max_length: int
     has_new_head: bool = False
 
 
-def make_trainable(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+def make_trainable(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
     """Return the network of a name, with random weights from torch's generator, or with those of its checkpoint.
 
     Args:
@@ -101,7 +102,7 @@ def make_trainable(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> 
     return _MAKERS[spec.family](spec, texts, settings)
 
 
-def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+def _make_encoder(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
     from yanmo.modeling import checkpoint_tokenizer, encoders
 
     max_length = settings.max_length or 0
@@ -119,7 +120,7 @@ def _make_encoder(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> T
     return encoder_trainable(module, wrapped, tokenizer, settings, max_length)
 
 
-def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+def _make_pretrained(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
     from yanmo.modeling import checkpoint_tokenizer, encoders
     from yanmo.modeling.batch_invariance import check_invariance
     from yanmo.modeling.hub import find_folder
@@ -143,11 +144,9 @@ def _make_pretrained(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -
     return replace(trainable, has_new_head=not kept)
 
 
-def _sample(texts: Texts) -> Texts:
+def _sample(texts: Inputs) -> Inputs:
     """Return some of the texts, from the whole column."""
-    rows = np.unique(np.linspace(0, len(texts.first) - 1, NUM_ASKED).round().astype(np.int64)).tolist()
-    columns = [column and [column[row] for row in rows] for column in (texts.first, texts.second)]
-    return Texts(columns[0] or [], columns[1], texts.is_segmented)
+    return texts.take(np.unique(np.linspace(0, len(texts) - 1, NUM_ASKED).round().astype(np.int64)))
 
 
 def _fit_length(spec: ModelSpec, settings: NetworkSettings, limit: int | None) -> int:
@@ -229,7 +228,7 @@ def _sample_dropout(module: nn.Module, name: str, num_samples: int) -> None:
     setattr(module, name, SampledDropout(dropout, num_samples))
 
 
-def _make_light(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
     tokenizer = _train_tokenizer(texts, settings)
     architecture = {
         "family": spec.family,
@@ -267,7 +266,7 @@ def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
         weight_VD[light_models.PAD_ID] = 0
 
 
-def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Trainable:
+def _make_ngram(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
     config = network_ngrams(texts)
     sizes = LIGHT_SIZES[spec.family]
     architecture = {
@@ -284,10 +283,10 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
         buckets = (hashes.values & (sizes["num_buckets"] - 1)).astype("int32")
         return NgramFeatures(Ragged(buckets, hashes.offsets))
 
-    def encode(column: Texts) -> NgramFeatures:
+    def encode(column: Inputs) -> NgramFeatures:
         return features(keep_seen(hash_texts(column, config), seen))
 
-    def encode_training(column: Texts) -> NgramFeatures:
+    def encode_training(column: Inputs) -> NgramFeatures:
         return features(hash_texts(column, config))  # rare n-grams are noise that training bears
 
     def save(folder: Path) -> None:
@@ -299,7 +298,7 @@ def _make_ngram(spec: ModelSpec, texts: Texts, settings: NetworkSettings) -> Tra
     return Trainable(module, _score_light, encode, encode_training, save, architecture, 0)
 
 
-_MAKERS: Mapping[str, Callable[[ModelSpec, Texts, NetworkSettings], Trainable]] = {
+_MAKERS: Mapping[str, Callable[[ModelSpec, Inputs, NetworkSettings], Trainable]] = {
     **dict.fromkeys(ENCODER_FAMILIES, _make_encoder),
     **dict.fromkeys(STARTED_FAMILIES, _make_pretrained),
     "textcnn": _make_light,
@@ -308,7 +307,7 @@ _MAKERS: Mapping[str, Callable[[ModelSpec, Texts, NetworkSettings], Trainable]] 
 }
 
 
-def _train_tokenizer(texts: Texts, settings: NetworkSettings) -> Tokenizer:
+def _train_tokenizer(texts: Inputs, settings: NetworkSettings) -> Tokenizer:
     column = [*texts.first, *(texts.second or ())]
     train = train_wordlevel if texts.is_segmented else train_wordpiece
     return train(column, settings.vocab_size or 0)
@@ -334,10 +333,10 @@ def _other_tokens(student: str) -> ConfigError:
 
 def _token_encoder(
     tokenizer: Tokenizer, max_length: int, *, pad_id: int, has_types: bool
-) -> Callable[[Texts], TokenFeatures]:
+) -> Callable[[Inputs], TokenFeatures]:
     ready = truncating(tokenizer, max_length)
 
-    def encode(texts: Texts) -> TokenFeatures:
+    def encode(texts: Inputs) -> TokenFeatures:
         encoded = encode_column(ready, texts.first, texts.second, max_length)
         return TokenFeatures(encoded.ids, encoded.type_ids if has_types else None, pad_id)
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from yanmo import metrics
+from yanmo.metrics.measures import resample
+from yanmo.metrics.resampling import percentile_interval, wilson_interval
+from yanmo.tasks.labels import LabelTask
 
 __all__ = ["compare_rows"]
 
-Array = npt.NDArray[Any]
+SHOWN = ("accuracy", "macro_f1")
+"""What a comparison shows beside the headline."""
 
 
 def compare_rows(
     facts: Sequence[Mapping[str, Any]],
-    choices: Sequence[Array],
-    targets_NC: Array,
+    answers: Sequence[Any],
+    targets: Any,
+    task: LabelTask,
     *,
     num_resamples: int,
     seed: int,
@@ -27,34 +28,29 @@ def compare_rows(
 
     Args:
         facts: What the page says of each Bundle besides its scores: name, model, size, speed.
-        choices: The labels each Bundle gave, bool, shape (N, C), N >= 1.
-        targets_NC: 1 where a label holds.
+        answers: The evidence of each Bundle, N >= 1 rows.
+        targets: What the task holds answers against.
+        task: Says what is counted and measured.
         num_resamples: Of the paired bootstrap.
         seed: Of the paired bootstrap.
     """
-    resampled = metrics.bootstrap(choices, targets_NC, num_resamples=num_resamples, seed=seed)
-    scores = [_scores(chosen_NC, targets_NC) for chosen_NC in choices]
-    order = sorted(range(len(facts)), key=lambda place: -scores[place]["accuracy"])
+    headline = task.measures[0]
+    measures = [one for one in task.measures if one.name in SHOWN or one is headline]
+    statistics = [task.statistics(one, targets) for one in answers]
+    resampled = resample(statistics, measures, num_resamples=num_resamples, seed=seed)
+    scores = [{one.name: one.score(rows_NS) for one in measures} for rows_NS in statistics]
+    order = sorted(range(len(facts)), key=lambda place: -headline.gain(scores[place][headline.name]))
     best = order[0]
     rows = []
     for place in order:
-        gap = resampled[place]["accuracy"] - resampled[best]["accuracy"]
-        rows.append(
-            {
-                **facts[place],
-                **scores[place],
-                "macro_f1_interval": metrics.percentile_interval(resampled[place]["macro_f1"]),
-                "behind_best": scores[place]["accuracy"] - scores[best]["accuracy"],
-                "behind_best_interval": metrics.percentile_interval(gap),
-            }
-        )
+        gap = resampled[place][headline.name] - resampled[best][headline.name]
+        row = dict(facts[place])
+        for one in measures:
+            value = scores[place][one.name]
+            interval = percentile_interval(resampled[place][one.name])
+            if one.is_share:
+                interval = wilson_interval(round(value * len(statistics[place])), len(statistics[place]))
+            row |= {one.name: value, f"{one.name}_interval": interval}
+        behind = scores[place][headline.name] - scores[best][headline.name]
+        rows.append({**row, "behind_best": behind, "behind_best_interval": percentile_interval(gap)})
     return rows
-
-
-def _scores(chosen_NC: Array, targets_NC: Array) -> dict[str, Any]:
-    num_right = int(np.all(chosen_NC == targets_NC.astype(bool), axis=1).sum())
-    return {
-        "accuracy": num_right / len(targets_NC),
-        "accuracy_interval": metrics.wilson_interval(num_right, len(targets_NC)),
-        "macro_f1": float(metrics.macro_f1(metrics.label_counts(chosen_NC, targets_NC))),
-    }

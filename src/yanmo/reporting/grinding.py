@@ -21,7 +21,7 @@ def render_grinding(report: Mapping[str, Any]) -> str:
     """
     rows = report["rows"]
     charts = [
-        plots.pareto_plot(pareto_points(rows, key), name=key, cost=cost)
+        plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=cost)
         for key, cost in COSTS.items()
         if len(rows) > 1 and all(row[key] for row in rows)
     ]

@@ -11,19 +11,20 @@ import numpy.typing as npt
 from yanmo import metrics
 from yanmo.arrays import IntArray
 from yanmo.combine.cascading import StageTable, answering_stages, measure_candidate
-from yanmo.reporting.quality import compare
+from yanmo.reporting.quality import compare_answers
+from yanmo.tasks.labels import LabelTask
 
 __all__ = ["agreement_matrix", "cascade_facts", "compare_members", "leave_one_out"]
 
-Array = npt.NDArray[Any]
 TAILS = (50, 95, 99)
 
 
 def compare_members(
     facts: Sequence[Mapping[str, Any]],
-    choices: Sequence[Array],
-    chosen_NC: Array,
-    targets_NC: Array,
+    answers: Sequence[Any],
+    whole: Any,
+    targets: Any,
+    task: LabelTask,
     *,
     num_resamples: int,
     seed: int,
@@ -32,48 +33,52 @@ def compare_members(
 
     Args:
         facts: What the page says of each member besides its scores.
-        choices: The labels each member gave, bool, shape (N, C).
-        chosen_NC: The labels the composite gave.
-        targets_NC: 1 where a label holds.
+        answers: The evidence of each member.
+        whole: The evidence of the composite.
+        targets: What the task holds answers against.
+        task: Says what is counted and measured.
         num_resamples: Of the paired bootstrap.
         seed: Of the paired bootstrap.
     """
     return [
-        {**fact, **compare(chosen_NC, other_NC, targets_NC, num_resamples=num_resamples, seed=seed)}
-        for fact, other_NC in zip(facts, choices, strict=True)
+        {**fact, **compare_answers(whole, other, targets, task, num_resamples=num_resamples, seed=seed)}
+        for fact, other in zip(facts, answers, strict=True)
     ]
 
 
-def agreement_matrix(choices: Sequence[Array]) -> list[list[float]]:
-    """Return for each pair of members the share of rows to which both give the same labels."""
-    return [[float((one == other).all(axis=1).mean()) for other in choices] for one in choices]
+def agreement_matrix(answers: Sequence[Any], task: LabelTask) -> list[list[float]]:
+    """Return for each pair of members the share of rows about which both decide the same."""
+    return [[float(task.same_N(one, other).mean()) for other in answers] for one in answers]
 
 
 def leave_one_out(
     names: Sequence[str],
-    without: Sequence[Array | None],
-    chosen_NC: Array,
-    targets_NC: Array,
+    without: Sequence[Any],
+    whole: Any,
+    targets: Any,
+    task: LabelTask,
     *,
     num_resamples: int,
     seed: int,
 ) -> list[dict[str, Any]]:
-    """Return what each member adds: the accuracy of all members less that of all others, with its paired interval.
+    """Return what each member adds: the headline of all members less that of all others, with its paired interval.
 
     Args:
         names: Of the members.
-        without: The labels given without each member; None where that takes a new fit.
-        chosen_NC: The labels given with all.
-        targets_NC: 1 where a label holds.
+        without: The evidence without each member; None where that takes a new fit.
+        whole: The evidence with all.
+        targets: What the task holds answers against.
+        task: Says what is counted and measured.
         num_resamples: Of the paired bootstrap.
         seed: Of the paired bootstrap.
     """
-    keys = ("accuracy", "accuracy_difference", "accuracy_difference_interval", "mcnemar_p_value")
+    headline = task.measures[0].name
+    keys = (headline, f"{headline}_difference", f"{headline}_difference_interval", "mcnemar_p_value")
     rows = []
-    for name, other_NC in zip(names, without, strict=True):
+    for name, other in zip(names, without, strict=True):
         found: dict[str, Any] = dict.fromkeys(keys)
-        if other_NC is not None:
-            found = compare(chosen_NC, other_NC, targets_NC, num_resamples=num_resamples, seed=seed)
+        if other is not None:
+            found = compare_answers(whole, other, targets, task, num_resamples=num_resamples, seed=seed)
         rows.append({"name": name, **{key: found[key] for key in keys}})
     return rows
 

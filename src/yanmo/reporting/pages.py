@@ -81,7 +81,7 @@ def render_comparison(report: Mapping[str, Any]) -> str:
     costs = {"latency_ms": "ms for one text", "size_mb": "size in MB"}
     rows = report["rows"]
     charts = [
-        plots.pareto_plot(pareto_points(rows, key), name=key, cost=cost)
+        plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=cost)
         for key, cost in costs.items()
         if all(row[key] for row in rows)
     ]
@@ -100,9 +100,10 @@ def render_benchmark(report: Mapping[str, Any]) -> str:
         for table, column, axis in CURVES
         if any(len(row[table]) > 1 for row in rows)
     ]
-    is_labeled = len(rows) > 1 and all(row["accuracy"] is not None for row in rows)
+    name = report["headline"]["name"]
+    is_labeled = len(rows) > 1 and all(row[name] is not None for row in rows)
     costs = {"p50": "ms for one text", "size_mb": "size in MB"} if is_labeled else {}
-    charts = [plots.pareto_plot(pareto_points(rows, key), name=key, cost=cost) for key, cost in costs.items()]
+    charts = [plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=cost) for key, cost in costs.items()]
     return render_page("benchmark.html", report, curves=curves, charts=charts)
 
 
@@ -114,19 +115,34 @@ def _curve(rows: Sequence[Mapping[str, Any]], table: str, column: str) -> list[t
     ]
 
 
-def pareto_points(rows: Sequence[Mapping[str, Any]], key: str) -> list[plots.Point]:
-    """Return every row with a cost and its accuracy, and whether no other row is as good in both and better in one."""
-    places = [(row[key], -row["accuracy"]) for row in rows]
+def pareto_points(rows: Sequence[Mapping[str, Any]], key: str, report: Mapping[str, Any]) -> plots.Points:
+    """Return every row with a cost and its score, and whether no other row is as good in both and better in one.
+
+    Args:
+        rows: One a Bundle.
+        key: The cost.
+        report: Says what the headline is.
+    """
+    headline, name = report["headline"], report["headline"]["name"]
+    sign = -1 if headline["higher_is_better"] else 1
+    places = [(row[key], sign * row[name]) for row in rows]
     beaten = [any(a <= cost and b <= loss and (a, b) != (cost, loss) for a, b in places) for cost, loss in places]
-    return [
-        plots.Point(row["name"], row[key], row["accuracy"], not lost, row.get("accuracy_interval"))
+    factor, unit = (100, ", %") if headline["is_rate"] else (1, "")
+    points = [
+        plots.Point(row["name"], row[key], factor * row[name], not lost, _scaled(row.get(f"{name}_interval"), factor))
         for row, lost in zip(rows, beaten, strict=True)
     ]
+    return plots.Points(points, headline["title"], unit)
+
+
+def _scaled(interval: Sequence[float] | None, factor: int) -> tuple[float, float] | None:
+    return None if interval is None else (factor * interval[0], factor * interval[1])
 
 
 def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:
     """Return a template filled with a report's values and what else it shows."""
-    return _environment().get_template(template).render(report=report, **more) + "\n"
+    headline = report.get("headline")
+    return _environment().get_template(template).render(report=report, headline=headline, **more) + "\n"
 
 
 @functools.cache
@@ -142,6 +158,9 @@ def _environment() -> jinja2.Environment:
         "percent": _percent,
         "number": _number,
         "points": _points,
+        "score": _score,
+        "score_span": _score_span,
+        "change": _change,
         "labels": _labels,
         "short": _short,
     }
@@ -157,6 +176,24 @@ def _points(difference: float | None) -> str:
     if difference is None:
         return NOTHING
     return f"{100 * difference:+.2f}".replace("-", MINUS)
+
+
+def _score(value: float | None, measure: Mapping[str, Any]) -> str:
+    """Return a score as a person reads it: a rate in percent."""
+    return _percent(value) if measure["is_rate"] else _number(value, 4)
+
+
+def _score_span(interval: Sequence[float], measure: Mapping[str, Any]) -> str:
+    """Return an interval of scores, without a unit."""
+    low, high = (100 * end if measure["is_rate"] else end for end in interval)
+    return f"{low:.2f} – {high:.2f}" if measure["is_rate"] else f"{low:.4g} – {high:.4g}"
+
+
+def _change(difference: float | None, measure: Mapping[str, Any] | None = None) -> str:
+    """Return a difference of scores with its sign; that of rates in percentage points."""
+    if measure is None or measure["is_rate"] or difference is None:
+        return _points(difference)
+    return f"{difference:+.4g}".replace("-", MINUS)
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -115,49 +115,66 @@ class Point(NamedTuple):
     Attributes:
         label: Its name.
         cost: Greater than 0.
-        accuracy: In [0, 1].
+        score: As it is drawn.
         is_best: Whether nothing is both cheaper and better.
-        interval: Of the accuracy; None draws none.
+        interval: Of the score; None draws none.
     """
 
     label: str
     cost: float
-    accuracy: float
+    score: float
     is_best: bool
     interval: tuple[float, float] | None = None
 
 
-def pareto_plot(points: Sequence[Point], *, name: str, cost: str) -> str:
-    """Return accuracy against a cost on a logarithmic axis; the line joins those that nothing beats on both.
+class Points(NamedTuple):
+    """Bundles by score and cost.
+
+    Attributes:
+        points: One a Bundle.
+        title: What the score is.
+        unit: What follows the title on the axis, perhaps nothing.
+    """
+
+    points: Sequence[Point]
+    title: str
+    unit: str
+
+
+def pareto_plot(places: Points, *, name: str, cost: str) -> str:
+    """Return scores against a cost on a logarithmic axis; the line joins those that nothing beats on both.
 
     Args:
-        points: The Bundles.
+        places: The Bundles.
         name: Of the plot, unique on its page.
         cost: The label of the cost axis, with its unit.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
+    points = places.points
+
     def draw(axes: Any) -> None:
         front = sorted((one for one in points if one.is_best), key=lambda one: one.cost)
-        costs, accuracies = [one.cost for one in front], [100 * one.accuracy for one in front]
-        axes.plot(costs, accuracies, color=BAR, linewidth=1.2, alpha=0.6)
+        costs, scores = [one.cost for one in front], [one.score for one in front]
+        axes.plot(costs, scores, color=BAR, linewidth=1.2, alpha=0.6)
         axes.set_xscale("log")
         axes.margins(x=0.22, y=0.22)
         for one in points:
             if one.interval is not None:
-                axes.plot([one.cost] * 2, [100 * end for end in one.interval], color=SOFT, linewidth=1)
+                axes.plot([one.cost] * 2, list(one.interval), color=SOFT, linewidth=1)
             fill = BAR if one.is_best else PAGE
-            axes.plot([one.cost], [100 * one.accuracy], "o", color=BAR, markerfacecolor=fill, markersize=7)
+            axes.plot([one.cost], [one.score], "o", color=BAR, markerfacecolor=fill, markersize=7)
         low, high = (math.log10(limit) for limit in axes.get_xlim())
         steps = (1, 2, 5) if high - low < MAX_FINE_DECADES else (1,)
         axes.xaxis.set(major_locator=LogLocator(subs=steps), minor_locator=NullLocator(), major_formatter="{x:g}")
         for place, one in enumerate(sorted(points, key=lambda one: one.cost)):
-            at, offset = (one.cost, 100 * one.accuracy), (0, -15 if place % 2 else 7)
+            at, offset = (one.cost, one.score), (0, -15 if place % 2 else 7)
             side = SIDES[int(len(SIDES) * (math.log10(one.cost) - low) / (high - low))]
             axes.annotate(one.label, at, xytext=offset, textcoords="offset points", ha=side)
-        axes.set(xlabel=f"{cost}, logarithmic", ylabel="accuracy, %")
+        axes.set(xlabel=f"{cost}, logarithmic", ylabel=f"{places.title}{places.unit}")
 
-    return figure_svg(draw, name=name, title=f"Accuracy against {cost}")
+    title = places.title[0].upper() + places.title[1:]
+    return figure_svg(draw, name=name, title=f"{title} against {cost}")
 
 
 def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, float], limit: float | None) -> str:

@@ -9,59 +9,57 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo import metrics
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
+from yanmo.metrics.measures import compare, measure_with_intervals
+from yanmo.tasks.labels import LabelTask
 
-__all__ = ["compare", "measure_calibration", "measure_quality", "worst_mistakes"]
+__all__ = ["compare_answers", "measure_calibration", "measure_quality", "worst_mistakes"]
 
 MATRIX_LABELS = 100
 NUM_PAIRS = 30
+SHOWN = ("accuracy", "macro_f1")
+"""What a comparison shows beside the headline."""
 Array = npt.NDArray[Any]
 
 
 def measure_quality(
-    probabilities_NC: Array,
-    chosen_NC: Array,
+    evidence: Choices,
     targets_NC: Array,
     labels: Sequence[str],
+    task: LabelTask,
     *,
-    link: Link,
     num_resamples: int,
     seed: int,
 ) -> dict[str, Any]:
     """Return every measure of quality as JSON values (NaN where there is none).
 
-    Accuracy has Wilson's interval, AUC that of DeLong, the calibration error its own, the others the percentile
+    A share of rows has Wilson's interval, AUC that of DeLong, the calibration error its own, the others the percentile
     bootstrap's.
 
     Args:
-        probabilities_NC: In [0, 1], shape (N, C), N >= 1.
-        chosen_NC: Where a label was given, bool.
+        evidence: Probabilities, N >= 1.
         targets_NC: 1 where a label holds.
         labels: C labels, the columns.
-        link: From scores to probabilities.
+        task: Says what is counted and measured.
         num_resamples: Of the bootstrap.
         seed: Of the bootstrap.
     """
-    counts = metrics.label_counts(chosen_NC, targets_NC)
-    (resampled,) = metrics.bootstrap([chosen_NC], targets_NC, num_resamples=num_resamples, seed=seed)
-    losses_N = link.log_losses(probabilities_NC, targets_NC)
-    decided = link.answers(probabilities_NC, chosen_NC, targets_NC)
+    probabilities_NC, link = evidence.values_MC, evidence.link
+    chosen_NC, statistics_NS = task.choose(probabilities_NC), task.statistics(evidence, targets_NC)
+    measured = measure_with_intervals(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed)
     area = metrics.roc_auc(probabilities_NC, targets_NC, link)
-    accuracy = metrics.accuracy(chosen_NC, targets_NC)
-    averages = {"macro_f1": metrics.macro_f1, "micro_f1": metrics.micro_f1, "weighted_f1": metrics.weighted_f1}
-    scores = {
-        "num_rows": len(targets_NC),
-        "accuracy": accuracy,
-        "accuracy_interval": metrics.wilson_interval(round(accuracy * len(targets_NC)), len(targets_NC)),
-    }
-    for name, average in averages.items():
-        scores |= {name: float(average(counts)), f"{name}_interval": metrics.percentile_interval(resampled[name])}
+    answers = link.answers(probabilities_NC, chosen_NC, targets_NC)
+    scores: dict[str, Any] = {"num_rows": len(targets_NC), "headline": task.measures[0].describe()}
+    scores["measures"] = [one.describe() for one in task.measures]
+    for name, one in measured.items():
+        scores |= {name: one.value, f"{name}_interval": one.interval}
     return scores | {
-        **measure_calibration(probabilities_NC, chosen_NC, targets_NC, link=link),
-        **_loss_intervals(losses_N, decided, num_resamples=num_resamples, seed=seed),
+        **measure_calibration(evidence, targets_NC, task),
+        **_loss_intervals(task.losses_N(evidence, targets_NC), answers, num_resamples=num_resamples, seed=seed),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
-        "per_label": _per_label(counts, labels),
+        "per_label": _per_label(metrics.label_counts(chosen_NC, targets_NC), labels),
         **_confusion(chosen_NC, targets_NC, labels, link=link),
     }
 
@@ -80,44 +78,44 @@ def _loss_intervals(losses_N: Array, decided: tuple[Array, Array], *, num_resamp
     }
 
 
-def measure_calibration(probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, link: Link) -> dict[str, Any]:
+def measure_calibration(evidence: Choices, targets_NC: Array, task: LabelTask) -> dict[str, Any]:
     """Return log loss, calibration error and the bins of the reliability diagram, as JSON values.
 
     Args:
-        probabilities_NC: In [0, 1], shape (N, C), N >= 1.
-        chosen_NC: Where a label was given, bool.
+        evidence: Probabilities, N >= 1.
         targets_NC: 1 where a label holds.
-        link: From scores to probabilities.
+        task: Says which labels were given.
     """
-    bins = metrics.calibration_bins(*link.answers(probabilities_NC, chosen_NC, targets_NC))
+    chosen_NC = task.choose(evidence.values_MC)
+    bins = metrics.calibration_bins(*evidence.link.answers(evidence.values_MC, chosen_NC, targets_NC))
     return {
-        "log_loss": float(link.log_losses(probabilities_NC, targets_NC).mean()),
+        "log_loss": float(task.losses_N(evidence, targets_NC).mean()),
         "expected_calibration_error": metrics.expected_calibration_error(bins),
         "calibration": _bin_rows(bins),
     }
 
 
-def compare(chosen_NC: Array, against_NC: Array, targets_NC: Array, *, num_resamples: int, seed: int) -> dict[str, Any]:
-    """Return how much better the first model is than the one it is held against, on the same rows.
+def compare_answers(
+    ours: Any, theirs: Any, targets: Any, task: LabelTask, *, num_resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return how much better one model's answers are than another's on the same rows, as JSON values.
 
     Args:
-        chosen_NC: The labels the first model gave, bool.
-        against_NC: The labels the other model gave, bool.
-        targets_NC: 1 where a label holds.
+        ours: Evidence of the first model.
+        theirs: Evidence of the other.
+        targets: What the task holds answers against.
+        task: Says what is counted and measured.
         num_resamples: Of the paired bootstrap.
         seed: Of the paired bootstrap.
     """
-    intervals = metrics.paired_difference(chosen_NC, against_NC, targets_NC, num_resamples=num_resamples, seed=seed)
-    right_N, against_right_N = (np.all(one == targets_NC.astype(bool), axis=1) for one in (chosen_NC, against_NC))
-    test = metrics.mcnemar(right_N, against_right_N)
-    ours, theirs = (metrics.label_counts(one, targets_NC) for one in (chosen_NC, against_NC))
-    return {
-        "accuracy": float(against_right_N.mean()),
-        "macro_f1": float(metrics.macro_f1(theirs)),
-        "accuracy_difference": float(right_N.mean() - against_right_N.mean()),
-        "accuracy_difference_interval": intervals["accuracy"],
-        "macro_f1_difference": float(metrics.macro_f1(ours) - metrics.macro_f1(theirs)),
-        "macro_f1_difference_interval": intervals["macro_f1"],
+    ours_NS, theirs_NS = (task.statistics(one, targets) for one in (ours, theirs))
+    found = compare(ours_NS, theirs_NS, task.measures, num_resamples=num_resamples, seed=seed)
+    test = metrics.mcnemar(task.right_N(ours, targets), task.right_N(theirs, targets))
+    values: dict[str, Any] = {}
+    for name in [one.name for one in task.measures if one.name in SHOWN or one is task.measures[0]]:
+        one = found[name]
+        values |= {name: one.theirs, f"{name}_difference": one.difference, f"{name}_difference_interval": one.interval}
+    return values | {
         "only_this_right": test.only_first,
         "only_against_right": test.only_second,
         "mcnemar_p_value": test.p_value,
@@ -125,12 +123,14 @@ def compare(chosen_NC: Array, against_NC: Array, targets_NC: Array, *, num_resam
 
 
 def worst_mistakes(
-    probabilities_NC: Array, chosen_NC: Array, targets_NC: Array, *, link: Link, num_mistakes: int
+    evidence: Choices, targets_NC: Array, task: LabelTask, *, num_mistakes: int
 ) -> list[tuple[int, float]]:
     """Return the rows that were wrong with the most confidence, each with it, the most confident first.
 
     With many labels a row the confidence is that of the row's most confident wrong decision.
     """
+    probabilities_NC, link = evidence.values_MC, evidence.link
+    chosen_NC = task.choose(probabilities_NC)
     wrong_NC = chosen_NC != targets_NC.astype(bool)
     confidence_NC = np.where(chosen_NC, probabilities_NC, 1 - probabilities_NC)
     counted_NC = wrong_NC & chosen_NC if link.excludes else wrong_NC

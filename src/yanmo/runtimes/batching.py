@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.answered import Found
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference
 from yanmo.text.tokenizer import Encoded
 
 __all__ = [
@@ -169,8 +169,8 @@ def infer_batches(
     return logits_NC
 
 
-def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> Inference:
-    """Return what was found out about N texts from the scores of their W windows.
+def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> tuple[FloatArray, Found]:
+    """Return logits_NC of N texts from the scores of their W windows, and what reading them took.
 
     The scores of a text are the mean over its windows, weighted by the tokens of each but the special ones. Since the
     last layer is linear, that is the mean of what the windows are read as.
@@ -187,7 +187,7 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> Inf
     """
     num_tokens_W, num_texts, text_W = encoded.ids.lengths_N, len(encoded.truncated_N), encoded.text_W
     if text_W is None:
-        return Inference(logits_WC, num_tokens_W, encoded.num_unknown_N, encoded.truncated_N, num_cells)
+        return logits_WC, Found(num_tokens_W, encoded.num_unknown_N, encoded.truncated_N, num_cells)
     logits_NC = logits_WC[:num_texts].copy()
     long_M = np.unique(text_W[num_texts:])
     rows_W = np.flatnonzero(np.isin(text_W, long_M))
@@ -198,7 +198,7 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> Inf
     num_tokens_N, num_unknown_N = (
         np.bincount(text_W, column_W, num_texts).astype(np.int64) for column_W in (num_tokens_W, encoded.num_unknown_N)
     )
-    return Inference(logits_NC, num_tokens_N, num_unknown_N, encoded.truncated_N, num_cells)
+    return logits_NC, Found(num_tokens_N, num_unknown_N, encoded.truncated_N, num_cells)
 
 
 def _pad(rows: Ragged, places_BT: IntArray, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:

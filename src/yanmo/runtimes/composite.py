@@ -7,7 +7,7 @@ scores are log-probabilities, and a member may be a composite too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,15 +18,18 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from yanmo.answers.answered import Found
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import MEMBERS, Bundle
 from yanmo.combine.cascading import NEVER
 from yanmo.combine.ensembling import Ensembler, Stacker
 from yanmo.combine.stacking import LightgbmStacker, LinearStacker
 from yanmo.errors import ArtifactError, YanmoError
-from yanmo.protocols import Inference, Runtime, Windows
+from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs, Windows
 
 __all__ = [
     "LIGHTGBM_STACKER",
@@ -36,7 +39,7 @@ __all__ = [
     "CascadeSettings",
     "EnsembleRuntime",
     "EnsembleSettings",
-    "RawTexts",
+    "RawInputs",
     "open_runtime",
     "read_ensembler",
     "read_settings",
@@ -116,42 +119,37 @@ class Members:
     def __len__(self) -> int:
         return len(self._predictors)
 
-    def encode(self, member: int, raw: RawTexts) -> Any:
+    def encode(self, member: int, raw: RawInputs) -> Any:
         """Return what one member reads of raw texts."""
-        return self._predictors[member].encode(raw.texts, raw.texts_b, windows=raw.windows)
+        return self._predictors[member].encode(raw.inputs, windows=raw.windows)
 
-    def score(self, member: int, encoded: Any) -> tuple[FloatArray, Inference]:
-        """Return one member's probabilities, columns in the composite's order, and what it found out."""
-        probabilities_NC, inference = self._predictors[member].score(encoded)
-        columns = self._columns[member]
-        return (probabilities_NC if columns is None else probabilities_NC[:, columns]), inference
+    def score(self, member: int, encoded: Any) -> tuple[Choices, Found]:
+        """Return one member's probabilities, columns in the composite's order, and what reading the texts took."""
+        predictor, columns = self._predictors[member], self._columns[member]
+        inference = predictor.score(encoded)
+        evidence: Choices = predictor.activate(inference.scores)
+        return (evidence if columns is None else evidence.ordered(columns)), inference.found
 
-    def answer(self, member: int, raw: RawTexts) -> tuple[FloatArray, Inference]:
+    def answer(self, member: int, raw: RawInputs) -> tuple[Choices, Found]:
         """Return the same from raw texts."""
         return self.score(member, self.encode(member, raw))
 
 
 @dataclass(frozen=True)
-class RawTexts:
+class RawInputs:
     """Texts as they came: each member cleans them in its own way.
 
     Attributes:
-        texts: N raw texts.
-        texts_b: The second texts of pairs, or None.
+        inputs: N raw rows.
         windows: How members cut long texts.
     """
 
-    texts: Sequence[str]
-    texts_b: Sequence[str] | None
+    inputs: Inputs
     windows: Windows | None = None
 
-    def take(self, rows: IntArray) -> RawTexts:
+    def take(self, rows: IntArray) -> RawInputs:
         """Return some of them."""
-        if len(rows) == len(self.texts):
-            return self
-        chosen = rows.tolist()
-        second = None if self.texts_b is None else [self.texts_b[row] for row in chosen]
-        return RawTexts([self.texts[row] for row in chosen], second, self.windows)
+        return self if len(rows) == len(self.inputs) else RawInputs(self.inputs.take(rows), self.windows)
 
 
 @dataclass(frozen=True)
@@ -171,53 +169,49 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads, engine)
 
-    def encode(
-        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
-    ) -> EncodedForAll:
-        """Return what every member reads of N raw texts."""
-        raw = RawTexts(texts, texts_b, windows)
-        return EncodedForAll(len(texts), [self._members.encode(member, raw) for member in range(len(self._members))])
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> EncodedForAll:
+        """Return what every member reads of N raw rows."""
+        raw = RawInputs(inputs, windows)
+        return EncodedForAll(len(inputs), [self._members.encode(member, raw) for member in range(len(self._members))])
 
-    def score(self, encoded: EncodedForAll) -> Inference:
+    def score(self, encoded: EncodedForAll) -> Inference[Choices]:
         """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
         totals = _Totals(encoded.num_texts)
 
-        def answers() -> Iterator[FloatArray]:
+        def answers() -> Iterator[Choices]:
             for member, one in enumerate(encoded.encoded_K):
-                probabilities_NC, inference = self._members.score(member, one)
-                totals.add(slice(None), inference)
-                yield probabilities_NC
+                evidence, found = self._members.score(member, one)
+                totals.add(slice(None), found)
+                yield evidence
 
-        probabilities_NC = self._ensembler.combine(answers(), self._task)
-        return totals.inference(self._task.link.invert(probabilities_NC))
+        evidence = self._ensembler.combine(answers(), self._task)
+        return Inference(evidence.invert(), totals.found())
 
-    def gaps(self, raw: RawTexts) -> FloatArray:
+    def gaps(self, raw: RawInputs) -> FloatArray:
         """Return how far each text's answer is from one that a rounding would change: of a vote the closest call."""
-        gaps_N = np.ones(len(raw.texts), dtype=np.float32)
+        gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
-            probabilities_NC, _ = self._members.answer(member, raw)
-            gaps_N = np.minimum(gaps_N, self._task.link.gap_M(probabilities_NC))
+            evidence, _ = self._members.answer(member, raw)
+            gaps_N = np.minimum(gaps_N, self._task.link.gap_M(evidence.values_MC))
         return gaps_N
 
 
-class CascadeRuntime(Runtime[RawTexts]):
+class CascadeRuntime(Runtime[RawInputs]):
     """The Runtime protocol for the format cascade: takes raw texts, each stage gets only those still undecided."""
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         self._settings = read_settings(bundle, CascadeSettings)
-        self._link = get_task(bundle.task).link
+        self._task = get_task(bundle.task)
         self._num_classes = len(bundle.labels)
         self._members = Members(bundle, self._settings, num_threads, engine)
 
-    def encode(
-        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
-    ) -> RawTexts:
-        """Return N raw texts: which of them a stage will read is not known yet."""
-        return RawTexts(texts, texts_b, windows)
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> RawInputs:
+        """Return N raw rows: which of them a stage will read is not known yet."""
+        return RawInputs(inputs, windows)
 
-    def score(self, encoded: RawTexts) -> Inference:
+    def score(self, encoded: RawInputs) -> Inference[Choices]:
         """Return the log-probabilities of N raw texts; tokens are counted over the stages that were asked."""
-        num_texts = len(encoded.texts)
+        num_texts = len(encoded.inputs)
         totals = _Totals(num_texts)
         probabilities_NC = np.zeros((num_texts, self._num_classes), dtype=np.float32)
         confidence_N = np.zeros(num_texts, dtype=np.float32)
@@ -226,22 +220,23 @@ class CascadeRuntime(Runtime[RawTexts]):
         for number, threshold in enumerate([*self._settings.thresholds, 0.0], 1):
             if threshold >= NEVER or not len(rows):
                 continue
-            probabilities_NC[rows], inference = self._members.answer(number - 1, encoded.take(rows))
-            totals.add(rows, inference)
-            confidence_N[rows] = self._link.confidence_M(probabilities_NC[rows])
+            evidence, found = self._members.answer(number - 1, encoded.take(rows))
+            totals.add(rows, found)
+            probabilities_NC[rows], confidence_N[rows] = evidence.values_MC, self._task.confidence_N(evidence)
             is_sure_B = confidence_N[rows] >= threshold
             stage_N[rows[is_sure_B]] = number
             rows = rows[~is_sure_B]
         is_last_N, abstain = stage_N == len(self._members), self._settings.abstain
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
-        return totals.inference(self._link.invert(probabilities_NC), stage_N, abstained_N)
+        scores = Choices(probabilities_NC, self._task.link).invert()
+        return Inference(scores, totals.found(stage_N, abstained_N))
 
-    def gaps(self, raw: RawTexts) -> FloatArray:
+    def gaps(self, raw: RawInputs) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""
-        gaps_N = np.ones(len(raw.texts), dtype=np.float32)
+        gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
         for stage, limit in enumerate([*self._settings.thresholds, self._settings.abstain or NEVER]):
             if limit < NEVER:
-                sure_N = self._link.confidence_M(self._members.answer(stage, raw)[0])
+                sure_N = self._task.confidence_N(self._members.answer(stage, raw)[0])
                 gaps_N = np.minimum(gaps_N, np.abs(sure_N - limit))
         return gaps_N
 
@@ -255,19 +250,16 @@ class _Totals:
         self._truncated_N = np.zeros(num_texts, dtype=np.bool_)
         self._num_cells = 0
 
-    def add(self, rows: slice | IntArray, inference: Inference) -> None:
+    def add(self, rows: slice | IntArray, found: Found) -> None:
         """Add what a member found out about some of the texts."""
-        self._num_tokens_N[rows] += inference.num_tokens_N
-        self._num_unknown_N[rows] += inference.num_unknown_N
-        self._truncated_N[rows] |= inference.truncated_N
-        self._num_cells += inference.num_cells
+        self._num_tokens_N[rows] += found.num_tokens_N
+        self._num_unknown_N[rows] += found.num_unknown_N
+        self._truncated_N[rows] |= found.truncated_N
+        self._num_cells += found.num_cells
 
-    def inference(
-        self, logits_NC: FloatArray, stage_N: IntArray | None = None, abstained_N: npt.NDArray[np.bool_] | None = None
-    ) -> Inference:
-        """Return it with the scores."""
-        found = self._num_tokens_N, self._num_unknown_N, self._truncated_N, self._num_cells
-        return Inference(logits_NC, *found, stage_N, abstained_N)
+    def found(self, stage_N: IntArray | None = None, abstained_N: npt.NDArray[np.bool_] | None = None) -> Found:
+        """Return all of it, with the stages that answered and where none did."""
+        return Found(self._num_tokens_N, self._num_unknown_N, self._truncated_N, self._num_cells, stage_N, abstained_N)
 
 
 def open_runtime(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
+from yanmo.answers.answered import Found
+from yanmo.answers.choices import Choices
 from yanmo.arrays import Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
-from yanmo.protocols import Inference, Runtime, Windows
-from yanmo.runtimes.ngram import hash_texts, read_settings, read_tensors
+from yanmo.protocols import Inference, Runtime
+from yanmo.runtimes.ngram import hash_inputs, read_settings, read_tensors
 from yanmo.runtimes.row_sums import row_sums
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.ngrams import NgramConfig
 from yanmo.text.tfidf import Tfidf, transform
 
@@ -24,6 +26,7 @@ class LinearRuntime(Runtime[Ragged]):
     """The Runtime protocol for the format linear; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle) -> None:
+        self._link = get_task(bundle.task).link
         settings = read_settings(bundle, "linear.json")
         tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
@@ -34,22 +37,22 @@ class LinearRuntime(Runtime[Ragged]):
 
     def encode(
         self,
-        texts: Sequence[str],
-        texts_b: Sequence[str] | None = None,
+        inputs: Inputs,
         *,
         windows: Windows | None = None,  # noqa: ARG002 - texts of any length are read as they are
     ) -> Ragged:
         """Return the hashed n-grams of N cleaned texts."""
-        hashes = hash_texts(texts, texts_b, self._ngrams)
+        hashes = hash_inputs(inputs, self._ngrams)
         return Ragged(hashes.values >> self._key_shift, hashes.offsets) if self._key_shift else hashes
 
-    def score(self, encoded: Ragged) -> Inference:
+    def score(self, encoded: Ragged) -> Inference[Choices]:
         """Return the scores of N encoded texts; an n-gram that the training texts lacked is unknown."""
         rows = transform(self._tfidf, encoded)
         logits_NC = row_sums(self._coef_FC, Ragged(rows.indices, rows.offsets), rows.values)
         logits_NC += self._intercept_C
         truncated_N = np.zeros(len(encoded), dtype=np.bool_)
-        return Inference(logits_NC, encoded.lengths_N, rows.num_unknown_N, truncated_N, int(encoded.lengths_N.sum()))
+        found = Found(encoded.lengths_N, rows.num_unknown_N, truncated_N, int(encoded.lengths_N.sum()))
+        return Inference(Choices(logits_NC, self._link), found)
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> LinearRuntime:  # noqa: ARG001 - one signature

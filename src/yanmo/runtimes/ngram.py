@@ -15,17 +15,21 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from yanmo.answers.answered import Found
+from yanmo.answers.choices import Choices
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference, Runtime, Windows
+from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.packed import unpack
 from yanmo.runtimes.row_sums import row_sums
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
 from yanmo.text.seen import keep_seen
 
-__all__ = ["NgramRuntime", "hash_texts", "open_runtime", "read_settings", "read_tensors"]
+__all__ = ["NgramRuntime", "hash_inputs", "open_runtime", "read_settings", "read_tensors"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class NgramRuntime(Runtime[KnownNgrams]):
     """
 
     def __init__(self, bundle: Bundle) -> None:
+        self._link = get_task(bundle.task).link
         settings = read_settings(bundle, "ngram.json")
         tensors = read_tensors(bundle, ("embedding", "seen", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
@@ -68,16 +73,15 @@ class NgramRuntime(Runtime[KnownNgrams]):
 
     def encode(
         self,
-        texts: Sequence[str],
-        texts_b: Sequence[str] | None = None,
+        inputs: Inputs,
         *,
         windows: Windows | None = None,  # noqa: ARG002 - texts of any length are read as they are
     ) -> KnownNgrams:
         """Return the n-grams of N cleaned texts; those that training hardly met are unknown, nothing is cut off."""
-        hashes = hash_texts(texts, texts_b, self._ngrams)
+        hashes = hash_inputs(inputs, self._ngrams)
         return KnownNgrams(keep_seen(hashes, self._seen), hashes.lengths_N)
 
-    def score(self, encoded: KnownNgrams) -> Inference:
+    def score(self, encoded: KnownNgrams) -> Inference[Choices]:
         """Return the scores of N encoded texts."""
         known, lengths_N = encoded.hashes, encoded.num_ngrams_N
         num_known_N = known.lengths_N
@@ -90,7 +94,8 @@ class NgramRuntime(Runtime[KnownNgrams]):
         logits_NC = hidden_NH @ self._out_HC
         logits_NC += self._out_bias
         truncated_N = np.zeros(len(lengths_N), np.bool_)
-        return Inference(logits_NC, lengths_N, lengths_N - num_known_N, truncated_N, int(lengths_N.sum()))
+        found = Found(lengths_N, lengths_N - num_known_N, truncated_N, int(lengths_N.sum()))
+        return Inference(Choices(logits_NC, self._link), found)
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> NgramRuntime:  # noqa: ARG001 - one signature
@@ -98,9 +103,10 @@ def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> NgramRunti
     return NgramRuntime(bundle)
 
 
-def hash_texts(texts: Sequence[str], texts_b: Sequence[str] | None, config: NgramConfig) -> Ragged:
-    """Return the hashed n-grams of a column of texts or of pairs."""
-    return hash_column(texts, config) if texts_b is None else hash_pairs(texts, texts_b, config)
+def hash_inputs(inputs: Inputs, config: NgramConfig) -> Ragged:
+    """Return the hashed n-grams of texts or of pairs."""
+    first, second = inputs.first, inputs.second
+    return hash_column(first, config) if second is None else hash_pairs(first, second, config)
 
 
 def read_settings(bundle: Bundle, name: str) -> dict[str, Any]:

@@ -11,14 +11,17 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Inference, Runtime, Windows
+from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx
+from yanmo.tasks import get_task
 from yanmo.text import tokenizer as tokenizers
+from yanmo.text.inputs import Inputs, Windows
 
 __all__ = ["INPUTS", "ONNX_FILE", "ONNX_SETTINGS", "OnnxRuntime", "OnnxSettings", "make_feed", "open_runtime"]
 
@@ -54,19 +57,18 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
     def __init__(self, bundle: Bundle, num_threads: int, engine: str = "onnxruntime") -> None:
         self._settings = _read_settings(bundle)
         self._num_classes = len(bundle.labels)
+        self._link = get_task(bundle.task).link
         self._num_threads = num_threads
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
         self._engine: Engine = open_engine(engine, bundle.path / ONNX_FILE, num_threads)
 
-    def encode(
-        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
-    ) -> tokenizers.Encoded:
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return the token ids of N cleaned texts."""
-        return tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length, windows=windows)
+        return tokenizers.encode_column(self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows)
 
-    def score(self, encoded: tokenizers.Encoded) -> Inference:
+    def score(self, encoded: tokenizers.Encoded) -> Inference[Choices]:
         """Return the scores of N encoded texts."""
         plan = plan_side_by_side(encoded.ids.lengths_N, self._num_threads)
         logits_WC = infer_batches(
@@ -77,7 +79,8 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
             pad_id=self._settings.pad_token_id,
             num_classes=self._num_classes,
         )
-        return pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
+        logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
+        return Inference(Choices(logits_NC, self._link), found)
 
     def _infer(self, batches: list[Batch]) -> Iterable[FloatArray]:
         return self._engine.run([make_feed(batch, self._settings.inputs, self._engine.inputs) for batch in batches])

@@ -6,7 +6,6 @@ examples again, so a library or a processor that computes something else is foun
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import logging
 import os
@@ -16,22 +15,23 @@ from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
+from polars.exceptions import PolarsError
 
+from yanmo.answers.answered import Answered, Decided, Found
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.bundle import Bundle, Golden
+from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
-from yanmo.protocols import Inference, Prediction, Runtime, Task, Windows
+from yanmo.protocols import Inference, Prediction, Runtime, Task
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs, Item, Windows
 
 __all__ = [
     "RUNTIMES",
-    "Item",
     "LongTexts",
     "Predictor",
     "choose_runtime",
     "default_num_threads",
-    "golden_items",
     "open_bundle",
 ]
 
@@ -46,7 +46,6 @@ RUNTIMES = {
 TRIAL_TEXTS = 512
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
 
-Item: TypeAlias = str | tuple[str, str]
 LongTexts: TypeAlias = Literal["truncate", "windows"]
 
 logger = logging.getLogger(__name__)
@@ -63,7 +62,7 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, runtime: Runtime[Any], windows: Windows | None = None) -> None:
         self.bundle = bundle
-        self.task: Task = get_task(bundle.task)
+        self.task: Task[Any] = get_task(bundle.task)
         self.labels: list[str] = bundle.labels
         self._pipeline = bundle.text_pipeline()
         self._runtime: Runtime[Any] | None = runtime
@@ -82,52 +81,65 @@ class Predictor:
         Raises:
             ConfigError: An item is no text or no pair; the message says which.
         """
-        return self.decode(*self.infer(texts))
+        return self.predictions(self.answer(self.encode(_inputs(texts, self.task))))
 
     def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
         """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
-        return self.infer(texts)[0]
+        probabilities_NC: FloatArray = self.infer(texts)[0].values_MC
+        return probabilities_NC
 
-    def infer(self, texts: Sequence[Item]) -> tuple[FloatArray, Inference]:
-        """Return probabilities_NC, and what the runtime found out about each text."""
-        return self.score(self.encode(*_columns(texts, self.task)))
+    def infer(self, texts: Sequence[Item] | Inputs) -> tuple[Any, Found]:
+        """Return the evidence of raw texts, and what reading them took."""
+        scores, found = self.weigh(texts)
+        return self.activate(scores), found
 
-    def encode(
-        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
-    ) -> Any:
-        """Return what ``score`` takes: raw texts, and the second texts of pairs, cleaned and tokenized.
+    def weigh(self, texts: Sequence[Item] | Inputs) -> tuple[Any, Found]:
+        """Return the scores of raw texts, not calibrated, and what reading them took."""
+        inference = self.score(self.encode(_inputs(texts, self.task)))
+        return inference.scores, inference.found
+
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Any:
+        """Return what ``score`` takes: raw inputs, cleaned and tokenized.
 
         Args:
-            texts: N raw texts.
-            texts_b: The second texts of pairs, or None.
+            inputs: N raw rows.
             windows: How long texts are cut; by default as the Predictor was opened.
         """
-        cleaned = self._pipeline.apply(texts)
-        cleaned_b = self._pipeline.apply(texts_b) if texts_b is not None else None
-        return self._opened().encode(cleaned, cleaned_b, windows=windows or self._windows)
+        return self._opened().encode(inputs.map(self._pipeline.apply), windows=windows or self._windows)
 
-    def score(self, encoded: Any) -> tuple[FloatArray, Inference]:
-        """Return probabilities_NC, and what the runtime found out about each text; its scores are not calibrated."""
-        inference = self._opened().score(encoded)
-        return self.activate(inference.logits_NC), inference
+    def score(self, encoded: Any) -> Inference[Any]:
+        """Return the scores of encoded texts, not calibrated, and what reading them took."""
+        return self._opened().score(encoded)
 
-    def activate(self, logits_NC: FloatArray) -> FloatArray:
-        """Return probabilities_NC of scores, calibrated where the Bundle is."""
+    def activate(self, scores: Any) -> Any:
+        """Return the evidence that scores are, calibrated where the Bundle is."""
         if self._calibration is not None:
-            logits_NC = self._calibration.apply(logits_NC, self.task.link)
-        return self.task.link.activate(logits_NC)
+            scores = self._calibration.apply(scores)
+        return scores.activate()
 
-    def decode(self, probabilities_NC: FloatArray, inference: Inference) -> list[Prediction]:
-        """Return one answer a text, of what :meth:`score` gave."""
-        answers = self.task.decode(probabilities_NC, self.labels)
-        if inference.stage_N is None:
-            return answers
-        stages = inference.stage_N.tolist()
-        withheld = inference.abstained_N.tolist() if inference.abstained_N is not None else [False] * len(stages)
-        return [
-            dataclasses.replace(one, label=None if silent else one.label, stage=stage, abstained=silent)
-            for one, stage, silent in zip(answers, stages, withheld, strict=True)
-        ]
+    def answer(self, encoded: Any) -> Answered[Any]:
+        """Return the answers to encoded texts; where a cascade abstains, nothing is decided."""
+        inference = self.score(encoded)
+        evidence = self.activate(inference.scores)
+        return Answered(self._decide(evidence, inference.found), evidence, inference.found)
+
+    def _decide(self, evidence: Any, found: Found) -> Decided:
+        decided = self.task.decide(evidence, self.labels)
+        return decided if found.abstained_N is None else decided.withhold(found.abstained_N)
+
+    def predictions(self, answered: Answered[Any]) -> list[Prediction]:
+        """Return one answer a text, for a person."""
+        columns = (
+            answered.decided.predictions,
+            answered.decided.probability_N.tolist(),
+            self.task.details(answered.evidence, self.labels),
+        )
+        found = answered.found
+        if found.stage_N is None:
+            return list(map(Prediction, *columns))
+        stages = found.stage_N.tolist()
+        abstained = found.abstained_N.tolist() if found.abstained_N is not None else [False] * len(stages)
+        return list(map(Prediction, *columns, stages, abstained))
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:
@@ -224,8 +236,8 @@ def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
     if bundle.format != "onnx":
         return None
 
-    golden = golden_items(bundle.golden())
-    items = list(golden) * (TRIAL_TEXTS // max(len(golden), 1))
+    golden = bundle.golden().inputs.items()
+    items = golden * (TRIAL_TEXTS // max(len(golden), 1))
 
     def open_with(engine: str) -> Callable[[], object]:
         predictor = Predictor(bundle, _open_runtime(bundle, device="cpu", num_threads=num_threads, runtime=engine))
@@ -257,57 +269,58 @@ def default_num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def golden_items(golden: Golden) -> Sequence[Item]:
-    """Return the golden examples as ``Predictor.predict`` takes them."""
-    return golden.texts if golden.texts_b is None else list(zip(golden.texts, golden.texts_b, strict=True))
-
-
 def _check_golden(predictor: Predictor) -> None:
-    """Compare the golden examples' probabilities with what comes out now.
+    """Compare the golden examples' evidence with what comes out now.
 
     Raises:
-        ArtifactError: They differ by more than the precision of the Bundle allows.
+        ArtifactError: It differs by more than the precision of the Bundle allows, or is of other labels.
     """
     bundle = predictor.bundle
     golden = bundle.golden()
-    if not golden.texts:
+    if not len(golden.inputs):
         return
     tolerance = GOLDEN_TOLERANCE[bundle.manifest.info.get("precision", "fp32")]
-    difference_NC = np.abs(predictor.predict_proba(golden_items(golden)) - golden.probabilities_NC)
-    worst = int(np.argmax(np.nan_to_num(difference_NC, nan=np.inf).max(axis=1)))
-    largest = float(difference_NC[worst].max())
+    try:
+        distance_N = predictor.infer(golden.inputs)[0].distance_N(predictor.task.read(golden.evidence))
+    except (ValueError, PolarsError) as error:
+        raise ArtifactError(
+            f"The golden examples of {bundle.path} are not those of its labels: {error}.", hint="Make the Bundle again."
+        ) from error
+    worst = int(np.argmax(np.nan_to_num(distance_N, nan=np.inf)))
+    largest = float(distance_N[worst])
     if not largest <= tolerance:
         raise ArtifactError(
-            f"{bundle.path} does not answer as it did when it was made: golden text {worst + 1} of {len(golden.texts)} "
-            f"differs by {largest:.2g}, more than {tolerance:g}.",
+            f"{bundle.path} does not answer as it did when it was made: golden text {worst + 1} of "
+            f"{len(golden.inputs)} differs by {largest:.2g}, more than {tolerance:g}.",
             hint="The libraries or the processor compute something else here; install the versions in its manifest, "
             "or make the Bundle anew on this machine.",
         )
 
 
-def _columns(texts: Sequence[Item], task: Task) -> tuple[Sequence[str], Sequence[str] | None]:
-    """Return the texts, and the second texts of pairs, each as a column.
+def _inputs(texts: Sequence[Item] | Inputs, task: Task[Any]) -> Inputs:
+    """Return rows that were given one by one as columns.
 
     Raises:
-        ConfigError: The whole is no list, or an item is no text or no pair.
+        ConfigError: The whole is no list, or an item is no text, or no tuple of as many as the task reads.
     """
+    if isinstance(texts, Inputs):
+        return texts
     if isinstance(texts, str | bytes) or not isinstance(texts, Sequence):
         raise ConfigError(
             f"The 'texts' parameter must be a list of texts. Got {type(texts).__name__} instead.",
             hint="Put a single text into a list: predict([text]).",
         )
-    if task.num_texts == 1:
-        _check_strings(texts, "texts[{}]", "a text (str)")
-        return texts, None  # type: ignore[return-value]
-    for index, item in enumerate(texts):
-        if not isinstance(item, tuple | list) or len(item) != 2:
+    width = len(task.inputs)
+    for index, item in enumerate(texts if width > 1 else ()):
+        if not isinstance(item, tuple | list) or len(item) != width:
             raise ConfigError(
-                f"texts[{index}] must be a pair (text, text_b) for the task {task.name}. Got {_describe(item)} instead."
+                f"texts[{index}] must be a {'pair' if width == 2 else 'tuple'} ({', '.join(task.inputs)}) for the task "
+                f"{task.name}. Got {_describe(item)} instead."
             )
-    column, column_b = [item[0] for item in texts], [item[1] for item in texts]
-    _check_strings(column, "texts[{}][0]", "a text (str)")
-    _check_strings(column_b, "texts[{}][1]", "a text (str)")
-    return column, column_b
+    inputs = Inputs.of_items(texts, width)
+    for place, column in enumerate(inputs.columns):
+        _check_strings(column, "texts[{}]" if width == 1 else f"texts[{{}}][{place}]", "a text (str)")
+    return inputs
 
 
 def _check_strings(column: Sequence[object], name: str, wanted: str) -> None:

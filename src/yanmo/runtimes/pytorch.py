@@ -6,16 +6,19 @@ For ONNX files and services use an exported Bundle; this runtime is for training
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
-from yanmo.protocols import Inference, Runtime, Windows
+from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, count_cells, infer_batches, plan_batches, pool_windows
+from yanmo.tasks import get_task
 from yanmo.text import tokenizer as tokenizers
+from yanmo.text.inputs import Inputs, Windows
 
 try:
     import torch
@@ -42,20 +45,21 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         self._architecture = bundle.architecture
         self.pad_id = int(self._architecture.get("pad_id", 0))
         self._num_classes = len(bundle.labels)
+        self._link = get_task(bundle.task).link
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
-    def encode(
-        self, texts: Sequence[str], texts_b: Sequence[str] | None = None, *, windows: Windows | None = None
-    ) -> tokenizers.Encoded:
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return token ids; token types only where the network tells the texts of a pair apart by them."""
-        encoded = tokenizers.encode_column(self._tokenizer, texts, texts_b, self._max_length, windows=windows)
+        encoded = tokenizers.encode_column(
+            self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows
+        )
         has_types = self._architecture.get("token_types", False)
         return encoded if has_types else dataclasses.replace(encoded, type_ids=None)
 
-    def score(self, encoded: tokenizers.Encoded) -> Inference:
+    def score(self, encoded: tokenizers.Encoded) -> Inference[Choices]:
         """Return the scores of N encoded texts."""
         budget = TOKEN_BUDGET if self._device.type == "cpu" else ACCELERATOR_TOKEN_BUDGET
         plan = list(plan_batches(encoded.ids.lengths_N, budget))
@@ -68,7 +72,8 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
                 pad_id=self.pad_id,
                 num_classes=self._num_classes,
             )
-        return pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
+        logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
+        return Inference(Choices(logits_NC, self._link), found)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return logits_BC of a batch.

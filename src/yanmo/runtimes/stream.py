@@ -7,13 +7,13 @@ import queue
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
-from yanmo.arrays import FloatArray
-from yanmo.protocols import Inference
+from yanmo.answers.answered import Answered
 from yanmo.runtimes.predictor import Predictor
+from yanmo.text.inputs import Inputs
 
 __all__ = ["ahead", "answer_windows"]
 
@@ -24,20 +24,16 @@ WAIT_SECONDS = 0.2
 
 def answer_windows(
     predictor: Predictor, windows: Iterable[pl.DataFrame]
-) -> Iterator[tuple[pl.DataFrame, FloatArray, Inference]]:
-    """Yield every window with its probabilities_NC and what the runtime found out about its texts.
+) -> Iterator[tuple[pl.DataFrame, Answered[Any]]]:
+    """Yield every window with the answers to its texts.
 
     Args:
         predictor: Who answers.
-        windows: Frames with the string columns ``text`` and, for pairs, ``text_b``; about two are in memory at a time.
+        windows: Frames with the string columns that the task reads; about two are in memory at a time.
     """
-    encoded = (
-        (rows, predictor.encode(*(rows[name].to_list() for name in ("text", "text_b") if name in rows.columns)))
-        for rows in windows
-    )
+    encoded = ((rows, predictor.encode(Inputs.of_frame(rows, predictor.task.inputs))) for rows in windows)
     for rows, features in ahead(encoded):
-        probabilities_NC, inference = predictor.score(features)
-        yield rows, probabilities_NC, inference
+        yield rows, predictor.answer(features)
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:

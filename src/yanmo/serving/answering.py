@@ -12,6 +12,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
 from yanmo.serving.schemas import Answer, Text
+from yanmo.text.inputs import Inputs
 
 __all__ = ["Answerer", "BatchAnswer"]
 
@@ -66,30 +67,29 @@ class Answerer:
         self._predictor: Predictor = open_bundle(bundle, **values)
         self.num_lanes: int = values["num_threads"] + 1 if bundle.format == "onnx" else 1
         self._digest = bundle.digest
-        self._num_columns = self._predictor.task.num_texts
+        self._num_columns = len(self._predictor.task.inputs)
         if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
             self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
     def answer(self, texts: Sequence[Text]) -> BatchAnswer:
         """Return what the model says about N texts, or pairs."""
         begin = time.perf_counter()
-        columns = (texts, None) if self._num_columns == 1 else ([one[0] for one in texts], [one[1] for one in texts])
-        encoded = self._predictor.encode(*columns)
+        encoded = self._predictor.encode(Inputs.of_items(texts, self._num_columns))
         encoded_at = time.perf_counter()
-        probabilities_NC, inference = self._predictor.score(encoded)
-        predictions = self._predictor.decode(probabilities_NC, inference)
+        answered = self._predictor.answer(encoded)
+        predictions, found = self._predictor.predictions(answered), answered.found
         answers = [
             Answer(one.label, one.probability, one.probabilities, truncated=truncated)
-            for one, truncated in zip(predictions, inference.truncated_N.tolist(), strict=True)
+            for one, truncated in zip(predictions, found.truncated_N.tolist(), strict=True)
         ]
-        if inference.stage_N is not None:
+        if found.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
                 answer.stage, answer.abstained = one.stage or UNSET, one.abstained
         return BatchAnswer(
             answers,
-            inference.num_tokens_N.tolist(),
-            inference.num_unknown_N.tolist(),
-            inference.num_cells,
+            found.num_tokens_N.tolist(),
+            found.num_unknown_N.tolist(),
+            found.num_cells,
             encoded_at - begin,
             time.perf_counter() - encoded_at,
             self._digest,

@@ -5,8 +5,8 @@ from pathlib import Path
 from pydantic import Field
 
 from yanmo.config import Config
-from yanmo.protocols import Windows
 from yanmo.runtimes.predictor import LongTexts
+from yanmo.text.inputs import Windows
 
 __all__ = ["ModelOptions", "ServeConfig"]
 

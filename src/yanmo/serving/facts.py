@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from yanmo.answers.links import Link
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.artifacts.card import CARD
 from yanmo.errors import ArtifactError
@@ -13,6 +12,7 @@ from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.tasks import get_task
+from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Facts", "read_facts"]
 
@@ -25,7 +25,7 @@ class Facts:
 
     Attributes:
         bundle: The Bundle.
-        link: From scores to probabilities.
+        task: What it answers.
         limits: What a request may hold.
         max_tokens: The most tokens that are read of a text, at one a character.
         drift: Whether the inputs have changed; it begins to count.
@@ -34,7 +34,7 @@ class Facts:
     """
 
     bundle: Bundle
-    link: Link
+    task: LabelTask
     limits: Limits
     max_tokens: int
     drift: Drift
@@ -60,11 +60,11 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     drift = Drift(bundle)
     return Facts(
         bundle,
-        task.link,
-        Limits(task.num_texts, config.max_texts, config.max_characters),
+        task,
+        Limits(len(task.inputs), config.max_texts, config.max_characters),
         bundle.max_length if cuts else config.max_characters,
         drift,
-        _canary(bundle.golden(), task.num_texts),
+        _canary(bundle.golden(), len(task.inputs)),
         _shown(bundle, name, watches_inputs=drift.is_watching),
     )
 
@@ -89,5 +89,5 @@ def _shown(bundle: Bundle, name: str, *, watches_inputs: bool) -> ServedModel:
 
 
 def _canary(golden: Golden, num_columns: int) -> list[Text]:
-    text = golden.texts[0] if golden.texts else "a"
+    text = golden.inputs.first[0] if len(golden.inputs) else "a"
     return [(text, text)] if num_columns == 2 else [text]

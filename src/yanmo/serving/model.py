@@ -38,7 +38,7 @@ class Model:
         limits: What a request may hold.
         counters: What happened.
         drift: Whether the inputs have changed.
-        link: From scores to probabilities.
+        task: What it answers.
     """
 
     def __init__(self, bundle: Bundle, config: ServeConfig) -> None:
@@ -63,7 +63,7 @@ class Model:
     def _adopt(self, facts: Facts) -> None:
         self._facts = facts
         self.bundle, self.limits, self.drift = facts.bundle, facts.limits, facts.drift
-        self.link = facts.link
+        self.task = facts.task
 
     async def start(self) -> None:
         """Load the Bundle in every worker.

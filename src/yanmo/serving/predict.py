@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from msgspec import UNSET
 
-from yanmo.answers.links import Link
+from yanmo.answers.choices import Choices
 from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, TooLargeError, WorkerLostError
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
@@ -121,10 +122,10 @@ def _encode(answers: list[Answer], request: Request, model: Model, digest: str) 
     if options.truncate is False:
         _check_whole(answers)
     if options.inputs is not UNSET:
-        return encode_scores(answers, request, link=model.link)
+        return encode_scores(answers, request, link=model.task.link)
     if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         for answer in answers:
-            _trim(answer, options, model.link)
+            _trim(answer, options, model)
     if not request.is_single:
         return ENCODER.encode(Answers(answers, model.name, digest))
     one = answers[0]
@@ -138,20 +139,20 @@ def _check_whole(answers: list[Answer]) -> None:
         raise Problem("text_too_long", f"The model does not read all of text {place}, and 'truncate' is false.")
 
 
-def _trim(answer: Answer, options: PredictBody, link: Link) -> None:
+def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
     """Leave out of an answer what was not asked for."""
     probabilities = answer.probabilities
     if not isinstance(probabilities, Mapping):
         return
     threshold = options.threshold
     if isinstance(threshold, float | int):
-        if not link.excludes:
-            answer.prediction = tuple(label for label, share in probabilities.items() if share >= threshold)
-            answer.probability = min(share if share >= threshold else 1 - share for share in probabilities.values())
-        elif answer.probability < threshold:
-            answer.prediction, answer.abstained = None, True
-        else:
-            answer.abstained = answer.abstained if answer.abstained is True else False
+        task = model.task
+        evidence = Choices(np.array([list(probabilities.values())]), task.link)
+        decided = task.decide(evidence, list(probabilities), threshold=threshold)
+        is_silent = answer.abstained is True or decided.predictions[0] is None
+        answer.prediction = None if is_silent else decided.predictions[0]
+        answer.probability = float(decided.probability_N[0])
+        answer.abstained = is_silent or (False if task.link.excludes else answer.abstained)
     if options.return_probabilities is False:
         answer.probabilities = UNSET
     elif isinstance(options.top_k, int):

@@ -3,25 +3,38 @@
 A task is all that differs by task: how labels are read, encoded, decoded and chosen. No verb asks which task it is.
 """
 
-from yanmo.artifacts.bundle import READING
 from yanmo.errors import ConfigError, did_you_mean
-from yanmo.protocols import Task
+from yanmo.tasks.labels import LabelTask
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.text_pair import TEXT_PAIR
 
-__all__ = ["TASKS", "get_task"]
+__all__ = ["READING", "TASKS", "get_task", "known_task"]
 
-TASKS: dict[str, Task] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR)}
+TASKS: dict[str, LabelTask] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR)}
+
+READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
+"""Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
 
 
-def get_task(name: str) -> Task:
+def known_task(name: str) -> str:
+    """Return the name of a task that there is, for the config of a verb.
+
+    Raises:
+        ValueError: There is none; the message lists them.
+    """
+    if name not in TASKS:
+        raise ValueError(f"one of: {', '.join(TASKS)}{did_you_mean(name, TASKS)}")
+    return name
+
+
+def get_task(name: str) -> LabelTask:
     """Return a task by its name.
 
     Raises:
         ConfigError: There is no such task.
     """
-    if name in READING:
+    if name in READING.values():
         raise ConfigError(
             f"The Bundle is an encoder that has only learned to read ({name}): it gives no answers yet.",
             hint="Train a model from it: yanmo train DATASET --init FOLDER --out MODEL",

@@ -1,16 +1,63 @@
-"""What tasks share about label lists: their order and their columns in an array."""
+"""What tasks of labels share: label lists, their columns in an array, and all that follows from which were chosen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from yanmo.arrays import IntArray
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import DataError, did_you_mean
+from yanmo.metrics.labels import label_statistics
+from yanmo.protocols import Task
 
-__all__ = ["label_columns", "sort_labels"]
+__all__ = ["LabelTask", "count_labels", "label_columns", "sort_labels"]
+
+
+class LabelTask(Task[Choices], Protocol):
+    """A task whose rows are given labels of one list; which ones, each of them says by itself."""
+
+    @property
+    def link(self) -> Link:
+        """From scores to probabilities, and whether labels exclude each other."""
+        ...
+
+    def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return which labels each row is given, bool, shape (N, C)."""
+        ...
+
+    def read(self, frame: pl.DataFrame) -> Choices:
+        """Return the Choices that a frame holds."""
+        return Choices.read(frame, self.link)
+
+    def details(self, evidence: Choices, labels: Sequence[str]) -> list[Mapping[str, float]]:
+        """Return every label's probability, for every row."""
+        return [dict(zip(labels, row, strict=True)) for row in evidence.values_MC.tolist()]
+
+    def statistics(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return what ``metrics.labels`` counts in each row."""
+        return label_statistics(self.choose(evidence.values_MC), targets)
+
+    def losses_N(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.float64]:
+        """Return the link's log losses."""
+        return self.link.log_losses(evidence.values_MC, targets)
+
+    def confidence_N(self, evidence: Choices) -> FloatArray:
+        """Return the link's confidences."""
+        return self.link.confidence_M(evidence.values_MC)
+
+    def same_N(self, evidence: Choices, other: Choices) -> npt.NDArray[np.bool_]:
+        """Return which rows are given the same labels."""
+        return np.asarray((self.choose(evidence.values_MC) == self.choose(other.values_MC)).all(axis=1))
+
+    def right_N(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return which rows are given exactly their labels."""
+        return np.asarray((self.choose(evidence.values_MC) == targets.astype(bool)).all(axis=1))
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:
@@ -19,6 +66,17 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
     if all(label.isascii() and label.isdigit() for label in distinct):
         return sorted(distinct, key=lambda label: (int(label), label))
     return sorted(distinct)
+
+
+def count_labels(given: pl.Series, labels: Sequence[str]) -> IntArray:
+    """Return how often each label was given, int64, shape (C,).
+
+    Args:
+        given: N labels, or lists of them; null where none was given.
+        labels: The known labels in order.
+    """
+    flat = given.explode() if isinstance(given.dtype, pl.List) else given
+    return np.bincount(label_columns(flat.drop_nulls(), labels), minlength=len(labels))
 
 
 def label_columns(column: pl.Series, labels: Sequence[str]) -> IntArray:

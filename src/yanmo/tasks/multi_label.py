@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from yanmo.answers.answered import Decided
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import FloatArray
-from yanmo.protocols import Prediction
-from yanmo.tasks.labels import label_columns, sort_labels
+from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1
+from yanmo.metrics.measures import Measure
+from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
 
 __all__ = ["MULTI_LABEL", "MultiLabel"]
 
@@ -22,12 +25,13 @@ THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class MultiLabel:
+class MultiLabel(LabelTask):
     """The task protocol for any number of labels a row."""
 
     name: str = "multi_label"
-    num_texts: Literal[1, 2] = 1
+    inputs: tuple[str, ...] = ("text",)
     link: Link = SIGMOID
+    measures: tuple[Measure, ...] = (MICRO_F1, ACCURACY, MACRO_F1, WEIGHTED_F1)
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:
         """Return lists of labels from separated text or JSON lists; what is neither becomes null.
@@ -58,30 +62,20 @@ class MultiLabel:
         """Return True where a label is more probable than not."""
         return np.asarray(probabilities_NC >= THRESHOLD)
 
-    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[pl.Series, FloatArray]:
-        """Return the more probable labels of every row, List(String), and the weakest decision's probability."""
-        chosen_NC = self.choose(probabilities_NC)
-        rows_M, columns_M = chosen_NC.nonzero()
-        chosen = pl.DataFrame({"row": rows_M, "label": pl.Series(labels, dtype=pl.String).gather(columns_M)})
-        lists = chosen.group_by("row", maintain_order=True).agg("label")
-        rows = pl.DataFrame({"row": np.arange(len(chosen_NC))}).join(lists, on="row", how="left", maintain_order="left")
-        return rows["label"].fill_null(pl.Series([[]], dtype=pl.List(pl.String))), self._weakest(probabilities_NC)
-
-    def _weakest(self, probabilities_NC: FloatArray) -> FloatArray:
-        """Return the probability of the least sure decision of every row, shape (N,)."""
-        chosen_NC = self.choose(probabilities_NC)
+    def decide(self, evidence: Choices, labels: Sequence[str], *, threshold: float | None = None) -> Decided:
+        """Return the labels that are probable enough, and the probability of the least certain decision."""
+        probabilities_NC = evidence.values_MC
+        chosen_NC = self.choose(probabilities_NC) if threshold is None else probabilities_NC >= threshold
         sure_NC = np.where(chosen_NC, probabilities_NC, 1.0 - probabilities_NC)
-        return np.asarray(sure_NC.min(axis=1, initial=1.0), dtype=np.float32)
+        rows_M, columns_M = chosen_NC.nonzero()
+        names = [labels[column] for column in columns_M.tolist()]
+        ends = np.searchsorted(rows_M, np.arange(len(chosen_NC) + 1)).tolist()
+        picked = [tuple(names[start:end]) for start, end in pairwise(ends)]
+        return Decided(picked, np.asarray(sure_NC.min(axis=1, initial=1.0), dtype=probabilities_NC.dtype))
 
-    def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:
-        """Return the labels that are more probable than not; the probability is that of the weakest decision."""
-        chosen_NC = self.choose(probabilities_NC)
-        weakest_N = self._weakest(probabilities_NC).tolist()
-        answers = []
-        for chosen, row, weakest in zip(chosen_NC.tolist(), probabilities_NC.tolist(), weakest_N, strict=True):
-            picked = tuple(label for label, yes in zip(labels, chosen, strict=True) if yes)
-            answers.append(Prediction(picked, weakest, dict(zip(labels, row, strict=True))))
-        return answers
+    def frame_type(self) -> pl.DataType:
+        """Return the type of a list of labels."""
+        return pl.List(pl.String)
 
 
 def _parse_json(text: str) -> list[str] | None:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from yanmo.answers.answered import Decided
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX, Link
 from yanmo.arrays import FloatArray
-from yanmo.protocols import Prediction
-from yanmo.tasks.labels import label_columns, sort_labels
+from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1
+from yanmo.metrics.measures import Measure
+from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
 
 __all__ = ["SINGLE_LABEL", "SingleLabel"]
 
 
 @dataclass(frozen=True)
-class SingleLabel:
+class SingleLabel(LabelTask):
     """The task protocol for one label a row, of one text or, as ``text_pair``, of two."""
 
     name: str = "single_label"
-    num_texts: Literal[1, 2] = 1
+    inputs: tuple[str, ...] = ("text",)
     link: Link = SOFTMAX
+    measures: tuple[Measure, ...] = (ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1)
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:  # noqa: ARG002
         """Return the labels without surrounding white space; an empty one becomes null."""
@@ -48,19 +51,16 @@ class SingleLabel:
             chosen_NC[np.arange(len(probabilities_NC)), probabilities_NC.argmax(axis=1)] = True
         return chosen_NC
 
-    def answer(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> tuple[pl.Series, FloatArray]:
-        """Return the most probable label of every row, String, and its probability, float32, shape (N,)."""
-        best_N = probabilities_NC.argmax(axis=1)
-        return pl.Series(labels, dtype=pl.String).gather(best_N), probabilities_NC[np.arange(len(best_N)), best_N]
-
-    def decode(self, probabilities_NC: FloatArray, labels: Sequence[str]) -> list[Prediction]:
-        """Return the most probable label of every row."""
+    def decide(self, evidence: Choices, labels: Sequence[str], *, threshold: float | None = None) -> Decided:
+        """Return the most probable label of every row and its probability; below a threshold no label."""
+        probabilities_NC = evidence.values_MC
         best_N = probabilities_NC.argmax(axis=1).tolist() if len(probabilities_NC) else []
-        rows = probabilities_NC.tolist()
-        return [
-            Prediction(labels[best], row[best], dict(zip(labels, row, strict=True)))
-            for best, row in zip(best_N, rows, strict=True)
-        ]
+        decided = Decided([labels[best] for best in best_N], probabilities_NC.max(axis=1, initial=0.0))
+        return decided if threshold is None else decided.withhold(decided.probability_N < threshold)
+
+    def frame_type(self) -> pl.DataType:
+        """Return the type of a label."""
+        return pl.String()
 
 
 SINGLE_LABEL = SingleLabel()

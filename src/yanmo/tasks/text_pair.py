@@ -4,4 +4,4 @@ from yanmo.tasks.single_label import SingleLabel
 
 __all__ = ["TEXT_PAIR"]
 
-TEXT_PAIR = SingleLabel(name="text_pair", num_texts=2)
+TEXT_PAIR = SingleLabel(name="text_pair", inputs=("text", "text_b"))

@@ -105,9 +105,9 @@ def hash_column(texts: Sequence[str], config: NgramConfig, *, salt: int = 0) -> 
     return Ragged(values, _offsets(np.concatenate([np.zeros(0, dtype=np.int64), *(row.lengths_N for row in rows)])))
 
 
-def hash_pairs(texts: Sequence[str], texts_b: Sequence[str], config: NgramConfig) -> Ragged:
+def hash_pairs(first: Sequence[str], second: Sequence[str], config: NgramConfig) -> Ragged:
     """Return the hashes of N pairs: those of the first text with salt 0, then those of the second with salt 1."""
-    halves = [hash_column(texts, config), hash_column(texts_b, config, salt=1)]
+    halves = [hash_column(first, config), hash_column(second, config, salt=1)]
     return _interleave(halves)
 
 

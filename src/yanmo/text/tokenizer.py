@@ -19,8 +19,8 @@ from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers,
 
 from yanmo.arrays import IntArray, Ragged
 from yanmo.errors import ArtifactError
-from yanmo.protocols import Windows
 from yanmo.text.columns import replace_surrogates
+from yanmo.text.inputs import Windows
 
 __all__ = [
     "SPECIAL_TOKENS",
@@ -211,8 +211,8 @@ def _truncating_copy(tokenizer: Tokenizer, max_length: int, stride: int) -> Toke
 
 def encode_column(
     tokenizer: Tokenizer,
-    texts: Sequence[str],
-    texts_b: Sequence[str] | None = None,
+    first: Sequence[str],
+    second: Sequence[str] | None = None,
     max_length: int = 128,
     *,
     windows: Windows | None = None,
@@ -221,24 +221,24 @@ def encode_column(
 
     Args:
         tokenizer: Best one that ``truncating`` returned for this length: any other is copied in every call.
-        texts: N cleaned texts.
-        texts_b: The second texts of N pairs.
+        first: N cleaned texts, the first ones of pairs.
+        second: Those beside them, of N pairs.
         max_length: Largest number of tokens, special ones included.
         windows: If given, texts that are too long are cut into windows; each has special tokens of its own. Of a pair,
             every window of the one text is read with every window of the other.
     """
-    num_special = tokenizer.num_special_tokens_to_add(texts_b is not None)
+    num_special = tokenizer.num_special_tokens_to_add(second is not None)
     stride = None
     if windows is not None:
-        stride = int(windows.overlap * max((max_length - num_special) // (1 if texts_b is None else 2), 0))
+        stride = int(windows.overlap * max((max_length - num_special) // (1 if second is None else 2), 0))
     tokenizer = truncating(tokenizer, max_length, stride)
     max_windows = windows.max_windows if windows is not None else 1
     limit = max_length * CHARACTERS_PER_TOKEN * max_windows
-    texts, cut_N = _cut(texts, limit)
-    if texts_b is not None:
-        texts_b, cut_b_N = _cut(texts_b, limit)
+    first, cut_N = _cut(first, limit)
+    if second is not None:
+        second, cut_b_N = _cut(second, limit)
         cut_N |= cut_b_N
-    encodings = _encode(tokenizer, texts, texts_b)
+    encodings = _encode(tokenizer, first, second)
     rows = [encoding.ids for encoding in encodings]
     lengths = list(map(len, rows))
     text_W = None
@@ -250,20 +250,20 @@ def encode_column(
         if added:
             encodings, rows = encodings + added, rows + [encoding.ids for encoding in added]
             lengths = list(map(len, rows))
-            text_W = np.concatenate([np.arange(len(texts)), np.repeat(full_M, [len(found) for found, _ in further])])
+            text_W = np.concatenate([np.arange(len(first)), np.repeat(full_M, [len(found) for found, _ in further])])
     offsets = np.array([0, *accumulate(lengths)], dtype=np.int64)
     ids = _without_forged(tokenizer, encodings, _flat(rows, offsets))
-    type_ids = None if texts_b is None else _flat(_type_ids(encodings, len(texts)), offsets)
+    type_ids = None if second is None else _flat(_type_ids(encodings, len(first)), offsets)
     return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids), text_W, num_special)
 
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[str], texts_b: Sequence[str] | None) -> list[Encoding]:
+def _encode(tokenizer: Tokenizer, first: Sequence[str], second: Sequence[str] | None) -> list[Encoding]:
     try:
-        return tokenizer.encode_batch_fast(texts if texts_b is None else list(zip(texts, texts_b, strict=True)))
+        return tokenizer.encode_batch_fast(first if second is None else list(zip(first, second, strict=True)))
     except TypeError:
         # That is what the library says to lone surrogates.
-        columns = [[replace_surrogates(text) for text in column] for column in (texts, texts_b) if column is not None]
-        return tokenizer.encode_batch_fast(columns[0] if texts_b is None else list(zip(*columns, strict=True)))
+        columns = [[replace_surrogates(text) for text in column] for column in (first, second) if column is not None]
+        return tokenizer.encode_batch_fast(columns[0] if second is None else list(zip(*columns, strict=True)))
 
 
 def _further(encoding: Encoding, max_windows: int) -> tuple[list[Encoding], bool]:

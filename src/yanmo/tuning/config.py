@@ -5,7 +5,6 @@ from pathlib import Path
 from pydantic import Field
 
 from yanmo.integrations.tracking import TrackedConfig
-from yanmo.modeling.settings import Metric
 
 __all__ = ["TuneConfig"]
 
@@ -26,9 +25,9 @@ class TuneConfig(TrackedConfig):
     max_hours: float | None = Field(default=None, gt=0)
     """Begin no further trial after so many hours of training, those of all workers together."""
 
-    metric: Metric = "micro_f1"
-    """What is best on the validation split, of trials and of the evaluations of each; micro_f1 is the accuracy where
-    every text has one label."""
+    metric: str | None = None
+    """What is best on the validation split, of trials and of the evaluations of each: one of the task's measures, such
+    as accuracy, macro_f1 or micro_f1, or loss; by default its first."""
 
     folds: int | None = Field(default=None, ge=2, le=20)
     """For few rows: judge every trial by the answers to all training rows, each by a model that has not learned from

@@ -19,13 +19,13 @@ import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 
+from yanmo.answers.choices import Choices
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
-from yanmo.modeling.settings import Metric
 from yanmo.tasks import get_task
 from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.calls import Call, run_call
@@ -53,6 +53,7 @@ class SearchPlan(msgspec.Struct, frozen=True):
         space: What is searched.
         first: What train has by default for every setting that is searched.
         metric: What is best.
+        lowest: Whether the lowest is.
         num_trials: Trials in all.
         max_seconds: Of training, after which no trial begins; None for no limit.
         prune: Whether hopeless trials are given up.
@@ -68,7 +69,8 @@ class SearchPlan(msgspec.Struct, frozen=True):
     storage: str | None
     space: dict[str, Range | Choice]
     first: dict[str, Any]
-    metric: Metric
+    metric: str
+    lowest: bool
     num_trials: int
     max_seconds: float | None
     prune: bool
@@ -122,7 +124,7 @@ def open_search(plan: SearchPlan) -> SharedStudy:
         plan.study,
         plan.space,
         first=plan.first,
-        lowest=plan.metric == "loss",
+        lowest=plan.lowest,
         seed=plan.seed,
         owner=str(folder.resolve()),
         prunes=plan.prune and not plan.call.config.get("folds"),
@@ -167,7 +169,7 @@ def train_once(plan: SearchPlan, out: Path, values: Mapping[str, Any], effects: 
     return made
 
 
-def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
+def score_of(bundle: Bundle, dataset: Dataset, metric: str) -> float:
     """Return a trained Bundle's score: on the validation split, or out of fold where it was trained with folds."""
     if not bundle.manifest.config["folds"]:
         return float(bundle.summary()[f"valid_{metric}"])
@@ -175,7 +177,7 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: Metric) -> float:
     answers = dict(bundle.out_of_fold().frame().select("id", "probabilities").iter_rows())
     probabilities_NC = np.array([answers[one] for one in rows["id"]], dtype=np.float32)
     targets_NC = task.encode(rows["label"], dataset.labels)
-    return measure_answers(task, probabilities_NC, targets_NC)[metric]
+    return measure_answers(task, Choices(probabilities_NC, task.link), targets_NC)[metric]
 
 
 def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, dataset: Dataset, effects: Effects) -> None:

@@ -22,7 +22,7 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import start
 from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import settle
+from yanmo.bundling.training import find_metric, settle
 from yanmo.errors import ConfigError, ModelError
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import describe_machine, num_workers
@@ -30,6 +30,7 @@ from yanmo.measuring.evaluation import identify
 from yanmo.models import default_settings
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
+from yanmo.tasks import get_task
 from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
 from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once
@@ -111,7 +112,7 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path, effects: Effects = 
             plan = msgspec.structs.replace(plan, tracker_run=run.run_id)
             found = _search(plan, dataset, config, effects.within())
             _publish(found, dataset, config, out, effects)
-            run.finish({**plan.call.config, **found.best.values}, {config.metric: found.best.score or 0.0}, out)
+            run.finish({**plan.call.config, **found.best.values}, {plan.metric: found.best.score or 0.0}, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
@@ -136,7 +137,7 @@ def _search(plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Eff
     spread = first_spread = _spread(plan, dataset, best, config.num_seeds, effects)
     if first.number != best.number:
         first_spread = _spread(plan, dataset, first, config.num_seeds, effects) if first.score is not None else []
-        if _is_luck(spread, first_spread, lowest=plan.metric == "loss"):
+        if _is_luck(spread, first_spread, lowest=plan.lowest):
             logger.info(
                 "Over %d seeds the default settings are as good as those of trial %d.", len(spread), best.number
             )
@@ -170,14 +171,16 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
     else:
         space, fixed = read_space(config.space)
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
-    fixed |= {"model": config.model, "metric": config.metric, "seed": config.seed, "num_threads": threads}
+    task = get_task(dataset.task)
+    metric, lowest = find_metric(task, config.metric, verb="tune")
+    fixed |= {"model": config.model, "metric": metric, "seed": config.seed, "num_threads": threads}
     fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})
     parents = {"dataset": dataset.digest, **begun}
     searched = {**fixed, **msgspec.to_builtins(space), "model": spec.name, "num_threads": None, "prune": config.prune}
     key = stage_key("tune", parents, searched)
     storage = config.storage and hashlib.sha256(config.storage.encode()).hexdigest()  # the URL may hold a password
     claim(folder, parents=parents, config={**searched, "storage": storage}, fork=config.fork)
-    defaults = settle(named, spec, num_rows).model_dump(mode="json")
+    defaults = settle(named, spec, num_rows, get_task(dataset.task)).model_dump(mode="json")
     return SearchPlan(
         call=call_of("train", {"dataset": dataset}, fixed),
         folder=str(folder),
@@ -185,7 +188,8 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
         storage=config.storage,
         space=space,
         first={name: defaults[name] for name in space},
-        metric=config.metric,
+        metric=metric,
+        lowest=lowest,
         num_trials=config.num_trials,
         max_seconds=3600 * config.max_hours if config.max_hours else None,
         prune=config.prune,
@@ -234,8 +238,8 @@ def _report(found: SearchResult, dataset: Dataset, config: TuneConfig) -> dict[s
             "report": "tuning",
             "model": found.bundle.model,
             "dataset": identify(dataset),
-            "metric": config.metric,
-            "lowest": config.metric == "loss",
+            "metric": found.plan.metric,
+            "lowest": found.plan.lowest,
             "folds": config.folds,
             "best": asdict(found.best),
             "first": asdict(found.trials[0]),

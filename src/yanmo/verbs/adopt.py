@@ -18,7 +18,7 @@ from yanmo.bundling.adopting import (
     Asked,
     Classifier,
     check_answers,
-    golden_columns,
+    golden_inputs,
     open_source,
     pick_task,
     write_answers,
@@ -27,7 +27,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.metrics import accuracy, label_counts, macro_f1, wilson_interval
+from yanmo.metrics.measures import measure_with_intervals
 from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
@@ -38,6 +38,7 @@ __all__ = ["AdoptConfig", "adopt"]
 logger = logging.getLogger(__name__)
 
 MEASURED_SPLITS = ("test", "valid")
+NUM_RESAMPLES = 1000
 
 
 class AdoptConfig(Config):
@@ -140,9 +141,9 @@ def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[
     opened.save(made.path)
     for path in opened.license_files:
         shutil.copyfile(path, made.path / path.name)
-    columns = golden_columns(get_task(made.task), dataset)
-    difference = check_answers(made, opened, columns)
-    write_answers(made, columns)
+    inputs = golden_inputs(get_task(made.task), dataset)
+    difference = check_answers(made, opened, inputs)
+    write_answers(made, inputs)
     info["summary"] = {"largest_difference": float(f"{difference:.2g}")}
     logger.info(
         "Probabilities differ from %s by at most %.1g.",
@@ -156,15 +157,19 @@ def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]
     match_labels(made, dataset)
     split = load_split(dataset, name or next((one for one in MEASURED_SPLITS if one in dataset.splits), "test"))
     outcome = run_bundle(made, dataset, split, measure_speed=False, verify_golden=False)
-    share, num_rows = accuracy(outcome.chosen_NC, split.targets_NC), len(split.items)
-    interval = wilson_interval(round(share * num_rows), num_rows)
-    logger.info("Accuracy %.4f on the %d rows of %s.", share, num_rows, split.name)
-    return {
-        f"{split.name}_accuracy": round(share, 6),
-        f"{split.name}_accuracy_interval": interval,
-        f"{split.name}_macro_f1": round(float(macro_f1(label_counts(outcome.chosen_NC, split.targets_NC))), 6),
-        "num_rows": num_rows,
-    }
+    task, num_rows = get_task(made.task), len(split.inputs)
+    statistics_NS = task.statistics(outcome.evidence, split.targets_NC)
+    found = measure_with_intervals(statistics_NS, task.measures, num_resamples=NUM_RESAMPLES, seed=0)
+    headline = task.measures[0]
+    logger.info(
+        "The %s is %s on the %d rows of %s.",
+        headline.title,
+        headline.show(found[headline.name].value),
+        num_rows,
+        split.name,
+    )
+    summary: dict[str, Any] = {f"{split.name}_{name}": round(one.value, 6) for name, one in found.items()}
+    return summary | {f"{split.name}_{headline.name}_interval": found[headline.name].interval, "num_rows": num_rows}
 
 
 def _render(made: Bundle, info: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """audit: which training rows are most likely mislabelled; it asks no model, the answers are in the Bundle."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +9,8 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.answers.choices import Choices
+from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -64,20 +66,20 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
     """
     match_labels(bundle, dataset)
     split, task = load_split(dataset, "train"), get_task(dataset.task)
-    probabilities_NC = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
+    evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
     quality = measure_quality(
-        probabilities_NC,
-        task.choose(probabilities_NC),
+        evidence,
         split.targets_NC,
         dataset.labels,
-        link=task.link,
+        task,
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
-    found = _find(probabilities_NC, split, dataset, config)
+    found = _find(evidence, split, dataset, config)
     report = plain(
         {
             "report": "label_noise",
+            "inputs": task.inputs,
             "bundle": identify(bundle),
             "dataset": identify(dataset),
             "num_folds": bundle.manifest.config.get("folds"),
@@ -88,7 +90,8 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
             "command": command_line(call_of("audit", {"bundle": bundle, "dataset": dataset}, config, out=out)),
         }
     )
-    headlines = ("report", "num_rows", "num_wrong", "wrong_share", "accuracy", "accuracy_interval", "macro_f1")
+    headline = task.measures[0].name
+    headlines = ("report", "num_rows", "num_wrong", "wrong_share", headline, f"{headline}_interval")
     identity = Identity(
         kind=Report.kind,
         verb="audit",
@@ -104,32 +107,33 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
     return Report.open(out)
 
 
-def _find(probabilities_NC: FloatArray, split: Split, dataset: Dataset, config: AuditConfig) -> dict[str, Any]:
+def _find(evidence: Choices, split: Split, dataset: Dataset, config: AuditConfig) -> dict[str, Any]:
     """Return the rows to list, and how many rows are estimated to be wrong."""
     task = get_task(dataset.task)
-    num_rows = len(split.items)
+    num_rows = len(split.inputs)
     if task.link.excludes:
-        suspects = find_suspects(probabilities_NC, split.targets_NC.argmax(axis=1))
+        suspects = find_suspects(evidence.values_MC, split.targets_NC.argmax(axis=1))
         order_N, scores_N, num_wrong = suspects.order_N, suspects.scores_N, suspects.num_wrong
         suggested = [dataset.labels[column] for column in suspects.suggested_N.tolist()]
         pairs = _pairs(suspects, dataset, num_rows)
     else:
-        order_N, scores_N, num_wrong = find_suspects_of_many(probabilities_NC, split.targets_NC)
-        suggested = [one.label for one in task.decode(probabilities_NC, dataset.labels)]
+        order_N, scores_N, num_wrong = find_suspects_of_many(evidence.values_MC, split.targets_NC)
+        suggested = task.decide(evidence, dataset.labels).predictions
         pairs = []
     num_listed = min(num_rows, max(num_wrong, int(np.ceil(config.share * num_rows))))
-    rows = _rows(split.frame, order_N[:num_listed], scores_N, suggested)
+    rows = _rows(split.frame, task.inputs, order_N[:num_listed], scores_N, suggested)
     logger.info("%d of %d rows are probably mislabelled.", num_wrong, num_rows)
     return {"num_wrong": num_wrong, "wrong_share": num_wrong / num_rows, "rows": rows, "pairs": pairs}
 
 
-def _rows(frame: pl.DataFrame, order_M: IntArray, scores_N: Any, suggested: list[Any]) -> list[dict[str, Any]]:
+def _rows(
+    frame: pl.DataFrame, names: Sequence[str], order_M: IntArray, scores_N: Any, suggested: list[Any]
+) -> list[dict[str, Any]]:
     records = frame[order_M.tolist()].to_dicts()
     return [
         {
             "id": record["id"],
-            "text": record["text"][:TEXT_CHARACTERS],
-            "text_b": record["text_b"][:TEXT_CHARACTERS] if "text_b" in record else None,
+            **{name: record[name][:TEXT_CHARACTERS] for name in names},
             "given": record["label"],
             "suggested": suggested[row],
             "margin": float(scores_N[row]),

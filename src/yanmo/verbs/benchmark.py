@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
@@ -26,8 +27,9 @@ from yanmo.progress import bar
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
 from yanmo.runtimes.engines import check_engine
-from yanmo.runtimes.predictor import Item, choose_runtime, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import choose_runtime, default_num_threads, open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs, Item
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -41,7 +43,6 @@ HEADLINES = (
     "peak_memory_mb",
     "share_of_peak",
     "load_seconds",
-    "accuracy",
 )
 SHARES = ("p50", "p95", "p99")
 
@@ -127,11 +128,12 @@ def benchmark(
     report = plain(
         {
             "report": "benchmark",
+            "headline": get_task(bundles[0].task).measures[0].describe(),
             **texts.facts,
             "num_texts": len(texts.items),
             "num_threads": num_threads,
             "quick": config.quick,
-            **({name: rows[0][name] for name in HEADLINES} if len(rows) == 1 else {}),
+            **({name: rows[0][name] for name in _headlines(bundles)} if len(rows) == 1 else {}),
             "rows": rows,
             "machine": describe_machine(),
             "versions": library_versions(),
@@ -146,7 +148,7 @@ def benchmark(
         parents=numbered("bundle", bundles) | texts.parents,
         config=config.model_dump(mode="json", exclude={"texts"}),
         seed=SEED,
-        info={"summary": _summary(report)},
+        info={"summary": _summary(report, _headlines(bundles))},
     )
     with publish(out, identity, effects=effects) as staging:
         write_report(staging, report, render_benchmark(report))
@@ -169,7 +171,7 @@ def _check_sources(bundles: Sequence[Bundle], dataset: Dataset | None, config: B
     if config.runtime not in {None, "auto"}:
         check_engine(config.runtime)
     for one in bundles[1:]:
-        if get_task(one.task).num_texts != get_task(bundles[0].task).num_texts:
+        if get_task(one.task).inputs != get_task(bundles[0].task).inputs:
             raise DataError(
                 f"{bundles[0].path} answers the task {bundles[0].task}, but {one.path} the task {one.task}.",
                 hint="Measure Bundles together that take the same texts.",
@@ -186,10 +188,9 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
         rows = _evenly(len(split.items), config.num_texts)
         items = [split.items[row] for row in rows]
         return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
-    if get_task(bundles[0].task).num_texts != get_task(dataset.task).num_texts:
+    if get_task(bundles[0].task).inputs != get_task(dataset.task).inputs:
         match_labels(bundles[0], dataset)
-    columns = [frame[name].to_list() for name in ("text", "text_b") if name in frame.columns]
-    found = columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+    found = Inputs.of_frame(frame, get_task(dataset.task).inputs).items()
     if not found:
         raise DataError(f"The split '{config.split}' of {dataset.path} has no rows.", hint="Choose another --split.")
     items = [found[row] for row in _evenly(len(found), config.num_texts)]
@@ -204,7 +205,7 @@ def _read_lines(bundles: Sequence[Bundle], config: BenchmarkConfig) -> Texts:
         raise DataError(f"{path} has no texts.", hint="Give a file with one text a line.")
     chosen = [lines[row] for row in _evenly(len(lines), config.num_texts)]
     items: list[Item] = list(chosen)
-    if get_task(bundles[0].task).num_texts == 2:
+    if len(get_task(bundles[0].task).inputs) == 2:
         parts = [line.partition("\t") for line in chosen]
         items = [(first, second) for first, _, second in parts]
     facts = {"dataset": None, "texts": path.name, "split": None}
@@ -221,7 +222,8 @@ def _measure_all(
     bundles: Sequence[Bundle], dataset: Dataset | None, texts: Texts, config: BenchmarkConfig, num_threads: int
 ) -> list[dict[str, Any]]:
     """Return one row a Bundle; with labels the most accurate first."""
-    facts, answers = [], []
+    facts, answers, task = [], [], get_task(bundles[0].task)
+    headline = task.measures[0].name
     requests = [_requests(one, texts, config, num_threads) for one in bundles]
     with bar(sum(num_steps(one) for pair in requests for one in pair), "measuring", unit="step") as progress:
 
@@ -240,19 +242,18 @@ def _measure_all(
                     **size,
                     **measured,
                     **_share(measured, product),
-                    "accuracy": None,
+                    headline: None,
                 }
             )
             answers.append(probabilities_NC)
     if dataset is None or texts.targets_NC is None:
         return facts
-    task = get_task(dataset.task)
-    choices = [
-        task.choose(np.ascontiguousarray(one_NC[:, match_labels(bundle, dataset)]))
+    found = [
+        Choices(one_NC, task.link).ordered(match_labels(bundle, dataset))
         for bundle, one_NC in zip(bundles, answers, strict=True)
         if one_NC is not None
     ]
-    return compare_rows(facts, choices, texts.targets_NC, num_resamples=NUM_RESAMPLES, seed=SEED)
+    return compare_rows(facts, found, texts.targets_NC, task, num_resamples=NUM_RESAMPLES, seed=SEED)
 
 
 def _requests(
@@ -298,10 +299,15 @@ def _share(measured: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    names = ("report", "num_texts", "num_threads", *HEADLINES)
+def _headlines(bundles: Sequence[Bundle]) -> tuple[str, ...]:
+    """Return what a Report says first: speed, memory, size, and the headline of the task."""
+    return (*HEADLINES, get_task(bundles[0].task).measures[0].name)
+
+
+def _summary(report: dict[str, Any], headlines: Sequence[str]) -> dict[str, Any]:
+    names = ("report", "num_texts", "num_threads", *headlines)
     shown = [
-        {key: row[key] for key in ("name", *HEADLINES)}
+        {key: row[key] for key in ("name", *headlines)}
         | {"latency_ms": {key: row["latency_ms"][key] for key in SHARES}}
         for row in report["rows"]
     ]

@@ -1,11 +1,12 @@
 """calibrate: a Bundle to the same Bundle whose probabilities match frequencies; it fits no weights."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import GOLDEN, Bundle, copy_files, publish_bundle, write_golden
@@ -16,8 +17,9 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.measuring.inputs import profile_inputs
-from yanmo.runtimes.predictor import Predictor, golden_items, open_bundle
+from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
 __all__ = ["CalibrateConfig", "calibrate"]
@@ -38,10 +40,10 @@ class CalibrateConfig(Config):
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What a Bundle answers on the split, before calibration: scores and probabilities, in its own label order."""
+class Scored:
+    """What a Bundle answers on the split, before calibration, and what holds, in its own label order."""
 
-    logits_NC: FloatArray
+    scores: Choices
     targets_NC: FloatArray
 
 
@@ -74,27 +76,24 @@ def calibrate(
         )
     columns, split, task = match_labels(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
     measured = _ask(bundle, split, columns)
-    link = task.link
-    calibration = fit_calibration(config.method, measured.logits_NC, measured.targets_NC, link)
-    before_NC = link.activate(measured.logits_NC)
-    after_NC = link.activate(calibration.apply(measured.logits_NC, link))
+    calibration = fit_calibration(config.method, measured.scores, measured.targets_NC)
+    before, after = measured.scores.activate(), calibration.apply(measured.scores).activate()
     summary = dict(bundle.manifest.info.get("summary", {}))
-    for name, probabilities_NC in (("before", before_NC), ("after", after_NC)):
-        chosen_NC = task.choose(probabilities_NC)
-        error = calibration_error(probabilities_NC, chosen_NC, measured.targets_NC, link)
-        loss = float(link.log_losses(probabilities_NC, measured.targets_NC).mean())
+    for name, evidence in (("before", before), ("after", after)):
+        error = calibration_error(evidence, task.choose(evidence.values_MC), measured.targets_NC)
+        loss = float(task.losses_N(evidence, measured.targets_NC).mean())
         summary |= {f"calibration_error_{name}": round(error, 6), f"log_loss_{name}": round(loss, 6)}
     info = {**bundle.manifest.info, "calibration": calibration.to_json(), "summary": summary}
     _publish(bundle, dataset, calibration, info, config, out=out, effects=effects)
     return Bundle.open(out, verify=False)
 
 
-def _ask(bundle: Bundle, split: Split, columns: list[int]) -> Measured:
+def _ask(bundle: Bundle, split: Split, columns: list[int]) -> Scored:
     """Return the Bundle's scores as they are without its calibration; columns are the Bundle's own."""
     with open_bundle(bundle) as predictor:
-        _, inference = predictor.infer(split.items)
+        scores, _ = predictor.weigh(split.inputs)
     order = np.argsort(columns)
-    return Measured(inference.logits_NC, np.ascontiguousarray(split.targets_NC[:, order]))
+    return Scored(scores, np.ascontiguousarray(split.targets_NC[:, order]))
 
 
 def _publish(
@@ -120,19 +119,17 @@ def _publish(
     )
     with publish_bundle(out, identity, effects=effects) as made:
         copy_files(bundle, made.path, without=(GOLDEN,))
-        golden = bundle.golden()
+        inputs = bundle.golden().inputs
         with open_bundle(made, verify_golden=False) as predictor:
-            probabilities_NC, steady_N = _answer(predictor, golden_items(golden), calibration)
-        rows = np.flatnonzero(steady_N).tolist()
-        texts_b = [golden.texts_b[row] for row in rows] if golden.texts_b is not None else None
-        write_golden(made.path, [golden.texts[row] for row in rows], texts_b, probabilities_NC[rows])
+            evidence, steady_N = _answer(predictor, inputs, calibration)
+        rows = np.flatnonzero(steady_N)
+        write_golden(made.path, predictor.task.inputs, inputs.take(rows), evidence.take(rows))
         info |= profile_inputs(made, dataset)
 
 
-def _answer(predictor: Predictor, items: Any, calibration: Calibration) -> tuple[FloatArray, Any]:
+def _answer(predictor: Predictor, inputs: Inputs, calibration: Calibration) -> tuple[Choices, Any]:
     """Return the golden answers, and which of them a rounding would not change: isotonic lines are steep."""
-    probabilities_NC, inference = predictor.infer(items)
-    link = predictor.task.link
-    shaken_NC = calibration.apply(inference.logits_NC * (1 + ROUNDING), link)
-    gaps_NC = np.abs(link.activate(shaken_NC) - probabilities_NC)
-    return probabilities_NC, gaps_NC.max(axis=1, initial=0.0) < 10 * STEADY
+    scores, _ = predictor.weigh(inputs)
+    evidence: Choices = predictor.activate(scores)
+    shaken = calibration.apply(replace(scores, values_MC=scores.values_MC * (1 + ROUNDING))).activate()
+    return evidence, evidence.distance_N(shaken) < 10 * STEADY

@@ -32,6 +32,7 @@ from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import match_labels
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.tasks import get_task
 from yanmo.text.altering import Alteration
 from yanmo.verbs.signature import verb
 
@@ -123,7 +124,7 @@ def distill(
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     splits = ("train",) if isinstance(teacher, Predictions) else ("train", "unlabeled")
     found = gather_texts(dataset, transfer, options, config.text, altering, splits=splits)
-    settled = settle(config, spec, found.num_rows)
+    settled = settle(config, spec, found.num_rows, get_task(dataset.task), verb="distill")
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field
 from safetensors.numpy import save
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -25,17 +26,18 @@ from yanmo.combine.weighting import log_loss_weights, score_weights, truth_proba
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split
-from yanmo.metrics import accuracy
-from yanmo.protocols import Task
+from yanmo.metrics.measures import Measure
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
+from yanmo.tasks.labels import LabelTask
 from yanmo.verbs.signature import verb
 
 __all__ = ["EnsembleConfig", "ensemble"]
 
 logger = logging.getLogger(__name__)
 
+LEAST_SCORE = 1e-6
 CALIBRATED = 0.04
 """Expected calibration errors above this are said."""
 
@@ -84,24 +86,37 @@ class Job:
         config: The method.
         task: The task.
         split: The rows on which weights are fitted.
-        answers: Of each member on the split, columns in the Dataset's label order.
+        answers: Evidence of each member on the split, columns in the Dataset's label order.
     """
 
     dataset: Dataset
     members: Sequence[Bundle]
     columns: list[list[int]]
     config: EnsembleConfig
-    task: Task
+    task: LabelTask
     split: Split
-    answers: list[FloatArray]
+    answers: list[Choices]
 
-    def accuracy(self, probabilities_NC: FloatArray) -> float:
-        """Return the accuracy on the split."""
-        return accuracy(self.task.choose(probabilities_NC), self.split.targets_NC)
+    @property
+    def headline(self) -> Measure:
+        """What answers are held against each other by."""
+        return self.task.measures[0]
+
+    def score(self, evidence: Choices) -> float:
+        """Return the headline on the split."""
+        return self.headline.score(self.task.statistics(evidence, self.split.targets_NC))
+
+    def gain(self, evidence: Choices) -> float:
+        """Return the headline on the split, so that more is better."""
+        return self.headline.gain(self.score(evidence))
 
     def truth(self) -> FloatArray:
         """Return what each member gave to the truth."""
-        return truth_probabilities(self.answers, self.split.targets_NC, self.task.link)
+        return truth_probabilities(self.values(), self.split.targets_NC, self.task.link)
+
+    def values(self) -> list[FloatArray]:
+        """Return the members' probabilities_NC."""
+        return [one.values_MC for one in self.answers]
 
 
 @dataclass(frozen=True)
@@ -142,7 +157,7 @@ def ensemble(
     columns, task = check_members(members, dataset), get_task(dataset.task)
     split = load_split(dataset, config.split)
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
-    job = Job(dataset, members, columns, config, task, split, [one.probabilities_NC for one in outcomes])
+    job = Job(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
     if config.method.startswith("average-weights"):
         _publish_soup(job, out, effects)
     else:
@@ -153,7 +168,7 @@ def ensemble(
 def _publish(job: Job, out: Path, effects: Effects) -> None:
     config = job.config
     fitted = _FITTERS[config.method](job)
-    scores = _scores(job, job.accuracy(fitted.ensembler.combine(job.answers, job.task)))
+    scores = _scores(job, job.score(fitted.ensembler.combine(job.answers, job.task)))
     weights_K = fitted.ensembler.weights_K
     settings = EnsembleSettings(
         config.method,
@@ -178,7 +193,7 @@ def _publish(job: Job, out: Path, effects: Effects) -> None:
 
 
 def _publish_soup(job: Job, out: Path, effects: Effects) -> None:
-    scores = [job.accuracy(one) for one in job.answers]
+    scores = [job.gain(one) for one in job.answers]
     order = np.argsort(-np.asarray(scores), kind="stable").tolist() if job.config.method.endswith("greedy") else None
 
     publish_soup(
@@ -187,30 +202,31 @@ def _publish_soup(job: Job, out: Path, effects: Effects) -> None:
         job.dataset,
         job.split,
         order=order,
-        accuracy=job.accuracy,
+        gain=job.gain,
         config=job.config.model_dump(mode="json"),
         num_threads=job.config.num_threads,
-        describe=lambda score: _scores(job, score),
+        describe=lambda gain: _scores(job, job.headline.gain(gain)),
         effects=effects,
     )
 
 
 def _scores(job: Job, score: float) -> dict[str, float]:
     """Return what is noted about the new Bundle, and say if it is worse than one of its members."""
-    singles = [job.accuracy(one) for one in job.answers]
-    best = int(np.argmax(singles))
-    if score < singles[best]:
+    headline, singles = job.headline, [job.score(one) for one in job.answers]
+    best = int(np.argmax([headline.gain(one) for one in singles]))
+    if headline.gain(score) < headline.gain(singles[best]):
         logger.warning(
-            "On the %s split the %s of %d members is right on %.2f %%, its member %s alone on %.2f %%.",
+            "On the %s split the %s of %d members has %s %s, its member %s alone %s.",
             job.split.name,
             job.config.method,
             len(job.members),
-            100 * score,
+            headline.name,
+            headline.show(score),
             job.members[best].name,
-            100 * singles[best],
+            headline.show(singles[best]),
         )
-    name = job.split.name
-    return {f"{name}_accuracy": score, f"{name}_accuracy_of_best_member": singles[best], "num_members": len(singles)}
+    name = f"{job.split.name}_{headline.name}"
+    return {name: score, f"{name}_of_best_member": singles[best], "num_members": len(singles)}
 
 
 def _fit_average(job: Job) -> Fitted:
@@ -223,7 +239,8 @@ def _fit_vote(job: Job) -> Fitted:
 
 def _say_uncalibrated(job: Job) -> None:
     """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
-    errors = [calibration_error(one, job.task.choose(one), job.split.targets_NC, job.task.link) for one in job.answers]
+    targets_NC = job.split.targets_NC
+    errors = [calibration_error(one, job.task.choose(one.values_MC), targets_NC) for one in job.answers]
     shown = [
         f"{member.name} ({100 * error:.1f} %)"
         for member, error in zip(job.members, errors, strict=True)
@@ -245,7 +262,13 @@ def _fit_weights(job: Job) -> Fitted:
 
 
 def _fit_score_weights(job: Job) -> Fitted:
-    return Fitted(Ensembler(len(job.members), weights_K=score_weights([job.accuracy(one) for one in job.answers])))
+    return Fitted(Ensembler(len(job.members), weights_K=score_weights(_shares(job))))
+
+
+def _shares(job: Job) -> list[float]:
+    """Return what each member's weight is in proportion to: its headline, or where less is better, 1 / headline."""
+    scores = [job.score(one) for one in job.answers]
+    return scores if job.headline.higher_is_better else [1 / max(score, LEAST_SCORE) for score in scores]
 
 
 def _fit_greedy(job: Job) -> Fitted:
@@ -254,7 +277,7 @@ def _fit_greedy(job: Job) -> Fitted:
 
 
 def _fit_log_linear(job: Job) -> Fitted:
-    weights_K = log_linear_weights(job.answers, job.split.targets_NC, job.task.link)
+    weights_K = log_linear_weights(job.values(), job.split.targets_NC, job.task.link)
     return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
@@ -295,4 +318,4 @@ def _out_of_fold(job: Job) -> tuple[list[FloatArray], FloatArray]:
     """Return the members' answers to the training rows by models that had not learned from them, and the targets."""
     train = load_split(job.dataset, "train")
     ids = train.frame["id"].to_list()
-    return [read_out_of_fold(member, ids, job.dataset) for member in job.members], train.targets_NC
+    return [read_out_of_fold(member, ids, job.dataset).values_MC for member in job.members], train.targets_NC

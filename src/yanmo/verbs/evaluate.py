@@ -1,5 +1,6 @@
 """The evaluate verb: measure one Bundle on one split, alone or against another; it computes no score itself."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,11 +17,11 @@ from yanmo.bundling.composites import describe_composite
 from yanmo.config import Config
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle
-from yanmo.protocols import Windows
 from yanmo.reporting.pages import render_evaluation
-from yanmo.reporting.quality import compare, measure_calibration, measure_quality, worst_mistakes
+from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Windows
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -29,16 +30,6 @@ __all__ = ["EvaluateConfig", "evaluate"]
 TEXT_CHARACTERS = 2000
 RUNTIME_FIELDS = {"num_threads", "measure_speed", "runtime", "long_texts", "window_overlap"}
 HEADLINES = (
-    "report",
-    "num_rows",
-    "accuracy",
-    "accuracy_interval",
-    "macro_f1",
-    "macro_f1_interval",
-    "micro_f1",
-    "micro_f1_interval",
-    "weighted_f1",
-    "weighted_f1_interval",
     "log_loss",
     "log_loss_interval",
     "expected_calibration_error",
@@ -51,14 +42,7 @@ HEADLINES = (
     "latency_ms",
     "throughput_texts_per_second",
 )
-AGAINST_HEADLINES = (
-    "accuracy",
-    "accuracy_difference",
-    "accuracy_difference_interval",
-    "macro_f1_difference",
-    "macro_f1_difference_interval",
-    "mcnemar_p_value",
-)
+"""What the screen shows of a Report, after the task's own measures."""
 
 CASCADE_HEADLINES = ("kind", "alpha", "delta", "bound", "shares", "disagreement", "accuracy_lost", "cost_ms")
 
@@ -129,7 +113,7 @@ def evaluate(
         seed=config.seed,
     )
     if against:
-        values["against"] = {"bundle": identify(against), **_difference(outcomes, split, config)}
+        values["against"] = {"bundle": identify(against), **_difference(outcomes, split, dataset, config)}
     call = call_of("evaluate", {**bundles, "dataset": dataset}, config, out=out)
     report = plain(values | {"bundle": identify(bundle), "command": command_line(call)})
     identity = Identity(
@@ -150,11 +134,10 @@ def evaluate(
 def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
     outcome = outcomes["bundle"]
     quality = measure_quality(
-        outcome.probabilities_NC,
-        outcome.chosen_NC,
+        outcome.evidence,
         split.targets_NC,
         dataset.labels,
-        link=get_task(dataset.task).link,
+        get_task(dataset.task),
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
@@ -162,6 +145,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "report": "evaluation",
         "dataset": identify(dataset),
         "split": split.name,
+        "inputs": get_task(dataset.task).inputs,
         **quality,
         **outcome.facts,
         "against": None,
@@ -174,17 +158,15 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
 
 def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
-    task = get_task(dataset.task)
-    logits_NC = np.ascontiguousarray(outcome.inference.logits_NC[:, outcome.columns])
-    probabilities_NC = task.link.activate(logits_NC)
-    return measure_calibration(probabilities_NC, task.choose(probabilities_NC), split.targets_NC, link=task.link)
+    return measure_calibration(outcome.scores.activate(), split.targets_NC, get_task(dataset.task))
 
 
-def _difference(outcomes: dict[str, Outcome], split: Split, config: EvaluateConfig) -> dict[str, Any]:
-    difference = compare(
-        outcomes["bundle"].chosen_NC,
-        outcomes["against"].chosen_NC,
+def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
+    difference = compare_answers(
+        outcomes["bundle"].evidence,
+        outcomes["against"].evidence,
         split.targets_NC,
+        get_task(dataset.task),
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
@@ -193,23 +175,16 @@ def _difference(outcomes: dict[str, Outcome], split: Split, config: EvaluateConf
 
 def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: int) -> list[dict[str, Any]]:
     task = get_task(dataset.task)
-    found = worst_mistakes(
-        outcome.probabilities_NC,
-        outcome.chosen_NC,
-        split.targets_NC,
-        link=task.link,
-        num_mistakes=num_mistakes,
-    )
+    found = worst_mistakes(outcome.evidence, split.targets_NC, task, num_mistakes=num_mistakes)
     rows = [row for row, _ in found]
-    answers = task.decode(outcome.probabilities_NC[rows], dataset.labels)
+    answers = task.decide(outcome.evidence.take(np.asarray(rows, dtype=np.int64)), dataset.labels).predictions
     records = split.frame[rows].to_dicts()
     return [
         {
             "id": record["id"],
-            "text": record["text"][:TEXT_CHARACTERS],
-            "text_b": record["text_b"][:TEXT_CHARACTERS] if "text_b" in record else None,
+            **{name: record[name][:TEXT_CHARACTERS] for name in task.inputs},
             "label": record["label"],
-            "predicted": answer.label,
+            "predicted": answer,
             "probability": confidence,
         }
         for record, answer, (_, confidence) in zip(records, answers, found, strict=True)
@@ -217,16 +192,23 @@ def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: in
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
-    summary = {name: report[name] for name in HEADLINES}
+    measures = [one["name"] for one in report["measures"]]
+    intervals = [name for one in measures for name in (one, f"{one}_interval")]
+    summary = {name: report[name] for name in ("report", "num_rows", *intervals, *HEADLINES)}
     if report["uncalibrated"]:
         summary["calibration_error_before"] = report["uncalibrated"]["expected_calibration_error"]
     if report["composite"]:
         summary["members"] = [
-            {"name": row["bundle"]["name"], **{name: row[name] for name in AGAINST_HEADLINES}}
-            for row in report["composite"]["members"]
+            {"name": row["bundle"]["name"], **_against(row, measures)} for row in report["composite"]["members"]
         ]
     if report["composite"] and report["composite"]["cascade"]:
         summary["cascade"] = {name: report["composite"]["cascade"][name] for name in CASCADE_HEADLINES}
     if report["against"]:
-        summary["against"] = {name: report["against"][name] for name in AGAINST_HEADLINES}
+        summary["against"] = _against(report["against"], measures)
     return summary
+
+
+def _against(row: Mapping[str, Any], measures: Sequence[str]) -> dict[str, Any]:
+    """Return what the screen shows of a comparison."""
+    names = [name for one in measures for name in (one, f"{one}_difference", f"{one}_difference_interval")]
+    return {name: row[name] for name in (*names, "mcnemar_p_value") if name in row}

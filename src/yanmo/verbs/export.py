@@ -98,9 +98,7 @@ def _make(bundle: Bundle, made: Bundle) -> None:
     difference = check_parity(
         reference,
         OnnxRuntime(made, num_threads),
-        pipeline.apply(golden.texts),
-        pipeline.apply(golden.texts_b) if golden.texts_b is not None else None,
-        activate=get_task(bundle.task).link.activate,
+        golden.inputs.map(pipeline.apply),
         max_length=bundle.max_length,
     )
     logger.info("Probabilities differ from torch's by at most %.1g.", difference)

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
+from yanmo.answers.answered import Found
 from yanmo.artifacts.base import Identity, Manifest, lock, publish, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -28,10 +29,10 @@ from yanmo.data.read import ReadOptions
 from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
-from yanmo.protocols import Inference, Windows
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import get_task
+from yanmo.text.inputs import Windows
 from yanmo.verbs.signature import verb
 
 __all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
@@ -148,18 +149,18 @@ class Tally:
         return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
 
 
-def _count(inference: Inference) -> dict[str, Any]:
+def _count(found: Found) -> dict[str, Any]:
     """Return the counts of one window, as JSON values."""
     counts: dict[str, Any] = {
-        "num_rows": len(inference.truncated_N),
-        "num_tokens": int(inference.num_tokens_N.sum()),
-        "num_unknown": int(inference.num_unknown_N.sum()),
-        "num_truncated": int(inference.truncated_N.sum()),
+        "num_rows": len(found.truncated_N),
+        "num_tokens": int(found.num_tokens_N.sum()),
+        "num_unknown": int(found.num_unknown_N.sum()),
+        "num_truncated": int(found.truncated_N.sum()),
     }
-    if inference.stage_N is not None:
-        counts["stages"] = {str(stage): number for stage, number in Counter(inference.stage_N.tolist()).items()}
-    if inference.abstained_N is not None:
-        counts["num_abstained"] = int(inference.abstained_N.sum())
+    if found.stage_N is not None:
+        counts["stages"] = {str(stage): number for stage, number in Counter(found.stage_N.tolist()).items()}
+    if found.abstained_N is not None:
+        counts["num_abstained"] = int(found.abstained_N.sum())
     return counts
 
 
@@ -212,7 +213,7 @@ def predict(
     ):
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            table.write(_table(rows, frame, bundle.labels, config))
+            table.write(_table(rows, frame, bundle, config))
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
@@ -262,12 +263,11 @@ def _answer(
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
         if ledger is not None:
             yield from _answered(ledger, windows, tally)
-        for rows, probabilities_NC, inference in answer_windows(predictor, windows):
-            answers = predictor.task.answer(probabilities_NC, predictor.labels)
-            frame, counts = (
-                predictions_frame(rows["id"], *answers, probabilities_NC, inference=inference),
-                _count(inference),
-            )
+        frame_type = predictor.task.frame_type()
+        for rows, answers in answer_windows(predictor, windows):
+            stage_N = answers.found.stage_N
+            frame = predictions_frame(rows["id"], answers.decided, answers.evidence, frame_type, stage_N=stage_N)
+            counts = _count(answers.found)
             tally.add(counts)
             if ledger is not None:
                 ledger.append(frame, counts)
@@ -319,7 +319,7 @@ def _show_progress(
 
 
 def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
-    is_pair = get_task(bundle.task).num_texts == 2
+    is_pair = len(get_task(bundle.task).inputs) == 2
     if config.text_b is not None and not is_pair:
         raise ConfigError(
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
@@ -353,9 +353,9 @@ def _lines(frame: pl.DataFrame, labels: list[str]) -> Iterator[str]:
         yield f"{NO_ANSWER if label is None else label}\t{probability:.4f}"
 
 
-def _table(rows: pl.DataFrame, frame: pl.DataFrame, labels: list[str], config: PredictConfig) -> pl.DataFrame:
+def _table(rows: pl.DataFrame, frame: pl.DataFrame, bundle: Bundle, config: PredictConfig) -> pl.DataFrame:
     """Return ids, texts and answers for people."""
-    texts = rows.select(name for name in ("text", "text_b") if name in rows.columns)
-    answers = _flat_labels(frame, labels) if config.format == "csv" else frame
+    texts = rows.select(get_task(bundle.task).inputs)
+    answers = _flat_labels(frame, bundle.labels) if config.format == "csv" else frame
     columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
     return pl.concat([frame.select("id"), texts, columns], how="horizontal")

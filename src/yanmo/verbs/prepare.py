@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import polars as pl
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.dataset import SPLITS, Dataset
@@ -23,7 +23,7 @@ from yanmo.data.split import check_labels, cut_splits
 from yanmo.data.terms import choose_sample, write_tfidf
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
-from yanmo.tasks import get_task
+from yanmo.tasks import TASKS, get_task, known_task
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.segment import read_user_dict
 from yanmo.verbs.signature import verb
@@ -38,8 +38,11 @@ SPILL = "spill"
 class PrepareConfig(ReadOptions):
     """What the raw files hold, and how they become a Dataset."""
 
-    task: Literal["single_label", "multi_label", "text_pair"] = "single_label"
-    """What is to be predicted: one label a text, any number of labels, or one label for two texts together."""
+    task: Annotated[str, AfterValidator(known_task)] = Field(
+        default="single_label",
+        description="What is to be predicted, such as one label a text, any number of labels, or one label for two "
+        f"texts together: {', '.join(TASKS)}.",
+    )
 
     text: str = "text"
     """Column of the text; without a header line a number: 1 is the first column."""
@@ -132,7 +135,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     return Dataset.open(out, verify=False)
 
 
-def check_config(config: PrepareConfig) -> Task:
+def check_config(config: PrepareConfig) -> Task[Any]:
     """Return the task, after checking what no single field can tell.
 
     Raises:
@@ -140,11 +143,11 @@ def check_config(config: PrepareConfig) -> Task:
         DataError: The user dictionary cannot be used.
     """
     task = get_task(config.task)
-    if (task.num_texts == 2) != (config.text_b is not None):
-        problem = "needs" if task.num_texts == 2 else "does not use"
+    if (len(task.inputs) == 2) != (config.text_b is not None):
+        problem = "needs" if len(task.inputs) == 2 else "does not use"
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
-            hint="Give --text-b, the column of the second text." if task.num_texts == 2 else "Use --task text_pair.",
+            hint="Give --text-b, the column of the second text." if len(task.inputs) == 2 else "Use --task text_pair.",
         )
     if sum(_ratios(config).values()) >= 1.0:
         raise ConfigError(
@@ -181,7 +184,9 @@ def _text_config(config: PrepareConfig) -> TextConfig:
     return build(TextConfig, values, where="prepare")
 
 
-def _gather(files: dict[str, list[Path]], config: PrepareConfig, task: Task, spill: Spill, staging: Path) -> Gathered:
+def _gather(
+    files: dict[str, list[Path]], config: PrepareConfig, task: Task[Any], spill: Spill, staging: Path
+) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
     columns = {"text": config.text, "text_b": config.text_b, "label": config.label, "id": config.id}
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}

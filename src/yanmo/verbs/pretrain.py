@@ -24,13 +24,13 @@ from yanmo.machine import worker_rank
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
+from yanmo.tasks import READING
 from yanmo.verbs.signature import verb
 
 __all__ = ["PretrainConfig", "check_encoder", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
-TASKS = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
 NEVER = 2**31
 """Pre-training does not stop early: its loss is still falling when its time is up."""
 
@@ -215,7 +215,7 @@ def _publish(
     identity = Identity(
         kind=Bundle.kind,
         verb="pretrain",
-        task=TASKS[config.objective],
+        task=READING[config.objective],
         labels=[],
         parents=parents,
         config={**config.model_dump(mode="json"), "precision": trained.precision},

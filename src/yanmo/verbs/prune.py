@@ -29,9 +29,9 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError, check_installed
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
+from yanmo.metrics.measures import compare
 from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching, Trained
 from yanmo.models import ModelSpec
-from yanmo.reporting.quality import compare
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
@@ -272,6 +272,7 @@ def _settle(bundle: Bundle, config: PruneConfig) -> TrainConfig:
     settled = TrainConfig(
         model=bundle.name,
         max_length=bundle.max_length,
+        layer_decay=1.0,
         warmup_ratio=0.1,
         weight_decay=0.01,
         max_grad_norm=1.0,
@@ -299,14 +300,16 @@ def _say_cost(bundle: Bundle, made: Bundle, dataset: Dataset, config: PruneConfi
     speed: dict[str, Any] = {"num_threads": config.num_threads, "measure_speed": False}
     before = run_bundle(bundle, dataset, split, **speed)
     after = run_bundle(made, dataset, split, **speed, verify_golden=False)
-    found = compare(after.chosen_NC, before.chosen_NC, split.targets_NC, num_resamples=NUM_RESAMPLES, seed=0)
-    drop, (low, high) = 0.0 - found["accuracy_difference"], found["accuracy_difference_interval"]
+    task = get_task(bundle.task)
+    ours_NS, theirs_NS = (task.statistics(one.evidence, split.targets_NC) for one in (after, before))
+    name = task.measures[0].name
+    found = compare(ours_NS, theirs_NS, task.measures[:1], num_resamples=NUM_RESAMPLES, seed=0)[name]
     size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
     ratio = size / bundle.size_bytes
-    logger.info("Accuracy on valid %.4f, before %.4f; size x %.3f.", found["accuracy"] - drop, found["accuracy"], ratio)
+    logger.info("%s on valid %.4f, before %.4f; size x %.3f.", name, found.ours, found.theirs, ratio)
     return {
-        "valid_accuracy": round(found["accuracy"] - drop, 6),
-        "accuracy_drop": drop,
-        "accuracy_drop_interval": (0.0 - high, 0.0 - low),
+        f"valid_{name}": round(found.ours, 6),
+        f"{name}_drop": found.drop,
+        f"{name}_drop_interval": found.drop_interval,
         "size_ratio": round(ratio, 4),
     }

@@ -14,12 +14,14 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.bundling.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
-from yanmo.bundling.quantizing import Gate, GatedModel, Scorer, search, show_inputs
+from yanmo.bundling.quantizing import Gate, GatedModel, Scorer, check_max_drop, search, show_inputs
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
-from yanmo.runtimes.predictor import Item, default_num_threads, open_bundle
+from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
 __all__ = ["QuantizeConfig", "quantize"]
@@ -51,8 +53,9 @@ class QuantizeConfig(Config):
     embeddings: bool = True
     """Also store the token embeddings in 8 bits."""
 
-    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.005
-    """Most accuracy that may be lost on the validation split; the most harmful parts go back to fp32 until it holds."""
+    max_drop: Annotated[float, Field(ge=0)] = 0.005
+    """Most of the task's headline, such as accuracy, that may be lost on the validation split, in its unit; the most
+    harmful parts go back to fp32 until it holds."""
 
     num_valid_texts: Annotated[int, Field(ge=1)] | None = None
     """Validation texts on which accuracy is judged; by default all. With fewer, the interval of the drop is wider."""
@@ -83,12 +86,14 @@ def quantize(
 
     Raises:
         ArtifactError: The Bundle is a composite or int8 already, or the Dataset lacks a split.
+        ConfigError: More may be lost than there is.
         DataError: Task or labels of Bundle and Dataset differ.
         ModelError: Even one part in 8 bits loses too much.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     _check_format(bundle)
     match_labels(bundle, dataset)
+    check_max_drop(get_task(bundle.task), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     is_light = bundle.format in LIGHT_FORMATS
     info = {**bundle.manifest.info, "format": bundle.format if is_light else "onnx", "precision": "int8"}
@@ -119,12 +124,15 @@ def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConf
     """Say what the new model costs, on the screen and in its manifest."""
     if outcome.kept:
         logger.warning("These parts stay fp32: %s.", ", ".join(outcome.kept))
-    info["quantization"] = {"method": config.method, "kept_fp32": outcome.kept, **outcome.measured}
+    found, name = outcome.measured, outcome.measured.measure.name
+    drop = {f"{name}_drop": found.drop, f"{name}_drop_interval": found.drop_interval}
+    measured = {f"fp32_{name}": found.theirs, name: found.ours, **drop, "num_rows": found.num_rows}
+    info["quantization"] = {"method": config.method, "kept_fp32": outcome.kept, **measured}
     size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
     info["summary"] = {
         "precision": "int8",
-        "valid_accuracy": round(outcome.measured["accuracy"], 6),
-        **{name: outcome.measured[name] for name in ("accuracy_drop", "accuracy_drop_interval")},
+        f"valid_{name}": round(found.ours, 6),
+        **drop,
         "kept_fp32": outcome.kept,
         "size_ratio": round(size / bundle.size_bytes, 4),
     }
@@ -134,37 +142,44 @@ def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: Quantize
     """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
     for name in sorted(config.model_fields_set & ONNX_FIELDS):
         logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, bundle.format)
-    gate, columns = _make_gate(bundle, dataset, config)
+    gate, inputs = _make_gate(bundle, dataset, config)
     write_settings(bundle, made.path)
-    items: list[Item] = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
-    outcome = search(LightQuantizer(bundle), gate, LightScorer(bundle, made.path, items))
+    outcome = search(LightQuantizer(bundle), gate, LightScorer(bundle, made.path, inputs))
     (made.path / WEIGHTS).write_bytes(outcome.content)
     return outcome
 
 
-def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tuple[Gate, list[list[str]]]:
+def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tuple[Gate, Inputs]:
     """Return the gate, with what the fp32 Bundle answers to the validation texts, and these texts."""
     valid = load_split(dataset, "valid")
     rows = _rows(valid, config.num_valid_texts)
-    columns = _columns(valid, rows)
+    inputs = valid.inputs.take(rows)
     with open_bundle(bundle, num_threads=config.num_threads) as predictor:
-        logits_NC = predictor.score(predictor.encode(*columns))[1].logits_NC
-    targets_NC = np.empty_like(valid.targets_NC[rows])
-    targets_NC[:, match_labels(bundle, dataset)] = valid.targets_NC[rows]
-    return Gate(predictor.task, predictor.activate, targets_NC, logits_NC, config.max_drop), columns
+        reference = predictor.score(predictor.encode(inputs)).scores
+    order = match_labels(bundle, dataset)
+    gate = Gate(
+        predictor.task,
+        lambda scores: predictor.activate(scores).ordered(order),
+        valid.targets_NC[rows],
+        reference,
+        config.max_drop,
+    )
+    return gate, inputs
 
 
 def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the graph that passes the gate into the unfinished Bundle."""
-    gate, columns = _make_gate(bundle, dataset, config)
+    gate, inputs = _make_gate(bundle, dataset, config)
     quantizer, settings = _make_quantizer(bundle, config)
     num_threads = config.num_threads or 1
     with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
-        encoded = predictor.encode(*columns)
-        scorer = Scorer(settings, encoded, len(bundle.labels), made.path / "candidate.onnx", num_threads)
+        encoded = predictor.encode(inputs)
+        scorer = Scorer(
+            settings, encoded, len(bundle.labels), predictor.task.link, made.path / "candidate.onnx", num_threads
+        )
         if config.method == "int8-static":
             train = load_split(dataset, "train")
-            texts = predictor.encode(*_columns(train, _rows(train, config.num_calibration_texts)))
+            texts = predictor.encode(train.inputs.take(_rows(train, config.num_calibration_texts)))
             show_inputs(quantizer, dataclasses.replace(scorer, encoded=texts), clipping=config.clipping)
     outcome = search(quantizer, gate, scorer)
     write_graph(made.path, Graph(outcome.content, settings))
@@ -175,12 +190,6 @@ def _rows(split: Split, num_texts: int | None) -> IntArray:
     """Return all rows, or some from the whole split."""
     wanted = split.frame.height if num_texts is None else num_texts
     return np.unique(np.linspace(0, split.frame.height - 1, wanted).round().astype(np.int64))
-
-
-def _columns(split: Split, rows: IntArray) -> list[list[str]]:
-    """Return the texts, and the second texts of pairs, of some rows."""
-    names = [name for name in ("text", "text_b") if name in split.frame.columns]
-    return [split.frame[name].gather(rows).to_list() for name in names]
 
 
 def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSettings]:

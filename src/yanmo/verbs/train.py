@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, draft
@@ -21,7 +22,6 @@ from yanmo.bundling.training import (
     learn,
     make_job,
     publish_trained,
-    raw_items,
     settle,
     write_model,
 )
@@ -31,6 +31,8 @@ from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
 __all__ = ["TrainConfig", "train"]
@@ -67,7 +69,7 @@ def train(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    settled = settle(config, spec, _num_rows(dataset))
+    settled = settle(config, spec, _num_rows(dataset), get_task(dataset.task))
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
@@ -94,7 +96,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], eff
     first, second = job.train.texts.first, job.train.texts.second
     keys = list(first) if second is None else [f"{one}\x1e{other}" for one, other in zip(first, second, strict=True)]
     fold_N = cut_folds(keys, rows["label"], job.config.folds or 0, job.config.seed)
-    items = raw_items(rows, job.task)
+    inputs = Inputs.of_frame(rows, job.task.inputs)
 
     def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> FloatArray:
         fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
@@ -105,7 +107,8 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], eff
         write_model(trained, place, dataset)
         bundle = draft(place, identify_trained(trained, job, dataset, parents=parents))
         with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
-            return predictor.predict_proba([items[row] for row in held.tolist()])
+            evidence: Choices = predictor.infer(inputs.take(held))[0]
+            return evidence.values_MC
 
     return answer_out_of_fold(fold_N, len(dataset.labels), answer, work_dir=job.work_dir, run_key=job.run_key)
 
@@ -114,7 +117,8 @@ def _out_of_fold_writer(
     answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects
 ) -> Callable[[Path], None]:
     """Return what writes whole Predictions over the training rows into the Bundle."""
-    ids, answers = dataset.split("train")["id"], job.task.answer(answers_NC, dataset.labels)
+    ids, evidence = dataset.split("train")["id"], Choices(answers_NC, job.task.link)
+    decided = job.task.decide(evidence, dataset.labels)
     identity = Identity(
         kind=Predictions.kind,
         verb="train",
@@ -127,6 +131,7 @@ def _out_of_fold_writer(
 
     def write(folder: Path) -> None:
         with publish(folder / OUT_OF_FOLD, identity, effects=effects) as staging:
-            write_parquet(predictions_frame(ids, *answers, answers_NC), staging / PREDICTIONS)
+            frame = predictions_frame(ids, decided, evidence, job.task.frame_type())
+            write_parquet(frame, staging / PREDICTIONS)
 
     return write

@@ -19,8 +19,9 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.measuring.benchmarking.requests import MeasureBundle, thread_counts
 from yanmo.measuring.timing import ALONE_SECONDS, clock, repeat, time_alone
-from yanmo.runtimes.predictor import Item, Predictor, open_bundle
+from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.text import tokenizer as tokenizers
+from yanmo.text.inputs import Inputs, Item
 
 __all__ = ["measure_bundle", "texts_of_length"]
 
@@ -70,7 +71,7 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
     latency_ms = time_alone(predictor, items, seconds=patience.alone_seconds)
     report("all texts")
     start = time.perf_counter()
-    probabilities_NC, inference = predictor.infer(items)
+    evidence, found = predictor.infer(items)
     elapsed = time.perf_counter() - start
     seconds = repeat(lambda: predictor.infer(items), seconds=patience.all_seconds, elapsed=elapsed)
     facts = {
@@ -78,13 +79,13 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
         "latency_ms": latency_ms,
         **_throughput(len(items), seconds),
         "peak_memory_mb": _peak_memory_mb(),
-        "tokens_per_text": float(inference.num_tokens_N.mean()),
-        "truncated_share": float(inference.truncated_N.mean()),
+        "tokens_per_text": float(found.num_tokens_N.mean()),
+        "truncated_share": float(found.truncated_N.mean()),
     }
     report("text preparation")
     facts |= _without_preparation(bundle, items, float(np.median(seconds)), patience)
     facts |= _curves(bundle, predictor, request, facts["tokens_per_text"], report, patience)
-    return facts, probabilities_NC
+    return facts, evidence.values_MC
 
 
 def _throughput(num_texts: int, seconds: Sequence[float]) -> dict[str, Any]:
@@ -106,11 +107,11 @@ def _without_preparation(bundle: Bundle, items: Sequence[Item], seconds: float, 
     if not path.is_file():
         return dict.fromkeys(names)
     tokenizer, pipeline = tokenizers.open_tokenizer(path, max_length=bundle.max_length), bundle.text_pipeline()
-    columns: list[Sequence[Any]] = [items] if isinstance(items[0], str) else list(zip(*items, strict=True))
+    inputs = Inputs.of_items(items, 1 if isinstance(items[0], str) else len(items[0]))
 
     def prepare() -> None:
-        texts = [pipeline.apply(list(column)) for column in columns]
-        tokenizers.encode_column(tokenizer, texts[0], texts[1] if len(texts) > 1 else None, bundle.max_length)
+        cleaned = inputs.map(pipeline.apply)
+        tokenizers.encode_column(tokenizer, cleaned.first, cleaned.second, bundle.max_length)
 
     prepare()
     spent = float(np.median(repeat(prepare, seconds=patience.point_seconds, elapsed=clock(prepare))))

@@ -37,7 +37,7 @@ class MeasureBundle(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     """
 
     bundle: str
-    items: list[str | tuple[str, str]]
+    items: list[str | tuple[str, ...]]
     num_threads: int
     runtime: str | None = None
     batch_sizes: tuple[int, ...]

@@ -7,8 +7,11 @@ import pytest
 import torch
 from torch.nn import functional
 
-from yanmo.answers.links import SIGMOID, SOFTMAX
-from yanmo.modeling.losses import (
+from yanmo.answers.links import SOFTMAX
+from yanmo.modeling.objectives.choices import (
+    ChoicesObjective,
+    Labels,
+    TaughtLabels,
     balanced_class_weights,
     distillation_loss,
     sigmoid_cross_entropy,
@@ -16,6 +19,7 @@ from yanmo.modeling.losses import (
     softmax_cross_entropy,
     softmax_divergence,
 )
+from yanmo.modeling.settings import Teaching
 
 
 @pytest.fixture
@@ -108,11 +112,12 @@ def test_divergence_of_two_classes_is_that_of_yes_and_no():
 
 
 def test_distillation_weighs_teacher_and_label_and_bears_rows_without_one():
-    logits_NC, hard_NC = torch.tensor([[1.0, 0.0], [0.5, -0.5]]), torch.tensor([[1.0, 0.0], [float("nan")] * 2])
+    logits_NC, hard_NC = torch.tensor([[1.0, 0.0], [0.5, -0.5]]), torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    is_labeled_N = torch.tensor([True, False])
     soft_NC = torch.tensor([[0.7, 0.3], [0.2, 0.8]])
     losses = {"soft_loss": softmax_cross_entropy, "hard_loss": softmax_cross_entropy}
     found = distillation_loss(
-        logits_NC.requires_grad_(), torch.cat([soft_NC, hard_NC], dim=1), **losses, alpha=0.25, temperature=2.0
+        logits_NC.requires_grad_(), soft_NC, hard_NC, is_labeled_N, **losses, alpha=0.25, temperature=2.0
     )
     soft = [4 * softmax_cross_entropy(logits_NC[row : row + 1] / 2, soft_NC[row : row + 1]) for row in (0, 1)]
     expected = (0.25 * soft[0] + 0.75 * softmax_cross_entropy(logits_NC[:1], hard_NC[:1]) + soft[1]) / 2
@@ -121,10 +126,28 @@ def test_distillation_weighs_teacher_and_label_and_bears_rows_without_one():
     assert torch.isfinite(logits_NC.grad).all()
 
 
-def test_softening_is_that_of_the_scores():
-    logits_NC = np.array([[2.0, -1.0, 0.5]], dtype=np.float32)
-    probabilities_NC = np.exp(logits_NC) / np.exp(logits_NC).sum()
-    halved = np.exp(logits_NC / 2) / np.exp(logits_NC / 2).sum()
-    assert np.allclose(SOFTMAX.soften(probabilities_NC, temperature=2.0), halved, atol=1e-6)
-    yes_NC = 1 / (1 + np.exp(-logits_NC))
-    assert np.allclose(SIGMOID.soften(yes_NC, temperature=2.0), 1 / (1 + np.exp(-logits_NC / 2)), atol=1e-6)
+def test_targets_of_rows_are_collated_by_name():
+    values_NC, soft_NC = np.eye(3, dtype=np.float32), np.full((3, 3), 1 / 3, dtype=np.float32)
+    assert Labels(values_NC).collate(np.array([2, 0]))["labels"].tolist() == [[0, 0, 1], [1, 0, 0]]
+    taught = TaughtLabels(values_NC, np.array([True, False, True]), soft_NC)
+    batch = taught.collate(np.array([1, 2]))
+    assert len(taught) == 3
+    assert batch["is_labeled"].tolist() == [False, True]
+    assert batch["soft"].shape == (2, 3)
+
+
+def test_a_taught_objective_is_the_distillation_loss(logits_NC):
+    labels_NC = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    soft_NC, is_labeled_N = torch.full((2, 3), 1 / 3), torch.tensor([True, False])
+    objective = ChoicesObjective(SOFTMAX, lambda *_: {}, teaching=Teaching(alpha=0.3, temperature=2.0))
+    found = objective.loss(logits_NC, {"labels": labels_NC, "soft": soft_NC, "is_labeled": is_labeled_N})
+    losses = {"soft_loss": softmax_cross_entropy, "hard_loss": softmax_cross_entropy}
+    expected = distillation_loss(logits_NC, soft_NC, labels_NC, is_labeled_N, **losses, alpha=0.3, temperature=2.0)
+    torch.testing.assert_close(found, expected)
+
+
+def test_held_out_rows_are_measured_by_their_evidence():
+    objective = ChoicesObjective(SOFTMAX, lambda evidence, _: {"loss": float(evidence.values_MC[0, 0])})
+    outputs_NS = np.array([[0.0, 0.0]], dtype=np.float32)
+    assert objective.measure(outputs_NS, Labels(np.eye(2, dtype=np.float32)[:1])) == {"loss": 0.5}
+    assert objective.describe([], 1.0) == {}

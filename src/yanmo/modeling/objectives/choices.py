@@ -1,23 +1,34 @@
-"""The losses of training and the weights of classes; they know no model and no optimizer.
+"""The objective of choices: losses against labels and against a teacher's answers, and the weights of classes.
 
-Every loss is a mean over examples, takes soft targets, and returns a scalar.
+Every loss is a mean over examples, takes soft targets, and returns a scalar. It knows no model and no optimizer.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray, IntArray
+from yanmo.modeling.features import Batch
+from yanmo.modeling.settings import Teaching
 
 __all__ = [
     "DIVERGENCES",
     "LOSSES",
+    "ChoicesObjective",
+    "Labels",
     "Loss",
+    "TaughtLabels",
     "balanced_class_weights",
     "distillation_loss",
     "sigmoid_cross_entropy",
@@ -103,7 +114,9 @@ def sigmoid_cross_entropy(
 
 def distillation_loss(
     logits_NC: Tensor,
-    targets_N2C: Tensor,
+    soft_NC: Tensor,
+    hard_NC: Tensor,
+    is_labeled_N: Tensor,
     *,
     soft_loss: Loss,
     hard_loss: Loss,
@@ -114,8 +127,9 @@ def distillation_loss(
 
     Args:
         logits_NC: Unnormalized scores, float, shape (num_examples, num_classes).
-        targets_N2C: The teacher's probabilities, softened already, and beside them the labels, which are not a number
-            in the rows that have none.
+        soft_NC: The teacher's probabilities, softened already.
+        hard_NC: The labels; in rows without one they do not count.
+        is_labeled_N: Which rows have a label, bool.
         soft_loss: From logits and soft targets to a mean over examples.
         hard_loss: The same of the labels.
         alpha: Weight of the teacher's answers in rows with a label, in [0, 1]; in the others it is 1.
@@ -127,8 +141,6 @@ def distillation_loss(
     Source: Hinton, Vinyals, Dean 2015, "Distilling the Knowledge in a Neural Network", section 2, arXiv:1503.02531.
     Differs: the cross-entropy of the softened answers, whose gradient is that of their divergence.
     """
-    soft_NC, hard_NC = targets_N2C.chunk(2, dim=1)
-    is_labeled_N = ~hard_NC[:, 0].isnan()
     total = logits_NC.new_zeros((), dtype=torch.float32)
     for rows_N, share in ((is_labeled_N, alpha), (~is_labeled_N, 1.0)):
         if share and bool(rows_N.any()):
@@ -166,10 +178,138 @@ LOSSES: dict[str, Loss] = {
     "softmax": softmax_cross_entropy,
     "sigmoid": sigmoid_cross_entropy,
 }
+"""By the name of a link: what makes scores fit labels."""
 DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "softmax": softmax_divergence,
     "sigmoid": sigmoid_divergence,
 }
+"""By the name of a link: how far two passes are apart."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The targets of rows with labels.
+
+    Attributes:
+        values_NC: 1 where a label holds, float32.
+    """
+
+    values_NC: FloatArray
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.values_NC)
+
+    @property
+    def is_labeled_N(self) -> npt.NDArray[np.bool_]:
+        """All rows have labels."""
+        return np.ones(len(self.values_NC), dtype=np.bool_)
+
+    def collate(self, rows_B: IntArray) -> Batch:
+        """Return ``labels``, shape (B, C)."""
+        return {"labels": torch.from_numpy(self.values_NC[rows_B])}
+
+
+@dataclass(frozen=True)
+class TaughtLabels:
+    """The targets of rows that a teacher has answered, some of which have labels, too.
+
+    Attributes:
+        values_NC: 1 where a label holds, float32; zeros in rows without labels.
+        is_labeled_N: Which rows have labels, bool.
+        soft_NC: The teacher's probabilities, softened, float32.
+    """
+
+    values_NC: FloatArray
+    is_labeled_N: npt.NDArray[np.bool_]
+    soft_NC: FloatArray
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.values_NC)
+
+    def collate(self, rows_B: IntArray) -> Batch:
+        """Return ``labels`` and ``soft``, shape (B, C), and ``is_labeled``, shape (B,)."""
+        columns = {"labels": self.values_NC, "soft": self.soft_NC, "is_labeled": self.is_labeled_N}
+        return {name: torch.from_numpy(column[rows_B]) for name, column in columns.items()}
+
+
+@dataclass(frozen=True)
+class ChoicesObjective:
+    """The objective of networks whose outputs are logits of labels.
+
+    Attributes:
+        link: From scores to probabilities.
+        measured: From evidence and targets_NC of held-out rows to scores.
+        label_smoothing: Share of every target that is spread over all labels.
+        class_weights_C: Factor of each label; None is 1 for all.
+        focal_gamma: Of the focal loss; 0 is none.
+        teaching: How much a teacher's answers count, which are in the targets then; None without a teacher.
+        r_drop: Weight of the divergence of two passes over the same rows; 0 makes one pass only.
+    """
+
+    link: Link
+    measured: Callable[[Choices, Any], dict[str, float]]
+    label_smoothing: float = 0.0
+    class_weights_C: Tensor | None = None
+    focal_gamma: float = 0.0
+    teaching: Teaching | None = None
+    r_drop: float = 0.0
+
+    @property
+    def num_passes(self) -> int:
+        """Two where the passes are compared."""
+        return 2 if self.r_drop else 1
+
+    def loss(self, outputs_MS: Tensor, targets: Batch) -> Tensor:
+        """Return the loss against labels, or against a teacher's answers and labels, and that of two passes.
+
+        Source: Wu et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 4, arXiv:2106.14448; Inoue
+        2019, "Multi-Sample Dropout for Accelerated Training and Better Generalization", section 3, arXiv:1905.09788.
+        Differs: R-Drop's loss is halved, a mean of the two passes, so that the weight of the divergence does not change
+        the learning rate.
+        """
+        num_rows, num_classes = targets["labels"].shape
+        num_copies = len(outputs_MS) // num_rows
+        repeated = {name: one.repeat(num_copies, *[1] * (one.dim() - 1)) for name, one in targets.items()}
+        loss = self._fit(outputs_MS, repeated)
+        if not self.r_drop:
+            return loss
+        first_KBC, second_KBC = outputs_MS.view(-1, 2, num_rows, num_classes).unbind(1)
+        divergence = DIVERGENCES[self.link.name](first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
+        return loss + self.r_drop / 2 * divergence
+
+    def _fit(self, outputs_MS: Tensor, targets: Batch) -> Tensor:
+        hard_loss = functools.partial(
+            LOSSES[self.link.name],
+            label_smoothing=self.label_smoothing,
+            class_weights_C=self.class_weights_C,
+            focal_gamma=self.focal_gamma,
+        )
+        if self.teaching is None:
+            return hard_loss(outputs_MS, targets["labels"])
+        return distillation_loss(
+            outputs_MS,
+            targets["soft"],
+            targets["labels"],
+            targets["is_labeled"],
+            soft_loss=LOSSES[self.link.name],
+            hard_loss=hard_loss,
+            alpha=self.teaching.alpha,
+            temperature=self.teaching.temperature,
+        )
+
+    def counts(self, outputs_MS: Tensor) -> Tensor | None:  # noqa: ARG002 - one signature
+        """Return nothing: labels are measured on held-out rows only."""
+        return None
+
+    def describe(self, counts: list[float], seconds: float) -> dict[str, float]:  # noqa: ARG002
+        """Return nothing besides the loss."""
+        return {}
+
+    def measure(self, outputs_NS: FloatArray, targets: Labels) -> dict[str, float]:
+        """Return the scores of held-out rows."""
+        return self.measured(Choices(outputs_NS, self.link).activate(), targets.values_NC)
 
 
 def balanced_class_weights(targets_NC: FloatArray) -> Tensor:

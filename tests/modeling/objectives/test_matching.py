@@ -8,12 +8,13 @@ from torch.nn import functional
 from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ConfigError
 from yanmo.modeling import encoders, lean_encoder
-from yanmo.modeling.matching import MATCHING, Matched
-from yanmo.modeling.settings import NetworkSettings, Teaching, Texts
+from yanmo.modeling.objectives.matching import MATCHING, Matched
+from yanmo.modeling.settings import NetworkSettings, Teaching
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
+from yanmo.text.inputs import Inputs
 
-TEXTS = Texts(["很快，好吃", "great food, fast delivery", "送得太慢了"])
+TEXTS = Inputs((["很快，好吃", "great food, fast delivery", "送得太慢了"],))
 
 
 def make(model):

@@ -1,0 +1,101 @@
+"""What a model answers about N rows: what was decided, how sure it is, the evidence, and what reading them took.
+
+It knows no task: what decisions look like, labels or lists of them, is the task's matter.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from yanmo.arrays import FloatArray, IntArray
+
+__all__ = ["Answered", "Decided", "Evidence", "Found"]
+
+
+class Evidence(Protocol):
+    """What decisions are made from, indexed by rows, units of a row or characters, never by a model's own tokens."""
+
+    def __len__(self) -> int:
+        """Return N, the number of rows."""
+        ...
+
+    def take(self, rows: IntArray) -> Self:
+        """Return the given rows, in the given order."""
+        ...
+
+    def columns(self) -> dict[str, pl.Series]:
+        """Return what a file of Predictions holds of it, N rows."""
+        ...
+
+    def distance_N(self, other: Self) -> FloatArray:
+        """Return how far each row is from that of another, shape (N,)."""
+        ...
+
+
+EvidenceT_co = TypeVar("EvidenceT_co", bound=Evidence, covariant=True)
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What was decided about N rows.
+
+    They are plain columns, for a frame costs more than the answer to a single text.
+
+    Attributes:
+        predictions: Such as a label, or a tuple of labels; None where no answer is given.
+        probability_N: How sure each is, float32.
+    """
+
+    predictions: list[Any]
+    probability_N: FloatArray
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.predictions)
+
+    def withhold(self, silent_N: npt.NDArray[np.bool_]) -> Self:
+        """Return them without an answer in some rows; how sure it would have been stays."""
+        predictions = self.predictions
+        shown = [None if silent else one for one, silent in zip(predictions, silent_N.tolist(), strict=True)]
+        return replace(self, predictions=shown)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a runtime found out about N texts besides the evidence.
+
+    Attributes:
+        num_tokens_N: Tokens or features the model saw of each text.
+        num_unknown_N: How many of them the model had no entry for.
+        truncated_N: Whether the end of the text was cut off, bool.
+        num_cells: Tokens of all texts with the padding that was computed.
+        stage_N: Of a cascade, the number of the stage that answered, from 1; else None.
+        abstained_N: Of a cascade that may abstain, where it did, bool; else None.
+    """
+
+    num_tokens_N: IntArray
+    num_unknown_N: IntArray
+    truncated_N: npt.NDArray[np.bool_]
+    num_cells: int
+    stage_N: IntArray | None = None
+    abstained_N: npt.NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True)
+class Answered(Generic[EvidenceT_co]):
+    """A model's answers.
+
+    Attributes:
+        decided: What was decided; where a cascade abstained, nothing.
+        evidence: Probabilities.
+        found: What reading the texts took.
+    """
+
+    decided: Decided
+    evidence: EvidenceT_co
+    found: Found

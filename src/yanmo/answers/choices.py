@@ -1,0 +1,98 @@
+"""Choices: decisions over one list of labels, one a row for whole texts, several a row for the units of a text.
+
+It knows no label's name: columns are in whatever order they were made in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from yanmo.answers.links import Link
+from yanmo.arrays import FloatArray, IntArray, Ragged
+
+__all__ = ["Choices"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """M decisions over C labels, as scores or, once they are activated, as probabilities.
+
+    Attributes:
+        values_MC: float32, columns in label order.
+        link: From scores to probabilities.
+        ends: Where row i has the decisions ``ends[i]`` to ``ends[i + 1]``, int64, shape (N + 1,), from 0; None where
+            every row is one decision.
+    """
+
+    values_MC: FloatArray
+    link: Link
+    ends: IntArray | None = None
+
+    def __len__(self) -> int:
+        """Return N, the number of rows."""
+        return len(self.values_MC) if self.ends is None else len(self.ends) - 1
+
+    @cached_property
+    def offsets_N(self) -> IntArray:
+        """Where each row's decisions begin, with the end of the last, int64, shape (N + 1,)."""
+        return np.arange(len(self.values_MC) + 1) if self.ends is None else self.ends
+
+    def take(self, rows: IntArray) -> Self:
+        """Return the given rows, in the given order."""
+        if self.ends is None:
+            return replace(self, values_MC=self.values_MC[rows])
+        taken = Ragged(self.values_MC, self.ends).take(rows)
+        return replace(self, values_MC=taken.values, ends=taken.offsets)
+
+    def activate(self) -> Self:
+        """Return the probabilities of scores."""
+        return type(self)(self.link.activate(self.values_MC), self.link, self.ends)
+
+    def invert(self) -> Self:
+        """Return scores whose probabilities these are."""
+        return type(self)(self.link.invert(self.values_MC), self.link, self.ends)
+
+    def ordered(self, columns: list[int]) -> Self:
+        """Return them with columns in another order: first the one that ``columns`` names first."""
+        return replace(self, values_MC=np.ascontiguousarray(self.values_MC[:, columns]))
+
+    def columns(self) -> dict[str, pl.Series]:
+        """Return what a file of Predictions holds of them: an array of C for each row, or a list of such arrays."""
+        flat = pl.Series("probabilities", self.values_MC, dtype=pl.Array(pl.Float32, self.values_MC.shape[1]))
+        if self.ends is None:
+            return {"probabilities": flat}
+        rows = [flat[start:end] for start, end in zip(self.ends[:-1], self.ends[1:], strict=True)]
+        return {"probabilities": pl.Series("probabilities", rows, dtype=pl.List(flat.dtype))}
+
+    @classmethod
+    def read(cls, frame: pl.DataFrame, link: Link) -> Self:
+        """Return the Choices that :meth:`columns` wrote.
+
+        Args:
+            frame: Rows of a file of Predictions.
+            link: Of the task.
+        """
+        column, ends = frame["probabilities"], None
+        if isinstance(column.dtype, pl.List) and isinstance(column.dtype.inner, pl.List | pl.Array):
+            ends = np.concatenate(([0], np.cumsum(column.list.len().to_numpy()))).astype(np.int64)
+            column = column.explode()
+        if isinstance(column.dtype, pl.List):  # of JSON, in which no width is written
+            column = column.list.to_array(int(column.list.len()[0]) if len(column) else 0)
+        width = column.dtype.size if isinstance(column.dtype, pl.Array) else 0
+        values_MC = np.ascontiguousarray(column.to_numpy(), dtype=np.float32).reshape(len(column), width)
+        return cls(values_MC, link, ends)
+
+    def distance_N(self, other: Self) -> FloatArray:
+        """Return how far each row's values are from those of another, the largest difference of all, shape (N,)."""
+        distance_M = np.abs(self.values_MC - other.values_MC).max(axis=1, initial=0.0)
+        if self.ends is None:
+            return np.asarray(distance_M)
+        found_N = np.zeros(len(self), dtype=np.float32)
+        owner_M = np.repeat(np.arange(len(self)), np.diff(self.ends))
+        np.maximum.at(found_N, owner_M, np.nan_to_num(distance_M, nan=np.inf))
+        return found_N

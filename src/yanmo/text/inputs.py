@@ -1,0 +1,86 @@
+"""What a task reads, column by column, and how a text that is too long is cut; it knows no task and no model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import polars as pl
+
+from yanmo.arrays import IntArray
+
+__all__ = ["Inputs", "Item", "Windows"]
+
+Item = str | tuple[str, ...]
+"""One row of inputs: a text, or the texts of several columns, such as a pair."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """N rows of what a task reads.
+
+    Attributes:
+        columns: One column of texts, or several of the same length, in the order of the task's ``inputs``.
+        is_segmented: A segmenter has put spaces between the words.
+    """
+
+    columns: tuple[Sequence[str], ...]
+    is_segmented: bool = False
+
+    def __len__(self) -> int:
+        """Return N."""
+        return len(self.columns[0])
+
+    @property
+    def first(self) -> Sequence[str]:
+        """The first column."""
+        return self.columns[0]
+
+    @property
+    def second(self) -> Sequence[str] | None:
+        """The second column of pairs, else None."""
+        return self.columns[1] if len(self.columns) > 1 else None
+
+    def take(self, rows: IntArray) -> Self:
+        """Return the given rows, in the given order."""
+        chosen = rows.tolist()
+        return replace(self, columns=tuple([column[row] for row in chosen] for column in self.columns))
+
+    def map(self, function: Callable[[Sequence[str]], Sequence[str]]) -> Self:
+        """Return them with every column changed as a whole, such as cleaned."""
+        return type(self)(tuple([function(column) for column in self.columns]), self.is_segmented)
+
+    def items(self) -> list[Any]:
+        """Return the rows one by one: texts, or tuples of texts."""
+        return list(self.first) if len(self.columns) == 1 else list(zip(*self.columns, strict=True))
+
+    @classmethod
+    def of_items(cls, items: Sequence[Any], num_columns: int) -> Self:
+        """Return rows that were given one by one.
+
+        Args:
+            items: N texts; of several columns tuples of so many texts.
+            num_columns: How many columns the task reads.
+        """
+        if num_columns == 1:
+            return cls((items,))
+        return cls(tuple([item[place] for item in items] for place in range(num_columns)))
+
+    @classmethod
+    def of_frame(cls, frame: pl.DataFrame, names: Sequence[str], *, is_segmented: bool = False) -> Self:
+        """Return the columns of a frame that the task reads, by name."""
+        return cls(tuple(frame[name].to_list() for name in names), is_segmented)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How a text that is longer than a model reads is cut into windows, which are scored one by one and pooled.
+
+    Attributes:
+        overlap: Share of a window's own tokens that the window before it has, too; at least 0 and less than 1.
+        max_windows: Most windows of one text; what comes after them is not read.
+    """
+
+    overlap: float = 0.25
+    max_windows: int = 64

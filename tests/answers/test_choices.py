@@ -1,0 +1,101 @@
+"""Choices hold one decision a row or several, and give them back from a file as they were."""
+
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SIGMOID, SOFTMAX
+
+VALUES_MC = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+ENDS = np.array([0, 2, 2, 5, 6])
+"""Four rows of 2, 0, 3 and 1 decisions."""
+BOTH = pytest.mark.parametrize(
+    "choices", [Choices(VALUES_MC, SOFTMAX), Choices(VALUES_MC, SOFTMAX, ENDS)], ids=["1", "M"]
+)
+
+
+def rows_of(choices):
+    """The decisions of every row, each of shape (decisions, C)."""
+    offsets_N = choices.offsets_N.tolist()
+    return [choices.values_MC[start:end].tolist() for start, end in pairwise(offsets_N)]
+
+
+def test_rows_are_counted_not_decisions():
+    assert len(Choices(VALUES_MC, SOFTMAX)) == 6
+    assert len(Choices(VALUES_MC, SOFTMAX, ENDS)) == 4
+    assert Choices(VALUES_MC, SOFTMAX).offsets_N.tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert Choices(VALUES_MC, SOFTMAX, ENDS).offsets_N is ENDS
+
+
+@BOTH
+@pytest.mark.parametrize("places", [[3, 1, 0], [2, 2, 2], [], [0, 1, 2, 3]])
+def test_rows_are_taken_in_the_given_order_with_all_their_decisions(choices, places):
+    taken = choices.take(np.array(places, dtype=np.int64))
+    assert len(taken) == len(places)
+    assert rows_of(taken) == [rows_of(choices)[place] for place in places]
+    assert taken.link is choices.link
+    assert (taken.ends is None) == (choices.ends is None)
+
+
+@BOTH
+def test_columns_are_put_in_another_order(choices):
+    ordered = choices.ordered([2, 0, 1])
+    np.testing.assert_array_equal(ordered.values_MC, VALUES_MC[:, [2, 0, 1]])
+    assert ordered.values_MC.flags.c_contiguous
+    assert ordered.ends is choices.ends
+    np.testing.assert_array_equal(ordered.ordered([1, 2, 0]).values_MC, VALUES_MC)
+
+
+@BOTH
+def test_a_file_gives_back_what_it_was_given(tmp_path, choices):
+    probabilities = choices.activate()
+    pl.DataFrame(probabilities.columns()).write_parquet(tmp_path / "rows.parquet")
+    frame = pl.read_parquet(tmp_path / "rows.parquet")
+    assert len(frame) == len(choices)
+    found = Choices.read(frame, SOFTMAX)
+    np.testing.assert_array_equal(found.values_MC, probabilities.values_MC)
+    np.testing.assert_array_equal(found.offsets_N, probabilities.offsets_N)
+    assert found.values_MC.dtype == np.float32
+    assert (found.ends is None) == (choices.ends is None)
+    assert found.link is SOFTMAX
+
+
+@pytest.mark.parametrize("ends", [None, np.array([0]), np.array([0, 0, 0])], ids=["none", "no rows", "two empty rows"])
+def test_no_decisions_survive_a_file_too(ends):
+    empty = Choices(np.zeros((0, 3), np.float32), SIGMOID, ends)
+    found = Choices.read(pl.DataFrame(empty.columns()), SIGMOID)
+    assert found.values_MC.shape == (0, 3)
+    assert len(found) == len(empty)
+    assert empty.activate().distance_N(empty.activate()).tolist() == [0.0] * len(empty)
+
+
+def test_the_distance_of_a_row_is_its_largest_difference():
+    other_MC = VALUES_MC.copy()
+    other_MC[0, 1] += 0.25
+    other_MC[1, 2] -= 0.5
+    other_MC[5, 0] += 0.125
+    single = Choices(VALUES_MC, SOFTMAX).distance_N(Choices(other_MC, SOFTMAX))
+    assert single == pytest.approx([0.25, 0.5, 0, 0, 0, 0.125], abs=1e-6)
+    many = Choices(VALUES_MC, SOFTMAX, ENDS).distance_N(Choices(other_MC, SOFTMAX, ENDS))
+    assert many == pytest.approx([0.5, 0, 0, 0.125], abs=1e-6)
+
+
+@BOTH
+def test_what_is_no_number_is_close_to_nothing(choices):
+    broken_MC = VALUES_MC.copy()
+    broken_MC[5, 0] = np.nan
+    found = choices.distance_N(Choices(broken_MC, SOFTMAX, choices.ends))
+    assert not found[-1] <= 1e9
+    assert (found[:-1] == 0).all()
+
+
+@pytest.mark.parametrize("link", [SOFTMAX, SIGMOID], ids=lambda link: link.name)
+def test_scores_and_probabilities_are_those_of_the_link(link):
+    scores = Choices(VALUES_MC, link, ENDS)
+    probabilities = scores.activate()
+    np.testing.assert_array_equal(probabilities.values_MC, link.activate(VALUES_MC))
+    assert probabilities.invert().activate().distance_N(probabilities).max() <= 1e-6
+    assert probabilities.ends is scores.ends

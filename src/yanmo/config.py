@@ -6,13 +6,16 @@ help text on the command line, in the starter TOML and in the reference page.
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
 from yanmo.errors import ConfigError, did_you_mean
+from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = ["Config", "build"]
 
@@ -27,6 +30,16 @@ class Config(BaseModel):
         allow_inf_nan=False,
         protected_namespaces=(),
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_local(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse a path that is none of this machine's, before a Path takes a slash from an address."""
+        hint = cls.model_fields[str(info.field_name)].annotation
+        problem = path_problem(value) if hint is Path or Path in typing.get_args(hint) else None
+        if problem:
+            raise ValueError(problem)
+        return value
 
 
 ConfigT = TypeVar("ConfigT", bound=Config)
@@ -55,6 +68,8 @@ def build(config_class: type[ConfigT], values: Mapping[str, Any], *, where: str)
 def _hint(details: list[ErrorDetails], allowed: list[str]) -> str:
     if any(detail["type"] == "extra_forbidden" for detail in details):
         return f"The parameters are: {', '.join(allowed)}."
+    if any(path_problem(detail["input"]) for detail in details):
+        return PATH_HINT
     return "Change the value; --help and the reference page say what each parameter allows."
 
 
@@ -66,4 +81,4 @@ def _sentence(detail: ErrorDetails, allowed: list[str], where: str) -> str:
         case "missing":
             return f"The '{key}' parameter of {where} is missing."
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
-    return f"The '{key}' parameter of {where} must be {message}. Got {detail['input']!r} instead."
+    return f"The '{key}' parameter of {where} must be {message}. Got {quoted_path(detail['input'])} instead."

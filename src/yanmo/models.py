@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from yanmo.errors import ModelError, did_you_mean
+from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
     "CHECKPOINT_SETTINGS",
@@ -323,6 +324,9 @@ def resolve(name: str) -> ModelSpec:
     Raises:
         ModelError: The name is none of these.
     """
+    problem = path_problem(name)
+    if problem:
+        raise ModelError(f"The model must be {problem} or a hub id. Got {quoted_path(name)} instead.", hint=PATH_HINT)
     if name in LIGHT_FAMILIES:
         return ModelSpec(name, family=name)
     shape = SHAPE.fullmatch(name)

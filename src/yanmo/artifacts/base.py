@@ -23,6 +23,7 @@ from yanmo.artifacts.durable import sync
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, library_versions, stage_key
 from yanmo.errors import ArtifactError, BusyError
+from yanmo.paths import local_path
 
 __all__ = [
     "MANIFEST",
@@ -141,7 +142,7 @@ class Artifact:
         Raises:
             ArtifactError: The folder is missing, changed, newer than this version, or of another kind.
         """
-        path = Path(path)
+        path = local_path(path, what="The folder of an artifact")
         manifest, digest = read_manifest(path)
         if manifest.kind != cls.kind:
             raise ArtifactError(

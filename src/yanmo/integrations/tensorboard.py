@@ -21,6 +21,7 @@ except ImportError as error:
     raise MissingExtraError("The tracker tensorboard", package="tensorboardX", extra="tensorboard") from error
 
 from yanmo.errors import ConfigError
+from yanmo.paths import check_path
 
 __all__ = ["TensorBoardRun", "open_run"]
 
@@ -71,6 +72,7 @@ def open_run(place: str, name: str, *, run_id: str | None, parent: str | None) -
     Raises:
         ConfigError: The folder cannot be made.
     """
+    check_path(place, what="TensorBoard's folder")
     runs_dir = Path(parent or place)
     folder, number = Path(run_id) if run_id else runs_dir / name, 1
     while run_id is None and folder.exists():

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.errors import did_you_mean
+from yanmo.paths import PATH_HINT, path_problem
 from yanmo.pipeline.document import Document, read_document
 from yanmo.verbs import COMMANDS
 from yanmo.verbs.signature import Input, Verb, get_verb
@@ -113,6 +114,10 @@ def _read_out(document: Document) -> Path:
         text = f"The 'out' key of [pipeline] must be a folder's name. Got {out!r} instead."
         document.report(("pipeline", "out"), text, 'For example: out = "runs"')
         out = DEFAULT_OUT
+    problem = path_problem(out)
+    if problem:
+        text = f"The 'out' key of [pipeline] must be {problem}. Got {out!r} instead."
+        document.report(("pipeline", "out"), text, PATH_HINT)
     return document.path.parent / out
 
 
@@ -178,6 +183,11 @@ def _read_input(document: Document, name: str, verb: Verb, one: Input, table: di
         text = f"In the stage '{name}' the '{one.name}' input of {verb.name} must name {wanted}. Got {value!r} instead."
         document.report(keys, text, "Names stand in quotes.")
         return ()
+    problem = next((path_problem(word) for word in values if path_problem(word)), None)
+    if problem:
+        text = f"In the stage '{name}' the '{one.name}' input of {verb.name} must be {problem}. Got {value!r} instead."
+        document.report(keys, text, PATH_HINT)
+        return ()
     if len(values) > 1 and not one.is_many:
         text = f"In the stage '{name}' the '{one.name}' input of {verb.name} takes one name. Got {value!r} instead."
         document.report(keys, text, "Write a stage for each of them, or name a stage that has 'each'.")
@@ -213,7 +223,7 @@ def _relative(document: Document, verb: Verb, key: str, value: Any) -> Any:
     """Return a value as it is, but a path of the file, or a model's local folder, as a path from here."""
     hint = verb.config_class.model_fields[key].annotation
     is_path = hint is Path or Path in typing.get_args(hint)
-    if not isinstance(value, str) or not (is_path or key == "model"):
+    if not isinstance(value, str) or not (is_path or key == "model") or path_problem(value):
         return value
     path = document.path.parent / value
     return path if is_path else str(path) if "/" in value and path.is_dir() else value

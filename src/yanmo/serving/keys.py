@@ -22,6 +22,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 from yanmo.errors import ConfigError, YanmoError
+from yanmo.paths import check_path
 from yanmo.serving.problems import Problem
 
 __all__ = ["LABEL", "ApiKey", "KeyRing", "Right", "make_key", "parse_quota", "read_keys"]
@@ -119,6 +120,7 @@ def read_keys(path: Path) -> list[ApiKey]:
     Raises:
         ConfigError: It is missing or damaged, or a label or quota is wrong.
     """
+    check_path(path, what="The file of API keys")
     hint = "yanmo key LABEL --file FILE makes one."
     try:
         keys = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), _File).key

@@ -23,6 +23,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.config import Config, build
 from yanmo.errors import ConfigError, InternalError, did_you_mean
+from yanmo.paths import check_path
 from yanmo.verbs import COMMANDS, OTHER_NAMES
 from yanmo.verbs.system_errors import system_errors
 
@@ -213,6 +214,8 @@ class Verb:
         names = {one.name for one in self.inputs}
         given = {one.name: value for one, value in zip(required, inputs, strict=False)}
         given |= {name: value for name, value in values.items() if name in names}
+        for name, value in given.items():
+            check_path(value, what=f"The '{name}' input of {self.name}")
         for one in required:
             if one.name not in given:
                 raise ConfigError(
@@ -232,6 +235,7 @@ class Verb:
                     f"The 'out' parameter of {self.name} is missing.", hint="Say where to write: --out FOLDER"
                 )
             return None
+        check_path(out, what=f"The 'out' parameter of {self.name}")
         check_out(out, replace=replace)
         return Path(out)
 

@@ -1,0 +1,61 @@
+"""Which paths are paths of this machine: no address of another one, and a name that can be written down."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from yanmo.errors import ConfigError
+
+__all__ = ["PATH_HINT", "as_address", "check_path", "local_path", "path_problem", "quoted_path"]
+
+ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/]|$)")
+"""What an address begins with; pathlib leaves one slash of two. A drive of Windows has one letter."""
+PATH_HINT = "Copy what is elsewhere to this machine, and give its path here."
+
+
+def as_address(value: object) -> str | None:
+    """Return the address that a path is, such as ``s3://bucket/folder``, as it was written; else None."""
+    found = ADDRESS.match(str(value)) if isinstance(value, str | Path) else None
+    return f"{found[1]}://{str(value)[found.end() :]}" if found else None
+
+
+def path_problem(value: object) -> str | None:
+    """Return what a path must be and is not, as the end of a sentence with "must be"; None where it is right."""
+    if not isinstance(value, str | Path):
+        return None
+    if as_address(value):
+        return "a path on this machine"
+    text = str(value)
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        return "a path whose name is text"
+    return None
+
+
+def quoted_path(value: object) -> str:
+    """Return a refused value as a message quotes it: an address as it was written, another path as its text."""
+    return repr(as_address(value) or (str(value) if isinstance(value, Path) else value))
+
+
+def check_path(value: object, *, what: str) -> None:
+    """Refuse a path, or one of several, that is none of this machine's.
+
+    Args:
+        value: A path, or several; what is neither is left to others.
+        what: The beginning of the message, such as "The 'out' parameter of train".
+
+    Raises:
+        ConfigError: It is an address of another machine, or no text.
+    """
+    values: Iterable[object] = value if isinstance(value, list | tuple) else (value,)
+    for one in values:
+        problem = path_problem(one)
+        if problem:
+            raise ConfigError(f"{what} must be {problem}. Got {quoted_path(one)} instead.", hint=PATH_HINT)
+
+
+def local_path(value: str | Path, *, what: str) -> Path:
+    """Return a path of this machine; arguments and errors are those of :func:`check_path`."""
+    check_path(value, what=what)
+    return Path(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ class Spill:
         """
         place = 0
         for frame in self.read():
-            yield frame.filter(chosen[place : place + frame.height])
+            yield _with_own_memory(frame.filter(chosen[place : place + frame.height]))
             place += frame.height
 
     def __enter__(self) -> Self:
@@ -68,3 +69,11 @@ class Spill:
         with self._piece(self._num_pieces).open("wb") as file:  # polars would take a path for a pattern
             pl.concat(self._waiting).write_ipc(file, compression="lz4")
         self._waiting, self._num_pieces = [], self._num_pieces + 1
+
+
+def _with_own_memory(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the same rows without the texts of those that were filtered out, which polars keeps as long as any."""
+    copy = io.BytesIO()
+    frame.write_ipc(copy)
+    copy.seek(0)
+    return pl.read_ipc(copy)

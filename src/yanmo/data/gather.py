@@ -80,6 +80,7 @@ def gather_rows(
     def accepted(file: BinaryIO) -> Iterator[pl.DataFrame]:
         for raw in blocks:
             rows, changed = clean_rows(raw, cleaning)
+            # Labels are read first: one that cannot be read is a reason to refuse its row.
             rows = rows.with_columns(task.parse_labels(rows["raw_label"], label_separator).alias("label"))
             rows = rows.with_columns(refusal_reasons(rows))
             refusals.add(rows, raw["split"][0])
@@ -113,12 +114,14 @@ def _slim(rows: pl.DataFrame, *, has_ids: bool) -> pl.DataFrame:
     """Return what stays in memory of accepted rows."""
     cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
     return rows.select(
+        # polars promises equal hashes within one version only, so they are compared here and never written.
         *(pl.col("key").hash(seed).alias(name) for seed, name in enumerate(HASHES)),
         *([pl.col("id").hash().alias(ID_HASH)] if has_ids else []),
         "label",
         "split",
         pl.sum_horizontal(pl.col(cleans).str.len_chars()).alias("length"),
         pl.col("text").str.len_chars().alias("num_characters"),
+        # A path is stored once and not once a row.
         pl.col(FILE).cast(pl.Categorical),
         LINE,
     )
@@ -126,6 +129,7 @@ def _slim(rows: pl.DataFrame, *, has_ids: bool) -> pl.DataFrame:
 
 def _with_keys(rows: pl.DataFrame) -> pl.DataFrame:
     """Return the rows with a ``key`` in place of the hashes."""
+    # Numbered in order of first sight, so that keys, and what is cut by them, do not depend on the hashes' values.
     texts = rows.select(HASHES).unique(maintain_order=True).with_row_index("key")
     return rows.join(texts, on=HASHES, how="left", maintain_order="left").drop(HASHES)
 
@@ -134,7 +138,7 @@ def _check_ids(rows: pl.DataFrame, spill: Spill) -> None:
     """Refuse an id that stands twice; only ids whose hashes are equal are looked at.
 
     Raises:
-        DataError: As said.
+        DataError: An id stands twice; the message names both places.
     """
     is_suspect = rows[ID_HASH].is_duplicated()
     if is_suspect.any():

@@ -98,6 +98,7 @@ def _label_counts(parts: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> d
 def _lengths(part: pl.DataFrame) -> dict[str, float]:
     """Return statistics of the cleaned texts' lengths in characters; of pairs both texts together."""
     lengths = part["length"]
+    # "nearest" gives a length that occurs.
     points = {f"p{round(100 * point)}": lengths.quantile(point, interpolation="nearest") for point in PERCENTILES}
     values = {"min": lengths.min(), **points, "max": lengths.max(), "mean": lengths.mean()}
     return {name: round(float(str(value)), 1) for name, value in values.items()}
@@ -107,6 +108,7 @@ def _num_conflicts(rows: pl.DataFrame) -> int:
     """Return the number of distinct texts that have more than one label."""
     labeled = rows.filter(pl.col("split") != "unlabeled")
     if isinstance(labeled.schema["label"], pl.List):
+        # Sets of labels are compared as texts: equal sets in another order are no conflict.
         labeled = labeled.with_columns(pl.col("label").list.sort().list.join("\x1f"))
     return labeled.group_by("key").agg(pl.col("label").n_unique().alias("n")).filter(pl.col("n") > 1).height
 

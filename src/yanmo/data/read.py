@@ -84,6 +84,7 @@ def read_blocks(
     for path in paths:
         for table in _read_file(path, options, columns):
             first = table.columns if first is None else first
+            # Another order of the same columns is fine; that of the first file is kept.
             if sorted(table.columns) != sorted(first):
                 raise DataError(
                     f"{path} has the columns {_names(table.columns)}, but {paths[0]} has {_names(first)}.",
@@ -116,6 +117,7 @@ def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | N
     names: list[str] = []
     num_rows = 0
     for columns, lines_N in read_delimited(path, utf8_blocks(path, options.encoding), _dialect(path, options)):
+        # Only the first block has the header.
         start = int(options.header and not names)
         if not names:
             names = [str(column[0] if start else place) for place, column in enumerate(columns, 1)]

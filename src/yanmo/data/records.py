@@ -56,6 +56,8 @@ def read_jsonl_blocks(path: Path, blocks: Iterable[bytes], columns: Sequence[str
     Raises:
         DataError: A line is no JSON object; at the end of the file: no line has a wanted key.
     """
+    # A line may go over many blocks: its pieces wait in a list and are joined once. Keys that no row had so far are
+    # remembered in ``absent``; when none is left, rows are searched for keys no longer.
     data, line, wanted, is_empty = [b""], 1, columns, True
     absent, keys = dict.fromkeys(columns or ()), dict[str, None]()
     for piece in itertools.chain(filter(None, blocks), (b"",)):
@@ -85,6 +87,7 @@ def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> li
     decode = DECODER.decode
     rows: list[dict[str, Any]] = []
     try:
+        # What was decoded before an error stays in the list, so its length says which line is wrong.
         rows.extend(decode(lines[number]) for number in numbers)
     except (msgspec.DecodeError, RecursionError) as error:
         number = numbers[len(rows)]
@@ -106,6 +109,7 @@ def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> li
 def _key_column(rows: list[dict[str, Any]], name: str) -> pl.Series:
     values = [row.get(name) for row in rows]
     try:
+        # Nearly always all values are texts, and polars takes them as they are.
         return pl.Series(name, values, dtype=pl.String, strict=True)
     except TypeError:
         return pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
@@ -148,6 +152,7 @@ def read_parquet_blocks(path: Path, columns: Sequence[str] | None) -> Iterator[R
 
 def _text_column(path: Path, column: pl.Series) -> pl.Series:
     if isinstance(column.dtype, pl.List | pl.Array):
+        # A list becomes the JSON text that a JSONL file would hold, which tasks of many labels read.
         texts = [None if value is None else _as_text(value) for value in column.to_list()]
         return pl.Series(column.name, texts, dtype=pl.String)
     try:

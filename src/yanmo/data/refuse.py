@@ -34,6 +34,7 @@ REASONS = (
     "unreadable label",
 )
 START_LENGTH = 80
+# Cleaning leaves it in no text, so two pairs have one key only where both texts are equal.
 PAIR_SEPARATOR = "\x1e"
 
 
@@ -53,6 +54,7 @@ def clean_rows(rows: pl.DataFrame, steps: Sequence[str]) -> tuple[pl.DataFrame, 
         if name not in rows.columns:
             continue
         column = rows[name].fill_null("")
+        # One step at a time, for each is held against what it was given.
         for step in steps:
             after = pl.Series(clean_column(column.to_list(), (step,)), dtype=pl.String)
             changed[step] = changed[step] | (after != column)
@@ -82,6 +84,7 @@ def refusal_reasons(rows: pl.DataFrame) -> pl.Series:
         "missing label": labeled & pl.col("label").is_null() & no_raw_label,
         "unreadable label": labeled & pl.col("label").is_null() & ~no_raw_label,
     }
+    # A row may fail several tests; coalesce takes the first in the order of REASONS.
     reasons = [pl.when(tests[reason]).then(pl.lit(reason)) for reason in REASONS]
     return rows.select(pl.coalesce(reasons).alias("reason"))["reason"]
 

@@ -103,6 +103,7 @@ def check_blocks(read: Callable[[], Iterable[pl.DataFrame]], *, has_ids: bool) -
             hashes.append(rows["id"].hash().to_numpy())
     sorted_N = np.concatenate(hashes)
     sorted_N.sort()
+    # Neighbours in the sorted array: hashes that stand twice, perhaps those of two ids. Only such rows are compared.
     suspects = pl.Series(np.unique(sorted_N[1:][sorted_N[1:] == sorted_N[:-1]]))
     if len(suspects):
         check_ids(pl.concat([rows.filter(pl.col("id").hash().is_in(suspects.implode())) for rows in read()]))
@@ -125,6 +126,7 @@ def file_parents(files: Mapping[str, Sequence[Path]]) -> dict[str, str]:
     for role, paths in files.items():
         for path in paths:
             name = f"{role}:{path.name}"
+            # A folder is left out of the name: a manifest holds no path.
             same = sum(key == name or key.startswith(f"{name}#") for key in parents)
             parents[f"{name}#{same + 1}" if same else name] = file_digest(path)
     return parents

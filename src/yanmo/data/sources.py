@@ -66,6 +66,7 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
         if error:  # only here, since that no row at all has the column is known at the end, and says more
             raise error
 
+    # The first reading is for mistakes alone; the second one, when answers are made, finds none.
     num_rows = check_blocks(blocks, has_ids="id" in columns)
     return Source(blocks, num_rows, file_parents({"source": paths}))
 
@@ -101,6 +102,7 @@ def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
     def blocks() -> Iterator[pl.DataFrame]:
         digest, num_rows = hashlib.sha256(), 0
         for lines in _stdin_lines(encoding, digest.update):
+            # Windows ends lines with CR LF, of which the split at LF has left the CR.
             rows = pl.DataFrame({"text": lines}).with_columns(pl.col("text").str.strip_suffix("\r"))
             yield number_rows(_split_pairs(rows, num_rows) if is_pair else rows, num_rows)
             num_rows += rows.height
@@ -113,6 +115,7 @@ def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
 
 def _stdin_lines(encoding: Encoding, see: Callable[[bytes], None]) -> Iterator[list[str]]:
     """Yield the lines that are there, as long as any come."""
+    # Any bytes: the loop ends only after an empty read, with which the decoder is told that nothing follows.
     decoder, rest, data = Decoder(encoding), "", b"begin"
     while data:
         data = _read_stdin()

@@ -13,6 +13,7 @@ import polars as pl
 
 __all__ = ["Spill"]
 
+# 32 MB: few files, each small enough to be read back as a whole.
 PIECE_BYTES = 1 << 25
 
 

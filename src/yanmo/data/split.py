@@ -57,9 +57,11 @@ def cut_splits(rows: pl.DataFrame, ratios: Mapping[str, float], seed: int) -> pl
     if not ratios:
         return rows["split"]
     table = rows.select("key", "label", "split").with_columns(strata(rows["label"]).alias("stratum"))
+    # A text is one unit however many rows have it: it goes to one split with all of them.
     texts = table.filter(pl.col("split") == "train").group_by("key", maintain_order=True).agg(pl.col("stratum").first())
     texts = texts.with_columns(pl.Series("order", np.random.default_rng(seed).permutation(texts.height)))
     texts = texts.with_columns(
+        # One random order of all texts; a text's rank in it within its class says which split it goes to.
         (pl.col("order").rank("ordinal").over("stratum") - 1).cast(pl.Int64).alias("rank"),
         pl.len().over("stratum").cast(pl.Int64).alias("size"),
     )
@@ -88,6 +90,8 @@ def cut_folds(keys: Sequence[str], label: pl.Series, num_folds: int, seed: int) 
     texts = rows.group_by("key", maintain_order=True).agg(pl.col("stratum").first())
     texts = texts.with_columns(pl.Series("order", np.random.default_rng(seed).permutation(texts.height)))
     texts = texts.sort("stratum", "order").with_row_index("place")
+    # Dealt out like cards: classes are spread evenly, and folds differ by one text at most, since the deal goes on from
+    # class to class.
     texts = texts.with_columns((pl.col("place") % num_folds).cast(pl.Int64).alias("fold"))
     joined = rows.join(texts.select("key", "fold"), on="key", how="left", maintain_order="left")
     return np.asarray(joined["fold"].to_numpy(), dtype=np.int64)
@@ -98,6 +102,7 @@ def _assign(ratios: Mapping[str, float]) -> pl.Expr:
     split = pl.lit("train")
     size, taken = pl.col("size"), pl.lit(0)
     for num_left, (name, ratio) in enumerate(reversed(list(ratios.items()))):
+        # Train and each split that is still to come must keep one text of the class.
         most = size - taken - (len(ratios) - num_left)
         count = (size * ratio).round().cast(pl.Int64).clip(1, None)
         count = pl.when(size > len(ratios)).then(pl.min_horizontal(count, most)).otherwise(0)
@@ -120,6 +125,7 @@ def _say_small_classes(texts: pl.DataFrame, num_splits: int) -> None:
 
 def _keep_labels_in_train(rows: pl.DataFrame, cut: Sequence[str]) -> pl.Series:
     """Move texts back to train whose label is nowhere in train."""
+    # Texts only ever go back to train, so this ends.
     while True:
         known = _flat_labels(rows.filter(pl.col("split") == "train")).unique()
         is_cut = pl.col("split").is_in(list(cut))

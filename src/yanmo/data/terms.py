@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 TopTerms = dict[str, list[tuple[str, float]]]
 
 NUM_TERMS = 20
+# Ten times the terms that are shown: many of the best say nothing to a person and are left out.
 NUM_CANDIDATES = 200
 LARGEST_VOCABULARY = 20_000
 MAX_CHARACTERS = 5_000_000
@@ -45,6 +46,7 @@ def choose_sample(rows: pl.DataFrame) -> pl.Series:
     """
     is_train = (rows["split"] == "train").alias("chosen")
     train = rows.filter(is_train)
+    # Every k-th row and no random ones: the sample is spread evenly and needs no seed.
     step = -(-int(train["num_characters"].sum()) // MAX_CHARACTERS)
     if step <= 1:
         return is_train
@@ -83,6 +85,7 @@ def write_tfidf(
         "num_texts": len(texts),
         "ngrams": config.model_dump(mode="json"),
         "top_terms": top_terms,
+        # The most common terms first; of equals by the alphabet.
         "idf": dict(sorted(idf.items(), key=lambda item: (item[1], item[0]))),
     }
     (folder / "tfidf.json").write_bytes(msgspec.json.encode(content) + b"\n")

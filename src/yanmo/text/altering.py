@@ -18,7 +18,7 @@ Alteration = Literal["drop", "swap", "mix"]
 
 PIECES = re.compile(r"(?:[\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]|[^\s\u2e80-\u9fff\uf900-\ufaff\uff66-\uff9f]+)\s*")
 SHARE = 0.1
-"""Of the pieces that are dropped, or change places with the next one; at least one, and one is always kept."""
+"""The share of pieces that are dropped, or change places with the next one; at least one, and one is always kept."""
 
 
 def alter(texts: Sequence[str], kinds: Sequence[Alteration], generator: np.random.Generator) -> list[str]:
@@ -49,6 +49,7 @@ def _drop(pieces: list[str], _: list[str], generator: np.random.Generator) -> li
         return pieces
     is_kept = generator.random(len(pieces)) >= SHARE
     if is_kept.all() or not is_kept.any():
+        # Where chance would drop nothing one piece is dropped, and where it would drop everything one is kept.
         is_kept[generator.integers(len(pieces))] ^= True
     return [piece for piece, kept in zip(pieces, is_kept.tolist(), strict=True) if kept]
 
@@ -67,6 +68,7 @@ def _mix(pieces: list[str], others: list[str], generator: np.random.Generator) -
 
 def _span(pieces: list[str], generator: np.random.Generator) -> list[str]:
     """Return a run of pieces that has at least a quarter of them."""
+    # At least a quarter, rounded up, so that both halves of a mixture say something.
     length = int(generator.integers(-(-len(pieces) // 4), len(pieces) + 1))
     start = int(generator.integers(len(pieces) - length + 1))
     return pieces[start : start + length]

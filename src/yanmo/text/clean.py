@@ -29,11 +29,14 @@ CleaningStep = Callable[[str], str]
 # ASCII and ideographs neither change under NFKC nor combine with what stands before them; all other characters are
 # normalized in runs, each with the one character before it, which they may combine with.
 _MAY_NORMALIZE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f\u2018-\u201d\u3001-\u3029\u4e00-\u9fff]+")
+# The look-behind gives a full stop or a closing bracket at the end of an address back to the sentence.
 _URL = re.compile(
     r"(?:https?://|ftp://|www\.)[^\s<>\"'`\u2018-\u201f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]+"
     r"(?<![.,;:!?)\]}])",
     re.IGNORECASE,
 )
+# The look-behind and the possessive quantifiers let a run be tried once, from its beginning, and never again: else a
+# hostile text of "a" a million times would take quadratic time.
 _EMAIL = re.compile(r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++")
 _DIGITS = re.compile(r"\d++(?:[.,]\d++)*+")
 # Neither letters, digits and white space nor the combining marks of the common scripts.
@@ -41,6 +44,7 @@ _SYMBOLS = re.compile(
     r"(?:_|[^\w\s\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0981-\u0df3"
     r"\u0e31-\u0e4e\u0eb1-\u0ece\u1ab0-\u1aff\u1dc0-\u1dff\u3099\u309a])+"
 )
+# With hyphens and apostrophes, since only whole words are dropped: "a" goes, "a-list" stays.
 _ENGLISH_WORD = re.compile(
     r"[^\W\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]++"
     r"(?:['\u2019-][^\W\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]++)*+"
@@ -63,6 +67,7 @@ def simplify_chinese(joined: str) -> str:
     if joined.isascii():
         return joined
     convert = _opencc_convert()
+    # Lone surrogates are rare, so no text is searched for them beforehand: OpenCC refuses them by itself.
     try:
         return convert(joined)
     except UnicodeEncodeError:
@@ -71,6 +76,7 @@ def simplify_chinese(joined: str) -> str:
 
 @functools.lru_cache(maxsize=1)
 def _opencc_convert() -> CleaningStep:
+    # Imported when it is first needed: the converter reads its dictionaries from disk.
     import opencc
 
     convert: CleaningStep = opencc.OpenCC("t2s").convert
@@ -111,6 +117,7 @@ def drop_stop_words_zh(joined: str) -> str:
     """Return the text without Chinese function words; only whole words, as rjieba finds them, are dropped."""
     if joined.isascii():
         return joined
+    # White space and separators are words of their own, so what is joined again lacks nothing but the stop words.
     return "".join(itertools.filterfalse(STOP_WORDS_ZH.__contains__, cut_words(joined)))
 
 

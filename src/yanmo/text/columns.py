@@ -12,12 +12,14 @@ from yanmo.errors import InternalError
 
 __all__ = ["SEPARATOR", "join_column", "replace_surrogates", "split_column"]
 
+# Python counts it as white space and as the end of a line: a plain ``\s`` or ``splitlines`` would match it.
 SEPARATOR = "\x1e"
 
 
 def join_column(texts: Sequence[str]) -> str:
     """Return all texts in one string, one separator between two of them."""
     joined = texts[0] if len(texts) == 1 else SEPARATOR.join(texts)
+    # One count over the column; texts are looked at one by one only where one of them holds the separator.
     if joined.count(SEPARATOR) != max(len(texts) - 1, 0):
         joined = SEPARATOR.join([text.replace(SEPARATOR, " ") for text in texts])
     return joined
@@ -41,4 +43,5 @@ def replace_surrogates(joined: str) -> str:
     """Return the string with U+FFFD for lone surrogates, which libraries that work on UTF-8 refuse."""
     if joined.isascii():
         return joined
+    # In UTF-16 a high surrogate before a low one is a pair: a character that was cut in two becomes whole again.
     return joined.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

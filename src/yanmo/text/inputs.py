@@ -48,7 +48,7 @@ class Inputs:
         return replace(self, columns=tuple([column[row] for row in chosen] for column in self.columns))
 
     def map(self, function: Callable[[Sequence[str]], Sequence[str]]) -> Self:
-        """Return them with every column changed as a whole, such as cleaned."""
+        """Return the rows with every column changed as a whole, such as cleaned."""
         return type(self)(tuple([function(column) for column in self.columns]), self.is_segmented)
 
     def items(self) -> list[Any]:

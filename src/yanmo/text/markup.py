@@ -38,7 +38,9 @@ def strip_html(joined: str) -> str:
     was escaped is text: ``&lt;b&gt;`` becomes ``<b>`` and stays.
     """
     if "<" in joined:
+        # Scripts and comments go first: what looks like a tag inside of them is none.
         joined = _TAG.sub(" ", _INLINE_TAG.sub("", _HIDDEN.sub(" ", joined)))
     if "&" in joined:
+        # Entities come after the tags: what was escaped is text and must not become a tag.
         joined = html.unescape(html.unescape(_HUGE_REFERENCE.sub("\ufffd", joined)))
     return joined.replace("\xa0", " ")

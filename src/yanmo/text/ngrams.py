@@ -131,11 +131,13 @@ def ngram_strings(texts: Sequence[str], config: NgramConfig, hashes: HashArray, 
         for part in block.parts(config, salt):
             hashes = _finish(part.rows.values)
             places = np.searchsorted(wanted, hashes)
+            # A hash above all wanted ones has no place; any will do, since the comparison refuses it.
             places[places == len(wanted)] = 0
             hits = np.flatnonzero(wanted[places] == hashes)
             keys, first = np.unique(places[hits], return_index=True)
             for key, string in zip(wanted[keys].tolist(), block.strings(part, hits[first]), strict=True):
                 found.setdefault(key, string)
+        # What has been found is looked for no longer; when nothing is left, the rest of the column is not hashed.
         wanted = wanted[~np.isin(wanted, np.fromiter(found, dtype=np.uint64, count=len(found)))]
     return found
 
@@ -165,8 +167,11 @@ class _Block(NamedTuple):
         if config.word_ngrams is not None:
             starts, ends, items = units(self.points, mixed, cjk_words=config.cjk_words)
             row_ends = np.searchsorted(starts, self.ends)
+            # Odd kinds are words and even ones characters: "a" as a word and "a" as a character are two features.
             yield _windows(items, row_ends, config.word_ngrams, 2 * salt + 1, (starts, ends))
         if config.char_ngrams is not None:
+            # Separators are taken out, so every row ends earlier by those before it. A single text has its only one at
+            # the end.
             characters = mixed[:-1] if len(self.ends) == 1 else mixed[self.is_character()]
             row_ends = self.ends - np.arange(len(self.ends))
             yield _windows(characters, row_ends, config.char_ngrams, 2 * salt)
@@ -194,6 +199,7 @@ def _blocks(texts: Sequence[str], config: NgramConfig) -> Iterator[_Block]:
     if not len(texts):
         return
     joined = _ODD_SPACE.sub(" ", join_column(texts))
+    # The search costs little beside a substitution that finds nothing.
     if "  " in joined:
         joined = _SPACES.sub(" ", joined)
     points = code_points((joined.lower() if config.lowercase else joined) + SEPARATOR)
@@ -203,6 +209,7 @@ def _blocks(texts: Sequence[str], config: NgramConfig) -> Iterator[_Block]:
     ends = np.flatnonzero(points == ord(SEPARATOR))
     start = first = 0
     while first < len(ends):
+        # A block ends with the first text that fills it, for an n-gram must find its whole text in one block.
         last = min(int(np.searchsorted(ends, start + BLOCK_CHARACTERS)), len(ends) - 1)
         stop = int(ends[last]) + 1
         yield _Block(points[start:stop], ends[first : last + 1] - start)
@@ -226,12 +233,17 @@ def _windows(
         spans: Where each item starts and ends among the code points; None for characters.
     """
     smallest, largest = sizes
+    # One text, as a service gets it, needs none of the arithmetic that tells rows apart.
     is_alone = len(row_ends) == 1
     lengths_N = row_ends.copy()
     lengths_N[1:] -= row_ends[:-1]
     num_left = np.arange(len(items), 0, -1) if is_alone else row_ends.repeat(lengths_N) - np.arange(len(items))
     hashes = np.empty((len(items), largest - smallest + 1), dtype=np.uint64)
     is_whole = np.empty(hashes.shape, dtype=np.bool_)
+    # Horner's rule for all places at once: the hash of n items is the base times the hash of the first n - 1, plus the
+    # last item. N-grams that reach into the next row are computed like all others and masked out afterwards. The
+    # product is a new array, so ``items`` stays as it is. What is never written of ``hashes``, at the last places, is
+    # masked too.
     rolling = items
     for size in range(1, largest + 1):
         if size > 1:
@@ -249,6 +261,7 @@ def _windows(
 
 @functools.lru_cache(maxsize=256)
 def _salt(kind: int, size: int) -> np.uint64:
+    # Kind and size in one number, times an odd one, so that no two of them share a salt.
     return np.uint64((kind * (MAX_SIZE + 1) + size) * 0x9E3779B97F4A7C15 & ((1 << 64) - 1))
 
 
@@ -283,11 +296,13 @@ def _interleave(parts: Sequence[Ragged]) -> Ragged:
     if len(parts[0]) == 1:
         values = np.concatenate([part.values for part in parts])
         return Ragged(values, np.array([0, len(values)]))
+    # Rows of several parts are as long as the parts' rows together, so their offsets add up.
     offsets = np.sum([part.offsets for part in parts], axis=0)
     values = np.empty(offsets[-1], dtype=np.uint64)
     begins = offsets[:-1].copy()
     for part in parts:
         lengths_N = part.lengths_N
+        # The row of a part begins where the parts before it have stopped in the same row.
         values[np.arange(len(part.values)) + np.repeat(begins - part.offsets[:-1], lengths_N)] = part.values
         begins += lengths_N
     return Ragged(values, offsets)

@@ -59,6 +59,7 @@ class TextPipeline:
 
     def apply(self, texts: Sequence[str]) -> list[str]:
         """Return N cleaned and segmented texts for N raw ones; some may have become empty."""
+        # The texts are joined once and split once; between the two every step is one call on the whole column.
         joined = clean_joined(join_column(texts), self.config.cleaning)
         if self._segmenter is not None:
             joined = self._segmenter.segment_joined(joined)

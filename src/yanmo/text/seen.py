@@ -16,6 +16,8 @@ from yanmo.arrays import Ragged
 
 __all__ = ["keep_seen", "seen_bitmap"]
 
+# The number of bits is the next power of two, so that a shift finds a hash's place. Then 1.6 to 3.1 % of the bits are
+# set, and that is the share of unknown hashes that are taken for known ones.
 BITS_PER_HASH = 32
 MIN_BITS = 1 << 12
 
@@ -46,8 +48,10 @@ def keep_seen(hashes: Ragged, bitmap: npt.NDArray[np.uint8]) -> Ragged:
         bitmap: From :func:`seen_bitmap`.
     """
     places = hashes.values >> _shift(8 * len(bitmap))
+    # The byte of each place, and the bit in it, counted from the lowest one as np.packbits wrote them.
     bits = bitmap.take((places >> np.uint64(3)).astype(np.intp)) >> (places & np.uint64(7)).astype(np.uint8)
     is_seen = (bits & 1).astype(np.bool_)
+    # How many hashes are kept before each place; read at the old offsets, that gives the new ones.
     num_before = np.zeros(len(is_seen) + 1, dtype=np.int64)
     np.cumsum(is_seen, out=num_before[1:])
     return Ragged(hashes.values[is_seen], num_before[hashes.offsets])

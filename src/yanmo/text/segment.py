@@ -85,10 +85,13 @@ def read_user_dict(path: Path) -> list[tuple[str, int | None, str | None]]:
         DataError: The file cannot be read, is not UTF-8, or a line of it is wrong; the message names the line.
     """
     try:
+        # The mark that Windows editors write first is no part of the first word.
         content = path.read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:
         raise DataError(f"The user dictionary {path} cannot be read: {error.strerror}.", hint=_HINT) from error
     words = []
+    # Bytes are split and not text: str.splitlines would end a line at U+2028 and other characters, too. Each line is
+    # decoded by itself, so that the error can name it.
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             fields = line.decode().split()
@@ -107,6 +110,7 @@ def _entry(fields: list[str], where: str) -> tuple[str, int | None, str | None]:
             hint="A word holds Chinese characters, unaccented Latin letters, digits and + # & . _ % - only.",
         )
     has_frequency = bool(rest) and rest[0].isdecimal()
+    # Python refuses to read thousands of digits, with an error of its own.
     frequency = int(rest[0]) if has_frequency and len(rest[0]) < 20 else None
     tags = rest[1:] if has_frequency else rest
     if len(tags) > 1 or (has_frequency and (frequency is None or frequency > _MAX_FREQUENCY)):

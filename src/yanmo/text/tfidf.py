@@ -105,6 +105,7 @@ def transform(tfidf: Tfidf, hashes: Ragged) -> SparseRows:
     """
     counts = _count(hashes)
     places = np.searchsorted(tfidf.keys, counts.keys)
+    # A place behind the last key cannot be compared with a key, so keys are compared only where there is one.
     known = places < len(tfidf.keys)
     known[known] = tfidf.keys[places[known]] == counts.keys[known]
     places[~known] = -1
@@ -113,12 +114,16 @@ def transform(tfidf: Tfidf, hashes: Ragged) -> SparseRows:
 
 def _count(hashes: Ragged) -> _Counts:
     """Return the counts of all keys in all rows; cells (row, column) are sorted in blocks that stay in the cache."""
+    # A cell is the number of a row in its block, then the column, in the 31 bits of a positive int32: one sort of plain
+    # numbers brings equal (row, column) together. Blocks have no more rows than those bits can count.
     keys, columns = _group(hashes.values)
     num_bits = max(len(keys) - 1, 1).bit_length()
     offsets = np.zeros(len(hashes) + 1, dtype=np.int64)
+    # The empty first part gives a column without texts its types.
     parts = [(columns[:0], offsets[:0])]
     for first, last in _row_blocks(hashes.offsets, most_rows=1 << max(31 - num_bits, 0)):
         begins = hashes.offsets[first : last + 1]
+        # A view: the cells are computed over the columns, which nobody reads again.
         cells = columns[begins[0] : begins[-1]]
         cells += (np.arange(last - first, dtype=np.int32) << num_bits).repeat(begins[1:] - begins[:-1])
         cells.sort()
@@ -154,13 +159,16 @@ def _group(values: HashArray) -> tuple[HashArray, ColumnArray]:
     heads = (values >> shift).view(np.int64)
     table = np.zeros(1 << TABLE_BITS, dtype=np.uint64)
     table[0] = np.uint64(2**64 - 1)  # belongs to the last place, as 0 belongs to the first: so far every place is free
+    # Of values with one place the last one written stays; which one that is does not matter.
     table[heads] = values
     is_taken = table >> shift == np.arange(len(table), dtype=np.uint64)
+    # A place is the highest bits of its value, so what is read in order of places ascends.
     keys = table[is_taken]
     ranks = np.cumsum(is_taken, dtype=np.int32)
     ranks -= 1
     lost = np.flatnonzero(table.take(heads) != values)
     others, places_of_lost = _group_by_sorting(values[lost])
+    # Two ascending lists become one: each key moves up by the others below it, and each other by the keys below it.
     ranks[is_taken] += np.searchsorted(others, keys).astype(np.int32)
     places = ranks.take(heads)
     gaps = np.searchsorted(keys, others)
@@ -169,7 +177,7 @@ def _group(values: HashArray) -> tuple[HashArray, ColumnArray]:
 
 
 def _group_by_sorting(values: HashArray) -> tuple[HashArray, ColumnArray]:
-    """Return the same in the same form."""
+    """Return what ``_group`` returns, with all values sorted at once."""
     order, ordered = _sort(values)
     is_new = _differs(ordered)
     ranks = np.cumsum(is_new, dtype=np.int32)
@@ -216,6 +224,7 @@ def _fit(
     if max_features is not None and np.count_nonzero(kept) > max_features:
         frequency = np.bincount(counts.columns, weights=counts.counts, minlength=len(counts.keys))
         frequency[~kept] = 0
+        # Stable, and keys ascend: of equal frequencies the smaller hash wins, on every machine.
         most = np.argsort(-frequency, kind="stable")[:max_features]
         kept = np.zeros(len(kept), dtype=np.bool_)
         kept[most] = True
@@ -240,6 +249,7 @@ def _weigh(tfidf: Tfidf, counts: _Counts, places: IntArray) -> SparseRows:
     lengths_N = offsets[1:] - offsets[:-1]
     is_filled_N = lengths_N > 0
     if len(values):
+        # reduceat gives an empty row the value that follows it, so it is asked only for rows that have values.
         norms = np.sqrt(np.add.reduceat(values * values, offsets[:-1][is_filled_N]))
         values /= norms.repeat(lengths_N[is_filled_N])
     return SparseRows(columns, values, offsets, num_unknown_N)
@@ -279,6 +289,7 @@ def _best(keys: HashArray, score: npt.NDArray[np.float64], num_terms: int) -> li
     num_terms = min(num_terms, len(score))
     if num_terms == 0:
         return []
+    # Only the few best are sorted, by score and then by hash.
     candidates = np.argpartition(-score, num_terms - 1)[:num_terms]
     candidates = candidates[score[candidates] > 0]
     candidates = candidates[np.lexsort((keys[candidates], -score[candidates]))]

@@ -36,6 +36,7 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTERS_PER_TOKEN = 20
 """Texts are cut to ``max_length`` times this many characters before they are tokenized."""
 
+# About a fifth of the vocabulary is left for merges, however many characters a corpus has; Chinese has thousands.
 _MAX_ALPHABET_SHARE = 0.8
 _CHUNK = 1024
 
@@ -79,6 +80,7 @@ def train_wordpiece(
     normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=False, lowercase=lowercase
     )
+    # The normalizer puts spaces around Chinese characters; the splitter cuts there, at white space and punctuation.
     splitter = pre_tokenizers.BertPreTokenizer()
     starts, continued = _alphabet(texts, normalizer, splitter, min_frequency, int(vocab_size * _MAX_ALPHABET_SHARE))
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
@@ -93,6 +95,9 @@ def train_wordpiece(
         show_progress=False,
     )
     learner.train_from_iterator(texts, trainer, length=len(texts))
+    # The learner holds the whole alphabet as special tokens, which it would look for in a text before it looks for
+    # words. A tokenizer that is made of its vocabulary alone has the same ids, and the characters are ordinary pieces
+    # again.
     tokenizer = Tokenizer(models.WordPiece(learner.get_vocab(with_added_tokens=False), unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     return _with_specials(tokenizer)
@@ -106,6 +111,7 @@ def _alphabet(
     limit: int,
 ) -> tuple[list[str], list[str]]:
     """Return the most frequent characters, and those of them which continue a word, with ``##`` before them."""
+    # Words are counted first, so that the splitter is called once for each distinct word and not once for each place.
     words: Counter[str] = Counter()
     for start in range(0, len(texts), _CHUNK):
         words.update(normalizer.normalize_str(" ".join(texts[start : start + _CHUNK])).split())
@@ -117,10 +123,12 @@ def _alphabet(
             for character in part:
                 characters[character] += count
     frequent = [character for character, count in characters.items() if count >= min_frequency]
+    # The character decides between equal counts, so the vocabulary does not depend on the order of the texts.
     frequent.sort(key=lambda character: (-characters[character], character))
     starts: list[str] = []
     continued: list[str] = []
     for character in frequent:
+        # A character may take two places: one at the start of a word and one, with ##, inside of it.
         if len(starts) + len(continued) + 2 > limit:
             break
         starts.append(character)
@@ -141,6 +149,7 @@ def train_wordlevel(
         lowercase: Whether case is ignored.
     """
     lowered = (text.lower() for text in texts) if lowercase else iter(texts)
+    # A word of the texts that looks like a special token has its place in the vocabulary already.
     counts = Counter(chain.from_iterable(text.split() for text in lowered))
     frequent = [word for word, count in counts.items() if count >= min_frequency and word not in SPECIAL_TOKENS]
     frequent.sort(key=lambda word: (-counts[word], word))
@@ -180,6 +189,7 @@ def open_tokenizer(path: Path, *, max_length: int | None = None) -> Tokenizer:
         raise ArtifactError(f"The tokenizer {path} cannot be read: {error}.", hint=hint) from error
     except Exception as error:  # the library raises nothing narrower
         raise ArtifactError(f"The tokenizer {path} is broken: {error}.", hint=hint) from error
+    # The setting is not kept in the file. Without it a user's "[SEP]" would end the first text of a pair.
     tokenizer.encode_special_tokens = True
     return tokenizer if max_length is None else truncating(tokenizer, max_length)
 
@@ -202,6 +212,7 @@ def truncating(tokenizer: Tokenizer, max_length: int, stride: int | None = None)
 
 @functools.lru_cache(maxsize=4)
 def _truncating_copy(tokenizer: Tokenizer, max_length: int, stride: int) -> Tokenizer:
+    # A copy is the whole vocabulary, written as JSON and parsed again: calls with the same tokenizer share it.
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.no_padding()
     copy.enable_truncation(max_length, stride=stride, strategy="longest_first")
@@ -230,9 +241,11 @@ def encode_column(
     num_special = tokenizer.num_special_tokens_to_add(second is not None)
     stride = None
     if windows is not None:
+        # The overlap is a share of what special tokens leave free; the two texts of a pair have half of that each.
         stride = int(windows.overlap * max((max_length - num_special) // (1 if second is None else 2), 0))
     tokenizer = truncating(tokenizer, max_length, stride)
     max_windows = windows.max_windows if windows is not None else 1
+    # Characters that no window can reach are not tokenized: a text of megabytes costs as much as one of this length.
     limit = max_length * CHARACTERS_PER_TOKEN * max_windows
     first, cut_N = _cut(first, limit)
     if second is not None:
@@ -242,6 +255,8 @@ def encode_column(
     rows = [encoding.ids for encoding in encodings]
     lengths = list(map(len, rows))
     text_W = None
+    # Only a row that is full can have more behind it. Asking every encoding for its overflow would make Python objects
+    # for all texts, of which most are short.
     if max(lengths, default=0) >= max_length:
         full_M = np.flatnonzero(np.array(lengths) >= max_length)
         further = [_further(encodings[text], max_windows) for text in full_M]
@@ -258,6 +273,7 @@ def encode_column(
 
 
 def _encode(tokenizer: Tokenizer, first: Sequence[str], second: Sequence[str] | None) -> list[Encoding]:
+    # The fast call keeps no offsets, which nobody reads here.
     try:
         return tokenizer.encode_batch_fast(first if second is None else list(zip(first, second, strict=True)))
     except TypeError:
@@ -278,6 +294,7 @@ def _type_ids(encodings: list[Encoding], num_texts: int) -> Iterator[list[int]]:
         yield encoding.type_ids
     if len(encodings) == num_texts:
         return
+    # The type that the template gives to second texts; some models give 0 to both.
     type_b = max(max(encoding.type_ids, default=0) for encoding in encodings[:num_texts])
     for encoding in encodings[num_texts:]:
         sequences = encoding.sequence_ids
@@ -312,6 +329,7 @@ def _without_forged(tokenizer: Tokenizer, encodings: Sequence[Encoding], ids: Ra
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    # Unigram models know their unknown token by its id only; by custom it is called "<unk>".
     return tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
 
 
@@ -322,5 +340,6 @@ def _count_unknown(tokenizer: Tokenizer, ids: Ragged) -> IntArray:
     is_unknown = ids.values == unknown
     if not is_unknown.any():
         return np.zeros(len(ids), dtype=np.int64)
+    # Differences of running sums, since np.add.reduceat gives an empty row the value that follows it.
     hits = np.concatenate(([0], np.cumsum(is_unknown)))
     return hits[ids.offsets[1:]] - hits[ids.offsets[:-1]]

@@ -20,14 +20,19 @@ __all__ = ["CodePoints", "HashArray", "cjk_share", "code_points", "count_letters
 CodePoints = npt.NDArray[np.uint32]
 HashArray = npt.NDArray[np.uint64]
 
+# The class of what belongs to no unit must be 0: units() keeps those whose class is not zero.
 _NONE, _WORD, _CJK, _SYMBOL = 0, 1, 2, 3
 _NUM_CODE_POINTS = 0x110000
+# Half-open: radicals, iteration marks and numerals, kana and bopomofo, ideographs of all planes, half-width kana.
 _CJK_RANGES = (
     (0x2E80, 0x2FE0), (0x3005, 0x3008), (0x3021, 0x302A), (0x3040, 0x3130), (0x31A0, 0x31C0), (0x31F0, 0x3200),
     (0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0xFF66, 0xFFA0), (0x20000, 0x40000),
 )  # fmt: skip
+# Apostrophes, combining marks, joiners and variation selectors do not end a word.
 _WORD_RUNS = re.compile(r"[\w'\u2019\u0300-\u036f\u200d\ufe0f]+")
 _VISIBLE_RUNS = re.compile(r"[^\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
+# Both are odd: a product with an odd number loses nothing modulo 2^64, nor does the shift between the two products, so
+# no two characters have one hash.
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX_AGAIN = np.uint64(0xD6E8FEB86659FD93)
 _SHIFT = np.uint64(32)
@@ -70,6 +75,7 @@ def count_letters(texts: Sequence[str]) -> tuple[int, int]:
 def mix(points: CodePoints) -> HashArray:
     """Return a hash of every code point, uint64, never the same for two of them."""
     mixed = points.astype(np.uint64)
+    # NUL would be 0 in any power, and one NUL could not be told from two.
     mixed += np.uint64(1)
     mixed *= _MIX
     mixed ^= mixed >> _SHIFT
@@ -93,6 +99,7 @@ def units(points: CodePoints, mixed: HashArray, *, cjk_words: bool) -> tuple[Int
         return nothing, nothing, mixed
     classes = _classes(cjk_words)[points]
     is_word = classes == _WORD
+    # A unit begins at every place but where a word character follows another one.
     begins = np.ones(len(points), dtype=np.bool_)
     np.logical_and(is_word[1:], is_word[:-1], out=begins[1:])
     np.logical_not(begins[1:], out=begins[1:])
@@ -102,6 +109,8 @@ def units(points: CodePoints, mixed: HashArray, *, cjk_words: bool) -> tuple[Int
     ends[-1] = len(points)
     lengths = ends - starts
     places = np.arange(len(points)) - starts.repeat(lengths)
+    # Every code point is weighed by the power of the base for its place in the unit. uint64 wraps around, which is the
+    # modulus 2^64 that the hash is defined by.
     hashes = np.add.reduceat(mixed * _powers(int(lengths.max()))[places], starts)
     kept = classes[starts].nonzero()[0]
     return starts[kept], ends[kept], hashes[kept]
@@ -109,6 +118,7 @@ def units(points: CodePoints, mixed: HashArray, *, cjk_words: bool) -> tuple[Int
 
 def _powers(length: int) -> HashArray:
     """Return at least so many powers of the base, the first one 1."""
+    # Lengths are rounded up, so that nearly all columns read the same cached table.
     return _cached_powers(1 << max(length - 1, 255).bit_length())
 
 

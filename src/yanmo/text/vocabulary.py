@@ -33,8 +33,10 @@ def used_tokens(tokenizer: Tokenizer, columns: Iterable[Sequence[str]], *, min_c
     counts_V = np.zeros(max(vocab.values()) + 1, dtype=np.int64)
     for texts in columns:
         for encoding in tokenizer.encode_batch_fast(list(texts), add_special_tokens=False):
+            # An id may stand several times in one text; plain indexing would count it once.
             np.add.at(counts_V, encoding.ids, 1)
     kept_V = counts_V >= min_count
+    # A model needs its special tokens even where no text holds them.
     kept_V[list(tokenizer.get_added_tokens_decoder())] = True
     unknown = getattr(tokenizer.model, "unk_token", None)
     if unknown in vocab:
@@ -52,6 +54,7 @@ def cut_tokenizer(tokenizer: Tokenizer, kept: IntArray) -> Tokenizer:
     Raises:
         ConfigError: It is of another kind, whose tokens are made of each other.
     """
+    # The library can add tokens but takes none away, so its JSON is rewritten.
     content: dict[str, Any] = json.loads(tokenizer.to_str())
     kind = content["model"].get("type")
     if kind not in MODELS:
@@ -73,6 +76,8 @@ def _renumber(processor: Any, new_ids: dict[int, int]) -> None:
     """Give the special tokens that a post-processor adds their new numbers."""
     if not isinstance(processor, dict):
         return
+    # The forms of post-processors: a sequence has ``processors``, a template ``special_tokens`` with lists of ids, and
+    # those of BERT and RoBERTa have ``sep`` and ``cls``, each a token and its id.
     for inner in processor.get("processors", ()):
         _renumber(inner, new_ids)
     for special in processor.get("special_tokens", {}).values() if "special_tokens" in processor else ():

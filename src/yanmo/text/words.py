@@ -48,8 +48,10 @@ def encode_documents(tokenizer: Tokenizer, texts: Sequence[str], *, whole_words:
         whole_words: Whether the tokens of one word are marked: Chinese words are those of the segmenter, which leaves
             a word of another script whole; else every token counts as a word.
     """
+    # Replaced before the segmenter and the tokenizer see it: both places are then counted in the same characters.
     joined = replace_surrogates(join_column(texts))
     documents = split_column(joined, len(texts))
+    # The slower call of the two: the fast one gives no offsets, by which tokens are matched with words.
     encodings = tokenizer.encode_batch(documents, add_special_tokens=False)
     offsets = np.zeros(len(encodings) + 1, dtype=np.int64)
     np.cumsum([len(one) for one in encodings], out=offsets[1:])
@@ -65,8 +67,10 @@ def _continues(
 ) -> npt.NDArray[np.bool_]:
     """Return which tokens begin in the word, of the whole joined column, in which the token before them begins."""
     word_ends = np.cumsum([len(word) for word in cut_words(joined)])
+    # A document begins one separator after the end of the one before it.
     begins = np.concatenate(([0], np.cumsum([len(one) + 1 for one in documents])))[:-1]
     inside = np.fromiter((start for one in encodings for start, _ in one.offsets), np.int64, int(offsets[-1]))
+    # The word of a token is the first that ends after the place at which the token begins in the joined column.
     word_of = np.searchsorted(word_ends, inside + np.repeat(begins, offsets[1:] - offsets[:-1]), side="right")
     continues = np.zeros(len(word_of), dtype=np.bool_)
     continues[1:] = word_of[1:] == word_of[:-1]

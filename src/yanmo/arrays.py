@@ -45,5 +45,6 @@ class Ragged:
         """Return the given rows, in the given order, without a loop over rows."""
         lengths = self.lengths_N[rows]
         offsets = np.concatenate(([0], np.cumsum(lengths)))
+        # Where each value stands: its place among the taken ones, moved by as much as its row has moved.
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return Ragged(self.values[positions], offsets)

@@ -59,7 +59,7 @@ class Decided:
         return len(self.predictions)
 
     def withhold(self, silent_N: npt.NDArray[np.bool_]) -> Self:
-        """Return them without an answer in some rows; how sure it would have been stays."""
+        """Return the decisions without an answer in some rows; how sure it would have been stays."""
         predictions = self.predictions
         shown = [None if silent else one for one, silent in zip(predictions, silent_N.tolist(), strict=True)]
         return replace(self, predictions=shown)

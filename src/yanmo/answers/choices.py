@@ -58,7 +58,8 @@ class Choices:
         return type(self)(self.link.invert(self.values_MC), self.link, self.ends)
 
     def ordered(self, columns: list[int]) -> Self:
-        """Return them with columns in another order: first the one that ``columns`` names first."""
+        """Return the Choices with columns in another order: first the one that ``columns`` names first."""
+        # numpy keeps chosen columns column by column in memory; whoever reads rows wants rows together.
         return replace(self, values_MC=np.ascontiguousarray(self.values_MC[:, columns]))
 
     def columns(self) -> dict[str, pl.Series]:
@@ -66,6 +67,7 @@ class Choices:
         flat = pl.Series("probabilities", self.values_MC, dtype=pl.Array(pl.Float32, self.values_MC.shape[1]))
         if self.ends is None:
             return {"probabilities": flat}
+        # Slices of one array; nothing is copied.
         rows = [flat[start:end] for start, end in zip(self.ends[:-1], self.ends[1:], strict=True)]
         return {"probabilities": pl.Series("probabilities", rows, dtype=pl.List(flat.dtype))}
 
@@ -93,6 +95,7 @@ class Choices:
         if self.ends is None:
             return np.asarray(distance_M)
         found_N = np.zeros(len(self), dtype=np.float32)
+        # NaN counts as infinitely far: an answer that is no number is like none.
         owner_M = np.repeat(np.arange(len(self)), np.diff(self.ends))
         np.maximum.at(found_N, owner_M, np.nan_to_num(distance_M, nan=np.inf))
         return found_N

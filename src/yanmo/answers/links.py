@@ -22,6 +22,7 @@ __all__ = ["SIGMOID", "SOFTMAX", "Link", "Sigmoid", "Softmax"]
 Doubles = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
+# In float32 and above 0: its logarithm is -69, which no score of a model reaches.
 TINY = np.float32(1e-30)
 LEAST_DOUBT = 1e-6
 """A probability keeps so much doubt when it is softened: the power of zero has no finite gradient."""
@@ -114,6 +115,7 @@ class Softmax:
 
     def activate(self, logits_MC: FloatArray) -> FloatArray:
         """Return the softmax of every decision."""
+        # The largest score is taken off first: exp of 89 is more than float32 holds. The quotient stays the same.
         shifted_MC = np.exp(logits_MC - logits_MC.max(axis=1, keepdims=True, initial=-np.inf))
         return np.asarray(shifted_MC / shifted_MC.sum(axis=1, keepdims=True), dtype=np.float32)
 
@@ -122,7 +124,7 @@ class Softmax:
         return np.asarray(np.log(np.maximum(probabilities_MC, TINY)), dtype=np.float32)
 
     def normalize(self, probabilities_MC: FloatArray) -> FloatArray:
-        """Return them scaled to sum to 1."""
+        """Return the probabilities scaled to sum to 1."""
         return np.asarray(probabilities_MC / probabilities_MC.sum(axis=1, keepdims=True))
 
     def soften(self, probabilities_MC: FloatArray, *, temperature: float) -> FloatArray:
@@ -164,6 +166,7 @@ class Softmax:
     def slopes(self, logits_MC: Doubles, targets_MC: Doubles) -> tuple[Doubles, Doubles]:
         """Return the cross-entropy of the softmax, and probabilities minus targets."""
         shifted_MC = logits_MC - logits_MC.max(axis=1, keepdims=True)
+        # The logarithm of the softmax straight from the scores: log(softmax) would lose what exp rounds to 0.
         totals_M = np.log(np.exp(shifted_MC).sum(axis=1))
         losses_M = totals_M - (shifted_MC * targets_MC).sum(axis=1)
         return losses_M, np.exp(shifted_MC - totals_M[:, None]) - targets_MC
@@ -178,15 +181,17 @@ class Sigmoid:
 
     def activate(self, logits_MC: FloatArray) -> FloatArray:
         """Return the logistic function of every score."""
+        # The logistic function by tanh, which overflows nowhere; exp(-x) does.
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits_MC)), dtype=np.float32)
 
     def invert(self, probabilities_MC: FloatArray) -> FloatArray:
         """Return log-odds."""
+        # float32 rounds probabilities above 1 - 3e-8 to 1, so what they lack may be 0.
         doubt_MC = np.maximum(1 - probabilities_MC, TINY)
         return np.asarray(np.log(np.maximum(probabilities_MC, TINY)) - np.log(doubt_MC), dtype=np.float32)
 
     def normalize(self, probabilities_MC: FloatArray) -> FloatArray:
-        """Return them as they are."""
+        """Return the probabilities as they are."""
         return probabilities_MC
 
     def soften(self, probabilities_MC: FloatArray, *, temperature: float) -> FloatArray:
@@ -228,6 +233,7 @@ class Sigmoid:
 
     def slopes(self, logits_MC: Doubles, targets_MC: Doubles) -> tuple[Doubles, Doubles]:
         """Return the sum of the labels' binary losses, and probabilities minus targets."""
+        # log(1 + exp(x)) - x * target: logaddexp neither overflows nor loses small terms.
         losses_M = (np.logaddexp(0, logits_MC) - logits_MC * targets_MC).sum(axis=1)
         return losses_M, 0.5 * (1 + np.tanh(0.5 * logits_MC)) - targets_MC
 
@@ -237,12 +243,13 @@ SIGMOID = Sigmoid()
 
 
 def _clipped(probabilities_MC: Array) -> Doubles:
-    """Return them as float64, kept away from 0 and 1 by the precision that they were computed with."""
+    """Return probabilities as float64, kept away from 0 and 1 by the precision that they were computed with."""
     precision = float(np.finfo(probabilities_MC.dtype).eps)
     return np.clip(probabilities_MC.astype(np.float64), precision, 1 - precision)
 
 
 def _powers(probabilities_MC: FloatArray, temperature: float) -> tuple[Doubles, Doubles]:
     """Return the probabilities, and what they lack to 1, to the power of 1 / temperature."""
+    # In float64, so that 1 - p is exact enough to be raised to a power.
     kept_MC = np.clip(probabilities_MC.astype(np.float64), LEAST_DOUBT, 1 - LEAST_DOUBT)
     return kept_MC ** (1 / temperature), (1 - kept_MC) ** (1 / temperature)

@@ -34,7 +34,7 @@ REASONS = (
     "unreadable label",
 )
 START_LENGTH = 80
-# Cleaning leaves it in no text, so two pairs have one key only where both texts are equal.
+# No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal.
 PAIR_SEPARATOR = "\x1e"
 
 

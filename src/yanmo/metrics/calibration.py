@@ -62,6 +62,7 @@ def calibration_bins(
 def _places(confidence_M: Doubles, num_bins: int) -> tuple[Doubles, IntArray]:
     """Return the edges of the bins and the bin of every decision."""
     edges = np.linspace(0.0, 1.0, num_bins + 1)
+    # side="left" puts a value at an edge into the bin below it; 0 has none below and is clipped into the first.
     return edges, np.clip(np.searchsorted(edges, confidence_M, side="left") - 1, 0, num_bins - 1)
 
 
@@ -72,6 +73,7 @@ def expected_calibration_error(bins: CalibrationBins) -> float:
     """
     if not bins.counts.sum():
         return float("nan")
+    # Empty bins have no means, and no weight either.
     gaps = np.abs(np.nan_to_num(bins.confidence) - np.nan_to_num(bins.accuracy))
     return float((gaps * bins.counts).sum() / bins.counts.sum())
 
@@ -90,6 +92,7 @@ def calibration_gaps(
         num_bins: Number of bins of equal width over [0, 1].
     """
     _, places_M = _places(confidence_M, num_bins)
+    # A cell is a row and a bin: one bincount adds up all gaps.
     cells_M = np.repeat(np.arange(num_rows), len(confidence_M) // num_rows) * num_bins + places_M
     gaps = np.bincount(cells_M, weights=confidence_M - right_M, minlength=num_rows * num_bins)
     return np.asarray(gaps.reshape(num_rows, num_bins), dtype=np.float64)
@@ -112,6 +115,7 @@ def calibration_interval(gaps_B: Doubles, resampled_RB: Doubles) -> tuple[float,
     Differs: As said; the basic bootstrap itself holds the true error of nearly calibrated models too seldom.
     """
     error = float(np.abs(gaps_B).sum())
+    # How far resampled gaps are from the measured ones, all bins together, whatever their signs.
     noise = float(np.percentile(np.abs(resampled_RB - gaps_B).sum(axis=1), 97.5))
     middle, high = np.percentile(np.abs(resampled_RB).sum(axis=1), (50, 97.5))
     return max(0.0, error - noise), min(1.0, error + float(high - middle))

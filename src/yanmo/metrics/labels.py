@@ -18,6 +18,7 @@ __all__ = ["ACCURACY", "MACRO_F1", "MICRO_F1", "WEIGHTED_F1", "label_statistics"
 
 Array = npt.NDArray[Any]
 Doubles = npt.NDArray[np.float64]
+# Places of a row's last two statistics, counted from the end, since C differs.
 RIGHT, ROW = -2, -1
 
 
@@ -30,6 +31,7 @@ def label_statistics(chosen_NC: Array, targets_NC: Array) -> npt.NDArray[np.bool
     """
     chosen, targets = chosen_NC.astype(bool), targets_NC.astype(bool)
     right_N1 = np.all(chosen == targets, axis=1, keepdims=True)
+    # Left as bool: resampling packs rows of yes and no into bits.
     return np.hstack([targets, chosen, chosen & targets, right_N1, np.ones_like(right_N1)])
 
 

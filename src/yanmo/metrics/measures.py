@@ -96,6 +96,7 @@ class Comparison:
     @property
     def drop(self) -> float:
         """How much worse the first answers are, in the measure's unit; a gain is a negative drop."""
+        # Subtracted and not negated: a difference of 0 would become -0.0 and be shown with its sign.
         return 0.0 - self.measure.gain(self.difference)
 
     @property
@@ -122,6 +123,7 @@ def measure_with_intervals(
     found = {}
     for one in measures:
         value = one.score(statistics_NS)
+        # The share times its rows is the count that it was made of, but for rounding.
         share = wilson_interval(round(value * len(statistics_NS)), len(statistics_NS)) if one.is_share else None
         found[one.name] = Measured(value, share or percentile_interval(scores[one.name]))
     return found
@@ -139,6 +141,7 @@ def compare(
         num_resamples: How many times N rows are drawn with replacement.
         seed: Of the draws.
     """
+    # The same resamples of both: what is hard for both cancels in the difference.
     ours, theirs = resample([ours_NS, theirs_NS], measures, num_resamples=num_resamples, seed=seed)
     return {
         one.name: Comparison(

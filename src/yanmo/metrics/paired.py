@@ -41,6 +41,8 @@ def mcnemar(first_right_N: npt.NDArray[np.bool_], second_right_N: npt.NDArray[np
 
 def _two_sided(fewer: int, total: int) -> float:
     """Return P(at most ``fewer`` of ``total`` fair coins) twice, at most 1, summed in logarithms."""
+    # Binomial coefficients of some thousand rows are more than a float holds, so logarithms are summed; the largest is
+    # taken out before exp.
     steps = np.arange(1, fewer + 1)
     logs = np.concatenate(([0.0], np.cumsum(np.log((total - steps + 1) / steps))))
     top = float(logs.max())

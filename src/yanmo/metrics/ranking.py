@@ -58,6 +58,7 @@ def _one_against_rest(scores_N: npt.NDArray[Any], positive_N: npt.NDArray[np.boo
     num_positive = int(positive_N.sum())
     num_negative = len(positive_N) - num_positive
     ranks_N = _mid_ranks(scores_N)
+    # A row's rank among all, less its rank among its own kind, is how many of the other kind it beats; ties count half.
     beaten_N = np.empty(len(scores_N))
     beaten_N[positive_N] = (ranks_N[positive_N] - _mid_ranks(scores_N[positive_N])) / num_negative
     beaten_N[~positive_N] = 1 - (ranks_N[~positive_N] - _mid_ranks(scores_N[~positive_N])) / num_positive
@@ -69,4 +70,5 @@ def _mid_ranks(scores_N: npt.NDArray[Any]) -> Doubles:
     """Return ranks from 1; equal scores share the mean of their ranks."""
     _, places_N, counts = np.unique(scores_N, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
+    # The last of equal scores has rank ``last``, the first ``last - counts + 1``; their mean is in between.
     return np.asarray((last - (counts - 1) / 2)[places_N], dtype=np.float64)

@@ -18,7 +18,9 @@ from yanmo.arrays import IntArray
 
 __all__ = ["Interval", "percentile_interval", "resample_statistics", "resample_sums", "wilson_interval"]
 
+# 32 MB of float64 at a time.
 CHUNK_CELLS = 4_000_000
+# Drawing one pattern's count from a multinomial takes as long as drawing about so many rows.
 MULTINOMIAL_COST = 8
 Z_95 = 1.959963984540054
 
@@ -66,6 +68,7 @@ def resample_sums(values_NV: Doubles, *, num_resamples: int, seed: int) -> Doubl
     parts = []
     for start in range(0, num_resamples, size):
         number = min(size, num_resamples - start)
+        # Every resample counts in a range of its own, so one bincount counts all of a chunk.
         drawn = generator.integers(0, num_rows, (number, num_rows)) + np.arange(number)[:, None] * num_rows
         weights_RN = np.bincount(drawn.ravel(), minlength=number * num_rows).reshape(number, num_rows)
         parts.append(weights_RN.astype(np.float64) @ values_NV)
@@ -82,6 +85,7 @@ def wilson_interval(num_right: int, num_rows: int) -> Interval | None:
     share, spread = num_right / num_rows, Z_95**2 / num_rows
     center = (share + spread / 2) / (1 + spread)
     margin = Z_95 * float(np.sqrt(share * (1 - share) / num_rows + spread / (4 * num_rows))) / (1 + spread)
+    # Rounding must not put the share itself outside of its interval.
     return max(0.0, min(center - margin, share)), min(1.0, max(center + margin, share))
 
 
@@ -91,6 +95,7 @@ def _patterns(arrays: Sequence[Array]) -> tuple[IntArray, IntArray]:
         packed = np.ascontiguousarray(np.packbits(np.hstack(arrays), axis=1))
     else:
         packed = np.ascontiguousarray(np.hstack(arrays).astype(np.float64)).view(np.uint8)
+    # A row becomes one opaque value of some bytes, so that np.unique compares whole rows and not column after column.
     rows = packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
     _, first_U, counts_U = np.unique(rows, return_index=True, return_counts=True)
     return first_U.astype(np.int64), counts_U.astype(np.int64)
@@ -101,6 +106,7 @@ def _draws(counts_U: IntArray, num_resamples: int, generator: np.random.Generato
     num_rows, num_patterns = int(counts_U.sum()), len(counts_U)
     as_cells = MULTINOMIAL_COST * num_patterns < num_rows
     size = max(1, CHUNK_CELLS // (num_patterns if as_cells else num_rows))
+    # Row to pattern; where counts are drawn at once, nobody asks for it, so it stays empty.
     owner_N = np.repeat(np.arange(num_patterns), 0 if as_cells else counts_U)
     for start in range(0, num_resamples, size):
         number = min(size, num_resamples - start)

@@ -58,6 +58,7 @@ def label_counts(chosen_NC: Array, targets_NC: Array) -> LabelCounts:
 def confusion_matrix(chosen_NC: Array, targets_NC: Array) -> IntArray:
     """Return counts for tasks with one label a row, int64, shape (C, C): row is the truth, column the choice."""
     num_classes = targets_NC.shape[1]
+    # A pair of truth and choice is one number, which a bincount counts.
     cells_N = targets_NC.argmax(axis=1) * num_classes + chosen_NC.argmax(axis=1)
     counts = np.bincount(cells_N, minlength=num_classes * num_classes)
     return counts.reshape(num_classes, num_classes).astype(np.int64)
@@ -84,6 +85,7 @@ def micro_f1(counts: LabelCounts) -> Doubles:
 
 def weighted_f1(counts: LabelCounts) -> Doubles:
     """Return the mean F1 weighted by the rows that have the label, one value for each leading index."""
+    # A label without a value has no rows, so its weight is 0.
     f1 = np.nan_to_num(precision_recall_f1(counts)[2])
     return _ratio((f1 * counts.support).sum(axis=-1), counts.support.sum(axis=-1))
 

@@ -34,6 +34,7 @@ def get_task(name: str) -> LabelTask:
     Raises:
         ConfigError: There is no such task.
     """
+    # An encoder that only reads is a good Bundle in the wrong place; "there is no task" would mislead.
     if name in READING.values():
         raise ConfigError(
             f"The Bundle is an encoder that has only learned to read ({name}): it gives no answers yet.",

@@ -64,6 +64,7 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
     """Return distinct labels in a fixed order: by number where all are whole numbers, else by code point."""
     distinct = set(labels)
     if all(label.isascii() and label.isdigit() for label in distinct):
+        # "1" and "01" are two labels of one number; the text decides between them.
         return sorted(distinct, key=lambda label: (int(label), label))
     return sorted(distinct)
 
@@ -89,6 +90,7 @@ def label_columns(column: pl.Series, labels: Sequence[str]) -> IntArray:
     Raises:
         DataError: A label is not in the list.
     """
+    # Looked for first: the error of polars would name neither the label nor a close one.
     unknown = column.filter(~column.is_in(list(labels)))
     if len(unknown):
         value = str(unknown[0])

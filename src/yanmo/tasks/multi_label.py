@@ -40,10 +40,12 @@ class MultiLabel(LabelTask):
         """
         text = column.cast(pl.String).str.strip_chars()
         is_json = text.str.starts_with("[")
+        # Python is called only for cells that begin like JSON: polars leaves null cells out.
         parsed = text.set(~is_json, None).map_elements(_parse_json, return_dtype=pl.List(pl.String))
         separated = text.set(is_json, None).str.split(separator or ",")
         trimmed = separated.list.eval(pl.element().str.strip_chars())
         filled = trimmed.list.eval(pl.element().filter(pl.element() != ""))
+        # A missing cell is null in both columns and stays so; an empty one has become an empty list.
         return parsed.zip_with(is_json.fill_null(value=False), filled).list.unique(maintain_order=True)
 
     def label_names(self, column: pl.Series) -> list[str]:
@@ -69,6 +71,7 @@ class MultiLabel(LabelTask):
         sure_NC = np.where(chosen_NC, probabilities_NC, 1.0 - probabilities_NC)
         rows_M, columns_M = chosen_NC.nonzero()
         names = [labels[column] for column in columns_M.tolist()]
+        # nonzero goes row by row, so the rows ascend and each one's labels stand together.
         ends = np.searchsorted(rows_M, np.arange(len(chosen_NC) + 1)).tolist()
         picked = [tuple(names[start:end]) for start, end in pairwise(ends)]
         return Decided(picked, np.asarray(sure_NC.min(axis=1, initial=1.0), dtype=probabilities_NC.dtype))

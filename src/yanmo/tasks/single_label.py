@@ -47,6 +47,7 @@ class SingleLabel(LabelTask):
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return True at the most probable label of every row; the first of equals."""
         chosen_NC = np.zeros(probabilities_NC.shape, dtype=np.bool_)
+        # argmax refuses an array without columns, which is what no rows may come as.
         if len(probabilities_NC):
             chosen_NC[np.arange(len(probabilities_NC)), probabilities_NC.argmax(axis=1)] = True
         return chosen_NC

@@ -132,8 +132,8 @@ def table() -> str:
     return (
         "# Training from a checkpoint: all-MiniLM-L6-v2\n\n"
         f"{machine_lines()}\n- yanmo {yanmo.__version__}\n\n"
-        "Each row from one command: `python benchmarks/checkpoints.py DATASET RECIPE` (prepare, train, evaluate). Test\n"
-        "splits are whole, intervals are 95 %. `before` are the settings that were the default until this was measured.\n\n"
+        "Each row from one command: `python benchmarks/checkpoints.py DATASET RECIPE` (prepare, train, evaluate).\n"
+        "Test splits are whole, intervals are 95 %. `before` are the settings that were the default until then.\n\n"
         "| data set | recipe | keys | test accuracy | 95 % interval | test rows | valid | CPU seconds of training |\n"
         f"|---|---|---|---|---|---|---|---|\n{body}\n"
     )

@@ -22,7 +22,7 @@ __all__ = ["SIGMOID", "SOFTMAX", "Link", "Sigmoid", "Softmax"]
 Doubles = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
-# In float32 and above 0: its logarithm is -69, which no score of a model reaches.
+# The logarithm of a probability of 0 is finite with it: -69.
 TINY = np.float32(1e-30)
 LEAST_DOUBT = 1e-6
 """A probability keeps so much doubt when it is softened: the power of zero has no finite gradient."""

@@ -43,7 +43,7 @@ __all__ = [
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 LOCK = ".lock"
-SWAP_SECONDS = 10
+SWAP_SECONDS = 10  # a swap is two renames: whoever holds the lock for longer is not in one
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -210,6 +210,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         hint = adopted if is_model else "Give a folder that a command wrote with --out."
         raise ArtifactError(f"{path} is no artifact: it has no {MANIFEST}.", hint=hint) from error
     try:
+        # Read alone and first: what a newer version has added, the Struct would refuse as damage.
         version = msgspec.json.decode(raw)["schema_version"]
         if version > SCHEMA_VERSION:
             raise ArtifactError(
@@ -288,7 +289,7 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
     """
     out = Path(out)
     finish_swap(out)
-    if os.path.lexists(out) and not replace:
+    if os.path.lexists(out) and not replace:  # a dangling link stands in the way, too
         raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
     parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
     if not parent.is_dir() or not os.access(parent, os.W_OK):
@@ -301,6 +302,7 @@ def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
     check_out(out, replace=replace)
     with lock(_beside(out, "partial")) as staging:
         try:
+            # What a killed process left; the lock stays, since it is held.
             for left in staging.iterdir():
                 if left.is_dir():
                     shutil.rmtree(left)
@@ -342,6 +344,7 @@ def lock(folder: Path, *, timeout_seconds: float = 0) -> Iterator[Path]:
 
 def _list_files(folder: Path) -> dict[str, FileEntry]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
+    # On disk before the manifest that names them: after a power cut it must not promise what is lost.
     for file in files:
         sync(file)
     return {
@@ -361,6 +364,7 @@ def _swap(staging: Path, out: Path) -> None:
     """Put ``staging`` at ``out``; what stood there is set aside first, and put back if that fails."""
     aside = _beside(out, "replaced")
     shutil.rmtree(aside, ignore_errors=True)
+    # No rename replaces a folder that has files: for a moment nothing stands at ``out``, see ``finish_swap``.
     if out.exists():
         out.rename(aside)
     try:
@@ -392,6 +396,7 @@ def finish_swap(out: Path) -> None:
     if out.exists() or not _beside(out, "replaced").exists() or not (staging / MANIFEST).is_file():
         return
     with lock(staging, timeout_seconds=SWAP_SECONDS):
+        # Whoever held the lock until now may have placed it.
         if not out.exists():
             _place(staging, out)
 

@@ -147,6 +147,7 @@ class Bundle(Artifact):
             content = msgspec.convert(raw, _GoldenFile)
             inputs = Inputs(tuple(content.inputs.values()))
             evidence = pl.DataFrame(content.evidence)
+            # All columns must be equally long: one number is left.
             num_rows = {*map(len, inputs.columns), evidence.height}
         except (OSError, msgspec.MsgspecError, KeyError, TypeError, ValueError, PolarsError) as error:
             raise ArtifactError(f"{path} cannot be read: {error}.", hint="Make the Bundle again.") from error
@@ -190,6 +191,7 @@ def copy_files(bundle: Bundle, folder: Path, *, without: Sequence[str] = ()) -> 
     shutil.copytree(
         bundle.path,
         folder,
+        # copytree asks about every folder; names are skipped at the top alone, so members keep their manifests.
         ignore=lambda place, _: skipped if Path(place) == bundle.path else set(),
         dirs_exist_ok=True,
     )

@@ -122,5 +122,6 @@ def render_plain_card(model: str, labels: Sequence[str], text: TextConfig, sourc
 
 
 def _table(model: str, rows: Sequence[tuple[str, str]]) -> str:
+    # A bar in a label would end the cell. chr(92) is the backslash, which f-strings cannot hold before Python 3.12.
     table = "\n".join(f"| {name} | {value.replace('|', chr(92) + '|')} |" for name, value in rows)
     return f"# {model}\n\n| | |\n|---|---|\n{table}"

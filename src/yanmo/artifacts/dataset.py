@@ -30,6 +30,7 @@ class Dataset(Artifact):
     @property
     def splits(self) -> list[str]:
         """The names of the splits it has, in their usual order."""
+        # The manifest says what belongs to it; a file that somebody put beside the others is no split.
         return [name for name in SPLITS if f"{name}.parquet" in self.manifest.files]
 
     def split(self, name: str) -> pl.DataFrame:

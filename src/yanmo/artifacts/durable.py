@@ -14,6 +14,7 @@ def put(partial: Path, target: Path) -> None:
     Raises:
         OSError: The disk is full or fails.
     """
+    # Content first, for a rename can reach the disk before what it names; then the folder, which holds the name.
     sync(partial)
     _rename(partial, target)
     sync(target.parent)
@@ -21,6 +22,7 @@ def put(partial: Path, target: Path) -> None:
 
 def sync(path: Path) -> None:
     """Make a file's or folder's content last through a power cut."""
+    # Read-only is enough for fsync, and a folder can be opened in no other way.
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

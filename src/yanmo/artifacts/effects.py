@@ -42,11 +42,11 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.structs.replace(self, **found)
 
     def within(self) -> Effects:
-        """Return those of a call that is made on the way: the watchers see it; key and place are the outer one's."""
+        """Return the effects of a call that is made on the way: watchers see it; key and place are the outer one's."""
         return Effects(watchers=self.watchers, fold_watchers=self.fold_watchers)
 
     def in_fold(self) -> Effects:
-        """Return those of a training that is a fold of this one."""
+        """Return the effects of a training that is a fold of this one."""
         return Effects(fold_watchers=self.fold_watchers)
 
     def tell(self, record: Mapping[str, Any]) -> None:

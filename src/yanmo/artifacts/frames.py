@@ -43,6 +43,7 @@ class FrameWriter:
         if self._file is None:
             self._waiting.append(frame)
             num_rows = sum(one.height for one in self._waiting)
+            # Rows for short texts, bytes for long ones: either may come first.
             if num_rows >= PART_ROWS or sum(one.estimated_size() for one in self._waiting) >= PART_BYTES:
                 self._write_part()
         elif self._path.suffix == ".csv":
@@ -74,6 +75,7 @@ class FrameWriter:
         if error is None:
             self.close()
         elif self._file is not None:
+            # The disk may be full; the error that is on its way says more.
             with contextlib.suppress(OSError):
                 self._file.close()
 

@@ -77,6 +77,7 @@ class FrameLedger:
 
     def append(self, frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
         """Keep one more frame, with JSON values that belong to it."""
+        # The file first, then its line: a file without a line counts for nothing and is written again.
         path = self._path(len(self._lines))
         write_parquet(frame, path)
         self._lines.append(LedgerLine(file_digest(path), dict(facts)))
@@ -99,6 +100,7 @@ class FrameLedger:
             shutil.copyfile(parts[0], path)
             return
         first = read_parquet(parts[0])
+        # The size comes from the rows alone and not from how the parts came to be cut: that would differ after a kill.
         row_bytes = max(int(first.estimated_size()) // max(first.height, 1), 1)
         join_parquet(parts, path, row_group_size=max(1, min(PART_ROWS, PART_BYTES // row_bytes)))
 
@@ -125,6 +127,7 @@ def _read_lines(path: Path) -> list[LedgerLine]:
             found = msgspec.json.decode(line, type=LedgerLine)
         except (msgspec.DecodeError, UnicodeDecodeError):
             break
+        # A line that lacks its end may be whole JSON by chance, but the next one would be glued to it.
         if not line.endswith(b"\n"):
             break
         lines.append(found)

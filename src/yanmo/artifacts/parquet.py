@@ -72,6 +72,7 @@ def write_pieces(frames: Iterable[pl.DataFrame], num_rows: int, path: Path) -> N
 
 def _group_heights(num_rows: int) -> list[int]:
     """Return the heights of the row groups that polars makes of a whole table, which no setting tells."""
+    # polars rounds to whichever number of groups brings their height nearest to its own; the first ones get the rest.
     fewer = max(num_rows // ROW_GROUP, 1)
     num_groups = min(fewer, fewer + 1, key=lambda number: abs(num_rows // number - ROW_GROUP))
     height, more = divmod(num_rows, num_groups)

@@ -129,6 +129,7 @@ def _damaged(bundle: Bundle, reason: str) -> ArtifactError:
 
 
 def _edges(values_N: Any) -> list[float]:
+    # Equal shares of the texts where values are many; where they are few, equal edges become one.
     inner = np.quantile(values_N, np.linspace(0, 1, NUM_BINS + 1)[1:-1])
     return [float(f"{one:.6g}") for one in np.unique(inner)]
 

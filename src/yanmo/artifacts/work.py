@@ -36,6 +36,7 @@ def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any]
     Raises:
         ConfigError: It was begun with something else, and the message says what has changed; or nobody can tell.
     """
+    # Through JSON and back, so that tuples are equal to the lists that are read.
     work = json.loads(json.dumps({**config, **_around(parents)}))
     file = folder / WORK
     before = _read(file)
@@ -43,6 +44,8 @@ def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any]
         return
     if not fork and has_work(folder):
         raise _refusal(folder, before, work)
+    # What others began goes before the new claim is written: a kill in between leaves their claim and no work, which
+    # the next call may take over.
     for path in [path for path in folder.iterdir() if path.name not in {LOCK, WORK}]:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     partial = folder / PARTIAL
@@ -90,4 +93,5 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]
 
 
 def _shown(value: Any) -> str:
+    # A digest is shortened: its first digits tell it from another.
     return "none" if value is None else str(value)[:16] if isinstance(value, str) and len(value) == 64 else str(value)

@@ -77,6 +77,7 @@ def check_probabilities(evidence: Choices, *, name: str, labels: Sequence[str]) 
         DataError: A value is not a number in [0, 1], or a row does not sum to 1.
     """
     probabilities_NC = evidence.values_MC
+    # NaN fails both comparisons.
     good_NC = (probabilities_NC >= 0) & (probabilities_NC <= 1)
     hint = "A model that answers so is broken; train it again, or leave it out."
     if not good_NC.all():
@@ -86,6 +87,7 @@ def check_probabilities(evidence: Choices, *, name: str, labels: Sequence[str]) 
     if evidence.link.excludes and len(probabilities_NC):
         gaps_N = np.abs(probabilities_NC.sum(axis=1, dtype=np.float64) - 1)
         row = int(gaps_N.argmax())
+        # float32 is right to 1e-6 over thousands of labels; this is no rounding any more.
         if gaps_N[row] > 1e-3:
             total = float(probabilities_NC[row].sum())
             raise DataError(f"{name} gives row {row + 1} probabilities that sum to {total:.4g}, not to 1.", hint=hint)

@@ -26,6 +26,7 @@ def average(members: Iterable[FloatArray], weights_K: Sequence[float]) -> FloatA
         if total_NC is None:
             total_NC = np.multiply(member_NC, factor, dtype=np.float32)
             continue
+        # Product and sum of one block before the next is touched; the product of a whole array would go through memory.
         for rows in blocks(len(member_NC)):
             total_NC[rows] += member_NC[rows] * factor
     if total_NC is None:

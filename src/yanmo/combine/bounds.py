@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = ["binomial_tail", "lower_bound", "num_rows_needed", "upper_bound"]
 
+# 2^-50 of the interval is left, less than any number of rows can tell apart.
 NUM_HALVINGS = 50
 
 
@@ -18,6 +19,7 @@ def binomial_tail(num_hits: int, num_rows: int, share: float) -> float:
         return 1.0
     steps = np.arange(num_hits + 1)
     logs = _log_choose(num_rows)[: num_hits + 1] + steps * math.log(share) + (num_rows - steps) * math.log1p(-share)
+    # The largest term is taken out, since exp of each by itself would be 0 for many rows.
     top = float(logs.max())
     return min(1.0, math.exp(top) * float(np.exp(logs - top).sum()))
 
@@ -30,6 +32,7 @@ def upper_bound(num_hits: int, num_rows: int, delta: float) -> float:
     if num_hits >= num_rows:
         return 1.0
     low, high = num_hits / num_rows, 1.0
+    # The tail falls as the share rises. The upper end is returned, which is never below the bound.
     for _ in range(NUM_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if binomial_tail(num_hits, num_rows, middle) > delta else (low, middle)

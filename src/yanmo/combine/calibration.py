@@ -32,8 +32,10 @@ Method = Literal["temperature", "vector", "isotonic"]
 METHODS: tuple[Method, ...] = ("temperature", "vector", "isotonic")
 Doubles = npt.NDArray[np.float64]
 
+# Temperatures from 0.05 to 55; in logarithms twice and half are equally far from 1.
 LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE = -3.0, 4.0
 GOLDEN_RATIO = (5**0.5 - 1) / 2
+# 0.618^40 of the interval is left, which is below the six digits that are kept.
 NUM_SECTIONS = 40
 RIDGE = 1.0
 
@@ -134,6 +136,7 @@ def _fit_temperature(logits_NC: FloatArray, targets_NC: FloatArray, link: Link) 
         scaled_NC = logits_NC / np.float32(np.exp(log_temperature))
         return float(link.log_losses(link.activate(scaled_NC), targets_NC).mean())
 
+    # With the golden ratio one of the two inner points is inner again in the smaller interval: a turn costs one loss.
     low, high = LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE
     inner = [high - GOLDEN_RATIO * (high - low), low + GOLDEN_RATIO * (high - low)]
     losses = [loss(one) for one in inner]
@@ -157,6 +160,7 @@ def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, link: Link) -> Calibrat
         scale_C, bias_C = values[:num_classes], values[num_classes:]
         losses_N, gaps_NC = link.slopes(logits_NC * scale_C + bias_C, targets_NC)
         total = float(losses_N.mean())
+        # What few rows say about a label is drawn to scale 1 and bias 0.
         pull = np.concatenate((scale_C - 1, bias_C))
         slope = np.concatenate(((gaps_NC * logits_NC).mean(axis=0), gaps_NC.mean(axis=0)))
         return total + RIDGE / num_rows * float(pull @ pull), slope + 2 * RIDGE / num_rows * pull
@@ -177,6 +181,7 @@ def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibrat
         )
         means_M = np.bincount(group_N, weights=targets_NC[:, column]) / counts_M
         y_M = isotonic_regression(means_M, weights=counts_M).x
+        # Of a run of equal values the ends are enough: the line between them is the same, and the manifest is smaller.
         is_end_M = np.concatenate(([True], np.diff(y_M) != 0, [True]))
         kept = np.flatnonzero(is_end_M[:-1] | is_end_M[1:])
         points["x"].append(x_M[kept].tolist())

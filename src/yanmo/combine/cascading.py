@@ -40,6 +40,7 @@ NEVER = 2.0
 """A threshold that no confidence reaches: the stage is not even asked."""
 PATH_SHARE = 0.3
 """Share of the rows on which the path of candidates is laid; the others test it, equally many for each guarantee."""
+# Combinations of thresholds that are tried: about as many, however many stages there are.
 MAX_CANDIDATES = 4000
 MAX_THRESHOLDS = 200
 
@@ -51,7 +52,7 @@ class StageTable:
     Attributes:
         confidences_SN: How sure each stage is of its answer, in [0, 1].
         agrees_SN: Whether the stage's answer is the last stage's.
-        right_SN: Whether it is the truth.
+        right_SN: Whether the stage's answer is the truth.
         costs_S: Of one text in one stage, in milliseconds.
     """
 
@@ -94,7 +95,7 @@ class Chosen:
     """The cheapest candidate that passed.
 
     Attributes:
-        best: It, with cost, risk and bound on the testing rows.
+        best: The candidate, with cost, risk and bound on the testing rows.
         path: All candidates, from expensive to cheap, on the testing rows.
         num_rows: Rows that tested.
     """
@@ -122,6 +123,7 @@ class Withheld:
 def answering_stages(confidences_SN: FloatArray, thresholds: Sequence[float]) -> IntArray:
     """Return for each row the number, from 0, of the first stage that is sure enough; else the last. Shape (N,)."""
     stage_N = np.full(confidences_SN.shape[1], len(thresholds), dtype=np.int64)
+    # From the last to the first: an earlier stage that is sure takes the row from a later one.
     for stage in range(len(thresholds) - 1, -1, -1):
         stage_N[confidences_SN[stage] >= thresholds[stage]] = stage
     return stage_N
@@ -157,11 +159,14 @@ def choose_thresholds(
     if len(table.costs_S) == 1:
         alone = replace(measure_candidate(table.take(test_rows), (), guarantee), bound=0.0)
         return Chosen(alone, [alone], len(test_rows))
+    # For accuracy two bounds are needed, and each gets half of delta.
     needed = num_rows_needed(alpha, delta if guarantee == "agreement" else delta / 2)
     _check_enough(num_rows, needed, num_tests, alpha, delta, f"a guarantee of {guarantee}")
     path = _lay_path(table.take(path_rows), guarantee)
     tested, best = [], None
     test_table, is_open = table.take(test_rows), True
+    # Only an unbroken run of passes counts: then each is tested at delta, without a correction for their number. What
+    # comes after the first failure is measured for the curve.
     for one in path:
         candidate = _test(test_table, one.thresholds, guarantee, delta)
         tested.append(candidate)
@@ -242,6 +247,7 @@ class _Answered:
 
 def _order_thresholds(answered: _Answered, rows: IntArray, num_test: int, delta: float) -> list[float]:
     """Return thresholds from the one most likely to pass to the one that answers most, as the path's rows see it."""
+    # Counts are scaled to the testing rows: how likely a threshold passes there depends on their number.
     scale = num_test / max(len(rows), 1)
     levels = np.quantile(answered.confidences_N[rows], np.linspace(1, 0, MAX_THRESHOLDS)).tolist()
     ranked = []
@@ -250,6 +256,7 @@ def _order_thresholds(answered: _Answered, rows: IntArray, num_test: int, delta:
         ranked.append((upper_bound(round(num_wrong * scale), round(num_given * scale), delta), threshold))
     order: list[float] = []
     for _, threshold in sorted(ranked):
+        # A threshold that withholds more than one before it and is less likely to pass is of no use.
         if not order or threshold < order[-1]:
             order.append(threshold)
     return order
@@ -257,6 +264,7 @@ def _order_thresholds(answered: _Answered, rows: IntArray, num_test: int, delta:
 
 def _cut(num_rows: int, seed: int, num_tests: int) -> list[IntArray]:
     """Return the rows that lay the path, and those of each test."""
+    # Parts of one permutation never share a row; equal arguments give equal parts to both guarantees.
     order = np.random.default_rng(seed).permutation(num_rows)
     size, num_path = _test_size(num_rows, num_tests), round(PATH_SHARE * num_rows)
     starts = [num_path + size * place for place in range(num_tests)]
@@ -271,6 +279,7 @@ def _check_enough(given: int, needed: int, num_tests: int, alpha: float, delta: 
     if _test_size(given, num_tests) >= needed:
         return
     total = needed
+    # Shares are rounded twice, so no formula gives the smallest number.
     while _test_size(total, num_tests) < needed:
         total += 1
     raise DataError(
@@ -290,6 +299,7 @@ def _lay_path(table: StageTable, guarantee: Guarantee) -> list[Candidate]:
     candidates.sort(key=lambda one: (one.cost_ms, one.risk))
     front: list[Candidate] = []
     for one in candidates:
+        # Candidates come by rising cost: one that is not safer than all cheaper ones is of no use.
         if not front or one.risk < front[-1].risk:
             front.append(one)
     start = measure_candidate(table, alone, guarantee)

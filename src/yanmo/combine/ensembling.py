@@ -63,5 +63,6 @@ class Ensembler:
         rest = [weight for place, weight in enumerate(self.weights_K) if place != member]
         if sum(rest) <= 0:
             return None
+        # The sum stays what it was: in a log-linear pool it says how sure the whole is.
         factor = sum(self.weights_K) / sum(rest)
         return Ensembler(len(rest), weights_K=[factor * weight for weight in rest], is_log=self.is_log)

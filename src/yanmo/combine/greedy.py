@@ -45,10 +45,12 @@ def _select(truth_KM: FloatArray) -> IntArray:
     sum_M = np.zeros(truth_KM.shape[1], dtype=np.float32)
     best, best_counts = -np.inf, counts
     for number in range(1, NUM_ROUNDS + 1):
+        # The mean log loss if each member in turn were added next: one row of sums for each of them.
         scores = np.log((sum_M + truth_KM) / np.float32(number)).mean(axis=1, dtype=np.float64)
         chosen = int(scores.argmax())
         sum_M += truth_KM[chosen]
         counts[chosen] += 1
+        # A gain by rounding alone is none, so that the earliest round with the score counts.
         if scores[chosen] > best + 1e-9:
             best, best_counts = float(scores[chosen]), counts.copy()
     return best_counts

@@ -20,6 +20,7 @@ __all__ = ["log_average", "log_linear_weights"]
 
 FLOOR = np.float32(1e-6)
 """No member can rule a label out by itself."""
+# 32 MB of float32.
 MAX_SCORES = 1 << 23
 
 
@@ -65,6 +66,7 @@ def log_linear_weights(members: Sequence[FloatArray], targets_NC: FloatArray, li
 
     def loss(weights_K: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         probabilities_NC = link.activate(np.tensordot(weights_K.astype(np.float32), scores_KNC, axes=1))
+        # The slope of the mean loss by each score, for both links alike.
         gaps_NC = (probabilities_NC - targets_NC) / (len(targets_NC) * link.num_answers(targets_NC.shape[1]))
         total = float(link.log_losses(probabilities_NC, targets_NC).mean())
         return total, np.array([np.vdot(scores_NC, gaps_NC) for scores_NC in scores_KNC], dtype=np.float64)

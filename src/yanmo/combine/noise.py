@@ -52,13 +52,16 @@ def find_suspects(probabilities_NC: FloatArray, given_N: IntArray) -> Suspects:
     own_N = probabilities[np.arange(num_rows), given_N]
     support_C = np.bincount(given_N, minlength=num_classes)
     means_C = np.bincount(given_N, weights=own_N, minlength=num_classes) / np.maximum(support_C, 1)
+    # A label that no row was given has a mean of 0, and every row would be confident of it.
     confident_NC = (probabilities >= means_C) & (support_C > 0)
+    # Among the labels that a row is confident of; rows that are confident of none are not counted.
     best_N = np.where(confident_NC, probabilities, -1.0).argmax(axis=1)
     is_counted_N = confident_NC.any(axis=1)
     cells = given_N[is_counted_N] * num_classes + best_N[is_counted_N]
     counts_CC = np.bincount(cells, minlength=num_classes**2).reshape(num_classes, num_classes).astype(np.float64)
     joint_CC = _calibrate_joint(counts_CC, support_C)
     others = probabilities.copy()
+    # Below all probabilities: the given label is not suggested.
     others[np.arange(num_rows), given_N] = -1.0
     suggested_N = others.argmax(axis=1)
     scores_N = own_N - others[np.arange(num_rows), suggested_N]

@@ -64,6 +64,7 @@ class LightgbmStacker:
         features_NF = np.concatenate([stacking_features(member_NC) for member_NC in members], axis=1)
         scores = [np.asarray(booster.predict(features_NF, raw_score=True)) for booster in self._boosters]
         columns_NC = scores[0] if len(scores) == 1 else np.stack(scores, axis=1)
+        # Of two labels LightGBM scores the second alone; with 0 for the first, softmax gives its probability.
         if columns_NC.ndim == 1:
             columns_NC = np.stack((np.zeros_like(columns_NC), columns_NC), axis=1)
         return np.asarray(columns_NC, dtype=np.float32)

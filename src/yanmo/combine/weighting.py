@@ -58,11 +58,13 @@ def log_loss_weights(truth_KM: FloatArray) -> list[float]:
     Source: Dempster, Laird, Rubin 1977, "Maximum Likelihood from Incomplete Data via the EM Algorithm", section 4.3,
         with known components.
     """
+    # Copied, because the products below go through it hundreds of times.
     truth_KM = np.ascontiguousarray(truth_KM[:, :: max(1, -(-truth_KM.shape[1] // MAX_DECISIONS))])
     num_members, num_decisions = truth_KM.shape
     weights_K = np.full(num_members, 1 / num_members, dtype=np.float64)
     for _ in range(MAX_ITERATIONS):
         mixture_M = weights_K.astype(np.float32) @ truth_KM
+        # How much the likelihood gains if a little weight moves to each member; 1 is what the mixture has by itself.
         gains_K = (truth_KM @ (1 / mixture_M)).astype(np.float64) / num_decisions
         if gains_K.max() - 1 < TOLERANCE_NATS:
             break

@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     tokens = [HYPHEN if token == "-" else token for token in given]
     mend_streams()
+    # Libraries are heard when something is wrong, this package always.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     logging.getLogger("yanmo").setLevel(logging.INFO)
     try:
@@ -128,6 +129,7 @@ def _placeholder(summary: str) -> Any:
 
 def _command(name: str) -> Any:
     """Return a function with the flags of a verb, which cyclopts reads."""
+    # Imported here: the help of all commands loads no data library.
     from yanmo.offline import own_folders
     from yanmo.verbs.signature import get_verb
 
@@ -145,11 +147,13 @@ def _command(name: str) -> Any:
             return 0
         if verb.tells_ready and as_json:
             values["when_ready"] = _print_json
+        # What was not given is left out of ``values``: defaults stand in the config and nowhere else.
         result = verb(*inputs, **values)
         if not worker_rank():
             _print_result(name, result, as_json=as_json)
         return 0
 
+    # cyclopts reads flags off a signature, so the verb's inputs and the fields of its config are made one.
     parameters = _parameters(verb)
     flag = _keyword("json", bool, default=False, text="Print one JSON object on standard output.", negative="")
     command.__signature__ = inspect.Signature([*parameters, flag])  # type: ignore[attr-defined]
@@ -226,6 +230,7 @@ def _optional(hint: Any) -> Any:
 
 
 def _shown(default: Any) -> str | None:
+    # By its name: importing pydantic at the top of this module would make the help of all commands slow.
     if default is None or repr(default) == "PydanticUndefined":
         return None
     return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -23,6 +23,7 @@ __all__ = ["Config", "build"]
 class Config(BaseModel):
     """A frozen set of values; unknown keys are refused."""
 
+    # A manifest is JSON, which has no NaN and no infinity. pydantic would keep names that begin with model_ to itself.
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
@@ -80,5 +81,7 @@ def _sentence(detail: ErrorDetails, allowed: list[str], where: str) -> str:
             return f"{where} has no parameter '{key}'.{did_you_mean(key, allowed)}"
         case "missing":
             return f"The '{key}' parameter of {where} is missing."
+    # Validators raise the end of this sentence, what the value must be; pydantic's own messages are cut to the same
+    # form.
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
     return f"The '{key}' parameter of {where} must be {message}. Got {quoted_path(detail['input'])} instead."

@@ -111,13 +111,13 @@ class MissingExtraError(YanmoError):
 class BusyError(YanmoError):
     """Another process works in the same folder."""
 
-    exit_code = 75
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: try again later
 
 
 class StoppedError(YanmoError):
     """SIGTERM came; what was done until then is kept, and the same command goes on."""
 
-    exit_code = 143
+    exit_code = 143  # 128 + SIGTERM, as a shell counts
 
 
 class InternalError(YanmoError):
@@ -138,6 +138,7 @@ def check_installed(what: str, *packages: str, extra: str) -> None:
         MissingExtraError: The first of them that is not there.
     """
     for package in packages:
+        # Looked for and not imported: importing torch takes seconds.
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError(what, package=package, extra=extra)
 

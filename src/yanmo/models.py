@@ -37,7 +37,7 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 LAYERED_FAMILIES = ("bert", "roberta", "electra", *STARTED_FAMILIES)
-"""Those with layers that do not share their weights."""
+"""The families with layers that do not share their weights."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
 
@@ -280,6 +280,7 @@ def unused_settings(spec: ModelSpec) -> list[str]:
     if spec.family in LIGHT_FAMILIES:
         unused.append("precision")
     if spec.family in STARTED_FAMILIES:
+        # It has no default, since a checkpoint's own config says it, but giving it works.
         unused.remove("dropout")
     if spec.family == "init":
         unused.append("pooling")
@@ -332,12 +333,15 @@ def resolve(name: str) -> ModelSpec:
     shape = SHAPE.fullmatch(name)
     if shape and shape["family"] in ENCODER_FAMILIES:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
+    # A folder that is really called "~" comes before the home that it stands for.
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
+    # A folder here wins over a hub id of the same name: what is at hand needs no network.
     if name and folder.is_dir():
         layers, width = _read_shape(folder)
         return ModelSpec(
             folder.resolve().name, "pretrained", layers=layers, width=width, source=str(folder), is_local=True
         )
+    # Half of the name is here, so it is a path with a mistake in it: asking the hub would tell nobody so.
     if HUB_ID.fullmatch(name) and folder.parent.is_dir():
         found = [str(one) for one in folder.parent.iterdir() if one.is_dir()]
         raise ModelError(

@@ -121,6 +121,8 @@ class _Family:
     head_activation: str
 
 
+# In the order in which _read_layers takes them: query, key, value, output and norm of the attention, then both products
+# and the norm of the feed-forward part.
 _BERT_PARTS = (
     "attention.self.query",
     "attention.self.key",
@@ -172,12 +174,14 @@ _FAMILIES = {
         "distilbert", "transformer.layer.{}", _DISTIL_PARTS, "", ("pre_classifier", "classifier"), "relu"
     ),
 }
+# Their first token has the position after that of padding; the rows before it are never read.
 _COUNTS_FROM_PAD = ("roberta", "xlm-roberta", "camembert")
 
 
 def is_supported(config: Mapping[str, Any]) -> bool:
     """Return whether a ``config.json`` describes an encoder that :func:`read_folder` can read."""
     return (
+        # The graph is written for absolute positions, attention to both sides and groups of one layer.
         config.get("model_type") in _FAMILIES
         and _activation(config) in ACTIVATIONS
         and config.get("position_embedding_type", "absolute") == "absolute"
@@ -222,6 +226,7 @@ class _Weights:
 
     def product(self, name: str, *sources: str) -> Product:
         """Return the linear layers of some names side by side as one product."""
+        # torch keeps linear weights as (outputs, inputs).
         weight_KN = np.concatenate([self._tensors[f"{source}.weight"].T for source in sources], axis=1)
         bias_N = np.concatenate([self._tensors[f"{source}.bias"] for source in sources])
         return Product(name, np.ascontiguousarray(weight_KN), bias_N)
@@ -249,6 +254,7 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
         head=_read_head(weights, family, config),
         head_activation=family.head_activation,
         pooling=config.get("pooling", "first"),
+        # DistilBERT has it fixed in its code, and not in its config.
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
     )
 
@@ -261,12 +267,14 @@ def _read_head(weights: _Weights, family: _Family, config: Mapping[str, Any]) ->
 
 
 def _read_layers(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> list[Layer]:
+    # The second names are DistilBERT's.
     num_layers = config.get("num_hidden_layers", config.get("n_layers"))
     num_heads = config.get("num_attention_heads", config.get("n_heads"))
     heads = config.get("layer_heads", [num_heads] * num_layers)
     num_groups = config.get("num_hidden_groups", num_layers)
     layers = []
     for place in range(num_layers):
+        # ALBERT has fewer groups of weights than layers, mostly one; neighbours share one.
         group = place * num_groups // num_layers
         source = f"{family.prefix}.{family.layer.format(group)}"
         query, key, value, out, norm, wide, narrow, last = (f"{source}.{part}" for part in family.parts)

@@ -46,6 +46,7 @@ class _Reader:
         return Encoder(
             tokens_VE=self._array("tokens"),
             positions_PE=self._array("positions"),
+            # Where it has none, the first text's type was added to the positions when the file was written.
             types_SE=self._array("types") if layout.has_types else None,
             embedding_norm=self._norm("embedding_norm"),
             projection=self._product("projection") if layout.has_projection else None,

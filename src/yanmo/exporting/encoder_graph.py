@@ -78,6 +78,7 @@ def write_encoder(
     has_types = is_pair and encoder.types_SE is not None
     hidden = writer.embed(encoder, max_length, has_types=has_types)
     for number, layer in enumerate(encoder.layers, 1):
+        # Nothing reads the last layer's other tokens: they are keys and values there, and no more is computed of them.
         is_first_only = number == len(encoder.layers) and encoder.pooling == "first"
         hidden = writer.layer(hidden, layer, encoder.activation, encoder.epsilon, is_first_only=is_first_only)
     writer.name_output(writer.head(hidden, encoder), "logits")
@@ -116,12 +117,14 @@ class _EncoderWriter(GraphWriter):
         self._precision = precision
         self.product_inputs: dict[str, list[str]] = {}
         batch_length = self.add("Shape", ["input_ids"])
+        # (B, T, -1): from rows of one matrix back to texts.
         self._shape = self.add("Concat", [batch_length, self._int64("rest", [-1])], axis=0)
         self._lengths = self.add("Cast", ["lengths"], to=INT64)
 
     def embed(self, encoder: Encoder, max_length: int, *, has_types: bool) -> str:
         """Add the embeddings of tokens, places and types, normalized and projected."""
         positions_PE = encoder.positions_PE[:max_length]
+        # With one type only, every token gets the same embedding of it: it is added here, once for all texts.
         if encoder.types_SE is not None and not has_types:
             positions_PE = positions_PE + encoder.types_SE[0]
         length = self.add("Shape", ["input_ids"], start=1)
@@ -177,7 +180,9 @@ class _EncoderWriter(GraphWriter):
         width = layer.attention_out.weight_KN.shape[0]
         query, *rest = self.add_many("Split", [self.add("Reshape", [rows, self._shape])], 3, axis=2, num_outputs=3)
         if is_first_only:
+            # A list of one place keeps the axis, which attention needs; the plain number below takes it away.
             query = self.add("Gather", [query, self._int64("first_tokens", [0])], axis=1)
+        # The empty names are the mask and the keys and values of earlier calls; the seventh input are the lengths.
         inputs, num_heads = [query, *rest, "", "", "", self._lengths], layer.num_heads
         attended = self.add("Attention", inputs, q_num_heads=num_heads, kv_num_heads=num_heads)
         return self.add("Reshape", [attended, self._int64(f"rows_of_{width}", [-1, width])])
@@ -189,6 +194,8 @@ class _EncoderWriter(GraphWriter):
 
     def _norm(self, rows: str, norm: Norm, epsilon: float) -> str:
         """Add a layer normalization: that of instances, of which each row is one with one channel, is the same."""
+        # An instance has a scale for each channel, here one; a layer has one for each number, so it is applied
+        # afterwards.
         one, zero = self.constant("one", np.ones(1, np.float32)), self.constant("zero", np.zeros(1, np.float32))
         instances = self.add("Unsqueeze", [rows, self._int64("channel", [1])])
         normed = self.add("InstanceNormalization", [instances, one, zero], epsilon=epsilon)

@@ -23,8 +23,10 @@ except ImportError as error:
 
 __all__ = ["FLOAT", "INT32", "INT64", "LARGEST_BYTES", "MICROSOFT", "GraphWriter"]
 
+# The first whose Attention takes lengths.
 OPSET = 24
 MICROSOFT = "com.microsoft"
+# Fixed: that of the installed onnx may be newer than what engines read.
 IR_VERSION = 11
 LARGEST_BYTES = 2**31 - 1
 """What protobuf can hold in one file."""
@@ -42,6 +44,7 @@ class GraphWriter:
     def constant(self, name: str, value: npt.ArrayLike | npt.NDArray[Any]) -> str:
         """Add a constant; a name that is there already means the same one."""
         if name not in self._constants:
+            # A copy, for the file holds the array's bytes as they lie in memory.
             self._constants[name] = np.array(value, order="C")
         return name
 
@@ -99,6 +102,7 @@ class GraphWriter:
 
     def dequantize(self, whole: str, scale: str) -> str:
         """Add the floats of int8 values; of a constant the engine computes them once, when it loads the graph."""
+        # Both are cast: scales may be float16.
         return self.add("Mul", [self.add("Cast", [one], to=FLOAT) for one in (whole, scale)])
 
     def _float_product(self, rows: str, weight: str, bias: list[str]) -> str:
@@ -111,6 +115,7 @@ class GraphWriter:
 
     def name_output(self, value: str, name: str) -> None:
         """Give a value the name under which the graph returns it."""
+        # An operator has its output's name from the beginning; engines leave the copy out.
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output.{name}"))
 
     def finish(
@@ -147,6 +152,7 @@ class GraphWriter:
         helper.set_model_props(model, dict(metadata))
         if None not in outputs.values():  # the checker wants every shape
             onnx.checker.check_model(model)
+        # Maps of protobuf have no order of their own.
         return bytes(model.SerializeToString(deterministic=True))
 
 

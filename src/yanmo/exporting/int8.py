@@ -82,6 +82,7 @@ class EncoderQuantizer:
         self._write: Callable[..., bytes] = lambda **more: write_encoder(
             encoder, max_length=max_length, is_pair=is_pair, **more
         )
+        # Its few weights would save nothing.
         classifier = encoder.head[-1].name
         self._products = {
             one.name: _quantized(one.weight_KN, options) for one in encoder.products() if one.name != classifier
@@ -114,6 +115,7 @@ class TracedQuantizer:
         self._options = options
         self._model = onnx.load_model_from_string(content)
         for place, node in enumerate(self._model.graph.node):
+            # Parts are kept in fp32 by their names, which exporters may leave out.
             node.name = node.name or f"{node.op_type}_{place}"
         self._constants = {one.name: numpy_helper.to_array(one) for one in self._model.graph.initializer}
         self._products = {
@@ -184,6 +186,7 @@ class TracedQuantizer:
 
     def _add_windows(self, writer: GraphWriter, node: onnx.NodeProto) -> str:
         """Return the rows that a convolution over x_BDT is a product of: its windows' values, shape (B, windows, K)."""
+        # A slice for each place in a window, side by side: row i then holds the values of places i to i + size - 1.
         rows_BTD = writer.add("Transpose", [node.input[0]], perm=[0, 2, 1])
         size = self._constants[node.input[1]].shape[2]
         axis = writer.constant("windows.axis", np.array([1]))
@@ -191,12 +194,14 @@ class TracedQuantizer:
         for place in range(size):
             begin = writer.constant(f"windows.from_{place}", np.array([place]))
             left_out = size - 1 - place
+            # Where nothing is left out the end would be -0, which is the beginning; the largest number means the end.
             end = writer.constant(f"windows.but_{left_out}", np.array([-left_out or np.iinfo(np.int64).max]))
             shifted.append(writer.add("Slice", [rows_BTD, begin, end, axis]))
         return writer.add("Concat", shifted, axis=2)
 
     def _with_stored(self, writer: GraphWriter, node: onnx.NodeProto) -> onnx.NodeProto:
         """Return the node with its large weights replaced by int8 ones that are made floats again."""
+        # A copy: the traced graph is built from again, with other parts kept.
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         for place in self._stored(node):
@@ -246,6 +251,7 @@ class TracedQuantizer:
     def _weight_KN(self, node: onnx.NodeProto) -> FloatArray:
         weight = self._constants[node.input[1]]
         if node.op_type == "Conv":
+            # From (outputs, channels, places) to the order in which _add_windows lays windows out: place by place.
             return np.ascontiguousarray(weight.transpose(2, 1, 0).reshape(-1, weight.shape[0]))
         is_transposed = any(one.name == "transB" and one.i for one in node.attribute)
         return np.ascontiguousarray(weight.T) if is_transposed else weight

@@ -31,6 +31,7 @@ def random_texts(texts: Sequence[str], *, max_length: int, num_texts: int = NUM_
         num_texts: How many.
     """
     generator = np.random.default_rng(SEED)
+    # Sorted, because sets have another order in every process.
     alphabet = np.array(sorted(set(PLAIN_TEXT).union(*texts)))
     longest = max(2 * max_length, 2)
     lengths = [0, 1, longest, *generator.integers(0, longest, max(num_texts - 3, 0)).tolist()][:num_texts]
@@ -60,6 +61,7 @@ def check_parity(
     asked = Inputs(tuple([*column, *more] for column, more in zip(inputs.columns, added, strict=False)))
     ours, theirs = (one.infer(asked).scores.activate() for one in (candidate, reference))
     difference = float(ours.distance_N(theirs).max())
+    # Written so that NaN fails.
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The exported model does not answer as its original does: probabilities differ by {difference:.2g}, "

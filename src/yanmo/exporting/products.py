@@ -45,6 +45,7 @@ PASSING = {"DequantizeLinear", "Transpose", "Cast", "Identity", "Reshape", "Mul"
 """What may stand between a weight and its product; Mul makes floats of it, which are computed with."""
 INTEGERS = {TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4}
 CHOICES = {"Gather", "GatherND", "ReduceMax"}
+# A base model's first feed-forward product over 2,048 tokens.
 PEAK_SIZES = (2048, 768, 3072)
 
 
@@ -105,6 +106,7 @@ def _behind_a_choice(
     hidden: set[str] = set()
     once: set[str] = set()
     for node in graph.node:
+        # Sizes of hidden states are no states.
         if node.op_type == "Shape":
             continue
         inputs = set(node.input)
@@ -132,6 +134,7 @@ def measure_peak(precision: str, num_threads: int, *, seconds: float = 1.5) -> f
         start = time.perf_counter()
         session.run(None, feed)
         times.append(time.perf_counter() - start)
+    # The shortest time: whatever else runs can only make a product slower.
     return 2 * math.prod(PEAK_SIZES) / min(times)
 
 
@@ -144,6 +147,7 @@ def _product(
     left: npt.NDArray[np.generic]
     if precision == "int8":
         left = generator.integers(0, 256, (rows, inner), dtype=np.uint8)
+        # Seven bits, as this package's Bundles have them: eight can overflow on older processors.
         right = generator.integers(-64, 64, (inner, columns), dtype=np.int8)
         operator, kinds = "MatMulInteger", (TensorProto.UINT8, TensorProto.INT32)
     else:

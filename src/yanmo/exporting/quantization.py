@@ -39,6 +39,7 @@ ScaleArray = npt.NDArray[np.float16 | np.float32]
 PERCENTILE = 99.99
 SHARES = np.linspace(0.4, 1.0, 25)
 """Shares of the largest magnitude that the search for the least squared error tries."""
+# -128 is not used: with symmetric ends zero stays zero and no sign is favored.
 FULL_RANGE, REDUCED_RANGE = 127, 64
 LEVELS = 255
 TINY = 1e-30
@@ -116,6 +117,7 @@ def quantize_rows(weight: FloatArray, *, channel: int) -> tuple[Int8Array, Scale
 
 def activation_scale(seen: ActivationRange) -> tuple[float, int]:
     """Return scale and zero point of unsigned 8-bit values that cover a range and hold zero exactly."""
+    # The range is widened to hold zero, which padding and ReLU give and which must come out as zero.
     low, high = min(seen.low, 0.0), max(seen.high, 0.0)
     scale = max((high - low) / LEVELS, TINY)
     return float(np.float32(scale)), int(np.clip(np.rint(-low / scale), 0, LEVELS))
@@ -128,9 +130,11 @@ def _round(weights: FloatArray, scale: Any, top: int) -> Int8Array:
 
 def _compact(scale: FloatArray) -> ScaleArray:
     """Return scales as float16, rounded up so that nothing is cut off, if no step grows by more than a hundredth."""
+    # A scale that float16 cannot hold becomes infinite and is refused below.
     with np.errstate(over="ignore"):
         half = scale.astype(np.float16)
     half = np.where(half < scale, np.nextafter(half, np.float16(np.inf)), half)
+    # A row of zeros has the scale TINY, which float16 cannot hold either, but zero times any scale is right.
     return half if np.all((half <= 1.01 * scale) | (scale <= TINY)) else scale
 
 
@@ -142,6 +146,7 @@ def _limits(weight_KN: FloatArray, clipping: Clipping, top: int) -> FloatArray:
         return largest_N
     if clipping == "percentile":
         return np.asarray(np.percentile(magnitude_KN, PERCENTILE, axis=0), np.float32)
+    # Every share is tried for all columns at once; each column keeps its own best.
     best_N, least_N = largest_N, np.full(largest_N.shape, np.inf, np.float32)
     for share in SHARES:
         limit_N = largest_N * share

@@ -58,6 +58,7 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
     Raises:
         ModelError: The network has no ONNX form, or is too large for one file.
     """
+    # Before the tracing, at the end of which protobuf would refuse the file.
     num_bytes = sum(one.numel() * one.element_size() for one in module.parameters())
     if num_bytes > LARGEST_BYTES:
         raise ModelError(
@@ -70,6 +71,7 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
     try:
         with torch.no_grad(), _without_exporter_notes():
             torch.onnx.export(
+                # Dropout would be traced into the graph.
                 _Positional(module, score, names).eval(),
                 tuple(torch.from_numpy(array) for array in example.values()),
                 file,  # type: ignore[arg-type]
@@ -105,6 +107,7 @@ def _shorten(graph: onnx.GraphProto) -> None:
     """Number the values between nodes: the exporter's names, made of paths of modules, are the most of a small file."""
     graph.ClearField("value_info")
     fixed = {one.name for one in graph.output}
+    # Inputs, outputs and constants keep their names: callers and Bundles know them.
     made = [name for node in _nodes(graph) for name in node.output if name and name not in fixed]
     short = {name: f"v{place}" for place, name in enumerate(dict.fromkeys(made))}
     for node in _nodes(graph):

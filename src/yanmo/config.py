@@ -81,7 +81,6 @@ def _sentence(detail: ErrorDetails, allowed: list[str], where: str) -> str:
             return f"{where} has no parameter '{key}'.{did_you_mean(key, allowed)}"
         case "missing":
             return f"The '{key}' parameter of {where} is missing."
-    # Validators raise the end of this sentence, what the value must be; pydantic's own messages are cut to the same
-    # form.
+    # Validators raise the end of this sentence, what the value must be; pydantic's own messages are cut alike.
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Input should be ").rstrip(".")
     return f"The '{key}' parameter of {where} must be {message}. Got {quoted_path(detail['input'])} instead."

@@ -91,8 +91,7 @@ class Decoder:
         held = error.object  # what was left of the bytes before, and data
         value = f"byte 0x{held[error.start]:02X}" if error.start < len(held) else "the end of the file"
         before = held[: error.start].decode(error.encoding, errors="replace")
-        # What the codec held back of earlier bytes was counted with them, so the place is counted from the end of
-        # ``data``.
+        # What the codec held back of earlier bytes was counted with them, so ``data`` is counted from its end.
         offset = self._num_bytes + len(data) - len(held) + error.start
         line = self._num_lines + before.count("\n") + 1
         return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})")

@@ -57,8 +57,7 @@ def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Ite
     Raises:
         DataError: A row has more or fewer fields than the first, or a quote is not closed or followed by text.
     """
-    # Empty blocks are left out, so that the only empty one is the one added here: it says that the last row is
-    # complete.
+    # Empty blocks are left out, so that the one added here says alone that the last row is complete.
     pieces, data, line, width = itertools.chain(filter(None, blocks), (b"",)), b"", 1, 0
     for piece in pieces:
         data += piece
@@ -67,8 +66,7 @@ def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Ite
             continue
         block = _read_regular(data[:stop], dialect)
         if block is None or len(block[0]) != (width or len(block[0])):
-            # The other reader never gives the file back: it begins with what has not been yielded, and reads what
-            # follows.
+            # The other reader never gives the file back: it begins with what has not been yielded.
             yield from _read_carefully(path, itertools.chain((data,), pieces), dialect, line, width)
             return
         columns, lines_N = block
@@ -227,8 +225,7 @@ def _parse(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int) -> 
             begin = line + reader.line_num
             own_lines.clear()
     except csv.Error as error:
-        # The module has one class of error; only its text tells a quote that is never closed from text behind a closing
-        # one.
+        # csv has one class of error; only its text tells a quote that is never closed from text behind one that is.
         open_at_end = "unexpected end" in str(error)
         begin = _opening_line(own_lines, begin, dialect) if open_at_end else begin
         raise _wrong_quote(path, begin, line - 1 + reader.line_num, open_at_end=open_at_end) from error
@@ -238,8 +235,7 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
     """Yield the lines with their ends, whichever those are."""
     rest = ""
     for block in blocks:
-        # newline="" keeps every line end as it is. The last line waits even if it is whole: its CR may be half of a CR
-        # LF.
+        # newline="" keeps every line end as it is. The last line always waits: its CR may be half of a CR LF.
         *lines, rest = io.StringIO(rest + block.decode("utf-8"), newline="").readlines() or [""]
         yield from lines
     if rest:

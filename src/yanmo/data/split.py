@@ -90,8 +90,7 @@ def cut_folds(keys: Sequence[str], label: pl.Series, num_folds: int, seed: int) 
     texts = rows.group_by("key", maintain_order=True).agg(pl.col("stratum").first())
     texts = texts.with_columns(pl.Series("order", np.random.default_rng(seed).permutation(texts.height)))
     texts = texts.sort("stratum", "order").with_row_index("place")
-    # Dealt out like cards: classes are spread evenly, and folds differ by one text at most, since the deal goes on from
-    # class to class.
+    # Dealt out like cards, from class to class: classes are spread evenly, and folds differ by one text at most.
     texts = texts.with_columns((pl.col("place") % num_folds).cast(pl.Int64).alias("fold"))
     joined = rows.join(texts.select("key", "fold"), on="key", how="left", maintain_order="left")
     return np.asarray(joined["fold"].to_numpy(), dtype=np.int64)

@@ -194,8 +194,7 @@ class _EncoderWriter(GraphWriter):
 
     def _norm(self, rows: str, norm: Norm, epsilon: float) -> str:
         """Add a layer normalization: that of instances, of which each row is one with one channel, is the same."""
-        # An instance has a scale for each channel, here one; a layer has one for each number, so it is applied
-        # afterwards.
+        # An instance has a scale for each channel, here one; a layer has one for each number, applied afterwards.
         one, zero = self.constant("one", np.ones(1, np.float32)), self.constant("zero", np.zeros(1, np.float32))
         instances = self.add("Unsqueeze", [rows, self._int64("channel", [1])])
         normed = self.add("InstanceNormalization", [instances, one, zero], epsilon=epsilon)

@@ -67,6 +67,7 @@ def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Itera
     Yields:
         Row numbers, int64; every row is in exactly one batch.
     """
+    # Stable, so that equal texts are cut into the same batches in every run.
     order_N = np.argsort(-lengths_N, kind="stable")
     start = 0
     while start < len(order_N):
@@ -94,17 +95,22 @@ def plan_side_by_side(lengths_N: IntArray, num_threads: int) -> list[IntArray]:
     widths = np.maximum(lengths_N[order_N], 1).tolist()
     share = THREAD_SHARE / num_threads if num_threads > 1 else 1.0
     budget = min(TOKEN_BUDGET, share * sum(widths))
+    # costs[i] is the least cost of the i longest texts, and starts[i] is where the last batch of that division begins.
+    # A last batch from start to stop is as wide as its first text, the longest, and costs[start] is known before it.
     costs, starts = [0], [0]
     for stop in range(1, num_texts + 1):
+        # One text may always be a batch, whatever the budget.
         cost, begin = costs[stop - 1] + widths[stop - 1], stop - 1
         for start in range(stop - 2, -1, -1):
             num_cells = widths[start] * (stop - start)
+            # An earlier start makes the batch longer and no narrower.
             if num_cells > budget:
                 break
             if costs[start] + num_cells < cost:
                 cost, begin = costs[start] + num_cells, start
         costs.append(cost + BATCH_COST)
         starts.append(begin)
+    # Followed back from the last text to the first.
     batches, stop = [], num_texts
     while stop:
         batches.append(order_N[starts[stop] : stop])
@@ -126,6 +132,7 @@ def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id:
     lengths_B = ids.offsets[rows_B + 1] - starts_B
     steps_T = np.arange(max(int(lengths_B.max(initial=0)), 1))
     is_token_BT = steps_T < lengths_B[:, None]
+    # Behind the end of a row the places are those of the next one, or of none; is_token_BT leaves them out.
     places_BT = starts_B[:, None] + steps_T
     token_type_BT = _pad(token_type, places_BT, is_token_BT, 0) if token_type is not None else None
     return Batch(_pad(ids, places_BT, is_token_BT, pad_id), np.maximum(lengths_B, 1), token_type_BT)
@@ -188,12 +195,14 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> tup
     num_tokens_W, num_texts, text_W = encoded.ids.lengths_N, len(encoded.truncated_N), encoded.text_W
     if text_W is None:
         return logits_WC, Found(num_tokens_W, encoded.num_unknown_N, encoded.truncated_N, num_cells)
+    # The first N rows are the beginnings of the texts: what has further windows is computed anew.
     logits_NC = logits_WC[:num_texts].copy()
     long_M = np.unique(text_W[num_texts:])
     rows_W = np.flatnonzero(np.isin(text_W, long_M))
     weights_W = np.maximum(num_tokens_W[rows_W] - encoded.num_special, 1).astype(np.float32)
     weights_N = np.bincount(text_W[rows_W], weights_W, num_texts).astype(np.float32)
     logits_NC[long_M] = 0
+    # A text stands several times in the index; += would keep its last window alone.
     np.add.at(logits_NC, text_W[rows_W], logits_WC[rows_W] * (weights_W / weights_N[text_W[rows_W]])[:, None])
     num_tokens_N, num_unknown_N = (
         np.bincount(text_W, column_W, num_texts).astype(np.int64) for column_W in (num_tokens_W, encoded.num_unknown_N)

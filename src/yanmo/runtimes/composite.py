@@ -110,10 +110,12 @@ class Members:
         self._columns: list[list[int] | None] = []
         identity = list(range(len(bundle.labels)))
         for name, columns in zip(settings.members, settings.columns, strict=True):
+            # The composite's manifest holds the digests of all files of its members.
             member = Bundle.open(bundle.path / MEMBERS / name, verify=False)
             with _named(bundle, name):
                 chosen = engine if member.format == "onnx" or member.is_composite else None
                 self._predictors.append(open_bundle(member, num_threads=num_threads, runtime=chosen))
+            # Mostly members have the labels in the same order; then nothing is copied.
             self._columns.append(None if columns == identity else columns)
 
     def __len__(self) -> int:
@@ -131,7 +133,7 @@ class Members:
         return (evidence if columns is None else evidence.ordered(columns)), inference.found
 
     def answer(self, member: int, raw: RawInputs) -> tuple[Choices, Found]:
-        """Return the same from raw texts."""
+        """Return one member's probabilities and what reading raw texts took."""
         return self.score(member, self.encode(member, raw))
 
 
@@ -148,7 +150,7 @@ class RawInputs:
     windows: Windows | None = None
 
     def take(self, rows: IntArray) -> RawInputs:
-        """Return some of them."""
+        """Return some of the texts."""
         return self if len(rows) == len(self.inputs) else RawInputs(self.inputs.take(rows), self.windows)
 
 
@@ -178,6 +180,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
         totals = _Totals(encoded.num_texts)
 
+        # One member after the other: the ensemble adds them up as they come, and never holds all of them.
         def answers() -> Iterator[Choices]:
             for member, one in enumerate(encoded.encoded_K):
                 evidence, found = self._members.score(member, one)
@@ -217,6 +220,7 @@ class CascadeRuntime(Runtime[RawInputs]):
         confidence_N = np.zeros(num_texts, dtype=np.float32)
         stage_N = np.full(num_texts, len(self._members))
         rows = np.arange(num_texts)
+        # The last stage answers whatever reaches it: every confidence is at least 0.
         for number, threshold in enumerate([*self._settings.thresholds, 0.0], 1):
             if threshold >= NEVER or not len(rows):
                 continue
@@ -227,7 +231,9 @@ class CascadeRuntime(Runtime[RawInputs]):
             stage_N[rows[is_sure_B]] = number
             rows = rows[~is_sure_B]
         is_last_N, abstain = stage_N == len(self._members), self._settings.abstain
+        # Negated, so that a confidence which is no number abstains.
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
+        # Logarithms, or log-odds, so that a composite can be activated and calibrated as any model is.
         scores = Choices(probabilities_NC, self._task.link).invert()
         return Inference(scores, totals.found(stage_N, abstained_N))
 
@@ -322,5 +328,6 @@ def _named(bundle: Bundle, member: str) -> Iterator[None]:
     try:
         yield
     except YanmoError as error:
+        # The same error goes on: its class decides the exit code, its hint the next action.
         error.message = f"Member {member} of {bundle.path}: {error.message}"
         raise

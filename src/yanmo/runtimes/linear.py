@@ -31,6 +31,7 @@ class LinearRuntime(Runtime[Ragged]):
         tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
         self._tfidf = Tfidf(tensors["keys"], tensors["idf"], sublinear=bool(settings["sublinear"]))
+        # Packed tables keep the highest bits of hashes only, so texts are hashed to as many.
         self._key_shift = np.uint64(HASH_BITS - int(settings.get("key_bits", HASH_BITS)))
         self._coef_FC = tensors["coef"]
         self._intercept_C = tensors["intercept"]

@@ -59,7 +59,9 @@ class NgramRuntime(Runtime[KnownNgrams]):
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
         self._embedding = tensors["embedding"]
         self._seen = tensors["seen"]
+        # The number of buckets is a power of two, so the bits of the mask are the remainder.
         self._mask = np.uint64(len(self._embedding) - 1)
+        # Turned once, here: torch keeps linear weights as (outputs, inputs).
         self._hidden_DH = np.ascontiguousarray(tensors["hidden.weight"].T)
         self._hidden_bias = tensors["hidden.bias"]
         self._out_HC = np.ascontiguousarray(tensors["out.weight"].T)
@@ -85,8 +87,10 @@ class NgramRuntime(Runtime[KnownNgrams]):
         """Return the scores of N encoded texts."""
         known, lengths_N = encoded.hashes, encoded.num_ngrams_N
         num_known_N = known.lengths_N
+        # numpy would turn any other type into intp at every gather.
         buckets = (known.values & self._mask).astype(np.intp)
         mean_ND = row_sums(self._embedding, Ragged(buckets, known.offsets))
+        # The mean of the known n-grams: an unknown one must not pull it to zero.
         mean_ND /= np.maximum(num_known_N, 1)[:, None].astype(np.float32)
         hidden_NH = mean_ND @ self._hidden_DH
         hidden_NH += self._hidden_bias

@@ -28,6 +28,7 @@ __all__ = ["INPUTS", "ONNX_FILE", "ONNX_SETTINGS", "OnnxRuntime", "OnnxSettings"
 ONNX_FILE = "onnx/model.onnx"
 ONNX_SETTINGS = "onnx.json"
 
+# Functions, so that a mask is made only for a graph that takes one.
 INPUTS: Mapping[str, Callable[[Batch], npt.NDArray[np.integer]]] = {
     "input_ids": lambda batch: batch.ids_BT,
     "lengths": lambda batch: batch.lengths_B,
@@ -70,6 +71,7 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
 
     def score(self, encoded: tokenizers.Encoded) -> Inference[Choices]:
         """Return the scores of N encoded texts."""
+        # The engine computes one batch a thread, so the plan depends on their number.
         plan = plan_side_by_side(encoded.ids.lengths_N, self._num_threads)
         logits_WC = infer_batches(
             encoded.ids,

@@ -19,6 +19,7 @@ __all__ = ["check_onnx"]
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 OUTPUT = "logits"
+# Numbers of labels and types in protobuf's own descriptors. The package onnx is not asked: a service does without it.
 REPEATED, OPTIONAL = 3, 1
 INT32, STRING, MESSAGE = 5, 9, 11
 MESSAGES: dict[str, dict[str, tuple[int, int | str, int]]] = {
@@ -65,6 +66,7 @@ def check_onnx(path: Path, declared: Sequence[str]) -> None:
     model = _read(path)
     graph = model.graph
     constants = {one.name for one in graph.initializer}
+    # Files of old versions list their constants among the inputs.
     found = [one.name for one in graph.input if one.name not in constants]
     if found != list(declared):
         raise ArtifactError(
@@ -84,6 +86,7 @@ def check_onnx(path: Path, declared: Sequence[str]) -> None:
     known = _known_operators()
     for inner in _graphs(graph):
         for tensor in _tensors(inner):
+            # Any file of this machine could be named there.
             if tensor.data_location:
                 raise ArtifactError(
                     f"{path} keeps the weight '{tensor.name}' in another file, which a Bundle must not.",
@@ -142,6 +145,7 @@ def _model_class() -> Any:
             field.type = MESSAGE if isinstance(kind, str) else kind
             if isinstance(kind, str):
                 field.type_name = f".yanmo.{kind}"
+    # A pool of its own: in the default one the names could meet those of another package.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("yanmo.Model"))

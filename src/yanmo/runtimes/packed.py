@@ -51,6 +51,7 @@ def pack_keys(name: str, keys: npt.NDArray[np.uint64]) -> tuple[Tensors, IntArra
         21(2), section 2.
     Differs: the upper parts are counted, not written in unary; there is no index, since all of it is unpacked.
     """
+    # Sorted, so that hashes with the same upper bits stand together and their number is enough to tell them.
     short, rows = np.unique(keys >> np.uint64(HASH_BITS - KEY_BITS), return_index=True)
     counts = np.bincount((short >> np.uint64(LOW_BITS)).astype(np.int64), minlength=1 << (KEY_BITS - LOW_BITS))
     low = (short & np.uint64((1 << LOW_BITS) - 1)).astype(np.uint16)
@@ -65,6 +66,7 @@ def unpack(tensors: Mapping[str, npt.NDArray[Any]]) -> Tensors:
         if part == "scale":
             plain[base] = tensors[base].astype(np.float32) * array
         elif part == "low":
+            # The upper parts again: each as often as it was counted.
             high = np.repeat(np.arange(1 << (KEY_BITS - LOW_BITS), dtype=np.uint64), tensors[f"{base}.counts"])
             plain[base] = (high << np.uint64(LOW_BITS)) | array.astype(np.uint64)
     return plain

@@ -44,6 +44,7 @@ RUNTIMES = {
     "cascade": "yanmo.runtimes.composite",
 }
 TRIAL_TEXTS = 512
+# An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
 
 LongTexts: TypeAlias = Literal["truncate", "windows"]
@@ -204,6 +205,7 @@ def open_bundle(
     num_threads = num_threads or default_num_threads()
     if runtime == "auto" and not opened.is_composite:
         runtime = choose_runtime(opened, num_threads)
+    # Golden answers were given without windows, so they are asked for without.
     opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
     if verify_golden:
         _check_golden(Predictor(opened, opened_runtime))
@@ -237,6 +239,7 @@ def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
         return None
 
     golden = bundle.golden().inputs.items()
+    # Golden texts are few: repeated, they keep all threads at work and can be timed.
     items = golden * (TRIAL_TEXTS // max(len(golden), 1))
 
     def open_with(engine: str) -> Callable[[], object]:
@@ -266,6 +269,7 @@ def default_num_threads() -> int:
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
+    # A container or taskset may allow fewer CPUs than the machine has.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -288,6 +292,7 @@ def _check_golden(predictor: Predictor) -> None:
         ) from error
     worst = int(np.argmax(np.nan_to_num(distance_N, nan=np.inf)))
     largest = float(distance_N[worst])
+    # Written so that NaN fails.
     if not largest <= tolerance:
         raise ArtifactError(
             f"{bundle.path} does not answer as it did when it was made: golden text {worst + 1} of "
@@ -324,6 +329,7 @@ def _inputs(texts: Sequence[Item] | Inputs, task: Task[Any]) -> Inputs:
 
 
 def _check_strings(column: Sequence[object], name: str, wanted: str) -> None:
+    # One pass in C over what is right; only what is not is looked at one by one.
     if set(map(type, column)) <= {str}:
         return
     for index, item in enumerate(column):

@@ -93,11 +93,13 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
             name: torch.from_numpy(array).to(self._device) for name, array in arrays.items() if array is not None
         }
         logits_BC = self.forward(tensors)
+        # numpy has no bfloat16.
         return np.asarray(logits_BC.float().cpu().numpy())
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> TorchRuntime:
     """Return the runtime of a torch Bundle; the number of threads holds for the whole process."""
+    # The number is the whole process's, so it is left alone where it is right.
     if torch.get_num_threads() != num_threads:
         torch.set_num_threads(num_threads)
     return TorchRuntime(bundle, device)
@@ -131,6 +133,7 @@ def load_module(bundle: Bundle) -> nn.Module:
 def _find_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
+        # torch knows names of devices that are not here; without CUDA it says so by an AssertionError.
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(

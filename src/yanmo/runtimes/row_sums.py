@@ -31,6 +31,7 @@ def row_sums(table_FD: FloatArray, places: Ragged, weights: FloatArray | None = 
     """
     budget = max(BUFFER_NUMBERS // table_FD.shape[1], 1)
     sums_ND = np.zeros((len(places), table_FD.shape[1]), dtype=np.float32)
+    # A single text, as a service gets it, needs no rectangle.
     if len(places) == 1:
         sums_ND[0] = _sum_one(table_FD, places.values, weights, budget)
         return sums_ND
@@ -65,6 +66,7 @@ def _sum_rectangle(
     begins_B, ends_B = places.offsets[rows_B], places.offsets[rows_B + 1]
     positions_BL = begins_B[:, None] + np.arange(ends_B[0] - begins_B[0])
     is_inside_BL = positions_BL < ends_B[:, None]
+    # Padding points to place 0, which is always there, and has the weight 0.
     positions_BL *= is_inside_BL
     flat_M = positions_BL.ravel()
     gathered_MD = buffer_MD[: len(flat_M)]

@@ -43,6 +43,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
     gives must not keep the program from ending.
     """
     made: queue.SimpleQueue[Future[T] | None] = queue.SimpleQueue()
+    # Room for one item beside the one in use: the thread begins the third only when the first has been used.
     room, is_over = threading.Semaphore(), threading.Event()
 
     def make() -> None:
@@ -65,6 +66,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             room.release()
     finally:
         is_over.set()
+        # The thread may wait for room: it wakes, sees that all is over, and ends.
         room.release()
 
 

@@ -170,8 +170,7 @@ class _Block(NamedTuple):
             # Odd kinds are words and even ones characters: "a" as a word and "a" as a character are two features.
             yield _windows(items, row_ends, config.word_ngrams, 2 * salt + 1, (starts, ends))
         if config.char_ngrams is not None:
-            # Separators are taken out, so every row ends earlier by those before it. A single text has its only one at
-            # the end.
+            # Separators are taken out, so every row ends earlier by those before it. A single text has one, at its end.
             characters = mixed[:-1] if len(self.ends) == 1 else mixed[self.is_character()]
             row_ends = self.ends - np.arange(len(self.ends))
             yield _windows(characters, row_ends, config.char_ngrams, 2 * salt)
@@ -242,8 +241,7 @@ def _windows(
     is_whole = np.empty(hashes.shape, dtype=np.bool_)
     # Horner's rule for all places at once: the hash of n items is the base times the hash of the first n - 1, plus the
     # last item. N-grams that reach into the next row are computed like all others and masked out afterwards. The
-    # product is a new array, so ``items`` stays as it is. What is never written of ``hashes``, at the last places, is
-    # masked too.
+    # product is a new array, so ``items`` stays as it is. What is never written of ``hashes`` is masked, too.
     rolling = items
     for size in range(1, largest + 1):
         if size > 1:

@@ -96,8 +96,7 @@ def train_wordpiece(
     )
     learner.train_from_iterator(texts, trainer, length=len(texts))
     # The learner holds the whole alphabet as special tokens, which it would look for in a text before it looks for
-    # words. A tokenizer that is made of its vocabulary alone has the same ids, and the characters are ordinary pieces
-    # again.
+    # words. A tokenizer of its vocabulary alone has the same ids, and characters are ordinary pieces again.
     tokenizer = Tokenizer(models.WordPiece(learner.get_vocab(with_added_tokens=False), unk_token="[UNK]"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
     return _with_specials(tokenizer)

@@ -64,6 +64,7 @@ def choose_engine(digest: str, num_threads: int, num_texts: int, open_with: Call
         return DEFAULT
     key = _key(digest, num_threads, names)
     remembered = _read()
+    # The file may be damaged or edited: only the name of an installed engine is believed.
     if remembered.get(key) in names:
         return remembered[key]
     speeds = {name: speed for name in names if (speed := _try(name, num_texts, open_with)) is not None}
@@ -95,16 +96,19 @@ def _try(name: str, num_texts: int, open_with: Callable[[str], AnswerTexts]) -> 
     except YanmoError as error:
         logger.warning("The runtime %s is left out: %s", name, error.message)
         return None
+    # The first answer makes sessions and buffers, and is not timed.
     answer()
     seconds: list[float] = []
     while sum(seconds) < TRIAL_SECONDS:
         start = time.perf_counter()
         answer()
         seconds.append(time.perf_counter() - start)
+    # The shortest time: whatever else runs can only make an answer slower.
     return num_texts / min(seconds)
 
 
 def _key(digest: str, num_threads: int, names: list[str]) -> str:
+    # All that the speed depends on: another processor, thread count, version or Bundle is measured anew.
     versions = [f"{name} {_version(ENGINES[name][0])}" for name in names]
     return " | ".join([str(describe_machine()["processor"]), f"{num_threads} threads", *versions, digest])
 
@@ -129,6 +133,7 @@ def _write(choices: dict[str, str]) -> None:
     path = cache_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # By process, since two may write at once; the rename shows readers whole files only.
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(choices), indent=2))
         partial.replace(path)

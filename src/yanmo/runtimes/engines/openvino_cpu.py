@@ -35,6 +35,7 @@ class OpenVinoEngine:
     def __init__(self, path: Path, num_threads: int) -> None:
         self._num_threads = num_threads
         self._compiled: dict[int, Any] = {}
+        # Requests belong to the engine, and each holds one batch: calls of other threads wait.
         self._lock = threading.RLock()
         self._core = openvino.Core()
         try:
@@ -62,6 +63,8 @@ class OpenVinoEngine:
         requests = self._requests(self._num_threads)
         done: list[FloatArray] = []
         for place, feed in enumerate(feeds):
+            # Requests are used in turn, so the one that is waited for holds the oldest batch: results come in order.
+            # They are read before the request starts again, which overwrites them.
             request = requests[place % len(requests)]
             if place >= len(requests):
                 request.wait()
@@ -92,4 +95,5 @@ def open_engine(path: Path, num_threads: int) -> OpenVinoEngine:
 
 def _logits(results: Any) -> FloatArray:
     (values,) = results.to_tuple() if hasattr(results, "to_tuple") else tuple(results.values())
+    # A copy: the values stand in the request's own memory.
     return np.array(values, dtype=np.float32)

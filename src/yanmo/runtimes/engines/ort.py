@@ -48,17 +48,20 @@ class OrtEngine:
             return [_run(self._session(1), feed) for feed in feeds]
         with self._lock:
             self._num_calls += 1
+            # All threads for one batch pay only where nothing else computes; else one thread a batch does more in all.
             is_alone = self._num_calls == 1
         try:
             if is_alone and len(feeds) == 1:
                 return [_run(self._session(self._num_threads), feeds[0])]
             session = self._session(1)
+            # A list: the call counts until its last batch is done. onnxruntime lets go of the GIL while it computes.
             return list(self._pool.map(lambda feed: _run(session, feed), feeds))
         finally:
             with self._lock:
                 self._num_calls -= 1
 
     def _session(self, num_threads: int) -> onnxruntime.InferenceSession:
+        # Two threads that need the same session must not both load it.
         with self._lock:
             if num_threads not in self._sessions:
                 self._sessions[num_threads] = open_session(self._path, num_threads)
@@ -78,6 +81,7 @@ def open_session(path: Path, num_threads: int) -> onnxruntime.InferenceSession:
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = num_threads
+    # Operators run one after the other; several threads share one operator.
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

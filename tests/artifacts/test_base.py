@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from yanmo.artifacts.base import MANIFEST, SCHEMA_VERSION, Identity, check_out, lock, numbered, publish, work_dir
+from yanmo.artifacts.base import SCHEMA_VERSION, Identity, numbered, publish
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.placing import MANIFEST, check_out, lock, work_dir
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError, BusyError
 

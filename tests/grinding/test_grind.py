@@ -12,9 +12,9 @@ import pytest
 
 from yanmo import models
 from yanmo.artifacts import Dataset, Report
-from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
 from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape

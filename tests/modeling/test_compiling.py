@@ -7,8 +7,8 @@ import time
 import numpy as np
 import pytest
 
-from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ConfigError
 from yanmo.machine import has_compiler
 from yanmo.modeling import compiling

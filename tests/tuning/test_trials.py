@@ -13,8 +13,8 @@ import pytest
 from msgspec import structs
 
 from yanmo.artifacts import Bundle
-from yanmo.artifacts.base import work_dir
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.integrations.optuna_study import Rungs
 from yanmo.tuning import trials, workers

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from yanmo.artifacts import Bundle, Report
-from yanmo.artifacts.base import MANIFEST, work_dir
+from yanmo.artifacts.placing import MANIFEST, work_dir
 from yanmo.bundling import training
 from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
@@ -336,7 +336,7 @@ def test_several_processes_of_torchrun_are_refused_with_what_to_do_instead(datas
 
 
 def test_a_second_search_in_one_folder_is_refused(dataset, space, tmp_path):
-    from yanmo.artifacts.base import lock
+    from yanmo.artifacts.placing import lock
 
     with lock(work_dir(tmp_path / "out")), pytest.raises(BusyError):
         tune(dataset, space=space, out=tmp_path / "out", **VALUES)

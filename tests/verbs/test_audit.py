@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from yanmo.artifacts.base import Identity, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, DataError
 from yanmo.verbs.audit import audit
 from yanmo.verbs.train import train

@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from yanmo.artifacts import Predictions
-from yanmo.artifacts.base import Identity, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
 from yanmo.metrics import accuracy

@@ -15,9 +15,10 @@ import polars as pl
 import pytest
 
 from yanmo.answers.choices import Choices
-from yanmo.artifacts.base import Identity, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.ledger import LEDGER
+from yanmo.artifacts.placing import work_dir
 from yanmo.artifacts.predictions import Predictions
 from yanmo.cli import main
 from yanmo.data import decode

@@ -11,8 +11,9 @@ import torch
 from transformers import AutoModel, AutoModelForMaskedLM, AutoModelForPreTraining, AutoTokenizer
 
 from yanmo.artifacts import Bundle, Dataset
-from yanmo.artifacts.base import Identity, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ConfigError, DataError
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.distill import distill

@@ -15,9 +15,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import Dataset
-from yanmo.artifacts.base import Identity, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.modeling import determinism
 from yanmo.modeling.settings import NetworkSettings

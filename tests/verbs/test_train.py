@@ -17,8 +17,9 @@ from safetensors.torch import load_file, save_file
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
 from yanmo.artifacts import Bundle, Dataset
-from yanmo.artifacts.base import Identity, lock, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import lock, work_dir
 from yanmo.bundling import train_config
 from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, ConfigError, DataError, MissingExtraError, ModelError

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from yanmo.artifacts import Bundle
-from yanmo.artifacts.base import work_dir
+from yanmo.artifacts.placing import work_dir
 from yanmo.modeling import checkpoints
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.pretrain import pretrain

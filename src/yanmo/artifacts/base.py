@@ -1,49 +1,38 @@
-"""What every artifact shares: the manifest, digests, opening, atomic publishing; it knows no single kind.
+"""What every artifact shares: the manifest, digests, opening, publishing; it knows no single kind.
 
-A folder is filled beside its final place, its manifest is written last, and it appears by one rename: a folder
-that exists is whole. Where it replaces another, that one is renamed first; whoever looks next ends what a kill between
-the two renames cut off. The manifest holds no time and no path, so equal inputs give equal artifacts.
+The manifest is written last, so a folder that exists is whole. It holds no time and no path, so equal inputs give equal
+artifacts.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar, Self
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from yanmo.artifacts.durable import sync
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, library_versions, stage_key
-from yanmo.errors import ArtifactError, BusyError
+from yanmo.artifacts.placing import LOCK, MANIFEST, finish_swap, place_folder
+from yanmo.errors import ArtifactError
 from yanmo.paths import local_path
 
 __all__ = [
-    "MANIFEST",
     "SCHEMA_VERSION",
     "Artifact",
     "FileEntry",
     "Identity",
     "Manifest",
-    "finish_swap",
-    "lock",
     "numbered",
-    "place_folder",
     "publish",
-    "work_dir",
 ]
 
 SCHEMA_VERSION = 2
-MANIFEST = "manifest.json"
-LOCK = ".lock"
-SWAP_SECONDS = 10  # a swap is two renames: whoever holds the lock for longer is not in one
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -266,82 +255,6 @@ def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECT
         _write_manifest(staging, manifest)
 
 
-@contextlib.contextmanager
-def place_folder(out: str | Path, *, effects: Effects = NO_EFFECTS) -> Iterator[Path]:
-    """Do what :func:`publish` does for a folder that stays as it was filled, without a manifest."""
-    out = Path(out)
-    with _staging(out, replace=effects.replace) as staging:
-        try:
-            yield staging
-            _swap(staging, out)
-        except OSError as error:
-            raise ArtifactError(
-                f"Cannot write {out}: {error.strerror or str(error).partition(' (os error')[0]}.",
-                hint="Free some space or choose another --out; nothing half-written was left.",
-            ) from error
-
-
-def check_out(out: str | Path, *, replace: bool = False) -> None:
-    """Refuse an ``out`` that exists or cannot be written, before any work is done.
-
-    Raises:
-        ArtifactError: As said.
-    """
-    out = Path(out)
-    finish_swap(out)
-    if os.path.lexists(out) and not replace:  # a dangling link stands in the way, too
-        raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
-    parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
-        raise ArtifactError(f"Cannot write {out}: no permission in {parent}.", hint="Choose another --out.")
-
-
-@contextlib.contextmanager
-def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
-    """Hold a new empty folder beside ``out``, on the same file system, alone; remove what is left of it."""
-    check_out(out, replace=replace)
-    with lock(_beside(out, "partial")) as staging:
-        try:
-            # What a killed process left; the lock stays, since it is held.
-            for left in staging.iterdir():
-                if left.is_dir():
-                    shutil.rmtree(left)
-                elif left.name != LOCK:
-                    left.unlink()
-            yield staging
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-
-
-def work_dir(out: str | Path) -> Path:
-    """Return the folder that holds a verb's resumable state while it makes ``out``."""
-    return _beside(Path(out), "work")
-
-
-@contextlib.contextmanager
-def lock(folder: Path, *, timeout_seconds: float = 0) -> Iterator[Path]:
-    """Hold a folder (made if needed) alone; another process that holds it is waited for so long.
-
-    Raises:
-        BusyError: Another process holds it.
-        ArtifactError: It cannot be made.
-    """
-    file_lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file_lock.acquire(timeout=timeout_seconds)
-    except Timeout as error:
-        raise BusyError(
-            f"Another process works in {folder}.", hint="Wait until it has ended, or choose another --out."
-        ) from error
-    except OSError as error:
-        raise ArtifactError(f"Cannot write {folder}: {error.strerror}.", hint="Choose another --out.") from error
-    try:
-        yield folder
-    finally:
-        file_lock.release()
-
-
 def _list_files(folder: Path) -> dict[str, FileEntry]:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
     # On disk before the manifest that names them: after a power cut it must not promise what is lost.
@@ -358,48 +271,3 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
     sync(file)
     sync(folder)
-
-
-def _swap(staging: Path, out: Path) -> None:
-    """Put ``staging`` at ``out``; what stood there is set aside first, and put back if that fails."""
-    aside = _beside(out, "replaced")
-    shutil.rmtree(aside, ignore_errors=True)
-    # No rename replaces a folder that has files: for a moment nothing stands at ``out``, see ``finish_swap``.
-    if out.exists():
-        out.rename(aside)
-    try:
-        _place(staging, out)
-    except OSError:
-        if aside.exists() and not out.exists():
-            aside.rename(out)
-        raise
-
-
-def _place(staging: Path, out: Path) -> None:
-    """Rename ``staging``, then remove its lock, which is held, and what was set aside."""
-    staging.rename(out)
-    (out / LOCK).unlink(missing_ok=True)
-    sync(out.parent)
-    shutil.rmtree(_beside(out, "replaced"), ignore_errors=True)
-
-
-def finish_swap(out: Path) -> None:
-    """Put the new folder at ``out`` if a process was killed after it had set the old one aside.
-
-    The new one is whole by then. A swap that goes on is waited for.
-
-    Raises:
-        BusyError: It goes on too long.
-        ArtifactError: The folder cannot be written.
-    """
-    staging = _beside(out, "partial")
-    if out.exists() or not _beside(out, "replaced").exists() or not (staging / MANIFEST).is_file():
-        return
-    with lock(staging, timeout_seconds=SWAP_SECONDS):
-        # Whoever held the lock until now may have placed it.
-        if not out.exists():
-            _place(staging, out)
-
-
-def _beside(out: Path, suffix: str) -> Path:
-    return out.parent / f".{out.name}.{suffix}"

@@ -18,9 +18,10 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from yanmo.answers.answered import Evidence
-from yanmo.artifacts.base import MANIFEST, Artifact, Identity, publish
+from yanmo.artifacts.base import Artifact, Identity, publish
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.migrations import GOLDEN_STEPS, upgraded
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.artifacts.predictions import Predictions
 from yanmo.errors import ArtifactError
 from yanmo.text.inputs import Inputs

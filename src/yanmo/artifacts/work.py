@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifacts.base import LOCK
 from yanmo.artifacts.durable import put
 from yanmo.artifacts.identity import code_version, library_versions
+from yanmo.artifacts.placing import LOCK
 from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import STATE as TOLD
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import place_folder
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, find_licenses, render_plain_card
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import place_folder
 from yanmo.errors import ArtifactError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import READING

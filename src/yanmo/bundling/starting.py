@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.bundling.train_config import LearnKeys, check_compiler
 from yanmo.bundling.working import check_alone
 from yanmo.errors import ConfigError, check_installed

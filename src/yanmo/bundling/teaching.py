@@ -16,11 +16,12 @@ import numpy as np
 import polars as pl
 
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.base import MANIFEST, Identity, lock, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import count_rows, read_parquet, write_parquet
+from yanmo.artifacts.placing import MANIFEST, lock, work_dir
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.bundling.transfer import Transfer
 from yanmo.combine import alignment

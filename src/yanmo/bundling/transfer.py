@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.decode import check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifacts.base import lock, work_dir
+from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.work import claim, has_work
 from yanmo.errors import ConfigError
 from yanmo.machine import num_workers, worker_rank

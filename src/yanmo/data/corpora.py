@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents

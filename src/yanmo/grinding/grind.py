@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import Field
 
-from yanmo.artifacts.base import lock, work_dir
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.work import claim
 from yanmo.bundling.quantizing import check_max_drop
 from yanmo.bundling.starting import check_model, start

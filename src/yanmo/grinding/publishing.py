@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from yanmo.artifacts.base import MANIFEST, Identity, publish, read_manifest
+from yanmo.artifacts.base import Identity, publish, read_manifest
 from yanmo.artifacts.bundle import Bundle, copy_files
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import library_versions
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, ModelError

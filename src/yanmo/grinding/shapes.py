@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from yanmo.artifacts.base import MANIFEST, Identity, publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.parquet import write_parquet
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.bundling.train_config import TrainConfig
 from yanmo.bundling.training import learn, make_job, publish_trained, settle
 from yanmo.grinding.candidates import file_name

@@ -12,10 +12,11 @@ from typing import Any
 from msgspec import structs
 
 from yanmo.answers.choices import Choices
-from yanmo.artifacts.base import MANIFEST, Artifact
+from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.combine.ensembling import Ensembler
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
 from yanmo.grinding.candidates import DATASET, TEACHER, Stage, placed

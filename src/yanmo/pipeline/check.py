@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from yanmo.artifacts.base import Artifact, check_out
+from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.placing import check_out
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.pipeline.plan import Plan, Step, StepState, find_state, make_steps

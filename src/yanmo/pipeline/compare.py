@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from yanmo.artifacts import Bundle, Dataset, Report
-from yanmo.artifacts.base import MANIFEST, check_files, read_manifest
+from yanmo.artifacts.base import check_files, read_manifest
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.pipeline.plan import Plan, Step

@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from yanmo.artifacts.base import MANIFEST, Artifact, finish_swap, work_dir
+from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.placing import MANIFEST, finish_swap, work_dir
 from yanmo.config import Config, build
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.pipeline.document import Document

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from yanmo.artifacts.base import MANIFEST, read_manifest
+from yanmo.artifacts.base import read_manifest
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.decode import check_file
 from yanmo.errors import ArtifactError, DataError, did_you_mean
 from yanmo.pipeline.spec import PipelineSpec, StageSpec

@@ -13,8 +13,8 @@ from pathlib import Path
 from msgspec import structs
 
 from yanmo.artifacts import Artifact, Report
-from yanmo.artifacts.base import MANIFEST, lock
 from yanmo.artifacts.effects import Effects
+from yanmo.artifacts.placing import MANIFEST, lock
 from yanmo.errors import BusyError, YanmoError
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from yanmo.artifacts.base import lock
+from yanmo.artifacts.placing import lock
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.serving.keys import LABEL, Right, make_key, parse_quota, read_keys

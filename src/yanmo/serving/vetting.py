@@ -8,8 +8,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from yanmo.artifacts.base import MANIFEST
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.errors import ArtifactError
 
 __all__ = ["open_inside", "open_vetted", "vet"]

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from yanmo.artifacts.base import Identity, lock, publish, work_dir
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, copy_files
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions, stage_key
+from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.bundling.starting import start

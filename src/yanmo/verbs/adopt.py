@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import Field
 
-from yanmo.artifacts.base import MANIFEST, Identity
+from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, publish_bundle
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.bundling.adopted_onnx import find_graph, has_weights
 from yanmo.bundling.adopting import (
     Asked,

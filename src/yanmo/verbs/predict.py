@@ -18,11 +18,12 @@ import polars as pl
 from pydantic import Field
 
 from yanmo.answers.answered import Found
-from yanmo.artifacts.base import Identity, Manifest, lock, publish, work_dir
+from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.frames import FrameWriter
 from yanmo.artifacts.ledger import FrameLedger
+from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions

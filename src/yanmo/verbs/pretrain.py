@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from yanmo.artifacts.base import MANIFEST, Identity, publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, render_encoder_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.artifacts.identity import folder_digest, stage_key
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.bundling.starting import check_segmenter
 from yanmo.bundling.train_config import ComputeKeys, check_compiler
 from yanmo.bundling.working import working

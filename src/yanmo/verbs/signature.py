@@ -18,9 +18,10 @@ from typing import Any
 
 from msgspec import structs
 
-from yanmo.artifacts.base import MANIFEST, Artifact, check_out, read_manifest
+from yanmo.artifacts.base import Artifact, read_manifest
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
+from yanmo.artifacts.placing import MANIFEST, check_out
 from yanmo.config import Config, build
 from yanmo.errors import ConfigError, InternalError, did_you_mean
 from yanmo.paths import check_path

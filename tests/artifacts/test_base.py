@@ -220,7 +220,7 @@ def test_a_copy_elsewhere_is_the_same_artifact(tmp_path):
 
 def test_no_write_permission_is_said_before_any_work():
     code = (
-        "import os, sys; from yanmo.artifacts.base import check_out; from yanmo.errors import ArtifactError\n"
+        "import os, sys; from yanmo.artifacts.placing import check_out; from yanmo.errors import ArtifactError\n"
         "if os.geteuid() == 0: os.setuid(65534)\n"  # root may write anywhere
         "try: check_out(sys.argv[1])\n"
         "except ArtifactError as error: print(error); sys.exit(error.exit_code)"
@@ -256,7 +256,7 @@ def test_two_processes_cannot_hold_one_work_folder(tmp_path):
     assert folder.name == ".model.work"
     code = (
         "import sys; from pathlib import Path\n"
-        "from yanmo.artifacts.base import lock; from yanmo.errors import BusyError\n"
+        "from yanmo.artifacts.placing import lock; from yanmo.errors import BusyError\n"
         "try:\n"
         "  with lock(Path(sys.argv[1])): pass\n"
         "except BusyError as error: sys.exit(error.exit_code)"

@@ -10,10 +10,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ModelError
-from yanmo.modeling.settings import NetworkSettings, Texts
+from yanmo.modeling.settings import NetworkSettings
 from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.inputs import Inputs
 from yanmo.verbs.adopt import adopt
 from yanmo.verbs.export import export
 
@@ -52,7 +53,7 @@ def stock_probabilities(folder, texts, **options):
 
 def test_every_weight_of_the_encoder_is_read(minilm, messages):
     settings = NetworkSettings(LABELS, SOFTMAX, max_length=64)
-    trainable = make_trainable(resolve(str(minilm)), Texts(messages), settings)
+    trainable = make_trainable(resolve(str(minilm)), Inputs((messages,)), settings)
     from safetensors.torch import load_file
 
     ours = {name.removeprefix("bert."): one for name, one in trainable.module.state_dict().items()}
@@ -62,7 +63,7 @@ def test_every_weight_of_the_encoder_is_read(minilm, messages):
 
 def test_texts_of_another_language_are_refused(minilm):
     with pytest.raises(ModelError, match="does not know .* of the tokens of the training texts"):
-        make_trainable(resolve(str(minilm)), Texts(CHINESE), NetworkSettings(LABELS, SOFTMAX, max_length=64))
+        make_trainable(resolve(str(minilm)), Inputs((CHINESE,)), NetworkSettings(LABELS, SOFTMAX, max_length=64))
 
 
 def test_an_encoder_without_a_head_is_not_adopted(minilm, tmp_path):
@@ -91,4 +92,4 @@ def test_half_of_its_layers_are_refused(minilm, messages, tmp_path):
     kept = {name: one for name, one in weights.items() if not any(f"layer.{place}." in name for place in (3, 4, 5))}
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"bert\.encoder\.layer\.3\..* is missing"):
-        make_trainable(resolve(str(folder)), Texts(messages), NetworkSettings(LABELS, SOFTMAX, max_length=64))
+        make_trainable(resolve(str(folder)), Inputs((messages,)), NetworkSettings(LABELS, SOFTMAX, max_length=64))

@@ -22,7 +22,6 @@ import yanmo
 from yanmo import metrics
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.base import Identity, publish
-from yanmo.bundling.composites import ask_members, stage_table
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.calibration import calibration_error
 from yanmo.combine.cascading import StageTable, choose_thresholds, measure_candidate
@@ -30,6 +29,7 @@ from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_average, log_linear_weights
 from yanmo.combine.voting import vote
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
+from yanmo.composing.composites import ask_members, stage_table
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import load_split
 from yanmo.reporting.quality import compare_answers

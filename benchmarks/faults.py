@@ -19,11 +19,11 @@ from pathlib import Path
 
 import uvloop
 from hardships import Options
-from hardships.doors import doors
-from hardships.drips import slow_clients
-from hardships.ends import sigterm, workers
+from hardships.keys_and_hosts import access
 from hardships.overloads import overload_bert, overload_ngram
 from hardships.reloads import broken, reload
+from hardships.signals import sigterm, workers
+from hardships.slow_clients import slow_clients
 from hardships.soaks import soak
 from processes import leave_cores_to_service
 from promises import Progress, Section, report
@@ -36,7 +36,7 @@ PARTS: dict[str, Callable[[Options], Coroutine[None, None, Section]]] = {
     "sigterm": sigterm,
     "workers": workers,
     "slow": slow_clients,
-    "access": doors,
+    "access": access,
     "soak": soak,
 }
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import yanmo
-from yanmo.modeling import checkpoints, encoders, networks  # noqa: F401 - imported once, so that no life has to
+from yanmo.modeling.loop import checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = ROOT / "examples" / "messages" / "messages.csv"
@@ -45,7 +45,7 @@ def main() -> int:
     options = parse()
     logging.getLogger("yanmo").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*fork.*")
-    damaged = count_warnings("yanmo.modeling.checkpoints")
+    damaged = count_warnings("yanmo.modeling.loop.checkpoints")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         values = TRAIN | {"model": options.model, "num_epochs": options.epochs}

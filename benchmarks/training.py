@@ -125,7 +125,7 @@ def read(path: Path) -> tuple[list[str], list[str]]:
 
 def make_module(name: str, tokenizer: Any, labels: list[str]) -> Any:
     from yanmo.answers.links import SOFTMAX
-    from yanmo.modeling import encoders
+    from yanmo.modeling.networks import encoders
     from yanmo.models import resolve
 
     return encoders.build_encoder(
@@ -135,11 +135,11 @@ def make_module(name: str, tokenizer: Any, labels: list[str]) -> Any:
 
 def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.Namespace) -> Any:
     """Train by the loop of `train`, and return the seconds of its steps."""
-    from yanmo.modeling import lean_encoder
-    from yanmo.modeling.features import Examples, TokenFeatures
-    from yanmo.modeling.loop import Trainer, fit
+    from yanmo.modeling.arithmetic.precision import has_bf16
+    from yanmo.modeling.features.ragged import Examples, TokenFeatures
+    from yanmo.modeling.loop.training_loop import Trainer, fit
+    from yanmo.modeling.networks import fast_encoder
     from yanmo.modeling.objectives.choices import softmax_cross_entropy
-    from yanmo.modeling.precision import has_bf16
     from yanmo.modeling.settings import LoopSettings
 
     ids, classes_N = train
@@ -162,7 +162,7 @@ def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.
     evaluations = iter(range(1000))
     trainer = Trainer(
         module,
-        lean_encoder.score,
+        fast_encoder.score,
         loss=softmax_cross_entropy,
         measure=lambda *_: {"micro_f1": float(next(evaluations)), "loss": 0.0},  # the last weights count as the best
         settings=settings,
@@ -179,7 +179,7 @@ def profile(trainer: Any, examples: Any, valid: Any) -> Any:
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as record
 
-    from yanmo.modeling.loop import fit
+    from yanmo.modeling.loop.training_loop import fit
 
     start = clocks()
     with record(activities=[ProfilerActivity.CPU]) as found:
@@ -194,7 +194,7 @@ def train_with_trainer(module: Any, tokenizer: Any, train: Any, options: argpars
 
     from transformers import DataCollatorWithPadding, Trainer, TrainerCallback, TrainingArguments
 
-    from yanmo.modeling.checkpoint_tokenizer import wrap_tokenizer
+    from yanmo.modeling.pretrained.checkpoint_tokenizer import wrap_tokenizer
 
     is_grouped = "grouped" in options.child
     times = []
@@ -233,9 +233,9 @@ def train_with_trainer(module: Any, tokenizer: Any, train: Any, options: argpars
 
 def accuracy(module: Any, dev: Any) -> float:
     """Return the dev accuracy, by the model's own forward pass in fp32."""
-    from yanmo.modeling import encoders
-    from yanmo.modeling.features import TokenFeatures
-    from yanmo.modeling.scoring import compute_logits
+    from yanmo.modeling.features.ragged import TokenFeatures
+    from yanmo.modeling.loop.scoring import compute_logits
+    from yanmo.modeling.networks import encoders
 
     features = TokenFeatures(dev[0], None, module.config.pad_token_id)
     logits_NC = compute_logits(module, encoders.score_encoder, features, batch_size=256)

@@ -77,7 +77,7 @@ def make_masked_lm():
         import torch
         from transformers import BertConfig, BertForMaskedLM
 
-        from yanmo.modeling.checkpoint_tokenizer import wrap_tokenizer
+        from yanmo.modeling.pretrained.checkpoint_tokenizer import wrap_tokenizer
 
         torch.manual_seed(0)
         sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 16}

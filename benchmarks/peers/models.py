@@ -51,8 +51,8 @@ def random_bundle(model: str, dataset, out: Path, *, texts: list[str] | None = N
     from yanmo.answers.choices import Choices
     from yanmo.artifacts.base import Identity, publish
     from yanmo.artifacts.bundle import Bundle, write_golden
+    from yanmo.modeling.networks.trainable_networks import make_trainable
     from yanmo.modeling.settings import NetworkSettings
-    from yanmo.modeling.trainables import make_trainable
     from yanmo.models import resolve
     from yanmo.tasks import get_task
     from yanmo.text.inputs import Inputs

@@ -16,7 +16,7 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from yanmo.modeling.pooling import classifier_class
+from yanmo.modeling.networks.pooling import classifier_class
 
 VOCAB_SIZE, MAX_LENGTH = 60, 24
 COMMON = {"vocab_size": VOCAB_SIZE, "max_position_embeddings": MAX_LENGTH + 6, "num_labels": 3}

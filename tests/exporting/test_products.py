@@ -6,8 +6,8 @@ from onnxruntime.quantization import quantize_dynamic
 from yanmo.answers.links import SOFTMAX
 from yanmo.exporting.int8 import Options, TracedQuantizer
 from yanmo.exporting.products import Operations, count_operations, measure_peak
+from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.settings import NetworkSettings
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.text.inputs import Inputs
 

@@ -6,7 +6,7 @@ import pytest
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.transfer import Altering, gather_texts
+from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import DATASET, TEACHER, single_models

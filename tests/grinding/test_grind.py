@@ -18,7 +18,7 @@ from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
 from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape
-from yanmo.modeling import determinism
+from yanmo.modeling.arithmetic import determinism
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
 

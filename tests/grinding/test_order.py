@@ -5,7 +5,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from yanmo.bundling.transfer import Transfer
+from yanmo.compressing.transfer_texts import Transfer
 from yanmo.grinding import order, publishing
 from yanmo.grinding.candidates import cascade_of, chain, int8_of, student
 from yanmo.grinding.records import Clock, LateError, write_json

@@ -14,9 +14,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from yanmo.answers.links import SOFTMAX
 from yanmo.cli import main
 from yanmo.errors import ModelError
-from yanmo.modeling import encoders, heads
+from yanmo.modeling.networks import encoders, heads
+from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.settings import NetworkSettings
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.text.inputs import Inputs
 

@@ -10,8 +10,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ModelError
+from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.settings import NetworkSettings
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.inputs import Inputs

@@ -20,11 +20,11 @@ from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.composites import member_names, publish_composite
 from yanmo.combine.cascading import NEVER
-from yanmo.modeling.linear_model import fit_linear
+from yanmo.composing.composites import member_names, publish_composite
+from yanmo.modeling.networks.trainable_networks import make_trainable
+from yanmo.modeling.runs.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.composite import LINEAR_STACKER, CascadeSettings, EnsembleSettings
 from yanmo.runtimes.predictor import open_bundle

@@ -26,7 +26,7 @@ from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import write_golden
 from yanmo.artifacts.dataset import Dataset
-from yanmo.bundling.composites import member_names, publish_composite
+from yanmo.composing.composites import member_names, publish_composite
 from yanmo.runtimes.composite import CascadeSettings
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.serving.config import ServeConfig

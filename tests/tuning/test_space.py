@@ -2,9 +2,9 @@
 
 import pytest
 
-from yanmo.bundling.train_config import TrainConfig
 from yanmo.errors import ConfigError, ModelError
 from yanmo.models import FAMILY_DEFAULTS, ModelSpec, default_settings, unused_settings
+from yanmo.training.train_config import TrainConfig
 from yanmo.tuning.space import SPACES, Choice, Range, default_space, read_space
 
 

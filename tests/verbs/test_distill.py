@@ -18,7 +18,7 @@ from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import load_split
 from yanmo.metrics import accuracy
-from yanmo.modeling import determinism
+from yanmo.modeling.arithmetic import determinism
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task

@@ -17,8 +17,8 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.exporting import parity
+from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.settings import NetworkSettings
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.inputs import Inputs

@@ -23,7 +23,7 @@ from yanmo.artifacts.predictions import Predictions
 from yanmo.cli import main
 from yanmo.data import decode
 from yanmo.errors import ArtifactError, ConfigError, DataError
-from yanmo.modeling.linear_model import fit_linear
+from yanmo.modeling.runs.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task

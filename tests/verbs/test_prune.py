@@ -20,9 +20,9 @@ from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
-from yanmo.modeling import determinism
+from yanmo.modeling.arithmetic import determinism
+from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.settings import NetworkSettings
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.inputs import Inputs
@@ -95,11 +95,11 @@ def test_fewer_heads_are_an_onnx_bundle_that_can_be_quantized(dataset, encoder, 
 
 
 def test_the_graph_answers_as_the_network_that_recovered(dataset, encoder, tmp_path, monkeypatch):
-    from yanmo.modeling import networks
+    from yanmo.modeling.runs import network_training
 
     kept = {}
-    fit = networks.fit
-    monkeypatch.setattr(networks, "fit", lambda trainer, *rest: kept.setdefault("scores", fit(trainer, *rest)))
+    fit = network_training.fit
+    monkeypatch.setattr(network_training, "fit", lambda trainer, *rest: kept.setdefault("scores", fit(trainer, *rest)))
     made = prune(encoder, dataset, heads=0.5, **FAST, out=tmp_path / "made")
     assert made.summary()["valid_accuracy"] == pytest.approx(kept["scores"]["accuracy"], abs=1e-6)
 

@@ -193,7 +193,7 @@ def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
 
 
 def test_nothing_is_written_if_every_choice_loses_too_much(trained, dataset, tmp_path, monkeypatch):
-    from yanmo.bundling import quantizing
+    from yanmo.compressing import quantizing
 
     compare = quantizing.Gate.compare
 

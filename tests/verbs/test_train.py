@@ -20,13 +20,13 @@ from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import lock, work_dir
-from yanmo.bundling import train_config
-from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, ConfigError, DataError, MissingExtraError, ModelError
-from yanmo.modeling import determinism
+from yanmo.modeling.arithmetic import determinism
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
+from yanmo.training import train_config
+from yanmo.training.trained_bundle import measure_answers
 from yanmo.verbs.train import train
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.placing import work_dir
-from yanmo.modeling import checkpoints
+from yanmo.modeling.loop import checkpoints
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train

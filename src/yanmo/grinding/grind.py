@@ -14,11 +14,8 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.work import claim
-from yanmo.bundling.quantizing import check_max_drop
-from yanmo.bundling.starting import check_model, start
-from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.transfer import Altering, gather_texts
-from yanmo.bundling.working import check_alone, where
+from yanmo.compressing.quantizing import check_max_drop
+from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.grinding.budget import Budget, choose, misses
@@ -32,6 +29,9 @@ from yanmo.measuring.evaluation import match_labels
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
+from yanmo.training.starting_model import check_model, start
+from yanmo.training.train_config import TrainConfig
+from yanmo.training.work_folder import check_alone, where
 from yanmo.verbs.signature import verb
 
 __all__ = ["GrindConfig", "grind"]

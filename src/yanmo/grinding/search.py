@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.bundling.transfer import Transfer
+from yanmo.compressing.transfer_texts import Transfer
 from yanmo.grinding.budget import Budget, costs_only, misses
 from yanmo.grinding.candidates import Stage
 from yanmo.grinding.records import LateError

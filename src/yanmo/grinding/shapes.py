@@ -19,8 +19,6 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import learn, make_job, publish_trained, settle
 from yanmo.grinding.candidates import file_name
 from yanmo.grinding.records import read_json, write_json
 from yanmo.measuring.evaluation import load_split
@@ -28,6 +26,8 @@ from yanmo.measuring.timing import clock, time_alone, time_batches
 from yanmo.models import ModelSpec, unused_settings
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
+from yanmo.training.train_config import TrainConfig
+from yanmo.training.trained_bundle import learn, make_job, publish_trained, settle
 from yanmo.verbs.calls import call_of, run_call
 
 __all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]

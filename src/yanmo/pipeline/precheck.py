@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
-from yanmo.bundling.starting import check_model
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
@@ -18,6 +17,7 @@ from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
+from yanmo.training.starting_model import check_model
 from yanmo.verbs.prepare import PrepareConfig, check_config
 from yanmo.verbs.pretrain import PretrainConfig, check_encoder
 

@@ -113,12 +113,12 @@ def load_module(bundle: Bundle) -> nn.Module:
         ModelError: The folder holds no usable checkpoint.
     """
     if bundle.architecture["family"] == ENCODER:
-        from yanmo.modeling import encoders
+        from yanmo.modeling.networks import encoders
 
         return encoders.load_folder(bundle.path)
     from safetensors.torch import load_file
 
-    from yanmo.modeling import light_models
+    from yanmo.modeling.networks import light_models
 
     module = light_models.build_light_model(bundle.architecture)
     try:

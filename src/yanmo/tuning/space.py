@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from yanmo.bundling.train_config import TrainConfig
 from yanmo.config import build
 from yanmo.errors import ConfigError, ModelError, did_you_mean
 from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, Defaults
+from yanmo.training.train_config import TrainConfig
 
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 

@@ -23,10 +23,10 @@ from yanmo.answers.choices import Choices
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.bundling.training import measure_answers
 from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
 from yanmo.tasks import get_task
+from yanmo.training.trained_bundle import measure_answers
 from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.calls import Call, run_call
 
@@ -219,7 +219,7 @@ def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, datase
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Return whether there was not enough memory for a trial; with other settings there may be."""
-    from yanmo.modeling.memory import is_out_of_memory
+    from yanmo.modeling.arithmetic.memory import is_out_of_memory
 
     return any(is_out_of_memory(one) for one in (error, error.__cause__) if isinstance(one, Exception))
 

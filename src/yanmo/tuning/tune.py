@@ -21,9 +21,6 @@ from yanmo.artifacts.identity import library_versions, stage_key
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
-from yanmo.bundling.starting import start
-from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import find_metric, settle
 from yanmo.errors import ConfigError, ModelError
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import describe_machine, num_workers
@@ -32,6 +29,9 @@ from yanmo.models import default_settings
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
+from yanmo.training.starting_model import start
+from yanmo.training.train_config import TrainConfig
+from yanmo.training.trained_bundle import find_metric, settle
 from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
 from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once

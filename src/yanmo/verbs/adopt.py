@@ -14,8 +14,9 @@ from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.bundling.adopted_onnx import find_graph, has_weights
-from yanmo.bundling.adopting import (
+from yanmo.config import Config
+from yanmo.errors import ConfigError
+from yanmo.exchanging.adopting import (
     Asked,
     Classifier,
     check_answers,
@@ -24,8 +25,7 @@ from yanmo.bundling.adopting import (
     pick_task,
     write_answers,
 )
-from yanmo.config import Config
-from yanmo.errors import ConfigError
+from yanmo.exchanging.onnx_classifier import find_graph, has_weights
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics.measures import measure_with_intervals

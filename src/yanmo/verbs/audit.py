@@ -17,8 +17,8 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
-from yanmo.bundling.composites import read_out_of_fold
 from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
+from yanmo.composing.composites import read_out_of_fold
 from yanmo.config import Config
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Split, identify, load_split, match_labels

@@ -13,7 +13,6 @@ from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, stage_table
 from yanmo.combine.cascading import (
     NEVER,
     Chosen,
@@ -23,6 +22,7 @@ from yanmo.combine.cascading import (
     choose_abstention,
     choose_thresholds,
 )
+from yanmo.composing.composites import ask_members, check_members, member_names, publish_composite, stage_table
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import load_split

@@ -14,18 +14,8 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import Predictions
-from yanmo.bundling.starting import start
-from yanmo.bundling.teaching import Taught, answers_dir, ask, read_answers, taught_texts
-from yanmo.bundling.train_config import LearnKeys, TrainConfig
-from yanmo.bundling.training import (
-    Job,
-    learn,
-    make_job,
-    publish_trained,
-    settle,
-)
-from yanmo.bundling.transfer import Altering, Transfer, gather_texts
-from yanmo.bundling.working import check_alone, working
+from yanmo.compressing.teaching import Taught, answers_dir, ask, read_answers, taught_texts
+from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
@@ -34,6 +24,16 @@ from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.tasks import get_task
 from yanmo.text.altering import Alteration
+from yanmo.training.starting_model import start
+from yanmo.training.train_config import LearnKeys, TrainConfig
+from yanmo.training.trained_bundle import (
+    Job,
+    learn,
+    make_job,
+    publish_trained,
+    settle,
+)
+from yanmo.training.work_folder import check_alone, working
 from yanmo.verbs.signature import verb
 
 __all__ = ["DistillConfig", "distill"]

@@ -78,8 +78,8 @@ def doctor(config: DoctorConfig) -> Findings:
 def _torch_rates(num_threads: int, seconds: float) -> list[dict[str, Any]]:
     if importlib.util.find_spec("torch") is None:
         return []
-    from yanmo.modeling.determinism import default_device
-    from yanmo.modeling.precision import product_rate
+    from yanmo.modeling.arithmetic.determinism import default_device
+    from yanmo.modeling.arithmetic.precision import product_rate
 
     devices = dict.fromkeys(("cpu", default_device()))
     return [
@@ -107,7 +107,7 @@ def _rate(engine: str, device: str, precision: str, operations: float) -> dict[s
 def _gpu() -> str | None:
     if importlib.util.find_spec("torch") is None:
         return None
-    from yanmo.modeling.determinism import describe_gpu
+    from yanmo.modeling.arithmetic.determinism import describe_gpu
 
     return describe_gpu()
 
@@ -130,9 +130,9 @@ def _choices(rates: list[dict[str, Any]], num_threads: int) -> list[dict[str, st
 
 
 def _training_choices(rates: list[dict[str, Any]]) -> list[dict[str, str]]:
-    from yanmo.modeling.compiling import LEAST_RUN_SECONDS
-    from yanmo.modeling.determinism import default_device
-    from yanmo.modeling.precision import LEAST_GAIN, has_bf16
+    from yanmo.modeling.arithmetic.compiling import LEAST_RUN_SECONDS
+    from yanmo.modeling.arithmetic.determinism import default_device
+    from yanmo.modeling.arithmetic.precision import LEAST_GAIN, has_bf16
 
     device = default_device()
     why = "torch finds a graphics processor" if device != "cpu" else "torch finds no graphics processor"

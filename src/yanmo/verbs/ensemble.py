@@ -15,14 +15,14 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.bundling.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
-from yanmo.bundling.souping import publish_soup
 from yanmo.combine.calibration import calibration_error
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_linear_weights
 from yanmo.combine.stacking import LightgbmStacker
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
+from yanmo.composing.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
+from yanmo.composing.soup_bundle import publish_soup
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split
@@ -282,7 +282,7 @@ def _fit_log_linear(job: Job) -> Fitted:
 
 
 def _fit_stacking(job: Job) -> Fitted:
-    from yanmo.modeling.stackers import fit_logistic
+    from yanmo.modeling.runs.stackers import fit_logistic
 
     learned, targets_NC = _out_of_fold(job)
     stacker = fit_logistic(learned, targets_NC, job.task.link)
@@ -291,7 +291,7 @@ def _fit_stacking(job: Job) -> Fitted:
 
 
 def _fit_lightgbm(job: Job) -> Fitted:
-    from yanmo.modeling.stackers import fit_lightgbm
+    from yanmo.modeling.runs.stackers import fit_lightgbm
 
     learned, targets_NC = _out_of_fold(job)
     num_threads = job.config.num_threads or default_num_threads()

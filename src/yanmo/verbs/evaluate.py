@@ -13,7 +13,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.report import Report, plain, write_report
-from yanmo.bundling.composites import describe_composite
+from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle

@@ -6,10 +6,10 @@ from typing import Literal
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.bundling.conversion import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.bundling.plain import PlainFolder, write_folder
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, check_installed
+from yanmo.exchanging.onnx_bundle import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
+from yanmo.exchanging.plain_folder import PlainFolder, write_folder
 from yanmo.runtimes.onnx import OnnxRuntime
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task

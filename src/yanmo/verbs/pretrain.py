@@ -14,9 +14,6 @@ from yanmo.artifacts.card import CARD, render_encoder_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.bundling.starting import check_segmenter
-from yanmo.bundling.train_config import ComputeKeys, check_compiler
-from yanmo.bundling.working import working
 from yanmo.data.corpora import PlainTexts, open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, check_installed
@@ -26,6 +23,9 @@ from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import READING
+from yanmo.training.starting_model import check_segmenter
+from yanmo.training.train_config import ComputeKeys, check_compiler
+from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 
 __all__ = ["PretrainConfig", "check_encoder", "pretrain"]
@@ -171,7 +171,7 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
 def _run(
     spec: ModelSpec, config: PretrainConfig, texts: PlainTexts, folder: Path, run_key: str, *, tell: Watcher
 ) -> Trained:
-    from yanmo.modeling.pretraining import pretrain_network
+    from yanmo.modeling.runs.pretraining import pretrain_network
 
     values = config.model_dump()
     shared: dict[str, Any] = {

@@ -17,16 +17,13 @@ from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
-from yanmo.bundling.conversion import encoder_graph, publish_from, write_graph
-from yanmo.bundling.sparsity import copy_with_zeros
-from yanmo.bundling.teaching import ask, taught_texts
-from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import Job, labeled_texts, learn
-from yanmo.bundling.transfer import Altering, Transfer, gather_texts
-from yanmo.bundling.working import check_alone, working
+from yanmo.compressing.sparsity import copy_with_zeros
+from yanmo.compressing.teaching import ask, taught_texts
+from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError, check_installed
+from yanmo.exchanging.onnx_bundle import encoder_graph, publish_from, write_graph
 from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics.measures import compare
@@ -34,6 +31,9 @@ from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching,
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
+from yanmo.training.train_config import TrainConfig
+from yanmo.training.trained_bundle import Job, labeled_texts, learn
+from yanmo.training.work_folder import check_alone, working
 from yanmo.verbs.signature import verb
 
 __all__ = ["PruneConfig", "prune"]

@@ -12,11 +12,11 @@ from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.bundling.conversion import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.bundling.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
-from yanmo.bundling.quantizing import Gate, GatedModel, Scorer, check_max_drop, search, show_inputs
+from yanmo.compressing.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
+from yanmo.compressing.quantizing import Gate, GatedModel, Scorer, check_max_drop, search, show_inputs
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
+from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.measuring.evaluation import Split, load_split, match_labels
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle

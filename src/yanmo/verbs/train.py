@@ -14,9 +14,16 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.bundling.starting import start
-from yanmo.bundling.train_config import TrainConfig
-from yanmo.bundling.training import (
+from yanmo.data.split import cut_folds
+from yanmo.integrations.tracking import tracked
+from yanmo.machine import worker_rank
+from yanmo.modeling.runs.folds import answer_out_of_fold
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
+from yanmo.training.starting_model import start
+from yanmo.training.train_config import TrainConfig
+from yanmo.training.trained_bundle import (
     Job,
     identify_trained,
     learn,
@@ -25,14 +32,7 @@ from yanmo.bundling.training import (
     settle,
     write_model,
 )
-from yanmo.bundling.working import working
-from yanmo.data.split import cut_folds
-from yanmo.integrations.tracking import tracked
-from yanmo.machine import worker_rank
-from yanmo.modeling.folds import answer_out_of_fold
-from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import get_task
-from yanmo.text.inputs import Inputs
+from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 
 __all__ = ["TrainConfig", "train"]

@@ -7,10 +7,10 @@ from torch.nn import functional
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ConfigError
-from yanmo.modeling import encoders, lean_encoder
+from yanmo.modeling.networks import encoders, fast_encoder
+from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.objectives.matching import MATCHING, Matched
 from yanmo.modeling.settings import NetworkSettings, Teaching
-from yanmo.modeling.trainables import make_trainable
 from yanmo.models import resolve
 from yanmo.text.inputs import Inputs
 
@@ -123,7 +123,7 @@ def test_a_copy_of_the_teacher_is_at_no_distance(teacher_dir, match):
     matched = Matched(copy.module, Teaching(1.0, 1.0, match=match, teacher_dir=teacher_dir))
     logits_BC, distance = matched(copy.module, batch_of(copy))
     assert distance.item() == pytest.approx(0, abs=1e-6)
-    assert torch.allclose(logits_BC, lean_encoder.score(copy.module, batch_of(copy)), atol=1e-5)
+    assert torch.allclose(logits_BC, fast_encoder.score(copy.module, batch_of(copy)), atol=1e-5)
 
 
 @pytest.mark.parametrize("match", ["hidden", "relations"])

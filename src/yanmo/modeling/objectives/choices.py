@@ -19,7 +19,7 @@ from torch.nn import functional
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.modeling.features import Batch
+from yanmo.modeling.features.ragged import Batch
 from yanmo.modeling.settings import Teaching
 
 __all__ = [

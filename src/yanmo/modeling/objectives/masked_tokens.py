@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.modeling.features import Batch, Targets
+from yanmo.modeling.features.ragged import Batch, Targets
 
 __all__ = ["COLUMNS", "MaskedTokens", "QuestionCounts", "measure_outputs"]
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.errors import ConfigError
-from yanmo.modeling import encoders
-from yanmo.modeling.features import Batch
+from yanmo.modeling.features.ragged import Batch
+from yanmo.modeling.networks import encoders
 from yanmo.modeling.settings import Teaching
 
 __all__ = ["Matched"]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from yanmo.arrays import FloatArray
-from yanmo.modeling.features import Batch
+from yanmo.modeling.features.ragged import Batch
 
 __all__ = ["Objective"]
 

@@ -1,0 +1,188 @@
+"""What a teacher answers to the texts that a student learns from, asked once and kept; it knows no student.
+
+The answers come block by block, and each block is kept as soon as it is there, so a run that was killed goes on with
+the next one.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from yanmo.arrays import FloatArray
+from yanmo.artifacts.base import Identity, publish
+from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import stage_key
+from yanmo.artifacts.parquet import count_rows, read_parquet, write_parquet
+from yanmo.artifacts.placing import MANIFEST, lock, work_dir
+from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.combine import alignment
+from yanmo.compressing.transfer_texts import Transfer
+from yanmo.errors import ConfigError, DataError
+from yanmo.measuring.evaluation import match_labels
+from yanmo.modeling.settings import LabeledTexts
+from yanmo.progress import bar
+from yanmo.protocols import Task
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.runtimes.stream import answer_windows
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
+from yanmo.text.pipeline import TextPipeline
+
+__all__ = ["Taught", "answers_dir", "ask", "read_answers", "taught_texts"]
+
+logger = logging.getLogger(__name__)
+
+TEXTS = "texts.parquet"
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Texts with a teacher's answers.
+
+    Attributes:
+        rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
+        probabilities_NC: float32, columns in the Dataset's label order.
+    """
+
+    rows: pl.DataFrame
+    probabilities_NC: FloatArray
+
+
+def answers_dir(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path) -> Path:
+    """Return where a teacher's answers are kept; the arguments are those of :func:`ask`."""
+    return beside / f".{stage_key('answers', *_identify(teacher, dataset, transfer))[:16]}.answers"
+
+
+def _identify(teacher: Bundle, dataset: Dataset, transfer: Transfer) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what the answers are made from, by digest, and how."""
+    parents = {"bundle": teacher.digest, "dataset": dataset.digest, **transfer.parents}
+    return parents, {**asdict(transfer.altering), "masked_lm": None}
+
+
+def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, num_threads: int | None) -> Taught:
+    """Return a teacher's answers to all texts, those of an earlier student if the teacher and the texts are the same.
+
+    Args:
+        teacher: Any Bundle that answers the Dataset's labels.
+        dataset: What the student is for.
+        transfer: The texts.
+        beside: The answers are kept in this folder, as hidden Predictions with their texts.
+        num_threads: Threads of the teacher's runtime.
+
+    Raises:
+        DataError: Task or labels differ.
+        BusyError: Another process asks the same.
+    """
+    columns = match_labels(teacher, dataset)
+    folder = answers_dir(teacher, dataset, transfer, beside=beside)
+    if not (folder / MANIFEST).is_file():
+        with lock(work_dir(folder)) as work:
+            _answer(teacher, transfer, work, num_threads)
+            _publish(teacher, *_identify(teacher, dataset, transfer), work, folder)
+            shutil.rmtree(work, ignore_errors=True)
+    found = Predictions.open(folder)
+    answers_NC = np.ascontiguousarray(found.probabilities_NC[:, columns])
+    return Taught(read_parquet(folder / TEXTS), answers_NC)
+
+
+def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None) -> None:
+    """Write every block that is not there yet, texts and answers in one file."""
+    parts = sorted(work.glob("*.parquet"))
+    num_done = sum(count_rows(part) for part in parts)
+    if num_done == transfer.num_rows:
+        return
+    logger.info("The teacher answers %d texts.", transfer.num_rows - num_done)
+    task = get_task(teacher.task)
+    with (
+        open_bundle(teacher, num_threads=num_threads) as predictor,
+        bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress,
+    ):
+        answered = answer_windows(predictor, transfer.blocks(len(parts)))
+        for number, (rows, answers) in enumerate(answered, len(parts)):
+            frame = predictions_frame(rows["id"], answers.decided, answers.evidence, task.frame_type())
+            partial = work / "block.partial"
+            write_parquet(frame.hstack(rows.drop("id")), partial)
+            partial.replace(work / f"{number:06}.parquet")
+            progress.update(rows.height)
+
+
+def _publish(teacher: Bundle, parents: dict[str, str], config: dict[str, Any], work: Path, folder: Path) -> None:
+    identity = Identity(
+        kind=Predictions.kind,
+        verb="answers",
+        task=teacher.task,
+        labels=teacher.labels,
+        parents=parents,
+        config=config,
+    )
+    with publish(folder, identity) as staging:
+        frame = pl.concat([read_parquet(part) for part in sorted(work.glob("*.parquet"))])
+        texts = list(get_task(teacher.task).inputs)
+        write_parquet(frame.drop(texts), staging / PREDICTIONS)
+        write_parquet(frame.select("id", *texts), staging / TEXTS)
+
+
+def read_answers(teacher: Predictions, dataset: Dataset, transfer: Transfer) -> Taught:
+    """Return given answers to the training split.
+
+    Raises:
+        DataError: They lack a training row, or are of another task or other labels.
+        ConfigError: Texts are asked for that they cannot answer.
+    """
+    if transfer.parents or transfer.altering.num_copies:
+        raise ConfigError(
+            "Predictions answer the texts they were made for only: no transfer files and no altered copies.",
+            hint="Give the Bundle as the teacher.",
+        )
+    if teacher.task != dataset.task:
+        raise DataError(
+            f"{teacher.path} answers the task {teacher.task}, but {dataset.path} is of the task {dataset.task}.",
+            hint="Choose Predictions and a Dataset of one task.",
+        )
+    names = {"name": str(teacher.path), "reference": str(dataset.path)}
+    columns = alignment.match_labels(dataset.labels, teacher.labels, **names)
+    places = {one: place for place, one in enumerate(teacher.ids)}
+    ids = dataset.split("train")["id"].cast(pl.String)
+    found = ids.replace_strict(places, default=None, return_dtype=pl.Int64)
+    num_missing = found.null_count()
+    if num_missing:
+        example = ids[found.is_null().arg_true()[0]]
+        raise DataError(
+            f"{teacher.path} lacks {num_missing} of the {len(found)} training rows of {dataset.path}, such as the id "
+            f"'{example}'.",
+            hint=f"Make them: yanmo predict TEACHER {dataset.path} --split train --out PREDICTIONS",
+        )
+    answers_NC = np.ascontiguousarray(teacher.probabilities_NC[found.to_numpy()][:, columns])
+    return Taught(transfer.real, answers_NC)
+
+
+def taught_texts(
+    labeled: LabeledTexts,
+    rows: pl.DataFrame,
+    pipeline: TextPipeline,
+    task: Task[Any],
+    *,
+    soft_NC: FloatArray | None = None,
+) -> LabeledTexts:
+    """Return cleaned texts with the labels of those that have one, and with a teacher's answers.
+
+    Args:
+        labeled: The training split.
+        rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
+        pipeline: How they are cleaned.
+        task: What they are for.
+        soft_NC: The answers, columns in the order of the labels; None before the teacher was asked.
+    """
+    is_segmented = labeled.texts.is_segmented
+    inputs = Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented).map(pipeline.apply)
+    targets_NC = np.zeros((rows.height, labeled.targets_NC.shape[1]), dtype=np.float32)
+    targets_NC[: len(labeled.targets_NC)] = labeled.targets_NC
+    return LabeledTexts(inputs, targets_NC, rows["id"].to_list(), soft_NC, len(labeled.targets_NC))

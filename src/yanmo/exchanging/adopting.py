@@ -1,0 +1,269 @@
+"""From a classifier that was trained elsewhere to a Bundle that answers as it does; it knows no verb.
+
+Weights are opened by ``modeling.pretrained.classifiers``, ONNX files by ``onnx_classifier``. What is published has been
+asked: it answers as transformers does by itself, and a text alone as in a batch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SIGMOID, Link
+from yanmo.arrays import FloatArray
+from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.card import find_licenses
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.identity import file_digest, folder_digest
+from yanmo.errors import ModelError, check_installed
+from yanmo.exchanging.onnx_bundle import Graph, write_graph
+from yanmo.exchanging.onnx_classifier import read_graph
+from yanmo.exporting.parity import random_texts
+from yanmo.models import ModelSpec
+from yanmo.protocols import Task
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.tasks import TASKS, get_task
+from yanmo.text.inputs import Inputs
+
+__all__ = ["Asked", "Classifier", "check_answers", "golden_inputs", "open_source", "pick_task", "write_answers"]
+
+NUM_GOLDEN = 16
+MAX_GOLDEN_CHARACTERS = 1000
+NUM_RANDOM = 48
+MAX_RANDOM = 512
+TOLERANCES = {"fp32": 1e-4, "int8": 2e-2}
+"""Precision to how much probabilities may differ, from transformers' own and from a text's alone."""
+PROBLEMS = {"multi_label_classification": SIGMOID}
+INT8_OPERATORS = (
+    b"DynamicQuantizeLinear",
+    b"DynamicQuantizeMatMul",
+    b"MatMulInteger",
+    b"QLinearMatMul",
+    b"QuantizeLinear",
+)
+LICENSE = re.compile(r"^license:\s*(.+?)\s*$", re.MULTILINE)
+FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
+TEXTS = (
+    "Where is my parcel? It was promised for Monday.",
+    "很快就送到了，味道也很好。",
+    "not bad at all",
+    "等了一个小时，饭都凉了，不会再来了！",
+    "I would like to change the address of my order, please.",
+    "OK",
+    "Why was my card charged twice?",
+    "今天天气怎么样",
+    "The film is long, loud and, in the end, rather moving.",
+    "3 x 4 = 12",
+    "Bonjour, je voudrais annuler ma commande.",
+    "股市今日大幅上涨，科技股领涨。",
+    "How do I top up my account from another bank, and how long will it take until the money is there?",
+    "太贵了",
+    "great",
+    "这部电影的剧情很一般，但是演员的表演非常出色，值得一看。",
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user knows better than the source.
+
+    Attributes:
+        label_names: Of the scores in their order; empty where the source names them.
+        task: The task's name, empty where the source says it.
+        max_length: Most tokens of a text; None: as many as it reads.
+        tokenizer: The ``tokenizer.json`` of an ONNX file, where it stands elsewhere.
+        revision: A commit, a branch or a tag of the hub's.
+        offline: No network.
+    """
+
+    label_names: tuple[str, ...] = ()
+    task: str = ""
+    max_length: int | None = None
+    tokenizer: Path | None = None
+    revision: str | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A classifier that can be written into a Bundle.
+
+    Attributes:
+        labels: Of its scores, in their order.
+        link: From scores to probabilities.
+        info: Of the manifest.
+        parents: Role to digest of its files.
+        save: Writes them into a folder.
+        score: What transformers by itself answers to texts, logits_NC; None where there is nothing to compare with.
+        commit: Of a hub id.
+        license_files: Its licence and notices, which go along with it.
+    """
+
+    labels: list[str]
+    link: Link | None
+    info: dict[str, Any]
+    parents: dict[str, str]
+    save: Callable[[Path], None]
+    score: Callable[[Inputs], FloatArray] | None = None
+    commit: str = ""
+    license_files: list[Path] = field(default_factory=list)
+
+
+def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
+    """Return the classifier that a name means.
+
+    Args:
+        spec: A folder or a hub id, or the path of an ONNX file.
+        asked: What the user says about it.
+
+    Raises:
+        ModelError: It is none, or not whole.
+        ConfigError: What was said does not suit it.
+        MissingExtraError: The packages that open it are not installed.
+    """
+    if isinstance(spec, Path):
+        return _open_graph(spec, asked)
+    check_installed(f"Adopting {spec.name}", "torch", "transformers", extra="train")
+    from yanmo.modeling.pretrained.classifiers import Wanted, adopt_checkpoint
+    from yanmo.modeling.pretrained.hub import find_folder
+
+    folder = find_folder(spec, offline=asked.offline, revision=asked.revision)
+    link = get_task(asked.task).link if asked.task else None
+    found = adopt_checkpoint(folder, Wanted(spec.name, asked.label_names, link, asked.max_length))
+    commit = "" if spec.is_local else folder.name
+    info = {
+        "format": "torch",
+        "model": spec.name,
+        "max_length": found.max_length,
+        "architecture": found.architecture,
+        "source": _describe(folder, spec.name, commit),
+    }
+    parents = {"checkpoint": folder_digest(folder)}
+    return Classifier(found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder))
+
+
+def _open_graph(path: Path, asked: Asked) -> Classifier:
+    found = read_graph(path, tokenizer=asked.tokenizer, label_names=asked.label_names, max_length=asked.max_length)
+    is_int8 = any(name in found.content for name in INT8_OPERATORS)
+    folder = path.parent.parent if path.parent.name == "onnx" else path.parent
+    info = {
+        "format": "onnx",
+        "model": path.stem if path.stem != "model" else folder.resolve().name,
+        "max_length": found.max_length,
+        "architecture": {
+            "family": "encoder",
+            "token_types": found.settings.token_type,
+            "pad_id": found.settings.pad_token_id,
+        },
+        **({"precision": "int8"} if is_int8 else {}),
+        "source": _describe(folder, path.name, ""),
+    }
+
+    def save(target: Path) -> None:
+        write_graph(target, Graph(found.content, found.settings))
+        found.tokenizer.save(str(target / "tokenizer.json"), pretty=False)
+
+    parents = {"graph": file_digest(path)}
+    return Classifier(
+        found.labels, PROBLEMS.get(found.problem_type or ""), info, parents, save, None, "", find_licenses(folder)
+    )
+
+
+def _describe(folder: Path, name: str, commit: str) -> dict[str, str]:
+    """Return what the card says about where a model is from."""
+    try:
+        card = FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        card = None
+    said = LICENSE.search(card[1]) if card else None
+    found = {"name": name, "commit": commit, "license": said[1].strip("'\"") if said else ""}
+    return {key: value for key, value in found.items() if value}
+
+
+def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task[Any]:
+    """Return the task: as asked, else that of the Dataset where it suits the model, else one of single texts."""
+    if asked.task:
+        return get_task(asked.task)
+    link = source.link
+    if dataset is not None and (link is None or get_task(dataset.task).link is link):
+        return get_task(dataset.task)
+    return next(task for task in TASKS.values() if len(task.inputs) == 1 and link in (None, task.link))
+
+
+def golden_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
+    """Return raw rows of what the task reads: of the Dataset, from short to long, else some of ours."""
+    if dataset is None:
+        return Inputs((TEXTS, TEXTS[::-1])[: len(task.inputs)])
+    rows = dataset.split("valid" if "valid" in dataset.splits else dataset.splits[0])
+    rows = rows.filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
+    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
+    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
+    return Inputs.of_frame(rows[places.tolist()] if rows.height else rows, task.inputs)
+
+
+def write_answers(made: Bundle, inputs: Inputs) -> None:
+    """Write the golden examples of an unfinished Bundle."""
+    with open_bundle(made, verify_golden=False) as predictor:
+        evidence, _ = predictor.infer(inputs)
+    precision = made.manifest.info.get("precision", "fp32")
+    write_golden(made.path, predictor.task.inputs, inputs, evidence, precision=precision)
+
+
+def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
+    """Return the largest difference between the Bundle's probabilities and what they have to be.
+
+    That is what transformers by itself answers; of an ONNX file what it answers to each text alone.
+
+    Args:
+        made: The unfinished Bundle.
+        source: Where it is from.
+        inputs: Raw rows; random ones are added to them.
+
+    Raises:
+        ModelError: They differ too much, or are none.
+    """
+    made_up = random_texts(inputs.first, max_length=min(made.max_length, MAX_RANDOM), num_texts=NUM_RANDOM)
+    asked = Inputs(
+        tuple([*column, *more] for column, more in zip(inputs.columns, (made_up, made_up[::-1]), strict=False))
+    )
+    precision = made.manifest.info.get("precision", "fp32")
+    with open_bundle(made, verify_golden=False) as predictor:
+        scores, _ = predictor.weigh(asked)
+        _check_scores(made.model, scores.values_MC)
+        ours_NC = predictor.activate(scores).values_MC
+        if source.score is not None:
+            theirs = Choices(source.score(asked), predictor.task.link)
+            theirs_NC = predictor.activate(theirs).values_MC
+        else:
+            theirs_NC = np.concatenate([predictor.predict_proba([item]) for item in asked.items()])
+    difference = float(np.nanmax(np.abs(ours_NC - theirs_NC)))
+    if not difference <= TOLERANCES[precision]:
+        what = "as transformers does by itself" if source.score else "a text in a batch as it does alone"
+        raise ModelError(
+            f"{made.model} would not answer {what}: probabilities differ by {difference:.2g}, more than "
+            f"{TOLERANCES[precision]:g}, on {len(asked)} texts.",
+            hint="Nothing was written. Its tokenizer may be another model's, or cut long texts in another way: try a "
+            "smaller --max-length.",
+        )
+    return difference
+
+
+def _check_scores(name: str, logits_NC: FloatArray) -> None:
+    """Refuse an ONNX file that gives probabilities where scores are wanted, and damaged weights.
+
+    Raises:
+        ModelError: As said.
+    """
+    if not np.isfinite(logits_NC).all():
+        raise ModelError(f"The scores of {name} are not finite numbers.", hint="Copy its weights again.")
+    if (logits_NC >= 0).all() and np.allclose(logits_NC.sum(axis=1), 1, atol=1e-4):
+        raise ModelError(
+            f"{name} gives probabilities, and not the scores before softmax.", hint="Export it without its softmax."
+        )

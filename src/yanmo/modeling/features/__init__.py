@@ -1,0 +1,1 @@
+"""What networks read: ragged rows, hashed n-grams, a corpus on disk, hidden tokens."""

@@ -1,0 +1,71 @@
+"""The answers of a network to any number of texts; it knows no training and no measure."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+from torch import Tensor, nn
+
+from yanmo.arrays import FloatArray, IntArray
+from yanmo.errors import ModelError
+from yanmo.modeling.arithmetic.memory import is_out_of_memory
+from yanmo.modeling.arithmetic.precision import autocast
+from yanmo.modeling.features.ragged import Features, sorted_batches
+from yanmo.modeling.loop.micro_batches import Score, to_device
+from yanmo.modeling.parallel import sharding, workers
+from yanmo.modeling.settings import Precision
+
+__all__ = ["compute_logits"]
+
+logger = logging.getLogger(__name__)
+
+
+def compute_logits(
+    module: nn.Module,
+    score: Score,
+    features: Features,
+    *,
+    batch_size: int,
+    batch_tokens: int | None = None,
+    precision: Precision = "fp32",
+    device: str = "cpu",
+) -> FloatArray:
+    """Return logits_NC of all texts, in their order, computed in batches of texts of similar length by all workers.
+
+    A batch for which memory does not suffice is computed in halves, which is said.
+
+    Raises:
+        ModelError: There is no memory for one text.
+    """
+    module.eval()
+    is_sharded = sharding.is_sharded(module)
+    batches = sorted_batches(features, batch_size=batch_size, batch_tokens=batch_tokens)
+    mine = workers.share(batches)
+    num_rounds = -(-len(batches) // workers.num_workers())
+
+    def scored(rows_B: IntArray) -> list[tuple[IntArray, Tensor]]:
+        try:
+            return [(rows_B, score(module, to_device(features.collate(rows_B), device)).float())]
+        except (MemoryError, RuntimeError) as error:
+            if is_sharded or not is_out_of_memory(error):
+                raise
+            if len(rows_B) == 1:
+                raise ModelError(
+                    "There is not enough memory to score one text at a time.",
+                    hint="Lower max_length, or choose a smaller model.",
+                ) from error
+        half = len(rows_B) // 2
+        return [*scored(rows_B[:half]), *scored(rows_B[half:])]
+
+    with torch.no_grad() if is_sharded else torch.inference_mode(), autocast(device, precision):
+        parts = [part for rows_B in mine for part in scored(rows_B)]
+        idle = batches[: num_rounds - len(mine)]  # a sharded network needs all workers in every pass
+        shapes = [logits_BC for _, logits_BC in parts] + [one for rows_B in idle for _, one in scored(rows_B)]
+    if len(parts) > len(mine):
+        logger.warning("Out of memory: %d batches of texts were scored in %d smaller ones.", len(mine), len(parts))
+    logits_NC = torch.zeros(len(features.lengths_N), shapes[0].shape[1] if shapes else 0, device=device)
+    for rows_B, logits_BC in parts:
+        logits_NC[torch.from_numpy(rows_B).to(device)] = logits_BC
+    result: FloatArray = workers.sum_tensor(logits_NC).cpu().numpy()
+    return result

@@ -1,0 +1,1 @@
+"""Checkpoints of others: found, opened, and refused where something is missing."""

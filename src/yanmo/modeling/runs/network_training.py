@@ -1,0 +1,156 @@
+"""Training of any network from labelled texts: vocabulary, features, loop; it knows no artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
+from yanmo.modeling.arithmetic.determinism import default_device, repeatable
+from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
+from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
+from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
+from yanmo.modeling.objectives.matching import Matched
+from yanmo.modeling.parallel import workers
+from yanmo.modeling.runs.head_start import Probe, choose_pooling
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
+from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
+
+__all__ = ["train_network"]
+
+
+def train_network(
+    spec: ModelSpec,
+    train: LabeledTexts,
+    valid: LabeledTexts,
+    *,
+    network: NetworkSettings,
+    loop: LoopSettings,
+    measure: MeasureAnswers,
+    work_dir: Path,
+    run_key: str,
+    make: Callable[[], Trainable] | None = None,
+    ask: Callable[[], LabeledTexts] | None = None,
+    tell: Watcher = NO_EFFECTS.tell,
+) -> Trained:
+    """Train a network of any family but ``linear``; the weights with the best score of ``loop.metric`` are kept.
+
+    Args:
+        spec: What the model's name means.
+        train: Texts to learn from, which a vocabulary is made of.
+        valid: Texts that choose the best weights.
+        network: What decides the network and its loss.
+        loop: How it is trained.
+        measure: From evidence and targets_NC to scores.
+        work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
+        run_key: Names the work.
+        make: Gives the network, if not the one of the name is trained; the same in every call.
+        ask: Gives the texts with a teacher's answers, instead of ``train``; it is called once the network is there.
+        tell: Is shown every record of the training.
+
+    Raises:
+        ModelError: A checkpoint cannot be used, or the loss is not a finite number.
+        StoppedError: SIGTERM came; a checkpoint was written.
+        ConfigError: A setting does not suit the model.
+    """
+    workers.join()
+    loop = _settle(spec, network, loop)
+    with repeatable(loop.seed, num_threads=loop.num_threads):
+        probe = Probe(network, loop, measure)
+        network = network if make else choose_pooling(spec, train, valid, probe)
+        trainable = make() if make else make_trainable(spec, train.texts, network)
+        matched = _match(trainable, network)
+    taught = ask() if ask else train
+    with repeatable(loop.seed, num_threads=loop.num_threads):
+        examples, held = _examples(trainable, network, taught, valid)
+        trainer = Trainer(
+            trainable.module,
+            trainable.score,
+            objective=_objective(network, train, loop, measure),
+            settings=loop,
+            work_dir=work_dir,
+            run_key=run_key,
+            matched_score=matched,
+            tell=tell,
+        )
+        scores = fit(trainer, examples, held, _begin(trainable, probe, examples, held))
+    _close(trainable, matched)
+    save = functools.partial(_save, trainable, work_dir)
+    return Trained(save, scores, trainable.architecture, trainable.max_length, trainer.position.precision)
+
+
+def _examples(
+    trainable: Trainable, network: NetworkSettings, train: LabeledTexts, valid: LabeledTexts
+) -> tuple[Examples, Examples]:
+    """Return what is learned from, and what chooses the best weights."""
+    return (
+        Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
+        Examples(trainable.encode(valid.texts), Labels(valid.targets_NC), valid.ids),
+    )
+
+
+def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
+    """Write the model and the records of its training into a folder."""
+    trainable.save(folder)
+    shutil.copyfile(work_dir / METRICS, folder / METRICS)
+
+
+def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
+    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
+    is_encoder = spec.family in (*ENCODER_FAMILIES, *STARTED_FAMILIES)
+    precision = loop.precision if is_encoder else "fp32"
+    num_epochs = 0 if network.is_frozen else loop.num_epochs
+    return dataclasses.replace(loop, device=default_device(), precision=precision, num_epochs=num_epochs)
+
+
+def _begin(
+    trainable: Trainable, probe: Probe, train: Examples, valid: Examples
+) -> Callable[[Precision], object] | None:
+    """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
+    network = probe.network
+    if network.is_frozen:
+        return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
+    if trainable.has_new_head and network.head_start == "probe" and not network.is_sharded:
+        return functools.partial(probe.start_head, trainable, train, valid)
+    return None
+
+
+def _objective(
+    network: NetworkSettings, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
+) -> ChoicesObjective:
+    weights_C = balanced_class_weights(train.labeled().targets_NC) if network.is_balanced else None
+    return ChoicesObjective(
+        network.link,
+        measure,
+        label_smoothing=network.label_smoothing,
+        class_weights_C=None if weights_C is None else weights_C.to(default_device()),
+        focal_gamma=network.focal_gamma,
+        teaching=network.teaching,
+        r_drop=loop.r_drop,
+    )
+
+
+def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLabels:
+    """Return the labels; with a teacher its softened answers, too."""
+    teaching = network.teaching
+    if teaching is None or train.soft_NC is None:
+        return Labels(train.targets_NC)
+    soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
+    return TaughtLabels(train.targets_NC, train.is_labeled_N, soft_NC)
+
+
+def _close(trainable: Trainable, matched: Matched | None) -> None:
+    trainable.module.to("cpu")
+    if matched is not None:
+        matched.detach()
+
+
+def _match(trainable: Trainable, network: NetworkSettings) -> Matched | None:
+    """Return what compares the student's inside with its teacher's, where that is wanted."""
+    if network.teaching is None or network.teaching.match == "none":
+        return None
+    return Matched(trainable.module, network.teaching)

@@ -1,0 +1,1 @@
+"""Parts of a network that are cut out, and the mean of several networks' weights."""

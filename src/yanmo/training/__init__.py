@@ -1,0 +1,1 @@
+"""Bundles from Datasets: what train, distill and prune share; it knows no verb."""

@@ -1,0 +1,374 @@
+"""From a Dataset to the Bundle of a trained model: what is checked, what is learned from, what is published.
+
+train, distill and prune stand on it. It knows no verb and no torch.
+"""
+
+import functools
+import logging
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from yanmo.artifacts.base import Identity
+from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
+from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
+from yanmo.errors import ConfigError, DataError, did_you_mean
+from yanmo.machine import num_workers
+from yanmo.measuring.inputs import profile_inputs
+from yanmo.modeling.settings import (
+    LabeledTexts,
+    LoopSettings,
+    NetworkSettings,
+    Pruning,
+    Teaching,
+    Trained,
+)
+from yanmo.models import ModelSpec, default_settings, unsharded, unused_settings
+from yanmo.protocols import Task
+from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.tasks import get_task
+from yanmo.text.inputs import Inputs
+from yanmo.text.pipeline import TextPipeline
+from yanmo.training.train_config import LearnKeys, TrainConfig
+
+__all__ = [
+    "Job",
+    "find_metric",
+    "identify_trained",
+    "labeled_texts",
+    "learn",
+    "make_job",
+    "measure_answers",
+    "publish_trained",
+    "settle",
+    "write_model",
+]
+
+logger = logging.getLogger(__name__)
+
+NUM_GOLDEN = 16
+MAX_GOLDEN_CHARACTERS = 1000
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every trainer is given; the config has a value wherever the model's family has a default.
+
+    ``ask`` gives the texts of ``train`` and others with a teacher's answers; it is called once the network is there.
+    ``pruning`` is what is cut out of the encoder that the model's name means.
+    """
+
+    spec: ModelSpec
+    config: TrainConfig
+    task: Task[Any]
+    labels: list[str]
+    train: LabeledTexts
+    valid: LabeledTexts
+    work_dir: Path
+    run_key: str
+    is_length_given: bool
+    teaching: Teaching | None = None
+    ask: Callable[[], LabeledTexts] | None = None
+    pruning: Pruning | None = None
+
+    @property
+    def network(self) -> NetworkSettings:
+        """What decides the network and its loss."""
+        config = self.config
+        return NetworkSettings(
+            labels=self.labels,
+            link=self.task.link,
+            max_length=config.max_length,
+            is_length_given=self.is_length_given,
+            vocab_size=config.vocab_size,
+            dropout=config.dropout,
+            activation=config.activation,
+            label_smoothing=config.label_smoothing or 0.0,
+            is_balanced=config.class_weights == "balanced",
+            focal_gamma=config.focal_gamma,
+            multi_sample_dropout=config.multi_sample_dropout,
+            frozen_layers=config.frozen_layers,
+            lora_rank=config.lora_rank,
+            pooling=config.pooling,
+            head_start=config.head_start,
+            is_frozen=config.frozen,
+            is_sharded=config.sharding == "full" and num_workers() > 1,
+            offline=config.offline,
+            teaching=self.teaching,
+        )
+
+    def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
+        """Return what is measured on the validation split."""
+        return measure_answers(self.task, evidence, targets)
+
+
+def measure_answers(task: Task[Any], evidence: Any, targets: Any) -> dict[str, float]:
+    """Return the scores of answers that training chooses by, and their loss; a score that has no value is 0."""
+    statistics_NS = task.statistics(evidence, targets)
+    scores = {one.name: float(np.nan_to_num(one.score(statistics_NS))) for one in task.measures}
+    return scores | {"loss": float(task.losses_N(evidence, targets).mean())}
+
+
+def find_metric(task: Task[Any], name: str | None, *, verb: str) -> tuple[str, bool]:
+    """Return by which score a training chooses, and whether the lowest is the best; by default the task's headline.
+
+    Args:
+        task: Whose measures may be chosen.
+        name: Of a measure, or loss; None for the headline.
+        verb: Who was given it, for the message.
+
+    Raises:
+        ConfigError: The task has no such measure.
+    """
+    lowest = {one.name: not one.higher_is_better for one in task.measures} | {"loss": True}
+    found = task.measures[0].name if name is None else name
+    if found not in lowest:
+        raise ConfigError(
+            f"The 'metric' parameter of {verb} must be one of: {', '.join(lowest)}. Got {found!r} instead."
+            f"{did_you_mean(found, lowest)}",
+            hint=f"These are what the task {task.name} is measured by.",
+        )
+    return found, lowest[found]
+
+
+def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *, verb: str = "train") -> TrainConfig:
+    """Return the config with the defaults of family and task filled in; say which given settings have no effect.
+
+    Args:
+        config: As it was given.
+        spec: Of the model.
+        num_rows: That it learns from.
+        task: Whose headline is the metric, if none is given.
+        verb: Who was given the config, for the message.
+
+    Raises:
+        ConfigError: A setting does not suit sharded weights, or the task has no such metric.
+    """
+    metric, _ = find_metric(task, config.metric, verb=verb)
+    given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
+    for name in unused_settings(spec):
+        if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
+            logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
+    if given.get("sharding") == "full" and num_workers() == 1:
+        logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
+    defaults = asdict(default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width))
+    known = {name: value for name, value in defaults.items() if value is not None}
+    found = unsharded(given) if given.get("sharding") == "full" else None
+    if found:
+        raise ConfigError(
+            f"The '{found}' parameter of train does not suit sharded weights.", hint=f"Leave {found} or sharding out."
+        )
+    return TrainConfig(**{"num_threads": default_num_threads(), "metric": metric, **known, **given, "model": spec.name})
+
+
+def make_job(
+    dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str, *, is_length_given: bool
+) -> Job:
+    """Return what a model learns from a Dataset.
+
+    Raises:
+        DataError: The Dataset lacks a split, or all its rows have one label.
+    """
+    task, pipeline = get_task(dataset.task), dataset.text_pipeline()
+    train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
+    targets_NC = train_texts.targets_NC
+    if bool((targets_NC == targets_NC[0]).all()):
+        raise DataError(
+            f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
+            hint="Give a Dataset with at least two labels.",
+        )
+    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
+
+
+def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: TextPipeline) -> LabeledTexts:
+    """Return a split, cleaned and encoded.
+
+    Args:
+        dataset: Whose split it is.
+        name: Of the split.
+        labels: All labels, in the order of the targets' columns.
+        pipeline: How the texts are cleaned.
+
+    Raises:
+        DataError: It is missing or empty.
+    """
+    rows = dataset.split(name) if name in dataset.splits else None
+    if rows is None or not rows.height:
+        raise DataError(
+            f"The Dataset {dataset.path} has no rows in its split '{name}', which training needs.",
+            hint=f"Prepare it with a larger {name}_ratio, or give prepare a file for that split."
+            if name != "train"
+            else "Prepare it from more rows.",
+        )
+    task = get_task(dataset.task)
+    inputs = Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none").map(pipeline.apply)
+    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
+
+
+def _train_network(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.network_training import train_network
+
+    names = {field.name for field in fields(LoopSettings)}
+    values = {name: value for name, value in job.config.model_dump().items() if name in names}
+    values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
+    return train_network(
+        job.spec,
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=LoopSettings(**values),
+        measure=job.measure,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        make=_maker(job),
+        ask=job.ask,
+        tell=tell,
+    )
+
+
+def _maker(job: Job) -> Callable[[], Any] | None:
+    """Return what gives the encoder without the parts that are cut out; None where nothing is."""
+    if job.pruning is None:
+        return None
+    from yanmo.modeling.shrinking.pruned_encoder import make_pruned
+
+    return functools.partial(make_pruned, Path(job.spec.source), job.train, job.pruning, job.network)
+
+
+def _train_linear(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.linear_model import train_linear
+
+    return train_linear(
+        job.train,
+        job.valid,
+        network=job.network,
+        measure=job.measure,
+        num_threads=job.config.num_threads or 1,
+        tell=tell,
+    )
+
+
+_TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
+    "torch": _train_network,
+    "ngram": _train_network,
+    "linear": _train_linear,
+}
+
+
+def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
+    """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
+    return _TRAINERS[job.spec.format](job, tell)
+
+
+def identify_trained(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    *,
+    parents: Mapping[str, str],
+    verb: str = "train",
+    keys: Mapping[str, Any] | None = None,
+) -> Identity:
+    """Return what the manifest of a trained model's Bundle says.
+
+    Args:
+        trained: The model.
+        job: What it was trained with.
+        dataset: What it was trained on.
+        parents: Role to digest.
+        verb: Who makes it.
+        keys: Of the verb's config, besides those of ``train``.
+    """
+    info = {
+        "format": job.spec.format,
+        "model": job.spec.name,
+        "max_length": trained.max_length,
+        "architecture": trained.architecture,
+        "text": dataset.text_config.model_dump(mode="json"),
+        "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
+    }
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    return Identity(
+        kind=Bundle.kind,
+        verb=verb,
+        task=dataset.task,
+        labels=dataset.labels,
+        parents=dict(parents),
+        config={**job.config.model_dump(mode="json"), **(keys or {}), **settled},
+        seed=None if "seed" in unused_settings(job.spec) else job.config.seed,
+        info=info,
+    )
+
+
+def write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
+    """Write what the model needs to answer into the folder of an unfinished Bundle."""
+    trained.save(folder)
+    if dataset.user_dict_path:
+        shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+
+
+def publish_trained(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    *,
+    parents: Mapping[str, str],
+    out: Path,
+    verb: str = "train",
+    keys: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    write_more: Callable[[Path], None] | None = None,
+    effects: Effects = NO_EFFECTS,
+) -> None:
+    """Make the Bundle of a trained model appear.
+
+    Args:
+        trained: The model.
+        job: What it was trained with.
+        dataset: What it was trained on.
+        parents: Role to digest.
+        out: Where the Bundle appears.
+        verb: Who makes it.
+        keys: Of the verb's config, besides those of ``train``.
+        facts: What the summary says besides the scores.
+        write_more: Writes further files into the folder.
+        effects: Of the call that makes it.
+    """
+    identity = identify_trained(trained, job, dataset, parents=parents, verb=verb, keys=keys)
+    identity.info["summary"] |= facts or {}
+    with publish_bundle(out, identity, effects=effects) as bundle:
+        write_model(trained, bundle.path, dataset)
+        card = render_card(
+            model=job.spec.name,
+            format=job.spec.format,
+            task=dataset.task,
+            labels=dataset.labels,
+            max_length=trained.max_length,
+            text=dataset.text_config,
+            dataset_digest=dataset.digest,
+            scores=trained.scores,
+        )
+        (bundle.path / CARD).write_text(card, encoding="utf-8")
+        if write_more is not None:
+            write_more(bundle.path)
+        _write_golden(bundle, dataset, job.task)
+        identity.info.update(profile_inputs(bundle, dataset))
+
+
+def _write_golden(bundle: Bundle, dataset: Dataset, task: Task[Any]) -> None:
+    """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
+    rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
+    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
+    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
+    chosen = rows[places.tolist()] if rows.height else rows
+    inputs = Inputs.of_frame(chosen, task.inputs)
+    with open_bundle(bundle, verify_golden=False) as predictor:
+        evidence, _ = predictor.infer(inputs)
+    write_golden(bundle.path, task.inputs, inputs, evidence)

@@ -1,0 +1,59 @@
+"""The schedule and the groups of weight decay."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from yanmo.modeling.loop.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
+
+
+def test_the_rate_rises_and_falls_linearly():
+    factors = [learning_rate_factor(step, num_steps=10, warmup_ratio=0.4) for step in range(10)]
+    assert factors == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.01, 0.5, 1.0])
+def test_every_step_moves_and_none_is_above_the_peak(ratio):
+    factors = [learning_rate_factor(step, num_steps=7, warmup_ratio=ratio) for step in range(7)]
+    assert all(0 < factor <= 1 for factor in factors)
+
+
+def test_vectors_have_no_weight_decay():
+    module = nn.Sequential(nn.Embedding(5, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    optimizer = make_optimizer(module, learning_rate=0.1, weight_decay=0.3)
+    decays = {id(one): group["weight_decay"] for group in optimizer.param_groups for one in group["params"]}
+    for name, parameter in module.named_parameters():
+        assert decays[id(parameter)] == (0.0 if parameter.ndim == 1 else 0.3), name
+
+
+def test_frozen_weights_are_left_out():
+    module = nn.Linear(3, 2)
+    module.weight.requires_grad_(False)
+    optimizer = make_optimizer(module, learning_rate=0.1, weight_decay=0.3)
+    assert [one.shape for group in optimizer.param_groups for one in group["params"]] == [torch.Size([2])]
+
+
+def test_the_rate_is_set_in_every_group():
+    optimizer = make_optimizer(nn.Linear(3, 2), learning_rate=0.1, weight_decay=0.3)
+    set_learning_rate(optimizer, 0.02)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.02, 0.02]
+
+
+def rates(schedule, ratio=0.2):
+    return [learning_rate_factor(step, num_steps=10, warmup_ratio=ratio, schedule=schedule) for step in range(10)]
+
+
+def test_cosine_falls_along_half_a_wave():
+    expected = [1 / 3, 2 / 3, *((1 + math.cos(math.pi * step / 8)) / 2 for step in range(8))]
+    assert rates("cosine") == pytest.approx(expected)
+
+
+def test_constant_stays_at_the_peak():
+    assert rates("constant") == pytest.approx([1 / 3, 2 / 3, *[1.0] * 8])
+
+
+def test_wsd_stays_and_falls_in_the_last_fifth():
+    assert rates("wsd") == pytest.approx([1 / 3, 2 / 3, *[1.0] * 7, 0.5])
+    assert learning_rate_factor(95, num_steps=100, warmup_ratio=0.1, schedule="wsd") == pytest.approx(5 / 20)

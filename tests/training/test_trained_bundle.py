@@ -1,0 +1,56 @@
+"""What a training chooses by: one of the task's measures or the loss, by default the task's headline."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from yanmo.answers.choices import Choices
+from yanmo.errors import ConfigError
+from yanmo.metrics.labels import ACCURACY
+from yanmo.metrics.measures import Measure
+from yanmo.tasks import TASKS
+from yanmo.training.trained_bundle import find_metric, measure_answers
+
+ERRORS = Measure("errors", lambda sums: 1 - ACCURACY.of_sums(sums), "errors", higher_is_better=False)
+
+
+@pytest.mark.parametrize("name", list(TASKS))
+def test_without_a_name_the_headline_chooses(name):
+    headline = TASKS[name].measures[0]
+    assert find_metric(TASKS[name], None, verb="train") == (headline.name, False)
+    for one in TASKS[name].measures:
+        assert find_metric(TASKS[name], one.name, verb="train") == (one.name, False)
+
+
+def test_the_least_is_the_best_of_a_loss_and_of_what_should_be_small():
+    task = dataclasses.replace(TASKS["single_label"], measures=(ERRORS, ACCURACY))
+    assert find_metric(task, None, verb="train") == ("errors", True)
+    assert find_metric(task, "accuracy", verb="train") == ("accuracy", False)
+    assert find_metric(task, "loss", verb="tune") == ("loss", True)
+
+
+@pytest.mark.parametrize(("name", "meant"), [("acuracy", " Did you mean 'accuracy'?"), ("", "")])
+def test_what_the_task_is_not_measured_by_is_refused(name, meant):
+    with pytest.raises(ConfigError) as caught:
+        find_metric(TASKS["multi_label"], name, verb="tune")
+    assert str(caught.value) == (
+        "The 'metric' parameter of tune must be one of: micro_f1, accuracy, macro_f1, weighted_f1, loss. "
+        f"Got {name!r} instead.{meant}\nhint: These are what the task multi_label is measured by."
+    )
+
+
+def test_training_measures_what_the_task_is_measured_by_and_the_loss():
+    task = TASKS["multi_label"]
+    evidence = Choices(np.array([[0.75, 0.25], [0.25, 0.75]], dtype=np.float32), task.link)
+    found = measure_answers(task, evidence, np.array([[1, 0], [1, 1]], dtype=np.float32))
+    assert list(found) == ["micro_f1", "accuracy", "macro_f1", "weighted_f1", "loss"]
+    assert (found["accuracy"], found["micro_f1"]) == (0.5, pytest.approx(0.8))
+    assert found["loss"] == pytest.approx(-(3 * np.log(0.75) + np.log(0.25)) / 4)
+
+
+def test_a_score_that_has_no_value_is_0_for_training():
+    task = TASKS["multi_label"]
+    nothing = Choices(np.zeros((2, 2), np.float32), task.link)
+    found = measure_answers(task, nothing, np.zeros((2, 2), np.float32))
+    assert (found["micro_f1"], found["macro_f1"], found["accuracy"]) == (0.0, 0.0, 1.0)

@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,28 @@ def test_modules_and_functions_stay_small_and_say_what_they_do(path):
         assert function.end_lineno - function.lineno < 60, function.name
         positional = [*function.args.posonlyargs, *function.args.args]
         assert len([one for one in positional if one.arg not in {"self", "cls"}]) <= 6, function.name
+
+
+def test_most_modules_are_small():
+    lengths = sorted(path.read_text(encoding="utf-8").count("\n") for path in MODULES)
+    assert lengths[len(lengths) // 2] <= 150
+    assert lengths[len(lengths) * 9 // 10] <= 300
+
+
+def test_a_folder_of_modeling_can_be_taken_in_at_a_glance():
+    folders = {path.parent for path in MODULES if SOURCE / "modeling" in path.parents}
+    assert {folder.name for folder in folders if len(list(folder.glob("*.py"))) > 12} == set()
+
+
+def test_comments_say_why_where_one_would_ask():
+    """Two comments in a hundred lines, in the mean of all modules."""
+    num_lines = num_comments = 0
+    for path in MODULES:
+        with path.open(encoding="utf-8") as file:
+            tokens = list(tokenize.generate_tokens(file.readline))
+        num_lines += tokens[-1].start[0]
+        num_comments += sum(one.type == tokenize.COMMENT and "noqa" not in one.string for one in tokens)
+    assert num_comments >= 0.02 * num_lines
 
 
 def test_no_module_has_a_name_that_says_nothing():

@@ -92,9 +92,9 @@ def test_many_decisions_are_thinned_evenly():
     members = [np.random.default_rng(place).random((MAX_DECISIONS, 3), np.float32) for place in range(2)]
     targets_NC = (np.random.default_rng(9).random((MAX_DECISIONS, 3)) < 0.5).astype(np.float32)
     truth_KM = truth_probabilities(members, targets_NC, SIGMOID)
-    assert truth_KM.shape == (2, MAX_DECISIONS)
-    expected = np.where(targets_NC.ravel()[::3] == 1, members[1].ravel()[::3], 1 - members[1].ravel()[::3])
-    np.testing.assert_allclose(truth_KM[1], np.maximum(expected, 1e-7), atol=1e-6)
+    expected_NC = np.where(targets_NC == 1, members[1], 1 - members[1])[::3]  # of every label as many answers
+    assert truth_KM.shape == (2, expected_NC.size)
+    np.testing.assert_allclose(truth_KM[1], np.maximum(expected_NC.ravel(), 1e-7), atol=1e-6)
 
 
 def test_greedy_selection_is_good_and_repeatable():

@@ -10,17 +10,14 @@ Legend: M decisions, C labels, D answers of M decisions that are right or wrong 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from yanmo.arrays import FloatArray
+from yanmo.arrays import Array, Doubles, FloatArray
 
 __all__ = ["SIGMOID", "SOFTMAX", "Link", "Sigmoid", "Softmax"]
 
-Doubles = npt.NDArray[np.float64]
-Array = npt.NDArray[Any]
 
 # The logarithm of a probability of 0 is finite with it: -69.
 TINY = np.float32(1e-30)
@@ -221,9 +218,10 @@ class Sigmoid:
 
     def truth(self, probabilities_MC: Array, targets_MC: Array, *, most: int) -> Array:
         """Return the probability of each label that holds, 1 minus that of each that does not."""
+        # Whole decisions are left out: every C-th answer of all would be one and the same label's.
         step = max(1, -(-targets_MC.size // most))
-        kept_D = probabilities_MC.ravel()[::step]
-        return np.where(targets_MC.astype(bool).ravel()[::step], kept_D, 1 - kept_D)
+        kept_MC = probabilities_MC[::step]
+        return np.where(targets_MC[::step].astype(bool), kept_MC, 1 - kept_MC).ravel()
 
     def log_losses(self, probabilities_MC: Array, targets_MC: Array) -> Doubles:
         """Return the mean of the labels' binary losses."""

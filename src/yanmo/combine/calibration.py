@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray
+from yanmo.arrays import Doubles, FloatArray
 from yanmo.errors import ArtifactError, MissingExtraError
 from yanmo.metrics import calibration_bins, expected_calibration_error
 
@@ -30,7 +30,6 @@ __all__ = [
 
 Method = Literal["temperature", "vector", "isotonic"]
 METHODS: tuple[Method, ...] = ("temperature", "vector", "isotonic")
-Doubles = npt.NDArray[np.float64]
 
 # Temperatures from 0.05 to 55; in logarithms twice and half are equally far from 1.
 LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE = -3.0, 4.0

@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import Doubles, FloatArray, IntArray
 from yanmo.combine.bounds import lower_bound, num_rows_needed, upper_bound
 from yanmo.errors import DataError, InternalError
 
@@ -34,7 +34,6 @@ __all__ = [
 
 Guarantee = Literal["agreement", "accuracy"]
 Booleans = npt.NDArray[np.bool_]
-Doubles = npt.NDArray[np.float64]
 
 NEVER = 2.0
 """A threshold that no confidence reaches: the stage is not even asked."""

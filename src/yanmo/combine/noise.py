@@ -8,13 +8,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import Doubles, FloatArray, IntArray
 
 __all__ = ["Suspects", "find_suspects", "find_suspects_of_many"]
-
-Doubles = npt.NDArray[np.float64]
 
 
 class Suspects(NamedTuple):

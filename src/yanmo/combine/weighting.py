@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray
 
 __all__ = ["log_loss_weights", "score_weights", "truth_probabilities"]
 
-Doubles = npt.NDArray[np.float64]
 
 FLOOR = np.float32(1e-7)
 MAX_DECISIONS = 1 << 18

@@ -21,8 +21,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
 from yanmo.combine.calibration import read_calibration
 from yanmo.combine.cascading import StageTable
-from yanmo.measuring.evaluation import Outcome, Split, identify, run_bundle
-from yanmo.measuring.evaluation import match_labels as match_bundle
+from yanmo.measuring.evaluation import Outcome, Split, identify, match_bundle, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.progress import track
 from yanmo.reporting.members import agreement_matrix, cascade_facts, compare_members, leave_one_out
@@ -32,8 +31,8 @@ from yanmo.runtimes.composite import (
     EnsembleSettings,
     RawInputs,
     open_runtime,
+    read_composite_settings,
     read_ensembler,
-    read_settings,
 )
 from yanmo.runtimes.predictor import Predictor, default_num_threads
 from yanmo.tasks import get_task
@@ -55,7 +54,7 @@ def check_members(members: Sequence[Bundle], dataset: Dataset) -> list[list[int]
     """
     columns = [match_bundle(member, dataset) for member in members]
     for member in members:
-        if member.format == "cascade" and read_settings(member, CascadeSettings).abstain is not None:
+        if member.format == "cascade" and read_composite_settings(member, CascadeSettings).abstain is not None:
             logger.warning("%s may give no answer; as a member of another Bundle it always gives one.", member.path)
     return columns
 
@@ -256,7 +255,7 @@ def describe_composite(
     }
     if is_ensemble:
         names = [member.name for member in members]
-        ensembler = read_ensembler(bundle, read_settings(bundle, EnsembleSettings))
+        ensembler = read_ensembler(bundle, read_composite_settings(bundle, EnsembleSettings))
         whole, without = ensembler.combine(answers, task), []
         for place in range(len(members)):
             rest = ensembler.without(place)
@@ -264,7 +263,7 @@ def describe_composite(
             without.append(rest.combine(others, task) if rest else None)
         found["leave_one_out"] = leave_one_out(names, without, whole, split.targets_NC, task, **sampling)
     else:
-        settings = read_settings(bundle, CascadeSettings)
+        settings = read_composite_settings(bundle, CascadeSettings)
         table = stage_table(outcomes, split, dataset, settings.costs_ms)
         curve = [one["thresholds"] for one in settings.curve]
         found["cascade"] = {

@@ -12,7 +12,7 @@ from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_fi
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError
-from yanmo.measuring.evaluation import Split, match_labels
+from yanmo.measuring.evaluation import Split, match_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.modeling.shrinking.soup import average_weights
 from yanmo.runtimes.predictor import open_bundle
@@ -56,7 +56,7 @@ def publish_soup(
         without increasing inference time", algorithm 1, arXiv:2203.05482.
     """
     _check_shape(members)
-    first, columns = members[0], match_labels(members[0], dataset)
+    first, columns = members[0], match_bundle(members[0], dataset)
     info = {key: value for key, value in first.manifest.info.items() if key not in ("calibration", "summary")}
     identity = Identity(
         kind=Bundle.kind,

@@ -26,7 +26,7 @@ from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_fr
 from yanmo.combine import alignment
 from yanmo.compressing.transfer_texts import Transfer
 from yanmo.errors import ConfigError, DataError
-from yanmo.measuring.evaluation import match_labels
+from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts
 from yanmo.progress import bar
 from yanmo.protocols import Task
@@ -81,7 +81,7 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
         DataError: Task or labels differ.
         BusyError: Another process asks the same.
     """
-    columns = match_labels(teacher, dataset)
+    columns = match_bundle(teacher, dataset)
     folder = answers_dir(teacher, dataset, transfer, beside=beside)
     if not (folder / MANIFEST).is_file():
         with lock(work_dir(folder)) as work:

@@ -25,7 +25,7 @@ from yanmo.grinding.publishing import check_report_place, make_report, publish_w
 from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search, attempt
 from yanmo.grinding.trials import Bench, finished
-from yanmo.measuring.evaluation import match_labels
+from yanmo.measuring.evaluation import match_bundle
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
@@ -127,7 +127,7 @@ def grind(
 
 def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) -> None:
     check_alone("grind")
-    match_labels(teacher, dataset)
+    match_bundle(teacher, dataset)
     check_max_drop(get_task(dataset.task), config.max_drop, verb="grind")
     check_report_place(out)
 

@@ -39,7 +39,7 @@ __all__ = [
     "Split",
     "identify",
     "load_split",
-    "match_labels",
+    "match_bundle",
     "publish_comparison",
     "run_bundle",
 ]
@@ -126,7 +126,7 @@ def run_bundle(
     Raises:
         DataError: Task or labels differ.
     """
-    columns = match_labels(bundle, dataset)
+    columns = match_bundle(bundle, dataset)
     num_threads = num_threads or default_num_threads()
     with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
         predictor.infer(split.items[:WARM_UP_TEXTS])
@@ -149,7 +149,7 @@ def run_bundle(
     return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
 
 
-def match_labels(bundle: Bundle, dataset: Dataset) -> list[int]:
+def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
     """Return the Bundle's column for each of the Dataset's labels.
 
     Raises:
@@ -185,7 +185,7 @@ def publish_comparison(
         effects: Whether a Report that stands there is replaced.
     """
     for bundle in bundles:
-        match_labels(bundle, dataset)
+        match_bundle(bundle, dataset)
     report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
     headline = get_task(dataset.task).measures[0].name
     shown = ("name", headline, f"{headline}_interval", "macro_f1", "size_mb", "latency_ms")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import Doubles, IntArray
 
 __all__ = [
     "CalibrationBins",
@@ -18,7 +18,6 @@ __all__ = [
 ]
 
 NUM_BINS = 15
-Doubles = npt.NDArray[np.float64]
 
 
 class CalibrationBins(NamedTuple):

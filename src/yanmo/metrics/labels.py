@@ -6,18 +6,15 @@ the row is right as a whole; and 1.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.arrays import Array, Doubles
 from yanmo.metrics.measures import Measure
 from yanmo.metrics.scores import LabelCounts, macro_f1, micro_f1, weighted_f1
 
 __all__ = ["ACCURACY", "MACRO_F1", "MICRO_F1", "WEIGHTED_F1", "label_statistics", "right_rows", "sum_counts"]
 
-Array = npt.NDArray[Any]
-Doubles = npt.NDArray[np.float64]
 # Places of a row's last two statistics, counted from the end, since C differs.
 RIGHT, ROW = -2, -1
 

@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from yanmo.arrays import Array, Doubles
 from yanmo.metrics.resampling import Interval, percentile_interval, resample_statistics, wilson_interval
 
 __all__ = ["Comparison", "Measure", "Measured", "compare", "measure_with_intervals", "resample"]
-
-Array = npt.NDArray[Any]
-Doubles = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

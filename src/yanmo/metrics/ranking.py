@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.links import Link
+from yanmo.arrays import Doubles
 
 __all__ = ["RocAuc", "roc_auc"]
 
-Doubles = npt.NDArray[np.float64]
 Z_95 = 1.959963984540054
 
 

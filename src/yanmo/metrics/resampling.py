@@ -9,12 +9,10 @@ loss, are drawn row by row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import Array, Doubles, IntArray
 
 __all__ = ["Interval", "percentile_interval", "resample_statistics", "resample_sums", "wilson_interval"]
 
@@ -24,8 +22,6 @@ CHUNK_CELLS = 4_000_000
 MULTINOMIAL_COST = 8
 Z_95 = 1.959963984540054
 
-Doubles = npt.NDArray[np.float64]
-Array = npt.NDArray[Any]
 Interval = tuple[float, float]
 
 

@@ -6,12 +6,11 @@ occur among the targets or the choices, as scikit-learn does.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import Array, Doubles, IntArray
 
 __all__ = [
     "LabelCounts",
@@ -23,9 +22,6 @@ __all__ = [
     "precision_recall_f1",
     "weighted_f1",
 ]
-
-Doubles = npt.NDArray[np.float64]
-Array = npt.NDArray[Any]
 
 
 class LabelCounts(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from yanmo import metrics
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
+from yanmo.arrays import Array
 from yanmo.metrics.measures import compare, measure_with_intervals
 from yanmo.tasks.labels import LabelTask
 
@@ -20,7 +20,6 @@ MATRIX_LABELS = 100
 NUM_PAIRS = 30
 SHOWN = ("accuracy", "macro_f1")
 """What a comparison shows beside the headline."""
-Array = npt.NDArray[Any]
 
 
 def measure_quality(

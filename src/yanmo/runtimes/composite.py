@@ -41,8 +41,8 @@ __all__ = [
     "EnsembleSettings",
     "RawInputs",
     "open_runtime",
+    "read_composite_settings",
     "read_ensembler",
-    "read_settings",
 ]
 
 SETTINGS_FILES = {"ensemble": "ensemble.json", "cascade": "cascade.json"}
@@ -166,7 +166,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
     """The Runtime protocol for the format ensemble: takes raw texts, all members answer all of them."""
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
-        settings = read_settings(bundle, EnsembleSettings)
+        settings = read_composite_settings(bundle, EnsembleSettings)
         self._task = get_task(bundle.task)
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads, engine)
@@ -203,7 +203,7 @@ class CascadeRuntime(Runtime[RawInputs]):
     """The Runtime protocol for the format cascade: takes raw texts, each stage gets only those still undecided."""
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
-        self._settings = read_settings(bundle, CascadeSettings)
+        self._settings = read_composite_settings(bundle, CascadeSettings)
         self._task = get_task(bundle.task)
         self._num_classes = len(bundle.labels)
         self._members = Members(bundle, self._settings, num_threads, engine)
@@ -280,7 +280,7 @@ def open_runtime(
     return kind(bundle, num_threads, engine)
 
 
-def read_settings(bundle: Bundle, kind: type[SettingsT]) -> SettingsT:
+def read_composite_settings(bundle: Bundle, kind: type[SettingsT]) -> SettingsT:
     """Return the content of a composite's settings file.
 
     Raises:

@@ -10,7 +10,7 @@ from yanmo.arrays import Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.ngram import hash_inputs, read_settings, read_tensors
+from yanmo.runtimes.ngram import hash_inputs, read_light_settings, read_tensors
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.tasks import get_task
 from yanmo.text.inputs import Inputs, Windows
@@ -27,7 +27,7 @@ class LinearRuntime(Runtime[Ragged]):
 
     def __init__(self, bundle: Bundle) -> None:
         self._link = get_task(bundle.task).link
-        settings = read_settings(bundle, "linear.json")
+        settings = read_light_settings(bundle, "linear.json")
         tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
         self._tfidf = Tfidf(tensors["keys"], tensors["idf"], sublinear=bool(settings["sublinear"]))

@@ -29,7 +29,7 @@ from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
 from yanmo.text.seen import keep_seen
 
-__all__ = ["NgramRuntime", "hash_inputs", "open_runtime", "read_settings", "read_tensors"]
+__all__ = ["NgramRuntime", "hash_inputs", "open_runtime", "read_light_settings", "read_tensors"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class NgramRuntime(Runtime[KnownNgrams]):
 
     def __init__(self, bundle: Bundle) -> None:
         self._link = get_task(bundle.task).link
-        settings = read_settings(bundle, "ngram.json")
+        settings = read_light_settings(bundle, "ngram.json")
         tensors = read_tensors(bundle, ("embedding", "seen", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
         self._embedding = tensors["embedding"]
@@ -113,7 +113,7 @@ def hash_inputs(inputs: Inputs, config: NgramConfig) -> Ragged:
     return hash_column(first, config) if second is None else hash_pairs(first, second, config)
 
 
-def read_settings(bundle: Bundle, name: str) -> dict[str, Any]:
+def read_light_settings(bundle: Bundle, name: str) -> dict[str, Any]:
     """Return the content of a JSON file of a Bundle.
 
     Raises:

@@ -21,7 +21,7 @@ from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
 from yanmo.composing.composites import read_out_of_fold
 from yanmo.config import Config
 from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import Split, identify, load_split, match_labels
+from yanmo.measuring.evaluation import Split, identify, load_split, match_bundle
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import get_task
@@ -64,7 +64,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         ArtifactError: The Bundle was trained without folds.
         DataError: It was trained on other rows.
     """
-    match_labels(bundle, dataset)
+    match_bundle(bundle, dataset)
     split, task = load_split(dataset, "train"), get_task(dataset.task)
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
     quality = measure_quality(

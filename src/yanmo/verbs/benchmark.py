@@ -22,7 +22,7 @@ from yanmo.errors import ConfigError, DataError
 from yanmo.machine import describe_machine
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
-from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_labels
+from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_bundle
 from yanmo.progress import bar
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
@@ -183,13 +183,13 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
     facts = {"dataset": identify(dataset), "texts": None, "split": config.split}
     if "label" in frame.columns:
         for one in bundles:
-            match_labels(one, dataset)
+            match_bundle(one, dataset)
         split = load_split(dataset, config.split)
         rows = _evenly(len(split.items), config.num_texts)
         items = [split.items[row] for row in rows]
         return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
     if get_task(bundles[0].task).inputs != get_task(dataset.task).inputs:
-        match_labels(bundles[0], dataset)
+        match_bundle(bundles[0], dataset)
     found = Inputs.of_frame(frame, get_task(dataset.task).inputs).items()
     if not found:
         raise DataError(f"The split '{config.split}' of {dataset.path} has no rows.", hint="Choose another --split.")
@@ -249,7 +249,7 @@ def _measure_all(
     if dataset is None or texts.targets_NC is None:
         return facts
     found = [
-        Choices(one_NC, task.link).ordered(match_labels(bundle, dataset))
+        Choices(one_NC, task.link).ordered(match_bundle(bundle, dataset))
         for bundle, one_NC in zip(bundles, answers, strict=True)
         if one_NC is not None
     ]

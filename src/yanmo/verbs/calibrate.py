@@ -15,7 +15,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import Split, load_split, match_labels
+from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import get_task
@@ -74,7 +74,7 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
-    columns, split, task = match_labels(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
+    columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
     measured = _ask(bundle, split, columns)
     calibration = fit_calibration(config.method, measured.scores, measured.targets_NC)
     before, after = measured.scores.activate(), calibration.apply(measured.scores).activate()

@@ -19,7 +19,7 @@ from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import match_labels
+from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.tasks import get_task
@@ -200,7 +200,7 @@ def _answers(
     if isinstance(teacher, Predictions):
         taught = read_answers(teacher, dataset, found)
         return lambda: taught
-    match_labels(teacher, dataset)
+    match_bundle(teacher, dataset)
     return functools.partial(ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads)
 
 

@@ -76,7 +76,7 @@ class EnsembleConfig(Config):
 
 
 @dataclass(frozen=True)
-class Job:
+class Fitting:
     """What every method is given.
 
     Attributes:
@@ -157,7 +157,7 @@ def ensemble(
     columns, task = check_members(members, dataset), get_task(dataset.task)
     split = load_split(dataset, config.split)
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
-    job = Job(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
+    job = Fitting(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
     if config.method.startswith("average-weights"):
         _publish_soup(job, out, effects)
     else:
@@ -165,7 +165,7 @@ def ensemble(
     return Bundle.open(out, verify=False)
 
 
-def _publish(job: Job, out: Path, effects: Effects) -> None:
+def _publish(job: Fitting, out: Path, effects: Effects) -> None:
     config = job.config
     fitted = _FITTERS[config.method](job)
     scores = _scores(job, job.score(fitted.ensembler.combine(job.answers, job.task)))
@@ -192,7 +192,7 @@ def _publish(job: Job, out: Path, effects: Effects) -> None:
     )
 
 
-def _publish_soup(job: Job, out: Path, effects: Effects) -> None:
+def _publish_soup(job: Fitting, out: Path, effects: Effects) -> None:
     scores = [job.gain(one) for one in job.answers]
     order = np.argsort(-np.asarray(scores), kind="stable").tolist() if job.config.method.endswith("greedy") else None
 
@@ -210,7 +210,7 @@ def _publish_soup(job: Job, out: Path, effects: Effects) -> None:
     )
 
 
-def _scores(job: Job, score: float) -> dict[str, float]:
+def _scores(job: Fitting, score: float) -> dict[str, float]:
     """Return what is noted about the new Bundle, and say if it is worse than one of its members."""
     headline, singles = job.headline, [job.score(one) for one in job.answers]
     best = int(np.argmax([headline.gain(one) for one in singles]))
@@ -229,15 +229,15 @@ def _scores(job: Job, score: float) -> dict[str, float]:
     return {name: score, f"{name}_of_best_member": singles[best], "num_members": len(singles)}
 
 
-def _fit_average(job: Job) -> Fitted:
+def _fit_average(job: Fitting) -> Fitted:
     return Fitted(Ensembler(len(job.members)))
 
 
-def _fit_vote(job: Job) -> Fitted:
+def _fit_vote(job: Fitting) -> Fitted:
     return Fitted(Ensembler(len(job.members), is_vote=True))
 
 
-def _say_uncalibrated(job: Job) -> None:
+def _say_uncalibrated(job: Fitting) -> None:
     """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
     targets_NC = job.split.targets_NC
     errors = [calibration_error(one, job.task.choose(one.values_MC), targets_NC) for one in job.answers]
@@ -256,32 +256,32 @@ def _say_uncalibrated(job: Job) -> None:
         )
 
 
-def _fit_weights(job: Job) -> Fitted:
+def _fit_weights(job: Fitting) -> Fitted:
     _say_uncalibrated(job)
     return Fitted(Ensembler(len(job.members), weights_K=log_loss_weights(job.truth())))
 
 
-def _fit_score_weights(job: Job) -> Fitted:
+def _fit_score_weights(job: Fitting) -> Fitted:
     return Fitted(Ensembler(len(job.members), weights_K=score_weights(_shares(job))))
 
 
-def _shares(job: Job) -> list[float]:
+def _shares(job: Fitting) -> list[float]:
     """Return what each member's weight is in proportion to: its headline, or where less is better, 1 / headline."""
     scores = [job.score(one) for one in job.answers]
     return scores if job.headline.higher_is_better else [1 / max(score, LEAST_SCORE) for score in scores]
 
 
-def _fit_greedy(job: Job) -> Fitted:
+def _fit_greedy(job: Fitting) -> Fitted:
     _say_uncalibrated(job)
     return Fitted(Ensembler(len(job.members), weights_K=greedy_weights(job.truth(), seed=job.config.seed)))
 
 
-def _fit_log_linear(job: Job) -> Fitted:
+def _fit_log_linear(job: Fitting) -> Fitted:
     weights_K = log_linear_weights(job.values(), job.split.targets_NC, job.task.link)
     return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
-def _fit_stacking(job: Job) -> Fitted:
+def _fit_stacking(job: Fitting) -> Fitted:
     from yanmo.modeling.runs.stackers import fit_logistic
 
     learned, targets_NC = _out_of_fold(job)
@@ -290,7 +290,7 @@ def _fit_stacking(job: Job) -> Fitted:
     return Fitted(Ensembler(len(job.members), stacker=stacker), "logistic", {LINEAR_STACKER: save(tensors)})
 
 
-def _fit_lightgbm(job: Job) -> Fitted:
+def _fit_lightgbm(job: Fitting) -> Fitted:
     from yanmo.modeling.runs.stackers import fit_lightgbm
 
     learned, targets_NC = _out_of_fold(job)
@@ -301,7 +301,7 @@ def _fit_lightgbm(job: Job) -> Fitted:
     return Fitted(Ensembler(len(job.members), stacker=LightgbmStacker(models)), "lightgbm", files)
 
 
-_FITTERS: dict[str, Callable[[Job], Fitted]] = {
+_FITTERS: dict[str, Callable[[Fitting], Fitted]] = {
     "average": _fit_average,
     "soft-vote": _fit_average,
     "vote": _fit_vote,
@@ -314,7 +314,7 @@ _FITTERS: dict[str, Callable[[Job], Fitted]] = {
 }
 
 
-def _out_of_fold(job: Job) -> tuple[list[FloatArray], FloatArray]:
+def _out_of_fold(job: Fitting) -> tuple[list[FloatArray], FloatArray]:
     """Return the members' answers to the training rows by models that had not learned from them, and the targets."""
     train = load_split(job.dataset, "train")
     ids = train.frame["id"].to_list()

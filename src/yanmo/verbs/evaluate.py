@@ -16,7 +16,7 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
 from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_labels, run_bundle
+from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
@@ -97,7 +97,7 @@ def evaluate(
     """
     bundles = {"bundle": bundle} | ({"against": against} if against else {})
     for one in bundles.values():
-        match_labels(one, dataset)
+        match_bundle(one, dataset)
     split = load_split(dataset, config.split)
     runtime = config.model_dump(include=RUNTIME_FIELDS)
     outcomes = {role: run_bundle(one, dataset, split, **runtime) for role, one in bundles.items()}

@@ -24,7 +24,7 @@ from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError, check_installed
 from yanmo.exchanging.onnx_bundle import encoder_graph, publish_from, write_graph
-from yanmo.measuring.evaluation import load_split, match_labels, run_bundle
+from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics.measures import compare
 from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching, Trained
@@ -139,7 +139,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
         MissingExtraError: The packages that train are not installed.
     """
     is_single = _check(bundle, config)
-    match_labels(bundle, dataset)
+    match_bundle(bundle, dataset)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     parents, plain = {"bundle": bundle.digest, "dataset": dataset.digest}, config.model_dump(mode="json")
     info = dict(bundle.manifest.info)
@@ -290,7 +290,7 @@ def _ask_whole(
     """Return the training and unlabelled texts with the whole model's answers, columns in the Bundle's order."""
     taught = ask(bundle, dataset, found, beside=beside, num_threads=num_threads)
     soft_NC = np.empty_like(taught.probabilities_NC)
-    soft_NC[:, match_labels(bundle, dataset)] = taught.probabilities_NC
+    soft_NC[:, match_bundle(bundle, dataset)] = taught.probabilities_NC
     return replace(train, soft_NC=soft_NC)
 
 

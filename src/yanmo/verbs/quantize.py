@@ -17,7 +17,7 @@ from yanmo.compressing.quantizing import Gate, GatedModel, Scorer, check_max_dro
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.measuring.evaluation import Split, load_split, match_labels
+from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import get_task
@@ -92,7 +92,7 @@ def quantize(
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     _check_format(bundle)
-    match_labels(bundle, dataset)
+    match_bundle(bundle, dataset)
     check_max_drop(get_task(bundle.task), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     is_light = bundle.format in LIGHT_FORMATS
@@ -156,7 +156,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
     inputs = valid.inputs.take(rows)
     with open_bundle(bundle, num_threads=config.num_threads) as predictor:
         reference = predictor.score(predictor.encode(inputs)).scores
-    order = match_labels(bundle, dataset)
+    order = match_bundle(bundle, dataset)
     gate = Gate(
         predictor.task,
         lambda scores: predictor.activate(scores).ordered(order),

@@ -57,7 +57,7 @@ def cut_smaller(position: Position, num_rows: int, error: Exception, *, is_fixed
     Raises:
         ModelError: A part has one text already, or parts are fixed.
     """
-    size = -(-num_rows // (position.num_parts * workers.num_workers()))
+    size = -(-num_rows // (position.num_parts * workers.world_size()))
     if size <= 1:
         raise ModelError(
             "There is not enough memory for a step with one text at a time.",

@@ -42,7 +42,7 @@ def compute_logits(
     is_sharded = sharding.is_sharded(module)
     batches = sorted_batches(features, batch_size=batch_size, batch_tokens=batch_tokens)
     mine = workers.share(batches)
-    num_rounds = -(-len(batches) // workers.num_workers())
+    num_rounds = -(-len(batches) // workers.world_size())
 
     def scored(rows_B: IntArray) -> list[tuple[IntArray, Tensor]]:
         try:

@@ -94,7 +94,7 @@ class Trainer:
         matched_score: MatchedScore | None = None,
         tell: Watcher = NO_EFFECTS.tell,
     ) -> None:
-        self.is_sharded = settings.sharding == "full" and workers.num_workers() > 1
+        self.is_sharded = settings.sharding == "full" and workers.world_size() > 1
         self.module = sharding.shard(module, settings.device) if self.is_sharded else module.to(settings.device)
         self.learning = Learning(score, objective, matched_score)
         self.settings = settings
@@ -320,7 +320,7 @@ class Trainer:
                 return compute()
             except (MemoryError, RuntimeError) as error:
                 if is_out_of_memory(error):
-                    is_fixed = self.is_sharded or (self.settings.fgm_epsilon > 0 and workers.num_workers() > 1)
+                    is_fixed = self.is_sharded or (self.settings.fgm_epsilon > 0 and workers.world_size() > 1)
                     cut_smaller(self.position, num_rows, error, is_fixed=is_fixed)
                 elif self.is_sharded:
                     raise workers.lost(error) from error

@@ -35,7 +35,7 @@ def shard(module: nn.Module, device: str) -> nn.Module:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(device, (workers.num_workers(),))
+    mesh = init_device_mesh(device, (workers.world_size(),))
     for block in _blocks(module):
         fully_shard(block, mesh=mesh)
     fully_shard(module, mesh=mesh)

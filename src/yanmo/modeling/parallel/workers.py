@@ -22,12 +22,12 @@ __all__ = [
     "collect",
     "join",
     "lost",
-    "num_workers",
     "rank",
     "share",
     "sum_gradients",
     "sum_tensor",
     "wait_for_all",
+    "world_size",
 ]
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ def join() -> None:
     distributed.init_process_group("nccl" if is_cuda else "gloo")
 
 
-def num_workers() -> int:
+def world_size() -> int:
     """Return how many workers there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
@@ -56,12 +56,12 @@ def rank() -> int:
 
 def share(items: SliceT) -> SliceT:
     """Return this worker's part of something: every so many-th, so that all parts are alike."""
-    return items[rank() :: num_workers()]
+    return items[rank() :: world_size()]
 
 
 def agree(value: T) -> T:
     """Return the value that the first worker has."""
-    if num_workers() == 1:
+    if world_size() == 1:
         return value
     values = [value]
     _meet(lambda: distributed.broadcast_object_list(values))
@@ -70,22 +70,22 @@ def agree(value: T) -> T:
 
 def collect(value: T) -> list[T]:
     """Return the values of all workers, in their order."""
-    if num_workers() == 1:
+    if world_size() == 1:
         return [value]
-    values: list[Any] = [None] * num_workers()
+    values: list[Any] = [None] * world_size()
     _meet(lambda: distributed.all_gather_object(values, value))
     return values
 
 
 def wait_for_all() -> None:
     """Return when every worker has come here."""
-    if num_workers() > 1:
+    if world_size() > 1:
         _meet(distributed.barrier)
 
 
 def sum_tensor(tensor: Tensor) -> Tensor:
     """Return the sum of all workers' tensors, in the tensor itself."""
-    if num_workers() > 1:
+    if world_size() > 1:
         _meet(lambda: distributed.all_reduce(tensor))
     return tensor
 
@@ -96,7 +96,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[f
     Raises:
         ModelError: Another worker has died.
     """
-    if num_workers() == 1:
+    if world_size() == 1:
         return list(numbers)
     learning = list(parameters)
     if hasattr(learning[0], "full_tensor"):  # sharded gradients were added up on their way back
@@ -120,6 +120,6 @@ def _meet(message: Callable[[], object]) -> None:
 def lost(error: Exception) -> ModelError:
     """Return the error about a worker that has died, from what the messages between workers say."""
     return ModelError(
-        f"Worker {rank()} of {num_workers()} lost another worker: {str(error).partition(chr(10))[0]}",
+        f"Worker {rank()} of {world_size()} lost another worker: {str(error).partition(chr(10))[0]}",
         hint="Start the same command again: the training goes on from its last checkpoint.",
     )

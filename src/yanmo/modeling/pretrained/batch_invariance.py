@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from yanmo.errors import ModelError
-from yanmo.modeling.features.ragged import Batch, Features
+from yanmo.modeling.features.ragged import Features, Tensors
 
 __all__ = ["check_invariance"]
 
@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 
 
 def check_invariance(
-    module: Any, score: Callable[[nn.Module, Batch], Tensor], features: Features, *, name: str
+    module: Any, score: Callable[[nn.Module, Tensors], Tensor], features: Features, *, name: str
 ) -> None:
     """Refuse a network whose answers depend on the other texts of a batch, unless that can be mended.
 
@@ -69,7 +69,9 @@ def _unlike(features: Features) -> list[int]:
     return found
 
 
-def _difference(module: Any, score: Callable[[nn.Module, Batch], Tensor], features: Features, rows: list[int]) -> float:
+def _difference(
+    module: Any, score: Callable[[nn.Module, Tensors], Tensor], features: Features, rows: list[int]
+) -> float:
     """Return by how much scores alone differ from those in a batch, as a share of the largest one."""
     with torch.inference_mode():
         together_BC = score(module, features.collate(np.array(rows)))

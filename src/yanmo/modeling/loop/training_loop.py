@@ -30,19 +30,10 @@ from yanmo.modeling.arithmetic.determinism import seed_step
 from yanmo.modeling.arithmetic.memory import cut_smaller, is_out_of_memory, moving_weights
 from yanmo.modeling.arithmetic.precision import choose_precision, has_bf16
 from yanmo.modeling.features.ragged import Examples
-from yanmo.modeling.loop import adversary, checkpoints, resuming
+from yanmo.modeling.loop import adversary, checkpoints, micro_batches, resuming
 from yanmo.modeling.loop.averages import Average, average_rate
 from yanmo.modeling.loop.batches import batches_of, count_steps, made_ahead
-from yanmo.modeling.loop.micro_batches import (
-    Learning,
-    MatchedScore,
-    Part,
-    Score,
-    check_scores,
-    make_parts,
-    not_finite,
-    part_loss,
-)
+from yanmo.modeling.loop.micro_batches import Learning, MatchedScore, Part, Score
 from yanmo.modeling.loop.optimizer import learning_rate_factor, level_steps, make_optimizer, set_learning_rate
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_position import Position
@@ -123,7 +114,7 @@ class Trainer:
 
     def prepare(self, examples: Examples, rows_S: IntArray) -> list[Part]:
         """Return the parts of a batch that this worker computes."""
-        return make_parts(
+        return micro_batches.make_parts(
             examples.of_batch(self.position.epoch, rows_S),
             rows_S,
             num_passes=self.learning.objective.num_passes,
@@ -163,7 +154,7 @@ class Trainer:
         norm = nn.utils.get_total_norm([one.grad for one in self.parameters if one.grad is not None])
         length = sharding.whole(norm).item()
         if not math.isfinite(total) or not math.isfinite(length):
-            raise not_finite(total, losses, examples, step=self.position.step + 1)
+            raise micro_batches.not_finite(total, losses, examples, step=self.position.step + 1)
         if length > self.settings.max_grad_norm:
             nn.utils.clip_grads_with_norm_(self.parameters, self.settings.max_grad_norm, norm)
         with moving_weights():
@@ -187,7 +178,7 @@ class Trainer:
                 precision=self.position.precision,
                 device=self.settings.device,
             )
-        check_scores(outputs_NS, examples, step=self.position.step)
+        micro_batches.check_scores(outputs_NS, examples, step=self.position.step)
         return self.learning.objective.measure(outputs_NS, examples.targets)
 
     def take_scores(self, scores: dict[str, float], num_steps: int) -> None:
@@ -255,7 +246,9 @@ class Trainer:
         def try_steps(precision: Precision, tried: Sequence[Part], *, is_compiled: bool = False) -> int:
             learning = self._compiled if is_compiled else self.learning
             for part in tried:
-                loss, _ = part_loss(learning, self.module, part, precision=precision, device=settings.device)
+                loss, _ = micro_batches.part_loss(
+                    learning, self.module, part, precision=precision, device=settings.device
+                )
                 loss.backward()  # type: ignore[no-untyped-call]
                 self.optimizer.zero_grad(set_to_none=True)
             return max(1, len(tried))
@@ -308,7 +301,9 @@ class Trainer:
     def _backward(self, part: Part, num_rows: int) -> tuple[Tensor, Tensor | None]:
         """Add the gradient of a part; its loss counts by its share of the batch's texts."""
         learning, settings = self._compiled if self.position.is_compiled else self.learning, self.settings
-        loss, counts = part_loss(learning, self.module, part, precision=self.position.precision, device=settings.device)
+        loss, counts = micro_batches.part_loss(
+            learning, self.module, part, precision=self.position.precision, device=settings.device
+        )
         loss = loss * (len(part.rows_B) / num_rows)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach(), counts

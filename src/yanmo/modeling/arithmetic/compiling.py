@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yanmo.machine import has_compiler
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.loop.micro_batches import Score
 from yanmo.modeling.settings import Compile
 
@@ -30,7 +30,7 @@ PROBE_TURNS = 3
 def compiled(score: Score) -> Score:
     """Return a way to scores that is compiled when it is first gone."""
 
-    def run(module: nn.Module, batch: Tensors) -> Tensor:
+    def run(module: nn.Module, batch: TensorBatch) -> Tensor:
         return score(module, batch)
 
     found: Score = torch.compile(run, dynamic=True)

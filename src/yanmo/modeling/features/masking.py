@@ -16,7 +16,7 @@ import torch
 
 from yanmo.arrays import IntArray
 from yanmo.modeling.features.corpus import CorpusRows, CorpusTokens
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 
 __all__ = ["Masked", "MaskedRows", "Masking", "mask_tokens"]
 
@@ -123,7 +123,7 @@ class MaskedRows:
         """Tokens of each row."""
         return self.rows.lengths_N
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return what is read and what is asked.
 
         ``input_ids`` and ``attention_mask``, int64, have the shape (B, T). Of the M hidden tokens ``hidden``, int64, is

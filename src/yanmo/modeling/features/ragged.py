@@ -20,7 +20,7 @@ __all__ = [
     "Features",
     "NgramFeatures",
     "Targets",
-    "Tensors",
+    "TensorBatch",
     "TokenFeatures",
     "epoch_batches",
     "full_mask",
@@ -30,7 +30,7 @@ __all__ = [
 
 BATCHES_A_BUCKET = 50
 
-Tensors = dict[str, Tensor]
+TensorBatch = dict[str, Tensor]
 
 
 class Features(Protocol):
@@ -46,7 +46,7 @@ class Features(Protocol):
         """Whether a batch is as wide as its longest text, so that grouping by length saves work."""
         ...
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return the input tensors of some texts, by the name of the network's argument and in its order."""
         ...
 
@@ -58,7 +58,7 @@ class Targets(Protocol):
         """Return N."""
         ...
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return the targets of some rows as tensors, by name."""
         ...
 
@@ -83,7 +83,7 @@ class TokenFeatures:
         """Tokens of each text."""
         return self.ids.lengths_N
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T)."""
         mask_BT = _mask(self.lengths_N[rows_B])
         batch = {"input_ids": _fill(self.ids, rows_B, mask_BT, self.pad_id)}
@@ -109,7 +109,7 @@ class NgramFeatures:
         """N-grams of each text."""
         return self.buckets.lengths_N
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``buckets``, int64, shape (M,), and ``offsets``, int64, shape (B,)."""
         taken = self.buckets.take(rows_B)
         return {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
 from yanmo.modeling.arithmetic.precision import autocast
-from yanmo.modeling.features.ragged import Examples, Tensors, full_mask, is_full
+from yanmo.modeling.features.ragged import Examples, TensorBatch, full_mask, is_full
 from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.settings import Precision
@@ -29,8 +29,8 @@ __all__ = [
     "to_device",
 ]
 
-Score = Callable[[nn.Module, Tensors], Tensor]
-MatchedScore = Callable[[nn.Module, Tensors], tuple[Tensor, Tensor]]
+Score = Callable[[nn.Module, TensorBatch], Tensor]
+MatchedScore = Callable[[nn.Module, TensorBatch], tuple[Tensor, Tensor]]
 """From the network and a batch to outputs and a loss that is added, a mean over examples."""
 NUM_NAMED = 8
 CALMER = "lower the learning_rate, raise the warmup_ratio, or set precision to fp32."
@@ -47,8 +47,8 @@ class Part:
     """
 
     rows_B: IntArray
-    batch: Tensors
-    targets: Tensors
+    batch: TensorBatch
+    targets: TensorBatch
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def part_loss(
     return (loss if added is None else loss + added), learning.objective.counts(outputs_MS)
 
 
-def to_device(batch: Tensors, device: str) -> Tensors:
+def to_device(batch: TensorBatch, device: str) -> TensorBatch:
     """Return a batch where the network is; of a batch without padding the mask is made there."""
     full = {name for name in ("attention_mask",) if device != "cpu" and name in batch and is_full(batch[name])}
     return {

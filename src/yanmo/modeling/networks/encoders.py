@@ -27,7 +27,7 @@ from transformers import (
 
 from yanmo.answers.links import Link
 from yanmo.errors import ModelError
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.networks import heads
 from yanmo.modeling.networks import pooling as pooled
 from yanmo.modeling.pretrained import weight_files
@@ -255,7 +255,7 @@ def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) ->
     tokenizer.save_pretrained(folder)
 
 
-def score_encoder(module: nn.Module, batch: Tensors) -> Tensor:
+def score_encoder(module: nn.Module, batch: TensorBatch) -> Tensor:
     """Return logits_BC of a batch of token ids."""
     logits_BC: Tensor = module(**batch).logits
     return logits_BC

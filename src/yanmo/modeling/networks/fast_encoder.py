@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yanmo.modeling.features.ragged import Tensors, is_full
+from yanmo.modeling.features.ragged import TensorBatch, is_full
 from yanmo.modeling.networks.dropout import MaskedDropout, sampled
 from yanmo.modeling.networks.pooling import MeanPooling, mean_of_tokens
 
@@ -43,7 +43,7 @@ def is_lean(module: nn.Module) -> bool:
     return (type(module).__name__ in CLASSIFIERS or isinstance(module, MeanPooling)) and can_read(module)
 
 
-def read_states(module: nn.Module, batch: Tensors) -> Tensor:
+def read_states(module: nn.Module, batch: TensorBatch) -> Tensor:
     """Return the last layer's states_BTD of a batch of token ids.
 
     Args:
@@ -58,7 +58,7 @@ def read_states(module: nn.Module, batch: Tensors) -> Tensor:
         return states_BTD
 
 
-def score(module: nn.Module, batch: Tensors, *, num_samples: int = 1) -> Tensor:
+def score(module: nn.Module, batch: TensorBatch, *, num_samples: int = 1) -> Tensor:
     """Return logits_BC of a batch of token ids; in training, B rows for each of so many dropout masks of the head.
 
     Args:
@@ -81,14 +81,14 @@ def score(module: nn.Module, batch: Tensors, *, num_samples: int = 1) -> Tensor:
         return _head(module, base, first_B1D[:, 0], num_samples)
 
 
-def _opened(module: nn.Module, batch: Tensors) -> tuple[Any, str, torch.dtype]:
+def _opened(module: nn.Module, batch: TensorBatch) -> tuple[Any, str, torch.dtype]:
     """Return the encoder, the kind of its device, and what products are computed in."""
     device = batch["input_ids"].device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
     return module.base_model, device, dtype
 
 
-def _embed(base: Any, batch: Tensors, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+def _embed(base: Any, batch: TensorBatch, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
     """Return the states_BTD below the first layer, and what is added to attention scores."""
     states_BTD = base.embeddings(input_ids=batch["input_ids"], token_type_ids=batch.get("token_type_ids"))
     if hasattr(base, "embeddings_project"):

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from yanmo.errors import ConfigError
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.networks import fast_encoder
 from yanmo.modeling.networks.encoders import CONFIGS, open_network, read_config, shape_sizes
 from yanmo.modeling.objectives.masked_tokens import COLUMNS
@@ -54,7 +54,7 @@ class Pretrainee:
 
     module: nn.Module
     encoder: nn.Module
-    score: Callable[[nn.Module, Tensors], Tensor]
+    score: Callable[[nn.Module, TensorBatch], Tensor]
     weights: tuple[float, ...]
 
 
@@ -120,19 +120,19 @@ class ReplacedTokens(nn.Module):
         self.discriminator = discriminator
 
 
-def _mlm_score(encoder: nn.Module) -> Callable[[nn.Module, Tensors], Tensor]:
+def _mlm_score(encoder: nn.Module) -> Callable[[nn.Module, TensorBatch], Tensor]:
     decode = _decoder(encoder)
 
-    def score(module: nn.Module, batch: Tensors) -> Tensor:
+    def score(module: nn.Module, batch: TensorBatch) -> Tensor:
         return torch.cat((_guesses(decode(module, batch), batch), _lengths(batch)), dim=1)
 
     return score
 
 
-def _rtd_score(networks: ReplacedTokens) -> Callable[[nn.Module, Tensors], Tensor]:
+def _rtd_score(networks: ReplacedTokens) -> Callable[[nn.Module, TensorBatch], Tensor]:
     decode, read = _decoder(networks.generator), _reader(networks.discriminator)
 
-    def score(module: nn.Module, batch: Tensors) -> Tensor:
+    def score(module: nn.Module, batch: TensorBatch) -> Tensor:
         networks: Any = module
         logits_MV, mask_BT = decode(networks.generator, batch), batch["attention_mask"]
         drawn_M = _draw(logits_MV.detach(), batch["chances"])
@@ -155,7 +155,7 @@ def _rtd_score(networks: ReplacedTokens) -> Callable[[nn.Module, Tensors], Tenso
     return score
 
 
-def _put(batch: Tensors, ids_M: Tensor) -> Tensor:
+def _put(batch: TensorBatch, ids_M: Tensor) -> Tensor:
     """Return the ids_BT with some at the hidden places."""
     return batch["input_ids"].flatten().scatter(0, batch["hidden"], ids_M).view_as(batch["input_ids"])
 
@@ -167,11 +167,11 @@ def _draw(logits_MV: Tensor, chances_M: Tensor) -> Tensor:
     return drawn_M1.clamp_max(logits_MV.shape[1] - 1)[:, 0]
 
 
-def _lengths(batch: Tensors) -> Tensor:
+def _lengths(batch: TensorBatch) -> Tensor:
     return batch["attention_mask"].sum(dim=1, keepdim=True).float()
 
 
-def _guesses(logits_MV: Tensor, batch: Tensors) -> Tensor:
+def _guesses(logits_MV: Tensor, batch: TensorBatch) -> Tensor:
     """Return the sum of losses, the right guesses and the guesses of every row, shape (B, 3)."""
     answers_M, (num_rows, num_tokens) = batch["answers"], batch["input_ids"].shape
     losses_M = functional.cross_entropy(logits_MV.float(), answers_M, reduction="none")
@@ -181,12 +181,12 @@ def _guesses(logits_MV: Tensor, batch: Tensors) -> Tensor:
     return sums_B3.index_add(0, batch["hidden"] // num_tokens, facts_M3)
 
 
-def _decoder(module: nn.Module) -> Callable[[Any, Tensors], Tensor]:
+def _decoder(module: nn.Module) -> Callable[[Any, TensorBatch], Tensor]:
     """Return what gives logits_MV at the hidden places only: it is as large as a layer, and most places need none."""
     model: Any = module
     head, read = DECODERS.get(model.config.model_type), _reader(module)
 
-    def decode(model: Any, batch: Tensors) -> Tensor:
+    def decode(model: Any, batch: TensorBatch) -> Tensor:
         if head is None:
             logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
             return logits_BTV.flatten(0, 1)[batch["hidden"]]  # type: ignore[no-any-return]
@@ -195,12 +195,12 @@ def _decoder(module: nn.Module) -> Callable[[Any, Tensors], Tensor]:
     return decode
 
 
-def _reader(module: nn.Module) -> Callable[[Any, Tensors], Tensor]:
+def _reader(module: nn.Module) -> Callable[[Any, TensorBatch], Tensor]:
     """Return what gives the encoder's last states_BTD."""
     if fast_encoder.can_read(module):
         return fast_encoder.read_states
 
-    def read(model: Any, batch: Tensors) -> Tensor:
+    def read(model: Any, batch: TensorBatch) -> Tensor:
         inputs = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
         states_BTD: Tensor = model.base_model(**inputs).last_hidden_state
         return states_BTD

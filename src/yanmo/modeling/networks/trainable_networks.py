@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from yanmo.arrays import Ragged
 from yanmo.errors import ConfigError
 from yanmo.modeling.features.hashed_ngrams import hash_texts, network_ngrams
-from yanmo.modeling.features.ragged import Features, NgramFeatures, Tensors, TokenFeatures
+from yanmo.modeling.features.ragged import Features, NgramFeatures, TensorBatch, TokenFeatures
 from yanmo.modeling.networks import light_models
 from yanmo.modeling.networks.dropout import SampledDropout
 from yanmo.modeling.networks.embeddings import begin_with, ppmi_embeddings
@@ -78,7 +78,7 @@ class Trainable:
     """
 
     module: nn.Module
-    score: Callable[[nn.Module, Tensors], Tensor]
+    score: Callable[[nn.Module, TensorBatch], Tensor]
     encode: Callable[[Inputs], Features]
     encode_training: Callable[[Inputs], Features]
     save: Callable[[Path], None]
@@ -201,7 +201,7 @@ def encoder_trainable(
     )
 
 
-def _encoder_score(module: nn.Module, settings: NetworkSettings) -> Callable[[nn.Module, Tensors], Tensor]:
+def _encoder_score(module: nn.Module, settings: NetworkSettings) -> Callable[[nn.Module, TensorBatch], Tensor]:
     from yanmo.modeling.networks import encoders, fast_encoder
 
     num_samples = settings.multi_sample_dropout
@@ -345,7 +345,7 @@ def _token_encoder(
     return encode
 
 
-def _score_light(module: nn.Module, batch: Tensors) -> Tensor:
+def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
     logits_BC: Tensor = module(*batch.values())
     return logits_BC
 

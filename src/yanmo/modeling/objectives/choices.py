@@ -19,7 +19,7 @@ from torch.nn import functional
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.settings import Teaching
 
 __all__ = [
@@ -205,7 +205,7 @@ class Labels:
         """All rows have labels."""
         return np.ones(len(self.values_NC), dtype=np.bool_)
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``labels``, shape (B, C)."""
         return {"labels": torch.from_numpy(self.values_NC[rows_B])}
 
@@ -228,7 +228,7 @@ class TaughtLabels:
         """Return N."""
         return len(self.values_NC)
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``labels`` and ``soft``, shape (B, C), and ``is_labeled``, shape (B,)."""
         columns = {"labels": self.values_NC, "soft": self.soft_NC, "is_labeled": self.is_labeled_N}
         return {name: torch.from_numpy(column[rows_B]) for name, column in columns.items()}
@@ -261,7 +261,7 @@ class ChoicesObjective:
         """Two where the passes are compared."""
         return 2 if self.r_drop else 1
 
-    def loss(self, outputs_MS: Tensor, targets: Tensors) -> Tensor:
+    def loss(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
         """Return the loss against labels, or against a teacher's answers and labels, and that of two passes.
 
         Source: Wu et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 4, arXiv:2106.14448; Inoue
@@ -279,7 +279,7 @@ class ChoicesObjective:
         divergence = DIVERGENCES[self.link.name](first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
         return loss + self.r_drop / 2 * divergence
 
-    def _fit(self, outputs_MS: Tensor, targets: Tensors) -> Tensor:
+    def _fit(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
         hard_loss = functools.partial(
             LOSSES[self.link.name],
             label_smoothing=self.label_smoothing,

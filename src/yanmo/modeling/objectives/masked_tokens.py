@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.modeling.features.ragged import Targets, Tensors
+from yanmo.modeling.features.ragged import Targets, TensorBatch
 
 __all__ = ["COLUMNS", "MaskedTokens", "QuestionCounts", "measure_outputs"]
 
@@ -39,7 +39,7 @@ class QuestionCounts:
         """Return N."""
         return self.num_rows
 
-    def collate(self, rows_B: IntArray) -> Tensors:
+    def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``questions``, shape (B, K)."""
         return {"questions": torch.from_numpy(np.tile(self.values_K, (len(rows_B), 1)))}
 
@@ -55,7 +55,7 @@ class MaskedTokens:
     weights: tuple[float, ...]
     num_passes: int = 1
 
-    def loss(self, outputs_MS: Tensor, targets: Tensors) -> Tensor:
+    def loss(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
         """Return the weighted sum of the parts' mean losses, in nats, as a mean over rows.
 
         A batch may be cut into parts of any size: the rows of all of them are divided by the same numbers.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.errors import ConfigError
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.settings import Teaching
 
@@ -60,7 +60,7 @@ class Matched:
             projections = {name: nn.Linear(width, teacher_width, bias=False) for name in ("embeddings", "states")}
             student.add_module(MATCHING, nn.ModuleDict(projections))
 
-    def __call__(self, student: nn.Module, batch: Tensors) -> tuple[Tensor, Tensor]:
+    def __call__(self, student: nn.Module, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Return logits_BC and the weighted distance."""
         if next(self._teacher.parameters()).device != batch["input_ids"].device:
             self._teacher.to(batch["input_ids"].device)

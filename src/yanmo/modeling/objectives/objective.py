@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from yanmo.arrays import FloatArray
-from yanmo.modeling.features.ragged import Tensors
+from yanmo.modeling.features.ragged import TensorBatch
 
 __all__ = ["Objective"]
 
@@ -26,7 +26,7 @@ class Objective(Protocol):
         """How often each row of a part goes through the network: twice where two passes are compared."""
         ...
 
-    def loss(self, outputs_MS: Tensor, targets: Tensors) -> Tensor:
+    def loss(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
         """Return the loss, a scalar: a mean over rows.
 
         Args:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from yanmo.errors import ModelError
-from yanmo.modeling.features.ragged import Features, Tensors
+from yanmo.modeling.features.ragged import Features, TensorBatch
 
 __all__ = ["check_invariance"]
 
@@ -27,7 +27,7 @@ TOLERANCE = 1e-3
 
 
 def check_invariance(
-    module: Any, score: Callable[[nn.Module, Tensors], Tensor], features: Features, *, name: str
+    module: Any, score: Callable[[nn.Module, TensorBatch], Tensor], features: Features, *, name: str
 ) -> None:
     """Refuse a network whose answers depend on the other texts of a batch, unless that can be mended.
 
@@ -70,7 +70,7 @@ def _unlike(features: Features) -> list[int]:
 
 
 def _difference(
-    module: Any, score: Callable[[nn.Module, Tensors], Tensor], features: Features, rows: list[int]
+    module: Any, score: Callable[[nn.Module, TensorBatch], Tensor], features: Features, rows: list[int]
 ) -> float:
     """Return by how much scores alone differ from those in a batch, as a share of the largest one."""
     with torch.inference_mode():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import InternalError
-from yanmo.modeling.features.ragged import Examples, Tensors, TokenFeatures
+from yanmo.modeling.features.ragged import Examples, TensorBatch, TokenFeatures
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.verdicts import quality
 from yanmo.modeling.networks import encoders, heads
@@ -145,7 +145,7 @@ class _Reader:
     def __init__(self, trainable: Trainable) -> None:
         self._score = trainable.score
 
-    def __call__(self, module: nn.Module, batch: Tensors) -> Tensor:
+    def __call__(self, module: nn.Module, batch: TensorBatch) -> Tensor:
         _, layer = heads.output_layer(module)
         read: list[Tensor] = []
         hook = layer.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))

@@ -45,6 +45,8 @@ def add_adapters(module: nn.Module, rank: int) -> Any:
             hint="Leave lora_rank out.",
         ) from error
     base = str(module.base_model_prefix)
+    # peft lets nothing but the adapters learn. A head is new and has to, and so has a pooler, although it stands inside
+    # of the base model.
     for name, parameter in module.named_parameters():
         if not name.startswith(f"{base}.") or name.startswith(f"{base}.pooler."):
             parameter.requires_grad_(True)

@@ -33,9 +33,12 @@ class Masks:
     def draw(self, like: Tensor, probability: float) -> Tensor:
         """Return a mask of the shape and type of a tensor: 0 with a probability, else 1 / (1 - probability)."""
         num_values = like.numel()
+        # Rounded up: of the last draw some words may be left over.
         words = self._source.random_raw(-(-num_values // WORDS_A_DRAW)).view(np.uint16)[:num_values]
+        # At least one word in 65,536 is kept, or the scale below would be a division by zero.
         threshold = min(round(probability * NUM_WORDS), NUM_WORDS - 1)
         kept = torch.from_numpy(words >= threshold).view(like.shape)
+        # Scaled by the threshold and not by the probability, so that the mean stays exactly what it was.
         return kept.to(like.dtype).mul_(NUM_WORDS / (NUM_WORDS - threshold))
 
 
@@ -87,5 +90,6 @@ def replace_dropout(module: nn.Module, masks: Masks) -> None:
     """Let every dropout of a network take its masks from a source."""
     for parent in module.modules():
         for name, child in list(parent.named_children()):
+            # Exactly this class: one derived from it has a forward pass of its own.
             if type(child) is nn.Dropout:
                 setattr(parent, name, MaskedDropout(child.p, masks).train(child.training))

@@ -16,7 +16,9 @@ from yanmo.arrays import FloatArray, Ragged
 __all__ = ["begin_with", "ppmi_embeddings", "sinusoidal_positions"]
 
 WINDOW = 4
+# Below 1, so that rare contexts count as if they were more common: their mutual information would be too high.
 CONTEXT_POWER = 0.75
+# The decomposition draws at random; with a fixed seed equal texts give an equal start.
 SEED = 0
 WAVELENGTH = 10_000
 
@@ -43,6 +45,7 @@ def ppmi_embeddings(ids: Ragged, *, vocab_size: int, size: int, deviation: float
         return np.zeros((vocab_size, size), np.float32)
     totals_V = np.asarray(counts_VV.sum(axis=1)).ravel()
     smoothed_V = totals_V**CONTEXT_POWER
+    # Both sums must be the same, or the quotient below would not be one of probabilities.
     smoothed_V *= totals_V.sum() / smoothed_V.sum()
     cells = counts_VV.tocoo()
     values = np.log(cells.data * totals_V.sum() / (totals_V[cells.row] * smoothed_V[cells.col]))
@@ -51,6 +54,7 @@ def ppmi_embeddings(ids: Ragged, *, vocab_size: int, size: int, deviation: float
     left_VD, singular_D, _ = randomized_svd(ppmi_VV, num_columns, random_state=SEED)
     embeddings_VD = np.zeros((vocab_size, size), np.float32)
     embeddings_VD[:, :num_columns] = left_VD * np.sqrt(singular_D)
+    # Rounding leaves tiny numbers in these rows, but begin_with knows what is unknown by exact zeros.
     embeddings_VD[totals_V == 0] = 0
     spread = float(embeddings_VD[totals_V > 0].std())
     return embeddings_VD * np.float32(deviation / spread if spread > 0 else 0.0)
@@ -72,6 +76,7 @@ def sinusoidal_positions(num_places: int, size: int, *, deviation: float) -> Flo
     """
     angles_TK = np.arange(num_places)[:, None] / WAVELENGTH ** (np.arange(0, size, 2) / size)
     waves_TD = np.concatenate([np.sin(angles_TK), np.cos(angles_TK)], axis=1)[:, :size]
+    # The mean square of a sine is 1/2, for which the root of 2 makes up.
     positions_TD: FloatArray = (np.sqrt(2) * deviation * waves_TD).astype(np.float32)
     return positions_TD
 
@@ -88,9 +93,11 @@ def _count_pairs(ids: Ragged, vocab_size: int) -> sparse.csr_array:
     values = ids.values.astype(np.int64)
     text_M = np.repeat(np.arange(len(ids)), ids.lengths_N)
     counts_VV = sparse.csr_array((vocab_size, vocab_size), dtype=np.float64)
+    # Shifted against itself, the flat array gives all pairs at one distance; those over the end of a text do not count.
     for distance in range(1, WINDOW + 1):
         is_pair = text_M[distance:] == text_M[:-distance]
         first, second = values[:-distance][is_pair], values[distance:][is_pair]
         weights = np.full(len(first), 1.0 / distance)
+        # Of a pair that occurs several times the weights are added up when coordinates become rows.
         counts_VV = counts_VV + sparse.csr_array((weights, (first, second)), shape=counts_VV.shape)
     return sparse.csr_array(counts_VV + counts_VV.T)

@@ -95,6 +95,7 @@ def shape_sizes(spec: ModelSpec, tokenizer: tokenizers.Tokenizer, *, max_length:
         "hidden_size": spec.width,
         "num_attention_heads": num_heads(spec.width),
         "intermediate_size": 4 * spec.width,
+        # RoBERTa numbers places from behind the id of its padding token on, so the first ones are never read.
         "max_position_embeddings": max(NUM_POSITIONS, max_length) + 2 * (spec.family == "roberta"),
         "hidden_dropout_prob": dropout,
         "attention_probs_dropout_prob": 0.0,
@@ -144,9 +145,11 @@ def load_with_head(
     own = pooled.own_pooling(config)
     pooled.set_pooling(config, pooled.find_pooling(config, Path(folder)) or "first" if pooling == "auto" else pooling)
     if dropout is not None:
+        # Each family has names of its own for its dropouts. Dropout of whole layers is another thing.
         config.update({name: dropout for name in config.to_dict() if "dropout" in name and "layer" not in name})
     module, new = open_network(pooled.classifier_class(config), folder, config)
     is_new = bool(new & {f"{heads.output_layer(module)[0]}.{part}" for part in ("weight", "bias")})
+    # Weights of a head that has read other states fit in shape only.
     is_new = is_new or pooled.own_pooling(config) != own
     return module, heads.fit_head(module, list(labels), link=link, name=Path(folder).name, is_new=is_new)
 
@@ -195,6 +198,7 @@ def open_network(kind: Any, folder: str | Path, config: Any) -> tuple[nn.Module,
     name = Path(folder).name
     with weight_files.readable(weight_files.network_folder(Path(folder))) as plain, opening(folder):
         module, info = _open_network(kind, plain, config, {})
+        # Nearly all checkpoints open as they are; only one that does not is searched for a prefix and opened again.
         if _unfit(module, info):
             names = weight_files.weight_names(plain)
             prefix = weight_files.find_prefix(names, module.state_dict(), module.base_model_prefix)
@@ -218,7 +222,9 @@ def _open_network(kind: Any, folder: Path, config: Any, renamed: Mapping[str, st
         local_files_only=True,
         trust_remote_code=False,
         use_safetensors=True,
+        # Of a head other shapes are right; of all else _unfit refuses them, and says more than transformers does.
         ignore_mismatched_sizes=True,
+        # Whatever it was stored in: a step of learning is often too small for 16 bits.
         dtype="float32",
         key_mapping=dict(renamed) or None,
         output_loading_info=True,
@@ -234,6 +240,8 @@ def _unfit(module: nn.Module, info: Mapping[str, Any]) -> list[str]:
         for name, there, wanted in sorted(info["mismatched_keys"])
         if not heads.is_in_head(module, name)
     ]
+    # Unexpected weights do no harm, unless the network has such a layer under another number: then it is the config
+    # that does not fit.
     known = {weight_files.without_numbers(name) for name in module.state_dict()}
     base = f"{module.base_model_prefix}."
     found += [
@@ -247,8 +255,10 @@ def _unfit(module: nn.Module, info: Mapping[str, Any]) -> list[str]:
 def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write a plain Hugging Face folder: config.json, model.safetensors, tokenizer.json, tokenizer_config.json."""
     model: Any = module
+    # A path of this machine would be written, too, and equal models would differ in their bytes.
     model.config.name_or_path = ""
     with quiet():
+        # Never cut into parts: model.safetensors is the one name that is looked for.
         model.save_pretrained(folder, max_shard_size="1000GB")
     tokenizer.init_kwargs.pop("name_or_path", None)
     tokenizer.name_or_path = ""
@@ -271,7 +281,9 @@ def max_positions(module: nn.Module) -> int | None:
     """Return the most tokens the model can read, or None where there is no limit."""
     config: Any = module.config
     limit = getattr(config, "max_position_embeddings", None)
+    # XLNet says -1 where there is no limit.
     if limit is None or limit <= 0:
         return None
+    # These number places from behind the id of their padding token on, so the first embeddings are never read.
     counts_from_pad = config.model_type in {"roberta", "camembert", "xlm-roberta", "mpnet", "longformer"}
     return int(limit) - (config.pad_token_id + 1 if counts_from_pad else 0)

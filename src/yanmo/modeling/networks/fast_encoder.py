@@ -32,6 +32,8 @@ def can_read(module: nn.Module) -> bool:
     if type(base).__name__ not in READERS or base.config.is_decoder or base.config.add_cross_attention:
         return False
     linear = [one for one in module.modules() if isinstance(one, nn.Linear)]
+    # Of a plain layer weight and bias are all there is, so they can be read past it. Adapters are made of plain layers,
+    # too, and are told by their names.
     is_plain = all(type(one) is nn.Linear for one in linear) and not any(
         "lora" in name for name, _ in module.named_modules()
     )
@@ -100,6 +102,7 @@ def _bias(mask_BT: Tensor, dtype: torch.dtype) -> Tensor | None:
     """Return what is added to attention scores at padding; None where there is none, which the fastest kernels need."""
     if is_full(mask_BT):
         return None
+    # The least finite number and not -inf: a row of nothing but padding would have no softmax.
     bias_BT = torch.zeros(mask_BT.shape, dtype=dtype, device=mask_BT.device)
     return bias_BT.masked_fill_(mask_BT == 0, torch.finfo(dtype).min)[:, None, None, :]
 
@@ -108,6 +111,7 @@ def _layer(layer: Any, asking_BQD: Tensor, states_BTD: Tensor, bias_B11T: Tensor
     """Return the layer's new states of the tokens that ask: all of them, or the first."""
     attention, output = layer.attention.self, layer.attention.output
     read_BTD = states_BTD.to(dtype)
+    # Those that ask are the first of all tokens, so they are a part of what has been cast.
     asking_read_BQD = read_BTD if asking_BQD is states_BTD else read_BTD[:, : asking_BQD.shape[1]]
     query, key, value = (
         _linear(one, states).view(*states.shape[:2], attention.num_attention_heads, -1).transpose(1, 2)
@@ -132,6 +136,7 @@ def _attend(attention: Any, query: Tensor, key: Tensor, value: Tensor, bias: Ten
     if query.device.type != "cpu":
         share = dropout.p if dropout.training else 0.0
         return functional.scaled_dot_product_attention(query, key, value, bias, share, scale=attention.scaling)
+    # Contiguous, so that both batched products read heads that lie one behind the other.
     query, key, value = (one.to(torch.float32, memory_format=torch.contiguous_format) for one in (query, key, value))
     weights = (query * attention.scaling) @ key.transpose(2, 3)
     weights = torch.softmax(weights if bias is None else weights + bias, dim=-1)
@@ -144,6 +149,7 @@ def _linear(layer: nn.Linear, inputs: Tensor) -> Tensor:
 
 
 def _drop_add(dropout: nn.Dropout, states: Tensor, residual: Tensor) -> Tensor:
+    # The sums between layers stay in 32 bits, whatever the products are computed in.
     states = states.to(residual.dtype)
     if isinstance(dropout, MaskedDropout) and dropout.draws(states):
         return torch.addcmul(residual, states, dropout.masks.draw(states, dropout.p))
@@ -162,6 +168,7 @@ def _head(module: Any, base: Any, first_BD: Tensor, num_samples: int) -> Tensor:
         dropout, out, state_BD = module.dropout, module.classifier, base.pooler(first_BD[:, None])
     else:
         head = module.classifier
+        # RoBERTa's head calls tanh by itself, ELECTRA's holds the function that it calls.
         act = getattr(head, "activation", torch.tanh)
         dropout, out, state_BD = head.dropout, head.out_proj, act(head.dense(head.dropout(first_BD)))
     logits_BC: Tensor = out(sampled(dropout, state_BD, num_samples))

@@ -20,6 +20,7 @@ __all__ = ["fill_gaps", "fit_head", "has_names", "head_config", "is_in_head", "o
 
 logger = logging.getLogger(__name__)
 
+# What transformers calls labels that nobody has named.
 UNNAMED = re.compile(r"(?i)label_\d+")
 MOST_SHOWN = 5
 
@@ -78,6 +79,7 @@ def output_layer(module: nn.Module) -> tuple[str, nn.Linear]:
             f"{type(module).__name__} has no linear layer with one score for each of its {num_labels} labels.",
             hint="Give a model of another family.",
         )
+    # A hidden layer of the head may be as wide by chance; the scores come last.
     return found[-1]
 
 
@@ -100,6 +102,7 @@ def fit_head(module: Any, labels: Sequence[str], *, link: Link, name: str, is_ne
     if kept != labels or old != labels:
         _change_rows(module, labels, places)
     module.config.update(head_config(labels, link))
+    # transformers' classes keep the number a second time, beside their config.
     module.num_labels = len(labels)
     _say(name, old, list(labels), kept, is_new=is_new)
     return kept
@@ -108,6 +111,7 @@ def fit_head(module: Any, labels: Sequence[str], *, link: Link, name: str, is_ne
 def _change_rows(module: Any, labels: Sequence[str], places: dict[str, int]) -> None:
     path, layer = output_layer(module)
     fresh = nn.Linear(layer.in_features, len(labels), bias=layer.bias is not None)
+    # As the family begins a layer, which is not how torch does.
     module._init_weights(fresh)
     with torch.no_grad():
         for row, label in enumerate(labels):

@@ -13,6 +13,7 @@ from yanmo.errors import ConfigError
 
 __all__ = ["freeze", "parameter_depths"]
 
+# BERT says layer, newer ones layers, GPT-2 h, T5 block; wte and wpe are GPT-2's words and places.
 LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")
 EMBEDDINGS = re.compile(r"embed|\.wte\.|\.wpe\.")
 
@@ -57,6 +58,7 @@ def freeze(module: nn.Module, num_frozen: int) -> None:
             hint="Freeze fewer layers.",
         )
     for name, parameter in module.named_parameters():
+        # Depths are counted from the head, so the lowest layers have the greatest ones.
         if depths[name] > num_layers - num_frozen:
             parameter.requires_grad_(False)
 

@@ -65,6 +65,7 @@ class TextCnn(nn.Module):
     def _pool(convolution: nn.Module, embedded_BDT: Tensor, mask_B1T: Tensor) -> Tensor:
         """Return the largest value of every filter over the windows that begin at a token, 0 if all are negative."""
         padding = int(convolution.kernel_size[0]) - 1  # type: ignore[index]
+        # Windows that begin in the padding become 0, which ReLU gives at least anyway: they never win over a token's.
         windows_BFT = convolution(functional.pad(embedded_BDT, (0, padding))) * mask_B1T
         return functional.relu(windows_BFT.amax(dim=2))
 
@@ -104,6 +105,7 @@ class BiLstm(nn.Module):
         states_BTD = torch.cat([forward_BTH, _reorder(backward_BTH, positions_BT)], dim=2)
         scores_BT = self.attention(torch.tanh(states_BTD)).squeeze(2)
         scores_BT = scores_BT.masked_fill(attention_mask_BT == 0, torch.finfo(scores_BT.dtype).min)
+        # Of a text without tokens all weights are equal; times the mask they are 0, and so is what it reads.
         weights_BT = torch.softmax(scores_BT, dim=1) * attention_mask_BT
         summary_BD = (weights_BT.unsqueeze(2) * states_BTD).sum(dim=1)
         logits_BC: Tensor = self.out(self.out_dropout(torch.tanh(summary_BD)))
@@ -152,7 +154,9 @@ class NgramNet(nn.Module):
     def _drop_ngrams(self, buckets_M: Tensor, offsets_B: Tensor) -> tuple[Tensor, Tensor]:
         """Return a random part of the n-grams of every text, so that the network relies on none of them alone."""
         kept_M = torch.rand(buckets_M.shape, device=buckets_M.device) >= self.ngram_dropout
+        # How many are kept before each place; read at the old offsets, that gives the new ones.
         num_before_M = torch.cumsum(kept_M, 0) - kept_M.long()
+        # With the sum at the end, for a last text without n-grams begins behind all of them.
         num_before = torch.cat([num_before_M, kept_M.sum().unsqueeze(0)])
         return buckets_M[kept_M], num_before[offsets_B]
 

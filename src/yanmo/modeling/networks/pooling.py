@@ -35,11 +35,14 @@ class MeanPooling:
         for name, child in list(self.named_children()):
             if child is not base:
                 delattr(self, name)
+        # Only the stock head reads it: its weights would be computed with and saved for nothing.
         if getattr(base, "pooler", None) is not None:
             base.pooler = None
+        # Families name it differently, and a classifier_dropout of None means that of the hidden states.
         given = (getattr(config, name, None) for name in ("classifier_dropout", "hidden_dropout_prob", "dropout"))
         self.dropout = nn.Dropout(next((float(one) for one in given if one is not None), 0.0))
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        # Again: what the stock class has initialized was the head that is gone.
         self.post_init()
 
     def forward(
@@ -99,6 +102,7 @@ def set_pooling(config: Any, pooling: Literal["first", "mean"]) -> None:
             f"The 'pooling' parameter of train does not suit {config.model_type}: its classifier cannot read the mean.",
             hint="Leave pooling out.",
         )
+    # A config that says nothing means the first token, and it stays a plain one without a key of ours.
     if pooling != own_pooling(config):
         config.pooling = pooling
 

@@ -37,6 +37,8 @@ __all__ = ["Pretrainee", "ReadingTask", "ReplacedTokens", "make_pretrainee"]
 logger = logging.getLogger(__name__)
 
 ReadingTask = Literal["mlm", "rtd"]
+# As in the paper: a generator that fills too well teaches little, and the loss of yes or no for each token is small
+# beside that of a guess among all tokens.
 GENERATOR_SHARE = 4
 REPLACED_WEIGHT = 50.0
 
@@ -135,10 +137,12 @@ def _rtd_score(networks: ReplacedTokens) -> Callable[[nn.Module, TensorBatch], T
     def score(module: nn.Module, batch: TensorBatch) -> Tensor:
         networks: Any = module
         logits_MV, mask_BT = decode(networks.generator, batch), batch["attention_mask"]
+        # Nothing flows back through a draw: the generator learns from its own guesses alone.
         drawn_M = _draw(logits_MV.detach(), batch["chances"])
         filled_BT = _put(batch, drawn_M)
         states_BTD = read(networks.discriminator, {"input_ids": filled_BT, "attention_mask": mask_BT})
         found_BT = networks.discriminator.discriminator_predictions(states_BTD).float()
+        # A draw that hits the token that stood there has replaced nothing.
         replaced_BT = (filled_BT != _put(batch, batch["answers"])).float()
         losses_BT = functional.binary_cross_entropy_with_logits(found_BT, replaced_BT, reduction="none") * mask_BT
         right_BT = ((found_BT > 0) == replaced_BT.bool()) & mask_BT.bool()
@@ -163,6 +167,7 @@ def _put(batch: TensorBatch, ids_M: Tensor) -> Tensor:
 def _draw(logits_MV: Tensor, chances_M: Tensor) -> Tensor:
     """Return a token for each place, drawn with the probabilities of the logits: where their sum passes the chance."""
     sums_MV = logits_MV.float().softmax(dim=1).cumsum(dim=1)
+    # Rounding leaves the last sum beside 1, so chances are scaled to it; one that is 1 would point behind the last token.
     drawn_M1 = torch.searchsorted(sums_MV, chances_M[:, None] * sums_MV[:, -1:], right=True)
     return drawn_M1.clamp_max(logits_MV.shape[1] - 1)[:, 0]
 
@@ -178,6 +183,7 @@ def _guesses(logits_MV: Tensor, batch: TensorBatch) -> Tensor:
     right_M = (logits_MV.detach().argmax(dim=1) == answers_M).float()
     facts_M3 = torch.stack((losses_M, right_M, torch.ones_like(right_M)), dim=1)
     sums_B3 = torch.zeros(num_rows, COLUMNS, device=answers_M.device)
+    # A place in the batch laid flat, divided by the width, is its row.
     return sums_B3.index_add(0, batch["hidden"] // num_tokens, facts_M3)
 
 
@@ -187,6 +193,7 @@ def _decoder(module: nn.Module) -> Callable[[Any, TensorBatch], Tensor]:
     head, read = DECODERS.get(model.config.model_type), _reader(module)
 
     def decode(model: Any, batch: TensorBatch) -> Tensor:
+        # Of other families nobody here knows the head's name: all places are computed, and the hidden ones taken.
         if head is None:
             logits_BTV = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
             return logits_BTV.flatten(0, 1)[batch["hidden"]]  # type: ignore[no-any-return]
@@ -228,6 +235,7 @@ def _make_generator(discriminator: nn.Module) -> nn.Module:
     }
     config = ElectraConfig(**{**kept.config.to_dict(), **sizes})
     generator: Any = ElectraForMaskedLM(config)
+    # The same tensors, so that the gradients of both networks meet in them.
     generator.electra.embeddings = kept.electra.embeddings
     generator.generator_lm_head.weight = kept.electra.embeddings.word_embeddings.weight
     made: nn.Module = generator

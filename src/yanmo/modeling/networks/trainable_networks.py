@@ -57,6 +57,7 @@ LIGHT_SIZES: dict[str, dict[str, Any]] = {
 }
 
 
+# An n-gram that stands once in the training texts tells nothing that holds for others.
 MIN_NGRAM_COUNT = 2
 NUM_ASKED = 100
 """Texts of which the shortest and the longest say whether a checkpoint answers alike alone and in a batch."""
@@ -139,6 +140,7 @@ def _make_pretrained(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) 
     teachers = _teacher_tokenizer(settings)
     if teachers is not None and teachers.get_vocab() != wrapped.backend_tokenizer.get_vocab():
         raise _other_tokens(spec.name)
+    # The tokenizer fills the batches; some configs name another padding token, or none.
     module.config.pad_token_id = wrapped.pad_token_id
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
@@ -181,6 +183,7 @@ def encoder_trainable(
     from yanmo.modeling.networks.adapters import add_adapters, merge_adapters
 
     adapters = add_adapters(module, settings.lora_rank) if settings.lora_rank else None
+    # After the adapters, so that those of frozen layers do not learn either.
     freeze(module, settings.frozen_layers)
     has_types = encoders.takes_token_types(module)
     encode = _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
@@ -282,6 +285,7 @@ def _make_ngram(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
     seen = seen_bitmap(hash_texts(texts, config).values, min_count=MIN_NGRAM_COUNT)
 
     def features(hashes: Ragged) -> NgramFeatures:
+        # The number of buckets is a power of two, so this is the rest of a division by it.
         buckets = (hashes.values & (sizes["num_buckets"] - 1)).astype("int32")
         return NgramFeatures(Ragged(buckets, hashes.offsets))
 
@@ -351,6 +355,7 @@ def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
 
 
 def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:
+    # safetensors takes no tensor with gaps between its numbers.
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
     save_file({**weights, **others}, folder / "model.safetensors", metadata={"format": "pt"})
 

@@ -33,6 +33,7 @@ def compiled(score: Score) -> Score:
     def run(module: nn.Module, batch: TensorBatch) -> Tensor:
         return score(module, batch)
 
+    # A batch is as wide as its longest text: without dynamic shapes each width would be compiled by itself.
     found: Score = torch.compile(run, dynamic=True)
     return found
 
@@ -63,6 +64,7 @@ def _pays(train_steps: Callable[[bool], int], plain: float, num_steps: int) -> b
     start = time.perf_counter()
     try:
         train_steps(True)
+    # What the compiler raises about a network that it cannot compile is derived from it.
     except RuntimeError as error:
         logger.warning("Not compiled: %s", str(error).partition("\n")[0])
         return False
@@ -86,4 +88,5 @@ def _seconds_a_step(train_steps: Callable[[bool], int], *, is_compiled: bool) ->
         start = time.perf_counter()
         num_steps = train_steps(is_compiled)
         times.append((time.perf_counter() - start) / num_steps)
+    # Whatever else the machine does makes a turn slower, never faster.
     return min(times)

@@ -31,6 +31,7 @@ def repeatable(seed: int, *, num_threads: int) -> Iterator[None]:
 
 def seed_step(seed: int, step: int, worker: int) -> np.random.SeedSequence:
     """Seed torch with a function of a training's seed, its step and the worker; return the same for other sources."""
+    # Mixed and not added up: step 2 of seed 1 must not be step 1 of seed 2.
     sequence = np.random.SeedSequence([seed, step, worker])
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
     return sequence

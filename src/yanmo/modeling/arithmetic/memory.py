@@ -57,6 +57,7 @@ def cut_smaller(position: Position, num_rows: int, error: Exception, *, is_fixed
     Raises:
         ModelError: A part has one text already, or parts are fixed.
     """
+    # That of the largest part, so the division rounds up.
     size = -(-num_rows // (position.num_parts * workers.world_size()))
     if size <= 1:
         raise ModelError(

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 PROBE_SECONDS = 10.0
 PROBE_TURNS = 16
 LEAST_GAIN = 1.2
+# 2,048 tokens through the first feed-forward product of a base BERT.
 PRODUCT_SIZES = (2048, 768, 3072)
 
 
@@ -57,6 +58,7 @@ def has_bf16(device: str) -> bool:
     """Return whether the processor multiplies bf16 in hardware."""
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    # Private names that another version of torch may lack: bool, called with nothing, says no then.
     cpu = torch.cpu
     return any(bool(getattr(cpu, name, bool)()) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
 
@@ -85,11 +87,13 @@ def product_rate(precision: Precision, device: str, *, num_threads: int, seconds
         while not times or time.perf_counter() < end:
             start = time.perf_counter()
             left @ right
+            # The call only queues the product; without waiting, the queueing would be timed.
             if device == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
     finally:
         torch.set_num_threads(threads_before)
+    # A product and a sum for each number of one side and column of the other.
     return 2.0 * rows * inner * columns / min(times)
 
 
@@ -105,6 +109,7 @@ def _time_turns(train_step: Callable[[Precision], object], device: str) -> float
     order: tuple[Precision, ...] = ("fp32", "bf16")
     fastest = dict.fromkeys(order, float("inf"))
     deadline = time.perf_counter() + PROBE_SECONDS
+    # A GPU's work is none of the processor's time.
     clock = time.perf_counter if device == "cuda" else time.process_time
     for turn in range(1 + PROBE_TURNS):
         for precision in order:

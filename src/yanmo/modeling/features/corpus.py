@@ -28,6 +28,7 @@ __all__ = ["Corpus", "CorpusRows", "CorpusTokens", "CorpusWriter", "Packing", "o
 logger = logging.getLogger(__name__)
 
 TOKENS, PLACES, DONE = "tokens.bin", "rows.npy", "corpus.json"
+# Not the highest bit: it would make an int32 negative.
 CONTINUES = 1 << 30
 MOST_VALID_ROWS = 2000
 VALID_SHARE = 0.01
@@ -64,6 +65,7 @@ class CorpusWriter:
         self, folder: Path, *, special: tuple[list[int], list[int]], max_length: int, packing: Packing, run_key: str
     ) -> None:
         folder.mkdir(exist_ok=True)
+        # First of all: without this file the other two count for nothing.
         (folder / DONE).unlink(missing_ok=True)
         self._folder = folder
         self._file = _partial(folder / TOKENS).open("wb")
@@ -83,6 +85,7 @@ class CorpusWriter:
         if not self._is_packed:
             self._write(part[start : start + self._room] for part in parts for start in range(0, len(part), self._room))
             return
+        # What does not fill a row waits for the documents that follow.
         flat = np.concatenate([self._rest, *(piece for part in parts for piece in (part, self._after))])
         full = len(flat) // self._room * self._room
         self._write(flat[:full].reshape(-1, self._room))
@@ -90,9 +93,11 @@ class CorpusWriter:
 
     def close(self) -> None:
         """Finish the files; the last one says that they are whole."""
+        # A separator stands behind every document, so a rest of no more than one holds no text.
         if len(self._rest) > len(self._after):
             self._write([self._rest])
         self._file.close()
+        # Opened here, since np.save would give a path of this name another ending.
         with _partial(self._folder / PLACES).open("wb") as file:
             np.save(file, np.concatenate(([0], np.cumsum(self._lengths, dtype=np.int64))))
         facts = {
@@ -133,6 +138,7 @@ def open_corpus(folder: Path, run_key: str) -> Corpus | None:
             return None
         offsets: IntArray = np.load(folder / PLACES)
         shape = (int(offsets[-1]),)
+        # An empty file cannot be mapped.
         values = np.memmap(folder / TOKENS, np.int32, "r", shape=shape) if shape[0] else np.zeros(0, dtype=np.int32)
         return Corpus(Ragged(values, offsets), done["facts"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
@@ -182,10 +188,12 @@ class CorpusRows:
         """Return the tokens of some of the rows."""
         lengths_B = self.lengths_N[rows_B]
         starts_B = np.cumsum(lengths_B) - lengths_B
+        # Within a row the distance between a token's place in the batch and its place in the file is the same for all.
         shifts_B = self.rows.offsets[self.chosen_N[rows_B]] - starts_B
         places = np.arange(lengths_B.sum()) + np.repeat(shifts_B, lengths_B)
         values = self.rows.values[places]
         continues = (values & CONTINUES) > 0
+        # A long document may be cut inside of a word: what stands before a row is not in it.
         continues[starts_B] = False
         return CorpusTokens((values & (CONTINUES - 1)).astype(np.int64), continues, places, lengths_B)
 

@@ -21,7 +21,9 @@ from yanmo.modeling.features.ragged import TensorBatch
 __all__ = ["Masked", "MaskedRows", "Masking", "mask_tokens"]
 
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
+# What a number is drawn for: each purpose has numbers of its own, so none of them says anything about another.
 HIDES, FATE, RANDOM, GUESS = range(4)
+# SplitMix64's: 2^64 over the golden ratio, and the two factors of its last mix.
 GOLDEN, FIRST_FACTOR, SECOND_FACTOR = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
@@ -73,6 +75,7 @@ def mask_tokens(tokens: CorpusTokens, masking: Masking, key: Sequence[int]) -> M
         section 3, arXiv:2202.08005.
     Differs: every word is hidden with that probability, so the share is exact over many rows, not in each.
     """
+    # Of each token the first one of its word, whose chance decides for the whole word.
     first = np.maximum.accumulate(np.where(tokens.continues, 0, np.arange(len(tokens.ids))))
     is_hidden = _chances(tokens.places, key, HIDES)[first] < masking.ratio
     hidden_M = np.flatnonzero(is_hidden & ~np.isin(tokens.ids, masking.special_ids))
@@ -97,6 +100,7 @@ def _chances(places: IntArray, key: Sequence[int], what: int) -> npt.NDArray[np.
     mixed = start + places.astype(np.uint64) * np.uint64(GOLDEN)
     mixed = (mixed ^ (mixed >> 30)) * np.uint64(FIRST_FACTOR)
     mixed = (mixed ^ (mixed >> 27)) * np.uint64(SECOND_FACTOR)
+    # Of 53 bits a float64 loses none, so 1 is never reached.
     chances: npt.NDArray[np.float64] = ((mixed ^ (mixed >> 31)) >> 11) * 2.0**-53
     return chances
 

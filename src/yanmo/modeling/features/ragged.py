@@ -28,6 +28,7 @@ __all__ = [
     "sorted_batches",
 ]
 
+# So many that texts in a batch are nearly equally long, so few that the order stays random.
 BATCHES_A_BUCKET = 50
 
 TensorBatch = dict[str, Tensor]
@@ -149,6 +150,7 @@ def full_mask(mask_BT: Tensor, device: str) -> Tensor:
 
 def is_full(mask_BT: Tensor) -> bool:
     """Return whether a mask is known to have no padding: what is on a processor is looked at, other ones are not."""
+    # Looking at the values would wait for the device. Only an expanded tensor, as full_mask gives it, has strides of 0.
     return bool(mask_BT.all()) if mask_BT.device.type == "cpu" else not any(mask_BT.stride())
 
 
@@ -203,6 +205,7 @@ def _tokens_so_far(features: Features, rows_B: IntArray) -> IntArray:
 
 
 def _mask(lengths_B: IntArray) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    # Networks read no batch without a place, and all of its texts may be empty.
     width = max(1, int(lengths_B.max(initial=0)))
     return np.asarray(np.arange(width) < lengths_B[:, None])
 
@@ -211,5 +214,6 @@ def _fill(
     ragged: Ragged, rows_B: IntArray, mask_BT: np.ndarray[tuple[int, int], np.dtype[np.bool_]], pad: int
 ) -> Tensor:
     padded_BT = np.full(mask_BT.shape, pad, dtype=np.int64)
+    # A mask is filled row by row, the order in which the flat values come.
     padded_BT[mask_BT] = ragged.take(rows_B).values
     return torch.from_numpy(padded_BT)

@@ -12,6 +12,7 @@ from yanmo.errors import ConfigError
 
 __all__ = ["embedding_weight", "moved"]
 
+# TextCnn and BiLstm have the first, NgramNet the second; encoders are asked for theirs.
 NAMES = ("embedding.weight", "embedding")
 
 
@@ -46,9 +47,11 @@ def moved(weight: nn.Parameter, gradient: Tensor, epsilon: float) -> Iterator[No
     equations 3-5, arXiv:1605.07725.
     Differs: the table of embeddings is moved, once for the batch, not each text's sequence of normalized embeddings.
     """
+    # A copy: what is added to a float and taken away again does not come back bit for bit.
     kept = weight.detach().clone()
     length = gradient.norm()
     with torch.no_grad():
+        # Chosen on the device: asking for the length would wait for it.
         weight.add_(gradient * torch.where(length > 0, epsilon / length, 0.0))
     try:
         yield

@@ -73,4 +73,5 @@ def average_rate(settings: LoopSettings, step: int, num_steps: int) -> float | N
     if settings.ema_decay:
         return 1.0 - min(settings.ema_decay, (1 + step) / (EMA_RISE + step))
     num_averaged = step - int(settings.swa_start * num_steps)
+    # The n-th moves the mean by 1 / n, which gives every step the same weight.
     return 1.0 / num_averaged if settings.swa_start < 1 and num_averaged > 0 else None

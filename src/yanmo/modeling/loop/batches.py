@@ -49,6 +49,7 @@ def made_ahead(make: Callable[[IntArray], T], batches: Sequence[IntArray]) -> It
                 return None
             raise
 
+    # One batch ahead and no more: each that waits takes memory from the step.
     with ThreadPoolExecutor(1) as pool:
         waiting = deque(pool.submit(made_if_it_fits, rows_S) for rows_S in batches[:1])
         for place, rows_S in enumerate(batches):

@@ -46,6 +46,7 @@ def write(folder: Path, tensors: Mapping[str, Tensor], state: Mapping[str, Any],
     Raises:
         OSError: The disk is full or fails; the checkpoints that were there are as they were.
     """
+    # With zeros in front names sort as their numbers do.
     target = folder / f"{PREFIX}{step:010d}{SUFFIX}"
     partial = folder / PARTIAL
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -105,8 +106,10 @@ def restore_optimizer(optimizer: Any, tensors: Mapping[str, Tensor]) -> None:
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
         parameter = parameters[int(index)]
+        # A count of steps is a single number and never spread.
         is_like_it = tensor.shape == parameter.shape
         state.setdefault(int(index), {})[name] = sharding.spread_one(tensor, parameter) if is_like_it else tensor
+    # The groups are those of this run, which has the same settings; only what was learned comes from the file.
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
@@ -132,8 +135,10 @@ def _read_one(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 def _digest(tensors: Mapping[str, Tensor], state: str) -> str:
     """Return the SHA-256 of names, types, shapes and bytes, and of the state."""
     digest = hashlib.sha256(state.encode())
+    # The file gives the names in an order of its own.
     for name, tensor in sorted(tensors.items()):
         digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        # As bytes, since numpy has no bf16; flat first, since a single number has no dimension to cut into bytes.
         digest.update(tensor.reshape(-1).view(uint8).numpy().data)
     return digest.hexdigest()
 
@@ -142,6 +147,7 @@ def _write_file(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) 
     try:
         save_file(tensors, path, metadata=header)
     except SafetensorError as error:
+        # Callers tell a full disk by this class; the library wraps it into one of its own.
         raise OSError(*_number_and_text(error)) from error
 
 

@@ -83,6 +83,7 @@ def make_parts(
     rows = workers.share(rows_S)
     if is_even and not len(rows):
         return [_make_part(examples, rows_S[:1], num_passes, device, rows_B=rows)]
+    # The smallest share of all workers, so that none is cut into fewer parts than another.
     most = len(rows_S) // workers.world_size() if is_even else len(rows)
     cut = np.array_split(rows, max(1, min(num_parts, most))) if len(rows) else []
     return [_make_part(examples, rows_B, num_passes, device, rows_B=rows_B) for rows_B in cut]
@@ -92,6 +93,7 @@ def _make_part(examples: Examples, read_B: IntArray, num_passes: int, device: st
     batch = examples.features.collate(np.tile(read_B, num_passes))
     targets = examples.targets.collate(read_B)
     if device == "cuda":
+        # A copy to the GPU goes on beside the computation only from pinned memory.
         batch, targets = ({name: one.pin_memory() for name, one in tensors.items()} for tensors in (batch, targets))
     return Part(rows_B, batch, targets)
 
@@ -107,6 +109,7 @@ def part_loss(
         else:
             outputs_MS = learning.score(module, batch)
     targets = {name: one.to(device, non_blocking=True) for name, one in part.targets.items()}
+    # Outside of autocast: losses are computed in 32 bits.
     loss = learning.objective.loss(outputs_MS, targets)
     return (loss if added is None else loss + added), learning.objective.counts(outputs_MS)
 

@@ -34,6 +34,7 @@ def make_optimizer(
     Source: Loshchilov, Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, arXiv:1711.05101;
     Howard, Ruder 2018, "Universal Language Model Fine-tuning", section 3.2 (rates by layer), arXiv:1801.06146.
     """
+    # Asked only where it counts: networks without layers have no depths.
     depths = parameter_depths(module) if layer_decay < 1 else {}
     members: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in module.named_parameters():

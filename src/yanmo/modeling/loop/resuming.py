@@ -54,6 +54,7 @@ def save_training(training: Resumable) -> None:
     if training.work_dir is None:
         return
     num_parts = workers.collect(training.position.num_parts)  # memory may have failed one of them only
+    # Sharded tensors come together from all workers, so all of them go on.
     if workers.rank() and not training.is_sharded:
         return
     tensors = checkpoints.unshared_state(training.module, "module.")

@@ -55,15 +55,19 @@ def compute_logits(
                     "There is not enough memory to score one text at a time.",
                     hint="Lower max_length, or choose a smaller model.",
                 ) from error
+        # After the except block, for its error holds on to all that the failed pass has computed.
         half = len(rows_B) // 2
         return [*scored(rows_B[:half]), *scored(rows_B[half:])]
 
+    # Sharded layers keep tensors from one pass to the next, and those of inference mode cannot be trained on.
     with torch.no_grad() if is_sharded else torch.inference_mode(), autocast(device, precision):
         parts = [part for rows_B in mine for part in scored(rows_B)]
         idle = batches[: num_rounds - len(mine)]  # a sharded network needs all workers in every pass
+        # A worker without a batch of its own still has to know how many numbers a row has.
         shapes = [logits_BC for _, logits_BC in parts] + [one for rows_B in idle for _, one in scored(rows_B)]
     if len(parts) > len(mine):
         logger.warning("Out of memory: %d batches of texts were scored in %d smaller ones.", len(mine), len(parts))
+    # Zeros, since each worker fills in its own rows, and the sum over workers is the whole.
     logits_NC = torch.zeros(len(features.lengths_N), shapes[0].shape[1] if shapes else 0, device=device)
     for rows_B, logits_BC in parts:
         logits_NC[torch.from_numpy(rows_B).to(device)] = logits_BC

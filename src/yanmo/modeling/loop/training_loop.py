@@ -54,8 +54,8 @@ Computed = tuple[list[tuple[Part, Tensor]], list[float]]
 METRICS = "metrics.jsonl"
 LOG_STEPS = 50
 SAVE_SECONDS = 30.0
-EVALUATION_FACTOR = 4
-NUM_TRIED = 4
+EVALUATION_FACTOR = 4  # without gradients a batch takes far less memory
+NUM_TRIED = 4  # batches of several widths, as the run will have them
 
 
 class Trainer:
@@ -145,7 +145,7 @@ class Trainer:
 
         losses, counts = self._in_memory(backward, len(rows_S))
         total = float(sum(loss.item() for _, loss in losses))
-        is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS
+        is_late = not workers.rank() and time.monotonic() - self._saved_at > SAVE_SECONDS  # one clock for all workers
         with moving_weights():
             total, num_stops, num_due, *counted = workers.sum_gradients(
                 self.parameters, total, float(self.stop.is_set()), is_late, *counts
@@ -286,7 +286,7 @@ class Trainer:
         losses: list[tuple[Part, Tensor]] = []
         counts: list[Tensor] = []
         for place, part in enumerate(parts):
-            sharding.sync_gradients(self.module, is_last=place == len(parts) - 1)
+            sharding.sync_gradients(self.module, is_last=place == len(parts) - 1)  # one message a step
             loss, counted = self._backward(part, num_rows)
             losses.append((part, loss))
             counts += [] if counted is None else [counted]

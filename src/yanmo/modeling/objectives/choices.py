@@ -105,6 +105,7 @@ def sigmoid_cross_entropy(
     smoothed_NC = targets_NC * (1.0 - label_smoothing) + label_smoothing / 2
     yes_NC, no_NC = -functional.logsigmoid(logits_NC), -functional.logsigmoid(-logits_NC)
     if focal_gamma:
+        # The probability of no is exp of minus no's loss: 1 - p would lose its digits where p is nearly 1.
         yes_NC, no_NC = yes_NC * torch.exp(-focal_gamma * no_NC), no_NC * torch.exp(-focal_gamma * yes_NC)
     terms_NC = smoothed_NC * yes_NC + (1.0 - smoothed_NC) * no_NC
     if class_weights_C is not None:
@@ -143,8 +144,10 @@ def distillation_loss(
     """
     total = logits_NC.new_zeros((), dtype=torch.float32)
     for rows_N, share in ((is_labeled_N, alpha), (~is_labeled_N, 1.0)):
+        # The mean over no rows is not a number.
         if share and bool(rows_N.any()):
             loss = soft_loss(logits_NC[rows_N] / temperature, soft_NC[rows_N])
+            # Means of the two groups become sums, so that every row counts alike, however many have labels.
             total = total + share * temperature**2 * rows_N.sum() * loss
     if alpha < 1 and bool(is_labeled_N.any()):
         total = total + (1 - alpha) * is_labeled_N.sum() * hard_loss(logits_NC[is_labeled_N], hard_NC[is_labeled_N])
@@ -164,6 +167,7 @@ def softmax_divergence(first_NC: Tensor, second_NC: Tensor) -> Tensor:
     Source: Wu et al. 2021, "R-Drop: Regularized Dropout for Neural Networks", equation 2, arXiv:2106.14448.
     """
     first_NC, second_NC = (functional.log_softmax(one.float(), dim=1) for one in (first_NC, second_NC))
+    # Both divergences at once: p (log p - log q) + q (log q - log p) is (p - q) (log p - log q).
     return ((first_NC.exp() - second_NC.exp()) * (first_NC - second_NC)).sum(dim=1).mean() / 2
 
 
@@ -275,6 +279,7 @@ class ChoicesObjective:
         loss = self._fit(outputs_MS, repeated)
         if not self.r_drop:
             return loss
+        # Texts went in twice, and the head gave all of them anew for each mask: within a mask come both passes.
         first_KBC, second_KBC = outputs_MS.view(-1, 2, num_rows, num_classes).unbind(1)
         divergence = DIVERGENCES[self.link.name](first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
         return loss + self.r_drop / 2 * divergence

@@ -60,6 +60,7 @@ class MaskedTokens:
 
         A batch may be cut into parts of any size: the rows of all of them are divided by the same numbers.
         """
+        # The losses are the first of every three columns; the last column of all, the tokens, is none of them.
         means_K = (outputs_MS[:, :-1:COLUMNS] / targets["questions"]).mean(dim=0)
         return torch.stack([weight * mean for weight, mean in zip(self.weights, means_K.unbind(), strict=True)]).sum()
 

@@ -49,6 +49,7 @@ class Matched:
         for parameter in self._teacher.parameters():
             parameter.requires_grad_(False)
         layers, teacher_layers = _layers(student), _layers(self._teacher)
+        # Spread evenly: the student's last layer is held against the teacher's last.
         self._pairs = [(place, place * len(teacher_layers) // len(layers)) for place in range(1, len(layers) + 1)]
         if "attention" in self._kinds:
             _check_attention(layers, teacher_layers)
@@ -58,10 +59,12 @@ class Matched:
         if "hidden" in self._kinds:
             width, teacher_width = (one.attention.self.query.in_features for one in (layers[0], teacher_layers[0]))
             projections = {name: nn.Linear(width, teacher_width, bias=False) for name in ("embeddings", "states")}
+            # In the student, so that the optimizer moves them and a checkpoint holds them; detach takes them out.
             student.add_module(MATCHING, nn.ModuleDict(projections))
 
     def __call__(self, student: nn.Module, batch: TensorBatch) -> tuple[Tensor, Tensor]:
         """Return logits_BC and the weighted distance."""
+        # The trainer moves the student after this was made, and knows no teacher.
         if next(self._teacher.parameters()).device != batch["input_ids"].device:
             self._teacher.to(batch["input_ids"].device)
         logits_BC = encoders.score_encoder(student, batch)
@@ -106,6 +109,7 @@ class Matched:
                 _scores(inside[f"query.{place}"], inside[f"key.{place}"], num_heads)
                 for inside, place in zip((self._inside, self._teacher_inside), pair, strict=True)
             )
+            # Padding that is looked at is left out here, padding that looks by the mean below.
             squares_BHTT = (ours - theirs) ** 2 * mask_BT[:, None, None, :]
             losses.append(_mean_of_tokens(squares_BHTT.mean(dim=1).sum(dim=2) / mask_BT.sum(1, keepdim=True), mask_BT))
         return torch.stack(losses).mean()
@@ -185,6 +189,7 @@ def _watch(layers: list[Any], inside: Inside) -> list[Any]:
 
     def keep(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: Any) -> None:
+            # Layers of some versions of transformers give a tuple.
             inside[name] = output[0] if isinstance(output, tuple) else output
 
         return hook
@@ -209,6 +214,7 @@ def _scores(query_BTD: Tensor, key_BTD: Tensor, num_heads: int) -> Tensor:
 
 
 def _log_attention(scores_BHTT: Tensor, mask_BT: Tensor) -> Tensor:
+    # Half of the least number: what is still subtracted stays finite, for 0 times infinity would not be a number.
     least = torch.finfo(scores_BHTT.dtype).min / 2
     return functional.log_softmax(scores_BHTT.masked_fill(mask_BT[:, None, None, :] == 0, least), dim=3)
 

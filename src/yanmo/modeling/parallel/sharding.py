@@ -38,6 +38,7 @@ def shard(module: nn.Module, device: str) -> nn.Module:
     mesh = init_device_mesh(device, (workers.world_size(),))
     for block in _blocks(module):
         fully_shard(block, mesh=mesh)
+    # What stands in no block, such as embeddings and head, is spread with the whole.
     fully_shard(module, mesh=mesh)
     for one in _sharded(module):
         one.set_gradient_divide_factor(1.0)  # gradients are sums: each part's loss has its share of the batch already
@@ -47,11 +48,14 @@ def shard(module: nn.Module, device: str) -> nn.Module:
 
 def gather(module: nn.Module) -> None:
     """Make a sharded network a plain one again, whole in every worker."""
+    # After a forward pass whole weights may still stand in place of the shares.
     for one in _sharded(module):
         one.reshard()
     parameters = dict(module.named_parameters(remove_duplicate=False))
+    # By identity, so that tied weights become one parameter again.
     plain = {id(one): nn.Parameter(whole(one).detach(), one.requires_grad) for one in module.parameters()}
     for one in _sharded(module):
+        # fully_shard has derived a class from its own and the block's, in this order.
         one.__class__ = type(one).__bases__[1]
         one._forward_pre_hooks.clear()
         one._forward_hooks.clear()

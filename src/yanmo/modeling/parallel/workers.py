@@ -40,6 +40,7 @@ def join() -> None:
         return
     is_cuda = torch.cuda.is_available()
     if is_cuda:
+        # Before the first message: nccl needs a GPU for each worker, and all would take the first one.
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     distributed.init_process_group("nccl" if is_cuda else "gloo")
 
@@ -101,6 +102,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[f
     learning = list(parameters)
     if hasattr(learning[0], "full_tensor"):  # sharded gradients were added up on their way back
         return [float(one) for one in sum_tensor(torch.tensor(numbers, device=learning[0].device)).tolist()]
+    # A worker without rows has no gradients, but all messages must be equally long.
     gradients = [torch.zeros_like(one) if one.grad is None else one.grad for one in learning]
     extra = torch.tensor(numbers, dtype=gradients[0].dtype, device=gradients[0].device)
     summed = sum_tensor(torch.cat([*(one.flatten() for one in gradients), extra]))
@@ -113,6 +115,7 @@ def sum_gradients(parameters: Iterable[nn.Parameter], *numbers: float) -> list[f
 def _meet(message: Callable[[], object]) -> None:
     try:
         message()
+    # That is how gloo and nccl say that a connection has broken.
     except RuntimeError as error:
         raise lost(error) from error
 

@@ -76,6 +76,7 @@ def _difference(
     with torch.inference_mode():
         together_BC = score(module, features.collate(np.array(rows)))
         alone_BC = torch.cat([score(module, features.collate(np.array([row]))) for row in rows])
+    # A head that begins with zeros scores nothing but zeros.
     scale = float(together_BC.abs().max().clamp_min(1e-12))
     return float((alone_BC - together_BC).abs().max()) / scale
 

@@ -111,6 +111,7 @@ def check_known(tokenizer: tokenizers.Tokenizer, texts: Inputs, name: str) -> No
     for column in texts.columns:
         found = encode_column(ready, _some(column), max_length=ASKED_LENGTH)
         num_unknown += int(found.num_unknown_N.sum())
+        # Special tokens are always known: among short texts they would hide that nothing else is.
         num_tokens += len(found.ids.values) - found.num_special * len(found.ids)
     share = num_unknown / max(num_tokens, 1)
     if share > MOST_UNKNOWN:

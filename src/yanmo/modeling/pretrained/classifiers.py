@@ -29,6 +29,7 @@ LONGEST = 1_000_000
 """Tokenizers of models without a limit name a larger number."""
 SENTENCE_SETTINGS = "sentence_bert_config.json"
 PROBLEMS: dict[str | None, Link] = {"single_label_classification": SOFTMAX, "multi_label_classification": SIGMOID}
+# Short and long, Latin and Chinese: whatever the tokenizer, some of them are padded beside the others.
 EXAMPLES = ("a", "很快", "not bad", "A text of several words, somewhat longer than the others: 味道不错。")
 
 
@@ -111,6 +112,7 @@ def _check_kind(config: Any, name: str) -> None:
     Raises:
         ModelError: As said.
     """
+    # A bare encoder such as BertModel passes here; it is refused for the head that it lacks.
     made_for = [kind for kind in config.architectures or () if "For" in kind]
     if made_for and not any(kind.endswith("ForSequenceClassification") for kind in made_for):
         raise ModelError(

@@ -61,6 +61,7 @@ class _Bar(tqdm):  # type: ignore[misc]
     """A bar that is silent where stderr is no terminal."""
 
     def __init__(self, *values: Any, **options: Any) -> None:
+        # None lets tqdm look by itself whether stderr is a terminal.
         super().__init__(*values, **{**options, "disable": None})
 
 
@@ -75,6 +76,7 @@ def _ask(source: str, revision: str | None) -> Any:
     except RepositoryNotFoundError as error:
         raise _nowhere(source, "the hub has no model of that name") from error
     except Exception as error:  # whatever the HTTP library of this version of the hub's raises
+        # A text is the path of the file; other values say that it is not there, or that nobody has looked.
         if isinstance(try_to_load_from_cache(source, "config.json", revision=revision), str):
             return None
         raise _nowhere(source, f"the hub does not answer ({_reason(error)})") from error

@@ -24,6 +24,7 @@ def opening(source: str | Path, *, does: str = "classifies sequences") -> Iterat
     try:
         with quiet():
             yield
+    # It says more than what would be made of it below.
     except YanmoError:
         raise
     except Exception as error:  # damaged files make it and what it stands on raise all kinds

@@ -38,6 +38,7 @@ def convert(folder: Path, target: Path) -> None:
         tensors |= _read(path)
     if not tensors:
         raise ValueError("there are no tensors in it")
+    # Cloned, since tied weights share memory, which safetensors refuses.
     save_file({name: one.contiguous().clone() for name, one in tensors.items()}, target, metadata={"format": "pt"})
 
 

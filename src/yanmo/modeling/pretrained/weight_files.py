@@ -30,8 +30,10 @@ SAFE_INDEX = "model.safetensors.index.json"
 PICKLED = "pytorch_model*.bin"
 OTHER_WEIGHTS = ("*.h5", "*.msgpack", "*.onnx", "*.gguf", "*.ckpt*", "*.pt", "*.pth", "*.safetensors")
 POINTER = b"version https://git-lfs.github.com/spec/"
+# Git LFS keeps its pointers smaller than this, so no larger file has to be read.
 POINTER_BYTES = 1024
 PREFIX_PARTS = 3
+# As TensorFlow's BERT called them; transformers renames them by itself.
 OLD_NAMES = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 
 
@@ -156,6 +158,7 @@ def _safe_files(folder: Path) -> list[Path]:
     index = folder / SAFE_INDEX
     try:
         names = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+        # Only the last part of each name: an index must not lead out of its folder.
         return [folder / name for name in sorted({Path(name).name for name in names})]
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise ModelError(f"{index} is damaged: {error}.", hint="Copy or download the folder again.") from error
@@ -179,6 +182,7 @@ def find_prefix(names: Collection[str], expected: Collection[str], base: str) ->
     def num_found(prefix: str) -> int:
         return sum(name.startswith(prefix) and name[len(prefix) :] in wanted for name in plain)
 
+    # Of equals max takes the first: no prefix before any, and a short one before a longer one.
     return max(["", *sorted(heads, key=lambda head: (len(head), head))], key=num_found)
 
 

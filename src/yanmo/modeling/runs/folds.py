@@ -68,6 +68,7 @@ def _read(path: Path, shape: tuple[int, int]) -> FloatArray | None:
 def _write(path: Path, answers_MC: FloatArray) -> None:
     """Write a fold's answers whole or not at all."""
     partial = path.with_suffix(".partial")
+    # Opened here, since np.save would give a path of this name another ending.
     with partial.open("wb") as file:
         np.save(file, answers_MC, allow_pickle=False)
     durable.put(partial, path)

@@ -117,6 +117,7 @@ class Probe:
         from yanmo.modeling.runs.linear_model import fit_regression  # with scikit-learn, which only this needs
 
         features_ND, targets_NC = learned
+        # What is subtracted here goes into the bias below, so a head without one cannot be centered.
         mean_D = features_ND.mean(axis=0) * has_bias
         length = float(np.sqrt(np.square(features_ND - mean_D).sum(axis=1).mean())) or 1.0
         found = []
@@ -133,6 +134,7 @@ class Probe:
                 weight_CD = (coefficients_CD / length).astype(np.float32)
                 bias_C = (intercepts_C - weight_CD @ mean_D).astype(np.float32)
                 found.append((weight_CD, bias_C, self.measure(self._answer(held[0] @ weight_CD.T + bias_C), held[1])))
+        # Of equals the first, which is the most regularized one.
         return max(found, key=lambda one: quality(one[2], self.settings))
 
     def _answer(self, logits_NC: FloatArray) -> Choices:

@@ -76,6 +76,7 @@ class Infiller:
             top = torch.topk(scores_MV, min(NUM_CANDIDATES, scores_MV.shape[1]), dim=1)
             shares_MK = torch.softmax(top.values, dim=1).cumsum(dim=1)
             drawn_M = torch.from_numpy(generator.random(len(scores_MV))).to(shares_MK.dtype)
+            # Rounding may leave the last sum below what was drawn.
             places_M = (shares_MK < drawn_M[:, None]).sum(dim=1).clamp_max(shares_MK.shape[1] - 1)
             chosen = top.indices.gather(1, places_M[:, None])[:, 0].tolist()
         rows, columns = np.nonzero(masked_BT)
@@ -83,6 +84,7 @@ class Infiller:
         for row, column, token_id in zip(rows.tolist(), columns.tolist(), chosen, strict=True):
             start, end = encodings[row].offsets[column]
             start += len(texts[row][start:end]) - len(texts[row][start:end].lstrip())  # some tokens hold a space before
+            # The word takes the first place and the others become empty: later offsets stay right.
             found[row][start:end] = [self._words[token_id], *[""] * (end - start - 1)] if end > start else []
         return ["".join(characters) for characters in found]
 

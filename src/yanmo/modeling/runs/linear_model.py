@@ -29,6 +29,7 @@ MAX_ITERATIONS = 1000
 TOLERANCE = 1e-4
 MIN_TEXTS = 2
 MAX_FEATURES = 1_000_000
+# As a score a probability of 1e-13: never chosen, and its logarithm is still finite.
 ABSENT = -30.0
 
 
@@ -138,6 +139,7 @@ def _fit_softmax(matrix: Any, targets_NC: FloatArray, model: Any) -> tuple[Any, 
     model = model.fit(matrix, targets_NC.argmax(axis=1))
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
+        # Of two classes scikit-learn scores the second alone; half for one and against the other is the same to softmax.
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercepts = np.append(-intercepts, intercepts) / 2
     coefficients_CF = np.zeros((num_classes, coefficients.shape[1]), dtype=coefficients.dtype)

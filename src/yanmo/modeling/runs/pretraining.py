@@ -151,6 +151,7 @@ def _make_examples(mask: Callable[[CorpusRows, int], MaskedRows], rows: CorpusRo
 
     def draw(epoch: int, rows_S: IntArray) -> Examples:
         features = mask(rows, epoch + 1)
+        # A batch in which nothing is hidden asks nothing, and is divided by this all the same.
         questions_K = np.maximum(features.count_questions(rows_S)[:num_objectives], 1) / len(rows_S)
         return Examples(features, QuestionCounts(questions_K.astype(np.float32), len(rows.chosen_N)))
 
@@ -174,6 +175,7 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
     path = folder / f"tokenizer-{run_key[:16]}.json"
     if path.is_file():
         tokenizer = Tokenizer.from_file(str(path))
+        # The file does not hold this setting.
         tokenizer.encode_special_tokens = True
     else:
         train = train_wordlevel if reading.is_segmented else train_wordpiece
@@ -191,6 +193,7 @@ def _special(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
 
 def _sample(blocks: Blocks) -> list[str]:
     """Return every k-th document, so that they have about so many characters as a vocabulary needs."""
+    # A pass of its own over the texts: there may be more of them than fit into memory.
     total = sum(len(text) for block in blocks() for text in block)
     step = max(1, round(total / VOCABULARY_CHARACTERS))
     if step > 1:
@@ -201,6 +204,7 @@ def _sample(blocks: Blocks) -> list[str]:
 
 def _wait_for_corpus(folder: Path, run_key: str) -> None:
     """Let the workers but the first one wait until that one has made the tokenizer and then the corpus."""
+    # By looking at the disk, since messages between workers give up after a while, and a corpus may take longer.
     while machine.worker_rank() and open_corpus(folder / CORPUS, run_key) is None:
         time.sleep(WAIT_SECONDS)
 

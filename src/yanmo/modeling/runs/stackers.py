@@ -16,6 +16,7 @@ __all__ = ["fit_lightgbm", "fit_logistic"]
 
 INVERSE_REGULARIZATION = 0.1
 MAX_ITERATIONS = 500
+# As a score a probability of 1e-13: never chosen, and its logarithm is still finite.
 ABSENT = -30.0
 NUM_TREES = 150
 BINARY: dict[str, Any] = {"objective": "binary"}
@@ -48,11 +49,13 @@ def fit_logistic(members: Sequence[FloatArray], targets_NC: FloatArray, link: Li
         model = _regression().fit(features_NF, targets_N)
         rows = model.classes_ if exclusive else [label]
         if exclusive and len(found) == 2:
+            # Of two classes scikit-learn scores the second alone; half of it to each side is the same to softmax.
             coefficients_CF[rows] = np.concatenate([-model.coef_, model.coef_]) / 2
             intercepts_C[rows] = np.append(-model.intercept_, model.intercept_) / 2
         else:
             coefficients_CF[rows], intercepts_C[rows] = model.coef_, model.intercept_
     shape = (num_classes, len(members), num_classes)
+    # Features lie member by member, and within a member label by label.
     coefficients_KCC = coefficients_CF.reshape(shape).transpose(1, 2, 0)
     return LinearStacker(np.ascontiguousarray(coefficients_KCC, dtype=np.float32), intercepts_C.astype(np.float32))
 

@@ -40,6 +40,7 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
         ConfigError: The encoder's parts or tokens cannot be cut.
     """
     module: Any = encoders.load(folder, labels=network.labels, link=network.link)
+    # Asked for nothing but its refusal, before anything is computed.
     pruning.layers_of(module)
     wrapped = load_tokenizer(folder)
     if options.vocabulary:
@@ -57,6 +58,7 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
             neurons=options.feed_forward,
             is_uniform=options.uniform,
         )
+        # Where layers or tokens were cut, something is left out in any case.
         if not (options.layers or options.vocabulary):
             _check_cut(cut, [len(one) for one in matters[0]], [len(one) for one in matters[1]])
         pruning.cut_parts(module, cut)
@@ -94,6 +96,7 @@ def _cut_vocabulary(
     kept = used_tokens(tokenizer, columns, min_count=min_count)
     smaller = cut_tokenizer(tokenizer, kept)
     old_pad = module.config.pad_token_id
+    # RoBERTa numbers places from behind the id of its padding token on: these come before the first that is read.
     num_unread = module.config.max_position_embeddings - (encoders.max_positions(module) or 0)
     pruning.cut_embeddings(module, kept, max_length + num_unread)
     if num_unread and module.config.pad_token_id != old_pad:

@@ -82,6 +82,7 @@ def measure_importance(
     Differs: the absolute value is taken of the mean of a batch of 32, not of single examples.
     """
     layers = layers_of(module)
+    # All that a head or a neuron says goes through its columns of these weights.
     outs = [(layer.attention.output.dense.weight, layer.output.dense.weight) for layer in layers]
     flat = [weight for pair in outs for weight in pair]
     if importance == "magnitude":
@@ -90,6 +91,7 @@ def measure_importance(
         sums = _taylor(module, examples, loss, flat, [_num_heads(layer) for layer in layers])
     found: tuple[list[FloatArray], list[FloatArray]] = ([], [])
     for place, total in enumerate(sums):
+        # Attention and feed-forward in turn, as they were laid out above.
         num_parts = _num_heads(layers[place // 2]) if place % 2 == 0 else total.shape[-1]
         matters = total if total.ndim == 1 else total.sum(dim=0).view(num_parts, -1).sum(dim=1)
         found[place % 2].append(np.asarray(matters / matters.norm().clamp_min(1e-12), dtype=np.float32))
@@ -130,6 +132,7 @@ def choose_parts(
         neurons: Share of the feed-forward neurons to leave out.
         is_uniform: As many in every layer; else the least of all layers together.
     """
+    # The fewest heads whose widths together are a multiple of it.
     step = WIDTH_STEP // np.gcd(WIDTH_STEP, head_width)
     return Cut(
         _choose(matters[0], heads, int(step), is_uniform=is_uniform),
@@ -151,6 +154,7 @@ def _choose(matters: list[FloatArray], share: float, step: int, *, is_uniform: b
 
 
 def _round_up(count: float, step: int, most: int) -> int:
+    # Rounding alone adds no step: (1 - 0.7) * 10 is a little more than 3.
     return min(most, max(step, int(np.ceil(count / step - 1e-9)) * step))
 
 
@@ -241,6 +245,7 @@ def cut_embeddings(module: Any, tokens: IntArray | None, num_positions: int | No
     if num_positions is not None and num_positions < config.max_position_embeddings:
         _keep(embeddings.position_embeddings, torch.arange(num_positions), dim=0)
         config.max_position_embeddings = num_positions
+        # Buffers with an entry for each place, of which a pass reads as many as a text has.
         for name in ("position_ids", "token_type_ids"):
             buffer = getattr(embeddings, name, None)
             if buffer is not None:

@@ -38,6 +38,7 @@ def average_weights(folders: Sequence[Path], out: Path) -> None:
                     raise _no_mean(folder, folders[0], f"the tensor {name}")
                 total[name] = tensor
             else:
+                # In 64 bits, so that the sum loses nothing that the result could show.
                 total[name] = total.get(name, 0.0) + tensor.astype(np.float64) / len(folders)
     rounded = {name: one.astype(np.float32) if one.dtype == np.float64 else one for name, one in total.items()}
     save_file(rounded, out / WEIGHTS, metadata={"format": "pt"})

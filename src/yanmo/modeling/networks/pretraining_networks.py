@@ -167,7 +167,7 @@ def _put(batch: TensorBatch, ids_M: Tensor) -> Tensor:
 def _draw(logits_MV: Tensor, chances_M: Tensor) -> Tensor:
     """Return a token for each place, drawn with the probabilities of the logits: where their sum passes the chance."""
     sums_MV = logits_MV.float().softmax(dim=1).cumsum(dim=1)
-    # Rounding leaves the last sum beside 1, so chances are scaled to it; one that is 1 would point behind the last token.
+    # Rounding leaves the last sum beside 1, so chances are scaled to it; one of 1 would point behind the last token.
     drawn_M1 = torch.searchsorted(sums_MV, chances_M[:, None] * sums_MV[:, -1:], right=True)
     return drawn_M1.clamp_max(logits_MV.shape[1] - 1)[:, 0]
 

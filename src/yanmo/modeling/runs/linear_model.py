@@ -139,7 +139,7 @@ def _fit_softmax(matrix: Any, targets_NC: FloatArray, model: Any) -> tuple[Any, 
     model = model.fit(matrix, targets_NC.argmax(axis=1))
     coefficients, intercepts = model.coef_, model.intercept_
     if len(model.classes_) == 2:
-        # Of two classes scikit-learn scores the second alone; half for one and against the other is the same to softmax.
+        # Of two classes scikit-learn scores the second alone; half of it to each side is the same to softmax.
         coefficients = np.concatenate([-coefficients, coefficients]) / 2
         intercepts = np.append(-intercepts, intercepts) / 2
     coefficients_CF = np.zeros((num_classes, coefficients.shape[1]), dtype=coefficients.dtype)

@@ -100,6 +100,7 @@ class Identity:
             kind=self.kind,
             task=self.task,
             labels=self.labels,
+            # Sorted, so that the order in which parents were given changes no byte.
             parents=dict(sorted(self.parents.items())),
             config={"verb": self.verb, **self.config},
             seed=self.seed,
@@ -176,6 +177,7 @@ class Artifact:
 def numbered(role: str, artifacts: Iterable[Artifact]) -> dict[str, str]:
     """Return the parents of what is made from several artifacts: ``role_1`` and so on to their digests, in order."""
     digests = [one.digest for one in artifacts]
+    # Zeros in front, because a manifest sorts its parents by name.
     width = len(str(len(digests)))
     return {f"{role}_{number:0{width}}": digest for number, digest in enumerate(digests, 1)}
 
@@ -186,6 +188,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     Raises:
         ArtifactError: There is none, or it cannot be read by this version.
     """
+    # First, for a kill may have left the folder between two names.
     finish_swap(path)
     adopted = f"To take in a model that was trained elsewhere: yanmo adopt {path} --out BUNDLE"
     if not path.is_dir():
@@ -222,10 +225,12 @@ def check_files(path: Path, manifest: Manifest) -> None:
     """
     for name, entry in manifest.files.items():
         file = path / name
+        # A folder may come from anyone: its manifest must not lead to other files.
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or file.is_symlink():
             raise ArtifactError(f"{path / MANIFEST} names {name!r}, which is outside of the folder or a link.")
         if not file.is_file():
             raise ArtifactError(f"{file} is missing.", hint="Copy the folder again, or make it anew.")
+        # The size first: a cut-off file need not be read.
         if file.stat().st_size != entry.bytes or file_digest(file) != entry.sha256:
             raise ArtifactError(
                 f"{file} was changed: it does not match the digest in {MANIFEST}.",
@@ -256,6 +261,7 @@ def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECT
 
 
 def _list_files(folder: Path) -> dict[str, FileEntry]:
+    # The lock is held until the folder stands in its place, and is no part of it.
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
     # On disk before the manifest that names them: after a power cut it must not promise what is lost.
     for file in files:

@@ -112,6 +112,7 @@ class Bundle(Artifact):
 
         The composite's manifest holds the digest of their every file, so opening it has checked them too.
         """
+        # Their names begin with the members' numbers.
         folders = sorted(path for path in (self.path / MEMBERS).glob("*") if path.is_dir())
         return [type(self).open(folder, verify=False) for folder in folders]
 

@@ -13,6 +13,7 @@ from typing import Any
 
 __all__ = ["code_version", "file_digest", "folder_digest", "library_versions", "stage_key"]
 
+# What opening a checkpoint reads: a changed readme is no other work.
 CHECKPOINT_SUFFIXES = {".json", ".safetensors", ".bin", ".txt", ".model"}
 LIBRARIES = ("yanmo", "numpy", "polars", "tokenizers", "onnxruntime", "torch", "transformers", "scikit-learn")
 
@@ -25,6 +26,7 @@ def file_digest(path: Path) -> str:
 
 def folder_digest(folder: Path) -> str:
     """Return a digest of a checkpoint's files, also of folders in it, so that other weights in it are other work."""
+    # sentence-transformers keeps the network one folder below.
     found = (path for pattern in ("*", "*/*") for path in folder.glob(pattern))
     files = sorted(path for path in found if path.suffix in CHECKPOINT_SUFFIXES and path.is_file())
     digests = "".join(f"{path.relative_to(folder).as_posix()} {file_digest(path)}\n" for path in files)

@@ -89,6 +89,7 @@ class FrameLedger:
 
     def sync(self) -> None:
         """Make what was appended last through a power cut."""
+        # Frames before the ledger that names them, and last the folder that names all of these files.
         for path in (*self._unsynced, self._folder / LEDGER, self._folder):
             sync(path)
         self._unsynced, self._synced_at = [], time.monotonic()

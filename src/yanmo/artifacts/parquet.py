@@ -20,6 +20,7 @@ ROW_GROUP = 122_880
 
 def scan_parquet(*paths: Path) -> pl.LazyFrame:
     """Return the rows of files with the same columns, one after the other, still unread."""
+    # A folder on the way that is called a=b would become a column.
     return pl.scan_parquet([path.absolute() for path in paths], glob=False, hive_partitioning=False)
 
 

@@ -82,6 +82,7 @@ def _staging(out: Path, *, replace: bool) -> Iterator[Path]:
                     left.unlink()
             yield staging
         finally:
+            # After a swap it is gone already.
             shutil.rmtree(staging, ignore_errors=True)
 
 
@@ -147,6 +148,7 @@ def finish_swap(out: Path) -> None:
         ArtifactError: The folder cannot be written.
     """
     staging = _beside(out, "partial")
+    # All three together are true only between the two renames.
     if out.exists() or not _beside(out, "replaced").exists() or not (staging / MANIFEST).is_file():
         return
     with lock(staging, timeout_seconds=SWAP_SECONDS):

@@ -51,6 +51,7 @@ def write_report(folder: Path, metrics: Mapping[str, Any], html: str) -> None:
     """
     content = msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
     (folder / REPORT_JSON).write_bytes(content)
+    # The line ends of Windows would give equal Reports other bytes there.
     (folder / REPORT_HTML).write_text(html, encoding="utf-8", newline="\n")
 
 

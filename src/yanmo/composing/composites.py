@@ -79,7 +79,9 @@ def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, cos
 
 def member_names(members: Sequence[Bundle]) -> list[str]:
     """Return the members' folder names, number and model, so that equal members give equal composites."""
+    # Zeros in front, because members are read in the order of their folders' names.
     width = len(str(len(members)))
+    # A model's name may be a path or a hub id, with slashes in it.
     words = [re.sub(r"[^\w.+-]+", "_", member.model) for member in members]
     return [f"{number:0{width}}-{word}" for number, word in enumerate(words, 1)]
 
@@ -130,12 +132,14 @@ def publish_composite(
         effects: Of the call that makes it.
     """
     format_ = "ensemble" if isinstance(settings, EnsembleSettings) else "cascade"
+    # One member in 8 bits is enough to make golden answers as coarse as its own.
     is_int8 = any(member.manifest.info.get("precision") == "int8" for member in members)
     info: dict[str, Any] = {
         "format": format_,
         "model": model,
+        # 0 means no limit, so it is no candidate for the least.
         "max_length": min((member.max_length for member in members if member.max_length), default=0),
-        "text": TextConfig(cleaning=()).model_dump(mode="json"),
+        "text": TextConfig(cleaning=()).model_dump(mode="json"),  # each member cleans the raw texts in its own way
         "precision": "int8" if is_int8 else "fp32",
         "summary": {name: round(float(score), 6) for name, score in scores.items()},
     }
@@ -156,7 +160,7 @@ def publish_composite(
         for name, data in {SETTINGS_FILES[format_]: content, **extra_files}.items():
             (unfinished.path / name).write_bytes(data)
         _write_card(unfinished.path, dataset, info, scores)
-        _write_golden(unfinished, members[0])
+        _write_golden(unfinished, members[0])  # it opens the unfinished Bundle, whose files must be there
         identity.info.update(profile_inputs(unfinished, dataset))
 
 
@@ -212,6 +216,7 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Ch
     check_probabilities(evidence, name=str(found.path), labels=found.labels)
     if bundle.calibration is not None:
         calibration = read_calibration(bundle.calibration, num_classes=len(bundle.labels), where=str(bundle.path))
+        # Probabilities are what is kept, but scores are what a calibration maps.
         evidence = calibration.apply(evidence.invert()).activate()
     columns = match_labels(dataset.labels, found.labels, name=str(found.path), reference=str(dataset.path))
     return evidence.take(rows_N).ordered(columns)

@@ -19,6 +19,7 @@ from yanmo.runtimes.predictor import open_bundle
 
 __all__ = ["publish_soup"]
 
+# Where these differ, the same place of two weights means two things.
 SHARED_FILES = ("tokenizer.json", "config.json", "ngram.json", "linear.json")
 
 
@@ -57,6 +58,7 @@ def publish_soup(
     """
     _check_shape(members)
     first, columns = members[0], match_bundle(members[0], dataset)
+    # Both are about the first member's own weights.
     info = {key: value for key, value in first.manifest.info.items() if key not in ("calibration", "summary")}
     identity = Identity(
         kind=Bundle.kind,
@@ -76,9 +78,10 @@ def publish_soup(
                 return gain(predictor.infer(split.inputs)[0].ordered(columns))
 
         chosen, score = _choose(len(members), order, measure)
+        # Anew, for the mean that was measured last may be one that was refused.
         average_weights([members[place].path for place in chosen], soup.path)
         info["summary"] = {**describe(score), "num_averaged": len(chosen)}
-        info |= profile_inputs(soup, dataset)
+        info |= profile_inputs(soup, dataset)  # in place: the identity holds the same dict
         _write_golden(soup, first)
 
 
@@ -99,6 +102,7 @@ def _choose(
     chosen, best = [order[0]], measure(order[:1])
     for member in order[1:]:
         score = measure([*chosen, member])
+        # Not worse is enough, as in the paper.
         if score >= best:
             chosen, best = [*chosen, member], score
     return chosen, best

@@ -48,12 +48,14 @@ def _build_ngram(tensors: Tensors, kept: Collection[str]) -> Tensors:
 
 
 def _build_linear(tensors: Tensors, kept: Collection[str]) -> Tensors:
+    # Cut to fewer bits, some hashes become equal and all but one go: the other tensors have to follow.
     keys, rows = pack_keys("keys", tensors["keys"])
     idf, coef = tensors["idf"][rows], tensors["coef"][rows]
     return {
         **keys,
         **({"idf": idf} if "idf" in kept else pack_positive("idf", idf)),
         **({"coef": coef} if "coef" in kept else pack_columns("coef", coef)),
+        # One number a label: 8 bits would save nothing.
         "intercept": tensors["intercept"],
     }
 

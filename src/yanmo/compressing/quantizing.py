@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 NUM_BINS = 4096
 TAIL = 1e-5
 """Share of the values that the percentile clipping cuts off at each end."""
+# Of the whole range, those that the clipping mse tries.
 SHARES = np.linspace(0.2, 1.0, 41)
 NUM_SENSITIVITY_TEXTS = 256
 NUM_RESAMPLES = 2000
@@ -118,9 +119,11 @@ def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> 
             return  # an empty list would ask the session for everything
         for name, values in _watch(session, names, scorer):
             seen[name].low, seen[name].high = min(seen[name].low, values.min()), max(seen[name].high, values.max())
+        # A second run of all texts: a histogram needs the range first, and the values are too many to keep.
         if clipping != "max":
             for name, values in _watch(session, names, scorer):
                 one = seen[name]
+                # Inputs may all be equal, but a histogram needs some width.
                 one.counts += np.histogram(values, NUM_BINS, (one.low, max(one.high, one.low + 1e-12)))[0]
     finally:
         scorer.path.unlink()
@@ -153,6 +156,7 @@ def _range(seen: _Seen, clipping: Clipping) -> ActivationRange:
 
 
 def _squared_error(values: npt.NDArray[np.float64], counts: npt.NDArray[np.int64], low: float, high: float) -> float:
+    # Inputs that are all equal have no width to divide by.
     step = max((high - low) / 255, 1e-30)
     kept = np.clip(np.rint((values - low) / step), 0, 255) * step + low
     return float((counts * np.square(values - kept)).sum())
@@ -278,7 +282,9 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
             )
         if measured.drop <= gate.max_drop + ROUNDING:
             return GatedModel(content, kept, measured)
+        # Only when it is needed, and once: it builds and runs a model for every part.
         harmful = _rank(quantizer, scorer) if harmful is None else harmful
+        # With the last part back, too, it would be the fp32 model.
         if len(kept) == len(harmful) - 1:
             raise ModelError(
                 f"Every choice of int8 parts loses more {gate.headline} than {gate.max_drop:g}; the last lost "

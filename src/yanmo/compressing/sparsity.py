@@ -23,6 +23,7 @@ from yanmo.artifacts.card import CARD
 
 __all__ = ["copy_with_zeros"]
 
+# Each is made anew, or tells of the weights as they were.
 SKIPPED = ("metrics.jsonl", GOLDEN, OUT_OF_FOLD, CARD)
 
 
@@ -37,11 +38,13 @@ def copy_with_zeros(bundle: Bundle, folder: Path, *, share: float, threshold: fl
     """
     copy_files(bundle, folder, without=SKIPPED)
     tensors = load_file(bundle.path / WEIGHTS)
+    # Vectors, such as biases, are few: zeros there would save nothing.
     matrices = {name: one for name, one in tensors.items() if one.ndim > 1 and np.issubdtype(one.dtype, np.floating)}
     magnitudes = np.concatenate([np.abs(one).ravel() for one in matrices.values()])
     limit = max(threshold, float(np.quantile(magnitudes, share)) if share else 0.0)
     for name, one in matrices.items():
         tensors[name] = np.where(np.abs(one) < limit, np.zeros_like(one), one)
+    # load_file leaves the metadata out, by which readers such as transformers tell whose tensors these are.
     with safe_open(bundle.path / WEIGHTS, framework="numpy") as file:
         save_file(tensors, folder / WEIGHTS, metadata=file.metadata())
     num_zeros = sum(int((tensors[name] == 0).sum()) for name in matrices)

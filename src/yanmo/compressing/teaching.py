@@ -64,6 +64,7 @@ def answers_dir(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside
 def _identify(teacher: Bundle, dataset: Dataset, transfer: Transfer) -> tuple[dict[str, str], dict[str, Any]]:
     """Return what the answers are made from, by digest, and how."""
     parents = {"bundle": teacher.digest, "dataset": dataset.digest, **transfer.parents}
+    # The path of the masked language model says nothing; its digest is among the parents.
     return parents, {**asdict(transfer.altering), "masked_lm": None}
 
 
@@ -105,9 +106,11 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
         open_bundle(teacher, num_threads=num_threads) as predictor,
         bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress,
     ):
+        # A file is a block, so as many blocks as there are files are left out.
         answered = answer_windows(predictor, transfer.blocks(len(parts)))
         for number, (rows, answers) in enumerate(answered, len(parts)):
             frame = predictions_frame(rows["id"], answers.decided, answers.evidence, task.frame_type())
+            # Under another ending until it is whole: files are found by theirs.
             partial = work / "block.partial"
             write_parquet(frame.hstack(rows.drop("id")), partial)
             partial.replace(work / f"{number:06}.parquet")
@@ -151,6 +154,7 @@ def read_answers(teacher: Predictions, dataset: Dataset, transfer: Transfer) -> 
     columns = alignment.match_labels(dataset.labels, teacher.labels, **names)
     places = {one: place for place, one in enumerate(teacher.ids)}
     ids = dataset.split("train")["id"].cast(pl.String)
+    # Ids that nobody answered become null, which is counted below.
     found = ids.replace_strict(places, default=None, return_dtype=pl.Int64)
     num_missing = found.null_count()
     if num_missing:

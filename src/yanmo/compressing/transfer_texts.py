@@ -82,6 +82,7 @@ class Transfer:
         for copy, start in places[first:]:
             rows = self.real.slice(start, BLOCK)
             if copy and copy % 2 == 0 and self.altering.masked_lm is not None:
+                # Opened for the first block that needs it: what is left of a run may need it no more.
                 infiller = infiller or _open_infiller(self.altering.masked_lm)
                 yield self._altered(rows, copy, start, infiller.fill)
             else:
@@ -91,6 +92,7 @@ class Transfer:
         return alter(texts, self.altering.kinds, generator)
 
     def _altered(self, rows: pl.DataFrame, copy: int, start: int, change: Change) -> pl.DataFrame:
+        # Of its own for each block, so that blocks left out change nothing in those that follow.
         generator = np.random.default_rng([self.altering.seed, copy, start])
         columns = [name for name in rows.columns if name != "id"]
         return rows.with_columns(
@@ -124,7 +126,7 @@ def gather_texts(
         ConfigError: There are sources, but the task is one of pairs.
     """
     names = get_task(dataset.task).inputs
-    frames = [
+    frames = [  # ids of two splits may be equal, so each is named with its split
         dataset.split(name).select(pl.format("{}:{}", pl.lit(name), "id").alias("id"), *names)
         for name in splits
         if name in dataset.splits
@@ -152,7 +154,7 @@ def gather_texts(
             )
         _open_infiller(altering.masked_lm)  # what is wrong with it shows now, not after the first copies
         parents["masked_lm"] = folder_digest(altering.masked_lm)
-    first, *others = frames
+    first, *others = frames  # only the others lose what stands twice: labels lie beside the first row by row
     more = (
         pl.concat(others).unique(names, maintain_order=True).join(first, on=names, how="anti", maintain_order="left")
         if others

@@ -36,6 +36,7 @@ __all__ = ["Asked", "Classifier", "check_answers", "golden_inputs", "open_source
 
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
+# transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
 MAX_RANDOM = 512
 TOLERANCES = {"fp32": 1e-4, "int8": 2e-2}
@@ -48,8 +49,10 @@ INT8_OPERATORS = (
     b"QLinearMatMul",
     b"QuantizeLinear",
 )
+# A hub's card begins with YAML between two lines; for one key of it no parser is needed.
 LICENSE = re.compile(r"^license:\s*(.+?)\s*$", re.MULTILINE)
 FRONT_MATTER = re.compile(r"\A---\n(.*?)\n---", re.DOTALL)
+# Where there is no Dataset nobody knows what the model is for: two scripts, short and long, questions and opinions.
 TEXTS = (
     "Where is my parcel? It was promised for Monday.",
     "很快就送到了，味道也很好。",
@@ -137,6 +140,7 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
     folder = find_folder(spec, offline=asked.offline, revision=asked.revision)
     link = get_task(asked.task).link if asked.task else None
     found = adopt_checkpoint(folder, Wanted(spec.name, asked.label_names, link, asked.max_length))
+    # The hub's cache names a snapshot's folder by its commit.
     commit = "" if spec.is_local else folder.name
     info = {
         "format": "torch",
@@ -151,10 +155,13 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
 
 def _open_graph(path: Path, asked: Asked) -> Classifier:
     found = read_graph(path, tokenizer=asked.tokenizer, label_names=asked.label_names, max_length=asked.max_length)
+    # The names of operators stand in the file as they are, so it need not be parsed.
     is_int8 = any(name in found.content for name in INT8_OPERATORS)
+    # Exporters put graphs into a folder onnx, below the config and the card.
     folder = path.parent.parent if path.parent.name == "onnx" else path.parent
     info = {
         "format": "onnx",
+        # Exporters call every graph model.onnx, which names none.
         "model": path.stem if path.stem != "model" else folder.resolve().name,
         "max_length": found.max_length,
         "architecture": {
@@ -243,7 +250,9 @@ def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
             theirs_NC = predictor.activate(theirs).values_MC
         else:
             theirs_NC = np.concatenate([predictor.predict_proba([item]) for item in asked.items()])
+    # Where a text has no token, transformers has no answer to compare with.
     difference = float(np.nanmax(np.abs(ours_NC - theirs_NC)))
+    # In this form not a number is refused, too.
     if not difference <= TOLERANCES[precision]:
         what = "as transformers does by itself" if source.score else "a text in a batch as it does alone"
         raise ModelError(

@@ -148,11 +148,13 @@ def publish_from(
     with publish_bundle(out, identity, effects=effects) as made:
         copy_text_files(bundle, made.path)
         make(made)
+        # After make, which may have added to info.
         _write_card(bundle, made.path, info)
         inputs, precision = bundle.golden().inputs, info.get("precision", "fp32")
         with open_bundle(made, verify_golden=False) as predictor:
             evidence, _ = predictor.infer(inputs)
         write_golden(made.path, predictor.task.inputs, inputs, evidence, precision=precision)
+    # Its digests were taken from these files a moment ago.
     return Bundle.open(out, verify=False)
 
 

@@ -17,9 +17,11 @@ from yanmo.text.tokenizer import open_tokenizer
 
 __all__ = ["AdoptedGraph", "find_graph", "has_weights", "read_graph"]
 
+# Whole graphs go before quantized ones.
 PLACES = ("model.onnx", "onnx/model.onnx", "model_quantized.onnx", "onnx/model_quantized.onnx")
 TOKENIZER, CONFIG, TOKENIZER_CONFIG = "tokenizer.json", "config.json", "tokenizer_config.json"
 OUTPUT = "logits"
+# Tried in this order where nothing names the token; models without one of its own fill up with the end of a text.
 PAD_TOKENS = ("[PAD]", "<pad>", "<|endoftext|>", "</s>")
 DEFAULT_LENGTH = 512
 LONGEST = 1_000_000
@@ -82,6 +84,7 @@ def read_graph(
     opened = open_tokenizer(file)
     inputs = _check_shape(path)
     settings = OnnxSettings(inputs, _pad_id(opened, config, said), token_type="token_type_ids" in inputs)
+    # Keys in JSON are texts, of which 10 would come before 2.
     named = [str(name) for _, name in sorted(config.get("id2label", {}).items(), key=lambda one: int(one[0]))]
     if not (label_names or named):
         raise ConfigError(
@@ -102,6 +105,7 @@ def read_graph(
 def _positions(config: Mapping[str, Any]) -> int:
     limit = int(config.get("max_position_embeddings") or LONGEST)
     counts_from_pad = config.get("model_type") in ("roberta", "camembert", "xlm-roberta", "mpnet")
+    # These number places from behind the id of their padding token on; 1 is RoBERTa's.
     return limit - (int(config.get("pad_token_id", 1)) + 1 if counts_from_pad else 0)
 
 

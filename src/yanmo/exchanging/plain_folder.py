@@ -78,11 +78,14 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
         )
         for path in find_licenses(bundle.path):
             shutil.copyfile(path, staging / path.name)
+        # Opened from the disk again, as those will who get the folder.
         score = stock_models.open_plain(staging, max_length=bundle.max_length)
         with open_bundle(bundle, verify_golden=False) as predictor:
             ours, _ = predictor.infer(golden.inputs)
+            # transformers cleans nothing, so it is given cleaned texts.
             theirs = Choices(score(golden.inputs.map(pipeline.apply)), predictor.task.link).activate()
         difference = float(np.nanmax(ours.distance_N(theirs), initial=0.0))
+        # In this form not a number is refused, too.
         if not difference <= TOLERANCE:
             raise ModelError(
                 f"transformers would not answer as {bundle.path} does: probabilities differ by {difference:.2g}.",

@@ -34,11 +34,13 @@ def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[Mod
         ConfigError: It, or a setting, does not suit the encoder; or it would be loaded over the network.
         MissingExtraError: The packages that train it are not installed.
     """
+    # Its default is no wish: only a model that was given is held against the encoder.
     model = config.model if init is not None and "model" in config.model_fields_set else None
     init = init or _find_init(config.model)
     if init is not None:
         return check_model(config, _start_from(init, model, dataset)), {"init": init.digest}
     spec = check_model(config)
+    # A folder may hold other weights tomorrow; a hub id stands in the config.
     return spec, {"checkpoint": folder_digest(Path(spec.source))} if spec.is_local else {}
 
 
@@ -73,6 +75,7 @@ def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
             "The 'ema_decay' and 'swa_start' parameters of train cannot be combined: one mean of the weights is kept.",
             hint="Leave one of them out.",
         )
+    # Only the config of train has this key.
     folds = config.model_dump().get("folds")
     if folds or spec.family == "linear":
         check_alone(f"train {'folds' if folds else 'the model linear'}")
@@ -91,6 +94,7 @@ def _find_init(model: str) -> Bundle | None:
     if not spec.is_local or not (Path(spec.source) / MANIFEST).is_file():
         return None
     bundle = Bundle.open(spec.source)
+    # The Bundle of a classifier is a checkpoint like any other folder.
     return bundle if bundle.task in READING.values() else None
 
 

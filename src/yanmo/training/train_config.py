@@ -172,6 +172,7 @@ class RunKeys(Config):
     offline: bool = False
     """Refuse to load a model over the network."""
 
+    # Left out of what is kept: it says where the work begins and not what is made.
     fork: bool = Field(default=False, exclude=True)
     """Start anew where the data or a key has changed since the checkpoint; without it that is refused."""
 

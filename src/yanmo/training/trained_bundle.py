@@ -53,6 +53,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+# Whoever opens a Bundle answers them first, so they are few and short.
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
 
@@ -112,6 +113,7 @@ class Job:
 def measure_answers(task: Task[Any], evidence: Any, targets: Any) -> dict[str, float]:
     """Return the scores of answers that training chooses by, and their loss; a score that has no value is 0."""
     statistics_NS = task.statistics(evidence, targets)
+    # Comparisons with not a number are all false: such an evaluation, if it came first, would stay the best.
     scores = {one.name: float(np.nan_to_num(one.score(statistics_NS))) for one in task.measures}
     return scores | {"loss": float(task.losses_N(evidence, targets).mean())}
 
@@ -152,8 +154,10 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
         ConfigError: A setting does not suit sharded weights, or the task has no such metric.
     """
     metric, _ = find_metric(task, config.metric, verb=verb)
+    # Unset keys are left out: their defaults would go over those of the family.
     given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
     for name in unused_settings(spec):
+        # A model that needs no seed still has folds, which are drawn with it.
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
@@ -165,6 +169,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
         raise ConfigError(
             f"The '{found}' parameter of train does not suit sharded weights.", hint=f"Leave {found} or sharding out."
         )
+    # What comes later wins.
     return TrainConfig(**{"num_threads": default_num_threads(), "metric": metric, **known, **given, "model": spec.name})
 
 
@@ -179,6 +184,7 @@ def make_job(
     task, pipeline = get_task(dataset.task), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets_NC = train_texts.targets_NC
+    # Whole rows are compared: several labels at once are one answer, too.
     if bool((targets_NC == targets_NC[0]).all()):
         raise DataError(
             f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
@@ -215,6 +221,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
 def _train_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.network_training import train_network
 
+    # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
     names = {field.name for field in fields(LoopSettings)}
     values = {name: value for name, value in job.config.model_dump().items() if name in names}
     values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
@@ -294,6 +301,7 @@ def identify_trained(
         "text": dataset.text_config.model_dump(mode="json"),
         "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
     }
+    # What was found out on the way takes the place of auto, so that the manifest says what has computed.
     settled = {"precision": trained.precision, "max_length": trained.max_length or None}
     return Identity(
         kind=Bundle.kind,
@@ -302,6 +310,7 @@ def identify_trained(
         labels=dataset.labels,
         parents=dict(parents),
         config={**job.config.model_dump(mode="json"), **(keys or {}), **settled},
+        # No seed is named where chance had no part.
         seed=None if "seed" in unused_settings(job.spec) else job.config.seed,
         info=info,
     )
@@ -358,6 +367,7 @@ def publish_trained(
         (bundle.path / CARD).write_text(card, encoding="utf-8")
         if write_more is not None:
             write_more(bundle.path)
+        # After everything else, since the Bundle is opened for it.
         _write_golden(bundle, dataset, job.task)
         identity.info.update(profile_inputs(bundle, dataset))
 
@@ -366,9 +376,11 @@ def _write_golden(bundle: Bundle, dataset: Dataset, task: Task[Any]) -> None:
     """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
     rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
     rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
+    # Distinct ones, for there may be fewer rows than are wanted.
     places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
     chosen = rows[places.tolist()] if rows.height else rows
     inputs = Inputs.of_frame(chosen, task.inputs)
+    # What would be verified is only now being made.
     with open_bundle(bundle, verify_golden=False) as predictor:
         evidence, _ = predictor.infer(inputs)
     write_golden(bundle.path, task.inputs, inputs, evidence)

@@ -50,6 +50,7 @@ def working(
         BusyError: Another process works there.
         ConfigError: The folder was begun with something else; the message says what has changed.
     """
+    # Without the lock, which the first worker holds for all of them.
     if worker_rank():
         yield work_dir(out)
     else:
@@ -57,6 +58,7 @@ def working(
             with _removed_if_empty(folder):
                 claim(folder, parents=parents, config={**config, **(where() if has_network else {})}, fork=fork)
                 yield folder
+            # Reached after a good end only: an error leaves the work to the next call.
             shutil.rmtree(folder, ignore_errors=True)
     if num_workers() > 1:
         from yanmo.modeling.parallel import workers
@@ -69,6 +71,7 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
     """Remove a work folder in which nothing had been done when the work failed."""
     try:
         yield
+    # Ctrl-C, too, would leave a claim without work, which is in the way of other keys.
     except BaseException:
         if not has_work(folder):
             shutil.rmtree(folder, ignore_errors=True)

@@ -19,7 +19,6 @@ from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
 from yanmo.integrations.optuna_study import SharedStudy
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.training import trained_bundle
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
 from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _call, tune
@@ -134,7 +133,7 @@ def test_the_metric_chooses_the_weights_of_every_trial(dataset, space, tmp_path,
         asked.append(1)
         return {name: script[(len(asked) - 1) % 3] for name, script in scripts.items()}
 
-    monkeypatch.setattr(trained_bundle, "measure_answers", measure)
+    monkeypatch.setattr(job, "measure_answers", measure)
     values = {**VALUES, "num_trials": 2, "num_seeds": 1, "prune": False}
     bundle = tune(dataset, space=space, metric="macro_f1", out=tmp_path / "best", **values)
     assert [one["curve"] for one in report_of(bundle)["trials"]] == [[0.2, 0.9, 0.5]] * 2

@@ -26,7 +26,7 @@ from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 from yanmo.text.pipeline import TextConfig
 from yanmo.training import train_config
-from yanmo.training.trained_bundle import measure_answers
+from yanmo.training.job import measure_answers
 from yanmo.verbs.train import train
 
 

@@ -26,8 +26,9 @@ from yanmo.measuring.timing import clock, time_alone, time_batches
 from yanmo.models import ModelSpec, unused_settings
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
+from yanmo.training.job import learn, make_job, settle
+from yanmo.training.publishing import publish_trained
 from yanmo.training.train_config import TrainConfig
-from yanmo.training.trained_bundle import learn, make_job, publish_trained, settle
 from yanmo.verbs.calls import call_of, run_call
 
 __all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]

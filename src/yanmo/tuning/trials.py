@@ -26,7 +26,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
 from yanmo.tasks import get_task
-from yanmo.training.trained_bundle import measure_answers
+from yanmo.training.job import measure_answers
 from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.calls import Call, run_call
 

@@ -29,9 +29,9 @@ from yanmo.models import default_settings
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
+from yanmo.training.job import find_metric, settle
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
-from yanmo.training.trained_bundle import find_metric, settle
 from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
 from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once

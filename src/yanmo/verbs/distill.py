@@ -24,15 +24,10 @@ from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.tasks import get_task
 from yanmo.text.altering import Alteration
+from yanmo.training.job import Job, learn, make_job, settle
+from yanmo.training.publishing import publish_trained
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import LearnKeys, TrainConfig
-from yanmo.training.trained_bundle import (
-    Job,
-    learn,
-    make_job,
-    publish_trained,
-    settle,
-)
 from yanmo.training.work_folder import check_alone, working
 from yanmo.verbs.signature import verb
 

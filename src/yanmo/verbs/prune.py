@@ -31,8 +31,8 @@ from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching,
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
+from yanmo.training.job import Job, labeled_texts, learn
 from yanmo.training.train_config import TrainConfig
-from yanmo.training.trained_bundle import Job, labeled_texts, learn
 from yanmo.training.work_folder import check_alone, working
 from yanmo.verbs.signature import verb
 

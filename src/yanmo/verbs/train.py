@@ -21,17 +21,10 @@ from yanmo.modeling.runs.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 from yanmo.text.inputs import Inputs
+from yanmo.training.job import Job, learn, make_job, settle
+from yanmo.training.publishing import identify_trained, publish_trained, write_model
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
-from yanmo.training.trained_bundle import (
-    Job,
-    identify_trained,
-    learn,
-    make_job,
-    publish_trained,
-    settle,
-    write_model,
-)
 from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 

@@ -16,7 +16,7 @@ from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings
 from yanmo.models import resolve
 from yanmo.tasks import get_task
 from yanmo.text.inputs import Inputs
-from yanmo.training.trained_bundle import measure_answers
+from yanmo.training.job import measure_answers
 
 LABELS = ["card", "parcel", "rest"]
 WORDS = {

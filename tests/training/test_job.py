@@ -10,7 +10,7 @@ from yanmo.errors import ConfigError
 from yanmo.metrics.labels import ACCURACY
 from yanmo.metrics.measures import Measure
 from yanmo.tasks import TASKS
-from yanmo.training.trained_bundle import find_metric, measure_answers
+from yanmo.training.job import find_metric, measure_answers
 
 ERRORS = Measure("errors", lambda sums: 1 - ACCURACY.of_sums(sums), "errors", higher_is_better=False)
 

@@ -1,0 +1,142 @@
+"""A trained model becomes a Bundle: manifest, weights, card, golden examples; it knows no verb and no torch."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from yanmo.artifacts.base import Identity
+from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
+from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.measuring.inputs import profile_inputs
+from yanmo.modeling.settings import (
+    Trained,
+)
+from yanmo.models import unused_settings
+from yanmo.protocols import Task
+from yanmo.runtimes.predictor import open_bundle
+from yanmo.text.inputs import Inputs
+from yanmo.training.job import Job
+
+__all__ = ["identify_trained", "publish_trained", "write_model"]
+
+# Whoever opens a Bundle answers them first, so they are few and short.
+NUM_GOLDEN = 16
+MAX_GOLDEN_CHARACTERS = 1000
+
+
+def identify_trained(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    *,
+    parents: Mapping[str, str],
+    verb: str = "train",
+    keys: Mapping[str, Any] | None = None,
+) -> Identity:
+    """Return what the manifest of a trained model's Bundle says.
+
+    Args:
+        trained: The model.
+        job: What it was trained with.
+        dataset: What it was trained on.
+        parents: Role to digest.
+        verb: Who makes it.
+        keys: Of the verb's config, besides those of ``train``.
+    """
+    info = {
+        "format": job.spec.format,
+        "model": job.spec.name,
+        "max_length": trained.max_length,
+        "architecture": trained.architecture,
+        "text": dataset.text_config.model_dump(mode="json"),
+        "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
+    }
+    # What was found out on the way takes the place of auto, so that the manifest says what has computed.
+    settled = {"precision": trained.precision, "max_length": trained.max_length or None}
+    return Identity(
+        kind=Bundle.kind,
+        verb=verb,
+        task=dataset.task,
+        labels=dataset.labels,
+        parents=dict(parents),
+        config={**job.config.model_dump(mode="json"), **(keys or {}), **settled},
+        # No seed is named where chance had no part.
+        seed=None if "seed" in unused_settings(job.spec) else job.config.seed,
+        info=info,
+    )
+
+
+def write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
+    """Write what the model needs to answer into the folder of an unfinished Bundle."""
+    trained.save(folder)
+    if dataset.user_dict_path:
+        shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+
+
+def publish_trained(
+    trained: Trained,
+    job: Job,
+    dataset: Dataset,
+    *,
+    parents: Mapping[str, str],
+    out: Path,
+    verb: str = "train",
+    keys: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
+    write_more: Callable[[Path], None] | None = None,
+    effects: Effects = NO_EFFECTS,
+) -> None:
+    """Make the Bundle of a trained model appear.
+
+    Args:
+        trained: The model.
+        job: What it was trained with.
+        dataset: What it was trained on.
+        parents: Role to digest.
+        out: Where the Bundle appears.
+        verb: Who makes it.
+        keys: Of the verb's config, besides those of ``train``.
+        facts: What the summary says besides the scores.
+        write_more: Writes further files into the folder.
+        effects: Of the call that makes it.
+    """
+    identity = identify_trained(trained, job, dataset, parents=parents, verb=verb, keys=keys)
+    identity.info["summary"] |= facts or {}
+    with publish_bundle(out, identity, effects=effects) as bundle:
+        write_model(trained, bundle.path, dataset)
+        card = render_card(
+            model=job.spec.name,
+            format=job.spec.format,
+            task=dataset.task,
+            labels=dataset.labels,
+            max_length=trained.max_length,
+            text=dataset.text_config,
+            dataset_digest=dataset.digest,
+            scores=trained.scores,
+        )
+        (bundle.path / CARD).write_text(card, encoding="utf-8")
+        if write_more is not None:
+            write_more(bundle.path)
+        # After everything else, since the Bundle is opened for it.
+        _write_golden(bundle, dataset, job.task)
+        identity.info.update(profile_inputs(bundle, dataset))
+
+
+def _write_golden(bundle: Bundle, dataset: Dataset, task: Task[Any]) -> None:
+    """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
+    rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
+    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
+    # Distinct ones, for there may be fewer rows than are wanted.
+    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
+    chosen = rows[places.tolist()] if rows.height else rows
+    inputs = Inputs.of_frame(chosen, task.inputs)
+    # What would be verified is only now being made.
+    with open_bundle(bundle, verify_golden=False) as predictor:
+        evidence, _ = predictor.infer(inputs)
+    write_golden(bundle.path, task.inputs, inputs, evidence)

@@ -19,6 +19,7 @@ from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
 from yanmo.integrations.optuna_study import SharedStudy
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.training import job
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
 from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _call, tune

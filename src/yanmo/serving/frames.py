@@ -1,6 +1,6 @@
 """What the service and its worker processes say to each other: length and MessagePack; it knows no model.
 
-The service sends one ``Job``, then a ``Batch`` at a time. The worker beats, says once that it is ready or why not, and
+The service sends one ``LoadOrder``, then a ``TextBatch`` at a time. The worker beats, says once that it is ready or why not, and
 returns each batch answered or raised.
 """
 

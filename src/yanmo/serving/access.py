@@ -57,6 +57,7 @@ class Access:
         origin = headers.get(b"origin")
         if origin is not None and origin.partition(b"://")[2].lower() != host.lower():
             raise Problem("wrong_origin", "Only pages of the service itself may ask.")
+        # A link on another page may lead here, which is navigation; its scripts may not ask.
         is_foreign = headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
         if is_foreign and headers.get(b"sec-fetch-mode") != b"navigate":
             raise Problem("wrong_origin", "Only pages of the service itself may ask.")
@@ -87,11 +88,13 @@ class Access:
         name = match[1].decode().lower() if match else ""
         if not name or not (name in self._hosts or _is_address(name)):
             raise Problem("wrong_host", "Ask under a name that --hosts gives, or by the address.")
+        # Bounded, as ports and capital letters make endlessly many spellings of one good name.
         if len(self._good) < 64:
             self._good.add(host)
 
 
 def _challenge(code: str, detail: str) -> Problem:
+    # HTTP wants this header beside every 401.
     return Problem(code, detail, headers={"www-authenticate": 'Bearer realm="yanmo"'})
 
 

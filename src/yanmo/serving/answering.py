@@ -61,6 +61,7 @@ class Answerer:
     """
 
     def __init__(self, bundle: Bundle, options: ModelOptions) -> None:
+        # The options may be all of the service's settings, of which a Bundle is opened with these alone.
         values = options.model_dump(exclude={"workers"}, include=set(ModelOptions.model_fields))
         if values["num_threads"] is None:
             values["num_threads"] = max(1, default_num_threads() // max(1, options.workers))
@@ -84,6 +85,7 @@ class Answerer:
         ]
         if found.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
+                # Stages are numbered from 1; what is UNSET is left out of the answer.
                 answer.stage, answer.abstained = one.stage or UNSET, one.abstained
         return BatchAnswer(
             answers,

@@ -26,6 +26,7 @@ __all__ = ["App"]
 logger = logging.getLogger(__name__)
 
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
+# Headers that decide who asks what; of two that differ, a proxy in front may have read the other one.
 UNIQUE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding", b"x-timeout-ms")
 NAMED = re.compile(r"^(/v1/models/|/admin/models/)([^/]+)(/predict)?$")
 
@@ -45,6 +46,7 @@ class App:
         self._admin_port = admin_port
         log = AccessLog() if service.config.access_log else None
         self._observers = [one for one in (log, find_tracing()) if one is not None]
+        # A random prefix and a number: unique among all runs, and cheaper than randomness for every request.
         self._prefix = secrets.token_hex(4).encode()
         self._numbers = itertools.count(1)
 
@@ -57,6 +59,7 @@ class App:
             call.request_id = wanted_id
         route_name = "none"
         try:
+            # The mapping is shorter only where a name came twice, so that other requests pay nothing.
             if len(call.headers) < len(scope["headers"]):
                 _check_unique([name for name, _ in scope["headers"]])
             self._access.check_host(call.headers)
@@ -69,6 +72,7 @@ class App:
             return
         except Problem as problem:
             reply = self._refuse(problem)
+        # uvicorn cancels what is not answered in the time of draining; its client is told so.
         except asyncio.CancelledError:
             reply = self._refuse(Problem("not_ready", "The service is shutting down."))
         except Exception:
@@ -94,6 +98,7 @@ class App:
         if found is None or (self._admin_port is not None and not self._is_here(scope, found)):
             raise Problem("not_found", "GET /openapi.json lists the routes.")
         method = scope["method"]
+        # uvicorn leaves out the body of an answer to HEAD.
         route = found.get("GET" if method == "HEAD" else method)
         if route is None:
             allowed = ", ".join([*found, *(["HEAD"] if "GET" in found else [])])

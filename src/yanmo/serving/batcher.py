@@ -221,6 +221,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         for slot in slots:
             if slot.task is None:
                 continue
+            # An idle one waits for the next request, which it must not take; asyncio.wait neither raises nor cancels.
             if not slot.is_busy:
                 slot.task.cancel()
             await asyncio.wait([slot.task], timeout=patience_seconds)
@@ -229,6 +230,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
 
     async def stop(self, reason: BaseException, *, patience_seconds: float = LAST_BATCH_SECONDS) -> None:
         """Give up all that waits, and close all workers once they have ended their batches, or do not."""
+        # A copy: a job that is given up leaves the queue as soon as it is at its head.
         for job in list(self._jobs):
             job.give_up(reason)
         await asyncio.gather(
@@ -262,6 +264,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         limits = self.limits
         if num_tokens > limits.max_queue_tokens:
             raise TooLargeError
+        # An empty queue takes whatever fits into it: a model that is slow answers one request at a time, not none.
         if self._jobs and not force:
             self.check_room()
             if self.num_waiting_tokens + num_tokens > limits.max_queue_tokens:
@@ -275,6 +278,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
     def forget(self, job: QueuedRequest[ItemT]) -> None:
         """Take back what a waiting job costs."""
         self.num_waiting_tokens -= job.num_tokens
+        # The job itself stays in the queue until its turn comes, but its texts are let go at once.
         job.items = ()
         while self._jobs and self._jobs[0].future.done():
             self._jobs.popleft()
@@ -292,6 +296,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
                 await self._answer(slot.worker, jobs)
                 slot.is_busy = False
         except WorkerLostError:
+            # Its jobs have been told, and whoever made the worker puts another one in its place.
             pass
         finally:
             self._slots.remove(slot)
@@ -306,6 +311,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
                 await asyncio.sleep(wait_seconds)
             jobs = self._take()
             if jobs:
+                # Another worker may have taken all of it, or it was given up, while this one waited.
                 return jobs
 
     def _wait_seconds(self) -> float:
@@ -365,6 +371,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
                 job.outcome = outcome
                 job.future.set_result(outcome.part(start, stop))
             start = stop
+        # Last, before the event loop lets any request change its answers: what fails here finds all of them told.
         self._on_answered(outcome, jobs)
 
     def _is_small(self, num_tokens: int) -> bool:
@@ -373,6 +380,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
     def _note_speed(self, num_tokens: int, seconds: float) -> None:
         if num_tokens < TELLING_SHARE * self.limits.max_batch_tokens:
             return
+        # Both fade alike, so that their ratio is the speed of about the last ten batches, large ones counted more.
         self._tokens_done = SPEED_MEMORY * self._tokens_done + num_tokens
         self._seconds_busy = SPEED_MEMORY * self._seconds_busy + seconds
         limits = self.limits

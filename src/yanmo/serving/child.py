@@ -39,6 +39,7 @@ class MessageSocket:
         try:
             with self._lock:
                 self._socket.sendall(encode_frame(message))
+        # The service has gone. Not sys.exit: it would end this thread alone, or wait for those of a model.
         except OSError:
             os._exit(0)
 
@@ -54,6 +55,7 @@ class MessageSocket:
 def serve_batches(descriptor: int) -> None:
     """Load the Bundle that the service names, and answer its batches."""
     line = MessageSocket(descriptor)
+    # Before the Bundle is loaded, which may take minutes in which the service must know that this lives.
     threading.Thread(target=_beat, args=(line,), daemon=True).start()
     job = msgspec.msgpack.decode(line.receive(), type=LoadOrder)
     if job.logs_json:

@@ -26,6 +26,7 @@ except ModuleNotFoundError as error:
 __all__ = ["AsyncClient", "Client"]
 
 PATIENT_STATUSES = {429, 503}
+# At random, so that clients which were refused together do not come back together.
 BACKOFF = wait_random_exponential(multiplier=0.1, max=5)
 MAX_TEXTS = 256
 MAX_CHARACTERS = 100_000
@@ -161,6 +162,7 @@ class AsyncClient:
 
 
 def _headers(api_key: str | None) -> dict[str, str]:
+    # httpx is given bytes and does not know that they are JSON.
     key = {"authorization": f"Bearer {api_key}"} if api_key is not None else {}
     return {"content-type": "application/json", **key}
 
@@ -186,6 +188,7 @@ def _parts(texts: Sequence[Text]) -> Iterator[list[Text]]:
     num_characters = 0
     for text in texts:
         size = len(text) if isinstance(text, str) else sum(map(len, text))
+        # A text larger than a request may be is sent all the same: the service says what is wrong with it.
         if part and (len(part) == MAX_TEXTS or num_characters + size > MAX_CHARACTERS):
             yield part
             part, num_characters = [], 0
@@ -212,6 +215,7 @@ def _read(response: httpx.Response) -> bytes:
         f"{problem.title} {problem.detail}".strip(),
         status=problem.status,
         code=problem.code,
+        # HTTP also allows a date there; the service sends seconds.
         retry_seconds=float(retry_after) if retry_after.isdigit() else None,
     )
 
@@ -230,6 +234,7 @@ def _patience(seconds: float) -> dict[str, Any]:
     return {
         "retry": retry_if_exception(_is_passing),
         "wait": _pause_seconds,
+        # It looks at the pause to come: one that would end after the time is up is not begun.
         "stop": stop_before_delay(seconds),
         "reraise": True,
     }
@@ -238,6 +243,7 @@ def _patience(seconds: float) -> dict[str, Any]:
 def _is_passing(error: BaseException) -> bool:
     if isinstance(error, ServiceError):
         return error.status in PATIENT_STATUSES
+    # A wrong scheme in the URL stays wrong however often it is tried.
     return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
 
 

@@ -18,6 +18,7 @@ from yanmo.serving.problems import Problem, raw_response
 
 __all__ = ["Connection", "ConnectionLimits", "watch"]
 
+# A deadline may be late by one tick, which is nothing to seconds of patience.
 TICK_SECONDS = 0.1
 MAX_HEADERS = 64
 MAX_URL_BYTES = 4096
@@ -81,6 +82,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or refuse where there are too many."""
         super().connection_made(transport)
+        # The connection has added itself by now.
         if len(self.connections) > self.limits.max_connections:
             self._refuse("too_many_connections")
 
@@ -94,6 +96,7 @@ class Connection(HttpToolsProtocol):
         """Parse; note when a request begins to be waited for."""
         before = self._phase, self._num_requests
         self._num_body_bytes = 0
+        # Counts what the callbacks find in these bytes; the rest of them is head, extensions or trailers.
         super().data_received(data)
         if self._phase is None and (self.cycle is None or self.cycle.response_complete):
             self._phase = "head"  # white space before a request, which the parser passes over
@@ -112,11 +115,13 @@ class Connection(HttpToolsProtocol):
         super().on_message_begin()
         self._phase = "head"
         self._num_requests += 1
+        # ASGI hands the application no connection; its extensions may hold anything.
         self.scope["extensions"] = {"yanmo.connection": self}  # type: ignore[dict-item]
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the address."""
         super().on_url(url)
+        # The parser hands out the address in parts, so an endless one is noticed while it comes.
         if len(self.url) > MAX_URL_BYTES:
             self._refusal = "url_too_long"
             raise RefusedError
@@ -147,6 +152,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
         """Answer what is no HTTP, or more than the limits."""
+        # Whatever a callback raises comes out here, as uvicorn calls this after any error of its parser.
         self._refuse(self._refusal)
 
     def check(self, now: float) -> None:
@@ -161,22 +167,28 @@ class Connection(HttpToolsProtocol):
         elif self._unsent_since is None:
             self._unsent_since = now
         elif now - self._unsent_since > self.limits.send_seconds:
+            # One that is refused already was counted then.
             if not is_closing:
                 self.limits.on_refused("too_slow")
             self.transport.abort()
+            # close would wait for the client to take what it does not take.
             return
         is_late = self._phase is not None and now - self._since > self.limits.receive_seconds
+        # While reading is paused, the service is late and not the client.
         if is_late and not self.flow.read_paused and not is_closing:
             self._cut()
 
     def _cut(self) -> None:
         cycle = self.cycle
         if self._phase == "body" and cycle is not None:
+            # A second answer in the middle of the first would be read as a part of it.
             if cycle.response_started:
                 self.transport.abort()
                 return
+            # As if the client had gone: this wakes the application, which waits for the rest of the body.
             cycle.disconnected = True
             cycle.message_event.set()
+        # A connection that has asked nothing is idle, which is no mistake to be told.
         if self._num_head_bytes or self._phase == "body":
             self._refuse("too_slow")
         else:

@@ -22,6 +22,7 @@ __all__ = ["THRESHOLD", "Drift", "stability_index"]
 
 THRESHOLD = 0.25
 """An index above this is the usual word for a population that has shifted."""
+# Of fewer texts the index is large by chance alone.
 MIN_TEXTS = 200
 WINDOW_TEXTS = 2000
 
@@ -64,6 +65,7 @@ class Drift:
             self._counts[name] += counts
         self._num_texts += len(batch.answers)
         if self._num_texts >= WINDOW_TEXTS:
+            # The window before still counts, so that the statistics never begin from nothing.
             self._before, self._counts, self._num_texts = self._counts, self._empty(), 0
 
     def _classes(self, batch: BatchAnswer) -> IntArray:

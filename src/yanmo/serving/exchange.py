@@ -56,6 +56,7 @@ class RouteCall:
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, request_id: bytes) -> None:
         self.service = service
+        # Of equal names the last one stays; the application refuses those that must not be there twice.
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.name: str | None = None
         self.request_id = request_id
@@ -74,6 +75,7 @@ class RouteCall:
             ClientGoneError: The client went away.
         """
         declared = self.headers.get(b"content-length", b"0")
+        # 18 digits fit into 64 bits; int() itself would refuse thousands, with an error of its own.
         if not declared.isdigit() or len(declared) > 18 or int(declared) > DRAIN_FACTOR * max_bytes:
             raise _too_large(max_bytes)
         chunks, size, more = [], 0, True
@@ -90,6 +92,7 @@ class RouteCall:
                 break
         if size > max_bytes:
             raise _too_large(max_bytes)
+        # Nearly every body is one chunk, which is not copied.
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     async def read_json(self, max_bytes: int) -> bytes:
@@ -101,6 +104,7 @@ class RouteCall:
         """
         body = await self.read_body(max_bytes)
         given = self.headers.get(b"content-type", b"")
+        # What nearly every client sends is compared as a whole, and only the rest is taken apart.
         if given != JSON:
             media_type, _, parameters = given.lower().partition(b";")
             charset = parameters.strip().removeprefix(b"charset=").strip(b'"')
@@ -140,4 +144,5 @@ def problem_reply(problem: Problem) -> Reply:
 
 
 def _too_large(max_bytes: int) -> Problem:
+    # The rest of the body may not be read, and the next request could then not be found behind it.
     return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers={"connection": "close"})

@@ -50,12 +50,14 @@ def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
     """
     try:
         return _read(bundle, config, name)
+    # A manifest is data from elsewhere: whatever is missing or odd in it shows as one of these.
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ArtifactError(f"{bundle.path} cannot be served: {error}.", hint="Make the Bundle again.") from error
 
 
 def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     task = get_task(bundle.task)
+    # With windows a text is read to its end, and only its characters bound what it costs.
     cuts = bundle.max_length and config.long_texts == "truncate"
     drift = Drift(bundle)
     return Facts(

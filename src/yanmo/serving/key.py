@@ -65,6 +65,7 @@ def key(config: KeyConfig) -> MadeKey:
     if config.quota is not None:
         parse_quota(config.label, config.quota)
     file = config.file
+    # Held from reading to writing: of two commands at the same time, one key would be lost.
     with lock(file.parent / f".{file.name}.work"):
         entries = read_keys(file) if file.exists() else []
         if config.label in {one.label for one in entries}:
@@ -82,10 +83,12 @@ def _write(file: Path, text: str) -> None:
     staging = file.with_name(f".{file.name}.new")
     try:
         staging.unlink(missing_ok=True)
+        # Closed to others before there is anything in it.
         staging.touch(mode=0o600)
         staging.write_text(text, encoding="utf-8")
         if file.exists():
             found = file.stat()
+            # The owner comes first: a mode that lets a group in must not let in the group of who runs this.
             os.chown(staging, found.st_uid, found.st_gid)
             staging.chmod(stat.S_IMODE(found.st_mode))
         os.replace(staging, file)  # noqa: PTH105 - the same on every system

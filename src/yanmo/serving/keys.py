@@ -65,8 +65,10 @@ class KeyRing:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        # Looked at before it is read: a change in between is then seen at the next look.
         self._state = self._look()
         self._keys = read_keys(path)
+        # Stays when the file is read again, so that no quota begins anew.
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._quotas = _quotas(self._keys)
 
@@ -75,6 +77,7 @@ class KeyRing:
         state = self._look()
         if state == self._state:
             return
+        # Also of a damaged file, so that it is complained about once.
         self._state = state
         try:
             keys = read_keys(self._path)
@@ -103,6 +106,7 @@ class KeyRing:
         if quota is None or self._limiter.hit(quota, key.label):
             return
         reset = self._limiter.get_window_stats(quota, key.label).reset_time
+        # The library tells the end of the window by the wall clock.
         seconds = max(1, math.ceil(reset - time.time()))
         raise Problem("quota_exceeded", f"The quota is {key.quota}.", headers={"retry-after": str(seconds)})
 
@@ -111,6 +115,7 @@ class KeyRing:
             found = self._path.stat()
         except OSError:
             return (0, 0, 0)
+        # The inode tells a file that was renamed into place within one tick of the clock.
         return (found.st_mtime_ns, found.st_size, found.st_ino)
 
 

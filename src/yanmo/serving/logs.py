@@ -37,6 +37,7 @@ class AccessLog:
     def write(self, call: RouteCall, route: str, status: int, seconds: float) -> None:
         """Write the line of a request."""
         label = call.key.label if call.key is not None else None
+        # A name of the client's own invention is not written down.
         name = call.name if call.name in call.service.models else None
         line = AccessLine(
             round(time.time(), 3), call.request_id.decode(), route, status, round(seconds * 1e3, 3), name, label
@@ -63,6 +64,7 @@ class JsonFormatter(logging.Formatter):
 
 def log_as_json() -> None:
     """Write every line of the log as JSON from now on, as those of the access log are."""
+    # Adds a handler only where the program has none.
     logging.basicConfig()
     for handler in logging.getLogger().handlers:
         handler.setFormatter(JsonFormatter())

@@ -77,6 +77,7 @@ class Model:
 
     async def stop(self) -> None:
         """End the workers after the batches they have in hand, for which nobody waits any more."""
+        # First, so that no worker is opened anew while the others end.
         self._is_stopping = True
         for task in self._replacing:
             task.cancel()
@@ -120,6 +121,8 @@ class Model:
         """Return the most tokens that texts can be: one a character, and no more than the model reads."""
         limit = self._facts.max_tokens
         if self.limits.num_columns == 1:
+            # At least 1: no tokens at all mark a golden example, which is not counted. Lists are faster than generators
+            # here.
             return sum([min(len(text), limit) for text in texts]) or 1
         return sum([min(len(pair[0]) + len(pair[1]), limit) for pair in texts]) or 1
 
@@ -133,6 +136,7 @@ class Model:
         if len(asked) < len(jobs):
             batch = _without_canaries(batch, jobs)
         self.counters.add_batch(batch)
+        # After a reload the old Bundle's last batches come in; the new one's profile has nothing to say about them.
         if batch.digest == self.bundle.digest:
             self.drift.add(batch)
 
@@ -143,6 +147,7 @@ class Model:
             DeadlineError: It was not answered in time.
             Exception: What the model raised.
         """
+        # Without tokens and by force: a full queue is no reason to call the model dead.
         job = self.batcher.put(self._facts.canary, 0, force=True)
         try:
             async with asyncio.timeout(CANARY_SECONDS):
@@ -180,6 +185,8 @@ class Model:
             self._check_fits(bundle)
             facts = await asyncio.to_thread(read_facts, bundle, self.config, name=self.name)
             opened = await self._open(bundle)
+            # No await until the new workers are attached: nobody sees half of the change. Only then do the old ones
+            # end.
             before, self._workers = self._workers, []
             self._adopt(facts)
             self.batcher.forget_speed()
@@ -200,6 +207,7 @@ class Model:
     async def _open(self, bundle: Bundle) -> list[ModelWorker]:
         """Return as many workers as wanted, or none at all."""
         wanted = [open_worker(bundle, self.config, self._note_lost) for _ in range(max(1, self.config.workers))]
+        # All are awaited even if one fails, so that those that have opened can be closed.
         found = await asyncio.gather(*wanted, return_exceptions=True)
         workers = [one for one in found if not isinstance(one, BaseException)]
         errors = [one for one in found if isinstance(one, BaseException)]
@@ -220,6 +228,7 @@ class Model:
     def _note_lost(self, lost: ProcessWorker) -> None:
         logger.error("Worker %d of model %s was lost.", lost.pid, self.name)
         self.counters.num_lost += 1
+        # One that was lost before it was attached is replaced there; one that a reload takes away, by the new ones.
         if lost in self._workers:
             self._workers.remove(lost)
             self._replace(lost)
@@ -236,6 +245,7 @@ class Model:
         await self.batcher.detach(lost)
         pause_seconds = 0.1
         while len(self._workers) < self.config.workers:
+            # Kept, since a reload may change it while the worker opens.
             bundle = self.bundle
             try:
                 worker = await open_worker(bundle, self.config, self._note_lost)

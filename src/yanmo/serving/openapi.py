@@ -61,6 +61,7 @@ def make_document() -> dict[str, Any]:
         schemas[kind.__name__]["description"] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
         for name, text in _attribute_sentences(kind).items():
             schemas[kind.__name__]["properties"][name]["description"] = text
+    # The type says only that it is a string; clients are to know the codes.
     schemas["ProblemBody"]["properties"]["code"]["enum"] = list(PROBLEMS)
     paths: dict[str, Any] = {}
     for route in TABLE:
@@ -83,6 +84,7 @@ def make_document() -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     name = _name(route)
     operation: dict[str, Any] = {
+        # Predict stands in the table twice, and an operationId must be unique.
         "operationId": f"{name}_model" if "{name}" in route.path and name == "predict" else name,
         "summary": route.summary,
         "parameters": _parameters(route),
@@ -97,6 +99,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _name(route: Route) -> str:
+    # Pages and files are closures of one name; their paths tell them apart.
     if route.answer.__name__ == "answer":
         return route.path.strip("/").replace(".", "_") or "playground"
     return route.answer.__name__
@@ -142,6 +145,7 @@ def _attribute_sentences(kind: type) -> dict[str, str]:
     found: dict[str, str] = {}
     name = ""
     for line in inspect.cleandoc(kind.__doc__ or "").partition("Attributes:\n")[2].splitlines():
+        # Deeper than the names: a sentence that goes on.
         if line.startswith("        "):
             found[name] += f" {line.strip()}"
         elif ": " in line:

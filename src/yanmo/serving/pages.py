@@ -35,6 +35,7 @@ def static(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
 def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[RouteCall], Awaitable[Reply]]:
     async def answer(_: RouteCall) -> Reply:
         kind = (b"content-type", TYPES[name.rpartition(".")[2]])
+        # Asked for anew each time: another version of the package has other files under the same names.
         return Reply(
             _read(name), [kind, (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache"), *headers]
         )

@@ -36,6 +36,7 @@ async def predict(call: RouteCall) -> Reply:
     model = service.find(call.name)
     deadline_seconds = _deadline_seconds(call)
     try:
+        # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
         model.batcher.check_room()
         request = decode_request(body, model.limits)
         parts = model.split(request.texts)
@@ -75,6 +76,7 @@ async def _go_on(
     place = 1
     while place < len(parts):
         connection = call.connection
+        # Between two parts no job is there to be given up, so a client that has left is noticed here.
         if connection.transport.is_closing():
             raise ClientGoneError
         job = model.put(parts[place], force=True)
@@ -82,6 +84,7 @@ async def _go_on(
         place, answers = place + 1, answers + found
         if job.outcome.digest != jobs[-1].outcome.digest:
             place, answers = 0, []
+        # Also one whose answers are thrown away: the time that it took is told.
         jobs.append(job)
     return answers
 
@@ -89,6 +92,7 @@ async def _go_on(
 async def _wait(call: RouteCall, job: QueuedRequest[Text], deadline_seconds: float) -> list[Answer]:
     """Return the answers; give up when the deadline passes or the client goes."""
     connection = call.connection
+    # The job itself is given up, not this coroutine: it leaves the queue and costs the model nothing.
     timer = connection.loop.call_later(deadline_seconds, _expire, job)
     connection.on_gone = functools.partial(job.give_up, ClientGoneError())
     try:
@@ -112,6 +116,7 @@ def _deadline_seconds(call: RouteCall) -> float:
     wanted = call.headers.get(b"x-timeout-ms")
     if wanted is None:
         return longest
+    # Nine digits are eleven days; Python refuses to read more than 4300 of them, with an error of its own.
     if not wanted.isdigit() or len(wanted) > 9 or int(wanted) == 0:
         raise Problem("bad_http", "The header x-timeout-ms must be a whole number of milliseconds, at least 1.")
     return min(longest, int(wanted) / 1e3)
@@ -123,6 +128,7 @@ def _encode(answers: list[Answer], request: Request, model: Model, digest: str) 
         _check_whole(answers)
     if options.inputs is not UNSET:
         return encode_scores(answers, request, link=model.task.link)
+    # Answers belong to one request alone, so they are changed in place.
     if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         for answer in answers:
             _trim(answer, options, model)
@@ -152,10 +158,12 @@ def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
         is_silent = answer.abstained is True or decided.predictions[0] is None
         answer.prediction = None if is_silent else decided.predictions[0]
         answer.probability = float(decided.probability_N[0])
+        # With one label a row the answer then says either way; with many, no label at all is an answer.
         answer.abstained = is_silent or (False if task.link.excludes else answer.abstained)
     if options.return_probabilities is False:
         answer.probabilities = UNSET
     elif isinstance(options.top_k, int):
+        # Stable, so that labels of equal probability stay in the Bundle's order.
         best = sorted(probabilities.items(), key=lambda one: -one[1])[: options.top_k]
         answer.probabilities = dict(best)
 

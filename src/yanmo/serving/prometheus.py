@@ -17,6 +17,7 @@ __all__ = ["render"]
 
 def render(counters: ServiceCounters, models: Iterable[Model], *, num_connections: int) -> bytes:
     """Return all of it in Prometheus' text format."""
+    # A registry for this one answer; describing would only collect everything twice.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Once([*_service_metrics(counters, num_connections), *_model_metrics(list(models))]))
     return generate_latest(registry)

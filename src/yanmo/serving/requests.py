@@ -28,7 +28,9 @@ EXPECTED = {
 }
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
+# msgspec takes the last of equal keys without a word, so keys are counted in the bytes.
 KEY_END = re.compile(rb'(?<!\\)"[ \t\r\n]*:')
+# The end of msgspec's messages, such as `$.texts[3]`.
 ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\])*`$")
 NUM_KEYS = len(EXPECTED)
 
@@ -105,6 +107,7 @@ def _parse(body: bytes) -> PredictBody:
         parsed = DECODER.decode(body)
     except msgspec.ValidationError as error:
         raise _explain(str(error)) from None
+    # Broken JSON and broken UTF-8 are ValueErrors; brackets nested too deep raise the other one.
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
     _check_keys(body, NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET))
@@ -128,6 +131,7 @@ def _explain(message: str) -> Problem:
     if message.startswith("Object contains unknown field"):
         return Problem("unknown_key", f"The keys are: {', '.join(EXPECTED)}.")
     place = ERROR_PATH.search(message)
+    # A place may hold a key that the client made up, and a problem repeats nothing of the client's.
     if place is None or place[1] not in EXPECTED:
         return Problem("wrong_type", "The body must be a JSON object.")
     which = f" Item {place[2]} is not a string." if place[2] and place[1] != "inputs" else ""

@@ -54,6 +54,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     return_probabilities: bool | UnsetType = UNSET
     top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
     threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
+    # text-embeddings-inference allows null, too.
     truncate: bool | UnsetType | None = UNSET
     raw_scores: bool | UnsetType = UNSET
     truncation_direction: Literal["Right", "right"] | UnsetType = UNSET

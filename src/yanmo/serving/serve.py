@@ -61,6 +61,7 @@ def serve(
     check_names(bundles)
     for bundle in bundles:
         vet(bundle)
+    # Before any socket: who may ask is settled, or the service does not listen.
     access = Access(config)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(config.host, config.port))
@@ -83,6 +84,7 @@ def serve(
             server.run(sockets=listeners)
     if server.failure is not None:
         raise server.failure
+    # Only in the main thread: a program that serves in another one is not ended with the service.
     if is_computing() and threading.current_thread() is threading.main_thread():
         _end_at_once()
 
@@ -125,11 +127,13 @@ class Server(uvicorn.Server):
             self._settings.max_connections,
             self.service.counters.add_refused,
         )
+        # uvicorn makes every connection by calling this. The counters belong to the event loop, so it is set this late.
         self.config.http_protocol_class = functools.partial(Connection, limits=limits)  # type: ignore[assignment]
         await super().startup(sockets)
         self.service.start()
         self._tasks = [loop.create_task(watch(self.server_state.connections)), loop.create_task(self._refresh_keys())]
         if threading.current_thread() is threading.main_thread():
+            # Elsewhere asyncio refuses to handle signals.
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     async def on_tick(self, counter: int) -> bool:
@@ -141,9 +145,11 @@ class Server(uvicorn.Server):
         if self.service is None:
             return
         self.service.drain()
+        # Every answer from here on asks its client to open no further request on the connection.
         self.server_state.default_headers = [*self.server_state.default_headers, (b"connection", b"close")]
         await asyncio.sleep(LAST_CALL_SECONDS)
         await super().shutdown(sockets)
+        # The models end after the requests that need them; what is still connected has outlived its time.
         await self.service.stop()
         for task in self._tasks:
             task.cancel()
@@ -153,6 +159,7 @@ class Server(uvicorn.Server):
 
     def _reload(self) -> None:
         if self.service is not None:
+            # Kept, since the event loop itself holds tasks by weak references only.
             self._tasks.append(asyncio.get_running_loop().create_task(self.service.reload_all()))
 
     async def _refresh_keys(self) -> None:
@@ -174,6 +181,7 @@ class Server(uvicorn.Server):
             log_config=None,
             log_level="error",
             access_log=False,
+            # What the service does not need is off: each is called, or sent, for every request.
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
@@ -185,6 +193,7 @@ class Server(uvicorn.Server):
 def _end_at_once() -> None:
     """End the process with exit code 0: Python would wait for a thread that hangs, or die of it."""
     logger.warning("A model still computes, for nobody; the process ends without it.")
+    # os._exit flushes nothing by itself.
     logging.shutdown()
     release_output()
     os._exit(0)
@@ -198,6 +207,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        # Of an IPv6 address two more parts are left out: a flow and a scope, which no option here sets.
         return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise ServingError(

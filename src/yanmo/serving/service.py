@@ -25,6 +25,7 @@ __all__ = ["Service", "ServiceState", "check_names"]
 logger = logging.getLogger(__name__)
 
 ServiceState = Literal["starting", "ready", "draining"]
+# Balancers look from many machines at once; the model is asked twice a second at most.
 CANARY_MEMORY_SECONDS = 0.5
 
 
@@ -56,6 +57,7 @@ class Service:
         self._when_ready = when_ready
         self._loading: asyncio.Task[None] | None = None
         self._is_loaded = False
+        # So long ago that the first look asks the model, even where the loop's clock begins at 0.
         self._checked_at = -CANARY_MEMORY_SECONDS
         self._check = asyncio.Lock()
 
@@ -81,6 +83,7 @@ class Service:
             self.failure = error
             return
         self._is_loaded = True
+        # SIGTERM may have come while the models were loaded.
         if self.state == "starting":
             self.state = "ready"
             if self._when_ready is not None:
@@ -125,6 +128,7 @@ class Service:
             Problem: As said.
         """
         self.check_open()
+        # Who comes meanwhile waits for the same answer.
         async with self._check:
             if asyncio.get_running_loop().time() - self._checked_at < CANARY_MEMORY_SECONDS:
                 return
@@ -164,6 +168,7 @@ class Service:
     async def reload_all(self) -> None:
         """Open every model's folder again, once all are loaded, and replace those that have changed."""
         if self._loading is not None:
+            # asyncio.wait does not raise what the loading raised: the server tells that by itself.
             await asyncio.wait([self._loading])
         if self.state != "ready":
             return
@@ -175,6 +180,7 @@ class Service:
                     model.counters.num_reloads["done"] += 1
             except Exception as error:
                 model.counters.num_reloads["refused"] += 1
+                # A refusal explains itself; all else is a fault of this program and needs its traceback.
                 is_ours = not isinstance(error, YanmoError | Problem)
                 logger.warning("The Bundle of %s is not replaced: %s", model.name, error, exc_info=is_ours)
 

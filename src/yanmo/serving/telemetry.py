@@ -16,6 +16,7 @@ __all__ = ["Histogram", "ModelCounters", "ServiceCounters"]
 
 LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCH_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+# Finer near 1, where most answers of a good model are.
 CONFIDENCE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -26,11 +27,13 @@ class Histogram:
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
+        # The last one counts what is above every bound.
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
     def add(self, value: float) -> None:
         """Count one value."""
+        # Left: a value that is equal to a bound belongs to it, as Prometheus' le says.
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
@@ -76,6 +79,7 @@ class ModelCounters:
         if isinstance(label, str):
             self.predictions[label] += 1
         else:
+            # No label at all, or no answer, is counted under the empty name.
             self.predictions.update(label or ("",))
         if isinstance(answer.stage, int):
             self.stages[answer.stage] += 1

@@ -28,6 +28,7 @@ class Tracing:
         from opentelemetry.propagate import extract
         from opentelemetry.trace import SpanKind
 
+        # traceparent and tracestate; latin-1 decodes whatever bytes a client sends.
         carrier = {
             name.decode(): value.decode("latin-1") for name, value in call.headers.items() if name[:5] == b"trace"
         }
@@ -43,6 +44,7 @@ class Tracing:
 
 def find_tracing() -> Tracing | None:
     """Return the maker of spans, or None where nobody records them."""
+    # opentelemetry-instrument has loaded it before the service starts; nobody else pays for the import.
     if "opentelemetry.sdk.trace" not in sys.modules:
         return None
     from opentelemetry import trace

@@ -33,6 +33,7 @@ def open_inside(folder: Path, path: str) -> Bundle:
         raise ArtifactError(f"{path!r} is no path below the folder of models.")
     with _readable(path):
         found = folder.resolve().joinpath(*parts)
+        # The folder's own links are resolved by then, so a difference is a link below it.
         if os.path.realpath(found) != str(found) or not found.is_dir():
             raise ArtifactError(f"{found} is no folder, or stands behind a link.")
     return open_vetted(found)
@@ -84,6 +85,7 @@ def _plain_files(folder: Path) -> set[str]:
     names: set[str] = set()
     num_bytes = 0
     for parent, folders, files in os.walk(folder):
+        # os.walk enters no link, but names links to folders among the folders.
         for name in [*folders, *files]:
             path = Path(parent, name)
             found = path.lstat()
@@ -92,6 +94,7 @@ def _plain_files(folder: Path) -> set[str]:
             if stat.S_ISREG(found.st_mode):
                 names.add(path.relative_to(folder).as_posix())
                 num_bytes += found.st_size
+        # Asked folder by folder, so that one without an end is not walked to its end.
         if len(names) > MAX_FILES or num_bytes > MAX_BYTES:
             raise ArtifactError(f"{folder} has more than {MAX_FILES} files or {MAX_BYTES} bytes.")
     return names

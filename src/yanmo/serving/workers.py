@@ -72,6 +72,7 @@ class ThreadWorker:
         self._loop = asyncio.get_running_loop()
         self._calls: SimpleQueue[Computation | None] = SimpleQueue()
         self._answerer: Answerer | None = None
+        # No executor: Python joins the threads of one when it ends, those that hang, too.
         self._threads: list[threading.Thread] = []
         self.num_lanes = 1
         self.pid = os.getpid()
@@ -98,6 +99,7 @@ class ThreadWorker:
     async def close(self) -> None:
         """Let go of the model, and wait for the end of the threads, which frees it, unless they hang."""
         self._answerer = None
+        # One None ends one thread; those that hang are daemons, and are not waited for beyond END_SECONDS.
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:
@@ -126,6 +128,7 @@ class ThreadWorker:
 
 
 def _tell(future: asyncio.Future[Any], tell: Callable[[Any], None], value: object) -> None:
+    # Whoever asked may have been canceled while the model computed.
     if not future.done():
         tell(value)
 
@@ -166,11 +169,13 @@ class ProcessWorker:
             ArtifactError: It cannot be served.
         """
         ours, theirs = socket.socketpair()
+        # Closed here as soon as the process has it: only then does the stream end when the process does.
         with theirs:
             command = [sys.executable, "-m", "yanmo.serving.child", str(theirs.fileno())]
             with _signals_wait():
                 self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         reader, self._writer = await asyncio.open_connection(sock=ours)
+        # The service's settings have keys of their own, which the process would refuse.
         values = options.model_dump_json(include=set(ModelOptions.model_fields))
         job = LoadOrder(str(bundle.path), bundle.digest, values, self._logs_json)
         self._writer.write(encode_frame(job))
@@ -191,6 +196,7 @@ class ProcessWorker:
 
     async def _read_until_ready(self, reader: asyncio.StreamReader) -> object:
         while True:
+            # The worker's beats come here while it loads, and each begins the time anew.
             async with asyncio.timeout(SILENT_LOAD_SECONDS):
                 found = RETURNS.decode(await read_frame(reader))
             if isinstance(found, Ready | Refused):
@@ -216,6 +222,7 @@ class ProcessWorker:
 
     async def close(self) -> None:
         """End the process."""
+        # Before anything ends, so that the end of the stream is not taken for a loss.
         self._is_closing = True
         for task in self._tasks:
             task.cancel()
@@ -223,6 +230,7 @@ class ProcessWorker:
             self._writer.close()
         if self._process is not None:
             self._process.kill()
+            # A killed process stays in the system's table until it is waited for.
             await asyncio.to_thread(self._process.wait)
 
     async def _listen(self, reader: asyncio.StreamReader) -> None:
@@ -231,6 +239,7 @@ class ProcessWorker:
             while True:
                 found = RETURNS.decode(await read_frame(reader))
                 self._heard = loop.time()
+                # A beat has said all by coming; and an answer may come for a request that nobody waits for any more.
                 if self._pending is None or self._pending.done():
                     continue
                 if isinstance(found, BatchAnswer):
@@ -294,6 +303,7 @@ async def open_worker(bundle: Bundle, config: ServeConfig, when_lost: Callable[[
     try:
         await worker.open(bundle, config)
     except BaseException as error:
+        # Also when this is canceled: no process may stay behind.
         await worker.close()
         if isinstance(error, YanmoError) or not isinstance(error, Exception):
             raise

@@ -310,8 +310,8 @@ class Batcher(Generic[ItemT, OutcomeT]):
             if wait_seconds > 0:
                 await asyncio.sleep(wait_seconds)
             jobs = self._take()
+            # Another worker may have taken all of it, or it was given up, while this one waited.
             if jobs:
-                # Another worker may have taken all of it, or it was given up, while this one waited.
                 return jobs
 
     def _wait_seconds(self) -> float:

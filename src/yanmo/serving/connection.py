@@ -95,8 +95,8 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse; note when a request begins to be waited for."""
         before = self._phase, self._num_requests
-        self._num_body_bytes = 0
         # Counts what the callbacks find in these bytes; the rest of them is head, extensions or trailers.
+        self._num_body_bytes = 0
         super().data_received(data)
         if self._phase is None and (self.cycle is None or self.cycle.response_complete):
             self._phase = "head"  # white space before a request, which the parser passes over
@@ -170,8 +170,8 @@ class Connection(HttpToolsProtocol):
             # One that is refused already was counted then.
             if not is_closing:
                 self.limits.on_refused("too_slow")
-            self.transport.abort()
             # close would wait for the client to take what it does not take.
+            self.transport.abort()
             return
         is_late = self._phase is not None and now - self._since > self.limits.receive_seconds
         # While reading is paused, the service is late and not the client.

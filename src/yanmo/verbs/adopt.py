@@ -103,12 +103,14 @@ def adopt(
         task=task.name,
         labels=opened.labels,
         parents={**opened.parents, **({"measured_on": dataset.digest} if dataset else {})},
+        # What the tokenizer holds is in the Bundle itself; where its file stood is left out.
         config={**config.model_dump(mode="json", exclude={"tokenizer"}), **settled},
         info={**opened.info, "text": TextConfig(cleaning=()).model_dump(mode="json"), "summary": {}},
     )
     with publish_bundle(out, identity, effects=effects) as made:
         _fill(made, opened, dataset, identity.info)
         if dataset is not None:
+            # _fill has put the largest difference there, which is shown after the measures.
             identity.info["summary"] = _measure(made, dataset, config.split) | identity.info["summary"]
             identity.info.update(profile_inputs(made, dataset))
         (made.path / CARD).write_text(_render(made, identity.info), encoding="utf-8")
@@ -125,6 +127,7 @@ def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
         raise ConfigError(f"{source} is an artifact of Yanmo already.", hint="Use it as it is.")
     if config.task is not None:
         get_task(config.task)
+    # Folders of the hub often hold exported graphs beside the weights: those are what was trained.
     graph = None if has_weights(source) else find_graph(source)
     found = graph or resolve(str(source))
     is_hub_id = isinstance(found, ModelSpec) and found.is_hub_id
@@ -143,6 +146,7 @@ def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[
     for path in opened.license_files:
         shutil.copyfile(path, made.path / path.name)
     inputs = golden_inputs(get_task(made.task), dataset)
+    # Before golden answers are written: those of a model that is not proved would prove themselves.
     difference = check_answers(made, opened, inputs)
     write_answers(made, inputs)
     info["summary"] = {"largest_difference": float(f"{difference:.2g}")}

@@ -145,8 +145,10 @@ def _rows(
 def _pairs(suspects: Suspects, dataset: Dataset, num_rows: int) -> list[dict[str, Any]]:
     """Return the pairs of labels that are taken for each other most often."""
     counts_CC = suspects.joint_CC * num_rows
+    # Rows whose label is taken for itself are no mistakes. The product above is a new array, so nothing else changes.
     np.fill_diagonal(counts_CC, 0)
     order = np.argsort(-counts_CC, axis=None, kind="stable")[:NUM_PAIRS]
+    # A flat place is row and column; less than half a row would be shown as 0.
     cells = [divmod(int(cell), len(dataset.labels)) for cell in order if counts_CC.flat[cell] >= 0.5]
     return [
         {"given": dataset.labels[row], "probably": dataset.labels[column], "num_rows": round(counts_CC[row, column])}

@@ -146,6 +146,7 @@ def benchmark(
         task=bundles[0].task,
         labels=bundles[0].labels,
         parents=numbered("bundle", bundles) | texts.parents,
+        # The file of texts is a parent, by its digest; where it stood is nobody's business.
         config=config.model_dump(mode="json", exclude={"texts"}),
         seed=SEED,
         info={"summary": _summary(report, _headlines(bundles))},
@@ -188,6 +189,7 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
         rows = _evenly(len(split.items), config.num_texts)
         items = [split.items[row] for row in rows]
         return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
+    # Texts without labels may be another task's if the columns are the same; else this says what differs.
     if get_task(bundles[0].task).inputs != get_task(dataset.task).inputs:
         match_bundle(bundles[0], dataset)
     found = Inputs.of_frame(frame, get_task(dataset.task).inputs).items()
@@ -207,6 +209,7 @@ def _read_lines(bundles: Sequence[Bundle], config: BenchmarkConfig) -> Texts:
     items: list[Item] = list(chosen)
     if len(get_task(bundles[0].task).inputs) == 2:
         parts = [line.partition("\t") for line in chosen]
+        # A line without a tab is a pair whose second text is empty.
         items = [(first, second) for first, _, second in parts]
     facts = {"dataset": None, "texts": path.name, "split": None}
     return Texts(items, None, {"texts": file_digest(path)}, facts)
@@ -225,6 +228,7 @@ def _measure_all(
     facts, answers, task = [], [], get_task(bundles[0].task)
     headline = task.measures[0].name
     requests = [_requests(one, texts, config, num_threads) for one in bundles]
+    # Counted beforehand, as the processes report nothing but their steps' names.
     with bar(sum(num_steps(one) for pair in requests for one in pair), "measuring", unit="step") as progress:
 
         def report(step: str) -> None:
@@ -233,6 +237,7 @@ def _measure_all(
 
         for bundle, (main, peak) in zip(bundles, requests, strict=True):
             measured, probabilities_NC = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
+            # In a second process: the product's memory and its warm processor must not count as the Bundle's.
             product, _ = run_child(peak, timeout_seconds=config.timeout_seconds, report=report)
             size = {"size_mb": bundle.size_bytes / 1e6}
             facts.append(
@@ -242,6 +247,7 @@ def _measure_all(
                     **size,
                     **measured,
                     **_share(measured, product),
+                    # Filled in below where there are labels.
                     headline: None,
                 }
             )
@@ -289,6 +295,7 @@ def _share(measured: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:
     """Return the share of a plain product's speed that the Bundle reached on all texts, or why there is none."""
     if "no_share" in product:
         return {"share_of_peak": None, "peak_gflops": None, "precision": None, "no_share": product["no_share"]}
+    # Products cost something a token, the head something a text: both by what was read on average.
     operations = product["operations_per_token"] * measured["tokens_per_text"] + product["operations_per_text"]
     peak = product["peak_operations_per_second"]
     return {

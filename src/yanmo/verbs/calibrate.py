@@ -24,7 +24,9 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["CalibrateConfig", "calibrate"]
 
+# Sums in another order, as other engines add, differ in float32 by about this share.
 ROUNDING = np.float32(1e-5)
+# A golden answer that moves by more than ten times this would fail where it is asked again, at 1e-4.
 STEADY = 1e-5
 
 
@@ -75,6 +77,7 @@ def calibrate(
             hint="Calibrate its stages, then make the cascade of them.",
         )
     columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
+    # Without the calibration that may be there: a new one takes its place.
     measured = _ask(bundle, split, columns)
     calibration = fit_calibration(config.method, measured.scores, measured.targets_NC)
     before, after = measured.scores.activate(), calibration.apply(measured.scores).activate()
@@ -92,6 +95,7 @@ def _ask(bundle: Bundle, split: Split, columns: list[int]) -> Scored:
     """Return the Bundle's scores as they are without its calibration; columns are the Bundle's own."""
     with open_bundle(bundle) as predictor:
         scores, _ = predictor.weigh(split.inputs)
+    # The inverse of columns: which label of the Dataset each column of the Bundle is.
     order = np.argsort(columns)
     return Scored(scores, np.ascontiguousarray(split.targets_NC[:, order]))
 
@@ -106,6 +110,7 @@ def _publish(
     out: Path,
     effects: Effects,
 ) -> None:
+    # Kept, so that a later verb can still tell which rows the model has learned from.
     trained_on = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
     identity = Identity(
         kind=Bundle.kind,
@@ -118,12 +123,14 @@ def _publish(
         info=info,
     )
     with publish_bundle(out, identity, effects=effects) as made:
+        # The golden answers there are those of the old calibration.
         copy_files(bundle, made.path, without=(GOLDEN,))
         inputs = bundle.golden().inputs
         with open_bundle(made, verify_golden=False) as predictor:
             evidence, steady_N = _answer(predictor, inputs, calibration)
         rows = np.flatnonzero(steady_N)
         write_golden(made.path, predictor.task.inputs, inputs.take(rows), evidence.take(rows))
+        # In place: the identity holds this dictionary, and the manifest is written when the block ends.
         info |= profile_inputs(made, dataset)
 
 

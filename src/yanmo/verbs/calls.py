@@ -97,6 +97,7 @@ def _config_words(verb: Verb, values: Mapping[str, Any]) -> Iterator[str]:
     config = build(verb.config_class, values, where=verb.name)
     for name, field in verb.config_class.model_fields.items():
         value, flag = getattr(config, name), _flag(name)
+        # No result depends on a field that is left out of the manifest.
         if value == field.default or field.exclude:
             continue
         path = named_path(name, value)
@@ -104,6 +105,7 @@ def _config_words(verb: Verb, values: Mapping[str, Any]) -> Iterator[str]:
             yield from (flag, shown_path(path))
         elif isinstance(value, bool):
             yield flag if value else f"--no-{flag.removeprefix('--')}"
+        # The command line splits at commas, but not in an assignment, so such values get a flag each.
         elif isinstance(value, tuple) and not any(set("=,") & set(str(one)) for one in value):
             yield from (flag, ",".join(map(str, value)))
         else:
@@ -146,4 +148,5 @@ def _flag(name: str) -> str:
 
 def toml_value(value: object) -> str:
     """Return a plain value as a pipeline file has it."""
+    # JSON's strings, numbers, truth values and lists are TOML's, too.
     return json.dumps(value, ensure_ascii=False)

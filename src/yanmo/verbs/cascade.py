@@ -33,6 +33,7 @@ __all__ = ["CascadeConfig", "cascade"]
 
 logger = logging.getLogger(__name__)
 
+# Measured costs differ from run to run, so stages of about the same cost are let through.
 COST_TOLERANCE = 0.9
 MAX_CURVE = 100
 
@@ -98,6 +99,7 @@ def cascade(
     columns, split = check_members(stages, dataset), load_split(dataset, config.split)
     outcomes = ask_members(stages, dataset, split, num_threads=config.num_threads, measure_speed=not config.costs)
     costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]
+    # Four digits, as the manifest and a recipe have them: the same thresholds come out of these again.
     table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
     _check_order(stages, table, config.split)
     chosen = choose_thresholds(
@@ -108,6 +110,7 @@ def cascade(
         seed=config.seed,
         num_tests=_num_tests(stages, config),
     )
+    # Such a stage would cost time on every text and answer none.
     _check_use(stages, chosen, config)
     stage_N = answering_stages(table.confidences_SN, chosen.best.thresholds)
     withheld = _choose_abstention(table, stage_N, config, _num_tests(stages, config))
@@ -170,6 +173,7 @@ def _check_use(stages: Sequence[Bundle], chosen: Chosen, config: CascadeConfig) 
 
 def _num_tests(stages: Sequence[Bundle], config: CascadeConfig) -> int:
     """Return how many guarantees are shown: that of the thresholds if there are some, that of abstaining if it may."""
+    # They share delta, so that all hold together with the confidence that was asked for.
     return (len(stages) > 1) + (config.abstain is not None)
 
 
@@ -181,6 +185,7 @@ def _choose_abstention(table: StageTable, stage_N: IntArray, config: CascadeConf
     return choose_abstention(
         table.confidences_SN[stage_N, rows],
         table.right_SN[stage_N, rows],
+        # Only the last stage may withhold: the others hand on what they are not sure of.
         stage_N == len(table.costs_S) - 1,
         alpha=config.abstain,
         delta=config.delta,
@@ -207,6 +212,7 @@ def _settings(
         "max_wrong": config.abstain,
         "wrong_bound": withheld.bound if withheld else None,
     }
+    # Rounded up. The point that was chosen is always kept: the page looks for it.
     step = max(1, -(-len(chosen.path) // MAX_CURVE))
     curve = [asdict(one) for place, one in enumerate(chosen.path) if place % step == 0 or one is chosen.best]
     threshold = withheld.threshold if withheld else None

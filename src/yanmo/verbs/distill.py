@@ -74,6 +74,7 @@ class DistillConfig(TransferKeys, TeacherKeys, LearnKeys):  # pydantic lists the
 
 
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
+# What train does not know: it is noted beside the settings of the training.
 OWN_KEYS = set(DistillConfig.model_fields) - set(TrainConfig.model_fields)
 
 
@@ -117,6 +118,7 @@ def distill(
     _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
+    # Predictions cannot be asked, and those of the training split say nothing of other texts.
     splits = ("train",) if isinstance(teacher, Predictions) else ("train", "unlabeled")
     found = gather_texts(dataset, transfer, options, config.text, altering, splits=splits)
     settled = settle(config, spec, found.num_rows, get_task(dataset.task), verb="distill")
@@ -132,6 +134,7 @@ def distill(
         trained = learn(job, tell=effects.tell)
         made: dict[str, Any] = {"verb": "distill", "keys": keys, "facts": facts, "effects": effects}
         publish_trained(trained, job, dataset, parents=parents, out=out, **made)
+    # Only when the student is published: until then a run that was killed needs them.
     if isinstance(teacher, Bundle) and not config.keep_answers:
         shutil.rmtree(answers_dir(teacher, dataset, found, beside=out.parent), ignore_errors=True)
     return Bundle.open(out, verify=False)
@@ -193,9 +196,11 @@ def _answers(
         ConfigError: Predictions are asked for other texts.
     """
     if isinstance(teacher, Predictions):
+        # Read now, so that missing rows are told before a work folder is begun.
         taught = read_answers(teacher, dataset, found)
         return lambda: taught
     match_bundle(teacher, dataset)
+    # Asked by the training, once its network is there: what is wrong with that is told before hours of answers.
     return functools.partial(ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads)
 
 

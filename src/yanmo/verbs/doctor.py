@@ -22,6 +22,7 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["DoctorConfig", "Findings", "doctor"]
 
+# As the metadata writes them: torch>=2.9; extra == 'train'.
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+).*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"]")
 FASTER = 1.2
 EIGHT_BIT_SETS = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
@@ -76,11 +77,13 @@ def doctor(config: DoctorConfig) -> Findings:
 
 
 def _torch_rates(num_threads: int, seconds: float) -> list[dict[str, Any]]:
+    # Looked for without loading it, which takes seconds.
     if importlib.util.find_spec("torch") is None:
         return []
     from yanmo.modeling.arithmetic.determinism import default_device
     from yanmo.modeling.arithmetic.precision import product_rate
 
+    # Each once: the default may be the CPU itself.
     devices = dict.fromkeys(("cpu", default_device()))
     return [
         _rate("torch", device, precision, product_rate(precision, device, num_threads=num_threads, seconds=seconds))
@@ -137,6 +140,7 @@ def _training_choices(rates: list[dict[str, Any]]) -> list[dict[str, str]]:
     device = default_device()
     why = "torch finds a graphics processor" if device != "cpu" else "torch finds no graphics processor"
     found = [{"choice": "device of training", "chosen": device, "because": why}]
+    # Nothing measured counts as no gain.
     gain = _gain(rates, "torch", device, "bf16") or 0.0
     if not has_bf16(device):
         chosen, why = "fp32", "the processor has no bf16 products"
@@ -178,6 +182,7 @@ def _extra(name: str, packages: list[str]) -> dict[str, str]:
 
 def _is_installed(package: str) -> bool:
     try:
+        # By the name of the distribution, from which that of the module often differs.
         metadata.version(package)
     except metadata.PackageNotFoundError:
         return False

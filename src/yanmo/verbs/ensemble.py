@@ -37,6 +37,7 @@ __all__ = ["EnsembleConfig", "ensemble"]
 
 logger = logging.getLogger(__name__)
 
+# A member that makes no mistake at all would have an infinite weight.
 LEAST_SCORE = 1e-6
 CALIBRATED = 0.04
 """Expected calibration errors above this are said."""
@@ -156,6 +157,7 @@ def ensemble(
         )
     columns, task = check_members(members, dataset), get_task(dataset.task)
     split = load_split(dataset, config.split)
+    # Asked for all methods, also for those that fit nothing: members and result are held against each other.
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
     job = Fitting(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
     if config.method.startswith("average-weights"):
@@ -194,6 +196,7 @@ def _publish(job: Fitting, out: Path, effects: Effects) -> None:
 
 def _publish_soup(job: Fitting, out: Path, effects: Effects) -> None:
     scores = [job.gain(one) for one in job.answers]
+    # Greedy goes from the best to the worst; equal ones stay in the order in which they were named.
     order = np.argsort(-np.asarray(scores), kind="stable").tolist() if job.config.method.endswith("greedy") else None
 
     publish_soup(
@@ -205,6 +208,7 @@ def _publish_soup(job: Fitting, out: Path, effects: Effects) -> None:
         gain=job.gain,
         config=job.config.model_dump(mode="json"),
         num_threads=job.config.num_threads,
+        # A gain is a score or its negative, so the same function leads back.
         describe=lambda gain: _scores(job, job.headline.gain(gain)),
         effects=effects,
     )
@@ -282,6 +286,7 @@ def _fit_log_linear(job: Fitting) -> Fitted:
 
 
 def _fit_stacking(job: Fitting) -> Fitted:
+    # Here and not above: averages and votes need no package that trains.
     from yanmo.modeling.runs.stackers import fit_logistic
 
     learned, targets_NC = _out_of_fold(job)
@@ -296,6 +301,7 @@ def _fit_lightgbm(job: Fitting) -> Fitted:
     learned, targets_NC = _out_of_fold(job)
     num_threads = job.config.num_threads or default_num_threads()
     models = fit_lightgbm(learned, targets_NC, job.task.link, seed=job.config.seed, num_threads=num_threads)
+    # Zeros in front: sorted file names are then in the order of the labels, in which they are read back.
     width = len(str(len(models)))
     files = {LIGHTGBM_STACKER.format(f"{number:0{width}}"): model.encode() for number, model in enumerate(models, 1)}
     return Fitted(Ensembler(len(job.members), stacker=LightgbmStacker(models)), "lightgbm", files)
@@ -303,6 +309,7 @@ def _fit_lightgbm(job: Fitting) -> Fitted:
 
 _FITTERS: dict[str, Callable[[Fitting], Fitted]] = {
     "average": _fit_average,
+    # Another name that people look for: the mean of probabilities is a vote with soft ballots.
     "soft-vote": _fit_average,
     "vote": _fit_vote,
     "weighted": _fit_weights,
@@ -317,5 +324,6 @@ _FITTERS: dict[str, Callable[[Fitting], Fitted]] = {
 def _out_of_fold(job: Fitting) -> tuple[list[FloatArray], FloatArray]:
     """Return the members' answers to the training rows by models that had not learned from them, and the targets."""
     train = load_split(job.dataset, "train")
+    # By id, as the members may have been given the rows in any order.
     ids = train.frame["id"].to_list()
     return [read_out_of_fold(member, ids, job.dataset).values_MC for member in job.members], train.targets_NC

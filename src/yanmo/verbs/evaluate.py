@@ -96,12 +96,14 @@ def evaluate(
         DataError: Task or labels of Bundle and Dataset differ.
     """
     bundles = {"bundle": bundle} | ({"against": against} if against else {})
+    # All of them before any is asked, which may take minutes.
     for one in bundles.values():
         match_bundle(one, dataset)
     split = load_split(dataset, config.split)
     runtime = config.model_dump(include=RUNTIME_FIELDS)
     outcomes = {role: run_bundle(one, dataset, split, **runtime) for role, one in bundles.items()}
     values = _measured(outcomes, split, dataset, config)
+    # Of the Bundle alone: what the other one is held against is how it answers.
     values["uncalibrated"] = _uncalibrated(outcomes["bundle"], split, dataset) if bundle.calibration else None
     values["composite"] = describe_composite(
         bundle,
@@ -177,6 +179,7 @@ def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: in
     task = get_task(dataset.task)
     found = worst_mistakes(outcome.evidence, split.targets_NC, task, num_mistakes=num_mistakes)
     rows = [row for row, _ in found]
+    # An empty list would become an array of floats, which picks no rows.
     answers = task.decide(outcome.evidence.take(np.asarray(rows, dtype=np.int64)), dataset.labels).predictions
     records = split.frame[rows].to_dicts()
     return [

@@ -48,6 +48,7 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
         ModelError: The model has no ONNX form, or that answers differently.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
+    # Refuses a Bundle that gives no answers yet, as pretrain makes it.
     get_task(bundle.task)
     if config.to == "transformers":
         check_installed("export", "torch", "transformers", extra="train")
@@ -91,6 +92,7 @@ def _make(bundle: Bundle, made: Bundle) -> None:
     from yanmo.runtimes import pytorch
 
     num_threads = default_num_threads()
+    # On the CPU, where the graph is compared with it: a graphics processor rounds otherwise.
     reference = pytorch.open_runtime(bundle, device="cpu", num_threads=num_threads)
     encoder = load_encoder(bundle)
     write_graph(made.path, encoder_graph(bundle, encoder) if encoder else traced_graph(bundle, reference))
@@ -98,6 +100,7 @@ def _make(bundle: Bundle, made: Bundle) -> None:
     difference = check_parity(
         reference,
         OnnxRuntime(made, num_threads),
+        # Runtimes are compared, and these read what is cleaned already.
         golden.inputs.map(pipeline.apply),
         max_length=bundle.max_length,
     )

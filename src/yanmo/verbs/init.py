@@ -109,6 +109,7 @@ def init(folder: Path) -> Starter:
 
 def _example_data() -> bytes:
     """Return the embedded example, from the installed package or from the source tree."""
+    # The wheel carries the example inside of the package; a source tree has it at its root.
     installed = resources.files("yanmo") / "examples" / "messages" / DATA
     source = Path(__file__).resolve().parents[3] / "examples" / "messages" / DATA
     for place in (installed, source):
@@ -139,6 +140,7 @@ def _explain(stage_verb: Verb, given: dict[str, Any]) -> Iterator[str]:
         yield f"{one.name} = {_toml(given[one.name])}" if one.name in given else f"# {one.name} ="
     for key, info in stage_verb.config_class.model_fields.items():
         yield from _comment(_field_text(info))
+        # The key's explanation stands above the line that varies it.
         if key in given.get("each", {}):
             yield f"each = {_toml(given['each'])}"
         elif key in given:
@@ -179,10 +181,12 @@ def _type_name(hint: Any) -> str:
 
 
 def _limits(info: FieldInfo) -> str:
+    # Limits inside of a union or a tuple stand in the annotation, and those of the field itself in its metadata.
     nested = [more for one in typing.get_args(info.annotation) for more in typing.get_args(one)[1:]]
     found = [*info.metadata, *(more for one in nested for more in getattr(one, "metadata", [one]))]
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     limits = [f"{sign} {getattr(one, name)}" for one in found for name, sign in signs.items() if hasattr(one, name)]
+    # Each once, in their order: a union may say the same limit for several of its types.
     return " and ".join(dict.fromkeys(limits))
 
 
@@ -192,6 +196,7 @@ def _toml(value: Any) -> str:
         return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(_toml(one) for one in value) + "]"
+    # JSON's strings, true and false are TOML's, too.
     if isinstance(value, bool | str):
         return json.dumps(value, ensure_ascii=False)
     return json.dumps(str(value), ensure_ascii=False) if isinstance(value, Path) else repr(value)

@@ -87,6 +87,7 @@ def pack(bundle: Bundle, config: PackConfig, *, out: Path) -> Packed:
         ArtifactError: The archive cannot be written.
     """
     packages = serving_packages()
+    # Yanmo itself is installed from its wheel alone: an index may have another package of its name.
     requirements = "".join(f"{name}=={version}\n" for name, version in packages.items() if name != OWN)
     wheels = _find_wheels(config.wheels, packages) if config.wheels is not None else []
     readme = README.format(name=bundle.name, version=packages[OWN], wheels=WITH_WHEELS if wheels else WITHOUT_WHEELS)
@@ -96,10 +97,12 @@ def pack(bundle: Bundle, config: PackConfig, *, out: Path) -> Packed:
         "requirements.txt": requirements.encode(),
         "README.md": readme.encode(),
     }
+    # Two spaces between, as sha256sum --check reads it; the list cannot hold its own hash.
     contents["SHA256SUMS"] = "".join(f"{_digest(value)}  {name}\n" for name, value in sorted(contents.items())).encode()
     staging = out.with_name(f".{out.name}.partial")
     try:
         _write(staging, out.name.partition(".")[0], contents)
+        # An archive that is there is whole.
         staging.rename(out)
     except OSError as error:
         raise ArtifactError(f"Cannot write {out}: {os.strerror(error.errno or 0)}.") from error
@@ -119,6 +122,7 @@ def serving_packages() -> dict[str, str]:
     seen: set[tuple[str, frozenset[str]]] = set()
     while wanted:
         name, extras = item = wanted.pop()
+        # With its extras: the same package may be wanted again for more of them, and two may want each other.
         if item in seen:
             continue
         seen.add(item)
@@ -129,6 +133,7 @@ def serving_packages() -> dict[str, str]:
         found[canonicalize_name(name)] = distribution.version
         for line in distribution.requires or ():
             requirement = Requirement(line)
+            # A marker can ask for one extra at a time; the empty one is the package without any.
             environments: list[Mapping[str, str]] = [{"extra": extra} for extra in ("", *extras)]
             if requirement.marker is None or any(requirement.marker.evaluate(dict(one)) for one in environments):
                 wanted.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
@@ -148,6 +153,7 @@ def _find_wheels(folder: Path, packages: Mapping[str, str]) -> list[Path]:
             name, version, _, tags = parse_wheel_filename(path.name)
         except InvalidWheelFilename as error:
             raise ConfigError(f"{path} is no wheel.", hint="Remove it from the folder.") from error
+        # A wheel for another platform may lie in the folder and is left there.
         if not tags.isdisjoint(fitting):
             found.setdefault((name, str(version)), []).append(path)
     missing = [f"{name}=={version}" for name, version in packages.items() if (name, version) not in found]
@@ -171,10 +177,12 @@ def _digest(value: Path | bytes) -> str:
 def _write(path: Path, name: str, contents: Mapping[str, Path | bytes]) -> None:
     with (
         path.open("wb") as raw,
+        # No name and no time, so that equal contents make equal bytes.
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0) as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for info, file in _members(name, contents):
+            # Opened one by one: there may be more files than a process may have open.
             with file:
                 archive.addfile(info, file)
 

@@ -123,6 +123,7 @@ class Tally:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._stages: Counter[int] = Counter()
+        # None where the Bundle cannot abstain, which is not the same as never.
         self.num_abstained: int | None = None
 
     def add(self, found: Mapping[str, Any]) -> None:
@@ -208,10 +209,13 @@ def predict(
         identity.info["summary"] = tally.summary()
         return UnsavedPredictions(identity.manifest(), frame)
     with (
+        # They end from the last to the first: the table is whole before the folder appears, and only then is the rest
+        # removed.
         _kept(out, source, found, config) as kept,
         publish(out, identity, effects=effects) as staging,
         FrameWriter(staging / f"{TABLE}.{config.format}") as table,
     ):
+        # Of standard input nothing can be taken up again, so its windows go with the staging folder.
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
             table.write(_table(rows, frame, bundle, config))
@@ -236,11 +240,13 @@ def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictCon
         return
     with lock(work_dir(out)) as folder:
         threads = config.num_threads or default_num_threads()
+        # Windows are kept by their number, which another order would give to other texts; threads change the last bits.
         order = {"order of the sources": [path.name for path in source], "num_threads": threads}
         claim(folder, parents=found.parents, config={**config.model_dump(mode="json"), **order}, fork=config.fork)
         try:
             yield folder / ANSWERED
         except BaseException:
+            # Also what is no Exception: SIGTERM, and Ctrl-C.
             if len(FrameLedger(folder / ANSWERED)):
                 logger.info("What is answered is kept in %s: the same command goes on from there.", folder)
             else:
@@ -295,6 +301,7 @@ def _answered(
     if len(ledger):
         num_rows = sum(counts["num_rows"] for counts in ledger.facts)
         logger.info("%d texts were answered before; the others follow.", num_rows)
+    # The ledger first: where it ends, zip has not yet taken a window that nobody would answer.
     for (frame, counts), rows in zip(ledger.read(), windows, strict=False):
         if not frame["id"].equals(rows["id"]):
             raise ArtifactError(
@@ -306,6 +313,7 @@ def _answered(
 
 def _windows(source: Source) -> Iterator[pl.DataFrame]:
     for rows in source.blocks():
+        # As many rows as have so many bytes on average, at least one.
         size = min(WINDOW, max(WINDOW_BYTES * rows.height // max(int(rows.estimated_size()), 1), 1))
         yield from rows.iter_slices(size)
 
@@ -316,6 +324,7 @@ def _show_progress(
     with bar(num_rows, "predicting", unit="text") as progress:
         for rows, frame in answers:
             yield rows, frame
+            # Counted when whoever asked comes for the next ones: by then these are written.
             progress.update(frame.height)
 
 
@@ -344,6 +353,7 @@ def _flat_labels(frame: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
     """Return the rows with lists of labels as JSON text."""
     if frame["prediction"].dtype != pl.List(pl.String):
         return frame
+    # Each label once, and not once a row.
     texts = [json.dumps(label, ensure_ascii=False) for label in labels]
     parts = pl.col("prediction").list.eval(pl.element().replace_strict(labels, texts, return_dtype=pl.String))
     return frame.with_columns(pl.format("[{}]", parts.list.join(", ")).alias("prediction"))

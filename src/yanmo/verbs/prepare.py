@@ -118,10 +118,12 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         seed=config.seed,
         info={"text": text_config.model_dump(mode="json")},
     )
+    # The spill is inside of the staging folder and is removed first, so that it is never published.
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
         gathered = _gather(files, config, task, spill, staging)
         labels = task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"])
         profile = profile_rows(gathered, labels)
+        # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
         identity.parents.update(file_parents({**files, "user_dict": [config.user_dict] if config.user_dict else []}))
         identity.info.update(profile_info(profile))
@@ -161,7 +163,9 @@ def check_config(config: PrepareConfig) -> Task[Any]:
             raise ConfigError(
                 "The 'user_dict' parameter of prepare needs a segmenter.", hint="Give --segmenter rjieba, too."
             )
+        # Read for its errors alone: a bad line is told before any row is read.
         read_user_dict(config.user_dict)
+    # For its errors alone.
     _text_config(config)
     return task
 
@@ -189,6 +193,7 @@ def _gather(
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
     columns = {"text": config.text, "text_b": config.text_b, "label": config.label, "id": config.id}
+    # Rows of the source are train's until some of them are cut for valid and test.
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
     gathered = gather_rows(
         read_rows(by_split, config, {ours: theirs for ours, theirs in columns.items() if theirs is not None}),
@@ -224,6 +229,7 @@ def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill) -> None:
 
 def _labeled(frames: Iterable[pl.DataFrame], labels: pl.Series | None) -> Iterator[pl.DataFrame]:
     """Yield the pieces with their labels."""
+    # The pieces come in the order of the rows, so their labels are the next ones each time.
     place = 0
     for frame in frames:
         yield frame if labels is None else frame.with_columns(labels[place : place + frame.height].alias("label"))

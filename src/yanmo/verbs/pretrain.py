@@ -127,6 +127,7 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
     settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     texts = open_texts(source, options, config.text)
+    # A plain checkpoint does not say how its texts were cut into words; a Bundle does.
     if spec.is_local and (Path(spec.source) / MANIFEST).is_file():
         check_segmenter(Bundle.open(spec.source), texts.config, "the texts to read")
     parents = dict(texts.parents)
@@ -136,6 +137,7 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
     run_key = stage_key("pretrain", parents, plain)
     with (
         working(out, parents=parents, config=plain, fork=config.fork) as folder,
+        # All workers train; the first alone tells the tracker and publishes.
         tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run,
     ):
         trained = _run(spec, settled, texts, folder, run_key, tell=effects.watched(run.watch).tell)
@@ -179,6 +181,7 @@ def _run(
         "is_segmented": texts.config.segmenter != "none",
     }
     reading = {one.name: values[one.name] for one in fields(ReadingSettings) if one.name in values}
+    # No keys: weight decay and clipping are BERT's own, and nothing stops early here.
     constant: dict[str, Any] = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
     loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
     return pretrain_network(
@@ -202,6 +205,7 @@ def _publish(
     out: Path,
     effects: Effects,
 ) -> None:
+    # A copy, as something is taken out of it.
     architecture = dict(trained.architecture)
     scores = {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()}
     facts: dict[str, Any] = {**architecture.pop("facts"), **scores}
@@ -219,6 +223,7 @@ def _publish(
         task=READING[config.objective],
         labels=[],
         parents=parents,
+        # What auto came to is known only after the training has measured it.
         config={**config.model_dump(mode="json"), "precision": trained.precision},
         seed=config.seed,
         info=info,

@@ -41,6 +41,7 @@ __all__ = ["PruneConfig", "prune"]
 logger = logging.getLogger(__name__)
 
 NUM_RESAMPLES = 2000
+# More evaluations than any training has.
 NEVER = 2**31
 PARTS = ("heads", "feed_forward", "layers", "vocabulary")
 SINGLE = ("weights", "threshold")
@@ -140,6 +141,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
     """
     is_single = _check(bundle, config)
     match_bundle(bundle, dataset)
+    # Settled before the work is claimed: bits depend on the number of threads.
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     parents, plain = {"bundle": bundle.digest, "dataset": dataset.digest}, config.model_dump(mode="json")
     info = dict(bundle.manifest.info)
@@ -154,6 +156,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
             else:
                 trained = learn(_make_job(bundle, dataset, config, folder, run_key), tell=effects.tell)
                 facts = _write_encoder(trained, bundle, made, info, folder / "draft")
+            # The manifest is written from this dictionary after make has returned.
             info["summary"] = {**facts, **_say_cost(bundle, made, dataset, config)}
             info.update(profile_inputs(made, dataset))
 
@@ -219,6 +222,7 @@ def _zero_weights(bundle: Bundle, made: Bundle, config: PruneConfig) -> dict[str
 
 def _write_encoder(trained: Trained, bundle: Bundle, made: Bundle, info: dict[str, Any], draft: Path) -> dict[str, Any]:
     """Write the smaller encoder into the unfinished Bundle, and return what is left of it."""
+    # Taken out: what is left describes the network and goes into the manifest.
     facts = {name: trained.architecture.pop(name) for name in ("kept", "is_stock", "num_parameters")}
     info["architecture"] = {**bundle.architecture, **trained.architecture}
     if facts.pop("is_stock"):
@@ -232,8 +236,10 @@ def _write_encoder(trained: Trained, bundle: Bundle, made: Bundle, info: dict[st
 def _write_onnx(trained: Trained, draft: Path, made: Bundle, info: dict[str, Any]) -> None:
     from yanmo.exporting.encoder import read_folder
 
+    # What a run that was killed has left of it.
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
+    # The ONNX writer reads a folder, and no class of transformers could hold these weights.
     trained.save(draft)
     shutil.copyfile(draft / "tokenizer.json", made.path / "tokenizer.json")
     info["format"] = "onnx"
@@ -281,6 +287,7 @@ def _settle(bundle: Bundle, config: PruneConfig) -> TrainConfig:
         offline=True,
         **shared,
     )
+    # Past the validation: train refuses 0 epochs, which leave out the recovery here.
     return settled.model_copy(update={"num_epochs": num_epochs})
 
 
@@ -290,6 +297,7 @@ def _ask_whole(
     """Return the training and unlabelled texts with the whole model's answers, columns in the Bundle's order."""
     taught = ask(bundle, dataset, found, beside=beside, num_threads=num_threads)
     soft_NC = np.empty_like(taught.probabilities_NC)
+    # The answers have the Dataset's columns. Each is written to the Bundle's column of the same label.
     soft_NC[:, match_bundle(bundle, dataset)] = taught.probabilities_NC
     return replace(train, soft_NC=soft_NC)
 
@@ -305,6 +313,7 @@ def _say_cost(bundle: Bundle, made: Bundle, dataset: Dataset, config: PruneConfi
     name = task.measures[0].name
     found = compare(ours_NS, theirs_NS, task.measures[:1], num_resamples=NUM_RESAMPLES, seed=0)[name]
     size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
+    # Golden examples and manifest are not there yet, which is little beside the weights.
     ratio = size / bundle.size_bytes
     logger.info("%s on valid %.4f, before %.4f; size x %.3f.", name, found.ours, found.theirs, ratio)
     return {

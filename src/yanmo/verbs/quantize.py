@@ -105,6 +105,7 @@ def quantize(
         info=info,
         parents={"dataset": dataset.digest},
         out=out,
+        # _say writes into info, from which the manifest is made after this.
         make=lambda made: _say(bundle, made, make(bundle, made, dataset, config), config, info),
         effects=effects,
     )
@@ -128,6 +129,7 @@ def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConf
     drop = {f"{name}_drop": found.drop, f"{name}_drop_interval": found.drop_interval}
     measured = {f"fp32_{name}": found.theirs, name: found.ours, **drop, "num_rows": found.num_rows}
     info["quantization"] = {"method": config.method, "kept_fp32": outcome.kept, **measured}
+    # The unfinished folder has no manifest that could say it.
     size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())
     info["summary"] = {
         "precision": "int8",
@@ -140,6 +142,7 @@ def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConf
 
 def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
+    # Only what was given: nobody is told about a default.
     for name in sorted(config.model_fields_set & ONNX_FIELDS):
         logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, bundle.format)
     gate, inputs = _make_gate(bundle, dataset, config)
@@ -159,6 +162,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
     order = match_bundle(bundle, dataset)
     gate = Gate(
         predictor.task,
+        # Activation needs the calibration and no model, so it works when the predictor is closed.
         lambda scores: predictor.activate(scores).ordered(order),
         valid.targets_NC[rows],
         reference,
@@ -172,6 +176,7 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
     gate, inputs = _make_gate(bundle, dataset, config)
     quantizer, settings = _make_quantizer(bundle, config)
     num_threads = config.num_threads or 1
+    # The gate has just opened the same Bundle and asked its golden examples.
     with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
         encoded = predictor.encode(inputs)
         scorer = Scorer(
@@ -189,6 +194,7 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
 def _rows(split: Split, num_texts: int | None) -> IntArray:
     """Return all rows, or some from the whole split."""
     wanted = split.frame.height if num_texts is None else num_texts
+    # Unique, as rounding names rows twice where more are wanted than there are.
     return np.unique(np.linspace(0, split.frame.height - 1, wanted).round().astype(np.int64))
 
 
@@ -201,6 +207,7 @@ def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSe
         **config.model_dump(include={"granularity", "clipping", "reduce_range", "embeddings"}),
     )
     encoder = load_encoder(bundle)
+    # The quantizer writes an encoder's graph anew by itself; of this one it needs the settings.
     graph = encoder_graph(bundle, encoder) if encoder else _traced(bundle)
     if encoder is None:
         return TracedQuantizer(graph.content, options), graph.settings

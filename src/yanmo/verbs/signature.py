@@ -30,6 +30,7 @@ from yanmo.verbs.system_errors import system_errors
 
 __all__ = ["Input", "Verb", "get_verb", "named_path", "open_artifact", "verb"]
 
+# The paragraph about effects in a docstring, with the lines that go on in it.
 EFFECTS_HELP = re.compile(r"^    effects:.*\n(?:     +.*\n)*", re.MULTILINE)
 
 
@@ -72,6 +73,7 @@ class Input:
         if isinstance(value, self.kinds):
             return value
         if isinstance(value, Artifact) and not self.is_artifact:
+            # A verb of raw files that is given an open artifact reads its folder.
             return value.path
         return open_artifact(self.kinds, value) if self.is_artifact else Path(value)
 
@@ -84,6 +86,7 @@ def open_artifact(kinds: Sequence[type], path: str | Path, *, verify: bool = Tru
     """
     artifacts = [kind for kind in kinds if issubclass(kind, Artifact)]
     found = read_manifest(Path(path))[0].kind if len(artifacts) > 1 else artifacts[0].kind
+    # One of another kind is opened as the first, which refuses it and says why.
     return next((kind for kind in artifacts if kind.kind == found), artifacts[0]).open(path, verify=verify)
 
 
@@ -115,6 +118,7 @@ class Verb:
         self.tells_ready = parameters.pop("when_ready", None) is not None
         self._takes_effects = parameters.pop("effects", None) is not None
         self.has_out = out is not None
+        # No default in the signature means that the verb always makes something.
         self.needs_out = out is not None and out.default is inspect.Parameter.empty
         self.output = _read_output(hints.get("return"))
         self.config_class: type[Config] = hints["config"] if config else Config
@@ -153,6 +157,7 @@ class Verb:
                 given["when_ready"] = when_ready
             opened = self._open(given)
             if self._takes_effects:
+                # Before the verb fills in what depends on the machine, so that the key is the same on another one.
                 key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
                 given["effects"] = structs.replace(effects, key=key)
             return self.function(**{**given, **opened})
@@ -202,8 +207,10 @@ class Verb:
         for name, value in asked.items():
             for number, one in enumerate(value if isinstance(value, tuple) else (value,), 1):
                 found = {} if one is None else _digests(one)
+                # What cannot be read twice has no digest, and what is made from it no key.
                 if found is None:
                     return None
+                # With its number: members in another order make another ensemble.
                 parents |= {f"{name}:{number}:{part}": digest for part, digest in found.items()}
         return stage_key(self.name, parents, plain)
 
@@ -213,6 +220,7 @@ class Verb:
         if len(inputs) > len(required):
             raise ConfigError(f"{self.name} takes {len(required)} inputs. Got {len(inputs)} instead.")
         names = {one.name for one in self.inputs}
+        # Fewer may be given by position, as the others may come by name.
         given = {one.name: value for one, value in zip(required, inputs, strict=False)}
         given |= {name: value for name, value in values.items() if name in names}
         for name, value in given.items():
@@ -259,6 +267,7 @@ def get_verb(name: str) -> Verb:
             hint=f"The verbs are: {', '.join(COMMANDS)}.",
         )
     found = getattr(importlib.import_module(COMMANDS[name].module), name)
+    # Commands of other rooms, such as serve, are plain functions.
     return found if isinstance(found, Verb) else Verb(found)
 
 
@@ -276,6 +285,7 @@ def _digests(source: Artifact | Path) -> dict[str, str] | None:
     if (source / MANIFEST).is_file():
         return {"": read_manifest(source)[1]}
     if source.is_dir():
+        # A model's folder is no artifact, so nothing but its files says what it is.
         files = sorted(file for file in source.rglob("*") if file.is_file())
         return {file.relative_to(source).as_posix(): file_digest(file) for file in files}
     try:

@@ -38,10 +38,12 @@ def system_errors(out: str | Path | None) -> Iterator[None]:
         yield
     except YanmoError:
         raise
+    # They are OSErrors as well, so they are looked at first.
     except BETWEEN_PROCESSES as error:
         raise InternalError(f"{type(error).__name__}: {error}.", hint="This is our mistake. Report it.") from error
     except Exception as error:
         said = RUST_ERROR.search(str(error))
+        # polars and tokenizers raise errors of their own, whose text ends with the number.
         number = error.errno if isinstance(error, OSError) else int(said[1]) if said else None
         if number is None:
             raise
@@ -66,4 +68,5 @@ def _belongs_to(path: Path, out: Path) -> bool:
         first = path.absolute().relative_to(out.absolute().parent).parts[:1]
     except ValueError:
         return False
+    # The parent itself, in which nothing can be made; the place; or what is staged beside it, as .NAME.partial.
     return not first or first[0] == out.name or first[0].startswith(f".{out.name}.")

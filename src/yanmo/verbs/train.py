@@ -70,8 +70,10 @@ def train(
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
+            # Before the model itself, which is published with these answers in it.
             answers_NC = _answer_out_of_fold(job, dataset, parents, effects.in_fold()) if settled.folds else None
             trained = learn(job, tell=effects.watched(run.watch).tell)
+            # The workers have trained one model together; the first one publishes it.
             if not worker_rank():
                 more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents, effects)
                 publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more, effects=effects)
@@ -87,6 +89,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], eff
     """Return the answer to every training row by a model that has learned from no row of the same text."""
     rows = dataset.split("train")
     first, second = job.train.texts.first, job.train.texts.second
+    # No cleaning step leaves \x1e in a text, so two pairs have one key only where both texts are equal.
     keys = list(first) if second is None else [f"{one}\x1e{other}" for one, other in zip(first, second, strict=True)]
     fold_N = cut_folds(keys, rows["label"], job.config.folds or 0, job.config.seed)
     inputs = Inputs.of_frame(rows, job.task.inputs)
@@ -95,9 +98,11 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], eff
         fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
         trained = learn(fold, tell=effects.tell)
         place = folder / "draft"
+        # A run that was killed may have left half of it.
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
         write_model(trained, place, dataset)
+        # As a Bundle, so that its rows are answered just as whoever predicts would have it, cleaning included.
         bundle = draft(place, identify_trained(trained, job, dataset, parents=parents))
         with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
             evidence: Choices = predictor.infer(inputs.take(held))[0]

@@ -44,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 143 stopped, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
     tokens = [HYPHEN if token == "-" else token for token in given]
+    # Before the log and the errors are given a stream to go to.
     mend_streams()
     # Libraries are heard when something is wrong, this package always.
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -60,6 +61,7 @@ def _run(tokens: Sequence[str]) -> int:
         with contextlib.nullcontext() if _calls_verb(tokens) else saying():
             result = build_app(tokens)(tokens, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
+        # The hint names the command that there is: import is called adopt.
         command = "".join(f"{OTHER_NAMES.get(token, token)} " for token in tokens[:1] if token in NAMES)
         complain(f"{error}\nhint: yanmo {command}--help")
         return 2
@@ -67,11 +69,13 @@ def _run(tokens: Sequence[str]) -> int:
         return _print_error(error.as_stopped() if isinstance(error, SigtermError) else error)
     except KeyboardInterrupt:
         complain("Stopped.")
+        # 128 and the number of SIGINT, as shells have it.
         return 130
     except NoReaderError:
         return 0
     except Exception as error:  # noqa: BLE001 - the one place where what nobody expected is said
         return _print_unexpected(error)
+    # Help and version return what they have shown.
     return result if isinstance(result, int) else 0
 
 
@@ -261,6 +265,7 @@ def _print_result(name: str, result: Any, *, as_json: bool) -> None:
 
 
 def _print_json(summary: dict[str, Any]) -> None:
+    # Other programs read this, and NaN is no JSON.
     say(json.dumps(summary, ensure_ascii=not is_unicode(), allow_nan=False))
 
 

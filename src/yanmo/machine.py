@@ -31,6 +31,7 @@ def worker_rank() -> int:
 @functools.cache
 def describe_machine() -> dict[str, str | int | float | None]:
     """Return the processor, the cores this process may use, the memory in GiB, the system and Python's version."""
+    # Where the system has it, it tells what a container or taskset has left of the processor's cores.
     affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": _processor(),
@@ -44,6 +45,7 @@ def describe_machine() -> dict[str, str | int | float | None]:
 @functools.cache
 def instruction_sets() -> list[str]:
     """Return the processor's instruction sets for products, as far as the system tells them."""
+    # Processors of x86 call them flags, those of ARM Features.
     found = set((_cpuinfo("flags") or _cpuinfo("Features") or "").split())
     return [name for name in INSTRUCTION_SETS if name in found]
 
@@ -69,5 +71,6 @@ def _cpuinfo(key: str) -> str:
 def _memory_gib() -> float | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIBIBYTE, 1)
+    # Windows has no sysconf; other systems lack one of the names.
     except (AttributeError, OSError, ValueError):
         return None

@@ -81,6 +81,7 @@ SHAPE_KEYS = (
     ("hidden_size", "dim", "n_embd", "d_model"),
 )
 """What families' config.json calls the number of layers and the width."""
+# One slash and no dot in front: ./model and a/b/c are paths.
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -253,6 +254,7 @@ def default_settings(family: str, num_rows: int, *, layers: int = 0, width: int 
         defaults = replace(defaults, learning_rate=_started_rate(layers, width))
     if defaults.batch_size is None or defaults.num_epochs is None:
         return defaults
+    # The largest power of two that is at most 1/64 of the rows.
     power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)
     batch_size = min(defaults.batch_size, max(MIN_BATCH_SIZE, power_of_two))
     min_steps = STARTED_STEPS if is_foreign else MIN_STEPS
@@ -351,6 +353,7 @@ def resolve(name: str) -> ModelSpec:
         )
     if HUB_ID.fullmatch(name):
         return ModelSpec(name, "pretrained", source=name)
+    # What looks like a path was meant to be one.
     if "/" in name or "\\" in name:
         raise ModelError(
             f"There is no folder {name}.", hint="Give an existing folder, or a hub id of the form owner/name."
@@ -371,6 +374,7 @@ def _read_shape(folder: Path) -> tuple[int, int]:
     if not isinstance(config, dict):
         return 0, 0
     found = [next((config[name] for name in names if isinstance(config.get(name), int)), 0) for names in SHAPE_KEYS]
+    # One without the other gives no learning rate.
     return (found[0], found[1]) if all(found) else (0, 0)
 
 

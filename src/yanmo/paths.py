@@ -28,6 +28,7 @@ def path_problem(value: object) -> str | None:
     if as_address(value):
         return "a path on this machine"
     text = str(value)
+    # The system ends a name at a NUL; Python stands for bytes that are no UTF-8 by lone surrogates.
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         return "a path whose name is text"
     return None
@@ -35,6 +36,7 @@ def path_problem(value: object) -> str | None:
 
 def quoted_path(value: object) -> str:
     """Return a refused value as a message quotes it: an address as it was written, another path as its text."""
+    # pathlib has taken a slash out of an address, which looks like a mistake of ours otherwise.
     return repr(as_address(value) or (str(value) if isinstance(value, Path) else value))
 
 

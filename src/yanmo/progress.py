@@ -33,4 +33,5 @@ def track(items: Iterable[T], description: str, *, total: int | None = None, uni
 
 def _is_hidden() -> bool:
     """Return whether nobody looks: stderr is no terminal, or closed, as in a program without a console."""
+    # tqdm's own disable=None would ask for a terminal, too, but not find out that nothing is there.
     return sys.stderr is None or not sys.stderr.isatty()

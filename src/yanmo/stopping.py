@@ -40,6 +40,7 @@ def noted_stop() -> Iterator[threading.Event]:
     event = threading.Event()
     with _handled(lambda *_: event.set()):
         yield event
+    # The handler from before is in place again, so this reaches whoever waits outside of the block.
     if event.is_set():
         signal.raise_signal(signal.SIGTERM)
 
@@ -54,6 +55,7 @@ def _handled(handler: Any) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Put back at the end, so that blocks inside of blocks give the signal back to the outer one.
     before = signal.signal(signal.SIGTERM, handler)
     try:
         yield

@@ -30,9 +30,11 @@ def mend_streams() -> None:
     A closed input is empty, and what is said to a closed standard error is lost. Their numbers are taken, so that no
     file that is opened later gets what a library prints. To write to a closed output fails, as it did before.
     """
+    # In this order: a file that is opened gets the lowest number that is free, so each stream gets its own.
     if sys.stdin is None:
         sys.stdin = _open_nothing(os.O_RDONLY, "r")
     if sys.stdout is None:
+        # For reading, so that writing to it fails.
         sys.stdout = _open_nothing(os.O_RDONLY, "w")
     if sys.stderr is None:
         sys.stderr = _open_nothing(os.O_WRONLY, "w")
@@ -77,6 +79,7 @@ def saying() -> Iterator[None]:
     """Let what is written to the standard output inside the block raise what :func:`say` raises."""
     try:
         yield
+        # Here and not when the program ends: a full disk is then an error of the command.
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise NoReaderError from error
@@ -93,6 +96,7 @@ def saying() -> Iterator[None]:
 
 def complain(text: str) -> None:
     """Write a line to the standard error; where that cannot be done, nobody is told."""
+    # A stream that is closed raises ValueError.
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()

@@ -129,12 +129,15 @@ def run_bundle(
     columns = match_bundle(bundle, dataset)
     num_threads = num_threads or default_num_threads()
     with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
+        # Engines reserve memory and choose kernels at their first texts, which is no part of their speed.
         predictor.infer(split.items[:WARM_UP_TEXTS])
         start = time.perf_counter()
+        # Scores first, as the Report also says how well they would do without the calibration.
         scores, found = predictor.weigh(split.inputs)
         evidence = predictor.activate(scores)
         elapsed = time.perf_counter() - start
         latency_ms = time_alone(predictor, split.items) if measure_speed else None
+        # The run above counts as the first one, so that a slow model answers the split once.
         throughput = time_batches(predictor, split.items, elapsed) if measure_speed else None
     num_tokens = int(found.num_tokens_N.sum())
     facts = {
@@ -156,6 +159,7 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
         DataError: Task or labels differ.
         ConfigError: The Bundle gives no answers yet.
     """
+    # Refuses a Bundle that gives no answers yet, in words of its own.
     get_task(bundle.task)
     if bundle.task != dataset.task:
         raise DataError(

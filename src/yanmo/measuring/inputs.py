@@ -27,6 +27,7 @@ def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     """
     if "valid" not in dataset.splits or not (rows := dataset.split("valid").head(MAX_ROWS)).height:
         return {}
+    # The Bundle may be unfinished, without golden answers.
     with open_bundle(bundle, verify_golden=False) as predictor:
         answered = predictor.answer(predictor.encode(Inputs.of_frame(rows, predictor.task.inputs)))
     decided, found = answered.decided, answered.found

@@ -27,11 +27,13 @@ def time_alone(predictor: Predictor, items: Sequence[Any], *, seconds: float = A
     """
     step = max(1, len(items) // ALONE_TEXTS)
     sample = items[::step][:ALONE_TEXTS]
+    # Without a clock: the first calls of an engine are slower than all others.
     for item in sample[:5]:
         predictor.predict_proba([item])
     times: list[float] = []
     for item in sample:
         times.append(clock(lambda item=item: predictor.predict_proba([item])))  # type: ignore[misc]
+        # Asked after a text, so that there is always one.
         if sum(times) > seconds:
             break
     p50, p95, p99 = (float(1000 * value) for value in np.percentile(times, (50, 95, 99)))

@@ -53,6 +53,7 @@ def _answer(request: MeasureBundle | MeasurePeak, folder: Path) -> dict[str, Any
 def _measure_peak(request: MeasurePeak) -> dict[str, Any]:
     """Return the operations of a Bundle and of a plain product; or the reason why there is no such number."""
     bundle = Bundle.open(request.bundle, verify=False)
+    # What is looked up and added, or put together of others, has no one product to be held against.
     if bundle.format not in {"onnx", "torch"}:
         return {"no_share": f"a Bundle of the format {bundle.format} is not made of matrix products"}
     try:
@@ -82,12 +83,15 @@ def _operations_of_encoder(bundle: Bundle, products: Any) -> Any:
     if not all(isinstance(config.get(name), int) for name in names):
         return None
     layers, width, inner = (config[name] for name in names)
+    # The pooler and the output layer, once a text.
     head = width * width + width * len(bundle.labels)
+    # A layer has four square products and the two of its feed-forward part; each weight is a product and a sum.
     return products.Operations(2 * layers * (4 * width * width + 2 * width * inner), 2 * head, "fp32")
 
 
 def _say(step: str) -> None:
     sys.stdout.write(f"{step}\n")
+    # A pipe is no terminal: without it all steps would come together at the end.
     sys.stdout.flush()
 
 

@@ -73,11 +73,13 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
     start = time.perf_counter()
     evidence, found = predictor.infer(items)
     elapsed = time.perf_counter() - start
+    # The first run is one of them: of a slow Bundle it is the only one.
     seconds = repeat(lambda: predictor.infer(items), seconds=patience.all_seconds, elapsed=elapsed)
     facts = {
         "load_seconds": load_seconds,
         "latency_ms": latency_ms,
         **_throughput(len(items), seconds),
+        # Before the curves, which open further engines and ask larger batches.
         "peak_memory_mb": _peak_memory_mb(),
         "tokens_per_text": float(found.num_tokens_N.mean()),
         "truncated_share": float(found.truncated_N.mean()),
@@ -113,6 +115,7 @@ def _without_preparation(bundle: Bundle, items: Sequence[Item], seconds: float, 
         cleaned = inputs.map(pipeline.apply)
         tokenizers.encode_column(tokenizer, cleaned.first, cleaned.second, bundle.max_length)
 
+    # Once without a clock: the tokenizer fills its cache of words.
     prepare()
     spent = float(np.median(repeat(prepare, seconds=patience.point_seconds, elapsed=clock(prepare))))
     rest = seconds - spent
@@ -138,6 +141,7 @@ def _curves(
         by_length.append({"length": length, **_by_length(predictor, items, length, tokens_per_text, seconds)})
     for number in thread_counts(request.num_threads):
         report(f"threads: {number}")
+        # An engine's threads are set when it is opened, so each number takes another one.
         with open_bundle(bundle, num_threads=number, runtime=request.runtime, verify_golden=False) as other:
             rate = _rate(other, items, RATE_TEXTS, seconds)
         by_threads.append({"num_threads": number, "texts_per_second": rate})
@@ -146,6 +150,7 @@ def _curves(
 
 def _rate(predictor: Predictor, items: Sequence[Item], size: int, seconds: float) -> float:
     """Return texts per second when so many are asked at a time: the median over batches that walk over the items."""
+    # Whole batches only; where even one is too large, all texts are one.
     starts = range(0, max(len(items) - size, 0) + 1, size)
     batches = [items[start : start + size] for start in starts]
     predictor.infer(batches[0])
@@ -181,6 +186,7 @@ def texts_of_length(items: Sequence[Item], length: int, tokens_per_text: float) 
     stream = " ".join(" ".join(item) if is_pair else str(item) for item in items)
     num_characters = max(round(length * len(stream) / (len(items) * max(tokens_per_text, 1))), 1)
     num_texts = 2 * LENGTH_BATCH
+    # Repeated until there is enough of it to cut.
     stream *= num_texts * num_characters // max(len(stream), 1) + 1
     step = (len(stream) - num_characters) // num_texts
     pieces = [stream[start * step : start * step + num_characters] for start in range(num_texts)]
@@ -194,5 +200,6 @@ def _peak_memory_mb() -> float:
         lines = STATUS.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
     except (OSError, StopIteration):
+        # macOS says bytes, other systems kilobytes.
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

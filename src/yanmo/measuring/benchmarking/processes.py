@@ -22,6 +22,7 @@ from yanmo.measuring.benchmarking.requests import PROBABILITIES, REQUEST, Measur
 
 __all__ = ["run_child"]
 
+# Libraries read these once, when they are loaded, so they are set before the process begins.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 CHILD = "yanmo.measuring.benchmarking.child"
 
@@ -74,6 +75,7 @@ def _watch(
     """Run the process to its end; return its exit code and whether it had to be killed for the time it took."""
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(num_threads))}
     timed_out = threading.Event()
+    # A file and no second pipe: nobody reads it meanwhile, and a full pipe would stop the process.
     with (folder / "stderr.txt").open("wb") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, text=True, env=environment)
 
@@ -84,6 +86,7 @@ def _watch(
     timer = threading.Timer(timeout_seconds, stop)
     timer.start()
     try:
+        # Ends when the process does, and so when the timer kills it, too.
         for line in process.stdout or ():
             report(line.strip())
         process.wait()
@@ -99,6 +102,7 @@ def _death(path: str, code: int, stderr: str) -> YanmoError:
     said = f" It said: {last}" if last else ""
     if code > 0:
         return InternalError(f"Measuring {path} ended with exit code {code}.{said}", hint="Report this message.")
+    # Real-time signals are no members of the enumeration.
     name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     return ModelError(
         f"Measuring {path} was ended by {name}: the engine cannot run this Bundle on this processor.{said}"
@@ -111,6 +115,7 @@ def _death(path: str, code: int, stderr: str) -> YanmoError:
 def _same_error(name: str, message: str, hint: str | None) -> YanmoError:
     """Return an error of the class that the process met."""
     kind: type[YanmoError] = getattr(errors, name, ModelError)
+    # Past the class's own __init__, whose arguments are not those that came back.
     error = kind.__new__(kind)
     YanmoError.__init__(error, message, hint=hint)
     return error

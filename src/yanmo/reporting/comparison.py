@@ -43,6 +43,7 @@ def compare_rows(
     best = order[0]
     rows = []
     for place in order:
+        # The same resamples for all, so that the difference is a paired one.
         gap = resampled[place][headline.name] - resampled[best][headline.name]
         row = dict(facts[place])
         for one in measures:

@@ -102,6 +102,7 @@ def cascade_facts(
     costs_N = table.costs_N(stage_N, thresholds)
     right_N = table.right_SN[stage_N, rows]
     num_different = int((~table.agrees_SN[stage_N, rows]).sum())
+    # Costs that occur: a row costs what its stages do, and nothing between these.
     percentiles = np.percentile(costs_N, TAILS, method="higher").tolist()
     return {
         "shares": _shares(stage_N, len(table.costs_S)),

@@ -24,6 +24,7 @@ NOTHING = "–"
 SHOWN_CHARACTERS = 280
 SHOWN_ROWS = 200
 MATRIX_LABELS = 30
+# As wide as a plus, so that signed numbers stand in one line.
 MINUS = "−"
 CURVES = (
     ("by_batch_size", "batch_size", "texts asked at once"),
@@ -67,6 +68,7 @@ def _is_cascade(report: Mapping[str, Any]) -> bool:
 
 def _cost_curve(cascade: Mapping[str, Any]) -> str:
     points = [(one["cost_ms"], one["disagreement"]) for one in cascade["measured_curve"]]
+    # The curve in the manifest always holds the thresholds that were chosen.
     place = next(place for place, one in enumerate(cascade["curve"]) if one["thresholds"] == cascade["thresholds"])
     limit = cascade["alpha"] if cascade["kind"] == "agreement" else None
     return plots.cost_curve(points, chosen=points[place], limit=limit)
@@ -126,6 +128,7 @@ def pareto_points(rows: Sequence[Mapping[str, Any]], key: str, report: Mapping[s
     headline, name = report["headline"], report["headline"]["name"]
     sign = -1 if headline["higher_is_better"] else 1
     places = [(row[key], sign * row[name]) for row in rows]
+    # A row never beats itself, nor one that is equal in both.
     beaten = [any(a <= cost and b <= loss and (a, b) != (cost, loss) for a, b in places) for cost, loss in places]
     factor, unit = (100, ", %") if headline["is_rate"] else (1, "")
     points = [
@@ -149,7 +152,9 @@ def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        # Pages show texts and labels of anybody's.
         autoescape=True,
+        # A name that a Report lacks is an error, and no empty place on the page.
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -200,6 +205,7 @@ def _number(value: float | None, digits: int = 3) -> str:
     """Return a number with so many significant digits, and all those before the point."""
     if value is None:
         return NOTHING
+    # From where rounding would need one more digit, g would write an exponent.
     if isinstance(value, int) or abs(value) >= 10**digits - 0.5:
         return f"{value:,.0f}"
     return f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"

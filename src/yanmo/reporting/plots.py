@@ -27,11 +27,15 @@ __all__ = [
     "reliability_diagram",
 ]
 
+# Stand-ins that no drawing has by chance; each is replaced by the variable of the page that it stands for.
 INK, SOFT, LINE, BAR, WARN, PAGE = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
 VARIABLES = {INK: "ink", SOFT: "soft", LINE: "line", BAR: "bar", WARN: "warn", PAGE: "page"}
 STYLE: Any = {
+    # Text as text, and not as outlines.
     "svg.fonttype": "none",
+    # Ids come from this and not from chance, so that equal Reports are equal bytes.
     "svg.hashsalt": "yanmo",
+    # A dollar sign in a Bundle's name begins no formula.
     "text.parse_math": False,
     "axes.formatter.use_mathtext": False,
     "axes.unicode_minus": True,
@@ -168,7 +172,9 @@ def pareto_plot(places: Points, *, name: str, cost: str) -> str:
         steps = (1, 2, 5) if high - low < MAX_FINE_DECADES else (1,)
         axes.xaxis.set(major_locator=LogLocator(subs=steps), minor_locator=NullLocator(), major_formatter="{x:g}")
         for place, one in enumerate(sorted(points, key=lambda one: one.cost)):
+            # By turns above and below, so that names of neighbors do not overlap.
             at, offset = (one.cost, one.score), (0, -15 if place % 2 else 7)
+            # The margins keep every point inside of the axis, so that the place is below 1.
             side = SIDES[int(len(SIDES) * (math.log10(one.cost) - low) / (high - low))]
             axes.annotate(one.label, at, xytext=offset, textcoords="offset points", ha=side)
         axes.set(xlabel=f"{cost}, logarithmic", ylabel=f"{places.title}{places.unit}")
@@ -239,10 +245,13 @@ def figure_svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:
 
     buffer = io.StringIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # matplotlib measures with its own font, which lacks Chinese; the reader's fonts draw the text.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        # Not pyplot, which keeps every figure and chooses a window system.
         figure = Figure(figsize=SIZE_INCHES)
         figure.subplots_adjust(**MARGINS)
         draw(figure.add_subplot())
+        # No date and no version of matplotlib, so that equal values give equal bytes.
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         figure.savefig(buffer, format="svg", metadata=nothing)
     return _embed(buffer.getvalue(), name=name, title=title)
@@ -255,6 +264,7 @@ def _embed(svg: str, *, name: str, title: str) -> str:
     opening, rest = svg.split(">", 1)
     view_box = re.search(r'viewBox="[^"]*"', opening)
     rest = rest.replace("xlink:href", "href")
+    # Ids are unique in a figure, but a page holds several: each gets the name of its plot.
     rest = re.sub(r'\bid="', f'id="{name}-', rest)
     rest = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", rest)
     rest = re.sub(r" font-family: [^;\"]*;", "", rest)

@@ -67,6 +67,7 @@ def _loss_intervals(losses_N: Array, decided: tuple[Array, Array], *, num_resamp
     """Return the intervals of the log loss and of the calibration error, from the same resamples."""
     num_rows, num_decisions = len(losses_N), len(decided[0])
     gaps_NB = metrics.calibration_gaps(*decided, num_rows=num_rows)
+    # Side by side, so that one resampling serves both.
     values_NV = np.column_stack([losses_N / num_rows, gaps_NB / num_decisions])
     sums_RV = metrics.resample_sums(values_NV, num_resamples=num_resamples, seed=seed)
     return {
@@ -132,9 +133,11 @@ def worst_mistakes(
     chosen_NC = task.choose(probabilities_NC)
     wrong_NC = chosen_NC != targets_NC.astype(bool)
     confidence_NC = np.where(chosen_NC, probabilities_NC, 1 - probabilities_NC)
+    # Where one label holds, a wrong row has two wrong cells; that of the label that was chosen counts.
     counted_NC = wrong_NC & chosen_NC if link.excludes else wrong_NC
     confidence_N = np.where(counted_NC, confidence_NC, -1.0).max(axis=1, initial=-1.0)
     order = np.argsort(-confidence_N, kind="stable")[:num_mistakes]
+    # Rows without a mistake were given -1.
     return [(int(row), float(confidence_N[row])) for row in order if confidence_N[row] >= 0]
 
 
@@ -150,6 +153,7 @@ def _confusion(chosen_NC: Array, targets_NC: Array, labels: Sequence[str], *, li
     if not link.excludes:
         return {"confusion_matrix": None, "most_confused": []}
     matrix = metrics.confusion_matrix(chosen_NC, targets_NC)
+    # The matrix itself is shown with its diagonal.
     confused = matrix.copy()
     np.fill_diagonal(confused, 0)
     order = np.argsort(-confused, axis=None, kind="stable")[:NUM_PAIRS]

@@ -62,6 +62,7 @@ def _parallel_coordinates(complete: Trials, names: Sequence[str], report: Mappin
     def draw(axes: Any) -> None:
         sign = -1 if report["lowest"] else 1
         winner = report["best"]["number"]
+        # The best is drawn last, above all others; of equals, the one that was published.
         ordered = sorted(complete, key=lambda one: (sign * one["score"], one["number"] == winner))
         first_best = len(ordered) - max(1, len(ordered) // 5)
         for place, one in enumerate(ordered):
@@ -82,6 +83,7 @@ def _height(value: Any, part: Mapping[str, Any]) -> float:
     """Return where in its range a value lies, from 0 to 1."""
     if "values" in part:
         values = part["values"]
+        # A value outside of the space, as a default may be, has no place on the axis.
         return values.index(value) / max(len(values) - 1, 1) if value in values else math.nan
     if value is None:
         return math.nan

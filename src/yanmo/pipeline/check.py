@@ -39,6 +39,7 @@ def check(pipeline: Path, config: CheckConfig) -> Plan:
         precheck(spec.document, step)
     _check_writable(spec)
     spec.document.raise_mistakes()
+    # What is there already is looked at last: a file with mistakes is not held against anything.
     return Plan(pipeline, spec.out, steps, _find_states(steps))
 
 
@@ -48,6 +49,7 @@ def _check_writable(spec: PipelineSpec) -> None:
         spec.document.report(keys, f"{spec.out} is no folder.", "Choose another 'out' in [pipeline].")
         return
     try:
+        # It may be there: artifacts appear inside of it.
         check_out(spec.out, replace=True)
     except ArtifactError as error:
         spec.document.report(keys, error.message, "Choose another 'out' in [pipeline].")

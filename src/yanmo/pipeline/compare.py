@@ -43,6 +43,7 @@ def compare_bundles(plan: Plan, *, command: str) -> Report | None:
         if dataset is None:
             logger.info("%s is not compared: the pipeline names no Dataset for it", step.name)
         else:
+            # Every step has just been verified, or made, so files are not hashed once more.
             groups.setdefault(dataset, []).append(Bundle.open(step.out, verify=False))
     reports = [
         _compare(plan.out / (f"{REPORT}-{number}" if number > 1 else REPORT), path, bundles, command)
@@ -72,6 +73,7 @@ def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str) -> 
         logger.info("report %s: unchanged, skipped", out)
         return Report.open(out)
     logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
+    # A folder that is no artifact is never replaced.
     effects = Effects(replace=(out / MANIFEST).is_file())
     return publish_comparison(bundles, dataset, out=out, split=split, command=command, effects=effects)
 

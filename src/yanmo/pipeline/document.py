@@ -19,6 +19,7 @@ __all__ = ["Document", "Mistake", "read_document"]
 
 Keys = tuple[str, ...]
 
+# Three quotes first: two of them would else be taken for an empty string.
 MULTI_LINE = re.compile(r'"""[\s\S]*?"""+|\'\'\'[\s\S]*?\'\'\'+|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*')
 HEADER = re.compile(r"\s*(\[[^\[\]=]+\])\s*$")
 KEY = re.compile(r"\s*([^=\[\]{},]+?)\s*=")
@@ -58,6 +59,7 @@ class Document:
 
     def place(self, keys: Keys) -> str:
         """Return where a key stands: the override that set it, or file and line of it or of the table around it."""
+        # From the key itself outward: the next best place is the table around it.
         for length in range(len(keys), 0, -1):
             if keys[:length] in self.overrides:
                 return f"--set {self.overrides[keys[:length]]}"
@@ -69,6 +71,7 @@ class Document:
     def report(self, keys: Keys, text: str, hint: str | None = None) -> None:
         """Add a mistake; one that is known already is not added again."""
         mistake = Mistake(self.place(keys), text, hint)
+        # Every combination of a fan-out meets the same mistake.
         if mistake not in self.mistakes:
             self.mistakes.append(mistake)
 
@@ -113,6 +116,7 @@ def _read_text(path: Path) -> str:
         hint = f"Name the file: {path / 'pipeline.toml'}"
         raise PipelineError(f"{path} is a folder, not a pipeline file.", hint=hint)
     try:
+        # Lines are counted by LF below; Windows may add a mark in front and a CR to each line.
         return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except FileNotFoundError as error:
         raise PipelineError(
@@ -127,6 +131,7 @@ def _read_text(path: Path) -> str:
 
 def _syntax_error(path: Path, text: str, message: str) -> PipelineError:
     found = PLACE.search(message)
+    # What is wrong at the end of the file has no line in the message: it is the last one.
     line = int(found[1]) if found and found[1] else text.count("\n") + 1
     column = f", column {found[2]}" if found and found[2] else ""
     what = PLACE.sub("", message).strip()
@@ -169,6 +174,7 @@ def _count_open(text: str) -> int:
 def _parse_keys(text: str) -> Keys:
     """Return the parts of a header or of a key, with TOML's rules of quoting."""
     keys: list[str] = []
+    # By TOML's own reader, since keys may be quoted and have dots.
     table: Any = tomllib.loads(text)
     while isinstance(table, dict) and table:
         keys.extend(table)

@@ -38,6 +38,7 @@ Axis = tuple[str, str]
 StepState = Literal["done", "to resume", "to do"]
 
 
+# Equal only to itself: a step is a key of dictionaries, and what it holds has no hash.
 @dataclass(frozen=True, eq=False)
 class Step:
     """One artifact to be made.
@@ -127,6 +128,7 @@ def _expand(
     options = {name: [_find(spec, stage, name, one, steps) for one in values] for name, values in references.items()}
     axes = [[{(stage.name, key): value} for value in values] for key, values in stage.each.items()]
     single = [
+        # An input that names one combination does not fan the stage out.
         [{} if values[0].point else _point(one) for one in options[name][0]]
         for name, values in references.items()
         if name not in many
@@ -137,6 +139,7 @@ def _expand(
         if point is None or config is None:
             continue
         inputs = {
+            # Where several artifacts are taken, those of other combinations are left out.
             name: tuple(one for values in found for one in values if _merge((point, _point(one))) is not None)
             for name, found in options.items()
         }
@@ -181,6 +184,7 @@ def _merge(points: tuple[Mapping[Axis, Any], ...]) -> dict[Axis, Any] | None:
 def point_name(point: Mapping[Axis, Any]) -> str:
     """Return the folder's name of a combination: its values, with a hyphen between."""
     words = (value.name if isinstance(value, Path) else str(value) for value in point.values())
+    # Without a dot in front, which only what is being staged has.
     return "-".join(re.sub(r"[^\w.+-]+", "_", word).lstrip(".") for word in words)
 
 
@@ -194,6 +198,7 @@ def _build_config(document: Document, stage: StageSpec, point: Mapping[Axis, Any
         if not isinstance(error.__cause__, ValidationError):
             raise
         details = error.__cause__.errors(include_url=False)
+        # build writes one line for each detail of pydantic's, in their order.
         for detail, sentence in zip(details, error.message.split("\n"), strict=True):
             key = str(detail["loc"][0]) if detail["loc"] else ""
             path = stage.keys("each", key) if key in varied else stage.keys(key)
@@ -207,6 +212,7 @@ def _check_folders(spec: PipelineSpec, steps: list[Step]) -> None:
     """Report steps that would write one folder, or write over what is no artifact of a step."""
     owners: dict[str, Step] = {}
     for step in steps:
+        # macOS and Windows take names that differ in case for the same folder.
         other = owners.setdefault(str(step.out).casefold(), step)
         keys = step.stage.keys("each") if step.point else step.stage.keys()
         if other is not step:
@@ -235,6 +241,7 @@ def step_key(step: Step, made: Mapping[Step, Artifact]) -> str | None:
     kinds = {one.name: one.kinds for one in step.stage.verb.inputs}
     inputs: dict[str, Any] = {}
     for name, values in step.inputs.items():
+        # What an input will be is not known before it is made, so neither is the key.
         if not all(isinstance(one, Path) or one in made for one in values):
             return None
         opened = [_open(kinds[name], made[one] if isinstance(one, Step) else one) for one in values]
@@ -250,6 +257,7 @@ def _open(kinds: Sequence[type], source: Artifact | Path) -> Artifact | Path:
 
 def find_state(step: Step, made: Mapping[Step, Artifact]) -> tuple[StepState, Artifact | None]:
     """Return whether a step is done, and its artifact if it is."""
+    # A kill in the middle of a replacement has left nothing at this place, and a whole artifact beside it.
     finish_swap(step.out)
     key = step_key(step, made)
     kind = step.stage.verb.output

@@ -82,6 +82,7 @@ def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Finding]:
     files = [("source", path) for path in step.sources().get("source", ())]
     files += [(role, values[role]) for role in ("valid", "test", "unlabeled") if values.get(role)]
     for role, path in files:
+        # Texts without labels need no column of labels.
         wanted = [key for key in keys if values[key] is not None and (role, key) != ("unlabeled", "label")]
         if not path.is_file():
             continue
@@ -105,6 +106,7 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     """
     extension = path.suffix.lower()
     if extension == ".parquet":
+        # A deque of no length: read to the end, for its errors alone.
         deque(read_parquet_blocks(path, wanted), maxlen=0)
         return None
     if extension not in (*DELIMITERS, ".jsonl", ".ndjson"):
@@ -123,6 +125,7 @@ def _read_header(data: bytes, delimiter: str) -> list[str] | None:
     lines = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8", newline="")
     try:
         return next(csv.reader(lines, delimiter=DELIMITER_NAMES.get(delimiter, delimiter)), None)
+    # A TypeError is csv's word for a delimiter of several characters.
     except (csv.Error, TypeError, ValueError):
         return None
 
@@ -145,6 +148,7 @@ def _check_exportable(step: Step) -> Iterator[Finding]:
             kind = one.stage.verb.name
             text = f"export takes the Bundle of one model, but '{one.name}' makes {COMPOSITES[kind]}."
             yield "bundle", text, f"Export its members, then make the {kind} of them."
+        # One that begins with a Bundle has its model, which is always torch's.
         elif isinstance(one, Step) and one.stage.verb.name in ("train", "distill") and not one.inputs.get("init"):
             try:
                 form = resolve(dict(one.config)["model"]).format

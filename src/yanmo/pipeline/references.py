@@ -45,6 +45,7 @@ def read_references(spec: PipelineSpec, stage: StageSpec) -> dict[str, tuple[Ref
 
 def _read_reference(spec: PipelineSpec, stage: StageSpec, one: Input, word: str) -> Reference | None:
     name, slash, point = word.partition("/")
+    # A path that is there comes before a combination of the same name.
     if name in spec.names and not (slash and (spec.folder / word).exists()):
         return _check_kind(spec, stage, one, Reference(name, point if slash else None))
     path = spec.folder / word
@@ -56,6 +57,7 @@ def _read_reference(spec: PipelineSpec, stage: StageSpec, one: Input, word: str)
         names = [other for other in spec.names if other != stage.name]
         text = f"there is no stage '{word}' and no folder {path}.{did_you_mean(word, names)}"
         hint = f"The other stages are: {', '.join(names)}." if names else "Write the stage that makes it."
+        # Something is there: what is wrong with it says more than that no stage has its name.
         if path.exists():
             text, hint = f"{word}: {error.message}", error.hint or hint
         spec.document.report(stage.keys(one.name), f"In the stage '{stage.name}', input '{one.name}': {text}", hint)
@@ -127,12 +129,14 @@ def _visit(
         return
     if name in trail:
         cycle = trail[trail.index(name) :]
+        # From the stage that comes first in the file, so that a cycle found from several sides is one mistake.
         first = cycle.index(min(cycle, key=spec.names.index))
         shown = " → ".join([*cycle[first:], *cycle[:first], cycle[first]])
         text = f"The stages need each other in a cycle: {shown}."
         spec.document.report(("stage", cycle[first]), text, "Take one of these inputs from elsewhere.")
         return
     needed = {one.stage for values in references[name].values() for one in values if one.stage}
+    # A set has no order of its own, and the same file must give the same plan.
     for other in sorted(needed, key=spec.names.index):
         _visit(spec, references, other, [*trail, name], order)
     order[name] = spec.stages[name]

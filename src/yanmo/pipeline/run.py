@@ -55,6 +55,7 @@ def run(pipeline: Path, config: RunConfig) -> Report | Plan:
             made[step] = _settle(step, made, f"stage {number}/{len(plan.steps)} {step.name}")
         report = compare_bundles(plan, command=command_line(call_of("run", {"pipeline": pipeline}, config)))
     _say_left_over(plan)
+    # Checked once more: the plan then shows that all is done.
     return report or check(pipeline, config)
 
 
@@ -63,6 +64,7 @@ def _say_left_over(plan: Plan) -> None:
     made = {step.out for step in plan.steps}
     folders = dict.fromkeys(step.out.parent for step in plan.steps if step.point)
     found = [path for folder in folders for path in sorted(folder.iterdir()) if path not in made]
+    # A name with a dot in front is being staged, or work that was cut off.
     left = [str(path) for path in found if (path / MANIFEST).is_file() and not path.name.startswith(".")]
     if left:
         logger.info("left from values that 'each' has no more, remove what you do not need: %s", ", ".join(left))
@@ -88,6 +90,7 @@ def _settle(step: Step, made: Mapping[Step, Artifact], title: str) -> Artifact:
         logger.info("%s: unchanged, skipped", title)
         return artifact
     logger.info("%s: %s %s", title, step.stage.verb.name, "resumes …" if state == "to resume" else "…")
+    # Taken before the work, which may last hours in which a file changes.
     key = step_key(step, made)
     begin = time.perf_counter()
     with _named(step):
@@ -111,6 +114,7 @@ def _named(step: Step) -> Iterator[None]:
     try:
         yield
     except YanmoError as error:
+        # In place, so that class and exit code stay.
         error.message = f"{who}: {error.message}"
         error.hint = f"{error.hint} {KEPT}" if error.hint else KEPT
         raise

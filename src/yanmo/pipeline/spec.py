@@ -126,6 +126,7 @@ def _read_stage(document: Document, name: str, table: Any) -> StageSpec | None:
     if not isinstance(table, dict):
         document.report(keys, f"A stage must be a table. Got {name} = {table!r} instead.", f"Write [stage.{name}].")
         return None
+    # Further Datasets get Reports called report-2, report-3 and so on.
     is_report = name == REPORT or name.startswith(f"{REPORT}-")
     if not _is_folder_name(name) or is_report:
         why = "is the name of the final Report" if is_report else "cannot be the name of a folder"
@@ -142,6 +143,7 @@ def _read_stage(document: Document, name: str, table: Any) -> StageSpec | None:
 
 
 def _is_folder_name(name: str) -> bool:
+    # Also what Windows refuses, so that a pipeline can move; a dot in front is for what is being staged.
     return bool(name) and name[0] != "." and not set('/\\:*?"<>|\0') & set(name)
 
 
@@ -153,6 +155,7 @@ def _read_verb(document: Document, name: str, table: dict[str, Any]) -> Verb | N
         document.report(("stage", name), f"The stage '{name}' has no verb.", hint)
     elif word in verbs:
         return get_verb(str(word))
+    # A verb of the command line that makes no artifact, such as serve.
     elif str(word) in COMMANDS:
         document.report(("stage", name, "verb"), f"In the stage '{name}' the verb '{word}' is none of a stage.", hint)
     else:
@@ -226,4 +229,5 @@ def _relative(document: Document, verb: Verb, key: str, value: Any) -> Any:
     if not isinstance(value, str) or not (is_path or key == "model") or path_problem(value):
         return value
     path = document.path.parent / value
+    # A hub id has a slash, too: it is a path only where a folder stands there.
     return path if is_path else str(path) if "/" in value and path.is_dir() else value

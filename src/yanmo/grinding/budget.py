@@ -81,6 +81,7 @@ def nearest(budget: Budget, rows: Sequence[Mapping[str, Any]], *, num_rows: int 
 
     def distance(row: Mapping[str, Any]) -> float:
         found = misses(budget, row)
+        # In logarithms twice as slow is as far as twice as large; 0 has none, so it becomes a very small number.
         return sum(abs(math.log(max(value, 1e-9) / max(getattr(budget, name), 1e-9))) for name, value in found.items())
 
     return sorted(rows, key=distance)[:num_rows]

@@ -65,6 +65,7 @@ def single_models(teacher: Bundle) -> dict[str, Bundle]:
     """Return the models that answer in a teacher: name to Bundle; of a single model it alone, as ``teacher``."""
     if not teacher.is_composite:
         return {TEACHER: teacher}
+    # The same model may stand in several parts of a teacher.
     leaves = list({one.digest: one for one in _leaves(teacher)}.values())
     width = len(str(len(leaves)))
     return {f"member-{number:0{width}}-{file_name(one)}": one for number, one in enumerate(leaves, 1)}
@@ -103,6 +104,7 @@ def student(spec: ModelSpec, values: Mapping[str, Any], *, has_transfer: bool, s
     inputs |= {"transfer": TRANSFER} if has_transfer else {}
     named = {"model": spec.name}
     if spec.family == "init":
+        # The encoder itself says which model it is.
         inputs, named = inputs | {"init": INIT}, {}
     call = Call(verb="distill", inputs=inputs, config={**named, **values})
     return Stage(f"{file_name(spec)}-{suffix}", call, spec.name)
@@ -142,6 +144,7 @@ def cascade_of(stages: Sequence[str], costs_ms: Sequence[float], *, alpha: float
     """
     values = {"guarantee": "accuracy", "alpha": alpha, "costs": [float(f"{cost:.4g}") for cost in costs_ms]}
     words = (one.removesuffix("-int8") for one in stages)
+    # In hundredths of a percent, so that the name has no point.
     name = f"cascade-{'-'.join(words)}-{10_000 * alpha:.0f}"
     return Stage(name, Call(verb="cascade", inputs={"dataset": DATASET, "stages": tuple(stages)}, config=values))
 
@@ -157,6 +160,7 @@ def chain(stages: Sequence[Stage], name: str) -> list[Stage]:
     found: dict[str, Stage] = {}
     for source in named[name].sources:
         if source in named:
+            # A stage that two others need keeps its first place, before both.
             found |= {one.name: one for one in chain(stages, source)}
     return [*found.values(), named[name]]
 

@@ -119,8 +119,10 @@ def grind(
         winner = _calibrate(search, _confirm(search))
         report = make_report(search, winner, config, out)
         if winner is None:
+            # Always raises; the work folder stays for a later run with another budget.
             refuse(search, report, config, parents, out=out, effects=effects)
         publish_winner(search, report, config, parents, out=out, effects=effects)
+        # Only when the winner is in place: until then it is all that a killed search has.
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
@@ -145,12 +147,14 @@ def _make_bench(given: dict[str, Any], folder: Path, config: GrindConfig, effect
         Clock(folder / "clock.json", 3600 * config.hours),
         config.num_threads or 1,
         needs_memory=config.max_memory_mb is not None,
+        # Watchers see every training on the way; key and place are those of the winner alone.
         effects=effects.within(),
     )
 
 
 def _confirm(search: Search) -> Mapping[str, Any] | None:
     """Return the row that is chosen and is as fast when it is measured once more, or None."""
+    # The best of many is partly a lucky measurement. One that misses now is chosen no more, so this ends.
     while (chosen := choose(search.budget, finished(search.rows))) is not None:
         again = search.bench.speed(str(chosen["name"]))
         if not misses(search.budget, again):

@@ -76,6 +76,7 @@ def run_search(search: Search) -> None:
         _cascades,
     )
     for group in groups:
+        # One at a time: a group asks for what has been found before it names its next stage.
         for stage in group(search):
             attempt(search, stage)
 
@@ -104,6 +105,7 @@ def _ensembles(search: Search) -> Iterator[Stage]:
     ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: row["drop"])
     chosen = [row for row in ranked if not search.costs_too_much(row)][:MOST_MIXED]
     groups = (group for number in range(2, MOST_MEMBERS + 1) for group in combinations(chosen, number))
+    # Before their answers are mixed: what members cost is known without asking them.
     held = [group for group in groups if _are_unlike(group) and not search.costs_too_much(_costs_together(group))]
     names = [[row["name"] for row in group] for group in held]
     num_made = 0
@@ -121,6 +123,7 @@ def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
 
 
 def _are_unlike(rows: Sequence[Mapping[str, Any]]) -> bool:
+    # Two trainings of one student make nearly the same mistakes.
     students = [row["student"] for row in rows if row["student"]]
     return len(students) == len(set(students))
 
@@ -128,12 +131,14 @@ def _are_unlike(rows: Sequence[Mapping[str, Any]]) -> bool:
 def _costs_together(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return {
         "latency_ms": sum(row["latency_ms"] for row in rows),
+        # One after the other: their times for a text add up.
         "throughput": 1 / sum(1 / row["throughput"] for row in rows),
         "size_mb": _size_together(rows),
     }
 
 
 def _size_together(rows: Sequence[Mapping[str, Any]]) -> float:
+    # Every row has the Report in its size, and together they have one.
     return float(sum(row["size_mb"] - REPORT_MB for row in rows)) + REPORT_MB
 
 
@@ -161,6 +166,7 @@ def _students(search: Search) -> Iterator[Stage]:
         seconds = num_passes(search, spec.name) * search.shapes[place]["train_seconds_per_text"]
         places.append((use, seconds, spec))
     bench.clock.save()
+    # By use and time alone: models have no order among each other.
     for _, _, spec in sorted(places, key=lambda one: one[:2]):
         stage = _student(search, spec)
         yield from (stage, int8_of(stage.name, model=spec.name))
@@ -199,6 +205,7 @@ def _halves(search: Search) -> Iterator[Stage]:
             yield from _half(search.bench.bundle(name), name, model=model)
     teacher, row = search.bench.teacher, search.row(int8_of(TEACHER).name)
     is_encoder = teacher.format == "torch" and teacher.architecture.get("family") == "encoder"
+    # Half of it in 8 bits cannot be fast enough if the whole in 8 bits is too far away.
     if is_encoder and row is not None and not search.costs_too_much(row, gain=PRUNED_GAIN):
         yield from _half(teacher, TEACHER)
 
@@ -243,14 +250,17 @@ def _cascades(search: Search) -> Iterator[Stage]:
         quick = [row for row in rows if _can_be_first(search, row, last)]
         if num_pairs < NUM_PAIRS and quick and search.costs_too_much(last):
             num_pairs += 1
+            # The most accurate sends the fewest texts on to the last stage.
             first = max(quick, key=lambda row: (-row["drop"], row["throughput"]))
             costs_ms = [1000 / row["throughput"] for row in (first, last)]
             for share in ALPHA_SHARES:
+                # max_drop may be 0, or the points of a measure that is no share; alpha is in (0, 1).
                 alpha = min(max(share * search.budget.max_drop, 0.001), 0.5)
                 yield cascade_of([first["name"], last["name"]], costs_ms, alpha=alpha)
 
 
 def _can_be_first(search: Search, first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
     is_quick = first["throughput"] * CASCADE_COST >= last["throughput"] and first["drop"] > last["drop"]
+    # The median text is answered by the first stage, whatever the last one takes.
     latency = {"latency_ms": first["latency_ms"]}
     return is_quick and search.fits(_size_together([first, last])) and not search.costs_too_much(latency)

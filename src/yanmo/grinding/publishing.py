@@ -34,6 +34,7 @@ __all__ = ["check_report_place", "make_report", "publish_winner", "refuse"]
 GRINDING = "grinding"
 RECIPE = "recipe.toml"
 """In the Bundle: the Report of the search, and the pipeline that makes the same Bundle."""
+# Two measurements of one Bundle differ by a few percent.
 SLOWER = 1.05
 
 
@@ -83,6 +84,7 @@ def _is_enough(bench: Bench, budget: Budget, teacher: Mapping[str, Any]) -> bool
     """Return whether the teacher itself, which loses nothing, costs no more than is allowed."""
     if misses(budget, teacher):
         return False
+    # Last, since a process is started for it.
     return not misses(budget, {"memory_mb": bench.measure_memory(bench.teacher) if bench.needs_memory else None})
 
 
@@ -91,12 +93,14 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
 
     What the teacher or a model in it answers was measured by the verb that made the Bundle from it.
     """
+    # With the Report in it, as the rows of stages are measured.
     given = {one["name"]: {**one, "size_mb": one["size_mb"] + REPORT_MB} for one in search.present}
     headline = search.bench.task.measures[0]
     name = headline.name
     given[TEACHER] = given[TEACHER] | {name: row[f"teacher_{name}"]}
     sources = [one for one in stage.sources if one != DATASET]
     source = sources[-1] if stage.call.verb == "cascade" else sources[0]
+    # In this order: a model in the teacher may have a row of its own, with its accuracy.
     before = search.row(source) or given.get(source) or given[TEACHER]
     facts = _summary(search.bench.bundle(stage.name)) if stage.call.verb != "calibrate" else {}
     lost = facts.get(f"{name}_drop")
@@ -130,10 +134,12 @@ def _recipe(search: Search, name: str, out: Path) -> str:
     def path_to(source: Any) -> Any:
         if isinstance(source, tuple):
             return tuple(path_to(one) for one in source)
+        # Both ends without links: a step up from a link leads elsewhere.
         return Path(os.path.relpath(Path(getattr(source, "path", source)).resolve(), folder)).as_posix()
 
     sources = {role: path_to(source) for role, source in bench.given.items()}
     stages = [bench.settled(stage) for stage in chain(search.stages, name)]
+    # Beside the winner, which whoever tries the recipe wants to compare with.
     return recipe(stages, sources, out=path_to(out.with_name(f"{out.name}-again")))
 
 
@@ -181,6 +187,7 @@ def refuse(
     """
     place = _report_place(out)
     identity = _identity(search.bench, config, parents, report)
+    # check_report_place has seen to it that nothing else stands there.
     _write_report(place, report, identity, Effects(key=effects.key, replace=True))
     hint = "Loosen the constraint that is named; the same command with another budget goes on with what is there."
     teacher = search.bench.teacher.path

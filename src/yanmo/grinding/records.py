@@ -32,6 +32,7 @@ class Clock:
         self._file = file
         self._max_seconds = max_seconds
         self._before = float((read_json(file) or {"seconds": 0.0})["seconds"])
+        # Not the time of day, which may be set back while a search runs.
         self._start = time.monotonic()
 
     @property
@@ -67,6 +68,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Let a file appear whole and last, in a folder that is made if needed."""
     file.parent.mkdir(parents=True, exist_ok=True)
+    # Beside its place, as a rename cannot go to another file system.
     partial = file.with_suffix(".partial")
     partial.write_text(json.dumps(content), encoding="utf-8")
     put(partial, file)

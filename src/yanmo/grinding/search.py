@@ -74,11 +74,13 @@ class Search:
 
 def attempt(search: Search, stage: Stage) -> None:
     """Make and measure a stage, unless that was done, what it takes could not be made, or there is no time."""
+    # As it was begun, even if there is other time now: a checkpoint goes on with its own settings only.
     bench, stage = search.bench, search.bench.as_begun(stage)
     is_known = stage.name in {one.name for one in search.stages}
     if is_known or any(one not in bench.given and search.row(one) is None for one in stage.sources):
         return
     left = max(bench.clock.left, 0.0)
+    # The estimate is for a whole training; one that is begun needs less.
     if not bench.is_begun(stage.name) and (needed := _needed_seconds(search, stage)) > left:
         search.late.append(f"{stage.name}: it would take about {_minutes(needed)}, and {_minutes(left)} are left")
         return
@@ -103,7 +105,9 @@ def _needed_seconds(search: Search, stage: Stage) -> float:
         passes = stage.call.config.get("num_epochs") or num_passes(search, stage.model)
         return _asking_seconds(search) + passes * pass_seconds(search, stage.model)
     if stage.call.verb == "prune":
+        # The whole model answers every text once before, which costs a part of a pass.
         passes = PruneConfig().num_epochs + 1 / TRAINING_COST
+        # Pruning learns from no altered copies.
         return SAFETY * search.texts.real.height * passes * _train_seconds(search, stage.model)
     return 0.0
 
@@ -111,6 +115,7 @@ def _needed_seconds(search: Search, stage: Stage) -> float:
 def _train_seconds(search: Search, model: str) -> float:
     """Return what a text costs in training: as it was timed, or of the teacher by what an answer costs."""
     if not model:
+        # The teacher is never trained here, so nobody has timed it.
         return TRAINING_COST / float(search.present[0]["throughput"])
     return float(next(row for row in search.shapes if row["name"] == model)["train_seconds_per_text"])
 
@@ -127,5 +132,6 @@ def num_passes(search: Search, model: str) -> int:
 
 def _asking_seconds(search: Search) -> float:
     """Return how long the teacher answers all texts, if it has not yet."""
+    # Where ask keeps a teacher's answers: beside the student, hidden.
     is_asked = any((search.bench.folder / "bundles").glob(".*.answers"))
     return 0.0 if is_asked else search.texts.num_rows / float(search.present[0]["throughput"])

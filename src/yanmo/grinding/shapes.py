@@ -58,6 +58,7 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
         with publish(out, identity) as staging:
             for name, num_rows in (("train", NUM_ROWS), ("valid", NUM_VALID_ROWS)):
                 rows = dataset.split(name)
+                # At random, as files are often sorted; with a fixed seed, so that shapes are measured on the same rows.
                 write_parquet(rows.sample(min(num_rows, rows.height), seed=0), staging / f"{name}.parquet")
             if dataset.user_dict_path:
                 (staging / dataset.user_dict_path.name).write_bytes(dataset.user_dict_path.read_bytes())
@@ -73,6 +74,7 @@ def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dic
         num_threads: Of the engine.
     """
     with open_bundle(bundle, num_threads=num_threads) as predictor:
+        # All texts first: the engine is warm when single ones are timed.
         elapsed = clock(lambda: predictor.infer(items))
         rounds = [time_alone(predictor, items, seconds=ROUND_SECONDS)["p50"] for _ in range(NUM_ROUNDS)]
         return {"latency_ms": float(np.median(rounds)), "throughput": time_batches(predictor, items, elapsed)}
@@ -149,8 +151,10 @@ def time_training(
             ends.append(time.monotonic())
 
     settled = settle(TrainConfig(model=spec.name, num_threads=num_threads), spec, num_texts, get_task(few.task))
+    # With patience for both passes: the first one also pays for caches and compiling, so the second one is timed.
     settled = settled.model_copy(update={"num_epochs": 2, "early_stopping_patience": 2})
     work = folder / f"{file_name(spec)}-timed"
+    # A training that was cut off would go on and be timed from its middle.
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     job = make_job(few, spec, settled, work, "timed", is_length_given=False)
@@ -165,6 +169,7 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
     name = file_name(spec)
     untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
+        # auto would time both arithmetics, for a training without a step.
         arithmetic: dict[str, Any] = {} if "precision" in unused_settings(spec) else {"precision": "fp32"}
         config = TrainConfig(model=spec.name, num_threads=num_threads, **arithmetic)
         settled = settle(config, spec, NUM_ROWS, get_task(few.task)).model_copy(update={"num_epochs": 0})
@@ -173,6 +178,7 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
         publish_trained(learn(job, tell=effects.tell), job, few, parents={"dataset": few.digest}, out=untrained)
     if not (out / MANIFEST).is_file():
+        # Light models have no activations to calibrate, and would say that the key has no effect.
         more: dict[str, Any] = {} if spec.format != "torch" else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
         gate = {**GATE, **more, "num_threads": num_threads}
         run_call(call_of("quantize", {"bundle": untrained, "dataset": few}, gate, out=out))

@@ -97,6 +97,7 @@ class Bench:
     def settled(self, stage: Stage) -> Stage:
         """Return a stage that is made with all values that its bits depend on."""
         bundle, known = self.bundle(stage.name), get_verb(stage.call.verb).config_class.model_fields
+        # The manifest has it all the same, and a recipe that names it would be told that it has no effect.
         unused = ("precision",) if bundle.model in LIGHT_FAMILIES else ()
         config = {name: bundle.manifest.config.get(name) for name in ARITHMETIC if name in known and name not in unused}
         more = {name: value for name, value in config.items() if value is not None}
@@ -112,10 +113,12 @@ class Bench:
         row = read_json(file) or {"name": stage.name, "verb": stage.call.verb, "student": stage.model}
         if "failed" in row:
             return row
+        # Before it is made: its checkpoint can only go on with the same values.
         write_json(self._begun(stage.name), stage.call.config)
         try:
             bundle = self._make(stage)
             is_made = True
+            # Measured in two steps, as the budget for memory may come with a later run.
             if "drop" not in row:
                 row |= {**self._measure(bundle), "seconds": self.clock.seconds - start}
                 self.clock.save()
@@ -128,6 +131,7 @@ class Bench:
         except YanmoError as error:
             logger.warning("%s cannot be made: %s", stage.name, error.message)
             row["failed"] = error.message
+            # What could be made, and not measured, may be measured another time.
             if isinstance(error, FINAL) and not is_made:
                 write_json(file, row)
         return row
@@ -162,6 +166,7 @@ class Bench:
         return headline.gain(headline.score(self.task.statistics(mean, self.split.targets_NC)))
 
     def _answers(self, name: str) -> Choices:
+        # The same member stands in many means that are considered.
         if name not in self._asked:
             self._asked[name] = self.answer(self.bundle(name), self.split)
         return self._asked[name]

@@ -25,6 +25,7 @@ from yanmo.training.train_config import TrainConfig
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
 Value: TypeAlias = bool | int | float | str
+# Keys with which a trial would be another search, or the search has its own values for.
 SET_BY_TUNE = ("model", "folds", "metric", "seed", "num_threads", "offline", "tracker", "fork")
 
 
@@ -134,6 +135,7 @@ def _read_part(path: Path, key: str, value: Any) -> Range | Choice | Value:
         low, high, log = value.get("low"), value.get("high"), value.get("log", False)
         is_right = set(value) <= {"low", "high", "log"} and isinstance(log, bool)
         if is_right and isinstance(low, int | float) and isinstance(high, int | float):
+            # Of the numbers as they were written, which the message repeats.
             _check_range(path, key, Range(low, high, log))
             return Range(_as_train(path, key, low), _as_train(path, key, high), log)
     elif isinstance(value, Value):

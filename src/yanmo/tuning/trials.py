@@ -96,6 +96,7 @@ class TrialLocks:
         self.folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder / f"{number:04}.lock")
         try:
+            # Not waited for: another trial can be taken meanwhile.
             lock.acquire(timeout=0)
         except Timeout:
             return False
@@ -127,6 +128,7 @@ def open_search(plan: SearchPlan) -> SharedStudy:
         lowest=plan.lowest,
         seed=plan.seed,
         owner=str(folder.resolve()),
+        # A fold's curve is of another part of the rows in each fold, and says little about the trial.
         prunes=plan.prune and not plan.call.config.get("folds"),
     )
 
@@ -144,6 +146,7 @@ def run_trials(plan: SearchPlan, effects: Effects = NO_EFFECTS) -> None:
     """
     dataset, claims = Dataset.open(str(plan.call.inputs["dataset"])), TrialLocks(Path(plan.folder) / TRIALS, {})
     with contextlib.closing(open_search(plan)) as search:
+        # Whether time is up is asked before each trial, as the trainings of other workers count.
         while trial := search.take(plan.num_trials, claims, begins=not _is_time_up(search, plan)):
             try:
                 _run_trial(plan, search, trial, dataset, effects)
@@ -190,6 +193,7 @@ def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, datase
         if not plan.call.config.get("folds") and trial.is_hopeless(score, record["epoch"] + 1):
             raise HopelessError
 
+    # As if it had begun earlier: what it took before it was cut off counts.
     start = time.perf_counter() - trial.seconds
     shown = ", ".join(f"{name} {_short(value)}" for name, value in trial.values.items())
     try:
@@ -202,10 +206,12 @@ def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, datase
         search.finish(trial, None, pruned=True, seconds=time.perf_counter() - start)
         logger.info("Trial %d was given up: %s.", trial.number, shown)
         return
+    # None of these is the fault of the settings, so the trial stays open.
     except (ArtifactError, BusyError, MissingExtraError, StoppedError):
         raise
     except (YanmoError, MemoryError, RuntimeError) as error:
         is_too_large = _is_out_of_memory(error)
+        # A RuntimeError that is not about memory is a bug; an OSError below is the disk's or the network's.
         if not is_too_large and (not isinstance(error, YanmoError) or isinstance(error.__cause__, OSError)):
             raise
         search.finish(trial, None, seconds=time.perf_counter() - start)

@@ -131,11 +131,13 @@ def _search(plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Eff
             run_trials(plan, effects)
         else:
             run_in_processes(plan, config.num_workers)
+        # Taken while the storage is open, which the publishing needs no more.
         best, trials, importances = search.best(), search.trials(), search.importances()
     if best is None:
         raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
     first = trials[0]
     spread = first_spread = _spread(plan, dataset, best, config.num_seeds, effects)
+    # Where the default settings won there is nothing to compare them with.
     if first.number != best.number:
         first_spread = _spread(plan, dataset, first, config.num_seeds, effects) if first.score is not None else []
         if _is_luck(spread, first_spread, lowest=plan.lowest):
@@ -151,6 +153,7 @@ def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) ->
     if not first_spread:
         return False
     gain = statistics.fmean(spread) - statistics.fmean(first_spread)
+    # Of equal means the default settings win: they were chosen by nobody's luck.
     return gain >= 0 if lowest else gain <= 0
 
 
@@ -177,6 +180,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
     fixed |= {"model": config.model, "metric": metric, "seed": config.seed, "num_threads": threads}
     fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})
     parents = {"dataset": dataset.digest, **begun}
+    # Without the threads, so that a search may go on with another number of workers.
     searched = {**fixed, **msgspec.to_builtins(space), "model": spec.name, "num_threads": None, "prune": config.prune}
     key = stage_key("tune", parents, searched)
     storage = config.storage and hashlib.sha256(config.storage.encode()).hexdigest()  # the URL may hold a password
@@ -185,6 +189,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
     return SearchPlan(
         call=call_of("train", {"dataset": dataset}, fixed),
         folder=str(folder),
+        # By the key: machines that share a storage share a study only where they search for the same.
         study=f"yanmo-{key[:16]}",
         storage=config.storage,
         space=space,
@@ -201,6 +206,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
 
 def _spread(plan: SearchPlan, dataset: Dataset, trial: Tried, num_seeds: int, effects: Effects) -> list[float]:
     """Return the scores of a trial's settings, its own and those with further seeds."""
+    # The trial itself was trained with the plan's seed.
     scores = [trial.score or 0.0]
     for seed in range(plan.seed + 1, plan.seed + num_seeds):
         out = Path(plan.folder) / "seeds" / f"{trial.number:04}" / str(seed)
@@ -264,6 +270,7 @@ def _recipe(found: SearchResult, dataset: Dataset) -> str:
     folder = named_path("model", call.config["model"])
     settings = {**call.config, **found.best.values, "model": shown_path(folder) if folder else bundle.model}
     if bundle.architecture.get("family") == "encoder":
+        # auto may come to another arithmetic on another machine.
         settings["precision"] = bundle.manifest.config["precision"]
     return stage_toml("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))
 

@@ -36,7 +36,9 @@ def run_in_processes(plan: SearchPlan, num_workers: int) -> None:
         InternalError: One died.
     """
     request = msgspec.json.encode(msgspec.structs.replace(plan, parent=os.getpid()))
+    # Libraries read these once, when they are loaded, so they are set before a process begins.
     environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(plan.call.config["num_threads"]))}
+    # For appending: whoever writes does so at the end, and no process over another's line.
     with tempfile.TemporaryFile("a+b") as answers:
         processes = [_start(request, environment, answers.fileno()) for _ in range(num_workers)]
         try:
@@ -46,6 +48,7 @@ def run_in_processes(plan: SearchPlan, num_workers: int) -> None:
         finally:
             _end(processes)
     if said:
+        # The first line is of the worker that failed first; the others were ended because of it.
         raise _same_error(*msgspec.json.decode(said[0], type=tuple[str, str, str | None]))
     if any(codes):
         raise InternalError(f"A worker of the search ended with exit code {next(filter(None, codes))}.")
@@ -57,6 +60,7 @@ def _start(request: bytes, environment: dict[str, str], answers: int) -> subproc
     )
     assert process.stdin is not None
     process.stdin.write(request)
+    # The end of the input, for which the process waits before it reads the plan.
     process.stdin.close()
     return process
 
@@ -84,6 +88,7 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 def _same_error(name: str, message: str, hint: str | None) -> YanmoError:
     kind: type[YanmoError] = getattr(errors, name, InternalError)
+    # Past the class's own __init__, whose arguments are not those that came back.
     error = kind.__new__(kind)
     YanmoError.__init__(error, message, hint=hint)
     return error

@@ -27,6 +27,7 @@ from yanmo.integrations.sqlite import sqlite_url
 __all__ = ["MlflowRun", "open_run"]
 
 EXPERIMENT = "yanmo"
+# Older servers refuse a longer value of a parameter, and with it all that is sent together.
 MOST_CHARACTERS = 500
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 """Where the user has not said otherwise: MLflow's own four minutes of retries would hold up the training."""
@@ -92,6 +93,7 @@ def open_run(place: str, name: str, *, run_id: str | None, parent: str | None) -
         run_id = run_id or client.create_run(experiment_id, run_name=name, tags=tags).info.run_id
     except (MlflowException, OSError) as error:
         raise ConfigError(
+            # chr(10), as an f-string of Python 3.11 may hold no backslash.
             f"MLflow cannot be used at {place}: {str(error).partition(chr(10))[0]}",
             hint="Give a folder or the URL of a server: --tracker mlflow:http://127.0.0.1:5000",
         ) from error

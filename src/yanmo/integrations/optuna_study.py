@@ -114,9 +114,12 @@ class TrialHandle:
             score: After the evaluation.
             step: Number of the evaluation, from 1.
         """
+        # Without copies, whose cost would grow with every trial.
         known = self._trial.study.get_trials(deepcopy=False)[self.number].intermediate_values
+        # After a kill evaluations come again, about which was decided the first time.
         if step < max(known, default=0):
             return False
+        # Optuna warns of a step that is told twice.
         if step not in known:
             self._trial.report(score, step)
         return self._trial.should_prune() and self.number > 0
@@ -137,7 +140,9 @@ class Rungs(BasePruner):
         sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
         rung = FIRST_RUNG
         while rung <= step:
+            # Only a rung that this evaluation has reached: about earlier ones was decided then.
             if rung > max(before, default=0):
+                # Of every other trial its first score at the rung or after it.
                 rivals = [curve[min(at)] for curve in others if (at := [one for one in curve if one >= rung])]
                 num_better = sum(sign * one > sign * trial.intermediate_values[step] for one in rivals)
                 if num_better >= max(1, (len(rivals) + 1) // REDUCTION):
@@ -207,12 +212,14 @@ class SharedStudy:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             number = frozen.number
             if self._is_ours(frozen) and self._count(number) < num_trials and claims.acquire(number):
+                # It may have ended between the list and the lock.
                 if self._study.get_trials(deepcopy=False)[number].state is TrialState.RUNNING:
                     logger.info("Trial %d, which was cut off, goes on.", number)
                     return self._handle(frozen)
                 claims.release(number)
         while begins and self._count() < num_trials:
             frozen = self._begin()
+            # Of workers that begin at the same time, those with the lower numbers keep their trials.
             if self._count(frozen.number) >= num_trials:
                 self._drop(frozen)
             elif claims.acquire(frozen.number):  # else another process has taken it up already
@@ -261,6 +268,7 @@ class SharedStudy:
     def _begin(self) -> FrozenTrial:
         """Return a new trial, which is ours already."""
         storage = self._study._storage
+        # Study.ask makes a trial without attributes: a kill before they are set would leave one that is nobody's.
         ours = create_trial(state=TrialState.RUNNING, user_attrs={OWNER: self._owner})
         return storage.get_trial(storage.create_new_trial(self._study._study_id, ours))
 
@@ -273,6 +281,7 @@ class SharedStudy:
         """Draw what is not drawn yet, each value by a sampler of its own, so that a kill between two changes none."""
         is_first = frozen.number == 0
         if is_first:
+            # What Study.enqueue_trial does for a trial that is not begun yet.
             self._study._storage.set_trial_system_attr(frozen._trial_id, FIXED, self._first)
         trial = Trial(self._study, frozen._trial_id)
         trial.set_user_attr(PROCESS, os.getpid())
@@ -280,6 +289,7 @@ class SharedStudy:
         for place, (name, distribution) in enumerate(self._space.items()):
             if is_first and name not in self._first:
                 continue
+            # By seed, trial and setting, whatever was drawn before in this process.
             entropy = np.random.SeedSequence([self._seed, trial.number, place])
             sampler = TPESampler(seed=int(entropy.generate_state(1)[0]), n_startup_trials=STARTUP_TRIALS)
             self._study.sampler = sampler
@@ -290,6 +300,7 @@ class SharedStudy:
 def _open_storage(url: str) -> optuna.storages.RDBStorage:
     options: dict[str, Any] = {}
     if url.startswith("sqlite"):
+        # SQLite gives up after five seconds by itself, and many workers may be writing.
         options = {"connect_args": {"timeout": WAIT_SECONDS}}
     return optuna.storages.RDBStorage(url, engine_kwargs=options)
 

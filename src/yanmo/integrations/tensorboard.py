@@ -36,6 +36,7 @@ class TensorBoardRun:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.run_id = str(folder)
+        # A suffix of its own: the name's time is in seconds, and a run that goes on must not write over its file.
         self._writer = EventsWriter(str(folder / "events"), f".{time.time_ns()}")
 
     def log(self, step: int, values: Mapping[str, float]) -> None:

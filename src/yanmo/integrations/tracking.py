@@ -83,6 +83,7 @@ class Run:
         if self.tracker is None or record["step"] < state.step:
             return
         names = [name for name in record if name not in ("step", "epoch")]
+        # A step may have two records: of the training, and of the evaluation after it.
         known = state.names if record["step"] == state.step else []
         new = {name: float(record[name]) for name in names if name not in known}
         if new:
@@ -107,6 +108,7 @@ class Run:
         """Keep what was told, so that a training which is cut off goes on in the same run."""
         partial = self._path.with_suffix(".partial")
         partial.write_bytes(msgspec.json.encode(self._state))
+        # A kill leaves the old file or the new one, and never half of one.
         partial.replace(self._path)
 
     @contextlib.contextmanager
@@ -156,6 +158,7 @@ def tracked(named: str | None, *, name: str, work_dir: Path, parent: str | None 
         _say_lost(named, error.message)
     run = Run(opened, state or Told(named, opened.run_id if opened else ""), path)
     if opened:
+        # At once, so that a training killed before its first record goes on in this run.
         run.save()
     try:
         yield run
@@ -177,4 +180,5 @@ def _read(path: Path, named: str) -> Told | None:
         state = msgspec.json.decode(path.read_bytes(), type=Told)
     except (OSError, msgspec.MsgspecError):
         return None
+    # Another tracker, or another place, has been told nothing yet.
     return state if state.tracker == named else None

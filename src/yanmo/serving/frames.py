@@ -1,7 +1,7 @@
 """What the service and its worker processes say to each other: length and MessagePack; it knows no model.
 
-The service sends one ``LoadOrder``, then a ``TextBatch`` at a time. The worker beats, says once that it is ready or why not, and
-returns each batch answered or raised.
+The service sends one ``LoadOrder``, then a ``TextBatch`` at a time. The worker beats, says once that it is ready or why
+not, and returns each batch answered or raised.
 """
 
 from __future__ import annotations

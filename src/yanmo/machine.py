@@ -15,7 +15,7 @@ INSTRUCTION_SETS = (
     *("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"),
 )
-"""Those that decide how fast products are, as Linux names them."""
+"""The instruction sets that decide how fast products are, as Linux names them."""
 
 
 def num_workers() -> int:

@@ -45,6 +45,18 @@ def test_no_module_imports_one_that_imports_it():
     assert circle_in(read_imports(SOURCE)) == []
 
 
+def test_no_folder_imports_one_that_imports_it():
+    folders = {}
+    for name, imported in read_imports(SOURCE).items():
+        room = name.rpartition(".")[0]
+        rooms = {one.rpartition(".")[0] for one in imported}
+        # A folder and the one around it are one house: what they share may stand in either.
+        folders.setdefault(room, set()).update(
+            one for one in rooms if not f"{one}.".startswith(f"{room}.") and not f"{room}.".startswith(f"{one}.")
+        )
+    assert circle_in(folders) == []
+
+
 @pytest.mark.parametrize(
     "hidden",
     ["def run():\n    from package.first import x", "if TYPE_CHECKING:\n    from package import first"],

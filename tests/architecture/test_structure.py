@@ -151,7 +151,8 @@ def _strings(node: ast.AST) -> set[str]:
 def _asks_for_a_task(node: ast.AST) -> bool:
     """Whether something is compared with, or matched against, the name of a task or of a task of reading."""
     names = {*TASKS, *READING.values()}
-    return isinstance(node, ast.Compare | ast.MatchValue) and bool(_strings(node) & names)
+    tables = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)} & {"READING", "TASKS"}
+    return isinstance(node, ast.Compare | ast.MatchValue) and bool(_strings(node) & names or tables)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +162,7 @@ def _asks_for_a_task(node: ast.AST) -> bool:
         "'multi_label' != self.task",
         "name in ('masked_lm', 'x')",
         "one if dataset.task in {'text_pair'} else two",
+        "bundle.task not in READING.values()",
         "match task:\n    case 'single_label' | 'other':\n        pass",
     ],
 )

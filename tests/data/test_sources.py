@@ -105,7 +105,7 @@ def test_a_missing_value_in_a_late_block_is_named(write):
 
 def test_a_line_of_standard_input_is_there_before_the_next_is_asked_for(stdin):
     stream = stdin("好吃\n".encode(), b"ba", "d\n很".encode()[:-1], "很".encode()[-1:] + b"\r\nend")
-    source = open_stdin("utf-8", is_pair=False)
+    source = open_stdin("utf-8", ("text",))
     blocks = source.blocks()
     assert next(blocks).rows() == [("好吃", "1")]
     assert stream.num_read == 1
@@ -115,7 +115,7 @@ def test_a_line_of_standard_input_is_there_before_the_next_is_asked_for(stdin):
 
 def test_the_wrong_byte_of_a_later_piece_is_named(stdin):
     stdin(b"a\nb\n", b"c\n\xff\n")
-    blocks = open_stdin("utf-8", is_pair=False).blocks()
+    blocks = open_stdin("utf-8", ("text",)).blocks()
     assert next(blocks)["text"].to_list() == ["a", "b"]
     with pytest.raises(DataError) as caught:
         next(blocks)
@@ -125,7 +125,7 @@ def test_the_wrong_byte_of_a_later_piece_is_named(stdin):
 
 def test_pairs_of_standard_input_are_counted_over_pieces(stdin):
     stdin(b"a\tb\n", b"c\td\ne\n")
-    blocks = open_stdin("utf-8", is_pair=True).blocks()
+    blocks = open_stdin("utf-8", ("text", "text_b")).blocks()
     assert next(blocks).select("text", "text_b").rows() == [("a", "b")]
     with pytest.raises(DataError, match=r"^Line 3 of standard input is no pair\."):
         next(blocks)

@@ -38,4 +38,4 @@ def _golden_1_to_2(content: dict[str, Any]) -> dict[str, Any]:
 
 
 GOLDEN_STEPS: dict[int, Migration] = {1: _golden_1_to_2}
-"""Of ``golden.json``."""
+"""The steps of ``golden.json``."""

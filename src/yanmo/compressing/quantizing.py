@@ -43,7 +43,7 @@ NUM_SENSITIVITY_TEXTS = 256
 NUM_RESAMPLES = 2000
 SEED = 0
 ROUNDING = 1e-9
-"""Of a difference of two shares: 0.9 - 0.895 is more than 0.005."""
+"""What a difference of two shares is rounded by: 0.9 - 0.895 is more than 0.005."""
 
 
 @dataclass

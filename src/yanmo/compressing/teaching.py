@@ -186,7 +186,7 @@ def taught_texts(
         soft_NC: The answers, columns in the order of the labels; None before the teacher was asked.
     """
     is_segmented = labeled.texts.is_segmented
-    inputs = Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented).map(pipeline.apply)
+    inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented))
     targets_NC = np.zeros((rows.height, labeled.targets_NC.shape[1]), dtype=np.float32)
     targets_NC[: len(labeled.targets_NC)] = labeled.targets_NC
     return LabeledTexts(inputs, targets_NC, rows["id"].to_list(), soft_NC, len(labeled.targets_NC))

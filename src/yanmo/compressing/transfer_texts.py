@@ -31,7 +31,7 @@ __all__ = ["Altering", "Transfer", "gather_texts"]
 BLOCK = 8192
 Change = Callable[[Sequence[str], np.random.Generator], list[str]]
 TEACHING_SPLITS = ("train", "valid", "unlabeled")
-"""Of another Dataset's, those whose texts are read; no label is."""
+"""The splits of another Dataset whose texts are read; its labels are not."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Transfer:
 
     @property
     def num_rows(self) -> int:
-        """Of all texts, copies included."""
+        """The number of all texts, copies included."""
         return self.real.height * (1 + self.altering.num_copies)
 
     def blocks(self, first: int = 0) -> Iterator[pl.DataFrame]:

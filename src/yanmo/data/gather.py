@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import polars as pl
 
 from yanmo.data.read import FILE, LINE
-from yanmo.data.refuse import Refusals, clean_rows, refusal_reasons, write_rejected
+from yanmo.data.refuse import Refusals, clean_rows, cleaned_name, refusal_reasons, write_rejected
 from yanmo.data.rows import check_ids
 from yanmo.data.spill import Spill
 from yanmo.protocols import Task
@@ -24,7 +24,6 @@ from yanmo.text.units import count_letters
 __all__ = ["Gathered", "gather_rows"]
 
 REPLACEMENT = "\ufffd"
-STORED = ("id", "text", "text_b")
 HASHES = ("hash_1", "hash_2")
 ID_HASH = "id_hash"
 
@@ -67,7 +66,7 @@ def gather_rows(
         task: Reads the labels.
         cleaning: Steps in order.
         label_separator: Of several labels in a cell.
-        spill: Gets ``id``, ``text`` and perhaps ``text_b`` of the accepted rows.
+        spill: Gets ``id`` and the columns that the task reads of the accepted rows.
         rejected: File that gets the refused ones.
         max_rejected: The largest share of them that is no error.
         has_ids: The ids are the user's, so that no id may stand twice.
@@ -75,22 +74,23 @@ def gather_rows(
     Raises:
         DataError: A file cannot be read, too many rows are refused, or an id stands twice.
     """
+    inputs = task.inputs
     counts, refusals, changed_rows = Counter[str](), Refusals(), dict.fromkeys(cleaning, 0)
 
     def accepted(file: BinaryIO) -> Iterator[pl.DataFrame]:
         for raw in blocks:
-            rows, changed = clean_rows(raw, cleaning)
+            rows, changed = clean_rows(raw, cleaning, inputs)
             # Labels are read first: one that cannot be read is a reason to refuse its row.
             rows = rows.with_columns(task.parse_labels(rows["raw_label"], label_separator).alias("label"))
-            rows = rows.with_columns(refusal_reasons(rows))
+            rows = rows.with_columns(refusal_reasons(rows, inputs))
             refusals.add(rows, raw["split"][0])
-            write_rejected(file, rows.filter(pl.col("reason").is_not_null()))
+            write_rejected(file, rows.filter(pl.col("reason").is_not_null()), inputs[0])
             rows = rows.filter(pl.col("reason").is_null())
             for step, number in changed.items():
                 changed_rows[step] += number
-            _count(rows, counts)
-            spill.write(rows.select(name for name in STORED if name in rows.columns))
-            yield _slim(rows, has_ids=has_ids)
+            _count(rows, counts, inputs)
+            spill.write(rows.select("id", *inputs))
+            yield _slim(rows, inputs, has_ids=has_ids)
 
     with rejected.open("wb") as file:
         rows = pl.concat(list(accepted(file)), rechunk=True)
@@ -101,18 +101,17 @@ def gather_rows(
     return Gathered(_with_keys(rows).drop(ID_HASH, strict=False), refusals, changed_rows, share, counts["damaged"])
 
 
-def _count(rows: pl.DataFrame, counts: Counter[str]) -> None:
+def _count(rows: pl.DataFrame, counts: Counter[str], inputs: Sequence[str]) -> None:
     """Add up what is known of the texts of accepted rows."""
-    for name in ("clean", "clean_b"):
-        if name in rows.columns:
-            num_cjk, num_letters = count_letters(rows[name].to_list())
-            counts.update({"cjk": num_cjk, "letters": num_letters})
-    counts["damaged"] += rows.filter(pl.col("text").str.contains(REPLACEMENT, literal=True)).height
+    for name in inputs:
+        num_cjk, num_letters = count_letters(rows[cleaned_name(name)].to_list())
+        counts.update({"cjk": num_cjk, "letters": num_letters})
+    counts["damaged"] += rows.filter(pl.col(inputs[0]).str.contains(REPLACEMENT, literal=True)).height
 
 
-def _slim(rows: pl.DataFrame, *, has_ids: bool) -> pl.DataFrame:
+def _slim(rows: pl.DataFrame, inputs: Sequence[str], *, has_ids: bool) -> pl.DataFrame:
     """Return what stays in memory of accepted rows."""
-    cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
+    cleans = [cleaned_name(name) for name in inputs]
     return rows.select(
         # polars promises equal hashes within one version only, so they are compared here and never written.
         *(pl.col("key").hash(seed).alias(name) for seed, name in enumerate(HASHES)),
@@ -120,7 +119,7 @@ def _slim(rows: pl.DataFrame, *, has_ids: bool) -> pl.DataFrame:
         "label",
         "split",
         pl.sum_horizontal(pl.col(cleans).str.len_chars()).alias("length"),
-        pl.col("text").str.len_chars().alias("num_characters"),
+        pl.col(inputs[0]).str.len_chars().alias("num_characters"),
         # A path is stored once and not once a row.
         pl.col(FILE).cast(pl.Categorical),
         LINE,

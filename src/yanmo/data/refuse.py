@@ -20,7 +20,7 @@ from yanmo.data.rows import place
 from yanmo.errors import DataError
 from yanmo.text.clean import clean_column
 
-__all__ = ["REASONS", "Refusals", "clean_rows", "refusal_reasons", "write_rejected"]
+__all__ = ["REASONS", "Refusals", "clean_rows", "cleaned_name", "refusal_reasons", "write_rejected"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,41 +38,45 @@ START_LENGTH = 80
 PAIR_SEPARATOR = "\x1e"
 
 
-def clean_rows(rows: pl.DataFrame, steps: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
+def cleaned_name(name: str) -> str:
+    """Return what the cleaned texts of a column are called."""
+    return f"clean_{name}"
+
+
+def clean_rows(rows: pl.DataFrame, steps: Sequence[str], inputs: Sequence[str]) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return the rows with their cleaned texts, and how many rows each step changed.
 
     Args:
-        rows: ``text`` and perhaps ``text_b``; null counts as empty.
+        rows: The columns that the task reads; null counts as empty.
         steps: Cleaning steps in order.
+        inputs: The names of these columns.
 
     Returns:
-        The rows with ``clean``, perhaps ``clean_b``, and ``key``: what makes two rows the same text.
+        The rows with the cleaned texts, named by :func:`cleaned_name`, and ``key``: what makes two rows the same text.
     """
     changed = {step: pl.repeat(value=False, n=rows.height, dtype=pl.Boolean, eager=True) for step in steps}
     cleaned = []
-    for name in ("text", "text_b"):
-        if name not in rows.columns:
-            continue
+    for name in inputs:
         column = rows[name].fill_null("")
         # One step at a time, for each is held against what it was given.
         for step in steps:
             after = pl.Series(clean_column(column.to_list(), (step,)), dtype=pl.String)
             changed[step] = changed[step] | (after != column)
             column = after
-        cleaned.append(column.alias(name.replace("text", "clean")))
+        cleaned.append(column.alias(cleaned_name(name)))
     rows = rows.with_columns(cleaned)
     key = pl.concat_str([column.name for column in cleaned], separator=PAIR_SEPARATOR).alias("key")
     return rows.with_columns(key), {step: int(mask.sum()) for step, mask in changed.items()}
 
 
-def refusal_reasons(rows: pl.DataFrame) -> pl.Series:
+def refusal_reasons(rows: pl.DataFrame, inputs: Sequence[str]) -> pl.Series:
     """Return the first reason in the order of ``REASONS`` to refuse each row, or null.
 
     Args:
-        rows: ``id``, ``text``, ``clean``, ``raw_label``, ``label``, ``split``; for pairs ``text_b`` and ``clean_b``.
+        rows: ``id``, the texts, their cleaned ones, ``raw_label``, ``label``, ``split``.
+        inputs: The names of the columns of texts.
     """
-    texts = [name for name in ("text", "text_b") if name in rows.columns]
-    cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
+    texts, cleans = list(inputs), [cleaned_name(name) for name in inputs]
     labeled = pl.col("split") != "unlabeled"
     no_raw_label = pl.col("raw_label").is_null() | (pl.col("raw_label").str.strip_chars() == "")
     tests = {
@@ -148,12 +152,13 @@ def _too_many(first: dict[str, Any], sentence: str) -> DataError:
     )
 
 
-def write_rejected(file: BinaryIO, rejected: pl.DataFrame) -> None:
+def write_rejected(file: BinaryIO, rejected: pl.DataFrame, text: str) -> None:
     """Append refused rows as JSONL: file name, line, id, reason, label as read, start of the text.
 
     Args:
         file: Where to.
         rejected: The rows, with their ``reason``.
+        text: The column whose beginning is shown.
     """
     encoder = msgspec.json.Encoder()
     chosen = rejected.select(
@@ -162,7 +167,7 @@ def write_rejected(file: BinaryIO, rejected: pl.DataFrame) -> None:
         "id",
         "reason",
         pl.col("raw_label").alias("label"),
-        pl.col("text").str.slice(0, START_LENGTH).alias("text"),
+        pl.col(text).str.slice(0, START_LENGTH).alias("text"),
     )
     lines = [encoder.encode({**row, "file": PurePath(row["file"]).name}) for row in chosen.iter_rows(named=True)]
     file.writelines(line + b"\n" for line in lines)

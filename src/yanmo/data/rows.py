@@ -1,6 +1,6 @@
 """The rows of all given files, block by block, with the names a Dataset uses; it knows no cleaning and no task.
 
-Columns: ``id``, ``text``, perhaps ``text_b``, ``raw_label``, ``split``, and where the row stands: ``_file`` and
+Columns: ``id``, those that the task reads, ``raw_label``, ``split``, and where the row stands: ``_file`` and
 ``_line``.
 """
 
@@ -33,7 +33,7 @@ def read_rows(
     Args:
         files: Split to files, in the order of numbering.
         options: How files are read.
-        columns: Dataset column (``text``, ``label``, perhaps ``text_b`` and ``id``) to the files' column.
+        columns: Dataset column (those that the task reads, ``label``, perhaps ``id``) to the files' column.
 
     Raises:
         DataError: A file cannot be read or lacks a column.
@@ -58,7 +58,8 @@ def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str) -> pl.Dat
     table = table.select(*chosen, FILE, LINE, pl.lit(split).alias("split"))
     if "label" not in wanted:
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias("label"))
-    order = ["id", "text", "text_b", "label", "split", FILE, LINE]
+    inputs = [name for name in wanted if name not in ("id", "label")]
+    order = ["id", *inputs, "label", "split", FILE, LINE]
     return table.select(name for name in order if name in table.columns).rename({"label": "raw_label"})
 
 

@@ -1,6 +1,6 @@
 """Texts that are to be answered, block by block: raw files, a Dataset's split, standard input; it knows no model.
 
-Every block has the string columns ``id``, ``text`` and, for pairs, ``text_b``. Files are read twice, first for their
+Every block has the string columns ``id`` and those that the task reads. Files are read twice, first for their
 mistakes alone, so that the last row's is found before the first text is answered.
 """
 
@@ -50,7 +50,7 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
     Args:
         paths: CSV, TSV, JSONL or Parquet files.
         options: How they are read.
-        columns: ``text``, perhaps ``text_b`` and ``id``, to the files' column; without ``id`` rows are numbered.
+        columns: Those that the task reads, perhaps ``id``, to the files' column; without ``id`` rows are numbered.
 
     Raises:
         DataError: A file cannot be read, or lacks a column or a value, or an id stands twice.
@@ -71,29 +71,38 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
     return Source(blocks, num_rows, file_parents({"source": paths}))
 
 
-def open_dataset(path: Path, split: str, *, is_pair: bool) -> Source:
+def open_dataset(path: Path, split: str, inputs: Sequence[str]) -> Source:
     """Return the rows of a Dataset's split.
 
+    Args:
+        path: The folder.
+        split: Of the Dataset.
+        inputs: The columns that are read.
+
     Raises:
-        DataError: The folder is no Dataset, or not of a task with as many texts.
+        DataError: The folder is no Dataset, or of a task that reads other columns.
         ArtifactError: The Dataset has no such split.
     """
     if not (path / MANIFEST).is_file():
         raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
     dataset = Dataset.open(path)
     file = dataset.split_path(split)
-    if (len(get_task(dataset.task).inputs) == 2) != is_pair:
+    if tuple(get_task(dataset.task).inputs) != tuple(inputs):
         raise DataError(
-            f"The Bundle answers {'pairs' if is_pair else 'single texts'}, but {path} is of the task {dataset.task}.",
+            f"The Bundle reads {' and '.join(inputs)}, but {path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",
         )
-    names = ["id", "text", "text_b"] if is_pair else ["id", "text"]
+    names = ["id", *inputs]
     num_rows = count_rows(file)
     return Source(lambda: read_blocks([file], ReadOptions(), names), num_rows, {"dataset": dataset.digest})
 
 
-def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
+def open_stdin(encoding: Encoding, inputs: Sequence[str]) -> Source:
     """Return the lines of standard input as soon as they are there: texts, or pairs with a tab between.
+
+    Args:
+        encoding: Of the bytes.
+        inputs: The columns that a line holds.
 
     Reading them raises DataError if there is none, a byte does not fit the encoding, or a line is no pair.
     """
@@ -103,8 +112,8 @@ def open_stdin(encoding: Encoding, *, is_pair: bool) -> Source:
         digest, num_rows = hashlib.sha256(), 0
         for lines in _stdin_lines(encoding, digest.update):
             # Windows ends lines with CR LF, of which the split at LF has left the CR.
-            rows = pl.DataFrame({"text": lines}).with_columns(pl.col("text").str.strip_suffix("\r"))
-            yield number_rows(_split_pairs(rows, num_rows) if is_pair else rows, num_rows)
+            rows = pl.DataFrame({inputs[0]: pl.Series(lines, dtype=pl.String).str.strip_suffix("\r")})
+            yield number_rows(_split_line(rows, inputs, num_rows) if len(inputs) > 1 else rows, num_rows)
             num_rows += rows.height
         parents["source:-"] = digest.hexdigest()
         if not num_rows:
@@ -150,15 +159,15 @@ def _read_stdin() -> bytes:
     return data
 
 
-def _split_pairs(rows: pl.DataFrame, num_before: int) -> pl.DataFrame:
-    wrong = (rows["text"].str.count_matches("\t", literal=True) != 1).arg_true()
+def _split_line(rows: pl.DataFrame, inputs: Sequence[str], num_before: int) -> pl.DataFrame:
+    lines = rows[inputs[0]]
+    wrong = (lines.str.count_matches("\t", literal=True) != len(inputs) - 1).arg_true()
     if len(wrong):
         raise DataError(
             f"Line {num_before + wrong[0] + 1} of standard input is no pair.",
             hint="Put one tab between the two texts of a line.",
         )
-    pairs = pl.col("text").str.split_exact("\t", 1).struct.rename_fields(["text", "text_b"])
-    return rows.select(pairs).unnest("text")
+    return lines.str.split_exact("\t", len(inputs) - 1).struct.rename_fields(list(inputs)).struct.unnest()
 
 
 def _missing_value(rows: pl.DataFrame, columns: Mapping[str, str]) -> DataError | None:

@@ -62,7 +62,7 @@ def write_tfidf(
 
     Args:
         folder: The Dataset's staging folder.
-        train: Rows of train, or a sample of them: ``text``, perhaps ``text_b``, ``label``.
+        train: Rows of train, or a sample of them: what the task reads, and ``label``.
         task: Says which row has which labels.
         labels: All labels in order.
         pipeline: Cleaning and segmentation.

@@ -1,6 +1,6 @@
 """From a classifier that was trained elsewhere to a Bundle that answers as it does; it knows no verb.
 
-Weights are opened by ``modeling.pretrained.classifiers``, ONNX files by ``onnx_classifier``. What is published has been
+Weights are opened by ``modeling.adopted.classifiers``, ONNX files by ``onnx_classifier``. What is published has been
 asked: it answers as transformers does by itself, and a text alone as in a batch.
 """
 
@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import find_licenses
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, folder_digest
@@ -26,16 +25,15 @@ from yanmo.errors import ModelError, check_installed
 from yanmo.exchanging.onnx_bundle import Graph, write_graph
 from yanmo.exchanging.onnx_classifier import read_graph
 from yanmo.exporting.parity import random_texts
+from yanmo.measuring.inputs import golden_inputs
 from yanmo.models import ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import TASKS, get_task
 from yanmo.text.inputs import Inputs
 
-__all__ = ["Asked", "Classifier", "check_answers", "golden_inputs", "open_source", "pick_task", "write_answers"]
+__all__ = ["Asked", "Classifier", "check_answers", "example_inputs", "open_source", "pick_task"]
 
-NUM_GOLDEN = 16
-MAX_GOLDEN_CHARACTERS = 1000
 # transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
 MAX_RANDOM = 512
@@ -134,7 +132,7 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
     if isinstance(spec, Path):
         return _open_graph(spec, asked)
     check_installed(f"Adopting {spec.name}", "torch", "transformers", extra="train")
-    from yanmo.modeling.pretrained.classifiers import Wanted, adopt_checkpoint
+    from yanmo.modeling.adopted.classifiers import Wanted, adopt_checkpoint
     from yanmo.modeling.pretrained.hub import find_folder
 
     folder = find_folder(spec, offline=asked.offline, revision=asked.revision)
@@ -204,23 +202,11 @@ def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task
     return next(task for task in TASKS.values() if len(task.inputs) == 1 and link in (None, task.link))
 
 
-def golden_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
+def example_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
     """Return raw rows of what the task reads: of the Dataset, from short to long, else some of ours."""
     if dataset is None:
         return Inputs((TEXTS, TEXTS[::-1])[: len(task.inputs)])
-    rows = dataset.split("valid" if "valid" in dataset.splits else dataset.splits[0])
-    rows = rows.filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
-    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
-    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
-    return Inputs.of_frame(rows[places.tolist()] if rows.height else rows, task.inputs)
-
-
-def write_answers(made: Bundle, inputs: Inputs) -> None:
-    """Write the golden examples of an unfinished Bundle."""
-    with open_bundle(made, verify_golden=False) as predictor:
-        evidence, _ = predictor.infer(inputs)
-    precision = made.manifest.info.get("precision", "fp32")
-    write_golden(made.path, predictor.task.inputs, inputs, evidence, precision=precision)
+    return golden_inputs(dataset, "valid" if "valid" in dataset.splits else dataset.splits[0], task.inputs)
 
 
 def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:

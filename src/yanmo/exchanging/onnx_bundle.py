@@ -73,7 +73,7 @@ def encoder_graph(
     from yanmo.exporting.encoder_graph import FP32, write_encoder
 
     architecture = bundle.architecture
-    is_pair = len(get_task(bundle.task).inputs) == 2 and bool(architecture["token_types"])
+    is_pair = len(get_task(bundle.task).inputs) > 1 and bool(architecture["token_types"])
     content = write_encoder(
         encoder,
         max_length=bundle.max_length,

@@ -18,7 +18,7 @@ from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import place_folder
 from yanmo.errors import ArtifactError, ModelError
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import READING
+from yanmo.tasks import only_reads
 
 __all__ = ["PlainFolder", "write_folder"]
 
@@ -66,7 +66,7 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
         ModelError: They would not answer as it does.
     """
     _check_kind(bundle)
-    from yanmo.modeling.pretrained import stock_models
+    from yanmo.modeling.adopted import stock_models
 
     golden = bundle.golden()
     pipeline = bundle.text_pipeline()
@@ -83,7 +83,7 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
         with open_bundle(bundle, verify_golden=False) as predictor:
             ours, _ = predictor.infer(golden.inputs)
             # transformers cleans nothing, so it is given cleaned texts.
-            theirs = Choices(score(golden.inputs.map(pipeline.apply)), predictor.task.link).activate()
+            theirs = Choices(score(pipeline.read(golden.inputs)), predictor.task.link).activate()
         difference = float(np.nanmax(ours.distance_N(theirs), initial=0.0))
         # In this form not a number is refused, too.
         if not difference <= TOLERANCE:
@@ -103,7 +103,7 @@ def _check_kind(bundle: Bundle) -> None:
         ArtifactError: As said.
     """
     is_encoder = bundle.format == "torch" and bundle.architecture.get("family") == "encoder"
-    if is_encoder and bundle.task not in READING.values():
+    if is_encoder and not only_reads(bundle.task):
         return
     hint = "Give the torch Bundle it was made from." if bundle.format == "onnx" else "Serve the Bundle as it is."
     raise ArtifactError(

@@ -48,7 +48,7 @@ MOST_MEANS = 9
 """… of at most so many that are made."""
 NUM_PAIRS = 3
 ALPHA_SHARES = (0.5, 2.0)
-"""Of ``max_drop``: what a cascade guarantees to lose at most against its last stage."""
+"""The shares of ``max_drop`` that a cascade guarantees to lose at most against its last stage."""
 LONGER = (2, 4)
 """A student is trained again for at least and at most so many times its passes …"""
 MOST_PASSES = 40

@@ -1,21 +1,50 @@
-"""The profile of what a Bundle reads and answers on validation rows, which a service holds its inputs against."""
+"""Rows that stand for what a Bundle reads: golden examples, and the profile that a service holds its inputs against."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.profile import make_input_profile
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks.labels import count_labels
 from yanmo.text.inputs import Inputs
 
-__all__ = ["MAX_ROWS", "profile_inputs"]
+__all__ = ["MAX_ROWS", "golden_inputs", "profile_inputs", "write_answers"]
 
 MAX_ROWS = 2000
+# Whoever opens a Bundle answers them first, so they are few and short.
+NUM_GOLDEN = 16
+MAX_GOLDEN_CHARACTERS = 1000
+
+
+def golden_inputs(dataset: Dataset, split: str, names: Sequence[str]) -> Inputs:
+    """Return raw rows of a split to keep as golden examples, from the shortest to the longest.
+
+    Args:
+        dataset: Whose split it is.
+        split: Its name.
+        names: The columns that the task reads; the first one's length counts.
+    """
+    length = pl.col(names[0]).str.len_chars()
+    rows = dataset.split(split).filter(length <= MAX_GOLDEN_CHARACTERS).sort(length, maintain_order=True)
+    # Distinct ones, for there may be fewer rows than are wanted.
+    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
+    return Inputs.of_frame(rows[places.tolist()] if rows.height else rows, names)
+
+
+def write_answers(made: Bundle, inputs: Inputs) -> None:
+    """Write the golden examples of an unfinished Bundle: raw rows, and what it answers to them."""
+    # What would be verified is only now being made.
+    with open_bundle(made, verify_golden=False) as predictor:
+        evidence, _ = predictor.infer(inputs)
+    precision = made.manifest.info.get("precision", "fp32")
+    write_golden(made.path, predictor.task.inputs, inputs, evidence, precision=precision)
 
 
 def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class CalibrationBins(NamedTuple):
     Attributes:
         edges: Of the bins, shape (num_bins + 1,); a bin holds its upper edge, the first one its lower edge too.
         counts: Decisions in the bin.
-        num_right: Those of them that were right.
+        num_right: Decisions in the bin that were right.
         confidence: Mean confidence; NaN in an empty bin.
         accuracy: Share of right ones; NaN in an empty bin.
     """

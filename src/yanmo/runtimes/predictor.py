@@ -106,7 +106,7 @@ class Predictor:
             inputs: N raw rows.
             windows: How long texts are cut; by default as the Predictor was opened.
         """
-        return self._opened().encode(inputs.map(self._pipeline.apply), windows=windows or self._windows)
+        return self._opened().encode(self._pipeline.read(inputs), windows=windows or self._windows)
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""

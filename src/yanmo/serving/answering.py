@@ -29,7 +29,7 @@ class BatchAnswer(msgspec.Struct, tag=True):
         num_cells: Tokens of all texts with the padding that batches of equal length need.
         encode_seconds: Cleaning and tokenizing took so long.
         score_seconds: The model took so long.
-        digest: That of the Bundle.
+        digest: The digest of the Bundle.
     """
 
     answers: list[Answer]

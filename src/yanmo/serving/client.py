@@ -30,7 +30,7 @@ PATIENT_STATUSES = {429, 503}
 BACKOFF = wait_random_exponential(multiplier=0.1, max=5)
 MAX_TEXTS = 256
 MAX_CHARACTERS = 100_000
-"""Of one request; however they are written in JSON, they are less than a body may hold."""
+"""The most characters of one request; however they are written in JSON, they are less than a body may hold."""
 
 
 class _Problem(msgspec.Struct):

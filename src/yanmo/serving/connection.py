@@ -23,7 +23,7 @@ TICK_SECONDS = 0.1
 MAX_HEADERS = 64
 MAX_URL_BYTES = 4096
 MAX_HEAD_BYTES = 16_384
-"""Of a head; and of what comes with a body in chunks beside it: extensions and trailers, which nobody reads."""
+"""The most bytes of a head, and of extensions and trailers that come with a body in chunks; nobody reads these."""
 CHUNK_BYTES = 16
 """The size of a chunk and the ends of its lines are no more."""
 DETAILS = {

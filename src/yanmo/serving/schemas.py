@@ -72,10 +72,10 @@ class Answer(msgspec.Struct):
 
     Attributes:
         prediction: The label; for multi-label tasks all that are probable enough; null where it abstained.
-        probability: That of the label; for multi-label tasks that of the weakest decision.
+        probability: The label's probability; for multi-label tasks the weakest decision's.
         probabilities: Every label's probability.
         model: The model's name; in a list of answers it stands beside the list.
-        digest: That of the Bundle which answered; it stands where the name does.
+        digest: The digest of the Bundle that answered; it stands where the name does.
         truncated: Whether the model did not read the end of the text.
         stage: Of a cascade, the number of the stage that answered, from 1.
         abstained: Whether it gave no answer; only of a cascade and where a threshold was asked for.
@@ -104,7 +104,7 @@ class ServedModel(msgspec.Struct, frozen=True):
 
     Attributes:
         name: What it is called here.
-        digest: That of the Bundle.
+        digest: The Bundle's digest.
         task: What it answers.
         labels: In the Bundle's order.
         format: How the Bundle computes.

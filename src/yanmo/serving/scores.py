@@ -17,7 +17,7 @@ from yanmo.serving.schemas import Answer, LabelScore, PredictBody
 __all__ = ["encode_scores"]
 
 SMALLEST = 2.0**-149
-"""Of float32, above 0: a probability that was rounded to 0 is at most this."""
+"""The smallest number of float32 above 0: a probability that was rounded to 0 is at most this."""
 EPSILON = 2.0**-24
 """A probability that was rounded to 1 is at most this much below it."""
 

@@ -9,7 +9,7 @@ from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.text_pair import TEXT_PAIR
 
-__all__ = ["READING", "TASKS", "get_task", "known_task"]
+__all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads"]
 
 TASKS: dict[str, LabelTask] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR)}
 
@@ -28,6 +28,11 @@ def known_task(name: str) -> str:
     return name
 
 
+def only_reads(name: str) -> bool:
+    """Return whether a task's Bundles are encoders that have only learned to read."""
+    return name in READING.values()
+
+
 def get_task(name: str) -> LabelTask:
     """Return a task by its name.
 
@@ -35,7 +40,7 @@ def get_task(name: str) -> LabelTask:
         ConfigError: There is no such task.
     """
     # An encoder that only reads is a good Bundle in the wrong place; "there is no task" would mislead.
-    if name in READING.values():
+    if only_reads(name):
         raise ConfigError(
             f"The Bundle is an encoder that has only learned to read ({name}): it gives no answers yet.",
             hint="Train a model from it: yanmo train DATASET --init FOLDER --out MODEL",

@@ -8,12 +8,31 @@ from typing import Any, Self
 
 import polars as pl
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import IntArray, Ragged
 
-__all__ = ["Inputs", "Item", "Windows"]
+__all__ = ["Inputs", "Item", "Units", "Windows"]
 
 Item = str | tuple[str, ...]
 """One row of inputs: a text, or the texts of several columns, such as a pair."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """The parts of N texts that are decided about one by one.
+
+    Attributes:
+        surfaces: What a model reads of all U units, each cleaned by itself, one after the other.
+        places: Where each begins and ends in the raw text, int64, shape (U, 2), of N rows.
+    """
+
+    surfaces: list[str]
+    places: Ragged
+
+    def take(self, rows: IntArray) -> Self:
+        """Return the units of the given rows, in the given order."""
+        ends = self.places.offsets.tolist()
+        surfaces = [one for row in rows.tolist() for one in self.surfaces[ends[row] : ends[row + 1]]]
+        return type(self)(surfaces, self.places.take(rows))
 
 
 @dataclass(frozen=True)
@@ -23,10 +42,12 @@ class Inputs:
     Attributes:
         columns: One column of texts, or several of the same length, in the order of the task's ``inputs``.
         is_segmented: A segmenter has put spaces between the words.
+        units: Of the texts, where parts of them are decided about; None where whole texts are.
     """
 
     columns: tuple[Sequence[str], ...]
     is_segmented: bool = False
+    units: Units | None = None
 
     def __len__(self) -> int:
         """Return N."""
@@ -45,7 +66,8 @@ class Inputs:
     def take(self, rows: IntArray) -> Self:
         """Return the given rows, in the given order."""
         chosen = rows.tolist()
-        return replace(self, columns=tuple([column[row] for row in chosen] for column in self.columns))
+        columns = tuple([column[row] for row in chosen] for column in self.columns)
+        return replace(self, columns=columns, units=self.units and self.units.take(rows))
 
     def map(self, function: Callable[[Sequence[str]], Sequence[str]]) -> Self:
         """Return the rows with every column changed as a whole, such as cleaned."""

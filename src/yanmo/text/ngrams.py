@@ -116,9 +116,9 @@ def ngram_strings(texts: Sequence[str], config: NgramConfig, hashes: HashArray, 
 
     Args:
         texts: Texts in which the n-grams occur.
-        config: That of ``hash_column``.
+        config: The config that ``hash_column`` was given.
         hashes: Some hashes that ``hash_column`` returned, in any order.
-        salt: That of ``hash_column``.
+        salt: The salt that ``hash_column`` was given.
 
     Returns:
         Hash to string, for the hashes that were found.

@@ -4,16 +4,19 @@ One ``TextConfig`` travels from ``prepare`` through every Bundle, so training, p
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.text.clean import CLEANING_STEPS, clean_joined, unknown_step
 from yanmo.text.columns import join_column, split_column
+from yanmo.text.inputs import Inputs, Units
 from yanmo.text.segment import Segmenter
+from yanmo.text.unit_places import UnitRule, cut_units, unit_places
 
 __all__ = ["TextConfig", "TextPipeline"]
 
@@ -29,6 +32,9 @@ class TextConfig(Config):
 
     user_dict: str | None = None
     """Name of the segmenter's user dictionary inside the artifact."""
+
+    units: UnitRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
+    """What the parts of a text are that are labeled one by one; None where whole texts are."""
 
     @field_validator("cleaning")
     @classmethod
@@ -56,6 +62,20 @@ class TextPipeline:
         self._segmenter: Segmenter | None = None
         if config.segmenter == "rjieba":
             self._segmenter = Segmenter(_user_dict_path(config, folder))
+
+    def read(self, inputs: Inputs) -> Inputs:
+        """Return what a model reads of N raw rows.
+
+        Whole texts are cleaned. Units are cut from the raw text and then cleaned one by one, so that nothing moves
+        their places.
+        """
+        rule = self.config.units
+        if rule is None:
+            return inputs.map(self.apply)
+        places = unit_places(inputs.first, rule)
+        surfaces = cut_units(inputs.first, places)
+        cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))
+        return replace(inputs, units=Units(cleaned, places))
 
     def apply(self, texts: Sequence[str]) -> list[str]:
         """Return N cleaned and segmented texts for N raw ones; some may have become empty."""

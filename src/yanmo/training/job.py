@@ -202,7 +202,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
             else "Prepare it from more rows.",
         )
     task = get_task(dataset.task)
-    inputs = Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none").map(pipeline.apply)
+    inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
     return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
 
 

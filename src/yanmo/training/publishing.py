@@ -5,29 +5,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import polars as pl
-
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
+from yanmo.artifacts.bundle import Bundle, publish_bundle
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.measuring.inputs import profile_inputs
+from yanmo.measuring.inputs import golden_inputs, profile_inputs, write_answers
 from yanmo.modeling.settings import (
     Trained,
 )
 from yanmo.models import unused_settings
-from yanmo.protocols import Task
-from yanmo.runtimes.predictor import open_bundle
-from yanmo.text.inputs import Inputs
 from yanmo.training.job import Job
 
 __all__ = ["identify_trained", "publish_trained", "write_model"]
-
-# Whoever opens a Bundle answers them first, so they are few and short.
-NUM_GOLDEN = 16
-MAX_GOLDEN_CHARACTERS = 1000
 
 
 def identify_trained(
@@ -124,19 +114,5 @@ def publish_trained(
         if write_more is not None:
             write_more(bundle.path)
         # After everything else, since the Bundle is opened for it.
-        _write_golden(bundle, dataset, job.task)
+        write_answers(bundle, golden_inputs(dataset, "valid", job.task.inputs))
         identity.info.update(profile_inputs(bundle, dataset))
-
-
-def _write_golden(bundle: Bundle, dataset: Dataset, task: Task[Any]) -> None:
-    """Write examples from the shortest to the longest validation texts, with what the Bundle itself answers."""
-    rows = dataset.split("valid").filter(pl.col("text").str.len_chars() <= MAX_GOLDEN_CHARACTERS)
-    rows = rows.sort(pl.col("text").str.len_chars(), maintain_order=True)
-    # Distinct ones, for there may be fewer rows than are wanted.
-    places = np.unique(np.linspace(0, max(rows.height - 1, 0), NUM_GOLDEN).round().astype(np.int64))
-    chosen = rows[places.tolist()] if rows.height else rows
-    inputs = Inputs.of_frame(chosen, task.inputs)
-    # What would be verified is only now being made.
-    with open_bundle(bundle, verify_golden=False) as predictor:
-        evidence, _ = predictor.infer(inputs)
-    write_golden(bundle.path, task.inputs, inputs, evidence)

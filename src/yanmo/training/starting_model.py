@@ -10,7 +10,7 @@ from yanmo.artifacts.identity import folder_digest
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.errors import ConfigError, check_installed
 from yanmo.models import ModelSpec, resolve, unsuited
-from yanmo.tasks import READING
+from yanmo.tasks import only_reads
 from yanmo.text.pipeline import TextConfig
 from yanmo.training.train_config import LearnKeys, check_compiler
 from yanmo.training.work_folder import check_alone
@@ -95,7 +95,7 @@ def _find_init(model: str) -> Bundle | None:
         return None
     bundle = Bundle.open(spec.source)
     # The Bundle of a classifier is a checkpoint like any other folder.
-    return bundle if bundle.task in READING.values() else None
+    return bundle if only_reads(bundle.task) else None
 
 
 def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
@@ -109,7 +109,7 @@ def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
     Raises:
         ConfigError: The Bundle is no such encoder, is of another shape, or has read words that were cut otherwise.
     """
-    if init.task not in READING.values():
+    if not only_reads(init.task):
         raise ConfigError(
             f"The 'init' input must be an encoder that pretrain made. {init.path} is of the task {init.task}.",
             hint="To go on from any other checkpoint, give its folder as the model.",

@@ -20,14 +20,13 @@ from yanmo.exchanging.adopting import (
     Asked,
     Classifier,
     check_answers,
-    golden_inputs,
+    example_inputs,
     open_source,
     pick_task,
-    write_answers,
 )
 from yanmo.exchanging.onnx_classifier import find_graph, has_weights
 from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle
-from yanmo.measuring.inputs import profile_inputs
+from yanmo.measuring.inputs import profile_inputs, write_answers
 from yanmo.metrics.measures import measure_with_intervals
 from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import get_task
@@ -145,7 +144,7 @@ def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[
     opened.save(made.path)
     for path in opened.license_files:
         shutil.copyfile(path, made.path / path.name)
-    inputs = golden_inputs(get_task(made.task), dataset)
+    inputs = example_inputs(get_task(made.task), dataset)
     # Before golden answers are written: those of a model that is not proved would prove themselves.
     difference = check_answers(made, opened, inputs)
     write_answers(made, inputs)

@@ -207,7 +207,7 @@ def _read_lines(bundles: Sequence[Bundle], config: BenchmarkConfig) -> Texts:
         raise DataError(f"{path} has no texts.", hint="Give a file with one text a line.")
     chosen = [lines[row] for row in _evenly(len(lines), config.num_texts)]
     items: list[Item] = list(chosen)
-    if len(get_task(bundles[0].task).inputs) == 2:
+    if len(get_task(bundles[0].task).inputs) > 1:
         parts = [line.partition("\t") for line in chosen]
         # A line without a tab is a pair whose second text is empty.
         items = [(first, second) for first, _, second in parts]

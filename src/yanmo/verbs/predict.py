@@ -59,7 +59,8 @@ class PredictConfig(ReadOptions):
     """Column of the text; without a header line a number: 1 is the first column."""
 
     text_b: str | None = None
-    """Column of the second text, for text_pair; by default text_b. On standard input a tab stands between the two."""
+    """Column of the second text, for pairs; by default as the task calls it. On standard input a tab stands between the
+    two."""
 
     id: str | None = None
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
@@ -329,8 +330,8 @@ def _show_progress(
 
 
 def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
-    is_pair = len(get_task(bundle.task).inputs) == 2
-    if config.text_b is not None and not is_pair:
+    inputs = get_task(bundle.task).inputs
+    if config.text_b is not None and len(inputs) == 1:
         raise ConfigError(
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
@@ -342,10 +343,10 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             hint="Call predict once for each.",
         )
     if special and special[0] == STDIN:
-        return open_stdin(config.encoding, is_pair=is_pair)
+        return open_stdin(config.encoding, inputs)
     if special:
-        return open_dataset(special[0], config.split, is_pair=is_pair)
-    columns = {"text": config.text} | ({"text_b": config.text_b or "text_b"} if is_pair else {})
+        return open_dataset(special[0], config.split, inputs)
+    columns = dict(zip(inputs, (config.text, config.text_b or inputs[-1]), strict=False))
     return open_files(source, config, columns | ({"id": config.id} if config.id is not None else {}))
 
 

@@ -145,11 +145,12 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         DataError: The user dictionary cannot be used.
     """
     task = get_task(config.task)
-    if (len(task.inputs) == 2) != (config.text_b is not None):
-        problem = "needs" if len(task.inputs) == 2 else "does not use"
+    if (len(task.inputs) > 1) != (config.text_b is not None):
+        pairs = " or ".join(name for name, one in TASKS.items() if len(one.inputs) > 1)
+        problem = "needs" if len(task.inputs) > 1 else "does not use"
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
-            hint="Give --text-b, the column of the second text." if len(task.inputs) == 2 else "Use --task text_pair.",
+            hint="Give --text-b, the column of the second text." if len(task.inputs) > 1 else f"Use --task {pairs}.",
         )
     if sum(_ratios(config).values()) >= 1.0:
         raise ConfigError(
@@ -192,7 +193,8 @@ def _gather(
     files: dict[str, list[Path]], config: PrepareConfig, task: Task[Any], spill: Spill, staging: Path
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
-    columns = {"text": config.text, "text_b": config.text_b, "label": config.label, "id": config.id}
+    texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
+    columns = {**texts, "label": config.label, "id": config.id}
     # Rows of the source are train's until some of them are cut for valid and test.
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
     gathered = gather_rows(
@@ -219,7 +221,7 @@ def _plain(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill) -> None:
-    """Write the files of the splits that have rows: ``id``, ``text``, perhaps ``text_b``, and ``label`` if any."""
+    """Write the files of the splits that have rows: ``id``, what the task reads, and ``label`` if any."""
     for split in SPLITS:
         chosen = rows["split"] == split
         if num_rows := int(chosen.sum()):

@@ -112,7 +112,7 @@ def _without_preparation(bundle: Bundle, items: Sequence[Item], seconds: float, 
     inputs = Inputs.of_items(items, 1 if isinstance(items[0], str) else len(items[0]))
 
     def prepare() -> None:
-        cleaned = inputs.map(pipeline.apply)
+        cleaned = pipeline.read(inputs)
         tokenizers.encode_column(tokenizer, cleaned.first, cleaned.second, bundle.max_length)
 
     # Once without a clock: the tokenizer fills its cache of words.

@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yanmo.machine import has_compiler
-from yanmo.modeling.features.ragged import TensorBatch
-from yanmo.modeling.loop.micro_batches import Score
+from yanmo.modeling.features.ragged import Score, TensorBatch
 from yanmo.modeling.settings import Compile
 
 __all__ = ["LEAST_RUN_SECONDS", "choose_compile", "compiled"]

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 import torch
 
 from yanmo.errors import ModelError
-from yanmo.modeling.loop.training_position import Position
 from yanmo.modeling.parallel import workers
 
 __all__ = ["cut_smaller", "is_out_of_memory", "moving_weights"]
@@ -45,11 +44,11 @@ def moving_weights() -> Iterator[None]:
         ) from error
 
 
-def cut_smaller(position: Position, num_rows: int, error: Exception, *, is_fixed: bool) -> None:
-    """Double the number of parts that a batch is cut into, and say so.
+def cut_smaller(num_parts: int, num_rows: int, error: Exception, *, is_fixed: bool) -> int:
+    """Return twice the number of parts that a batch is cut into, and say so.
 
     Args:
-        position: Where the training is; it is changed.
+        num_parts: That a batch is cut into.
         num_rows: Of the batch, those of all workers together.
         error: That memory did not suffice.
         is_fixed: Other workers would wait for parts of the old size.
@@ -58,7 +57,7 @@ def cut_smaller(position: Position, num_rows: int, error: Exception, *, is_fixed
         ModelError: A part has one text already, or parts are fixed.
     """
     # That of the largest part, so the division rounds up.
-    size = -(-num_rows // (position.num_parts * workers.world_size()))
+    size = -(-num_rows // (num_parts * workers.world_size()))
     if size <= 1:
         raise ModelError(
             "There is not enough memory for a step with one text at a time.",
@@ -67,12 +66,12 @@ def cut_smaller(position: Position, num_rows: int, error: Exception, *, is_fixed
     if is_fixed:
         raise ModelError(
             f"There is not enough memory for a step with {size} texts at a time.",
-            hint=f"Give gradient_accumulation_steps = {2 * position.num_parts}: smaller parts, the same step.",
+            hint=f"Give gradient_accumulation_steps = {2 * num_parts}: smaller parts, the same step.",
         ) from error
-    position.num_parts *= 2
     logger.warning(
         "Out of memory with %d texts at a time: %d at a time from here on; a step is still of %d texts.",
         size,
         -(-size // 2),
         num_rows,
     )
+    return 2 * num_parts

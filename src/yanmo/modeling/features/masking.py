@@ -18,8 +18,10 @@ from yanmo.arrays import IntArray
 from yanmo.modeling.features.corpus import CorpusRows, CorpusTokens
 from yanmo.modeling.features.ragged import TensorBatch
 
-__all__ = ["Masked", "MaskedRows", "Masking", "mask_tokens"]
+__all__ = ["COLUMNS", "Masked", "MaskedRows", "Masking", "mask_tokens"]
 
+COLUMNS = 3
+"""What is summed of a row for each kind of question: losses, right answers, questions."""
 MASK_SHARE, RANDOM_SHARE = 0.8, 0.1
 # What a number is drawn for: each purpose has numbers of its own, so none of them says anything about another.
 HIDES, FATE, RANDOM, GUESS = range(4)

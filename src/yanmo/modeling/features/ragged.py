@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from yanmo.arrays import IntArray, Ragged
 
@@ -19,6 +19,7 @@ __all__ = [
     "Examples",
     "Features",
     "NgramFeatures",
+    "Score",
     "Targets",
     "TensorBatch",
     "TokenFeatures",
@@ -32,6 +33,8 @@ __all__ = [
 BATCHES_A_BUCKET = 50
 
 TensorBatch = dict[str, Tensor]
+Score = Callable[[nn.Module, TensorBatch], Tensor]
+"""From a network and a batch to outputs."""
 
 
 class Features(Protocol):

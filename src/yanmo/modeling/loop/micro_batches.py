@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
 from yanmo.modeling.arithmetic.precision import autocast
-from yanmo.modeling.features.ragged import Examples, TensorBatch, full_mask, is_full
+from yanmo.modeling.features.ragged import Examples, Score, TensorBatch, full_mask, is_full
 from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.settings import Precision
@@ -21,7 +21,6 @@ __all__ = [
     "Learning",
     "MatchedScore",
     "Part",
-    "Score",
     "check_scores",
     "make_parts",
     "not_finite",
@@ -29,7 +28,6 @@ __all__ = [
     "to_device",
 ]
 
-Score = Callable[[nn.Module, TensorBatch], Tensor]
 MatchedScore = Callable[[nn.Module, TensorBatch], tuple[Tensor, Tensor]]
 """From the network and a batch to outputs and a loss that is added, a mean over examples."""
 NUM_NAMED = 8

@@ -11,8 +11,8 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
 from yanmo.modeling.arithmetic.memory import is_out_of_memory
 from yanmo.modeling.arithmetic.precision import autocast
-from yanmo.modeling.features.ragged import Features, sorted_batches
-from yanmo.modeling.loop.micro_batches import Score, to_device
+from yanmo.modeling.features.ragged import Features, Score, sorted_batches
+from yanmo.modeling.loop.micro_batches import to_device
 from yanmo.modeling.parallel import sharding, workers
 from yanmo.modeling.settings import Precision
 

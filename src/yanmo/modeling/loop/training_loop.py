@@ -29,11 +29,11 @@ from yanmo.modeling.arithmetic.compiling import choose_compile, compiled
 from yanmo.modeling.arithmetic.determinism import seed_step
 from yanmo.modeling.arithmetic.memory import cut_smaller, is_out_of_memory, moving_weights
 from yanmo.modeling.arithmetic.precision import choose_precision, has_bf16
-from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.features.ragged import Examples, Score
 from yanmo.modeling.loop import adversary, checkpoints, micro_batches, resuming
 from yanmo.modeling.loop.averages import Average, average_rate
 from yanmo.modeling.loop.batches import batches_of, count_steps, made_ahead
-from yanmo.modeling.loop.micro_batches import Learning, MatchedScore, Part, Score
+from yanmo.modeling.loop.micro_batches import Learning, MatchedScore, Part
 from yanmo.modeling.loop.optimizer import learning_rate_factor, level_steps, make_optimizer, set_learning_rate
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_position import Position
@@ -316,7 +316,7 @@ class Trainer:
             except (MemoryError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     is_fixed = self.is_sharded or (self.settings.fgm_epsilon > 0 and workers.world_size() > 1)
-                    cut_smaller(self.position, num_rows, error, is_fixed=is_fixed)
+                    self.position.num_parts = cut_smaller(self.position.num_parts, num_rows, error, is_fixed=is_fixed)
                 elif self.is_sharded:
                     raise workers.lost(error) from error
                 else:

@@ -14,7 +14,7 @@ from yanmo.errors import ConfigError, check_installed
 __all__ = ["add_adapters", "merge_adapters"]
 
 SCALE = 2
-"""Of the change: alpha divided by the rank."""
+"""The factor of the change: alpha divided by the rank."""
 
 
 def add_adapters(module: nn.Module, rank: int) -> Any:

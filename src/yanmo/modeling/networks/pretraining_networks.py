@@ -25,10 +25,10 @@ from transformers import (
 )
 
 from yanmo.errors import ConfigError
+from yanmo.modeling.features.masking import COLUMNS
 from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.networks import fast_encoder
 from yanmo.modeling.networks.encoders import CONFIGS, open_network, read_config, shape_sizes
-from yanmo.modeling.objectives.masked_tokens import COLUMNS
 from yanmo.modeling.pretrained.hub import find_folder
 from yanmo.models import ModelSpec, num_heads
 

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.modeling.features.masking import COLUMNS
 from yanmo.modeling.features.ragged import Targets, TensorBatch
 
-__all__ = ["COLUMNS", "MaskedTokens", "QuestionCounts", "measure_outputs"]
+__all__ = ["MaskedTokens", "QuestionCounts", "measure_outputs"]
 
-COLUMNS = 3
-"""Of each part of the objective: losses, right answers, questions."""
 NAMES = ("masked", "replaced")
 RIGHT, GUESSES, TOKENS = 1, 2, -1
 

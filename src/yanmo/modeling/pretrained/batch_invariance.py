@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 NUM_TEXTS = 4
 TOLERANCE = 1e-3
-"""Of the largest score: rounding is a thousandth of it, what padding does a hundred times as much."""
+"""The share of the largest score that rounding may change; what padding does is a hundred times as much."""
 
 
 def check_invariance(

@@ -23,7 +23,7 @@ PICKLED = re.compile(r"(0_\w+/)?pytorch_model(-\d+-of-\d+)?\.bin")
 CACHED = ["config.json"]
 """Of a snapshot in the cache no more is asked for: what else a model needs is seen when it is opened."""
 FOLDERS = re.compile(r"\d+_\w+")
-"""Those of sentence-transformers, which hold the settings of one step each."""
+"""The folders of sentence-transformers, which hold the settings of one step each."""
 
 
 def find_folder(spec: ModelSpec, *, offline: bool = False, revision: str | None = None) -> Path:

@@ -36,19 +36,19 @@ def fit_logistic(members: Sequence[FloatArray], targets_NC: FloatArray, link: Li
         targets_NC: 1 where a label holds.
         link: Where labels do not exclude each other, each has a regression of its own.
     """
-    features_NF, exclusive = np.concatenate([stacking_features(one) for one in members], axis=1), link.excludes
+    features_NF, excludes = np.concatenate([stacking_features(one) for one in members], axis=1), link.excludes
     num_classes = targets_NC.shape[1]
-    targets = [targets_NC.argmax(axis=1)] if exclusive else list(targets_NC.T.astype(np.int64))
+    targets = [targets_NC.argmax(axis=1)] if excludes else list(targets_NC.T.astype(np.int64))
     coefficients_CF = np.zeros((num_classes, features_NF.shape[1]))
     intercepts_C = np.full(num_classes, ABSENT)
     for label, targets_N in enumerate(targets):
         found = np.unique(targets_N)
         if len(found) == 1:
-            intercepts_C[found if exclusive else label] = 0.0 if exclusive else np.where(found[0], -ABSENT, ABSENT)
+            intercepts_C[found if excludes else label] = 0.0 if excludes else np.where(found[0], -ABSENT, ABSENT)
             continue
         model = _regression().fit(features_NF, targets_N)
-        rows = model.classes_ if exclusive else [label]
-        if exclusive and len(found) == 2:
+        rows = model.classes_ if excludes else [label]
+        if excludes and len(found) == 2:
             # Of two classes scikit-learn scores the second alone; half of it to each side is the same to softmax.
             coefficients_CF[rows] = np.concatenate([-model.coef_, model.coef_]) / 2
             intercepts_C[rows] = np.append(-model.intercept_, model.intercept_) / 2

@@ -12,12 +12,12 @@ from transformers import PreTrainedTokenizerFast
 
 from yanmo.answers.links import SIGMOID, SOFTMAX, Link
 from yanmo.errors import ConfigError, ModelError
+from yanmo.modeling.adopted.stock_models import StockScore, stock_scorer
 from yanmo.modeling.networks import encoders, heads
 from yanmo.modeling.networks.pooling import classifier_class
 from yanmo.modeling.networks.trainable_networks import encoder_trainable
 from yanmo.modeling.pretrained import checkpoint_tokenizer
 from yanmo.modeling.pretrained.batch_invariance import check_invariance
-from yanmo.modeling.pretrained.stock_models import StockScore, stock_scorer
 from yanmo.modeling.pretrained.weight_files import network_folder
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.text.inputs import Inputs

@@ -1,0 +1,80 @@
+"""Where the units of texts stand: characters, or words between spaces; it knows no label and no model.
+
+A unit is what a decision is made about when the parts of a text are labeled. Its place counts characters of the text as
+it was given, so whatever is done to the unit's own characters later moves no place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from yanmo.arrays import IntArray, Ragged
+from yanmo.text.columns import join_column
+from yanmo.text.units import cjk_share, code_points, mix, units
+
+__all__ = ["UnitRule", "choose_rule", "cut_units", "unit_places"]
+
+UnitRule: TypeAlias = Literal["characters", "words", "tokens"]
+"""characters: every character but white space. words: what stands between white space. tokens: runs of word characters;
+every ideograph, mark and symbol by itself."""
+
+# What str.isspace says yes to; a table of all code points would be a megabyte for 29 of them.
+_SPACES = np.array([point for point in range(0x3001) if chr(point).isspace()], dtype=np.uint32)
+
+
+def choose_rule(texts: Sequence[str]) -> UnitRule:
+    """Return characters for texts that are mostly Chinese or Japanese, else words."""
+    return "characters" if cjk_share(texts) > 0.5 else "words"
+
+
+def unit_places(texts: Sequence[str], rule: UnitRule) -> Ragged:
+    """Return where each unit begins and ends.
+
+    Args:
+        texts: N texts.
+        rule: What a unit is.
+
+    Returns:
+        Starts and ends (exclusive) in characters of the unit's own text, int64, shape (U, 2), of N rows.
+    """
+    # A separator within a text becomes a space when texts are joined: a character for a character.
+    points = code_points(join_column(texts))
+    lengths_N = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    # Each text is followed by one separator.
+    begins_N = np.concatenate(([0], np.cumsum(lengths_N + 1)))[:-1].astype(np.int64)
+    starts_U, ends_U = _cut(points, rule)
+    offsets = np.searchsorted(starts_U, np.append(begins_N, len(points) + 1)).astype(np.int64)
+    shift_U = np.repeat(begins_N, np.diff(offsets))
+    return Ragged(np.stack([starts_U - shift_U, ends_U - shift_U], axis=1), offsets)
+
+
+def _cut(points: np.ndarray[tuple[int], np.dtype[np.uint32]], rule: UnitRule) -> tuple[IntArray, IntArray]:
+    """Return starts and ends of all units in a joined column."""
+    if rule == "tokens":
+        starts_U, ends_U, _ = units(points, mix(points), cjk_words=False)
+        return starts_U, ends_U
+    # Only small code points can be spaces, and of these few are looked up.
+    is_space = np.zeros(len(points), dtype=np.bool_)
+    small = np.flatnonzero(points <= _SPACES[-1])
+    is_space[small] = np.isin(points[small], _SPACES)
+    if rule == "characters":
+        starts_U = np.flatnonzero(~is_space)
+        return starts_U, starts_U + 1
+    # A word begins after a space and ends before one; the column's ends count as spaces.
+    edges = np.diff(np.concatenate(([True], is_space, [True])).astype(np.int8))
+    return np.flatnonzero(edges == -1), np.flatnonzero(edges == 1)
+
+
+def cut_units(texts: Sequence[str], places: Ragged) -> list[str]:
+    """Return the units themselves, those of all texts in one list.
+
+    Args:
+        texts: N texts.
+        places: Of their units.
+    """
+    ends = places.offsets.tolist()
+    flat = places.values.tolist()
+    return [text[start:stop] for row, text in enumerate(texts) for start, stop in flat[ends[row] : ends[row + 1]]]

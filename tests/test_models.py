@@ -5,15 +5,7 @@ import json
 import pytest
 
 from yanmo.errors import ModelError
-from yanmo.models import (
-    CHECKPOINT_SETTINGS,
-    FAMILY_DEFAULTS,
-    LIGHT_FAMILIES,
-    default_settings,
-    num_heads,
-    resolve,
-    unused_settings,
-)
+from yanmo.models import num_heads, resolve
 
 
 @pytest.mark.parametrize("name", ["textcnn", "bilstm", "ngram", "linear"])
@@ -79,47 +71,6 @@ def test_a_path_without_a_folder_says_so(name):
 def test_heads_divide_the_width(width, heads):
     assert num_heads(width) == heads
     assert width % num_heads(width) == 0
-
-
-def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == list(CHECKPOINT_SETTINGS)
-    assert unused_settings(resolve("ngram")) == [
-        "max_length",
-        "vocab_size",
-        "precision",
-        *CHECKPOINT_SETTINGS,
-        "activation",
-    ]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation"]
-    assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
-    assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
-
-
-@pytest.mark.parametrize("num_rows", [1, 63, 64, 1000])
-def test_any_number_of_rows_has_settings(num_rows):
-    assert 1 <= default_settings("ngram", num_rows).batch_size <= FAMILY_DEFAULTS["ngram"].batch_size
-
-
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
-def test_few_rows_get_smaller_batches_and_more_epochs(family):
-    many, few = default_settings(family, 100_000), default_settings(family, 500)
-    assert many == FAMILY_DEFAULTS[family]
-    assert few.batch_size <= many.batch_size
-    assert few.num_epochs > many.num_epochs
-    assert few.early_stopping_patience >= many.early_stopping_patience
-
-
-@pytest.mark.parametrize(
-    ("layers", "width", "expected"),
-    [(12, 768, 3e-5), (24, 1024, 1.2e-5), (6, 384, 1.7e-4), (12, 384, 1.2e-4), (2, 128, 3e-4), (0, 0, 3e-5)],
-)
-def test_the_learning_rate_of_a_checkpoint_follows_its_shape(layers, width, expected):
-    assert default_settings("pretrained", 10_000, layers=layers, width=width).learning_rate == expected
-
-
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", "linear")])
-def test_a_shape_changes_no_other_familys_settings(family):
-    assert default_settings(family, 10_000, layers=6, width=384) == default_settings(family, 10_000)
 
 
 @pytest.mark.parametrize(

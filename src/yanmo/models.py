@@ -1,77 +1,43 @@
-"""Names of models: which families there are, what a name means, each family's default settings.
+"""Names of models: which families there are, and what a name means.
 
-It knows no torch and no file format: a name is taken apart here and built in ``modeling``.
+It knows no setting, no torch and no file format: a name is taken apart here and built in ``modeling``.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
-    "CHECKPOINT_SETTINGS",
+    "ENCODERS",
     "ENCODER_FAMILIES",
-    "FAMILY_DEFAULTS",
+    "FAMILIES",
     "LIGHT_FAMILIES",
     "STARTED_FAMILIES",
-    "Defaults",
     "ModelSpec",
     "can_mean",
-    "default_settings",
     "num_heads",
     "resolve",
-    "unsharded",
-    "unsuited",
-    "unused_settings",
 ]
 
 ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
-LAYERED_FAMILIES = ("bert", "roberta", "electra", *STARTED_FAMILIES)
-"""The families with layers that do not share their weights."""
+ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
+FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
 
-NETWORK_SETTINGS = (
-    "eval_steps",
-    "metric",
-    "batch_tokens",
-    "compile",
-    "sharding",
-    "seed",
-    "schedule",
-    "ema_decay",
-    "swa_start",
-    "focal_gamma",
-    "r_drop",
-    "fgm_epsilon",
-    "multi_sample_dropout",
-)
-"""Settings of every network, which a linear model has no use for."""
-CHECKPOINT_SETTINGS = ("pooling", "head_start", "frozen")
-"""Settings of a checkpoint from elsewhere, which no other network has a use for."""
 MEAN_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
 )
 """What ``model_type`` of a config.json can have a classifier that reads the mean of all tokens."""
-
-MIN_STEPS = 1000
-STARTED_STEPS = 2500
-BASE_SHAPE = (12, 768)
-"""Layers and width of what is called a base model, from whose learning rate those of others follow."""
-BASE_RATE = 3e-5
-LEAST_RATE, MOST_RATE = 1e-5, 3e-4
-MIN_BATCH_SIZE = 16
-BATCHES_AN_EPOCH = 64
 
 HEAD_WIDTH = 64
 ODD_HEAD_WIDTH = 32
@@ -91,7 +57,7 @@ class ModelSpec:
 
     Attributes:
         name: As the user gave it; for a local folder the folder's last part, so that no path is written down.
-        family: A key of :data:`FAMILY_DEFAULTS`.
+        family: One of :data:`FAMILIES`.
         layers: Of an encoder from scratch or in a local folder, else 0.
         width: Of an encoder from scratch or in a local folder, else 0.
         source: Of a model that begins with weights: the hub id or the local folder, else empty.
@@ -121,200 +87,9 @@ class ModelSpec:
         return self.family == "pretrained" and not self.is_local
 
 
-@dataclass(frozen=True)
-class Defaults:
-    """A family's default settings; None means that the family has no use for the setting.
-
-    Attributes:
-        learning_rate: Peak of the schedule.
-        batch_size: Texts a step.
-        num_epochs: Passes over the training split.
-        max_length: Most tokens of a text, special tokens included.
-        vocab_size: Most entries of a vocabulary trained from the texts.
-        warmup_ratio: Share of all steps over which the learning rate rises.
-        weight_decay: Of AdamW, on weight matrices.
-        max_grad_norm: The gradient is scaled down to this length.
-        gradient_accumulation_steps: Parts that a batch is cut into.
-        label_smoothing: Share of the target that is spread over all classes.
-        dropout: Share of the activations that is dropped; of a model that begins with weights that of its own config.
-        early_stopping_patience: Evaluations without a better score after which training ends.
-        layer_decay: Share of the learning rate of the layer above.
-    """
-
-    learning_rate: float | None = None
-    batch_size: int | None = None
-    num_epochs: int | None = None
-    max_length: int | None = None
-    vocab_size: int | None = None
-    warmup_ratio: float | None = None
-    weight_decay: float | None = None
-    max_grad_norm: float | None = None
-    gradient_accumulation_steps: int | None = None
-    label_smoothing: float | None = None
-    dropout: float | None = None
-    early_stopping_patience: int | None = None
-    layer_decay: float = 1.0
-
-
-_SCRATCH = Defaults(
-    learning_rate=4e-4,
-    batch_size=32,
-    num_epochs=3,
-    max_length=128,
-    vocab_size=8000,
-    warmup_ratio=0.1,
-    weight_decay=0.01,
-    max_grad_norm=1.0,
-    gradient_accumulation_steps=1,
-    label_smoothing=0.0,
-    dropout=0.1,
-    early_stopping_patience=3,
-)
-
-FAMILY_DEFAULTS: dict[str, Defaults] = {
-    **dict.fromkeys(ENCODER_FAMILIES, _SCRATCH),
-    "pretrained": Defaults(
-        learning_rate=BASE_RATE,
-        batch_size=32,
-        num_epochs=3,
-        max_length=128,
-        warmup_ratio=0.1,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        gradient_accumulation_steps=1,
-        label_smoothing=0.0,
-        early_stopping_patience=3,
-    ),
-    "init": replace(_SCRATCH, learning_rate=2e-4, vocab_size=None, dropout=None),
-    "textcnn": Defaults(
-        learning_rate=3e-3,
-        batch_size=128,
-        num_epochs=8,
-        max_length=128,
-        vocab_size=8000,
-        warmup_ratio=0.05,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        gradient_accumulation_steps=1,
-        label_smoothing=0.1,
-        dropout=0.5,
-        early_stopping_patience=3,
-    ),
-    "bilstm": Defaults(
-        learning_rate=2e-3,
-        batch_size=64,
-        num_epochs=6,
-        max_length=128,
-        vocab_size=8000,
-        warmup_ratio=0.05,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        gradient_accumulation_steps=1,
-        label_smoothing=0.0,
-        dropout=0.3,
-        early_stopping_patience=3,
-    ),
-    "ngram": Defaults(
-        learning_rate=5e-3,
-        batch_size=128,
-        num_epochs=3,
-        warmup_ratio=0.05,
-        weight_decay=0.01,
-        max_grad_norm=1.0,
-        gradient_accumulation_steps=1,
-        label_smoothing=0.1,
-        dropout=0.3,
-        early_stopping_patience=3,
-    ),
-    "linear": Defaults(),
-}
-
-
 def can_mean(model_type: str) -> bool:
     """Return whether a checkpoint of a ``model_type`` can have a classifier that reads the mean of all tokens."""
     return model_type in MEAN_TYPES
-
-
-def default_settings(family: str, num_rows: int, *, layers: int = 0, width: int = 0) -> Defaults:
-    """Return a family's default settings for a training split of some size.
-
-    Few rows need small batches and many passes: a batch is at most 1/64 of the rows (but not under 16), and the number
-    of epochs rises until there are about 1,000 steps, with patience for a quarter of them. A checkpoint from elsewhere
-    has about 2,500 steps, and a learning rate by its layers and its width.
-
-    Args:
-        family: A key of :data:`FAMILY_DEFAULTS`.
-        num_rows: Of the training split, at least 1.
-        layers: Of a checkpoint, 0 where that is not known.
-        width: Of a checkpoint, 0 where that is not known.
-    """
-    defaults = FAMILY_DEFAULTS[family]
-    is_foreign = family == "pretrained"
-    if is_foreign:
-        defaults = replace(defaults, learning_rate=_started_rate(layers, width))
-    if defaults.batch_size is None or defaults.num_epochs is None:
-        return defaults
-    # The largest power of two that is at most 1/64 of the rows.
-    power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)
-    batch_size = min(defaults.batch_size, max(MIN_BATCH_SIZE, power_of_two))
-    min_steps = STARTED_STEPS if is_foreign else MIN_STEPS
-    num_epochs = max(defaults.num_epochs, math.ceil(min_steps * batch_size / num_rows))
-    patience = max(defaults.early_stopping_patience or 0, num_epochs // 4)
-    return replace(defaults, batch_size=batch_size, num_epochs=num_epochs, early_stopping_patience=patience)
-
-
-def _started_rate(layers: int, width: int) -> float:
-    """Return the learning rate of a checkpoint of a shape, to two digits.
-
-    Source: Turc et al. 2019, "Well-Read Students Learn Better", appendix (rates of small shapes, up to 3e-4),
-    arXiv:1908.08962; Devlin et al. 2019, appendix A.3 (2e-5 to 5e-5 for 12 layers of 768), arXiv:1810.04805.
-    Differs: a formula between these, and not a search.
-    """
-    if not layers or not width:
-        layers, width = BASE_SHAPE
-    rate = BASE_RATE * math.sqrt(BASE_SHAPE[0] / layers) * (BASE_SHAPE[1] / width) ** 2
-    return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.1e}")
-
-
-def unused_settings(spec: ModelSpec) -> list[str]:
-    """Return the names of settings that have no effect on a model."""
-    unused = [name for name, value in asdict(FAMILY_DEFAULTS[spec.family]).items() if value is None]
-    if spec.family in LIGHT_FAMILIES:
-        unused.append("precision")
-    if spec.family in STARTED_FAMILIES:
-        # It has no default, since a checkpoint's own config says it, but giving it works.
-        unused.remove("dropout")
-    if spec.family == "init":
-        unused.append("pooling")
-    elif spec.family != "pretrained":
-        unused += CHECKPOINT_SETTINGS
-    if spec.family not in ENCODER_FAMILIES:
-        unused.append("activation")
-    return [*unused, *NETWORK_SETTINGS] if spec.family == "linear" else unused
-
-
-def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:
-    """Return the first of the given settings that needs another kind of network than the model's, or None.
-
-    Args:
-        spec: The model.
-        settings: Names and values that a user gave.
-    """
-    needs: dict[str, tuple[Any, Sequence[str]]] = {
-        "lora_rank": (0, (*ENCODER_FAMILIES, *STARTED_FAMILIES)),
-        "frozen_layers": (0, LAYERED_FAMILIES),
-        "layer_decay": (1.0, LAYERED_FAMILIES),
-    }
-    for name, (default, families) in needs.items():
-        if settings.get(name, default) not in (default, None) and spec.family not in families:
-            return name
-    return None
-
-
-def unsharded(settings: Mapping[str, Any]) -> str | None:
-    """Return the first of the given settings that needs whole weights in every worker, or None."""
-    defaults = {"fgm_epsilon": 0.0, "lora_rank": 0, "compile": "never"}
-    return next((name for name, default in defaults.items() if settings.get(name, default) != default), None)
 
 
 def resolve(name: str) -> ModelSpec:

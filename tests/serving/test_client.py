@@ -94,23 +94,44 @@ def busy():
         thread.join()
 
 
-def test_it_waits_as_long_as_the_service_asks(busy):
+def predict_at_once(address, **keys):
+    with yanmo.Client(address, **keys) as client:
+        return client.predict(["a"])
+
+
+def predict_awaited(address, **keys):
+    async def ask():
+        async with yanmo.AsyncClient(address, **keys) as client:
+            return await client.predict(["a"])
+
+    return asyncio.run(ask())
+
+
+both_clients = pytest.mark.parametrize("predict", [predict_at_once, predict_awaited])
+
+
+@both_clients
+def test_it_waits_as_long_as_the_service_asks(busy, predict):
     address, handler = busy
-    with yanmo.Client(address) as client:
-        assert client.predict(["a"])[0].label == "1"
+    assert predict(address)[0].label == "1"
     assert len(handler.times) == 3
     assert handler.times[1] - handler.times[0] >= 1
 
 
-def test_it_gives_up_when_its_patience_ends(busy):
+@both_clients
+def test_it_gives_up_when_its_patience_ends(busy, predict):
     address, handler = busy
-    with yanmo.Client(address, patience_seconds=0.9) as client, pytest.raises(ServiceError) as caught:
-        client.predict(["a"])
+    with pytest.raises(ServiceError) as caught:
+        predict(address, patience_seconds=0.9)
     assert (caught.value.code, caught.value.retry_seconds) == ("queue_full", 1)
     assert len(handler.times) == 1, "the service asked it to wait for longer than it may"
 
 
-def test_a_service_that_is_not_there_is_an_error_that_says_so():
-    with yanmo.Client("http://127.0.0.1:1", patience_seconds=0.2) as client, pytest.raises(ServiceError) as caught:
-        client.predict(["a"])
+@both_clients
+@pytest.mark.parametrize(
+    ("address", "reason"), [("http://127.0.0.1:1", "ConnectError"), ("ftp://127.0.0.1", "UnsupportedProtocol")]
+)
+def test_a_service_that_is_not_there_is_an_error_that_says_so(predict, address, reason):
+    with pytest.raises(ServiceError, match=f"{address} does not answer: {reason}.") as caught:
+        predict(address, patience_seconds=0.2)
     assert caught.value.code == "no_answer"

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from yanmo.compressing.transfer_texts import Transfer
+from yanmo.family_settings import default_settings
 from yanmo.grinding.budget import Budget, costs_only, misses
 from yanmo.grinding.candidates import Stage
 from yanmo.grinding.records import LateError
 from yanmo.grinding.trials import Bench
-from yanmo.models import ModelSpec, default_settings
+from yanmo.models import ModelSpec
 from yanmo.verbs.prune import PruneConfig
 
 __all__ = ["Search", "attempt", "num_passes", "pass_seconds"]
@@ -127,7 +128,7 @@ def pass_seconds(search: Search, model: str) -> float:
 
 def num_passes(search: Search, model: str) -> int:
     """Return how often a student goes over its texts by default."""
-    return default_settings(search.students[model].family, search.texts.num_rows).num_epochs or 1
+    return int(default_settings(search.students[model].family, search.texts.num_rows).get("num_epochs", 1))
 
 
 def _asking_seconds(search: Search) -> float:

@@ -19,11 +19,12 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.family_settings import unused_settings
 from yanmo.grinding.candidates import file_name
 from yanmo.grinding.records import read_json, write_json
 from yanmo.measuring.evaluation import load_split
 from yanmo.measuring.timing import clock, time_alone, time_batches
-from yanmo.models import ModelSpec, unused_settings
+from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import get_task
 from yanmo.training.job import learn, make_job, settle

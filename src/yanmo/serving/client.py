@@ -7,8 +7,8 @@ until its time is up. Predicting changes nothing, so asking twice harms nobody.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self
+from contextlib import contextmanager
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
@@ -25,6 +25,9 @@ except ModuleNotFoundError as error:
 
 __all__ = ["AsyncClient", "Client"]
 
+HttpT = TypeVar("HttpT", httpx.Client, httpx.AsyncClient)
+
+MODELS_PATH = "/v1/models"
 PATIENT_STATUSES = {429, 503}
 # At random, so that clients which were refused together do not come back together.
 BACKOFF = wait_random_exponential(multiplier=0.1, max=5)
@@ -40,16 +43,10 @@ class _Problem(msgspec.Struct):
     detail: str
 
 
-class Client:
-    """A service that answers; use it as a context manager, or call ``close``.
+class _Asking(Generic[HttpT]):
+    """Whom a client asks, and how patiently. How it sends is its own matter: at once, or awaited."""
 
-    Args:
-        url: Of the service, such as ``http://127.0.0.1:8000``.
-        api_key: If the service wants one.
-        model: A model's name; without it the service's first.
-        patience_seconds: For so long it asks again; where the service asks it to wait longer, it gives up at once.
-        timeout_seconds: One request may take so long.
-    """
+    _http_class: type[HttpT]
 
     def __init__(
         self,
@@ -60,9 +57,23 @@ class Client:
         patience_seconds: float = 30,
         timeout_seconds: float = 15,
     ) -> None:
-        self._http = httpx.Client(base_url=url, headers=_headers(api_key), timeout=timeout_seconds)
-        self._path = _path(model)
-        self._patience_seconds = patience_seconds
+        self._http: HttpT = self._http_class(base_url=url, headers=_headers(api_key), timeout=timeout_seconds)
+        self._path = "/predict" if model is None else f"/v1/models/{model}/predict"
+        self._patience = _patience(patience_seconds)
+
+
+class Client(_Asking[httpx.Client]):
+    """A service that answers; use it as a context manager, or call ``close``.
+
+    Args:
+        url: Of the service, such as ``http://127.0.0.1:8000``.
+        api_key: If the service wants one.
+        model: A model's name; without it the service's first.
+        patience_seconds: For so long it asks again; where the service asks it to wait longer, it gives up at once.
+        timeout_seconds: One request may take so long.
+    """
+
+    _http_class = httpx.Client
 
     def predict(self, texts: Sequence[Text], **options: Any) -> list[Prediction]:
         """Return one answer a text.
@@ -74,11 +85,7 @@ class Client:
         Raises:
             ServiceError: The service refuses the request, or does not answer in time.
         """
-        return [
-            prediction
-            for body in _bodies(texts, options)
-            for prediction in _read_answers(self._ask("POST", self._path, body))
-        ]
+        return [one for body in _bodies(texts, options) for one in _read_answers(self._ask("POST", self._path, body))]
 
     def models(self) -> list[ServedModel]:
         """Return what the service serves.
@@ -86,17 +93,11 @@ class Client:
         Raises:
             ServiceError: As ``predict``.
         """
-        return msgspec.json.decode(self._ask("GET", "/v1/models", b""), type=Models).models
+        return _read_models(self._ask("GET", MODELS_PATH))
 
-    def _ask(self, method: str, path: str, body: bytes) -> bytes:
-        try:
-            for attempt in Retrying(**_patience(self._patience_seconds)):
-                with attempt:
-                    response = self._http.request(method, path, content=body)
-                    return _read(response)
-        except httpx.TransportError as error:
-            raise _lost(error, self._http.base_url) from error
-        raise AssertionError("tenacity returns or raises")
+    def _ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+        with _as_service_error(self._http.base_url):
+            return Retrying(**self._patience)(lambda: _read(self._http.request(method, path, content=body)))
 
     def close(self) -> None:
         """Close the connections."""
@@ -105,48 +106,30 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class AsyncClient:
+class AsyncClient(_Asking[httpx.AsyncClient]):
     """The same for asynchronous programs; the arguments are those of :class:`Client`."""
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        api_key: str | None = None,
-        model: str | None = None,
-        patience_seconds: float = 30,
-        timeout_seconds: float = 15,
-    ) -> None:
-        self._http = httpx.AsyncClient(base_url=url, headers=_headers(api_key), timeout=timeout_seconds)
-        self._path = _path(model)
-        self._patience_seconds = patience_seconds
+    _http_class = httpx.AsyncClient
 
     async def predict(self, texts: Sequence[Text], **options: Any) -> list[Prediction]:
         """Return one answer a text; as :meth:`Client.predict`."""
-        found: list[Prediction] = []
-        for body in _bodies(texts, options):
-            found.extend(_read_answers(await self._ask("POST", self._path, body)))
-        return found
+        bodies = _bodies(texts, options)
+        return [one for body in bodies for one in _read_answers(await self._ask("POST", self._path, body))]
 
     async def models(self) -> list[ServedModel]:
         """Return what the service serves."""
-        return msgspec.json.decode(await self._ask("GET", "/v1/models", b""), type=Models).models
+        return _read_models(await self._ask("GET", MODELS_PATH))
 
-    async def _ask(self, method: str, path: str, body: bytes) -> bytes:
-        try:
-            async for attempt in AsyncRetrying(**_patience(self._patience_seconds)):
-                with attempt:
-                    response = await self._http.request(method, path, content=body)
-                    return _read(response)
-        except httpx.TransportError as error:
-            raise _lost(error, self._http.base_url) from error
-        raise AssertionError("tenacity returns or raises")
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+        async def send() -> bytes:
+            return _read(await self._http.request(method, path, content=body))
+
+        with _as_service_error(self._http.base_url):
+            return await AsyncRetrying(**self._patience)(send)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -155,9 +138,7 @@ class AsyncClient:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
 
@@ -165,10 +146,6 @@ def _headers(api_key: str | None) -> dict[str, str]:
     # httpx is given bytes and does not know that they are JSON.
     key = {"authorization": f"Bearer {api_key}"} if api_key is not None else {}
     return {"content-type": "application/json", **key}
-
-
-def _path(model: str | None) -> str:
-    return "/predict" if model is None else f"/v1/models/{model}/predict"
 
 
 def _bodies(texts: Sequence[Text], options: Mapping[str, Any]) -> list[bytes]:
@@ -224,6 +201,10 @@ def _read_answers(content: bytes) -> list[Prediction]:
     return [_prediction(answer) for answer in msgspec.json.decode(content, type=Answers).predictions]
 
 
+def _read_models(content: bytes) -> list[ServedModel]:
+    return msgspec.json.decode(content, type=Models).models
+
+
 def _prediction(answer: Answer) -> Prediction:
     probabilities = answer.probabilities if isinstance(answer.probabilities, Mapping) else {}
     stage = answer.stage if isinstance(answer.stage, int) else None
@@ -253,7 +234,16 @@ def _pause_seconds(state: RetryCallState) -> float:
     return asked if asked is not None else BACKOFF(state)
 
 
-def _lost(error: httpx.TransportError, url: object) -> ServiceError:
-    return ServiceError(
-        f"{url} does not answer: {type(error).__name__}.", status=0, code="no_answer", retry_seconds=None
-    )
+@contextmanager
+def _as_service_error(url: object) -> Iterator[None]:
+    """Say of a connection that stays lost that the service does not answer.
+
+    Raises:
+        ServiceError: As said.
+    """
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise ServiceError(
+            f"{url} does not answer: {type(error).__name__}.", status=0, code="no_answer", retry_seconds=None
+        ) from error

@@ -6,7 +6,7 @@ It knows no verb, no torch, and not what becomes of the model.
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import polars as pl
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
+from yanmo.family_settings import default_settings, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
@@ -25,7 +26,7 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import ModelSpec, default_settings, unsharded, unused_settings
+from yanmo.models import ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task
@@ -150,15 +151,16 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = asdict(default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width))
-    known = {name: value for name, value in defaults.items() if value is not None}
+    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
     found = unsharded(given) if given.get("sharding") == "full" else None
     if found:
         raise ConfigError(
             f"The '{found}' parameter of train does not suit sharded weights.", hint=f"Leave {found} or sharding out."
         )
     # What comes later wins.
-    return TrainConfig(**{"num_threads": default_num_threads(), "metric": metric, **known, **given, "model": spec.name})
+    return TrainConfig(
+        **{"num_threads": default_num_threads(), "metric": metric, **defaults, **given, "model": spec.name}
+    )
 
 
 def make_job(

@@ -10,11 +10,11 @@ from yanmo.artifacts.bundle import Bundle, publish_bundle
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.family_settings import unused_settings
 from yanmo.measuring.inputs import golden_inputs, profile_inputs, write_answers
 from yanmo.modeling.settings import (
     Trained,
 )
-from yanmo.models import unused_settings
 from yanmo.training.job import Job
 
 __all__ = ["identify_trained", "publish_trained", "write_model"]

@@ -9,7 +9,8 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.errors import ConfigError, check_installed
-from yanmo.models import ModelSpec, resolve, unsuited
+from yanmo.family_settings import unsuited
+from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import only_reads
 from yanmo.text.pipeline import TextConfig
 from yanmo.training.train_config import LearnKeys, check_compiler

@@ -19,7 +19,7 @@ import msgspec
 
 from yanmo.config import build
 from yanmo.errors import ConfigError, ModelError, did_you_mean
-from yanmo.models import ENCODER_FAMILIES, FAMILY_DEFAULTS, Defaults
+from yanmo.models import ENCODER_FAMILIES, FAMILIES
 from yanmo.training.train_config import TrainConfig
 
 __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
@@ -80,22 +80,22 @@ SPACES: dict[str, Space] = {
 }
 
 
-def default_space(family: str, defaults: Defaults) -> Space:
+def default_space(family: str, defaults: Mapping[str, Any]) -> Space:
     """Return what is searched for a family: its ranges, and from half to twice its number of epochs.
 
     Args:
-        family: A key of :data:`yanmo.models.FAMILY_DEFAULTS`.
+        family: A key of :data:`yanmo.family_settings.FAMILY_DEFAULTS`.
         defaults: Its settings for this Dataset.
 
     Raises:
         ModelError: The family has nothing to search.
     """
-    if family not in SPACES or defaults.num_epochs is None:
+    if family not in SPACES:
         raise ModelError(
             f"The model {family} has no settings that tune could search.",
-            hint=f"Families with a search space: {', '.join(name for name in FAMILY_DEFAULTS if name in SPACES)}.",
+            hint=f"Families with a search space: {', '.join(name for name in FAMILIES if name in SPACES)}.",
         )
-    epochs = defaults.num_epochs
+    epochs = defaults["num_epochs"]
     return {**SPACES[family], "num_epochs": Range(max(1, epochs // 2), 2 * epochs)}
 
 

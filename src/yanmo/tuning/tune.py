@@ -22,10 +22,10 @@ from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.errors import ConfigError, ModelError
+from yanmo.family_settings import default_settings
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import describe_machine, num_workers
 from yanmo.measuring.evaluation import identify
-from yanmo.models import default_settings
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import get_task

@@ -21,7 +21,7 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
-from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.models import ENCODERS, ModelSpec
 from yanmo.tasks import get_task
 from yanmo.text.altering import Alteration
 from yanmo.training.job import Job, learn, make_job, settle
@@ -73,7 +73,6 @@ class DistillConfig(TransferKeys, TeacherKeys, LearnKeys):  # pydantic lists the
     """Which student, how it is trained, how much it listens to the teacher, and to which texts."""
 
 
-ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 # What train does not know: it is noted beside the settings of the training.
 OWN_KEYS = set(DistillConfig.model_fields) - set(TrainConfig.model_fields)
 

@@ -18,7 +18,7 @@ from yanmo.modeling.objectives.matching import Matched
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
-from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.models import ENCODERS, ModelSpec
 
 __all__ = ["train_network"]
 
@@ -103,7 +103,7 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
 
 def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
     """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
-    is_encoder = spec.family in (*ENCODER_FAMILIES, *STARTED_FAMILIES)
+    is_encoder = spec.family in ENCODERS
     precision = loop.precision if is_encoder else "fp32"
     num_epochs = 0 if network.is_frozen else loop.num_epochs
     return dataclasses.replace(loop, device=default_device(), precision=precision, num_epochs=num_epochs)

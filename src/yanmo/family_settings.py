@@ -1,0 +1,179 @@
+"""What the settings of train are to each family of models: a row a setting; it knows no config and no training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
+
+__all__ = [
+    "FAMILY_DEFAULTS",
+    "SETTINGS",
+    "Setting",
+    "default_settings",
+    "unsharded",
+    "unsuited",
+    "unused_settings",
+]
+
+NETWORKS = (*ENCODERS, "textcnn", "bilstm", "ngram")
+TOKEN_READERS = (*ENCODERS, "textcnn", "bilstm")
+LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
+"""The families with layers that do not share their weights."""
+
+MIN_STEPS = 1000
+STARTED_STEPS = 2500
+BASE_SHAPE = (12, 768)
+"""Layers and width of what is called a base model, from whose learning rate those of others follow."""
+BASE_RATE = 3e-5
+LEAST_RATE, MOST_RATE = 1e-5, 3e-4
+MIN_BATCH_SIZE = 16
+BATCHES_AN_EPOCH = 64
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of train, and what the families make of it.
+
+    Attributes:
+        name: A key of train.
+        families: Those on which it has an effect.
+        default: What it is by default for these families; None leaves it to train.
+        own: Family to another default.
+        off: The value with which it does nothing, of a setting that some trainings cannot have.
+        is_refused: Whether the other families refuse it; else it is ignored there, and the user is told so.
+        needs_whole_weights: Whether no worker can do it with a shard of the weights.
+    """
+
+    name: str
+    families: tuple[str, ...]
+    default: Any = None
+    own: Mapping[str, Any] = field(default_factory=dict)
+    off: Any = None
+    is_refused: bool = False
+    needs_whole_weights: bool = False
+
+    def default_of(self, family: str) -> Any:
+        """Return a family's default, None where train's own holds."""
+        return self.own.get(family, self.default if family in self.families else None)
+
+    def is_on(self, settings: Mapping[str, Any]) -> bool:
+        """Return whether the settings that a user gave have this one with a value that does something."""
+        return settings.get(self.name) not in (self.off, None)
+
+
+SETTINGS = (
+    Setting(
+        "learning_rate",
+        NETWORKS,
+        4e-4,
+        own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3},
+    ),
+    Setting("batch_size", NETWORKS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
+    Setting("num_epochs", NETWORKS, 3, own={"textcnn": 8, "bilstm": 6}),
+    Setting("max_length", TOKEN_READERS, 128),
+    Setting("vocab_size", (*ENCODER_FAMILIES, "textcnn", "bilstm"), 8000),
+    Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
+    Setting("weight_decay", NETWORKS, 0.01),
+    Setting("max_grad_norm", NETWORKS, 1.0),
+    Setting("gradient_accumulation_steps", NETWORKS, 1),
+    Setting("label_smoothing", NETWORKS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}),
+    # None: a checkpoint's own config says how much of it is dropped.
+    Setting(
+        "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
+    ),
+    Setting("early_stopping_patience", NETWORKS, 3),
+    Setting("precision", ENCODERS),
+    Setting("pooling", ("pretrained",)),
+    Setting("head_start", STARTED_FAMILIES),
+    Setting("frozen", STARTED_FAMILIES),
+    Setting("activation", ENCODER_FAMILIES),
+    Setting("eval_steps", NETWORKS),
+    Setting("metric", NETWORKS),
+    Setting("batch_tokens", NETWORKS),
+    Setting("compile", NETWORKS, off="never", needs_whole_weights=True),
+    Setting("lora_rank", ENCODERS, off=0, is_refused=True, needs_whole_weights=True),
+    Setting("frozen_layers", LAYERED, off=0, is_refused=True),
+    # Families that refuse it have a default, too: it stands in every Bundle's recipe.
+    Setting("layer_decay", LAYERED, own=dict.fromkeys(FAMILIES, 1.0), off=1.0, is_refused=True),
+    Setting("sharding", NETWORKS),
+    Setting("seed", NETWORKS),
+    Setting("schedule", NETWORKS),
+    Setting("ema_decay", NETWORKS),
+    Setting("swa_start", NETWORKS),
+    Setting("focal_gamma", NETWORKS),
+    Setting("r_drop", NETWORKS),
+    Setting("fgm_epsilon", NETWORKS, off=0.0, needs_whole_weights=True),
+    Setting("multi_sample_dropout", NETWORKS),
+)
+FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
+    family: {row.name: row.default_of(family) for row in SETTINGS if row.default_of(family) is not None}
+    for family in FAMILIES
+}
+"""Family to its default settings, for a large Dataset; what is not there has train's own default or no effect."""
+
+
+def default_settings(family: str, num_rows: int, *, layers: int = 0, width: int = 0) -> dict[str, Any]:
+    """Return a family's default settings for a training split of some size.
+
+    Few rows need small batches and many passes: a batch is at most 1/64 of the rows (but not under 16), and the number
+    of epochs rises until there are about 1,000 steps, with patience for a quarter of them. A checkpoint from elsewhere
+    has about 2,500 steps, and a learning rate by its layers and its width.
+
+    Args:
+        family: A key of :data:`FAMILY_DEFAULTS`.
+        num_rows: Of the training split, at least 1.
+        layers: Of a checkpoint, 0 where that is not known.
+        width: Of a checkpoint, 0 where that is not known.
+    """
+    defaults = dict(FAMILY_DEFAULTS[family])
+    is_foreign = family == "pretrained"
+    if is_foreign:
+        defaults["learning_rate"] = _started_rate(layers, width)
+    if family not in NETWORKS:
+        return defaults
+    # The largest power of two that is at most 1/64 of the rows.
+    power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)
+    batch_size = min(defaults["batch_size"], max(MIN_BATCH_SIZE, power_of_two))
+    min_steps = STARTED_STEPS if is_foreign else MIN_STEPS
+    num_epochs = max(defaults["num_epochs"], math.ceil(min_steps * batch_size / num_rows))
+    patience = max(defaults["early_stopping_patience"], num_epochs // 4)
+    return {**defaults, "batch_size": batch_size, "num_epochs": num_epochs, "early_stopping_patience": patience}
+
+
+def _started_rate(layers: int, width: int) -> float:
+    """Return the learning rate of a checkpoint of a shape, to two digits.
+
+    Source: Turc et al. 2019, "Well-Read Students Learn Better", appendix (rates of small shapes, up to 3e-4),
+    arXiv:1908.08962; Devlin et al. 2019, appendix A.3 (2e-5 to 5e-5 for 12 layers of 768), arXiv:1810.04805.
+    Differs: a formula between these, and not a search.
+    """
+    if not layers or not width:
+        layers, width = BASE_SHAPE
+    rate = BASE_RATE * math.sqrt(BASE_SHAPE[0] / layers) * (BASE_SHAPE[1] / width) ** 2
+    return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.1e}")
+
+
+def unused_settings(spec: ModelSpec) -> list[str]:
+    """Return the names of settings that have no effect on a model."""
+    return [row.name for row in SETTINGS if spec.family not in row.families and not row.is_refused]
+
+
+def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:
+    """Return the first of the given settings that needs another kind of network than the model's, or None.
+
+    Args:
+        spec: The model.
+        settings: Names and values that a user gave.
+    """
+    refused = (row for row in SETTINGS if row.is_refused and spec.family not in row.families)
+    return next((row.name for row in refused if row.is_on(settings)), None)
+
+
+def unsharded(settings: Mapping[str, Any]) -> str | None:
+    """Return the last of the given settings, by their rows, that needs whole weights in every worker, or None."""
+    refused = (row for row in reversed(SETTINGS) if row.needs_whole_weights)
+    return next((row.name for row in refused if row.is_on(settings)), None)

@@ -1,0 +1,107 @@
+"""Settings by family: what is in force by default, and what has no effect or no place."""
+
+import pytest
+
+from yanmo.family_settings import (
+    FAMILY_DEFAULTS,
+    LAYERED,
+    SETTINGS,
+    default_settings,
+    unsharded,
+    unsuited,
+    unused_settings,
+)
+from yanmo.models import FAMILIES, LIGHT_FAMILIES, ModelSpec, resolve
+from yanmo.training.train_config import TrainConfig
+
+
+def test_settings_without_effect_are_named():
+    assert unused_settings(resolve("bert-2x64")) == ["pooling", "head_start", "frozen"]
+    assert unused_settings(resolve("ngram")) == [
+        "max_length",
+        "vocab_size",
+        "precision",
+        "pooling",
+        "head_start",
+        "frozen",
+        "activation",
+    ]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation"]
+    assert unused_settings(ModelSpec("model", "init")) == ["vocab_size", "pooling", "activation"]
+    assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
+    assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
+
+
+@pytest.mark.parametrize("num_rows", [1, 63, 64, 1000])
+def test_any_number_of_rows_has_settings(num_rows):
+    assert 1 <= default_settings("ngram", num_rows)["batch_size"] <= FAMILY_DEFAULTS["ngram"]["batch_size"]
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
+def test_few_rows_get_smaller_batches_and_more_epochs(family):
+    many, few = default_settings(family, 100_000), default_settings(family, 500)
+    assert many == FAMILY_DEFAULTS[family]
+    assert few["batch_size"] <= many["batch_size"]
+    assert few["num_epochs"] > many["num_epochs"]
+    assert few["early_stopping_patience"] >= many["early_stopping_patience"]
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "expected"),
+    [(12, 768, 3e-5), (24, 1024, 1.2e-5), (6, 384, 1.7e-4), (12, 384, 1.2e-4), (2, 128, 3e-4), (0, 0, 3e-5)],
+)
+def test_the_learning_rate_of_a_checkpoint_follows_its_shape(layers, width, expected):
+    assert default_settings("pretrained", 10_000, layers=layers, width=width)["learning_rate"] == expected
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", "linear")])
+def test_a_shape_changes_no_other_familys_settings(family):
+    assert default_settings(family, 10_000, layers=6, width=384) == default_settings(family, 10_000)
+
+
+@pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)
+def test_a_setting_is_a_key_of_train_for_families_that_exist(row):
+    assert row.name in TrainConfig.model_fields
+    assert {*row.families, *row.own} <= set(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in SETTINGS if row.is_refused or row.needs_whole_weights], ids=lambda row: row.name
+)
+def test_a_setting_that_is_refused_is_off_by_default(row):
+    assert row.off is not None
+    assert not row.is_on(TrainConfig().model_dump())
+
+
+def test_a_setting_has_one_row():
+    assert len({row.name for row in SETTINGS}) == len(SETTINGS)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_family_has_by_default_suits_it(family):
+    spec, defaults = ModelSpec("model", family), default_settings(family, 10_000)
+    assert unsuited(spec, defaults) is None
+    assert not set(defaults) & set(unused_settings(spec))
+    assert TrainConfig(**defaults).model_dump().items() >= defaults.items()
+
+
+def test_a_setting_of_layers_is_refused_by_families_without_and_no_setting_twice():
+    given = {"lora_rank": 4, "frozen_layers": 1, "layer_decay": 0.9}
+    refusing = {family: unsuited(ModelSpec("model", family), given) for family in FAMILIES}
+    assert {family for family, name in refusing.items() if name is None} == set(LAYERED)
+    assert (refusing["albert"], refusing["ngram"]) == ("frozen_layers", "lora_rank")
+    assert not set(given) & set(unused_settings(ModelSpec("model", "ngram")))
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({}, None),
+        ({"fgm_epsilon": 0.0, "lora_rank": 0, "compile": "never", "r_drop": 1.0}, None),
+        ({"compile": "auto"}, "compile"),
+        ({"compile": "auto", "lora_rank": 4}, "lora_rank"),
+        ({"compile": "auto", "lora_rank": 4, "fgm_epsilon": 0.5}, "fgm_epsilon"),
+    ],
+)
+def test_one_setting_that_needs_whole_weights_is_named(given, found):
+    assert unsharded(given) == found

@@ -22,6 +22,7 @@ SCRIPTS = (
     "pretraining.py",
     "pruning.py",
     "recipes.py",
+    "same_numbers.py",
     "serving.py",
     "tfidf.py",
     "training.py",

@@ -1,11 +1,12 @@
 """Units are cut from the text as it was given, and nothing that is done to them moves their places."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanmo.arrays import IntArray
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.unit_places import choose_rule, cut_units, unit_places
@@ -21,8 +22,7 @@ CUT = {
 def rows(texts, rule):
     places = unit_places(texts, rule)
     flat = cut_units(texts, places)
-    ends: IntArray = places.offsets
-    return [flat[start:stop] for start, stop in zip(ends[:-1], ends[1:], strict=True)]
+    return [flat[start:stop] for start, stop in pairwise(places.offsets)]
 
 
 @pytest.mark.parametrize("rule", CUT)

@@ -70,3 +70,27 @@ def test_steps_are_taken_from_the_version_of_the_file_on():
     assert upgraded({}, 2, steps) == {"three": 3}
     assert upgraded({}, 4, steps) == {}
     assert max(GOLDEN_STEPS) < SCHEMA_VERSION
+
+
+@pytest.mark.parametrize("name", ["calibrated-linear", "int8-linear", "multi-linear"])
+def test_calibrated_small_and_multi_label_bundles_of_schema_1_answer_as_they_did(name):
+    bundle = Bundle.open(SCHEMA_1 / name)
+    assert bundle.manifest.schema_version == 1
+    assert (bundle.calibration is not None) == (name == "calibrated-linear")
+    with yanmo.load(bundle) as predictor:
+        golden = bundle.golden()
+        evidence = predictor.task.read(golden.evidence)
+        # To the digits that golden answers keep.
+        tolerance = 1e-4 if name == "int8-linear" else 1e-6
+        assert predictor.predict_proba(golden.inputs.items()) == pytest.approx(evidence.values_MC, abs=tolerance)
+
+
+def test_a_multi_label_bundle_of_schema_1_is_measured_as_before(tmp_path):
+    dataset = Dataset.open(SCHEMA_1 / "multi-dataset")
+    assert dataset.split("train")["label"].dtype == pl.List(pl.String)
+    measured = yanmo.evaluate(
+        SCHEMA_1 / "multi-linear", dataset, split="valid", measure_speed=False, num_resamples=100, out=tmp_path / "r"
+    ).metrics
+    written = Bundle.open(SCHEMA_1 / "multi-linear").manifest.info["summary"]
+    for name in ("accuracy", "micro_f1", "macro_f1"):
+        assert measured[name] == pytest.approx(written[f"valid_{name}"], abs=1e-6)

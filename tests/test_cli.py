@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from yanmo.cli import main
+from yanmo.cli import _cell, main
 from yanmo.verbs import COMMANDS
 
 CSV = "text,label\n" + "".join(f"很好吃 {i} 次,good\n真难吃 {i} 次,bad\n" for i in range(30))
@@ -50,6 +50,25 @@ def test_version_is_printed(capsys):
     assert capsys.readouterr().out.strip() == "0.1.0"
 
 
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [(["version"], ["--version"]), (["help"], ["--help"]), (["help", "train"], ["train", "--help"])],
+    ids=str,
+)
+def test_what_other_programs_have_as_commands_is_understood(words, flags, capsys):
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert main(flags) == 0
+    assert shown == capsys.readouterr().out != ""
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(73_980.4, "73,980"), (-10_000.0, "-10,000"), (9_999.4, "9999"), (0.12345, "0.1235")]
+)
+def test_large_numbers_are_written_out(value, shown):
+    assert _cell(value) == shown
+
+
 def test_json_prints_one_object(reviews, tmp_path):
     done = yanmo("prepare", reviews, "--out", tmp_path / "data", "--json")
     assert done.returncode == 0, done.stderr
@@ -81,6 +100,9 @@ def test_a_flag_may_be_a_hyphen(tmp_path):
         (["trian"], 2, 'Unknown command "trian". Did you mean "train"?'),
         (["trian"], 2, "hint: yanmo --help"),
         (["train"], 2, "hint: yanmo train --help"),
+        (["train"], 2, 'Command "train" parameter DATASET requires an argument.'),
+        (["run"], 2, "parameter PIPELINE requires"),
+        (["prepare", "reviews.csv"], 2, "parameter --out requires"),
         (["prepare", "reviews.csv"], 2, "--out"),
         (["prepare", "none.csv", "--out", "data"], 2, "none.csv"),
         (["prepare", "reviews.csv", "--out", "data", "--seed", "x"], 2, "--seed"),

@@ -93,3 +93,14 @@ def test_a_folder_that_tells_no_shape_has_none(content, tmp_path):
     (tmp_path / "config.json").write_text(content)
     spec = resolve(str(tmp_path))
     assert (spec.layers, spec.width) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [("bert-base-chinese", "google-bert"), ("roberta-base", "FacebookAI"), ("gpt2", "openai-community")],
+)
+def test_a_name_from_before_owners_is_told_its_own(name, owner):
+    with pytest.raises(ModelError) as caught:
+        resolve(name)
+    assert f"{owner}/{name}" in caught.value.hint
+    assert resolve(f"{owner}/{name}").is_hub_id

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
 from yanmo.errors import InternalError, OutputError, YanmoError
 from yanmo.machine import worker_rank
@@ -43,7 +43,7 @@ HYPHEN = "./-"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code: 0 done, 2 the user's mistake, 75 busy, 143 stopped, 1 ours."""
     given = sys.argv[1:] if arguments is None else arguments
-    tokens = [HYPHEN if token == "-" else token for token in given]
+    tokens = _usual([HYPHEN if token == "-" else token for token in given])
     # Before the log and the errors are given a stream to go to.
     mend_streams()
     # Libraries are heard when something is wrong, this package always.
@@ -56,6 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         release_output()
 
 
+def _usual(tokens: list[str]) -> list[str]:
+    """Return ``help``, ``help VERB`` and ``version``, which other programs have as commands, as the flags they are."""
+    match tokens:
+        case ["version"]:
+            return ["--version"]
+        case ["help", *verb]:
+            return [*verb, "--help"]
+    return tokens
+
+
 def _run(tokens: Sequence[str]) -> int:
     try:
         with contextlib.nullcontext() if _calls_verb(tokens) else saying():
@@ -63,7 +73,7 @@ def _run(tokens: Sequence[str]) -> int:
     except CycloptsError as error:
         # The hint names the command that there is: import is called adopt.
         command = "".join(f"{OTHER_NAMES.get(token, token)} " for token in tokens[:1] if token in NAMES)
-        complain(f"{error}\nhint: yanmo {command}--help")
+        complain(f"{_named_as_written(error)}\nhint: yanmo {command}--help")
         return 2
     except (YanmoError, SigtermError) as error:
         return _print_error(error.as_stopped() if isinstance(error, SigtermError) else error)
@@ -77,6 +87,15 @@ def _run(tokens: Sequence[str]) -> int:
         return _print_unexpected(error)
     # Help and version return what they have shown.
     return result if isinstance(result, int) else 0
+
+
+def _named_as_written(error: CycloptsError) -> str:
+    """Return a parser's message; an input that is missing is named as the usage line has it, and not as a flag."""
+    argument = getattr(error, "argument", None)
+    is_input = argument is not None and argument.field_info.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    if not isinstance(error, MissingArgumentError) or argument is None or not is_input:
+        return str(error)
+    return str(error).replace(argument.name, argument.name.removeprefix("--").upper(), 1)
 
 
 def _calls_verb(tokens: Sequence[str]) -> bool:
@@ -306,7 +325,8 @@ def _text(value: Any) -> Text:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        # Nobody reads 7.398e+04 as 73,980.
+        return f"{value:,.0f}" if 10_000 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, dict):
         return ", ".join(f"{key} {_cell(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):

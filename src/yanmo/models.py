@@ -47,6 +47,21 @@ SHAPE_KEYS = (
     ("hidden_size", "dim", "n_embd", "d_model"),
 )
 """What families' config.json calls the number of layers and the width."""
+OWNERS = {
+    **dict.fromkeys(
+        (
+            *("bert-base-chinese", "bert-base-cased", "bert-base-uncased", "bert-large-cased", "bert-large-uncased"),
+            *("bert-base-multilingual-cased", "bert-base-multilingual-uncased"),
+        ),
+        "google-bert",
+    ),
+    **dict.fromkeys(("roberta-base", "roberta-large", "xlm-roberta-base", "xlm-roberta-large"), "FacebookAI"),
+    **dict.fromkeys(("distilbert-base-cased", "distilbert-base-uncased", "distilroberta-base"), "distilbert"),
+    **dict.fromkeys(("albert-base-v2", "albert-large-v2"), "albert"),
+    **dict.fromkeys(("gpt2", "gpt2-medium", "gpt2-large"), "openai-community"),
+    **dict.fromkeys(("t5-small", "t5-base"), "google-t5"),
+}
+"""Names of checkpoints from before the hub gave each its owner, which books and recipes still use, to that owner."""
 # One slash and no dot in front: ./model and a/b/c are paths.
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -132,6 +147,11 @@ def resolve(name: str) -> ModelSpec:
     if "/" in name or "\\" in name:
         raise ModelError(
             f"There is no folder {name}.", hint="Give an existing folder, or a hub id of the form owner/name."
+        )
+    if name in OWNERS:
+        raise ModelError(
+            f"There is no model '{name}' here; the hub has it under its owner's name.",
+            hint=f"Give {OWNERS[name]}/{name}, or the folder that you have it in.",
         )
     raise ModelError(
         f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *ENCODER_FAMILIES, *EXAMPLES))}",

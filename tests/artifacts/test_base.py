@@ -234,6 +234,18 @@ def test_no_write_permission_is_said_before_any_work():
         assert (done.returncode, done.stdout) == (2, expected)
 
 
+def test_nothing_is_made_inside_of_a_finished_artifact(tmp_path):
+    made = make(tmp_path / "one")
+    with pytest.raises(ArtifactError, match="is a finished artifact: another folder in it would damage it"):
+        make(tmp_path / "one" / "deep" / "two")
+    assert sorted(path.name for path in made.path.iterdir()) == ["data.bin", "manifest.json", "sub"]
+
+
+def test_the_manifest_of_another_program_is_in_nobodys_way(tmp_path):
+    (tmp_path / "manifest.json").write_text('{"name": "a web page", "start_url": "/"}')
+    assert make(tmp_path / "one").size_bytes == 9
+
+
 def test_a_writer_that_meets_a_full_disk_leaves_nothing(tmp_path):
     code = (
         "import resource, signal, sys; from yanmo.artifacts.base import Identity, publish\n"

@@ -63,9 +63,24 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
     finish_swap(out)
     if os.path.lexists(out) and not replace:  # a dangling link stands in the way, too
         raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
+    whole = next((folder for folder in out.absolute().parents if _is_artifact(folder)), None)
+    if whole is not None:
+        raise ArtifactError(
+            f"{out} lies in {whole}, which is a finished artifact: another folder in it would damage it.",
+            hint="Choose an --out beside it.",
+        )
     parent = next(folder for folder in out.absolute().parents if os.path.lexists(folder))
     if not parent.is_dir() or not os.access(parent, os.W_OK):
         raise ArtifactError(f"Cannot write {out}: no permission in {parent}.", hint="Choose another --out.")
+
+
+def _is_artifact(folder: Path) -> bool:
+    # Other programs call their files so, too: a web page's manifest.json is no artifact's.
+    try:
+        content = (folder / MANIFEST).read_bytes()
+    except OSError:
+        return False
+    return b'"schema_version"' in content and b'"kind"' in content
 
 
 @contextlib.contextmanager

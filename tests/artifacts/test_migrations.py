@@ -16,6 +16,19 @@ from yanmo.artifacts.migrations import GOLDEN_STEPS, upgraded
 
 SCHEMA_1 = Path(__file__).parent / "schema_1"
 BUNDLES = ["linear", "ngram", "torch", "onnx", "ensemble", "cascade"]
+VALID = {f"valid_{name}": name for name in ("accuracy", "macro_f1", "micro_f1")} | {"valid_loss": "log_loss"}
+"""What a training measured, by its name in a Report."""
+QUICK = {"measure_speed": False, "num_resamples": 100, "num_threads": 1}
+OF_THE_RUN = {"command", "machine", "versions"}
+"""In a Report: where and with what it was measured, which is another place and another version today."""
+
+
+def flat(value, path=""):
+    """Return numbers, texts and nothings in JSON values, by where they stand."""
+    if isinstance(value, dict | list):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {where: one for key, part in pairs for where, one in flat(part, f"{path}/{key}").items()}
+    return {path: value}
 
 
 def test_a_dataset_of_schema_1_opens():
@@ -35,8 +48,36 @@ def test_a_bundle_of_schema_1_gives_its_golden_answers_and_is_measured(name, tmp
         evidence = predictor.task.read(golden.evidence)
         assert evidence.values_MC.shape == (len(golden.inputs), 2)
         assert predictor.predict_proba(golden.inputs.items()) == pytest.approx(evidence.values_MC, abs=1e-4)
-    report = yanmo.evaluate(bundle, SCHEMA_1 / "dataset", measure_speed=False, num_resamples=100, out=tmp_path / "r")
-    assert report.metrics["accuracy"] >= 0.5
+    report = yanmo.evaluate(bundle, SCHEMA_1 / "dataset", **QUICK, split="valid", out=tmp_path / "report").metrics
+    # What was measured on these rows when it was made.
+    before = {VALID[key]: score for key, score in bundle.summary().items() if key in VALID}
+    assert "accuracy" in before
+    assert {name: report[name] for name in before} == pytest.approx(before, abs=1e-6)
+    if name == "cascade":
+        facts = report["composite"]["cascade"]
+        assert [facts["disagreement"], facts["shares"][0]] == [
+            bundle.summary()[key] for key in ("valid_disagreement", "share_of_first_stage")
+        ]
+        assert report["accuracy"] + facts["accuracy_lost"] == bundle.summary()["valid_accuracy_of_last_stage"]
+
+
+def test_a_report_of_schema_1_is_measured_again(tmp_path):
+    before = Report.open(SCHEMA_1 / "report").metrics
+    report = yanmo.evaluate(SCHEMA_1 / "linear", SCHEMA_1 / "dataset", **QUICK, out=tmp_path / "report").metrics
+    found, expected = (flat({name: one[name] for name in set(before) - OF_THE_RUN}) for one in (report, before))
+    scores = {where: one for where, one in expected.items() if isinstance(one, float)}
+    assert len(scores) > 50
+    assert {where: found[where] for where in scores} == pytest.approx(scores, rel=1e-4, abs=1e-6)
+    assert {**found, **scores} == expected
+
+
+def test_predictions_of_schema_1_are_given_again(tmp_path):
+    before = Predictions.open(SCHEMA_1 / "predictions").frame()
+    answers = yanmo.predict(SCHEMA_1 / "linear", SCHEMA_1 / "dataset", num_threads=1, out=tmp_path / "answers").frame()
+    assert answers.columns == before.columns
+    assert answers.select("id", "prediction").equals(before.select("id", "prediction"))
+    for name in ("probability", "probabilities"):
+        assert answers[name].to_numpy() == pytest.approx(before[name].to_numpy(), abs=1e-5)
 
 
 def test_a_bundle_of_schema_1_becomes_one_of_the_newest_schema(tmp_path):

@@ -1,12 +1,14 @@
 """A task that stands in this file only goes through every verb: ordered stars, with a link and a headline of its own.
 
-Nothing of the package knows it. It is one row in the table of tasks, and its link one row in the table of losses.
+Nothing of the package knows it. It is one row in the table of tasks; its link is trained as the one it derives from.
 """
 
 import importlib.util
 import json
+import logging
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,8 @@ import pytest
 import yanmo
 from yanmo.answers.answered import Decided
 from yanmo.answers.links import Link, Softmax
+from yanmo.errors import ModelError
 from yanmo.metrics.measures import Measure
-from yanmo.modeling.objectives import choices as objective
 from yanmo.tasks import TASKS
 from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
 
@@ -82,11 +84,33 @@ class OrderedStars(LabelTask):
         return np.column_stack([apart_N, np.ones(len(apart_N))]).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class LikeAnother(OrderedStars):
+    """The same, measured by how far its mean stars are from another model's, in thousandths: nothing else is as good.
+
+    Attributes:
+        others: That model's mean stars of the rows of a split, by the number of these.
+    """
+
+    others: Mapping[int, np.ndarray] = field(default_factory=dict)
+    measures: tuple[Measure, ...] = (replace(MEAN_ERROR, name="apart", title="thousandths of a star"),)
+
+    def statistics(self, evidence, targets):  # noqa: ARG002
+        mean_N = evidence.values_MC @ np.arange(evidence.values_MC.shape[1])
+        apart_N = 1000 * np.abs(mean_N - self.others.get(len(mean_N), mean_N))
+        return np.column_stack([apart_N, np.ones(len(apart_N))]).astype(np.float64)
+
+
+def like(bundle, stars):
+    """Return the task of answering as a Bundle does on the splits of a Dataset."""
+    with yanmo.load(bundle) as predictor:
+        found = [predictor.predict_proba(stars.split(one)["text"].to_list()) for one in ("train", "valid", "test")]
+    return LikeAnother(others={len(values_NC): values_NC @ np.arange(5) for values_NC in found})
+
+
 @pytest.fixture(autouse=True)
-def rows_in_tables(monkeypatch):
+def row_in_table(monkeypatch):
     monkeypatch.setitem(TASKS, "ordered_stars", OrderedStars())
-    monkeypatch.setitem(objective.LOSSES, "ordered", objective.LOSSES["softmax"])
-    monkeypatch.setitem(objective.DIVERGENCES, "ordered", objective.DIVERGENCES["softmax"])
 
 
 @pytest.fixture
@@ -110,6 +134,14 @@ def served():
     module = sys.modules.setdefault("served", importlib.util.module_from_spec(spec))
     spec.loader.exec_module(module)
     return module
+
+
+def mean_error(answers, stars):
+    """Return how many stars predictions of the validation rows are from the truth, in the mean."""
+    truth_N, said_N = (
+        column.cast(pl.Int64).to_numpy() for column in (stars.split("valid")["label"], answers["prediction"])
+    )
+    return np.abs(truth_N - said_N).mean()
 
 
 def train(stars, model, out, **options):
@@ -142,12 +174,46 @@ def test_it_goes_through_training_measuring_and_compression(stars, tmp_path):
     assert whole.manifest.info["summary"]["valid_mean_error"] < 1.0
     assert whole.members()[0].task == "ordered_stars"
 
-    staged = yanmo.cascade(
-        stars, [linear, ngram], alpha=0.5, delta=0.2, costs=(0.1, 1.0), num_threads=1, out=tmp_path / "staged"
-    )
-    answers = yanmo.predict(staged, stars.path, out=tmp_path / "answers").frame()
-    assert set(answers["prediction"]) <= set(STARS)
-    assert set(answers["stage"]) <= {1, 2}
+
+@pytest.mark.parametrize(("guarantee", "kept"), [("agreement", "agreement"), ("accuracy", "right_rows")])
+def test_a_cascade_says_its_headline_and_what_it_guarantees(stars, tmp_path, guarantee, kept):
+    linear = train(stars, "linear", tmp_path / "linear")
+    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
+    values = {"alpha": 0.5, "delta": 0.2, "costs": (0.1, 1.0), "num_threads": 1}
+    staged = yanmo.cascade(stars, [linear, ngram], guarantee=guarantee, **values, out=tmp_path / "staged")
+    scores = staged.manifest.info["summary"]
+    assert not any("accuracy" in name for name in scores)
+    assert scores[f"bound_of_{kept}"] <= 0.5
+    answers = yanmo.predict(staged, stars.path, split="valid", out=tmp_path / "answers").frame()
+    assert set(answers["stage"]) == {1, 2}
+    assert scores["valid_mean_error"] == pytest.approx(mean_error(answers, stars), abs=1e-6)
+    last = yanmo.predict(ngram, stars.path, split="valid", out=tmp_path / "last").frame()
+    assert scores["valid_mean_error_of_last_stage"] == pytest.approx(mean_error(last, stars), abs=1e-6)
+
+    report = yanmo.evaluate(staged, stars, measure_speed=False, num_resamples=100, out=tmp_path / "report")
+    facts = report.summary()["cascade"]
+    assert "accuracy_lost" not in facts
+    assert -1 <= facts["right_rows_lost"] <= 1
+    page = report.html_path.read_text(encoding="utf-8")
+    assert "macro F1" not in page
+    assert ("points of right rows" in page) == (guarantee == "accuracy")
+    assert "points of accuracy" not in page
+
+
+def test_networks_learn_it_are_exported_and_predict(stars, tmp_path):
+    network = train(stars, "textcnn", tmp_path / "textcnn", num_epochs=2, r_drop=0.5)
+    graph = yanmo.export(network, out=tmp_path / "graph")
+    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
+    frames = {
+        one.name: yanmo.predict(one, stars.path, out=tmp_path / f"{one.name}-answers").frame()
+        for one in (network, graph, ngram)
+    }
+    assert frames["graph"]["prediction"].equals(frames["textcnn"]["prediction"])
+    values_NC = np.stack(frames["ngram"]["probabilities"].to_list())
+    assert frames["ngram"]["prediction"].to_list() == [STARS[round(one)] for one in (values_NC @ np.arange(5)).tolist()]
+    sure_N = Ordered().confidence_M(values_NC)
+    assert frames["ngram"]["probability"].to_numpy() == pytest.approx(sure_N, abs=1e-6)
+    assert (sure_N > values_NC.max(axis=1) + 0.01).any()
 
 
 def test_the_lowest_mean_error_is_the_best_of_a_training(stars, tmp_path):
@@ -157,13 +223,20 @@ def test_the_lowest_mean_error_is_the_best_of_a_training(stars, tmp_path):
     assert ngram.manifest.info["summary"]["valid_mean_error"] == pytest.approx(min(errors), abs=1e-6)
 
 
-def test_a_gate_that_allows_no_loss_of_its_headline_can_refuse(stars, tmp_path, monkeypatch):
-    linear = train(stars, "linear", tmp_path / "linear")
-    worse = Measure("mean_error", lambda sums: -stars_apart(sums), "mean error in stars", is_rate=False)
-    monkeypatch.setitem(TASKS, "ordered_stars", OrderedStars(measures=(worse,)))
-    made = yanmo.quantize(linear, stars, max_drop=5.0, num_threads=1, out=tmp_path / "small")
-    facts = made.manifest.info["quantization"]
-    assert facts["mean_error_drop"] == pytest.approx(facts["fp32_mean_error"] - facts["mean_error"])
+def test_a_gate_refuses_what_loses_more_of_its_headline_than_is_allowed(stars, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "yanmo")
+    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
+    monkeypatch.setitem(TASKS, "ordered_stars", like(ngram, stars))
+    made = yanmo.quantize(ngram, stars, max_drop=500.0, num_threads=1, out=tmp_path / "free")
+    lost = made.manifest.info["quantization"]["apart_drop"]
+    assert lost > 0.001
+    # A loss of more than 1 is a verdict where the headline is no rate, so it is told.
+    assert any(message.startswith("All parts are int8: apart") for message in caplog.messages)
+    made = yanmo.quantize(ngram, stars, max_drop=1.01 * lost, num_threads=1, out=tmp_path / "allowed")
+    assert made.manifest.info["quantization"]["kept_fp32"] == []
+    with pytest.raises(ModelError, match=r"loses more apart than 0; the last lost 0\.0"):
+        yanmo.quantize(ngram, stars, max_drop=0.0, num_threads=1, out=tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
 
 
 def test_it_is_served(stars, tmp_path):
@@ -174,28 +247,38 @@ def test_it_is_served(stars, tmp_path):
         assert reply.json["prediction"] in STARS
         assert set(reply.json["probabilities"]) == set(STARS)
         unsure = client.ask("POST", "/predict", b'{"text": "a superb meal", "threshold": 1.0}', JSON).json
-        assert unsure["prediction"] is None
+        assert (unsure["prediction"], unsure["abstained"]) == (None, True)
+
+
+def test_whether_a_threshold_silenced_it_is_what_its_task_says(stars, tmp_path, monkeypatch):
+    linear = train(stars, "linear", tmp_path / "linear")
+    # Whether labels exclude each other says nothing about whether a task withholds.
+    monkeypatch.setitem(TASKS, "ordered_stars", OrderedStars(link=Ordered(excludes=False)))
+    with served()._serving(linear) as client:
+        unsure, sure = (
+            client.ask("POST", "/predict", b'{"text": "a superb meal", "threshold": %d}' % least, JSON).json
+            for least in (1, 0)
+        )
+    assert (unsure["prediction"], unsure["abstained"]) == (None, True)
+    assert (sure["prediction"] in STARS, sure["abstained"]) == (True, False)
 
 
 @pytest.mark.timeout(600)
-def test_grind_finds_what_loses_little_of_its_headline(stars, tmp_path):
-    teacher = yanmo.ensemble(
-        stars,
-        [train(stars, "linear", tmp_path / "linear"), train(stars, "ngram", tmp_path / "ngram", num_epochs=12)],
-        num_threads=1,
-        out=tmp_path / "teacher",
-    )
-    made = yanmo.grind(
-        teacher,
-        stars,
-        max_latency_ms=1000.0,
-        max_drop=1.0,
-        students=("ngram",),
-        hours=0.01,
-        num_threads=1,
-        out=tmp_path / "ground",
-    )
+def test_grind_allows_the_loss_of_its_headline_that_was_asked_for(stars, tmp_path, monkeypatch):
+    members = [train(stars, "linear", tmp_path / "linear"), train(stars, "ngram", tmp_path / "ngram", num_epochs=12)]
+    teacher = yanmo.ensemble(stars, members, num_threads=1, out=tmp_path / "teacher")
+    monkeypatch.setitem(TASKS, "ordered_stars", like(teacher, stars))
+    values = {"students": ("ngram",), "hours": 0.03, "num_threads": 1, "out": tmp_path / "ground"}
+    with pytest.raises(ModelError) as caught:
+        yanmo.grind(teacher, stars, max_drop=0.0, **values)
+    rows = json.loads((tmp_path / "ground-report" / "report.json").read_text(encoding="utf-8"))["rows"]
+    assert all(set(row["misses"]) == {"max_drop"} and row["drop"] > 0 for row in rows)
+    best, *others = sorted(rows, key=lambda row: row["drop_at_most"])
+    assert f"{best['name']} needs max_drop {best['drop_at_most']:.4g} instead of 0" in str(caught.value)
+
+    allowed = (best["drop_at_most"] + others[0]["drop_at_most"]) / 2
+    made = yanmo.grind(teacher, stars, max_drop=allowed, **values)
     facts = made.manifest.info["summary"]
-    assert facts["drop"] <= 1.0
-    assert facts["mean_error"] < 1.0
-    assert "test_mean_error" in facts
+    assert facts["winner"].removesuffix("-calibrated") == best["name"]
+    assert 0 < facts["apart"] == facts["drop"] <= allowed
+    assert facts["test_apart"] == facts["test_drop"] > 0

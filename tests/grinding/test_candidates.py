@@ -59,7 +59,9 @@ def test_cascades_of_other_members_or_another_guarantee_have_other_names():
     names = [
         cascade_of(members, [1, 2], alpha=alpha).name for members in (["a", "b"], ["a", "c"]) for alpha in (0.1, 0.2)
     ]
-    assert len(set(names)) == 4
+    names.append(cascade_of(["a", "b"], [1, 2], alpha=0.1, guarantee="agreement").name)
+    assert len(set(names)) == 5
+    assert names[-1] == "cascade-a-b-agreement-1000"
 
 
 def test_a_student_that_begins_with_an_encoder_names_it_and_no_model():

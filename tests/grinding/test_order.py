@@ -10,6 +10,7 @@ from yanmo.grinding import order, publishing
 from yanmo.grinding.candidates import cascade_of, chain, int8_of, student
 from yanmo.grinding.records import Clock, LateError, write_json
 from yanmo.grinding.search import attempt
+from yanmo.metrics.measures import Measure
 from yanmo.models import resolve
 
 MANY = Transfer(pl.DataFrame({"id": [""] * 60_000, "text": [""] * 60_000}))
@@ -144,6 +145,20 @@ def test_cascades_end_with_what_is_too_slow_alone_and_fit_the_budget_together(ma
     found = list(order._cascades(search))
     assert names(found) == ["cascade-textcnn-bert-4x312-50", "cascade-textcnn-bert-4x312-200"]
     assert found[0].call.config == {"guarantee": "accuracy", "alpha": 0.005, "costs": [0.025, 0.3333]}
+
+
+def test_where_the_headline_is_no_share_of_rows_its_unit_is_no_alpha(make_search, monkeypatch):
+    search = make_search(max_latency_ms=1.0, max_drop=3.0)
+    stars = Measure("mean_error", lambda sums: sums[..., 0], "mean error", higher_is_better=False, is_rate=False)
+    monkeypatch.setattr(search.bench, "task", replace(search.bench.task, measures=(stars, *search.bench.task.measures)))
+    search.rows = [
+        row("ngram-int8", 0.90, throughput=300_000),
+        row("bert-4x312-int8", 0.94, latency_ms=3.0, throughput=3000.0),
+    ]
+    found = list(order._cascades(search))
+    assert [one.call.config["guarantee"] for one in found] == ["agreement"] * 3
+    assert [one.call.config["alpha"] for one in found] == [0.01, 0.02, 0.05]
+    assert names(found)[0] == "cascade-ngram-bert-4x312-agreement-100"
 
 
 def test_the_best_students_learn_longer_for_as_long_as_there_is_time(make_search):

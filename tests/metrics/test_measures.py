@@ -104,7 +104,7 @@ def test_rows_that_are_alike_in_one_model_and_not_in_the_other_are_drawn_apart()
 def test_a_share_of_rows_has_the_interval_of_wilson_and_other_scores_that_of_the_bootstrap():
     rows_NS, _ = flipped(200)
     found = measure_with_intervals(rows_NS, LABELS, num_resamples=300, seed=5)
-    (resampled,) = resample([rows_NS], LABELS, num_resamples=300, seed=5)
+    (resampled,) = resample([rows_NS], LABELS, num_resamples=300, seed=5).scores
     num_right = int(right_rows(rows_NS).sum())
     assert found["accuracy"].interval == metrics.wilson_interval(num_right, 200)
     assert found["macro_f1"].interval == metrics.percentile_interval(resampled["macro_f1"])

@@ -21,7 +21,7 @@ def sample(num_rows, num_classes, seed, share_right=0.8):
 def bootstrap(choices, targets_NC, *, num_resamples, seed):
     """The scores of each of K models that chose labels, on resampled rows, by name."""
     statistics = [label_statistics(chosen_NC, targets_NC) for chosen_NC in choices]
-    return resample(statistics, MEASURES, num_resamples=num_resamples, seed=seed)
+    return resample(statistics, MEASURES, num_resamples=num_resamples, seed=seed).scores
 
 
 def row_by_row(chosen_NC, targets_NC, num_resamples, seed):

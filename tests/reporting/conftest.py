@@ -101,8 +101,9 @@ def comparison(num_rows=400, *, task=TASK):
         for place, name in enumerate(names)
     ]
     rows = compare_rows(facts, [model[0] for model in models], models[0][1], task, num_resamples=200, seed=0)
-    headline = task.measures[0].describe()
-    return plain({"report": "comparison", **COMMON, "headline": headline, "num_rows": num_rows, "rows": rows})
+    measures = [one.describe() for one in task.measures if one is task.measures[0] or one.is_second]
+    facts = {"headline": measures[0], "measures": measures, "num_rows": num_rows}
+    return plain({"report": "comparison", **COMMON, **facts, "rows": rows})
 
 
 def benchmark(names=("bert", HOSTILE), *, labeled=True):
@@ -147,15 +148,15 @@ def make_benchmark():
     return benchmark
 
 
-def cascade(num_rows=400):
+def cascade(num_rows=400, *, task=TASK, kind="agreement"):
     """An evaluation of a cascade of three stages that may abstain, calibrated."""
-    report = evaluation(num_rows)
+    report = evaluation(num_rows, task=task)
     models = [answers(num_rows, LABELS, seed, lean) for seed, lean in enumerate((1.0, 1.3, 1.6))]
     found, targets_NC = [model[0] for model in models], models[0][1]
     table = StageTable(
-        np.stack([TASK.confidence_N(one) for one in found]),
-        np.stack([TASK.same_N(one, found[-1]) for one in found]),
-        np.stack([TASK.right_N(one, targets_NC) for one in found]),
+        np.stack([task.confidence_N(one) for one in found]),
+        np.stack([task.same_N(one, found[-1]) for one in found]),
+        np.stack([task.right_N(one, targets_NC) for one in found]),
         [0.01, 0.4, 12.5],
     )
     curve = [[2.0, 2.0], *([level, 0.9] for level in (0.99, 0.9, 0.8, 0.7))]
@@ -169,13 +170,13 @@ def cascade(num_rows=400):
     sampling = {"num_resamples": 200, "seed": 0}
     whole = {
         "method": "cascade of 3",
-        "members": compare_members(facts, found, found[1], targets_NC, TASK, **sampling),
-        "agreement": agreement_matrix(found, TASK),
+        "members": compare_members(facts, found, found[1], targets_NC, task, **sampling),
+        "agreement": agreement_matrix(found, task),
         "leave_one_out": leave_one_out(
-            ["1", "2", "3"], [None, found[0], found[2]], found[1], targets_NC, TASK, **sampling
+            ["1", "2", "3"], [None, found[0], found[2]], found[1], targets_NC, task, **sampling
         ),
         "cascade": {
-            "kind": "agreement",
+            "kind": kind,
             "alpha": 0.1,
             "delta": 0.05,
             "bound": 0.09,
@@ -187,7 +188,7 @@ def cascade(num_rows=400):
             "abstain": 0.5,
             "costs_ms": table.costs_S,
             "curve": [{"thresholds": one, "cost_ms": 1.0, "risk": 0.0, "bound": 0.0} for one in curve],
-            **cascade_facts(table, [0.9, 0.9], curve, np.arange(num_rows) % 9 == 0),
+            **cascade_facts(table, [0.9, 0.9], curve, np.arange(num_rows) % 9 == 0, task),
         },
     }
     uncalibrated = {key: report[key] for key in ("log_loss", "expected_calibration_error", "calibration")}
@@ -209,6 +210,11 @@ def audit(num_rows=400):
 @pytest.fixture(scope="session")
 def cascade_report():
     return cascade()
+
+
+@pytest.fixture(scope="session")
+def make_cascade():
+    return cascade
 
 
 @pytest.fixture(scope="session")

@@ -225,6 +225,44 @@ def test_a_page_shows_another_headline_in_its_own_unit_and_sense(make_evaluation
     assert f"{rows[1]['behind_best']:+.4g}" in text
 
 
+def own_measures(*, of_rows=False):
+    """A task of stars with a headline of its own and a second measure, none of which any other task has."""
+    apart = Measure(
+        "apart", lambda sums: 2 - ACCURACY.of_sums(sums), "stars apart", higher_is_better=False, is_rate=False
+    )
+    near = Measure("near", lambda sums: (1 + ACCURACY.of_sums(sums)) / 2, "within one star", is_second=True)
+    measures = (apart, near, ACCURACY) if of_rows else (apart, near)
+    return dataclasses.replace(get_task("single_label"), measures=measures)
+
+
+def test_tables_of_models_show_the_measures_of_their_task_and_no_others(make_comparison, make_cascade):
+    compared, whole = make_comparison(task=own_measures()), make_cascade(task=own_measures())
+    for page in (Page(render_comparison(compared)), Page(render_evaluation(whole))):
+        assert "within one star" in page.text
+        assert "macro F1" not in page.text
+        assert "ccuracy" not in page.text
+    assert f"{100 * compared['rows'][0]['near']:.2f} %" in Page(render_comparison(compared)).text
+    assert f"{100 * whole['composite']['members'][0]['near']:.2f} %" in Page(render_evaluation(whole)).text
+    usual = Page(render_comparison(make_comparison())).text
+    assert "macro F1" in usual
+    assert f"{100 * make_comparison()['rows'][0]['macro_f1']:.2f} %" in usual
+
+
+def test_a_cascade_says_accuracy_only_where_that_is_the_headline(make_cascade):
+    facts = make_cascade(task=own_measures(), kind="accuracy")["composite"]["cascade"]
+    assert "accuracy_lost" not in facts
+    assert facts["right_rows_lost"] == make_cascade()["composite"]["cascade"]["accuracy_lost"] != 0
+    assert facts["measured_curve"][1].keys() == {"cost_ms", "disagreement", "right_rows_lost"}
+    text = Page(render_evaluation(make_cascade(task=own_measures(), kind="accuracy"))).text
+    assert "it loses at most +10.00 points of right rows against its last stage" in text
+    assert f"it loses {100 * facts['right_rows_lost']:+.2f} points".replace("-", "−") in text
+    both = make_cascade(task=own_measures(of_rows=True), kind="accuracy")
+    assert "accuracy_lost" in both["composite"]["cascade"]
+    assert "points of right rows against" in Page(render_evaluation(both)).text
+    usual = Page(render_evaluation(make_cascade(kind="accuracy"))).text
+    assert "it loses at most +10.00 points of accuracy against its last stage" in usual
+
+
 @pytest.mark.parametrize(
     ("value", "expected"),
     [

@@ -31,6 +31,7 @@ def says(values_NC, task=SINGLE):
 
 
 CHOSEN, RIGHT = says(PROBABILITIES), says(TARGETS)
+SAMPLING = {"num_resamples": 100, "seed": 0}
 
 
 def measure(evidence=CHOSEN, targets_NC=TARGETS, task=SINGLE):
@@ -118,6 +119,18 @@ def test_where_less_is_better_the_least_comes_first_and_any_number_may_stand():
     assert (values["errors"], values["headline"]["higher_is_better"]) == (1.5, False)
     against = compare_answers(CHOSEN, RIGHT, TARGETS, STRICT, num_resamples=100, seed=0)
     assert (against["errors"], against["errors_difference"], against["accuracy_difference"]) == (0.0, 1.5, -0.5)
+
+
+def test_a_comparison_of_two_says_what_one_against_the_other_says():
+    second, first = compare_rows([{"name": "half"}, {"name": "all"}], [CHOSEN, RIGHT], TARGETS, SINGLE, **SAMPLING)[
+        ::-1
+    ]
+    against = compare_answers(CHOSEN, RIGHT, TARGETS, SINGLE, **SAMPLING)
+    assert second["behind_best_interval"] == against["accuracy_difference_interval"]
+    assert [first[name] for name in ("accuracy", "macro_f1")] == [against[name] for name in ("accuracy", "macro_f1")]
+    alone = measure_quality(CHOSEN, TARGETS, list("abc"), SINGLE, **SAMPLING)
+    assert second["accuracy_interval"] == alone["accuracy_interval"]
+    assert {name for name in against if name.endswith("_difference")} == {"accuracy_difference", "macro_f1_difference"}
 
 
 def test_rows_of_a_comparison_without_any_label_have_no_f1():

@@ -217,7 +217,7 @@ def test_a_stage_that_costs_more_and_is_worse_is_said(dataset, cheap, dear, tmp_
     with pytest.raises(ConfigError, match="cheap would never be asked"):
         cascade(dataset, [dear, cheap, dear], **values, out=tmp_path / "new")
     assert caplog.messages[0].startswith(
-        "Stage cheap costs more than stage dear before it and is right less often on the valid split ("
+        "Stage cheap costs more than stage dear before it and has the worse accuracy on the valid split ("
     )
     assert caplog.messages[0].endswith("against 100.00 %): the cascade may be better without it.")
 

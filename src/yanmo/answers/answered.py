@@ -49,20 +49,24 @@ class Decided:
     Attributes:
         predictions: Such as a label, or a tuple of labels; None where no answer is given.
         probability_N: How sure each is, float32.
+        silent_N: Where no answer is given, bool; None where every row has one, however unsure it is.
     """
 
     predictions: list[Any]
     probability_N: FloatArray
+    silent_N: npt.NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         """Return N."""
         return len(self.predictions)
 
     def withhold(self, silent_N: npt.NDArray[np.bool_]) -> Self:
-        """Return the decisions without an answer in some rows; how sure it would have been stays."""
+        """Return the decisions without an answer in some rows more; how sure it would have been stays."""
         predictions = self.predictions
         shown = [None if silent else one for one, silent in zip(predictions, silent_N.tolist(), strict=True)]
-        return replace(self, predictions=shown)
+        return replace(
+            self, predictions=shown, silent_N=silent_N if self.silent_N is None else self.silent_N | silent_N
+        )
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ __all__ = [
     "NEVER",
     "Candidate",
     "Chosen",
+    "Guarantee",
     "StageTable",
     "Withheld",
     "answering_stages",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 Guarantee = Literal["agreement", "accuracy"]
+"""Of ``accuracy`` it is the share of rows that are right, whatever a task's headline is."""
 Booleans = npt.NDArray[np.bool_]
 
 NEVER = 2.0
@@ -51,7 +53,7 @@ class StageTable:
     Attributes:
         confidences_SN: How sure each stage is of its answer, in [0, 1].
         agrees_SN: Whether the stage's answer is the last stage's.
-        right_SN: Whether the stage's answer is the truth.
+        right_SN: Whether the stage's answer is the truth, as a whole.
         costs_S: Of one text in one stage, in milliseconds.
     """
 
@@ -79,7 +81,7 @@ class Candidate:
     Attributes:
         thresholds: Of each stage but the last; ``NEVER`` leaves the stage out.
         cost_ms: Mean cost of a text.
-        risk: Share of rows that differ from the last stage, or the accuracy lost against it.
+        risk: Share of rows that differ from the last stage, or the share of right rows lost against it.
         bound: What the true risk exceeds with a chance of at most delta; None where it was not tested.
     """
 
@@ -129,7 +131,14 @@ def answering_stages(confidences_SN: FloatArray, thresholds: Sequence[float]) ->
 
 
 def choose_thresholds(
-    table: StageTable, *, guarantee: Guarantee, alpha: float, delta: float, seed: int, num_tests: int = 1
+    table: StageTable,
+    *,
+    guarantee: Guarantee,
+    alpha: float,
+    delta: float,
+    seed: int,
+    num_tests: int = 1,
+    title: str | None = None,
 ) -> Chosen:
     """Return the cheapest thresholds of which the guarantee holds with confidence 1 - delta.
 
@@ -138,11 +147,12 @@ def choose_thresholds(
     Args:
         table: What the stages answered on rows that none of them has learned from.
         guarantee: ``agreement``: the answer differs from the last stage's on at most alpha of all texts. ``accuracy``:
-            the accuracy is at most alpha below the last stage's.
+            the share of rows that are right is at most alpha below the last stage's.
         alpha: In (0, 1).
         delta: In (0, 1).
         seed: Of the choice of the rows that lay the path.
         num_tests: Guarantees that are shown on the table, each on rows of its own; this one takes the first.
+        title: What is guaranteed, for messages; by default the guarantee's name.
 
     Raises:
         DataError: There are too few rows to show the guarantee even without a single disagreement.
@@ -158,9 +168,9 @@ def choose_thresholds(
     if len(table.costs_S) == 1:
         alone = replace(measure_candidate(table.take(test_rows), (), guarantee), bound=0.0)
         return Chosen(alone, [alone], len(test_rows))
-    # For accuracy two bounds are needed, and each gets half of delta.
+    # For right rows two bounds are needed, and each gets half of delta.
     needed = num_rows_needed(alpha, delta if guarantee == "agreement" else delta / 2)
-    _check_enough(num_rows, needed, num_tests, alpha, delta, f"a guarantee of {guarantee}")
+    _check_enough(num_rows, needed, num_tests, alpha, delta, f"a guarantee of {title or guarantee}")
     path = _lay_path(table.take(path_rows), guarantee)
     tested, best = [], None
     test_table, is_open = table.take(test_rows), True
@@ -331,7 +341,7 @@ def _counts(table: StageTable, stage_N: IntArray, guarantee: Guarantee) -> tuple
 def _test(table: StageTable, thresholds: tuple[float, ...], guarantee: Guarantee, delta: float) -> Candidate:
     """Return a candidate with the bound of its risk.
 
-    For accuracy it is the bound of the rows that got lost less that of the rows that were gained, each at delta / 2.
+    For right rows it is the bound of the rows that got lost less that of the rows that were gained, each at delta / 2.
     """
     stage_N = answering_stages(table.confidences_SN, thresholds)
     num_rows = len(stage_N)

@@ -278,6 +278,6 @@ def describe_composite(
             "costs_ms": settings.costs_ms,
             "shown_cost_ms": next(one["cost_ms"] for one in settings.curve if one["thresholds"] == settings.thresholds),
             "curve": settings.curve,
-            **cascade_facts(table, settings.thresholds, curve, outcome.found.abstained_N),
+            **cascade_facts(table, settings.thresholds, curve, outcome.found.abstained_N, task),
         }
     return found

@@ -205,6 +205,11 @@ class Gate:
         """The name of what may not be lost."""
         return self.task.measures[0].name
 
+    @property
+    def is_judging(self) -> bool:
+        """Whether any answers can lose too much: of a rate there is no more to lose than 1."""
+        return self.max_drop < 1 or not self.task.measures[0].is_rate
+
     def compare(self, scores: Any) -> Comparison:
         """Return the headline of a model's scores, held against that of the fp32 model."""
         ours_NS, theirs_NS = (
@@ -272,7 +277,7 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
     while True:
         content = quantizer.build(kept)
         measured = gate.compare(scorer.score(content))
-        if gate.max_drop < 1:  # else nothing is judged: such are untrained models, whose scores say nothing
+        if gate.is_judging:  # else they are untrained models, whose scores say nothing
             logger.info(
                 "%s: %s %.4f, %.4f in fp32.",
                 f"All but {len(kept)} parts are int8" if kept else "All parts are int8",

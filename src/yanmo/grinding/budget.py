@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from yanmo.config import Config
+from yanmo.metrics.measures import Measure
 
 __all__ = ["Budget", "choose", "costs_only", "misses", "nearest", "say_misses"]
 
@@ -87,19 +88,27 @@ def nearest(budget: Budget, rows: Sequence[Mapping[str, Any]], *, num_rows: int 
     return sorted(rows, key=distance)[:num_rows]
 
 
-def say_misses(budget: Budget, row: Mapping[str, Any]) -> str:
-    """Return which constraints would have to be loosened for a row, and how far."""
+def say_misses(budget: Budget, row: Mapping[str, Any], headline: Measure) -> str:
+    """Return which constraints would have to be loosened for a row, and how far.
+
+    Args:
+        budget: The constraints.
+        row: What it costs and loses.
+        headline: Of which it loses; a rate is told in points.
+    """
     found = misses(budget, row)
     parts = [f"{name} {value:.4g} instead of {getattr(budget, name):.4g}" for name, value in found.items()]
     said = f"{row['name']} needs {', '.join(parts)}" if parts else f"{row['name']} meets all of it"
-    return said + (_say_few_rows(budget, row) if "max_drop" in found and row["drop"] < budget.max_drop else "")
+    is_wide = "max_drop" in found and row["drop"] < budget.max_drop
+    return said + (_say_few_rows(budget, row, headline) if is_wide else "")
 
 
-def _say_few_rows(budget: Budget, row: Mapping[str, Any]) -> str:
+def _say_few_rows(budget: Budget, row: Mapping[str, Any], headline: Measure) -> str:
     """Return that it is the interval that misses, and with how many rows it would not: it narrows with their root."""
     loss, bound, num_rows = row["drop"], row["drop_at_most"], row["num_rows"]
     needed = num_rows * ((bound - loss) / (budget.max_drop - loss)) ** 2
+    lost, most = (f"{100 * one:.2f}" if headline.is_rate else f"{one:.3g}" for one in (loss, bound))
     return (
-        f" (it loses {100 * loss:.2f} points, but {num_rows:,} rows only show that it is at most {100 * bound:.2f}: "
-        f"about {float(f'{needed:.2g}'):,.0f} rows in the split valid would do)"
+        f" (it loses {lost}{' points' if headline.is_rate else ''}, but {num_rows:,} rows only show that it is at most "
+        f"{most}: about {float(f'{needed:.2g}'):,.0f} rows in the split valid would do)"
     )

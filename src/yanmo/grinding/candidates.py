@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import structs
 
 from yanmo.artifacts.bundle import Bundle
+from yanmo.combine.cascading import Guarantee
 from yanmo.models import ENCODER_FAMILIES, ModelSpec
 from yanmo.verbs.calls import Call, InputPaths, stage_toml, toml_value
 
@@ -134,18 +135,22 @@ def ensemble_of(members: Sequence[str]) -> Stage:
     return Stage(f"ensemble-{'-'.join(words)}", call)
 
 
-def cascade_of(stages: Sequence[str], costs_ms: Sequence[float], *, alpha: float) -> Stage:
+def cascade_of(
+    stages: Sequence[str], costs_ms: Sequence[float], *, alpha: float, guarantee: Guarantee = "accuracy"
+) -> Stage:
     """Return the cascade of some stages.
 
     Args:
         stages: From cheap to expensive.
         costs_ms: Of one text in each, as measured: with these the thresholds come out the same again.
-        alpha: How far the accuracy may be below the last stage's, in (0, 1).
+        alpha: The share of rows that is allowed, in (0, 1).
+        guarantee: In which the cascade may differ from its last stage, or by which it may be right less often.
     """
-    values = {"guarantee": "accuracy", "alpha": alpha, "costs": [float(f"{cost:.4g}") for cost in costs_ms]}
+    values = {"guarantee": guarantee, "alpha": alpha, "costs": [float(f"{cost:.4g}") for cost in costs_ms]}
     words = (one.removesuffix("-int8") for one in stages)
     # In hundredths of a percent, so that the name has no point.
-    name = f"cascade-{'-'.join(words)}-{10_000 * alpha:.0f}"
+    kept = "" if guarantee == "accuracy" else f"{guarantee}-"
+    name = f"cascade-{'-'.join(words)}-{kept}{10_000 * alpha:.0f}"
     return Stage(name, Call(verb="cascade", inputs={"dataset": DATASET, "stages": tuple(stages)}, config=values))
 
 

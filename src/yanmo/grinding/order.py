@@ -12,6 +12,7 @@ from itertools import combinations
 from typing import Any
 
 from yanmo.artifacts.bundle import Bundle
+from yanmo.combine.cascading import Guarantee
 from yanmo.grinding.candidates import (
     TEACHER,
     TRANSFER,
@@ -48,7 +49,9 @@ MOST_MEANS = 9
 """… of at most so many that are made."""
 NUM_PAIRS = 3
 ALPHA_SHARES = (0.5, 2.0)
-"""The shares of ``max_drop`` that a cascade guarantees to lose at most against its last stage."""
+"""The shares of ``max_drop`` that a cascade guarantees to lose at most, where the headline is a share of rows."""
+ALPHAS = (0.01, 0.02, 0.05)
+"""The shares of rows in which a cascade may answer otherwise than its last stage, where the headline is none."""
 LONGER = (2, 4)
 """A student is trained again for at least and at most so many times its passes …"""
 MOST_PASSES = 40
@@ -253,10 +256,18 @@ def _cascades(search: Search) -> Iterator[Stage]:
             # The most accurate sends the fewest texts on to the last stage.
             first = max(quick, key=lambda row: (-row["drop"], row["throughput"]))
             costs_ms = [1000 / row["throughput"] for row in (first, last)]
-            for share in ALPHA_SHARES:
-                # max_drop may be 0, or the points of a measure that is no share; alpha is in (0, 1).
-                alpha = min(max(share * search.budget.max_drop, 0.001), 0.5)
-                yield cascade_of([first["name"], last["name"]], costs_ms, alpha=alpha)
+            for guarantee, alpha in _guarantees(search):
+                yield cascade_of([first["name"], last["name"]], costs_ms, guarantee=guarantee, alpha=alpha)
+
+
+def _guarantees(search: Search) -> list[tuple[Guarantee, float]]:
+    """Return what the cascades of two Bundles guarantee, each with its alpha."""
+    if not search.bench.task.measures[0].is_share:
+        # max_drop is in the headline's unit, such as stars, and says nothing about rows. What a cascade loses of the
+        # headline is measured like that of every candidate.
+        return [("agreement", alpha) for alpha in ALPHAS]
+    # max_drop may be 0; alpha is in (0, 1).
+    return [("accuracy", min(max(share * search.budget.max_drop, 0.001), 0.5)) for share in ALPHA_SHARES]
 
 
 def _can_be_first(search: Search, first: Mapping[str, Any], last: Mapping[str, Any]) -> bool:

@@ -53,18 +53,20 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
         for row, stage in zip(search.rows, search.stages, strict=True)
         if "failed" not in row
     ]
-    name = winner and str(winner["name"])
+    name, headline = winner and str(winner["name"]), bench.task.measures[0]
     return plain(
         {
             "report": "grinding",
-            "headline": bench.task.measures[0].describe(),
+            "headline": headline.describe(),
             "teacher": identify(bench.teacher),
             "dataset": identify(bench.dataset),
             "budget": {key: getattr(budget, key) for key in Budget.model_fields},
             "winner": name,
             "test": _test(bench, name) if name else None,
             "is_teacher_enough": name is None and _is_enough(bench, budget, search.present[0]),
-            "nearest": [] if name else [say_misses(budget, row) for row in nearest(budget, rows or search.shapes)],
+            "nearest": []
+            if name
+            else [say_misses(budget, row, headline) for row in nearest(budget, rows or search.shapes)],
             "rows": rows,
             "shapes": search.shapes,
             "present": search.present,

@@ -191,8 +191,8 @@ def publish_comparison(
     for bundle in bundles:
         match_bundle(bundle, dataset)
     report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
-    headline = get_task(dataset.task).measures[0].name
-    shown = ("name", headline, f"{headline}_interval", "macro_f1", "size_mb", "latency_ms")
+    headline, *others = (one["name"] for one in report["measures"])
+    shown = ("name", headline, f"{headline}_interval", *others, "size_mb", "latency_ms")
     rows = [{key: row[key] for key in shown if key in row} for row in report["rows"]]
     identity = Identity(
         kind=Report.kind,
@@ -221,6 +221,7 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
         {
             "report": "comparison",
             "headline": task.measures[0].describe(),
+            "measures": [one.describe() for one in task.measures if one is task.measures[0] or one.is_second],
             "dataset": identify(dataset),
             "split": split.name,
             "num_rows": len(split.inputs),

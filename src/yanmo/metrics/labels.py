@@ -6,6 +6,8 @@ the row is right as a whole; and 1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,7 +15,16 @@ from yanmo.arrays import Array, Doubles
 from yanmo.metrics.measures import Measure
 from yanmo.metrics.scores import LabelCounts, macro_f1, micro_f1, weighted_f1
 
-__all__ = ["ACCURACY", "MACRO_F1", "MICRO_F1", "WEIGHTED_F1", "label_statistics", "right_rows", "sum_counts"]
+__all__ = [
+    "ACCURACY",
+    "MACRO_F1",
+    "MICRO_F1",
+    "WEIGHTED_F1",
+    "label_statistics",
+    "name_right_rows",
+    "right_rows",
+    "sum_counts",
+]
 
 # Places of a row's last two statistics, counted from the end, since C differs.
 RIGHT, ROW = -2, -1
@@ -50,9 +61,18 @@ def _accuracy(sums: Doubles) -> Doubles:
 
 ACCURACY = Measure("accuracy", _accuracy, "accuracy", is_share=True)
 """The share of rows whose labels are exactly the right ones."""
-MACRO_F1 = Measure("macro_f1", lambda sums: macro_f1(sum_counts(sums)), "macro F1")
+MACRO_F1 = Measure("macro_f1", lambda sums: macro_f1(sum_counts(sums)), "macro F1", is_second=True)
 """The mean F1 of the labels that occur."""
 MICRO_F1 = Measure("micro_f1", lambda sums: micro_f1(sum_counts(sums)), "micro F1")
 """The F1 of all given labels together; with one label a row it is the accuracy."""
 WEIGHTED_F1 = Measure("weighted_f1", lambda sums: weighted_f1(sum_counts(sums)), "weighted F1")
 """The mean F1, weighted by the rows that have the label."""
+
+
+def name_right_rows(measures: Sequence[Measure]) -> str:
+    """Return what Reports call the share of rows that are right: ``accuracy`` where a task measures it so.
+
+    Args:
+        measures: Of the task.
+    """
+    return ACCURACY.name if ACCURACY in measures else "right_rows"

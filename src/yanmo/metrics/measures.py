@@ -8,7 +8,7 @@ Legend: N rows, S statistics of a row, R resamples, U distinct rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,16 @@ import numpy as np
 from yanmo.arrays import Array, Doubles
 from yanmo.metrics.resampling import Interval, percentile_interval, resample_statistics, wilson_interval
 
-__all__ = ["Comparison", "Measure", "Measured", "compare", "measure_with_intervals", "resample"]
+__all__ = [
+    "Comparison",
+    "Measure",
+    "Measured",
+    "Resampled",
+    "compare",
+    "measure_with_intervals",
+    "resample",
+    "shown_measures",
+]
 
 
 @dataclass(frozen=True)
@@ -31,6 +40,7 @@ class Measure:
         higher_is_better: Whether a larger score is a better one.
         is_rate: Whether it lies in [0, 1] and is read in percent.
         is_share: Whether it is a share of rows, whose interval is Wilson's.
+        is_second: Whether tables of several models show it beside the headline.
     """
 
     name: str
@@ -39,6 +49,7 @@ class Measure:
     higher_is_better: bool = True
     is_rate: bool = True
     is_share: bool = False
+    is_second: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return what a Report says about it, as JSON values."""
@@ -105,6 +116,50 @@ class Comparison:
         return (0.0 - high, 0.0 - low) if self.measure.higher_is_better else (low, high)
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """The answers of K models to the same rows, and their scores on the same resamples of these.
+
+    Attributes:
+        statistics: What was counted in each row of every model's answers, each of shape (N, S).
+        measures: The scores.
+        scores: Of every model, by name, each of shape (R,).
+    """
+
+    statistics: Sequence[Array]
+    measures: Sequence[Measure]
+    scores: Sequence[Mapping[str, Doubles]]
+
+    def measured(self, place: int) -> dict[str, Measured]:
+        """Return every score of one model with its interval, by name: Wilson's of a share, else the bootstrap's."""
+        statistics_NS, scores, found = self.statistics[place], self.scores[place], {}
+        for one in self.measures:
+            value = one.score(statistics_NS)
+            # The share times its rows is the count that it was made of, but for rounding.
+            share = wilson_interval(round(value * len(statistics_NS)), len(statistics_NS)) if one.is_share else None
+            found[one.name] = Measured(value, share or percentile_interval(scores[one.name]))
+        return found
+
+    def compared(self, place: int, other: int) -> dict[str, Comparison]:
+        """Return how much better one model is than another, by name of measure; the intervals are paired."""
+        # The same resamples of both: what is hard for both cancels in the difference.
+        return {
+            one.name: Comparison(
+                one,
+                one.score(self.statistics[place]),
+                one.score(self.statistics[other]),
+                percentile_interval(self.scores[place][one.name] - self.scores[other][one.name]),
+                len(self.statistics[place]),
+            )
+            for one in self.measures
+        }
+
+
+def shown_measures(measures: Sequence[Measure]) -> list[Measure]:
+    """Return what a comparison of models says: the headline, shares of rows, and what tables show beside it."""
+    return [one for one in measures if one is measures[0] or one.is_share or one.is_second]
+
+
 def measure_with_intervals(
     statistics_NS: Array, measures: Sequence[Measure], *, num_resamples: int, seed: int
 ) -> dict[str, Measured]:
@@ -116,14 +171,7 @@ def measure_with_intervals(
         num_resamples: How many times N rows are drawn with replacement.
         seed: Of the draws.
     """
-    (scores,) = resample([statistics_NS], measures, num_resamples=num_resamples, seed=seed)
-    found = {}
-    for one in measures:
-        value = one.score(statistics_NS)
-        # The share times its rows is the count that it was made of, but for rounding.
-        share = wilson_interval(round(value * len(statistics_NS)), len(statistics_NS)) if one.is_share else None
-        found[one.name] = Measured(value, share or percentile_interval(scores[one.name]))
-    return found
+    return resample([statistics_NS], measures, num_resamples=num_resamples, seed=seed).measured(0)
 
 
 def compare(
@@ -138,24 +186,11 @@ def compare(
         num_resamples: How many times N rows are drawn with replacement.
         seed: Of the draws.
     """
-    # The same resamples of both: what is hard for both cancels in the difference.
-    ours, theirs = resample([ours_NS, theirs_NS], measures, num_resamples=num_resamples, seed=seed)
-    return {
-        one.name: Comparison(
-            one,
-            one.score(ours_NS),
-            one.score(theirs_NS),
-            percentile_interval(ours[one.name] - theirs[one.name]),
-            len(ours_NS),
-        )
-        for one in measures
-    }
+    return resample([ours_NS, theirs_NS], measures, num_resamples=num_resamples, seed=seed).compared(0, 1)
 
 
-def resample(
-    statistics: Sequence[Array], measures: Sequence[Measure], *, num_resamples: int, seed: int
-) -> list[dict[str, Doubles]]:
-    """Return the scores of K models on resampled rows, each of shape (R,), by name; all see the same resamples.
+def resample(statistics: Sequence[Array], measures: Sequence[Measure], *, num_resamples: int, seed: int) -> Resampled:
+    """Return K models with their scores on resampled rows; all see the same resamples.
 
     Args:
         statistics: What was counted in each row of K models' answers, each of shape (N, S), N >= 1.
@@ -164,4 +199,5 @@ def resample(
         seed: Of the draws.
     """
     sums = resample_statistics(statistics, num_resamples=num_resamples, seed=seed)
-    return [{one.name: one.of_sums(sums_RS) for one in measures} for sums_RS in sums]
+    scores = [{one.name: one.of_sums(sums_RS) for one in measures} for sums_RS in sums]
+    return Resampled(statistics, measures, scores)

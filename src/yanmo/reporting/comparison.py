@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from yanmo.metrics.measures import resample
-from yanmo.metrics.resampling import percentile_interval, wilson_interval
+from yanmo.metrics.measures import resample, shown_measures
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["compare_rows"]
-
-SHOWN = ("accuracy", "macro_f1")
-"""What a comparison shows beside the headline."""
 
 
 def compare_rows(
@@ -35,23 +31,15 @@ def compare_rows(
         seed: Of the paired bootstrap.
     """
     headline = task.measures[0]
-    measures = [one for one in task.measures if one.name in SHOWN or one is headline]
     statistics = [task.statistics(one, targets) for one in answers]
-    resampled = resample(statistics, measures, num_resamples=num_resamples, seed=seed)
-    scores = [{one.name: one.score(rows_NS) for one in measures} for rows_NS in statistics]
-    order = sorted(range(len(facts)), key=lambda place: -headline.gain(scores[place][headline.name]))
-    best = order[0]
+    # All models at once, so that every difference is a paired one.
+    resampled = resample(statistics, shown_measures(task.measures), num_resamples=num_resamples, seed=seed)
+    measured = [resampled.measured(place) for place in range(len(facts))]
+    order = sorted(range(len(facts)), key=lambda place: -headline.gain(measured[place][headline.name].value))
     rows = []
     for place in order:
-        # The same resamples for all, so that the difference is a paired one.
-        gap = resampled[place][headline.name] - resampled[best][headline.name]
-        row = dict(facts[place])
-        for one in measures:
-            value = scores[place][one.name]
-            interval = percentile_interval(resampled[place][one.name])
-            if one.is_share:
-                interval = wilson_interval(round(value * len(statistics[place])), len(statistics[place]))
-            row |= {one.name: value, f"{one.name}_interval": interval}
-        behind = scores[place][headline.name] - scores[best][headline.name]
-        rows.append({**row, "behind_best": behind, "behind_best_interval": percentile_interval(gap)})
+        row, behind = dict(facts[place]), resampled.compared(place, order[0])[headline.name]
+        for name, one in measured[place].items():
+            row |= {name: one.value, f"{name}_interval": one.interval}
+        rows.append({**row, "behind_best": behind.difference, "behind_best_interval": behind.interval})
     return rows

@@ -10,13 +10,15 @@ import numpy.typing as npt
 
 from yanmo import metrics
 from yanmo.arrays import IntArray
-from yanmo.combine.cascading import StageTable, answering_stages, measure_candidate
+from yanmo.combine.cascading import Guarantee, StageTable, answering_stages, measure_candidate
+from yanmo.metrics.labels import name_right_rows
 from yanmo.reporting.quality import compare_answers
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["agreement_matrix", "cascade_facts", "compare_members", "leave_one_out"]
 
 TAILS = (50, 95, 99)
+GUARANTEES: tuple[Guarantee, ...] = ("agreement", "accuracy")
 
 
 def compare_members(
@@ -88,6 +90,7 @@ def cascade_facts(
     thresholds: Sequence[float],
     curve: Sequence[Sequence[float]],
     abstained_N: npt.NDArray[np.bool_] | None,
+    task: LabelTask,
 ) -> dict[str, Any]:
     """Return who answered what at what cost, and the curve of cost against agreement, on the rows of a table.
 
@@ -96,7 +99,9 @@ def cascade_facts(
         thresholds: Of each stage but the last.
         curve: Other thresholds, from expensive to cheap.
         abstained_N: Where no answer was given, if that is possible.
+        task: Says what the share of right rows is called.
     """
+    lost = f"{name_right_rows(task.measures)}_lost"
     stage_N = answering_stages(table.confidences_SN, thresholds)
     rows = np.arange(len(stage_N))
     costs_N = table.costs_N(stage_N, thresholds)
@@ -108,14 +113,14 @@ def cascade_facts(
         "shares": _shares(stage_N, len(table.costs_S)),
         "disagreement": num_different / len(rows),
         "disagreement_interval": metrics.wilson_interval(num_different, len(rows)),
-        "accuracy_lost": float(table.right_SN[-1].mean() - right_N.mean()),
+        lost: float(table.right_SN[-1].mean() - right_N.mean()),
         "cost_ms": {
             "mean": float(costs_N.mean()),
             **{f"p{tail}": one for tail, one in zip(TAILS, percentiles, strict=True)},
         },
         "cost_ms_of_last_stage": float(table.costs_S[-1]),
         "abstention": _abstention(abstained_N, right_N) if abstained_N is not None else None,
-        "measured_curve": [_point(table, tuple(one)) for one in curve],
+        "measured_curve": [_point(table, tuple(one), lost) for one in curve],
     }
 
 
@@ -134,7 +139,7 @@ def _abstention(abstained_N: npt.NDArray[np.bool_], right_N: npt.NDArray[np.bool
     }
 
 
-def _point(table: StageTable, thresholds: tuple[float, ...]) -> dict[str, float]:
-    found = measure_candidate(table, thresholds, "agreement")
-    lost = measure_candidate(table, thresholds, "accuracy")
-    return {"cost_ms": found.cost_ms, "disagreement": found.risk, "accuracy_lost": lost.risk}
+def _point(table: StageTable, thresholds: tuple[float, ...], lost: str) -> dict[str, float]:
+    """Return one point of the curve; ``lost`` names the share of right rows that is lost."""
+    agreement, right = (measure_candidate(table, thresholds, one) for one in GUARANTEES)
+    return {"cost_ms": agreement.cost_ms, "disagreement": agreement.risk, lost: right.risk}

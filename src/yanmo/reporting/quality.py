@@ -11,15 +11,13 @@ from yanmo import metrics
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import Array
-from yanmo.metrics.measures import compare, measure_with_intervals
+from yanmo.metrics.measures import compare, measure_with_intervals, shown_measures
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["compare_answers", "measure_calibration", "measure_quality", "worst_mistakes"]
 
 MATRIX_LABELS = 100
 NUM_PAIRS = 30
-SHOWN = ("accuracy", "macro_f1")
-"""What a comparison shows beside the headline."""
 
 
 def measure_quality(
@@ -109,11 +107,11 @@ def compare_answers(
         seed: Of the paired bootstrap.
     """
     ours_NS, theirs_NS = (task.statistics(one, targets) for one in (ours, theirs))
-    found = compare(ours_NS, theirs_NS, task.measures, num_resamples=num_resamples, seed=seed)
+    shown = shown_measures(task.measures)
+    found = compare(ours_NS, theirs_NS, shown, num_resamples=num_resamples, seed=seed)
     test = metrics.mcnemar(task.right_N(ours, targets), task.right_N(theirs, targets))
     values: dict[str, Any] = {}
-    for name in [one.name for one in task.measures if one.name in SHOWN or one is task.measures[0]]:
-        one = found[name]
+    for name, one in found.items():
         values |= {name: one.theirs, f"{name}_difference": one.difference, f"{name}_difference_interval": one.interval}
     return values | {
         "only_this_right": test.only_first,

@@ -17,13 +17,14 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from polars.exceptions import PolarsError
 
-from yanmo.answers.answered import Answered, Decided, Found
+from yanmo.answers.answered import Answered, Found
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import Inference, Prediction, Runtime, Task
 from yanmo.tasks import get_task
+from yanmo.tasks.deciding import decide
 from yanmo.text.inputs import Inputs, Item, Windows
 
 __all__ = [
@@ -122,11 +123,8 @@ class Predictor:
         """Return the answers to encoded texts; where a cascade abstains, nothing is decided."""
         inference = self.score(encoded)
         evidence = self.activate(inference.scores)
-        return Answered(self._decide(evidence, inference.found), evidence, inference.found)
-
-    def _decide(self, evidence: Any, found: Found) -> Decided:
-        decided = self.task.decide(evidence, self.labels)
-        return decided if found.abstained_N is None else decided.withhold(found.abstained_N)
+        decided = decide(self.task, evidence, self.labels, abstained_N=inference.found.abstained_N)
+        return Answered(decided, evidence, inference.found)
 
     def predictions(self, answered: Answered[Any]) -> list[Prediction]:
         """Return one answer a text, for a person."""
@@ -138,8 +136,8 @@ class Predictor:
         found = answered.found
         if found.stage_N is None:
             return list(map(Prediction, *columns))
-        stages = found.stage_N.tolist()
-        abstained = found.abstained_N.tolist() if found.abstained_N is not None else [False] * len(stages)
+        stages, silent_N = found.stage_N.tolist(), answered.decided.silent_N
+        abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
         return list(map(Prediction, *columns, stages, abstained))
 
     def _opened(self) -> Runtime[Any]:

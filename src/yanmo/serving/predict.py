@@ -5,10 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from msgspec import UNSET
 
-from yanmo.answers.choices import Choices
 from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, TooLargeError, WorkerLostError
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
@@ -17,6 +15,7 @@ from yanmo.serving.problems import Problem
 from yanmo.serving.requests import Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
+from yanmo.tasks.deciding import decide_again, most_probable
 
 __all__ = ["predict"]
 
@@ -152,20 +151,16 @@ def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
         return
     threshold = options.threshold
     if isinstance(threshold, float | int):
-        task = model.task
-        evidence = Choices(np.array([list(probabilities.values())]), task.link)
-        decided = task.decide(evidence, list(probabilities), threshold=threshold)
-        is_silent = answer.abstained is True or decided.predictions[0] is None
-        answer.prediction = None if is_silent else decided.predictions[0]
-        answer.probability = float(decided.probability_N[0])
+        abstained = None if answer.abstained is UNSET else bool(answer.abstained)
+        decided = decide_again(model.task, probabilities, threshold=threshold, abstained=abstained)
+        answer.prediction, answer.probability = decided.predictions[0], float(decided.probability_N[0])
         # With one label a row the answer then says either way; with many, no label at all is an answer.
-        answer.abstained = is_silent or (False if task.link.excludes else answer.abstained)
+        if decided.silent_N is not None:
+            answer.abstained = bool(decided.silent_N[0])
     if options.return_probabilities is False:
         answer.probabilities = UNSET
     elif isinstance(options.top_k, int):
-        # Stable, so that labels of equal probability stay in the Bundle's order.
-        best = sorted(probabilities.items(), key=lambda one: -one[1])[: options.top_k]
-        answer.probabilities = dict(best)
+        answer.probabilities = dict(most_probable(probabilities, top_k=options.top_k))
 
 
 def _timing(jobs: Sequence[QueuedRequest[Text]]) -> bytes:

@@ -13,6 +13,7 @@ from yanmo.answers.links import Link
 from yanmo.serving.exchange import ENCODER
 from yanmo.serving.requests import Request
 from yanmo.serving.schemas import Answer, LabelScore, PredictBody
+from yanmo.tasks.deciding import most_probable
 
 __all__ = ["encode_scores"]
 
@@ -39,11 +40,10 @@ def _rank(answer: Answer, options: PredictBody, raw: Callable[[float], float]) -
     """Return the labels that were asked for, the most probable first."""
     if not isinstance(answer.probabilities, Mapping):
         return []
-    best = sorted(answer.probabilities.items(), key=lambda one: -one[1])
-    if isinstance(options.top_k, int):
-        best = best[: options.top_k]
+    top_k = options.top_k if isinstance(options.top_k, int) else None
     threshold = options.threshold if isinstance(options.threshold, float | int) else 0.0
-    return [LabelScore(raw(share), label) for label, share in best if share >= threshold]
+    best = most_probable(answer.probabilities, top_k=top_k, threshold=threshold)
+    return [LabelScore(raw(share), label) for label, share in best]
 
 
 def _log(share: float) -> float:

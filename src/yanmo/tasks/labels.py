@@ -39,6 +39,11 @@ class LabelTask(Task[Choices], Protocol):
         """Return every label's probability, for every row."""
         return [dict(zip(labels, row, strict=True)) for row in evidence.values_MC.tolist()]
 
+    def recover(self, details: Sequence[Mapping[str, float]]) -> Choices:
+        """Return the Choices of which these are the details, columns in their order."""
+        # In float64, so that a threshold is held against the numbers that were shown.
+        return Choices(np.array([list(row.values()) for row in details]), self.link)
+
     def statistics(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
         """Return what ``metrics.labels`` counts in each row."""
         return label_statistics(self.choose(evidence.values_MC), targets)

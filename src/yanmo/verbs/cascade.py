@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import Array, IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -26,7 +26,11 @@ from yanmo.composing.composites import ask_members, check_members, member_names,
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import load_split
+from yanmo.metrics.labels import ACCURACY, name_right_rows
+from yanmo.metrics.measures import Measure
+from yanmo.protocols import Task
 from yanmo.runtimes.composite import CascadeSettings
+from yanmo.tasks import get_task
 from yanmo.verbs.signature import verb
 
 __all__ = ["CascadeConfig", "cascade"]
@@ -42,8 +46,8 @@ class CascadeConfig(Config):
     """What is guaranteed, and on which rows it is shown."""
 
     guarantee: Literal["agreement", "accuracy"] = "agreement"
-    """agreement: the answer differs from the last stage's on at most alpha of all texts; accuracy: the accuracy is at
-    most alpha below the last stage's."""
+    """agreement: the answer differs from the last stage's on at most alpha of all texts; accuracy: the share of rows
+    that are right as a whole is at most alpha below the last stage's, whatever the task's headline is."""
 
     alpha: float = Field(default=0.01, gt=0, lt=1)
     """The share that is allowed."""
@@ -84,6 +88,49 @@ def cascade(
         ConfigError: There are too few stages, they do not go from cheap to expensive, or one would never be asked.
         DataError: The split has too few rows to show the guarantee; or the stages' tasks or labels differ.
     """
+    _check_given(stages, config)
+    columns, split = check_members(stages, dataset), load_split(dataset, config.split)
+    outcomes = ask_members(stages, dataset, split, num_threads=config.num_threads, measure_speed=not config.costs)
+    costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]
+    # Four digits, as the manifest and a recipe have them: the same thresholds come out of these again.
+    table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
+    task = get_task(dataset.task)
+    statistics_SNK = np.stack([task.statistics(one.evidence, split.targets_NC) for one in outcomes])
+    _check_order(stages, table.costs_S, statistics_SNK, task.measures[0], config.split)
+    chosen = choose_thresholds(
+        table,
+        guarantee=config.guarantee,
+        alpha=config.alpha,
+        delta=config.delta,
+        seed=config.seed,
+        num_tests=_num_tests(stages, config),
+        title=_title(config, task),
+    )
+    # Such a stage would cost time on every text and answer none.
+    _check_use(stages, chosen, config, _title(config, task))
+    stage_N = answering_stages(table.confidences_SN, chosen.best.thresholds)
+    withheld = _choose_abstention(table, stage_N, config, _num_tests(stages, config))
+    publish_composite(
+        out,
+        stages,
+        _settings(stages, columns, table, chosen, withheld, config),
+        dataset,
+        verb="cascade",
+        model=f"cascade of {len(stages)}",
+        config=config.model_dump(mode="json"),
+        seed=config.seed,
+        scores=_measured(statistics_SNK, stage_N, task, config.split) | _kept(table, stage_N, chosen, config, task),
+        effects=effects,
+    )
+    return Bundle.open(out, verify=False)
+
+
+def _check_given(stages: Sequence[Bundle], config: CascadeConfig) -> None:
+    """Refuse too few stages, and costs that are not those of the stages.
+
+    Raises:
+        ConfigError: As said.
+    """
     num_needed = 1 if config.abstain is not None else 2
     if len(stages) < num_needed:
         raise ConfigError(
@@ -96,63 +143,40 @@ def cascade(
             f"Got {len(config.costs)} instead.",
             hint="Milliseconds of one text in each stage; leave --costs out and they are measured.",
         )
-    columns, split = check_members(stages, dataset), load_split(dataset, config.split)
-    outcomes = ask_members(stages, dataset, split, num_threads=config.num_threads, measure_speed=not config.costs)
-    costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]
-    # Four digits, as the manifest and a recipe have them: the same thresholds come out of these again.
-    table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
-    _check_order(stages, table, config.split)
-    chosen = choose_thresholds(
-        table,
-        guarantee=config.guarantee,
-        alpha=config.alpha,
-        delta=config.delta,
-        seed=config.seed,
-        num_tests=_num_tests(stages, config),
-    )
-    # Such a stage would cost time on every text and answer none.
-    _check_use(stages, chosen, config)
-    stage_N = answering_stages(table.confidences_SN, chosen.best.thresholds)
-    withheld = _choose_abstention(table, stage_N, config, _num_tests(stages, config))
-    publish_composite(
-        out,
-        stages,
-        _settings(stages, columns, table, chosen, withheld, config),
-        dataset,
-        verb="cascade",
-        model=f"cascade of {len(stages)}",
-        config=config.model_dump(mode="json"),
-        seed=config.seed,
-        scores=_scores(table, stage_N, chosen, config),
-        effects=effects,
-    )
-    return Bundle.open(out, verify=False)
 
 
-def _check_order(stages: Sequence[Bundle], table: StageTable, split: str) -> None:
+def _title(config: CascadeConfig, task: Task[Any]) -> str:
+    """Return what is guaranteed, in words: ``accuracy`` is a task's own only where it is the headline."""
+    return "right rows" if config.guarantee == "accuracy" and task.measures[0] != ACCURACY else config.guarantee
+
+
+def _check_order(
+    stages: Sequence[Bundle], costs_S: Sequence[float], statistics_SNK: Array, headline: Measure, split: str
+) -> None:
     """Refuse stages that get cheaper, and say which one costs more and is worse."""
-    accuracies_S = table.right_SN.mean(axis=1).tolist()
+    scores_S = [headline.score(one_NK) for one_NK in statistics_SNK]
     for place in range(1, len(stages)):
-        (before, after), (cheap, dear) = stages[place - 1 : place + 1], table.costs_S[place - 1 : place + 1]
+        (before, after), (cheap, dear) = stages[place - 1 : place + 1], costs_S[place - 1 : place + 1]
         if dear < COST_TOLERANCE * cheap:
             raise ConfigError(
                 f"The stages of cascade must go from cheap to expensive. {after.path} takes {dear:.3g} ms a text, "
                 f"{before.path} before it {cheap:.3g} ms.",
                 hint="Give the stages in the order of their costs, or say what they cost elsewhere with --costs.",
             )
-        if accuracies_S[place] < accuracies_S[place - 1]:
+        if headline.gain(scores_S[place]) < headline.gain(scores_S[place - 1]):
             logger.warning(
-                "Stage %s costs more than stage %s before it and is right less often on the %s split (%.2f %% against "
-                "%.2f %%): the cascade may be better without it.",
+                "Stage %s costs more than stage %s before it and has the worse %s on the %s split (%s against %s): the "
+                "cascade may be better without it.",
                 after.name,
                 before.name,
+                headline.title,
                 split,
-                100 * accuracies_S[place],
-                100 * accuracies_S[place - 1],
+                headline.show(scores_S[place]),
+                headline.show(scores_S[place - 1]),
             )
 
 
-def _check_use(stages: Sequence[Bundle], chosen: Chosen, config: CascadeConfig) -> None:
+def _check_use(stages: Sequence[Bundle], chosen: Chosen, config: CascadeConfig, title: str) -> None:
     """Refuse stages of which one would never answer.
 
     Raises:
@@ -166,7 +190,7 @@ def _check_use(stages: Sequence[Bundle], chosen: Chosen, config: CascadeConfig) 
     rest = "Use the last stage by itself" if len(useless) == len(stages) - 1 else f"Leave {' and '.join(useless)} out"
     raise ConfigError(
         f"{' and '.join(useless)} would never be asked: no threshold is cheaper than to do without and keeps the "
-        f"{config.guarantee} with the last stage within alpha = {config.alpha:g}.",
+        f"{title} with the last stage within alpha = {config.alpha:g}.",
         hint=f"{rest}, allow a larger --alpha, or give a first stage that is cheaper or more often right.",
     )
 
@@ -220,13 +244,25 @@ def _settings(
     return CascadeSettings(member_names(stages), columns, thresholds, threshold, costs, guarantee, curve)
 
 
-def _scores(table: StageTable, stage_N: IntArray, chosen: Chosen, config: CascadeConfig) -> dict[str, float]:
-    rows, name = np.arange(len(stage_N)), config.split
+def _measured(statistics_SNK: Array, stage_N: IntArray, task: Task[Any], split: str) -> dict[str, float]:
+    """Return the headline and shares of rows, of the cascade and of its last stage alone, by name."""
+    # What is counted in a row is counted in the answer of the stage that gives it.
+    ours_NK, found = statistics_SNK[stage_N, np.arange(len(stage_N))], {}
+    for one in task.measures:
+        if one is task.measures[0] or one.is_share:
+            found[f"{split}_{one.name}"] = one.score(ours_NK)
+            found[f"{split}_{one.name}_of_last_stage"] = one.score(statistics_SNK[-1])
+    return found
+
+
+def _kept(
+    table: StageTable, stage_N: IntArray, chosen: Chosen, config: CascadeConfig, task: Task[Any]
+) -> dict[str, float]:
+    """Return what the cascade keeps of its last stage's answers, and what it saves, by name."""
+    kept = name_right_rows(task.measures) if config.guarantee == "accuracy" else config.guarantee
     return {
-        f"{name}_accuracy": float(table.right_SN[stage_N, rows].mean()),
-        f"{name}_accuracy_of_last_stage": float(table.right_SN[-1].mean()),
-        f"{name}_disagreement": float((~table.agrees_SN[stage_N, rows]).mean()),
-        f"bound_of_{config.guarantee}": chosen.best.bound or 0.0,
+        f"{config.split}_disagreement": float((~table.agrees_SN[stage_N, np.arange(len(stage_N))]).mean()),
+        f"bound_of_{kept}": chosen.best.bound or 0.0,
         "share_of_first_stage": float((stage_N == 0).mean()),
         "cost_ms": chosen.best.cost_ms,
         "cost_ms_of_last_stage": float(table.costs_S[-1]),

@@ -44,7 +44,18 @@ HEADLINES = (
 )
 """What the screen shows of a Report, after the task's own measures."""
 
-CASCADE_HEADLINES = ("kind", "alpha", "delta", "bound", "shares", "disagreement", "accuracy_lost", "cost_ms")
+CASCADE_HEADLINES = (
+    "kind",
+    "alpha",
+    "delta",
+    "bound",
+    "shares",
+    "disagreement",
+    "accuracy_lost",
+    "right_rows_lost",
+    "cost_ms",
+)
+"""What the screen shows of a cascade, where the Report has it."""
 
 
 class EvaluateConfig(Config):
@@ -205,7 +216,8 @@ def _summary(report: dict[str, Any]) -> dict[str, Any]:
             {"name": row["bundle"]["name"], **_against(row, measures)} for row in report["composite"]["members"]
         ]
     if report["composite"] and report["composite"]["cascade"]:
-        summary["cascade"] = {name: report["composite"]["cascade"][name] for name in CASCADE_HEADLINES}
+        cascade = report["composite"]["cascade"]
+        summary["cascade"] = {name: cascade[name] for name in CASCADE_HEADLINES if name in cascade}
     if report["against"]:
         summary["against"] = _against(report["against"], measures)
     return summary

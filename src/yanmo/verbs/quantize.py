@@ -74,8 +74,9 @@ def quantize(
     """Make a Bundle with 8-bit weights, if that costs little accuracy.
 
     A torch or ONNX Bundle becomes an ONNX Bundle; ngram and linear keep their format. It is published only if it loses
-    at most ``max_drop`` of accuracy on the validation split. Where all parts in 8 bits lose more, those that change the
-    scores most go back to fp32 one by one, and the manifest and the screen say which.
+    at most ``max_drop`` of the headline, such as accuracy, in its unit, on the validation split. Where all parts in 8
+    bits lose more, those that change the scores most go back to fp32 one by one, and the manifest and the screen say
+    which.
 
     Args:
         bundle: A single model in fp32.

@@ -7,19 +7,33 @@ import pytest
 import torch
 from torch.nn import functional
 
-from yanmo.answers.links import SOFTMAX
+from yanmo.answers.links import SIGMOID, SOFTMAX, Softmax
+from yanmo.errors import ModelError
 from yanmo.modeling.objectives.choices import (
+    DIVERGENCES,
+    LOSSES,
     ChoicesObjective,
     Labels,
     TaughtLabels,
     balanced_class_weights,
     distillation_loss,
+    row_of_link,
     sigmoid_cross_entropy,
     sigmoid_divergence,
     softmax_cross_entropy,
     softmax_divergence,
 )
 from yanmo.modeling.settings import Teaching
+
+
+class Ordered(Softmax):
+    """A softmax whose labels have an order."""
+
+
+class Unknown:
+    """Derives from nothing."""
+
+    name = "unknown"
 
 
 @pytest.fixture
@@ -151,3 +165,14 @@ def test_held_out_rows_are_measured_by_their_evidence():
     outputs_NS = np.array([[0.0, 0.0]], dtype=np.float32)
     assert objective.measure(outputs_NS, Labels(np.eye(2, dtype=np.float32)[:1])) == {"loss": 0.5}
     assert objective.describe([], 1.0) == {}
+
+
+@pytest.mark.parametrize("table", [LOSSES, DIVERGENCES], ids=["losses", "divergences"])
+def test_a_link_that_derives_from_another_is_trained_as_that_one(table):
+    assert row_of_link(table, Ordered()) is row_of_link(table, SOFTMAX) is table[Softmax]
+    assert row_of_link(table, SIGMOID) is not row_of_link(table, SOFTMAX)
+    with pytest.raises(ModelError) as caught:
+        row_of_link(table, Unknown())
+    assert str(caught.value) == (
+        "Nothing here can train the link 'unknown'.\nhint: Derive its class from one that has a loss: Softmax, Sigmoid."
+    )

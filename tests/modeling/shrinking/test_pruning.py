@@ -8,12 +8,13 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertForSequenceClassification
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import Ragged
 from yanmo.modeling.features.ragged import Examples, TokenFeatures
-from yanmo.modeling.objectives.choices import LOSSES, Labels
+from yanmo.modeling.objectives.choices import LOSSES, Labels, row_of_link
 from yanmo.modeling.shrinking.pruning import choose_layers, choose_parts, cut_parts, measure_importance
 
-LOSS = LOSSES["softmax"]
+LOSS = row_of_link(LOSSES, SOFTMAX)
 LENGTHS = [5, 9, 3, 7, 8, 4]
 NUM_HEADS, WIDTH, NEURONS = 4, 8, 16
 STEP = 1e-4

@@ -6,9 +6,9 @@ Every loss is a mean over examples, takes soft targets, and returns a scalar. It
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from yanmo.answers.choices import Choices
-from yanmo.answers.links import Link
+from yanmo.answers.links import Link, Sigmoid, Softmax
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.errors import ModelError
 from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.settings import Teaching
 
@@ -31,6 +32,7 @@ __all__ = [
     "TaughtLabels",
     "balanced_class_weights",
     "distillation_loss",
+    "row_of_link",
     "sigmoid_cross_entropy",
     "sigmoid_divergence",
     "softmax_cross_entropy",
@@ -178,16 +180,37 @@ def sigmoid_divergence(first_NC: Tensor, second_NC: Tensor) -> Tensor:
     return (differences_NC * (first_NC - second_NC)).sum(dim=1).mean() / 2
 
 
-LOSSES: dict[str, Loss] = {
-    "softmax": softmax_cross_entropy,
-    "sigmoid": sigmoid_cross_entropy,
+LOSSES: dict[type, Loss] = {
+    Softmax: softmax_cross_entropy,
+    Sigmoid: sigmoid_cross_entropy,
 }
-"""By the name of a link: what makes scores fit labels."""
-DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "softmax": softmax_divergence,
-    "sigmoid": sigmoid_divergence,
+"""By the class of a link: what makes scores fit labels."""
+DIVERGENCES: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
+    Softmax: softmax_divergence,
+    Sigmoid: sigmoid_divergence,
 }
-"""By the name of a link: how far two passes are apart."""
+"""By the class of a link: how far two passes are apart."""
+
+RowT = TypeVar("RowT")
+
+
+def row_of_link(table: Mapping[type, RowT], link: Link) -> RowT:
+    """Return the row of a link in a table: that of its class, or of the nearest class that it derives from.
+
+    Args:
+        table: Such as ``LOSSES``.
+        link: From scores to probabilities; one that derives from another is trained as that one.
+
+    Raises:
+        ModelError: The link derives from no class that has a row.
+    """
+    for known in type(link).__mro__:
+        if known in table:
+            return table[known]
+    names = ", ".join(one.__name__ for one in table)
+    raise ModelError(
+        f"Nothing here can train the link '{link.name}'.", hint=f"Derive its class from one that has a loss: {names}."
+    )
 
 
 @dataclass(frozen=True)
@@ -281,12 +304,12 @@ class ChoicesObjective:
             return loss
         # Texts went in twice, and the head gave all of them anew for each mask: within a mask come both passes.
         first_KBC, second_KBC = outputs_MS.view(-1, 2, num_rows, num_classes).unbind(1)
-        divergence = DIVERGENCES[self.link.name](first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
+        divergence = row_of_link(DIVERGENCES, self.link)(first_KBC.flatten(0, 1), second_KBC.flatten(0, 1))
         return loss + self.r_drop / 2 * divergence
 
     def _fit(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
         hard_loss = functools.partial(
-            LOSSES[self.link.name],
+            row_of_link(LOSSES, self.link),
             label_smoothing=self.label_smoothing,
             class_weights_C=self.class_weights_C,
             focal_gamma=self.focal_gamma,
@@ -298,7 +321,7 @@ class ChoicesObjective:
             targets["soft"],
             targets["labels"],
             targets["is_labeled"],
-            soft_loss=LOSSES[self.link.name],
+            soft_loss=row_of_link(LOSSES, self.link),
             hard_loss=hard_loss,
             alpha=self.teaching.alpha,
             temperature=self.teaching.temperature,

@@ -13,7 +13,7 @@ from yanmo.errors import ConfigError
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.networks.trainable_networks import Trainable, encoder_trainable
-from yanmo.modeling.objectives.choices import LOSSES, Labels
+from yanmo.modeling.objectives.choices import LOSSES, Labels, row_of_link
 from yanmo.modeling.pretrained.checkpoint_tokenizer import load_tokenizer
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning
 from yanmo.modeling.shrinking import pruning
@@ -46,7 +46,8 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
     if options.vocabulary:
         wrapped = _cut_vocabulary(module, wrapped, train.texts, options.vocabulary, network.max_length or 0)
     trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, network, network.max_length or 0)
-    examples, loss = _sample(trainable.encode, train, options.num_importance_texts), LOSSES[network.link.name]
+    examples = _sample(trainable.encode, train, options.num_importance_texts)
+    loss = row_of_link(LOSSES, network.link)
     if options.layers:
         pruning.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
     if options.heads or options.feed_forward:

@@ -1,6 +1,8 @@
 """The command line prints results on stdout, messages on stderr, and exits with the code of the error tree."""
 
 import json
+import os
+import string
 import subprocess
 import sys
 
@@ -127,3 +129,27 @@ def test_shell_completion_can_be_made():
     script = build_app().generate_completion(shell="bash")
     assert "evaluate" in script
     assert "--learning-rate" in script
+
+
+def test_on_a_terminal_the_command_that_usually_follows_is_said(reviews, tmp_path):
+    ours, theirs = os.openpty()
+    arguments = ["prepare", str(reviews), "--out", str(tmp_path / "my data")]
+    done = subprocess.run(
+        [sys.executable, "-m", "yanmo", *arguments], stdout=subprocess.DEVNULL, stderr=theirs, check=True
+    )
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert f"next: yanmo train '{tmp_path}/my data' --model ngram --out '{tmp_path}/my data'-ngram" in shown
+
+
+def test_what_follows_names_inputs_that_the_verb_has():
+    from yanmo.verbs.signature import get_verb
+
+    for name, command in COMMANDS.items():
+        named = {field for _, field, _, _ in string.Formatter().parse(command.usual_next) if field}
+        known = {one.name for one in get_verb(name).inputs if not one.is_optional} | {"out"}
+        assert named <= known, name
+        if command.usual_next:
+            assert command.usual_next.split()[0] in COMMANDS

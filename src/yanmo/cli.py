@@ -7,6 +7,7 @@ import inspect
 import json
 import logging
 import os
+import shlex
 import sys
 import traceback
 import types
@@ -174,6 +175,10 @@ def _command(name: str) -> Any:
         result = verb(*inputs, **values)
         if not worker_rank():
             _print_result(name, result, as_json=as_json)
+            # For people alone: a log, or another program, has no use for advice.
+            if sys.stderr.isatty() and not as_json and (path := getattr(result, "path", None)):
+                names = [one.name for one in verb.inputs if not one.is_optional]
+                _print_next(name, {**dict(zip(names, inputs, strict=True)), "out": path})
         return 0
 
     # cyclopts reads flags off a signature, so the verb's inputs and the fields of its config are made one.
@@ -281,6 +286,14 @@ def _print_result(name: str, result: Any, *, as_json: bool) -> None:
         if COMMANDS[name].only_tells or getattr(result, "path", None) is None:
             raise
         complain(f"{name} is done, but what it has to tell is lost. {error}")
+
+
+def _print_next(name: str, given: dict[str, Any]) -> None:
+    """Say which command usually follows a verb."""
+    words = COMMANDS[name].usual_next
+    if words:
+        quoted = {key: shlex.quote(str(value)) for key, value in given.items()}
+        complain(f"next: yanmo {words.format_map(quoted)}")
 
 
 def _print_json(summary: dict[str, Any]) -> None:

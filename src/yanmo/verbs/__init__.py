@@ -20,43 +20,88 @@ class Command:
         summary: What the overview of all commands shows.
         is_stage: Whether a pipeline can have it as a stage.
         only_tells: Whether its result is what it prints, so that it has failed where that cannot be printed.
+        usual_next: The command that usually follows; in braces what it was given by name, and what it made as ``out``.
     """
 
     module: str
     summary: str
     is_stage: bool = True
     only_tells: bool = False
+    usual_next: str = ""
 
 
 COMMANDS: dict[str, Command] = {
     "init": Command(
-        "yanmo.verbs.init", "Make a starter folder: example data and an explained pipeline.", is_stage=False
+        "yanmo.verbs.init",
+        "Make a starter folder: example data and an explained pipeline.",
+        is_stage=False,
+        usual_next="run {out}/pipeline.toml",
     ),
     "check": Command(
         "yanmo.pipeline.check", "Check a pipeline file completely, and run nothing.", is_stage=False, only_tells=True
     ),
-    "prepare": Command("yanmo.verbs.prepare", "Make a Dataset from raw files."),
-    "pretrain": Command("yanmo.verbs.pretrain", "Let an encoder learn to read from texts without labels."),
-    "train": Command("yanmo.verbs.train", "Train one model on a Dataset."),
-    "adopt": Command("yanmo.verbs.adopt", "Take in a model that was trained elsewhere.", is_stage=False),
-    "tune": Command("yanmo.tuning.tune", "Search a model's settings and publish the best model."),
-    "distill": Command("yanmo.verbs.distill", "Train a small model on a teacher's answers."),
+    "prepare": Command(
+        "yanmo.verbs.prepare",
+        "Make a Dataset from raw files.",
+        usual_next="train {out} --model ngram --out {out}-ngram",
+    ),
+    "pretrain": Command(
+        "yanmo.verbs.pretrain",
+        "Let an encoder learn to read from texts without labels.",
+        usual_next="train DATASET --init {out} --out {out}-trained",
+    ),
+    "train": Command(
+        "yanmo.verbs.train", "Train one model on a Dataset.", usual_next="evaluate {out} {dataset} --out {out}-report"
+    ),
+    "adopt": Command(
+        "yanmo.verbs.adopt", "Take in a model that was trained elsewhere.", is_stage=False, usual_next="serve {out}"
+    ),
+    "tune": Command(
+        "yanmo.tuning.tune",
+        "Search a model's settings and publish the best model.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
+    ),
+    "distill": Command(
+        "yanmo.verbs.distill",
+        "Train a small model on a teacher's answers.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
+    ),
     "ensemble": Command(
         "yanmo.verbs.ensemble",
         "Make one Bundle of several: average, vote, weights, greedy selection, stacking, a mean of weights.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
     ),
     "cascade": Command(
         "yanmo.verbs.cascade",
         "Let a cheap Bundle answer what it is sure of, and dearer ones the rest, with a guarantee.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
     ),
-    "calibrate": Command("yanmo.verbs.calibrate", "Make a Bundle's probabilities match frequencies."),
+    "calibrate": Command(
+        "yanmo.verbs.calibrate",
+        "Make a Bundle's probabilities match frequencies.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
+    ),
     "audit": Command("yanmo.verbs.audit", "List the training rows that are most likely mislabelled."),
-    "prune": Command("yanmo.verbs.prune", "Leave out the parts of a model that matter least."),
+    "prune": Command(
+        "yanmo.verbs.prune",
+        "Leave out the parts of a model that matter least.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
+    ),
     "grind": Command("yanmo.grinding.grind", "Find the Bundle that meets a budget of latency, size and accuracy."),
-    "export": Command("yanmo.verbs.export", "Turn a torch Bundle into an ONNX Bundle that runs without torch."),
-    "quantize": Command("yanmo.verbs.quantize", "Make a Bundle with 8-bit weights, if that costs little accuracy."),
+    "export": Command(
+        "yanmo.verbs.export",
+        "Turn a torch Bundle into an ONNX Bundle that runs without torch.",
+        usual_next="serve {out}",
+    ),
+    "quantize": Command(
+        "yanmo.verbs.quantize",
+        "Make a Bundle with 8-bit weights, if that costs little accuracy.",
+        usual_next="evaluate {out} {dataset} --out {out}-report",
+    ),
     "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),
-    "evaluate": Command("yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size."),
+    "evaluate": Command(
+        "yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size.", usual_next="serve {bundle}"
+    ),
     "benchmark": Command(
         "yanmo.verbs.benchmark", "Measure how fast Bundles answer, and what memory and space they need."
     ),

@@ -23,7 +23,7 @@ def test_the_trials_of_a_search_are_kept_where_the_path_says(name, tmp_path, mon
     folder.mkdir()
     monkeypatch.chdir(tmp_path)
     SharedStudy(
-        sqlite_url(folder.relative_to(tmp_path) / "study.db"), "study", {}, first={}, lowest=True, seed=1, owner="x"
+        sqlite_url(folder.relative_to(tmp_path) / "study.db"), "study", {}, first={}, lowest=True, seed=1, folder=folder
     )
     assert "trials" in tables(folder / "study.db")
     assert [path.name for path in tmp_path.iterdir()] == [name]

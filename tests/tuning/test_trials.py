@@ -16,7 +16,9 @@ from yanmo.artifacts import Bundle
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
-from yanmo.integrations.optuna_study import Rungs
+from yanmo.integrations import heartbeats
+from yanmo.integrations.optuna_rungs import Rungs
+from yanmo.integrations.optuna_trials import Verdict
 from yanmo.tuning import trials, workers
 from yanmo.tuning.space import Choice, Range
 from yanmo.tuning.trials import SearchPlan, TrialLocks, bundle_of, open_search, run_trials, train_once
@@ -27,7 +29,7 @@ class KilledError(BaseException):
     pass
 
 
-def killed(*_):
+def killed(*_, **__):
     raise KilledError
 
 
@@ -59,12 +61,8 @@ def claims(tmp_path):
     return TrialLocks(tmp_path / "trials", {})
 
 
-def opened(plan):
-    return contextlib.closing(open_search(plan))
-
-
 def test_the_first_trial_leaves_out_what_the_space_does_not_hold_and_the_next_ones_draw_it(tmp_path, claims):
-    with opened(make_plan(tmp_path)) as search:
+    with open_search(make_plan(tmp_path)) as search:
         taken = [search.take(4, claims) for _ in range(4)]
         for place, one in enumerate(taken):
             search.finish(one, 0.1 * place, seconds=1.0)
@@ -74,7 +72,7 @@ def test_the_first_trial_leaves_out_what_the_space_does_not_hold_and_the_next_on
 
 
 def test_a_first_trial_that_leaves_out_everything_is_a_trial_and_is_taken_up_again(tmp_path, claims):
-    with opened(make_plan(tmp_path, first=dict.fromkeys(SPACE))) as search:
+    with open_search(make_plan(tmp_path, first=dict.fromkeys(SPACE))) as search:
         assert search.take(4, claims).values == {}
         claims.release(0)
         again = search.take(4, claims)
@@ -86,7 +84,7 @@ def test_a_first_trial_that_leaves_out_everything_is_a_trial_and_is_taken_up_aga
 def test_machines_that_begin_at_once_try_the_defaults_once(tmp_path):
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
     plans = [make_plan(tmp_path / name, storage=storage) for name in ("one", "two")]
-    with opened(plans[0]) as one, opened(plans[1]) as two:
+    with open_search(plans[0]) as one, open_search(plans[1]) as two:
         taken = [one.take(4, TrialLocks(tmp_path / "one", {})), two.take(4, TrialLocks(tmp_path / "two", {}))]
     assert taken[0].values == {"learning_rate": 3e-3}
     assert set(taken[1].values) == set(SPACE)
@@ -97,10 +95,10 @@ def test_a_trial_has_an_owner_who_takes_it_up_wherever_a_kill_came(tmp_path, mon
     plans = {name: make_plan(tmp_path / name, storage=storage) for name in ("ours", "theirs")}
 
     def take(name):
-        with opened(plans[name]) as search:
+        with open_search(plans[name]) as search:
             return search.take(2, TrialLocks(tmp_path / name, {}))
 
-    with opened(plans["ours"]) as search, monkeypatch.context() as patch, pytest.raises(KilledError):
+    with open_search(plans["ours"]) as search, monkeypatch.context() as patch, pytest.raises(KilledError):
         patch.setattr(search, "_handle", killed)
         search.take(2, TrialLocks(tmp_path / "killed", {}))
     assert take("theirs").number == 1
@@ -109,12 +107,12 @@ def test_a_trial_has_an_owner_who_takes_it_up_wherever_a_kill_came(tmp_path, mon
 
 
 def test_more_trials_can_be_asked_for_after_two_workers_have_begun_the_last_one_at_once(tmp_path, claims, monkeypatch):
-    with opened(make_plan(tmp_path)) as ours, opened(make_plan(tmp_path)) as theirs:
+    with open_search(make_plan(tmp_path)) as ours, open_search(make_plan(tmp_path)) as theirs:
         begin, others = ours._begin, TrialLocks(tmp_path / "trials", {})
 
-        def begin_late():
+        def begin_late(lost):
             taken.append(theirs.take(1, others))
-            return begin()
+            return begin(lost)
 
         taken = []
         with monkeypatch.context() as patch:
@@ -126,9 +124,117 @@ def test_more_trials_can_be_asked_for_after_two_workers_have_begun_the_last_one_
         assert [one.number for one in ours.trials()] == [0, 2, 3]
 
 
+@pytest.fixture
+def machines(tmp_path, monkeypatch):
+    """Return what opens the search of a machine that shares its storage; the others are taken for dead at once."""
+    monkeypatch.setattr(heartbeats, "GRACE_SECONDS", -1.0)
+    with contextlib.ExitStack() as stack:
+
+        def machine(name, **changes):
+            shared = {"storage": f"sqlite:///{tmp_path / 'shared.db'}", "shared_as": name, **changes}
+            search = stack.enter_context(open_search(make_plan(tmp_path / name, **shared)))
+            return search, TrialLocks(tmp_path / name / "trials", {})
+
+        yield machine
+
+
+def test_a_trial_of_a_machine_that_fell_silent_is_begun_anew_once_with_its_settings(machines, monkeypatch):
+    (dead, claims), *others = [machines(name) for name in ("dead", "one", "two")]
+    first, second = (dead.take(4, claims) for _ in range(2))
+    second.note_seconds(7.0)
+    taken = [others[0][0].take(4, others[0][1])]
+    monkeypatch.setattr(heartbeats, "GRACE_SECONDS", 60.0)
+    taken += [search.take(4, locks) for search, locks in (others * 2)[1:]]
+    assert [one.values for one in taken[:2]] == [first.values, second.values]
+    assert [one.is_first for one in taken] == [True, False, False, False]
+    assert taken[1].seconds == 7.0
+    for one in taken:
+        others[0][0].finish(one, 0.5, seconds=1.0)
+    assert [search.take(4, locks) for search, locks in others] == [None, None]
+    assert [one.number for one in dead.trials()] == [one.number for one in taken]
+    assert [one.where for one in dead.trials()] == ["one", "two", "one", "two"]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_two_machines_that_begin_the_same_lost_trial_at_once_run_it_once(machines, monkeypatch, is_killed):
+    (dead, claims), (ours, our_claims), (theirs, their_claims) = (machines(name) for name in ("dead", "one", "two"))
+    dead.take(1, claims)
+    begin, taken = ours._begin, []
+
+    def begin_late(lost):
+        monkeypatch.setattr(heartbeats, "GRACE_SECONDS", 60.0)
+        taken.append(theirs.take(1, their_claims))
+        return begin(lost)
+
+    monkeypatch.setattr(ours, "_begin", begin_late)
+    if is_killed:
+        monkeypatch.setattr(ours, "_drop", killed)
+        with pytest.raises(KilledError):
+            ours.take(1, our_claims)
+        ours, _ = machines("one")
+    assert ours.take(1, our_claims) is None
+    assert [(one.number, one.state) for one in ours.trials()] == [(taken[0].number, "running")]
+
+
+def test_a_lost_trial_is_begun_anew_also_where_whoever_ended_it_died_at_once_or_time_is_up(machines, monkeypatch):
+    (dead, claims), (ender, ender_claims), (heir, heir_claims) = (machines(name) for name in ("dead", "ender", "heir"))
+    values = dead.take(4, claims).values
+    monkeypatch.setattr(ender, "_take_new", killed)
+    with pytest.raises(KilledError):
+        ender.take(4, ender_claims)
+    monkeypatch.setattr(heartbeats, "GRACE_SECONDS", 60.0)
+    again = heir.take(4, heir_claims, begins=False)
+    assert (again.number, again.is_first, again.values) == (1, True, values)
+    assert heir.take(4, heir_claims, begins=False) is None
+
+
+def test_a_trial_that_failed_by_itself_is_not_begun_anew(machines):
+    (ours, claims), (theirs, their_claims) = (machines(name) for name in ("one", "two"))
+    ours.finish(ours.take(1, claims), None, seconds=1.0)
+    assert theirs.take(1, their_claims) is None
+    assert [one.state for one in theirs.trials()] == ["failed"]
+
+
+@pytest.mark.parametrize("end", ["hopeless", "complete", "failed"])
+def test_what_a_machine_does_with_a_trial_that_is_its_own_no_more_does_not_count(machines, end, caplog, monkeypatch):
+    (slow, claims), (quick, their_claims) = (machines(name) for name in ("slow", "quick"))
+    lost, again = slow.take(1, claims), quick.take(1, their_claims)
+    assert not lost.beat()
+    assert again.beat()
+    monkeypatch.setattr(heartbeats, "GRACE_SECONDS", 60.0)
+    with slow.held(lost):
+        if end == "hopeless":
+            lost.is_hopeless(0.9, 1)
+        slow.finish(lost, 0.9 if end == "complete" else None, seconds=1.0)
+        raise AssertionError
+    assert f"Trial {lost.number} was begun anew by another machine" in caplog.text
+    quick.finish(again, 0.5, seconds=1.0)
+    assert [(one.number, one.score) for one in slow.trials()] == [(again.number, 0.5)]
+
+
+def test_a_folder_s_own_trial_goes_on_after_a_silence_that_nobody_has_noticed(machines):
+    (before, claims), (after, _) = machines("ours"), machines("ours")
+    assert before.take(2, claims).number == 0
+    claims.release(0)
+    assert [after.take(2, claims).number for _ in range(2)] == [0, 1]
+
+
+def test_of_equal_trials_the_first_is_the_best_and_the_first_verdict_holds(machines):
+    (ours, claims), (theirs, _) = (machines(name) for name in ("one", "two"))
+    taken = [ours.take(3, claims) for _ in range(3)]
+    for one, score in zip(reversed(taken), (0.5, 0.5, 0.4), strict=True):
+        ours.finish(one, score, seconds=1.0)
+    assert ours.best().number == theirs.best().number == 1
+    verdicts = [Verdict([0, 1, 2], 3, best, [0.5], [0.4]) for best in (1, 0)]
+    assert theirs.verdict([0, 1, 2], 3) is None
+    assert [one.agree(ours) for one, ours in zip((ours, theirs), verdicts, strict=True)] == [verdicts[0]] * 2
+    assert ours.verdict([0, 1, 2], 2) is ours.verdict([0, 1], 3) is None
+    assert [one.number for one in ours.trials()] == [0, 1, 2]
+
+
 def test_a_trial_that_was_given_up_stays_so_after_a_kill_before_that_was_noted(tmp_path, claims):
     plan = make_plan(tmp_path)
-    with opened(plan) as search:
+    with open_search(plan) as search:
         _, *others = [search.take(4, claims) for _ in range(4)]
         scores = (0.9, 0.8, 0.1)
         assert [one.is_hopeless(score, 2) for one, score in zip(others, scores, strict=True)] == [False, True, True]
@@ -160,7 +266,7 @@ def test_trials_are_given_up_as_optuna_does(direction):
 
 def test_the_time_of_a_trial_counts_what_a_kill_has_cut_off_and_no_other_begins(tmp_path, claims):
     plan = make_plan(tmp_path)
-    with opened(plan) as search:
+    with open_search(plan) as search:
         search.take(4, claims).note_seconds(5.0)
         claims.release(0)
         assert trials._is_time_up(search, make_plan(tmp_path, max_seconds=5.0))
@@ -170,7 +276,7 @@ def test_the_time_of_a_trial_counts_what_a_kill_has_cut_off_and_no_other_begins(
 
 
 def test_the_first_trial_is_trained_to_its_end_however_bad_it_is(tmp_path, claims):
-    with opened(make_plan(tmp_path)) as search:
+    with open_search(make_plan(tmp_path)) as search:
         first, *others = [search.take(4, claims) for _ in range(4)]
         found = [one.is_hopeless(score, 2) for one, score in zip(others, (0.9, 0.8, 0.1), strict=True)]
         assert found[-1], "the worst of three"
@@ -197,7 +303,7 @@ class Interrupted:
 
 def test_a_better_trial_that_another_worker_ends_meanwhile_is_kept(tmp_path, claims):
     plan = make_plan(tmp_path)
-    with opened(plan) as search:
+    with open_search(plan) as search:
         ours = search.take(4, claims)
         search.finish(ours, 0.5, seconds=1.0)
         theirs = search.take(4, claims)
@@ -236,7 +342,7 @@ def test_a_trial_without_enough_memory_has_failed_and_the_search_goes_on(dataset
         return run(call)
 
     monkeypatch.setattr(trials, "run_call", run_some)
-    with opened(plan) as search:
+    with open_search(plan) as search:
         run_trials(plan)
         states = [one.state for one in search.trials()]
         assert states == ["failed" if name == "processor" else "complete", "failed", "complete"]
@@ -259,7 +365,7 @@ def test_a_full_disk_or_a_lost_network_uses_up_no_trial(dataset, tmp_path, monke
             raise error
         return run(call)
 
-    with opened(plan) as search:
+    with open_search(plan) as search:
         with monkeypatch.context() as patch, pytest.raises(type(error)):
             patch.setattr(trials, "run_call", run_some)
             run_trials(plan)
@@ -277,7 +383,7 @@ def test_settings_that_do_not_go_together_are_a_trial_that_failed(dataset, tmp_p
         return run(call)
 
     monkeypatch.setattr(trials, "run_call", run_some)
-    with opened(plan) as search:
+    with open_search(plan) as search:
         run_trials(plan)
         assert [one.state for one in search.trials()] == ["complete", "failed"]
 
@@ -290,7 +396,7 @@ def test_another_error_of_the_first_trial_ends_the_search(dataset, tmp_path, mon
         raise error
 
     monkeypatch.setattr(trials, "run_call", run_none)
-    with opened(plan) as search:
+    with open_search(plan) as search:
         with pytest.raises(type(error)):
             run_trials(plan)
         assert [one.state for one in search.trials()] == [state]

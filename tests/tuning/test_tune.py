@@ -18,11 +18,12 @@ from yanmo.artifacts.placing import MANIFEST, work_dir
 from yanmo.errors import BusyError, ConfigError, MissingExtraError
 from yanmo.integrations import tracking
 from yanmo.integrations.optuna_study import SharedStudy
+from yanmo.integrations.optuna_trials import Tried
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.training import job
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
-from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _call, tune
+from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _call, _compare, tune
 from yanmo.verbs.calls import command_line
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train
@@ -208,6 +209,18 @@ def test_a_storage_that_is_shared_holds_the_trials_of_several_searches(dataset, 
     assert report_of(second)["trials"] == report_of(first)["trials"]  # not one was trained again
     assert second.manifest.files["model.safetensors"] == first.manifest.files["model.safetensors"]
     assert str(tmp_path) not in (first.path / MANIFEST).read_text()
+
+
+@pytest.mark.parametrize("is_same", [True, False])
+def test_a_trial_of_another_machine_whose_weights_are_others_here_is_said(tuned, dataset, caplog, is_same):
+    caplog.set_level("INFO", "yanmo")
+    weights = trials.weights_digest(tuned) if is_same else "0" * 64
+    chosen = Tried(2, "complete", {}, 0.5, [0.5], 1.0, 1, "there:models/best", weights)
+    _compare(types.SimpleNamespace(metric="accuracy"), dataset, tuned, chosen)
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Trial 2 of there:models/best, the best, was trained here again")
+    assert record.levelname == ("INFO" if is_same else "WARNING")
+    assert is_same == ("Copy one machine's Bundle" not in record.getMessage())
 
 
 def test_each_trial_is_a_run_in_the_search_s_own(dataset, space, tmp_path):

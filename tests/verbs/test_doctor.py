@@ -1,13 +1,15 @@
 """doctor: measured rates, reasons for every choice, and what is installed."""
 
+import importlib.util
 import json
 import sys
+from importlib import metadata
 
 import pytest
 
 from yanmo.cli import main
 from yanmo.machine import describe_machine, instruction_sets
-from yanmo.verbs.doctor import doctor
+from yanmo.verbs.doctor import _extras, doctor
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,12 @@ def test_extras_say_what_they_lack(findings):
     assert set(extras) >= {"train", "dev", "lightgbm", "openvino"}
     for one in extras.values():
         assert (one["installed"] == "yes") == (one["missing"] == "–")
+
+
+def test_an_extra_whose_package_has_extras_itself_is_told(monkeypatch):
+    monkeypatch.setattr(metadata, "requires", lambda _: ["psycopg[binary]>=3.2; extra == 'postgresql'"])
+    state = "yes" if importlib.util.find_spec("psycopg") else "no"
+    assert [(one["extra"], one["installed"]) for one in _extras()] == [("postgresql", state)]
 
 
 def test_without_torch_the_rest_is_told(monkeypatch):

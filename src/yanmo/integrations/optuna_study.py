@@ -1,8 +1,9 @@
 """A search with Optuna: which values come next, which trial is given up, what was found; it knows no training.
 
-The values of a trial are a function of the seed, its number and the trials before it, so a search that was killed goes
+The values of a trial are a function of the seed, its place and the trials before it, so a search that was killed goes
 on as if it had not been: an unfinished trial is taken up under its number, with the values that were drawn for it.
-A trial has its owner from the moment it is there, so none is left behind that nobody takes up.
+A trial has its owner from the moment it is there, so none is left behind that nobody takes up. Machines that share a
+study give signs of life; a trial of one that fell silent is begun anew by another one, with the same settings.
 """
 
 from __future__ import annotations
@@ -10,60 +11,55 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
-
-import numpy as np
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, Self
 
 try:
     import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-    from optuna.pruners import BasePruner, NopPruner
-    from optuna.samplers import TPESampler
-    from optuna.study import Study, StudyDirection
+    from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+    from optuna.pruners import NopPruner
+    from optuna.study import StudyDirection
     from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 except ImportError as error:
     from yanmo.errors import MissingExtraError
 
     raise MissingExtraError("The search of settings", package="optuna", extra="tune") from error
 
-from yanmo.errors import ConfigError
+from yanmo.integrations.heartbeats import Watch, beating
+from yanmo.integrations.optuna_handle import LostTrialError, TrialHandle, sign_of_life, still_ours
+from yanmo.integrations.optuna_rungs import Rungs
+from yanmo.integrations.optuna_space import distribution_of, draw, holds, sampler_of
+from yanmo.integrations.optuna_storage import open_storage, unreached
+from yanmo.integrations.optuna_trials import (
+    FAILED,
+    HEARD,
+    OWNER,
+    PLACE,
+    PROCESS,
+    SECONDS,
+    SURPLUS,
+    VERDICT,
+    WEIGHTS,
+    WHERE,
+    Tried,
+    Verdict,
+    held_places,
+    is_counted,
+    lost_trials,
+    place_of,
+    tried,
+)
 
-__all__ = ["Rungs", "SharedStudy", "TrialHandle", "Tried"]
+__all__ = ["SharedStudy"]
 
 logger = logging.getLogger(__name__)
 
-OWNER, PROCESS, SECONDS, SURPLUS = "owner", "process", "seconds", "surplus"
 FIXED = "fixed_params"
 """Optuna's own name for what is not drawn."""
-WAIT_SECONDS = 60
-FIRST_RUNG, REDUCTION = 2, 3
-STARTUP_TRIALS = 10
-
-
-@dataclass(frozen=True)
-class Tried:
-    """One trial, at rest.
-
-    Attributes:
-        number: From 0.
-        state: ``complete``, ``pruned``, ``failed`` or ``running``.
-        values: What was tried; the first trial leaves out the settings whose defaults are not in the space.
-        score: Of a complete trial.
-        curve: Score after each evaluation.
-        seconds: How long it took, kills included; up to its last evaluation while it runs.
-        process: Of the operating system, that ran it last.
-    """
-
-    number: int
-    state: str
-    values: dict[str, Any]
-    score: float | None
-    curve: list[float]
-    seconds: float
-    process: int
 
 
 class Claims(Protocol):
@@ -78,79 +74,6 @@ class Claims(Protocol):
         ...
 
 
-STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-}
-
-
-class TrialHandle:
-    """A trial that runs.
-
-    Attributes:
-        number: From 0.
-        values: What it tries.
-        seconds: How long it had run when it was cut off.
-    """
-
-    def __init__(self, trial: Trial, values: dict[str, Any]) -> None:
-        self._trial = trial
-        self.number = trial.number
-        self.values = values
-        self.seconds: float = trial.user_attrs.get(SECONDS, 0.0)
-
-    def note_seconds(self, seconds: float) -> None:
-        """Keep how long it has run in all."""
-        self._trial.set_user_attr(SECONDS, seconds)
-
-    def is_hopeless(self, score: float, step: int) -> bool:
-        """Note a score after an evaluation; return whether the trial is worse than those before it at this point.
-
-        The first trial is never hopeless: what others are compared with is trained to its end.
-
-        Args:
-            score: After the evaluation.
-            step: Number of the evaluation, from 1.
-        """
-        # Without copies, whose cost would grow with every trial.
-        known = self._trial.study.get_trials(deepcopy=False)[self.number].intermediate_values
-        # After a kill evaluations come again, about which was decided the first time.
-        if step < max(known, default=0):
-            return False
-        # Optuna warns of a step that is told twice.
-        if step not in known:
-            self._trial.report(score, step)
-        return self._trial.should_prune() and self.number > 0
-
-
-class Rungs(BasePruner):
-    """Gives up a trial that is not among the best third of those that have come as far, after 2, 6, 18 … evaluations.
-
-    Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, arXiv:1810.05934.
-    Differs: a trial that was given up is not promoted later. As Optuna's SuccessiveHalvingPruner decides, but out of
-    the curves alone: that one notes a rung as passed before its verdict is acted on, so a kill in between undoes it.
-    """
-
-    def prune(self, study: Study, trial: FrozenTrial) -> bool:
-        """Return whether a trial is given up after its last evaluation."""
-        *before, step = sorted(trial.intermediate_values)
-        others = [one.intermediate_values for one in study.get_trials(deepcopy=False) if one.number != trial.number]
-        sign = 1 if study.direction is StudyDirection.MAXIMIZE else -1
-        rung = FIRST_RUNG
-        while rung <= step:
-            # Only a rung that this evaluation has reached: about earlier ones was decided then.
-            if rung > max(before, default=0):
-                # Of every other trial its first score at the rung or after it.
-                rivals = [curve[min(at)] for curve in others if (at := [one for one in curve if one >= rung])]
-                num_better = sum(sign * one > sign * trial.intermediate_values[step] for one in rivals)
-                if num_better >= max(1, (len(rivals) + 1) // REDUCTION):
-                    return True
-            rung *= REDUCTION
-        return False
-
-
 class SharedStudy:
     """A study in a storage that several processes and machines may share.
 
@@ -162,10 +85,12 @@ class SharedStudy:
             those that are not in the space are left out.
         lowest: Whether the lowest score is the best.
         seed: Of the values that are drawn.
-        owner: Names the folder in which this process keeps its trials.
+        folder: Where this process keeps its trials; they stay those of the folder, whatever the machine is called then.
         prunes: Whether hopeless trials are given up.
+        shared_as: What other machines call the runner of our trials; None where no other machine has any.
 
     Raises:
+        MissingExtraError: The driver of the storage is not installed.
         ConfigError: The storage cannot be opened.
     """
 
@@ -178,16 +103,18 @@ class SharedStudy:
         first: Mapping[str, Any],
         lowest: bool,
         seed: int,
-        owner: str,
+        folder: Path,
         prunes: bool = True,
+        shared_as: str | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._space = {key: _distribution(part) for key, part in space.items()}
-        self._first = {name: value for name, value in first.items() if _holds(self._space[name], value)}
+        self._space = {key: distribution_of(part) for key, part in space.items()}
+        self._first = {name: value for name, value in first.items() if holds(self._space[name], value)}
         self._seed = seed
-        self._owner = owner
+        self._shared_as = shared_as
+        self._watch = Watch()
+        self._storage = open_storage(storage)
         try:
-            self._storage = _open_storage(storage)
             self._study = optuna.create_study(
                 storage=self._storage,
                 study_name=name,
@@ -195,53 +122,129 @@ class SharedStudy:
                 pruner=Rungs() if prunes else NopPruner(),
                 load_if_exists=True,
             )
-        except Exception as error:  # SQLAlchemy's and the driver's own errors have no common base
-            raise ConfigError(
-                f"The storage of the search cannot be opened: {str(error).partition(chr(10))[0]}",
-                hint="Give an Optuna storage URL such as sqlite:///study.db, and install the driver of its database.",
-            ) from error
+        except StorageInternalError as error:
+            raise unreached(error) from error
+        # After the storage: a folder whose storage cannot be opened stays empty.
+        self._owner = _owner_of(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        """Close the connections to the storage; say so where it does not answer any more."""
+        self._storage.remove_session()
+        self._storage.engine.dispose()
+        if isinstance(error, StorageInternalError):
+            raise unreached(error) from error
 
     def take(self, num_trials: int, claims: Claims, *, begins: bool = True) -> TrialHandle | None:
-        """Return the next trial to run: one of our own that was cut off, or a new one; None when all are taken.
+        """Return the next trial to run: one that was cut off, here or elsewhere, or a new one; None when all are taken.
 
         Args:
             num_trials: How many there are in all.
             claims: Keeps the other processes of this owner away from a trial.
             begins: Whether it may be a new one.
         """
-        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            number = frozen.number
-            if self._is_ours(frozen) and self._count(number) < num_trials and claims.acquire(number):
+        for frozen in self._all():
+            if self._is_ours(frozen) and self._is_among(frozen, num_trials) and claims.acquire(frozen.number):
                 # It may have ended between the list and the lock.
-                if self._study.get_trials(deepcopy=False)[number].state is TrialState.RUNNING:
-                    logger.info("Trial %d, which was cut off, goes on.", number)
-                    return self._handle(frozen)
-                claims.release(number)
-        while begins and self._count() < num_trials:
-            frozen = self._begin()
-            # Of workers that begin at the same time, those with the lower numbers keep their trials.
-            if self._count(frozen.number) >= num_trials:
-                self._drop(frozen)
-            elif claims.acquire(frozen.number):  # else another process has taken it up already
-                return self._handle(frozen)
-        return None
+                with contextlib.suppress(LostTrialError):
+                    trial = self._handle(frozen)
+                    logger.info("Trial %d, which was cut off, goes on.", trial.number)
+                    return trial
+                claims.release(frozen.number)
+        self._end_silent()
+        return self._take_new(num_trials, claims, begins=begins)
 
-    def finish(self, trial: TrialHandle, score: float | None, *, seconds: float, pruned: bool = False) -> None:
-        """Note the end of a trial; one without a score was pruned or has failed."""
-        trial.note_seconds(seconds)
+    @contextlib.contextmanager
+    def held(self, trial: TrialHandle) -> Iterator[None]:
+        """Let the other machines know that a trial is being run in the block, which ends where it is ours no more."""
+        alive = beating(trial.beat) if self._shared_as else contextlib.nullcontext()
+        try:
+            with alive:
+                yield
+        except LostTrialError:
+            logger.warning(
+                "Trial %d was begun anew by another machine, which had not heard of this one for too long: "
+                "what was trained here does not count.",
+                trial.number,
+            )
+
+    def elsewhere(self, num_trials: int) -> list[str]:
+        """Return the trials that other machines run: nothing is known of all trials before these have ended.
+
+        Args:
+            num_trials: How many there are in all.
+        """
+        if self._shared_as is None:
+            return []
+        others = [one for one in self._all() if self._is_theirs(one) and self._is_among(one, num_trials)]
+        return [f"trial {one.number} of {one.user_attrs.get(WHERE)}" for one in others]
+
+    def finish(
+        self,
+        trial: TrialHandle,
+        score: float | None,
+        *,
+        seconds: float,
+        pruned: bool = False,
+        weights: str | None = None,
+    ) -> None:
+        """Note the end of a trial; one without a score was pruned or has failed.
+
+        Args:
+            trial: Which one.
+            score: What came out.
+            seconds: How long it took.
+            pruned: Whether it was given up.
+            weights: Digest of what it has learned.
+
+        Raises:
+            LostTrialError: It is ours no more.
+        """
         state = TrialState.COMPLETE if score is not None else TrialState.PRUNED if pruned else TrialState.FAIL
-        self._study.tell(trial.number, score, state=state)
+        trial.note_seconds(seconds)
+        with still_ours():
+            # Before the end, for without it the trial would be a lost one.
+            if state is TrialState.FAIL:
+                trial.note(FAILED, True)
+            if self._shared_as:
+                trial.note(WEIGHTS, weights)
+            told = self._study.tell(trial.number, score, state=state, skip_if_finished=True)
+        if told.state is not state:
+            raise LostTrialError
 
     def trials(self) -> list[Tried]:
-        """Return all trials that were taken up, in the order of their numbers."""
-        found = self._study.get_trials(deepcopy=False)
-        return [_tried(one) for one in found if SURPLUS not in one.user_attrs]
+        """Return all trials that count, in the order of their places: the first one has the default settings."""
+        # From the last to the first, who stays where several have the same place.
+        found = {place_of(one): one for one in reversed(self._all()) if is_counted(one)}
+        return [tried(one) for _, one in sorted(found.items())]
 
     def best(self) -> Tried | None:
-        """Return the best complete trial, None where there is none."""
-        with contextlib.suppress(ValueError):
-            return _tried(self._study.best_trial)
-        return None
+        """Return the best complete trial, of equal ones that of the first place; None where there is none."""
+        complete = [one for one in self.trials() if one.score is not None]
+        sign = 1 if self._study.direction is StudyDirection.MAXIMIZE else -1
+        # Not by the database, which answers with any of the equal ones, and to each machine with another.
+        return max(complete, key=lambda one: sign * (one.score or 0.0), default=None)
+
+    def verdict(self, trials: list[int], num_seeds: int) -> Verdict | None:
+        """Return what some machine was the first to decide about the same trials; None where none has.
+
+        Args:
+            trials: Numbers of what is to be judged.
+            num_seeds: With how many seeds.
+        """
+        found = (Verdict(**one.user_attrs[VERDICT]) for one in self._all() if VERDICT in one.user_attrs)
+        return next((one for one in found if (one.trials, one.num_seeds) == (trials, num_seeds)), None)
+
+    def agree(self, ours: Verdict) -> Verdict:
+        """Return the verdict that holds on every machine: ours, unless another one was first."""
+        if self._shared_as is None:
+            return ours
+        # As a trial that does not count: the storage numbers them one after the other, so one verdict is the first.
+        note = create_trial(state=TrialState.FAIL, user_attrs={SURPLUS: True, VERDICT: asdict(ours)})
+        self._study._storage.create_new_trial(self._study._study_id, note)
+        return self.verdict(ours.trials, ours.num_seeds) or ours
 
     def importances(self) -> dict[str, float]:
         """Return the share of the scores' spread that each setting explains; empty for fewer than two trials.
@@ -253,23 +256,62 @@ class SharedStudy:
             return {name: float(share) for name, share in optuna.importance.get_param_importances(self._study).items()}
         return {}
 
-    def close(self) -> None:
-        """Close the connections to the storage."""
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+    def _all(self) -> list[FrozenTrial]:
+        # Without copies, whose cost would grow with every trial.
+        return self._study.get_trials(deepcopy=False)
+
+    def _is_running(self, frozen: FrozenTrial) -> bool:
+        return frozen.state is TrialState.RUNNING and SURPLUS not in frozen.user_attrs
 
     def _is_ours(self, frozen: FrozenTrial) -> bool:
-        return frozen.user_attrs.get(OWNER) == self._owner and SURPLUS not in frozen.user_attrs
+        return self._is_running(frozen) and frozen.user_attrs.get(OWNER) == self._owner
 
-    def _count(self, before: int | None = None) -> int:
-        """Return how many trials there are, or how many before a number, without those that were dropped."""
-        return sum(SURPLUS not in one.user_attrs for one in self._study.get_trials(deepcopy=False)[:before])
+    def _is_theirs(self, frozen: FrozenTrial) -> bool:
+        return self._is_running(frozen) and frozen.user_attrs.get(OWNER) != self._owner
 
-    def _begin(self) -> FrozenTrial:
-        """Return a new trial, which is ours already."""
+    def _is_among(self, frozen: FrozenTrial, num_trials: int) -> bool:
+        """Return whether a trial is the first in its place, and that one of those that were asked for."""
+        before = held_places(self._all()[: frozen.number])
+        return place_of(frozen) not in before and len(before) < num_trials
+
+    def _end_silent(self) -> None:
+        """End the trials whose machines have given no sign of life for too long: their places are open then."""
+        for frozen in filter(self._is_theirs, self._all() if self._shared_as else ()):
+            where, heard = (frozen.user_attrs.get(name, "?") for name in (WHERE, HEARD))
+            # It may have ended meanwhile, and one of several machines is the first to end it.
+            with contextlib.suppress(UpdateFinishedTrialError):
+                if self._watch.is_silent(frozen.number, heard):
+                    self._study._storage.set_trial_state_values(frozen._trial_id, TrialState.FAIL)
+                    logger.warning(
+                        "Trial %d of %s has been silent since %s; it is begun anew.", frozen.number, where, heard
+                    )
+
+    def _take_new(self, num_trials: int, claims: Claims, *, begins: bool) -> TrialHandle | None:
+        while True:
+            known = self._all()
+            lost = next(iter(lost_trials(known)), None)
+            if len(held_places(known)) >= num_trials or not (lost or begins):
+                return None
+            frozen = self._begin(lost)
+            # Of workers that begin at the same time, those with the lower numbers keep their trials.
+            if not self._is_among(frozen, num_trials):
+                self._drop(frozen)
+            elif claims.acquire(frozen.number):  # else another process has taken it up already
+                return self._handle(frozen)
+
+    def _begin(self, lost: FrozenTrial | None) -> FrozenTrial:
+        """Return a new trial, which is ours already: in the place of a lost one, with its settings, or in one more."""
+        notes: dict[str, Any] = {OWNER: self._owner}
+        if self._shared_as:
+            notes |= {WHERE: self._shared_as, HEARD: sign_of_life()}
+        settings: dict[str, Any] = {}
+        if lost:
+            # What the lost one has cost counts as what a trial of ours has cost before a kill.
+            notes |= {PLACE: place_of(lost), SECONDS: lost.user_attrs.get(SECONDS, 0.0)}
+            settings = {"params": lost.params, "distributions": lost.distributions}
         storage = self._study._storage
         # Study.ask makes a trial without attributes: a kill before they are set would leave one that is nobody's.
-        ours = create_trial(state=TrialState.RUNNING, user_attrs={OWNER: self._owner})
+        ours = create_trial(state=TrialState.RUNNING, user_attrs=notes, **settings)
         return storage.get_trial(storage.create_new_trial(self._study._study_id, ours))
 
     def _drop(self, frozen: FrozenTrial) -> None:
@@ -278,60 +320,39 @@ class SharedStudy:
         self._study.tell(frozen.number, state=TrialState.FAIL)
 
     def _handle(self, frozen: FrozenTrial) -> TrialHandle:
+        """Return a trial to run, of which it is noted that we do.
+
+        Raises:
+            LostTrialError: It has ended.
+        """
+        number = place_of(frozen)
+        with still_ours():
+            if number == 0:
+                # What Study.enqueue_trial does for a trial that is not begun yet.
+                self._study._storage.set_trial_system_attr(frozen._trial_id, FIXED, self._first)
+            trial = Trial(self._study, frozen._trial_id)
+            trial.set_user_attr(PROCESS, os.getpid())
+            if self._shared_as:
+                trial.set_user_attr(HEARD, sign_of_life())
+            return TrialHandle(trial, self._values(trial, number), is_first=number == 0)
+
+    def _values(self, trial: Trial, number: int) -> dict[str, Any]:
         """Draw what is not drawn yet, each value by a sampler of its own, so that a kill between two changes none."""
-        is_first = frozen.number == 0
-        if is_first:
-            # What Study.enqueue_trial does for a trial that is not begun yet.
-            self._study._storage.set_trial_system_attr(frozen._trial_id, FIXED, self._first)
-        trial = Trial(self._study, frozen._trial_id)
-        trial.set_user_attr(PROCESS, os.getpid())
         values = {}
         for place, (name, distribution) in enumerate(self._space.items()):
-            if is_first and name not in self._first:
+            if number == 0 and name not in self._first:
                 continue
-            # By seed, trial and setting, whatever was drawn before in this process.
-            entropy = np.random.SeedSequence([self._seed, trial.number, place])
-            sampler = TPESampler(seed=int(entropy.generate_state(1)[0]), n_startup_trials=STARTUP_TRIALS)
-            self._study.sampler = sampler
-            values[name] = _draw(trial, name, distribution)
-        return TrialHandle(trial, values)
+            self._study.sampler = sampler_of(self._seed, number, place)
+            values[name] = draw(trial, name, distribution)
+        return values
 
 
-def _open_storage(url: str) -> optuna.storages.RDBStorage:
-    options: dict[str, Any] = {}
-    if url.startswith("sqlite"):
-        # SQLite gives up after five seconds by itself, and many workers may be writing.
-        options = {"connect_args": {"timeout": WAIT_SECONDS}}
-    return optuna.storages.RDBStorage(url, engine_kwargs=options)
-
-
-def _distribution(part: Any) -> BaseDistribution:
-    if hasattr(part, "values"):
-        return CategoricalDistribution(part.values)
-    if part.is_whole:
-        return IntDistribution(part.low, part.high, log=part.log)
-    return FloatDistribution(part.low, part.high, log=part.log)
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    if isinstance(distribution, CategoricalDistribution):
-        return value in distribution.choices
-    if isinstance(distribution, IntDistribution | FloatDistribution):
-        return value is not None and distribution.low <= value <= distribution.high
-    return False
-
-
-def _draw(trial: Trial, name: str, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, CategoricalDistribution):
-        return trial.suggest_categorical(name, distribution.choices)
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(name, distribution.low, distribution.high, log=distribution.log)
-    assert isinstance(distribution, FloatDistribution)
-    return trial.suggest_float(name, distribution.low, distribution.high, log=distribution.log)
-
-
-def _tried(frozen: FrozenTrial) -> Tried:
-    curve = [frozen.intermediate_values[step] for step in sorted(frozen.intermediate_values)]
-    score = frozen.value if frozen.state is TrialState.COMPLETE else None
-    seconds, process = (frozen.user_attrs.get(name, 0) for name in (SECONDS, PROCESS))
-    return Tried(frozen.number, STATES[frozen.state], dict(frozen.params), score, curve, seconds, process)
+def _owner_of(folder: Path) -> str:
+    """Return the name under which a folder's trials are known, in every storage; it is made with the folder's first."""
+    file = folder / OWNER
+    if not file.exists():
+        partial = file.with_suffix(".partial")
+        partial.write_text(secrets.token_hex(8), encoding="ascii")
+        # A kill leaves the whole name or none.
+        partial.replace(file)
+    return file.read_text(encoding="ascii")

@@ -44,7 +44,7 @@ class TuneConfig(TrackedConfig):
 
     storage: str | None = None
     """Optuna storage URL, such as postgresql://user@host/database, in which several machines share the trials of one
-    Dataset, model and space; by default a file in the work folder."""
+    Dataset, model and space, and publish the same; by default a file in the work folder."""
 
     seed: int = Field(default=1, ge=0, le=2**31 - 1)
     """Seed of the search and of every trial's training."""

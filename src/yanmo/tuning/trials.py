@@ -20,7 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from yanmo.answers.choices import Choices
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
@@ -31,15 +31,17 @@ from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.calls import Call, run_call
 
 if TYPE_CHECKING:
-    from yanmo.integrations.optuna_study import SharedStudy, TrialHandle
+    from yanmo.integrations.optuna_handle import TrialHandle
+    from yanmo.integrations.optuna_study import SharedStudy
 
-__all__ = ["SearchPlan", "bundle_of", "open_search", "run_trials", "score_of", "train_once"]
+__all__ = ["SearchPlan", "bundle_of", "open_search", "run_trials", "score_of", "train_once", "weights_digest"]
 
 logger = logging.getLogger(__name__)
 
 STUDY = "study.db"
 TRIALS = "trials"
 BUNDLE = "bundle"
+LOOK_SECONDS = 2.0
 
 
 class SearchPlan(msgspec.Struct, frozen=True):
@@ -60,6 +62,7 @@ class SearchPlan(msgspec.Struct, frozen=True):
         seed: Of the search.
         tracker: Where the trials' curves also go.
         tracker_run: The id of the search's own run there.
+        shared_as: What other machines call this one, where its storage is shared; None where it is the folder's own.
         parent: The process that has started the one that is given this plan.
     """
 
@@ -77,6 +80,7 @@ class SearchPlan(msgspec.Struct, frozen=True):
     seed: int
     tracker: str | None = None
     tracker_run: str | None = None
+    shared_as: str | None = None
     parent: int | None = None
 
 
@@ -109,11 +113,11 @@ class TrialLocks:
 
 
 def open_search(plan: SearchPlan) -> SharedStudy:
-    """Return the search of a plan, begun or continued.
+    """Return the search of a plan, begun or continued; it is closed by ``with``.
 
     Raises:
         ConfigError: Its storage cannot be opened.
-        MissingExtraError: Optuna is not installed.
+        MissingExtraError: Optuna, or the driver of the storage, is not installed.
     """
     from yanmo.integrations.optuna_study import SharedStudy
     from yanmo.integrations.sqlite import sqlite_url
@@ -127,9 +131,10 @@ def open_search(plan: SearchPlan) -> SharedStudy:
         first=plan.first,
         lowest=plan.lowest,
         seed=plan.seed,
-        owner=str(folder.resolve()),
+        folder=folder,
         # A fold's curve is of another part of the rows in each fold, and says little about the trial.
         prunes=plan.prune and not plan.call.config.get("folds"),
+        shared_as=plan.shared_as,
     )
 
 
@@ -142,17 +147,34 @@ def run_trials(plan: SearchPlan, effects: Effects = NO_EFFECTS) -> None:
 
     Raises:
         YanmoError: The first trial, which has the default settings, cannot be trained for another reason than memory;
-            or disk or network fail, whatever the settings. The trial then goes on when the search is started again.
+            or disk, network or database fail, whatever the settings. The trial then goes on when the search is started
+            again.
     """
     dataset, claims = Dataset.open(str(plan.call.inputs["dataset"])), TrialLocks(Path(plan.folder) / TRIALS, {})
-    with contextlib.closing(open_search(plan)) as search:
-        # Whether time is up is asked before each trial, as the trainings of other workers count.
-        while trial := search.take(plan.num_trials, claims, begins=not _is_time_up(search, plan)):
+    with open_search(plan) as search:
+        while trial := _next_trial(plan, search, claims):
             try:
-                _run_trial(plan, search, trial, dataset, effects)
+                with search.held(trial):
+                    _run_trial(plan, search, trial, dataset, effects)
             finally:
                 claims.release(trial.number)
             _keep_the_best(plan, search)
+
+
+def _next_trial(plan: SearchPlan, search: SharedStudy, claims: TrialLocks) -> TrialHandle | None:
+    """Return the next trial to run; None when all have ended, those of other machines too."""
+    said: list[str] = []
+    while True:
+        # Whether time is up is asked before each trial, as the trainings of other workers count.
+        trial = search.take(plan.num_trials, claims, begins=not _is_time_up(search, plan))
+        others = search.elsewhere(plan.num_trials)
+        if trial or not others:
+            return trial
+        if others != said:
+            logger.info("Waits for %s.", ", ".join(others))
+            said = others
+        _check_parent(plan)
+        time.sleep(LOOK_SECONDS)
 
 
 def bundle_of(plan: SearchPlan, number: int) -> Path:
@@ -181,6 +203,11 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: str) -> float:
     probabilities_NC = np.array([answers[one] for one in rows["id"]], dtype=np.float32)
     targets_NC = task.encode(rows["label"], dataset.labels)
     return measure_answers(task, Choices(probabilities_NC, task.link), targets_NC)[metric]
+
+
+def weights_digest(bundle: Bundle) -> str:
+    """Return the digest of what a trained Bundle has learned, by which machines compare theirs."""
+    return bundle.manifest.files[WEIGHTS].sha256
 
 
 def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, dataset: Dataset, effects: Effects) -> None:
@@ -215,11 +242,12 @@ def _run_trial(plan: SearchPlan, search: SharedStudy, trial: TrialHandle, datase
         if not is_too_large and (not isinstance(error, YanmoError) or isinstance(error.__cause__, OSError)):
             raise
         search.finish(trial, None, seconds=time.perf_counter() - start)
-        if trial.number == 0 and not is_too_large:
+        if trial.is_first and not is_too_large:
             raise
         logger.warning("Trial %d failed (%s): %s.", trial.number, str(error).partition("\n")[0], shown)
         return
-    search.finish(trial, score, seconds=time.perf_counter() - start)
+    weights = weights_digest(bundle)
+    search.finish(trial, score, seconds=time.perf_counter() - start, weights=weights)
     logger.info("Trial %d: %s %.4f with %s.", trial.number, plan.metric, score, shown)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
+import platform
 import shutil
 import statistics
 from dataclasses import asdict, dataclass, replace
@@ -34,13 +34,13 @@ from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
 from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
-from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once
+from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once, weights_digest
 from yanmo.tuning.workers import run_in_processes
 from yanmo.verbs.calls import Call, call_of, command_line, shown_path, stage_toml
 from yanmo.verbs.signature import named_path, verb
 
 if TYPE_CHECKING:
-    from yanmo.integrations.optuna_study import Tried
+    from yanmo.integrations.optuna_trials import Tried, Verdict
 
 __all__ = ["TuneConfig", "tune"]
 
@@ -108,7 +108,7 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path, effects: Effects = 
             hint="Start the command without torchrun; --num-workers 2 trains two trials at the same time.",
         )
     with lock(work_dir(out)) as folder:
-        plan = _make_plan(dataset, config, folder)
+        plan = _make_plan(dataset, config, folder, f"{platform.node()}:{shown_path(out)}")
         with tracked(config.tracker, name=out.name, work_dir=folder) as run:
             plan = msgspec.structs.replace(plan, tracker_run=run.run_id)
             found = _search(plan, dataset, config, effects.within())
@@ -126,27 +126,62 @@ def _search(plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Eff
     Raises:
         ModelError: No trial came to its end.
     """
-    with contextlib.closing(open_search(plan)) as search:
+    with open_search(plan) as search:
         if config.num_workers == 1:
             run_trials(plan, effects)
         else:
             run_in_processes(plan, config.num_workers)
         # Taken while the storage is open, which the publishing needs no more.
         best, trials, importances = search.best(), search.trials(), search.importances()
+        verdict = search.verdict([one.number for one in trials], config.num_seeds)
     if best is None:
         raise ModelError("No trial of the search came to its end.", hint="Allow more trials, or give it more time.")
+    if verdict is None:
+        ours = _judge(plan, dataset, best, trials, config.num_seeds, effects)
+        # Opened again: many trainings have gone by.
+        with open_search(plan) as search:
+            verdict = search.agree(ours)
+    chosen = next(one for one in trials if one.number == verdict.best)
+    bundle = train_once(plan, bundle_of(plan, chosen.number), chosen.values, effects)
+    if chosen.where != plan.shared_as:
+        _compare(plan, dataset, bundle, chosen)
+    return SearchResult(plan, bundle, chosen, trials, importances, verdict.spread, verdict.first_spread)
+
+
+def _judge(
+    plan: SearchPlan, dataset: Dataset, best: Tried, trials: list[Tried], num_seeds: int, effects: Effects
+) -> Verdict:
+    """Return whether the best settings are better than the default ones with other seeds, too."""
+    from yanmo.integrations.optuna_trials import Verdict
+
     first = trials[0]
-    spread = first_spread = _spread(plan, dataset, best, config.num_seeds, effects)
+    spread = first_spread = _spread(plan, dataset, best, num_seeds, effects)
     # Where the default settings won there is nothing to compare them with.
     if first.number != best.number:
-        first_spread = _spread(plan, dataset, first, config.num_seeds, effects) if first.score is not None else []
+        first_spread = _spread(plan, dataset, first, num_seeds, effects) if first.score is not None else []
         if _is_luck(spread, first_spread, lowest=plan.lowest):
             logger.info(
                 "Over %d seeds the default settings are as good as those of trial %d.", len(spread), best.number
             )
             best, spread = first, first_spread
-    bundle = train_once(plan, bundle_of(plan, best.number), best.values, effects)
-    return SearchResult(plan, bundle, best, trials, importances, spread, first_spread)
+    return Verdict([one.number for one in trials], num_seeds, best.number, spread, first_spread)
+
+
+def _compare(plan: SearchPlan, dataset: Dataset, bundle: Bundle, chosen: Tried) -> None:
+    """Say whether a trial of another machine, trained here once more, is what it has there."""
+    if weights_digest(bundle) == chosen.weights:
+        logger.info("Trial %d of %s, the best, was trained here again: the same weights.", chosen.number, chosen.where)
+        return
+    logger.warning(
+        "Trial %d of %s, the best, was trained here again: its settings are the same and its weights are not, as other "
+        "processors or numbers of threads compute (%s %.6f here, %.6f there). Copy one machine's Bundle to the others "
+        "to have the same everywhere.",
+        chosen.number,
+        chosen.where,
+        plan.metric,
+        score_of(bundle, dataset, plan.metric),
+        chosen.score,
+    )
 
 
 def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) -> bool:
@@ -157,8 +192,14 @@ def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) ->
     return gain >= 0 if lowest else gain <= 0
 
 
-def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan:
+def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) -> SearchPlan:
     """Return the plan of a search, whose the folder then is.
+
+    Args:
+        dataset: What is learned from.
+        config: What was asked for.
+        folder: Where the trials are kept.
+        name: What other machines call this one, where they share the storage.
 
     Raises:
         ConfigError: The folder is that of another search.
@@ -201,6 +242,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path) -> SearchPlan
         prune=config.prune,
         seed=config.seed,
         tracker=config.tracker,
+        shared_as=name if config.storage else None,
     )
 
 

@@ -64,3 +64,29 @@ def test_a_long_label_does_not_push_its_scores_out_of_sight(chromium, files):
         "[...document.querySelectorAll('.wide')].every(one => one.offsetWidth <= one.parentNode.clientWidth)"
     )
     page.close()
+
+
+BROKEN_WORDS = """() => {
+  const walker = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT), broken = [];
+  for (let node; (node = walker.nextNode());) {
+    if (node.parentElement.closest('svg, pre, code, td.text')) continue;
+    for (const word of node.data.matchAll(/[\\x21-\\x7e]{2,24}/g)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      const lines = new Set([...range.getClientRects()].map(one => Math.round(one.top)));
+      // A hyphen and a slash are where a word may end a line.
+      if (lines.size > 1 && !/[-/]/.test(word[0])) broken.push(word[0]);
+    }
+  }
+  return broken;
+}"""
+
+
+@pytest.mark.parametrize("name", ["evaluation", "comparison", "cascade", "audit"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_no_word_is_broken(chromium, files, name, width):
+    page = chromium.new_page(viewport={"width": width, "height": 844})
+    page.goto((files / f"{name}.html").as_uri())
+    assert page.evaluate(BROKEN_WORDS) == []
+    page.close()

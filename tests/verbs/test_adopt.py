@@ -86,6 +86,13 @@ def test_labels_get_names_and_many_may_hold_at_once(tmp_path, mine):
     np.testing.assert_allclose(answers(many), expected_NC, atol=1e-5)
 
 
+def test_a_label_with_a_line_end_is_refused(mine, tmp_path):
+    edit(mine, id2label={"0": "no", "1": "y\nes", "2": "?"}, label2id={"no": 0, "y\nes": 1, "?": 2})
+    with pytest.raises(ModelError, match=r"has a control character: 'y\\nes'\.") as caught:
+        adopt(mine, out=tmp_path / "bundle")
+    assert caught.value.hint == "Name all of them: --label-names a,b,c"
+
+
 def test_pairs_are_read_as_pairs(mine, tmp_path):
     bundle = adopt(mine, task="text_pair", out=tmp_path / "bundle")
     pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))

@@ -24,14 +24,14 @@ __all__ = ["REASONS", "Refusals", "clean_rows", "refusal_reasons", "write_reject
 
 logger = logging.getLogger(__name__)
 
+LABEL_REASONS = ("missing label", "control character in label", "unreadable label")
 REASONS = (
     "missing id",
     "missing text",
     "empty text",
     "NUL character in text",
     "empty after cleaning",
-    "missing label",
-    "unreadable label",
+    *LABEL_REASONS,
 )
 START_LENGTH = 80
 # No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal.
@@ -69,20 +69,18 @@ def refusal_reasons(rows: pl.DataFrame) -> pl.Series:
     """Return the first reason in the order of ``REASONS`` to refuse each row, or null.
 
     Args:
-        rows: ``id``, ``text``, ``clean``, ``raw_label``, ``label``, ``split``; for pairs ``text_b`` and ``clean_b``.
+        rows: ``id``, ``text``, ``clean``, ``label_problem``, ``split``; for pairs ``text_b`` and ``clean_b``.
     """
     texts = [name for name in ("text", "text_b") if name in rows.columns]
     cleans = [name for name in ("clean", "clean_b") if name in rows.columns]
     labeled = pl.col("split") != "unlabeled"
-    no_raw_label = pl.col("raw_label").is_null() | (pl.col("raw_label").str.strip_chars() == "")
     tests = {
         "missing id": pl.col("id").is_null() | (pl.col("id") == ""),
         "missing text": pl.any_horizontal(pl.col(texts).is_null()),
         "empty text": pl.any_horizontal(pl.col(texts).str.strip_chars() == ""),
         "NUL character in text": pl.any_horizontal(pl.col(texts).str.contains("\0", literal=True)),
         "empty after cleaning": pl.any_horizontal(pl.col(cleans).str.strip_chars() == ""),
-        "missing label": labeled & pl.col("label").is_null() & no_raw_label,
-        "unreadable label": labeled & pl.col("label").is_null() & ~no_raw_label,
+        **{reason: labeled & (pl.col("label_problem") == reason) for reason in LABEL_REASONS},
     }
     # A row may fail several tests; coalesce takes the first in the order of REASONS.
     reasons = [pl.when(tests[reason]).then(pl.lit(reason)) for reason in REASONS]

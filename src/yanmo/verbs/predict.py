@@ -32,6 +32,7 @@ from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.runtimes.stream import answer_windows
+from yanmo.streams import printable
 from yanmo.tasks import get_task
 from yanmo.text.inputs import Windows
 from yanmo.verbs.signature import verb
@@ -361,7 +362,8 @@ def _flat_labels(frame: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
 
 def _lines(frame: pl.DataFrame, labels: list[str]) -> Iterator[str]:
     for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
-        yield f"{NO_ANSWER if label is None else label}\t{probability:.4f}"
+        # A Bundle of others, or of before such labels were refused, may have a line end in one.
+        yield f"{NO_ANSWER if label is None else printable(label, kept='')}\t{probability:.4f}"
 
 
 def _table(rows: pl.DataFrame, frame: pl.DataFrame, bundle: Bundle, config: PredictConfig) -> pl.DataFrame:

@@ -16,6 +16,8 @@ from yanmo.config import build
 from yanmo.data.decode import check_file
 from yanmo.data.gather import Gathered, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
+from yanmo.data.label_pairs import LabelNames, LabelPairs
+from yanmo.data.labels import LabelReader
 from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
@@ -68,6 +70,14 @@ class PrepareConfig(ReadOptions):
     label_separator: str = ","
     """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list."""
 
+    label_map: LabelPairs = ()
+    """Labels that become others, such as Neg=neg,POS=pos; or a file of such pairs: a JSON object, or a .csv or .tsv of
+    two columns without a header."""
+
+    label_names: LabelNames = ()
+    """Names of the labels, such as 0=negative,1=positive, or negative,positive for 0 and 1; or a file as for label_map.
+    They are what every answer says, in the order given; every label needs one."""
+
     cleaning: tuple[str, ...] = TextConfig().cleaning
     """Cleaning steps in order; they travel with every model and run in predict and serve too. The steps are:
     strip_html, unicode_nfkc, simplify_chinese, lowercase, strip_urls, strip_emails, strip_digits, strip_symbols,
@@ -118,10 +128,13 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         seed=config.seed,
         info={"text": text_config.model_dump(mode="json")},
     )
+    reader = LabelReader(
+        task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
+    )
     # The spill is inside of the staging folder and is removed first, so that it is never published.
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
-        gathered = _gather(files, config, task, spill, staging)
-        labels = task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"])
+        gathered = _gather(files, config, reader, spill, staging)
+        labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
         profile = profile_rows(gathered, labels)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
@@ -189,7 +202,7 @@ def _text_config(config: PrepareConfig) -> TextConfig:
 
 
 def _gather(
-    files: dict[str, list[Path]], config: PrepareConfig, task: Task[Any], spill: Spill, staging: Path
+    files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader, spill: Spill, staging: Path
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
     columns = {"text": config.text, "text_b": config.text_b, "label": config.label, "id": config.id}
@@ -197,9 +210,8 @@ def _gather(
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
     gathered = gather_rows(
         read_rows(by_split, config, {ours: theirs for ours, theirs in columns.items() if theirs is not None}),
-        task,
+        labels,
         config.cleaning,
-        config.label_separator,
         spill=spill,
         rejected=staging / REJECTED,
         max_rejected=config.max_rejected,

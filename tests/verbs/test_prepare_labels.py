@@ -92,3 +92,18 @@ def test_a_pipeline_may_name_labels_in_a_table(tmp_path: Path) -> None:
     assert main(["run", str(pipeline)]) == 0
     (made,) = tmp_path.rglob("train.parquet")
     assert Dataset.open(made.parent).labels == ["neg", "pos"]
+
+
+def test_lists_for_a_task_of_one_label_name_the_other_task(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = write(tmp_path, ["neg", "pos"])
+    lists = "".join(json.dumps({"text": f"x {row}", "label": ["neg", "pos"]}) + "\n" for row in range(5))
+    source.write_text(source.read_text() + lists)
+    with caplog.at_level(logging.WARNING):
+        assert prepare(source, out=tmp_path / "data").labels == ["neg", "pos"]
+    assert (
+        "5 of 25 rows were refused (list of labels: 5); they are in rejected.jsonl. "
+        "For several labels a text: --task multi_label."
+    ) in caplog.messages
+    with pytest.raises(DataError) as caught:
+        prepare(source, max_rejected=0.1, out=tmp_path / "other")
+    assert caught.value.hint.startswith("For several labels a text: --task multi_label. Check the column names")

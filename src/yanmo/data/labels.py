@@ -74,7 +74,9 @@ class LabelReader:
             is_control = pl.col("label").list.eval(is_control.any()).list.first()
         else:
             named = pl.when(named != "").then(named)
-        rows = rows.with_columns(label=pl.when(~is_control).then(named), **{PROBLEM: _problem(named, is_control)})
+        rows = rows.with_columns(
+            label=pl.when(~is_control).then(named), **{PROBLEM: _problem(named, is_control, is_list=is_list)}
+        )
         self._check_named(rows)
         return rows
 
@@ -114,7 +116,7 @@ class LabelReader:
             )
 
 
-def _problem(label: pl.Expr, is_control: pl.Expr) -> pl.Expr:
+def _problem(label: pl.Expr, is_control: pl.Expr, *, is_list: bool) -> pl.Expr:
     is_blank = pl.col("raw_label").is_null() | (pl.col("raw_label").str.strip_chars() == "")
     return (
         pl.when(is_control)
@@ -122,6 +124,8 @@ def _problem(label: pl.Expr, is_control: pl.Expr) -> pl.Expr:
         # A cell that was read and is nothing now held invisible characters alone.
         .when(label.is_null() & (is_blank | pl.col("label").is_not_null()))
         .then(pl.lit("missing label"))
+        .when(label.is_null() & pl.col("raw_label").str.contains(r"^\s*\[") & (not is_list))
+        .then(pl.lit("list of labels"))
         .when(label.is_null())
         .then(pl.lit("unreadable label"))
     )

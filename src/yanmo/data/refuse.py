@@ -24,7 +24,7 @@ __all__ = ["REASONS", "Refusals", "clean_rows", "refusal_reasons", "write_reject
 
 logger = logging.getLogger(__name__)
 
-LABEL_REASONS = ("missing label", "control character in label", "unreadable label")
+LABEL_REASONS = ("missing label", "control character in label", "list of labels", "unreadable label")
 REASONS = (
     "missing id",
     "missing text",
@@ -33,6 +33,8 @@ REASONS = (
     "empty after cleaning",
     *LABEL_REASONS,
 )
+HINTS = {"list of labels": "For several labels a text: --task multi_label."}
+"""What a reason may say about the call itself."""
 START_LENGTH = 80
 # No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal.
 PAIR_SEPARATOR = "\x1e"
@@ -120,14 +122,14 @@ class Refusals:
         if not self._reasons:
             return
         num_rows, counts = self._num_rows.total(), self.counts()
-        sentence = _counted(counts, num_rows)
+        sentence, hints = _counted(counts, num_rows), [HINTS[reason] for reason in counts if reason in HINTS]
         if sum(counts.values()) > max_rejected * num_rows:
-            raise _too_many(next(iter(self._firsts.values())), sentence)
+            raise _too_many(next(iter(self._firsts.values())), sentence, hints)
         for split, reasons in self._reasons.items():
             if reasons.total() == self._num_rows[split]:
                 counted = _counted(_in_order(reasons), reasons.total())
-                raise _too_many(self._firsts[split], f"For {split}, {counted}")
-        logger.warning("%s; they are in rejected.jsonl.", sentence)
+                raise _too_many(self._firsts[split], f"For {split}, {counted}", hints)
+        logger.warning("%s", " ".join([f"{sentence}; they are in rejected.jsonl.", *hints]))
 
 
 def _in_order(counts: Counter[str]) -> dict[str, int]:
@@ -139,11 +141,9 @@ def _counted(counts: dict[str, int], num_rows: int) -> str:
     return f"{sum(counts.values())} of {num_rows} rows were refused ({listed})"
 
 
-def _too_many(first: dict[str, Any], sentence: str) -> DataError:
-    return DataError(
-        f"{sentence}; the first is {place(first)}.",
-        hint="Check the column names and the cleaning, or allow a larger share with --max-rejected.",
-    )
+def _too_many(first: dict[str, Any], sentence: str, hints: Sequence[str]) -> DataError:
+    usual = "Check the column names and the cleaning, or allow a larger share with --max-rejected."
+    return DataError(f"{sentence}; the first is {place(first)}.", hint=" ".join([*hints, usual]))
 
 
 def write_rejected(file: BinaryIO, rejected: pl.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
 from yanmo.protocols import Task
 
-__all__ = ["LabelTask", "count_labels", "fold_label", "label_columns", "sort_labels", "tidy_label"]
+__all__ = ["LabelTask", "count_labels", "fold_label", "label_columns", "read_json", "sort_labels", "tidy_label"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 IGNORABLE = (
@@ -74,6 +75,34 @@ class LabelTask(Task[Choices], Protocol):
     def right_N(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
         """Return which rows are given exactly their labels."""
         return np.asarray((self.choose(evidence.values_MC) == targets.astype(bool)).all(axis=1))
+
+
+def read_json(cells: pl.Series) -> tuple[npt.NDArray[np.bool_], pl.Series]:
+    """Return which cells are JSON lists or objects, and the labels of those that are lists of labels.
+
+    Args:
+        cells: N texts without white space around them, or null.
+
+    Returns:
+        bool, shape (N,); lists of labels, null in every other cell.
+    """
+    found: list[tuple[bool, list[str] | None]] = [(False, None)] * len(cells)
+    # Most columns have no such cell, and Python looks only at those that begin like one.
+    for place in (cells.str.contains(r"^[\[{]").fill_null(value=False)).arg_true().to_list():
+        found[place] = _read_cell(cells[place])
+    lists = pl.Series([labels for _, labels in found], dtype=pl.List(pl.String))
+    return np.asarray([is_json for is_json, _ in found], dtype=bool), lists
+
+
+def _read_cell(text: str) -> tuple[bool, list[str] | None]:
+    try:
+        value = json.loads(text)
+    # Brackets a thousand deep are no list of labels either.
+    except (ValueError, RecursionError):
+        return False, None
+    # True is an int of Python's; neither it nor a fraction is the name of a label.
+    is_labels = isinstance(value, list) and all(isinstance(one, str) or type(one) is int for one in value)
+    return True, [name for one in value if (name := str(one).strip())] if is_labels else None
 
 
 def tidy_label(label: str) -> str | None:

@@ -12,7 +12,7 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.cli import main
-from yanmo.errors import DataError
+from yanmo.errors import ConfigError, DataError
 from yanmo.verbs.predict import predict
 from yanmo.verbs.prepare import prepare
 from yanmo.verbs.train import train
@@ -107,3 +107,58 @@ def test_lists_for_a_task_of_one_label_name_the_other_task(tmp_path: Path, caplo
     with pytest.raises(DataError) as caught:
         prepare(source, max_rejected=0.1, out=tmp_path / "other")
     assert caught.value.hint.startswith("For several labels a text: --task multi_label. Check the column names")
+
+
+def test_several_labels_in_every_usual_form_give_one_dataset(tmp_path: Path) -> None:
+    names = ["toxic", "rude", "threat"]
+    given = [[int(row % 3 == 0), int(row % 2 == 0), int(row % 5 == 0)] for row in range(40)]
+    hot = tmp_path / "hot.jsonl"
+    hot.write_text("".join(json.dumps({"text": f"t{row}", "label": one}) + "\n" for row, one in enumerate(given)))
+    wide = tmp_path / "wide.csv"
+    wide.write_text(
+        "text,toxic,rude,threat\n" + "".join(f"t{row},{','.join(map(str, one))}\n" for row, one in enumerate(given))
+    )
+    fast = tmp_path / "fast.txt"
+    held = [[name for name, yes in zip(names, one, strict=True) if yes] for one in given]
+    fast.write_text("".join(f"{''.join(f'__label__{n} ' for n in one)}t{row}\n" for row, one in enumerate(held)))
+    # The first line of fastText's must have a label; row 0 has all of them.
+    order = ["--task", "multi_label", "--label-names"]
+    same = "toxic=toxic,rude=rude,threat=threat"
+    assert main(["prepare", str(hot), *order, "toxic,rude,threat", "--out", str(tmp_path / "1")]) == 0
+    columns = ["--label-columns", "toxic,rude,threat"]
+    assert main(["prepare", str(wide), *order, same, *columns, "--out", str(tmp_path / "2")]) == 0
+    assert main(["prepare", str(fast), *order, same, "--out", str(tmp_path / "3")]) == 0
+    made = [Dataset.open(tmp_path / name) for name in "123"]
+    assert [one.labels for one in made] == [names] * 3
+    for split in made[0].splits:
+        assert made[0].split(split).equals(made[1].split(split))
+        assert made[0].split(split).equals(made[2].split(split))
+
+
+def test_columns_of_one_label_each_are_a_label_of_one_where_one_holds(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    source.write_text("text,neg,pos\n" + "".join(f"t{row},{row % 2},{1 - row % 2}\n" for row in range(20)) + "x,1,1\n")
+    dataset = prepare(source, label_columns=("neg", "pos"), out=tmp_path / "data")
+    assert dataset.labels == ["neg", "pos"]
+    assert dataset.manifest.info["rejected"] == {"list of labels": 1}
+
+
+def test_label_and_label_columns_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="'label' and 'label_columns' parameters of prepare exclude each other"):
+        prepare(write(tmp_path, ["a"]), label="x", label_columns=("a",), out=tmp_path / "data")
+
+
+def test_a_check_of_a_pipeline_looks_for_the_columns_of_labels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("text,neg,pos\nx,0,1\n")
+    pipeline = tmp_path / "pipeline.toml"
+    stage = '[stage.data]\nverb = "prepare"\nsource = "a.csv"\nlabel_columns = '
+    pipeline.write_text(stage + '["neg", "pos"]\n')
+    assert main(["check", str(pipeline)]) == 0
+    pipeline.write_text(stage + '["neg", "poss"]\n')
+    assert main(["check", str(pipeline)]) == 2
+    assert "a.csv has no column 'poss'. Did you mean 'pos'?" in capsys.readouterr().err
+    (tmp_path / "a.txt").write_text("__label__a x\n__label__b y\n")
+    pipeline.write_text('[stage.data]\nverb = "prepare"\nsource = "a.txt"\n')
+    assert main(["check", str(pipeline)]) == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from yanmo.data.multi_hot import MultiHotReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import place
 from yanmo.errors import DataError, did_you_mean
@@ -51,6 +52,7 @@ class LabelReader:
         self._separator = separator
         self._map = dict(label_map)
         self._names = dict(label_names)
+        self._multi_hot = MultiHotReader(len(self._names), separator)
         self._unmet = {"--label-map": set(self._map), "--label-names": set(self._names)}
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -60,8 +62,10 @@ class LabelReader:
             rows: ``raw_label``, and where each row stands.
 
         Raises:
-            DataError: A label has no name.
+            DataError: A label has no name, or a list is multi-hot and its places have none.
         """
+        if isinstance(self._task.frame_type(), pl.List):
+            rows = self._multi_hot.read(rows)
         rows = rows.with_columns(self._task.parse_labels(rows["raw_label"], self._separator).alias("label"))
         is_list = _is_list(rows)
         meant = {label: self._meant(label) for label in _flat(rows["label"]).unique()}

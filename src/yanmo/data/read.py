@@ -6,6 +6,7 @@ Nothing is guessed: columns come by name, all values stay the text they are in t
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ import polars as pl
 from yanmo.config import Config
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
+from yanmo.data.fasttext import COLUMNS, is_fasttext, read_fasttext_blocks
 from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
@@ -29,6 +31,7 @@ LINE = "_line"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
+HEAD_BYTES = 64
 QUOTES = {"double": '"', "single": "'", "none": None}
 EXTENSIONS = (*DELIMITERS, ".jsonl", ".ndjson", ".parquet")
 
@@ -116,7 +119,11 @@ def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) 
 def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
     names: list[str] = []
     num_rows = 0
-    for columns, lines_N in read_delimited(path, utf8_blocks(path, options.encoding), _dialect(path, options)):
+    head, blocks = _peek(utf8_blocks(path, options.encoding))
+    if options.delimiter is None and is_fasttext(path, head):
+        yield from _read_fasttext(path, blocks, wanted)
+        return
+    for columns, lines_N in read_delimited(path, blocks, _dialect(path, options)):
         # Only the first block has the header.
         start = int(options.header and not names)
         if not names:
@@ -130,6 +137,22 @@ def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | N
             f"{path} has a header line but no rows.",
             hint="Give a file that has rows; if its only line is a row: --no-header.",
         )
+
+
+def _peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Return the first bytes, by which some kinds of files are known, and all blocks."""
+    head = b""
+    while len(head) < HEAD_BYTES and (block := next(blocks, None)) is not None:
+        head += block
+    return head, itertools.chain((head,), blocks)
+
+
+def _read_fasttext(path: Path, blocks: Iterator[bytes], wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
+    missing = next((name for name in wanted or () if name not in COLUMNS), None)
+    if missing is not None:
+        raise missing_column(str(path), missing, COLUMNS, more=" Its lines begin with __label__, as fastText's do.")
+    for found, lines_N in read_fasttext_blocks(path, blocks):
+        yield {name: found[name] for name in (wanted or COLUMNS)}, lines_N
 
 
 def _check_names(path: Path, names: list[str], options: ReadOptions, wanted: Sequence[str] | None) -> None:

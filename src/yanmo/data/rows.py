@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.artifacts.identity import file_digest
+from yanmo.data.label_columns import holding_columns
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.errors import DataError
 
@@ -27,6 +28,7 @@ def read_rows(
     files: Mapping[str, Sequence[Path]],
     options: ReadOptions,
     columns: Mapping[str, str],
+    label_columns: Sequence[str] = (),
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of every split's files in blocks of a few megabytes, each of one split.
 
@@ -34,6 +36,7 @@ def read_rows(
         files: Split to files, in the order of numbering.
         options: How files are read.
         columns: Dataset column (``text``, ``label``, perhaps ``text_b`` and ``id``) to the files' column.
+        label_columns: Of 0 and 1, one a label, instead of one column of labels.
 
     Raises:
         DataError: A file cannot be read or lacks a column.
@@ -42,21 +45,24 @@ def read_rows(
     for split, paths in files.items():
         wanted = {ours: theirs for ours, theirs in columns.items() if ours != "label" or split != "unlabeled"}
         counts: Counter[str] = Counter()
-        for table in read_blocks(paths, options, list(wanted.values())):
+        holding = label_columns if split != "unlabeled" else ()
+        for table in read_blocks(paths, options, [*wanted.values(), *holding]):
             if table.height:
                 counts[table[FILE][0]] += table.height
-                rows = _named(table, wanted, split)
+                rows = _named(table, wanted, split, holding)
                 yield rows if "id" in columns else number_rows(rows, num_rows)
                 num_rows += rows.height
         for path in paths:
             logger.info("%s: %d rows", path, counts[str(path)])
 
 
-def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str) -> pl.DataFrame:
+def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str, holding: Sequence[str]) -> pl.DataFrame:
     """Return a block with a Dataset's names."""
     chosen = [pl.col(theirs).alias(ours) for ours, theirs in wanted.items()]
+    if holding:
+        chosen.append(holding_columns(holding).alias("label"))
     table = table.select(*chosen, FILE, LINE, pl.lit(split).alias("split"))
-    if "label" not in wanted:
+    if "label" not in table.columns:
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias("label"))
     order = ["id", "text", "text_b", "label", "split", FILE, LINE]
     return table.select(name for name in order if name in table.columns).rename({"label": "raw_label"})

@@ -11,6 +11,7 @@ from typing import Any
 
 from yanmo.artifacts import Dataset
 from yanmo.data.decode import utf8_blocks
+from yanmo.data.fasttext import COLUMNS, is_fasttext
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
@@ -48,11 +49,13 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
             yield "source", f"prepare takes raw files, but '{name}' is an artifact.", "Name a file."
             return
     try:
-        check_config(PrepareConfig.model_validate(step.config))
+        config = PrepareConfig.model_validate(step.config)
+        check_config(config)
     except YanmoError as error:
         yield "verb", error.message, error.hint
         return
-    yield from _check_columns(step, ("text", "text_b", "label", "id"))
+    # One column of labels is not looked for where there is one for each of them.
+    yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
 
 
 def _check_predict(step: Step) -> Iterator[Finding]:
@@ -83,18 +86,20 @@ def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Finding]:
     files += [(role, values[role]) for role in ("valid", "test", "unlabeled") if values.get(role)]
     for role, path in files:
         # Texts without labels need no column of labels.
-        wanted = [key for key in keys if values[key] is not None and (role, key) != ("unlabeled", "label")]
+        keys_here = [key for key in keys if role != "unlabeled" or not key.startswith("label")]
+        named = {key: values[key] for key in keys_here if values[key] is not None}
+        wanted = [(key, one) for key, value in named.items() for one in ([value] if isinstance(value, str) else value)]
         if not path.is_file():
             continue
         try:
-            header = _read_columns(path, values, [values[key] for key in wanted])
+            header = _read_columns(path, values, [name for _, name in wanted])
         except DataError as error:
             yield role, error.message, error.hint
             continue
-        for key in wanted:
-            if header is not None and values[key] not in header:
+        for key, name in wanted:
+            if header is not None and name not in header:
                 shown = ", ".join(repr(one[:40]) for one in header[:20])
-                what = f"{path} has no column '{values[key]}'.{did_you_mean(values[key], header)}"
+                what = f"{path} has no column '{name}'.{did_you_mean(name, header)}"
                 yield key, what, f"It has: {shown}."
 
 
@@ -117,6 +122,8 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
         return None
     first = next(blocks)
     deque(blocks, maxlen=0)
+    if is_fasttext(path, first):
+        return list(COLUMNS)
     return _read_header(first, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
 
 

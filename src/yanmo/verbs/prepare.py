@@ -55,6 +55,9 @@ class PrepareConfig(ReadOptions):
     label: str = "label"
     """Column of the label, or of the labels."""
 
+    label_columns: tuple[str, ...] = ()
+    """Columns of 0 and 1, one a label, instead of one column of labels; the names of the columns are the labels."""
+
     id: str | None = None
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
 
@@ -68,7 +71,8 @@ class PrepareConfig(ReadOptions):
     """File of texts without labels."""
 
     label_separator: str = ","
-    """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list."""
+    """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list, of labels or,
+    with label_names, of 0 and 1, one place a label."""
 
     label_map: LabelPairs = ()
     """Labels that become others, such as Neg=neg,POS=pos; or a file of such pairs: a JSON object, or a .csv or .tsv of
@@ -164,6 +168,11 @@ def check_config(config: PrepareConfig) -> Task[Any]:
             f"The task {task.name} {problem} the 'text_b' parameter.",
             hint="Give --text-b, the column of the second text." if len(task.inputs) == 2 else "Use --task text_pair.",
         )
+    if config.label_columns and config.label != PrepareConfig.model_fields["label"].default:
+        raise ConfigError(
+            "The 'label' and 'label_columns' parameters of prepare exclude each other.",
+            hint="Name one column of labels, or the columns of 0 and 1.",
+        )
     if sum(_ratios(config).values()) >= 1.0:
         raise ConfigError(
             f"The 'valid_ratio' and 'test_ratio' parameters of prepare must together be below 1. "
@@ -205,11 +214,13 @@ def _gather(
     files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader, spill: Spill, staging: Path
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
-    columns = {"text": config.text, "text_b": config.text_b, "label": config.label, "id": config.id}
+    label = None if config.label_columns else config.label
+    columns = {"text": config.text, "text_b": config.text_b, "label": label, "id": config.id}
+    ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     # Rows of the source are train's until some of them are cut for valid and test.
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
     gathered = gather_rows(
-        read_rows(by_split, config, {ours: theirs for ours, theirs in columns.items() if theirs is not None}),
+        read_rows(by_split, config, ours_to_theirs, config.label_columns),
         labels,
         config.cleaning,
         spill=spill,

@@ -12,10 +12,10 @@ import polars as pl
 from yanmo.data.records import RecordBlock
 from yanmo.errors import DataError
 
-__all__ = ["COLUMNS", "is_fasttext", "read_fasttext_blocks"]
+__all__ = ["FASTTEXT_COLUMNS", "is_fasttext", "read_fasttext_blocks"]
 
 PREFIX = "__label__"
-COLUMNS = ("label", "text")
+FASTTEXT_COLUMNS = ("label", "text")
 LABELS = rf"^((?:{PREFIX}\S+(?:\s+|$))*)"
 """The labels at the beginning of a line; one further on is part of the text."""
 

@@ -18,7 +18,7 @@ import polars as pl
 from yanmo.config import Config
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
-from yanmo.data.fasttext import COLUMNS, is_fasttext, read_fasttext_blocks
+from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
 from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
@@ -148,11 +148,13 @@ def _peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 
 
 def _read_fasttext(path: Path, blocks: Iterator[bytes], wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
-    missing = next((name for name in wanted or () if name not in COLUMNS), None)
+    missing = next((name for name in wanted or () if name not in FASTTEXT_COLUMNS), None)
     if missing is not None:
-        raise missing_column(str(path), missing, COLUMNS, more=" Its lines begin with __label__, as fastText's do.")
+        raise missing_column(
+            str(path), missing, FASTTEXT_COLUMNS, more=" Its lines begin with __label__, as fastText's do."
+        )
     for found, lines_N in read_fasttext_blocks(path, blocks):
-        yield {name: found[name] for name in (wanted or COLUMNS)}, lines_N
+        yield {name: found[name] for name in (wanted or FASTTEXT_COLUMNS)}, lines_N
 
 
 def _check_names(path: Path, names: list[str], options: ReadOptions, wanted: Sequence[str] | None) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from yanmo.artifacts import Dataset
 from yanmo.data.decode import utf8_blocks
-from yanmo.data.fasttext import COLUMNS, is_fasttext
+from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
@@ -123,7 +123,7 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     first = next(blocks)
     deque(blocks, maxlen=0)
     if is_fasttext(path, first):
-        return list(COLUMNS)
+        return list(FASTTEXT_COLUMNS)
     return _read_header(first, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
 
 

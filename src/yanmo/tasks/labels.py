@@ -20,7 +20,7 @@ from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
 from yanmo.protocols import Task
 
-__all__ = ["LabelTask", "count_labels", "fold_label", "label_columns", "read_json", "sort_labels", "tidy_label"]
+__all__ = ["LabelTask", "count_labels", "fold_label", "label_columns", "read_json_labels", "sort_labels", "tidy_label"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 IGNORABLE = (
@@ -77,7 +77,7 @@ class LabelTask(Task[Choices], Protocol):
         return np.asarray((self.choose(evidence.values_MC) == targets.astype(bool)).all(axis=1))
 
 
-def read_json(cells: pl.Series) -> tuple[npt.NDArray[np.bool_], pl.Series]:
+def read_json_labels(cells: pl.Series) -> tuple[npt.NDArray[np.bool_], pl.Series]:
     """Return which cells are JSON lists or objects, and the labels of those that are lists of labels.
 
     Args:

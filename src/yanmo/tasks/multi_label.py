@@ -16,7 +16,7 @@ from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import FloatArray
 from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1
 from yanmo.metrics.measures import Measure
-from yanmo.tasks.labels import LabelTask, label_columns, read_json, sort_labels
+from yanmo.tasks.labels import LabelTask, label_columns, read_json_labels, sort_labels
 
 __all__ = ["MULTI_LABEL", "MultiLabel"]
 
@@ -38,7 +38,7 @@ class MultiLabel(LabelTask):
         An empty cell is a row without labels; a missing one (null) is refused.
         """
         text = column.cast(pl.String).str.strip_chars()
-        is_json_N, parsed = read_json(text)
+        is_json_N, parsed = read_json_labels(text)
         # What begins like a list and is none was cut off, so it is no label of that name.
         is_json = text.str.starts_with("[") | pl.Series(is_json_N)
         separated = text.set(is_json, None).str.split(separator or ",")

@@ -15,7 +15,7 @@ from yanmo.answers.links import SOFTMAX, Link
 from yanmo.arrays import FloatArray
 from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1
 from yanmo.metrics.measures import Measure
-from yanmo.tasks.labels import LabelTask, label_columns, read_json, sort_labels
+from yanmo.tasks.labels import LabelTask, label_columns, read_json_labels, sort_labels
 
 __all__ = ["SINGLE_LABEL", "SingleLabel"]
 
@@ -35,7 +35,7 @@ class SingleLabel(LabelTask):
         A JSON list of one label is that label; another list and an object become null.
         """
         text = column.cast(pl.String).str.strip_chars()
-        is_json_N, lists = read_json(text)
+        is_json_N, lists = read_json_labels(text)
         only = lists.list.first().set(lists.list.len() != 1, None)
         return only.zip_with(pl.Series(is_json_N), text.set(text == "", None))
 

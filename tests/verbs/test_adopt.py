@@ -22,6 +22,7 @@ from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.adopt import adopt
 from yanmo.verbs.export import export
+from yanmo.verbs.prepare import prepare
 from yanmo.verbs.quantize import quantize
 
 LABELS = ["bad", "good", "other"]
@@ -147,6 +148,19 @@ def test_a_dataset_of_other_labels_is_refused(mine, dataset, tmp_path):
     with pytest.raises(DataError):
         adopt(mine, dataset=dataset, label_names=["x", "y", "z"], out=tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_dataset_that_lacks_a_label_of_the_model_is_measured(mine, dataset, tmp_path, caplog):
+    edit(mine, id2label={"0": "bad", "1": "good", "2": "x"}, label2id={"bad": 0, "good": 1, "x": 2})
+    two = tmp_path / "two.tsv"
+    two.write_text(
+        "text\tlabel\n" + "".join(f"{text} {row}\t{LABELS[row % 2]}\n" for row, text in enumerate(TEXTS * 4))
+    )
+    with caplog.at_level(logging.WARNING):
+        bundle = adopt(mine, dataset=prepare(two, out=tmp_path / "two"), out=tmp_path / "bundle")
+    assert bundle.labels == ["bad", "good", "x"]
+    assert "has no row of 1 of the model's labels: 'x'." in caplog.text
+    assert 0 <= bundle.summary()["test_accuracy"] <= 1
 
 
 def test_source_and_licence_are_on_the_card_and_stay_there(mine, tmp_path):

@@ -27,7 +27,7 @@ from yanmo.exchanging.adopting import (
     write_answers,
 )
 from yanmo.exchanging.onnx_classifier import find_graph, has_weights
-from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle
+from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics.measures import measure_with_intervals
 from yanmo.models import ModelSpec, resolve
@@ -175,6 +175,7 @@ def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[
 
 def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]:
     """Return what the model answers to a split, measured, and say it."""
+    dataset = with_labels_of([made], dataset)
     match_bundle(made, dataset)
     split = load_split(dataset, name or next((one for one in MEASURED_SPLITS if one in dataset.splits), "test"))
     outcome = run_bundle(made, dataset, split, measure_speed=False, verify_golden=False)

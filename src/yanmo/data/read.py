@@ -6,7 +6,7 @@ Nothing is guessed: columns come by name, all values stay the text they are in t
 
 from __future__ import annotations
 
-import itertools
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +19,7 @@ from yanmo.config import Config
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
+from yanmo.data.header import DELIMITER_NAMES, check_delimiter, check_names, peek_line, split_sep_line
 from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
@@ -30,8 +31,6 @@ FILE = "_file"
 LINE = "_line"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
-HEAD_BYTES = 64
 QUOTES = {"double": '"', "single": "'", "none": None}
 EXTENSIONS = (*DELIMITERS, ".jsonl", ".ndjson", ".parquet")
 
@@ -50,6 +49,9 @@ class ReadOptions(Config):
 
     header: bool = True
     """Whether the first row holds the column names; without a header they are 1, 2, 3, …"""
+
+    skip_spaces: bool = False
+    """Whether spaces behind a delimiter are left out, also before a quote."""
 
 
 def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -119,16 +121,26 @@ def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) 
 def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
     names: list[str] = []
     num_rows = 0
-    head, blocks = _peek(utf8_blocks(path, options.encoding))
+    head, blocks = peek_line(utf8_blocks(path, options.encoding))
     if options.delimiter is None and is_fasttext(path, head):
         yield from _read_fasttext(path, blocks, wanted)
         return
-    for columns, lines_N in read_delimited(path, blocks, _dialect(path, options)):
+    delimiter, length = split_sep_line(head)
+    dialect = _dialect(path, options, delimiter)
+    if length:
+        _say_sep_line(path, dialect.delimiter)
+        blocks = _without(blocks, length)
+    elif options.header and wanted is not None:
+        # Before any row is read: at the wrong delimiter rows have other numbers of fields, which would be said instead.
+        check_delimiter(path, head, dialect, wanted)
+    for columns, lines_N in read_delimited(path, blocks, dialect, 2 if length else 1):
         # Only the first block has the header.
         start = int(options.header and not names)
         if not names:
             names = [str(column[0] if start else place) for place, column in enumerate(columns, 1)]
-            _check_names(path, names, options, wanted)
+            names = [name.strip() for name in names] if options.skip_spaces else names
+            check_names(path, names, wanted, header=options.header)
+        # Of columns that nobody wants two may have one name.
         found = {name: column[start:] for name, column in zip(names, columns, strict=True)}
         yield {name: found[name] for name in (names if wanted is None else wanted)}, lines_N[start:]
         num_rows += len(lines_N) - start
@@ -137,14 +149,6 @@ def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | N
             f"{path} has a header line but no rows.",
             hint="Give a file that has rows; if its only line is a row: --no-header.",
         )
-
-
-def _peek(blocks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Return the first bytes, by which some kinds of files are known, and all blocks."""
-    head = b""
-    while len(head) < HEAD_BYTES and (block := next(blocks, None)) is not None:
-        head += block
-    return head, itertools.chain((head,), blocks)
 
 
 def _read_fasttext(path: Path, blocks: Iterator[bytes], wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
@@ -157,23 +161,21 @@ def _read_fasttext(path: Path, blocks: Iterator[bytes], wanted: Sequence[str] | 
         yield {name: found[name] for name in (wanted or FASTTEXT_COLUMNS)}, lines_N
 
 
-def _check_names(path: Path, names: list[str], options: ReadOptions, wanted: Sequence[str] | None) -> None:
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        places = ", ".join(str(place) for place, name in enumerate(names, 1) if name == double)
-        raise DataError(
-            f"{path} has the column name '{double}' more than once: columns {places}.",
-            hint="Rename one of them, or use --no-header and columns by position.",
-        )
-    missing = next((name for name in wanted or () if name not in names), None)
-    if missing is not None:
-        more = " If the first line is no header: --no-header, and columns by position." if options.header else ""
-        raise missing_column(str(path), missing, names, more=more)
+def _without(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield the blocks without the first bytes, all of which are in the first block."""
+    yield next(blocks)[length:]
+    yield from blocks
 
 
-def _dialect(path: Path, options: ReadOptions) -> Dialect:
+@functools.cache
+def _say_sep_line(path: Path, delimiter: str) -> None:
+    """Say it once, however often the file is read."""
+    logger.info("%s begins with Excel's line sep=; its fields are taken to end at %r.", path, delimiter)
+
+
+def _dialect(path: Path, options: ReadOptions, named: str | None) -> Dialect:
     extension = path.suffix.lower()
-    given = options.delimiter if options.delimiter is not None else DELIMITERS[extension]
+    given = next(one for one in (options.delimiter, named, DELIMITERS[extension]) if one is not None)
     delimiter = DELIMITER_NAMES.get(given, given)
     style = options.quote if options.quote != "auto" else ("double" if extension == ".csv" else "none")
     quote = QUOTES[style]
@@ -182,7 +184,7 @@ def _dialect(path: Path, options: ReadOptions) -> Dialect:
             f"The 'delimiter' parameter must be one ASCII character, no quote and no line end. Got {given!r} instead.",
             hint=f"Names are understood too: {', '.join(name for name in DELIMITER_NAMES if name.isalpha())}.",
         )
-    return Dialect(delimiter, quote)
+    return Dialect(delimiter, quote, options.skip_spaces)
 
 
 def _names(columns: Sequence[str]) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 from yanmo.artifacts import Dataset
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
-from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
+from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
+from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
@@ -120,11 +121,15 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     if extension not in DELIMITERS:
         deque(read_jsonl_blocks(path, blocks, wanted), maxlen=0)
         return None
-    first = next(blocks)
+    first, blocks = peek_line(blocks)
     deque(blocks, maxlen=0)
     if is_fasttext(path, first):
         return list(FASTTEXT_COLUMNS)
-    return _read_header(first, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
+    if not values["header"]:
+        return None
+    named, length = split_sep_line(first)
+    names = _read_header(first[length:], values["delimiter"] or named or DELIMITERS[extension])
+    return [name.strip() for name in names] if names and values["skip_spaces"] else names
 
 
 def _read_header(data: bytes, delimiter: str) -> list[str] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from yanmo.cli import main
-from yanmo.data import decode
+from yanmo.data import containers
 from yanmo.data.read import LINE, ReadOptions, read_table
 from yanmo.errors import DataError
 
@@ -19,7 +19,7 @@ WANTED = ["text", "label"]
 @pytest.fixture(params=["whole", "blocks"], autouse=True)
 def blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if request.param == "blocks":
-        monkeypatch.setattr(decode, "BLOCK_BYTES", 3)
+        monkeypatch.setattr(containers, "BLOCK_BYTES", 3)
     return
 
 

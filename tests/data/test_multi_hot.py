@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from yanmo.data import decode
+from yanmo.data import containers
 from yanmo.data.label_columns import holding_columns
 from yanmo.data.labels import LabelReader
 from yanmo.data.read import FILE, LINE, ReadOptions, read_table
@@ -104,7 +104,7 @@ def test_columns_of_zeros_and_ones_become_the_names_of_those_that_hold() -> None
 @pytest.fixture(params=["whole", "blocks"])
 def _blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if request.param == "blocks":
-        monkeypatch.setattr(decode, "BLOCK_BYTES", 3)
+        monkeypatch.setattr(containers, "BLOCK_BYTES", 3)
     return
 
 

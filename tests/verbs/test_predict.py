@@ -21,7 +21,7 @@ from yanmo.artifacts.ledger import LEDGER
 from yanmo.artifacts.placing import work_dir
 from yanmo.artifacts.predictions import Predictions
 from yanmo.cli import main
-from yanmo.data import decode
+from yanmo.data import containers
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.modeling.runs.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings
@@ -255,7 +255,7 @@ def test_sources_that_do_not_go_together_are_refused(bundle, bundles, csv, tmp_p
 def test_a_mistake_in_the_last_row_is_found_before_a_model_is_opened_and_leaves_nothing(bundle, tmp_path, monkeypatch):
     path = tmp_path / "rows.csv"
     path.write_text("text,n\n" + "a,1\n" * 5000 + "b\n")
-    monkeypatch.setattr(decode, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(containers, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(predict_module, "open_bundle", None)
     with pytest.raises(DataError, match=r"rows\.csv line 5002 has 1 field, but the first row has 2"):
         predict(bundle, path, out=tmp_path / "made")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from yanmo.data.containers import kind_of
 from yanmo.data.records import RecordBlock
 from yanmo.errors import DataError
 
@@ -22,7 +23,7 @@ LABELS = rf"^((?:{PREFIX}\S+(?:\s+|$))*)"
 
 def is_fasttext(path: Path, data: bytes) -> bool:
     """Return whether a file is fastText's, by its extension and the beginning of its content in UTF-8."""
-    return path.suffix.lower() == ".txt" and data.lstrip().startswith(PREFIX.encode())
+    return kind_of(path) == ".txt" and data.lstrip().startswith(PREFIX.encode())
 
 
 def read_fasttext_blocks(path: Path, blocks: Iterable[bytes]) -> Iterator[RecordBlock]:

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
+from yanmo.data.containers import kind_of, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
@@ -100,18 +101,18 @@ def read_blocks(
 
 def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
     check_file(path)
-    extension = path.suffix.lower()
+    extension = kind_of(path)
     wanted = None if columns is None else list(dict.fromkeys(columns))
-    if extension == ".parquet":
+    if extension == ".parquet" and path.suffix.lower() == extension:
         blocks = read_parquet_blocks(path, wanted)
     elif extension in (".jsonl", ".ndjson"):
         blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding), wanted)
     elif extension in DELIMITERS:
         blocks = _read_text_table(path, options, wanted)
     else:
-        raise DataError(
-            f"{path} has the unknown extension '{path.suffix}'.{did_you_mean(extension, EXTENSIONS)}",
-            hint=f"Files that can be read: {', '.join(EXTENSIONS)}.",
+        raise unread_kind(path) or DataError(
+            f"{path} has the unknown extension '{extension}'.{did_you_mean(extension, EXTENSIONS)}",
+            hint=f"Files that can be read: {', '.join(EXTENSIONS)}; all but Parquet also with .gz or .zst behind it.",
         )
     for series, lines_N in blocks:
         table = pl.DataFrame({name: column.alias(name) for name, column in series.items()})
@@ -174,7 +175,7 @@ def _say_sep_line(path: Path, delimiter: str) -> None:
 
 
 def _dialect(path: Path, options: ReadOptions, named: str | None) -> Dialect:
-    extension = path.suffix.lower()
+    extension = kind_of(path)
     given = next(one for one in (options.delimiter, named, DELIMITERS[extension]) if one is not None)
     delimiter = DELIMITER_NAMES.get(given, given)
     style = options.quote if options.quote != "auto" else ("double" if extension == ".csv" else "none")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
+from yanmo.data.containers import kind_of
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
@@ -110,7 +111,7 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     Raises:
         DataError: A byte does not fit the encoding; or a JSONL or Parquet file cannot be read or lacks a column.
     """
-    extension = path.suffix.lower()
+    extension = kind_of(path)
     if extension == ".parquet":
         # A deque of no length: read to the end, for its errors alone.
         deque(read_parquet_blocks(path, wanted), maxlen=0)

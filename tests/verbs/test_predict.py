@@ -246,8 +246,9 @@ def test_a_repeated_id_and_a_missing_text_are_named_with_their_place(bundle, tmp
 def test_sources_that_do_not_go_together_are_refused(bundle, bundles, csv, tmp_path):
     with pytest.raises(ConfigError, match="Got '-' beside others instead"):
         predict(bundle, (csv, "-"))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="is a folder, but no Dataset"):
-        predict(bundle, tmp_path)
+        predict(bundle, tmp_path / "empty")
     with pytest.raises(ArtifactError, match="a dataset artifact is wanted"):
         predict(bundle, bundles["multi_label"].path)
 

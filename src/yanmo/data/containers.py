@@ -10,10 +10,11 @@ from typing import Any, BinaryIO
 
 from yanmo.errors import DataError, MissingExtraError
 
-__all__ = ["BLOCK_BYTES", "kind_of", "raw_blocks", "unread_kind"]
+__all__ = ["BLOCK_BYTES", "EXTENSIONS", "kind_of", "raw_blocks", "unread_kind"]
 
 BLOCK_BYTES = 1 << 22
 """Bytes of a file that are in memory at a time."""
+EXTENSIONS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 SHEET = "Save its sheet as CSV UTF-8 in the program that opens it, and give that file."
 UNPACK = "Unpack it, and give the files that are in it."

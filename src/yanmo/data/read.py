@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
-from yanmo.data.containers import kind_of, unread_kind
+from yanmo.data.containers import EXTENSIONS, kind_of, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
@@ -33,7 +33,6 @@ LINE = "_line"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 QUOTES = {"double": '"', "single": "'", "none": None}
-EXTENSIONS = (*DELIMITERS, ".jsonl", ".ndjson", ".parquet")
 
 
 class ReadOptions(Config):

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
+from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.containers import kind_of
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
+from yanmo.data.finding import find_files
 from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
 from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
@@ -46,7 +48,7 @@ def precheck(document: Document, step: Step) -> None:
 
 def _check_prepare(step: Step) -> Iterator[Finding]:
     for one in step.inputs.get("source", ()):
-        if isinstance(one, Step) or one.is_dir():
+        if isinstance(one, Step) or (one / MANIFEST).is_file():
             name = one.name if isinstance(one, Step) else str(one)
             yield "source", f"prepare takes raw files, but '{name}' is an artifact.", "Name a file."
             return
@@ -84,7 +86,11 @@ def _check_sources(step: Step) -> Iterator[Finding]:
 def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Finding]:
     """Look for the columns that a config names in every file that it names."""
     values = dict(step.config)
-    files = [("source", path) for path in step.sources().get("source", ())]
+    try:
+        files = [("source", path) for path in find_files(step.sources().get("source", ()))]
+    except DataError as error:
+        yield "source", error.message, error.hint
+        return
     files += [(role, values[role]) for role in ("valid", "test", "unlabeled") if values.get(role)]
     for role, path in files:
         # Texts without labels need no column of labels.

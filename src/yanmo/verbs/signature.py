@@ -23,6 +23,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.artifacts.placing import MANIFEST, check_out
 from yanmo.config import Config, build
+from yanmo.data.finding import find_files, is_pattern
 from yanmo.errors import ConfigError, InternalError, did_you_mean
 from yanmo.paths import check_path
 from yanmo.verbs import COMMANDS, OTHER_NAMES
@@ -66,7 +67,9 @@ class Input:
             return None
         if self.is_many:
             values = [value] if isinstance(value, str | Path | Artifact) else list(value)
-            return tuple(self._open_one(one) for one in values)
+            opened = tuple(self._open_one(one) for one in values)
+            # Raw files: what folders and patterns stand for is found here, once, so that the key knows the files.
+            return opened if self.is_artifact else find_files(opened)
         return self._open_one(value)
 
     def _open_one(self, value: Any) -> Any:
@@ -289,6 +292,9 @@ def _digests(source: Artifact | Path) -> dict[str, str] | None:
         files = sorted(file for file in source.rglob("*") if file.is_file())
         return {file.relative_to(source).as_posix(): file_digest(file) for file in files}
     try:
+        if is_pattern(source):
+            found = enumerate(find_files([source]), 1)
+            return {f"{number}:{file.name}": file_digest(file) for number, file in found}
         return {source.name: file_digest(source)} if source.is_file() else None
     except OSError:
         return None

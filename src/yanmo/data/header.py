@@ -16,7 +16,7 @@ from yanmo.data.delimited import Dialect
 from yanmo.data.records import missing_column
 from yanmo.errors import DataError
 
-__all__ = ["DELIMITER_NAMES", "check_delimiter", "check_names", "peek_line", "split_sep_line"]
+__all__ = ["DELIMITER_NAMES", "check_delimiter", "check_header", "peek_line", "split_sep_line"]
 
 DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 NAMED = {delimiter: name for name, delimiter in DELIMITER_NAMES.items() if name.isalpha()}
@@ -64,7 +64,7 @@ def check_delimiter(path: Path, head: bytes, dialect: Dialect, wanted: Sequence[
         raise missing_column(str(path), missing, names, more=other)
 
 
-def check_names(path: Path, names: Sequence[str], wanted: Sequence[str] | None, *, header: bool) -> None:
+def check_header(path: Path, names: Sequence[str], wanted: Sequence[str] | None, *, header: bool) -> None:
     """Check that the wanted columns are there, each of them once.
 
     Args:

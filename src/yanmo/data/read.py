@@ -20,7 +20,7 @@ from yanmo.data.containers import EXTENSIONS, kind_of, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
-from yanmo.data.header import DELIMITER_NAMES, check_delimiter, check_names, peek_line, split_sep_line
+from yanmo.data.header import DELIMITER_NAMES, check_delimiter, check_header, peek_line, split_sep_line
 from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
@@ -139,7 +139,7 @@ def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | N
         if not names:
             names = [str(column[0] if start else place) for place, column in enumerate(columns, 1)]
             names = [name.strip() for name in names] if options.skip_spaces else names
-            check_names(path, names, wanted, header=options.header)
+            check_header(path, names, wanted, header=options.header)
         # Of columns that nobody wants two may have one name.
         found = {name: column[start:] for name, column in zip(names, columns, strict=True)}
         yield {name: found[name] for name in (names if wanted is None else wanted)}, lines_N[start:]

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from yanmo.errors import DataError, MissingExtraError
 
-__all__ = ["BLOCK_BYTES", "EXTENSIONS", "kind_of", "raw_blocks", "unread_kind"]
+__all__ = ["BLOCK_BYTES", "EXTENSIONS", "file_kind", "kind_of", "raw_blocks", "unread_kind"]
 
 BLOCK_BYTES = 1 << 22
 """Bytes of a file that are in memory at a time."""
@@ -39,6 +39,11 @@ def kind_of(path: Path) -> str:
     """Return the extension that says what a file holds, in lower case; that of its compression is left out."""
     name = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
     return name.suffix.lower()
+
+
+def file_kind(path: Path, file_type: str | None) -> str:
+    """Return the extension that a file is read by: that of the type it is said to be, else its own."""
+    return kind_of(path) if file_type is None else f".{file_type}"
 
 
 def unread_kind(path: Path) -> DataError | None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from yanmo.data.containers import kind_of
 from yanmo.data.records import RecordBlock
 from yanmo.errors import DataError
 
@@ -21,9 +20,9 @@ LABELS = rf"^((?:{PREFIX}\S+(?:\s+|$))*)"
 """The labels at the beginning of a line; one further on is part of the text."""
 
 
-def is_fasttext(path: Path, data: bytes) -> bool:
-    """Return whether a file is fastText's, by its extension and the beginning of its content in UTF-8."""
-    return kind_of(path) == ".txt" and data.lstrip().startswith(PREFIX.encode())
+def is_fasttext(kind: str, data: bytes) -> bool:
+    """Return whether a file is fastText's, by its kind and the beginning of its content in UTF-8."""
+    return kind == ".txt" and data.lstrip().startswith(PREFIX.encode())
 
 
 def read_fasttext_blocks(path: Path, blocks: Iterable[bytes]) -> Iterator[RecordBlock]:

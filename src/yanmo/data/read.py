@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
-from yanmo.data.containers import EXTENSIONS, kind_of, unread_kind
+from yanmo.data.containers import EXTENSIONS, file_kind, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
@@ -37,6 +37,9 @@ QUOTES = {"double": '"', "single": "'", "none": None}
 
 class ReadOptions(Config):
     """How raw files are read. Delimiter, quote and header are about CSV, TSV and TXT files only."""
+
+    file_type: Literal["csv", "tsv", "txt", "jsonl", "parquet"] | None = None
+    """What the files are, whatever they are called; by default the extension of each says it. A pipe has none."""
 
     encoding: Encoding = "utf-8"
     """Encoding of the files; decoding is strict and never guessed. gbk and gb2312 are read as gb18030."""
@@ -100,29 +103,36 @@ def read_blocks(
 
 def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
     check_file(path)
-    extension = kind_of(path)
+    extension = file_kind(path, options.file_type)
     wanted = None if columns is None else list(dict.fromkeys(columns))
-    if extension == ".parquet" and path.suffix.lower() == extension:
+    if extension == ".parquet" and (options.file_type or path.suffix.lower() == extension):
         blocks = read_parquet_blocks(path, wanted)
     elif extension in (".jsonl", ".ndjson"):
         blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding), wanted)
     elif extension in DELIMITERS:
         blocks = _read_text_table(path, options, wanted)
     else:
-        raise unread_kind(path) or DataError(
-            f"{path} has the unknown extension '{extension}'.{did_you_mean(extension, EXTENSIONS)}",
-            hint=f"Files that can be read: {', '.join(EXTENSIONS)}; all but Parquet also with .gz or .zst behind it.",
-        )
+        raise unread_kind(path) or _unknown_kind(path, extension)
     for series, lines_N in blocks:
         table = pl.DataFrame({name: column.alias(name) for name, column in series.items()})
         yield table.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, np.asarray(lines_N, dtype=np.int64)))
+
+
+def _unknown_kind(path: Path, extension: str) -> DataError:
+    readable = f"Files that can be read: {', '.join(EXTENSIONS)}; all but Parquet also with .gz or .zst behind it."
+    if not extension:
+        return DataError(
+            f"{path} has no extension, so nothing says what it holds.", hint=f"Say it: --file-type csv. {readable}"
+        )
+    suggestion = did_you_mean(extension, EXTENSIONS)
+    return DataError(f"{path} has the unknown extension '{extension}'.{suggestion}", hint=readable)
 
 
 def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
     names: list[str] = []
     num_rows = 0
     head, blocks = peek_line(utf8_blocks(path, options.encoding))
-    if options.delimiter is None and is_fasttext(path, head):
+    if options.delimiter is None and is_fasttext(file_kind(path, options.file_type), head):
         yield from _read_fasttext(path, blocks, wanted)
         return
     delimiter, length = split_sep_line(head)
@@ -174,7 +184,7 @@ def _say_sep_line(path: Path, delimiter: str) -> None:
 
 
 def _dialect(path: Path, options: ReadOptions, named: str | None) -> Dialect:
-    extension = kind_of(path)
+    extension = file_kind(path, options.file_type)
     given = next(one for one in (options.delimiter, named, DELIMITERS[extension]) if one is not None)
     delimiter = DELIMITER_NAMES.get(given, given)
     style = options.quote if options.quote != "auto" else ("double" if extension == ".csv" else "none")

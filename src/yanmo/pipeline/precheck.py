@@ -11,7 +11,7 @@ from typing import Any
 
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.data.containers import kind_of
+from yanmo.data.containers import file_kind
 from yanmo.data.decode import utf8_blocks
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.finding import find_files
@@ -117,7 +117,7 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     Raises:
         DataError: A byte does not fit the encoding; or a JSONL or Parquet file cannot be read or lacks a column.
     """
-    extension = kind_of(path)
+    extension = file_kind(path, values["file_type"])
     if extension == ".parquet":
         # A deque of no length: read to the end, for its errors alone.
         deque(read_parquet_blocks(path, wanted), maxlen=0)
@@ -130,7 +130,7 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
         return None
     first, blocks = peek_line(blocks)
     deque(blocks, maxlen=0)
-    if is_fasttext(path, first):
+    if is_fasttext(extension, first):
         return list(FASTTEXT_COLUMNS)
     if not values["header"]:
         return None

@@ -48,7 +48,8 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
     for name in ("a[1].csv", "a1.csv"):
         (tmp_path / name).write_text("text\nx\n")
     assert find_files([tmp_path / "a[1].csv"]) == (tmp_path / "a[1].csv",)
-    assert find_files([tmp_path / "no.csv"]) == (tmp_path / "no.csv",)
+    for name in ("no.csv", "no[1].csv"):
+        assert find_files([tmp_path / name]) == (tmp_path / name,), "what is missing is told by its name"
 
 
 def test_a_folder_without_files_is_refused(tmp_path: Path) -> None:

@@ -22,8 +22,11 @@ SHOWN = 5
 
 
 def is_pattern(path: Path) -> bool:
-    """Return whether nothing stands there and the name is one of ``*``, ``?`` and ``[]``."""
-    return glob.has_magic(str(path)) and not path.exists()
+    """Return whether nothing stands there and the name has ``*`` or ``?``, or has ``[]`` and matches something."""
+    if path.exists() or not glob.has_magic(str(path)):
+        return False
+    # Brackets stand in the names of files, too: where nothing matches, it is a file that is missing.
+    return any(sign in str(path) for sign in "*?") or bool(_matching(path))
 
 
 def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
@@ -42,13 +45,18 @@ def _find(path: Path) -> Iterator[Path]:
     if path.is_dir() and not (path / MANIFEST).is_file():
         yield from _in_folder(path)
     elif is_pattern(path):
-        # Path.glob takes no absolute pattern.
-        found = sorted(one for one in glob.glob(str(path), recursive=True) if Path(one).is_file())  # noqa: PTH207
+        found = _matching(path)
         if not found:
             raise DataError(f"No file matches {path}.", hint="Check the pattern; ** stands for folders at any depth.")
-        yield from map(Path, found)
+        yield from found
     else:
         yield path
+
+
+def _matching(path: Path) -> list[Path]:
+    # Path.glob takes no absolute pattern.
+    found = map(Path, glob.glob(str(path), recursive=True))  # noqa: PTH207
+    return sorted(one for one in found if one.is_file())
 
 
 def _in_folder(folder: Path) -> list[Path]:

@@ -83,8 +83,7 @@ def test_a_damaged_file_of_gzip_is_named(content: bytes, reason: str, tmp_path: 
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
-        ("a.xlsx", "is a spreadsheet.", containers.SHEET),
-        ("a.XLS", "is a spreadsheet.", containers.SHEET),
+        ("a.xlsx.gz", "is a compressed spreadsheet.", "Unpack it."),
         ("a.zip", "is an archive.", containers.UNPACK),
         ("a.tar.gz", "is an archive.", containers.UNPACK),
         ("a.csv.bz2", "is compressed in a way that is not read.", "Unpack it; .gz and .zst are read."),
@@ -104,7 +103,7 @@ def test_what_a_file_is_counts_more_than_its_name(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("xl/workbook.xml", "x")
-    fails(path, f"{path} is an archive or an Excel file, whatever its name says.", containers.SHEET)
+    fails(path, f"{path} is an archive or an Excel file, whatever its name says.", containers.SAVE_SHEET)
     path.write_bytes(gzip.compress(ROWS.encode()))
     fails(path, f"{path} is compressed by gzip, whatever its name says.", "Let its name end in .gz.")
     pl.DataFrame({"text": ["a"]}).write_parquet(path)

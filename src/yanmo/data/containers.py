@@ -10,23 +10,24 @@ from typing import Any, BinaryIO
 
 from yanmo.errors import DataError, MissingExtraError
 
-__all__ = ["BLOCK_BYTES", "EXTENSIONS", "file_kind", "kind_of", "raw_blocks", "unread_kind"]
+__all__ = ["BLOCK_BYTES", "EXTENSIONS", "SAVE_SHEET", "SHEETS", "file_kind", "kind_of", "raw_blocks", "unread_kind"]
 
 BLOCK_BYTES = 1 << 22
 """Bytes of a file that are in memory at a time."""
 EXTENSIONS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
+SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+"""Files of spreadsheet programs."""
 COMPRESSIONS = (".gz", ".zst")
-SHEET = "Save its sheet as CSV UTF-8 in the program that opens it, and give that file."
+SAVE_SHEET = "Save its sheet as CSV UTF-8 in the program that opens it, and give that file."
 UNPACK = "Unpack it, and give the files that are in it."
 PACK_ANEW = "Unpack it; .gz and .zst are read."
 UNREAD = {
-    **dict.fromkeys((".xlsx", ".xlsm", ".xls", ".ods"), ("a spreadsheet", SHEET)),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar"), ("an archive", UNPACK)),
     **dict.fromkeys((".bz2", ".xz", ".lz4"), ("compressed in a way that is not read", PACK_ANEW)),
 }
 SIGNATURES = {
-    b"PK\x03\x04": ("an archive or an Excel file", SHEET),
-    b"\xd0\xcf\x11\xe0": ("an old Excel file", SHEET),
+    b"PK\x03\x04": ("an archive or an Excel file", SAVE_SHEET),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file", SAVE_SHEET),
     b"\x1f\x8b": ("compressed by gzip", "Let its name end in .gz."),
     b"\x28\xb5\x2f\xfd": ("compressed by Zstandard", "Let its name end in .zst."),
     b"BZh": ("compressed by bzip2", PACK_ANEW),
@@ -53,6 +54,8 @@ def unread_kind(path: Path) -> DataError | None:
         return DataError(
             f"{path} is a Parquet file that was compressed once more.", hint="Unpack it: Parquet is compressed inside."
         )
+    if kind in SHEETS and compression in COMPRESSIONS:
+        return DataError(f"{path} is a compressed spreadsheet.", hint="Unpack it.")
     what, hint = UNREAD.get(kind, UNREAD.get(compression, ("", "")))
     return DataError(f"{path} is {what}.", hint=hint) if what else None
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.data.containers import EXTENSIONS, kind_of
+from yanmo.data.containers import EXTENSIONS, SHEETS, kind_of
 from yanmo.errors import DataError
 
 __all__ = ["find_files", "is_pattern"]
@@ -62,7 +62,7 @@ def _matching(path: Path) -> list[Path]:
 def _in_folder(folder: Path) -> list[Path]:
     # Hidden files, and what other programs leave beside their parts: _SUCCESS, _metadata.
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name[0] not in "._")
-    found = [file for file in files if kind_of(file) in EXTENSIONS]
+    found = [file for file in files if kind_of(file) in (*EXTENSIONS, *SHEETS)]
     if not found:
         raise DataError(
             f"{folder} is a folder, but no Dataset, and no file in it can be read.",

@@ -16,12 +16,13 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
-from yanmo.data.containers import EXTENSIONS, file_kind, unread_kind
+from yanmo.data.containers import EXTENSIONS, SHEETS, file_kind, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
 from yanmo.data.header import DELIMITER_NAMES, check_delimiter, check_header, peek_line, split_sep_line
 from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
+from yanmo.data.sheets import read_sheet
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["FILE", "LINE", "ReadOptions", "read_blocks", "read_table"]
@@ -40,6 +41,9 @@ class ReadOptions(Config):
 
     file_type: Literal["csv", "tsv", "txt", "jsonl", "parquet"] | None = None
     """What the files are, whatever they are called; by default the extension of each says it. A pipe has none."""
+
+    sheet: str | None = None
+    """Which sheet of a spreadsheet is read; by default the only one that has rows."""
 
     encoding: Encoding = "utf-8"
     """Encoding of the files; decoding is strict and never guessed. gbk and gb2312 are read as gb18030."""
@@ -109,6 +113,8 @@ def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) 
         blocks = read_parquet_blocks(path, wanted)
     elif extension in (".jsonl", ".ndjson"):
         blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding), wanted)
+    elif extension in SHEETS and path.suffix.lower() == extension:
+        blocks = iter([read_sheet(path, wanted, header=options.header, sheet=options.sheet)])
     elif extension in DELIMITERS:
         blocks = _read_text_table(path, options, wanted)
     else:

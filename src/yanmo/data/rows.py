@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.artifacts.identity import file_digest
+from yanmo.data.containers import SHEETS
 from yanmo.data.label_columns import holding_columns
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.errors import DataError
@@ -117,8 +118,8 @@ def check_blocks(read: Callable[[], Iterable[pl.DataFrame]], *, has_ids: bool) -
 
 
 def place(row: Mapping[str, object]) -> str:
-    """Return where a row stands, for a message: file and line, or for Parquet the row number."""
-    word = "row" if str(row[FILE]).lower().endswith(".parquet") else "line"
+    """Return where a row stands, for a message: file and line, or for Parquet and sheets the row number."""
+    word = "row" if str(row[FILE]).lower().endswith((".parquet", *SHEETS)) else "line"
     return f"{row[FILE]} {word} {row[LINE]}"
 
 

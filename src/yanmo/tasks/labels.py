@@ -86,9 +86,12 @@ def read_json_labels(cells: pl.Series) -> tuple[npt.NDArray[np.bool_], pl.Series
     Returns:
         bool, shape (N,); lists of labels, null in every other cell.
     """
+    places = cells.str.contains(r"^[\[{]").fill_null(value=False).arg_true().to_list()
+    if not places:
+        return np.zeros(len(cells), dtype=bool), pl.repeat(None, len(cells), dtype=pl.List(pl.String), eager=True)
+    # Python looks only at cells that begin like one.
     found: list[tuple[bool, list[str] | None]] = [(False, None)] * len(cells)
-    # Most columns have no such cell, and Python looks only at those that begin like one.
-    for place in (cells.str.contains(r"^[\[{]").fill_null(value=False)).arg_true().to_list():
+    for place in places:
         found[place] = _read_cell(cells[place])
     lists = pl.Series([labels for _, labels in found], dtype=pl.List(pl.String))
     return np.asarray([is_json for is_json, _ in found], dtype=bool), lists

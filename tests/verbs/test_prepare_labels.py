@@ -109,6 +109,20 @@ def test_lists_for_a_task_of_one_label_name_the_other_task(tmp_path: Path, caplo
     assert caught.value.hint.startswith("For several labels a text: --task multi_label. Check the column names")
 
 
+def test_a_pipeline_reads_a_file_of_pairs_from_its_own_folder(tmp_path: Path) -> None:
+    write(tmp_path, ["neg", "Neg", "pos"])
+    (tmp_path / "pairs.json").write_text('{"Neg": "neg"}')
+    pipeline = tmp_path / "pipeline.toml"
+    pipeline.write_text('[stage.data]\nverb = "prepare"\nsource = "a.jsonl"\nlabel_map = "pairs.json"\n')
+    assert main(["run", str(pipeline)]) == 0
+    (made,) = tmp_path.rglob("train.parquet")
+    assert Dataset.open(made.parent).labels == ["neg", "pos"]
+    (tmp_path / "pairs.json").write_text('{"Neg": "other"}')
+    assert main(["run", str(pipeline)]) == 0
+    (made,) = tmp_path.rglob("train.parquet")
+    assert Dataset.open(made.parent).labels == ["neg", "other", "pos"], "another file is other work"
+
+
 def test_several_labels_in_every_usual_form_give_one_dataset(tmp_path: Path) -> None:
     names = ["toxic", "rude", "threat"]
     given = [[int(row % 3 == 0), int(row % 2 == 0), int(row % 5 == 0)] for row in range(40)]

@@ -12,8 +12,10 @@ from pydantic import BeforeValidator
 
 from yanmo.tasks.labels import tidy_label
 
-__all__ = ["LabelNames", "LabelPairs"]
+__all__ = ["PAIRS_OR_FILE", "LabelNames", "LabelPairs", "is_pairs_file"]
 
+PAIRS_OR_FILE = object()
+"""Marks a field whose value may be the path of a file, which a pipeline reads from its own folder."""
 FILES = (".json", ".csv", ".tsv")
 WANTED = f"pairs such as Neg=neg,POS=pos, or a file of them ({', '.join(FILES)})"
 
@@ -46,7 +48,7 @@ def _read_names(value: Any) -> tuple[tuple[str, str], ...]:
     """
     texts = (value,) if isinstance(value, str) else value
     is_list = isinstance(texts, list | tuple) and all(isinstance(one, str) and "=" not in one for one in texts)
-    if is_list and not any(_is_file(one) for one in texts):
+    if is_list and not any(is_pairs_file(one) for one in texts):
         value = [(str(place), name) for place, name in enumerate(part for one in texts for part in one.split(","))]
     pairs = _read_pairs(value)
     if len({name for _, name in pairs}) < len(pairs):
@@ -54,8 +56,8 @@ def _read_names(value: Any) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-LabelPairs: TypeAlias = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_read_pairs)]
-LabelNames: TypeAlias = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_read_names)]
+LabelPairs: TypeAlias = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_read_pairs), PAIRS_OR_FILE]
+LabelNames: TypeAlias = Annotated[tuple[tuple[str, str], ...], BeforeValidator(_read_names), PAIRS_OR_FILE]
 
 
 def _pairs(value: Any) -> Iterator[tuple[str, str]]:
@@ -65,7 +67,7 @@ def _pairs(value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(one, str):
             # A label that holds a comma or this sign stands in a file or a table: here it would be guessed at.
             yield from map(
-                _tidy, _read_file(Path(one)) if _is_file(one) else [part.split("=") for part in one.split(",")]
+                _tidy, _read_file(Path(one)) if is_pairs_file(one) else [part.split("=") for part in one.split(",")]
             )
         else:
             yield _tidy(one)
@@ -78,7 +80,8 @@ def _tidy(pair: Any) -> tuple[str, str]:
     return source, target
 
 
-def _is_file(text: str) -> bool:
+def is_pairs_file(text: str) -> bool:
+    """Return whether a text is the path of a file of pairs, and no pairs itself."""
     return "=" not in text and text.lower().endswith(FILES)
 
 

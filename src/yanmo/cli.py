@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import logging
 import os
 import shlex
 import sys
@@ -21,7 +20,17 @@ from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 from yanmo.errors import InternalError, OutputError, YanmoError
 from yanmo.machine import worker_rank
 from yanmo.stopping import SigtermError, sigterm_raises
-from yanmo.streams import NoReaderError, complain, is_unicode, mend_streams, printable, release_output, say, saying
+from yanmo.streams import (
+    NoReaderError,
+    complain,
+    is_unicode,
+    log_to_stderr,
+    mend_streams,
+    printable,
+    release_output,
+    say,
+    saying,
+)
 from yanmo.verbs import COMMANDS, OTHER_NAMES
 
 if TYPE_CHECKING:
@@ -47,9 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = _usual([HYPHEN if token == "-" else token for token in given])
     # Before the log and the errors are given a stream to go to.
     mend_streams()
-    # Libraries are heard when something is wrong, this package always.
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("yanmo").setLevel(logging.INFO)
+    log_to_stderr()
     try:
         with sigterm_raises():
             return _run(tokens)

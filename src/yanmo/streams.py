@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import os
 import re
 import sys
@@ -14,7 +15,17 @@ from collections.abc import Iterator
 
 from yanmo.errors import OutputError
 
-__all__ = ["NoReaderError", "complain", "is_unicode", "mend_streams", "printable", "release_output", "say", "saying"]
+__all__ = [
+    "NoReaderError",
+    "complain",
+    "is_unicode",
+    "log_to_stderr",
+    "mend_streams",
+    "printable",
+    "release_output",
+    "say",
+    "saying",
+]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Characters that move the cursor, color or reorder what stands around them."""
@@ -61,6 +72,21 @@ def printable(text: str, *, kept: str = "\n\t") -> str:
 
 def _escape(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+class _Printable(logging.Formatter):
+    """The message alone, printable: what it quotes of a file is no command to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
+
+def log_to_stderr(told: str = "yanmo") -> None:
+    """Let the log go to the standard error: of one package all that it tells, of the others what is wrong."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Printable("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger(told).setLevel(logging.INFO)
 
 
 def say(text: str) -> None:

@@ -68,8 +68,9 @@ MISTAKES = {
     "unknown TOML key": (
         ["check", "unknown_key.toml"],
         "unknown_key.toml:4: In the stage 'a' prepare has no key 'lable'. Did you mean 'label'?",
-        "The keys of prepare are: source, encoding, delimiter, quote, header, task, text, text_b, "
-        "label, id, valid, test, unlabeled, label_separator, cleaning, segmenter, user_dict, "
+        "The keys of prepare are: source, file_type, sheet, encoding, delimiter, quote, header, skip_spaces, task, "
+        "text, text_b, label, label_columns, id, valid, test, unlabeled, label_separator, label_map, label_names, "
+        "cleaning, segmenter, user_dict, "
         "valid_ratio, test_ratio, seed, max_rejected.",
     ),
     "cycle": (

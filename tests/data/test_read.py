@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from yanmo.data import decode, delimited
+from yanmo.data import containers, delimited
 from yanmo.data.delimited import Dialect, read_delimited, regular_lines
 from yanmo.data.read import FILE, LINE, ReadOptions, read_table
 from yanmo.errors import ConfigError, DataError, YanmoError
@@ -29,7 +29,7 @@ def blocks(request: pytest.FixtureRequest) -> Iterator[None]:
     """Everything holds for files that are read at once and for those that come in blocks of a few bytes."""
     with pytest.MonkeyPatch.context() as patch:
         if request.param == "blocks":
-            patch.setattr(decode, "BLOCK_BYTES", 3)
+            patch.setattr(containers, "BLOCK_BYTES", 3)
             patch.setattr(delimited, "BLOCK_CHARACTERS", 5)
             patch.setattr(delimited, "LONGEST_ROW", 20)
         yield
@@ -295,7 +295,8 @@ def test_an_unknown_extension_is_refused(tmp_path: Path) -> None:
     fails(
         [path],
         f"{path} has the unknown extension '.json'. Did you mean '.jsonl'?",
-        "Files that can be read: .csv, .tsv, .txt, .jsonl, .ndjson, .parquet.",
+        "Files that can be read: .csv, .tsv, .txt, .jsonl, .ndjson, .parquet; "
+        "all but Parquet also with .gz or .zst behind it.",
     )
 
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from yanmo.data import decode
+from yanmo.data import containers
 from yanmo.data.read import ReadOptions, read_table
 from yanmo.data.sources import open_files, open_stdin
 from yanmo.errors import DataError
@@ -19,7 +19,7 @@ WITH_IDS = {"text": "text", "id": "n"}
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(decode, "BLOCK_BYTES", 16)
+    monkeypatch.setattr(containers, "BLOCK_BYTES", 16)
 
 
 @pytest.fixture

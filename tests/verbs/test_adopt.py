@@ -22,6 +22,7 @@ from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.adopt import adopt
 from yanmo.verbs.export import export
+from yanmo.verbs.prepare import prepare
 from yanmo.verbs.quantize import quantize
 
 LABELS = ["bad", "good", "other"]
@@ -86,6 +87,13 @@ def test_labels_get_names_and_many_may_hold_at_once(tmp_path, mine):
     np.testing.assert_allclose(answers(many), expected_NC, atol=1e-5)
 
 
+def test_a_label_with_a_line_end_is_refused(mine, tmp_path):
+    edit(mine, id2label={"0": "no", "1": "y\nes", "2": "?"}, label2id={"no": 0, "y\nes": 1, "?": 2})
+    with pytest.raises(ModelError, match=r"has a control character: 'y\\nes'\.") as caught:
+        adopt(mine, out=tmp_path / "bundle")
+    assert caught.value.hint == "Name all of them: --label-names a,b,c"
+
+
 def test_pairs_are_read_as_pairs(mine, tmp_path):
     bundle = adopt(mine, task="text_pair", out=tmp_path / "bundle")
     pairs = list(zip(TEXTS, TEXTS[::-1], strict=True))
@@ -140,6 +148,19 @@ def test_a_dataset_of_other_labels_is_refused(mine, dataset, tmp_path):
     with pytest.raises(DataError):
         adopt(mine, dataset=dataset, label_names=["x", "y", "z"], out=tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_dataset_that_lacks_a_label_of_the_model_is_measured(mine, dataset, tmp_path, caplog):
+    edit(mine, id2label={"0": "bad", "1": "good", "2": "x"}, label2id={"bad": 0, "good": 1, "x": 2})
+    two = tmp_path / "two.tsv"
+    two.write_text(
+        "text\tlabel\n" + "".join(f"{text} {row}\t{LABELS[row % 2]}\n" for row, text in enumerate(TEXTS * 4))
+    )
+    with caplog.at_level(logging.WARNING):
+        bundle = adopt(mine, dataset=prepare(two, out=tmp_path / "two"), out=tmp_path / "bundle")
+    assert bundle.labels == ["bad", "good", "x"]
+    assert "has no row of 1 of the model's labels: 'x'." in caplog.text
+    assert 0 <= bundle.summary()["test_accuracy"] <= 1
 
 
 def test_source_and_licence_are_on_the_card_and_stay_there(mine, tmp_path):

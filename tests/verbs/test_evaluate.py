@@ -1,6 +1,7 @@
 """evaluate and the comparison of Bundles, on Bundles that answer by keyword and run in the real runtime."""
 
 import json
+import logging
 import re
 
 import msgspec
@@ -237,10 +238,29 @@ def test_a_label_that_one_side_lacks_is_named(good, half, folder, tmp_path):
         f"{good.path} has no label '发票', which {more.path} has.\n"
         f"hint: Labels are matched by name. The labels of {good.path}: 退款, delivery, other."
     )
-    fewer = make_dataset(folder, "fewer", [("refund", "退款"), ("parcel", "delivery")], ["退款", "delivery"])
-    with pytest.raises(DataError, match=r"fewer has no label 'other', which .*good has"):
-        evaluate(good, fewer, out=tmp_path / "report")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_that_lacks_a_class_of_the_model_is_measured_and_it_is_said(good, half, folder, tmp_path, caplog):
+    rows = [("refund", "退款"), ("parcel", "delivery"), ("parcel", "delivery"), ("hello", "delivery")]
+    fewer = make_dataset(folder, "fewer", rows, ["退款", "delivery"])
+    with caplog.at_level(logging.WARNING):
+        report = evaluate(good, fewer, against=half, out=tmp_path / "report", num_resamples=100, measure_speed=False)
+    assert f"{fewer.path} has no row of 1 of the model's labels: 'other'." in caplog.messages
+    assert report.labels == ["退款", "delivery", "other"]
+    metrics = report.metrics
+    # The text that the model gives the third label is wrong, and not given to one of the other two.
+    assert metrics["accuracy"] == 0.75
+    assert {row["label"]: row["support"] for row in metrics["per_label"]} == {"退款": 1, "delivery": 3, "other": 0}
+    assert metrics["mistakes"][0]["predicted"] == "other"
+    assert "other" in report.html_path.read_text(encoding="utf-8")
+
+
+def test_a_model_that_lacks_a_label_of_the_other_is_refused(good, folder, tmp_path):
+    fewer = make_dataset(folder, "two", [("refund", "退款"), ("parcel", "delivery")], ["退款", "delivery"])
+    two = make_bundle(folder, "knows-two", {"退款": ["refund"], "delivery": ["parcel"]})
+    with pytest.raises(DataError, match=r"knows-two has no label 'other', which .*two has"):
+        evaluate(good, fewer, against=two, out=tmp_path / "report")
 
 
 def test_another_task_is_refused(good, folder, tmp_path):

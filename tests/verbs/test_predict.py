@@ -21,7 +21,7 @@ from yanmo.artifacts.ledger import LEDGER
 from yanmo.artifacts.placing import work_dir
 from yanmo.artifacts.predictions import Predictions
 from yanmo.cli import main
-from yanmo.data import decode
+from yanmo.data import containers
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.modeling.runs.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings
@@ -246,8 +246,9 @@ def test_a_repeated_id_and_a_missing_text_are_named_with_their_place(bundle, tmp
 def test_sources_that_do_not_go_together_are_refused(bundle, bundles, csv, tmp_path):
     with pytest.raises(ConfigError, match="Got '-' beside others instead"):
         predict(bundle, (csv, "-"))
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="is a folder, but no Dataset"):
-        predict(bundle, tmp_path)
+        predict(bundle, tmp_path / "empty")
     with pytest.raises(ArtifactError, match="a dataset artifact is wanted"):
         predict(bundle, bundles["multi_label"].path)
 
@@ -255,7 +256,7 @@ def test_sources_that_do_not_go_together_are_refused(bundle, bundles, csv, tmp_p
 def test_a_mistake_in_the_last_row_is_found_before_a_model_is_opened_and_leaves_nothing(bundle, tmp_path, monkeypatch):
     path = tmp_path / "rows.csv"
     path.write_text("text,n\n" + "a,1\n" * 5000 + "b\n")
-    monkeypatch.setattr(decode, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(containers, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(predict_module, "open_bundle", None)
     with pytest.raises(DataError, match=r"rows\.csv line 5002 has 1 field, but the first row has 2"):
         predict(bundle, path, out=tmp_path / "made")

@@ -26,10 +26,12 @@ class FrameWriter:
 
     Args:
         path: The file; its extension says the format.
+        bom: Whether a ``.csv`` file begins with a byte order mark.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, bom: bool = False) -> None:
         self._path = path
+        self._bom = bom
         self._parts_dir = path.with_name(f"{path.name}.parts")
         self._heights: list[int] = []
         self._waiting: list[pl.DataFrame] = []
@@ -47,7 +49,8 @@ class FrameWriter:
             if num_rows >= PART_ROWS or sum(one.estimated_size() for one in self._waiting) >= PART_BYTES:
                 self._write_part()
         elif self._path.suffix == ".csv":
-            frame.write_csv(self._file, include_header=not self._heights)
+            is_first = not self._heights
+            frame.write_csv(self._file, include_header=is_first, include_bom=self._bom and is_first)
             self._heights.append(frame.height)
         else:
             frame.write_ndjson(self._file)

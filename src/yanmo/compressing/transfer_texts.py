@@ -16,6 +16,7 @@ import polars as pl
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import folder_digest
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.data.containers import file_kind
 from yanmo.data.decode import check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
@@ -176,7 +177,7 @@ def _read_dataset(dataset: Dataset) -> Iterator[str]:
 
 
 def _read_file(path: Path, options: ReadOptions, column: str) -> Iterator[str]:
-    if path.suffix.lower() != ".txt":
+    if file_kind(path, options.file_type) != ".txt":
         for table in read_blocks([path], options, [column]):
             yield from (text for text in table[column].to_list() if text is not None)
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.data.containers import file_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
@@ -105,7 +106,7 @@ def _text_columns(dataset: Dataset) -> list[str]:
 
 
 def _read_file(path: Path, options: ReadOptions, column: str) -> Iterator[list[str]]:
-    if path.suffix.lower() == ".txt":
+    if file_kind(path, options.file_type) == ".txt":
         yield from _read_lines(path, options.encoding)
         return
     for table in read_blocks([path], options, [column]):

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
+from yanmo.data.containers import raw_blocks
 from yanmo.errors import DataError, did_you_mean
 
-__all__ = ["BLOCK_BYTES", "ENCODINGS", "Decoder", "Encoding", "WrongByteError", "check_file", "utf8_blocks"]
+__all__ = ["ENCODINGS", "Decoder", "Encoding", "WrongByteError", "check_file", "utf8_blocks"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ FITTING: tuple[Encoding, ...] = ("utf-8", "gb18030", "big5", "utf-16", "cp1252")
 """Encodings that are tried on a file that is not what it is said to be; nearly any file is cp1252, so it comes last."""
 FEWER = 10
 """Another encoding is named where a file does not fit it at so many times fewer places."""
-BLOCK_BYTES = 1 << 22
-"""Bytes of a file that are in memory at a time."""
 
 
 def check_file(path: Path) -> Path:
@@ -132,22 +131,21 @@ def _say_mark(path: Path) -> None:
 
 
 def _blocks(path: Path) -> Iterator[bytes]:
-    """Yield the raw bytes of a file, and an empty block at its end.
+    """Yield the unpacked bytes of a file, and an empty block at its end.
 
     Raises:
         DataError: The file is missing, unreadable or empty.
     """
     check_file(path)
     try:
-        with path.open("rb") as file:
-            data = file.read(BLOCK_BYTES)
-            if not data:
-                raise DataError(f"{path} is empty.", hint="Give a file that has rows.")
-            while data:
-                yield data
-                data = file.read(BLOCK_BYTES)
-            # The decoder learns from it that nothing follows, so that half a character at the end is an error.
-            yield b""
+        is_empty = True
+        for data in raw_blocks(path):
+            is_empty = False
+            yield data
+        if is_empty:
+            raise DataError(f"{path} is empty.", hint="Give a file that has rows.")
+        # The decoder learns from it that nothing follows, so that half a character at the end is an error.
+        yield b""
     except OSError as error:
         raise DataError(f"Cannot read {path}: {error.strerror}.", hint="Check the file's permissions.") from error
 

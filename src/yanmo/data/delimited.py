@@ -37,28 +37,36 @@ LINE_END = re.compile(r"\r\n|\r|\n")
 
 @dataclass(frozen=True)
 class Dialect:
-    """How rows become fields: the delimiter, and the quote character or None where quotes mean nothing."""
+    """How rows become fields.
+
+    Attributes:
+        delimiter: One character.
+        quote: What encloses a field, None where quotes mean nothing.
+        skips_spaces: Whether spaces behind a delimiter are left out, also before a quote.
+    """
 
     delimiter: str
     quote: str | None
+    skips_spaces: bool = False
 
 
-def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect) -> Iterator[ColumnBlock]:
+def read_delimited(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int = 1) -> Iterator[ColumnBlock]:
     """Yield the columns of a file block by block, header row included, and the line on which each row begins.
 
     Args:
         path: For messages.
         blocks: The content in UTF-8, in pieces of whole characters.
         dialect: Delimiter and quote.
+        line: The number of the first line.
 
     Yields:
-        String columns without names, as many in every block, and int64 line numbers from 1; at least one row.
+        String columns without names, as many in every block, and int64 line numbers; at least one row.
 
     Raises:
         DataError: A row has more or fewer fields than the first, or a quote is not closed or followed by text.
     """
     # Empty blocks are left out, so that the one added here says alone that the last row is complete.
-    pieces, data, line, width = itertools.chain(filter(None, blocks), (b"",)), b"", 1, 0
+    pieces, data, width = itertools.chain(filter(None, blocks), (b"",)), b"", 0
     for piece in pieces:
         data += piece
         stop = _rows_end(data, dialect) if piece else len(data)
@@ -148,7 +156,8 @@ def _row_lines(
 
 def _read_regular(data: bytes, dialect: Dialect) -> ColumnBlock | None:
     """Read with polars; None if the rows are not regular."""
-    lines_N = regular_lines(data, dialect)
+    # polars leaves no spaces out.
+    lines_N = None if dialect.skips_spaces else regular_lines(data, dialect)
     if lines_N is None:
         return None
     try:
@@ -215,6 +224,7 @@ def _parse(path: Path, blocks: Iterable[bytes], dialect: Dialect, line: int) -> 
         delimiter=dialect.delimiter,
         quotechar=dialect.quote,
         quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
+        skipinitialspace=dialect.skips_spaces,
         strict=True,
     )
     begin = line
@@ -246,6 +256,8 @@ def _ragged(path: Path, line: int, row: list[str], width: int, dialect: Dialect)
     fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
     start = dialect.delimiter.join(row)[:60]
     action = f"Put a field that holds {dialect.delimiter!r} between quotes" if dialect.quote else "Repair that line"
+    if not dialect.skips_spaces and any(field[:1] == " " and field.lstrip()[:1] == dialect.quote for field in row):
+        action = "If the quote behind a space is to open a field: --skip-spaces"
     return DataError(
         f"{path} line {line} has {fields}, but the first row has {width}. Got {start!r}.",
         hint=f"{action}, or name the right --delimiter.",

@@ -10,15 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import polars as pl
 
+from yanmo.data.labels import LabelReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.refuse import Refusals, clean_rows, cleaned_name, refusal_reasons, write_rejected
 from yanmo.data.rows import check_ids
 from yanmo.data.spill import Spill
-from yanmo.protocols import Task
 from yanmo.text.units import count_letters
 
 __all__ = ["Gathered", "gather_rows"]
@@ -50,9 +50,8 @@ class Gathered:
 
 def gather_rows(
     blocks: Iterable[pl.DataFrame],
-    task: Task[Any],
+    labels: LabelReader,
     cleaning: Sequence[str],
-    label_separator: str,
     *,
     spill: Spill,
     rejected: Path,
@@ -63,25 +62,24 @@ def gather_rows(
 
     Args:
         blocks: Of :func:`yanmo.data.rows.read_rows`.
-        task: Reads the labels.
+        labels: Reads the labels.
         cleaning: Steps in order.
-        label_separator: Of several labels in a cell.
         spill: Gets ``id`` and the columns that the task reads of the accepted rows.
         rejected: File that gets the refused ones.
         max_rejected: The largest share of them that is no error.
         has_ids: The ids are the user's, so that no id may stand twice.
 
     Raises:
-        DataError: A file cannot be read, too many rows are refused, or an id stands twice.
+        DataError: A file cannot be read, too many rows are refused, or an id stands twice; or a label has no name.
     """
-    inputs = task.inputs
+    inputs = labels.task.inputs
     counts, refusals, changed_rows = Counter[str](), Refusals(), dict.fromkeys(cleaning, 0)
 
     def accepted(file: BinaryIO) -> Iterator[pl.DataFrame]:
         for raw in blocks:
             rows, changed = clean_rows(raw, cleaning, inputs)
             # Labels are read first: one that cannot be read is a reason to refuse its row.
-            rows = rows.with_columns(task.parse_labels(rows["raw_label"], label_separator).alias("label"))
+            rows = labels.read(rows)
             rows = rows.with_columns(refusal_reasons(rows, inputs))
             refusals.add(rows, raw["split"][0])
             write_rejected(file, rows.filter(pl.col("reason").is_not_null()), inputs[0])

@@ -12,6 +12,7 @@ import msgspec
 import polars as pl
 
 from yanmo.data.gather import Gathered
+from yanmo.data.labels import say_similar, similar_labels
 from yanmo.data.split import explode_labels, leaks
 from yanmo.data.terms import TopTerms
 
@@ -33,9 +34,11 @@ def profile_rows(gathered: Gathered, labels: Sequence[str]) -> dict[str, Any]:
     rows = gathered.rows
     splits = [name for name in SPLIT_ORDER if name in set(rows["split"].unique())]
     parts = {split: rows.filter(pl.col("split") == split) for split in splits}
+    counts = _label_counts(parts, labels)
     profile = {
         "num_rows": {split: part.height for split, part in parts.items()},
-        "labels": _label_counts(parts, labels),
+        "labels": counts,
+        "similar_labels": similar_labels({label: sum(found.values()) for label, found in counts.items()}),
         "lengths": {split: _lengths(part) for split, part in parts.items()},
         "cjk_share": round(gathered.cjk_share, 4),
         "num_duplicates": {split: part.height - part["key"].n_unique() for split, part in parts.items()},
@@ -116,6 +119,7 @@ def _num_conflicts(rows: pl.DataFrame) -> int:
 def _say(profile: Mapping[str, Any]) -> None:
     rows = ", ".join(f"{split} {count}" for split, count in profile["num_rows"].items())
     logger.info("%d labels; rows: %s", len(profile["labels"]), rows)
+    say_similar(profile["similar_labels"])
     for split, count in profile["num_leaks"].items():
         if count:
             total = profile["num_rows"][split]

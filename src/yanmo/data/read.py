@@ -6,6 +6,7 @@ Nothing is guessed: columns come by name, all values stay the text they are in t
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,9 +16,13 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
+from yanmo.data.containers import EXTENSIONS, SHEETS, file_kind, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
+from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
+from yanmo.data.header import DELIMITER_NAMES, check_delimiter, check_header, peek_line, split_sep_line
 from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, read_parquet_blocks
+from yanmo.data.sheets import read_sheet
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["FILE", "LINE", "ReadOptions", "read_blocks", "read_table"]
@@ -28,13 +33,17 @@ FILE = "_file"
 LINE = "_line"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-DELIMITER_NAMES = {"tab": "\t", "\\t": "\t", "comma": ",", "semicolon": ";", "pipe": "|"}
 QUOTES = {"double": '"', "single": "'", "none": None}
-EXTENSIONS = (*DELIMITERS, ".jsonl", ".ndjson", ".parquet")
 
 
 class ReadOptions(Config):
     """How raw files are read. Delimiter, quote and header are about CSV, TSV and TXT files only."""
+
+    file_type: Literal["csv", "tsv", "txt", "jsonl", "parquet"] | None = None
+    """What the files are, whatever they are called; by default the extension of each says it. A pipe has none."""
+
+    sheet: str | None = None
+    """Which sheet of a spreadsheet is read; by default the only one that has rows."""
 
     encoding: Encoding = "utf-8"
     """Encoding of the files; decoding is strict and never guessed. gbk and gb2312 are read as gb18030."""
@@ -47,6 +56,9 @@ class ReadOptions(Config):
 
     header: bool = True
     """Whether the first row holds the column names; without a header they are 1, 2, 3, …"""
+
+    skip_spaces: bool = False
+    """Whether spaces behind a delimiter are left out, also before a quote."""
 
 
 def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[str] | None = None) -> pl.DataFrame:
@@ -95,33 +107,56 @@ def read_blocks(
 
 def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
     check_file(path)
-    extension = path.suffix.lower()
+    extension = file_kind(path, options.file_type)
     wanted = None if columns is None else list(dict.fromkeys(columns))
-    if extension == ".parquet":
+    if extension == ".parquet" and (options.file_type or path.suffix.lower() == extension):
         blocks = read_parquet_blocks(path, wanted)
     elif extension in (".jsonl", ".ndjson"):
         blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding), wanted)
+    elif extension in SHEETS and path.suffix.lower() == extension:
+        blocks = iter([read_sheet(path, wanted, header=options.header, sheet=options.sheet)])
     elif extension in DELIMITERS:
         blocks = _read_text_table(path, options, wanted)
     else:
-        raise DataError(
-            f"{path} has the unknown extension '{path.suffix}'.{did_you_mean(extension, EXTENSIONS)}",
-            hint=f"Files that can be read: {', '.join(EXTENSIONS)}.",
-        )
+        raise unread_kind(path) or _unknown_kind(path, extension)
     for series, lines_N in blocks:
         table = pl.DataFrame({name: column.alias(name) for name, column in series.items()})
         yield table.with_columns(pl.lit(str(path)).alias(FILE), pl.Series(LINE, np.asarray(lines_N, dtype=np.int64)))
 
 
+def _unknown_kind(path: Path, extension: str) -> DataError:
+    readable = f"Files that can be read: {', '.join(EXTENSIONS)}; all but Parquet also with .gz or .zst behind it."
+    if not extension:
+        return DataError(
+            f"{path} has no extension, so nothing says what it holds.", hint=f"Say it: --file-type csv. {readable}"
+        )
+    suggestion = did_you_mean(extension, EXTENSIONS)
+    return DataError(f"{path} has the unknown extension '{extension}'.{suggestion}", hint=readable)
+
+
 def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
     names: list[str] = []
     num_rows = 0
-    for columns, lines_N in read_delimited(path, utf8_blocks(path, options.encoding), _dialect(path, options)):
+    head, blocks = peek_line(utf8_blocks(path, options.encoding))
+    if options.delimiter is None and is_fasttext(file_kind(path, options.file_type), head):
+        yield from _read_fasttext(path, blocks, wanted)
+        return
+    delimiter, length = split_sep_line(head)
+    dialect = _dialect(path, options, delimiter)
+    if length:
+        _say_sep_line(path, dialect.delimiter)
+        blocks = _without(blocks, length)
+    elif options.header and wanted is not None:
+        # Before any row is read: at the wrong delimiter rows have other numbers of fields, which would be said instead.
+        check_delimiter(path, head, dialect, wanted)
+    for columns, lines_N in read_delimited(path, blocks, dialect, 2 if length else 1):
         # Only the first block has the header.
         start = int(options.header and not names)
         if not names:
             names = [str(column[0] if start else place) for place, column in enumerate(columns, 1)]
-            _check_names(path, names, options, wanted)
+            names = [name.strip() for name in names] if options.skip_spaces else names
+            check_header(path, names, wanted, header=options.header)
+        # Of columns that nobody wants two may have one name.
         found = {name: column[start:] for name, column in zip(names, columns, strict=True)}
         yield {name: found[name] for name in (names if wanted is None else wanted)}, lines_N[start:]
         num_rows += len(lines_N) - start
@@ -132,23 +167,31 @@ def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | N
         )
 
 
-def _check_names(path: Path, names: list[str], options: ReadOptions, wanted: Sequence[str] | None) -> None:
-    double = next((name for name in names if names.count(name) > 1), None)
-    if double is not None:
-        places = ", ".join(str(place) for place, name in enumerate(names, 1) if name == double)
-        raise DataError(
-            f"{path} has the column name '{double}' more than once: columns {places}.",
-            hint="Rename one of them, or use --no-header and columns by position.",
-        )
-    missing = next((name for name in wanted or () if name not in names), None)
+def _read_fasttext(path: Path, blocks: Iterator[bytes], wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
+    missing = next((name for name in wanted or () if name not in FASTTEXT_COLUMNS), None)
     if missing is not None:
-        more = " If the first line is no header: --no-header, and columns by position." if options.header else ""
-        raise missing_column(str(path), missing, names, more=more)
+        raise missing_column(
+            str(path), missing, FASTTEXT_COLUMNS, more=" Its lines begin with __label__, as fastText's do."
+        )
+    for found, lines_N in read_fasttext_blocks(path, blocks):
+        yield {name: found[name] for name in (wanted or FASTTEXT_COLUMNS)}, lines_N
 
 
-def _dialect(path: Path, options: ReadOptions) -> Dialect:
-    extension = path.suffix.lower()
-    given = options.delimiter if options.delimiter is not None else DELIMITERS[extension]
+def _without(blocks: Iterator[bytes], length: int) -> Iterator[bytes]:
+    """Yield the blocks without the first bytes, all of which are in the first block."""
+    yield next(blocks)[length:]
+    yield from blocks
+
+
+@functools.cache
+def _say_sep_line(path: Path, delimiter: str) -> None:
+    """Say it once, however often the file is read."""
+    logger.info("%s begins with Excel's line sep=; its fields are taken to end at %r.", path, delimiter)
+
+
+def _dialect(path: Path, options: ReadOptions, named: str | None) -> Dialect:
+    extension = file_kind(path, options.file_type)
+    given = next(one for one in (options.delimiter, named, DELIMITERS[extension]) if one is not None)
     delimiter = DELIMITER_NAMES.get(given, given)
     style = options.quote if options.quote != "auto" else ("double" if extension == ".csv" else "none")
     quote = QUOTES[style]
@@ -157,7 +200,7 @@ def _dialect(path: Path, options: ReadOptions) -> Dialect:
             f"The 'delimiter' parameter must be one ASCII character, no quote and no line end. Got {given!r} instead.",
             hint=f"Names are understood too: {', '.join(name for name in DELIMITER_NAMES if name.isalpha())}.",
         )
-    return Dialect(delimiter, quote)
+    return Dialect(delimiter, quote, options.skip_spaces)
 
 
 def _names(columns: Sequence[str]) -> str:

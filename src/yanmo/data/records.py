@@ -21,8 +21,8 @@ RecordBlock: TypeAlias = tuple[dict[str, pl.Series], npt.NDArray[np.int64]]
 
 PARQUET_ROWS = 1 << 13
 
-# Numbers with a point keep their own text: 1.50 stays 1.50.
-DECODER = msgspec.json.Decoder(float_hook=str)
+# Numbers with a point keep their own text, 1.50 stays 1.50; in a list they stay numbers, too.
+DECODER = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode()))
 
 
 def missing_column(where: str, name: str, columns: Sequence[str], *, more: str = "") -> DataError:
@@ -94,7 +94,8 @@ def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> li
         start = lines[number].decode("utf-8")[:60]
         raise DataError(
             f"{path} line {line + number} is not valid JSON: {error}. Got {start!r}.",
-            hint="A .jsonl file holds one JSON object on every line.",
+            hint="A .jsonl file holds one JSON object on every line."
+            + (" NaN is no JSON: write null." if b"NaN" in lines[number] else ""),
         ) from error
     wrong = next((index for index, row in enumerate(rows) if type(row) is not dict), None)
     if wrong is not None:
@@ -108,11 +109,9 @@ def _decode(path: Path, lines: list[bytes], numbers: list[int], line: int) -> li
 
 def _key_column(rows: list[dict[str, Any]], name: str) -> pl.Series:
     values = [row.get(name) for row in rows]
-    try:
-        # Nearly always all values are texts, and polars takes them as they are.
-        return pl.Series(name, values, dtype=pl.String, strict=True)
-    except TypeError:
-        return pl.Series(name, [_as_text(value) for value in values], dtype=pl.String)
+    # Nearly always all values are texts, and polars takes them as they are.
+    is_text = set(map(type, values)) <= {str, type(None)}
+    return pl.Series(name, values if is_text else [_as_text(value) for value in values], dtype=pl.String)
 
 
 def _as_text(value: Any) -> str | None:
@@ -158,7 +157,8 @@ def _text_column(path: Path, column: pl.Series) -> pl.Series:
     try:
         if isinstance(column.dtype, pl.Struct | pl.Object):
             raise _no_text(path, column)
-        return column.cast(pl.String)
+        # A number that is missing is NaN where a table has no null, as a data frame of pandas has not.
+        return (column.fill_nan(None) if column.dtype.is_float() else column).cast(pl.String)
     except pl.exceptions.PolarsError as error:
         raise _no_text(path, column) from error
 

@@ -24,15 +24,17 @@ __all__ = ["REASONS", "Refusals", "clean_rows", "cleaned_name", "refusal_reasons
 
 logger = logging.getLogger(__name__)
 
+LABEL_REASONS = ("missing label", "control character in label", "list of labels", "unreadable label")
 REASONS = (
     "missing id",
     "missing text",
     "empty text",
     "NUL character in text",
     "empty after cleaning",
-    "missing label",
-    "unreadable label",
+    *LABEL_REASONS,
 )
+HINTS = {"list of labels": "For several labels a text: --task multi_label."}
+"""What a reason may say about the call itself."""
 START_LENGTH = 80
 # No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal.
 PAIR_SEPARATOR = "\x1e"
@@ -73,20 +75,18 @@ def refusal_reasons(rows: pl.DataFrame, inputs: Sequence[str]) -> pl.Series:
     """Return the first reason in the order of ``REASONS`` to refuse each row, or null.
 
     Args:
-        rows: ``id``, the texts, their cleaned ones, ``raw_label``, ``label``, ``split``.
+        rows: ``id``, the texts, their cleaned ones, ``label_problem``, ``split``.
         inputs: The names of the columns of texts.
     """
     texts, cleans = list(inputs), [cleaned_name(name) for name in inputs]
     labeled = pl.col("split") != "unlabeled"
-    no_raw_label = pl.col("raw_label").is_null() | (pl.col("raw_label").str.strip_chars() == "")
     tests = {
         "missing id": pl.col("id").is_null() | (pl.col("id") == ""),
         "missing text": pl.any_horizontal(pl.col(texts).is_null()),
         "empty text": pl.any_horizontal(pl.col(texts).str.strip_chars() == ""),
         "NUL character in text": pl.any_horizontal(pl.col(texts).str.contains("\0", literal=True)),
         "empty after cleaning": pl.any_horizontal(pl.col(cleans).str.strip_chars() == ""),
-        "missing label": labeled & pl.col("label").is_null() & no_raw_label,
-        "unreadable label": labeled & pl.col("label").is_null() & ~no_raw_label,
+        **{reason: labeled & (pl.col("label_problem") == reason) for reason in LABEL_REASONS},
     }
     # A row may fail several tests; coalesce takes the first in the order of REASONS.
     reasons = [pl.when(tests[reason]).then(pl.lit(reason)) for reason in REASONS]
@@ -126,14 +126,14 @@ class Refusals:
         if not self._reasons:
             return
         num_rows, counts = self._num_rows.total(), self.counts()
-        sentence = _counted(counts, num_rows)
+        sentence, hints = _counted(counts, num_rows), [HINTS[reason] for reason in counts if reason in HINTS]
         if sum(counts.values()) > max_rejected * num_rows:
-            raise _too_many(next(iter(self._firsts.values())), sentence)
+            raise _too_many(next(iter(self._firsts.values())), sentence, hints)
         for split, reasons in self._reasons.items():
             if reasons.total() == self._num_rows[split]:
                 counted = _counted(_in_order(reasons), reasons.total())
-                raise _too_many(self._firsts[split], f"For {split}, {counted}")
-        logger.warning("%s; they are in rejected.jsonl.", sentence)
+                raise _too_many(self._firsts[split], f"For {split}, {counted}", hints)
+        logger.warning("%s", " ".join([f"{sentence}; they are in rejected.jsonl.", *hints]))
 
 
 def _in_order(counts: Counter[str]) -> dict[str, int]:
@@ -145,11 +145,9 @@ def _counted(counts: dict[str, int], num_rows: int) -> str:
     return f"{sum(counts.values())} of {num_rows} rows were refused ({listed})"
 
 
-def _too_many(first: dict[str, Any], sentence: str) -> DataError:
-    return DataError(
-        f"{sentence}; the first is {place(first)}.",
-        hint="Check the column names and the cleaning, or allow a larger share with --max-rejected.",
-    )
+def _too_many(first: dict[str, Any], sentence: str, hints: Sequence[str]) -> DataError:
+    usual = "Check the column names and the cleaning, or allow a larger share with --max-rejected."
+    return DataError(f"{sentence}; the first is {place(first)}.", hint=" ".join([*hints, usual]))
 
 
 def write_rejected(file: BinaryIO, rejected: pl.DataFrame, text: str) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 import polars as pl
 
 from yanmo.artifacts.identity import file_digest
+from yanmo.data.containers import SHEETS
+from yanmo.data.label_columns import holding_columns
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.errors import DataError
 
@@ -27,6 +29,7 @@ def read_rows(
     files: Mapping[str, Sequence[Path]],
     options: ReadOptions,
     columns: Mapping[str, str],
+    label_columns: Sequence[str] = (),
 ) -> Iterator[pl.DataFrame]:
     """Yield the rows of every split's files in blocks of a few megabytes, each of one split.
 
@@ -34,6 +37,7 @@ def read_rows(
         files: Split to files, in the order of numbering.
         options: How files are read.
         columns: Dataset column (those that the task reads, ``label``, perhaps ``id``) to the files' column.
+        label_columns: Of 0 and 1, one a label, instead of one column of labels.
 
     Raises:
         DataError: A file cannot be read or lacks a column.
@@ -42,21 +46,24 @@ def read_rows(
     for split, paths in files.items():
         wanted = {ours: theirs for ours, theirs in columns.items() if ours != "label" or split != "unlabeled"}
         counts: Counter[str] = Counter()
-        for table in read_blocks(paths, options, list(wanted.values())):
+        holding = label_columns if split != "unlabeled" else ()
+        for table in read_blocks(paths, options, [*wanted.values(), *holding]):
             if table.height:
                 counts[table[FILE][0]] += table.height
-                rows = _named(table, wanted, split)
+                rows = _named(table, wanted, split, holding)
                 yield rows if "id" in columns else number_rows(rows, num_rows)
                 num_rows += rows.height
         for path in paths:
             logger.info("%s: %d rows", path, counts[str(path)])
 
 
-def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str) -> pl.DataFrame:
+def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str, holding: Sequence[str]) -> pl.DataFrame:
     """Return a block with a Dataset's names."""
     chosen = [pl.col(theirs).alias(ours) for ours, theirs in wanted.items()]
+    if holding:
+        chosen.append(holding_columns(holding).alias("label"))
     table = table.select(*chosen, FILE, LINE, pl.lit(split).alias("split"))
-    if "label" not in wanted:
+    if "label" not in table.columns:
         table = table.with_columns(pl.lit(None, dtype=pl.String).alias("label"))
     inputs = [name for name in wanted if name not in ("id", "label")]
     order = ["id", *inputs, "label", "split", FILE, LINE]
@@ -112,8 +119,8 @@ def check_blocks(read: Callable[[], Iterable[pl.DataFrame]], *, has_ids: bool) -
 
 
 def place(row: Mapping[str, object]) -> str:
-    """Return where a row stands, for a message: file and line, or for Parquet the row number."""
-    word = "row" if str(row[FILE]).lower().endswith(".parquet") else "line"
+    """Return where a row stands, for a message: file and line, or for Parquet and sheets the row number."""
+    word = "row" if str(row[FILE]).lower().endswith((".parquet", *SHEETS)) else "line"
     return f"{row[FILE]} {word} {row[LINE]}"
 
 

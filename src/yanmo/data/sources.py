@@ -18,7 +18,8 @@ import polars as pl
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.parquet import count_rows
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.data.decode import BLOCK_BYTES, Decoder, Encoding, WrongByteError
+from yanmo.data.containers import BLOCK_BYTES
+from yanmo.data.decode import Decoder, Encoding, WrongByteError
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import check_blocks, file_parents, number_rows, place
 from yanmo.errors import DataError

@@ -10,8 +10,10 @@ import numpy as np
 import polars as pl
 
 from yanmo.arrays import IntArray
+from yanmo.data.labels import map_hint
 from yanmo.data.rows import place
 from yanmo.errors import DataError
+from yanmo.tasks.labels import fold_label
 
 __all__ = ["check_labels", "cut_folds", "cut_splits", "explode_labels", "leaks", "strata"]
 
@@ -162,10 +164,21 @@ def _unknown_labels(unknown: pl.DataFrame, known: Sequence[str]) -> DataError:
     firsts = unknown.unique("label", keep="first", maintain_order=True)
     named = "; ".join(f"'{row['label']}' ({place(row)})" for row in firsts.head(5).iter_rows(named=True))
     more = f"; and {firsts.height - 5} more" if firsts.height > 5 else ""
+    shown = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
     return DataError(
         f"Labels of valid or test that train lacks: {named}{more}.",
-        hint=f"Train has: {', '.join(known[:20])}{', …' if len(known) > 20 else ''}. Correct the label or add rows.",
+        hint=f"Train has: {shown}. Correct the label or add rows.{_meant_hint(firsts['label'].to_list(), known)}",
     )
+
+
+def _meant_hint(labels: Sequence[str], known: Sequence[str]) -> str:
+    """Return how to make a known label of the first one that looks like it, if there is one."""
+    by_fold = {fold_label(label): label for label in known}
+    alike = next((label for label in labels if fold_label(label) in by_fold), None)
+    if alike is None:
+        return ""
+    meant = by_fold[fold_label(alike)]
+    return f" If {alike!r} means {meant!r}: {map_hint([alike], meant)}"
 
 
 def leaks(rows: pl.DataFrame) -> dict[str, int]:

@@ -5,6 +5,7 @@ The evaluate verb and the pipeline's closing comparison both stand on it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from msgspec import structs
 
 from yanmo.answers.answered import Found
 from yanmo.answers.choices import Choices
@@ -42,11 +44,15 @@ __all__ = [
     "match_bundle",
     "publish_comparison",
     "run_bundle",
+    "with_labels_of",
 ]
+
+logger = logging.getLogger(__name__)
 
 NUM_RESAMPLES = 2000
 SEED = 0
 WARM_UP_TEXTS = 32
+SHOWN_LABELS = 10
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,23 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
     return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 
+def with_labels_of(bundles: Sequence[Bundle], dataset: Dataset) -> Dataset:
+    """Return a Dataset that also knows the labels that only the models give, and say which those are.
+
+    No row of it has such a label, so to give one is a mistake. Labels that a model lacks are no matter of this: what
+    has them is refused by :func:`match_bundle`.
+    """
+    knowing = [one for one in bundles if one.task == dataset.task and set(dataset.labels) <= set(one.labels)]
+    found = [label for one in knowing for label in one.labels if label not in set(dataset.labels)]
+    lacking = list(dict.fromkeys(found))
+    if not lacking:
+        return dataset
+    shown = ", ".join(map(repr, lacking[:SHOWN_LABELS])) + (", …" if len(lacking) > SHOWN_LABELS else "")
+    logger.warning("%s has no row of %d of the model's labels: %s.", dataset.path, len(lacking), shown)
+    manifest = structs.replace(dataset.manifest, labels=[*dataset.labels, *lacking])
+    return Dataset(dataset.path, manifest, dataset.digest)
+
+
 def publish_comparison(
     bundles: Sequence[Bundle],
     dataset: Dataset,
@@ -188,6 +211,7 @@ def publish_comparison(
         command: What makes the same again on the command line, if anything.
         effects: Whether a Report that stands there is replaced.
     """
+    dataset = with_labels_of(bundles, dataset)
     for bundle in bundles:
         match_bundle(bundle, dataset)
     report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})

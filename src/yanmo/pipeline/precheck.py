@@ -10,8 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts import Dataset
+from yanmo.artifacts.placing import MANIFEST
+from yanmo.data.containers import file_kind
 from yanmo.data.decode import utf8_blocks
-from yanmo.data.read import DELIMITER_NAMES, DELIMITERS
+from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
+from yanmo.data.finding import find_files
+from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
+from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
@@ -43,16 +48,18 @@ def precheck(document: Document, step: Step) -> None:
 
 def _check_prepare(step: Step) -> Iterator[Finding]:
     for one in step.inputs.get("source", ()):
-        if isinstance(one, Step) or one.is_dir():
+        if isinstance(one, Step) or (one / MANIFEST).is_file():
             name = one.name if isinstance(one, Step) else str(one)
             yield "source", f"prepare takes raw files, but '{name}' is an artifact.", "Name a file."
             return
     try:
-        check_config(PrepareConfig.model_validate(step.config))
+        config = PrepareConfig.model_validate(step.config)
+        check_config(config)
     except YanmoError as error:
         yield "verb", error.message, error.hint
         return
-    yield from _check_columns(step, ("text", "text_b", "label", "id"))
+    # One column of labels is not looked for where there is one for each of them.
+    yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
 
 
 def _check_predict(step: Step) -> Iterator[Finding]:
@@ -79,22 +86,28 @@ def _check_sources(step: Step) -> Iterator[Finding]:
 def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Finding]:
     """Look for the columns that a config names in every file that it names."""
     values = dict(step.config)
-    files = [("source", path) for path in step.sources().get("source", ())]
+    try:
+        files = [("source", path) for path in find_files(step.sources().get("source", ()))]
+    except DataError as error:
+        yield "source", error.message, error.hint
+        return
     files += [(role, values[role]) for role in ("valid", "test", "unlabeled") if values.get(role)]
     for role, path in files:
         # Texts without labels need no column of labels.
-        wanted = [key for key in keys if values[key] is not None and (role, key) != ("unlabeled", "label")]
+        keys_here = [key for key in keys if role != "unlabeled" or not key.startswith("label")]
+        named = {key: values[key] for key in keys_here if values[key] is not None}
+        wanted = [(key, one) for key, value in named.items() for one in ([value] if isinstance(value, str) else value)]
         if not path.is_file():
             continue
         try:
-            header = _read_columns(path, values, [values[key] for key in wanted])
+            header = _read_columns(path, values, [name for _, name in wanted])
         except DataError as error:
             yield role, error.message, error.hint
             continue
-        for key in wanted:
-            if header is not None and values[key] not in header:
+        for key, name in wanted:
+            if header is not None and name not in header:
                 shown = ", ".join(repr(one[:40]) for one in header[:20])
-                what = f"{path} has no column '{values[key]}'.{did_you_mean(values[key], header)}"
+                what = f"{path} has no column '{name}'.{did_you_mean(name, header)}"
                 yield key, what, f"It has: {shown}."
 
 
@@ -104,7 +117,7 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     Raises:
         DataError: A byte does not fit the encoding; or a JSONL or Parquet file cannot be read or lacks a column.
     """
-    extension = path.suffix.lower()
+    extension = file_kind(path, values["file_type"])
     if extension == ".parquet":
         # A deque of no length: read to the end, for its errors alone.
         deque(read_parquet_blocks(path, wanted), maxlen=0)
@@ -115,9 +128,15 @@ def _read_columns(path: Path, values: dict[str, Any], wanted: list[str]) -> list
     if extension not in DELIMITERS:
         deque(read_jsonl_blocks(path, blocks, wanted), maxlen=0)
         return None
-    first = next(blocks)
+    first, blocks = peek_line(blocks)
     deque(blocks, maxlen=0)
-    return _read_header(first, values["delimiter"] or DELIMITERS[extension]) if values["header"] else None
+    if is_fasttext(extension, first):
+        return list(FASTTEXT_COLUMNS)
+    if not values["header"]:
+        return None
+    named, length = split_sep_line(first)
+    names = _read_header(first[length:], values["delimiter"] or named or DELIMITERS[extension])
+    return [name.strip() for name in names] if names and values["skip_spaces"] else names
 
 
 def _read_header(data: bytes, delimiter: str) -> list[str] | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from yanmo.artifacts.base import read_manifest
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.decode import check_file
+from yanmo.data.finding import is_pattern
 from yanmo.errors import ArtifactError, DataError, did_you_mean
 from yanmo.pipeline.spec import PipelineSpec, StageSpec
 from yanmo.verbs.signature import Input
@@ -88,7 +89,9 @@ def _report_kind(spec: PipelineSpec, stage: StageSpec, one: Input, what: str) ->
 
 def _check_raw(spec: PipelineSpec, stage: StageSpec, one: Input, path: Path) -> Reference | None:
     is_artifact = (path / MANIFEST).is_file()
-    return Reference(path=path) if is_artifact or _is_file(spec, stage, one.name, path) else None
+    # A folder or a pattern stands for its files, found anew whenever the stage runs.
+    is_many = one.is_many and (path.is_dir() or is_pattern(path))
+    return Reference(path=path) if is_artifact or is_many or _is_file(spec, stage, one.name, path) else None
 
 
 def _check_config_files(spec: PipelineSpec, stage: StageSpec) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yanmo.data.label_pairs import PAIRS_OR_FILE, is_pairs_file
 from yanmo.errors import did_you_mean
 from yanmo.paths import PATH_HINT, path_problem
 from yanmo.pipeline.document import Document, read_document
@@ -223,8 +224,11 @@ def _read_each(document: Document, name: str, verb: Verb, table: dict[str, Any])
 
 
 def _relative(document: Document, verb: Verb, key: str, value: Any) -> Any:
-    """Return a value as it is, but a path of the file, or a model's local folder, as a path from here."""
-    hint = verb.config_class.model_fields[key].annotation
+    """Return a value as it is, but a path of the file, of pairs or of a model's local folder as one from here."""
+    field = verb.config_class.model_fields[key]
+    if PAIRS_OR_FILE in field.metadata and isinstance(value, str) and is_pairs_file(value):
+        return str(document.path.parent / value)
+    hint = field.annotation
     is_path = hint is Path or Path in typing.get_args(hint)
     if not isinstance(value, str) or not (is_path or key == "model") or path_problem(value):
         return value

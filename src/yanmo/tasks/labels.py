@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +20,20 @@ from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
 from yanmo.protocols import Task
 
-__all__ = ["LabelTask", "count_labels", "label_columns", "sort_labels"]
+__all__ = ["LabelTask", "count_labels", "fold_label", "label_columns", "read_json_labels", "sort_labels", "tidy_label"]
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+IGNORABLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
+    r"\ufff0-\ufffb\U000e0000-\U000e001f"
+)
+"""Characters that Unicode lets nobody draw, as the inside of a class, but for the following ones."""
+JOINERS = r"\u200c\u200d\ufe00-\ufe0f\U000e0020-\U000e007f\U000e0100-\U000e01ef"
+"""Characters that change how their neighbors are drawn: in emoji, in Persian and in the scripts of India."""
+# Beside ASCII a joiner changes nothing, so there it is as invisible as the others.
+INVISIBLE = re.compile(f"[{IGNORABLE}]|(?<![^\\x00-\\x7f])[{JOINERS}]|[\u200c\u200d](?![^\\x00-\\x7f])")
+ANY_INVISIBLE = re.compile(f"[{IGNORABLE}{JOINERS}]")
+NUMBER = re.compile(r"[+-]?\d{1,14}(?:\.\d{1,14})?")
 
 
 class LabelTask(Task[Choices], Protocol):
@@ -63,6 +80,54 @@ class LabelTask(Task[Choices], Protocol):
     def right_N(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
         """Return which rows are given exactly their labels."""
         return np.asarray((self.choose(evidence.values_MC) == targets.astype(bool)).all(axis=1))
+
+
+def read_json_labels(cells: pl.Series) -> tuple[npt.NDArray[np.bool_], pl.Series]:
+    """Return which cells are JSON lists or objects, and the labels of those that are lists of labels.
+
+    Args:
+        cells: N texts without white space around them, or null.
+
+    Returns:
+        bool, shape (N,); lists of labels, null in every other cell.
+    """
+    places = cells.str.contains(r"^[\[{]").fill_null(value=False).arg_true().to_list()
+    if not places:
+        return np.zeros(len(cells), dtype=bool), pl.repeat(None, len(cells), dtype=pl.List(pl.String), eager=True)
+    # Python looks only at cells that begin like one.
+    found: list[tuple[bool, list[str] | None]] = [(False, None)] * len(cells)
+    for place in places:
+        found[place] = _read_cell(cells[place])
+    lists = pl.Series([labels for _, labels in found], dtype=pl.List(pl.String))
+    return np.asarray([is_json for is_json, _ in found], dtype=bool), lists
+
+
+def _read_cell(text: str) -> tuple[bool, list[str] | None]:
+    try:
+        value = json.loads(text)
+    # Brackets a thousand deep are no list of labels either.
+    except (ValueError, RecursionError):
+        return False, None
+    # True is an int of Python's; neither it nor a fraction is the name of a label.
+    is_labels = isinstance(value, list) and all(isinstance(one, str) or type(one) is int for one in value)
+    return True, [name for one in value if (name := str(one).strip())] if is_labels else None
+
+
+def tidy_label(label: str) -> str | None:
+    """Return a label without invisible characters and without white space around it, perhaps empty.
+
+    None where it has a control character, such as a line end: it would make two lines of an answer.
+    """
+    label = INVISIBLE.sub("", label).strip()
+    return None if CONTROL.search(label) else label
+
+
+def fold_label(label: str) -> str:
+    """Return what labels that a person may take for one have in common, in whatever case, width or digits."""
+    folded = unicodedata.normalize("NFKC", ANY_INVISIBLE.sub("", label)).casefold()
+    # Once more, as some characters come apart only in lower case.
+    folded = " ".join(unicodedata.normalize("NFKC", folded).split())
+    return str(Decimal(folded).normalize() + 0) if NUMBER.fullmatch(folded) else folded
 
 
 def sort_labels(labels: Iterable[str]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,7 @@ from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import FloatArray
 from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1
 from yanmo.metrics.measures import Measure
-from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
+from yanmo.tasks.labels import LabelTask, label_columns, read_json_labels, sort_labels
 
 __all__ = ["MULTI_LABEL", "MultiLabel"]
 
@@ -39,9 +38,9 @@ class MultiLabel(LabelTask):
         An empty cell is a row without labels; a missing one (null) is refused.
         """
         text = column.cast(pl.String).str.strip_chars()
-        is_json = text.str.starts_with("[")
-        # Python is called only for cells that begin like JSON: polars leaves null cells out.
-        parsed = text.set(~is_json, None).map_elements(_parse_json, return_dtype=pl.List(pl.String))
+        is_json_N, parsed = read_json_labels(text)
+        # What begins like a list and is none was cut off, so it is no label of that name.
+        is_json = text.str.starts_with("[") | pl.Series(is_json_N)
         separated = text.set(is_json, None).str.split(separator or ",")
         trimmed = separated.list.eval(pl.element().str.strip_chars())
         filled = trimmed.list.eval(pl.element().filter(pl.element() != ""))
@@ -79,15 +78,6 @@ class MultiLabel(LabelTask):
     def frame_type(self) -> pl.DataType:
         """Return the type of a list of labels."""
         return pl.List(pl.String)
-
-
-def _parse_json(text: str) -> list[str] | None:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
-    is_labels = isinstance(value, list) and all(isinstance(one, str | int) for one in value)
-    return [name for one in value if (name := str(one).strip())] if is_labels else None
 
 
 MULTI_LABEL = MultiLabel()

@@ -15,7 +15,7 @@ from yanmo.answers.links import SOFTMAX, Link
 from yanmo.arrays import FloatArray
 from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1
 from yanmo.metrics.measures import Measure
-from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
+from yanmo.tasks.labels import LabelTask, label_columns, read_json_labels, sort_labels
 
 __all__ = ["SINGLE_LABEL", "SingleLabel"]
 
@@ -30,9 +30,14 @@ class SingleLabel(LabelTask):
     measures: tuple[Measure, ...] = (ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1)
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:  # noqa: ARG002
-        """Return the labels without surrounding white space; an empty one becomes null."""
-        stripped = column.cast(pl.String).str.strip_chars()
-        return stripped.set(stripped == "", None)
+        """Return the labels without surrounding white space; an empty one becomes null.
+
+        A JSON list of one label is that label; another list and an object become null.
+        """
+        text = column.cast(pl.String).str.strip_chars()
+        is_json_N, lists = read_json_labels(text)
+        only = lists.list.first().set(lists.list.len() != 1, None)
+        return only.zip_with(pl.Series(is_json_N), text.set(text == "", None))
 
     def label_names(self, column: pl.Series) -> list[str]:
         """Return the distinct labels in their fixed order."""

@@ -6,7 +6,6 @@ Run as a module it is one of these processes: it reads the plan on standard inpu
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import msgspec
 from yanmo import errors
 from yanmo.errors import InternalError, YanmoError
 from yanmo.stopping import SigtermError, sigterm_raises
+from yanmo.streams import log_to_stderr
 from yanmo.tuning.trials import SearchPlan, run_trials
 
 __all__ = ["run_in_processes"]
@@ -95,8 +95,7 @@ def _same_error(name: str, message: str, hint: str | None) -> YanmoError:
 
 
 def _work() -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("yanmo.tuning").setLevel(logging.INFO)
+    log_to_stderr("yanmo.tuning")
     try:
         run_trials(msgspec.json.decode(sys.stdin.buffer.read(), type=SearchPlan))
     except YanmoError as error:

@@ -3,6 +3,7 @@
 import dataclasses
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.config import Config
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, ModelError
 from yanmo.exchanging.adopting import (
     Asked,
     Classifier,
@@ -25,11 +26,12 @@ from yanmo.exchanging.adopting import (
     pick_task,
 )
 from yanmo.exchanging.onnx_classifier import find_graph, has_weights
-from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle
+from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.measuring.inputs import profile_inputs, write_answers
 from yanmo.metrics.measures import measure_with_intervals
 from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import get_task
+from yanmo.tasks.labels import tidy_label
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.signature import verb
 
@@ -94,6 +96,7 @@ def adopt(
     asked = Asked(**config.model_dump(include={"label_names", "max_length", "tokenizer", "revision", "offline"}))
     asked = dataclasses.replace(asked, task=config.task or "")
     opened = open_source(found, asked)
+    _check_names(opened.labels, source)
     task = pick_task(opened, asked, dataset)
     settled = {"task": task.name, "max_length": opened.info["max_length"], "revision": opened.commit or None}
     identity = Identity(
@@ -114,6 +117,19 @@ def adopt(
             identity.info.update(profile_inputs(made, dataset))
         (made.path / CARD).write_text(_render(made, identity.info), encoding="utf-8")
     return Bundle.open(out, verify=False)
+
+
+def _check_names(labels: Sequence[str], source: Path) -> None:
+    """Refuse a label that would make two lines of an answer.
+
+    Raises:
+        ModelError: There is one.
+    """
+    wrong = next((label for label in labels if tidy_label(label) is None), None)
+    if wrong is not None:
+        raise ModelError(
+            f"A label of {source} has a control character: {wrong!r}.", hint="Name all of them: --label-names a,b,c"
+        )
 
 
 def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
@@ -158,6 +174,7 @@ def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[
 
 def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]:
     """Return what the model answers to a split, measured, and say it."""
+    dataset = with_labels_of([made], dataset)
     match_bundle(made, dataset)
     split = load_split(dataset, name or next((one for one in MEASURED_SPLITS if one in dataset.splits), "test"))
     outcome = run_bundle(made, dataset, split, measure_speed=False, verify_golden=False)

@@ -22,7 +22,7 @@ from yanmo.errors import ConfigError, DataError
 from yanmo.machine import describe_machine
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
-from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_bundle
+from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_bundle, with_labels_of
 from yanmo.progress import bar
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
@@ -122,6 +122,7 @@ def benchmark(
         ModelError: A Bundle's process died or took too long.
     """
     _check_sources(bundles, dataset, config)
+    dataset = with_labels_of(bundles, dataset) if dataset else None
     texts = _read_dataset(bundles, dataset, config) if dataset else _read_lines(bundles, config)
     num_threads = config.num_threads or default_num_threads()
     rows = plain({"rows": _measure_all(bundles, dataset, texts, config, num_threads)})["rows"]

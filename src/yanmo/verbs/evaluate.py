@@ -16,7 +16,7 @@ from yanmo.artifacts.report import Report, plain, write_report
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
 from yanmo.machine import describe_machine
-from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle
+from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
@@ -96,7 +96,7 @@ def evaluate(
 
     Args:
         bundle: The Bundle to measure.
-        dataset: The Dataset whose split it answers; labels are matched by name.
+        dataset: The Dataset whose split it answers; labels are matched by name, and it may lack some of the Bundle's.
         config: What is measured.
         against: Another Bundle to hold it against, on the same rows, with paired tests.
         out: Where the Report appears.
@@ -107,6 +107,7 @@ def evaluate(
         DataError: Task or labels of Bundle and Dataset differ.
     """
     bundles = {"bundle": bundle} | ({"against": against} if against else {})
+    dataset = with_labels_of(list(bundles.values()), dataset)
     # All of them before any is asked, which may take minutes.
     for one in bundles.values():
         match_bundle(one, dataset)

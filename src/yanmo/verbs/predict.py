@@ -6,7 +6,6 @@ on after the last one; only standard input, which nobody can read again, is answ
 """
 
 import contextlib
-import json
 import logging
 import shutil
 from collections import Counter
@@ -18,6 +17,7 @@ import polars as pl
 from pydantic import Field
 
 from yanmo.answers.answered import Found
+from yanmo.artifacts.answer_table import answer_lines, answer_table
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -49,7 +49,6 @@ RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_over
 TABLE = "table"
 ANSWERED = "answered"
 """Folder of the windows that are answered, in the work folder."""
-NO_ANSWER = "(not sure)"
 
 
 class PredictConfig(ReadOptions):
@@ -70,6 +69,13 @@ class PredictConfig(ReadOptions):
 
     format: Literal["csv", "jsonl", "parquet"] = "csv"
     """Format of the table for people, with the texts, beside predictions.parquet."""
+
+    bom: bool = False
+    """Whether table.csv begins with a byte order mark, by which Excel knows that it is UTF-8."""
+
+    plain_cells: bool = False
+    """Whether an apostrophe is put before a text of table.csv that begins with = + - @ or a tab, so that no spreadsheet
+    takes it for a formula."""
 
     device: str = "cpu"
     """Where a torch Bundle computes, such as cuda."""
@@ -106,7 +112,7 @@ class UnsavedPredictions(Predictions):
 
     def lines(self) -> Iterator[str]:
         """Yield one line a text: the label, or that a cascade abstained, a tab, the probability."""
-        yield from _lines(self._frame, self.labels)
+        yield from answer_lines(self._frame, self.labels)
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
@@ -193,6 +199,7 @@ def predict(
         ConfigError: The sources or the columns do not suit the Bundle, or what was cut off was other work.
         BusyError: Another process makes the same Predictions.
     """
+    _check_table(config, out)
     found = _open_source(bundle, source, config)
     tally = Tally()
     found.parents["bundle"] = bundle.digest
@@ -214,12 +221,14 @@ def predict(
         # removed.
         _kept(out, source, found, config) as kept,
         publish(out, identity, effects=effects) as staging,
-        FrameWriter(staging / f"{TABLE}.{config.format}") as table,
+        FrameWriter(staging / f"{TABLE}.{config.format}", bom=config.bom) as table,
     ):
         # Of standard input nothing can be taken up again, so its windows go with the staging folder.
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            table.write(_table(rows, frame, bundle, config))
+            texts = rows.select(get_task(bundle.task).inputs)
+            flat_labels = bundle.labels if config.format == "csv" else None
+            table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
@@ -259,8 +268,9 @@ def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictCon
 @predict.prints
 def _print(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Iterator[str]:
     """Yield the lines of every window, in one string, as soon as it is answered."""
+    _check_table(config, None)
     for _, frame in _answer(bundle, _open_source(bundle, source, config), config, Tally()):
-        yield "\n".join(_lines(frame, bundle.labels))
+        yield "\n".join(answer_lines(frame, bundle.labels))
 
 
 def _answer(
@@ -329,6 +339,20 @@ def _show_progress(
             progress.update(frame.height)
 
 
+def _check_table(config: PredictConfig, out: Path | None) -> None:
+    """Refuse what is about a table.csv that is not written.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    for name in ("bom", "plain_cells"):
+        if getattr(config, name) and (out is None or config.format != "csv"):
+            raise ConfigError(
+                f"The '{name}' parameter of predict is for table.csv, which is not written.",
+                hint="Give --out and --format csv, or leave it out.",
+            )
+
+
 def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
     inputs = get_task(bundle.task).inputs
     if config.text_b is not None and len(inputs) == 1:
@@ -348,26 +372,3 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
         return open_dataset(special[0], config.split, inputs)
     columns = dict(zip(inputs, (config.text, config.text_b or inputs[-1]), strict=False))
     return open_files(source, config, columns | ({"id": config.id} if config.id is not None else {}))
-
-
-def _flat_labels(frame: pl.DataFrame, labels: list[str]) -> pl.DataFrame:
-    """Return the rows with lists of labels as JSON text."""
-    if frame["prediction"].dtype != pl.List(pl.String):
-        return frame
-    # Each label once, and not once a row.
-    texts = [json.dumps(label, ensure_ascii=False) for label in labels]
-    parts = pl.col("prediction").list.eval(pl.element().replace_strict(labels, texts, return_dtype=pl.String))
-    return frame.with_columns(pl.format("[{}]", parts.list.join(", ")).alias("prediction"))
-
-
-def _lines(frame: pl.DataFrame, labels: list[str]) -> Iterator[str]:
-    for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
-        yield f"{NO_ANSWER if label is None else label}\t{probability:.4f}"
-
-
-def _table(rows: pl.DataFrame, frame: pl.DataFrame, bundle: Bundle, config: PredictConfig) -> pl.DataFrame:
-    """Return ids, texts and answers for people."""
-    texts = rows.select(get_task(bundle.task).inputs)
-    answers = _flat_labels(frame, bundle.labels) if config.format == "csv" else frame
-    columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
-    return pl.concat([frame.select("id"), texts, columns], how="horizontal")

@@ -16,6 +16,8 @@ from yanmo.config import build
 from yanmo.data.decode import check_file
 from yanmo.data.gather import Gathered, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
+from yanmo.data.label_pairs import LabelNames, LabelPairs
+from yanmo.data.labels import LabelReader
 from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
@@ -53,6 +55,9 @@ class PrepareConfig(ReadOptions):
     label: str = "label"
     """Column of the label, or of the labels."""
 
+    label_columns: tuple[str, ...] = ()
+    """Columns of 0 and 1, one a label, instead of one column of labels; the names of the columns are the labels."""
+
     id: str | None = None
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
 
@@ -66,7 +71,16 @@ class PrepareConfig(ReadOptions):
     """File of texts without labels."""
 
     label_separator: str = ","
-    """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list."""
+    """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list, of labels or,
+    with label_names, of 0 and 1, one place a label."""
+
+    label_map: LabelPairs = ()
+    """Labels that become others, such as Neg=neg,POS=pos; or a file of such pairs: a JSON object, or a .csv or .tsv of
+    two columns without a header."""
+
+    label_names: LabelNames = ()
+    """Names of the labels, such as 0=negative,1=positive, or negative,positive for 0 and 1; or a file as for label_map.
+    They are what every answer says, in the order given; every label needs one."""
 
     cleaning: tuple[str, ...] = TextConfig().cleaning
     """Cleaning steps in order; they travel with every model and run in predict and serve too. The steps are:
@@ -118,10 +132,13 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         seed=config.seed,
         info={"text": text_config.model_dump(mode="json")},
     )
+    reader = LabelReader(
+        task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
+    )
     # The spill is inside of the staging folder and is removed first, so that it is never published.
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
-        gathered = _gather(files, config, task, spill, staging)
-        labels = task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"])
+        gathered = _gather(files, config, reader, spill, staging)
+        labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
         profile = profile_rows(gathered, labels)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
@@ -151,6 +168,11 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
             hint="Give --text-b, the column of the second text." if len(task.inputs) > 1 else f"Use --task {pairs}.",
+        )
+    if config.label_columns and config.label != PrepareConfig.model_fields["label"].default:
+        raise ConfigError(
+            "The 'label' and 'label_columns' parameters of prepare exclude each other.",
+            hint="Name one column of labels, or the columns of 0 and 1.",
         )
     if sum(_ratios(config).values()) >= 1.0:
         raise ConfigError(
@@ -190,18 +212,19 @@ def _text_config(config: PrepareConfig) -> TextConfig:
 
 
 def _gather(
-    files: dict[str, list[Path]], config: PrepareConfig, task: Task[Any], spill: Spill, staging: Path
+    files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader, spill: Spill, staging: Path
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
-    texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
-    columns = {**texts, "label": config.label, "id": config.id}
+    label = None if config.label_columns else config.label
+    texts = dict(zip(labels.task.inputs, (config.text, config.text_b), strict=False))
+    columns = {**texts, "label": label, "id": config.id}
+    ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     # Rows of the source are train's until some of them are cut for valid and test.
     by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
     gathered = gather_rows(
-        read_rows(by_split, config, {ours: theirs for ours, theirs in columns.items() if theirs is not None}),
-        task,
+        read_rows(by_split, config, ours_to_theirs, config.label_columns),
+        labels,
         config.cleaning,
-        config.label_separator,
         spill=spill,
         rejected=staging / REJECTED,
         max_rejected=config.max_rejected,

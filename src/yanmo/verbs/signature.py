@@ -6,6 +6,7 @@ same names and mean the same.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -23,6 +24,8 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.artifacts.placing import MANIFEST, check_out
 from yanmo.config import Config, build
+from yanmo.data.finding import find_files, is_pattern
+from yanmo.data.pipes import kept_pipes
 from yanmo.errors import ConfigError, InternalError, did_you_mean
 from yanmo.paths import check_path
 from yanmo.verbs import COMMANDS, OTHER_NAMES
@@ -60,13 +63,20 @@ class Input:
         """The names of the kinds, for a sentence."""
         return " or ".join(kind.__name__ for kind in self.kinds)
 
-    def open(self, value: Any) -> Any:
-        """Return what the function takes: opened artifacts or paths."""
+    def open(self, value: Any, until_end: contextlib.ExitStack) -> Any:
+        """Return what the function takes: opened artifacts or paths.
+
+        Args:
+            value: What was given.
+            until_end: Of the call: it removes what is kept of pipes.
+        """
         if value is None:
             return None
         if self.is_many:
             values = [value] if isinstance(value, str | Path | Artifact) else list(value)
-            return tuple(self._open_one(one) for one in values)
+            opened = tuple(self._open_one(one) for one in values)
+            # What folders, patterns and pipes stand for is found here, once, so that the key knows the files.
+            return opened if self.is_artifact else until_end.enter_context(kept_pipes(find_files(opened)))
         return self._open_one(value)
 
     def _open_one(self, value: Any) -> Any:
@@ -150,12 +160,12 @@ class Verb:
             ArtifactError: An input cannot be opened or ``out`` cannot be written.
         """
         given = self._bind(inputs, values, config)
-        with system_errors(out if self.has_out else None):
+        with system_errors(out if self.has_out else None), contextlib.ExitStack() as until_end:
             if self.has_out:
                 given["out"] = self._check_out(out, replace=effects.replace)
             if self.tells_ready:
                 given["when_ready"] = when_ready
-            opened = self._open(given)
+            opened = self._open(given, until_end)
             if self._takes_effects:
                 # Before the verb fills in what depends on the machine, so that the key is the same on another one.
                 key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
@@ -181,11 +191,11 @@ class Verb:
         if self._printer is None:
             raise InternalError(f"{self.name} prints no lines.")
         given = self._bind(inputs, values, None)
-        with system_errors(None):
-            yield from self._printer(**{**given, **self._open(given)})
+        with system_errors(None), contextlib.ExitStack() as until_end:
+            yield from self._printer(**{**given, **self._open(given, until_end)})
 
-    def _open(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        return {one.name: one.open(given[one.name]) for one in self.inputs if one.name in given}
+    def _open(self, given: Mapping[str, Any], until_end: contextlib.ExitStack) -> dict[str, Any]:
+        return {one.name: one.open(given[one.name], until_end) for one in self.inputs if one.name in given}
 
     def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
         """Return the key that the artifact's manifest will have: of the verb, what it is made from, config and code.
@@ -289,6 +299,9 @@ def _digests(source: Artifact | Path) -> dict[str, str] | None:
         files = sorted(file for file in source.rglob("*") if file.is_file())
         return {file.relative_to(source).as_posix(): file_digest(file) for file in files}
     try:
+        if is_pattern(source):
+            found = enumerate(find_files([source]), 1)
+            return {f"{number}:{file.name}": file_digest(file) for number, file in found}
         return {source.name: file_digest(source)} if source.is_file() else None
     except OSError:
         return None

@@ -1,0 +1,56 @@
+"""Answers for people: a line each, or a table with the texts; it knows no file and no model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from yanmo.streams import printable
+
+__all__ = ["answer_lines", "answer_table"]
+
+NO_ANSWER = "(not sure)"
+FORMULA = r"^[=+\-@\t\r＝＋－＠]"
+"""What spreadsheets begin to compute at, in full width too."""
+
+
+def answer_lines(frame: pl.DataFrame, labels: Sequence[str]) -> Iterator[str]:
+    """Yield one line a row of Predictions: the label, or that there is none, a tab, the probability."""
+    for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
+        # A Bundle of others, or of before such labels were refused, may have a line end in one.
+        yield f"{NO_ANSWER if label is None else printable(label, kept='')}\t{probability:.4f}"
+
+
+def answer_table(
+    texts: pl.DataFrame, frame: pl.DataFrame, flat_labels: Sequence[str] | None, *, plain_cells: bool
+) -> pl.DataFrame:
+    """Return ids, texts and answers.
+
+    Args:
+        texts: Of the rows.
+        frame: Their Predictions.
+        flat_labels: All labels, if lists of them are to be JSON text.
+        plain_cells: Whether an apostrophe is put before texts that a spreadsheet takes for formulas.
+    """
+    answers = frame if flat_labels is None else _flat_labels(frame, flat_labels)
+    columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
+    table = pl.concat([frame.select("id"), texts, columns], how="horizontal")
+    return table.with_columns(_plain(table[name]) for name in table.columns) if plain_cells else table
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    if column.dtype != pl.String:
+        return column
+    return column.set(column.str.contains(FORMULA), None).fill_null("'" + column)
+
+
+def _flat_labels(frame: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:
+    """Return the rows with lists of labels as JSON text."""
+    if frame["prediction"].dtype != pl.List(pl.String):
+        return frame
+    # Each label once, and not once a row.
+    texts = [json.dumps(label, ensure_ascii=False) for label in labels]
+    parts = pl.col("prediction").list.eval(pl.element().replace_strict(labels, texts, return_dtype=pl.String))
+    return frame.with_columns(pl.format("[{}]", parts.list.join(", ")).alias("prediction"))

@@ -29,6 +29,7 @@ PORTS = {
 """By need: what is found on the public and on the admin port; the status under a wrong Host."""
 BODIES = {
     "/predict": b'{"text":"a"}',
+    "/": b'{"inputs":"a","parameters":{}}',
     "/v1/models/{name}/predict": b'{"text":"a"}',
     "/admin/models/{name}": b'{"path":"ngram"}',
 }
@@ -69,7 +70,9 @@ def ask(client, method, path, secret=None, host=GOOD_HOST, port=None):
         headers["authorization"] = f"Bearer {secret}"
     client.port, before = port or client.port, client.port
     try:
-        return client.ask(method, path.replace("{name}", "ngram"), BODIES.get(path), headers)
+        return client.ask(
+            method, path.replace("{name}", "ngram"), BODIES.get(path) if method == "POST" else None, headers
+        )
     finally:
         client.port = before
 
@@ -107,9 +110,11 @@ def test_without_keys_everybody_is_a_key_that_may_admin(open_to_all, row):
 def test_with_two_ports_a_route_is_found_where_the_guide_says(two_ports, guard, row, key):
     method, path, need, unknown, predicting, admin = row
     status = int({"predict": predicting, "admin": admin}.get(key, unknown))
+    # Where another method of the path is found, a method that is not is a wrong one.
+    elsewhere = 404 if len({row[2] for row in ROWS if row[1] == path}) == 1 else 405
     for port, found in zip((two_ports.port, two_ports.admin_port), PORTS[need][:2], strict=True):
         secret = guard[0][key]
-        assert ask(two_ports, method, path, secret, port=port).status == (status if found == "as above" else 404)
+        assert ask(two_ports, method, path, secret, port=port).status == (status if found == "as above" else elsewhere)
         assert ask(two_ports, method, path, secret, BAD_HOST, port).status == int(PORTS[need][2])
 
 

@@ -23,7 +23,7 @@ def check_problem(reply, status=400):
     assert reply.status == status, reply.content
     assert reply.headers["content-type"] == "application/problem+json"
     problem = reply.json
-    assert problem.keys() == {"type", "title", "status", "code", "detail"}
+    assert problem.keys() == {"type", "title", "status", "code", "detail", "error", "error_type"}
     assert problem["status"] == status == PROBLEMS[problem["code"]][0]
     assert problem["title"] == PROBLEMS[problem["code"]][1]
     assert SECRET not in reply.content

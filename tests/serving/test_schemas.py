@@ -93,6 +93,13 @@ def test_pairs_have_a_second_column():
         ({"inputs": [["a", "b"]]}, ONE, "wrong_pair"),
         ({"inputs": "a"}, TWO, "wrong_pair"),
         ({"inputs": [["a", "b"], ["a"]]}, TWO, "wrong_pair"),
+        ({"text": "a", "parameters": {}}, ONE, "wrong_option"),
+        ({"inputs": "a", "parameters": {"top_k": 1}, "top_k": 1}, ONE, "wrong_option"),
+        ({"inputs": "a", "parameters": {}, "raw_scores": True}, ONE, "wrong_option"),
+        ({"inputs": "a", "parameters": {"top_n": 1}}, ONE, "unknown_key"),
+        ({"inputs": "a", "parameters": {"top_k": 0}}, ONE, "wrong_type"),
+        ({"inputs": "a", "parameters": {"function_to_apply": "tanh"}}, ONE, "wrong_type"),
+        ({"inputs": "a", "parameters": []}, ONE, "wrong_type"),
         ({"inputs": []}, ONE, "no_texts"),
         ({"inputs": []}, TWO, "no_texts"),
         ({"inputs": ["a"] * 4}, ONE, "too_many_texts"),
@@ -121,6 +128,7 @@ def test_the_limits_themselves_are_allowed():
         (b'{"texts":"secret"}', "'texts' must be a list of strings."),
         (b'{"text":"a","return_probabilities":"secret"}', "'return_probabilities' must be true or false."),
         (b'["secret"]', "The body must be a JSON object."),
+        (b'{"inputs":"a","parameters":{"top_k":"secret"}}', f"'parameters' must be {EXPECTED['parameters']}."),
         (b'{"`$.secret`":1}', f"The keys are: {', '.join(EXPECTED)}."),
     ],
 )
@@ -139,6 +147,8 @@ def test_a_problem_names_our_key_and_the_item_but_nothing_of_the_client(raw, det
         b'{"text":"a","\\u0074ext":"b"}',
         b'{"texts":["a"],"texts":["b"]}',
         b'{"text":"a","return_probabilities":true,"return_probabilities":false}',
+        b'{"inputs":"a","parameters":{"top_k":1,"top_k":2}}',
+        b'{"inputs":"a","parameters":{"top_k":null},"parameters":{}}',
     ],
 )
 def test_a_key_given_twice_is_found_however_it_is_written(raw):

@@ -95,7 +95,9 @@ class App:
             if match is not None:
                 call.name = match[2]
                 found = ROUTES.get(f"{match[1]}{{name}}{match[3] or ''}")
-        if found is None or (self._admin_port is not None and not self._is_here(scope, found)):
+        if found is not None and self._admin_port is not None:
+            found = {method: route for method, route in found.items() if self._is_here(scope, route)}
+        if not found:
             raise Problem("not_found", "GET /openapi.json lists the routes.")
         method = scope["method"]
         # uvicorn leaves out the body of an answer to HEAD.
@@ -105,10 +107,9 @@ class App:
             raise Problem("method_not_allowed", f"The methods are: {allowed}.", headers={"allow": allowed})
         return route
 
-    def _is_here(self, scope: Scope, found: dict[str, Route]) -> bool:
-        needs = {route.need for route in found.values()}
+    def _is_here(self, scope: Scope, route: Route) -> bool:
         is_admin_port = scope["server"][1] == self._admin_port
-        return needs == {"nothing"} or ("admin" in needs) == is_admin_port
+        return route.need == "nothing" or (route.need == "admin") == is_admin_port
 
     def _refuse(self, problem: Problem) -> Reply:
         self._service.counters.add_refused(problem.code)

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET
 
 from yanmo.serving.problems import Problem
-from yanmo.serving.schemas import PredictBody, Reload, Text
+from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
 
 __all__ = ["EXPECTED", "Limits", "Request", "decode_reload", "decode_request"]
 
@@ -25,14 +25,16 @@ EXPECTED = {
     "truncate": "true, false or null",
     "raw_scores": "true or false",
     "truncation_direction": "Right",
+    "parameters": "an object with 'top_k', a whole number from 1, and 'function_to_apply': softmax, sigmoid or none",
 }
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
 # msgspec takes the last of equal keys without a word, so keys are counted in the bytes.
 KEY_END = re.compile(rb'(?<!\\)"[ \t\r\n]*:')
 # The end of msgspec's messages, such as `$.texts[3]`.
-ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\])*`$")
+ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\]|\.[a-z_]+)*`$")
 NUM_KEYS = len(EXPECTED)
+NUM_PARAMETERS = len(Parameters.__struct_fields__)
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ def decode_request(body: bytes, limits: Limits) -> Request:
     parsed = _parse(body)
     if parsed.inputs is not UNSET:
         return _from_inputs(parsed, limits)
-    if not (parsed.raw_scores is parsed.truncation_direction is UNSET):
-        raise Problem("wrong_option", "Give 'raw_scores' and 'truncation_direction' only with 'inputs'.")
+    if not (parsed.raw_scores is parsed.truncation_direction is parsed.parameters is UNSET):
+        raise Problem("wrong_option", "Give 'raw_scores', 'truncation_direction' and 'parameters' only with 'inputs'.")
     first, is_single = _first_column(parsed, limits)
     second = _second_column(parsed, limits, is_single=is_single)
     if second is None:
@@ -110,7 +112,10 @@ def _parse(body: bytes) -> PredictBody:
     # Broken JSON and broken UTF-8 are ValueErrors; brackets nested too deep raise the other one.
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
-    _check_keys(body, NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET))
+    num_keys = NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET)
+    if parsed.parameters is not UNSET:
+        num_keys += NUM_PARAMETERS - msgspec.structs.astuple(parsed.parameters).count(UNSET)
+    _check_keys(body, num_keys)
     return parsed
 
 
@@ -149,6 +154,8 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
         raise Problem("text_or_texts", "Give 'inputs' without 'text', 'text_b', 'texts' and 'texts_b'.")
     if parsed.return_probabilities is not UNSET:
         raise Problem("wrong_option", "Give 'return_probabilities' without 'inputs'; 'top_k' makes the answer shorter.")
+    if parsed.parameters is not UNSET and not (parsed.top_k is parsed.raw_scores is UNSET):
+        raise Problem("wrong_option", "Give 'top_k' and 'raw_scores' without 'parameters', which holds their like.")
     width = limits.num_columns
     if isinstance(inputs, str):
         rows, is_single = [[inputs]], True

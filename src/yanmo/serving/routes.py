@@ -69,6 +69,7 @@ async def reload(call: RouteCall) -> Reply:
 
 TABLE = (
     Route("POST", "/predict", "predict", predict, "Ask the first model."),
+    Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask."),
     Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
     Route("GET", "/v1/models", "predict", models, "List the models."),
     Route("GET", "/livez", "nothing", livez, "Whether the process lives."),

@@ -12,7 +12,8 @@ Many texts::
 
 Pairs have a second column, as in a Dataset: ``{"text": …, "text_b": …}`` and ``{"texts": […], "texts_b": […]}``.
 ``{"inputs": …}`` is asked and answered as by text-embeddings-inference: ``[{"score": 0.98, "label": "1"}, …]`` for one
-text or pair, a list of such lists for a batch ``[["a", "b"], …]``.
+text or pair, a list of such lists for a batch ``[["a", "b"], …]``. Beside ``parameters`` it is answered as the Hugging
+Face client reads it, always by a list of lists.
 A cascade says which stage answered, and may answer nothing: ``{"prediction": null, "abstained": true, …}``.
 """
 
@@ -24,9 +25,32 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-__all__ = ["Answer", "Answers", "Health", "LabelScore", "Models", "PredictBody", "Reload", "ServedModel", "Text"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Health",
+    "LabelScore",
+    "Models",
+    "Parameters",
+    "PredictBody",
+    "Reload",
+    "ServedModel",
+    "Text",
+]
 
 Text = str | tuple[str, str]
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    """The options of a Hugging Face client; null is the same as leaving one out.
+
+    Attributes:
+        top_k: Only the so many most probable labels.
+        function_to_apply: From scores to what is told: softmax, sigmoid or none; by default what the task needs.
+    """
+
+    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType | None = UNSET
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | UnsetType | None = UNSET
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,6 +68,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
         truncate: Whether a text may be longer than the model reads; by default it may, and the answer says so.
         raw_scores: Only with inputs: logarithms of the probabilities, or of their odds for multi-label tasks.
         truncation_direction: Only with inputs: where a text is cut, which is at its right end.
+        parameters: Only with inputs: the options of a Hugging Face client.
     """
 
     text: str | UnsetType = UNSET
@@ -58,6 +83,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     truncate: bool | UnsetType | None = UNSET
     raw_scores: bool | UnsetType = UNSET
     truncation_direction: Literal["Right", "right"] | UnsetType = UNSET
+    parameters: Parameters | UnsetType = UNSET
 
 
 class LabelScore(msgspec.Struct, frozen=True):

@@ -131,6 +131,16 @@ def serving():
 
 
 @pytest.fixture(scope="session")
+def ask_json():
+    """Post values as JSON: ``ask_json(client, path, **values)``."""
+
+    def ask(client: Client, path: str, **values: Any) -> Reply:
+        return client.ask("POST", path, json.dumps(values).encode(), JSON)
+
+    return ask
+
+
+@pytest.fixture(scope="session")
 def wait():
     """Wait until a condition holds."""
     return _wait

@@ -50,7 +50,9 @@ def test_inputs_are_taken_as_text_embeddings_inference_takes_them(inputs, limits
 
 
 def test_every_option_of_text_embeddings_inference_is_taken():
-    options = {"truncate": None, "truncation_direction": "Right", "raw_scores": True}
+    for direction in ("Right", "Left", "right", "left"):
+        assert decode_request(body(inputs="a", truncation_direction=direction), ONE).texts == ["a"]
+    options = {"truncate": None, "raw_scores": True}
     assert decode_request(body(inputs="a", **options), ONE).options.raw_scores is True
 
 
@@ -88,7 +90,7 @@ def test_pairs_have_a_second_column():
         ({"inputs": "a", "return_probabilities": True}, ONE, "wrong_option"),
         ({"text": "a", "raw_scores": False}, ONE, "wrong_option"),
         ({"texts": ["a"], "truncation_direction": "Right"}, ONE, "wrong_option"),
-        ({"inputs": "a", "truncation_direction": "Left"}, ONE, "wrong_type"),
+        ({"inputs": "a", "truncation_direction": "Middle"}, ONE, "wrong_type"),
         ({"inputs": "a", "raw_scores": None}, ONE, "wrong_type"),
         ({"inputs": [["a", "b"]]}, ONE, "wrong_pair"),
         ({"inputs": "a"}, TWO, "wrong_pair"),

@@ -6,7 +6,7 @@ app.py         finds the route, asks who may               knows no model
 routes.py      the table of routes
 predict.py     bytes in, bytes out                         knows no socket
 requests.py    what a request may hold                     schemas.py: the wire types
-scores.py      the answer in the form of text-embeddings-inference
+scores.py      the answer in the form of others           model_info.py: a model in it
 problems.py    every error a client can meet, one table
 access.py      Host, Origin, API key, quota                keys.py: the file of keys
 service.py     all models, and where the service stands    knows nothing of HTTP

@@ -6,14 +6,26 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.routes import TABLE, Route
-from yanmo.serving.schemas import Answer, Answers, Health, LabelScore, Models, PredictBody, Reload, ServedModel
+from yanmo.serving.schemas import (
+    Answer,
+    Answers,
+    Health,
+    LabelScore,
+    Models,
+    Parameters,
+    PredictBody,
+    Reload,
+    ServedModel,
+)
 
 __all__ = ["make_document"]
 
@@ -23,11 +35,15 @@ BODIES: dict[str, type] = {"predict": PredictBody, "reload": Reload}
 ANSWERS: dict[str, list[Any]] = {
     "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]]],
     "models": [Models],
+    "info": [ModelInfo],
     "livez": [Health],
     "readyz": [Health],
     "reload": [ServedModel],
 }
-WIRE_TYPES = [PredictBody, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody]
+WIRE_TYPES = [
+    *(PredictBody, Parameters, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
+    *(ModelInfo, ModelType, LabelNumbers),
+]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
 GUARDED = {"no_key", "wrong_key", "not_allowed", "quota_exceeded"}
@@ -84,8 +100,7 @@ def make_document() -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     name = _name(route)
     operation: dict[str, Any] = {
-        # Predict stands in the table twice, and an operationId must be unique.
-        "operationId": f"{name}_model" if "{name}" in route.path and name == "predict" else name,
+        "operationId": _operation_id(route),
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": {"200": _good(name), **_problems(route)},
@@ -103,6 +118,14 @@ def _name(route: Route) -> str:
     if route.answer.__name__ == "answer":
         return route.path.strip("/").replace(".", "_") or "playground"
     return route.answer.__name__
+
+
+def _operation_id(route: Route) -> str:
+    """Return a name that is the only one of its kind: an answer may stand in the table several times."""
+    name = _name(route)
+    if next(one for one in TABLE if _name(one) == name) is route:
+        return name
+    return "_".join([name, *re.findall(r"\w+", route.path)] if route.path != "/" else [name, "root"])
 
 
 def _parameters(route: Route) -> list[dict[str, Any]]:

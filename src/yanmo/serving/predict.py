@@ -18,7 +18,7 @@ from yanmo.serving.requests import Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
 
-__all__ = ["predict"]
+__all__ = ["check_read", "predict"]
 
 JSON_HEADER = (b"content-type", JSON)
 
@@ -125,7 +125,9 @@ def _deadline_seconds(call: RouteCall) -> float:
 def _encode(answers: list[Answer], request: Request, model: Model, digest: str) -> bytes:
     options = request.options
     if options.truncate is False:
-        _check_whole(answers)
+        check_read(answers, "'truncate' is false")
+    if options.truncation_direction in ("Left", "left"):
+        check_read(answers, "a text is only ever cut at its right end")
     if options.inputs is not UNSET:
         return encode_scores(answers, request, link=model.task.link)
     # Answers belong to one request alone, so they are changed in place.
@@ -139,10 +141,15 @@ def _encode(answers: list[Answer], request: Request, model: Model, digest: str) 
     return ENCODER.encode(one)
 
 
-def _check_whole(answers: list[Answer]) -> None:
+def check_read(answers: Sequence[Answer], reason: str) -> None:
+    """Refuse to answer where the model did not read a text to its end.
+
+    Raises:
+        Problem: As said, and for which reason.
+    """
     place = next((place for place, answer in enumerate(answers) if answer.truncated), None)
     if place is not None:
-        raise Problem("text_too_long", f"The model does not read all of text {place}, and 'truncate' is false.")
+        raise Problem("text_too_long", f"The model does not read all of text {place}, and {reason}.")
 
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:

@@ -24,7 +24,7 @@ EXPECTED = {
     "threshold": "a number from 0 to 1",
     "truncate": "true, false or null",
     "raw_scores": "true or false",
-    "truncation_direction": "Right",
+    "truncation_direction": "Right or Left",
     "parameters": "an object with 'top_k', a whole number from 1, and 'function_to_apply': softmax, sigmoid or none",
 }
 DECODER = msgspec.json.Decoder(PredictBody)

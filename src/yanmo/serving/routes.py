@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from yanmo.serving.access import Need
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
+from yanmo.serving.model_info import info
 from yanmo.serving.pages import page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.prometheus import render
@@ -72,8 +73,10 @@ TABLE = (
     Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask."),
     Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
     Route("GET", "/v1/models", "predict", models, "List the models."),
+    Route("GET", "/info", "predict", info, "The first model, as text-embeddings-inference introduces one."),
     Route("GET", "/livez", "nothing", livez, "Whether the process lives."),
     Route("GET", "/readyz", "nothing", readyz, "Whether every model answers now."),
+    Route("GET", "/health", "nothing", readyz, "The same, under the name of text-embeddings-inference."),
     Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),

@@ -67,7 +67,8 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
         threshold: Labels that are less probable are no answer: null, or not in the list for multi-label tasks.
         truncate: Whether a text may be longer than the model reads; by default it may, and the answer says so.
         raw_scores: Only with inputs: logarithms of the probabilities, or of their odds for multi-label tasks.
-        truncation_direction: Only with inputs: where a text is cut, which is at its right end.
+        truncation_direction: Only with inputs: where a text is cut, which is at its right end; with Left one that would
+            have to be cut is refused.
         parameters: Only with inputs: the options of a Hugging Face client.
     """
 
@@ -82,7 +83,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     # text-embeddings-inference allows null, too.
     truncate: bool | UnsetType | None = UNSET
     raw_scores: bool | UnsetType = UNSET
-    truncation_direction: Literal["Right", "right"] | UnsetType = UNSET
+    truncation_direction: Literal["Right", "Left", "right", "left"] | UnsetType = UNSET
     parameters: Parameters | UnsetType = UNSET
 
 

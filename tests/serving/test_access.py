@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -11,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import yanmo
+from yanmo.config import build
 from yanmo.errors import ConfigError, ServingError
 from yanmo.serving.access import Access
 from yanmo.serving.config import ServeConfig
+from yanmo.serving.hosts import HostNames
 from yanmo.serving.keys import KeyRing, read_keys
 from yanmo.serving.problems import Problem
 from yanmo.serving.routes import TABLE
@@ -221,5 +222,47 @@ def test_others_do_not_reach_a_service_without_keys():
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:8000", "10.1.2.3", "API.example.com:8000"])
 def test_names_that_are_given_and_addresses_are_good_hosts(bundles, serving, host):
     with serving(bundles["ngram"], hosts=("api.example.com",)) as client:
-        reply = client.ask("GET", "/livez", headers={"host": host, "origin": f"http://{host}"})
-        assert (reply.status, json.loads(reply.content)) == (200, {"status": "alive"})
+        reply = client.ask("GET", "/v1/models", headers={"host": host, "origin": f"http://{host}"})
+        assert (reply.status, reply.json["models"][0]["name"]) == (200, "ngram")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_good"),
+    [
+        ("yanmo.default.svc", True),
+        ("yanmo.default.svc:80", True),
+        ("Yanmo.default.SVC.cluster.local", True),
+        ("yanmo.default.svc.cluster.local.", True),
+        ("svc", False),
+        ("yanmosvc", False),
+        ("cluster.local", False),
+        ("yanmo.svc.example", False),
+        ("yanmo.svc@evil.example", False),
+        ("yanmo.svc:80:80", False),
+        ("api.example.com", True),
+        ("x.api.example.com", False),
+        ("", False),
+    ],
+)
+def test_an_ending_holds_for_every_name_that_ends_so(host, is_good):
+    names = HostNames(("*.svc", ".cluster.local", "API.example.com"), host="0.0.0.0")
+    assert names.has(host.encode()) is names.has(host.encode()) is is_good
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("*", ".", "*.", "", "*svc", "yanmo.*", "a.*.svc", "*.*.svc", "**.svc", "http://a.example", "a.example:80"),
+        *("a/b", "a b", " a", "-a.example", "a-.example", "a..b", "a.example.", "bücher.example", "a" * 254, "a,b"),
+    ],
+)
+def test_a_pattern_that_no_host_can_match_is_refused(pattern):
+    with pytest.raises(ConfigError, match=r"The 'hosts' parameter of serve must be names such as"):
+        build(ServeConfig, {"hosts": (pattern,)}, where="serve")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["yanmo", "*.svc", ".local", "A_b.example", "10.0.0.1", "::1", "[::1]", "xn--bcher-kva.example"]
+)
+def test_a_pattern_that_a_host_can_match_is_taken(pattern):
+    assert build(ServeConfig, {"hosts": (pattern,)}, where="serve").hosts == (pattern,)

@@ -295,16 +295,21 @@ def test_an_upgrade_is_not_followed(served_bundles):
         (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", 414),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 20_000 + b"\r\n\r\n", 431),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 100 + b"\r\n", 431),
-        (b"GET /livez HTTP/1.1\r\n\r\n", 421),
-        (b"GET /livez HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
-        (b"GET /livez HTTP/1.1\r\nhost: localhost@evil.example\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.1\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.0\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.1\r\nhost: localhost@evil.example\r\n\r\n", 421),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+        (b"GET /readyz HTTP/1.0\r\n\r\n", 200),
+        (b"OPTIONS /readyz HTTP/1.0\r\n\r\n", 405),
+        (b"HEAD /health HTTP/1.1\r\nhost: 7f3c.internal:8000\r\n\r\n", 200),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n", 400),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\norigin: http://evil.example\r\n\r\n", 403),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\norigin: null\r\n\r\n", 403),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: cross-site\r\n\r\n", 403),
     ],
 )
-def test_a_head_that_breaks_a_rule_gets_its_problem(served_bundles, head, status):
+def test_a_head_gets_the_answer_of_its_rule(served_bundles, head, status):
     _, client = served_bundles["ngram"]
     assert first_line(client, head).startswith(b"HTTP/1.1 %d " % status)
 

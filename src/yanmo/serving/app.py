@@ -13,11 +13,11 @@ import re
 import secrets
 import time
 
-from yanmo.serving.access import Access
+from yanmo.serving.access import NEEDS_NO_KEY, Access
 from yanmo.serving.exchange import ClientGoneError, Receive, Reply, RouteCall, Scope, Send, problem_reply
 from yanmo.serving.logs import AccessLog
 from yanmo.serving.problems import Problem
-from yanmo.serving.routes import ROUTES, Route
+from yanmo.serving.routes import HEALTH_PATHS, ROUTES, Route
 from yanmo.serving.service import Service
 from yanmo.serving.tracing import find_tracing
 
@@ -62,7 +62,9 @@ class App:
             # The mapping is shorter only where a name came twice, so that other requests pay nothing.
             if len(call.headers) < len(scope["headers"]):
                 _check_unique([name for name, _ in scope["headers"]])
-            self._access.check_host(call.headers)
+            if scope["path"] not in HEALTH_PATHS:
+                self._access.check_host(call.headers)
+            self._access.check_origin(call.headers)
             route = self._find(scope, call)
             route_name = route.path
             call.key = self._access.admit(call.headers, route.need)
@@ -109,7 +111,7 @@ class App:
 
     def _is_here(self, scope: Scope, route: Route) -> bool:
         is_admin_port = scope["server"][1] == self._admin_port
-        return route.need == "nothing" or (route.need == "admin") == is_admin_port
+        return route.need in NEEDS_NO_KEY or (route.need == "admin") == is_admin_port
 
     def _refuse(self, problem: Problem) -> Reply:
         self._service.counters.add_refused(problem.code)

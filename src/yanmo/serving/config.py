@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from yanmo.config import Config
 from yanmo.runtimes.predictor import LongTexts
+from yanmo.serving.hosts import check_host_pattern
 from yanmo.text.inputs import Windows
 
 __all__ = ["ModelOptions", "ServeConfig"]
@@ -39,7 +40,8 @@ class ServeConfig(ModelOptions):
     admin_port: int | None = Field(default=None, ge=0, le=65535)
     """A port of its own for /metrics and /admin; without it they are on the same port, behind a key that may admin."""
     hosts: tuple[str, ...] = ()
-    """Names under which clients reach it, such as api.example.com; local names and IP addresses always hold."""
+    """Names under which clients reach it, such as api.example.com, and endings of names, such as *.svc and
+    .cluster.local; local names and IP addresses always hold."""
     api_keys: str | None = None
     """File of API keys, made by `yanmo key`; its changes are read at once. none lets everybody in, which is the default
     on an address that only this machine reaches."""
@@ -70,3 +72,10 @@ class ServeConfig(ModelOptions):
     """How long accepted requests may take to end after SIGTERM or SIGINT."""
     access_log: bool = False
     """Write one line of JSON a request to the standard error."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in hosts:
+            check_host_pattern(pattern)
+        return hosts

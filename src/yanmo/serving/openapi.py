@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from yanmo.serving.access import NEEDS_NO_KEY
 from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.routes import TABLE, Route
@@ -108,7 +109,7 @@ def _operation(route: Route) -> dict[str, Any]:
     if name in BODIES:
         content = {"application/json": {"schema": _reference(BODIES[name])}}
         operation["requestBody"] = {"required": True, "content": content}
-    if route.need != "nothing":
+    if route.need not in NEEDS_NO_KEY:
         operation["security"] = [{"bearer": []}, {"header": []}]
     return operation
 
@@ -147,7 +148,7 @@ def _good(name: str) -> dict[str, Any]:
 
 
 def _problems(route: Route) -> dict[str, Any]:
-    codes = ANYWHERE | OWN.get(route.answer.__name__, set()) | (GUARDED if route.need != "nothing" else set())
+    codes = ANYWHERE | OWN.get(route.answer.__name__, set()) | (GUARDED if route.need not in NEEDS_NO_KEY else set())
     by_status: dict[str, list[str]] = {}
     for code, (status, _) in PROBLEMS.items():
         if code in codes:

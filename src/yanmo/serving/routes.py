@@ -14,7 +14,7 @@ from yanmo.serving.prometheus import render
 from yanmo.serving.requests import decode_reload
 from yanmo.serving.schemas import Health
 
-__all__ = ["ROUTES", "TABLE", "Route"]
+__all__ = ["HEALTH_PATHS", "ROUTES", "TABLE", "Route"]
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -74,9 +74,9 @@ TABLE = (
     Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
     Route("GET", "/v1/models", "predict", models, "List the models."),
     Route("GET", "/info", "predict", info, "The first model, as text-embeddings-inference introduces one."),
-    Route("GET", "/livez", "nothing", livez, "Whether the process lives."),
-    Route("GET", "/readyz", "nothing", readyz, "Whether every model answers now."),
-    Route("GET", "/health", "nothing", readyz, "The same, under the name of text-embeddings-inference."),
+    Route("GET", "/livez", "health", livez, "Whether the process lives."),
+    Route("GET", "/readyz", "health", readyz, "Whether every model answers now."),
+    Route("GET", "/health", "health", readyz, "The same, under the name of text-embeddings-inference."),
     Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),
@@ -89,3 +89,4 @@ TABLE = (
 ROUTES: dict[str, dict[str, Route]] = {}
 for one in TABLE:
     ROUTES.setdefault(one.path, {})[one.method] = one
+HEALTH_PATHS = frozenset(one.path for one in TABLE if one.need == "health")

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import http.client
 import json
+import shutil
 import socket
 import threading
 import time
@@ -138,6 +139,19 @@ def ask_json():
         return client.ask("POST", path, json.dumps(values).encode(), JSON)
 
     return ask
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real browser."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

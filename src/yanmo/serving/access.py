@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from yanmo.errors import ServingError
-from yanmo.serving.config import ServeConfig
+from yanmo.serving.config import AccessOptions
 from yanmo.serving.hosts import HostNames, is_local
 from yanmo.serving.keys import ApiKey, KeyRing
+from yanmo.serving.origins import Origins
 from yanmo.serving.problems import Problem
 
 __all__ = ["NEEDS_NO_KEY", "Access", "Need"]
@@ -22,13 +23,18 @@ NEEDS_NO_KEY = ("nothing", "health")
 class Access:
     """The rules of one service.
 
+    Attributes:
+        origins: Which pages may ask.
+        keys: The API keys; None lets everybody in.
+
     Raises:
         ServingError: Others than this machine reach it, and nobody said who may.
         ConfigError: The file of keys cannot be read.
     """
 
-    def __init__(self, config: ServeConfig) -> None:
+    def __init__(self, config: AccessOptions) -> None:
         self._names = HostNames(config.hosts, host=config.host)
+        self.origins = Origins(config.cors, config.proxies, self._names)
         self.keys: KeyRing | None = None
         if config.api_keys not in (None, "none"):
             self.keys = KeyRing(Path(str(config.api_keys)))
@@ -47,20 +53,6 @@ class Access:
         """
         if not self._names.has(headers.get(b"host", b"")):
             raise Problem("wrong_host", "Ask under a name that --hosts gives, or by the address.")
-
-    def check_origin(self, headers: Mapping[bytes, bytes]) -> None:
-        """Refuse a request by a page of another origin.
-
-        Raises:
-            Problem: As said.
-        """
-        origin = headers.get(b"origin")
-        if origin is not None and origin.partition(b"://")[2].lower() != headers.get(b"host", b"").lower():
-            raise Problem("wrong_origin", "Only pages of the service itself may ask.")
-        # A link on another page may lead here, which is navigation; its scripts may not ask.
-        is_foreign = headers.get(b"sec-fetch-site", b"none") not in (b"none", b"same-origin")
-        if is_foreign and headers.get(b"sec-fetch-mode") != b"navigate":
-            raise Problem("wrong_origin", "Only pages of the service itself may ask.")
 
     def admit(self, headers: Mapping[bytes, bytes], need: Need) -> ApiKey | None:
         """Return the key that opens a route; None where none is needed.

@@ -50,9 +50,13 @@ class RouteCall:
         request_id: The client's own, or a new one.
         key: The API key that opened the route, or None.
         connection: Where it came in.
+        route_path: Of the route in the table; none before it is found.
+        allowing: Headers that let the page of another origin read the answer.
     """
 
-    __slots__ = ("_receive", "connection", "headers", "key", "name", "request_id", "service")
+    __slots__ = (
+        *("_receive", "allowing", "connection", "headers", "key", "name", "request_id", "route_path", "service"),
+    )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, request_id: bytes) -> None:
         self.service = service
@@ -63,6 +67,8 @@ class RouteCall:
         self.key: ApiKey | None = None
         self.connection: Connection = scope["extensions"]["yanmo.connection"]
         self._receive = receive
+        self.route_path = "none"
+        self.allowing: list[tuple[bytes, bytes]] = []
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Return the body.

@@ -87,6 +87,7 @@ def make_document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts."},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from yanmo.serving.exchange import Reply, RouteCall
 
-__all__ = ["page", "static"]
+__all__ = ["openapi_json", "page", "static"]
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -20,11 +20,21 @@ TYPES = {
     "css": b"text/css; charset=utf-8",
     "json": b"application/json",
 }
+# Asked for anew each time: another version of the package has other files under the same names.
+UNKEPT = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache")]
+SERVER = b'"url": "/"'
+"""Stands in the document once."""
 
 
 def page(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
     """Return a route that answers a page, under a strict policy of what it may load."""
     return _file(name, [(b"content-security-policy", POLICY), (b"referrer-policy", b"no-referrer")])
+
+
+async def openapi_json(call: RouteCall) -> Reply:
+    """Answer the document of the API, with the prefix under which a proxy shows the service."""
+    content = _read("openapi.json").replace(SERVER, SERVER.replace(b"/", call.service.config.root_path.encode() + b"/"))
+    return Reply(content, [(b"content-type", TYPES["json"]), *UNKEPT])
 
 
 def static(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
@@ -35,10 +45,7 @@ def static(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
 def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[RouteCall], Awaitable[Reply]]:
     async def answer(_: RouteCall) -> Reply:
         kind = (b"content-type", TYPES[name.rpartition(".")[2]])
-        # Asked for anew each time: another version of the package has other files under the same names.
-        return Reply(
-            _read(name), [kind, (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache"), *headers]
-        )
+        return Reply(_read(name), [kind, *UNKEPT, *headers])
 
     return answer
 

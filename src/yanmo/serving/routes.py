@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from yanmo.serving.access import Need
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.model_info import info
-from yanmo.serving.pages import page, static
+from yanmo.serving.pages import openapi_json, page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.prometheus import render
 from yanmo.serving.requests import decode_reload
@@ -81,7 +81,7 @@ TABLE = (
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),
     Route("GET", "/docs", "nothing", page("docs.html"), "This document as a page."),
-    Route("GET", "/openapi.json", "nothing", static("openapi.json"), "This document."),
+    Route("GET", "/openapi.json", "nothing", openapi_json, "This document."),
     Route("GET", "/static/playground.js", "nothing", static("playground.js"), "The playground's script."),
     Route("GET", "/static/playground.css", "nothing", static("playground.css"), "The pages' style."),
     Route("GET", "/static/docs.js", "nothing", static("docs.js"), "The document's script."),

@@ -54,7 +54,7 @@ function showType(name, schema) {
   return section;
 }
 
-fetch("/openapi.json").then((response) => response.json()).then((document_) => {
+fetch("openapi.json").then((response) => response.json()).then((document_) => {
   const shown = [];
   for (const [path, methods] of Object.entries(document_.paths)) {
     for (const [method, operation] of Object.entries(methods)) shown.push(showRoute(path, method, operation));

@@ -30,6 +30,9 @@ PORTS = {
 """By need: what is found on the public and on the admin port; the status under a wrong Host."""
 BODIES = {
     "/predict": b'{"text":"a"}',
+    "/v1/models/{name}:predict": b'{"instances":["a"]}',
+    "/invocations": b'{"instances":["a"]}',
+    "/v2/models/{name}/infer": b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}',
     "/": b'{"inputs":"a","parameters":{}}',
     "/v1/models/{name}/predict": b'{"text":"a"}',
     "/admin/models/{name}": b'{"path":"ngram"}',

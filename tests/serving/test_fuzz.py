@@ -6,11 +6,14 @@ import random
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib.resources import files
 
 import pytest
 from hostile_bodies import hostile_bodies
 
+from yanmo.serving.invocations import decode_invocation
+from yanmo.serving.open_inference import decode_infer
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import Limits, decode_request
 
@@ -79,6 +82,28 @@ def test_mutated_bodies_are_read_or_refused():
             except Problem as problem:
                 kinds.add(problem.code)
             assert time.perf_counter() - begin < 1
+    assert {"read", "invalid_json", "wrong_type", "unknown_key", "duplicate_key", "wrong_pair"} <= kinds
+
+
+def test_mutated_bodies_of_other_clients_are_read_or_refused():
+    tensor = b'{"name":"text","shape":[2],"datatype":"BYTES"'
+    seeds = [
+        b'{"instances":["a",{"text":"b"},["c"]],"parameters":{"top_k":1}}',
+        b'{"dataframe_split":{"columns":["text"],"data":[["a"],["b"]]}}',
+        b'{"inputs":{"text":["a"]}}',
+        b'{"inputs":[%s,"data":["a",["b"]]}],"outputs":[{"name":"label"}]}' % tensor,
+        b'{"inputs":[%s,"parameters":{"binary_data_size":10}}],"id":"7"}|\x01\x00\x00\x00a\x01\x00\x00\x00b' % tensor,
+    ]
+    choose, kinds = random.Random(7), set()
+    for _ in range(10_000):
+        body = mutate(choose.choice(seeds), choose)
+        head, _, behind = body.partition(b"|")
+        for decode in (decode_invocation, partial(decode_infer, behind=memoryview(behind))):
+            try:
+                assert 1 <= len(decode(head, LIMITS[0]).texts) <= 64
+                kinds.add("read")
+            except Problem as problem:
+                kinds.add(problem.code)
     assert {"read", "invalid_json", "wrong_type", "unknown_key", "duplicate_key", "wrong_pair"} <= kinds
 
 

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 # Headers that decide who asks what; of two that differ, a proxy in front may have read the other one.
 UNIQUE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding", b"x-timeout-ms")
-NAMED = re.compile(r"^(/v1/models/|/admin/models/)([^/]+)(/predict)?$")
+NAMED = re.compile(r"^(/v1/models/|/v2/models/|/admin/models/)([^/]+?)(/predict|:predict|/infer|/ready)?$")
 
 
 class App:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from yanmo.serving.access import NEEDS_NO_KEY
+from yanmo.serving.invocations import Frame, Instance, InstanceScores, InvocationBody, InvocationOptions
 from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.routes import TABLE, Route
@@ -27,14 +28,40 @@ from yanmo.serving.schemas import (
     Reload,
     ServedModel,
 )
+from yanmo.serving.tensors import (
+    InferBody,
+    InferOptions,
+    InferReply,
+    InputTensor,
+    LiveReply,
+    ModelMetadata,
+    OutputTensor,
+    ReadyReply,
+    ServerMetadata,
+    TensorMetadata,
+    TensorOptions,
+    WantedTensor,
+)
 
 __all__ = ["make_document"]
 
 REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
-BODIES: dict[str, type] = {"predict": PredictBody, "reload": Reload}
+BODIES: dict[str, list[type]] = {
+    "predict": [PredictBody],
+    "invocations": [PredictBody, InvocationBody],
+    "infer": [InferBody],
+    "reload": [Reload],
+}
 ANSWERS: dict[str, list[Any]] = {
     "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]]],
+    "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
+    "infer": [InferReply],
+    "server_metadata": [ServerMetadata],
+    "model_metadata": [ModelMetadata],
+    "is_live": [LiveReply],
+    "is_ready": [ReadyReply],
+    "model_is_ready": [ReadyReply],
     "models": [Models],
     "info": [ModelInfo],
     "livez": [Health],
@@ -43,7 +70,9 @@ ANSWERS: dict[str, list[Any]] = {
 }
 WIRE_TYPES = [
     *(PredictBody, Parameters, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
-    *(ModelInfo, ModelType, LabelNumbers),
+    *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
+    *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
+    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores),
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
@@ -64,7 +93,14 @@ ASKED = {
     ),
 }
 OFFERED = {"duplicate_key", "bundle_refused", "reload_in_progress", "not_found"}
-OWN = {"predict": ASKED | BODY, "reload": BODY | READY | OFFERED, "readyz": READY}
+OWN = {
+    **dict.fromkeys(["predict", "invocations", "infer"], ASKED | BODY),
+    "reload": BODY | READY | OFFERED,
+    **dict.fromkeys(["readyz", "is_ready"], READY),
+    "model_is_ready": READY | {"not_found"},
+    "model_metadata": {"not_found"},
+}
+ASKING = ("predict", "invocations", "infer")
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
     ("x-timeout-ms", "The request's deadline in milliseconds.", {"type": "integer", "minimum": 1}),
@@ -108,7 +144,8 @@ def _operation(route: Route) -> dict[str, Any]:
         "responses": {"200": _good(name), **_problems(route)},
     }
     if name in BODIES:
-        content = {"application/json": {"schema": _reference(BODIES[name])}}
+        schemas = [_reference(kind) for kind in BODIES[name]]
+        content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
         operation["requestBody"] = {"required": True, "content": content}
     if route.need not in NEEDS_NO_KEY:
         operation["security"] = [{"bearer": []}, {"header": []}]
@@ -134,7 +171,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
     found = []
     if "{name}" in route.path:
         found.append({"name": "name", "in": "path", "required": True, "schema": {"type": "string"}})
-    for name, text, schema in HEADERS if route.answer.__name__ == "predict" else ():
+    for name, text, schema in HEADERS if route.answer.__name__ in ASKING else ():
         found.append({"name": name, "in": "header", "description": text, "schema": schema})
     return found
 

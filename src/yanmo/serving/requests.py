@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
@@ -11,7 +13,7 @@ from msgspec import UNSET
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
 
-__all__ = ["EXPECTED", "Limits", "Request", "decode_reload", "decode_request"]
+__all__ = ["EXPECTED", "Limits", "Request", "check_column", "check_unique_keys", "decode_reload", "decode_request"]
 
 EXPECTED = {
     "text": "a string",
@@ -59,11 +61,13 @@ class Request(msgspec.Struct):
         texts: Texts, or pairs of them.
         is_single: It was one text, not a list.
         options: The body it came in, for its options.
+        encode: Makes the reply where it has a form of its own: of the answers, this request, the model and its digest.
     """
 
     texts: list[Text]
     is_single: bool
     options: PredictBody
+    encode: Callable[..., Any] | None = None
 
 
 def decode_request(body: bytes, limits: Limits) -> Request:
@@ -131,6 +135,27 @@ def _check_keys(body: bytes, num_keys: int) -> None:
         raise Problem("duplicate_key", "Give every key once.")
 
 
+def check_unique_keys(body: bytes) -> None:
+    """Refuse JSON that has a key twice in one object, whatever its keys are, or is no JSON where nobody read it.
+
+    Raises:
+        Problem: As said.
+    """
+    try:
+        num_keys = _count_keys(msgspec.json.decode(body))
+    # A decoder passes over the values, and the bytes, of keys that it does not know.
+    except (ValueError, RecursionError):
+        raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
+    if len(KEY_END.findall(body)) > num_keys:
+        raise Problem("duplicate_key", "Give every key once.")
+
+
+def _count_keys(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_count_keys(one) for one in value.values())
+    return sum(_count_keys(one) for one in value if isinstance(one, dict | list)) if isinstance(value, list) else 0
+
+
 def _explain(message: str) -> Problem:
     """Return the problem behind msgspec's message, of which only the place is used, and only where the key is ours."""
     if message.startswith("Object contains unknown field"):
@@ -165,7 +190,7 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
         rows = [flat] if is_single else [[one] if isinstance(one, str) else one for one in inputs]  # type: ignore[union-attr]
     if any(len(row) != width for row in rows):
         raise Problem("wrong_pair", f"This model reads {'one text' if width == 1 else 'two texts'} at a time.")
-    columns = [_checked([row[place] for row in rows], "inputs", limits) for place in range(width)]
+    columns = [check_column([row[place] for row in rows], "inputs", limits) for place in range(width)]
     texts: list[Text] = columns[0] if width == 1 else list(zip(*columns, strict=True))  # type: ignore[assignment]
     return Request(texts, is_single, parsed)
 
@@ -173,9 +198,9 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
 def _first_column(parsed: PredictBody, limits: Limits) -> tuple[list[str], bool]:
     """Return the texts, and whether they were one."""
     if isinstance(parsed.text, str) and parsed.texts is UNSET:
-        return _checked([parsed.text], "text", limits), True
+        return check_column([parsed.text], "text", limits), True
     if isinstance(parsed.texts, list) and parsed.text is UNSET:
-        return _checked(parsed.texts, "texts", limits), False
+        return check_column(parsed.texts, "texts", limits), False
     raise Problem("text_or_texts", "Give either 'text', a string, or 'texts', a list of strings.")
 
 
@@ -186,14 +211,18 @@ def _second_column(parsed: PredictBody, limits: Limits, *, is_single: bool) -> l
             return None
         raise Problem("wrong_pair", "This model reads one text at a time: leave out 'text_b' and 'texts_b'.")
     if isinstance(parsed.text_b, str) and parsed.texts_b is UNSET and is_single:
-        return _checked([parsed.text_b], "text_b", limits)
+        return check_column([parsed.text_b], "text_b", limits)
     if isinstance(parsed.texts_b, list) and parsed.text_b is UNSET and not is_single:
-        return _checked(parsed.texts_b, "texts_b", limits)
+        return check_column(parsed.texts_b, "texts_b", limits)
     raise Problem("wrong_pair", "This model reads pairs: give 'text' and 'text_b', or 'texts' and 'texts_b'.")
 
 
-def _checked(column: list[str], key: str, limits: Limits) -> list[str]:
-    """Return the column if it keeps the limits."""
+def check_column(column: list[str], key: str, limits: Limits) -> list[str]:
+    """Return the column if it keeps the limits.
+
+    Raises:
+        Problem: It does not.
+    """
     if not column:
         raise Problem("no_texts", f"'{key}' must have at least one text.")
     if len(column) > limits.max_texts:

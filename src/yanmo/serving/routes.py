@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from yanmo.serving.access import Need
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
+from yanmo.serving.invocations import invocations
 from yanmo.serving.model_info import info
+from yanmo.serving.open_inference import infer, is_live, is_ready, model_is_ready, model_metadata, server_metadata
 from yanmo.serving.pages import openapi_json, page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.prometheus import render
@@ -73,10 +75,19 @@ TABLE = (
     Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask."),
     Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
     Route("GET", "/v1/models", "predict", models, "List the models."),
+    Route("POST", "/v1/models/{name}:predict", "predict", invocations, "Ask a model as KServe v1 and Vertex AI do."),
+    Route("POST", "/invocations", "predict", invocations, "Ask the first model as SageMaker, Vertex AI or MLflow do."),
+    Route("GET", "/v2", "predict", server_metadata, "The service in the Open Inference Protocol."),
+    Route("GET", "/v2/models/{name}", "predict", model_metadata, "A model in the Open Inference Protocol."),
+    Route("POST", "/v2/models/{name}/infer", "predict", infer, "Ask a model in the Open Inference Protocol."),
     Route("GET", "/info", "predict", info, "The first model, as text-embeddings-inference introduces one."),
     Route("GET", "/livez", "health", livez, "Whether the process lives."),
     Route("GET", "/readyz", "health", readyz, "Whether every model answers now."),
     Route("GET", "/health", "health", readyz, "The same, under the name of text-embeddings-inference."),
+    Route("GET", "/ping", "health", readyz, "The same, under the name of SageMaker and MLflow."),
+    Route("GET", "/v2/health/live", "health", is_live, "Whether the process lives, in the Open Inference Protocol."),
+    Route("GET", "/v2/health/ready", "health", is_ready, "Whether every model answers now, in the same."),
+    Route("GET", "/v2/models/{name}/ready", "nothing", model_is_ready, "Whether a model answers now, in the same."),
     Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),

@@ -142,9 +142,9 @@ def ask_json():
     return ask
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """A real browser."""
+    """A real browser; while it is there, an event loop runs in this thread, and asyncio.run is refused."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:

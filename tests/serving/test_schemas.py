@@ -56,6 +56,11 @@ def test_every_option_of_text_embeddings_inference_is_taken():
     assert decode_request(body(inputs="a", **options), ONE).options.raw_scores is True
 
 
+def test_a_whole_number_may_be_written_with_a_point():
+    assert repr(decode_request(body(text="a", top_k=2.0), ONE).options.top_k) == "2"
+    assert repr(decode_request(body(inputs="a", parameters={"top_k": 2.0}), ONE).options.parameters.top_k) == "2"
+
+
 def test_pairs_have_a_second_column():
     assert decode_request(body(text="a", text_b="b"), TWO).texts == [("a", "b")]
     assert decode_request(body(texts=["a", "c"], texts_b=["b", "d"]), TWO).texts == [("a", "b"), ("c", "d")]
@@ -85,6 +90,8 @@ def test_pairs_have_a_second_column():
         ({"txt": "a"}, ONE, "unknown_key"),
         ({"text": "a", "top_n": 1}, ONE, "unknown_key"),
         ({"text": "a", "top_k": 0}, ONE, "wrong_type"),
+        ({"text": "a", "top_k": 1.5}, ONE, "wrong_type"),
+        ({"inputs": "a", "parameters": {"top_k": 1.5}}, ONE, "wrong_type"),
         ({"text": "a", "threshold": 1.5}, ONE, "wrong_type"),
         ({"inputs": "a", "text": "a"}, ONE, "text_or_texts"),
         ({"inputs": "a", "return_probabilities": True}, ONE, "wrong_option"),

@@ -9,6 +9,7 @@ requests.py    what a request may hold                     schemas.py: the wire 
 scores.py      the answer in the form of others           model_info.py: a model in it
 open_inference.py  KServe v2 and Triton                   tensors.py: its wire types and bytes
 invocations.py SageMaker, Vertex AI, MLflow, KServe v1
+document.py    the document of the API for one service    openapi.py: made from all tables
 problems.py    every error a client can meet, one table
 access.py      Host, Origin, API key, quota                keys.py: the file of keys
 hosts.py       the names of the service                    origins.py: pages of others, proxies

@@ -18,8 +18,8 @@ from msgspec import UNSET, Meta, UnsetType
 from yanmo.serving.exchange import JSON, Reply, RouteCall
 from yanmo.serving.predict import ask_model, encode_answers
 from yanmo.serving.problems import Problem
-from yanmo.serving.requests import Limits, Request, check_column, check_unique_keys, decode_request
-from yanmo.serving.schemas import Answer, LabelScore, PredictBody, Text
+from yanmo.serving.requests import Limits, Request, check_column, check_unique_keys, decode_request, whole_count
+from yanmo.serving.schemas import Answer, Count, LabelScore, PredictBody, Text
 
 __all__ = [
     "Frame",
@@ -63,7 +63,7 @@ class Frame(msgspec.Struct):
 class InvocationOptions(msgspec.Struct, forbid_unknown_fields=True):
     """The options of all texts, which mean what they mean in PredictBody."""
 
-    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    top_k: Count | UnsetType = UNSET
     threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     return_probabilities: bool | UnsetType = UNSET
     truncate: bool | UnsetType = UNSET
@@ -151,6 +151,7 @@ def _to_request(parsed: InvocationBody, limits: Limits) -> Request:
     texts: list[Text] = list(columns[0]) if len(columns) == 1 else list(zip(*columns, strict=True))
     given = parsed.params if parsed.parameters is UNSET else parsed.parameters
     options = PredictBody(**({} if given is UNSET else msgspec.structs.asdict(given)))
+    options.top_k = whole_count(options.top_k)
     if wants_scores:
         options.inputs = ""
     return Request(texts, is_single=False, options=options, encode=_encode_scores if wants_scores else None)

@@ -68,6 +68,42 @@ ANSWERS: dict[str, list[Any]] = {
     "readyz": [Health],
     "reload": [ServedModel],
 }
+OPTIONS = ("threshold", "truncate")
+BODY_KINDS: dict[str, tuple[str, list[str], list[str]]] = {
+    "OneText": ("One text or pair.", ["text"], ["text_b", "return_probabilities", "top_k", *OPTIONS]),
+    "ManyTexts": ("Many texts or pairs.", ["texts"], ["texts_b", "return_probabilities", "top_k", *OPTIONS]),
+    "Inputs": (
+        "What text-embeddings-inference is asked.",
+        ["inputs"],
+        ["raw_scores", "truncation_direction", "top_k", *OPTIONS],
+    ),
+    "InputsAndParameters": (
+        "What a Hugging Face client asks.",
+        ["inputs", "parameters"],
+        ["truncation_direction", *OPTIONS],
+    ),
+}
+"""By name: what it is, the keys that it must have, and those that it may have."""
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "predict": {
+        "one text": {"text": "When will it arrive?"},
+        "many texts": {"texts": ["When will it arrive?", "什么时候发货？"], "top_k": 2},
+        "text-embeddings-inference": {"inputs": [["When will it arrive?"], ["什么时候发货？"]]},
+        "Hugging Face": {"inputs": "When will it arrive?", "parameters": {"top_k": 2}},
+    },
+    "invocations": {
+        "Vertex AI": {"instances": ["When will it arrive?"], "parameters": {"top_k": 2}},
+        "MLflow": {"dataframe_split": {"columns": ["text"], "data": [["When will it arrive?"]]}},
+    },
+    "infer": {
+        "one tensor": {
+            "inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["When will it arrive?"]}],
+            "outputs": [{"name": "label"}],
+        }
+    },
+    "reload": {"a folder below --models-dir": {"path": "reviews-2"}},
+}
+"""Bodies that are right where the model reads one text at a time."""
 WIRE_TYPES = [
     *(PredictBody, Parameters, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
@@ -103,7 +139,11 @@ OWN = {
 ASKING = ("predict", "invocations", "infer")
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
-    ("x-timeout-ms", "The request's deadline in milliseconds.", {"type": "integer", "minimum": 1}),
+    (
+        "x-timeout-ms",
+        "The request's deadline in milliseconds.",
+        {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    ),
 ]
 
 
@@ -112,8 +152,13 @@ def make_document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(WIRE_TYPES, ref_template=REFERENCE)
     for kind in WIRE_TYPES:
         schemas[kind.__name__]["description"] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
+        count = schemas[kind.__name__]["properties"].get("top_k")
+        # A whole number may come as 2.0, too, which a client that is generated need not know.
+        if count is not None:
+            count["anyOf"] = [one for one in count["anyOf"] if one["type"] != "number"]
         for name, text in _attribute_sentences(kind).items():
             schemas[kind.__name__]["properties"][name]["description"] = text
+    _divide_predict_body(schemas)
     # The type says only that it is a string; clients are to know the codes.
     schemas["ProblemBody"]["properties"]["code"]["enum"] = list(PROBLEMS)
     paths: dict[str, Any] = {}
@@ -135,6 +180,29 @@ def make_document() -> dict[str, Any]:
     }
 
 
+def _divide_predict_body(schemas: dict[str, Any]) -> None:
+    """Make one schema of each of the bodies that a PredictBody may be: their keys do not go together."""
+    whole = schemas["PredictBody"]
+    keys: dict[str, Any] = whole["properties"]
+    # Both spellings are taken; of a client that is generated, each would have to be a name of its own.
+    keys["truncation_direction"]["enum"] = ["Right", "Left"]
+    keys["texts"]["minItems"] = keys["texts_b"]["minItems"] = 1
+    for one in keys["inputs"]["anyOf"]:
+        if one["type"] == "array":
+            one["minItems"] = 1
+            next(item for item in one["items"]["anyOf"] if item["type"] == "array").update(minItems=1, maxItems=2)
+    for name, (description, needed, names) in BODY_KINDS.items():
+        schemas[name] = {
+            **{key: value for key, value in whole.items() if key != "properties"},
+            "title": name,
+            "description": description,
+            "properties": {key: keys[key] for key in (*needed, *names)},
+            "required": needed,
+        }
+    references = [{"$ref": REFERENCE.format(name=name)} for name in BODY_KINDS]
+    schemas["PredictBody"] = {"title": "PredictBody", "description": whole["description"], "anyOf": references}
+
+
 def _operation(route: Route) -> dict[str, Any]:
     name = _name(route)
     operation: dict[str, Any] = {
@@ -145,7 +213,9 @@ def _operation(route: Route) -> dict[str, Any]:
     }
     if name in BODIES:
         schemas = [_reference(kind) for kind in BODIES[name]]
-        content = {"application/json": {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}}
+        examples = {title: {"value": body} for title, body in EXAMPLES[name].items()}
+        schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+        content = {"application/json": {"schema": schema, "examples": examples}}
         operation["requestBody"] = {"required": True, "content": content}
     if route.need not in NEEDS_NO_KEY:
         operation["security"] = [{"bearer": []}, {"header": []}]

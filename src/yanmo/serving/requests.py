@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
@@ -13,7 +13,16 @@ from msgspec import UNSET
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
 
-__all__ = ["EXPECTED", "Limits", "Request", "check_column", "check_unique_keys", "decode_reload", "decode_request"]
+__all__ = [
+    "EXPECTED",
+    "Limits",
+    "Request",
+    "check_column",
+    "check_unique_keys",
+    "decode_reload",
+    "decode_request",
+    "whole_count",
+]
 
 EXPECTED = {
     "text": "a string",
@@ -29,6 +38,7 @@ EXPECTED = {
     "truncation_direction": "Right or Left",
     "parameters": "an object with 'top_k', a whole number from 1, and 'function_to_apply': softmax, sigmoid or none",
 }
+CountT = TypeVar("CountT")
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
 # msgspec takes the last of equal keys without a word, so keys are counted in the bytes.
@@ -116,11 +126,26 @@ def _parse(body: bytes) -> PredictBody:
     # Broken JSON and broken UTF-8 are ValueErrors; brackets nested too deep raise the other one.
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
+    parsed.top_k = whole_count(parsed.top_k)
     num_keys = NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET)
     if parsed.parameters is not UNSET:
+        parsed.parameters.top_k = whole_count(parsed.parameters.top_k)
         num_keys += NUM_PARAMETERS - msgspec.structs.astuple(parsed.parameters).count(UNSET)
     _check_keys(body, num_keys)
     return parsed
+
+
+def whole_count(count: CountT) -> CountT | int:
+    """Return a count as a whole number, also where its client wrote 2.0; what is no number stays.
+
+    Raises:
+        Problem: It has a fraction.
+    """
+    if not isinstance(count, float):
+        return count
+    if not count.is_integer():
+        raise Problem("wrong_type", f"'top_k' must be {EXPECTED['top_k']}.")
+    return int(count)
 
 
 def _check_keys(body: bytes, num_keys: int) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from yanmo.serving.access import Need
+from yanmo.serving.document import openapi_json
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.invocations import invocations
 from yanmo.serving.model_info import info
 from yanmo.serving.open_inference import infer, is_live, is_ready, model_is_ready, model_metadata, server_metadata
-from yanmo.serving.pages import openapi_json, page, static
+from yanmo.serving.pages import page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.prometheus import render
 from yanmo.serving.requests import decode_reload

@@ -28,6 +28,7 @@ from msgspec import UNSET, Meta, UnsetType
 __all__ = [
     "Answer",
     "Answers",
+    "Count",
     "Health",
     "LabelScore",
     "Models",
@@ -39,6 +40,8 @@ __all__ = [
 ]
 
 Text = str | tuple[str, str]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)] | Annotated[float, Meta(ge=1, le=1_000_000)]
+"""A whole number, which some clients write as 2.0; :func:`~yanmo.serving.requests.whole_count` refuses the others."""
 
 
 class Parameters(msgspec.Struct, forbid_unknown_fields=True):
@@ -49,7 +52,7 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True):
         function_to_apply: From scores to what is told: softmax, sigmoid or none; by default what the task needs.
     """
 
-    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType | None = UNSET
+    top_k: Count | UnsetType | None = UNSET
     function_to_apply: Literal["softmax", "sigmoid", "none"] | UnsetType | None = UNSET
 
 
@@ -78,7 +81,7 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     texts_b: list[str] | UnsetType = UNSET
     inputs: str | list[str | list[str]] | UnsetType = UNSET
     return_probabilities: bool | UnsetType = UNSET
-    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    top_k: Count | UnsetType = UNSET
     threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     # text-embeddings-inference allows null, too.
     truncate: bool | UnsetType | None = UNSET

@@ -50,7 +50,7 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) ->
 
 
 def _rank(
-    answer: Answer, link: Link, function: str | UnsetType, top_k: int | UnsetType | None, threshold: float
+    answer: Answer, link: Link, function: str | UnsetType, top_k: float | UnsetType | None, threshold: float
 ) -> list[LabelScore]:
     """Return the labels that were asked for, the most probable first."""
     if not isinstance(answer.probabilities, Mapping):

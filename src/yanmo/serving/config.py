@@ -13,6 +13,7 @@ from yanmo.text.inputs import Windows
 
 __all__ = ["AccessOptions", "ModelOptions", "ServeConfig"]
 
+MODEL_NAME = re.compile(r"^[\w-][\w.-]{0,127}\Z")
 ROOT_PATH = re.compile(r"^(/[A-Za-z0-9._~-]+)+$")
 
 
@@ -89,6 +90,9 @@ class AccessOptions(Config):
 class ServeConfig(AccessOptions, ModelOptions):
     """Where the service listens and what it accepts."""
 
+    name: tuple[str, ...] = ()
+    """What clients call the models, in the order of the Bundles; by default the names of the folders as they are given:
+    a link such as current keeps its own."""
     models_dir: Path | None = None
     """The folder from which POST /admin/models/{name} may take Bundles; without it no Bundle can be given."""
     max_body_bytes: int = Field(default=1_048_576, ge=1)
@@ -116,3 +120,11 @@ class ServeConfig(AccessOptions, ModelOptions):
     """How long accepted requests may take to end after SIGTERM or SIGINT."""
     access_log: bool = False
     """Write one line of JSON a request to the standard error."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not MODEL_NAME.match(name):
+                raise ValueError("1 to 128 letters, digits, dots, hyphens and underscores each, and no dot first")
+        return names

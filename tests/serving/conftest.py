@@ -8,6 +8,8 @@ import dataclasses
 import functools
 import http.client
 import json
+import os
+import shutil
 import socket
 import threading
 import time
@@ -128,6 +130,38 @@ def _serving(*bundles: Bundle, ready: bool = True, **settings: Any) -> Iterator[
 def serving():
     """Serve Bundles in a thread: ``with serving(bundle, **settings) as client``."""
     return _serving
+
+
+@pytest.fixture(scope="session")
+def ask_json():
+    """Post values as JSON: ``ask_json(client, path, **values)``."""
+
+    def ask(client: Client, path: str, **values: Any) -> Reply:
+        return client.ask("POST", path, json.dumps(values).encode(), JSON)
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A real browser; while it is there, an event loop runs in this thread, and asyncio.run is refused."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def clients_bin(project_root) -> Path:
+    """The programs of the environment with the clients of others."""
+    folder = Path(os.environ.get("YANMO_CLIENTS", project_root / "build" / "clients")) / "bin"
+    if not folder.is_dir():
+        pytest.skip("the clients of others are not here: make clients, or YANMO_CLIENTS=FOLDER")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -11,9 +10,11 @@ from pathlib import Path
 import pytest
 
 import yanmo
+from yanmo.config import build
 from yanmo.errors import ConfigError, ServingError
 from yanmo.serving.access import Access
 from yanmo.serving.config import ServeConfig
+from yanmo.serving.hosts import HostNames
 from yanmo.serving.keys import KeyRing, read_keys
 from yanmo.serving.problems import Problem
 from yanmo.serving.routes import TABLE
@@ -29,6 +30,10 @@ PORTS = {
 """By need: what is found on the public and on the admin port; the status under a wrong Host."""
 BODIES = {
     "/predict": b'{"text":"a"}',
+    "/v1/models/{name}:predict": b'{"instances":["a"]}',
+    "/invocations": b'{"instances":["a"]}',
+    "/v2/models/{name}/infer": b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}',
+    "/": b'{"inputs":"a","parameters":{}}',
     "/v1/models/{name}/predict": b'{"text":"a"}',
     "/admin/models/{name}": b'{"path":"ngram"}',
 }
@@ -69,7 +74,9 @@ def ask(client, method, path, secret=None, host=GOOD_HOST, port=None):
         headers["authorization"] = f"Bearer {secret}"
     client.port, before = port or client.port, client.port
     try:
-        return client.ask(method, path.replace("{name}", "ngram"), BODIES.get(path), headers)
+        return client.ask(
+            method, path.replace("{name}", "ngram"), BODIES.get(path) if method == "POST" else None, headers
+        )
     finally:
         client.port = before
 
@@ -107,9 +114,11 @@ def test_without_keys_everybody_is_a_key_that_may_admin(open_to_all, row):
 def test_with_two_ports_a_route_is_found_where_the_guide_says(two_ports, guard, row, key):
     method, path, need, unknown, predicting, admin = row
     status = int({"predict": predicting, "admin": admin}.get(key, unknown))
+    # Where another method of the path is found, a method that is not is a wrong one.
+    elsewhere = 404 if len({row[2] for row in ROWS if row[1] == path}) == 1 else 405
     for port, found in zip((two_ports.port, two_ports.admin_port), PORTS[need][:2], strict=True):
         secret = guard[0][key]
-        assert ask(two_ports, method, path, secret, port=port).status == (status if found == "as above" else 404)
+        assert ask(two_ports, method, path, secret, port=port).status == (status if found == "as above" else elsewhere)
         assert ask(two_ports, method, path, secret, BAD_HOST, port).status == int(PORTS[need][2])
 
 
@@ -216,5 +225,47 @@ def test_others_do_not_reach_a_service_without_keys():
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1:80", "[::1]:8000", "10.1.2.3", "API.example.com:8000"])
 def test_names_that_are_given_and_addresses_are_good_hosts(bundles, serving, host):
     with serving(bundles["ngram"], hosts=("api.example.com",)) as client:
-        reply = client.ask("GET", "/livez", headers={"host": host, "origin": f"http://{host}"})
-        assert (reply.status, json.loads(reply.content)) == (200, {"status": "alive"})
+        reply = client.ask("GET", "/v1/models", headers={"host": host, "origin": f"http://{host}"})
+        assert (reply.status, reply.json["models"][0]["name"]) == (200, "ngram")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_good"),
+    [
+        ("yanmo.default.svc", True),
+        ("yanmo.default.svc:80", True),
+        ("Yanmo.default.SVC.cluster.local", True),
+        ("yanmo.default.svc.cluster.local.", True),
+        ("svc", False),
+        ("yanmosvc", False),
+        ("cluster.local", False),
+        ("yanmo.svc.example", False),
+        ("yanmo.svc@evil.example", False),
+        ("yanmo.svc:80:80", False),
+        ("api.example.com", True),
+        ("x.api.example.com", False),
+        ("", False),
+    ],
+)
+def test_an_ending_holds_for_every_name_that_ends_so(host, is_good):
+    names = HostNames(("*.svc", ".cluster.local", "API.example.com"), host="0.0.0.0")
+    assert names.has(host.encode()) is names.has(host.encode()) is is_good
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *("*", ".", "*.", "", "*svc", "yanmo.*", "a.*.svc", "*.*.svc", "**.svc", "http://a.example", "a.example:80"),
+        *("a/b", "a b", " a", "-a.example", "a-.example", "a..b", "a.example.", "bücher.example", "a" * 254, "a,b"),
+    ],
+)
+def test_a_pattern_that_no_host_can_match_is_refused(pattern):
+    with pytest.raises(ConfigError, match=r"The 'hosts' parameter of serve must be names such as"):
+        build(ServeConfig, {"hosts": (pattern,)}, where="serve")
+
+
+@pytest.mark.parametrize(
+    "pattern", ["yanmo", "*.svc", ".local", "A_b.example", "10.0.0.1", "::1", "[::1]", "xn--bcher-kva.example"]
+)
+def test_a_pattern_that_a_host_can_match_is_taken(pattern):
+    assert build(ServeConfig, {"hosts": (pattern,)}, where="serve").hosts == (pattern,)

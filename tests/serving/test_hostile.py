@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import time
+import urllib.error
+import urllib.request
 
 import pytest
 from hostile_bodies import hostile_bodies
@@ -23,7 +26,7 @@ def check_problem(reply, status=400):
     assert reply.status == status, reply.content
     assert reply.headers["content-type"] == "application/problem+json"
     problem = reply.json
-    assert problem.keys() == {"type", "title", "status", "code", "detail"}
+    assert problem.keys() == {"type", "title", "status", "code", "detail", "error", "error_type"}
     assert problem["status"] == status == PROBLEMS[problem["code"]][0]
     assert problem["title"] == PROBLEMS[problem["code"]][1]
     assert SECRET not in reply.content
@@ -148,11 +151,35 @@ def test_what_comes_beside_a_body_is_bounded_and_not_kept(served_bundles, first,
     wait(lambda: counts["/predict", 431] == told + 1)
 
 
-def test_a_body_over_the_limit_gets_413(served_bundles):
+def test_a_body_over_the_limit_gets_413_and_the_connection_goes_on(served_bundles):
     _, client = served_bundles["ngram"]
-    reply = client.predict_bytes(b'{"text":"' + b"a" * 1_048_576 + b'"}')
-    assert check_problem(reply, 413) == "body_too_large"
-    assert reply.headers["connection"] == "close"
+    for size in (1_048_577, 12_000_000):
+        connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=20)
+        for body, status in ((b'{"text":"a"}' + b" " * size, 413), (b'{"text":"a"}', 200)):
+            connection.request("POST", "/predict", body, JSON)
+            response = connection.getresponse()
+            assert (response.status, response.getheader("connection")) == (status, None)
+            response.read()
+        connection.close()
+
+
+@pytest.mark.parametrize("path", ["/predict", "/nothing", "/livez"])
+def test_a_client_that_sends_all_before_it_reads_gets_its_answer(served_bundles, path):
+    _, client = served_bundles["ngram"]
+    request = urllib.request.Request(f"http://127.0.0.1:{client.port}{path}", b'"' + b"a" * 50_000_000 + b'"', JSON)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request, timeout=20)
+    caught.value.close()
+    assert caught.value.code == {"/predict": 413, "/nothing": 404, "/livez": 405}[path]
+
+
+def test_who_asks_before_sending_a_body_that_is_too_large_does_not_send_it(served_bundles):
+    _, client = served_bundles["ngram"]
+    with client.connect() as connection:
+        connection.sendall(HEAD + b"expect: 100-continue\r\ncontent-length: 2000000\r\n\r\n")
+        said = b"".join(iter(lambda: connection.recv(4000), b""))
+    assert said.startswith(b"HTTP/1.1 413")
+    assert b"\r\nconnection: close\r\n" in said
 
 
 def test_a_body_that_says_it_is_huge_is_refused_before_it_comes(served_bundles):
@@ -295,16 +322,21 @@ def test_an_upgrade_is_not_followed(served_bundles):
         (b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n", 414),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx: " + b"a" * 20_000 + b"\r\n\r\n", 431),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\n" + b"x: y\r\n" * 100 + b"\r\n", 431),
-        (b"GET /livez HTTP/1.1\r\n\r\n", 421),
-        (b"GET /livez HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
-        (b"GET /livez HTTP/1.1\r\nhost: localhost@evil.example\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.1\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.0\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.1\r\nhost: evil.example\r\n\r\n", 421),
+        (b"GET /docs HTTP/1.1\r\nhost: localhost@evil.example\r\n\r\n", 421),
+        (b"GET /livez HTTP/1.0\r\n\r\n", 200),
+        (b"GET /readyz HTTP/1.0\r\n\r\n", 200),
+        (b"OPTIONS /readyz HTTP/1.0\r\n\r\n", 405),
+        (b"HEAD /health HTTP/1.1\r\nhost: 7f3c.internal:8000\r\n\r\n", 200),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nhost: evil.example\r\n\r\n", 400),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\norigin: http://evil.example\r\n\r\n", 403),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\norigin: null\r\n\r\n", 403),
         (b"GET /livez HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: cross-site\r\n\r\n", 403),
     ],
 )
-def test_a_head_that_breaks_a_rule_gets_its_problem(served_bundles, head, status):
+def test_a_head_gets_the_answer_of_its_rule(served_bundles, head, status):
     _, client = served_bundles["ngram"]
     assert first_line(client, head).startswith(b"HTTP/1.1 %d " % status)
 
@@ -370,6 +402,28 @@ def test_a_slow_client_is_cut_with_408(impatient, first, drip, answer):
     assert seconds < 3
     if answer.endswith(b"408"):
         assert b'"code":"too_slow"' in said
+
+
+def test_what_is_left_of_a_refused_body_has_the_time_of_a_body(impatient):
+    counts = impatient.service.counters.refused
+    before = counts["too_slow"]
+    head = HEAD + b"transfer-encoding: chunked\r\n\r\n" + chunked(b"a" * 1_100_000, 65_536)[:-5]
+    for closes in (b"", b"connection: close\r\n"):
+        begin = time.monotonic()
+        with impatient.connect() as connection:
+            connection.sendall(head.replace(b"\r\n", b"\r\n" + closes, 1))
+            assert connection.recv(4000).startswith(b"HTTP/1.1 413")
+            with pytest.raises(OSError, match="reset|pipe"):
+                while time.monotonic() - begin < 10:
+                    connection.sendall(b"1\r\na\r\n")
+                    time.sleep(0.01)
+        assert time.monotonic() - begin < 5
+    with impatient.connect() as connection:
+        connection.sendall(head)
+        assert connection.recv(4000).startswith(b"HTTP/1.1 413")
+        connection.sendall(b"0\r\n\r\n")
+        assert connection.recv(4000) == b"", "who is done is told nothing more when it is idle for too long"
+    assert counts["too_slow"] == before
 
 
 def test_a_body_that_came_too_slowly_is_counted_as_what_its_client_was_told(impatient, wait):

@@ -17,11 +17,15 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from yanmo.artifacts import Bundle
-from yanmo.errors import ArtifactError, ServingError
+from yanmo.config import build
+from yanmo.errors import ArtifactError, ConfigError, ServingError
 from yanmo.runtimes import predictor as predictor_module
 from yanmo.serving import answering as answering_module
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.serve import listen, serve
+from yanmo.serving.service import name_models
+
+JSON = {"content-type": "application/json"}
 
 SERVE = """
 import logging, sys
@@ -337,3 +341,27 @@ def test_a_model_that_fails_at_one_text_fails_only_that_request(bundles, serving
         assert b"bad" not in bad.result().content
         assert " failed." in caplog.text
         assert client.predict(text="a").status == 200
+
+
+def test_models_are_called_as_they_are_given_or_as_name_says(bundles, serving, tmp_path, monkeypatch):
+    (tmp_path / "current").symlink_to(bundles["ngram"].path)
+    (tmp_path / "next").symlink_to(bundles["ngram"].path)
+    both = [Bundle.open(tmp_path / "current"), Bundle.open(tmp_path / "next")]
+    assert name_models(both) == ["current", "next"]
+    with serving(*both, name=("reviews", "intents.v2")) as client:
+        assert [model["name"] for model in client.get("/v1/models").json["models"]] == ["reviews", "intents.v2"]
+        assert client.ask("POST", "/v1/models/intents.v2/predict", b'{"text":"a"}', JSON).json["model"] == "intents.v2"
+        assert client.ask("POST", "/v1/models/next/predict", b'{"text":"a"}', JSON).status == 404
+    monkeypatch.chdir(bundles["ngram"].path)
+    assert [name_models([Bundle.open(path)]) for path in (".", "../ngram", "../ngram/")] == [["ngram"]] * 3
+
+
+def test_names_that_do_not_fit_are_refused(bundles):
+    pair = [bundles["ngram"], bundles["linear"]]
+    with pytest.raises(ServingError, match="There are 2 Bundles and 1 names"):
+        name_models(pair, ["a"])
+    with pytest.raises(ServingError, match="Two Bundles have the name 'a'"):
+        name_models(pair, ["a", "a"])
+    for name in ("", "a/b", "a:predict", ".a", "a b", "a\n", "a" * 129):
+        with pytest.raises(ConfigError, match="The 'name' parameter of serve must be"):
+            build(ServeConfig, {"name": (name,)}, where="serve")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from importlib.resources import files
 
 import jsonschema_rs
 import pytest
 
+import yanmo
 from yanmo.serving.openapi import make_document
 from yanmo.serving.problems import PROBLEMS
 from yanmo.serving.routes import TABLE
@@ -46,3 +48,63 @@ def test_answers_are_as_the_document_says(served_bundles, body):
     jsonschema_rs.validate(schema, reply.json)
     asked = operation["requestBody"]["content"]["application/json"]["schema"]
     assert jsonschema_rs.is_valid({**asked, "components": DOCUMENT["components"]}, body) == (reply.status == 200)
+
+
+def test_every_example_is_as_its_schema_says_and_is_answered(bundles, serving, ask_json):
+    with serving(bundles["ngram"], models_dir=bundles["ngram"].path.parent) as client:
+        shown = client.get("/openapi.json").json
+        for path, methods in shown["paths"].items():
+            content = methods.get("post", {}).get("requestBody", {}).get("content", {}).get("application/json", {})
+            for example in content.get("examples", {}).values():
+                body = example["value"]
+                assert jsonschema_rs.is_valid({**content["schema"], "components": shown["components"]}, body)
+                if not path.startswith("/admin/"):
+                    reply = ask_json(client, path.replace("{name}", "ngram"), **body)
+                    assert reply.status == 200, (path, body)
+
+
+def test_a_service_shows_keys_and_second_texts_only_where_there_are_some(bundles, serving, tmp_path):
+    file = tmp_path / "keys.toml"
+    yanmo.key(label="web", file=file)
+    with serving(bundles["ngram"], root_path="/yanmo") as client:
+        shown = client.get("/yanmo/openapi.json").json
+        assert shown["servers"] == [{"url": "/yanmo/"}]
+        assert "security" not in json.dumps(shown)
+        assert "text_b" not in shown["components"]["schemas"]["OneText"]["properties"]
+    with serving(bundles["text_pair"], bundles["ngram"], api_keys=str(file)) as client:
+        shown = client.get("/openapi.json").json
+        assert shown == {**DOCUMENT, "servers": [{"url": "/"}]}
+        assert shown["paths"]["/predict"]["post"]["security"]
+        assert "security" not in shown["paths"]["/readyz"]["get"]
+        assert "text_b" in shown["components"]["schemas"]["OneText"]["properties"]
+
+
+GENERATED = """
+import json, sys
+from yanmo_client import Client
+from yanmo_client.api.default import info, infer, models, predict, readyz
+from yanmo_client.models import InferBody, InputTensor, ManyTexts, OneText, ProblemBody
+
+with Client(base_url=sys.argv[1]) as client:
+    one = predict.sync(client=client, body=OneText(text="a", top_k=1))
+    many = predict.sync(client=client, body=ManyTexts(texts=["a", "b"]))
+    wrong = predict.sync(client=client, body=ManyTexts(texts=[]))
+    assert isinstance(wrong, ProblemBody)
+    print(json.dumps([one.to_dict(), many.to_dict(), wrong.to_dict(), readyz.sync(client=client).to_dict()]))
+"""
+
+
+def test_openapi_python_client_makes_a_client_that_works(served_bundles, clients_bin, tmp_path):
+    _, client = served_bundles["ngram"]
+    (tmp_path / "openapi.json").write_bytes(client.get("/openapi.json").content)
+    command = [clients_bin / "openapi-python-client", "generate", "--path", tmp_path / "openapi.json", "--meta", "none"]
+    command += ["--output-path", tmp_path / "yanmo_client"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "WARNING" in done.stdout) == (0, False), done.stdout[-3000:] + done.stderr[-3000:]
+    command = [clients_bin / "python", "-c", GENERATED, f"http://127.0.0.1:{client.port}"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    one, many, wrong, ready = json.loads(done.stdout)
+    assert one == client.predict(text="a", top_k=1).json
+    assert many == client.predict(texts=["a", "b"]).json
+    assert (wrong["code"], ready) == ("no_texts", {"status": "ready"})

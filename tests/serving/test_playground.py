@@ -6,7 +6,6 @@ import csv
 import io
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -17,17 +16,6 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("YANMO_SCREENSHOTS")
 """A folder for pictures to look at."""
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("no Chromium is installed")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

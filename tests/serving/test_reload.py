@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from broken_bundles import BROKEN, PATHS, break_bundle
 
+from yanmo.artifacts import Bundle
 from yanmo.serving import workers
 from yanmo.serving.answering import Answerer
 
@@ -123,8 +124,6 @@ def test_an_unknown_model_and_a_service_without_a_folder(steady, served_bundles)
 
 
 def test_folders_that_changed_are_opened_again_on_demand(folder, serving, make_bundle):
-    from yanmo.artifacts import Bundle
-
     with serving(Bundle.open(folder / "first")) as client:
         before = client.predict(text="a").json["digest"]
         client.call(client.service.reload_all)
@@ -139,8 +138,6 @@ def test_folders_that_changed_are_opened_again_on_demand(folder, serving, make_b
 
 
 def test_a_folder_that_fails_does_not_keep_others_from_being_opened_again(folder, serving, monkeypatch, caplog):
-    from yanmo.artifacts import Bundle
-
     def open_or_fail(path, plain=Bundle.open):
         if path.name == "first":
             raise RuntimeError("a failure of our own")
@@ -158,8 +155,6 @@ def test_a_folder_that_fails_does_not_keep_others_from_being_opened_again(folder
 
 
 def test_folders_that_are_opened_again_are_looked_at_like_offered_ones(folder, serving):
-    from yanmo.artifacts import Bundle
-
     (folder / "current").symlink_to("first")
     with serving(Bundle.open(folder / "current")) as client:
         for name in ("second", "first"):
@@ -174,6 +169,17 @@ def test_folders_that_are_opened_again_are_looked_at_like_offered_ones(folder, s
             client.call(client.service.reload_all)
             assert client.predict(text="a").json["digest"] == Bundle.open(folder / name).digest != before
         assert client.service.default.counters.num_reloads == {"refused": 2, "done": 2}
+
+
+def test_a_link_keeps_its_own_name_whatever_it_points_to(folder, serving):
+    (folder / "current").symlink_to("first")
+    with serving(Bundle.open(folder / "current")) as client:
+        assert client.predict(text="a").json["model"] == "current"
+        (folder / "current").unlink()
+        (folder / "current").symlink_to("second")
+        client.call(client.service.reload_all)
+        assert client.ask("POST", "/v1/models/current/predict", b'{"text":"a"}', JSON).status == 200
+        assert client.get("/v1/models").json["models"][0]["digest"] == Bundle.open(folder / "second").digest
 
 
 def test_a_bundle_that_cannot_compute_is_refused_and_leaves_no_thread(bundles, serving, folder, monkeypatch):

@@ -50,8 +50,15 @@ def test_inputs_are_taken_as_text_embeddings_inference_takes_them(inputs, limits
 
 
 def test_every_option_of_text_embeddings_inference_is_taken():
-    options = {"truncate": None, "truncation_direction": "Right", "raw_scores": True}
+    for direction in ("Right", "Left", "right", "left"):
+        assert decode_request(body(inputs="a", truncation_direction=direction), ONE).texts == ["a"]
+    options = {"truncate": None, "raw_scores": True}
     assert decode_request(body(inputs="a", **options), ONE).options.raw_scores is True
+
+
+def test_a_whole_number_may_be_written_with_a_point():
+    assert repr(decode_request(body(text="a", top_k=2.0), ONE).options.top_k) == "2"
+    assert repr(decode_request(body(inputs="a", parameters={"top_k": 2.0}), ONE).options.parameters.top_k) == "2"
 
 
 def test_pairs_have_a_second_column():
@@ -83,16 +90,25 @@ def test_pairs_have_a_second_column():
         ({"txt": "a"}, ONE, "unknown_key"),
         ({"text": "a", "top_n": 1}, ONE, "unknown_key"),
         ({"text": "a", "top_k": 0}, ONE, "wrong_type"),
+        ({"text": "a", "top_k": 1.5}, ONE, "wrong_type"),
+        ({"inputs": "a", "parameters": {"top_k": 1.5}}, ONE, "wrong_type"),
         ({"text": "a", "threshold": 1.5}, ONE, "wrong_type"),
         ({"inputs": "a", "text": "a"}, ONE, "text_or_texts"),
         ({"inputs": "a", "return_probabilities": True}, ONE, "wrong_option"),
         ({"text": "a", "raw_scores": False}, ONE, "wrong_option"),
         ({"texts": ["a"], "truncation_direction": "Right"}, ONE, "wrong_option"),
-        ({"inputs": "a", "truncation_direction": "Left"}, ONE, "wrong_type"),
+        ({"inputs": "a", "truncation_direction": "Middle"}, ONE, "wrong_type"),
         ({"inputs": "a", "raw_scores": None}, ONE, "wrong_type"),
         ({"inputs": [["a", "b"]]}, ONE, "wrong_pair"),
         ({"inputs": "a"}, TWO, "wrong_pair"),
         ({"inputs": [["a", "b"], ["a"]]}, TWO, "wrong_pair"),
+        ({"text": "a", "parameters": {}}, ONE, "wrong_option"),
+        ({"inputs": "a", "parameters": {"top_k": 1}, "top_k": 1}, ONE, "wrong_option"),
+        ({"inputs": "a", "parameters": {}, "raw_scores": True}, ONE, "wrong_option"),
+        ({"inputs": "a", "parameters": {"top_n": 1}}, ONE, "unknown_key"),
+        ({"inputs": "a", "parameters": {"top_k": 0}}, ONE, "wrong_type"),
+        ({"inputs": "a", "parameters": {"function_to_apply": "tanh"}}, ONE, "wrong_type"),
+        ({"inputs": "a", "parameters": []}, ONE, "wrong_type"),
         ({"inputs": []}, ONE, "no_texts"),
         ({"inputs": []}, TWO, "no_texts"),
         ({"inputs": ["a"] * 4}, ONE, "too_many_texts"),
@@ -121,6 +137,7 @@ def test_the_limits_themselves_are_allowed():
         (b'{"texts":"secret"}', "'texts' must be a list of strings."),
         (b'{"text":"a","return_probabilities":"secret"}', "'return_probabilities' must be true or false."),
         (b'["secret"]', "The body must be a JSON object."),
+        (b'{"inputs":"a","parameters":{"top_k":"secret"}}', f"'parameters' must be {EXPECTED['parameters']}."),
         (b'{"`$.secret`":1}', f"The keys are: {', '.join(EXPECTED)}."),
     ],
 )
@@ -139,6 +156,8 @@ def test_a_problem_names_our_key_and_the_item_but_nothing_of_the_client(raw, det
         b'{"text":"a","\\u0074ext":"b"}',
         b'{"texts":["a"],"texts":["b"]}',
         b'{"text":"a","return_probabilities":true,"return_probabilities":false}',
+        b'{"inputs":"a","parameters":{"top_k":1,"top_k":2}}',
+        b'{"inputs":"a","parameters":{"top_k":null},"parameters":{}}',
     ],
 )
 def test_a_key_given_twice_is_found_however_it_is_written(raw):

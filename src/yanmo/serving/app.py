@@ -13,11 +13,12 @@ import re
 import secrets
 import time
 
-from yanmo.serving.access import Access
+from yanmo.serving.access import NEEDS_NO_KEY, Access
 from yanmo.serving.exchange import ClientGoneError, Receive, Reply, RouteCall, Scope, Send, problem_reply
 from yanmo.serving.logs import AccessLog
+from yanmo.serving.origins import preflight_headers
 from yanmo.serving.problems import Problem
-from yanmo.serving.routes import ROUTES, Route
+from yanmo.serving.routes import HEALTH_PATHS, ROUTES, Route
 from yanmo.serving.service import Service
 from yanmo.serving.tracing import find_tracing
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 # Headers that decide who asks what; of two that differ, a proxy in front may have read the other one.
 UNIQUE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding", b"x-timeout-ms")
-NAMED = re.compile(r"^(/v1/models/|/admin/models/)([^/]+)(/predict)?$")
+NAMED = re.compile(r"^(/v1/models/|/v2/models/|/admin/models/)([^/]+?)(/predict|:predict|/infer|/ready)?$")
 
 
 class App:
@@ -44,6 +45,7 @@ class App:
         self._service = service
         self._access = access
         self._admin_port = admin_port
+        self._root_path = service.config.root_path
         log = AccessLog() if service.config.access_log else None
         self._observers = [one for one in (log, find_tracing()) if one is not None]
         # A random prefix and a number: unique among all runs, and cheaper than randomness for every request.
@@ -57,18 +59,10 @@ class App:
         wanted_id = call.headers.get(b"x-request-id")
         if wanted_id is not None and REQUEST_ID.match(wanted_id):
             call.request_id = wanted_id
-        route_name = "none"
         try:
-            # The mapping is shorter only where a name came twice, so that other requests pay nothing.
-            if len(call.headers) < len(scope["headers"]):
-                _check_unique([name for name, _ in scope["headers"]])
-            self._access.check_host(call.headers)
-            route = self._find(scope, call)
-            route_name = route.path
-            call.key = self._access.admit(call.headers, route.need)
-            reply = await route.answer(call)
+            reply = await self._answer(scope, call)
         except ClientGoneError:
-            self._count(call, route_name, call.connection.told, begin)
+            self._count(call, call.connection.told, begin)
             return
         except Problem as problem:
             reply = self._refuse(problem)
@@ -79,25 +73,56 @@ class App:
             logger.exception("Request %s failed.", call.request_id.decode())
             reply = self._refuse(Problem("internal_error", "The error is in the service's log."))
         reply.headers.append((b"x-request-id", call.request_id))
+        reply.headers.extend(call.allowing)
         await reply.send(send)
-        self._count(call, route_name, reply.status, begin)
+        self._count(call, reply.status, begin)
 
-    def _find(self, scope: Scope, call: RouteCall) -> Route:
-        """Return the route of a request.
+    async def _answer(self, scope: Scope, call: RouteCall) -> Reply:
+        """Return the answer to a request.
+
+        Raises:
+            Problem: It may not ask this, or cannot be answered.
+            ClientGoneError: Nobody waits for the answer any more.
+        """
+        # The mapping is shorter only where a name came twice, so that other requests pay nothing.
+        if len(call.headers) < len(scope["headers"]):
+            _check_unique([name for name, _ in scope["headers"]])
+        path: str = scope["path"]
+        if self._root_path and path.startswith(f"{self._root_path}/"):
+            path = path.removeprefix(self._root_path)
+        if path not in HEALTH_PATHS:
+            self._access.check_host(call.headers)
+        if path and path == self._root_path:
+            # The links of its pages lead on from a path that ends with a slash.
+            return Reply(b"", [(b"location", f"{path}/".encode())], 308)
+        call.allowing = self._access.origins.check(call.headers, scope["client"])
+        method = scope["method"]
+        wanted = call.headers.get(b"access-control-request-method") if call.allowing and method == "OPTIONS" else None
+        route = self._find(scope, call, path, wanted.decode("latin-1") if wanted else method)
+        call.route_path = route.path
+        if call.allowing and route.need == "admin":
+            raise Problem("wrong_origin", "Only pages of the service itself may ask this.")
+        if wanted:
+            return Reply(b"", preflight_headers(route.method), 204)
+        call.key = self._access.admit(call.headers, route.need)
+        return await route.answer(call)
+
+    def _find(self, scope: Scope, call: RouteCall, path: str, method: str) -> Route:
+        """Return the route of a path, without the prefix of a proxy, and a method.
 
         Raises:
             Problem: There is none, or not with this method.
         """
-        path: str = scope["path"]
         found = ROUTES.get(path)
         if found is None:
             match = NAMED.match(path)
             if match is not None:
                 call.name = match[2]
                 found = ROUTES.get(f"{match[1]}{{name}}{match[3] or ''}")
-        if found is None or (self._admin_port is not None and not self._is_here(scope, found)):
+        if found is not None and self._admin_port is not None:
+            found = {method: route for method, route in found.items() if self._is_here(scope, route)}
+        if not found:
             raise Problem("not_found", "GET /openapi.json lists the routes.")
-        method = scope["method"]
         # uvicorn leaves out the body of an answer to HEAD.
         route = found.get("GET" if method == "HEAD" else method)
         if route is None:
@@ -105,20 +130,19 @@ class App:
             raise Problem("method_not_allowed", f"The methods are: {allowed}.", headers={"allow": allowed})
         return route
 
-    def _is_here(self, scope: Scope, found: dict[str, Route]) -> bool:
-        needs = {route.need for route in found.values()}
+    def _is_here(self, scope: Scope, route: Route) -> bool:
         is_admin_port = scope["server"][1] == self._admin_port
-        return needs == {"nothing"} or ("admin" in needs) == is_admin_port
+        return route.need in NEEDS_NO_KEY or (route.need == "admin") == is_admin_port
 
     def _refuse(self, problem: Problem) -> Reply:
         self._service.counters.add_refused(problem.code)
         return problem_reply(problem)
 
-    def _count(self, call: RouteCall, route: str, status: int, begin: float) -> None:
+    def _count(self, call: RouteCall, status: int, begin: float) -> None:
         seconds = time.perf_counter() - begin
-        self._service.counters.add_request(route, status, seconds)
+        self._service.counters.add_request(call.route_path, status, seconds)
         for observer in self._observers:
-            observer.write(call, route, status, seconds)
+            observer.write(call, call.route_path, status, seconds)
 
 
 def _check_unique(names: list[bytes]) -> None:

@@ -1,14 +1,20 @@
 """The settings of the service: where it listens and what it accepts; it knows no route."""
 
+import re
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from yanmo.config import Config
 from yanmo.runtimes.predictor import LongTexts
+from yanmo.serving.hosts import check_host_pattern
+from yanmo.serving.origins import check_origin_form, check_proxy_form
 from yanmo.text.inputs import Windows
 
-__all__ = ["ModelOptions", "ServeConfig"]
+__all__ = ["AccessOptions", "ModelOptions", "ServeConfig"]
+
+MODEL_NAME = re.compile(r"^[\w-][\w.-]{0,127}\Z")
+ROOT_PATH = re.compile(r"^(/[A-Za-z0-9._~-]+)+$")
 
 
 class ModelOptions(Config):
@@ -29,8 +35,8 @@ class ModelOptions(Config):
     """Processes of each model, which are watched and replaced; 0 computes in a thread of the service's own process."""
 
 
-class ServeConfig(ModelOptions):
-    """Where the service listens and what it accepts."""
+class AccessOptions(Config):
+    """Where the service is reached, and who may ask."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     """The address to listen on; 0.0.0.0 for all of this machine's, which needs api_keys."""
@@ -39,10 +45,54 @@ class ServeConfig(ModelOptions):
     admin_port: int | None = Field(default=None, ge=0, le=65535)
     """A port of its own for /metrics and /admin; without it they are on the same port, behind a key that may admin."""
     hosts: tuple[str, ...] = ()
-    """Names under which clients reach it, such as api.example.com; local names and IP addresses always hold."""
+    """Names under which clients reach it, such as api.example.com, and endings of names, such as *.svc and
+    .cluster.local; local names and IP addresses always hold."""
     api_keys: str | None = None
     """File of API keys, made by `yanmo key`; its changes are read at once. none lets everybody in, which is the default
     on an address that only this machine reaches."""
+    cors: tuple[str, ...] = ()
+    """Origins whose pages may ask from a browser, such as https://app.example.com; those of the service always may."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies in front, such as 127.0.0.1 or 10.0.0.0/8: of them the headers x-forwarded-host
+    and x-forwarded-port are believed."""
+    root_path: str = ""
+    """The prefix under which a proxy in front shows the service, such as /yanmo, whether it cuts that off or not."""
+
+    @field_validator("hosts")
+    @classmethod
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in hosts:
+            check_host_pattern(pattern)
+        return hosts
+
+    @field_validator("cors")
+    @classmethod
+    def _check_cors(cls, cors: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in cors:
+            check_origin_form(origin)
+        return cors
+
+    @field_validator("proxies")
+    @classmethod
+    def _check_proxies(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        for address in proxies:
+            check_proxy_form(address)
+        return proxies
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, root_path: str) -> str:
+        if root_path and not ROOT_PATH.match(root_path):
+            raise ValueError("empty or a path such as /yanmo, which begins with a slash and does not end with one")
+        return root_path
+
+
+class ServeConfig(AccessOptions, ModelOptions):
+    """Where the service listens and what it accepts."""
+
+    name: tuple[str, ...] = ()
+    """What clients call the models, in the order of the Bundles; by default the names of the folders as they are given:
+    a link such as current keeps its own."""
     models_dir: Path | None = None
     """The folder from which POST /admin/models/{name} may take Bundles; without it no Bundle can be given."""
     max_body_bytes: int = Field(default=1_048_576, ge=1)
@@ -70,3 +120,11 @@ class ServeConfig(ModelOptions):
     """How long accepted requests may take to end after SIGTERM or SIGINT."""
     access_log: bool = False
     """Write one line of JSON a request to the standard error."""
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not MODEL_NAME.match(name):
+                raise ValueError("1 to 128 letters, digits, dots, hyphens and underscores each, and no dot first")
+        return names

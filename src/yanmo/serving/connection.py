@@ -58,6 +58,27 @@ class RefusedError(Exception):
     """Raised inside the parser's callbacks to end the parsing."""
 
 
+class AnswerTransport:
+    """The transport as an answer sees it: it closes only after the client has sent the rest of its request."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the answer."""
+        self._connection.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Return whether nothing more can be sent."""
+        return self._connection.transport.is_closing()
+
+    def close(self) -> None:
+        """End the connection after the answer."""
+        self._connection.close_gently()
+
+
 class Connection(HttpToolsProtocol):
     """Uvicorn's connection with deadlines.
 
@@ -78,6 +99,8 @@ class Connection(HttpToolsProtocol):
         self._num_head_bytes = 0
         self._num_body_bytes = 0
         self._refusal = "bad_http"
+        self._is_ending = False
+        self._answer_transport = AnswerTransport(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, or refuse where there are too many."""
@@ -94,15 +117,20 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse; note when a request begins to be waited for."""
+        if self._is_ending:
+            return
         before = self._phase, self._num_requests
         # Counts what the callbacks find in these bytes; the rest of them is head, extensions or trailers.
         self._num_body_bytes = 0
         super().data_received(data)
-        if self._phase is None and (self.cycle is None or self.cycle.response_complete):
-            self._phase = "head"  # white space before a request, which the parser passes over
+        # White space before a request, which the parser passes over; or the end of a body that was answered before.
+        is_between = self._phase is None and (self.cycle is None or self.cycle.response_complete)
+        if is_between:
+            self._phase = "head"
         if (self._phase, self._num_requests) != before:
             self._since = self.loop.time()
-            self._num_head_bytes = int(self._phase == "head")  # at least; the end of another request may be before it
+            # At least; the end of another request may be before it.
+            self._num_head_bytes = int(self._phase == "head" and not is_between)
         elif self._phase == "body":
             self._num_head_bytes = max(0, self._num_head_bytes + len(data) - self._num_body_bytes)
         elif self._phase == "head":
@@ -138,6 +166,7 @@ class Connection(HttpToolsProtocol):
             self._refusal = "headers_too_large"
             raise RefusedError
         super().on_headers_complete()
+        self.cycle.transport = self._answer_transport  # type: ignore[assignment]
         self._phase = "body"
 
     def on_body(self, body: bytes) -> None:
@@ -155,6 +184,19 @@ class Connection(HttpToolsProtocol):
         # Whatever a callback raises comes out here, as uvicorn calls this after any error of its parser.
         self._refuse(self._refusal)
 
+    def close_gently(self) -> None:
+        """End the connection; of a request that is still arriving the rest is dropped first.
+
+        The system answers bytes that nobody reads with a reset, by which a client that sends all before it reads loses
+        the answer. Half of the connection is closed at once, and the other half when the client has done so, too, or
+        its time for the body is over.
+        """
+        if self._phase == "body" and not self.pipeline and not self.transport.is_closing():
+            self._is_ending = True
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
     def check(self, now: float) -> None:
         """Cut the client if it is too slow.
 
@@ -171,6 +213,9 @@ class Connection(HttpToolsProtocol):
             if not is_closing:
                 self.limits.on_refused("too_slow")
             # close would wait for the client to take what it does not take.
+            self.transport.abort()
+            return
+        if self._is_ending and now - self._since > self.limits.receive_seconds:
             self.transport.abort()
             return
         is_late = self._phase is not None and now - self._since > self.limits.receive_seconds

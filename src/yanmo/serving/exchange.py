@@ -33,7 +33,6 @@ Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 ENCODER = msgspec.json.Encoder()
 JSON = b"application/json"
-DRAIN_FACTOR = 8
 
 
 class ClientGoneError(Exception):
@@ -50,9 +49,13 @@ class RouteCall:
         request_id: The client's own, or a new one.
         key: The API key that opened the route, or None.
         connection: Where it came in.
+        route_path: Of the route in the table; none before it is found.
+        allowing: Headers that let the page of another origin read the answer.
     """
 
-    __slots__ = ("_receive", "connection", "headers", "key", "name", "request_id", "service")
+    __slots__ = (
+        *("_receive", "allowing", "connection", "headers", "key", "name", "request_id", "route_path", "service"),
+    )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, request_id: bytes) -> None:
         self.service = service
@@ -63,12 +66,13 @@ class RouteCall:
         self.key: ApiKey | None = None
         self.connection: Connection = scope["extensions"]["yanmo.connection"]
         self._receive = receive
+        self.route_path = "none"
+        self.allowing: list[tuple[bytes, bytes]] = []
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Return the body.
 
-        Of a body that is too large, up to ``DRAIN_FACTOR`` times the limit is read and dropped, so that an ordinary
-        client comes to read the answer; memory stays within the limit.
+        Of one that is too large the rest is dropped as it arrives, after the answer: memory stays within the limit.
 
         Raises:
             Problem: The body is, or says it is, larger than the limit.
@@ -76,8 +80,8 @@ class RouteCall:
         """
         declared = self.headers.get(b"content-length", b"0")
         # 18 digits fit into 64 bits; int() itself would refuse thousands, with an error of its own.
-        if not declared.isdigit() or len(declared) > 18 or int(declared) > DRAIN_FACTOR * max_bytes:
-            raise _too_large(max_bytes)
+        if not declared.isdigit() or len(declared) > 18 or int(declared) > max_bytes:
+            raise self._too_large(max_bytes)
         chunks, size, more = [], 0, True
         while more:
             message = await self._receive()
@@ -86,14 +90,16 @@ class RouteCall:
             chunk = message["body"]
             more = message["more_body"]
             size += len(chunk)
-            if size <= max_bytes:
-                chunks.append(chunk)
-            elif size > DRAIN_FACTOR * max_bytes:
-                break
-        if size > max_bytes:
-            raise _too_large(max_bytes)
+            if size > max_bytes:
+                raise self._too_large(max_bytes)
+            chunks.append(chunk)
         # Nearly every body is one chunk, which is not copied.
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _too_large(self, max_bytes: int) -> Problem:
+        # Who waits for leave to send the body will not send it, and what comes next could be taken for its beginning.
+        headers = {"connection": "close"} if b"expect" in self.headers else None
+        return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers=headers)
 
     async def read_json(self, max_bytes: int) -> bytes:
         """Return a body that says it is plain JSON in UTF-8.
@@ -141,8 +147,3 @@ def problem_reply(problem: Problem) -> Reply:
     """Return the answer that says what is wrong."""
     headers = [(name.encode(), value.encode()) for name, value in problem.headers.items()]
     return Reply(encode_problem(problem), [(b"content-type", MEDIA_TYPE.encode()), *headers], problem.status)
-
-
-def _too_large(max_bytes: int) -> Problem:
-    # The rest of the body may not be read, and the next request could then not be found behind it.
-    return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers={"connection": "close"})

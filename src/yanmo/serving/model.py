@@ -41,8 +41,8 @@ class Model:
         task: What it answers.
     """
 
-    def __init__(self, bundle: Bundle, config: ServeConfig) -> None:
-        self.name = bundle.name
+    def __init__(self, bundle: Bundle, config: ServeConfig, *, name: str) -> None:
+        self.name = name
         self.config = config
         self.counters = ModelCounters()
         self.is_reloading = False

@@ -6,28 +6,110 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from yanmo.serving.access import NEEDS_NO_KEY
+from yanmo.serving.invocations import Frame, Instance, InstanceScores, InvocationBody, InvocationOptions
+from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.routes import TABLE, Route
-from yanmo.serving.schemas import Answer, Answers, Health, LabelScore, Models, PredictBody, Reload, ServedModel
+from yanmo.serving.schemas import (
+    Answer,
+    Answers,
+    Health,
+    LabelScore,
+    Models,
+    Parameters,
+    PredictBody,
+    Reload,
+    ServedModel,
+)
+from yanmo.serving.tensors import (
+    InferBody,
+    InferOptions,
+    InferReply,
+    InputTensor,
+    LiveReply,
+    ModelMetadata,
+    OutputTensor,
+    ReadyReply,
+    ServerMetadata,
+    TensorMetadata,
+    TensorOptions,
+    WantedTensor,
+)
 
 __all__ = ["make_document"]
 
 REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
-BODIES: dict[str, type] = {"predict": PredictBody, "reload": Reload}
+BODIES: dict[str, list[type]] = {
+    "predict": [PredictBody],
+    "invocations": [PredictBody, InvocationBody],
+    "infer": [InferBody],
+    "reload": [Reload],
+}
 ANSWERS: dict[str, list[Any]] = {
     "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]]],
+    "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
+    "infer": [InferReply],
+    "server_metadata": [ServerMetadata],
+    "model_metadata": [ModelMetadata],
+    "is_live": [LiveReply],
+    "is_ready": [ReadyReply],
+    "model_is_ready": [ReadyReply],
     "models": [Models],
+    "info": [ModelInfo],
     "livez": [Health],
     "readyz": [Health],
     "reload": [ServedModel],
 }
-WIRE_TYPES = [PredictBody, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody]
+OPTIONS = ("threshold", "truncate")
+BODY_KINDS: dict[str, tuple[str, list[str], list[str]]] = {
+    "OneText": ("One text or pair.", ["text"], ["text_b", "return_probabilities", "top_k", *OPTIONS]),
+    "ManyTexts": ("Many texts or pairs.", ["texts"], ["texts_b", "return_probabilities", "top_k", *OPTIONS]),
+    "Inputs": (
+        "What text-embeddings-inference is asked.",
+        ["inputs"],
+        ["raw_scores", "truncation_direction", "top_k", *OPTIONS],
+    ),
+    "InputsAndParameters": (
+        "What a Hugging Face client asks.",
+        ["inputs", "parameters"],
+        ["truncation_direction", *OPTIONS],
+    ),
+}
+"""By name: what it is, the keys that it must have, and those that it may have."""
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "predict": {
+        "one text": {"text": "When will it arrive?"},
+        "many texts": {"texts": ["When will it arrive?", "什么时候发货？"], "top_k": 2},
+        "text-embeddings-inference": {"inputs": [["When will it arrive?"], ["什么时候发货？"]]},
+        "Hugging Face": {"inputs": "When will it arrive?", "parameters": {"top_k": 2}},
+    },
+    "invocations": {
+        "Vertex AI": {"instances": ["When will it arrive?"], "parameters": {"top_k": 2}},
+        "MLflow": {"dataframe_split": {"columns": ["text"], "data": [["When will it arrive?"]]}},
+    },
+    "infer": {
+        "one tensor": {
+            "inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["When will it arrive?"]}],
+            "outputs": [{"name": "label"}],
+        }
+    },
+    "reload": {"a folder below --models-dir": {"path": "reviews-2"}},
+}
+"""Bodies that are right where the model reads one text at a time."""
+WIRE_TYPES = [
+    *(PredictBody, Parameters, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
+    *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
+    *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
+    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores),
+]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
 GUARDED = {"no_key", "wrong_key", "not_allowed", "quota_exceeded"}
@@ -47,10 +129,21 @@ ASKED = {
     ),
 }
 OFFERED = {"duplicate_key", "bundle_refused", "reload_in_progress", "not_found"}
-OWN = {"predict": ASKED | BODY, "reload": BODY | READY | OFFERED, "readyz": READY}
+OWN = {
+    **dict.fromkeys(["predict", "invocations", "infer"], ASKED | BODY),
+    "reload": BODY | READY | OFFERED,
+    **dict.fromkeys(["readyz", "is_ready"], READY),
+    "model_is_ready": READY | {"not_found"},
+    "model_metadata": {"not_found"},
+}
+ASKING = ("predict", "invocations", "infer")
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
-    ("x-timeout-ms", "The request's deadline in milliseconds.", {"type": "integer", "minimum": 1}),
+    (
+        "x-timeout-ms",
+        "The request's deadline in milliseconds.",
+        {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    ),
 ]
 
 
@@ -59,8 +152,13 @@ def make_document() -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(WIRE_TYPES, ref_template=REFERENCE)
     for kind in WIRE_TYPES:
         schemas[kind.__name__]["description"] = inspect.cleandoc(kind.__doc__ or "").partition("\n")[0]
+        count = schemas[kind.__name__]["properties"].get("top_k")
+        # A whole number may come as 2.0, too, which a client that is generated need not know.
+        if count is not None:
+            count["anyOf"] = [one for one in count["anyOf"] if one["type"] != "number"]
         for name, text in _attribute_sentences(kind).items():
             schemas[kind.__name__]["properties"][name]["description"] = text
+    _divide_predict_body(schemas)
     # The type says only that it is a string; clients are to know the codes.
     schemas["ProblemBody"]["properties"]["code"]["enum"] = list(PROBLEMS)
     paths: dict[str, Any] = {}
@@ -70,6 +168,7 @@ def make_document() -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts."},
+        "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
             "schemas": dict(sorted(schemas.items())),
@@ -81,19 +180,44 @@ def make_document() -> dict[str, Any]:
     }
 
 
+def _divide_predict_body(schemas: dict[str, Any]) -> None:
+    """Make one schema of each of the bodies that a PredictBody may be: their keys do not go together."""
+    whole = schemas["PredictBody"]
+    keys: dict[str, Any] = whole["properties"]
+    # Both spellings are taken; of a client that is generated, each would have to be a name of its own.
+    keys["truncation_direction"]["enum"] = ["Right", "Left"]
+    keys["texts"]["minItems"] = keys["texts_b"]["minItems"] = 1
+    for one in keys["inputs"]["anyOf"]:
+        if one["type"] == "array":
+            one["minItems"] = 1
+            next(item for item in one["items"]["anyOf"] if item["type"] == "array").update(minItems=1, maxItems=2)
+    for name, (description, needed, names) in BODY_KINDS.items():
+        schemas[name] = {
+            **{key: value for key, value in whole.items() if key != "properties"},
+            "title": name,
+            "description": description,
+            "properties": {key: keys[key] for key in (*needed, *names)},
+            "required": needed,
+        }
+    references = [{"$ref": REFERENCE.format(name=name)} for name in BODY_KINDS]
+    schemas["PredictBody"] = {"title": "PredictBody", "description": whole["description"], "anyOf": references}
+
+
 def _operation(route: Route) -> dict[str, Any]:
     name = _name(route)
     operation: dict[str, Any] = {
-        # Predict stands in the table twice, and an operationId must be unique.
-        "operationId": f"{name}_model" if "{name}" in route.path and name == "predict" else name,
+        "operationId": _operation_id(route),
         "summary": route.summary,
         "parameters": _parameters(route),
         "responses": {"200": _good(name), **_problems(route)},
     }
     if name in BODIES:
-        content = {"application/json": {"schema": _reference(BODIES[name])}}
+        schemas = [_reference(kind) for kind in BODIES[name]]
+        examples = {title: {"value": body} for title, body in EXAMPLES[name].items()}
+        schema = schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+        content = {"application/json": {"schema": schema, "examples": examples}}
         operation["requestBody"] = {"required": True, "content": content}
-    if route.need != "nothing":
+    if route.need not in NEEDS_NO_KEY:
         operation["security"] = [{"bearer": []}, {"header": []}]
     return operation
 
@@ -105,11 +229,19 @@ def _name(route: Route) -> str:
     return route.answer.__name__
 
 
+def _operation_id(route: Route) -> str:
+    """Return a name that is the only one of its kind: an answer may stand in the table several times."""
+    name = _name(route)
+    if next(one for one in TABLE if _name(one) == name) is route:
+        return name
+    return "_".join([name, *re.findall(r"\w+", route.path)] if route.path != "/" else [name, "root"])
+
+
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found = []
     if "{name}" in route.path:
         found.append({"name": "name", "in": "path", "required": True, "schema": {"type": "string"}})
-    for name, text, schema in HEADERS if route.answer.__name__ == "predict" else ():
+    for name, text, schema in HEADERS if route.answer.__name__ in ASKING else ():
         found.append({"name": name, "in": "header", "description": text, "schema": schema})
     return found
 
@@ -124,7 +256,7 @@ def _good(name: str) -> dict[str, Any]:
 
 
 def _problems(route: Route) -> dict[str, Any]:
-    codes = ANYWHERE | OWN.get(route.answer.__name__, set()) | (GUARDED if route.need != "nothing" else set())
+    codes = ANYWHERE | OWN.get(route.answer.__name__, set()) | (GUARDED if route.need not in NEEDS_NO_KEY else set())
     by_status: dict[str, list[str]] = {}
     for code, (status, _) in PROBLEMS.items():
         if code in codes:

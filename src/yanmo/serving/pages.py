@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from yanmo.serving.exchange import Reply, RouteCall
 
-__all__ = ["page", "static"]
+__all__ = ["UNKEPT", "page", "read_static", "static"]
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -20,6 +20,8 @@ TYPES = {
     "css": b"text/css; charset=utf-8",
     "json": b"application/json",
 }
+# Asked for anew each time: another version of the package has other files under the same names.
+UNKEPT = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache")]
 
 
 def page(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
@@ -35,14 +37,12 @@ def static(name: str) -> Callable[[RouteCall], Awaitable[Reply]]:
 def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[RouteCall], Awaitable[Reply]]:
     async def answer(_: RouteCall) -> Reply:
         kind = (b"content-type", TYPES[name.rpartition(".")[2]])
-        # Asked for anew each time: another version of the package has other files under the same names.
-        return Reply(
-            _read(name), [kind, (b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache"), *headers]
-        )
+        return Reply(read_static(name), [kind, *UNKEPT, *headers])
 
     return answer
 
 
 @cache
-def _read(name: str) -> bytes:
+def read_static(name: str) -> bytes:
+    """Return a file of the package."""
     return files("yanmo.serving").joinpath("static", name).read_bytes()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import UNSET
 
@@ -12,12 +12,12 @@ from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, 
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
-from yanmo.serving.requests import Request, decode_request
+from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
 from yanmo.tasks.deciding import decide_again, most_probable
 
-__all__ = ["predict"]
+__all__ = ["ask_model", "check_read", "encode_answers", "predict"]
 
 JSON_HEADER = (b"content-type", JSON)
 
@@ -29,15 +29,29 @@ async def predict(call: RouteCall) -> Reply:
         Problem: The request breaks a rule, or cannot be answered now.
         ClientGoneError: Nobody waits for the answer any more.
     """
+    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), decode_request)
+
+
+async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limits], Request]) -> Reply:
+    """Return the answer to what a body asks.
+
+    Args:
+        call: The request.
+        body: Its body.
+        decode: Reads the body; the request that it returns may say in which form it is answered.
+
+    Raises:
+        Problem: The request breaks a rule, or cannot be answered now.
+        ClientGoneError: Nobody waits for the answer any more.
+    """
     service = call.service
-    body = await call.read_json(service.config.max_body_bytes)
     service.check_loaded()
     model = service.find(call.name)
     deadline_seconds = _deadline_seconds(call)
     try:
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
         model.batcher.check_room()
-        request = decode_request(body, model.limits)
+        request = decode(body, model.limits)
         parts = model.split(request.texts)
         job = model.put(parts[0])
     except QueueFullError as error:
@@ -47,8 +61,9 @@ async def predict(call: RouteCall) -> Reply:
     answers, jobs = await _wait(call, job, deadline_seconds), [job]
     if len(parts) > 1:
         answers = await _go_on(call, model, parts, jobs, answers, deadline=job.arrived + deadline_seconds)
-    content = _encode(answers, request, model, jobs[-1].outcome.digest)
-    return Reply(content, [JSON_HEADER, (b"server-timing", _timing(jobs))])
+    reply: Reply = (request.encode or _encode)(answers, request, model, jobs[-1].outcome.digest)
+    reply.headers.append((b"server-timing", _timing(jobs)))
+    return reply
 
 
 async def _go_on(
@@ -121,10 +136,21 @@ def _deadline_seconds(call: RouteCall) -> float:
     return min(longest, int(wanted) / 1e3)
 
 
-def _encode(answers: list[Answer], request: Request, model: Model, digest: str) -> bytes:
+def _encode(answers: list[Answer], request: Request, model: Model, digest: str) -> Reply:
+    return Reply(encode_answers(answers, request, model, digest), [JSON_HEADER])
+
+
+def encode_answers(answers: list[Answer], request: Request, model: Model, digest: str) -> bytes:
+    """Return the body of an answer in the service's own form, or as scores where inputs were asked.
+
+    Raises:
+        Problem: The model did not read a text to its end, and that was not to be.
+    """
     options = request.options
     if options.truncate is False:
-        _check_whole(answers)
+        check_read(answers, "'truncate' is false")
+    if options.truncation_direction in ("Left", "left"):
+        check_read(answers, "a text is only ever cut at its right end")
     if options.inputs is not UNSET:
         return encode_scores(answers, request, link=model.task.link)
     # Answers belong to one request alone, so they are changed in place.
@@ -138,10 +164,15 @@ def _encode(answers: list[Answer], request: Request, model: Model, digest: str) 
     return ENCODER.encode(one)
 
 
-def _check_whole(answers: list[Answer]) -> None:
+def check_read(answers: Sequence[Answer], reason: str) -> None:
+    """Refuse to answer where the model did not read a text to its end.
+
+    Raises:
+        Problem: As said, and for which reason.
+    """
     place = next((place for place, answer in enumerate(answers) if answer.truncated), None)
     if place is not None:
-        raise Problem("text_too_long", f"The model does not read all of text {place}, and 'truncate' is false.")
+        raise Problem("text_too_long", f"The model does not read all of text {place}, and {reason}.")
 
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:

@@ -2,7 +2,8 @@
 
 A problem never holds the client's input, an exception's text or a path: only our own sentences, limits and key names.
 
-Source: Nottingham, Wilde, Dalal 2023, "Problem Details for HTTP APIs", RFC 9457.
+Source: Nottingham, Wilde, Dalal 2023, "Problem Details for HTTP APIs", RFC 9457; text-embeddings-inference,
+``router/src/lib.rs`` (ErrorResponse, ErrorType).
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ PROBLEMS: dict[str, tuple[HTTPStatus, str]] = {
     "worker_lost": (HTTPStatus.SERVICE_UNAVAILABLE, "The worker that had the request was lost."),
     "deadline_exceeded": (HTTPStatus.GATEWAY_TIMEOUT, "The request's deadline has passed."),
 }
+ERROR_TYPES = {HTTPStatus.TOO_MANY_REQUESTS: "Overloaded", HTTPStatus.SERVICE_UNAVAILABLE: "Unhealthy"}
+"""Of text-embeddings-inference by status; what else is refused is Validation, what fails Backend."""
 
 
 class ProblemBody(msgspec.Struct, frozen=True):
@@ -62,6 +65,8 @@ class ProblemBody(msgspec.Struct, frozen=True):
         status: The HTTP status.
         code: The stable name to program against: a key of ``PROBLEMS``.
         detail: What to change in this request.
+        error: The detail once more, under the name that the clients of other services read.
+        error_type: The kind of problem in the words of text-embeddings-inference.
     """
 
     type: str
@@ -69,6 +74,8 @@ class ProblemBody(msgspec.Struct, frozen=True):
     status: int
     code: str
     detail: str
+    error: str
+    error_type: str
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
@@ -96,8 +103,23 @@ def encode_problem(problem: Problem) -> bytes:
     """Return the body of a problem's response."""
     status, title = PROBLEMS[problem.code]
     return msgspec.json.encode(
-        ProblemBody(f"urn:yanmo:problem:{problem.code}", title, int(status), problem.code, problem.detail)
+        ProblemBody(
+            f"urn:yanmo:problem:{problem.code}",
+            title,
+            int(status),
+            problem.code,
+            problem.detail,
+            problem.detail,
+            _error_type(problem.code, status),
+        )
     )
+
+
+def _error_type(code: str, status: HTTPStatus) -> str:
+    """Return a kind of problem in the words of text-embeddings-inference."""
+    if code == "no_texts":
+        return "Empty"
+    return ERROR_TYPES.get(status, "Validation" if status < HTTPStatus.INTERNAL_SERVER_ERROR else "Backend")
 
 
 def raw_response(problem: Problem) -> bytes:

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET
 
 from yanmo.serving.problems import Problem
-from yanmo.serving.schemas import PredictBody, Reload, Text
+from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
 
-__all__ = ["EXPECTED", "Limits", "Request", "decode_reload", "decode_request"]
+__all__ = [
+    "EXPECTED",
+    "Limits",
+    "Request",
+    "check_column",
+    "check_unique_keys",
+    "decode_reload",
+    "decode_request",
+    "whole_count",
+]
 
 EXPECTED = {
     "text": "a string",
@@ -24,15 +35,18 @@ EXPECTED = {
     "threshold": "a number from 0 to 1",
     "truncate": "true, false or null",
     "raw_scores": "true or false",
-    "truncation_direction": "Right",
+    "truncation_direction": "Right or Left",
+    "parameters": "an object with 'top_k', a whole number from 1, and 'function_to_apply': softmax, sigmoid or none",
 }
+CountT = TypeVar("CountT")
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
 # msgspec takes the last of equal keys without a word, so keys are counted in the bytes.
 KEY_END = re.compile(rb'(?<!\\)"[ \t\r\n]*:')
 # The end of msgspec's messages, such as `$.texts[3]`.
-ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\])*`$")
+ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\]|\.[a-z_]+)*`$")
 NUM_KEYS = len(EXPECTED)
+NUM_PARAMETERS = len(Parameters.__struct_fields__)
 
 
 @dataclass(frozen=True)
@@ -57,11 +71,13 @@ class Request(msgspec.Struct):
         texts: Texts, or pairs of them.
         is_single: It was one text, not a list.
         options: The body it came in, for its options.
+        encode: Makes the reply where it has a form of its own: of the answers, this request, the model and its digest.
     """
 
     texts: list[Text]
     is_single: bool
     options: PredictBody
+    encode: Callable[..., Any] | None = None
 
 
 def decode_request(body: bytes, limits: Limits) -> Request:
@@ -77,8 +93,8 @@ def decode_request(body: bytes, limits: Limits) -> Request:
     parsed = _parse(body)
     if parsed.inputs is not UNSET:
         return _from_inputs(parsed, limits)
-    if not (parsed.raw_scores is parsed.truncation_direction is UNSET):
-        raise Problem("wrong_option", "Give 'raw_scores' and 'truncation_direction' only with 'inputs'.")
+    if not (parsed.raw_scores is parsed.truncation_direction is parsed.parameters is UNSET):
+        raise Problem("wrong_option", "Give 'raw_scores', 'truncation_direction' and 'parameters' only with 'inputs'.")
     first, is_single = _first_column(parsed, limits)
     second = _second_column(parsed, limits, is_single=is_single)
     if second is None:
@@ -110,8 +126,26 @@ def _parse(body: bytes) -> PredictBody:
     # Broken JSON and broken UTF-8 are ValueErrors; brackets nested too deep raise the other one.
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
-    _check_keys(body, NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET))
+    parsed.top_k = whole_count(parsed.top_k)
+    num_keys = NUM_KEYS - msgspec.structs.astuple(parsed).count(UNSET)
+    if parsed.parameters is not UNSET:
+        parsed.parameters.top_k = whole_count(parsed.parameters.top_k)
+        num_keys += NUM_PARAMETERS - msgspec.structs.astuple(parsed.parameters).count(UNSET)
+    _check_keys(body, num_keys)
     return parsed
+
+
+def whole_count(count: CountT) -> CountT | int:
+    """Return a count as a whole number, also where its client wrote 2.0; what is no number stays.
+
+    Raises:
+        Problem: It has a fraction.
+    """
+    if not isinstance(count, float):
+        return count
+    if not count.is_integer():
+        raise Problem("wrong_type", f"'top_k' must be {EXPECTED['top_k']}.")
+    return int(count)
 
 
 def _check_keys(body: bytes, num_keys: int) -> None:
@@ -124,6 +158,27 @@ def _check_keys(body: bytes, num_keys: int) -> None:
     """
     if len(KEY_END.findall(body)) != num_keys:
         raise Problem("duplicate_key", "Give every key once.")
+
+
+def check_unique_keys(body: bytes) -> None:
+    """Refuse JSON that has a key twice in one object, whatever its keys are, or is no JSON where nobody read it.
+
+    Raises:
+        Problem: As said.
+    """
+    try:
+        num_keys = _count_keys(msgspec.json.decode(body))
+    # A decoder passes over the values, and the bytes, of keys that it does not know.
+    except (ValueError, RecursionError):
+        raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
+    if len(KEY_END.findall(body)) > num_keys:
+        raise Problem("duplicate_key", "Give every key once.")
+
+
+def _count_keys(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_count_keys(one) for one in value.values())
+    return sum(_count_keys(one) for one in value if isinstance(one, dict | list)) if isinstance(value, list) else 0
 
 
 def _explain(message: str) -> Problem:
@@ -149,6 +204,8 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
         raise Problem("text_or_texts", "Give 'inputs' without 'text', 'text_b', 'texts' and 'texts_b'.")
     if parsed.return_probabilities is not UNSET:
         raise Problem("wrong_option", "Give 'return_probabilities' without 'inputs'; 'top_k' makes the answer shorter.")
+    if parsed.parameters is not UNSET and not (parsed.top_k is parsed.raw_scores is UNSET):
+        raise Problem("wrong_option", "Give 'top_k' and 'raw_scores' without 'parameters', which holds their like.")
     width = limits.num_columns
     if isinstance(inputs, str):
         rows, is_single = [[inputs]], True
@@ -158,7 +215,7 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
         rows = [flat] if is_single else [[one] if isinstance(one, str) else one for one in inputs]  # type: ignore[union-attr]
     if any(len(row) != width for row in rows):
         raise Problem("wrong_pair", f"This model reads {'one text' if width == 1 else 'two texts'} at a time.")
-    columns = [_checked([row[place] for row in rows], "inputs", limits) for place in range(width)]
+    columns = [check_column([row[place] for row in rows], "inputs", limits) for place in range(width)]
     texts: list[Text] = columns[0] if width == 1 else list(zip(*columns, strict=True))  # type: ignore[assignment]
     return Request(texts, is_single, parsed)
 
@@ -166,9 +223,9 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
 def _first_column(parsed: PredictBody, limits: Limits) -> tuple[list[str], bool]:
     """Return the texts, and whether they were one."""
     if isinstance(parsed.text, str) and parsed.texts is UNSET:
-        return _checked([parsed.text], "text", limits), True
+        return check_column([parsed.text], "text", limits), True
     if isinstance(parsed.texts, list) and parsed.text is UNSET:
-        return _checked(parsed.texts, "texts", limits), False
+        return check_column(parsed.texts, "texts", limits), False
     raise Problem("text_or_texts", "Give either 'text', a string, or 'texts', a list of strings.")
 
 
@@ -179,14 +236,18 @@ def _second_column(parsed: PredictBody, limits: Limits, *, is_single: bool) -> l
             return None
         raise Problem("wrong_pair", "This model reads one text at a time: leave out 'text_b' and 'texts_b'.")
     if isinstance(parsed.text_b, str) and parsed.texts_b is UNSET and is_single:
-        return _checked([parsed.text_b], "text_b", limits)
+        return check_column([parsed.text_b], "text_b", limits)
     if isinstance(parsed.texts_b, list) and parsed.text_b is UNSET and not is_single:
-        return _checked(parsed.texts_b, "texts_b", limits)
+        return check_column(parsed.texts_b, "texts_b", limits)
     raise Problem("wrong_pair", "This model reads pairs: give 'text' and 'text_b', or 'texts' and 'texts_b'.")
 
 
-def _checked(column: list[str], key: str, limits: Limits) -> list[str]:
-    """Return the column if it keeps the limits."""
+def check_column(column: list[str], key: str, limits: Limits) -> list[str]:
+    """Return the column if it keeps the limits.
+
+    Raises:
+        Problem: It does not.
+    """
     if not column:
         raise Problem("no_texts", f"'{key}' must have at least one text.")
     if len(column) > limits.max_texts:

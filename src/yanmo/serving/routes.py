@@ -6,14 +6,18 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from yanmo.serving.access import Need
+from yanmo.serving.document import openapi_json
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
+from yanmo.serving.invocations import invocations
+from yanmo.serving.model_info import info
+from yanmo.serving.open_inference import infer, is_live, is_ready, model_is_ready, model_metadata, server_metadata
 from yanmo.serving.pages import page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.prometheus import render
 from yanmo.serving.requests import decode_reload
 from yanmo.serving.schemas import Health
 
-__all__ = ["ROUTES", "TABLE", "Route"]
+__all__ = ["HEALTH_PATHS", "ROUTES", "TABLE", "Route"]
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -69,15 +73,27 @@ async def reload(call: RouteCall) -> Reply:
 
 TABLE = (
     Route("POST", "/predict", "predict", predict, "Ask the first model."),
+    Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask."),
     Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
     Route("GET", "/v1/models", "predict", models, "List the models."),
-    Route("GET", "/livez", "nothing", livez, "Whether the process lives."),
-    Route("GET", "/readyz", "nothing", readyz, "Whether every model answers now."),
+    Route("POST", "/v1/models/{name}:predict", "predict", invocations, "Ask a model as KServe v1 and Vertex AI do."),
+    Route("POST", "/invocations", "predict", invocations, "Ask the first model as SageMaker, Vertex AI or MLflow do."),
+    Route("GET", "/v2", "predict", server_metadata, "The service in the Open Inference Protocol."),
+    Route("GET", "/v2/models/{name}", "predict", model_metadata, "A model in the Open Inference Protocol."),
+    Route("POST", "/v2/models/{name}/infer", "predict", infer, "Ask a model in the Open Inference Protocol."),
+    Route("GET", "/info", "predict", info, "The first model, as text-embeddings-inference introduces one."),
+    Route("GET", "/livez", "health", livez, "Whether the process lives."),
+    Route("GET", "/readyz", "health", readyz, "Whether every model answers now."),
+    Route("GET", "/health", "health", readyz, "The same, under the name of text-embeddings-inference."),
+    Route("GET", "/ping", "health", readyz, "The same, under the name of SageMaker and MLflow."),
+    Route("GET", "/v2/health/live", "health", is_live, "Whether the process lives, in the Open Inference Protocol."),
+    Route("GET", "/v2/health/ready", "health", is_ready, "Whether every model answers now, in the same."),
+    Route("GET", "/v2/models/{name}/ready", "nothing", model_is_ready, "Whether a model answers now, in the same."),
     Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),
     Route("GET", "/docs", "nothing", page("docs.html"), "This document as a page."),
-    Route("GET", "/openapi.json", "nothing", static("openapi.json"), "This document."),
+    Route("GET", "/openapi.json", "nothing", openapi_json, "This document."),
     Route("GET", "/static/playground.js", "nothing", static("playground.js"), "The playground's script."),
     Route("GET", "/static/playground.css", "nothing", static("playground.css"), "The pages' style."),
     Route("GET", "/static/docs.js", "nothing", static("docs.js"), "The document's script."),
@@ -85,3 +101,4 @@ TABLE = (
 ROUTES: dict[str, dict[str, Route]] = {}
 for one in TABLE:
     ROUTES.setdefault(one.path, {})[one.method] = one
+HEALTH_PATHS = frozenset(one.path for one in TABLE if one.need == "health")

@@ -12,7 +12,8 @@ Many texts::
 
 Pairs have a second column, as in a Dataset: ``{"text": …, "text_b": …}`` and ``{"texts": […], "texts_b": […]}``.
 ``{"inputs": …}`` is asked and answered as by text-embeddings-inference: ``[{"score": 0.98, "label": "1"}, …]`` for one
-text or pair, a list of such lists for a batch ``[["a", "b"], …]``.
+text or pair, a list of such lists for a batch ``[["a", "b"], …]``. Beside ``parameters`` it is answered as the Hugging
+Face client reads it, always by a list of lists.
 A cascade says which stage answered, and may answer nothing: ``{"prediction": null, "abstained": true, …}``.
 """
 
@@ -24,9 +25,35 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-__all__ = ["Answer", "Answers", "Health", "LabelScore", "Models", "PredictBody", "Reload", "ServedModel", "Text"]
+__all__ = [
+    "Answer",
+    "Answers",
+    "Count",
+    "Health",
+    "LabelScore",
+    "Models",
+    "Parameters",
+    "PredictBody",
+    "Reload",
+    "ServedModel",
+    "Text",
+]
 
 Text = str | tuple[str, str]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)] | Annotated[float, Meta(ge=1, le=1_000_000)]
+"""A whole number, which some clients write as 2.0; :func:`~yanmo.serving.requests.whole_count` refuses the others."""
+
+
+class Parameters(msgspec.Struct, forbid_unknown_fields=True):
+    """The options of a Hugging Face client; null is the same as leaving one out.
+
+    Attributes:
+        top_k: Only the so many most probable labels.
+        function_to_apply: From scores to what is told: softmax, sigmoid or none; by default what the task needs.
+    """
+
+    top_k: Count | UnsetType | None = UNSET
+    function_to_apply: Literal["softmax", "sigmoid", "none"] | UnsetType | None = UNSET
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,7 +70,9 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
         threshold: Labels that are less probable are no answer: null, or not in the list for multi-label tasks.
         truncate: Whether a text may be longer than the model reads; by default it may, and the answer says so.
         raw_scores: Only with inputs: logarithms of the probabilities, or of their odds for multi-label tasks.
-        truncation_direction: Only with inputs: where a text is cut, which is at its right end.
+        truncation_direction: Only with inputs: where a text is cut, which is at its right end; with Left one that would
+            have to be cut is refused.
+        parameters: Only with inputs: the options of a Hugging Face client.
     """
 
     text: str | UnsetType = UNSET
@@ -52,12 +81,13 @@ class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
     texts_b: list[str] | UnsetType = UNSET
     inputs: str | list[str | list[str]] | UnsetType = UNSET
     return_probabilities: bool | UnsetType = UNSET
-    top_k: Annotated[int, Meta(ge=1, le=1_000_000)] | UnsetType = UNSET
+    top_k: Count | UnsetType = UNSET
     threshold: Annotated[float, Meta(ge=0, le=1)] | UnsetType = UNSET
     # text-embeddings-inference allows null, too.
     truncate: bool | UnsetType | None = UNSET
     raw_scores: bool | UnsetType = UNSET
-    truncation_direction: Literal["Right", "right"] | UnsetType = UNSET
+    truncation_direction: Literal["Right", "Left", "right", "left"] | UnsetType = UNSET
+    parameters: Parameters | UnsetType = UNSET
 
 
 class LabelScore(msgspec.Struct, frozen=True):

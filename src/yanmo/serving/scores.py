@@ -1,22 +1,27 @@
-"""The answer to ``{"inputs": …}``: labels with scores, as text-embeddings-inference gives them; it knows no model.
+"""The answer to ``{"inputs": …}``: labels with scores, as the clients of others read them; it knows no model.
 
-Source: text-embeddings-inference, ``router/src/http/types.rs`` (PredictRequest, PredictResponse) and ``server.rs``.
+Source: text-embeddings-inference, ``router/src/http/types.rs`` (PredictRequest, PredictResponse) and ``server.rs``;
+huggingface_hub, ``InferenceClient.text_classification``.
 Differs: a flat list of several texts is a batch where the model reads one text at a time; problems are RFC 9457.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from yanmo.answers.links import Link
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from yanmo.answers.links import SIGMOID, SOFTMAX, Link
 from yanmo.serving.exchange import ENCODER
 from yanmo.serving.requests import Request
-from yanmo.serving.schemas import Answer, LabelScore, PredictBody
+from yanmo.serving.schemas import Answer, LabelScore, Parameters
 from yanmo.tasks.deciding import most_probable
 
 __all__ = ["encode_scores"]
 
+FUNCTIONS: dict[str, Link] = {link.name: link for link in (SOFTMAX, SIGMOID)}
 SMALLEST = 2.0**-149
 """The smallest number of float32 above 0: a probability that was rounded to 0 is at most this."""
 EPSILON = 2.0**-24
@@ -31,19 +36,50 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) ->
         request: What was asked, and with which options.
         link: From scores to probabilities.
     """
-    raw = (_log if link.excludes else _log_odds) if request.options.raw_scores is True else float
-    ranked = [_rank(answer, request.options, raw) for answer in answers]
-    return ENCODER.encode(ranked[0] if request.is_single else ranked)
+    options = request.options
+    parameters = options.parameters
+    # The Hugging Face client always sends parameters and always reads a list of lists; who leaves them out reads what
+    # text-embeddings-inference answers.
+    if isinstance(parameters, Parameters):
+        function, top_k, is_nested = parameters.function_to_apply or UNSET, parameters.top_k, True
+    else:
+        function = "none" if options.raw_scores is True else UNSET
+        top_k, is_nested = options.top_k, not request.is_single
+    threshold = options.threshold if isinstance(options.threshold, float | int) else 0.0
+    ranked = [_rank(answer, link, function, top_k, threshold) for answer in answers]
+    return ENCODER.encode(ranked if is_nested else ranked[0])
 
 
-def _rank(answer: Answer, options: PredictBody, raw: Callable[[float], float]) -> list[LabelScore]:
+def _rank(
+    answer: Answer, link: Link, function: str | UnsetType, top_k: float | UnsetType | None, threshold: float
+) -> list[LabelScore]:
     """Return the labels that were asked for, the most probable first."""
     if not isinstance(answer.probabilities, Mapping):
         return []
-    top_k = options.top_k if isinstance(options.top_k, int) else None
-    threshold = options.threshold if isinstance(options.threshold, float | int) else 0.0
-    best = most_probable(answer.probabilities, top_k=top_k, threshold=threshold)
-    return [LabelScore(raw(share), label) for label, share in best]
+    most = top_k if isinstance(top_k, int) else None
+    best = most_probable(answer.probabilities, top_k=most, threshold=threshold)
+    told = answer.probabilities if function is UNSET else _apply(function, answer.probabilities, link)
+    return [LabelScore(told[label], label) for label, _ in best]
+
+
+def _apply(function: str, probabilities: Mapping[str, float], link: Link) -> Mapping[str, float]:
+    """Return what a function makes of the scores behind probabilities.
+
+    Args:
+        function: none, softmax or sigmoid.
+        probabilities: By label.
+        link: From scores to these probabilities; its own function gives them back.
+    """
+    if function == link.name:
+        return probabilities
+    to_score = _log if link.excludes else _log_odds
+    scores = {label: to_score(share) for label, share in probabilities.items()}
+    if function == "none":
+        return scores
+    # Scores of labels that exclude each other are known up to a constant; a sigmoid takes those whose mean is 0.
+    middle = sum(scores.values()) / len(scores) if link.excludes else 0.0
+    values = np.array([[score - middle for score in scores.values()]], dtype=np.float32)
+    return dict(zip(scores, FUNCTIONS[function].activate(values)[0].tolist(), strict=True))
 
 
 def _log(share: float) -> float:

@@ -21,7 +21,7 @@ from yanmo.serving.config import ServeConfig
 from yanmo.serving.connection import Connection, ConnectionLimits, watch
 from yanmo.serving.exchange import Receive, Scope, Send
 from yanmo.serving.logs import log_as_json
-from yanmo.serving.service import Service, check_names
+from yanmo.serving.service import Service, name_models
 from yanmo.serving.vetting import vet
 from yanmo.serving.workers import is_computing
 from yanmo.streams import release_output
@@ -54,11 +54,12 @@ def serve(
             ``models``; ``--json`` prints that.
 
     Raises:
-        ServingError: It cannot listen there, others reach it and there are no keys, or two Bundles share a name.
+        ServingError: It cannot listen there, others reach it and there are no keys, two Bundles share a name, or
+            there are not as many names as Bundles.
         ArtifactError: A Bundle has files besides those its manifest names, or does not give its golden answers on this
             machine.
     """
-    check_names(bundles)
+    names = name_models(bundles, config.name)
     for bundle in bundles:
         vet(bundle)
     # Before any socket: who may ask is settled, or the service does not listen.
@@ -73,11 +74,11 @@ def serve(
         def announce() -> None:
             first, more = bundles[0], len(bundles) - 1
             others = f" and {more} more" if more else ""
-            logger.info("Serving %s (%s)%s on %s  POST /predict", first.name, first.digest[:12], others, url)
+            logger.info("Serving %s (%s)%s on %s  POST /predict", names[0], first.digest[:12], others, url)
             if config.access_log:
                 log_as_json()
             if when_ready is not None:
-                when_ready({**first.summary(), "url": url, "models": [bundle.name for bundle in bundles]})
+                when_ready({**first.summary(), "url": url, "models": names})
 
         server = Server(bundles, config, access, admin_port=_port(listeners[1:]), when_ready=announce)
         with _signals_end_quietly():

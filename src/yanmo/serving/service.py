@@ -20,7 +20,7 @@ from yanmo.serving.schemas import Models
 from yanmo.serving.telemetry import ServiceCounters
 from yanmo.serving.vetting import open_inside, open_vetted
 
-__all__ = ["Service", "ServiceState", "check_names"]
+__all__ = ["Service", "ServiceState", "name_models"]
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,8 @@ class Service:
         self.config = config
         self.state: ServiceState = "starting"
         self.failure: BaseException | None = None
-        self.models = {bundle.name: Model(bundle, config) for bundle in bundles}
+        names = name_models(bundles, config.name)
+        self.models = {name: Model(bundle, config, name=name) for name, bundle in zip(names, bundles, strict=True)}
         self.default = next(iter(self.models.values()))
         self.counters = ServiceCounters()
         self._when_ready = when_ready
@@ -185,15 +186,25 @@ class Service:
                 logger.warning("The Bundle of %s is not replaced: %s", model.name, error, exc_info=is_ours)
 
 
-def check_names(bundles: Sequence[Bundle]) -> None:
-    """Refuse two Bundles of one name.
+def name_models(bundles: Sequence[Bundle], given: Sequence[str] = ()) -> list[str]:
+    """Return what clients call the models.
+
+    Args:
+        bundles: The Bundles; the name of a link stays the link's own, whatever it points to.
+        given: Names instead, in the same order.
 
     Raises:
-        ServingError: As said.
+        ServingError: Two have one name, or there are not as many names as Bundles.
     """
-    names = [bundle.name for bundle in bundles]
+    if given and len(given) != len(bundles):
+        raise ServingError(
+            f"There are {len(bundles)} Bundles and {len(given)} names.", hint="Give --name once for every Bundle."
+        )
+    # Of a path such as . or .. the folder's own name is all there is.
+    names = list(given) or [bundle.name if bundle.path.name in ("", "..") else bundle.path.name for bundle in bundles]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ServingError(
-            f"Two Bundles have the name '{twice}'.", hint="The name is the folder's; rename one of them."
+            f"Two Bundles have the name '{twice}'.", hint="Give --name for each, or rename one of the folders."
         )
+    return names

@@ -41,6 +41,11 @@ function showRoute(path, method, operation) {
   const rows = operation.parameters.map((one) => [one.name, one.in, typeOf(one.schema), one.description ?? ""]);
   if (operation.requestBody) rows.push(["", "body", contentType(operation.requestBody), ""]);
   if (rows.length) section.append(table(["name", "in", "type", "meaning"], rows));
+  const [sent] = Object.values(operation.requestBody?.content ?? {});
+  for (const [title, { value }] of Object.entries(sent?.examples ?? {})) {
+    const curl = `curl -X POST '${new URL(path.slice(1), document.baseURI)}' -H 'content-type: application/json' -d '${JSON.stringify(value)}'`;
+    section.append(make("p", `${title}:`), make("pre", curl));
+  }
   const answers = Object.entries(operation.responses).map(([status, one]) => [status, contentType(one), one.description]);
   section.append(table(["status", "type", "meaning"], answers));
   return section;
@@ -49,12 +54,16 @@ function showRoute(path, method, operation) {
 function showType(name, schema) {
   const section = make("section"), needed = new Set(schema.required ?? []);
   section.append(make("h2", name), make("p", schema.description ?? ""));
+  if (schema.anyOf) {
+    section.append(make("p", `Is ${typeOf(schema)}.`));
+    return section;
+  }
   const rows = Object.entries(schema.properties ?? {}).map(([key, one]) => [key + (needed.has(key) ? "" : " (may be left out)"), typeOf(one), one.description ?? ""]);
   section.append(table(["key", "type", "meaning"], rows));
   return section;
 }
 
-fetch("/openapi.json").then((response) => response.json()).then((document_) => {
+fetch("openapi.json").then((response) => response.json()).then((document_) => {
   const shown = [];
   for (const [path, methods] of Object.entries(document_.paths)) {
     for (const [method, operation] of Object.entries(methods)) shown.push(showRoute(path, method, operation));

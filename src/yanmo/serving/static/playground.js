@@ -101,7 +101,7 @@ async function predict(texts, { isPatient, ...options }) {
     ? { texts: texts.map((one) => one[0]), texts_b: texts.map((one) => one[1]) }
     : { texts };
   for (;;) {
-    const reply = await call("POST", `/v1/models/${encodeURIComponent(model().name)}/predict`, { ...columns, ...options });
+    const reply = await call("POST", `v1/models/${encodeURIComponent(model().name)}/predict`, { ...columns, ...options });
     if (reply.status === 200) return { ...JSON.parse(reply.text), reply };
     if (!isPatient || ![429, 503].includes(reply.status)) throw new Error(explain(reply));
     await new Promise((done) => setTimeout(done, 1000 * reply.retry));
@@ -283,7 +283,7 @@ function readBlock(block) {
 
 async function loadModels() {
   try {
-    const reply = await call("GET", "/v1/models");
+    const reply = await call("GET", "v1/models");
     complain(reply.status === 200 ? undefined : explain(reply));
     if (reply.status !== 200) return;
     const chosen = $("model").value;
@@ -303,7 +303,7 @@ function showChanged(models) {
 
 async function watchInputs() {
   if (document.hidden || !state.models.length) return;
-  const reply = await call("GET", "/v1/models").catch(() => null);
+  const reply = await call("GET", "v1/models").catch(() => null);
   if (reply?.status === 200) showChanged(JSON.parse(reply.text).models);
 }
 
@@ -332,7 +332,7 @@ function medianMs(metrics) {
 
 async function showMetrics() {
   if (document.hidden) return;
-  const reply = await call("GET", "/metrics").catch(() => null);
+  const reply = await call("GET", "metrics").catch(() => null);
   $("no-metrics").hidden = reply?.status === 200;
   if (reply?.status !== 200) return $("metrics").replaceChildren();
   const metrics = readMetrics(reply.text), now = performance.now(), total = metrics.sum("yanmo_requests_total", "predict");

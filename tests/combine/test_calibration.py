@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
@@ -33,6 +35,7 @@ def make_scores(num_rows, num_classes, seed=0, *, temperature=1.0, task=SINGLE):
 def test_the_temperature_is_found(task, temperature):
     found = fit_calibration("temperature", *make_scores(20_000, 4, temperature=temperature, task=task))
     assert found.parameters["temperature"] == pytest.approx(temperature, rel=0.05)
+    assert found.parameters["temperature"] == round(found.parameters["temperature"], 6), "for a short manifest"
 
 
 @pytest.mark.parametrize("task", [SINGLE, MULTI], ids=["single", "multi"])
@@ -49,6 +52,20 @@ def test_the_error_falls_on_rows_it_was_not_fitted_on(method, task):
     assert np.isfinite(after_NC).all()
     if task.link is SOFTMAX:
         np.testing.assert_allclose(after_NC.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_vectors_of_few_rows_are_drawn_to_the_identity_by_a_ridge_as_heavy_as_a_row():
+    scores, targets_NC = make_scores(40, 3, temperature=2.0)
+
+    def loss(values):
+        logits_NC = scores.values_MC.astype(np.float64) * values[:3] + values[3:]
+        losses_N = logsumexp(logits_NC, axis=1) - (logits_NC * targets_NC).sum(axis=1)
+        return losses_N.mean() + (((values[:3] - 1) ** 2).sum() + (values[3:] ** 2).sum()) / len(targets_NC)
+
+    # Without slopes, unlike the code: a wrong slope ends elsewhere.
+    expected = minimize(loss, np.array([1.0, 1, 1, 0, 0, 0])).x
+    found = fit_calibration("vector", scores, targets_NC).parameters
+    assert [*found["scale"], *found["bias"]] == pytest.approx(expected, abs=2e-3)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -80,6 +80,11 @@ def test_log_loss_weights_beat_every_other_mixture():
     assert weights[0] < 0.05
 
 
+def test_of_few_decisions_all_count():
+    truth_KM = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], np.float32), 10)
+    assert log_loss_weights(truth_KM) == pytest.approx([0.5, 0.5])
+
+
 def test_a_member_that_knows_nothing_gets_nothing_and_a_lone_good_one_all():
     members, targets_NC = make_members(1, 2000, 3, skill=[3.0])
     noise_NC = np.full_like(members[0], 1 / 3)
@@ -108,6 +113,27 @@ def test_greedy_selection_is_good_and_repeatable():
     right = [float((one.argmax(1) == held_targets_NC.argmax(1)).mean()) for one in held]
     whole = float((average(held, weights).argmax(1) == held_targets_NC.argmax(1)).mean())
     assert whole > max(right) + 0.02
+
+
+def test_weights_alone_are_those_of_a_mean():
+    members, _ = make_members(2, 50, 3)
+    found = Ensembler(2, weights_K=[0.7, 0.3]).combine([Choices(one, SOFTMAX) for one in members], SINGLE)
+    np.testing.assert_allclose(found.values_MC, 0.7 * members[0] + 0.3 * members[1], atol=1e-6)
+
+
+def test_greedy_selection_asks_twenty_bags_of_half_of_the_members():
+    truth_KM = np.full((5, 100), 1e-6, np.float32)
+    truth_KM[2] = 0.9
+    # A bag with the good one takes nothing else, one without it some other: the shares are numbers of bags.
+    weights_K = np.array(greedy_weights(truth_KM, seed=3))
+    np.testing.assert_allclose(20 * weights_K, np.round(20 * weights_K), atol=1e-9)
+    assert 0.3 < weights_K[2] < 0.9  # three of five members are in a bag
+
+
+def test_a_mean_without_weights_is_of_equal_parts():
+    members, _ = make_members(3, 50, 3)
+    found = Ensembler(3).combine([Choices(one, SOFTMAX) for one in members], SINGLE)
+    np.testing.assert_allclose(found.values_MC, np.mean(members, axis=0), atol=1e-6)
 
 
 def test_a_log_linear_pool_is_a_product_of_powers_in_every_block():

@@ -66,8 +66,8 @@ bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets
 torture: $(STAMP)  ## Kill one training 300 times with SIGKILL and compare it with an undisturbed one (half an hour)
 	$(BIN)/python benchmarks/torture.py --kills 300
 
-mutants: $(STAMP)  ## Change 400 tokens of the core, one at a time: 85 % must be noticed by the tests (three hours)
-	$(BIN)/python benchmarks/mutants.py --write
+mutants: $(EXTRAS)/.installed  ## Change 400 tokens of the core, one at a time: 85 % must be noticed by the tests (3 hours)
+	$(EXTRAS)/bin/python benchmarks/mutants.py --write
 
 SERVICE := build/service
 NGRAM ?= $(SERVICE)/ngram-1

@@ -165,7 +165,7 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
 
 def tests_pass(room: str, source: Path, seconds: float | None) -> bool:
     """Return whether the tests of a room pass with the package in some folder."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow and not extra"]
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
     known = {
         "PYTHONPATH": str(source),
         "PYTHONHASHSEED": "0",

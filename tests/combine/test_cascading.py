@@ -84,14 +84,15 @@ def test_a_bound_is_that_of_the_counts_on_the_testing_rows(guarantee):
     assert chosen.best == chosen.path[passed.index(False) - 1]
 
 
-def test_of_many_stages_each_has_three_thresholds_or_is_left_out():
-    skills = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97)
-    table = make_table(1000, skills=skills, costs=[0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4])
+@pytest.mark.parametrize(("num_early", "number"), [(1, 200), (2, 63), (6, 3)])
+def test_the_more_stages_the_fewer_thresholds_has_each_unless_it_is_left_out(num_early, number):
+    skills, costs = (0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7), (6.4, 3.2, 1.6, 0.8, 0.4, 0.2, 0.1)
+    table = make_table(1000, skills=skills[num_early::-1], costs=costs[num_early::-1])
     path = choose_thresholds(table, guarantee="agreement", alpha=0.1, delta=0.1, seed=0).path
     rows = np.sort(np.random.default_rng(0).permutation(1000)[:300])
-    used = [{one.thresholds[stage] for one in path} for stage in range(6)]
+    used = [{one.thresholds[stage] for one in path} for stage in range(num_early)]
     for stage, thresholds in enumerate(used):
-        levels = np.quantile(table.confidences_SN[stage, rows], [1, 0.5, 0])
+        levels = np.quantile(table.confidences_SN[stage, rows], np.linspace(1, 0, number))
         assert thresholds <= {NEVER, *levels.tolist()}
     assert max(map(len, used)) >= 3
 

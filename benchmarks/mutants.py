@@ -72,7 +72,7 @@ def main() -> int:
         for outcome in run(drawn, Path(name), options):
             outcomes.append(outcome)
             if outcome.verdict != NOTICED:
-                print(f"{outcome.verdict}: {outcome}", flush=True)
+                print(f"{len(outcomes)} of {len(drawn)}: {outcome.verdict}: {outcome}", flush=True)
     page = rendered(outcomes, options)
     print(page)
     if options.write:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
+from yanmo.combine import weighting
 from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
@@ -83,6 +84,16 @@ def test_log_loss_weights_beat_every_other_mixture():
 def test_of_few_decisions_all_count():
     truth_KM = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], np.float32), 10)
     assert log_loss_weights(truth_KM) == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(("most", "expected"), [(30, 0.5), (29, 1.0), (15, 1.0), (14, 0.5)])
+def test_of_many_decisions_evenly_spread_ones_count(most, expected, monkeypatch):
+    monkeypatch.setattr(weighting, "MAX_DECISIONS", most)
+    # Every second decision is the first member's: with steps of two there are no others.
+    truth_KM = np.full((2, 30), 1e-3, np.float32)
+    is_first_M = np.arange(30) % 2 == 0
+    truth_KM[0, is_first_M] = truth_KM[1, ~is_first_M] = 0.9
+    assert log_loss_weights(truth_KM)[0] == pytest.approx(expected, abs=0.01)
 
 
 def test_a_member_that_knows_nothing_gets_nothing_and_a_lone_good_one_all():

@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+EXTRAS := .venv-extras
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench bench-all bench-service faults soak fuzz torture audit weights clients docs clean
+.PHONY: help demo test test-slow test-extras check format bench bench-all bench-service faults soak fuzz torture mutants audit weights clients docs clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,10 +22,25 @@ demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compar
 	$(BIN)/python examples/messages/demo.py
 
 test: $(STAMP)  ## Run the tests, but for the slow ones
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not extra"
 
 test-slow: $(STAMP)  ## Run the tests that kill, search and emulate
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not extra"
+
+# A second environment that sees the first: what the extras bring must not help the other tests, which do without.
+# The line in the .pth file reads those of the first, so that an editable install counts too.
+$(EXTRAS)/.installed: $(STAMP)
+	rm -rf $(EXTRAS)
+	$(BIN)/python -m venv --without-pip $(EXTRAS)
+	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
+		>$$($(EXTRAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/first.pth
+	$(BIN)/pip --python $(EXTRAS) install --quiet --disable-pip-version-check -c constraints.txt \
+		-e '.[lightgbm,mlflow,openvino]' opentelemetry-sdk
+	touch $@
+
+test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry
+	$(BIN)/pip --python $(EXTRAS) check
+	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra
 
 check: $(STAMP)  ## Format, lint, types, import contracts, packages that fit together, generated reference
 	$(BIN)/ruff format --check .
@@ -49,6 +65,9 @@ bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets
 
 torture: $(STAMP)  ## Kill one training 300 times with SIGKILL and compare it with an undisturbed one (half an hour)
 	$(BIN)/python benchmarks/torture.py --kills 300
+
+mutants: $(EXTRAS)/.installed  ## Change 400 tokens of the core, one at a time: 85 % must be noticed by the tests (3 hours)
+	$(EXTRAS)/bin/python benchmarks/mutants.py --write
 
 SERVICE := build/service
 NGRAM ?= $(SERVICE)/ngram-1
@@ -104,4 +123,4 @@ docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python -m yanmo.serving.openapi
 
 clean:  ## Remove everything that was made
-	rm -rf $(VENV) demo runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) $(EXTRAS) demo runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

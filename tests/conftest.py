@@ -1,7 +1,11 @@
 """Fixtures for every test: one thread a process, no network, the public data sets if there, made-up messages."""
 
+import functools
 import importlib.util
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -14,9 +18,49 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import Identity, publish
+from yanmo.runtimes.engines.choice import PROBE
 from yanmo.text.pipeline import TextConfig
 
 ROOT = Path(__file__).resolve().parents[1]
+MAY_SKIP = "YANMO_MAY_SKIP"
+"""The variable with the reasons, a regular expression, for which a test may skip; where it is not set, any may."""
+
+
+def pytest_runtest_setup(item):
+    """Skip a test of an extra where that is not installed, or where its processor ends it."""
+    for mark in item.iter_markers("extra"):
+        (name,) = mark.args
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"the extra {name} is not installed: make test-extras")
+        if name == "openvino" and is_killed_by_openvino():
+            pytest.skip("openvino dies on this processor")
+
+
+@functools.cache
+def is_killed_by_openvino():
+    """Whether a small product on OpenVINO ends its process by a signal: SIGFPE on some AMD processors."""
+    return subprocess.run([sys.executable, "-c", PROBE], capture_output=True, check=False).returncode < 0
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    return refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    return refuse_skip((yield))
+
+
+def refuse_skip(report):
+    """Make a failure of a skip whose reason should not be met here, so that no test is missing unnoticed."""
+    allowed = os.environ.get(MAY_SKIP)
+    if allowed is None or not report.skipped or hasattr(report, "wasxfail"):
+        return report
+    *_, reason = report.longrepr
+    if not (allowed and re.search(allowed, reason)):
+        report.outcome, report.longrepr = "failed", f"{MAY_SKIP} does not allow this. {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ SCRIPTS = (
     "engines.py",
     "faults.py",
     "fuzz.py",
+    "mutants.py",
     "prepare.py",
     "pretraining.py",
     "pruning.py",

@@ -13,15 +13,14 @@ import pytest
 
 import yanmo
 from yanmo.cli import _command
-from yanmo.errors import MissingExtraError
 from yanmo.tasks import READING, TASKS
 from yanmo.verbs import COMMANDS
 from yanmo.verbs.signature import get_verb
 
 SOURCE = Path(yanmo.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
-OPTIONAL = {"lightgbm", "mlflow", "openvino"}
-"""Packages of extras that the tests do without."""
+EXTRAS = {"integrations/mlflow_runs.py": "mlflow", "runtimes/engines/openvino_cpu.py": "openvino"}
+"""Module to the extra without which it cannot be imported."""
 HEAVY = ("torch", "transformers", "sklearn", "onnx", "matplotlib", "optuna", "mlflow", "tensorboardX")
 
 
@@ -194,18 +193,16 @@ def test_one_module_reads_and_writes_parquet_files():
     assert found == {"artifacts/parquet.py"}, "elsewhere polars would take a path for a pattern"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=name, marks=[pytest.mark.extra(EXTRAS[name])] if name in EXTRAS else [])
+        for path in MODULES
+        if (name := str(path.relative_to(SOURCE))) != "__main__.py"
+    ],
+)
 def test_what_a_module_exports_exists(path):
     parts = path.relative_to(SOURCE).with_suffix("").parts
-    if parts[-1] == "__main__":
-        return
-    name = ".".join(("yanmo", *[part for part in parts if part != "__init__"]))
-    try:
-        module = importlib.import_module(name)
-    except (ModuleNotFoundError, MissingExtraError) as error:
-        missing = error if isinstance(error, ModuleNotFoundError) else error.__cause__
-        if missing.name not in OPTIONAL:
-            raise
-        pytest.skip(f"{missing.name} is not installed")
+    module = importlib.import_module(".".join(("yanmo", *[part for part in parts if part != "__init__"])))
     for name in getattr(module, "__all__", []):
         assert hasattr(module, name), name

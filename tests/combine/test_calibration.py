@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
@@ -51,6 +53,20 @@ def test_the_error_falls_on_rows_it_was_not_fitted_on(method, task):
         np.testing.assert_allclose(after_NC.sum(axis=1), 1, atol=1e-5)
 
 
+def test_the_vectors_of_few_rows_are_drawn_to_the_identity_by_a_ridge_as_heavy_as_a_row():
+    scores, targets_NC = make_scores(40, 3, temperature=2.0)
+
+    def loss(values):
+        logits_NC = scores.values_MC.astype(np.float64) * values[:3] + values[3:]
+        losses_N = logsumexp(logits_NC, axis=1) - (logits_NC * targets_NC).sum(axis=1)
+        return losses_N.mean() + (((values[:3] - 1) ** 2).sum() + (values[3:] ** 2).sum()) / len(targets_NC)
+
+    # Without slopes, unlike the code: a wrong slope ends elsewhere.
+    expected = minimize(loss, np.array([1.0, 1, 1, 0, 0, 0])).x
+    found = fit_calibration("vector", scores, targets_NC).parameters
+    assert [*found["scale"], *found["bias"]] == pytest.approx(expected, abs=2e-3)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_it_survives_json_exactly(method):
     scores, targets_NC = make_scores(300, 3)
@@ -58,6 +74,16 @@ def test_it_survives_json_exactly(method):
     again = read_calibration(json.loads(json.dumps(found.to_json())), num_classes=3, where="x")
     first, second = (one.apply(scores).values_MC for one in (found, again))
     assert np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    ("method", "key", "digits"),
+    [("temperature", "temperature", 6), ("vector", "scale", 6), ("vector", "bias", 6), ("isotonic", "y", 8)],
+)
+def test_a_manifest_holds_no_more_digits_than_mean_something(method, key, digits):
+    found = fit_calibration(method, *make_scores(300, 3)).parameters[key]
+    numbers = np.concatenate([np.ravel(one) for one in (found if isinstance(found, list) else [found])])
+    assert numbers.tolist() == [round(one, digits) for one in numbers.tolist()]
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
+from yanmo.combine import weighting
 from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
@@ -80,6 +81,21 @@ def test_log_loss_weights_beat_every_other_mixture():
     assert weights[0] < 0.05
 
 
+def test_of_few_decisions_all_count():
+    truth_KM = np.tile(np.array([[0.9, 0.1], [0.1, 0.9]], np.float32), 10)
+    assert log_loss_weights(truth_KM) == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(("most", "expected"), [(30, 0.5), (29, 1.0), (15, 1.0), (14, 0.5)])
+def test_of_many_decisions_evenly_spread_ones_count(most, expected, monkeypatch):
+    monkeypatch.setattr(weighting, "MAX_DECISIONS", most)
+    # Every second decision is the first member's: with steps of two there are no others.
+    truth_KM = np.full((2, 30), 1e-3, np.float32)
+    is_first_M = np.arange(30) % 2 == 0
+    truth_KM[0, is_first_M] = truth_KM[1, ~is_first_M] = 0.9
+    assert log_loss_weights(truth_KM)[0] == pytest.approx(expected, abs=0.01)
+
+
 def test_a_member_that_knows_nothing_gets_nothing_and_a_lone_good_one_all():
     members, targets_NC = make_members(1, 2000, 3, skill=[3.0])
     noise_NC = np.full_like(members[0], 1 / 3)
@@ -108,6 +124,27 @@ def test_greedy_selection_is_good_and_repeatable():
     right = [float((one.argmax(1) == held_targets_NC.argmax(1)).mean()) for one in held]
     whole = float((average(held, weights).argmax(1) == held_targets_NC.argmax(1)).mean())
     assert whole > max(right) + 0.02
+
+
+def test_weights_alone_are_those_of_a_mean():
+    members, _ = make_members(2, 50, 3)
+    found = Ensembler(2, weights_K=[0.7, 0.3]).combine([Choices(one, SOFTMAX) for one in members], SINGLE)
+    np.testing.assert_allclose(found.values_MC, 0.7 * members[0] + 0.3 * members[1], atol=1e-6)
+
+
+def test_greedy_selection_asks_twenty_bags_of_half_of_the_members():
+    truth_KM = np.full((5, 100), 1e-6, np.float32)
+    truth_KM[2] = 0.9
+    # A bag with the good one takes nothing else, one without it some other: the shares are numbers of bags.
+    weights_K = np.array(greedy_weights(truth_KM, seed=3))
+    np.testing.assert_allclose(20 * weights_K, np.round(20 * weights_K), atol=1e-9)
+    assert 0.3 < weights_K[2] < 0.9  # three of five members are in a bag
+
+
+def test_a_mean_without_weights_is_of_equal_parts():
+    members, _ = make_members(3, 50, 3)
+    found = Ensembler(3).combine([Choices(one, SOFTMAX) for one in members], SINGLE)
+    np.testing.assert_allclose(found.values_MC, np.mean(members, axis=0), atol=1e-6)
 
 
 def test_a_log_linear_pool_is_a_product_of_powers_in_every_block():

@@ -1,7 +1,7 @@
 """Offline is true: every command, watched by strace in a fresh home, connects to nobody and writes what it names."""
 
 import contextlib
-import importlib.util
+import importlib
 import ipaddress
 import json
 import os
@@ -171,7 +171,7 @@ def test_a_service_connects_to_nobody_however_long_it_runs(project, tmp_path):
 
 
 @needs_strace
-@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
+@pytest.mark.extra("openvino")
 def test_openvino_is_silent_too(project, tmp_path):
     watched = Watched(tmp_path)
     command = ["predict", project / "graph", "reviews.csv", "--runtime", "openvino", "--out", tmp_path / "project/new"]
@@ -184,7 +184,7 @@ def test_openvino_is_silent_too(project, tmp_path):
 
 
 @needs_strace
-@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="the extra mlflow is not installed")
+@pytest.mark.extra("mlflow")
 def test_mlflow_is_silent_too(project, tmp_path):
     watched = Watched(tmp_path)
     folder = tmp_path / "project"

@@ -1,6 +1,5 @@
 """Processors without AVX512, VNNI or AVX2 answer alike: emulated by qemu, and with the caps of torch's kernels."""
 
-import importlib.util
 import json
 import os
 import platform
@@ -20,7 +19,6 @@ EMULATOR = shutil.which("qemu-x86_64")
 needs_emulator = pytest.mark.skipif(
     EMULATOR is None or platform.machine() != "x86_64", reason="qemu-x86_64 is not installed, or this is no x86-64"
 )
-needs_openvino = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="openvino is not installed")
 NO_VNNI, NO_AVX2 = "Haswell", "Nehalem"
 WORDS = {"good": ["tasty", "warm", "好吃", "quick"], "bad": ["cold", "late", "难吃", "rude"]}
 TEXTS = ["tasty food", "the rider was late", "味道难吃", "", "好", "warm but late " * 20]
@@ -176,7 +174,7 @@ def test_torch_answers_alike_with_older_kernels(capability, isa, names, bundles,
         np.testing.assert_allclose(found_NC, expected[name], atol=1e-5, err_msg=name)
 
 
-@needs_openvino
+@pytest.mark.extra("openvino")
 def test_openvino_with_older_kernels_answers_alike_or_is_refused(bundles, expected):
     names = ["onnx", "bilstm int8-static", *(f"bert-1x32 {method}" for method in METHODS)]
     _, answers = ask(names, bundles, runtime="openvino", env={"ONEDNN_MAX_CPU_ISA": "AVX2"})

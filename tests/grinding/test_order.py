@@ -9,7 +9,7 @@ from yanmo.compressing.transfer_texts import Transfer
 from yanmo.grinding import order, publishing
 from yanmo.grinding.candidates import cascade_of, chain, int8_of, student
 from yanmo.grinding.records import Clock, LateError, write_json
-from yanmo.grinding.search import attempt
+from yanmo.grinding.search import attempt, num_passes
 from yanmo.metrics.measures import Measure
 from yanmo.models import resolve
 
@@ -159,6 +159,20 @@ def test_where_the_headline_is_no_share_of_rows_its_unit_is_no_alpha(make_search
     assert [one.call.config["guarantee"] for one in found] == ["agreement"] * 3
     assert [one.call.config["alpha"] for one in found] == [0.01, 0.02, 0.05]
     assert names(found)[0] == "cascade-ngram-bert-4x312-agreement-100"
+
+
+def test_students_whose_whole_training_is_shortest_come_first_and_those_for_another_use_last(make_search):
+    students = ("ngram", "bert-2x128", "textcnn", "bert-4x312")
+    search = replace(make_search(students=students, max_latency_ms=1.0, max_size_mb=10), texts=MANY)
+    assert [num_passes(search, name) for name in students] == [3, 3, 8, 3]
+    seconds = {"ngram": 0.003, "bert-2x128": 0.005, "textcnn": 0.0015, "bert-4x312": 0.001}
+    search.shapes = [
+        shape(name, latency_ms=2.4 if name == "bert-4x312" else 0.1, throughput=9000) | {"train_seconds_per_text": one}
+        for name, one in seconds.items()
+    ]
+    found = names(order._students(search))
+    assert found[::2] == ["ngram-student", "textcnn-student", "bert-2x128-student", "bert-4x312-student"]
+    assert found[1::2] == ["ngram-int8", "textcnn-int8", "bert-2x128-int8", "bert-4x312-int8"]
 
 
 def test_the_best_students_learn_longer_for_as_long_as_there_is_time(make_search):

@@ -29,10 +29,9 @@ def test_the_trials_of_a_search_are_kept_where_the_path_says(name, tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::FutureWarning")
+@pytest.mark.extra("mlflow")
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::ResourceWarning")  # MLflow's own
 def test_the_runs_of_mlflow_are_kept_where_the_path_says(tmp_path):
-    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     folder = tmp_path / "a?b#c%20{x}[1]"
     bundle = tmp_path / "bundle"
     bundle.mkdir()

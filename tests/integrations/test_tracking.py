@@ -89,10 +89,11 @@ def test_another_tensorboard_run_of_the_same_name_gets_a_folder_of_its_own(tmp_p
     assert sorted(one.name for one in (tmp_path / "boards").iterdir()) == ["best", "best-2"]
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::FutureWarning")
+@pytest.mark.extra("mlflow")
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::ResourceWarning")  # MLflow's own
 def test_mlflow_gets_parameters_curves_and_the_bundle_as_a_model(tmp_path, bundle):
-    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    import mlflow
+
     place = tmp_path / "mlflow"
     made = train_killed_after_three_and_resumed_at_two(f"mlflow:{place}", tmp_path, bundle)
     client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{place / 'mlflow.db'}")
@@ -108,10 +109,11 @@ def test_mlflow_gets_parameters_curves_and_the_bundle_as_a_model(tmp_path, bundl
     assert {one.path for one in stored} == {"manifest.json", "onnx"}
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::FutureWarning")
+@pytest.mark.extra("mlflow")
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::ResourceWarning")  # MLflow's own
 def test_a_trial_is_nested_under_its_search_in_mlflow_and_keeps_no_model_there(tmp_path):
-    mlflow = pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
+    import mlflow
+
     (tmp_path / "trial").mkdir()
     tracker = f"mlflow:{tmp_path / 'mlflow'}"
     with (
@@ -209,10 +211,9 @@ def test_a_part_of_a_run_goes_on_without_a_tracker_that_cannot_be_reached_any_mo
     assert len(warnings_of(caplog)) == 1
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::FutureWarning")
+@pytest.mark.extra("mlflow")
+@pytest.mark.filterwarnings("ignore:.*noload.*", "ignore::ResourceWarning")  # MLflow's own
 def test_an_mlflow_that_is_lost_in_the_middle_ends_no_training(tmp_path, bundle, caplog):
-    pytest.importorskip("mlflow", reason="the extra mlflow is not installed")
     place = tmp_path / "mlflow"
     with tracked(f"mlflow:{place}", name="best", work_dir=tmp_path) as run:
         run.watch(RECORDS[0])

@@ -38,8 +38,8 @@ def test_the_error_is_the_definition(seed):
 def test_the_edges_belong_to_the_lower_bin_and_empty_bins_have_no_mean():
     bins = calibration_bins(np.array([0.0, 0.5, 1.0]), np.array([True, False, True]), num_bins=4)
     assert bins.counts.tolist() == [1, 1, 0, 1]
-    assert math.isnan(bins.accuracy[2])
-    assert math.isnan(bins.confidence[2])
+    assert bins.accuracy.tolist() == pytest.approx([1.0, 0.0, math.nan, 1.0], nan_ok=True)
+    assert bins.confidence.tolist() == pytest.approx([0.0, 0.5, math.nan, 1.0], nan_ok=True)
 
 
 def test_one_decision_a_row_or_one_for_each_label():

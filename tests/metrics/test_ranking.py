@@ -39,6 +39,20 @@ def test_multi_label_area_is_the_mean_over_labels():
     assert roc_auc(scores_NC, targets_NC, SIGMOID).area == pytest.approx(expected)
 
 
+def test_of_two_labels_the_second_counts_only_where_they_exclude_each_other():
+    scores_NC, targets_NC = np.array([[1.0, 1], [0, 2], [0, 3], [1, 4]]), np.array([[1, 0], [0, 1], [1, 0], [0, 1]])
+    first, second = (roc_auc_score(targets_NC[:, column], scores_NC[:, column]) for column in (0, 1))
+    assert first != second
+    assert roc_auc(scores_NC, targets_NC, SOFTMAX).area == pytest.approx(second)
+    assert roc_auc(scores_NC, targets_NC, SIGMOID).area == pytest.approx((first + second) / 2)
+
+
+def test_an_interval_ends_at_0_and_1():
+    score_N, targets_NC = np.array([1.0, 2, 4, 3, 5, 6]), np.eye(2)[[0, 0, 0, 1, 1, 1]]
+    assert roc_auc(np.column_stack((-score_N, score_N)), targets_NC, SOFTMAX).interval[1] == 1.0
+    assert roc_auc(np.column_stack((score_N, -score_N)), targets_NC, SOFTMAX).interval[0] == 0.0
+
+
 def test_it_is_not_defined_where_a_class_is_absent():
     scores_NC, truth_N = sample(30, 3, 0)
     assert roc_auc(scores_NC, np.eye(3)[np.minimum(truth_N, 1)], SOFTMAX) is None

@@ -77,6 +77,19 @@ def test_sums_are_those_of_as_many_rows_as_there_are(monkeypatch, cost):
     np.testing.assert_array_equal(twice_RS, 2 * sums_RS)
 
 
+@pytest.mark.parametrize("cost", [0, 10**9], ids=["patterns drawn", "rows drawn"])
+def test_how_many_are_drawn_at_a_time_changes_nothing(monkeypatch, cost):
+    monkeypatch.setattr(resampling, "MULTINOMIAL_COST", cost)
+    counts_NS = np.random.default_rng(0).integers(0, 3, (100, 2))
+    found = []
+    for num_cells in (1, 250, 10**6):
+        monkeypatch.setattr(resampling, "CHUNK_CELLS", num_cells)
+        (sums_RS,) = resampling.resample_statistics([counts_NS], num_resamples=40, seed=0)
+        found.append((sums_RS, resampling.resample_sums(counts_NS.astype(float), num_resamples=40, seed=0)))
+    for one in found[1:]:
+        np.testing.assert_array_equal(one, found[0])
+
+
 def test_models_see_the_same_resamples():
     chosen_NC, targets_NC = sample(200, 3, 0)
     first, second = bootstrap([chosen_NC, chosen_NC.copy()], targets_NC, num_resamples=100, seed=0)

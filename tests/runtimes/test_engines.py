@@ -13,11 +13,7 @@ from yanmo.runtimes.engines import ENGINES, choice, open_engine
 from yanmo.runtimes.onnx import ONNX_FILE
 from yanmo.runtimes.predictor import open_bundle
 
-HAS_OPENVINO = importlib.util.find_spec("openvino") is not None
-NAMES = [
-    "onnxruntime",
-    pytest.param("openvino", marks=pytest.mark.skipif(not HAS_OPENVINO, reason="openvino is not installed")),
-]
+NAMES = ["onnxruntime", pytest.param("openvino", marks=pytest.mark.extra("openvino"))]
 
 
 @pytest.fixture
@@ -66,7 +62,7 @@ def test_an_engine_serves_several_threads(name, path):
                 np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="openvino is not installed")
+@pytest.mark.extra("openvino")
 @pytest.mark.parametrize("name", ["bert_onnx", "bert_pair_onnx", "electra_onnx", "textcnn_onnx"])
 def test_openvino_answers_as_onnxruntime_does(name, get_bundle):
     bundle = get_bundle(name)
@@ -151,7 +147,7 @@ def test_one_that_answers_wrongly_or_dies_is_left_out(monkeypatch, caplog):
     assert "The runtime openvino does not work on this processor (exit code -8)." in caplog.text
 
 
-@pytest.mark.skipif(not HAS_OPENVINO, reason="openvino is not installed")
+@pytest.mark.extra("openvino")
 def test_the_probe_passes_where_openvino_works():
     assert choice.is_sound("openvino")
 

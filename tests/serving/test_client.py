@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -46,6 +48,45 @@ def test_long_texts_are_asked_in_requests_that_fit_a_body(served_bundles):
         assert len(client.predict(["好" * 20_000] * 40)) == 40
 
 
+class Counting(BaseHTTPRequestHandler):
+    """Answers every text alike, and notes how many texts and characters came in a request."""
+
+    requests: list[tuple[int, int]]
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        texts = [*asked["texts"], *asked.get("texts_b", [])]
+        self.requests.append((len(asked["texts"]), sum(map(len, texts))))
+        answers = [{"prediction": "1", "probability": 0.9}] * len(asked["texts"])
+        body = json.dumps({"predictions": answers, "model": "m", "digest": "d"}).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("texts", "requests"),
+    [
+        (["a"] * 256, [(256, 256)]),
+        (["a"] * 257, [(256, 256), (1, 1)]),
+        (["a" * 50_000] * 2, [(2, 100_000)]),
+        (["a" * 50_000, "b" * 50_001, "c"], [(1, 50_000), (2, 50_002)]),
+        (["a" * 100_001, "b"], [(1, 100_001), (1, 1)]),
+        ([("a" * 30_000, "b" * 20_000)] * 3, [(2, 100_000), (1, 50_000)]),
+        ([], []),
+    ],
+)
+def test_a_request_holds_256_texts_and_100000_characters_and_no_more(counting, texts, requests):
+    address, handler = counting
+    with yanmo.Client(address) as client:
+        assert len(client.predict(texts)) == len(texts)
+    assert handler.requests == requests
+
+
 def test_options_and_refusals_arrive(served_bundles):
     _, service = served_bundles["ngram"]
     with yanmo.Client(url(service)) as client:
@@ -83,15 +124,26 @@ class Busy(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def busy():
-    handler = type("Handler", (Busy,), {"times": []})
+@contextlib.contextmanager
+def answering(handler):
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}", handler
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def busy():
+    with answering(type("Handler", (Busy,), {"times": []})) as found:
+        yield found
+
+
+@pytest.fixture
+def counting():
+    with answering(type("Handler", (Counting,), {"requests": []})) as found:
+        yield found
 
 
 def predict_at_once(address, **keys):

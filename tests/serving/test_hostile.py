@@ -485,6 +485,9 @@ def test_a_client_that_does_not_read_its_answers_is_cut(bundles, serving, wait):
 def test_too_many_connections_are_refused_and_then_there_is_room_again(bundles, serving, wait):
     with serving(bundles["ngram"], max_connections=3) as client:
         held = [client.connect() for _ in range(3)]
+        for connection in held:
+            connection.sendall(b"GET /livez HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200"), "as many as may be are answered"
         with client.connect() as one_more:
             assert one_more.recv(1000).startswith(b"HTTP/1.1 429")
         for connection in held:

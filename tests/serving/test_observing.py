@@ -164,12 +164,14 @@ def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles, monkeypat
     assert "Geheim" not in err
 
 
+@pytest.mark.extra("opentelemetry")
 def test_a_request_is_a_span_below_that_of_the_client(bundles, serving, monkeypatch):
-    sdk = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
-    export = pytest.importorskip("opentelemetry.sdk.trace.export")
-    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
-    provider, exporter = sdk.TracerProvider(shutdown_on_exit=False), memory.InMemorySpanExporter()
-    provider.add_span_processor(export.SimpleSpanProcessor(exporter))
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    provider, exporter = TracerProvider(shutdown_on_exit=False), InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
     with serving(bundles["ngram"]) as client:
         parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -9,6 +9,7 @@ from yanmo.answers.choices import Choices
 from yanmo.errors import ConfigError, DataError
 from yanmo.metrics.labels import right_rows
 from yanmo.tasks import TASKS, get_task
+from yanmo.tasks.labels import count_labels
 
 RAW = {
     "single_label": ["b", " a ", "a", "", None],
@@ -41,6 +42,13 @@ def test_labels_encode_and_decode_to_themselves(task):
     assert task.decide(evidence, labels).predictions == expected
     np.testing.assert_array_equal(task.choose(targets_NC), targets_NC.astype(bool))
     assert task.right_N(evidence, targets_NC).all()
+
+
+def test_targets_are_ones_and_zeros():
+    single = TASKS["single_label"].encode(pl.Series(["b", "a", "b"]), ["a", "b", "c"])
+    assert single.tolist() == [[0, 1, 0], [1, 0, 0], [0, 1, 0]]
+    many = pl.Series([["c", "a"], [], ["b"], ["a", "b", "c"]])
+    assert TASKS["multi_label"].encode(many, ["a", "b", "c"]).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]]
 
 
 def test_probabilities_are_probabilities_even_of_huge_scores(task):
@@ -86,6 +94,19 @@ def test_an_unknown_label_is_named_with_the_closest_known_one(task):
     )
 
 
+@pytest.mark.parametrize(("num_labels", "end"), [(20, "label19."), (21, "label19, …."), (30, "label19, ….")])
+def test_of_many_known_labels_twenty_are_named(num_labels, end):
+    labels = [f"label{place}" for place in range(num_labels)]
+    with pytest.raises(DataError) as caught:
+        TASKS["single_label"].encode(pl.Series(["x"]), labels)
+    assert caught.value.hint.endswith(f"label18, {end}")
+
+
+def test_given_labels_are_counted_in_the_order_of_the_known_ones():
+    assert count_labels(pl.Series(["b", None, "b", "a"]), ["a", "b", "c"]).tolist() == [1, 2, 0]
+    assert count_labels(pl.Series([["b", "a"], [], None, ["b"]]), ["a", "b", "c"]).tolist() == [1, 2, 0]
+
+
 def test_an_unknown_task_is_named_with_the_closest_known_one():
     with pytest.raises(ConfigError, match="There is no task 'single_lable'. Did you mean 'single_label'"):
         get_task("single_lable")
@@ -94,6 +115,8 @@ def test_an_unknown_task_is_named_with_the_closest_known_one():
 def test_whole_numbers_are_sorted_as_numbers():
     assert TASKS["single_label"].label_names(pl.Series(["10", "9", "2"])) == ["2", "9", "10"]
     assert TASKS["single_label"].label_names(pl.Series(["10", "9", "b"])) == ["10", "9", "b"]
+    assert TASKS["single_label"].label_names(pl.Series(["1", "01", "2", "001"])) == ["001", "01", "1", "2"]
+    assert TASKS["single_label"].label_names(pl.Series(["²", "10", "9"])) == ["10", "9", "²"]
 
 
 def test_the_probability_of_a_multi_label_answer_is_its_weakest_decision():
@@ -105,6 +128,10 @@ def test_the_probability_of_a_multi_label_answer_is_its_weakest_decision():
     fewer = task.decide(evidence, ["a", "b", "c"], threshold=0.7)
     assert fewer.predictions == [("a",)]
     assert fewer.probability_N == pytest.approx([0.4])
+    exact = Choices(np.array([[0.5, 0.75, 0.25]], dtype=np.float32), task.link)
+    assert task.decide(exact, ["a", "b", "c"]).predictions == [("a", "b")]
+    assert task.decide(exact, ["a", "b", "c"], threshold=0.75).predictions == [("b",)]
+    assert task.decide(exact, ["a", "b", "c"], threshold=0.25).predictions == [("a", "b", "c")]
 
 
 @pytest.mark.parametrize("name", ["single_label", "text_pair"])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from yanmo.text.altering import PIECES, alter
+from yanmo.text.altering import PIECES, SHARE, alter
 
 TEXTS = ["送得太慢了，菜都凉了", "great food, fast delivery", "好", "", "iPhone 15 很好用"]
 
@@ -34,6 +34,16 @@ def test_drop_leaves_at_least_one_piece():
 def test_swap_keeps_every_piece():
     for text, altered in zip(TEXTS, alter(TEXTS, ["swap"], np.random.default_rng(1)), strict=True):
         assert sorted(altered) == sorted(text)
+
+
+def test_a_tenth_of_a_long_text_is_dropped_or_changes_places():
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
+    share = SHARE * 400
+    (dropped,) = alter([text], ["drop"], np.random.default_rng(0))
+    assert 400 - 2 * share < len(dropped) < 400 - share / 2
+    (swapped,) = alter([text], ["swap"], np.random.default_rng(0))
+    moved = sum(one != other for one, other in zip(text, swapped, strict=True))
+    assert share < moved <= 2 * share
 
 
 def test_mix_holds_spans_of_two_texts():

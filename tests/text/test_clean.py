@@ -69,6 +69,8 @@ def test_nfkc_by_runs_equals_nfkc_of_the_whole(text: str) -> None:
         ("simplify_chinese", "漢\ud800", "汉\ufffd"),
         ("lowercase", "Hello ÄÖ", "hello äö"),
         ("strip_urls", "看http://t.cn/a?b=1很好, www.x.com.", "看 很好,  ."),
+        ("strip_urls", "See WWW.x.com", "See  "),
+        ("strip_urls", "ftp://x.com/a w", "  w"),
         ("strip_urls", "见（https://x.org/a）和 HTTPS://Y.org", "见（ ）和  "),
         ("strip_emails", "写a.b+c@d-e.co.uk吧 @user a@b", "写 吧 @user a@b"),
         ("strip_digits", "2024年１２月 3.14 v2", " 年 月   v "),

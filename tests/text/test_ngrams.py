@@ -77,10 +77,11 @@ def test_a_column_has_the_hashes_of_its_texts_alone(config: NgramConfig, texts: 
     ]
 
 
-def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("num_characters", [5, 40, 60, 118])
+def test_blocks_do_not_show(num_characters: int, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["", "中文 text", "a", "", "b c", ""] * 7
     whole = hash_column(texts, CONFIGS[2])
-    monkeypatch.setattr(ngrams, "BLOCK_CHARACTERS", 5)
+    monkeypatch.setattr(ngrams, "BLOCK_CHARACTERS", num_characters)
     blocks = hash_column(texts, CONFIGS[2])
     assert (blocks.values == whole.values).all()
     assert (blocks.offsets == whole.offsets).all()

@@ -23,6 +23,7 @@ from yanmo.text.tfidf import (
 )
 
 CONFIG = NgramConfig(word_ngrams=None, char_ngrams=(1, 3))
+WORDS = [f"word{place}" for place in range(300)]
 TEXTS = ["很快，好吃", "好吃不贵 good food", "", "good good food", "送餐太慢了", "慢慢慢", "good"]
 
 
@@ -133,6 +134,21 @@ def test_top_terms_set_a_class_apart() -> None:
     named = with_strings(top, strings)
     assert [[term for term, _ in best] for best in named] == [["good"], ["bad"]]
     assert named[0][0][1] == pytest.approx(2**-0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize("num_terms", [1, 2, 3, 7, 20, 10_000])
+def test_top_terms_are_the_best_of_all_however_many_are_asked_for(num_terms: int) -> None:
+    texts = [" ".join(words) for words in np.random.default_rng(0).choice(WORDS, (400, 9))]
+    tfidf, rows = fit_transform(hash_column(texts, NgramConfig(word_ngrams=(1, 2), char_ngrams=None)))
+    targets_NC = np.eye(2, dtype=np.float32)[np.arange(400) % 3 % 2]
+    matrix_NV = dense(rows, len(tfidf.keys))
+    found = top_terms_by_class(rows, targets_NC, tfidf, num_terms=num_terms)
+    for best, member_N in zip(found, targets_NC.T > 0, strict=True):
+        score_V = matrix_NV[member_N].mean(axis=0) - matrix_NV[~member_N].mean(axis=0)
+        expected = np.sort(score_V[score_V > 0])[::-1][:num_terms]
+        assert [score for _, score in best] == pytest.approx(expected.tolist(), rel=1e-4)
+        known = dict(zip(tfidf.keys.tolist(), score_V.tolist(), strict=True))
+        assert [known[key] for key, _ in best] == pytest.approx(expected.tolist(), rel=1e-4)
 
 
 def test_rows_of_any_hashes_work() -> None:

@@ -64,6 +64,17 @@ def test_the_vocabulary_has_its_size_and_no_holes() -> None:
         assert sorted(tokenizer.get_vocab().values()) == list(range(tokenizer.get_vocab_size()))
 
 
+@pytest.mark.parametrize("size", range(16, 60))
+def test_the_vocabulary_is_full_and_not_fuller_where_there_is_enough_to_learn(size: int) -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    words = [one + other for one, other in zip(letters, letters[1:] + letters[0], strict=True)]
+    vocabulary = train_wordpiece([" ".join(words)] * 2, size).get_vocab()
+    assert len(vocabulary) == size
+    of_a_character = {token for token in vocabulary if len(token.removeprefix("##")) == 1}
+    # A letter takes two places, and a fifth of all are left for merges; the special tokens have theirs in any case.
+    assert len(of_a_character) == min(int(0.8 * size), size - 5) // 2 * 2
+
+
 def test_special_tokens_in_a_text_are_text(wordpiece: Tokenizer) -> None:
     ids = encode_column(wordpiece, ["good [SEP] [PAD] good"], max_length=32).ids.values
     assert (ids == 3).sum() == 1

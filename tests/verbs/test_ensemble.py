@@ -77,8 +77,8 @@ def test_every_method_makes_a_bundle_that_is_not_worse(members, dataset, folder,
     assert again.digest == whole.digest
 
 
+@pytest.mark.extra("lightgbm")
 def test_lightgbm_is_stored_as_text_and_answers(members, dataset, folder):
-    pytest.importorskip("lightgbm")
     whole = ensemble(dataset, members[1:], method="stacking-lightgbm", num_threads=1, out=folder / "lightgbm")
     assert (whole.path / "stacker-1.txt").read_text().startswith("tree")
     assert scores(whole, dataset, "test")[0] >= 0.7

@@ -82,7 +82,9 @@ def train_wordpiece(
     )
     # The normalizer puts spaces around Chinese characters; the splitter cuts there, at white space and punctuation.
     splitter = pre_tokenizers.BertPreTokenizer()
-    starts, continued = _alphabet(texts, normalizer, splitter, min_frequency, int(vocab_size * _MAX_ALPHABET_SHARE))
+    # Of the smallest vocabularies the special tokens take more than what merges leave.
+    limit = min(int(vocab_size * _MAX_ALPHABET_SHARE), vocab_size - len(SPECIAL_TOKENS))
+    starts, continued = _alphabet(texts, normalizer, splitter, min_frequency, limit)
     learner = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     learner.normalizer, learner.pre_tokenizer = normalizer, splitter
     # The trainer numbers continued characters in an order that changes from run to run, unless they come first.

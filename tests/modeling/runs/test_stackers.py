@@ -64,9 +64,9 @@ def test_with_many_labels_each_has_its_own_regression():
     assert (MULTI.choose(SIGMOID.activate(stacker.logits(members))) == targets_NC).mean() > 0.97
 
 
+@pytest.mark.extra("lightgbm")
 @pytest.mark.parametrize("absent", [0, 3])
 def test_lightgbm_keeps_the_column_of_a_label_without_rows(absent):
-    pytest.importorskip("lightgbm")
     members, targets_NC = make_halves(600)
     kept = targets_NC[:, absent] == 0
     learned = [one[kept] for one in members]
@@ -76,9 +76,9 @@ def test_lightgbm_keeps_the_column_of_a_label_without_rows(absent):
     assert right(logits_NC, targets_NC[kept]) > 0.8
 
 
+@pytest.mark.extra("lightgbm")
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_lightgbm_comes_back_from_its_text(num_classes):
-    pytest.importorskip("lightgbm")
     members, targets_NC = make_halves(600, num_classes)
     models = fit_lightgbm(members, targets_NC, SOFTMAX, seed=0, num_threads=1)
     assert models == fit_lightgbm(members, targets_NC, SOFTMAX, seed=0, num_threads=1)

@@ -80,7 +80,9 @@ def fit_lightgbm(
     except ImportError as error:
         raise MissingExtraError("The method stacking-lightgbm", package="lightgbm", extra="lightgbm") from error
     features_NF = np.concatenate([stacking_features(one) for one in members], axis=1)
-    targets, num_classes = [targets_NC.argmax(axis=1)] if link.excludes else list(targets_NC.T), targets_NC.shape[1]
+    num_classes = targets_NC.shape[1]
+    # LightGBM copies a column that is a view, and warns.
+    targets = [targets_NC.argmax(axis=1)] if link.excludes else list(np.ascontiguousarray(targets_NC.T))
     kind = {"objective": "multiclass", "num_class": num_classes} if link.excludes and num_classes > 2 else BINARY
     fixed: dict[str, Any] = {"random_state": seed, "n_jobs": num_threads, "deterministic": True, "verbosity": -1}
     models = [

@@ -268,7 +268,7 @@ def test_grind_allows_the_loss_of_its_headline_that_was_asked_for(stars, tmp_pat
     members = [train(stars, "linear", tmp_path / "linear"), train(stars, "ngram", tmp_path / "ngram", num_epochs=12)]
     teacher = yanmo.ensemble(stars, members, num_threads=1, out=tmp_path / "teacher")
     monkeypatch.setitem(TASKS, "ordered_stars", like(teacher, stars))
-    values = {"students": ("ngram",), "hours": 0.03, "num_threads": 1, "out": tmp_path / "ground"}
+    values = {"students": ("ngram",), "hours": 1.0, "num_threads": 1, "out": tmp_path / "ground"}
     with pytest.raises(ModelError) as caught:
         yanmo.grind(teacher, stars, max_drop=0.0, **values)
     rows = json.loads((tmp_path / "ground-report" / "report.json").read_text(encoding="utf-8"))["rows"]

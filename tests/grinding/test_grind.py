@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from yanmo import models
+from yanmo import family_settings, models
 from yanmo.artifacts import Dataset, Report
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import Effects
@@ -239,11 +239,12 @@ def test_a_killed_search_makes_nothing_twice(folder, grounds, caplog):
 
 @pytest.mark.slow
 def test_a_search_killed_within_a_training_goes_on_with_its_checkpoint_to_the_same_bundle(folder, grounds, monkeypatch):
-    monkeypatch.setattr(models, "MIN_STEPS", 200)
+    monkeypatch.setattr(family_settings, "MIN_STEPS", 200)
     asked = {"students": ["textcnn"], **EASY, "max_size_mb": 1.5}
     script = (
-        "from yanmo import models; from yanmo.modeling import loop; from yanmo.grinding.grind import grind; "
-        "models.MIN_STEPS, loop.SAVE_SECONDS = 200, 0.0; "
+        "from yanmo import family_settings; from yanmo.modeling.loop import training_loop; "
+        "from yanmo.grinding.grind import grind; "
+        "family_settings.MIN_STEPS, training_loop.SAVE_SECONDS = 200, 0.0; "
         f"grind({str(grounds.small)!r}, {str(grounds.data)!r}, out={str(folder / 'cut')!r}, **{asked!r})"
     )
     student = work_dir(work_dir(folder / "cut") / "bundles" / "textcnn-student")

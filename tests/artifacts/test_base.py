@@ -241,6 +241,14 @@ def test_nothing_is_made_inside_of_a_finished_artifact(tmp_path):
     assert sorted(path.name for path in made.path.iterdir()) == ["data.bin", "manifest.json", "sub"]
 
 
+def test_what_a_path_passes_on_its_way_is_not_what_it_lies_in(tmp_path):
+    made = make(tmp_path / "one")
+    assert make(made.path / "sub" / ".." / ".." / "beside").path.resolve() == tmp_path / "beside"
+    (tmp_path / "link").symlink_to(made.path / "sub")
+    with pytest.raises(ArtifactError, match="is a finished artifact"):
+        make(tmp_path / "link" / "two")
+
+
 def test_the_manifest_of_another_program_is_in_nobodys_way(tmp_path):
     (tmp_path / "manifest.json").write_text('{"name": "a web page", "start_url": "/"}')
     assert make(tmp_path / "one").size_bytes == 9

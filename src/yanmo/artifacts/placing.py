@@ -63,7 +63,9 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
     finish_swap(out)
     if os.path.lexists(out) and not replace:  # a dangling link stands in the way, too
         raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
-    whole = next((folder for folder in out.absolute().parents if _is_artifact(folder)), None)
+    # Where links and steps up lead: the recipe in a Bundle writes to a folder beside that Bundle.
+    around = out.parent.resolve()
+    whole = next((folder for folder in (around, *around.parents) if _is_artifact(folder)), None)
     if whole is not None:
         raise ArtifactError(
             f"{out} lies in {whole}, which is a finished artifact: another folder in it would damage it.",

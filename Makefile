@@ -111,12 +111,12 @@ weights: $(WEIGHTS)  ## Fetch a real checkpoint of 22 M parameters, for the test
 
 CLIENTS := build/clients
 
-$(CLIENTS)/bin/python: tests/serving/clients.txt
+$(CLIENTS)/.installed: tests/serving/clients.txt
 	$(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-clients: $(CLIENTS)/bin/python  ## Install the clients of others that cannot share .venv, for the tests that ask with them
+clients: $(CLIENTS)/.installed  ## Install the clients of others that cannot share .venv, for the tests that ask with them
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -17,10 +17,14 @@ from hardships.reloads import copied
 __all__ = ["access"]
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guides" / "operate-a-service.md"
-ROW = re.compile(r"^\| `(GET|POST) (/\S*)` \| \w+ \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(GET|POST) (/\S*)` \| (\w+) \| (\d+) \| (\d+) \| (\d+) \|$", re.MULTILINE)
 BODIES = {
     "/predict": '{"text":"a"}',
     "/v1/models/{name}/predict": '{"text":"a"}',
+    "/": '{"inputs":"a","parameters":{}}',
+    "/v1/models/{name}:predict": '{"instances":["a"]}',
+    "/invocations": '{"instances":["a"]}',
+    "/v2/models/{name}/infer": '{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}',
     "/admin/models/{name}": '{"path":"first"}',
 }
 
@@ -35,12 +39,18 @@ async def access(options: Options) -> Section:
         secrets = {may: yanmo.key(label=may, file=file, may=may).secret for may in ("predict", "admin")}
         settings = {"models_dir": copied(options, folder), "api_keys": file}
         with service(options.bundle, cores=service_cores(), **settings) as running:
-            for method, path, refused, predicting, administering in routes:
+            for method, path, need, refused, predicting, administering in routes:
                 wanted = {None: refused, "yk_wrong": refused}
                 wanted |= {secrets["predict"]: predicting, secrets["admin"]: administering}
-                address, body = path.replace("{name}", options.bundle.resolve().name), BODIES.get(path, "")
+                address, body = (
+                    path.replace("{name}", options.bundle.name),
+                    BODIES.get(path, "") if method == "POST" else "",
+                )
                 for key, allowed in wanted.items():
-                    for host, status in (("localhost", allowed), ("evil.example", "421")):
+                    for host, status in (
+                        ("localhost", allowed),
+                        ("evil.example", "200" if need == "health" else "421"),
+                    ):
                         found = (await ask(running.port, knock(method, address, host, key, body))).status
                         num_asked += 1
                         if found != int(status):

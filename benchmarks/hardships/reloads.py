@@ -28,7 +28,7 @@ async def reload(options: Options) -> Section:
     with tempfile.TemporaryDirectory() as name:
         folder = copied(options, Path(name))
         with service(options.bundle, cores=service_cores(), models_dir=folder) as running:
-            path = f"/admin/models/{options.bundle.resolve().name}"
+            path = f"/admin/models/{options.bundle.name}"
             known = {}
             for version in ("second", "first"):
                 digest = json.loads((await ask(running.port, post({"path": version}, path))).body)["digest"]
@@ -88,7 +88,7 @@ async def broken(options: Options) -> Section:
     with tempfile.TemporaryDirectory() as name:
         folder = copied(options, Path(name))
         with service(options.bundle, cores=service_cores(), models_dir=folder) as running:
-            path = f"/admin/models/{options.bundle.resolve().name}"
+            path = f"/admin/models/{options.bundle.name}"
             before = predictions((await ask(running.port, sent[0])).body)[0]
             asking = Load(running.port, sent, connections=8)
             for kind in kinds:

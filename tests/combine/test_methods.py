@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
-from yanmo.combine import weighting
+from yanmo.combine import greedy, weighting
 from yanmo.combine.averaging import BLOCK_ROWS, average, equal_weights
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
@@ -139,6 +139,11 @@ def test_greedy_selection_asks_twenty_bags_of_half_of_the_members():
     weights_K = np.array(greedy_weights(truth_KM, seed=3))
     np.testing.assert_allclose(20 * weights_K, np.round(20 * weights_K), atol=1e-9)
     assert 0.3 < weights_K[2] < 0.9  # three of five members are in a bag
+
+
+def test_of_the_rounds_of_a_selection_the_best_counts():
+    assert greedy._select(np.array([[0.9, 0.1], [0.1, 0.9]], np.float32)).tolist() == [1, 1]
+    assert greedy._select(np.array([[0.9, 0.9], [0.1, 0.9]], np.float32))[1] == 0
 
 
 def test_a_mean_without_weights_is_of_equal_parts():

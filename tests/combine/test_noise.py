@@ -41,6 +41,17 @@ def test_the_joint_keeps_the_given_shares_and_names_the_pair():
     assert np.unravel_index(joint_CC.argmax(), joint_CC.shape) == (2, 1)
 
 
+def test_the_joint_of_three_rows_is_that_of_the_paper_by_hand():
+    probabilities_NC = np.array([[0.9, 0.1], [0.1, 0.9], [0.2, 0.8]], np.float32)
+    found = find_suspects(probabilities_NC, np.array([0, 0, 1]))
+    # Label 0 is believed from (0.9 + 0.1) / 2 on, label 1 from 0.8: the second row is counted as a 1 that was given 0.
+    np.testing.assert_allclose(found.joint_CC, [[1 / 3, 1 / 3], [0, 1 / 3]])
+    assert found.num_wrong == 1
+    assert found.order_N.tolist() == [1, 2, 0]
+    assert found.suggested_N.tolist() == [1, 1, 0]
+    np.testing.assert_allclose(found.scores_N, [0.8, -0.8, 0.6], atol=1e-6)
+
+
 def test_a_label_that_no_row_has_breaks_nothing():
     probabilities_NC, given_N, _, _ = make_noisy(num_rows=200)
     given_N = np.where(given_N == 4, 0, given_N)

@@ -1,10 +1,12 @@
 """The profile counts labels, lengths, conflicts and leaks: of the rows that have a label where labels are meant."""
 
+import json
+
 import polars as pl
 import pytest
 
 from yanmo.data.gather import Gathered
-from yanmo.data.inspect import profile_info, profile_rows
+from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.refuse import Refusals
 
 
@@ -90,3 +92,17 @@ def test_only_what_deserves_a_look_is_a_warning(num_damaged, said, caplog):
         "1 of 1 rows of valid have a text that stands in train, too.",
         "1 texts stand with different labels.",
     ]
+
+
+def test_a_profile_is_written_for_programs_and_for_people(tmp_path):
+    profile = profile_rows(gathered(ROWS), ["a", "b<i>"])
+    write_profile(tmp_path, profile, {"a": [("good <b>", 0.5)], "b<i>": []})
+    content = (tmp_path / "profile.json").read_bytes()
+    assert json.loads(content) == profile
+    assert content.startswith(b'{\n  "num_rows": {\n    "train": 3,')
+    assert content.endswith(b"}\n")
+    page = (tmp_path / "profile.html").read_bytes().decode()
+    assert page.endswith("</html>\n")
+    assert "good &lt;b&gt;" in page
+    assert "b&lt;i&gt;" in page
+    assert "\r" not in page

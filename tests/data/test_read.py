@@ -123,6 +123,9 @@ def test_blank_lines_are_left_out_and_line_numbers_stay_true(tmp_path: Path) -> 
 def test_a_quote_in_the_middle_of_a_field_is_text(tmp_path: Path) -> None:
     path = write(tmp_path, "a.csv", 'text,label\na 5" disk,1\nb,2\n')
     assert read_table([path], PLAIN)["text"].to_list() == ['a 5" disk', "b"]
+    path = write(tmp_path, "b.csv", 'x"y,z",w\n1,2\n')
+    with pytest.raises(DataError, match="line 2 has 2 fields, but the first row has 3"):
+        read_table([path], PLAIN)
 
 
 def test_only_chosen_columns_are_returned(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def test_a_large_train_split_is_sampled_and_that_is_said(
 ) -> None:
     splits = ["test", "train", "train", "valid"] * 5
     rows = pl.DataFrame({"split": splits, "num_characters": pl.Series([9] * 20, dtype=pl.UInt32)})
-    assert terms.choose_sample(rows).to_list() == [split == "train" for split in splits]
+    with caplog.at_level("INFO"):
+        assert terms.choose_sample(rows).to_list() == [split == "train" for split in splits]
+    assert not caplog.text
     monkeypatch.setattr(terms, "MAX_CHARACTERS", 30)
     with caplog.at_level("INFO"):
         chosen = terms.choose_sample(rows)
@@ -62,3 +64,13 @@ def test_a_large_train_split_is_sampled_and_that_is_said(
     assert in_train == [True, False, False] * 3 + [True]
     assert sum(chosen) == sum(in_train)
     assert "TF-IDF is computed from 4 of 10 rows of train, one in 3." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("cjk_share", "is_segmented", "largest"), [(1.0, False, 3), (1.0, True, 2), (0.0, False, 2), (0.0, True, 2)]
+)
+def test_terms_of_chinese_that_is_not_segmented_have_up_to_three_characters(
+    cjk_share: float, is_segmented: bool, largest: int
+) -> None:
+    config = terms._ngrams(cjk_share, is_segmented=is_segmented)
+    assert (config.word_ngrams, config.char_ngrams, config.cjk_words) == ((1, largest), None, is_segmented)

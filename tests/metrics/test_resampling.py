@@ -84,8 +84,8 @@ def test_how_many_are_drawn_at_a_time_changes_nothing(monkeypatch, cost):
     found = []
     for num_cells in (1, 250, 10**6):
         monkeypatch.setattr(resampling, "CHUNK_CELLS", num_cells)
-        (sums_RS,) = resampling.resample_statistics([counts_NS], num_resamples=40, seed=0)
-        found.append((sums_RS, resampling.resample_sums(counts_NS.astype(float), num_resamples=40, seed=0)))
+        (sums_RS,) = resampling.resample_statistics([counts_NS], num_resamples=41, seed=0)
+        found.append((sums_RS, resampling.resample_sums(counts_NS.astype(float), num_resamples=41, seed=0)))
     for one in found[1:]:
         np.testing.assert_array_equal(one, found[0])
 

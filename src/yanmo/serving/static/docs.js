@@ -44,7 +44,9 @@ function showRoute(path, method, operation) {
   const [sent] = Object.values(operation.requestBody?.content ?? {});
   for (const [title, { value }] of Object.entries(sent?.examples ?? {})) {
     const curl = `curl -X POST '${new URL(path.slice(1), document.baseURI)}' -H 'content-type: application/json' -d '${JSON.stringify(value)}'`;
-    section.append(make("p", `${title}:`), make("pre", curl));
+    const shown = make("pre", curl);
+    shown.tabIndex = 0;
+    section.append(make("p", `${title}:`), shown);
   }
   const answers = Object.entries(operation.responses).map(([status, one]) => [status, contentType(one), one.description]);
   section.append(table(["status", "type", "meaning"], answers));

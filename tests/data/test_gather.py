@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from yanmo.data.gather import gather_rows
+from yanmo.data.labels import LabelReader
 from yanmo.data.spill import Spill
 from yanmo.errors import DataError
 from yanmo.tasks import get_task
@@ -26,7 +27,7 @@ def gather(tmp_path):
     def gather(blocks, task="single_label", *, has_ids=False, max_rejected=0.5, cleaning=("lowercase",)):
         options = {"max_rejected": max_rejected, "has_ids": has_ids, "rejected": tmp_path / "rejected.jsonl"}
         with Spill(tmp_path / "spill") as spill:
-            found = gather_rows(blocks, get_task(task), cleaning, ",", spill=spill, **options)
+            found = gather_rows(blocks, LabelReader(get_task(task), separator=","), cleaning, spill=spill, **options)
             stored = pl.concat(list(spill.read()))
         return found, stored, [json.loads(line) for line in options["rejected"].read_text().splitlines()]
 

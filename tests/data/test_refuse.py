@@ -11,9 +11,10 @@ from yanmo.errors import DataError
 
 
 def reasons(**columns):
-    usual = {"id": "1", "text": "good", "clean": "good", "raw_label": "a", "label": "a", "split": "train"}
+    usual = {"id": "1", "text": "good", "clean_text": "good", "label_problem": None, "split": "train"}
     row = {**usual, **columns}
-    return refusal_reasons(pl.DataFrame({name: pl.Series([value], dtype=pl.String) for name, value in row.items()}))[0]
+    frame = pl.DataFrame({name: pl.Series([value], dtype=pl.String) for name, value in row.items()})
+    return refusal_reasons(frame, [name for name in ("text", "text_b") if name in row])[0]
 
 
 @pytest.mark.parametrize(
@@ -22,21 +23,22 @@ def reasons(**columns):
         ({}, None),
         ({"id": None}, "missing id"),
         ({"id": ""}, "missing id"),
-        ({"text": None, "clean": ""}, "missing text"),
-        ({"text": " \t", "clean": ""}, "empty text"),
+        ({"text": None, "clean_text": ""}, "missing text"),
+        ({"text": " \t", "clean_text": ""}, "empty text"),
         ({"text": "a\0"}, "NUL character in text"),
-        ({"clean": " "}, "empty after cleaning"),
-        ({"raw_label": None, "label": None}, "missing label"),
-        ({"raw_label": " ", "label": None}, "missing label"),
-        ({"raw_label": "[", "label": None}, "unreadable label"),
-        ({"raw_label": None, "label": None, "split": "unlabeled"}, None),
-        ({"raw_label": "[", "label": None, "split": "unlabeled"}, None),
-        ({"text_b": "b", "clean_b": "b"}, None),
-        ({"text_b": None, "clean_b": ""}, "missing text"),
-        ({"text_b": "", "clean_b": ""}, "empty text"),
-        ({"text_b": "\0", "clean_b": "b"}, "NUL character in text"),
-        ({"text_b": "b", "clean_b": ""}, "empty after cleaning"),
-        ({"id": "", "text": None, "raw_label": None, "label": None}, "missing id"),
+        ({"clean_text": " "}, "empty after cleaning"),
+        ({"label_problem": "missing label"}, "missing label"),
+        ({"label_problem": "control character in label"}, "control character in label"),
+        ({"label_problem": "list of labels"}, "list of labels"),
+        ({"label_problem": "unreadable label"}, "unreadable label"),
+        ({"label_problem": "missing label", "split": "unlabeled"}, None),
+        ({"label_problem": "unreadable label", "split": "unlabeled"}, None),
+        ({"text_b": "b", "clean_text_b": "b"}, None),
+        ({"text_b": None, "clean_text_b": ""}, "missing text"),
+        ({"text_b": "", "clean_text_b": ""}, "empty text"),
+        ({"text_b": "\0", "clean_text_b": "b"}, "NUL character in text"),
+        ({"text_b": "b", "clean_text_b": ""}, "empty after cleaning"),
+        ({"id": "", "text": None, "label_problem": "missing label"}, "missing id"),
     ],
 )
 def test_the_first_reason_counts(columns, reason):
@@ -45,16 +47,16 @@ def test_the_first_reason_counts(columns, reason):
 
 def test_a_step_counts_the_rows_that_it_changed_itself():
     rows = pl.DataFrame({"text": ["A b", "a b", None], "text_b": ["c  d", "E", "f"]})
-    found, changed = clean_rows(rows, ["lowercase", "collapse_whitespace"])
+    found, changed = clean_rows(rows, ["lowercase", "collapse_whitespace"], ["text", "text_b"])
     assert changed == {"lowercase": 2, "collapse_whitespace": 1}
-    assert found.select("text", "clean", "clean_b").rows() == [
+    assert found.select("text", "clean_text", "clean_text_b").rows() == [
         ("A b", "a b", "c d"),
         ("a b", "a b", "e"),
         (None, "", "f"),
     ]
     assert found["key"].n_unique() == 3
-    assert clean_rows(rows.drop("text_b"), ["lowercase"])[0]["key"].to_list() == ["a b", "a b", ""]
-    assert clean_rows(rows, [])[1] == {}
+    assert clean_rows(rows.drop("text_b"), ["lowercase"], ["text"])[0]["key"].to_list() == ["a b", "a b", ""]
+    assert clean_rows(rows, [], ["text"])[1] == {}
 
 
 def refused(*blocks):
@@ -102,7 +104,7 @@ def test_what_was_refused_is_written_with_the_start_of_its_text():
     file = io.BytesIO(b"before\n")
     file.seek(0, io.SEEK_END)
     rows = {"_file": ["folder/a.csv"], "_line": [7], "id": [None], "reason": ["missing id"], "raw_label": ["x"]}
-    write_rejected(file, pl.DataFrame({**rows, "text": ["字" * 81]}))
+    write_rejected(file, pl.DataFrame({**rows, "text": ["字" * 81]}), "text")
     before, line, end = file.getvalue().split(b"\n")
     assert (before, end) == (b"before", b"")
     assert json.loads(line) == {

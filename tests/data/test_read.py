@@ -493,3 +493,13 @@ def test_whatever_python_writes_comes_back_with_the_lines_where_rows_begin(
 def test_a_regular_file_takes_the_fast_reader() -> None:
     assert regular_lines(b'text,label\n"a\nb, ""c""",1\nd,2', CSV) is not None
     assert regular_lines(b"text,label\na\n", CSV) is None
+
+
+def test_a_sheet_that_is_named_for_another_kind_of_file_is_said(tmp_path, caplog):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\na,b\n", encoding="utf-8")
+    assert read_table([path], ReadOptions(sheet="one")).height == 1
+    assert f"The 'sheet' parameter has no effect on {path}, which is no spreadsheet." in caplog.messages
+    caplog.clear()
+    assert read_table([path], ReadOptions()).height == 1
+    assert not [message for message in caplog.messages if "sheet" in message]

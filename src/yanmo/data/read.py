@@ -108,6 +108,8 @@ def read_blocks(
 def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
     check_file(path)
     extension = file_kind(path, options.file_type)
+    if options.sheet is not None and extension not in SHEETS:
+        logger.warning("The 'sheet' parameter has no effect on %s, which is no spreadsheet.", path)
     wanted = None if columns is None else list(dict.fromkeys(columns))
     if extension == ".parquet" and (options.file_type or path.suffix.lower() == extension):
         blocks = read_parquet_blocks(path, wanted)

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import yanmo
+from yanmo.offline import own_folders
 
 OUT = Path(__file__).resolve().parents[2] / "demo"
 QUESTIONS = ["什么时候能到啊，都五天了", "The zipper broke on the first day :(", "发票抬头填错了能重开吗？"]
@@ -87,4 +88,7 @@ def ask(url: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # As the command line does: matplotlib's notes do not stay in the user's home.
+    with own_folders():
+        code = main()
+    sys.exit(code)

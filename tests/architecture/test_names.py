@@ -1,6 +1,7 @@
 """A public name is defined once in the package, but for those that a table of one shape requires."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -36,10 +37,19 @@ def public_names(text):
     return {name for name in defined | aliases if not name.startswith("_")}
 
 
+def exported_names(text):
+    """Return the classes and functions that ``__all__`` names."""
+    found = re.search(r"^__all__ = (\[.*?\])", text, re.MULTILINE | re.DOTALL)
+    return {name for name in ast.literal_eval(found[1]) if not name.isupper()} if found else set()
+
+
 def find_repeated(folder):
     places = defaultdict(list)
     for path in sorted(folder.rglob("*.py")):
-        for name in public_names(path.read_text(encoding="utf-8")):
+        text = path.read_text(encoding="utf-8")
+        # What a module exports of another's is a second name for it, but at the door of a package.
+        exported = set() if path.name == "__init__.py" else exported_names(text)
+        for name in public_names(text) | exported:
             places[name].append(str(path.relative_to(folder)))
     return {name: found for name, found in places.items() if len(found) > 1}
 

@@ -23,7 +23,8 @@ from yanmo.runtimes.predictor import open_bundle
 from yanmo.training import job
 from yanmo.tuning import trials
 from yanmo.tuning import tune as searching
-from yanmo.tuning.tune import RECIPE, TUNING, TuneConfig, _call, _compare, tune
+from yanmo.tuning.config import TuneConfig
+from yanmo.tuning.tune import RECIPE, TUNING, _call, _compare, tune
 from yanmo.verbs.calls import command_line
 from yanmo.verbs.pretrain import pretrain
 from yanmo.verbs.train import train

@@ -17,11 +17,11 @@ from yanmo.artifacts.effects import Effects
 from yanmo.cli import main
 from yanmo.errors import ArtifactError
 from yanmo.pipeline.check import CheckConfig
+from yanmo.training.train_config import TrainConfig
 from yanmo.tuning.config import TuneConfig
 from yanmo.verbs.benchmark import BenchmarkConfig
 from yanmo.verbs.calls import Call, call_of, command_line, run_call, stage_toml
 from yanmo.verbs.distill import DistillConfig
-from yanmo.verbs.train import TrainConfig
 
 SMALL = {"model": "ngram", "num_epochs": 1, "num_threads": 1}
 

@@ -21,9 +21,9 @@ from pydantic import AfterValidator, model_validator
 from yanmo.arrays import IntArray, Ragged
 from yanmo.config import Config
 from yanmo.text.columns import SEPARATOR, join_column
-from yanmo.text.units import BASE, CodePoints, HashArray, cjk_share, code_points, mix, units
+from yanmo.text.units import BASE, CodePoints, HashArray, code_points, mix, units
 
-__all__ = ["NgramConfig", "cjk_share", "default_ngrams", "hash_column", "hash_pairs", "ngram_strings"]
+__all__ = ["NgramConfig", "default_ngrams", "hash_column", "hash_pairs", "ngram_strings"]
 
 MAX_SIZE = 8
 BLOCK_CHARACTERS = 1 << 15

@@ -42,7 +42,7 @@ from yanmo.verbs.signature import named_path, verb
 if TYPE_CHECKING:
     from yanmo.integrations.optuna_trials import Tried, Verdict
 
-__all__ = ["TuneConfig", "tune"]
+__all__ = ["tune"]
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 
-__all__ = ["TrainConfig", "train"]
+__all__ = ["train"]
 
 
 @verb

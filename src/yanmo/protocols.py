@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from yanmo.answers.answered import Decided, Evidence, Found
 from yanmo.metrics.measures import Measure
@@ -39,8 +40,7 @@ class Prediction:
     abstained: bool = False
 
 
-@dataclass(frozen=True)
-class Inference(Generic[EvidenceT]):
+class Inference(Struct, Generic[EvidenceT], frozen=True):
     """What a runtime gives for N texts.
 
     Attributes:

@@ -1,16 +1,18 @@
 """What a model answers about N rows: what was decided, how sure it is, the evidence, and what reading them took.
 
-It knows no task: what decisions look like, labels or lists of them, is the task's matter.
+It knows no task: what decisions look like, labels or lists of them, is the task's matter. What is made
+anew for every call is a Struct, whose making takes a fifth of a frozen dataclass's time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from yanmo.arrays import FloatArray, IntArray
 
@@ -40,8 +42,7 @@ class Evidence(Protocol):
 EvidenceT_co = TypeVar("EvidenceT_co", bound=Evidence, covariant=True)
 
 
-@dataclass(frozen=True)
-class Decided:
+class Decided(Struct, frozen=True):
     """What was decided about N rows.
 
     They are plain columns, for a frame costs more than the answer to a single text.
@@ -69,8 +70,7 @@ class Decided:
         )
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a runtime found out about N texts besides the evidence.
 
     Attributes:
@@ -90,8 +90,7 @@ class Found:
     abstained_N: npt.NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True)
-class Answered(Generic[EvidenceT_co]):
+class Answered(Struct, Generic[EvidenceT_co], frozen=True):
     """A model's answers.
 
     Attributes:

@@ -15,12 +15,24 @@ from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks.labels import count_labels
 from yanmo.text.inputs import Inputs
 
-__all__ = ["MAX_ROWS", "golden_inputs", "profile_inputs", "write_answers"]
+__all__ = ["MAX_ROWS", "answer_examples", "golden_inputs", "profile_inputs", "write_answers"]
 
 MAX_ROWS = 2000
 # Whoever opens a Bundle answers them first, so they are few and short.
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
+
+
+def answer_examples(made: Bundle, dataset: Dataset, names: Sequence[str]) -> dict[str, Any]:
+    """Write the golden examples of an unfinished Bundle; return what its manifest's ``info`` says about the inputs.
+
+    Args:
+        made: The Bundle, which has no manifest yet.
+        dataset: Whose validation rows are asked.
+        names: The columns that the task reads.
+    """
+    write_answers(made, golden_inputs(dataset, "valid", names))
+    return profile_inputs(made, dataset)
 
 
 def golden_inputs(dataset: Dataset, split: str, names: Sequence[str]) -> Inputs:

@@ -6,7 +6,6 @@ A column is hashed as one array of code points; there is no loop over texts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,8 +31,7 @@ from yanmo.text.seen import keep_seen
 __all__ = ["NgramRuntime", "hash_inputs", "open_runtime", "read_light_settings", "read_tensors"]
 
 
-@dataclass(frozen=True)
-class KnownNgrams:
+class KnownNgrams(msgspec.Struct, frozen=True):
     """The hashed n-grams of N texts that training met.
 
     Attributes:

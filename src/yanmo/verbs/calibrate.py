@@ -1,6 +1,6 @@
 """calibrate: a Bundle to the same Bundle whose probabilities match frequencies; it fits no weights."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -138,5 +138,5 @@ def _answer(predictor: Predictor, inputs: Inputs, calibration: Calibration) -> t
     """Return the golden answers, and which of them a rounding would not change: isotonic lines are steep."""
     scores, _ = predictor.weigh(inputs)
     evidence: Choices = predictor.activate(scores)
-    shaken = calibration.apply(replace(scores, values_MC=scores.values_MC * (1 + ROUNDING))).activate()
+    shaken = calibration.apply(scores.having(scores.values_MC * (1 + ROUNDING))).activate()
     return evidence, evidence.distance_N(shaken) < 10 * STEADY

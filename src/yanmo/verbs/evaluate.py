@@ -149,7 +149,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
     outcome = outcomes["bundle"]
     quality = measure_quality(
         outcome.evidence,
-        split.targets_NC,
+        split.targets,
         dataset.labels,
         task_of(dataset),
         num_resamples=config.num_resamples,
@@ -172,14 +172,14 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
 
 def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
-    return measure_calibration(outcome.scores.activate(), split.targets_NC, task_of(dataset))
+    return measure_calibration(outcome.scores.activate(), split.targets, task_of(dataset))
 
 
 def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
     difference = compare_answers(
         outcomes["bundle"].evidence,
         outcomes["against"].evidence,
-        split.targets_NC,
+        split.targets,
         task_of(dataset),
         num_resamples=config.num_resamples,
         seed=config.seed,
@@ -189,7 +189,7 @@ def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, co
 
 def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: int) -> list[dict[str, Any]]:
     task = task_of(dataset)
-    found = worst_mistakes(outcome.evidence, split.targets_NC, task, num_mistakes=num_mistakes)
+    found = worst_mistakes(outcome.evidence, split.targets, task, num_mistakes=num_mistakes)
     rows = [row for row, _ in found]
     # An empty list would become an array of floats, which picks no rows.
     answers = task.decide(outcome.evidence.take(np.asarray(rows, dtype=np.int64)), dataset.labels).predictions

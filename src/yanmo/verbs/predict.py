@@ -221,9 +221,9 @@ def predict(
     )
     if out is None:
         answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
-        texts = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
+        first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
         identity.info["summary"] = tally.summary()
-        return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), texts)
+        return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), first)
     with (
         # They end from the last to the first: the table is whole before the folder appears, and only then is the rest
         # removed.

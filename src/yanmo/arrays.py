@@ -5,11 +5,11 @@ N examples, W windows of them, M decisions, U units, C classes, B batch, T token
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 __all__ = ["Array", "Doubles", "FloatArray", "IntArray", "Ragged"]
 
@@ -19,8 +19,7 @@ Doubles = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Ragged:
+class Ragged(Struct, frozen=True):
     """N rows of different lengths in one array: row i is ``values[offsets[i]:offsets[i + 1]]``.
 
     Attributes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError
-
 import numpy as np
 import polars as pl
 import pytest
@@ -46,23 +44,10 @@ def test_only_pairs_have_a_second_column():
     assert Inputs((TEXTS, TEXTS[::-1])).second == TEXTS[::-1]
 
 
-def test_every_column_is_changed_as_a_whole():
-    asked = []
-
-    def double(column):
-        asked.append(list(column))
-        return [2 * text for text in column]
-
-    inputs = Inputs((["a", "b"], ["c", "d"])).map(double)
-    assert asked == [["a", "b"], ["c", "d"]]
-    assert inputs.items() == [("aa", "cc"), ("bb", "dd")]
-
-
 @pytest.mark.parametrize("is_segmented", [True, False])
 def test_that_they_are_segmented_is_kept(is_segmented):
     inputs = Inputs((["a b", "c"],), is_segmented)
     assert inputs.take(np.array([1])).is_segmented == is_segmented
-    assert inputs.map(list).is_segmented == is_segmented
 
 
 def test_of_a_frame_the_named_columns_are_read_in_the_order_of_the_names():
@@ -76,5 +61,5 @@ def test_of_a_frame_the_named_columns_are_read_in_the_order_of_the_names():
 
 def test_they_are_not_changed_in_place():
     inputs = Inputs((TEXTS,))
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         inputs.columns = (TEXTS, TEXTS)

@@ -1,20 +1,22 @@
 """What a model answers about N rows: what was decided, how sure it is, the evidence, and what reading them took.
 
-It knows no task: what decisions look like, labels or lists of them, is the task's matter.
+It knows no task: what decisions look like, labels or lists of them, is the task's matter. What is made
+anew for every call is a Struct, whose making takes a fifth of a frozen dataclass's time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from yanmo.arrays import FloatArray, IntArray
 
-__all__ = ["Answered", "Decided", "Evidence", "Found"]
+__all__ = ["Answered", "Decided", "Evidence", "Found", "Span"]
 
 
 class Evidence(Protocol):
@@ -40,14 +42,35 @@ class Evidence(Protocol):
 EvidenceT_co = TypeVar("EvidenceT_co", bound=Evidence, covariant=True)
 
 
-@dataclass(frozen=True)
-class Decided:
+class Span(Struct, frozen=True):
+    """A part of a text and what was decided about it.
+
+    Attributes:
+        start: Its first character, in the text as it was given.
+        end: The character behind its last one.
+        label: Such as the kind of entity.
+        probability: Of its being there, with this label.
+        text: What stands there; None before the text is at hand.
+    """
+
+    start: int
+    end: int
+    label: str
+    probability: float
+    text: str | None = None
+
+    def within(self, text: str) -> Span:
+        """Return the span with what stands there in its text."""
+        return Span(self.start, self.end, self.label, self.probability, text[self.start : self.end])
+
+
+class Decided(Struct, frozen=True):
     """What was decided about N rows.
 
     They are plain columns, for a frame costs more than the answer to a single text.
 
     Attributes:
-        predictions: Such as a label, or a tuple of labels; None where no answer is given.
+        predictions: Such as a label, or a tuple of labels or of spans; None where no answer is given.
         probability_N: How sure each is, float32.
         silent_N: Where no answer is given, bool; None where every row has one, however unsure it is.
     """
@@ -69,8 +92,7 @@ class Decided:
         )
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a runtime found out about N texts besides the evidence.
 
     Attributes:
@@ -90,8 +112,7 @@ class Found:
     abstained_N: npt.NDArray[np.bool_] | None = None
 
 
-@dataclass(frozen=True)
-class Answered(Generic[EvidenceT_co]):
+class Answered(Struct, Generic[EvidenceT_co], frozen=True):
     """A model's answers.
 
     Attributes:

@@ -5,12 +5,12 @@ It knows no label's name: columns are in whatever order they were made in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import cached_property
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
 import polars as pl
+from msgspec import Struct
 
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray, Ragged
@@ -18,8 +18,7 @@ from yanmo.arrays import FloatArray, IntArray, Ragged
 __all__ = ["Choices"]
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """M decisions over C labels, as scores or, once they are activated, as probabilities.
 
     Attributes:
@@ -27,17 +26,20 @@ class Choices:
         link: From scores to probabilities.
         ends: Where row i has the decisions ``ends[i]`` to ``ends[i + 1]``, int64, shape (N + 1,), from 0; None where
             every row is one decision.
+        places: Where in the raw text what each decision is about begins and ends (exclusive), in characters, int64,
+            shape (M, 2); None where whole texts are decided about.
     """
 
     values_MC: FloatArray
     link: Link
     ends: IntArray | None = None
+    places: IntArray | None = None
 
     def __len__(self) -> int:
         """Return N, the number of rows."""
         return len(self.values_MC) if self.ends is None else len(self.ends) - 1
 
-    @cached_property
+    @property
     def offsets_N(self) -> IntArray:
         """Where each row's decisions begin, with the end of the last, int64, shape (N + 1,)."""
         return np.arange(len(self.values_MC) + 1) if self.ends is None else self.ends
@@ -45,31 +47,42 @@ class Choices:
     def take(self, rows: IntArray) -> Self:
         """Return the given rows, in the given order."""
         if self.ends is None:
-            return replace(self, values_MC=self.values_MC[rows])
+            return self.having(self.values_MC[rows])
         taken = Ragged(self.values_MC, self.ends).take(rows)
-        return replace(self, values_MC=taken.values, ends=taken.offsets)
+        places = None if self.places is None else Ragged(self.places, self.ends).take(rows).values
+        return type(self)(taken.values, self.link, taken.offsets, places)
+
+    def having(self, values_MC: FloatArray) -> Self:
+        """Return the same decisions with other values."""
+        return type(self)(values_MC, self.link, self.ends, self.places)
 
     def activate(self) -> Self:
         """Return the probabilities of scores."""
-        return type(self)(self.link.activate(self.values_MC), self.link, self.ends)
+        return self.having(self.link.activate(self.values_MC))
 
     def invert(self) -> Self:
         """Return scores whose probabilities these are."""
-        return type(self)(self.link.invert(self.values_MC), self.link, self.ends)
+        return self.having(self.link.invert(self.values_MC))
 
     def ordered(self, columns: list[int]) -> Self:
         """Return the Choices with columns in another order: first the one that ``columns`` names first."""
         # numpy keeps chosen columns column by column in memory; whoever reads rows wants rows together.
-        return replace(self, values_MC=np.ascontiguousarray(self.values_MC[:, columns]))
+        return self.having(np.ascontiguousarray(self.values_MC[:, columns]))
 
     def columns(self) -> dict[str, pl.Series]:
         """Return what a file of Predictions holds of them: an array of C for each row, or a list of such arrays."""
         flat = pl.Series("probabilities", self.values_MC, dtype=pl.Array(pl.Float32, self.values_MC.shape[1]))
         if self.ends is None:
             return {"probabilities": flat}
+        columns = {"probabilities": flat}
+        if self.places is not None:
+            columns["places"] = pl.Series("places", self.places, dtype=pl.Array(pl.Int64, 2))
         # Slices of one array; nothing is copied.
-        rows = [flat[start:end] for start, end in zip(self.ends[:-1], self.ends[1:], strict=True)]
-        return {"probabilities": pl.Series("probabilities", rows, dtype=pl.List(flat.dtype))}
+        bounds = list(pairwise(self.ends.tolist()))
+        return {
+            name: pl.Series(name, [column[start:end] for start, end in bounds], dtype=pl.List(column.dtype))
+            for name, column in columns.items()
+        }
 
     @classmethod
     def read(cls, frame: pl.DataFrame, link: Link) -> Self:
@@ -87,7 +100,7 @@ class Choices:
             column = column.list.to_array(int(column.list.len()[0]) if len(column) else 0)
         width = column.dtype.size if isinstance(column.dtype, pl.Array) else 0
         values_MC = np.ascontiguousarray(column.to_numpy(), dtype=np.float32).reshape(len(column), width)
-        return cls(values_MC, link, ends)
+        return cls(values_MC, link, ends, _read_places(frame))
 
     def distance_N(self, other: Self) -> FloatArray:
         """Return how far each row's values are from those of another, the largest difference of all, shape (N,)."""
@@ -99,3 +112,11 @@ class Choices:
         owner_M = np.repeat(np.arange(len(self)), np.diff(self.ends))
         np.maximum.at(found_N, owner_M, np.nan_to_num(distance_M, nan=np.inf))
         return found_N
+
+
+def _read_places(frame: pl.DataFrame) -> IntArray | None:
+    if "places" not in frame.columns:
+        return None
+    column = frame["places"].explode()
+    pairs = column.list.to_array(2) if isinstance(column.dtype, pl.List) else column
+    return np.ascontiguousarray(pairs.to_numpy(), dtype=np.int64).reshape(len(column), 2)

@@ -7,7 +7,7 @@ between the runtime's scores and the probabilities, whatever the runtime.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -58,7 +58,7 @@ class Calibration:
 
     def apply(self, scores: Choices) -> Choices:
         """Return a runtime's scores, calibrated."""
-        return replace(scores, values_MC=self._map(scores.values_MC, scores.link))
+        return scores.having(self._map(scores.values_MC, scores.link))
 
     def _map(self, logits_NC: FloatArray, link: Link) -> FloatArray:
         if self.method == "temperature":

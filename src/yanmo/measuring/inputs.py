@@ -12,15 +12,27 @@ from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.profile import make_input_profile
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks.labels import count_labels
+from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
-__all__ = ["MAX_ROWS", "golden_inputs", "profile_inputs", "write_answers"]
+__all__ = ["MAX_ROWS", "answer_examples", "golden_inputs", "profile_inputs", "write_answers"]
 
 MAX_ROWS = 2000
 # Whoever opens a Bundle answers them first, so they are few and short.
 NUM_GOLDEN = 16
 MAX_GOLDEN_CHARACTERS = 1000
+
+
+def answer_examples(made: Bundle, dataset: Dataset, names: Sequence[str]) -> dict[str, Any]:
+    """Write the golden examples of an unfinished Bundle; return what its manifest's ``info`` says about the inputs.
+
+    Args:
+        made: The Bundle, which has no manifest yet.
+        dataset: Whose validation rows are asked.
+        names: The columns that the task reads.
+    """
+    write_answers(made, golden_inputs(dataset, "valid", names))
+    return profile_inputs(made, dataset)
 
 
 def golden_inputs(dataset: Dataset, split: str, names: Sequence[str]) -> Inputs:
@@ -60,10 +72,9 @@ def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     with open_bundle(bundle, verify_golden=False) as predictor:
         answered = predictor.answer(predictor.encode(Inputs.of_frame(rows, predictor.task.inputs)))
     decided, found = answered.decided, answered.found
-    given = pl.Series(decided.predictions, dtype=predictor.task.frame_type())
     return make_input_profile(
         found.num_tokens_N,
         found.num_unknown_N,
         decided.probability_N,
-        count_labels(given, bundle.labels),
+        count_given(predictor.task, decided.predictions, bundle.labels),
     )

@@ -6,7 +6,6 @@ A column is hashed as one array of code points; there is no loop over texts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,7 +23,7 @@ from yanmo.errors import ArtifactError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.packed import unpack
 from yanmo.runtimes.row_sums import row_sums
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
 from yanmo.text.seen import keep_seen
@@ -32,8 +31,7 @@ from yanmo.text.seen import keep_seen
 __all__ = ["NgramRuntime", "hash_inputs", "open_runtime", "read_light_settings", "read_tensors"]
 
 
-@dataclass(frozen=True)
-class KnownNgrams:
+class KnownNgrams(msgspec.Struct, frozen=True):
     """The hashed n-grams of N texts that training met.
 
     Attributes:
@@ -53,7 +51,7 @@ class NgramRuntime(Runtime[KnownNgrams]):
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._link = get_task(bundle.task).link
+        self._link = task_of(bundle).link
         settings = read_light_settings(bundle, "ngram.json")
         tensors = read_tensors(bundle, ("embedding", "seen", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")

@@ -60,8 +60,11 @@ class SingleLabel(LabelTask):
     def decide(self, evidence: Choices, labels: Sequence[str], *, threshold: float | None = None) -> Decided:
         """Return the most probable label of every row and its probability; below a threshold no label."""
         probabilities_NC = evidence.values_MC
-        best_N = probabilities_NC.argmax(axis=1).tolist() if len(probabilities_NC) else []
-        decided = Decided([labels[best] for best in best_N], probabilities_NC.max(axis=1, initial=0.0))
+        # Neither function takes an array without columns, which is what no rows may come as.
+        if not len(probabilities_NC):
+            return Decided([], np.zeros(0, dtype=np.float32))
+        best_N = probabilities_NC.argmax(axis=1).tolist()
+        decided = Decided([labels[best] for best in best_N], np.maximum.reduce(probabilities_NC, axis=1))
         return decided if threshold is None else decided.withhold(decided.probability_N < threshold)
 
     def frame_type(self) -> pl.DataType:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import polars as pl
+from msgspec import Struct
+from msgspec.structs import replace
 
 from yanmo.arrays import IntArray, Ragged
 
@@ -16,8 +18,7 @@ Item = str | tuple[str, ...]
 """One row of inputs: a text, or the texts of several columns, such as a pair."""
 
 
-@dataclass(frozen=True)
-class Units:
+class Units(Struct, frozen=True):
     """The parts of N texts that are decided about one by one.
 
     Attributes:
@@ -35,8 +36,7 @@ class Units:
         return type(self)(surfaces, self.places.take(rows))
 
 
-@dataclass(frozen=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """N rows of what a task reads.
 
     Attributes:
@@ -68,10 +68,6 @@ class Inputs:
         chosen = rows.tolist()
         columns = tuple([column[row] for row in chosen] for column in self.columns)
         return replace(self, columns=columns, units=self.units and self.units.take(rows))
-
-    def map(self, function: Callable[[Sequence[str]], Sequence[str]]) -> Self:
-        """Return the rows with every column changed as a whole, such as cleaned."""
-        return type(self)(tuple([function(column) for column in self.columns]), self.is_segmented)
 
     def items(self) -> list[Any]:
         """Return the rows one by one: texts, or tuples of texts."""

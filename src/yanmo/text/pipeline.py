@@ -4,10 +4,10 @@ One ``TextConfig`` travels from ``prepare`` through every Bundle, so training, p
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
 from pydantic import Field, field_validator
 
 from yanmo.config import Config
@@ -71,7 +71,7 @@ class TextPipeline:
         """
         rule = self.config.units
         if rule is None:
-            return inputs.map(self.apply)
+            return Inputs(tuple([self.apply(column) for column in inputs.columns]), inputs.is_segmented)
         places = unit_places(inputs.first, rule)
         surfaces = cut_units(inputs.first, places)
         cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))

@@ -6,21 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import Bundle, publish_bundle
+from yanmo.artifacts.bundle import Bundle, draft, publish_bundle
 from yanmo.artifacts.card import CARD, render_card
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.family_settings import unused_settings
-from yanmo.measuring.inputs import golden_inputs, profile_inputs, write_answers
+from yanmo.measuring.inputs import answer_examples
 from yanmo.modeling.settings import (
     Trained,
 )
 from yanmo.training.job import Job
 
-__all__ = ["identify_trained", "publish_trained", "write_model"]
+__all__ = ["draft_trained", "publish_trained"]
 
 
-def identify_trained(
+def _identify(
     trained: Trained,
     job: Job,
     dataset: Dataset,
@@ -62,8 +62,13 @@ def identify_trained(
     )
 
 
-def write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
-    """Write what the model needs to answer into the folder of an unfinished Bundle."""
+def draft_trained(trained: Trained, job: Job, dataset: Dataset, folder: Path) -> Bundle:
+    """Return a trained model in an empty folder as a Bundle that answers; it has no manifest and is never published."""
+    _write_model(trained, folder, dataset)
+    return draft(folder, _identify(trained, job, dataset, parents={}))
+
+
+def _write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
     trained.save(folder)
     if dataset.user_dict_path:
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
@@ -96,10 +101,10 @@ def publish_trained(
         write_more: Writes further files into the folder.
         effects: Of the call that makes it.
     """
-    identity = identify_trained(trained, job, dataset, parents=parents, verb=verb, keys=keys)
+    identity = _identify(trained, job, dataset, parents=parents, verb=verb, keys=keys)
     identity.info["summary"] |= facts or {}
     with publish_bundle(out, identity, effects=effects) as bundle:
-        write_model(trained, bundle.path, dataset)
+        _write_model(trained, bundle.path, dataset)
         card = render_card(
             model=job.spec.name,
             format=job.spec.format,
@@ -114,5 +119,4 @@ def publish_trained(
         if write_more is not None:
             write_more(bundle.path)
         # After everything else, since the Bundle is opened for it.
-        write_answers(bundle, golden_inputs(dataset, "valid", job.task.inputs))
-        identity.info.update(profile_inputs(bundle, dataset))
+        identity.info.update(answer_examples(bundle, dataset, job.task.inputs))

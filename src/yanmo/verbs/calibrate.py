@@ -1,6 +1,6 @@
 """calibrate: a Bundle to the same Bundle whose probabilities match frequencies; it fits no weights."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.runtimes.predictor import Predictor, open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -76,7 +76,7 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
-    columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), get_task(bundle.task)
+    columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), task_of(bundle)
     # Without the calibration that may be there: a new one takes its place.
     measured = _ask(bundle, split, columns)
     calibration = fit_calibration(config.method, measured.scores, measured.targets_NC)
@@ -138,5 +138,5 @@ def _answer(predictor: Predictor, inputs: Inputs, calibration: Calibration) -> t
     """Return the golden answers, and which of them a rounding would not change: isotonic lines are steep."""
     scores, _ = predictor.weigh(inputs)
     evidence: Choices = predictor.activate(scores)
-    shaken = calibration.apply(replace(scores, values_MC=scores.values_MC * (1 + ROUNDING))).activate()
+    shaken = calibration.apply(scores.having(scores.values_MC * (1 + ROUNDING))).activate()
     return evidence, evidence.distance_N(shaken) < 10 * STEADY

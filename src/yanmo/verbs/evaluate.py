@@ -20,7 +20,7 @@ from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, mat
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.runtimes.predictor import LongTexts
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
@@ -151,7 +151,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         outcome.evidence,
         split.targets_NC,
         dataset.labels,
-        get_task(dataset.task),
+        task_of(dataset),
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
@@ -159,7 +159,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "report": "evaluation",
         "dataset": identify(dataset),
         "split": split.name,
-        "inputs": get_task(dataset.task).inputs,
+        "inputs": task_of(dataset).inputs,
         **quality,
         **outcome.facts,
         "against": None,
@@ -172,7 +172,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
 
 def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
-    return measure_calibration(outcome.scores.activate(), split.targets_NC, get_task(dataset.task))
+    return measure_calibration(outcome.scores.activate(), split.targets_NC, task_of(dataset))
 
 
 def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
@@ -180,7 +180,7 @@ def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, co
         outcomes["bundle"].evidence,
         outcomes["against"].evidence,
         split.targets_NC,
-        get_task(dataset.task),
+        task_of(dataset),
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
@@ -188,7 +188,7 @@ def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, co
 
 
 def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: int) -> list[dict[str, Any]]:
-    task = get_task(dataset.task)
+    task = task_of(dataset)
     found = worst_mistakes(outcome.evidence, split.targets_NC, task, num_mistakes=num_mistakes)
     rows = [row for row, _ in found]
     # An empty list would become an array of floats, which picks no rows.

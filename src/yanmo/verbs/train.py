@@ -8,7 +8,7 @@ from pathlib import Path
 from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.base import Identity, publish
-from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, draft
+from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
@@ -19,10 +19,10 @@ from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.runs.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.training.job import Job, learn, make_job, settle
-from yanmo.training.publishing import identify_trained, publish_trained, write_model
+from yanmo.training.publishing import draft_trained, publish_trained
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import working
@@ -62,7 +62,7 @@ def train(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    settled = settle(config, spec, _num_rows(dataset), get_task(dataset.task))
+    settled = settle(config, spec, _num_rows(dataset), task_of(dataset))
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
@@ -71,7 +71,7 @@ def train(
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
             # Before the model itself, which is published with these answers in it.
-            answers_NC = _answer_out_of_fold(job, dataset, parents, effects.in_fold()) if settled.folds else None
+            answers_NC = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None
             trained = learn(job, tell=effects.watched(run.watch).tell)
             # The workers have trained one model together; the first one publishes it.
             if not worker_rank():
@@ -85,7 +85,7 @@ def _num_rows(dataset: Dataset) -> int:
     return dataset.split("train").height if "train" in dataset.splits else 0
 
 
-def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects) -> FloatArray:
+def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatArray:
     """Return the answer to every training row by a model that has learned from no row of the same text."""
     rows = dataset.split("train")
     first, second = job.train.texts.first, job.train.texts.second
@@ -101,9 +101,8 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, parents: dict[str, str], eff
         # A run that was killed may have left half of it.
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir()
-        write_model(trained, place, dataset)
         # As a Bundle, so that its rows are answered just as whoever predicts would have it, cleaning included.
-        bundle = draft(place, identify_trained(trained, job, dataset, parents=parents))
+        bundle = draft_trained(trained, job, dataset, place)
         with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
             evidence: Choices = predictor.infer(inputs.take(held))[0]
             return evidence.values_MC
@@ -129,7 +128,7 @@ def _out_of_fold_writer(
 
     def write(folder: Path) -> None:
         with publish(folder / OUT_OF_FOLD, identity, effects=effects) as staging:
-            frame = predictions_frame(ids, decided, evidence, job.task.frame_type())
+            frame = predictions_frame(ids, job.task.column(decided.predictions), decided, evidence)
             write_parquet(frame, staging / PREDICTIONS)
 
     return write

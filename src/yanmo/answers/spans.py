@@ -11,10 +11,10 @@ Source: Tjong Kim Sang, Buchholz 2000, "Introduction to the CoNLL-2000 Shared Ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from yanmo.answers.tags import NONE, OUTSIDE, WORD, TagScheme, TagStyle, row_edges
 from yanmo.arrays import FloatArray, IntArray
@@ -22,8 +22,7 @@ from yanmo.arrays import FloatArray, IntArray
 __all__ = ["Spans", "find_spans", "span_probability_M", "tags_of_spans"]
 
 
-@dataclass(frozen=True)
-class Spans:
+class Spans(Struct, frozen=True):
     """M spans that do not overlap, in the order of their places.
 
     Attributes:

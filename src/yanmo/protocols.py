@@ -95,6 +95,15 @@ class Task(Protocol[EvidenceT_contra]):
         """What answers are measured by; the first is the headline, by which weights, gates and searches choose."""
         ...
 
+    @property
+    def reads_units(self) -> bool:
+        """Whether the parts of a text are labeled one by one: then evidence has several decisions a row."""
+        ...
+
+    def of(self, labels: Sequence[str]) -> Task[EvidenceT_contra]:
+        """Return the task of a list of labels, where what is measured depends on them."""
+        ...
+
     def parse_labels(self, column: Any, separator: str | None) -> Any:
         """Return a raw polars column as the Dataset's label column; refused values become null."""
         ...
@@ -121,8 +130,20 @@ class Task(Protocol[EvidenceT_contra]):
         """
         ...
 
+    def column(self, predictions: Sequence[Any]) -> Any:
+        """Return what was decided as the polars column of Predictions."""
+        ...
+
     def frame_type(self) -> Any:
         """Return the polars type of the column of predictions."""
+        ...
+
+    def given(self, prediction: Any) -> tuple[str, ...]:
+        """Return the labels that one row was given."""
+        ...
+
+    def columns_of(self, labels: Sequence[str]) -> Mapping[str, int]:
+        """Return of every label that a row may be given its place in the list of labels."""
         ...
 
     def details(self, evidence: EvidenceT_contra, labels: Sequence[str]) -> list[Mapping[str, float]]:

@@ -1,50 +1,25 @@
 """The values of a Report about tags against scores computed by hand, and its page."""
 
 import json
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pytest
 
 from yanmo.answers.choices import Choices
-from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX
-from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.report import plain
-from yanmo.metrics.spans import measures_of, span_statistics
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.sections import sections_of
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
+from yanmo.tasks import get_task
 
 LABELS = ["B-loc", "B-per", "I-loc", "I-per", "O"]
 TEXTS = ["Ada Lovelace saw Paris", "in 北京 today", ""]
 PLACES = [[0, 3], [4, 12], [13, 16], [17, 22], [0, 2], [3, 5], [6, 11]]
 OFFSETS = np.array([0, 4, 7, 7])
-
-
-@dataclass(frozen=True)
-class Tagging:
-    """What a Report asks of a task, for one list of tags."""
-
-    scheme: TagScheme
-    inputs: tuple[str, ...] = ("text",)
-
-    @property
-    def measures(self):
-        return measures_of(self.scheme)
-
-    def statistics(self, evidence, targets):
-        path_U = best_legal(evidence.values_MC, evidence.offsets_N, self.scheme)
-        return span_statistics(path_U, targets.values, targets.offsets, self.scheme)
-
-    def losses_N(self, evidence, targets):
-        labeled = targets.values >= 0
-        losses_U = np.where(labeled, -np.log(evidence.values_MC[np.arange(len(labeled)), targets.values]), 0)
-        row_U = np.repeat(np.arange(len(targets)), targets.lengths_N)
-        return np.bincount(row_U, losses_U, minlength=len(targets))
 
 
 def says(tags, sure, labels=LABELS, offsets=OFFSETS, places=PLACES):
@@ -61,12 +36,12 @@ def truth_of(tags, labels=LABELS, offsets=OFFSETS):
 
 FOUND = says("B-per I-per O B-per O B-loc B-loc", [0.9, 0.78, 0.95, 0.7, 0.99, 0.6, 0.85])
 TRUTH = truth_of("B-per I-per O B-loc O B-loc O")
-TASK = Tagging(TagScheme.of(LABELS))
+TASK = get_task("token_labels").of(LABELS)
 SAMPLING = {"num_resamples": 200, "seed": 0}
 
 
 def measure(evidence=FOUND, targets=TRUTH, labels=LABELS):
-    values = plain(measure_tag_quality(evidence, targets, labels, Tagging(TagScheme.of(labels)), **SAMPLING))
+    values = plain(measure_tag_quality(evidence, targets, labels, get_task("token_labels").of(labels), **SAMPLING))
     json.dumps(values, allow_nan=False)
     return values
 
@@ -188,7 +163,7 @@ def test_the_evidence_says_which_parts_a_report_has():
 def make_page(make_evaluation):
     def make(evidence=FOUND, targets=TRUTH, labels=LABELS):
         frame = pl.DataFrame({"id": ["a", "b", "c"], "text": ["<b>" + TEXTS[0][3:], *TEXTS[1:]]})
-        answers = (evidence, targets, labels, Tagging(TagScheme.of(labels)))
+        answers = (evidence, targets, labels, get_task("token_labels").of(labels))
         quality = sections_of(evidence).quality(*answers, **SAMPLING)
         mistakes = sections_of(evidence).mistakes(*answers, frame=frame, num_mistakes=9)
         return render_evaluation(plain({**make_evaluation(), **quality, "mistakes": mistakes}))

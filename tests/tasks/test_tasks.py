@@ -9,7 +9,7 @@ from yanmo.answers.choices import Choices
 from yanmo.errors import ConfigError, DataError
 from yanmo.metrics.labels import right_rows
 from yanmo.tasks import TASKS, get_task
-from yanmo.tasks.labels import count_labels
+from yanmo.tasks.deciding import count_given
 
 RAW = {
     "single_label": ["b", " a ", "a", "", None],
@@ -103,8 +103,8 @@ def test_of_many_known_labels_twenty_are_named(num_labels, end):
 
 
 def test_given_labels_are_counted_in_the_order_of_the_known_ones():
-    assert count_labels(pl.Series(["b", None, "b", "a"]), ["a", "b", "c"]).tolist() == [1, 2, 0]
-    assert count_labels(pl.Series([["b", "a"], [], None, ["b"]]), ["a", "b", "c"]).tolist() == [1, 2, 0]
+    assert count_given(TASKS["single_label"], ["b", None, "b", "a"], ["a", "b", "c"]).tolist() == [1, 2, 0]
+    assert count_given(TASKS["multi_label"], [("b", "a"), (), None, ("b",)], ["a", "b", "c"]).tolist() == [1, 2, 0]
 
 
 def test_an_unknown_task_is_named_with_the_closest_known_one():

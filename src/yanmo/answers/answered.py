@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from yanmo.arrays import FloatArray, IntArray
 
-__all__ = ["Answered", "Decided", "Evidence", "Found"]
+__all__ = ["Answered", "Decided", "Evidence", "Found", "Span"]
 
 
 class Evidence(Protocol):
@@ -42,13 +42,35 @@ class Evidence(Protocol):
 EvidenceT_co = TypeVar("EvidenceT_co", bound=Evidence, covariant=True)
 
 
+class Span(Struct, frozen=True):
+    """A part of a text and what was decided about it.
+
+    Attributes:
+        start: Its first character, in the text as it was given.
+        end: The character behind its last one.
+        label: Such as the kind of entity.
+        probability: Of its being there, with this label.
+        text: What stands there; None before the text is at hand.
+    """
+
+    start: int
+    end: int
+    label: str
+    probability: float
+    text: str | None = None
+
+    def within(self, text: str) -> Span:
+        """Return the span with what stands there in its text."""
+        return Span(self.start, self.end, self.label, self.probability, text[self.start : self.end])
+
+
 class Decided(Struct, frozen=True):
     """What was decided about N rows.
 
     They are plain columns, for a frame costs more than the answer to a single text.
 
     Attributes:
-        predictions: Such as a label, or a tuple of labels; None where no answer is given.
+        predictions: Such as a label, or a tuple of labels or of spans; None where no answer is given.
         probability_N: How sure each is, float32.
         silent_N: Where no answer is given, bool; None where every row has one, however unsure it is.
     """

@@ -49,20 +49,20 @@ class Predictions(Artifact):
 
 
 def predictions_frame(
-    ids: pl.Series, decided: Decided, evidence: Evidence, frame_type: pl.DataType, *, stage_N: IntArray | None = None
+    ids: pl.Series, predictions: pl.Series, decided: Decided, evidence: Evidence, *, stage_N: IntArray | None = None
 ) -> pl.DataFrame:
     """Return rows of a Predictions artifact.
 
     Args:
         ids: N row ids, strings.
-        decided: What was decided; null where no answer is given.
+        predictions: What was decided, as the task's column; null where no answer is given.
+        decided: The same, and how sure it is.
         evidence: From what.
-        frame_type: The polars type of what was decided.
         stage_N: Of a cascade, which stage answered, from 1.
     """
     columns = {
         "id": ids,
-        "prediction": pl.Series(decided.predictions, dtype=frame_type),
+        "prediction": predictions,
         "probability": pl.Series(decided.probability_N, dtype=pl.Float32),
         **evidence.columns(),
     }

@@ -35,7 +35,7 @@ from yanmo.runtimes.composite import (
     read_ensembler,
 )
 from yanmo.runtimes.predictor import Predictor, default_num_threads
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["ask_members", "check_members", "member_names", "publish_composite", "read_out_of_fold", "stage_table"]
@@ -68,7 +68,7 @@ def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, cos
         dataset: Of which the split is.
         costs_S: Milliseconds of one text in each stage.
     """
-    task, answers = get_task(dataset.task), [one.evidence for one in outcomes]
+    task, answers = task_of(dataset), [one.evidence for one in outcomes]
     return StageTable(
         np.stack([task.confidence_N(one) for one in answers]),
         np.stack([task.same_N(one, answers[-1]) for one in answers]),
@@ -202,7 +202,7 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Ch
         ArtifactError: The Bundle has none.
         DataError: They are of other rows or labels, or are no probabilities.
     """
-    found, task = bundle.out_of_fold(), get_task(bundle.task)
+    found, task = bundle.out_of_fold(), task_of(bundle)
     reference = f"the train split of {dataset.path}"
     rows_N = match_rows(ids, found.ids, name=str(found.path), reference=reference)
     if found.manifest.parents.get("dataset") != dataset.digest:
@@ -247,7 +247,7 @@ def describe_composite(
         return None
     members = bundle.members()
     outcomes = ask_members(members, dataset, split, num_threads=num_threads)
-    answers, task = [one.evidence for one in outcomes], get_task(dataset.task)
+    answers, task = [one.evidence for one in outcomes], task_of(dataset)
     sampling = {"num_resamples": num_resamples, "seed": seed}
     facts = [{"bundle": identify(member), "size_mb": member.size_bytes / 1e6} for member in members]
     is_ensemble = bundle.format == "ensemble"

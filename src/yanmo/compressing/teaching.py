@@ -32,7 +32,7 @@ from yanmo.progress import bar
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.runtimes.stream import answer_windows
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextPipeline
 
@@ -101,7 +101,7 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
     if num_done == transfer.num_rows:
         return
     logger.info("The teacher answers %d texts.", transfer.num_rows - num_done)
-    task = get_task(teacher.task)
+    task = task_of(teacher)
     with (
         open_bundle(teacher, num_threads=num_threads) as predictor,
         bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress,
@@ -109,7 +109,9 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
         # A file is a block, so as many blocks as there are files are left out.
         answered = answer_windows(predictor, transfer.blocks(len(parts)))
         for number, (rows, answers) in enumerate(answered, len(parts)):
-            frame = predictions_frame(rows["id"], answers.decided, answers.evidence, task.frame_type())
+            frame = predictions_frame(
+                rows["id"], task.column(answers.decided.predictions), answers.decided, answers.evidence
+            )
             # Under another ending until it is whole: files are found by theirs.
             partial = work / "block.partial"
             write_parquet(frame.hstack(rows.drop("id")), partial)
@@ -128,7 +130,7 @@ def _publish(teacher: Bundle, parents: dict[str, str], config: dict[str, Any], w
     )
     with publish(folder, identity) as staging:
         frame = pl.concat([read_parquet(part) for part in sorted(work.glob("*.parquet"))])
-        texts = list(get_task(teacher.task).inputs)
+        texts = list(task_of(teacher).inputs)
         write_parquet(frame.drop(texts), staging / PREDICTIONS)
         write_parquet(frame.select("id", *texts), staging / TEXTS)
 

@@ -21,7 +21,7 @@ from yanmo.data.decode import check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
 from yanmo.errors import ConfigError, DataError
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.altering import Alteration, alter
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def gather_texts(
         ModelError: The masked language model cannot be opened.
         ConfigError: There are sources, but the task is one of pairs.
     """
-    names = get_task(dataset.task).inputs
+    names = task_of(dataset).inputs
     frames = [  # ids of two splits may be equal, so each is named with its split
         dataset.split(name).select(pl.format("{}:{}", pl.lit(name), "id").alias("id"), *names)
         for name in splits

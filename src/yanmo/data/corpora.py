@@ -17,7 +17,7 @@ from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.read import ReadOptions, read_blocks
 from yanmo.data.rows import file_parents
 from yanmo.errors import DataError
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
 __all__ = ["PlainTexts", "open_texts"]
@@ -102,7 +102,7 @@ def _read_dataset(dataset: Dataset) -> Iterator[list[str]]:
 
 
 def _text_columns(dataset: Dataset) -> list[str]:
-    return list(get_task(dataset.task).inputs)
+    return list(task_of(dataset).inputs)
 
 
 def _read_file(path: Path, options: ReadOptions, column: str) -> Iterator[list[str]]:

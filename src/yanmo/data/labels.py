@@ -64,7 +64,7 @@ class LabelReader:
         Raises:
             DataError: A label has no name, or a list is multi-hot and its places have none.
         """
-        if isinstance(self.task.frame_type(), pl.List):
+        if self.task.frame_type() == pl.List(pl.String):
             rows = self._multi_hot.read(rows)
         rows = rows.with_columns(self.task.parse_labels(rows["raw_label"], self._separator).alias("label"))
         is_list = _is_list(rows)

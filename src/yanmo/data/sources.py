@@ -23,7 +23,7 @@ from yanmo.data.decode import Decoder, Encoding, WrongByteError
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import check_blocks, file_parents, number_rows, place
 from yanmo.errors import DataError
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 
 __all__ = ["Source", "open_dataset", "open_files", "open_stdin"]
 
@@ -88,7 +88,7 @@ def open_dataset(path: Path, split: str, inputs: Sequence[str]) -> Source:
         raise DataError(f"{path} is a folder, but no Dataset.", hint="Name its files, or the folder of a Dataset.")
     dataset = Dataset.open(path)
     file = dataset.split_path(split)
-    if tuple(get_task(dataset.task).inputs) != tuple(inputs):
+    if tuple(task_of(dataset).inputs) != tuple(inputs):
         raise DataError(
             f"The Bundle reads {' and '.join(inputs)}, but {path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",

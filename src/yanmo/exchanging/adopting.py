@@ -29,7 +29,7 @@ from yanmo.measuring.inputs import golden_inputs
 from yanmo.models import ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import TASKS, get_task
+from yanmo.tasks import TASKS, get_task, task_of
 from yanmo.text.inputs import Inputs
 
 __all__ = ["Asked", "Classifier", "check_answers", "example_inputs", "open_source", "pick_task"]
@@ -197,8 +197,8 @@ def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task
     if asked.task:
         return get_task(asked.task)
     link = source.link
-    if dataset is not None and (link is None or get_task(dataset.task).link is link):
-        return get_task(dataset.task)
+    if dataset is not None and (link is None or task_of(dataset).link is link):
+        return task_of(dataset)
     return next(task for task in TASKS.values() if len(task.inputs) == 1 and link in (None, task.link))
 
 

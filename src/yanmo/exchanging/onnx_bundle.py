@@ -24,7 +24,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def encoder_graph(
     from yanmo.exporting.encoder_graph import FP32, write_encoder
 
     architecture = bundle.architecture
-    is_pair = len(get_task(bundle.task).inputs) > 1 and bool(architecture["token_types"])
+    is_pair = len(task_of(bundle).inputs) > 1 and bool(architecture["token_types"])
     content = write_encoder(
         encoder,
         max_length=bundle.max_length,
@@ -106,7 +106,7 @@ def traced_graph(bundle: Bundle, reference: TorchRuntime) -> Graph:
 def _example(bundle: Bundle, reference: TorchRuntime) -> dict[str, IntArray]:
     """Return the inputs that the graph is traced with: a batch of real token ids with padding in it."""
     texts = [text[: bundle.max_length] for text in EXAMPLE_TEXTS]
-    encoded = reference.encode(Inputs((texts,) * len(get_task(bundle.task).inputs)))
+    encoded = reference.encode(Inputs((texts,) * len(task_of(bundle).inputs)))
     batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(texts)), reference.pad_id)
     inputs = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT}
     return inputs | ({"token_type_ids": batch.token_type_BT} if batch.token_type_BT is not None else {})

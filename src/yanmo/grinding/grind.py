@@ -28,7 +28,7 @@ from yanmo.grinding.trials import Bench, finished
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.training.starting_model import check_model, start
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import check_alone, where
@@ -130,7 +130,7 @@ def grind(
 def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) -> None:
     check_alone("grind")
     match_bundle(teacher, dataset)
-    check_max_drop(get_task(dataset.task), config.max_drop, verb="grind")
+    check_max_drop(task_of(dataset), config.max_drop, verb="grind")
     check_report_place(out)
 
 

@@ -26,7 +26,7 @@ from yanmo.measuring.evaluation import load_split
 from yanmo.measuring.timing import clock, time_alone, time_batches
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.training.job import learn, make_job, settle
 from yanmo.training.publishing import publish_trained
 from yanmo.training.train_config import TrainConfig
@@ -151,7 +151,7 @@ def time_training(
         if "valid_loss" in record:
             ends.append(time.monotonic())
 
-    settled = settle(TrainConfig(model=spec.name, num_threads=num_threads), spec, num_texts, get_task(few.task))
+    settled = settle(TrainConfig(model=spec.name, num_threads=num_threads), spec, num_texts, task_of(few))
     # With patience for both passes: the first one also pays for caches and compiling, so the second one is timed.
     settled = settled.model_copy(update={"num_epochs": 2, "early_stopping_patience": 2})
     work = folder / f"{file_name(spec)}-timed"
@@ -173,7 +173,7 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
         # auto would time both arithmetics, for a training without a step.
         arithmetic: dict[str, Any] = {} if "precision" in unused_settings(spec) else {"precision": "fp32"}
         config = TrainConfig(model=spec.name, num_threads=num_threads, **arithmetic)
-        settled = settle(config, spec, NUM_ROWS, get_task(few.task)).model_copy(update={"num_epochs": 0})
+        settled = settle(config, spec, NUM_ROWS, task_of(few)).model_copy(update={"num_epochs": 0})
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)

@@ -27,7 +27,7 @@ from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics.measures import compare, measure_with_intervals
 from yanmo.models import LIGHT_FAMILIES
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.tasks.labels import LabelTask
 from yanmo.verbs.calls import InputPaths, run_call
 from yanmo.verbs.signature import get_verb
@@ -71,7 +71,7 @@ class Bench:
         self.teacher: Bundle = self.given[TEACHER]
         self.dataset: Dataset = self.given[DATASET]
         self.split = load_split(self.dataset, "valid")
-        self.task = get_task(self.dataset.task)
+        self.task = task_of(self.dataset)
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""

@@ -33,7 +33,7 @@ from yanmo.progress import track
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 
 __all__ = [
@@ -106,7 +106,7 @@ def load_split(dataset: Dataset, name: str) -> Split:
         what = "labels" if frame.height else "rows"
         usable = [one for one in dataset.splits if one != "unlabeled"]
         raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
-    task = get_task(dataset.task)
+    task = task_of(dataset)
     return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.encode(frame["label"], dataset.labels))
 
 
@@ -166,7 +166,7 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
         ConfigError: The Bundle gives no answers yet.
     """
     # Refuses a Bundle that gives no answers yet, in words of its own.
-    get_task(bundle.task)
+    task_of(bundle)
     if bundle.task != dataset.task:
         raise DataError(
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",
@@ -239,7 +239,7 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
         {**identify(bundle), **outcome.facts, "latency_ms": (outcome.facts["latency_ms"] or {}).get("p50")}
         for bundle, outcome in zip(bundles, outcomes, strict=True)
     ]
-    answers, task = [outcome.evidence for outcome in outcomes], get_task(dataset.task)
+    answers, task = [outcome.evidence for outcome in outcomes], task_of(dataset)
     rows = compare_rows(facts, answers, split.targets_NC, task, num_resamples=NUM_RESAMPLES, seed=SEED)
     return plain(
         {

@@ -12,7 +12,7 @@ from yanmo.artifacts.bundle import Bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.profile import make_input_profile
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks.labels import count_labels
+from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
 __all__ = ["MAX_ROWS", "answer_examples", "golden_inputs", "profile_inputs", "write_answers"]
@@ -72,10 +72,9 @@ def profile_inputs(bundle: Bundle, dataset: Dataset) -> dict[str, Any]:
     with open_bundle(bundle, verify_golden=False) as predictor:
         answered = predictor.answer(predictor.encode(Inputs.of_frame(rows, predictor.task.inputs)))
     decided, found = answered.decided, answered.found
-    given = pl.Series(decided.predictions, dtype=predictor.task.frame_type())
     return make_input_profile(
         found.num_tokens_N,
         found.num_unknown_N,
         decided.probability_N,
-        count_labels(given, bundle.labels),
+        count_given(predictor.task, decided.predictions, bundle.labels),
     )

@@ -28,7 +28,7 @@ from yanmo.combine.stacking import LightgbmStacker, LinearStacker
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.predictor import Predictor, open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs, Windows
 
 __all__ = [
@@ -167,7 +167,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         settings = read_composite_settings(bundle, EnsembleSettings)
-        self._task = get_task(bundle.task)
+        self._task = task_of(bundle)
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads, engine)
 
@@ -204,7 +204,7 @@ class CascadeRuntime(Runtime[RawInputs]):
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         self._settings = read_composite_settings(bundle, CascadeSettings)
-        self._task = get_task(bundle.task)
+        self._task = task_of(bundle)
         self._num_classes = len(bundle.labels)
         self._members = Members(bundle, self._settings, num_threads, engine)
 

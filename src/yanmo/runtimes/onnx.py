@@ -19,7 +19,7 @@ from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
 
@@ -58,7 +58,7 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
     def __init__(self, bundle: Bundle, num_threads: int, engine: str = "onnxruntime") -> None:
         self._settings = _read_settings(bundle)
         self._num_classes = len(bundle.labels)
-        self._link = get_task(bundle.task).link
+        self._link = task_of(bundle).link
         self._num_threads = num_threads
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)

@@ -23,7 +23,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import Inference, Prediction, Runtime, Task
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.tasks.deciding import decide
 from yanmo.text.inputs import Inputs, Item, Windows
 
@@ -64,7 +64,7 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, runtime: Runtime[Any], windows: Windows | None = None) -> None:
         self.bundle = bundle
-        self.task: Task[Any] = get_task(bundle.task)
+        self.task: Task[Any] = task_of(bundle)
         self.labels: list[str] = bundle.labels
         self._pipeline = bundle.text_pipeline()
         self._runtime: Runtime[Any] | None = runtime
@@ -192,7 +192,7 @@ def open_bundle(
             f"{opened.path} has the unknown format '{opened.format}'.{did_you_mean(opened.format, RUNTIMES)}",
             hint=f"The formats are: {', '.join(RUNTIMES)}.",
         )
-    get_task(opened.task)  # before any weights are read: an encoder that only reads is refused
+    task_of(opened)  # before any weights are read: an encoder that only reads is refused
     if device != "cpu" and opened.format != "torch":
         raise ConfigError(
             f"The 'device' parameter must be 'cpu' for a Bundle of format {opened.format}. Got {device!r} instead.",

@@ -16,7 +16,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, count_cells, infer_batches, plan_batches, pool_windows
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
 
@@ -45,7 +45,7 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         self._architecture = bundle.architecture
         self.pad_id = int(self._architecture.get("pad_id", 0))
         self._num_classes = len(bundle.labels)
-        self._link = get_task(bundle.task).link
+        self._link = task_of(bundle).link
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
         self._device = _find_device(device)

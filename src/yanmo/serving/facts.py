@@ -11,7 +11,7 @@ from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Facts", "read_facts"]
@@ -56,7 +56,7 @@ def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
 
 
 def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
-    task = get_task(bundle.task)
+    task = task_of(bundle)
     # With windows a text is read to its end, and only its characters bound what it costs.
     cuts = bundle.max_length and config.long_texts == "truncate"
     drift = Drift(bundle)

@@ -3,15 +3,18 @@
 A task is all that differs by task: how labels are read, encoded, decoded and chosen. No verb asks which task it is.
 """
 
+from typing import Protocol
+
 from yanmo.errors import ConfigError, did_you_mean
 from yanmo.tasks.labels import LabelTask
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.text_pair import TEXT_PAIR
+from yanmo.tasks.token_labels import TOKEN_LABELS
 
-__all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads"]
+__all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
-TASKS: dict[str, LabelTask] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR)}
+TASKS: dict[str, LabelTask] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS)}
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
 """Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
@@ -51,3 +54,26 @@ def get_task(name: str) -> LabelTask:
             hint=f"The tasks are: {', '.join(TASKS)}.",
         )
     return TASKS[name]
+
+
+class Labeled(Protocol):
+    """What has a task and its labels, such as a Dataset or a Bundle."""
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+        ...
+
+    @property
+    def labels(self) -> list[str]:
+        """Its labels, in order."""
+        ...
+
+
+def task_of(artifact: Labeled) -> LabelTask:
+    """Return the task of a Dataset or Bundle, which knows its labels.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    return get_task(artifact.task).of(artifact.labels)

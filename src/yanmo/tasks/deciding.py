@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Decided
+from yanmo.arrays import IntArray
 from yanmo.protocols import Task
 from yanmo.tasks.labels import LabelTask
 
-__all__ = ["decide", "decide_again", "most_probable"]
+__all__ = ["count_given", "decide", "decide_again", "most_probable"]
 
 
 def decide(
@@ -62,3 +63,16 @@ def most_probable(
     # Stable, so that labels of equal probability stay in the Bundle's order.
     ranked = sorted(details.items(), key=lambda one: -one[1])[:top_k]
     return [(label, share) for label, share in ranked if share >= threshold]
+
+
+def count_given(task: Task[Any], predictions: Sequence[Any], labels: Sequence[str]) -> IntArray:
+    """Return how often each label was given, int64, shape (C,).
+
+    Args:
+        task: Has decided.
+        predictions: What was decided about N rows; None where no answer is given.
+        labels: All labels in order.
+    """
+    places = task.columns_of(labels)
+    given = [places[label] for one in predictions for label in task.given(one)]
+    return np.bincount(np.asarray(given, dtype=np.int64), minlength=len(labels))

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
 from yanmo.protocols import Task
 
-__all__ = ["LabelTask", "count_labels", "fold_label", "label_columns", "read_json_labels", "sort_labels", "tidy_label"]
+__all__ = ["LabelTask", "fold_label", "label_columns", "read_json_labels", "sort_labels", "tidy_label"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 IGNORABLE = (
@@ -44,6 +44,27 @@ class LabelTask(Task[Choices], Protocol):
         """From scores to probabilities, and whether labels exclude each other."""
         ...
 
+    @property
+    def reads_units(self) -> bool:
+        """Whether the parts of a text are labeled one by one."""
+        return False
+
+    def of(self, labels: Sequence[str]) -> LabelTask:  # noqa: ARG002 - other tasks read them
+        """Return the task of a list of labels."""
+        return self
+
+    def column(self, predictions: Sequence[Any]) -> pl.Series:
+        """Return what was decided as a column of Predictions."""
+        return pl.Series("prediction", predictions, dtype=self.frame_type())
+
+    def given(self, prediction: Any) -> tuple[str, ...]:
+        """Return the labels that one row was given."""
+        return (prediction,) if isinstance(prediction, str) else prediction or ()
+
+    def columns_of(self, labels: Sequence[str]) -> dict[str, int]:
+        """Return the place of every label that a row may be given."""
+        return {label: place for place, label in enumerate(labels)}
+
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return which labels each row is given, bool, shape (N, C)."""
         ...
@@ -61,11 +82,11 @@ class LabelTask(Task[Choices], Protocol):
         # In float64, so that a threshold is held against the numbers that were shown.
         return Choices(np.array([list(row.values()) for row in details]), self.link)
 
-    def statistics(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
+    def statistics(self, evidence: Choices, targets: Any) -> npt.NDArray[Any]:
         """Return what ``metrics.labels`` counts in each row."""
         return label_statistics(self.choose(evidence.values_MC), targets)
 
-    def losses_N(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.float64]:
+    def losses_N(self, evidence: Choices, targets: Any) -> npt.NDArray[np.float64]:
         """Return the link's log losses."""
         return self.link.log_losses(evidence.values_MC, targets)
 
@@ -77,7 +98,7 @@ class LabelTask(Task[Choices], Protocol):
         """Return which rows are given the same labels."""
         return np.asarray((self.choose(evidence.values_MC) == self.choose(other.values_MC)).all(axis=1))
 
-    def right_N(self, evidence: Choices, targets: FloatArray) -> npt.NDArray[np.bool_]:
+    def right_N(self, evidence: Choices, targets: Any) -> npt.NDArray[np.bool_]:
         """Return which rows are given exactly their labels."""
         return np.asarray((self.choose(evidence.values_MC) == targets.astype(bool)).all(axis=1))
 
@@ -137,17 +158,6 @@ def sort_labels(labels: Iterable[str]) -> list[str]:
         # "1" and "01" are two labels of one number; the text decides between them.
         return sorted(distinct, key=lambda label: (int(label), label))
     return sorted(distinct)
-
-
-def count_labels(given: pl.Series, labels: Sequence[str]) -> IntArray:
-    """Return how often each label was given, int64, shape (C,).
-
-    Args:
-        given: N labels, or lists of them; null where none was given.
-        labels: The known labels in order.
-    """
-    flat = given.explode() if isinstance(given.dtype, pl.List) else given
-    return np.bincount(label_columns(flat.drop_nulls(), labels), minlength=len(labels))
 
 
 def label_columns(column: pl.Series, labels: Sequence[str]) -> IntArray:

@@ -29,7 +29,7 @@ from yanmo.modeling.settings import (
 from yanmo.models import ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextPipeline
 from yanmo.training.train_config import LearnKeys, TrainConfig
@@ -171,7 +171,7 @@ def make_job(
     Raises:
         DataError: The Dataset lacks a split, or all its rows have one label.
     """
-    task, pipeline = get_task(dataset.task), dataset.text_pipeline()
+    task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets_NC = train_texts.targets_NC
     # Whole rows are compared: several labels at once are one answer, too.
@@ -203,7 +203,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
             if name != "train"
             else "Prepare it from more rows.",
         )
-    task = get_task(dataset.task)
+    task = task_of(dataset)
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
     return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
 

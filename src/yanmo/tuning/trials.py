@@ -25,7 +25,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError, BusyError, MissingExtraError, StoppedError, YanmoError
 from yanmo.integrations.tracking import Run, tracked
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.training.job import measure_answers
 from yanmo.tuning.space import Choice, Range
 from yanmo.verbs.calls import Call, run_call
@@ -198,7 +198,7 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: str) -> float:
     """Return a trained Bundle's score: on the validation split, or out of fold where it was trained with folds."""
     if not bundle.manifest.config["folds"]:
         return float(bundle.summary()[f"valid_{metric}"])
-    task, rows = get_task(dataset.task), dataset.split("train")
+    task, rows = task_of(dataset), dataset.split("train")
     answers = dict(bundle.out_of_fold().frame().select("id", "probabilities").iter_rows())
     probabilities_NC = np.array([answers[one] for one in rows["id"]], dtype=np.float32)
     targets_NC = task.encode(rows["label"], dataset.labels)

@@ -28,7 +28,7 @@ from yanmo.machine import describe_machine, num_workers
 from yanmo.measuring.evaluation import identify
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.training.job import find_metric, settle
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
@@ -216,7 +216,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) ->
     else:
         space, fixed = read_space(config.space)
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
-    task = get_task(dataset.task)
+    task = task_of(dataset)
     metric, lowest = find_metric(task, config.metric, verb="tune")
     fixed |= {"model": config.model, "metric": metric, "seed": config.seed, "num_threads": threads}
     fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})
@@ -226,7 +226,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) ->
     key = stage_key("tune", parents, searched)
     storage = config.storage and hashlib.sha256(config.storage.encode()).hexdigest()  # the URL may hold a password
     claim(folder, parents=parents, config={**searched, "storage": storage}, fork=config.fork)
-    defaults = settle(named, spec, num_rows, get_task(dataset.task)).model_dump(mode="json")
+    defaults = settle(named, spec, num_rows, task_of(dataset)).model_dump(mode="json")
     return SearchPlan(
         call=call_of("train", {"dataset": dataset}, fixed),
         folder=str(folder),

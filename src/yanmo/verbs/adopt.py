@@ -30,7 +30,7 @@ from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle, wit
 from yanmo.measuring.inputs import profile_inputs, write_answers
 from yanmo.metrics.measures import measure_with_intervals
 from yanmo.models import ModelSpec, resolve
-from yanmo.tasks import get_task
+from yanmo.tasks import get_task, task_of
 from yanmo.tasks.labels import tidy_label
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.signature import verb
@@ -160,7 +160,7 @@ def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[
     opened.save(made.path)
     for path in opened.license_files:
         shutil.copyfile(path, made.path / path.name)
-    inputs = example_inputs(get_task(made.task), dataset)
+    inputs = example_inputs(task_of(made), dataset)
     # Before golden answers are written: those of a model that is not proved would prove themselves.
     difference = check_answers(made, opened, inputs)
     write_answers(made, inputs)
@@ -178,7 +178,7 @@ def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]
     match_bundle(made, dataset)
     split = load_split(dataset, name or next((one for one in MEASURED_SPLITS if one in dataset.splits), "test"))
     outcome = run_bundle(made, dataset, split, measure_speed=False, verify_golden=False)
-    task, num_rows = get_task(made.task), len(split.inputs)
+    task, num_rows = task_of(made), len(split.inputs)
     statistics_NS = task.statistics(outcome.evidence, split.targets_NC)
     found = measure_with_intervals(statistics_NS, task.measures, num_resamples=NUM_RESAMPLES, seed=0)
     headline = task.measures[0]

@@ -24,7 +24,7 @@ from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Split, identify, load_split, match_bundle
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -65,7 +65,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         DataError: It was trained on other rows.
     """
     match_bundle(bundle, dataset)
-    split, task = load_split(dataset, "train"), get_task(dataset.task)
+    split, task = load_split(dataset, "train"), task_of(dataset)
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
     quality = measure_quality(
         evidence,
@@ -109,7 +109,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
 
 def _find(evidence: Choices, split: Split, dataset: Dataset, config: AuditConfig) -> dict[str, Any]:
     """Return the rows to list, and how many rows are estimated to be wrong."""
-    task = get_task(dataset.task)
+    task = task_of(dataset)
     num_rows = len(split.inputs)
     if task.link.excludes:
         suspects = find_suspects(evidence.values_MC, split.targets_NC.argmax(axis=1))

@@ -28,7 +28,7 @@ from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_benchmark
 from yanmo.runtimes.engines import check_engine
 from yanmo.runtimes.predictor import choose_runtime, default_num_threads, open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs, Item
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
@@ -129,7 +129,7 @@ def benchmark(
     report = plain(
         {
             "report": "benchmark",
-            "headline": get_task(bundles[0].task).measures[0].describe(),
+            "headline": task_of(bundles[0]).measures[0].describe(),
             **texts.facts,
             "num_texts": len(texts.items),
             "num_threads": num_threads,
@@ -173,7 +173,7 @@ def _check_sources(bundles: Sequence[Bundle], dataset: Dataset | None, config: B
     if config.runtime not in {None, "auto"}:
         check_engine(config.runtime)
     for one in bundles[1:]:
-        if get_task(one.task).inputs != get_task(bundles[0].task).inputs:
+        if task_of(one).inputs != task_of(bundles[0]).inputs:
             raise DataError(
                 f"{bundles[0].path} answers the task {bundles[0].task}, but {one.path} the task {one.task}.",
                 hint="Measure Bundles together that take the same texts.",
@@ -191,9 +191,9 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
         items = [split.items[row] for row in rows]
         return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
     # Texts without labels may be another task's if the columns are the same; else this says what differs.
-    if get_task(bundles[0].task).inputs != get_task(dataset.task).inputs:
+    if task_of(bundles[0]).inputs != task_of(dataset).inputs:
         match_bundle(bundles[0], dataset)
-    found = Inputs.of_frame(frame, get_task(dataset.task).inputs).items()
+    found = Inputs.of_frame(frame, task_of(dataset).inputs).items()
     if not found:
         raise DataError(f"The split '{config.split}' of {dataset.path} has no rows.", hint="Choose another --split.")
     items = [found[row] for row in _evenly(len(found), config.num_texts)]
@@ -208,7 +208,7 @@ def _read_lines(bundles: Sequence[Bundle], config: BenchmarkConfig) -> Texts:
         raise DataError(f"{path} has no texts.", hint="Give a file with one text a line.")
     chosen = [lines[row] for row in _evenly(len(lines), config.num_texts)]
     items: list[Item] = list(chosen)
-    if len(get_task(bundles[0].task).inputs) > 1:
+    if len(task_of(bundles[0]).inputs) > 1:
         parts = [line.partition("\t") for line in chosen]
         # A line without a tab is a pair whose second text is empty.
         items = [(first, second) for first, _, second in parts]
@@ -226,7 +226,7 @@ def _measure_all(
     bundles: Sequence[Bundle], dataset: Dataset | None, texts: Texts, config: BenchmarkConfig, num_threads: int
 ) -> list[dict[str, Any]]:
     """Return one row a Bundle; with labels the most accurate first."""
-    facts, answers, task = [], [], get_task(bundles[0].task)
+    facts, answers, task = [], [], task_of(bundles[0])
     headline = task.measures[0].name
     requests = [_requests(one, texts, config, num_threads) for one in bundles]
     # Counted beforehand, as the processes report nothing but their steps' names.
@@ -309,7 +309,7 @@ def _share(measured: dict[str, Any], product: dict[str, Any]) -> dict[str, Any]:
 
 def _headlines(bundles: Sequence[Bundle]) -> tuple[str, ...]:
     """Return what a Report says first: speed, memory, size, and the headline of the task."""
-    return (*HEADLINES, get_task(bundles[0].task).measures[0].name)
+    return (*HEADLINES, task_of(bundles[0]).measures[0].name)
 
 
 def _summary(report: dict[str, Any], headlines: Sequence[str]) -> dict[str, Any]:

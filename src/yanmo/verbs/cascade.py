@@ -30,7 +30,7 @@ from yanmo.metrics.labels import ACCURACY, name_right_rows
 from yanmo.metrics.measures import Measure
 from yanmo.protocols import Task
 from yanmo.runtimes.composite import CascadeSettings
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.verbs.signature import verb
 
 __all__ = ["CascadeConfig", "cascade"]
@@ -94,7 +94,7 @@ def cascade(
     costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]
     # Four digits, as the manifest and a recipe have them: the same thresholds come out of these again.
     table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
-    task = get_task(dataset.task)
+    task = task_of(dataset)
     statistics_SNK = np.stack([task.statistics(one.evidence, split.targets_NC) for one in outcomes])
     _check_order(stages, table.costs_S, statistics_SNK, task.measures[0], config.split)
     chosen = choose_thresholds(

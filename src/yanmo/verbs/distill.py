@@ -22,7 +22,7 @@ from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODERS, ModelSpec
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.altering import Alteration
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import publish_trained
@@ -120,7 +120,7 @@ def distill(
     # Predictions cannot be asked, and those of the training split say nothing of other texts.
     splits = ("train",) if isinstance(teacher, Predictions) else ("train", "unlabeled")
     found = gather_texts(dataset, transfer, options, config.text, altering, splits=splits)
-    settled = settle(config, spec, found.num_rows, get_task(dataset.task), verb="distill")
+    settled = settle(config, spec, found.num_rows, task_of(dataset), verb="distill")
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}

@@ -20,7 +20,7 @@ from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare_answers
 from yanmo.reporting.sections import sections_of
 from yanmo.runtimes.predictor import LongTexts
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
@@ -147,13 +147,13 @@ def evaluate(
 def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
     outcome = outcomes["bundle"]
     sections = sections_of(outcome.evidence)
-    answers = (outcome.evidence, split.targets_NC, dataset.labels, get_task(dataset.task))
+    answers = (outcome.evidence, split.targets_NC, dataset.labels, task_of(dataset))
     quality = sections.quality(*answers, num_resamples=config.num_resamples, seed=config.seed)
     return {
         "report": "evaluation",
         "dataset": identify(dataset),
         "split": split.name,
-        "inputs": get_task(dataset.task).inputs,
+        "inputs": task_of(dataset).inputs,
         **quality,
         **outcome.facts,
         "against": None,
@@ -167,7 +167,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
 def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
     return sections_of(outcome.evidence).calibration(
-        outcome.scores.activate(), split.targets_NC, dataset.labels, get_task(dataset.task)
+        outcome.scores.activate(), split.targets_NC, dataset.labels, task_of(dataset)
     )
 
 
@@ -176,7 +176,7 @@ def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, co
         outcomes["bundle"].evidence,
         outcomes["against"].evidence,
         split.targets_NC,
-        get_task(dataset.task),
+        task_of(dataset),
         num_resamples=config.num_resamples,
         seed=config.seed,
     )

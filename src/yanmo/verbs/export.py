@@ -12,7 +12,7 @@ from yanmo.exchanging.onnx_bundle import encoder_graph, load_encoder, publish_fr
 from yanmo.exchanging.plain_folder import PlainFolder, write_folder
 from yanmo.runtimes.onnx import OnnxRuntime
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.verbs.signature import verb
 
 __all__ = ["ExportConfig", "export"]
@@ -49,7 +49,7 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     # Refuses a Bundle that gives no answers yet, as pretrain makes it.
-    get_task(bundle.task)
+    task_of(bundle)
     if config.to == "transformers":
         check_installed("export", "torch", "transformers", extra="train")
         return write_folder(bundle, out, effects=effects)

@@ -32,7 +32,7 @@ from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.runtimes.stream import answer_windows
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
 from yanmo.verbs.signature import verb
 
@@ -226,7 +226,7 @@ def predict(
         # Of standard input nothing can be taken up again, so its windows go with the staging folder.
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            texts = rows.select(get_task(bundle.task).inputs)
+            texts = rows.select(task_of(bundle).inputs)
             flat_labels = bundle.labels if config.format == "csv" else None
             table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
         ledger.put_together(staging / PREDICTIONS)
@@ -281,10 +281,9 @@ def _answer(
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
         if ledger is not None:
             yield from _answered(ledger, windows, tally)
-        frame_type = predictor.task.frame_type()
         for rows, answers in answer_windows(predictor, windows):
-            stage_N = answers.found.stage_N
-            frame = predictions_frame(rows["id"], answers.decided, answers.evidence, frame_type, stage_N=stage_N)
+            stage_N, column = answers.found.stage_N, predictor.task.column(answers.decided.predictions)
+            frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)
             counts = _count(answers.found)
             tally.add(counts)
             if ledger is not None:
@@ -354,7 +353,7 @@ def _check_table(config: PredictConfig, out: Path | None) -> None:
 
 
 def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
-    inputs = get_task(bundle.task).inputs
+    inputs = task_of(bundle).inputs
     if config.text_b is not None and len(inputs) == 1:
         raise ConfigError(
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",

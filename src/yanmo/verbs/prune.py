@@ -30,7 +30,7 @@ from yanmo.metrics.measures import compare
 from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching, Trained
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.training.job import Job, labeled_texts, learn
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import check_alone, working
@@ -250,11 +250,11 @@ def _make_job(bundle: Bundle, dataset: Dataset, config: PruneConfig, folder: Pat
     """Return the training of what is left of an encoder, on what the whole one answers."""
     splits = {name: labeled_texts(dataset, name, bundle.labels, bundle.text_pipeline()) for name in ("train", "valid")}
     found = gather_texts(dataset, (), ReadOptions(), "text", Altering())
-    train = taught_texts(splits["train"], found.real, bundle.text_pipeline(), get_task(bundle.task))
+    train = taught_texts(splits["train"], found.real, bundle.text_pipeline(), task_of(bundle))
     job = Job(
         ModelSpec(bundle.name, "pretrained", source=str(bundle.path), is_local=True),
         _settle(bundle, config),
-        get_task(bundle.task),
+        task_of(bundle),
         bundle.labels,
         train,
         splits["valid"],
@@ -308,7 +308,7 @@ def _say_cost(bundle: Bundle, made: Bundle, dataset: Dataset, config: PruneConfi
     speed: dict[str, Any] = {"num_threads": config.num_threads, "measure_speed": False}
     before = run_bundle(bundle, dataset, split, **speed)
     after = run_bundle(made, dataset, split, **speed, verify_golden=False)
-    task = get_task(bundle.task)
+    task = task_of(bundle)
     ours_NS, theirs_NS = (task.statistics(one.evidence, split.targets_NC) for one in (after, before))
     name = task.measures[0].name
     found = compare(ours_NS, theirs_NS, task.measures[:1], num_resamples=NUM_RESAMPLES, seed=0)[name]

@@ -20,7 +20,7 @@ from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, pub
 from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -94,7 +94,7 @@ def quantize(
     """
     _check_format(bundle)
     match_bundle(bundle, dataset)
-    check_max_drop(get_task(bundle.task), config.max_drop, verb="quantize")
+    check_max_drop(task_of(bundle), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     is_light = bundle.format in LIGHT_FORMATS
     info = {**bundle.manifest.info, "format": bundle.format if is_light else "onnx", "precision": "int8"}

@@ -19,7 +19,7 @@ from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.runs.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import draft_trained, publish_trained
@@ -62,7 +62,7 @@ def train(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    settled = settle(config, spec, _num_rows(dataset), get_task(dataset.task))
+    settled = settle(config, spec, _num_rows(dataset), task_of(dataset))
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
@@ -128,7 +128,7 @@ def _out_of_fold_writer(
 
     def write(folder: Path) -> None:
         with publish(folder / OUT_OF_FOLD, identity, effects=effects) as staging:
-            frame = predictions_frame(ids, decided, evidence, job.task.frame_type())
+            frame = predictions_frame(ids, job.task.column(decided.predictions), decided, evidence)
             write_parquet(frame, staging / PREDICTIONS)
 
     return write

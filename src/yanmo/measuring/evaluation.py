@@ -171,6 +171,12 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",
         )
+    ours, theirs = dataset.text_config.units, bundle.text_config.units
+    if ours != theirs:
+        raise DataError(
+            f"{bundle.path} labels {theirs}, but the texts of {dataset.path} are labeled by {ours}.",
+            hint="Choose a Bundle and a Dataset with the same units, or prepare the texts again: --units.",
+        )
     return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 

@@ -25,6 +25,7 @@ from yanmo.measuring.evaluation import Split, identify, load_split, match_bundle
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -64,6 +65,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         ArtifactError: The Bundle was trained without folds.
         DataError: It was trained on other rows.
     """
+    check_form(task_of(dataset), "audit")
     match_bundle(bundle, dataset)
     split, task = load_split(dataset, "train"), task_of(dataset)
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)

@@ -144,14 +144,14 @@ def test_the_most_confident_mistakes_come_with_their_text_escaped(report):
     }
     assert second["probability"] <= first["probability"]
     html = report.html_path.read_text(encoding="utf-8")
-    assert "<script" not in html
+    assert html.count("<script") == 1
 
 
 def test_hostile_text_in_a_mistake_is_escaped(good, dataset, folder):
     report = evaluate(good, dataset, out=folder / "hostile", num_resamples=100, measure_speed=False)
     assert HOSTILE in " ".join(one["text"] for one in report.metrics["mistakes"])
     html = report.html_path.read_text(encoding="utf-8")
-    assert "<script" not in html
+    assert html.count("<script") == 1
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 

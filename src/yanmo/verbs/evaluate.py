@@ -11,11 +11,9 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
@@ -165,8 +163,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "against": None,
         "mistakes": _mistakes(outcome, split, dataset, config.num_mistakes),
         **config.model_dump(include={"num_resamples", "seed"}),
-        "machine": describe_machine(),
-        "versions": library_versions(),
+        **circumstances(),
     }
 
 

@@ -15,11 +15,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.base import Artifact, Manifest
 from yanmo.artifacts.identity import library_versions
 from yanmo.machine import describe_machine
 
-__all__ = ["REPORT_HTML", "REPORT_JSON", "Report", "circumstances", "plain", "write_report"]
+__all__ = ["REPORT_HTML", "REPORT_JSON", "Report", "UnsavedReport", "circumstances", "plain", "write_report"]
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
@@ -43,6 +43,19 @@ class Report(Artifact):
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: the headlines, not the tables; ``size_mb`` is the measured Bundle's."""
         return {**super().summary(), "html": str(self.html_path), **self.manifest.info.get("summary", {})}
+
+
+class UnsavedReport(Report):
+    """A Report that stands in no folder: ``path`` is None, and there is no page."""
+
+    def __init__(self, manifest: Manifest, metrics: dict[str, Any]) -> None:
+        super().__init__(Path(), manifest, "")
+        self.path = None  # type: ignore[assignment]
+        self.metrics = metrics
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {"kind": self.kind, "path": None, "task": self.task, **self.manifest.info.get("summary", {})}
 
 
 def write_report(folder: Path, metrics: Mapping[str, Any], html: str) -> None:

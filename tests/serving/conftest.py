@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import http.client
 import json
-import os
 import shutil
 import socket
 import threading
@@ -153,15 +152,6 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def clients_bin(project_root) -> Path:
-    """The programs of the environment with the clients of others."""
-    folder = Path(os.environ.get("YANMO_CLIENTS", project_root / "build" / "clients")) / "bin"
-    if not folder.is_dir():
-        pytest.skip("the clients of others are not here: make clients, or YANMO_CLIENTS=FOLDER")
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,10 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
 from yanmo.composing.composites import read_out_of_fold
 from yanmo.config import Config
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Split, identify, load_split, match_bundle
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
@@ -87,8 +85,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
             "num_folds": bundle.manifest.config.get("folds"),
             **quality,
             **found,
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
             "command": command_line(call_of("audit", {"bundle": bundle, "dataset": dataset}, config, out=out)),
         }
     )

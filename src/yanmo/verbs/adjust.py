@@ -30,8 +30,8 @@ class AdjustConfig(Config):
 
     rules: Path = Field(
         description="A TOML file of tables [[rule]] and [thresholds]. A rule has a label; words (a list), words_file "
-        "(one word a line) or a pattern (a regular expression); and an action: force (the default), prefer or forbid. A "
-        "threshold is the probability below which the spans of a label are none."
+        "(one word a line) or a pattern (a regular expression); and an action: force (the default), prefer or forbid. "
+        "A threshold is the probability below which the spans of a label are none."
     )
 
 

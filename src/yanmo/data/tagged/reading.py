@@ -173,7 +173,7 @@ class TagReader:
         laid = []
         for number, one in enumerate(texts):
             starts, ends = places.row(number).T.tolist()
-            laid.append(lay_spans(one, starts, ends, self.manner.style))
+            laid.append(lay_spans(one, starts, ends, self.manner.writing))
         _count(laid, counts)
         columns: dict[str, list[Any]] = {
             "id": [one.name for one in texts],
@@ -221,7 +221,7 @@ def _say(
         num_rows,
         file.tagging,
         manner.rule,
-        manner.style,
+        manner.writing,
     )
     for what, count in shown.items():
         if count:

@@ -93,12 +93,12 @@ class Manner:
     Attributes:
         form: What is said about the texts.
         rule: What a unit is.
-        style: How the tags are written.
+        writing: How the tags are written.
     """
 
     form: TagForm
     rule: UnitRule
-    style: TagWriting
+    writing: TagWriting
 
     def glue(self, file: SurveyedFile) -> Glue:
         """Return what stands between the words of a file."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from yanmo.answers.chains import Steps
 from yanmo.answers.tags import NONE, TagScheme
-from yanmo.arrays import Array, Doubles, FloatArray, IntArray
+from yanmo.arrays import Doubles, FloatArray, IntArray
 
 __all__ = ["best_legal"]
 
@@ -49,68 +49,58 @@ def best_legal(probabilities_UC: FloatArray, offsets: IntArray, scheme: TagSchem
 
 def _search(scores_UC: Doubles, steps: Steps, scheme: TagScheme) -> IntArray:
     """Return the best path of every row."""
-    scores, pointers = scores_UC[steps.units_U], np.zeros(scores_UC.shape, dtype=np.int32)
+    num_tags = scores_UC.shape[1]
+    scores, goes_on_C = scores_UC[steps.units_U], scheme.needs_C != NONE
     # One break costs more than all units together could gain: no path breaks a rule that another one keeps.
     penalty = (1 - np.log(LEAST)) * len(steps.ends_T)
-    must_C = scheme.must_C * penalty
-    going_on = np.flatnonzero(scheme.needs_C != NONE)
-    kinds, kind_of = np.unique(scheme.needs_C[going_on], return_inverse=True)
-    openers = _openers(scheme, kinds)
-    reached = np.zeros((0, scores.shape[1]))
+    must_C, openers_KO = scheme.must_C * penalty, _openers(scheme)
+    # Where each tag comes from: the best opener of its kind, or, behind those, the best tag that need not go on.
+    origin_C = np.where(goes_on_C, scheme.needs_C, len(openers_KO))
+    kinds_K = np.arange(len(openers_KO))
+    # One column more than tags: to break a rule, and from which tag.
+    pointers = np.zeros((len(scores), num_tags + 1), dtype=np.int64)
+    reached = np.zeros((0, num_tags))
     for begin, end in steps.bounds():
         if begin == 0:
-            reached = scores[begin:end] - (scheme.needs_C != NONE) * penalty
+            reached = scores[begin:end] - goes_on_C * penalty
             continue
+        rows_N, before = np.arange(end - begin), reached[: end - begin]
+        anyhow_N, unbound = before.argmax(axis=1), before - must_C
+        free_N = unbound.argmax(axis=1)
+        choices = np.concatenate([before, before[rows_N, anyhow_N, None] - penalty], axis=1).take(openers_KO, axis=1)
+        place_NK = choices.argmax(axis=2)
+        best = np.concatenate([choices.max(axis=2), unbound[rows_N, free_N, None]], axis=1)
+        origins = np.concatenate([openers_KO[kinds_K, place_NK], free_N[:, None]], axis=1)
+        pointers[begin:end, :num_tags], pointers[begin:end, num_tags] = origins.take(origin_C, axis=1), anyhow_N
         # Rows that have ended keep what they reached.
-        before = reached[: end - begin]
-        best, tag = _best(before - must_C)
-        total, pointers[begin:end] = np.repeat(best[:, None], scores.shape[1], axis=1), tag[:, None]
-        inside, opener = _best_opener(before, openers, penalty)
-        total[:, going_on], pointers[begin:end, going_on] = inside[:, kind_of], opener[:, kind_of]
-        reached[: end - begin] = total + scores[begin:end]
+        reached[: end - begin] = best.take(origin_C, axis=1) + scores[begin:end]
     return _trace((reached - must_C).argmax(axis=1), pointers, steps)
 
 
-def _best(scores: Doubles) -> tuple[Doubles, IntArray]:
-    """Return the largest values along the last axis, and their places."""
-    places = scores.argmax(axis=-1)
-    return np.take_along_axis(scores, places[..., None], axis=-1)[..., 0], places
-
-
-def _openers(scheme: TagScheme, kinds: IntArray) -> IntArray:
-    """Return the tags that leave a span of each kind open, shape (kinds, most); C stands where a kind has fewer."""
-    found = [np.flatnonzero(scheme.opens_C == kind) for kind in kinds.tolist()]
-    padded = np.full((len(found), max(map(len, found), default=0) or 1), len(scheme.opens_C))
+def _openers(scheme: TagScheme) -> IntArray:
+    """Return the tags that leave a span of each kind open, shape (K, most + 1), filled up with the place behind all."""
+    found = [np.flatnonzero(scheme.opens_C == kind) for kind in range(len(scheme.kinds))]
+    padded = np.full((len(found), max(map(len, found), default=0) + 1), len(scheme.opens_C))
     for row, one in zip(padded, found, strict=True):
         row[: len(one)] = one
     return padded
 
 
-def _best_opener(before: Doubles, openers: IntArray, penalty: float) -> tuple[Doubles, IntArray]:
-    """Return what each kind of span is best gone on with from, by row and kind, and the tag from which."""
-    # The column behind the last one stands for the tags that a kind lacks.
-    some = np.concatenate([before, np.full((len(before), 1), -np.inf)], axis=1)[:, openers]
-    inside, place = _best(some)
-    opener = openers[np.arange(len(openers)), place]
-    # Or a rule is broken: then any tag may stand before.
-    best, tag = _best(before)
-    breaks = inside < best[:, None] - penalty
-    return np.where(breaks, best[:, None] - penalty, inside), np.where(breaks, tag[:, None], opener)
-
-
-def _trace(last_N: IntArray, pointers: Array, steps: Steps) -> IntArray:
+def _trace(last_N: IntArray, pointers: IntArray, steps: Steps) -> IntArray:
     """Return the paths that end with the given tags, in the order of the units.
 
     Args:
         last_N: Of every row, the longest first.
-        pointers: The best tag before each tag of each unit, units in the order of the steps.
+        pointers: The best tag before each tag of each unit, units in the order of the steps; behind them the best of
+            all, which stands for the place behind them.
         steps: Of the rows.
     """
     path = np.empty(len(pointers), dtype=np.int64)
-    tags = last_N
+    tags, breaks = last_N, pointers.shape[1] - 1
     for begin, end in reversed(steps.bounds()):
         path[begin:end] = tags[: end - begin]
-        tags[: end - begin] = pointers[np.arange(begin, end), path[begin:end]]
+        before = pointers[np.arange(begin, end), path[begin:end]]
+        tags[: end - begin] = np.where(before == breaks, pointers[begin:end, breaks], before)
     found = np.empty_like(path)
     found[steps.units_U] = path
     return found

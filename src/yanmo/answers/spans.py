@@ -11,19 +11,18 @@ Source: Tjong Kim Sang, Buchholz 2000, "Introduction to the CoNLL-2000 Shared Ta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from yanmo.answers.tags import NONE, OUTSIDE, WORD, TagScheme, TagStyle, row_edges
 from yanmo.arrays import FloatArray, IntArray
 
-__all__ = ["Spans", "find_spans", "span_probability_M", "tags_of_spans"]
+__all__ = ["Spans", "find_spans", "least_within_M", "span_probability_M", "tags_of_spans"]
 
 
-@dataclass(frozen=True)
-class Spans:
+class Spans(Struct, frozen=True):
     """M spans that do not overlap, in the order of their places.
 
     Attributes:
@@ -106,18 +105,23 @@ def span_probability_M(
         scheme: Of the tags.
         spans: Of the path.
     """
-    if not len(spans):
-        return np.zeros(0, dtype=np.float32)
     chosen_U = np.take_along_axis(probabilities_UC, path_U[:, None], axis=1)[:, 0]
-    # Every second of these stretches is a span, the others lie between; a last 1 lets a span end with the last unit.
-    bounds = np.stack([spans.start_M, spans.end_M], axis=1).ravel()
-    least_M = np.minimum.reduceat(np.append(chosen_U, np.float32(1)), bounds)[::2]
+    least_M = least_within_M(chosen_U, spans)
     # Only in IOB2 may a span that has ended be gone on with, and by no unit of another row.
     could = (scheme.opens_C[path_U[spans.end_M - 1]] != NONE) & (spans.end_M < offsets[spans.row_M + 1])
     going_on_KC = scheme.needs_C[None, :] == np.arange(len(scheme.kinds))[:, None]
     next_MC = probabilities_UC[spans.end_M[could]] * going_on_KC[spans.kind_M[could]]
     least_M[could] = np.minimum(least_M[could], 1 - next_MC.sum(axis=1))
     return np.asarray(np.clip(least_M, 0, 1), dtype=np.float32)
+
+
+def least_within_M(values_U: FloatArray, spans: Spans) -> FloatArray:
+    """Return the least of the values of every span's units, shape (M,)."""
+    if not len(spans):
+        return values_U[:0]
+    # Every second of these stretches is a span, the others lie between; a last 1 lets a span end with the last unit.
+    bounds = np.stack([spans.start_M, spans.end_M], axis=1).ravel()
+    return np.asarray(np.minimum.reduceat(np.append(values_U, np.float32(1)), bounds)[::2])
 
 
 def tags_of_spans(

@@ -78,21 +78,29 @@ def expected_calibration_error(bins: CalibrationBins) -> float:
 
 
 def calibration_gaps(
-    confidence_M: Doubles, right_M: npt.NDArray[np.bool_], num_rows: int, *, num_bins: int = NUM_BINS
+    confidence_M: Doubles,
+    right_M: npt.NDArray[np.bool_],
+    num_rows: int,
+    *,
+    row_M: IntArray | None = None,
+    num_bins: int = NUM_BINS,
 ) -> Doubles:
     """Return what every row adds to the gap of every bin, shape (num_rows, num_bins).
 
     The expected calibration error is the sum of the absolute column sums, divided by M.
 
     Args:
-        confidence_M: Of M decisions, equally many a row, row after row.
+        confidence_M: Of M decisions.
         right_M: Whether each was right.
         num_rows: N.
+        row_M: The row of each; None where every row has equally many, row after row.
         num_bins: Number of bins of equal width over [0, 1].
     """
     _, places_M = _places(confidence_M, num_bins)
     # A cell is a row and a bin: one bincount adds up all gaps.
-    cells_M = np.repeat(np.arange(num_rows), len(confidence_M) // num_rows) * num_bins + places_M
+    if row_M is None:
+        row_M = np.repeat(np.arange(num_rows), len(confidence_M) // num_rows)
+    cells_M = row_M * num_bins + places_M
     gaps = np.bincount(cells_M, weights=confidence_M - right_M, minlength=num_rows * num_bins)
     return np.asarray(gaps.reshape(num_rows, num_bins), dtype=np.float64)
 

@@ -31,6 +31,7 @@ __all__ = [
     "measures_of",
     "overlapping_M",
     "right_tag_rows",
+    "same_place",
     "same_span_M",
     "span_statistics",
 ]
@@ -62,31 +63,40 @@ def labeled_spans(
     return found.take(unlabeled_U[found.end_M] == unlabeled_U[found.start_M]), truth.take(~is_rest_M)
 
 
+def same_place(spans: Spans, others: Spans) -> tuple[IntArray, IntArray]:
+    """Return which spans have one of the others at their place, of whatever kind, and which these are."""
+    # Spans do not overlap, so only the one with the same first unit can be the same.
+    _, ours, theirs = np.intersect1d(spans.start_M, others.start_M, assume_unique=True, return_indices=True)
+    same = spans.end_M[ours] == others.end_M[theirs]
+    return ours[same], theirs[same]
+
+
 def same_span_M(spans: Spans, others: Spans) -> npt.NDArray[np.bool_]:
     """Return which spans are among the others, with their kind, bool, shape (M,)."""
-    # Spans do not overlap, so one among the others can only be the one with its first unit.
+    ours, theirs = same_place(spans, others)
     same = np.zeros(len(spans), dtype=np.bool_)
-    _, ours, theirs = np.intersect1d(spans.start_M, others.start_M, assume_unique=True, return_indices=True)
-    ends, kinds = spans.end_M[ours] == others.end_M[theirs], spans.kind_M[ours] == others.kind_M[theirs]
-    same[ours[ends & kinds]] = True
+    same[ours] = spans.kind_M[ours] == others.kind_M[theirs]
     return same
 
 
-def overlapping_M(spans: Spans, others: Spans) -> npt.NDArray[np.bool_]:
-    """Return which spans have a unit in common with one of the others, bool, shape (M,)."""
+def overlapping_M(spans: Spans, others: Spans, *, of_kind: bool = False) -> npt.NDArray[np.bool_]:
+    """Return which spans have a unit in common with one of the others, bool, shape (M,).
+
+    Args:
+        spans: M spans.
+        others: What they are held against.
+        of_kind: Whether only others of their own kind count.
+    """
+    start_M, end_M, starts, ends = spans.start_M, spans.end_M, others.start_M, others.end_M
+    if of_kind:
+        # Every kind gets a stretch of its own, so that no two kinds overlap.
+        stretch = max(end_M.max(initial=0), ends.max(initial=0)) + 1
+        order = np.argsort(others.kind_M, kind="stable")
+        start_M, end_M = (one + spans.kind_M * stretch for one in (start_M, end_M))
+        starts, ends = ((one + others.kind_M * stretch)[order] for one in (starts, ends))
     # Of those that end behind the span's start, the first must begin before the span's end.
-    first = np.searchsorted(others.end_M, spans.start_M, side="right")
-    starts = np.append(others.start_M, np.iinfo(np.int64).max)
-    return np.asarray(starts[first] < spans.end_M)
-
-
-def _near_M(spans: Spans, others: Spans, num_kinds: int) -> npt.NDArray[np.bool_]:
-    """Return which spans have a unit in common with one of the others that is of their kind."""
-    near = np.zeros(len(spans), dtype=np.bool_)
-    for kind in range(num_kinds):
-        ours = spans.kind_M == kind
-        near[ours] = overlapping_M(spans.take(ours), others.take(others.kind_M == kind))
-    return near
+    first_M = np.searchsorted(ends, start_M, side="right")
+    return np.asarray(np.append(starts, np.iinfo(np.int64).max)[first_M] < end_M)
 
 
 def span_statistics(path_U: IntArray, truth_U: IntArray, offsets: IntArray, scheme: TagScheme) -> Doubles:
@@ -104,7 +114,7 @@ def span_statistics(path_U: IntArray, truth_U: IntArray, offsets: IntArray, sche
     counts = [_count(spans, num_rows, num_kinds) for spans in (truth, found, found.take(right_M))]
     lost, wrong = truth.take(~same_span_M(truth, found)), found.take(~right_M)
     nearest = [(lost, found), (wrong, truth)]
-    near = [np.bincount(a.row_M[_near_M(a, b, num_kinds)], minlength=num_rows) for a, b in nearest]
+    near = [np.bincount(a.row_M[overlapping_M(a, b, of_kind=True)], minlength=num_rows) for a, b in nearest]
     labeled_U = truth_U >= 0
     right_N = _sum_rows(labeled_U & (path_U == truth_U), offsets)
     units_N = _sum_rows(labeled_U, offsets)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from yanmo import metrics
 from yanmo.answers.choices import Choices
-from yanmo.answers.links import Link
 from yanmo.arrays import Array
 from yanmo.metrics.measures import compare, measure_with_intervals, shown_measures
+from yanmo.reporting.score_tables import calibration_rows, confusion_tables, label_rows, loss_intervals
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["compare_answers", "measure_calibration", "measure_quality", "worst_mistakes"]
-
-MATRIX_LABELS = 100
-NUM_PAIRS = 30
 
 
 def measure_quality(
@@ -47,41 +44,34 @@ def measure_quality(
     measured = measure_with_intervals(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed)
     area = metrics.roc_auc(probabilities_NC, targets_NC, link)
     answers = link.answers(probabilities_NC, chosen_NC, targets_NC)
+    counts = metrics.label_counts(chosen_NC, targets_NC)
+    matrix = metrics.confusion_matrix(chosen_NC, targets_NC) if link.excludes else None
     scores: dict[str, Any] = {"num_rows": len(targets_NC), "headline": task.measures[0].describe()}
     scores["measures"] = [one.describe() for one in task.measures]
     for name, one in measured.items():
         scores |= {name: one.value, f"{name}_interval": one.interval}
     return scores | {
-        **measure_calibration(evidence, targets_NC, task),
-        **_loss_intervals(task.losses_N(evidence, targets_NC), answers, num_resamples=num_resamples, seed=seed),
+        **measure_calibration(evidence, targets_NC, labels, task),
+        **loss_intervals(task.losses_N(evidence, targets_NC), answers, num_resamples=num_resamples, seed=seed),
         "roc_auc": area.area if area else None,
         "roc_auc_interval": area.interval if area else None,
-        "per_label": _per_label(metrics.label_counts(chosen_NC, targets_NC), labels),
-        **_confusion(chosen_NC, targets_NC, labels, link=link),
+        "per_label": label_rows(counts, labels),
+        **confusion_tables(matrix, labels, counts.support),
     }
 
 
-def _loss_intervals(losses_N: Array, decided: tuple[Array, Array], *, num_resamples: int, seed: int) -> dict[str, Any]:
-    """Return the intervals of the log loss and of the calibration error, from the same resamples."""
-    num_rows, num_decisions = len(losses_N), len(decided[0])
-    gaps_NB = metrics.calibration_gaps(*decided, num_rows=num_rows)
-    # Side by side, so that one resampling serves both.
-    values_NV = np.column_stack([losses_N / num_rows, gaps_NB / num_decisions])
-    sums_RV = metrics.resample_sums(values_NV, num_resamples=num_resamples, seed=seed)
-    return {
-        "log_loss_interval": metrics.percentile_interval(sums_RV[:, 0]),
-        "expected_calibration_error_interval": metrics.calibration_interval(
-            values_NV[:, 1:].sum(axis=0), sums_RV[:, 1:]
-        ),
-    }
-
-
-def measure_calibration(evidence: Choices, targets_NC: Array, task: LabelTask) -> dict[str, Any]:
+def measure_calibration(
+    evidence: Choices,
+    targets_NC: Array,
+    labels: Sequence[str],  # noqa: ARG001 - one signature with tags
+    task: LabelTask,
+) -> dict[str, Any]:
     """Return log loss, calibration error and the bins of the reliability diagram, as JSON values.
 
     Args:
         evidence: Probabilities, N >= 1.
         targets_NC: 1 where a label holds.
+        labels: C labels, the columns.
         task: Says which labels were given.
     """
     chosen_NC = task.choose(evidence.values_MC)
@@ -89,7 +79,7 @@ def measure_calibration(evidence: Choices, targets_NC: Array, task: LabelTask) -
     return {
         "log_loss": float(task.losses_N(evidence, targets_NC).mean()),
         "expected_calibration_error": metrics.expected_calibration_error(bins),
-        "calibration": _bin_rows(bins),
+        "calibration": calibration_rows(bins),
     }
 
 
@@ -137,41 +127,3 @@ def worst_mistakes(
     order = np.argsort(-confidence_N, kind="stable")[:num_mistakes]
     # Rows without a mistake were given -1.
     return [(int(row), float(confidence_N[row])) for row in order if confidence_N[row] >= 0]
-
-
-def _per_label(counts: metrics.LabelCounts, labels: Sequence[str]) -> list[Mapping[str, Any]]:
-    columns = [column.tolist() for column in (*metrics.precision_recall_f1(counts), counts.support, counts.chosen)]
-    names = ("label", "precision", "recall", "f1", "support", "predicted")
-    rows = [dict(zip(names, row, strict=True)) for row in zip(labels, *columns, strict=True)]
-    return [{**row, "support": int(row["support"]), "predicted": int(row["predicted"])} for row in rows]
-
-
-def _confusion(chosen_NC: Array, targets_NC: Array, labels: Sequence[str], *, link: Link) -> dict[str, Any]:
-    """Return the matrix (truth down, choice across) for up to 100 labels, and the most confused pairs."""
-    if not link.excludes:
-        return {"confusion_matrix": None, "most_confused": []}
-    matrix = metrics.confusion_matrix(chosen_NC, targets_NC)
-    # The matrix itself is shown with its diagonal.
-    confused = matrix.copy()
-    np.fill_diagonal(confused, 0)
-    order = np.argsort(-confused, axis=None, kind="stable")[:NUM_PAIRS]
-    cells = [divmod(int(cell), len(labels)) for cell in order if confused.flat[cell]]
-    pairs = [
-        {
-            "label": labels[row],
-            "predicted": labels[column],
-            "count": int(confused[row, column]),
-            "share": float(confused[row, column] / matrix[row].sum()),
-        }
-        for row, column in cells
-    ]
-    return {
-        "confusion_matrix": matrix.tolist() if len(labels) <= MATRIX_LABELS else None,
-        "most_confused": pairs,
-    }
-
-
-def _bin_rows(bins: metrics.CalibrationBins) -> list[dict[str, Any]]:
-    columns = (bins.edges[:-1], bins.edges[1:], bins.counts, bins.num_right, bins.confidence, bins.accuracy)
-    names = ("lower", "upper", "count", "num_right", "confidence", "accuracy")
-    return [dict(zip(names, row, strict=True)) for row in zip(*(column.tolist() for column in columns), strict=True)]

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray
+from yanmo.arrays import take_rows
 from yanmo.artifacts.base import Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -84,13 +83,13 @@ class Texts:
 
     Attributes:
         items: N texts or pairs.
-        targets_NC: 1 where a label holds, in the Dataset's label order; None without labels.
+        targets: 1 where a label holds, in the Dataset's label order; None without labels.
         parents: Where they come from, by digest.
         facts: The same for the Report.
     """
 
     items: list[Item]
-    targets_NC: FloatArray | None
+    targets: Any
     parents: dict[str, str]
     facts: dict[str, Any]
 
@@ -189,7 +188,7 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
         split = load_split(dataset, config.split)
         rows = _evenly(len(split.items), config.num_texts)
         items = [split.items[row] for row in rows]
-        return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
+        return Texts(items, take_rows(split.targets, np.asarray(rows)), {"dataset": dataset.digest}, facts)
     # Texts without labels may be another task's if the columns are the same; else this says what differs.
     if task_of(bundles[0]).inputs != task_of(dataset).inputs:
         match_bundle(bundles[0], dataset)
@@ -237,7 +236,7 @@ def _measure_all(
             progress.update()
 
         for bundle, (main, peak) in zip(bundles, requests, strict=True):
-            measured, probabilities_NC = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
+            measured, evidence = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
             # In a second process: the product's memory and its warm processor must not count as the Bundle's.
             product, _ = run_child(peak, timeout_seconds=config.timeout_seconds, report=report)
             size = {"size_mb": bundle.size_bytes / 1e6}
@@ -252,15 +251,15 @@ def _measure_all(
                     headline: None,
                 }
             )
-            answers.append(probabilities_NC)
-    if dataset is None or texts.targets_NC is None:
+            answers.append(evidence)
+    if dataset is None or texts.targets is None:
         return facts
     found = [
-        Choices(one_NC, task.link).ordered(match_bundle(bundle, dataset))
-        for bundle, one_NC in zip(bundles, answers, strict=True)
-        if one_NC is not None
+        task.read(one).ordered(match_bundle(bundle, dataset))
+        for bundle, one in zip(bundles, answers, strict=True)
+        if one is not None
     ]
-    return compare_rows(facts, found, texts.targets_NC, task, num_resamples=NUM_RESAMPLES, seed=SEED)
+    return compare_rows(facts, found, texts.targets, task, num_resamples=NUM_RESAMPLES, seed=SEED)
 
 
 def _requests(

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field
 
 from yanmo.artifacts.base import Identity, publish
@@ -18,7 +17,8 @@ from yanmo.config import Config
 from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.reporting.pages import render_evaluation
-from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
+from yanmo.reporting.quality import compare_answers
+from yanmo.reporting.sections import sections_of
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
@@ -27,7 +27,6 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
-TEXT_CHARACTERS = 2000
 RUNTIME_FIELDS = {"num_threads", "measure_speed", "runtime", "long_texts", "window_overlap"}
 HEADLINES = (
     "log_loss",
@@ -147,14 +146,9 @@ def evaluate(
 
 def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
     outcome = outcomes["bundle"]
-    quality = measure_quality(
-        outcome.evidence,
-        split.targets_NC,
-        dataset.labels,
-        task_of(dataset),
-        num_resamples=config.num_resamples,
-        seed=config.seed,
-    )
+    sections = sections_of(outcome.evidence)
+    answers = (outcome.evidence, split.targets, dataset.labels, task_of(dataset))
+    quality = sections.quality(*answers, num_resamples=config.num_resamples, seed=config.seed)
     return {
         "report": "evaluation",
         "dataset": identify(dataset),
@@ -163,7 +157,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         **quality,
         **outcome.facts,
         "against": None,
-        "mistakes": _mistakes(outcome, split, dataset, config.num_mistakes),
+        "mistakes": sections.mistakes(*answers, frame=split.frame, num_mistakes=config.num_mistakes),
         **config.model_dump(include={"num_resamples", "seed"}),
         "machine": describe_machine(),
         "versions": library_versions(),
@@ -172,38 +166,21 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
 
 def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
-    return measure_calibration(outcome.scores.activate(), split.targets_NC, task_of(dataset))
+    return sections_of(outcome.evidence).calibration(
+        outcome.scores.activate(), split.targets, dataset.labels, task_of(dataset)
+    )
 
 
 def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
     difference = compare_answers(
         outcomes["bundle"].evidence,
         outcomes["against"].evidence,
-        split.targets_NC,
+        split.targets,
         task_of(dataset),
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
     return difference | outcomes["against"].facts
-
-
-def _mistakes(outcome: Outcome, split: Split, dataset: Dataset, num_mistakes: int) -> list[dict[str, Any]]:
-    task = task_of(dataset)
-    found = worst_mistakes(outcome.evidence, split.targets_NC, task, num_mistakes=num_mistakes)
-    rows = [row for row, _ in found]
-    # An empty list would become an array of floats, which picks no rows.
-    answers = task.decide(outcome.evidence.take(np.asarray(rows, dtype=np.int64)), dataset.labels).predictions
-    records = split.frame[rows].to_dicts()
-    return [
-        {
-            "id": record["id"],
-            **{name: record[name][:TEXT_CHARACTERS] for name in task.inputs},
-            "label": record["label"],
-            "predicted": answer,
-            "probability": confidence,
-        }
-        for record, answer, (_, confidence) in zip(records, answers, found, strict=True)
-    ]
 
 
 def _summary(report: dict[str, Any]) -> dict[str, Any]:

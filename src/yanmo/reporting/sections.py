@@ -1,0 +1,85 @@
+"""The parts of a Report about answers, by what was decided about: whole texts, or their units; it measures nothing.
+
+They are chosen by the evidence, and never by the name of a task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from yanmo.answers.choices import Choices
+from yanmo.arrays import Ragged
+from yanmo.reporting.quality import measure_calibration, measure_quality, worst_mistakes
+from yanmo.reporting.tag_mistakes import worst_tag_mistakes
+from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
+from yanmo.tasks.labels import LabelTask
+
+__all__ = ["Sections", "sections_of"]
+
+TEXT_CHARACTERS = 2000
+
+
+class Sections(NamedTuple):
+    """Functions of ``(evidence, targets, labels, task)`` that return JSON values.
+
+    Attributes:
+        quality: Scores with their intervals and tables; takes ``num_resamples`` and ``seed``, too.
+        calibration: How well probabilities match frequencies.
+        mistakes: The most confident mistakes with their texts; takes the ``frame`` of the rows and ``num_mistakes``.
+    """
+
+    quality: Callable[..., dict[str, Any]]
+    calibration: Callable[..., dict[str, Any]]
+    mistakes: Callable[..., list[dict[str, Any]]]
+
+
+def sections_of(evidence: Choices) -> Sections:
+    """Return the parts of a Report about such evidence."""
+    return OF_TEXTS if evidence.ends is None else OF_UNITS
+
+
+def _mistakes_of_texts(
+    evidence: Choices,
+    targets_NC: Any,
+    labels: Sequence[str],
+    task: LabelTask,
+    *,
+    frame: pl.DataFrame,
+    num_mistakes: int,
+) -> list[dict[str, Any]]:
+    found = worst_mistakes(evidence, targets_NC, task, num_mistakes=num_mistakes)
+    rows = [row for row, _ in found]
+    # An empty list would become an array of floats, which picks no rows.
+    answers = task.decide(evidence.take(np.asarray(rows, dtype=np.int64)), labels).predictions
+    return [
+        {
+            "id": record["id"],
+            **{name: record[name][:TEXT_CHARACTERS] for name in task.inputs},
+            "label": record["label"],
+            "predicted": answer,
+            "probability": confidence,
+        }
+        for record, answer, (_, confidence) in zip(frame[rows].to_dicts(), answers, found, strict=True)
+    ]
+
+
+def _mistakes_of_units(
+    evidence: Choices,
+    targets: Ragged,
+    labels: Sequence[str],
+    task: LabelTask,
+    *,
+    frame: pl.DataFrame,
+    num_mistakes: int,
+) -> list[dict[str, Any]]:
+    texts, ids = frame[task.inputs[0]].to_list(), frame["id"].to_list()
+    found = worst_tag_mistakes(evidence, targets, labels, texts, num_mistakes=num_mistakes)
+    return [{"id": ids[one.pop("row")], **one} for one in found]
+
+
+OF_TEXTS = Sections(measure_quality, measure_calibration, _mistakes_of_texts)
+OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _mistakes_of_units)

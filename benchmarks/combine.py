@@ -96,13 +96,13 @@ def answer(bundle, dataset, split):
 
 def right_share(evidence, dataset, split) -> float:
     """Return the accuracy."""
-    return float(get_task(dataset.task).right_N(evidence, split.targets_NC).mean())
+    return float(get_task(dataset.task).right_N(evidence, split.targets).mean())
 
 
 def line(name, evidence, best, dataset, split) -> str:
     """Return one row of the table of methods."""
     task = get_task(dataset.task)
-    found = compare_answers(evidence, best, split.targets_NC, task, num_resamples=2000, seed=SEED)
+    found = compare_answers(evidence, best, split.targets, task, num_resamples=2000, seed=SEED)
     accuracy = right_share(evidence, dataset, split)
     low, high = found["accuracy_difference_interval"]
     return (
@@ -114,8 +114,8 @@ def line(name, evidence, best, dataset, split) -> str:
 def calibration_line(name, bundle, dataset, split) -> str:
     """Return one row of the table of calibrations."""
     evidence, task = answer(bundle, dataset, split), get_task(dataset.task)
-    error = calibration_error(evidence, task.choose(evidence.values_MC), split.targets_NC)
-    loss = task.losses_N(evidence, split.targets_NC).mean()
+    error = calibration_error(evidence, task.choose(evidence.values_MC), split.targets)
+    loss = task.losses_N(evidence, split.targets).mean()
     return f"| {name} | {error:.2%} | {loss:.4f} |"
 
 

@@ -125,7 +125,7 @@ def against(outcomes: dict[str, Outcome], name: str, house: House, split: Split)
     """Return how much better a Bundle answers than the parent."""
     ours, theirs = outcomes[name].evidence, outcomes[PARENT].evidence
     task = get_task(house.dataset.task)
-    return compare_answers(ours, theirs, split.targets_NC, task, num_resamples=2000, seed=0)
+    return compare_answers(ours, theirs, split.targets, task, num_resamples=2000, seed=0)
 
 
 def line(name: str, bundle: yanmo.Bundle, found: dict[str, Any], outcome: Outcome) -> str:

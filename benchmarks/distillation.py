@@ -96,7 +96,7 @@ def measure(model: str, teacher: yanmo.Bundle, dataset: yanmo.Dataset, options: 
     top = run_bundle(teacher, dataset, split, measure_speed=False)
     found, best = (
         compare_answers(
-            ours.evidence, other.evidence, split.targets_NC, get_task(dataset.task), num_resamples=2000, seed=0
+            ours.evidence, other.evidence, split.targets, get_task(dataset.task), num_resamples=2000, seed=0
         )
         for other in (theirs, top)
     )

@@ -33,7 +33,7 @@ def measure(folder: Path, name: str, model: str) -> str:
     split = load_split(dataset, "test")
     ours, theirs = (run_bundle(one, dataset, split, measure_speed=False) for one in (made, bundle))
     task = get_task(dataset.task)
-    found = compare_answers(ours.evidence, theirs.evidence, split.targets_NC, task, num_resamples=2000, seed=0)
+    found = compare_answers(ours.evidence, theirs.evidence, split.targets, task, num_resamples=2000, seed=0)
     drop, (low, high) = -found["accuracy_difference"], found["accuracy_difference_interval"]
     before, after = bundle.size_bytes / 1e6, made.size_bytes / 1e6
     kept = ", ".join(made.manifest.info["quantization"]["kept_fp32"]) or "–"

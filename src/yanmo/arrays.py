@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-__all__ = ["Array", "Doubles", "FloatArray", "IntArray", "Ragged"]
+__all__ = ["Array", "Doubles", "FloatArray", "IntArray", "Ragged", "take_rows"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -49,3 +49,8 @@ class Ragged(Struct, frozen=True):
         # Where each value stands: its place among the taken ones, moved by as much as its row has moved.
         positions = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return Ragged(self.values[positions], offsets)
+
+
+def take_rows(values: Any, rows: IntArray) -> Any:
+    """Return rows of an array or of a ragged one, in the given order."""
+    return values.take(rows) if isinstance(values, Ragged) else values[rows]

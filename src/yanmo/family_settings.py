@@ -20,6 +20,8 @@ __all__ = [
 ]
 
 NETWORKS = (*ENCODERS, "textcnn", "bilstm", "ngram")
+LEARNERS = (*NETWORKS, "window")
+"""The families that learn step by step."""
 TOKEN_READERS = (*ENCODERS, "textcnn", "bilstm")
 LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
 """The families with layers that do not share their weights."""
@@ -68,16 +70,16 @@ class Setting:
 SETTINGS = (
     Setting(
         "learning_rate",
-        NETWORKS,
+        LEARNERS,
         4e-4,
-        own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3},
+        own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3, "window": 0.1},
     ),
-    Setting("batch_size", NETWORKS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
-    Setting("num_epochs", NETWORKS, 3, own={"textcnn": 8, "bilstm": 6}),
+    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128, "window": 16}),
+    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 6}),
     Setting("max_length", TOKEN_READERS, 128),
     Setting("vocab_size", (*ENCODER_FAMILIES, "textcnn", "bilstm"), 8000),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
-    Setting("weight_decay", NETWORKS, 0.01),
+    Setting("weight_decay", LEARNERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
     Setting("label_smoothing", NETWORKS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}),
@@ -85,14 +87,14 @@ SETTINGS = (
     Setting(
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
-    Setting("early_stopping_patience", NETWORKS, 3),
+    Setting("early_stopping_patience", LEARNERS, 3),
     Setting("precision", ENCODERS),
     Setting("pooling", ("pretrained",)),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
     Setting("activation", ENCODER_FAMILIES),
     Setting("eval_steps", NETWORKS),
-    Setting("metric", NETWORKS),
+    Setting("metric", LEARNERS),
     Setting("batch_tokens", NETWORKS),
     Setting("compile", NETWORKS, off="never", needs_whole_weights=True),
     Setting("lora_rank", ENCODERS, off=0, is_refused=True, needs_whole_weights=True),
@@ -100,7 +102,7 @@ SETTINGS = (
     # Families that refuse it have a default, too: it stands in every Bundle's recipe.
     Setting("layer_decay", LAYERED, own=dict.fromkeys(FAMILIES, 1.0), off=1.0, is_refused=True),
     Setting("sharding", NETWORKS),
-    Setting("seed", NETWORKS),
+    Setting("seed", LEARNERS),
     Setting("schedule", NETWORKS),
     Setting("ema_decay", NETWORKS),
     Setting("swa_start", NETWORKS),

@@ -20,6 +20,7 @@ __all__ = [
     "FAMILIES",
     "LIGHT_FAMILIES",
     "STARTED_FAMILIES",
+    "UNIT_FAMILIES",
     "ModelSpec",
     "can_mean",
     "num_heads",
@@ -30,8 +31,10 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
+UNIT_FAMILIES = ("window",)
+"""Families that label the units of a text; the others decide about whole texts."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
 
 MEAN_TYPES = frozenset(
@@ -87,14 +90,21 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear"]:
+    def format(self) -> Literal["torch", "ngram", "linear", "window"]:
         """The format of the Bundle that training makes."""
         match self.family:
             case "ngram":
                 return "ngram"
             case "linear":
                 return "linear"
+            case "window":
+                return "window"
         return "torch"
+
+    @property
+    def reads_units(self) -> bool:
+        """Whether it labels the units of a text, and not the text as a whole."""
+        return self.family in UNIT_FAMILIES
 
     @property
     def is_hub_id(self) -> bool:
@@ -111,8 +121,9 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``; a shape to train from scratch such as ``bert-4x312``
-            (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder "owner" is here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``; a shape to train from scratch such as
+            ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
+            "owner" is here.
 
     Raises:
         ModelError: The name is none of these.

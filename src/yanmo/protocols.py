@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from yanmo.answers.answered import Decided, Evidence, Found
+from yanmo.answers.answered import Decided, Evidence, Found, Span
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
@@ -26,11 +26,12 @@ class Prediction:
     """One answer for a person: the label, or the labels, and how sure the model is.
 
     Attributes:
-        label: The chosen label; for multi-label tasks a tuple of labels, perhaps empty; None where it abstained.
+        label: The chosen label; where there may be several a tuple of labels, perhaps empty; None where it abstained.
         probability: The label's probability; of several labels, that of the least certain decision.
         probabilities: Every label's probability.
         stage: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained: Whether a cascade gave no answer, because even its last stage was unsure.
+        spans: The parts of the text that have these labels, in order, of tasks about parts; else empty.
     """
 
     label: str | tuple[str, ...] | None
@@ -38,6 +39,7 @@ class Prediction:
     probabilities: Mapping[str, float]
     stage: int | None = None
     abstained: bool = False
+    spans: tuple[Span, ...] = ()
 
 
 class Inference(Struct, Generic[EvidenceT], frozen=True):

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from yanmo.artifacts.span_table import has_spans, span_lines, told_spans
 from yanmo.streams import printable
 
 __all__ = ["answer_lines", "answer_table"]
@@ -16,8 +17,17 @@ FORMULA = r"^[=+\-@\t\r＝＋－＠]"
 """What spreadsheets begin to compute at, in full width too."""
 
 
-def answer_lines(frame: pl.DataFrame, labels: Sequence[str]) -> Iterator[str]:
-    """Yield one line a row of Predictions: the label, or that there is none, a tab, the probability."""
+def answer_lines(frame: pl.DataFrame, texts: pl.Series | None, labels: Sequence[str]) -> Iterator[str]:
+    """Yield one line a row of Predictions: the label, or that there is none, a tab, the probability; or the spans.
+
+    Args:
+        frame: Predictions.
+        texts: Of the rows, as they were given; needed for spans.
+        labels: All labels.
+    """
+    if has_spans(frame) and texts is not None:
+        yield from span_lines(frame, texts, labels)
+        return
     for label, probability in _flat_labels(frame, labels).select("prediction", "probability").iter_rows():
         # A Bundle of others, or of before such labels were refused, may have a line end in one.
         yield f"{NO_ANSWER if label is None else printable(label, kept='')}\t{probability:.4f}"
@@ -34,6 +44,11 @@ def answer_table(
         flat_labels: All labels, if lists of them are to be JSON text.
         plain_cells: Whether an apostrophe is put before texts that a spreadsheet takes for formulas.
     """
+    if has_spans(frame):
+        told = told_spans(frame, texts.to_series())
+        is_flat = flat_labels is not None
+        shown = pl.Series([json.dumps(one, ensure_ascii=False) for one in told] if is_flat else told)
+        frame, flat_labels = frame.with_columns(prediction=shown), None
     answers = frame if flat_labels is None else _flat_labels(frame, flat_labels)
     columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
     table = pl.concat([frame.select("id"), texts, columns], how="horizontal")

@@ -42,7 +42,7 @@ __all__ = [
     "write_golden",
 ]
 
-FORMATS = ("torch", "onnx", "ngram", "linear", "ensemble", "cascade")
+FORMATS = ("torch", "onnx", "ngram", "linear", "window", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
 WEIGHTS = "model.safetensors"
 MEMBERS = "members"

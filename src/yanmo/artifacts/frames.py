@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,6 +55,11 @@ class FrameWriter:
             self._heights.append(frame.height)
         else:
             frame.write_ndjson(self._file)
+
+    def write_text(self, parts: Iterable[str]) -> None:
+        """Append texts as they are, to a file that is neither a table nor JSON."""
+        if self._file is not None:
+            self._file.writelines(part.encode() for part in parts)
 
     def close(self) -> None:
         """Finish the file."""

@@ -72,7 +72,7 @@ def stage_table(outcomes: Sequence[Outcome], split: Split, dataset: Dataset, cos
     return StageTable(
         np.stack([task.confidence_N(one) for one in answers]),
         np.stack([task.same_N(one, answers[-1]) for one in answers]),
-        np.stack([task.right_N(one, split.targets_NC) for one in answers]),
+        np.stack([task.right_N(one, split.targets) for one in answers]),
         list(costs_S),
     )
 
@@ -253,7 +253,7 @@ def describe_composite(
     is_ensemble = bundle.format == "ensemble"
     found: dict[str, Any] = {
         "method": bundle.model,
-        "members": compare_members(facts, answers, outcome.evidence, split.targets_NC, task, **sampling),
+        "members": compare_members(facts, answers, outcome.evidence, split.targets, task, **sampling),
         "agreement": agreement_matrix(answers, task),
         "leave_one_out": None,
         "cascade": None,
@@ -266,7 +266,7 @@ def describe_composite(
             rest = ensembler.without(place)
             others = [*answers[:place], *answers[place + 1 :]]
             without.append(rest.combine(others, task) if rest else None)
-        found["leave_one_out"] = leave_one_out(names, without, whole, split.targets_NC, task, **sampling)
+        found["leave_one_out"] = leave_one_out(names, without, whole, split.targets, task, **sampling)
     else:
         settings = read_composite_settings(bundle, CascadeSettings)
         table = stage_table(outcomes, split, dataset, settings.costs_ms)

@@ -189,6 +189,6 @@ def taught_texts(
     """
     is_segmented = labeled.texts.is_segmented
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented))
-    targets_NC = np.zeros((rows.height, labeled.targets_NC.shape[1]), dtype=np.float32)
-    targets_NC[: len(labeled.targets_NC)] = labeled.targets_NC
-    return LabeledTexts(inputs, targets_NC, rows["id"].to_list(), soft_NC, len(labeled.targets_NC))
+    targets_NC = np.zeros((rows.height, labeled.targets.shape[1]), dtype=np.float32)
+    targets_NC[: len(labeled.targets)] = labeled.targets
+    return LabeledTexts(inputs, targets_NC, rows["id"].to_list(), soft_NC, len(labeled.targets))

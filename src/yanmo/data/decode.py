@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from yanmo.data.containers import raw_blocks
 from yanmo.errors import DataError, did_you_mean
 
-__all__ = ["ENCODINGS", "Decoder", "Encoding", "WrongByteError", "check_file", "utf8_blocks"]
+__all__ = ["ENCODINGS", "Decoder", "Encoding", "WrongByteError", "check_file", "utf8_blocks", "utf8_lines"]
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +122,25 @@ def utf8_blocks(path: Path, encoding: Encoding = "utf-8") -> Iterator[bytes]:
             _say_mark(path)
         is_first = False
         yield text.encode("utf-8")
+
+
+def utf8_lines(path: Path, encoding: Encoding = "utf-8") -> Iterator[str]:
+    """Yield a file's lines without their ends; only LF and CR LF end one.
+
+    Args:
+        path: The file.
+        encoding: What its bytes are; decoding is strict.
+
+    Raises:
+        DataError: As for :func:`utf8_blocks`.
+    """
+    rest = b""
+    for data in utf8_blocks(path, encoding):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8").removesuffix("\r")
+    if rest:
+        yield rest.decode("utf-8")
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The raw files that a user names: one by one, by a folder, or by a pattern; it reads none of them.
+"""The raw files that a user names: one by one, by a folder, or by a pattern, and what belongs to them; it reads none.
 
 A path is a path: what stands there is meant, whatever its name looks like. Only where nothing does, is it a pattern.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.containers import EXTENSIONS, SHEETS, kind_of
 from yanmo.errors import DataError
 
-__all__ = ["find_files", "is_pattern"]
+__all__ = ["companions", "find_files", "is_pattern"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,16 @@ def find_files(paths: Iterable[Path]) -> tuple[Path, ...]:
         DataError: A folder has no file that can be read, or nothing matches a pattern.
     """
     return tuple(file for path in paths for file in _find(path))
+
+
+def companions(path: Path) -> list[Path]:
+    """Return the files beside one that belong to it: ``seq.out`` to ``seq.in``, brat's ``.ann`` to its ``.txt``."""
+    names = {
+        path.parent / re.sub(r"\bseq\.in\b", "seq.out", path.name),
+        *([path.with_suffix(".ann")] if path.suffix == ".txt" else []),
+        *([path.with_suffix(".txt")] if path.suffix == ".ann" else []),
+    }
+    return sorted(one for one in names - {path} if one.is_file())
 
 
 def _find(path: Path) -> Iterator[Path]:

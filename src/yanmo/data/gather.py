@@ -10,22 +10,39 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import polars as pl
 
-from yanmo.data.labels import LabelReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.refuse import Refusals, clean_rows, cleaned_name, refusal_reasons, write_rejected
 from yanmo.data.rows import check_ids
 from yanmo.data.spill import Spill
+from yanmo.protocols import Task
 from yanmo.text.units import count_letters
 
-__all__ = ["Gathered", "gather_rows"]
+__all__ = ["Gathered", "ReadsLabels", "gather_rows"]
 
 REPLACEMENT = "\ufffd"
 HASHES = ("hash_1", "hash_2")
 ID_HASH = "id_hash"
+
+
+class ReadsLabels(Protocol):
+    """What reads the labels of a block of rows."""
+
+    @property
+    def task(self) -> Task[Any]:
+        """Says which columns are texts."""
+        ...
+
+    def read(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows with ``label`` and the reason for which it is refused."""
+        ...
+
+    def order(self, labels: Sequence[str]) -> list[str]:
+        """Return a Dataset's labels in their order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,6 +52,7 @@ class Gathered:
     Attributes:
         rows: ``key`` (UInt32, equal where the cleaned texts are), ``label``, ``split``, ``length`` (characters of the
             cleaned text, of pairs both together), ``num_characters`` (of the raw text), ``_file``, ``_line``.
+            Where parts of the texts are labeled also ``kinds``, one a span.
         refusals: Those that were refused.
         changed_rows: Cleaning step to the number of rows that it changed, refused ones included.
         cjk_share: Of the cleaned texts' letters, 0 to 1.
@@ -50,7 +68,7 @@ class Gathered:
 
 def gather_rows(
     blocks: Iterable[pl.DataFrame],
-    labels: LabelReader,
+    labels: ReadsLabels,
     cleaning: Sequence[str],
     *,
     spill: Spill,
@@ -121,6 +139,7 @@ def _slim(rows: pl.DataFrame, inputs: Sequence[str], *, has_ids: bool) -> pl.Dat
         # A path is stored once and not once a row.
         pl.col(FILE).cast(pl.Categorical),
         LINE,
+        *(name for name in ("kinds",) if name in rows.columns),
     )
 
 

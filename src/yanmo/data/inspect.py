@@ -38,7 +38,8 @@ def profile_rows(gathered: Gathered, labels: Sequence[str]) -> dict[str, Any]:
     profile = {
         "num_rows": {split: part.height for split, part in parts.items()},
         "labels": counts,
-        "similar_labels": similar_labels({label: sum(found.values()) for label, found in counts.items()}),
+        **_span_counts(parts),
+        "similar_labels": _similar(rows, counts),
         "lengths": {split: _lengths(part) for split, part in parts.items()},
         "cjk_share": round(gathered.cjk_share, 4),
         "num_duplicates": {split: part.height - part["key"].n_unique() for split, part in parts.items()},
@@ -91,11 +92,37 @@ def write_profile(folder: Path, profile: Mapping[str, Any], top_terms: TopTerms)
 
 def _label_counts(parts: Mapping[str, pl.DataFrame], labels: Sequence[str]) -> dict[str, dict[str, int]]:
     counts = {
-        split: dict(explode_labels(part)["label"].value_counts().iter_rows())
+        split: dict(explode_labels(part.select("label"))["label"].value_counts().iter_rows())
         for split, part in parts.items()
         if split != "unlabeled"
     }
     return {label: {split: found.get(label, 0) for split, found in counts.items()} for label in labels}
+
+
+def _span_counts(parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """Return what is counted where parts of texts are labeled: spans by their kind, and units without a label."""
+    labeled = {split: part for split, part in parts.items() if split != "unlabeled" and "kinds" in part.columns}
+    if not labeled:
+        return {}
+    found = {
+        split: dict(part["kinds"].explode().drop_nulls().value_counts().iter_rows()) for split, part in labeled.items()
+    }
+    kinds = sorted({kind for counts in found.values() for kind in counts})
+    units = {split: part["label"].explode() for split, part in labeled.items()}
+    return {
+        "spans": {kind: {split: counts.get(kind, 0) for split, counts in found.items()} for kind in kinds},
+        "num_units": {split: len(tags) for split, tags in units.items()},
+        "num_unlabeled_units": {split: tags.null_count() for split, tags in units.items()},
+    }
+
+
+def _similar(rows: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> list[dict[str, int]]:
+    """Return the labels, or kinds, that look alike, with the number of rows of each."""
+    if "kinds" not in rows.columns:
+        return similar_labels({label: sum(found.values()) for label, found in counts.items()})
+    # A kind is in two tags or more, so that all of them would look alike.
+    kinds = rows["kinds"].list.unique().explode().drop_nulls()
+    return similar_labels(dict(kinds.value_counts().iter_rows()))
 
 
 def _lengths(part: pl.DataFrame) -> dict[str, float]:
@@ -111,8 +138,9 @@ def _num_conflicts(rows: pl.DataFrame) -> int:
     """Return the number of distinct texts that have more than one label."""
     labeled = rows.filter(pl.col("split") != "unlabeled")
     if isinstance(labeled.schema["label"], pl.List):
-        # Sets of labels are compared as texts: equal sets in another order are no conflict.
-        labeled = labeled.with_columns(pl.col("label").list.sort().list.join("\x1f"))
+        # Sets of labels are compared as texts: equal sets in another order are no conflict. Tags have an order.
+        labels = pl.col("label") if "kinds" in rows.columns else pl.col("label").list.sort()
+        labeled = labeled.with_columns(labels.list.eval(pl.element().fill_null("")).list.join("\x1f"))
     return labeled.group_by("key").agg(pl.col("label").n_unique().alias("n")).filter(pl.col("n") > 1).height
 
 

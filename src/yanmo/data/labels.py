@@ -19,7 +19,7 @@ from yanmo.errors import DataError, did_you_mean
 from yanmo.protocols import Task
 from yanmo.tasks.labels import fold_label, tidy_label
 
-__all__ = ["PROBLEM", "LabelReader", "map_hint", "say_similar", "similar_labels"]
+__all__ = ["PROBLEM", "UNNAMED", "LabelReader", "map_hint", "say_similar", "similar_labels"]
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class LabelReader:
             rows = self._multi_hot.read(rows)
         rows = rows.with_columns(self.task.parse_labels(rows["raw_label"], self._separator).alias("label"))
         is_list = _is_list(rows)
-        meant = {label: self._meant(label) for label in _flat(rows["label"]).unique()}
+        meant = {label: self.meant(label) for label in _flat(rows["label"]).unique()}
         one = pl.element() if is_list else pl.col("label")
         named = one.replace_strict(list(meant), [name or "" for name in meant.values()], return_dtype=pl.String)
         is_control = one.is_in([label for label, name in meant.items() if name is None])
@@ -86,13 +86,17 @@ class LabelReader:
 
     def order(self, labels: Sequence[str]) -> list[str]:
         """Return a Dataset's labels in the order of their names, if they have any; say which pairs were not met."""
+        self.say_unmet()
+        return [name for name in self._names.values() if name in set(labels)] if self._names else list(labels)
+
+    def say_unmet(self) -> None:
+        """Say which of the given pairs were not met."""
         for flag, unmet in self._unmet.items():
             if unmet:
                 logger.warning("%s has labels that no row has: %s.", flag, _listed(sorted(unmet)))
-        return [name for name in self._names.values() if name in set(labels)] if self._names else list(labels)
 
-    def _meant(self, label: str) -> str | None:
-        """Return what a label becomes, None where it has a control character."""
+    def meant(self, label: str) -> str | None:
+        """Return what a label becomes, None where it has a control character; one without a name begins with NUL."""
         tidy = tidy_label(label)
         if not tidy:
             return tidy
@@ -113,11 +117,20 @@ class LabelReader:
         unnamed = flat.filter(pl.col("label").str.starts_with(UNNAMED))
         if unnamed.height:
             row = unnamed.row(0, named=True)
-            label = row["label"].removeprefix(UNNAMED)
-            raise DataError(
-                f"The label {label!r} ({place(row)}) has no name in 'label_names'.{did_you_mean(label, self._names)}",
-                hint="Name every label, or take it to another one with --label-map.",
-            )
+            raise self.unnamed(row["label"], row)
+
+    def unnamed(self, meant: str, row: Mapping[str, Any]) -> DataError:
+        """Return the error for a label without a name.
+
+        Args:
+            meant: From :meth:`meant`.
+            row: Where it stands.
+        """
+        label = meant.removeprefix(UNNAMED)
+        return DataError(
+            f"The label {label!r} ({place(row)}) has no name in 'label_names'.{did_you_mean(label, self._names)}",
+            hint="Name every label, or take it to another one with --label-map.",
+        )
 
 
 def _problem(label: pl.Expr, is_control: pl.Expr, *, is_list: bool) -> pl.Expr:

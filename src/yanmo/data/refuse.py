@@ -17,6 +17,7 @@ import polars as pl
 
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import place
+from yanmo.data.tagged.laying import SPAN_REASONS
 from yanmo.errors import DataError
 from yanmo.text.clean import clean_column
 
@@ -24,7 +25,10 @@ __all__ = ["REASONS", "Refusals", "clean_rows", "cleaned_name", "refusal_reasons
 
 logger = logging.getLogger(__name__)
 
-LABEL_REASONS = ("missing label", "control character in label", "list of labels", "unreadable label")
+LABEL_REASONS = (
+    *("missing label", "control character in label", "list of labels", "unreadable label"),
+    *SPAN_REASONS,
+)
 REASONS = (
     "missing id",
     "missing text",
@@ -33,7 +37,12 @@ REASONS = (
     "empty after cleaning",
     *LABEL_REASONS,
 )
-HINTS = {"list of labels": "For several labels a text: --task multi_label."}
+HINTS = {
+    "list of labels": "For several labels a text: --task multi_label.",
+    "nested spans": "One layer of spans can be learned; --label-map KIND=O leaves a kind out.",
+    "span cuts a unit": "Where spans end within words: --units characters.",
+    "word is not one unit": "Where every word has a tag: --units words, or characters.",
+}
 """What a reason may say about the call itself."""
 START_LENGTH = 80
 # No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal.

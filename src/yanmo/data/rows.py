@@ -119,8 +119,8 @@ def check_blocks(read: Callable[[], Iterable[pl.DataFrame]], *, has_ids: bool) -
 
 
 def place(row: Mapping[str, object]) -> str:
-    """Return where a row stands, for a message: file and line, or for Parquet and sheets the row number."""
-    word = "row" if str(row[FILE]).lower().endswith((".parquet", *SHEETS)) else "line"
+    """Return where a row stands, for a message: file and line, or for Parquet, JSON lists and sheets the row number."""
+    word = "row" if str(row[FILE]).lower().endswith((".parquet", ".json", *SHEETS)) else "line"
     return f"{row[FILE]} {word} {row[LINE]}"
 
 

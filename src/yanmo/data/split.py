@@ -49,7 +49,8 @@ def cut_splits(rows: pl.DataFrame, ratios: Mapping[str, float], seed: int) -> pl
     one in each; a smaller class stays in train.
 
     Args:
-        rows: ``key`` (the cleaned text), ``label``, ``split``; only rows whose split is ``train`` may move.
+        rows: ``key`` (the cleaned text), ``label``, ``split``, perhaps ``kinds``, which then count in place of the
+            labels; only rows whose split is ``train`` may move.
         ratios: Split to its share of the distinct texts, each in (0, 1), together below 1.
         seed: Of the choice.
 
@@ -58,6 +59,7 @@ def cut_splits(rows: pl.DataFrame, ratios: Mapping[str, float], seed: int) -> pl
     """
     if not ratios:
         return rows["split"]
+    rows = _by_class(rows)
     table = rows.select("key", "label", "split").with_columns(strata(rows["label"]).alias("stratum"))
     # A text is one unit however many rows have it: it goes to one split with all of them.
     texts = table.filter(pl.col("split") == "train").group_by("key", maintain_order=True).agg(pl.col("stratum").first())
@@ -141,19 +143,22 @@ def check_labels(rows: pl.DataFrame) -> None:
     """Check that train has every label of valid and test, and that it has more than one class.
 
     Args:
-        rows: ``label``, ``split``, ``_file``, ``_line``.
+        rows: ``label``, ``split``, ``_file``, ``_line``, perhaps ``kinds``.
 
     Raises:
         DataError: Train lacks labels, named with the place of their first row; or all rows of train have one label.
     """
     train = rows.filter(pl.col("split") == "train")
     known = _flat_labels(train).unique().sort()
-    if train["label"].n_unique() < 2:
+    # Where units have tags, rows with the same tags are none of one class: all units would be.
+    if (len(known) if "kinds" in rows.columns else train["label"].n_unique()) < 2:
         only = f"the label '{known[0]}'" if len(known) else "no label"
         raise DataError(
             f"There is one class only: all {train.height} rows of train have {only}.",
             hint="Give rows of at least two classes, or name another --label column.",
         )
+    rows = _by_class(rows)
+    known = _flat_labels(rows.filter(pl.col("split") == "train")).unique().sort()
     judged = explode_labels(rows.filter(pl.col("split").is_in(["valid", "test"])))
     unknown = judged.filter(~pl.col("label").is_in(known.implode()))
     if unknown.height:
@@ -199,9 +204,20 @@ def leaks(rows: pl.DataFrame) -> dict[str, int]:
 def explode_labels(rows: pl.DataFrame) -> pl.DataFrame:
     """Return one row a label."""
     if isinstance(rows.schema["label"], pl.List):
-        return rows.filter(pl.col("label").list.len() > 0).explode("label")
+        # Another list of every row would be copied for every one of its labels.
+        return rows.drop("kinds", strict=False).filter(pl.col("label").list.len() > 0).explode("label")
     return rows
 
 
 def _flat_labels(rows: pl.DataFrame) -> pl.Series:
-    return explode_labels(rows)["label"]
+    column = rows["label"]
+    return (column.explode() if isinstance(column.dtype, pl.List) else column).drop_nulls()
+
+
+def _by_class(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows whose labels are what splits balance: where parts of texts are labeled, the kinds of their spans."""
+    return (
+        rows.with_columns(pl.col("kinds").list.unique(maintain_order=True).alias("label"))
+        if "kinds" in rows.columns
+        else rows
+    )

@@ -163,7 +163,7 @@ class Bench:
         """Return the headline of the mean of some stages' answers on the validation split, so that more is better."""
         headline = self.task.measures[0]
         mean = Ensembler(len(names)).combine([self._answers(name) for name in names], self.task)
-        return headline.gain(headline.score(self.task.statistics(mean, self.split.targets_NC)))
+        return headline.gain(headline.score(self.task.statistics(mean, self.split.targets)))
 
     def _answers(self, name: str) -> Choices:
         # The same member stands in many means that are considered.
@@ -216,7 +216,7 @@ def describe(ours: Choices, theirs: Choices, split: Split, task: LabelTask) -> d
         task: Says what is counted and measured.
     """
     headline = task.measures[0]
-    ours_NS, theirs_NS = (task.statistics(one, split.targets_NC) for one in (ours, theirs))
+    ours_NS, theirs_NS = (task.statistics(one, split.targets) for one in (ours, theirs))
     found = compare(ours_NS, theirs_NS, (headline,), num_resamples=NUM_RESAMPLES, seed=0)[headline.name]
     measured = measure_with_intervals(ours_NS, (headline,), num_resamples=NUM_RESAMPLES, seed=0)[headline.name]
     return {

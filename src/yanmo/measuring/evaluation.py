@@ -18,7 +18,6 @@ from msgspec import structs
 
 from yanmo.answers.answered import Found
 from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Artifact, Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -63,13 +62,13 @@ class Split:
         name: Of the split.
         frame: ``id, text[, text_b], label``, N rows.
         inputs: What a Predictor takes.
-        targets_NC: What the task holds answers against, such as 1 where a label holds, in the Dataset's label order.
+        targets: What the task holds answers against, such as 1 where a label holds, in the Dataset's label order.
     """
 
     name: str
     frame: pl.DataFrame
     inputs: Inputs
-    targets_NC: FloatArray
+    targets: Any
 
     @cached_property
     def items(self) -> list[Any]:
@@ -240,7 +239,7 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
         for bundle, outcome in zip(bundles, outcomes, strict=True)
     ]
     answers, task = [outcome.evidence for outcome in outcomes], task_of(dataset)
-    rows = compare_rows(facts, answers, split.targets_NC, task, num_resamples=NUM_RESAMPLES, seed=SEED)
+    rows = compare_rows(facts, answers, split.targets, task, num_resamples=NUM_RESAMPLES, seed=SEED)
     return plain(
         {
             "report": "comparison",

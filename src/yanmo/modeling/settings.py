@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray, take_rows
 from yanmo.text.inputs import Inputs
 
 __all__ = [
@@ -51,14 +51,15 @@ class LabeledTexts:
 
     Attributes:
         texts: N rows.
-        targets_NC: float32, shape (N, C); zeros in the rows that have a teacher's answer and no label.
+        targets: What the task encodes labels as: float32, shape (N, C), zeros in the rows that have a teacher's answer
+            and no label; or of units the places of their tags, ragged, -1 where there is none.
         ids: Of the rows, where they have any.
         soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
         num_labeled: So many rows, the first ones, have labels; None: all.
     """
 
     texts: Inputs
-    targets_NC: FloatArray
+    targets: Any
     ids: Sequence[str] | None = None
     soft_NC: FloatArray | None = None
     num_labeled: int | None = None
@@ -66,7 +67,7 @@ class LabeledTexts:
     @property
     def is_labeled_N(self) -> npt.NDArray[np.bool_]:
         """Which rows have labels."""
-        num_rows = len(self.targets_NC)
+        num_rows = len(self.targets)
         return np.arange(num_rows) < (num_rows if self.num_labeled is None else self.num_labeled)
 
     def labeled(self) -> LabeledTexts:
@@ -76,7 +77,7 @@ class LabeledTexts:
     def take(self, rows: IntArray) -> LabeledTexts:
         """Return some of the rows; a teacher's answers are left behind."""
         return LabeledTexts(
-            self.texts.take(rows), self.targets_NC[rows], self.ids and [self.ids[row] for row in rows.tolist()]
+            self.texts.take(rows), take_rows(self.targets, rows), self.ids and [self.ids[row] for row in rows.tolist()]
         )
 
 
@@ -167,12 +168,12 @@ class LoopSettings:
     learning_rate: float
     batch_size: int
     num_epochs: int
-    warmup_ratio: float
     weight_decay: float
-    max_grad_norm: float
-    gradient_accumulation_steps: int
     early_stopping_patience: int
     seed: int
+    warmup_ratio: float = 0.0
+    max_grad_norm: float = 1.0
+    gradient_accumulation_steps: int = 1
     num_threads: int = 1
     eval_steps: int | None = None
     batch_tokens: int | None = None

@@ -16,14 +16,16 @@ from yanmo.data.decode import utf8_blocks
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.finding import find_files
 from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
+from yanmo.data.labels import LabelReader
 from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
+from yanmo.tasks import get_task
 from yanmo.training.starting_model import check_model
-from yanmo.verbs.prepare import PrepareConfig, check_config
+from yanmo.verbs.prepare import PrepareConfig, check_config, open_tagged
 from yanmo.verbs.pretrain import PretrainConfig, check_encoder
 
 __all__ = ["precheck"]
@@ -58,8 +60,24 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
     except YanmoError as error:
         yield "verb", error.message, error.hint
         return
+    task = get_task(config.task)
+    if task.reads_units:
+        yield from _check_tagged(step, config, LabelReader(task, separator=config.label_separator))
+        return
     # One column of labels is not looked for where there is one for each of them.
     yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
+
+
+def _check_tagged(step: Step, config: PrepareConfig, labels: LabelReader) -> Iterator[Finding]:
+    """Read the files in which parts of texts are labeled once, for their mistakes."""
+    try:
+        files = list(find_files(step.sources().get("source", ())))
+        # A file that another stage makes, or that is not there yet, cannot be looked at.
+        splits = {split: [path] for split in ("valid", "test") if (path := getattr(config, split)) and path.is_file()}
+        if files and all(path.is_file() for path in files):
+            open_tagged({"source": files, **splits}, config, labels)
+    except YanmoError as error:
+        yield "source", error.message, error.hint
 
 
 def _check_predict(step: Step) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from polars.exceptions import PolarsError
 
-from yanmo.answers.answered import Answered, Found
+from yanmo.answers.answered import Answered, Found, Span
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -41,6 +41,7 @@ RUNTIMES = {
     "onnx": "yanmo.runtimes.onnx",
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
+    "window": "yanmo.runtimes.window",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
 }
@@ -83,7 +84,8 @@ class Predictor:
         Raises:
             ConfigError: An item is no text or no pair; the message says which.
         """
-        return self.predictions(self.answer(self.encode(_inputs(texts, self.task))))
+        inputs = _inputs(texts, self.task)
+        return self.predictions(self.answer(self.encode(inputs)), inputs)
 
     def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
         """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
@@ -126,8 +128,20 @@ class Predictor:
         decided = decide(self.task, evidence, self.labels, abstained_N=inference.found.abstained_N)
         return Answered(decided, evidence, inference.found)
 
-    def predictions(self, answered: Answered[Any]) -> list[Prediction]:
-        """Return one answer a text, for a person."""
+    def predictions(self, answered: Answered[Any], inputs: Inputs) -> list[Prediction]:
+        """Return one answer a text, for a person.
+
+        Args:
+            answered: What was answered.
+            inputs: The raw rows that were asked.
+        """
+        if self.task.reads_units:
+            return [
+                self._tell_spans(*one)
+                for one in zip(
+                    answered.decided.predictions, answered.decided.probability_N.tolist(), inputs.first, strict=True
+                )
+            ]
         columns = (
             answered.decided.predictions,
             answered.decided.probability_N.tolist(),
@@ -139,6 +153,10 @@ class Predictor:
         stages, silent_N = found.stage_N.tolist(), answered.decided.silent_N
         abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
         return list(map(Prediction, *columns, stages, abstained))
+
+    def _tell_spans(self, spans: tuple[Span, ...] | None, probability: float, text: str) -> Prediction:
+        told = tuple([span.within(text) for span in spans or ()])
+        return Prediction(self.task.given(spans), probability, {}, spans=told)
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:

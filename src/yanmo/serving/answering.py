@@ -11,7 +11,7 @@ from msgspec import UNSET
 from yanmo.artifacts.bundle import Bundle
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Text
+from yanmo.serving.schemas import Answer, Entity, Text
 from yanmo.text.inputs import Inputs
 
 __all__ = ["Answerer", "BatchAnswer"]
@@ -75,14 +75,19 @@ class Answerer:
     def answer(self, texts: Sequence[Text]) -> BatchAnswer:
         """Return what the model says about N texts, or pairs."""
         begin = time.perf_counter()
-        encoded = self._predictor.encode(Inputs.of_items(texts, self._num_columns))
+        inputs = Inputs.of_items(texts, self._num_columns)
+        encoded = self._predictor.encode(inputs)
         encoded_at = time.perf_counter()
         answered = self._predictor.answer(encoded)
-        predictions, found = self._predictor.predictions(answered), answered.found
+        predictions, found = self._predictor.predictions(answered, inputs), answered.found
         answers = [
             Answer(one.label, one.probability, one.probabilities, truncated=truncated)
             for one, truncated in zip(predictions, found.truncated_N.tolist(), strict=True)
         ]
+        if self._predictor.task.reads_units:
+            for answer, one in zip(answers, predictions, strict=True):
+                answer.probabilities = UNSET
+                answer.entities = [Entity(x.label, x.start, x.end, x.probability, x.text or "") for x in one.spans]
         if found.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
                 # Stages are numbered from 1; what is UNSET is left out of the answer.

@@ -12,6 +12,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 
+from yanmo.answers.answered import Span
 from yanmo.errors import MissingExtraError, ServiceError
 from yanmo.protocols import Prediction
 from yanmo.serving.schemas import Answer, Answers, Models, ServedModel, Text
@@ -208,7 +209,9 @@ def _read_models(content: bytes) -> list[ServedModel]:
 def _prediction(answer: Answer) -> Prediction:
     probabilities = answer.probabilities if isinstance(answer.probabilities, Mapping) else {}
     stage = answer.stage if isinstance(answer.stage, int) else None
-    return Prediction(answer.prediction, answer.probability, probabilities, stage, answer.abstained is True)
+    found = answer.entities if isinstance(answer.entities, Sequence) else ()
+    spans = tuple([Span(one.start, one.end, one.entity_group, one.score, one.word) for one in found])
+    return Prediction(answer.prediction, answer.probability, probabilities, stage, answer.abstained is True, spans)
 
 
 def _patience(seconds: float) -> dict[str, Any]:

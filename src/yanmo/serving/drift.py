@@ -17,6 +17,7 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.profile import InputProfile, read_input_profile
 from yanmo.serving.answering import BatchAnswer
+from yanmo.tasks import task_of
 
 __all__ = ["THRESHOLD", "Drift", "stability_index"]
 
@@ -32,7 +33,7 @@ class Drift:
 
     def __init__(self, bundle: Bundle) -> None:
         self._profile: InputProfile | None = read_input_profile(bundle)
-        self._labels = {label: place for place, label in enumerate(bundle.labels)}
+        self._labels = task_of(bundle).columns_of(bundle.labels)
         self._counts = self._empty()
         self._before = self._empty()
         self._num_texts = 0

@@ -20,6 +20,7 @@ from yanmo.serving.routes import TABLE, Route
 from yanmo.serving.schemas import (
     Answer,
     Answers,
+    Entity,
     Health,
     LabelScore,
     Models,
@@ -54,7 +55,7 @@ BODIES: dict[str, list[type]] = {
     "reload": [Reload],
 }
 ANSWERS: dict[str, list[Any]] = {
-    "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]]],
+    "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
     "server_metadata": [ServerMetadata],
@@ -105,7 +106,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 """Bodies that are right where the model reads one text at a time."""
 WIRE_TYPES = [
-    *(PredictBody, Parameters, Answer, Answers, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
+    *(PredictBody, Parameters, Answer, Answers, Entity, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores),

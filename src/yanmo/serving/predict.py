@@ -177,10 +177,12 @@ def check_read(answers: Sequence[Answer], reason: str) -> None:
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
     """Leave out of an answer what was not asked for."""
-    probabilities = answer.probabilities
+    probabilities, threshold = answer.probabilities, options.threshold
+    if answer.entities is not UNSET and isinstance(threshold, float | int):
+        answer.entities = [one for one in answer.entities if one.score >= threshold]
+        answer.prediction = tuple([one.entity_group for one in answer.entities])
     if not isinstance(probabilities, Mapping):
         return
-    threshold = options.threshold
     if isinstance(threshold, float | int):
         abstained = None if answer.abstained is UNSET else bool(answer.abstained)
         decided = decide_again(model.task, probabilities, threshold=threshold, abstained=abstained)

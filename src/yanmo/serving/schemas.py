@@ -13,7 +13,8 @@ Many texts::
 Pairs have a second column, as in a Dataset: ``{"text": …, "text_b": …}`` and ``{"texts": […], "texts_b": […]}``.
 ``{"inputs": …}`` is asked and answered as by text-embeddings-inference: ``[{"score": 0.98, "label": "1"}, …]`` for one
 text or pair, a list of such lists for a batch ``[["a", "b"], …]``. Beside ``parameters`` it is answered as the Hugging
-Face client reads it, always by a list of lists.
+Face client reads it, always by a list of lists. A model that labels the units of a text answers a bare list of
+entities for one text, a list of such lists for several.
 A cascade says which stage answered, and may answer nothing: ``{"prediction": null, "abstained": true, …}``.
 """
 
@@ -29,6 +30,7 @@ __all__ = [
     "Answer",
     "Answers",
     "Count",
+    "Entity",
     "Health",
     "LabelScore",
     "Models",
@@ -50,10 +52,15 @@ class Parameters(msgspec.Struct, forbid_unknown_fields=True):
     Attributes:
         top_k: Only the so many most probable labels.
         function_to_apply: From scores to what is told: softmax, sigmoid or none; by default what the task needs.
+        aggregation_strategy: Of entities: how tags become entities. An entity is always a whole one, however it is
+            called, so all names but none are allowed.
+        ignore_labels: Of entities: labels whose entities are left out.
     """
 
     top_k: Count | UnsetType | None = UNSET
     function_to_apply: Literal["softmax", "sigmoid", "none"] | UnsetType | None = UNSET
+    aggregation_strategy: Literal["simple", "first", "average", "max"] | UnsetType | None = UNSET
+    ignore_labels: list[str] | UnsetType | None = UNSET
 
 
 class PredictBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -97,11 +104,30 @@ class LabelScore(msgspec.Struct, frozen=True):
     label: str
 
 
+class Entity(msgspec.Struct, frozen=True):
+    """A part of a text: an entity, a word, a slot; as the token classification of the Hugging Face clients has it.
+
+    Attributes:
+        entity_group: Its label.
+        start: Its first character, counted in Unicode characters of the text as it was sent.
+        end: The character behind its last one.
+        score: How probable it is.
+        word: What stands there.
+    """
+
+    entity_group: str
+    start: int
+    end: int
+    score: float
+    word: str
+
+
 class Answer(msgspec.Struct):
     """What the model says about one text.
 
     Attributes:
-        prediction: The label; for multi-label tasks all that are probable enough; null where it abstained.
+        prediction: The label; for multi-label tasks all that are probable enough; for tasks about the units of a text
+            the labels of its entities, in order; null where it abstained.
         probability: The label's probability; for multi-label tasks the weakest decision's.
         probabilities: Every label's probability.
         model: The model's name; in a list of answers it stands beside the list.
@@ -109,6 +135,7 @@ class Answer(msgspec.Struct):
         truncated: Whether the model did not read the end of the text.
         stage: Of a cascade, the number of the stage that answered, from 1.
         abstained: Whether it gave no answer; only of a cascade and where a threshold was asked for.
+        entities: The parts of the text that were labeled, in order; only for tasks about the units of a text.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -119,6 +146,7 @@ class Answer(msgspec.Struct):
     truncated: bool = False
     stage: int | UnsetType = UNSET
     abstained: bool | UnsetType = UNSET
+    entities: Sequence[Entity] | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

@@ -38,6 +38,8 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) ->
     """
     options = request.options
     parameters = options.parameters
+    if any(answer.entities is not UNSET for answer in answers):
+        return _encode_entities(answers, request)
     # The Hugging Face client always sends parameters and always reads a list of lists; who leaves them out reads what
     # text-embeddings-inference answers.
     if isinstance(parameters, Parameters):
@@ -48,6 +50,18 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) ->
     threshold = options.threshold if isinstance(options.threshold, float | int) else 0.0
     ranked = [_rank(answer, link, function, top_k, threshold) for answer in answers]
     return ENCODER.encode(ranked if is_nested else ranked[0])
+
+
+def _encode_entities(answers: Sequence[Answer], request: Request) -> bytes:
+    """Return the body of an answer about parts of texts: a list for one text, else a list of such lists."""
+    parameters, threshold = request.options.parameters, request.options.threshold
+    ignored = (parameters.ignore_labels or ()) if isinstance(parameters, Parameters) else ()
+    least = threshold if isinstance(threshold, float | int) else 0.0
+    told = [
+        [one for one in answer.entities or () if one.score >= least and one.entity_group not in ignored]
+        for answer in answers
+    ]
+    return ENCODER.encode(told[0] if request.is_single else told)
 
 
 def _rank(

@@ -21,7 +21,7 @@ from yanmo.text.segment import cut_words
 from yanmo.text.spaces import collapse_whitespace
 from yanmo.text.stop_words import STOP_WORDS_EN, STOP_WORDS_ZH
 
-__all__ = ["CLEANING_STEPS", "CleaningStep", "clean_column", "clean_joined", "unknown_step"]
+__all__ = ["CLEANING_STEPS", "UNIT_STEPS", "CleaningStep", "clean_column", "clean_joined", "unknown_step"]
 
 CleaningStep = Callable[[str], str]
 """From one joined column to another; the number of separators stays the same."""
@@ -136,6 +136,9 @@ CLEANING_STEPS: Mapping[str, CleaningStep] = MappingProxyType(
         "collapse_whitespace": collapse_whitespace,
     }
 )
+
+UNIT_STEPS = ("unicode_nfkc", "simplify_chinese", "lowercase", "collapse_whitespace")
+"""Those that may be applied to the units of a text one by one: they look at no neighbor and take nothing away."""
 
 
 def unknown_step(name: str) -> str:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from yanmo.arrays import IntArray, Ragged
+from yanmo.text.unit_places import UnitRule
 
 __all__ = ["Inputs", "Item", "Units", "Windows"]
 
@@ -24,16 +25,18 @@ class Units(Struct, frozen=True):
     Attributes:
         surfaces: What a model reads of all U units, each cleaned by itself, one after the other.
         places: Where each begins and ends in the raw text, int64, shape (U, 2), of N rows.
+        rule: What a unit is.
     """
 
     surfaces: list[str]
     places: Ragged
+    rule: UnitRule
 
     def take(self, rows: IntArray) -> Self:
         """Return the units of the given rows, in the given order."""
         ends = self.places.offsets.tolist()
         surfaces = [one for row in rows.tolist() for one in self.surfaces[ends[row] : ends[row + 1]]]
-        return type(self)(surfaces, self.places.take(rows))
+        return type(self)(surfaces, self.places.take(rows), self.rule)
 
 
 class Inputs(Struct, frozen=True):

@@ -75,7 +75,7 @@ class TextPipeline:
         places = unit_places(inputs.first, rule)
         surfaces = cut_units(inputs.first, places)
         cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))
-        return replace(inputs, units=Units(cleaned, places))
+        return replace(inputs, units=Units(cleaned, places, rule))
 
     def apply(self, texts: Sequence[str]) -> list[str]:
         """Return N cleaned and segmented texts for N raw ones; some may have become empty."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
@@ -26,7 +27,7 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import ModelSpec
+from yanmo.models import FAMILIES, STARTED_FAMILIES, UNIT_FAMILIES, ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
@@ -140,8 +141,10 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
         verb: Who was given the config, for the message.
 
     Raises:
-        ConfigError: A setting does not suit sharded weights, or the task has no such metric.
+        ConfigError: The model does not suit the task, a setting does not suit sharded weights, or the task has no such
+            metric.
     """
+    _check_form(spec, task)
     metric, _ = find_metric(task, config.metric, verb=verb)
     # Unset keys are left out: their defaults would go over those of the family.
     given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
@@ -163,6 +166,18 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     )
 
 
+def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
+    if spec.reads_units == task.reads_units:
+        return
+    fitting = [one for one in FAMILIES if (one in UNIT_FAMILIES) == task.reads_units and one not in STARTED_FAMILIES]
+    what = ("texts as a whole", "the units of texts")
+    raise ConfigError(
+        f"The model {spec.name} labels {what[spec.reads_units]}, but the task {task.name} is about "
+        f"{what[task.reads_units]}.",
+        hint=f"Families that suit it: {', '.join(fitting)}.",
+    )
+
+
 def make_job(
     dataset: Dataset, spec: ModelSpec, config: TrainConfig, folder: Path, run_key: str, *, is_length_given: bool
 ) -> Job:
@@ -173,11 +188,12 @@ def make_job(
     """
     task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
-    targets_NC = train_texts.targets_NC
+    targets = train_texts.targets
+    truth = targets.values if isinstance(targets, Ragged) else targets
     # Whole rows are compared: several labels at once are one answer, too.
-    if bool((targets_NC == targets_NC[0]).all()):
+    if bool((truth == truth[:1]).all()):
         raise DataError(
-            f"All {len(targets_NC)} rows of the training split have the same label: there is nothing to learn.",
+            f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
         )
     return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
@@ -208,19 +224,23 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
     return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
 
 
+def _loop_settings(job: Job) -> LoopSettings:
+    # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
+    names = {field.name for field in fields(LoopSettings)}
+    values = {name: value for name, value in job.config.model_dump().items() if name in names and value is not None}
+    values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
+    return LoopSettings(**values)
+
+
 def _train_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.network_training import train_network
 
-    # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
-    names = {field.name for field in fields(LoopSettings)}
-    values = {name: value for name, value in job.config.model_dump().items() if name in names}
-    values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
     return train_network(
         job.spec,
         job.train,
         job.valid,
         network=job.network,
-        loop=LoopSettings(**values),
+        loop=_loop_settings(job),
         measure=job.measure,
         work_dir=job.work_dir,
         run_key=job.run_key,
@@ -252,10 +272,24 @@ def _train_linear(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_window(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.window_training import train_window
+
+    return train_window(
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=_loop_settings(job),
+        measure=job.measure,
+        tell=tell,
+    )
+
+
 _TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
     "torch": _train_network,
     "ngram": _train_network,
     "linear": _train_linear,
+    "window": _train_window,
 }
 
 

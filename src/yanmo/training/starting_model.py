@@ -18,8 +18,10 @@ from yanmo.training.work_folder import check_alone
 
 __all__ = ["check_model", "check_segmenter", "start"]
 
-PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",)}
+PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",), "window": ("scipy",)}
 """What training a format needs besides the core install."""
+ALONE = ("linear", "window")
+"""Formats that one process trains."""
 
 
 def start(config: LearnKeys, init: Bundle | None, dataset: Dataset) -> tuple[ModelSpec, dict[str, str]]:
@@ -78,8 +80,8 @@ def check_model(config: LearnKeys, spec: ModelSpec | None = None) -> ModelSpec:
         )
     # Only the config of train has this key.
     folds = config.model_dump().get("folds")
-    if folds or spec.family == "linear":
-        check_alone(f"train {'folds' if folds else 'the model linear'}")
+    if folds or spec.format in ALONE:
+        check_alone(f"train {'folds' if folds else f'the model {spec.name}'}")
     check_installed(f"The training of {spec.name}", *PACKAGES[spec.format], extra="train")
     return spec
 

@@ -179,7 +179,7 @@ def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]
     split = load_split(dataset, name or next((one for one in MEASURED_SPLITS if one in dataset.splits), "test"))
     outcome = run_bundle(made, dataset, split, measure_speed=False, verify_golden=False)
     task, num_rows = task_of(made), len(split.inputs)
-    statistics_NS = task.statistics(outcome.evidence, split.targets_NC)
+    statistics_NS = task.statistics(outcome.evidence, split.targets)
     found = measure_with_intervals(statistics_NS, task.measures, num_resamples=NUM_RESAMPLES, seed=0)
     headline = task.measures[0]
     logger.info(

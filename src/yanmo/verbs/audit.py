@@ -69,7 +69,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
     quality = measure_quality(
         evidence,
-        split.targets_NC,
+        split.targets,
         dataset.labels,
         task,
         num_resamples=config.num_resamples,
@@ -112,12 +112,12 @@ def _find(evidence: Choices, split: Split, dataset: Dataset, config: AuditConfig
     task = task_of(dataset)
     num_rows = len(split.inputs)
     if task.link.excludes:
-        suspects = find_suspects(evidence.values_MC, split.targets_NC.argmax(axis=1))
+        suspects = find_suspects(evidence.values_MC, split.targets.argmax(axis=1))
         order_N, scores_N, num_wrong = suspects.order_N, suspects.scores_N, suspects.num_wrong
         suggested = [dataset.labels[column] for column in suspects.suggested_N.tolist()]
         pairs = _pairs(suspects, dataset, num_rows)
     else:
-        order_N, scores_N, num_wrong = find_suspects_of_many(evidence.values_MC, split.targets_NC)
+        order_N, scores_N, num_wrong = find_suspects_of_many(evidence.values_MC, split.targets)
         suggested = task.decide(evidence, dataset.labels).predictions
         pairs = []
     num_listed = min(num_rows, max(num_wrong, int(np.ceil(config.share * num_rows))))

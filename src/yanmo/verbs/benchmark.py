@@ -9,7 +9,6 @@ import numpy as np
 from pydantic import Field
 
 from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -84,13 +83,13 @@ class Texts:
 
     Attributes:
         items: N texts or pairs.
-        targets_NC: 1 where a label holds, in the Dataset's label order; None without labels.
+        targets: 1 where a label holds, in the Dataset's label order; None without labels.
         parents: Where they come from, by digest.
         facts: The same for the Report.
     """
 
     items: list[Item]
-    targets_NC: FloatArray | None
+    targets: Any
     parents: dict[str, str]
     facts: dict[str, Any]
 
@@ -189,7 +188,7 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
         split = load_split(dataset, config.split)
         rows = _evenly(len(split.items), config.num_texts)
         items = [split.items[row] for row in rows]
-        return Texts(items, split.targets_NC[rows], {"dataset": dataset.digest}, facts)
+        return Texts(items, split.targets[rows], {"dataset": dataset.digest}, facts)
     # Texts without labels may be another task's if the columns are the same; else this says what differs.
     if task_of(bundles[0]).inputs != task_of(dataset).inputs:
         match_bundle(bundles[0], dataset)
@@ -253,14 +252,14 @@ def _measure_all(
                 }
             )
             answers.append(probabilities_NC)
-    if dataset is None or texts.targets_NC is None:
+    if dataset is None or texts.targets is None:
         return facts
     found = [
         Choices(one_NC, task.link).ordered(match_bundle(bundle, dataset))
         for bundle, one_NC in zip(bundles, answers, strict=True)
         if one_NC is not None
     ]
-    return compare_rows(facts, found, texts.targets_NC, task, num_resamples=NUM_RESAMPLES, seed=SEED)
+    return compare_rows(facts, found, texts.targets, task, num_resamples=NUM_RESAMPLES, seed=SEED)
 
 
 def _requests(

@@ -46,7 +46,7 @@ class Scored:
     """What a Bundle answers on the split, before calibration, and what holds, in its own label order."""
 
     scores: Choices
-    targets_NC: FloatArray
+    targets: FloatArray
 
 
 @verb
@@ -79,12 +79,12 @@ def calibrate(
     columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), task_of(bundle)
     # Without the calibration that may be there: a new one takes its place.
     measured = _ask(bundle, split, columns)
-    calibration = fit_calibration(config.method, measured.scores, measured.targets_NC)
+    calibration = fit_calibration(config.method, measured.scores, measured.targets)
     before, after = measured.scores.activate(), calibration.apply(measured.scores).activate()
     summary = dict(bundle.manifest.info.get("summary", {}))
     for name, evidence in (("before", before), ("after", after)):
-        error = calibration_error(evidence, task.choose(evidence.values_MC), measured.targets_NC)
-        loss = float(task.losses_N(evidence, measured.targets_NC).mean())
+        error = calibration_error(evidence, task.choose(evidence.values_MC), measured.targets)
+        loss = float(task.losses_N(evidence, measured.targets).mean())
         summary |= {f"calibration_error_{name}": round(error, 6), f"log_loss_{name}": round(loss, 6)}
     info = {**bundle.manifest.info, "calibration": calibration.to_json(), "summary": summary}
     _publish(bundle, dataset, calibration, info, config, out=out, effects=effects)
@@ -97,7 +97,7 @@ def _ask(bundle: Bundle, split: Split, columns: list[int]) -> Scored:
         scores, _ = predictor.weigh(split.inputs)
     # The inverse of columns: which label of the Dataset each column of the Bundle is.
     order = np.argsort(columns)
-    return Scored(scores, np.ascontiguousarray(split.targets_NC[:, order]))
+    return Scored(scores, np.ascontiguousarray(split.targets[:, order]))
 
 
 def _publish(

@@ -95,7 +95,7 @@ def cascade(
     # Four digits, as the manifest and a recipe have them: the same thresholds come out of these again.
     table = stage_table(outcomes, split, dataset, [float(f"{cost:.4g}") for cost in costs_S])
     task = task_of(dataset)
-    statistics_SNK = np.stack([task.statistics(one.evidence, split.targets_NC) for one in outcomes])
+    statistics_SNK = np.stack([task.statistics(one.evidence, split.targets) for one in outcomes])
     _check_order(stages, table.costs_S, statistics_SNK, task.measures[0], config.split)
     chosen = choose_thresholds(
         table,

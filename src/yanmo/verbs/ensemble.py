@@ -105,7 +105,7 @@ class Fitting:
 
     def score(self, evidence: Choices) -> float:
         """Return the headline on the split."""
-        return self.headline.score(self.task.statistics(evidence, self.split.targets_NC))
+        return self.headline.score(self.task.statistics(evidence, self.split.targets))
 
     def gain(self, evidence: Choices) -> float:
         """Return the headline on the split, so that more is better."""
@@ -113,7 +113,7 @@ class Fitting:
 
     def truth(self) -> FloatArray:
         """Return what each member gave to the truth."""
-        return truth_probabilities(self.values(), self.split.targets_NC, self.task.link)
+        return truth_probabilities(self.values(), self.split.targets, self.task.link)
 
     def values(self) -> list[FloatArray]:
         """Return the members' probabilities_NC."""
@@ -243,7 +243,7 @@ def _fit_vote(job: Fitting) -> Fitted:
 
 def _say_uncalibrated(job: Fitting) -> None:
     """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
-    targets_NC = job.split.targets_NC
+    targets_NC = job.split.targets
     errors = [calibration_error(one, job.task.choose(one.values_MC), targets_NC) for one in job.answers]
     shown = [
         f"{member.name} ({100 * error:.1f} %)"
@@ -281,7 +281,7 @@ def _fit_greedy(job: Fitting) -> Fitted:
 
 
 def _fit_log_linear(job: Fitting) -> Fitted:
-    weights_K = log_linear_weights(job.values(), job.split.targets_NC, job.task.link)
+    weights_K = log_linear_weights(job.values(), job.split.targets, job.task.link)
     return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
@@ -326,4 +326,4 @@ def _out_of_fold(job: Fitting) -> tuple[list[FloatArray], FloatArray]:
     train = load_split(job.dataset, "train")
     # By id, as the members may have been given the rows in any order.
     ids = train.frame["id"].to_list()
-    return [read_out_of_fold(member, ids, job.dataset).values_MC for member in job.members], train.targets_NC
+    return [read_out_of_fold(member, ids, job.dataset).values_MC for member in job.members], train.targets

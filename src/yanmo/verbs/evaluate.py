@@ -147,7 +147,7 @@ def evaluate(
 def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
     outcome = outcomes["bundle"]
     sections = sections_of(outcome.evidence)
-    answers = (outcome.evidence, split.targets_NC, dataset.labels, task_of(dataset))
+    answers = (outcome.evidence, split.targets, dataset.labels, task_of(dataset))
     quality = sections.quality(*answers, num_resamples=config.num_resamples, seed=config.seed)
     return {
         "report": "evaluation",
@@ -168,7 +168,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
 def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str, Any]:
     """Return how well the probabilities would match frequencies without the Bundle's calibration."""
     return sections_of(outcome.evidence).calibration(
-        outcome.scores.activate(), split.targets_NC, dataset.labels, task_of(dataset)
+        outcome.scores.activate(), split.targets, dataset.labels, task_of(dataset)
     )
 
 
@@ -176,7 +176,7 @@ def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, co
     difference = compare_answers(
         outcomes["bundle"].evidence,
         outcomes["against"].evidence,
-        split.targets_NC,
+        split.targets,
         task_of(dataset),
         num_resamples=config.num_resamples,
         seed=config.seed,

@@ -25,6 +25,7 @@ from yanmo.artifacts.frames import FrameWriter
 from yanmo.artifacts.ledger import FrameLedger
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.artifacts.span_table import conll_rows, has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
 from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
@@ -67,8 +68,9 @@ class PredictConfig(ReadOptions):
     split: str = "test"
     """Which split is answered if the source is a Dataset."""
 
-    format: Literal["csv", "jsonl", "parquet"] = "csv"
-    """Format of the table for people, with the texts, beside predictions.parquet."""
+    format: Literal["csv", "jsonl", "parquet", "conll"] = "csv"
+    """Format of the table for people, with the texts, beside predictions.parquet; conll, a unit and its tag a line, for
+    tasks about the units of texts."""
 
     bom: bool = False
     """Whether table.csv begins with a byte order mark, by which Excel knows that it is UTF-8."""
@@ -101,10 +103,11 @@ class PredictConfig(ReadOptions):
 class UnsavedPredictions(Predictions):
     """Predictions that stand in no folder: ``path`` is None."""
 
-    def __init__(self, manifest: Manifest, frame: pl.DataFrame) -> None:
+    def __init__(self, manifest: Manifest, frame: pl.DataFrame, texts: pl.Series) -> None:
         super().__init__(STDIN, manifest, "")
         self.path = None  # type: ignore[assignment]
         self._frame = frame
+        self._texts = texts
 
     def frame(self) -> pl.DataFrame:
         """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities``."""
@@ -112,14 +115,19 @@ class UnsavedPredictions(Predictions):
 
     def lines(self) -> Iterator[str]:
         """Yield one line a text: the label, or that a cascade abstained, a tab, the probability."""
-        yield from answer_lines(self._frame, self.labels)
+        yield from answer_lines(self._frame, self._texts, self.labels)
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
-        answers = [
-            {**row, "probabilities": dict(zip(self.labels, row["probabilities"], strict=True))}
-            for row in self._frame.to_dicts()
-        ]
+        if has_spans(self._frame):
+            rows = self._frame.drop("probabilities", "places").to_dicts()
+            told = told_spans(self._frame, self._texts)
+            answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]
+        else:
+            answers = [
+                {**row, "probabilities": dict(zip(self.labels, row["probabilities"], strict=True))}
+                for row in self._frame.to_dicts()
+            ]
         facts = self.manifest.info["summary"]
         return {"kind": self.kind, "path": None, "task": self.task, **facts, "predictions": answers}
 
@@ -199,7 +207,7 @@ def predict(
         ConfigError: The sources or the columns do not suit the Bundle, or what was cut off was other work.
         BusyError: Another process makes the same Predictions.
     """
-    _check_table(config, out)
+    _check_table(bundle, config, out)
     found = _open_source(bundle, source, config)
     tally = Tally()
     found.parents["bundle"] = bundle.digest
@@ -212,10 +220,10 @@ def predict(
         config=config.model_dump(mode="json"),
     )
     if out is None:
-        answers = _show_progress(_answer(bundle, found, config, tally), found.num_rows)
-        frame = pl.concat([frame for _, frame in answers])
+        answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
+        first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
         identity.info["summary"] = tally.summary()
-        return UnsavedPredictions(identity.manifest(), frame)
+        return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), first)
     with (
         # They end from the last to the first: the table is whole before the folder appears, and only then is the rest
         # removed.
@@ -228,7 +236,10 @@ def predict(
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
             texts = rows.select(task_of(bundle).inputs)
             flat_labels = bundle.labels if config.format == "csv" else None
-            table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
+            if config.format == "conll":
+                table.write_text(conll_rows(frame, texts.to_series(), bundle.labels))
+            else:
+                table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
@@ -268,9 +279,10 @@ def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictCon
 @predict.prints
 def _print(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Iterator[str]:
     """Yield the lines of every window, in one string, as soon as it is answered."""
-    _check_table(config, None)
-    for _, frame in _answer(bundle, _open_source(bundle, source, config), config, Tally()):
-        yield "\n".join(answer_lines(frame, bundle.labels))
+    _check_table(bundle, config, None)
+    first = task_of(bundle).inputs[0]
+    for rows, frame in _answer(bundle, _open_source(bundle, source, config), config, Tally()):
+        yield "\n".join(answer_lines(frame, rows[first], bundle.labels))
 
 
 def _answer(
@@ -338,12 +350,17 @@ def _show_progress(
             progress.update(frame.height)
 
 
-def _check_table(config: PredictConfig, out: Path | None) -> None:
-    """Refuse what is about a table.csv that is not written.
+def _check_table(bundle: Bundle, config: PredictConfig, out: Path | None) -> None:
+    """Refuse what is about a table.csv that is not written, and a table that does not suit the task.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: As said.
     """
+    if config.format == "conll" and not task_of(bundle).reads_units:
+        raise ConfigError(
+            f"The 'format' parameter of predict must be csv, jsonl or parquet for {bundle.path}. Got 'conll' instead.",
+            hint="CoNLL columns hold a tag for every unit of a text; this model answers about whole texts.",
+        )
     for name in ("bom", "plain_cells"):
         if getattr(config, name) and (out is None or config.format != "csv"):
             raise ConfigError(

@@ -14,30 +14,35 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.parquet import write_pieces
 from yanmo.config import build
 from yanmo.data.decode import check_file
-from yanmo.data.gather import Gathered, gather_rows
+from yanmo.data.finding import companions
+from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.label_pairs import LabelNames, LabelPairs
 from yanmo.data.labels import LabelReader
-from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
-from yanmo.data.terms import choose_sample, write_tfidf
+from yanmo.data.tagged.reading import TagReader
+from yanmo.data.tagged.survey import TagKeys
+from yanmo.data.tagging import TaggingOptions
+from yanmo.data.terms import TopTerms, choose_sample, write_tfidf
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import TASKS, get_task, known_task
+from yanmo.text.clean import UNIT_STEPS
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.segment import read_user_dict
+from yanmo.text.unit_places import UnitRule
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "check_config", "prepare"]
+__all__ = ["PrepareConfig", "check_config", "open_tagged", "prepare"]
 
 USER_DICT = "user_dict.txt"
 REJECTED = "rejected.jsonl"
 SPILL = "spill"
 
 
-class PrepareConfig(ReadOptions):
+class PrepareConfig(TaggingOptions):
     """What the raw files hold, and how they become a Dataset."""
 
     task: Annotated[str, AfterValidator(known_task)] = Field(
@@ -53,7 +58,8 @@ class PrepareConfig(ReadOptions):
     """Column of the second text; for text_pair only."""
 
     label: str = "label"
-    """Column of the label, or of the labels."""
+    """Column of the label, or of the labels. Where parts of texts are labeled: the number of a column in conll; upos,
+    xpos, another column or a key of MISC in conllu, by default upos; a key of JSON; or words, for segmentation."""
 
     label_columns: tuple[str, ...] = ()
     """Columns of 0 and 1, one a label, instead of one column of labels; the names of the columns are the labels."""
@@ -122,7 +128,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     """
     task = check_config(config)
     files = _files(source, config)
-    text_config = _text_config(config)
+    reader, blocks, text_config = _open(task, files, config)
     identity = Identity(
         kind=Dataset.kind,
         verb="prepare",
@@ -132,24 +138,23 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         seed=config.seed,
         info={"text": text_config.model_dump(mode="json")},
     )
-    reader = LabelReader(
-        task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
-    )
     # The spill is inside of the staging folder and is removed first, so that it is never published.
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
-        gathered = _gather(files, config, reader, spill, staging)
+        gathered = _gather(blocks, config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
         profile = profile_rows(gathered, labels)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
-        identity.parents.update(file_parents({**files, "user_dict": [config.user_dict] if config.user_dict else []}))
+        identity.parents.update(_parents(files, config))
         identity.info.update(profile_info(profile))
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())
         _write_splits(staging, gathered.rows, spill)
-        pipeline = TextPipeline(text_config, staging)
-        train = _sample(gathered.rows, spill)
-        top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
+        top_terms: TopTerms = {}
+        # Terms tell what a label is given to as a whole.
+        if not task.reads_units:
+            train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
+            top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
     return Dataset.open(out, verify=False)
 
@@ -190,7 +195,35 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         read_user_dict(config.user_dict)
     # For its errors alone.
     _text_config(config)
+    _check_units(task, config)
     return task
+
+
+def _check_units(task: Task[Any], config: PrepareConfig) -> None:
+    """Check what matters where parts of texts are labeled, and only there.
+
+    Raises:
+        ConfigError: A value has no meaning for the task.
+    """
+    if not task.reads_units:
+        given = next((name for name in ("tagging", "units") if getattr(config, name) is not None), None)
+        if given:
+            units = " or ".join(name for name, one in TASKS.items() if one.reads_units)
+            raise ConfigError(
+                f"The task {task.name} does not use the '{given}' parameter.",
+                hint=f"Use --task {units}, or leave it out.",
+            )
+        return
+    odd = next((step for step in config.cleaning if step not in UNIT_STEPS), None)
+    if odd is not None:
+        raise ConfigError(
+            f"The cleaning step '{odd}' cannot be used with the task {task.name}: it takes characters away, "
+            "and the places of the labels would move.",
+            hint=f"The steps that can: {', '.join(UNIT_STEPS)}.",
+        )
+    if config.segmenter != "none" or config.label_columns:
+        name = "label_columns" if config.label_columns else "segmenter"
+        raise ConfigError(f"The task {task.name} does not use the '{name}' parameter.", hint="Leave it out.")
 
 
 def _files(source: tuple[Path, ...], config: PrepareConfig) -> dict[str, list[Path]]:
@@ -205,24 +238,67 @@ def _ratios(config: PrepareConfig) -> dict[str, float]:
     return {split: ratio for split, (given, ratio) in wanted.items() if given is None and ratio > 0}
 
 
-def _text_config(config: PrepareConfig) -> TextConfig:
+def _parents(files: dict[str, list[Path]], config: PrepareConfig) -> dict[str, str]:
+    """Return role and name to digest of all files, those included that are read because of another one."""
+    read = {role: [one for path in paths for one in (path, *companions(path))] for role, paths in files.items()}
+    chosen = read if get_task(config.task).reads_units else files
+    return file_parents({**chosen, "user_dict": [config.user_dict] if config.user_dict else []})
+
+
+def _text_config(config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
     user_dict = USER_DICT if config.user_dict else None
-    values = {"cleaning": config.cleaning, "segmenter": config.segmenter, "user_dict": user_dict}
+    values = {"cleaning": config.cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
     return build(TextConfig, values, where="prepare")
 
 
-def _gather(
-    files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader, spill: Spill, staging: Path
-) -> Gathered:
-    """Return all rows with their splits; their texts wait on disk."""
+def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> TagReader:
+    """Return what reads files in which parts of texts are labeled, after it has read them once.
+
+    Args:
+        files: Role to files, those of the source first.
+        config: How they are read.
+        labels: Maps and names kinds.
+
+    Raises:
+        DataError: A file cannot be used.
+        ConfigError: Nothing says which format a file has.
+    """
+    fields = PrepareConfig.model_fields
+    given = {name: getattr(config, name) for name in ("text", "label")}
+    # The default of a key is one of the usual names, which are looked for anyway.
+    named = {name: None if value == fields[name].default else value for name, value in given.items()}
+    return TagReader(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
+
+
+def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    # Rows of the source are train's until some of them are cut for valid and test.
+    return {("train" if role == "source" else role): paths for role, paths in files.items()}
+
+
+def _open(
+    task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig
+) -> tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]:
+    """Return what reads the labels, the blocks of rows, and what is done to the texts."""
+    labels = LabelReader(
+        task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
+    )
+    if task.reads_units:
+        tagged = open_tagged(files, config, labels)
+        return tagged, tagged.rows(), _text_config(config, tagged.manner.rule)
     label = None if config.label_columns else config.label
-    texts = dict(zip(labels.task.inputs, (config.text, config.text_b), strict=False))
+    texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
-    # Rows of the source are train's until some of them are cut for valid and test.
-    by_split = {("train" if role == "source" else role): paths for role, paths in files.items()}
+    blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
+    return labels, blocks, _text_config(config)
+
+
+def _gather(
+    blocks: Iterable[pl.DataFrame], config: PrepareConfig, labels: ReadsLabels, spill: Spill, staging: Path
+) -> Gathered:
+    """Return all rows with their splits; their texts wait on disk."""
     gathered = gather_rows(
-        read_rows(by_split, config, ours_to_theirs, config.label_columns),
+        blocks,
         labels,
         config.cleaning,
         spill=spill,

@@ -309,7 +309,7 @@ def _say_cost(bundle: Bundle, made: Bundle, dataset: Dataset, config: PruneConfi
     before = run_bundle(bundle, dataset, split, **speed)
     after = run_bundle(made, dataset, split, **speed, verify_golden=False)
     task = task_of(bundle)
-    ours_NS, theirs_NS = (task.statistics(one.evidence, split.targets_NC) for one in (after, before))
+    ours_NS, theirs_NS = (task.statistics(one.evidence, split.targets) for one in (after, before))
     name = task.measures[0].name
     found = compare(ours_NS, theirs_NS, task.measures[:1], num_resamples=NUM_RESAMPLES, seed=0)[name]
     size = sum(file.stat().st_size for file in made.path.rglob("*") if file.is_file())

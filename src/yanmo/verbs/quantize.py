@@ -165,7 +165,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
         predictor.task,
         # Activation needs the calibration and no model, so it works when the predictor is closed.
         lambda scores: predictor.activate(scores).ordered(order),
-        valid.targets_NC[rows],
+        valid.targets[rows],
         reference,
         config.max_drop,
     )

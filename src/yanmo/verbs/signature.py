@@ -24,7 +24,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
 from yanmo.artifacts.placing import MANIFEST, check_out
 from yanmo.config import Config, build
-from yanmo.data.finding import find_files, is_pattern
+from yanmo.data.finding import companions, find_files, is_pattern
 from yanmo.data.pipes import kept_pipes
 from yanmo.errors import ConfigError, InternalError, did_you_mean
 from yanmo.paths import check_path
@@ -302,7 +302,8 @@ def _digests(source: Artifact | Path) -> dict[str, str] | None:
         if is_pattern(source):
             found = enumerate(find_files([source]), 1)
             return {f"{number}:{file.name}": file_digest(file) for number, file in found}
-        return {source.name: file_digest(source)} if source.is_file() else None
+        # What is read because of another file counts with it.
+        return {one.name: file_digest(one) for one in (source, *companions(source))} if source.is_file() else None
     except OSError:
         return None
 

@@ -66,7 +66,7 @@ def train(
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
-    has_network = spec.format != "linear"
+    has_network = spec.format in ("torch", "ngram")
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:

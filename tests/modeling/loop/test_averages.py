@@ -8,7 +8,7 @@ from torch import nn
 from yanmo.modeling.loop.averages import Average, average_rate
 from yanmo.modeling.settings import LoopSettings
 
-SETTINGS = LoopSettings(0.1, 8, 1, 0.0, 0.0, 1.0, 1, 1, 1)
+SETTINGS = LoopSettings(0.1, 8, 1, 0.0, 1, 1)
 WEIGHTS = [1.0, 4.0, 10.0, 2.0, 7.0, 3.0, 8.0, 5.0, 6.0, 9.0]
 
 

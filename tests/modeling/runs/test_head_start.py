@@ -57,7 +57,7 @@ def probe_of(settings, *, task="single_label"):
 
 
 def examples(trainable, texts):
-    return Examples(trainable.encode(texts.texts), Labels(texts.targets_NC))
+    return Examples(trainable.encode(texts.texts), Labels(texts.targets))
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "gpt2", "t5"])
@@ -72,7 +72,7 @@ def test_the_head_answers_as_the_regression_it_begins_with(family, tmp_path):
     with torch.inference_mode():
         logits_NC = trainable.score(trainable.module.eval(), trainable.encode(valid.texts).collate(np.arange(30)))
     answers = Choices(logits_NC.numpy(), SOFTMAX).activate()
-    found = probe_of(settings).measure(answers, valid.targets_NC)
+    found = probe_of(settings).measure(answers, valid.targets)
     assert found == pytest.approx(scores, abs=1e-4)
     assert found["accuracy"] > 0.8
     changed = [key for key, one in trainable.module.state_dict().items() if not torch.equal(one, before[key])]
@@ -99,7 +99,7 @@ def test_rows_without_a_label_count_nothing_and_soft_targets_are_no_labels(tmp_p
         learned = examples(trainable, train)
         if kind != "labels alone":
             more = trainable.encode(Inputs(([*train.texts.first, "unheard of", "so what"],)))
-            targets_NC = np.concatenate([train.targets_NC, np.zeros((2, 3), np.float32)])
+            targets_NC = np.concatenate([train.targets, np.zeros((2, 3), np.float32)])
             taught = TaughtLabels(targets_NC, np.arange(62) < 60, np.full((62, 3), 1 / 3, np.float32))
             learned = Examples(more, taught)
         probe_of(settings).start_head(trainable, learned, examples(trainable, valid), "fp32")

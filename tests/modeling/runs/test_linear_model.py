@@ -32,7 +32,7 @@ def reviews():
 def test_it_learns_the_training_texts(reviews):
     logits_NC = fit_linear(reviews, network(2)).logits(reviews.texts)
     assert logits_NC.dtype == np.float32
-    assert (logits_NC.argmax(1) == reviews.targets_NC.argmax(1)).all()
+    assert (logits_NC.argmax(1) == reviews.targets.argmax(1)).all()
 
 
 def test_two_classes_have_the_probabilities_of_scikit_learn(reviews, monkeypatch):
@@ -59,7 +59,7 @@ def test_any_number_of_labels_is_one_regression_a_label():
 
 
 def test_a_class_without_training_texts_is_never_chosen(reviews):
-    targets_NC = np.pad(reviews.targets_NC, ((0, 0), (1, 0)))
+    targets_NC = np.pad(reviews.targets, ((0, 0), (1, 0)))
     logits_NC = fit_linear(LabeledTexts(reviews.texts, targets_NC), network(3)).logits(reviews.texts)
     assert set(logits_NC.argmax(1)) == {1, 2}
 
@@ -68,7 +68,7 @@ def test_many_classes_start_moving():
     texts = [f"{word} {place}" for place in range(77) for word in ("card", "cash", "card card")]
     train = labeled(texts, np.repeat(np.arange(77), 3), 77)
     logits_NC = fit_linear(train, network(77)).logits(train.texts)
-    assert (logits_NC.argmax(1) == train.targets_NC.argmax(1)).mean() > 0.8
+    assert (logits_NC.argmax(1) == train.targets.argmax(1)).mean() > 0.8
 
 
 def test_pairs_tell_their_texts_apart():

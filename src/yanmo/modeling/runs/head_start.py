@@ -90,7 +90,7 @@ class Probe:
         """Return how well the best regression on a network's frozen features answers valid, the higher the better."""
         trainable.module.to(self.settings.device)
         splits = [
-            self._read(trainable, Examples(trainable.encode(split.texts), Labels(split.targets_NC)), "fp32")
+            self._read(trainable, Examples(trainable.encode(split.texts), Labels(split.targets)), "fp32")
             for split in (train, valid)
         ]
         return quality(self._fit(splits[0], splits[1])[2], self.settings)
@@ -177,7 +177,7 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
     folder = find_folder(spec, offline=probe.network.offline)
     if find_pooling(encoders.read_config(folder), folder) is not None:
         return probe.network
-    some = [split.take(_spread(np.arange(len(split.targets_NC)), NUM_COMPARED)) for split in (train, valid)]
+    some = [split.take(_spread(np.arange(len(split.targets)), NUM_COMPARED)) for split in (train, valid)]
     ways: tuple[Literal["first", "mean"], ...] = ("first", "mean")
     ranks = {}
     for pooling in ways:

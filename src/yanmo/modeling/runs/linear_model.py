@@ -80,7 +80,7 @@ def train_linear(
     """Train the linear model and measure it on the validation split, which is the only record of the training."""
     with threadpool_limits(num_threads):
         model = fit_linear(train, network)
-        scores = measure(Choices(model.logits(valid.texts), network.link).activate(), valid.targets_NC)
+        scores = measure(Choices(model.logits(valid.texts), network.link).activate(), valid.targets)
     architecture = {"family": "linear", "num_features": len(model.vocabulary.keys), "num_classes": len(network.labels)}
     record = {"step": 1, "epoch": 0, **{f"valid_{name}": score for name, score in scores.items()}}
     tell(record)
@@ -102,7 +102,7 @@ def fit_linear(train: LabeledTexts, network: NetworkSettings) -> LinearModel:
     hashes = hash_texts(train.texts, ngrams)
     vocabulary, rows = tfidf.fit_transform(hashes, min_df=MIN_TEXTS, max_features=MAX_FEATURES)
     matrix = _matrix(rows, len(vocabulary.keys))
-    coefficients_CF, intercepts_C = fit_regression(matrix, train.targets_NC, network)
+    coefficients_CF, intercepts_C = fit_regression(matrix, train.targets, network)
     coefficients_FC = np.ascontiguousarray(coefficients_CF.T, dtype=np.float32)
     return LinearModel(ngrams, vocabulary, coefficients_FC, intercepts_C.astype(np.float32))
 

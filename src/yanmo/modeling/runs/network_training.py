@@ -91,7 +91,7 @@ def _examples(
     """Return what is learned from, and what chooses the best weights."""
     return (
         Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
-        Examples(trainable.encode(valid.texts), Labels(valid.targets_NC), valid.ids),
+        Examples(trainable.encode(valid.texts), Labels(valid.targets), valid.ids),
     )
 
 
@@ -124,7 +124,7 @@ def _begin(
 def _objective(
     network: NetworkSettings, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
 ) -> ChoicesObjective:
-    weights_C = balanced_class_weights(train.labeled().targets_NC) if network.is_balanced else None
+    weights_C = balanced_class_weights(train.labeled().targets) if network.is_balanced else None
     return ChoicesObjective(
         network.link,
         measure,
@@ -140,9 +140,9 @@ def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLa
     """Return the labels; with a teacher its softened answers, too."""
     teaching = network.teaching
     if teaching is None or train.soft_NC is None:
-        return Labels(train.targets_NC)
+        return Labels(train.targets)
     soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
-    return TaughtLabels(train.targets_NC, train.is_labeled_N, soft_NC)
+    return TaughtLabels(train.targets, train.is_labeled_N, soft_NC)
 
 
 def _close(trainable: Trainable, matched: Matched | None) -> None:

@@ -86,7 +86,7 @@ def _sample(encode: Callable[[Inputs], Any], train: LabeledTexts, num_texts: int
     labeled = np.flatnonzero(train.is_labeled_N)
     rows = labeled[np.unique(np.linspace(0, len(labeled) - 1, num_texts).round().astype(np.int64))]
     some = train.take(rows)
-    return Examples(encode(some.texts), Labels(some.targets_NC))
+    return Examples(encode(some.texts), Labels(some.targets))
 
 
 def _cut_vocabulary(

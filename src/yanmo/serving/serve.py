@@ -74,7 +74,9 @@ def serve(
         def announce() -> None:
             first, more = bundles[0], len(bundles) - 1
             others = f" and {more} more" if more else ""
-            logger.info("Serving %s (%s)%s on %s  POST /predict", names[0], first.digest[:12], others, url)
+            told = "Serving %s (%s)%s on %s  POST /predict, playground: %s/, API: %s/docs"
+            # One line, the first one: programs that start a service read the address from it.
+            logger.info(told, names[0], first.digest[:12], others, url, url, url)
             if config.access_log:
                 log_as_json()
             if when_ready is not None:

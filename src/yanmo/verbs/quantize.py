@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import IntArray, take_rows
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -119,7 +119,9 @@ def _check_format(bundle: Bundle) -> None:
             hint=f"Quantize the members, then {bundle.format}.",
         )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
-        raise ArtifactError(f"{bundle.path} is int8 already.", hint="Give the Bundle it was made from.")
+        raise ArtifactError(
+            f"{bundle.path} is int8 already.", hint="Use it as it is, or give the Bundle that it was quantized from."
+        )
 
 
 def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConfig, info: dict[str, Any]) -> None:
@@ -165,7 +167,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
         predictor.task,
         # Activation needs the calibration and no model, so it works when the predictor is closed.
         lambda scores: predictor.activate(scores).ordered(order),
-        valid.targets[rows],
+        take_rows(valid.targets, rows),
         reference,
         config.max_drop,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.answered import Evidence
 from yanmo.artifacts.bundle import Bundle
 from yanmo.measuring.benchmarking.requests import MeasureBundle, thread_counts
 from yanmo.measuring.timing import ALONE_SECONDS, clock, repeat, time_alone
@@ -49,7 +49,7 @@ class Patience:
 QUICK = Patience(alone_seconds=0.1, all_seconds=0.0, point_seconds=0.0)
 
 
-def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> tuple[dict[str, Any], FloatArray]:
+def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> tuple[dict[str, Any], Evidence]:
     """Measure a Bundle.
 
     Args:
@@ -57,7 +57,7 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
         report: Is told the name of each step before it.
 
     Returns:
-        JSON values, and probabilities_NC of all items in the Bundle's label order.
+        JSON values, and the evidence of all items in the Bundle's label order.
     """
     patience = QUICK if request.quick else Patience()
     report("load")
@@ -87,7 +87,7 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
     report("text preparation")
     facts |= _without_preparation(bundle, items, float(np.median(seconds)), patience)
     facts |= _curves(bundle, predictor, request, facts["tokens_per_text"], report, patience)
-    return facts, evidence.values_MC
+    return facts, evidence
 
 
 def _throughput(num_texts: int, seconds: Sequence[float]) -> dict[str, Any]:

@@ -232,4 +232,4 @@ def test_the_page_of_plain_tags_and_that_of_nothing_found(make_page):
     assert "What is wrong with spans" not in page
     assert "7 units, of which 1 have no label and are left out" in page
     nothing = make_page(says("O " * 7, [0.9] * 7))
-    assert nothing.count('<td class="left">lost</td>') == 3
+    assert nothing.count('<td class="left few">lost</td>') == 3

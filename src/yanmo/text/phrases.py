@@ -38,6 +38,8 @@ def find_phrases(texts: Sequence[str], phrases: Sequence[str]) -> list[Match]:
         texts: N texts.
         phrases: Distinct and not empty; they are found as they are written.
     """
+    if not phrases:
+        return []
     numbers = {phrase: number for number, phrase in enumerate(phrases)}
     column = pl.Series(texts, dtype=pl.String)
     frame = pl.DataFrame(

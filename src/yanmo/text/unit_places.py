@@ -75,6 +75,13 @@ def cut_units(texts: Sequence[str], places: Ragged) -> list[str]:
         texts: N texts.
         places: Of their units.
     """
+    starts_U, ends_U = places.values[:, 0], places.values[:, 1]
+    if (ends_U - starts_U == 1).all():
+        # A string of so many characters is their list: several times as fast as cutting them one by one.
+        lengths_N = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+        begins_N = np.cumsum(lengths_N + 1) - lengths_N - 1
+        points_U = code_points(join_column(texts))[starts_U + np.repeat(begins_N, places.lengths_N)]
+        return list(points_U.tobytes().decode("utf-32-le", "surrogatepass"))
     ends = places.offsets.tolist()
     flat = places.values.tolist()
     return [text[start:stop] for row, text in enumerate(texts) for start, stop in flat[ends[row] : ends[row + 1]]]

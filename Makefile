@@ -116,7 +116,7 @@ $(CLIENTS)/.installed: tests/serving/clients.txt
 	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-clients: $(CLIENTS)/.installed  ## Install the clients of others that cannot share .venv, for the tests that ask with them
+clients: $(CLIENTS)/.installed  ## Install the clients of others that cannot share .venv, and what judges deploy/, for the tests that need them
 
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import http.client
 import json
-import os
 import shutil
 import socket
 import threading
@@ -156,15 +155,6 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def clients_bin(project_root) -> Path:
-    """The programs of the environment with the clients of others."""
-    folder = Path(os.environ.get("YANMO_CLIENTS", project_root / "build" / "clients")) / "bin"
-    if not folder.is_dir():
-        pytest.skip("the clients of others are not here: make clients, or YANMO_CLIENTS=FOLDER")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def wait():
     """Wait until a condition holds."""
     return _wait
@@ -182,14 +172,14 @@ LABELS = ["0", "1", "负面"]
 TRAINING = ["很快，好吃", "太慢了", "great value", "arrived late and cold", "a b c"]
 
 
-def _write_ngram(staging: Path, seed: int = 1) -> None:
+def _write_ngram(staging: Path, seed: int, num_labels: int) -> None:
     random = np.random.default_rng(seed)
     shapes = {
         "embedding": (1024, 8),
         "hidden.weight": (16, 8),
         "hidden.bias": (16,),
-        "out.weight": (3, 16),
-        "out.bias": (3,),
+        "out.weight": (num_labels, 16),
+        "out.bias": (num_labels,),
     }
     tensors = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     tensors["seen"] = np.full(512, 255, np.uint8)
@@ -198,11 +188,16 @@ def _write_ngram(staging: Path, seed: int = 1) -> None:
     (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
 
 
-def _write_linear(staging: Path, seed: int = 2) -> None:
+def _write_linear(staging: Path, seed: int, num_labels: int) -> None:
     tfidf = fit_tfidf(hash_column(TRAINING, NGRAMS))
     random = np.random.default_rng(seed)
-    coef_FC = random.normal(size=(len(tfidf.keys), 3)).astype(np.float32)
-    tensors = {"keys": tfidf.keys, "idf": tfidf.idf, "coef": coef_FC, "intercept": np.zeros(3, dtype=np.float32)}
+    coef_FC = random.normal(size=(len(tfidf.keys), num_labels)).astype(np.float32)
+    tensors = {
+        "keys": tfidf.keys,
+        "idf": tfidf.idf,
+        "coef": coef_FC,
+        "intercept": np.zeros(num_labels, dtype=np.float32),
+    }
     save_file(tensors, staging / "model.safetensors")
     settings = {"ngrams": NGRAMS.model_dump(mode="json"), "sublinear": tfidf.sublinear}
     (staging / "linear.json").write_bytes(msgspec.json.encode(settings))
@@ -220,13 +215,14 @@ def _publish(
     error: float = 0,
     seed: int = 1,
     info: dict[str, Any] | None = None,
+    labels: list[str] = LABELS,
 ) -> Bundle:
     """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
     asked = get_task(task)
     inputs = Inputs((texts, texts[::-1])[: len(asked.inputs)])
-    evidence = Choices(np.zeros((0, len(LABELS)), dtype=np.float32), asked.link)
+    evidence = Choices(np.zeros((0, len(labels)), dtype=np.float32), asked.link)
     if texts:
-        silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed)
+        silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed, labels=labels)
         with open_bundle(silent) as predictor:
             found, _ = predictor.infer(inputs)
             evidence = dataclasses.replace(found, values_MC=found.values_MC + np.float32(error))
@@ -237,8 +233,8 @@ def _publish(
         "max_length": 0,
         "text": TextConfig().model_dump(mode="json"),
     }
-    with publish(out, Identity(kind="bundle", verb="train", task=task, labels=LABELS, info=info)) as staging:
-        WRITERS[model](staging, seed)
+    with publish(out, Identity(kind="bundle", verb="train", task=task, labels=labels, info=info)) as staging:
+        WRITERS[model](staging, seed, len(labels))
         write_golden(staging, asked.inputs, inputs, evidence)
     return Bundle.open(out)
 

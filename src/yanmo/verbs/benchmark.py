@@ -13,12 +13,11 @@ from yanmo.artifacts.base import Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import file_digest, library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.identity import file_digest
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.config import Config
 from yanmo.data.decode import utf8_blocks
 from yanmo.errors import ConfigError, DataError
-from yanmo.machine import describe_machine
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
 from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_bundle, with_labels_of
@@ -135,8 +134,7 @@ def benchmark(
             "quick": config.quick,
             **({name: rows[0][name] for name in _headlines(bundles)} if len(rows) == 1 else {}),
             "rows": rows,
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
             "command": command_line(call_of("benchmark", {"bundles": bundles, "dataset": dataset}, config, out=out)),
         }
     )

@@ -80,6 +80,22 @@ class Encoded:
     num_special: int = 0
     units: UnitTokens | None = None
 
+    def take(self, rows_W: IntArray) -> Encoded:
+        """Return some of the rows as texts of their own; units that are decided about elsewhere are no part of them."""
+        units, types = self.units, self.type_ids
+        if units is not None:
+            firsts = units.firsts.take(rows_W)
+            places = Ragged(units.places.values, units.firsts.offsets).take(rows_W)
+            units = UnitTokens(firsts, places)
+        return Encoded(
+            self.ids.take(rows_W),
+            None if types is None else types.take(rows_W),
+            self.truncated_N[rows_W if self.text_W is None else self.text_W[rows_W]],
+            self.num_unknown_N[rows_W],
+            num_special=self.num_special,
+            units=units,
+        )
+
 
 def train_wordpiece(
     texts: Sequence[str], vocab_size: int = 8000, *, min_frequency: int = 2, lowercase: bool = True

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import IntArray, take_rows
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -165,7 +165,7 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
         predictor.task,
         # Activation needs the calibration and no model, so it works when the predictor is closed.
         lambda scores: predictor.activate(scores).ordered(order),
-        valid.targets[rows],
+        take_rows(valid.targets, rows),
         reference,
         config.max_drop,
     )

@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from safetensors.numpy import save_file
 
 from yanmo.answers.choices import Choices
@@ -225,7 +226,7 @@ def _publish(
         silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed, labels=labels)
         with open_bundle(silent) as predictor:
             found, _ = predictor.infer(inputs)
-            evidence = dataclasses.replace(found, values_MC=found.values_MC + np.float32(error))
+            evidence = structs.replace(found, values_MC=found.values_MC + np.float32(error))
     info = {
         **(info or {}),
         "format": model,

@@ -33,6 +33,7 @@ STARTED_FAMILIES = ("pretrained", "init")
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
+BORN_INT8 = ("window",)
 UNIT_FAMILIES = ("window",)
 """Families that label the units of a text; the others decide about whole texts."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
@@ -105,6 +106,11 @@ class ModelSpec:
     def reads_units(self) -> bool:
         """Whether it labels the units of a text, and not the text as a whole."""
         return self.family in UNIT_FAMILIES
+
+    @property
+    def is_born_int8(self) -> bool:
+        """Whether its weights have a byte each from the beginning."""
+        return self.family in BORN_INT8
 
     @property
     def is_hub_id(self) -> bool:

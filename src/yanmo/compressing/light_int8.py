@@ -20,10 +20,8 @@ from yanmo.runtimes.packed import KEY_BITS, Tensors, pack_columns, pack_keys, pa
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.inputs import Inputs
 
-__all__ = ["BORN_INT8", "LIGHT_FORMATS", "LightQuantizer", "LightScorer", "write_settings"]
+__all__ = ["LIGHT_FORMATS", "LightQuantizer", "LightScorer", "write_settings"]
 
-BORN_INT8 = ("window",)
-"""Formats whose weights have a byte each from the beginning."""
 LIGHT_FORMATS = {"ngram": "ngram.json", "linear": "linear.json"}
 """Format to the file of its settings."""
 

@@ -135,8 +135,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.service.start()
         self._tasks = [loop.create_task(watch(self.server_state.connections)), loop.create_task(self._refresh_keys())]
-        if threading.current_thread() is threading.main_thread():
-            # Elsewhere asyncio refuses to handle signals.
+        # Elsewhere asyncio refuses to handle signals, and Windows has no such signal.
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     async def on_tick(self, counter: int) -> bool:

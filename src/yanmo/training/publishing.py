@@ -47,6 +47,8 @@ def _identify(
         "text": dataset.text_config.model_dump(mode="json"),
         "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
     }
+    if trained.is_int8:
+        info["precision"] = "int8"
     # What was found out on the way takes the place of auto, so that the manifest says what has computed.
     settled = {"precision": trained.precision, "max_length": trained.max_length or None}
     return Identity(

@@ -161,6 +161,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "split": split.name,
         "inputs": task_of(dataset).inputs,
         **quality,
+        **sections.novelty(*answers, frame=split.frame, dataset=dataset),
         **outcome.facts,
         "against": None,
         "mistakes": sections.mistakes(*answers, frame=split.frame, num_mistakes=config.num_mistakes),

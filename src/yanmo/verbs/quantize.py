@@ -12,7 +12,7 @@ from yanmo.arrays import IntArray, take_rows
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.compressing.light_int8 import BORN_INT8, LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
+from yanmo.compressing.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
 from yanmo.compressing.quantizing import Gate, GatedModel, Scorer, check_max_drop, search, show_inputs
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
@@ -20,6 +20,7 @@ from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, pub
 from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
@@ -118,13 +119,14 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
-    if bundle.format in BORN_INT8:
+    if (bundle.path / RULES).is_file():
         raise ArtifactError(
-            f"{bundle.path} is int8 already: the format {bundle.format} has one byte a weight from the beginning.",
-            hint="Use it as it is.",
+            f"{bundle.path} has rules beside its model.", hint="Quantize the Bundle without them, then adjust that."
         )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
-        raise ArtifactError(f"{bundle.path} is int8 already.", hint="Give the Bundle it was made from.")
+        raise ArtifactError(
+            f"{bundle.path} is int8 already.", hint="Use it as it is, or give the Bundle that it was quantized from."
+        )
 
 
 def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConfig, info: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ The process must be fresh: what it loaded before would count as the Bundle's mem
 
 from __future__ import annotations
 
-import resource
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -200,6 +200,11 @@ def _peak_memory_mb() -> float:
         lines = STATUS.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
     except (OSError, StopIteration):
+        try:
+            import resource
+        except ImportError:
+            # Windows has no such module.
+            return math.nan
         # macOS says bytes, other systems kilobytes.
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

@@ -281,7 +281,8 @@ def _publish_cascade(folder: Path, members: list[Bundle], texts: list[str], *, s
     task = members[0].task
     label = [LABELS[:1]] if task == "multi_label" else LABELS[:1]
     identity = {"kind": "dataset", "verb": "prepare", "task": task, "labels": LABELS, "parents": {}}
-    with publish(folder / "data", Identity(**identity, info={})) as staging:
+    info = {"text": TextConfig().model_dump(mode="json")}
+    with publish(folder / "data", Identity(**identity, info=info)) as staging:
         rows = {"id": map(str, range(len(texts))), "text": texts, "label": label * len(texts)}
         pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
     settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [sure], abstain, [1.0, 2.0], {}, [])

@@ -476,6 +476,7 @@ def test_words_stand_side_by_side(taggers, visit):
     assert page.locator(".word").all_text_contents() == [one["word"] for one in found["entities"]]
     assert page.locator("#answers mark, #answers .track").count() == 0
     assert "word" in page.locator(".word").first.get_attribute("title")
+    assert "1: word" in page.locator("#card").text_content()
     shoot(page, "words-390")
 
 

@@ -81,8 +81,9 @@ const model = () => state.models[$("model").selectedIndex];
 const isPair = () => model()?.task === "text_pair";
 const marksParts = () => model()?.task === "token_labels";
 // What the tags of units are about: B-person and I-person are one kind, and tags without a kind are those of words.
-const kindsOf = (labels) => [...new Set(labels.map((label) => label.replace(/^[BIMES]-(?=.)/, "")))].filter((kind) => kind !== "O").sort();
 const isSegmentation = (labels) => labels.every((label) => /^[BMES]$/.test(label));
+const kindOf = (label) => label.replace(/^[BIMES]-(?=.)/, "");
+const kindsOf = (labels) => (isSegmentation(labels) ? ["word"] : [...new Set(labels.map(kindOf))].filter((kind) => kind !== "O").sort());
 
 function make(tag, text, className) {
   const element = document.createElement(tag);

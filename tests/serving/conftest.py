@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from safetensors.numpy import save_file
 
 from yanmo.answers.choices import Choices
@@ -225,7 +226,7 @@ def _publish(
         silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed, labels=labels)
         with open_bundle(silent) as predictor:
             found, _ = predictor.infer(inputs)
-            evidence = dataclasses.replace(found, values_MC=found.values_MC + np.float32(error))
+            evidence = structs.replace(found, values_MC=found.values_MC + np.float32(error))
     info = {
         **(info or {}),
         "format": model,
@@ -280,7 +281,8 @@ def _publish_cascade(folder: Path, members: list[Bundle], texts: list[str], *, s
     task = members[0].task
     label = [LABELS[:1]] if task == "multi_label" else LABELS[:1]
     identity = {"kind": "dataset", "verb": "prepare", "task": task, "labels": LABELS, "parents": {}}
-    with publish(folder / "data", Identity(**identity, info={})) as staging:
+    info = {"text": TextConfig().model_dump(mode="json")}
+    with publish(folder / "data", Identity(**identity, info=info)) as staging:
         rows = {"id": map(str, range(len(texts))), "text": texts, "label": label * len(texts)}
         pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
     settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [sure], abstain, [1.0, 2.0], {}, [])

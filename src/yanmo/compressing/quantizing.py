@@ -22,7 +22,7 @@ from yanmo.exporting.quantization import ActivationRange, Clipping
 from yanmo.metrics.measures import Comparison, compare
 from yanmo.progress import track
 from yanmo.protocols import Task
-from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
+from yanmo.runtimes.batching import as_choices, infer_batches, make_batch, plan_batches
 from yanmo.runtimes.engines.ort import open_engine, open_session
 from yanmo.runtimes.onnx import OnnxSettings, make_feed
 from yanmo.text.tokenizer import Encoded
@@ -87,19 +87,16 @@ class Scorer:
                 plan=list(plan_batches(self.encoded.ids.lengths_N)),
                 pad_id=self.settings.pad_token_id,
                 num_classes=self.num_classes,
+                units=self.encoded.units,
             )
-            return Choices(logits_NC, self.link)
+            return as_choices(logits_NC, self.link, self.encoded)
         finally:
             self.path.unlink()
 
     def sampled(self, num_texts: int) -> Scorer:
-        """Return one for some of the texts."""
+        """Return one for some of the texts, or of the windows that they are read in."""
         rows = np.unique(np.linspace(0, len(self.encoded.ids) - 1, num_texts).round().astype(np.int64))
-        types = self.encoded.type_ids
-        some = replace(
-            self.encoded, ids=self.encoded.ids.take(rows), type_ids=None if types is None else types.take(rows)
-        )
-        return replace(self, encoded=some)
+        return replace(self, encoded=self.encoded.take(rows))
 
 
 def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> None:
@@ -136,7 +133,7 @@ def _watch(session: Any, names: Sequence[str], scorer: Scorer) -> Iterator[tuple
     types = {one.name: np.int32 if one.type == "tensor(int32)" else np.int64 for one in session.get_inputs()}
     plan = list(plan_batches(encoded.ids.lengths_N))
     for rows_B in track(plan, "calibrating", unit="batch"):
-        batch = make_batch(encoded.ids, token_types, rows_B, settings.pad_token_id)
+        batch = make_batch(encoded.ids, token_types, rows_B, settings.pad_token_id, encoded.units)
         yield from zip(names, session.run(names, dict(make_feed(batch, settings.inputs, types))), strict=True)
 
 

@@ -83,6 +83,7 @@ def encoder_graph(
     )
     has_types = is_pair and encoder.types_SE is not None
     names = ["input_ids", "lengths", *(["token_type_ids"] if has_types else [])]
+    names += ["units"] if encoder.pooling == "units" else []
     return Graph(content, OnnxSettings(names, int(architecture["pad_id"]), has_types))
 
 
@@ -106,10 +107,17 @@ def traced_graph(bundle: Bundle, reference: TorchRuntime) -> Graph:
 def _example(bundle: Bundle, reference: TorchRuntime) -> dict[str, IntArray]:
     """Return the inputs that the graph is traced with: a batch of real token ids with padding in it."""
     texts = [text[: bundle.max_length] for text in EXAMPLE_TEXTS]
-    encoded = reference.encode(Inputs((texts,) * len(task_of(bundle).inputs)))
-    batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(texts)), reference.pad_id)
-    inputs = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT}
-    return inputs | ({"token_type_ids": batch.token_type_BT} if batch.token_type_BT is not None else {})
+    inputs = Inputs((texts,) * len(task_of(bundle).inputs))
+    encoded = reference.encode(bundle.text_pipeline().read(inputs))
+    # A text that is cut into windows has several rows.
+    batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(encoded.ids)), reference.pad_id, encoded.units)
+    arrays = {
+        "input_ids": batch.ids_BT,
+        "attention_mask": batch.mask_BT,
+        "token_type_ids": batch.token_type_BT,
+        "units": batch.units_U,
+    }
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def publish_from(

@@ -27,7 +27,7 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import FAMILIES, STARTED_FAMILIES, UNIT_FAMILIES, ModelSpec
+from yanmo.models import FORMS, STARTED_FAMILIES, Form, ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
@@ -92,6 +92,7 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
+            per_unit=self.task.reads_units,
             teaching=self.teaching,
         )
 
@@ -167,12 +168,13 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
 
 
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    if spec.reads_units == task.reads_units:
+    form: Form = "units" if task.reads_units else "texts"
+    if spec.can_label(form):
         return
-    fitting = [one for one in FAMILIES if (one in UNIT_FAMILIES) == task.reads_units and one not in STARTED_FAMILIES]
+    fitting = [one for one, forms in FORMS.items() if form in forms and one not in STARTED_FAMILIES]
     what = ("texts as a whole", "the units of texts")
     raise ConfigError(
-        f"The model {spec.name} labels {what[spec.reads_units]}, but the task {task.name} is about "
+        f"The model {spec.name} labels {what[not task.reads_units]}, but the task {task.name} is about "
         f"{what[task.reads_units]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )

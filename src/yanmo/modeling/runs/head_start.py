@@ -172,7 +172,7 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
         valid: Texts to compare on.
         probe: How that is done.
     """
-    if spec.family != "pretrained" or probe.network.pooling != "auto":
+    if spec.family != "pretrained" or probe.network.pooling != "auto" or probe.network.per_unit:
         return probe.network
     folder = find_folder(spec, offline=probe.network.offline)
     if find_pooling(encoders.read_config(folder), folder) is not None:
@@ -201,8 +201,7 @@ def _labeled(examples: Examples, most: int) -> Examples:
     rows = _spread(np.flatnonzero(targets.is_labeled_N), most)
     features = examples.features
     if isinstance(features, TokenFeatures):
-        types = features.token_types
-        features = TokenFeatures(features.ids.take(rows), types and types.take(rows), features.pad_id)
+        features = features.take(rows)
     return Examples(features, Labels(targets.values_NC[rows]))
 
 

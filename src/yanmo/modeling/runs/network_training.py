@@ -8,13 +8,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from yanmo.arrays import Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
+from yanmo.errors import DataError, InternalError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
-from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.features.ragged import Examples, Targets, TokenFeatures
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
 from yanmo.modeling.objectives.matching import Matched
+from yanmo.modeling.objectives.objective import Objective
+from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
@@ -72,7 +78,7 @@ def train_network(
         trainer = Trainer(
             trainable.module,
             trainable.score,
-            objective=_objective(network, train, loop, measure),
+            objective=_objective(network, examples.targets, train, loop, measure),
             settings=loop,
             work_dir=work_dir,
             run_key=run_key,
@@ -89,10 +95,35 @@ def _examples(
     trainable: Trainable, network: NetworkSettings, train: LabeledTexts, valid: LabeledTexts
 ) -> tuple[Examples, Examples]:
     """Return what is learned from, and what chooses the best weights."""
+    if network.per_unit:
+        return _unit_examples(trainable, network, train), _unit_examples(trainable, network, valid)
     return (
         Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
         Examples(trainable.encode(valid.texts), Labels(valid.targets), valid.ids),
     )
+
+
+def _unit_examples(trainable: Trainable, network: NetworkSettings, texts: LabeledTexts) -> Examples:
+    """Return the windows of texts whose units are labeled; a text without a unit has none.
+
+    Raises:
+        DataError: The tags of a row are not those of the units that its text is cut into.
+    """
+    features, units = trainable.encode(texts.texts), texts.texts.units
+    if units is None or not isinstance(features, TokenFeatures) or features.firsts is None or features.text_N is None:
+        raise InternalError("A network that labels units was given texts without units.")
+    wrong = np.flatnonzero(units.places.lengths_N != texts.targets.lengths_N)
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{len(wrong)} rows have another number of labels than of units, such as row "
+            f"{texts.ids[row] if texts.ids else row} with {texts.targets.lengths_N[row]} labels and "
+            f"{units.places.lengths_N[row]} units.",
+            hint="Prepare the Dataset again from its files.",
+        )
+    tags = Ragged(texts.targets.values, features.firsts.offsets)
+    ids = texts.ids and [texts.ids[text] for text in features.text_N.tolist()]
+    return Examples(features, UnitTags(tags, len(network.labels), units.places), ids)
 
 
 def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
@@ -114,6 +145,8 @@ def _begin(
 ) -> Callable[[Precision], object] | None:
     """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
     network = probe.network
+    if network.per_unit:  # the probe is a regression of texts
+        return None
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     if trainable.has_new_head and network.head_start == "probe" and not network.is_sharded:
@@ -122,10 +155,13 @@ def _begin(
 
 
 def _objective(
-    network: NetworkSettings, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
-) -> ChoicesObjective:
-    weights_C = balanced_class_weights(train.labeled().targets) if network.is_balanced else None
-    return ChoicesObjective(
+    network: NetworkSettings, targets: Targets, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
+) -> Objective:
+    weights_C = None
+    if network.is_balanced:
+        truth_NC = targets.values_UC() if isinstance(targets, UnitTags) else train.labeled().targets
+        weights_C = balanced_class_weights(truth_NC)
+    choices = ChoicesObjective(
         network.link,
         measure,
         label_smoothing=network.label_smoothing,
@@ -134,6 +170,7 @@ def _objective(
         teaching=network.teaching,
         r_drop=loop.r_drop,
     )
+    return UnitChoicesObjective(choices, measure, targets.units_a_row) if isinstance(targets, UnitTags) else choices
 
 
 def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLabels:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import yanmo
+from yanmo.verbs.adjust import adjust
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
@@ -444,6 +445,21 @@ def test_names_are_marked_where_they_stand_and_copied_as_json(taggers, visit, wi
     page.click("#go")
     page.wait_for_selector("mark")
     shoot(page, f"names-{width}-{scheme}")
+
+
+def test_what_a_rule_has_found_says_so(taggers, serving, visit, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nlabel = "place"\npattern = "X\\\\d+"\n', encoding="utf-8")
+    ruled = adjust(taggers.service.default.bundle, rules=rules, out=tmp_path / "ruled")
+    with serving(ruled) as client:
+        page = visit(client)
+        page.wait_for_selector("#examples button")
+        page.fill("#texts", "Anna went to X27.")
+        page.click("#go")
+        page.wait_for_selector("mark")
+        named = page.locator(".bars > span:nth-child(3n+1)").all_text_contents()
+        assert "X27 · place · rule" in named
+        assert "Anna · person" in named
 
 
 def test_without_a_clipboard_the_old_way_copies(taggers, visit):

@@ -60,6 +60,8 @@ const WORDS = {
   allSpans: ["Show all # marks", "显示全部 # 处标记"],
   copy: ["Copy as JSON", "复制 JSON"],
   copied: ["Copied", "已复制"],
+  dictionary: ["dictionary", "词典"],
+  rule: ["rule", "规则"],
   notCopied: ["The browser does not let this page copy.", "浏览器不允许此页面复制。"],
 };
 // What people write to shops and services: any model has something to say about it.
@@ -225,7 +227,9 @@ function showParts(text, answer) {
   item.append(showMarks(text, entities));
   if (!entities.length) item.append(make("span", say("nothingFound"), "soft"));
   else if (!isSegmentation(model().labels)) {
-    const sure = entities.map((one) => [`${one.word} · ${one.entity_group}`, one.score]);
+    // Who found it is told where it was not the model.
+    const about = (one) => [one.word, one.entity_group, ...(one.source ? [say(one.source)] : [])].join(" · ");
+    const sure = entities.map((one) => [about(one), one.score]);
     item.append(shortened(sure, MAX_BARS, showBars, "allSpans"));
   }
   const row = make("div", undefined, "row");

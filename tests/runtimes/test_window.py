@@ -43,6 +43,7 @@ def folder(tmp_path_factory):
         "transitions": random.normal(size=(NUM_LABELS, NUM_LABELS)).astype(np.float32),
         "start": random.normal(size=NUM_LABELS).astype(np.float32),
         "end": random.normal(size=NUM_LABELS).astype(np.float32),
+        "sharpness": np.array([2], dtype=np.float32),
     }
     save_file(tensors, path / "model.safetensors")
     config = WindowConfig(rule="characters", bits=BITS)
@@ -85,7 +86,8 @@ def test_the_scores_are_sums_of_weights_through_the_chain(runtime, folder):
     weights_VC[np.unpackbits(tensors["kept"], bitorder="little") > 0] = tensors["weights"] * tensors["unit"]
     buckets = WindowFeatures(inputs.units, WindowConfig(rule="characters", bits=BITS)).matrix()
     chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
-    expected_UC = log_marginals(weights_VC[buckets].sum(axis=1), Steps.of(inputs.units.places.offsets), chain)
+    steps = Steps.of(inputs.units.places.offsets)
+    expected_UC = log_marginals(weights_VC[buckets].sum(axis=1), steps, chain, sharpness=2.0)
     scores = runtime.infer(inputs).scores
     np.testing.assert_allclose(scores.values_MC, expected_UC, atol=1e-3)
     np.testing.assert_array_equal(scores.ends, inputs.units.places.offsets)

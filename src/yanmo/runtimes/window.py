@@ -34,7 +34,7 @@ BLOCK_SCORES = 1 << 20
 """Scores whose rows go through the chain at a time."""
 LANES = 4
 """Sums of 16 bits in one number of 64: the gather of a row of weights is one move of as many such numbers."""
-NAMES = ("kept", "weights", "unit", "transitions", "start", "end")
+NAMES = ("kept", "weights", "unit", "transitions", "start", "end", "sharpness")
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class WindowRuntime(Runtime[EncodedUnits]):
         self._lexicon = Lexicon.read(tensors["lexicon"]) if self._config.has_lexicon else None
         self._chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
         self._num_labels = tensors["weights"].shape[1]
+        self._sharpness = float(tensors["sharpness"][0])
         self._scale = np.float32(tensors["unit"][0])
         is_kept_V = np.unpackbits(tensors["kept"], bitorder="little")
         if len(is_kept_V) != 1 << self._config.bits or int(is_kept_V.sum()) != len(tensors["weights"]):
@@ -92,7 +93,9 @@ class WindowRuntime(Runtime[EncodedUnits]):
         scores_UC = np.empty(sums_UC.shape, dtype=np.float32)
         for rows in _blocks(encoded.places.lengths_N, max(BLOCK_SCORES // max(self._num_labels, 1), 1)):
             units, inner = _units_of(rows, ends)
-            scores_UC[units] = log_marginals(sums_UC[units] * self._scale, Steps.of(inner), self._chain)
+            scores_UC[units] = log_marginals(
+                sums_UC[units] * self._scale, Steps.of(inner), self._chain, sharpness=self._sharpness
+            )
         lengths_N = encoded.places.lengths_N
         unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[ends])
         found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), int(ends[-1]))

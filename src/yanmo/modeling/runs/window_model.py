@@ -41,6 +41,7 @@ class WindowModel:
         kept_K: The buckets that have weights, ascending.
         weights_KC: Their weights, float32.
         chain: How labels go together.
+        sharpness: How much more than the others the best path counts in the probabilities, as in ``log_marginals``.
     """
 
     config: WindowConfig
@@ -48,6 +49,7 @@ class WindowModel:
     kept_K: IntArray
     weights_KC: FloatArray
     chain: Chain
+    sharpness: float
 
     def scores(self, features: Buckets, offsets: IntArray) -> FloatArray:
         """Return scores of every unit's labels, the logarithms of their probabilities up to a constant.
@@ -58,7 +60,8 @@ class WindowModel:
         """
         # A feature without weights reads a row of zeros behind the last one.
         padded = np.concatenate([self.weights_KC, np.zeros((1, self.weights_KC.shape[1]), dtype=np.float32)])
-        return log_marginals(feature_matrix(features, len(padded)) @ padded, Steps.of(offsets), self.chain)
+        scores_UC = feature_matrix(features, len(padded)) @ padded
+        return log_marginals(scores_UC, Steps.of(offsets), self.chain, sharpness=self.sharpness)
 
     def rows(self, units: Units) -> Buckets:
         """Return the features of every unit as rows of the weights, K for what has none, int32, shape (U, F)."""
@@ -90,6 +93,7 @@ class WindowModel:
             "transitions": self.chain.transitions_CC,
             "start": self.chain.start_C,
             "end": self.chain.end_C,
+            "sharpness": np.array([self.sharpness], dtype=np.float32),
         }
         if self.lexicon is not None:
             tensors["lexicon"] = self.lexicon.tensor()

@@ -1,6 +1,6 @@
-"""The window model: a linear-chain conditional random field over hashed features of the units around each unit.
+"""Trains the window model: a linear-chain conditional random field over hashed features of the units around each unit.
 
-It knows no artifact and no torch: a table of weights and a matrix of transitions, learned with AdaGrad in numpy.
+It knows no artifact and no torch: weights of features and of pairs of labels are learned with AdaGrad in numpy.
 
 Legend: K features with weights, B of them in one batch, F features of one unit.
 """
@@ -8,107 +8,35 @@ Legend: K features with weights, B of them in one batch, F features of one unit.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import scipy.sparse
-from safetensors.numpy import save_file
 from threadpoolctl import threadpool_limits
 
 from yanmo import progress
-from yanmo.answers.chains import IMPOSSIBLE, Chain, PathSums, Steps, log_marginals, sum_paths
+from yanmo.answers.chains import IMPOSSIBLE, Chain, PathSums, Steps, sum_paths
 from yanmo.answers.choices import Choices
 from yanmo.answers.tags import TagScheme, row_edges
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
+from yanmo.modeling.runs.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.window_features import WindowConfig, WindowFeatures
 
-__all__ = ["WindowModel", "train_window"]
+__all__ = ["Lesson", "train_window"]
 
 # Keeps the first step of AdaGrad finite; the square of a slope is of the order of 1.
 EPSILON = 1e-4
 POOL = 16
 """Batches are cut from so many batches of rows in the order of their lengths: rows of one length need fewest steps."""
 UNLABELED = -1
-LARGEST = 127
 METRICS = "metrics.jsonl"
-
-Buckets = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class WindowModel:
-    """Weights of features and scores of pairs of labels.
-
-    Attributes:
-        config: Which features.
-        lexicon: The word list of the features, None without one.
-        kept_K: The buckets that have weights, ascending.
-        weights_KC: Their weights, float32.
-        chain: How labels go together.
-    """
-
-    config: WindowConfig
-    lexicon: Lexicon | None
-    kept_K: IntArray
-    weights_KC: FloatArray
-    chain: Chain
-
-    def scores(self, features: Buckets, offsets: IntArray) -> FloatArray:
-        """Return scores of every unit's labels, the logarithms of their probabilities up to a constant.
-
-        Args:
-            features: Rows of ``weights_KC`` and K for what has none, shape (U, F).
-            offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
-        """
-        # A feature without weights reads a row of zeros behind the last one.
-        padded = np.concatenate([self.weights_KC, np.zeros((1, self.weights_KC.shape[1]), dtype=np.float32)])
-        return log_marginals(_matrix(features, len(padded)) @ padded, Steps.of(offsets), self.chain)
-
-    def rows(self, units: Units) -> Buckets:
-        """Return the features of every unit as rows of the weights, K for what has none, int32, shape (U, F)."""
-        numbers = np.full(1 << self.config.bits, len(self.kept_K), dtype=np.int32)
-        numbers[self.kept_K] = np.arange(len(self.kept_K), dtype=np.int32)
-        return numbers[WindowFeatures(units, self.config, self.lexicon).matrix()]
-
-    def smaller(self) -> WindowModel:
-        """Return the model with weights of 8 bits times one number, without the features that this leaves nothing of.
-
-        Of more than the config's ``max_rows`` features those with the largest weights are kept.
-        """
-        largest_K = np.abs(self.weights_KC).max(axis=1, initial=0.0)
-        scale = _scale(self.weights_KC)
-        order_K = np.argsort(-largest_K, kind="stable")[: self.config.max_rows]
-        rows = np.sort(order_K[largest_K[order_K] >= scale / 2])
-        weights_KC = np.rint(self.weights_KC[rows] / scale) * scale
-        return replace(self, kept_K=self.kept_K[rows], weights_KC=weights_KC)
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.safetensors`` and ``window.json``, the features, as ``runtimes.window`` reads them."""
-        scale = _scale(self.weights_KC)
-        kept = np.zeros(1 << self.config.bits, dtype=np.uint8)
-        kept[self.kept_K] = 1
-        tensors = {
-            "kept": np.packbits(kept, bitorder="little"),
-            "weights": np.rint(self.weights_KC / scale).astype(np.int8),
-            "unit": np.array([scale], dtype=np.float32),
-            "transitions": self.chain.transitions_CC,
-            "start": self.chain.start_C,
-            "end": self.chain.end_C,
-        }
-        if self.lexicon is not None:
-            tensors["lexicon"] = self.lexicon.tensor()
-        save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, folder / "model.safetensors")
-        content = json.dumps(self.config.model_dump(mode="json"), indent=2) + "\n"
-        (folder / "window.json").write_text(content, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -136,9 +64,9 @@ class _Learner:
     Source: Duchi, Hazan, Singer 2011, "Adaptive Subgradient Methods for Online Learning", algorithm 1 (diagonal).
     """
 
-    def __init__(self, num_features: int, scheme: TagScheme, *, learning_rate: float, weight_decay: float) -> None:
+    def __init__(self, num_features: int, scheme: TagScheme, loop: LoopSettings) -> None:
         num_labels = len(scheme.kind_C)
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self._rate, self._decay = loop.learning_rate, loop.weight_decay
         # One row more, always zero: what a feature without weights reads.
         self.weights_KC = np.zeros((num_features + 1, num_labels), dtype=np.float32)
         self.chain = _legal_chain(scheme)
@@ -157,15 +85,15 @@ class _Learner:
             offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
         """
         met_B = self._number(features)
-        rows = _matrix(self._places_K[features], len(met_B))
+        rows = feature_matrix(self._places_K[features], len(met_B))
         weights_BC = self.weights_KC[met_B]
         scores_UC, steps = rows @ weights_BC, Steps.of(offsets)
         sums = sum_paths(scores_UC, steps, self.chain)
         wanted = _wanted(scores_UC, lesson, offsets, steps, self.chain)
         slopes_BC = rows.T @ (sums.marginals_UC - wanted.marginals_UC)
-        slopes_BC += self.weight_decay * weights_BC
+        slopes_BC += self._decay * weights_BC
         self._seen_KC[met_B] = seen_BC = self._seen_KC[met_B] + slopes_BC**2
-        self.weights_KC[met_B] = weights_BC - self.learning_rate * slopes_BC / np.sqrt(seen_BC)
+        self.weights_KC[met_B] = weights_BC - self._rate * slopes_BC / np.sqrt(seen_BC)
         self.weights_KC[-1] = 0.0
         self._move_transitions(sums.pairs_CC - wanted.pairs_CC)
         return sums.log_total - wanted.log_total
@@ -182,7 +110,7 @@ class _Learner:
     def _move_transitions(self, slopes_CC: Doubles) -> None:
         slopes = np.where(self._is_legal_CC, slopes_CC, 0.0).astype(np.float32)
         self._seen_CC += slopes**2
-        moved_CC = self.chain.transitions_CC - self.learning_rate * slopes / np.sqrt(self._seen_CC)
+        moved_CC = self.chain.transitions_CC - self._rate * slopes / np.sqrt(self._seen_CC)
         self.chain = replace(self.chain, transitions_CC=moved_CC.astype(np.float32))
 
 
@@ -213,56 +141,79 @@ def train_window(
     """
     units, held = _units(train.texts), _units(valid.texts)
     config = config or WindowConfig(rule=units.rule, has_lexicon=lexicon is not None)
-    alpha = network.teaching.alpha if network.teaching is not None else 0.0
-    lesson = Lesson(_tags(train), train.soft_NC, alpha)
     kept_K = _frequent(WindowFeatures(units, config, lexicon).matrix(), config)
-    learner = _Learner(
-        len(kept_K),
-        TagScheme.of(network.labels),
-        learning_rate=loop.learning_rate,
-        weight_decay=loop.weight_decay,
-    )
+    learner = _Learner(len(kept_K), TagScheme.of(network.labels), loop)
     model = WindowModel(config, lexicon, kept_K, learner.weights_KC[:-1], learner.chain)
-    features, held_features = model.rows(units), model.rows(held)
+    held_features = model.rows(held)
 
-    def measured(candidate: WindowModel, rows: Buckets) -> dict[str, float]:
-        scores_MC = candidate.scores(rows, held.places.offsets)
+    def measured(candidate: WindowModel, features: Buckets) -> dict[str, float]:
+        scores_MC = candidate.scores(features, held.places.offsets)
         evidence = Choices(scores_MC, network.link, held.places.offsets, held.places.values).activate()
         return measure(evidence, valid.targets)
 
-    best: tuple[float, WindowModel] | None = None
-    records: list[dict[str, Any]] = []
-    num_worse = 0
+    alpha = network.teaching.alpha if network.teaching is not None else 0.0
+    lesson = Lesson(_tags(train), train.soft_NC, alpha)
+    history = _History(loop, tell)
     with threadpool_limits(loop.num_threads), progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
-        for epoch in range(loop.num_epochs):
-            total = sum(
-                learner.step(features[units_U], lesson.take(units_U), ends)
-                for units_U, ends in _batches(units.places, loop.batch_size, loop.seed, epoch)
-            )
+        for loss in _epochs(learner, model.rows(units), lesson, units.places, loop):
             model = replace(model, weights_KC=learner.weights_KC[:-1], chain=learner.chain)
-            scores = measured(model, held_features)
-            record = {"step": epoch + 1, "epoch": epoch, "train_loss": total / max(len(features), 1)}
-            records.append(record | {f"valid_{name}": score for name, score in scores.items()})
-            tell(records[-1])
+            history.add(model, loss, measured(model, held_features))
             bar.update(1)
-            gain = -scores[loop.metric] if loop.lowest else scores[loop.metric]
-            if best is None or gain > best[0]:
-                best, num_worse = (gain, replace(model, weights_KC=model.weights_KC.copy())), 0
-            else:
-                num_worse += 1
-            if num_worse >= loop.early_stopping_patience:
+            if history.is_over:
                 break
-        if best is None:
-            raise InternalError("The window model was trained for no epoch.")
-        small = best[1].smaller()
+        small = history.best().smaller()
         scores = measured(small, small.rows(held))
 
     def save(folder: Path) -> None:
         small.save(folder)
-        (folder / METRICS).write_text("".join(json.dumps(one) + "\n" for one in records), encoding="utf-8")
+        (folder / METRICS).write_text("".join(json.dumps(one) + "\n" for one in history.records), encoding="utf-8")
 
     sizes = {"num_features": len(small.kept_K), "num_classes": len(network.labels)}
     return Trained(save, scores, {"family": "window", **sizes, **config.model_dump(mode="json")}, 0)
+
+
+class _History:
+    """The record of every epoch, and the model of the best one."""
+
+    def __init__(self, loop: LoopSettings, tell: Watcher) -> None:
+        self._loop, self._tell = loop, tell
+        self._best: tuple[float, WindowModel] | None = None
+        self._num_worse = 0
+        self.records: list[dict[str, Any]] = []
+
+    def add(self, model: WindowModel, loss: float, scores: Mapping[str, float]) -> None:
+        """Keep an epoch's record, and its model where none before scored as well."""
+        epoch = len(self.records)
+        record = {"step": epoch + 1, "epoch": epoch, "train_loss": loss}
+        self.records.append(record | {f"valid_{name}": score for name, score in scores.items()})
+        self._tell(self.records[-1])
+        gain = -scores[self._loop.metric] if self._loop.lowest else scores[self._loop.metric]
+        self._num_worse += 1
+        if self._best is None or gain > self._best[0]:
+            # The learner goes on with the same array.
+            self._best = (gain, replace(model, weights_KC=model.weights_KC.copy()))
+            self._num_worse = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether so many epochs in a row were no better that training ends."""
+        return self._num_worse >= self._loop.early_stopping_patience
+
+    def best(self) -> WindowModel:
+        """Return the model of the best epoch."""
+        if self._best is None:
+            raise InternalError("The window model was trained for no epoch.")
+        return self._best[1]
+
+
+def _epochs(
+    learner: _Learner, features: Buckets, lesson: Lesson, places: Ragged, loop: LoopSettings
+) -> Iterator[float]:
+    """Learn from all rows, epoch by epoch, and yield the loss of each, in nats a unit."""
+    for epoch in range(loop.num_epochs):
+        batches = _batches(places, loop.batch_size, loop.seed, epoch)
+        total = sum(learner.step(features[units_U], lesson.take(units_U), ends) for units_U, ends in batches)
+        yield total / max(len(features), 1)
 
 
 def _legal_chain(scheme: TagScheme) -> Chain:
@@ -296,11 +247,6 @@ def _wanted(scores_UC: FloatArray, lesson: Lesson, offsets: IntArray, steps: Ste
     return PathSums(marginals_UC, pairs_CC, float(log_total))
 
 
-def _scale(weights_KC: FloatArray) -> float:
-    """Return what weights of 8 bits are multiplied with."""
-    return float(max(np.abs(weights_KC).max(initial=0.0) / LARGEST, 1e-9))
-
-
 def _tags(texts: LabeledTexts) -> IntArray:
     if not isinstance(texts.targets, Ragged):
         raise InternalError("The window model learns a label for every unit, but the texts have other targets.")
@@ -331,11 +277,3 @@ def _batches(places: Ragged, batch_size: int, seed: int, epoch: int) -> Iterator
         taken = numbers.take(batches[batch])
         if len(taken.values):
             yield taken.values, taken.offsets
-
-
-def _matrix(features: Buckets, num_columns: int) -> Any:
-    """Return features as a sparse matrix of counts, shape (U, columns)."""
-    num_units, num_features = features.shape
-    ends = np.arange(0, num_units * num_features + 1, max(num_features, 1))
-    ones = np.ones(num_units * num_features, dtype=np.float32)
-    return scipy.sparse.csr_matrix((ones, features.ravel(), ends), shape=(num_units, num_columns))

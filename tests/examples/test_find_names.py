@@ -89,3 +89,13 @@ def test_the_marks_of_the_guide_are_where_it_says(blocks):
     rows = [json.loads(line) for line in code.splitlines()]
     marks = [row["text"][start:end] for row in rows for start, end, _ in row["label"]]
     assert marks == ["Rosa", "3月5日"]
+
+
+def test_the_pipeline_of_the_example_runs_to_its_comparison(shop):
+    report = yanmo.run(shop / "pipeline.toml")
+    rows = {row["name"]: row for row in report.summary()["rows"]}
+    assert rows.keys() == {"1", "2", "3", "together"}
+    assert min(row["span_f1"] for row in rows.values()) > 0.7
+    assert (shop / "runs" / "quality" / "report.html").is_file()
+    (answer,) = yanmo.load(shop / "runs" / "together").predict(["Where is SO-48213?"])
+    assert [span.text for span in answer.spans] == ["SO-48213"]

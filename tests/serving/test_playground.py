@@ -386,29 +386,6 @@ def test_the_page_of_the_api_says_where_a_key_is_needed_and_takes_one(bundles, s
         sync_api.expect(asked.locator(".answer")).to_have_text(re.compile("^200 OK"))
 
 
-TAGGED = [
-    ("Anna went to Rome.", [[0, 4, "person"], [13, 17, "place"]]),
-    ("Rome is far from Anna!", [[0, 4, "place"], [17, 21, "person"]]),
-    ("小明去武汉。", [[0, 2, "person"], [3, 5, "place"]]),
-    ("Nothing here, it is fine.", []),
-]
-
-
-@pytest.fixture(scope="module")
-def taggers(serving, tmp_path_factory):
-    """A service of two models that label units: names in texts, and words."""
-    folder = tmp_path_factory.mktemp("taggers")
-    rows = [{"text": f"{text} {place}", "label": spans} for place in range(12) for text, spans in TAGGED]
-    (folder / "names.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    words = [f"小明 去 武汉 {place} 次" for place in range(40)]
-    (folder / "words.txt").write_text("\n".join(words), encoding="utf-8")
-    for name, values in (("names.jsonl", {"units": "tokens"}), ("words.txt", {"tagging": "segmented"})):
-        data = yanmo.prepare(folder / name, out=folder / f"{name}-data", task="token_labels", **values)
-        yanmo.train(data, model="window", out=folder / name.partition(".")[0], num_epochs=10)
-    with serving(*(yanmo.Bundle.open(folder / name) for name in ("names", "words"))) as client:
-        yield client
-
-
 @pytest.mark.parametrize(("width", "scheme", "locale"), [(1280, "light", "en-US"), (390, "dark", "zh-CN")])
 def test_names_are_marked_where_they_stand_and_copied_as_json(taggers, visit, width, scheme, locale):
     page = visit(taggers, width=width, scheme=scheme, locale=locale)

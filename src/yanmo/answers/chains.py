@@ -1,21 +1,31 @@
-"""Labels in a row: the steps of ragged rows without padding; it knows no label.
+"""Labels in a row: the steps of ragged rows without padding, and sums over all paths of a linear chain.
+
+It knows no label's name, no model and no text.
 
 Rows are laid out step by step, the longest first: at every step the rows that go on stand together at the front, so a
 step is one product over all of them and nothing is computed for a row that has ended.
 
-Legend: U units of N rows.
+Legend: U units of N rows, C labels; places in the order of the steps are units, too.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 
-from yanmo.arrays import IntArray
+from yanmo.arrays import Array, Doubles, FloatArray, IntArray
 
-__all__ = ["Steps"]
+__all__ = ["IMPOSSIBLE", "LEAST_LOG", "TINY", "Chain", "PathSums", "Steps", "log_marginals", "sum_paths"]
+
+IMPOSSIBLE = np.float32(-50.0)
+"""In nats, the score of what may not be; it is finite, so that every row has a path whatever its units say."""
+# No label scores less than this below the best one of its unit, for the same reason.
+LEAST_LOG = np.float32(-69.0)
+# The smallest normal float32 is 1e-38; the logarithm of what has vanished must stay finite.
+TINY = np.float32(1e-37)
 
 
 @dataclass(frozen=True)
@@ -45,3 +55,135 @@ class Steps:
     def bounds(self) -> list[tuple[int, int]]:
         """Return where each step begins and ends."""
         return list(pairwise(self.ends_T.tolist()))
+
+    @cached_property
+    def mirror_U(self) -> IntArray:
+        """The place of the unit that stands in the same row as far from its end as this one from its beginning."""
+        alive_T = np.diff(self.ends_T)
+        step_U = np.repeat(np.arange(len(alive_T)), alive_T)
+        rank_U = np.arange(self.ends_T[-1]) - self.ends_T[step_U]
+        # A row takes part in as many steps as it has units, and it has the same rank in each of them.
+        lengths_N = np.bincount(rank_U)
+        return np.asarray(self.ends_T[lengths_N[rank_U] - 1 - step_U] + rank_U)
+
+    @cached_property
+    def before_U(self) -> IntArray:
+        """The place of the unit before each one that is not the first of its row, in order."""
+        alive_T = np.diff(self.ends_T)
+        later = np.arange(alive_T[:1].sum(), self.ends_T[-1])
+        return np.asarray(later - np.repeat(alive_T[:-1], alive_T[1:]))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How labels go together in a row: scores in nats, :data:`IMPOSSIBLE` where they may not.
+
+    Attributes:
+        transitions_CC: Of a label (row) before a label (column), float32.
+        start_C: Of a label at the beginning of a row.
+        end_C: Of a label at the end of a row.
+    """
+
+    transitions_CC: FloatArray
+    start_C: FloatArray
+    end_C: FloatArray
+
+
+@dataclass(frozen=True)
+class PathSums:
+    """What the paths of all rows sum to.
+
+    Attributes:
+        marginals_UC: The probability of each label at each unit, float32.
+        pairs_CC: How often each label is expected to follow each other one, in all rows together, float64.
+        log_total: The logarithm of the sum over all paths, of all rows together, in nats.
+    """
+
+    marginals_UC: FloatArray
+    pairs_CC: Doubles
+    log_total: float
+
+
+def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain) -> FloatArray:
+    """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C).
+
+    Args:
+        scores_UC: Unnormalized scores of every unit's labels.
+        steps: Of the rows.
+        chain: How labels go together.
+
+    Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: the backward sums are
+    the forward ones of mirrored rows, so both are one product a step.
+    """
+    found_UC = np.empty(scores_UC.shape, dtype=np.float32)
+    if len(scores_UC):
+        logs_CU, _ = _emissions(scores_UC, steps, chain)
+        reached, _ = _reach(np.exp(logs_CU), steps, chain)
+        summed_CU = _log(reached[0])
+        summed_CU += _log(reached[1])[:, steps.mirror_U]
+        # Both sums hold the unit's own score.
+        summed_CU -= logs_CU
+        found_UC[steps.units_U] = summed_CU.T
+    return found_UC
+
+
+def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
+    """Return the sums over all paths of a linear chain; arguments as for :func:`log_marginals`.
+
+    Source: Lafferty, McCallum, Pereira 2001, "Conditional Random Fields", section 3.
+    """
+    num_labels = scores_UC.shape[1]
+    if not len(scores_UC):
+        return PathSums(scores_UC, np.zeros((num_labels, num_labels)), 0.0)
+    logs_CU, largest_U = _emissions(scores_UC, steps, chain)
+    emitted_CU = np.exp(logs_CU)
+    (forward_CU, mirrored_CU), scales_U = _reach(emitted_CU, steps, chain)
+    backward_CU = mirrored_CU[:, steps.mirror_U]
+    marginals_CU = forward_CU * backward_CU / emitted_CU
+    marginals_CU /= marginals_CU.sum(axis=0)
+    marginals_UC = np.empty(scores_UC.shape, dtype=np.float32)
+    marginals_UC[steps.units_U] = marginals_CU.T
+    before_CU, after_CU = forward_CU[:, steps.before_U], backward_CU[:, len(steps.units_U) - len(steps.before_U) :]
+    moves_CC = np.exp(chain.transitions_CC)
+    # What all pairs of two neighboring units sum to is 1.
+    after_CU = after_CU / np.maximum(((moves_CC.T @ before_CU) * after_CU).sum(axis=0), TINY)
+    pairs_CC = (before_CU @ after_CU.T) * moves_CC
+    log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
+    return PathSums(marginals_UC, pairs_CC.astype(np.float64), log_total)
+
+
+def _emissions(scores_UC: FloatArray, steps: Steps, chain: Chain) -> tuple[FloatArray, FloatArray]:
+    """Return the scores in the order of the steps, label by label, the largest of each unit 0; and that largest."""
+    scores_CU = np.ascontiguousarray(scores_UC[steps.units_U].T, dtype=np.float32)
+    # The first step has the first unit of every row, and its mirror the last one.
+    num_rows = int(steps.ends_T[1])
+    scores_CU[:, :num_rows] += chain.start_C[:, None]
+    scores_CU[:, steps.mirror_U[:num_rows]] += chain.end_C[:, None]
+    largest_U = scores_CU.max(axis=0)
+    scores_CU -= largest_U
+    return np.maximum(scores_CU, LEAST_LOG, out=scores_CU), largest_U
+
+
+def _reach(emitted_CU: FloatArray, steps: Steps, chain: Chain) -> tuple[Array, FloatArray]:
+    """Return what all paths up to each label of each unit sum to, scaled to 1 a unit, from both ends of the rows.
+
+    Returns:
+        float32, shape (2, C, U), the second in the order of the mirrored rows; and by how much the first was scaled.
+    """
+    moves_CC = np.exp(chain.transitions_CC)
+    moves = np.stack([moves_CC.T, moves_CC]).astype(np.float32)
+    reached = np.stack([emitted_CU, emitted_CU[:, steps.mirror_U]])
+    sums = np.empty((2, 1, reached.shape[2]), dtype=np.float32)
+    previous = None
+    for begin, end in steps.bounds():
+        here, total = reached[:, :, begin:end], sums[:, :, begin:end]
+        if previous is not None:
+            here *= moves @ previous[:, :, : end - begin]
+        here.sum(axis=1, keepdims=True, out=total)
+        here /= total
+        previous = here
+    return reached, sums[0, 0]
+
+
+def _log(values: FloatArray) -> FloatArray:
+    return np.log(np.maximum(values, TINY, out=values), out=values)

@@ -66,13 +66,14 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
         self._num_threads = num_threads
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
-        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length)
+        # A tokenizer of its own, which takes time to make and is asked for units only.
+        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
         self._engine: Engine = open_engine(engine, bundle.path / ONNX_FILE, num_threads)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return the token ids of N cleaned texts."""
-        if inputs.units is not None:
+        if inputs.units is not None and self._of_units is not None:
             return self._of_units.encode(inputs.units, windows=windows)
         return tokenizers.encode_column(self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows)
 

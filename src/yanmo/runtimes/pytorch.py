@@ -58,13 +58,14 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         self._chain = read_chain(bundle)
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
-        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length)
+        # A tokenizer of its own, which takes time to make and is asked for units only.
+        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return token ids; token types only where the network tells the texts of a pair apart by them."""
-        if inputs.units is not None:
+        if inputs.units is not None and self._of_units is not None:
             return self._of_units.encode(inputs.units, windows=windows)
         encoded = tokenizers.encode_column(
             self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows

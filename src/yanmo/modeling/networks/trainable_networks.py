@@ -62,8 +62,9 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
     "textcnn": {
         "per_unit": True,
         "embedding_size": 96,
-        "num_buckets": 1 << 15,
-        "ngram_size": 32,
+        "num_buckets": 1 << 16,
+        "ngram_size": 64,
+        "ngram_dropout": 0.3,
         "kernel_sizes": [1, 3, 5],
         "num_filters": 96,
         "embedding_dropout": 0.3,
@@ -71,8 +72,10 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
     "bilstm": {
         "per_unit": True,
         "embedding_size": 96,
-        "num_buckets": 1 << 15,
-        "ngram_size": 32,
+        "num_buckets": 1 << 16,
+        "ngram_size": 64,
+        "ngram_dropout": 0.3,
+        "token_dropout": 0.1,
         "hidden_size": 128,
     },
 }

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import FloatArray
+from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -186,7 +186,15 @@ def taught_texts(
         pipeline: How they are cleaned.
         task: What they are for.
         soft_NC: The answers, columns in the order of the labels; None before the teacher was asked.
+
+    Raises:
+        ConfigError: The labels are those of units.
     """
+    if isinstance(labeled.targets, Ragged):
+        raise ConfigError(
+            f"The task {task.name} is about units of texts, and a teacher's answers are learned for whole texts.",
+            hint="Train the smaller model on the labels, or quantize the large one.",
+        )
     is_segmented = labeled.texts.is_segmented
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented))
     targets_NC = np.zeros((rows.height, labeled.targets.shape[1]), dtype=np.float32)

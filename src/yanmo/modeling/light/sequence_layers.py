@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 import torch
@@ -59,16 +58,22 @@ class NgramEmbedding(nn.Module):
         width = input_ids_BT.shape[1]
         padded = functional.pad(input_ids_BT, (REACH, REACH), value=PAD_ID)
         near = {shift: padded[:, REACH + shift : REACH + shift + width] for shift in range(-REACH, REACH + 1)}
-        # The number of the template keeps the same tokens at other places apart.
-        found = [self._embed(number, [near[shift] for shift in one]) for number, one in enumerate(TEMPLATES, 1)]
-        return functools.reduce(torch.add, found)
+        hashed_KBT = torch.stack(
+            [_hash([near[one] for one in place], number) for number, place in enumerate(TEMPLATES)]
+        )
+        # All at once: each look-up of its own would make a gradient as large as the table.
+        found = self.table(torch.remainder(hashed_KBT, self.num_buckets))
+        kept = self.dropout(found.flatten(0, 1)) if self.training else found
+        summed_BTD: Tensor = kept.view(found.shape).sum(dim=0)
+        return summed_BTD
 
-    def _embed(self, number: int, tokens: Sequence[Tensor]) -> Tensor:
-        hashed_BT = torch.full_like(tokens[0], number)
-        for one_BT in tokens:
-            hashed_BT = torch.remainder(hashed_BT * FACTOR + one_BT, LARGE_PRIME)
-        embedded_BTD: Tensor = self.dropout(self.table(torch.remainder(hashed_BT, self.num_buckets)))
-        return embedded_BTD
+
+def _hash(tokens: Sequence[Tensor], number: int) -> Tensor:
+    # The number of the template keeps the same tokens at other places apart.
+    hashed_BT = torch.full_like(tokens[0], number + 1)
+    for one_BT in tokens:
+        hashed_BT = torch.remainder(hashed_BT * FACTOR + one_BT, LARGE_PRIME)
+    return hashed_BT
 
 
 def read_units(states_BTD: Tensor, units_U: Tensor) -> Tensor:

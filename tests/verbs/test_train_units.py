@@ -167,3 +167,9 @@ def test_a_bundle_of_units_is_a_plain_folder_of_transformers(trained):
     bundle = Bundle.open(trained("bert-2x32").path)
     assert bundle.architecture["family"] == "encoder"
     assert json.loads((bundle.path / "config.json").read_text())["id2label"]["0"] == LABELS[0]
+
+
+def test_a_frozen_checkpoint_gets_the_best_head_for_its_states(trained, dataset, tmp_path):
+    start = trained("bert-2x32")
+    made = train(dataset, model=str(start.path), out=tmp_path / "made", frozen=True, **SMALL)
+    assert made.manifest.info["summary"]["valid_span_f1"] > 0.9

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray
@@ -22,9 +23,10 @@ from yanmo.exporting.quantization import ActivationRange, Clipping
 from yanmo.metrics.measures import Comparison, compare
 from yanmo.progress import track
 from yanmo.protocols import Task
-from yanmo.runtimes.batching import as_choices, infer_batches, make_batch, plan_batches
+from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
 from yanmo.runtimes.engines.ort import open_engine, open_session
 from yanmo.runtimes.onnx import OnnxSettings, make_feed
+from yanmo.runtimes.unit_chain import as_choices
 from yanmo.text.tokenizer import Encoded
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Scorer:
         link: From scores to probabilities.
         path: Where a graph may be written; it is removed again.
         num_threads: To compute with.
+        chain: How the tags of neighboring units go together, where the model has such scores.
     """
 
     settings: OnnxSettings
@@ -74,6 +77,7 @@ class Scorer:
     link: Link
     path: Path
     num_threads: int
+    chain: Chain | None = None
 
     def score(self, content: bytes) -> Choices:
         """Return the scores of N texts."""
@@ -89,7 +93,7 @@ class Scorer:
                 num_classes=self.num_classes,
                 units=self.encoded.units,
             )
-            return as_choices(logits_NC, self.link, self.encoded)
+            return as_choices(logits_NC, self.link, self.encoded, self.chain)
         finally:
             self.path.unlink()
 

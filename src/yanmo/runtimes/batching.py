@@ -12,8 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Found
-from yanmo.answers.choices import Choices
-from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import ArtifactError
 from yanmo.text.tokenizer import Encoded, UnitTokens
@@ -21,7 +19,6 @@ from yanmo.text.tokenizer import Encoded, UnitTokens
 __all__ = [
     "TOKEN_BUDGET",
     "Batch",
-    "as_choices",
     "count_cells",
     "infer_batches",
     "make_batch",
@@ -233,13 +230,6 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> tup
     # A text stands several times in the index; += would keep its last window alone.
     np.add.at(logits_NC, text_W[rows_W], logits_WC[rows_W] * (weights_W / weights_N[text_W[rows_W]])[:, None])
     return logits_NC, found
-
-
-def as_choices(logits_NC: FloatArray, link: Link, encoded: Encoded) -> Choices:
-    """Return the scores of N texts, or of their units with their places, as evidence."""
-    if encoded.units is None:
-        return Choices(logits_NC, link)
-    return Choices(logits_NC, link, encoded.units.places.offsets, encoded.units.places.values)
 
 
 def _pad(rows: Ragged, places_BT: IntArray, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:

@@ -16,9 +16,10 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.batching import Batch, as_choices, count_cells, infer_batches, plan_side_by_side, pool_windows
+from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx
+from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.tasks import task_of
 from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
@@ -61,16 +62,18 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
         self._settings = _read_settings(bundle)
         self._num_classes = len(bundle.labels)
         self._link = task_of(bundle).link
+        self._chain = read_chain(bundle)
         self._num_threads = num_threads
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
-        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length)
+        # A tokenizer of its own, which takes time to make and is asked for units only.
+        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
         self._engine: Engine = open_engine(engine, bundle.path / ONNX_FILE, num_threads)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return the token ids of N cleaned texts."""
-        if inputs.units is not None:
+        if inputs.units is not None and self._of_units is not None:
             return self._of_units.encode(inputs.units, windows=windows)
         return tokenizers.encode_column(self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows)
 
@@ -88,7 +91,7 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
             units=encoded.units,
         )
         logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
-        return Inference(as_choices(logits_NC, self._link, encoded), found)
+        return Inference(as_choices(logits_NC, self._link, encoded, self._chain), found)
 
     def _infer(self, batches: list[Batch]) -> Iterable[FloatArray]:
         return self._engine.run([make_feed(batch, self._settings.inputs, self._engine.inputs) for batch in batches])

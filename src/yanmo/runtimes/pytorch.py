@@ -18,12 +18,12 @@ from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import (
     TOKEN_BUDGET,
     Batch,
-    as_choices,
     count_cells,
     infer_batches,
     plan_batches,
     pool_windows,
 )
+from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.tasks import task_of
 from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
@@ -55,15 +55,17 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         self.pad_id = int(self._architecture.get("pad_id", 0))
         self._num_classes = len(bundle.labels)
         self._link = task_of(bundle).link
+        self._chain = read_chain(bundle)
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
-        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length)
+        # A tokenizer of its own, which takes time to make and is asked for units only.
+        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return token ids; token types only where the network tells the texts of a pair apart by them."""
-        if inputs.units is not None:
+        if inputs.units is not None and self._of_units is not None:
             return self._of_units.encode(inputs.units, windows=windows)
         encoded = tokenizers.encode_column(
             self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows
@@ -86,7 +88,7 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
                 units=encoded.units,
             )
         logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
-        return Inference(as_choices(logits_NC, self._link, encoded), found)
+        return Inference(as_choices(logits_NC, self._link, encoded, self._chain), found)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return logits_BC of a batch.

@@ -13,9 +13,10 @@ ARCHITECTURES = [
         "kernel_sizes": [1, 3],
         "num_filters": 5,
         "embedding_dropout": 0.1,
+        "ngram_dropout": 0.2,
         "dropout": 0.4,
     },
-    {**SIZES, "family": "bilstm", "hidden_size": 6, "dropout": 0.4},
+    {**SIZES, "family": "bilstm", "hidden_size": 6, "dropout": 0.4, "ngram_dropout": 0.2, "token_dropout": 0.1},
 ]
 ROWS = [[4], [5, 6, 7], [8, 9, 10, 11, 12, 13, 14]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -63,11 +64,15 @@ def token_encoder(
         pad_id: What fills a batch up.
         has_types: Whether the network tells the texts of a pair apart by token types.
     """
-    ready, of_units = truncating(tokenizer, max_length), UnitTokenizer(tokenizer, max_length)
+    ready = truncating(tokenizer, max_length)
+
+    @functools.cache
+    def of_units() -> UnitTokenizer:
+        return UnitTokenizer(tokenizer, max_length)
 
     def encode(texts: Inputs) -> TokenFeatures:
         if texts.units is not None:
-            found = of_units.encode(texts.units)
+            found = of_units().encode(texts.units)
             text_N = np.arange(len(found.ids)) if found.text_W is None else found.text_W
             return TokenFeatures(
                 found.ids, None, pad_id, firsts=None if found.units is None else found.units.firsts, text_N=text_N

@@ -40,13 +40,14 @@ class CnnTagger(nn.Module):
         kernel_sizes: Sequence[int],
         num_filters: int,
         embedding_dropout: float,
+        ngram_dropout: float,
         dropout: float,
     ) -> None:
         super().__init__()
         self.embedding = token_embedding(vocab_size, embedding_size)
-        self.ngrams = NgramEmbedding(num_buckets=num_buckets, size=ngram_size)
+        self.ngrams = NgramEmbedding(num_buckets=num_buckets, size=ngram_size, dropout=ngram_dropout)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
-        width = embedding_size + 3 * ngram_size
+        width = embedding_size + ngram_size
         self.first = nn.ModuleList(nn.Conv1d(width, num_filters, size) for size in kernel_sizes)
         self.second = nn.Conv1d(num_filters * len(kernel_sizes), num_filters * len(kernel_sizes), 3)
         self.out_dropout = nn.Dropout(dropout)
@@ -95,23 +96,28 @@ class LstmTagger(nn.Module):
         ngram_size: int,
         hidden_size: int,
         dropout: float,
+        token_dropout: float,
+        ngram_dropout: float,
     ) -> None:
         super().__init__()
         self.embedding = token_embedding(vocab_size, embedding_size)
-        self.ngrams = NgramEmbedding(num_buckets=num_buckets, size=ngram_size)
-        width = embedding_size + 3 * ngram_size
+        self.token_dropout = nn.Dropout1d(token_dropout)
+        self.ngrams = NgramEmbedding(num_buckets=num_buckets, size=ngram_size, dropout=ngram_dropout)
+        width = embedding_size + ngram_size
         self.forward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
         self.backward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)
         self.out_dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(2 * hidden_size, num_classes)
+        self.out = nn.Linear(2 * hidden_size + width, num_classes)
 
     def forward(self, input_ids_BT: Tensor, attention_mask_BT: Tensor, units_U: Tensor) -> Tensor:
         """Return logits_UC; arguments as those of :class:`CnnTagger`."""
-        read_BTD = self.dropout(torch.cat([self.embedding(input_ids_BT), self.ngrams(input_ids_BT)], dim=2))
+        tokens_BTD = self.token_dropout(self.embedding(input_ids_BT))
+        read_BTD = self.dropout(torch.cat([tokens_BTD, self.ngrams(input_ids_BT)], dim=2))
         positions_BT = reversed_positions(attention_mask_BT)
         forward_BTH, _ = self.forward_lstm(read_BTD)
         backward_BTH, _ = self.backward_lstm(reorder(read_BTD, positions_BT))
-        states_BTD = torch.cat([forward_BTH, reorder(backward_BTH, positions_BT)], dim=2)
+        # What was read goes to the end beside the states: n-grams tell much by themselves.
+        states_BTD = torch.cat([forward_BTH, reorder(backward_BTH, positions_BT), read_BTD], dim=2)
         logits_UC: Tensor = self.out(self.out_dropout(read_units(states_BTD, units_U)))
         return logits_UC

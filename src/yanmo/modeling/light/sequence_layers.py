@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,8 +20,11 @@ __all__ = [
 
 PAD_ID = 0
 EMBEDDING_INIT = 0.1
-FACTORS = (1_000_003, 8_191, 131_071)
-"""Odd numbers that spread the ids of neighbours over the buckets; products of ids with them stay far below 2^63."""
+REACH = 2
+TEMPLATES = ((-2,), (-1,), (1,), (2,), (-2, -1), (-1, 0), (0, 1), (1, 2), (-1, 1), (-1, 0, 1), (-2, -1, 0), (0, 1, 2))
+"""Which neighbors make an n-gram, by how far to the right of the token they stand."""
+FACTOR, LARGE_PRIME = 1_000_003, 2_147_483_647
+"""They spread ids over the buckets; products stay far below 2^63."""
 
 
 def token_embedding(vocab_size: int, embedding_size: int) -> nn.Embedding:
@@ -30,32 +35,45 @@ def token_embedding(vocab_size: int, embedding_size: int) -> nn.Embedding:
 
 
 class NgramEmbedding(nn.Module):
-    """Embeddings of a token with its neighbours: of the pairs to the left and to the right, and of all three.
+    """The sum of the embeddings of what stands around a token: tokens to both sides, pairs and threes of them.
 
-    Pairs are hashed into one table within the network, so that whoever runs it has to know nothing but token ids.
+    They are hashed into one table within the network, so that whoever runs it has to know nothing but token ids.
 
     Source: Zhang, Yang 2018, "Chinese NER Using Lattice LSTM", section 3.1.1 (embeddings of character bigrams),
-    arXiv:1805.02023. Differs: hashed, of both neighbours, learned from nothing.
+    arXiv:1805.02023; Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification", section 2 (hashing, sums),
+    arXiv:1607.01759. Differs: of the neighborhood of every token, learned from nothing.
     """
 
-    def __init__(self, *, num_buckets: int, size: int) -> None:
+    def __init__(self, *, num_buckets: int, size: int, dropout: float) -> None:
         super().__init__()
         self.num_buckets = num_buckets
         self.table = nn.Embedding(num_buckets, size)
-        nn.init.normal_(self.table.weight, std=EMBEDDING_INIT)
+        # The sum is as large as an embedding of one token.
+        nn.init.normal_(self.table.weight, std=EMBEDDING_INIT / len(TEMPLATES) ** 0.5)
+        # Of whole n-grams: a network that could rely on each would learn the training texts by heart.
+        self.dropout = nn.Dropout1d(dropout)
 
     def forward(self, input_ids_BT: Tensor) -> Tensor:
-        """Return what stands for the neighbourhood of every token, shape (B, T, 3 * size)."""
-        left_BT = functional.pad(input_ids_BT[:, :-1], (1, 0), value=PAD_ID)
-        right_BT = functional.pad(input_ids_BT[:, 1:], (0, 1), value=PAD_ID)
-        this, before, after = FACTORS
-        pairs = (
-            left_BT * before + input_ids_BT * this,
-            input_ids_BT * before + right_BT * this,
-            left_BT * before + input_ids_BT * this + right_BT * after,
+        """Return what stands for the neighborhood of every token, shape (B, T, size)."""
+        width = input_ids_BT.shape[1]
+        padded = functional.pad(input_ids_BT, (REACH, REACH), value=PAD_ID)
+        near = {shift: padded[:, REACH + shift : REACH + shift + width] for shift in range(-REACH, REACH + 1)}
+        hashed_KBT = torch.stack(
+            [_hash([near[one] for one in place], number) for number, place in enumerate(TEMPLATES)]
         )
-        # The number of buckets is a power of two, so this is the rest of a division by it.
-        return torch.cat([self.table(torch.remainder(one, self.num_buckets)) for one in pairs], dim=2)
+        # All at once: each look-up of its own would make a gradient as large as the table.
+        found = self.table(torch.remainder(hashed_KBT, self.num_buckets))
+        kept = self.dropout(found.flatten(0, 1)) if self.training else found
+        summed_BTD: Tensor = kept.view(found.shape).sum(dim=0)
+        return summed_BTD
+
+
+def _hash(tokens: Sequence[Tensor], number: int) -> Tensor:
+    # The number of the template keeps the same tokens at other places apart.
+    hashed_BT = torch.full_like(tokens[0], number + 1)
+    for one_BT in tokens:
+        hashed_BT = torch.remainder(hashed_BT * FACTOR + one_BT, LARGE_PRIME)
+    return hashed_BT
 
 
 def read_units(states_BTD: Tensor, units_U: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from transformers import (
 from yanmo.answers.links import Link
 from yanmo.errors import ModelError
 from yanmo.modeling.features.ragged import TensorBatch
+from yanmo.modeling.light.label_chain import without_chain
 from yanmo.modeling.networks import heads
 from yanmo.modeling.networks import pooling as pooled
 from yanmo.modeling.pretrained import weight_files
@@ -271,7 +272,7 @@ def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) ->
     model.config.name_or_path = ""
     with quiet():
         # Never cut into parts: model.safetensors is the one name that is looked for.
-        model.save_pretrained(folder, max_shard_size="1000GB")
+        model.save_pretrained(folder, max_shard_size="1000GB", state_dict=without_chain(module))
     tokenizer.init_kwargs.pop("name_or_path", None)
     tokenizer.name_or_path = ""
     tokenizer.save_pretrained(folder)

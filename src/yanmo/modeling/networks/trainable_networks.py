@@ -15,14 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import numpy as numpy_files
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from yanmo.arrays import Ragged
+from yanmo.artifacts.bundle import CHAIN
 from yanmo.errors import ConfigError
 from yanmo.modeling.features.hashed_ngrams import hash_texts, network_ngrams
-from yanmo.modeling.features.ragged import Features, NgramFeatures, TensorBatch, TokenFeatures
+from yanmo.modeling.features.ragged import Features, NgramFeatures, Score, TensorBatch, TokenFeatures
 from yanmo.modeling.features.token_features import (
     other_tokens,
     teacher_tokenizer,
@@ -30,10 +32,12 @@ from yanmo.modeling.features.token_features import (
     train_tokenizer,
 )
 from yanmo.modeling.light import light_models
+from yanmo.modeling.light.label_chain import LabelChain, without_chain
 from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
 from yanmo.modeling.networks.dropout import SampledDropout
 from yanmo.modeling.networks.embeddings import begin_with, ppmi_embeddings
 from yanmo.modeling.networks.layer_depths import freeze
+from yanmo.modeling.networks.unit_heads import chained
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.inputs import Inputs
@@ -58,8 +62,9 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
     "textcnn": {
         "per_unit": True,
         "embedding_size": 96,
-        "num_buckets": 1 << 15,
-        "ngram_size": 32,
+        "num_buckets": 1 << 16,
+        "ngram_size": 64,
+        "ngram_dropout": 0.3,
         "kernel_sizes": [1, 3, 5],
         "num_filters": 96,
         "embedding_dropout": 0.3,
@@ -67,8 +72,10 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
     "bilstm": {
         "per_unit": True,
         "embedding_size": 96,
-        "num_buckets": 1 << 15,
-        "ngram_size": 32,
+        "num_buckets": 1 << 16,
+        "ngram_size": 64,
+        "ngram_dropout": 0.3,
+        "token_dropout": 0.1,
         "hidden_size": 128,
     },
 }
@@ -210,14 +217,17 @@ def encoder_trainable(
     has_types = encoders.takes_token_types(module)
     encode = token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
 
+    score = _in_chain(module, _encoder_score(module, settings), settings)
+
     def save(folder: Path) -> None:
         if adapters is not None:
             merge_adapters(adapters)
         encoders.save(folder, module, wrapped)
+        _save_chain(folder, module)
 
     return Trainable(
         module,
-        _encoder_score(module, settings),
+        score,
         encode,
         encode,
         save,
@@ -273,13 +283,15 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
 
     def save(folder: Path) -> None:
         _save_weights(folder, module)
+        _save_chain(folder, module)
         _save_json(folder / "config.json", architecture)
         tokenizer.save(str(folder / "tokenizer.json"))
 
     encode = token_encoder(tokenizer, max_length, pad_id=PAD_ID, has_types=False)
     if spec.family == "textcnn":
         _start_embeddings(module, encode(texts))
-    return Trainable(module, _score_light, encode, encode, save, architecture, max_length)
+    score = _in_chain(module, _score_light, settings)
+    return Trainable(module, score, encode, encode, save, architecture, max_length)
 
 
 def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
@@ -343,9 +355,20 @@ def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
     return logits_BC
 
 
+def _in_chain(module: nn.Module, score: Score, settings: NetworkSettings) -> Score:
+    """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme."""
+    return chained(module, score, settings.labels) if settings.per_unit else score
+
+
+def _save_chain(folder: Path, module: nn.Module) -> None:
+    chain = getattr(module, "label_chain", None)
+    if isinstance(chain, LabelChain):
+        numpy_files.save_file(chain.arrays(), folder / CHAIN, metadata={"format": "pt"})
+
+
 def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:
     # safetensors takes no tensor with gaps between its numbers.
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in without_chain(module).items()}
     save_file({**weights, **others}, folder / "model.safetensors", metadata={"format": "pt"})
 
 

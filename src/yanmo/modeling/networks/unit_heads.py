@@ -5,16 +5,20 @@ A unit's state is that of its first token. States are chosen before the head, wh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from yanmo.modeling.features.ragged import TensorBatch
+from yanmo.answers.tags import TagScheme
+from yanmo.modeling.features.ragged import Score, TensorBatch
+from yanmo.modeling.light.label_chain import LabelChain
 from yanmo.modeling.light.sequence_layers import read_units
 from yanmo.modeling.networks import fast_encoder, heads
 from yanmo.modeling.networks.dropout import sampled
 
-__all__ = ["score_fast", "score_stock"]
+__all__ = ["chained", "score_fast", "score_stock"]
 
 
 def score_fast(module: nn.Module, batch: TensorBatch, *, num_samples: int = 1) -> Tensor:
@@ -34,6 +38,30 @@ def score_stock(module: nn.Module, batch: TensorBatch, *, num_samples: int = 1) 
     inputs = {name: tensor for name, tensor in batch.items() if name != "units"}
     base: Any = module.base_model
     return _score(module, base(**inputs)[0], batch["units"], num_samples)
+
+
+def chained(module: nn.Module, score: Score, labels: Sequence[str]) -> Score:
+    """Return a score that tells each unit's tags in their row, by a chain that becomes a part of the network.
+
+    Args:
+        module: It is changed: its chain is ``label_chain``.
+        score: From it and a batch to logits_UC.
+        labels: The tags, in the order of the columns; one by one they are left where no scheme ties them.
+    """
+    if TagScheme.of(labels).is_plain:
+        return score
+    chain = LabelChain(labels)
+    module.label_chain = chain
+
+    def scored(module: nn.Module, batch: TensorBatch) -> Tensor:
+        logits_UC, (num_rows, width) = score(module, batch), batch["input_ids"].shape
+        lengths_B = torch.bincount(batch["units"] // width, minlength=num_rows)
+        # Under several masks of the head all units come once, then all of them again.
+        num_copies = len(logits_UC) // max(len(batch["units"]), 1)
+        marginals_UC: Tensor = chain(logits_UC, lengths_B.repeat(num_copies))
+        return marginals_UC
+
+    return scored
 
 
 def _score(module: nn.Module, states_BTD: Tensor, units_U: Tensor, num_samples: int) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from yanmo.answers.choices import Choices
+from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.objectives.choices import ChoicesObjective
@@ -47,6 +48,20 @@ class UnitTags:
     def values_UC(self) -> FloatArray:
         """Return 1 at the tag of every unit, zeros where it has none."""
         return _one_hot(self.tags.values, self.num_classes)
+
+    @property
+    def truth(self) -> Ragged:
+        """The tags of N texts."""
+        return Ragged(self.tags.values, self.places.offsets)
+
+    def evidence(self, logits_UC: FloatArray, link: Link) -> Choices:
+        """Return what scores of the units say about N texts."""
+        return Choices(logits_UC, link, self.places.offsets, self.places.values).activate()
+
+    def take(self, rows: IntArray) -> UnitTags:
+        """Return some of the rows, each as a text of its own."""
+        places = Ragged(self.places.values, self.tags.offsets).take(rows)
+        return UnitTags(self.tags.take(rows), self.num_classes, places)
 
     def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``labels``, shape (U, C), and ``lengths``, the units of each row."""
@@ -102,9 +117,7 @@ class UnitChoicesObjective:
 
     def measure(self, outputs_NS: FloatArray, targets: UnitTags) -> dict[str, float]:
         """Return the scores of held-out texts."""
-        ends = targets.places.offsets
-        evidence = Choices(outputs_NS, self.choices.link, ends, targets.places.values).activate()
-        return self.measured(evidence, Ragged(targets.tags.values, ends))
+        return self.measured(targets.evidence(outputs_NS, self.choices.link), targets.truth)
 
 
 def _one_hot(tags_U: IntArray, num_classes: int) -> FloatArray:

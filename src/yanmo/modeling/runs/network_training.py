@@ -145,8 +145,6 @@ def _begin(
 ) -> Callable[[Precision], object] | None:
     """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
     network = probe.network
-    if network.per_unit:  # the probe is a regression of texts
-        return None
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     if trainable.has_new_head and network.head_start == "probe" and not network.is_sharded:

@@ -69,6 +69,15 @@ def project_root() -> Path:
 
 
 @pytest.fixture(scope="session")
+def clients_bin(project_root: Path) -> Path:
+    """The programs of others that have an environment of their own: clients, and judges of deploy/."""
+    folder = Path(os.environ.get("YANMO_CLIENTS", project_root / "build" / "clients")) / "bin"
+    if not folder.is_dir():
+        pytest.skip("the clients of others are not here: make clients, or YANMO_CLIENTS=FOLDER")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of the public data sets; skips where it is absent."""
     folder = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))

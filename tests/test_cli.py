@@ -111,7 +111,7 @@ def test_a_flag_may_be_a_hyphen(tmp_path):
         (["prepare", "reviews.csv", "--out", "data", "--seed", "-1"], 2, "The 'seed' parameter of prepare must be"),
         (["prepare", "reviews.csv", "--out", "data", "--lable", "x"], 2, "--lable"),
         (["train", "none", "--model", "ngram", "--out", "m"], 2, "There is no folder none."),
-        (["evaluate", ".", "."], 2, "--out"),
+        (["evaluate", ".", "."], 2, ". is no artifact"),
     ],
 )
 def test_a_mistake_exits_with_2_and_says_what_to_do(reviews, arguments, code, message):
@@ -142,6 +142,27 @@ def test_on_a_terminal_the_command_that_usually_follows_is_said(reviews, tmp_pat
     os.close(ours)
     assert done.returncode == 0
     assert f"next: yanmo train '{tmp_path}/my data' --model ngram --out '{tmp_path}/my data'-ngram" in shown
+
+
+@pytest.mark.parametrize(
+    ("variables", "mark"),
+    [({}, "\x1b[1;31merror:\x1b[0m "), ({"NO_COLOR": "1"}, "error: "), ({"TERM": "dumb"}, "error: ")],
+    ids=str,
+)
+def test_on_a_terminal_an_error_is_called_so_in_red_unless_colors_are_unwanted(tmp_path, variables, mark):
+    ours, theirs = os.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "TERM"}}
+    command = [sys.executable, "-m", "yanmo", "evaluate", "no\x1b[2Jthing", "data"]
+    environment = {**kept, "TERM": "xterm", **variables}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=theirs, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 2
+    # The name of a file colors nothing.
+    assert shown.startswith(f"{mark}There is no folder no\\x1b[2Jthing.")
+    piped = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert piped.stderr.startswith("There is no folder")
 
 
 def test_what_follows_names_inputs_that_the_verb_has():

@@ -17,7 +17,8 @@ from yanmo.serving.hosts import HostNames
 from yanmo.serving.key import KeyConfig
 from yanmo.serving.routes import ROUTES
 
-FILES = ["Dockerfile", "compose.yaml", "kubernetes.yaml", "yanmo.service"]
+KUBERNETES = "kubernetes/deployment.yaml"
+FILES = ["Dockerfile", "compose.yaml", KUBERNETES, "yanmo.service"]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +29,12 @@ def deploy(project_root):
 @pytest.mark.parametrize("name", FILES)
 def test_flags_and_routes_exist(deploy, name):
     text = (deploy / name).read_text(encoding="utf-8")
-    text = re.sub(r"^.*(?:pip install|useradd|HEALTHCHECK|python -m venv|COPY).*$|^#.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^.*(?:pip install|useradd|HEALTHCHECK|fetch_bundle|python -m venv|COPY).*$|^#.*$",
+        "",
+        text,
+        flags=re.MULTILINE,
+    )
     flags = {flag.replace("-", "_") for flag in re.findall(r"(?<=--)[a-z][a-z-]+", text)}
     assert flags <= set(ServeConfig.model_fields)
     assert set(re.findall(r"path: (/\w+z)\b", text)) <= set(ROUTES)
@@ -38,11 +44,15 @@ def test_the_containers_run_without_rights(deploy):
     (service,) = yaml.safe_load((deploy / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
-    deployment, _ = yaml.safe_load_all((deploy / "kubernetes.yaml").read_text(encoding="utf-8"))
-    pod = deployment["spec"]["template"]["spec"]
+    pod = yaml.safe_load((deploy / KUBERNETES).read_text(encoding="utf-8"))["spec"]["template"]["spec"]
     assert pod["securityContext"]["runAsNonRoot"]
+    for container in pod["containers"] + pod["initContainers"]:
+        assert container["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
     (container,) = pod["containers"]
-    assert container["securityContext"]["readOnlyRootFilesystem"]
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys()
     assert re.search(r"^USER \d+$", (deploy / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
 
@@ -51,7 +61,7 @@ def test_the_containers_run_without_rights(deploy):
     ("name", "hosts"),
     [
         ("compose.yaml", ["yanmo", "yanmo:8000"]),
-        ("kubernetes.yaml", ["yanmo", "yanmo.default", "yanmo.default.svc", "yanmo.default.svc.cluster.local:80"]),
+        (KUBERNETES, ["yanmo", "yanmo.default", "yanmo.default.svc", "yanmo.default.svc.cluster.local:80"]),
     ],
 )
 def test_clients_inside_reach_the_service_by_its_names(deploy, name, hosts):

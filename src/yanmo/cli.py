@@ -81,7 +81,7 @@ def _run(tokens: Sequence[str]) -> int:
     except CycloptsError as error:
         # The hint names the command that there is: import is called adopt.
         command = "".join(f"{OTHER_NAMES.get(token, token)} " for token in tokens[:1] if token in NAMES)
-        complain(f"{_named_as_written(error)}\nhint: yanmo {command}--help")
+        complain(f"{_named_as_written(error)}\nhint: yanmo {command}--help", is_error=True)
         return 2
     except (YanmoError, SigtermError) as error:
         return _print_error(error.as_stopped() if isinstance(error, SigtermError) else error)
@@ -112,7 +112,7 @@ def _calls_verb(tokens: Sequence[str]) -> bool:
 
 
 def _print_error(error: YanmoError) -> int:
-    complain(str(error))
+    complain(str(error), is_error=True)
     return error.exit_code
 
 
@@ -122,7 +122,8 @@ def _print_unexpected(error: Exception) -> int:
         traceback.print_exception(error)
     complain(
         f"Internal error, {type(error).__name__}: {error}\n"
-        "hint: This is our mistake. Run it again with YANMO_DEBUG=1 and report what it prints."
+        "hint: This is our mistake. Run it again with YANMO_DEBUG=1 and report what it prints.",
+        is_error=True,
     )
     return InternalError.exit_code
 
@@ -292,7 +293,7 @@ def _print_result(name: str, result: Any, *, as_json: bool) -> None:
     except OutputError as error:
         if COMMANDS[name].only_tells or getattr(result, "path", None) is None:
             raise
-        complain(f"{name} is done, but what it has to tell is lost. {error}")
+        complain(f"{name} is done, but what it has to tell is lost. {error}", is_error=True)
 
 
 def _print_next(name: str, given: dict[str, Any]) -> None:

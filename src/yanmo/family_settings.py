@@ -154,7 +154,7 @@ def default_settings(
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)
-    if family not in NETWORKS:
+    if family not in LEARNERS:
         return defaults
     # The largest power of two that is at most 1/64 of the rows.
     power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)

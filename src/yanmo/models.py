@@ -34,6 +34,8 @@ STARTED_FAMILIES = ("pretrained", "init")
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
+BORN_INT8 = ("window",)
+"""Families whose weights have a byte each from the beginning."""
 Form: TypeAlias = Literal["texts", "units"]
 """What a model decides about: texts as a whole, or their parts one by one."""
 FORMS: dict[str, frozenset[Form]] = {
@@ -111,6 +113,11 @@ class ModelSpec:
     def can_label(self, form: Form) -> bool:
         """Return whether models of the family decide about texts as a whole, or about their units."""
         return form in FORMS[self.family]
+
+    @property
+    def is_born_int8(self) -> bool:
+        """Whether its weights have a byte each from the beginning."""
+        return self.family in BORN_INT8
 
     @property
     def is_hub_id(self) -> bool:

@@ -29,6 +29,7 @@ __all__ = [
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Characters that move the cursor, color or reorder what stands around them."""
+RED, PLAIN = "\x1b[1;31m", "\x1b[0m"
 
 
 class NoReaderError(Exception):
@@ -120,12 +121,24 @@ def saying() -> Iterator[None]:
         ) from error
 
 
-def complain(text: str) -> None:
-    """Write a line to the standard error; where that cannot be done, nobody is told."""
+def complain(text: str, *, is_error: bool = False) -> None:
+    """Write a line to the standard error; where that cannot be done, nobody is told.
+
+    Args:
+        text: What is said; control characters in it are escaped.
+        is_error: A terminal shows ``error:`` before it, in red unless NO_COLOR is set.
+    """
     # A stream that is closed raises ValueError.
     with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"{printable(text)}\n")
+        mark = _error_mark() if is_error and sys.stderr.isatty() else ""
+        sys.stderr.write(f"{mark}{printable(text)}\n")
         sys.stderr.flush()
+
+
+def _error_mark() -> str:
+    # Any value but none turns colors off, as no-color.org has it.
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return "error: " if is_plain else f"{RED}error:{PLAIN} "
 
 
 def release_output() -> None:

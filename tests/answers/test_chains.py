@@ -101,6 +101,26 @@ def test_what_may_not_follow_is_as_good_as_never_said():
     assert sums.pairs_CC.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_sharpness_is_the_power_of_which_the_root_is_taken():
+    scores_UC, chain = np.random.default_rng(3).normal(size=(6, 3)).astype(np.float32), random_chain(3)
+    offsets = np.array([0, 4, 6])
+    powered = Chain(3 * chain.transitions_CC, 3 * chain.start_C, 3 * chain.end_C)
+    marginals_UC, _, _ = add_up(3 * scores_UC, offsets, powered)
+    expected_UC = marginals_UC ** (1 / 3)
+    expected_UC /= expected_UC.sum(axis=1, keepdims=True)
+    found_UC = log_marginals(scores_UC, Steps.of(offsets), chain, sharpness=3.0)
+    np.testing.assert_allclose(softmax(found_UC), expected_UC, atol=1e-5)
+
+
+def test_the_sharper_the_more_the_most_probable_labels_are_the_best_path():
+    # One by one, the second label is the better first one: two paths of three go through it.
+    scores_UC = np.zeros((2, 3), dtype=np.float32)
+    transitions_CC = np.array([[0.6, -9, -9], [-9, 0, 0], [-9, -9, -9]], dtype=np.float32)
+    chain, steps = Chain(transitions_CC, np.zeros(3, np.float32), np.zeros(3, np.float32)), Steps.of(np.array([0, 2]))
+    assert log_marginals(scores_UC, steps, chain)[0].argmax() == 1
+    assert log_marginals(scores_UC, steps, chain, sharpness=3.0).argmax(axis=1).tolist() == [0, 0]
+
+
 def test_a_long_row_neither_vanishes_nor_overflows():
     random = np.random.default_rng(0)
     scores_UC = random.normal(0, 10, size=(20_000, 4)).astype(np.float32)

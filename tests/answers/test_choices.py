@@ -12,8 +12,9 @@ from yanmo.answers.links import SIGMOID, SOFTMAX
 VALUES_MC = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 ENDS = np.array([0, 2, 2, 5, 6])
 """Four rows of 2, 0, 3 and 1 decisions."""
+PLACES = np.array([[0, 2], [3, 5], [0, 1], [1, 2], [2, 9], [4, 5]])
 BOTH = pytest.mark.parametrize(
-    "choices", [Choices(VALUES_MC, SOFTMAX), Choices(VALUES_MC, SOFTMAX, ENDS)], ids=["1", "M"]
+    "choices", [Choices(VALUES_MC, SOFTMAX), Choices(VALUES_MC, SOFTMAX, ENDS, PLACES)], ids=["1", "M"]
 )
 
 
@@ -37,6 +38,9 @@ def test_rows_are_taken_in_the_given_order_with_all_their_decisions(choices, pla
     assert len(taken) == len(places)
     assert rows_of(taken) == [rows_of(choices)[place] for place in places]
     assert taken.link is choices.link
+    if choices.places is not None:
+        wanted = [PLACES[start:end].tolist() for start, end in pairwise(ENDS.tolist())]
+        assert taken.places.tolist() == [pair for place in places for pair in wanted[place]]
     assert (taken.ends is None) == (choices.ends is None)
 
 
@@ -58,6 +62,7 @@ def test_a_file_gives_back_what_it_was_given(tmp_path, choices):
     found = Choices.read(frame, SOFTMAX)
     np.testing.assert_array_equal(found.values_MC, probabilities.values_MC)
     np.testing.assert_array_equal(found.offsets_N, probabilities.offsets_N)
+    np.testing.assert_array_equal(found.places, probabilities.places)
     assert found.values_MC.dtype == np.float32
     assert (found.ends is None) == (choices.ends is None)
     assert found.link is SOFTMAX
@@ -99,3 +104,25 @@ def test_scores_and_probabilities_are_those_of_the_link(link):
     np.testing.assert_array_equal(probabilities.values_MC, link.activate(VALUES_MC))
     assert probabilities.invert().activate().distance_N(probabilities).max() <= 1e-6
     assert probabilities.ends is scores.ends
+
+
+@BOTH
+def test_rows_that_were_answered_in_parts_come_back_at_their_numbers(choices):
+    rows = np.array([3, 1, 0, 2] if choices.ends is not None else [3, 5, 1, 0, 4, 2])
+    parts = [(rows[start:end], choices.take(rows[start:end])) for start, end in ((0, 1), (1, 3), (3, len(rows)))]
+    whole = Choices.gathered(parts)
+    assert rows_of(whole) == rows_of(choices)
+    np.testing.assert_array_equal(whole.places, choices.places)
+    alone = Choices.gathered([(rows, choices.take(rows))])
+    assert rows_of(alone) == rows_of(choices)
+
+
+def test_of_no_rows_at_all_parts_make_no_rows():
+    none = Choices(VALUES_MC, SOFTMAX, ENDS, PLACES).take(np.zeros(0, dtype=np.int64))
+    assert len(Choices.gathered([(np.zeros(0, dtype=np.int64), none)])) == 0
+
+
+def test_the_least_of_each_row_is_1_where_it_has_no_decision():
+    values_M = np.array([0.5, 0.25, 0.75, 0.5, 0.125, 1.0], dtype=np.float32)
+    assert Choices(VALUES_MC, SOFTMAX, ENDS).least_N(values_M).tolist() == [0.25, 1.0, 0.125, 1.0]
+    assert Choices(VALUES_MC, SOFTMAX).least_N(values_M).tolist() == values_M.tolist()

@@ -1,9 +1,10 @@
 """A Report holds strict JSON and a page."""
 
+import datetime
 import json
 
 from yanmo.artifacts.base import Identity, publish
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 
 
 def test_a_report_gives_back_what_was_measured(tmp_path):
@@ -31,3 +32,17 @@ def test_a_report_gives_back_what_was_measured(tmp_path):
     assert (summary["kind"], summary["accuracy"], summary["size_mb"]) == ("report", 0.5, 7.5)
     assert summary["html"] == str(report.html_path)
     json.dumps(summary, allow_nan=False)
+
+
+def test_a_report_says_its_day_and_another_one_where_a_build_is_to_be_the_same_again(monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    before, day, after = (
+        datetime.datetime.now(datetime.UTC),
+        circumstances()["date"],
+        datetime.datetime.now(datetime.UTC),
+    )
+    # The test may run over midnight.
+    assert day in {f"{before:%Y-%m-%d}", f"{after:%Y-%m-%d}"}
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "86399")
+    assert circumstances()["date"] == "1970-01-01"
+    assert {"machine", "versions"} <= circumstances().keys()

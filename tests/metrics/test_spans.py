@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from yanmo.answers.tags import TagScheme
 from yanmo.metrics.measures import measure_with_intervals
@@ -77,6 +79,30 @@ def test_units_without_a_label_are_left_out():
     assert statistics_NS[:, -4:-2].tolist() == [[3, 3], [1, 3], [3, 3], [0, 0]]
 
 
+ROW = st.integers(0, 8).flatmap(
+    lambda size: st.tuples(*[st.lists(st.sampled_from([*IOB2, "?"]), min_size=size, max_size=size)] * 2)
+)
+
+
+@given(st.lists(ROW, min_size=1, max_size=5))
+def test_rows_count_for_themselves_and_nothing_is_right_twice(rows):
+    truth = [" ".join(tags) for tags, _ in rows]
+    found = [" ".join(tag.replace("?", "O") for tag in tags) for _, tags in rows]
+    statistics_NS = statistics_of(found, truth, IOB2)
+    alone = [statistics_of([ours], [theirs], IOB2)[0].tolist() for ours, theirs in zip(found, truth, strict=True)]
+    assert statistics_NS.tolist() == alone
+    of_truth, of_found, right = (statistics_NS[:, place : place + 2] for place in (0, 2, 4))
+    assert (right <= np.minimum(of_truth, of_found)).all()
+    near_truth, near_found, right_units, units = statistics_NS[:, 6:10].T
+    assert (right.sum(axis=1) + near_truth <= of_truth.sum(axis=1)).all()
+    assert (right.sum(axis=1) + near_found <= of_found.sum(axis=1)).all()
+    assert ((near_truth > 0) == (near_found > 0)).all()
+    assert (right_units <= units).all()
+    itself = statistics_of(found, found, IOB2)
+    assert (itself[:, 0:2] == itself[:, 4:6]).all()
+    assert itself[:, 6:8].sum() == 0
+
+
 def test_the_first_measure_is_that_of_the_scheme():
     assert measures_of(TagScheme.of(IOB2))[0].name == "span_f1"
     assert measures_of(TagScheme.of(["B", "E", "S"]))[0].name == "span_f1"
@@ -88,6 +114,13 @@ def test_the_first_measure_is_that_of_the_scheme():
 def test_plain_tags_are_counted_unit_by_unit():
     scores = scores_of(["a b b", "a"], ["a a b", "?"], ["a", "b"])
     assert scores == pytest.approx({"unit_accuracy": 2 / 3, "macro_span_f1": 2 / 3, "right_rows": 1 / 2})
+
+
+def test_where_all_rows_are_right_their_share_is_not_certain():
+    statistics_NS = statistics_of(["B-x O"] * 20, ["B-x O"] * 20, IOB2)
+    found = measure_with_intervals(statistics_NS, SPAN_MEASURES, num_resamples=100, seed=0)
+    assert found["right_rows"].interval == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert found["span_f1"].interval == (1.0, 1.0)
 
 
 def test_intervals_are_drawn_from_the_rows():

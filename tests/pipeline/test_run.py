@@ -1,6 +1,7 @@
 """A pipeline does what is due and nothing else, and a cut at any moment loses nothing that was finished."""
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,25 @@ def test_a_changed_value_makes_anew_what_depends_on_it_and_nothing_else(finished
         "left from values that 'each' has no more, remove what you do not need: runs/models/ngram-1"
     ]
     assert Bundle.open(out / "models/ngram-1").model == "ngram"
+
+
+def test_a_comparison_links_to_the_reports_beside_it(finished, write, project):
+    _, plain, _ = finished
+    assert [row["links"] for row in plain.metrics["rows"]] == [[], []]
+    stage = """
+[stage.quality]
+verb = "evaluate"
+bundle = "models"
+dataset = "reviews"
+measure_speed = false
+"""
+    report = run_it(write(MODELS + stage))
+    pages = [row["links"] for row in report.metrics["rows"] if row["name"] == "ngram-2"]
+    assert pages == [[{"name": "quality/ngram-2", "page": "../quality/ngram-2/report.html"}]]
+    html = report.html_path.read_text(encoding="utf-8")
+    for page in re.findall(r'<a href="([^"]+)">', html):
+        assert (report.path / page).is_file()
+    assert html.count("<a ") == 2
 
 
 def test_a_changed_raw_file_makes_all_anew_and_the_old_is_replaced(finished, project):

@@ -23,7 +23,8 @@ COMMON = {
     "num_resamples": 200,
     "seed": 0,
     "machine": MACHINE,
-    "versions": {"python": "3.11.9", "numpy": "2.2.0"},
+    "date": "2026-11-30",
+    "versions": {"yanmo": "0.1.0", "python": "3.11.9", "numpy": "2.2.0"},
 }
 
 
@@ -103,6 +104,8 @@ def comparison(num_rows=400, *, task=TASK):
     rows = compare_rows(facts, [model[0] for model in models], models[0][1], task, num_resamples=200, seed=0)
     measures = [one.describe() for one in task.measures if one is task.measures[0] or one.is_second]
     facts = {"headline": measures[0], "measures": measures, "num_rows": num_rows}
+    links = [{"name": "quality/线性", "page": "../quality/%E7%BA%BF%E6%80%A7/report.html"}]
+    rows = [{**row, "links": links if row["name"] == "线性模型 linear" else []} for row in rows]
     return plain({"report": "comparison", **COMMON, **facts, "rows": rows})
 
 
@@ -205,6 +208,56 @@ def audit(num_rows=400):
     pairs = [{"given": LABELS[2], "probably": LABELS[0], "num_rows": 3}]
     found = {"num_wrong": 6, "wrong_share": 0.015, "num_folds": 5, "pairs": pairs, "report": "label_noise"}
     return {**report, **found, "rows": [{**row, "margin": -0.5} for row in rows]}
+
+
+def grinding():
+    """A search of which every column has something to say."""
+    names = ["ngram-student-int8", "bert-4x312-student-int8", "cascade-ngram-bert-4x312", "textcnn-student-2"]
+    rows = [
+        {
+            "name": name,
+            "verb": "quantize",
+            "format": "onnx",
+            "accuracy": 0.9 - 0.01 * place,
+            "accuracy_interval": [0.88 - 0.01 * place, 0.92],
+            "teacher_accuracy": 0.93,
+            "drop": 0.03 + 0.01 * place,
+            "drop_interval": [-0.0123, 0.0678],
+            "latency_ms": 0.2 * 3**place,
+            "throughput": 54_321.0 / (place + 1),
+            "size_mb": 25.3,
+            "memory_mb": 312.0,
+            "seconds": 754.0,
+            "num_rows": 960,
+            "misses": ["latency_ms", "drop"] if place else [],
+            "worse": ["slower", "less accurate"] if place > 1 else [],
+        }
+        for place, name in enumerate(names)
+    ]
+    shape = {"name": "bert-4x312", "latency_ms": 1.2, "throughput": 1234.0, "size_mb": 14.0}
+    bundle = {"name": "teacher", "digest": "a" * 64, "model": "bert-12x768", "format": "torch"}
+    facts = {
+        "report": "grinding",
+        "teacher": bundle,
+        "budget": {"max_latency_ms": 1.0, "max_drop": 0.05, "max_size_mb": None},
+        "winner": names[0],
+        "test": {"accuracy": 0.89, "teacher_accuracy": 0.93},
+        "is_teacher_enough": False,
+        "nearest": [],
+        "shapes": [shape, {**shape, "name": "ngram"}],
+        "present": [{**shape, "name": "teacher"}, {**shape, "name": "teacher-onnx"}],
+        "skipped": ["bert-12x768: too slow on this machine"],
+        "late": [],
+        "failed": {},
+        "recipe": '[stage.student]\nverb = "distill"\n',
+        "command": "yanmo grind teacher data --out small",
+    }
+    return {**COMMON, **facts, "headline": TASK.measures[0].describe(), "rows": rows}
+
+
+@pytest.fixture(scope="session")
+def grinding_report():
+    return grinding()
 
 
 @pytest.fixture(scope="session")

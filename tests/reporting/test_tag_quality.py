@@ -9,12 +9,16 @@ import pytest
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import Ragged
+from yanmo.artifacts.base import Identity, publish
+from yanmo.artifacts.dataset import Dataset
+from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.report import plain
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.sections import sections_of
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
 from yanmo.tasks import get_task
+from yanmo.text.pipeline import TextConfig
 
 LABELS = ["B-loc", "B-per", "I-loc", "I-per", "O"]
 TEXTS = ["Ada Lovelace saw Paris", "in 北京 today", ""]
@@ -97,6 +101,12 @@ def test_of_plain_tags_units_are_counted():
     assert values["span_errors"] is None
 
 
+def test_kinds_that_never_occur_stand_in_the_matrix():
+    labels = ["ADJ", "NOUN", "VERB"]
+    values = measure(says("NOUN " * 7, [0.5] * 7, labels), truth_of("NOUN " * 7, labels), labels)
+    assert values["confusion_matrix"] == [[0, 0, 0], [0, 7, 0], [0, 0, 0]]
+
+
 def test_one_kind_is_confused_with_none():
     labels = ["B", "E", "M", "S"]
     values = measure(says("S B E S S B E", [0.9] * 7, labels), truth_of("S S S S B M E", labels), labels)
@@ -134,6 +144,14 @@ def test_mistakes_stand_in_their_texts_the_most_confident_first():
     assert worst_tag_mistakes(FOUND, truth_of("B-per I-per O B-per O B-loc B-loc"), LABELS, TEXTS, num_mistakes=9) == []
 
 
+def test_of_a_long_text_what_is_near_the_mistake_is_shown():
+    text = "a " * 100 + "Paris" + " b" * 100
+    evidence = says("B-per", [0.9], offsets=np.array([0, 1]), places=[[200, 205]])
+    targets = truth_of("B-loc", offsets=np.array([0, 1]))
+    (found,) = worst_tag_mistakes(evidence, targets, LABELS, [text], num_mistakes=9)
+    assert (found["before"], found["span"], found["after"]) == ("a " * 40, "Paris", " b" * 40)
+
+
 def test_what_was_lost_is_as_sure_as_what_was_said_instead():
     lost, short = worst_tag_mistakes(
         says("B-per O O O O O O", [0.7, 0.9, 0.95, 0.8, 0.99, 0.6, 0.85]), TRUTH, LABELS, TEXTS, num_mistakes=2
@@ -150,6 +168,43 @@ def test_what_was_lost_is_as_sure_as_what_was_said_instead():
     assert short["truth"] == [{"label": "per", "start": 0, "end": 12, "span": "Ada Lovelace"}]
 
 
+@pytest.fixture
+def make_dataset(tmp_path):
+    """A Dataset whose training rows have the spans Ada Lovelace, 北京 and, in two units, Paris Texas."""
+
+    def make(labels=LABELS, *, units="words", splits=("train",)):
+        texts = ["Ada Lovelace wrote", "北京 and Paris Texas"]
+        tags = [["B-per", "I-per", "O"], ["B-loc", "O", "B-loc", "I-loc"]]
+        if labels is not LABELS:
+            tags = [labels[:1] * 3, [*labels[:1] * 3, None]]
+        frame = pl.DataFrame({"id": ["0", "1"], "text": texts, "label": tags})
+        folder, text = tmp_path / "-".join((units, *splits, *labels)), TextConfig(units=units).model_dump(mode="json")
+        identity = Identity(kind="dataset", verb="prepare", task="token_labels", labels=labels, info={"text": text})
+        with publish(folder, identity) as staging:
+            for name in splits:
+                write_parquet(frame, staging / f"{name}.parquet")
+        return Dataset.open(folder)
+
+    return make
+
+
+def test_spans_that_training_has_not_are_counted_apart(make_dataset):
+    frame = pl.DataFrame({"id": ["a", "b", "c"], "text": TEXTS})
+    answers = (FOUND, TRUTH, LABELS, TASK)
+    values = sections_of(FOUND).novelty(*answers, frame=frame, dataset=make_dataset())
+    # Ada Lovelace and 北京 are known, and found; Paris alone is new, and was found as another kind.
+    assert values == {
+        "new_spans": {"num_known": 3, "new_share": pytest.approx(1 / 3), "new_recall": 0.0, "known_recall": 1.0}
+    }
+    assert sections_of(FOUND).novelty(*answers, frame=frame, dataset=make_dataset(splits=("test",))) == {
+        "new_spans": None
+    }
+    plain_tags = ["ADJ", "NOUN"]
+    evidence, targets = says("NOUN " * 7, [0.6] * 7, plain_tags), truth_of("NOUN " * 7, plain_tags)
+    answers = (evidence, targets, plain_tags, get_task("token_labels").of(plain_tags))
+    assert sections_of(evidence).novelty(*answers, frame=frame, dataset=make_dataset(plain_tags)) == {"new_spans": None}
+
+
 def test_the_evidence_says_which_parts_a_report_has():
     frame = pl.DataFrame({"id": ["a", "b", "c"], "text": TEXTS})
     first, *_ = sections_of(FOUND).mistakes(FOUND, TRUTH, LABELS, TASK, frame=frame, num_mistakes=9)
@@ -160,13 +215,14 @@ def test_the_evidence_says_which_parts_a_report_has():
 
 
 @pytest.fixture
-def make_page(make_evaluation):
+def make_page(make_evaluation, make_dataset):
     def make(evidence=FOUND, targets=TRUTH, labels=LABELS):
         frame = pl.DataFrame({"id": ["a", "b", "c"], "text": ["<b>" + TEXTS[0][3:], *TEXTS[1:]]})
         answers = (evidence, targets, labels, get_task("token_labels").of(labels))
         quality = sections_of(evidence).quality(*answers, **SAMPLING)
+        novelty = sections_of(evidence).novelty(*answers, frame=frame, dataset=make_dataset(labels))
         mistakes = sections_of(evidence).mistakes(*answers, frame=frame, num_mistakes=9)
-        return render_evaluation(plain({**make_evaluation(), **quality, "mistakes": mistakes}))
+        return render_evaluation(plain({**make_evaluation(), **quality, **novelty, "mistakes": mistakes}))
 
     return make
 
@@ -180,6 +236,7 @@ def test_the_page_shows_mistakes_in_their_texts_and_what_is_wrong_with_spans(mak
     assert "What is wrong with spans" in page
     assert "ROC AUC</span>" not in page
     assert "<th>spans</th>" in page
+    assert "of these 50.0 % were found, of the others 100.0 %" in page
 
 
 def test_the_page_of_plain_tags_and_that_of_nothing_found(make_page):
@@ -189,4 +246,4 @@ def test_the_page_of_plain_tags_and_that_of_nothing_found(make_page):
     assert "What is wrong with spans" not in page
     assert "7 units, of which 1 have no label and are left out" in page
     nothing = make_page(says("O " * 7, [0.9] * 7))
-    assert nothing.count('<td class="left">lost</td>') == 3
+    assert nothing.count('<td class="left few">lost</td>') == 3

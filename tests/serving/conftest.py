@@ -8,7 +8,6 @@ import dataclasses
 import functools
 import http.client
 import json
-import os
 import shutil
 import socket
 import threading
@@ -21,8 +20,10 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from safetensors.numpy import save_file
 
+import yanmo
 from yanmo.answers.choices import Choices
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import Identity, publish
@@ -156,15 +157,6 @@ def chromium():
 
 
 @pytest.fixture(scope="session")
-def clients_bin(project_root) -> Path:
-    """The programs of the environment with the clients of others."""
-    folder = Path(os.environ.get("YANMO_CLIENTS", project_root / "build" / "clients")) / "bin"
-    if not folder.is_dir():
-        pytest.skip("the clients of others are not here: make clients, or YANMO_CLIENTS=FOLDER")
-    return folder
-
-
-@pytest.fixture(scope="session")
 def wait():
     """Wait until a condition holds."""
     return _wait
@@ -182,14 +174,14 @@ LABELS = ["0", "1", "负面"]
 TRAINING = ["很快，好吃", "太慢了", "great value", "arrived late and cold", "a b c"]
 
 
-def _write_ngram(staging: Path, seed: int = 1) -> None:
+def _write_ngram(staging: Path, seed: int, num_labels: int) -> None:
     random = np.random.default_rng(seed)
     shapes = {
         "embedding": (1024, 8),
         "hidden.weight": (16, 8),
         "hidden.bias": (16,),
-        "out.weight": (3, 16),
-        "out.bias": (3,),
+        "out.weight": (num_labels, 16),
+        "out.bias": (num_labels,),
     }
     tensors = {name: random.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     tensors["seen"] = np.full(512, 255, np.uint8)
@@ -198,11 +190,16 @@ def _write_ngram(staging: Path, seed: int = 1) -> None:
     (staging / "ngram.json").write_bytes(msgspec.json.encode(settings))
 
 
-def _write_linear(staging: Path, seed: int = 2) -> None:
+def _write_linear(staging: Path, seed: int, num_labels: int) -> None:
     tfidf = fit_tfidf(hash_column(TRAINING, NGRAMS))
     random = np.random.default_rng(seed)
-    coef_FC = random.normal(size=(len(tfidf.keys), 3)).astype(np.float32)
-    tensors = {"keys": tfidf.keys, "idf": tfidf.idf, "coef": coef_FC, "intercept": np.zeros(3, dtype=np.float32)}
+    coef_FC = random.normal(size=(len(tfidf.keys), num_labels)).astype(np.float32)
+    tensors = {
+        "keys": tfidf.keys,
+        "idf": tfidf.idf,
+        "coef": coef_FC,
+        "intercept": np.zeros(num_labels, dtype=np.float32),
+    }
     save_file(tensors, staging / "model.safetensors")
     settings = {"ngrams": NGRAMS.model_dump(mode="json"), "sublinear": tfidf.sublinear}
     (staging / "linear.json").write_bytes(msgspec.json.encode(settings))
@@ -220,16 +217,17 @@ def _publish(
     error: float = 0,
     seed: int = 1,
     info: dict[str, Any] | None = None,
+    labels: list[str] = LABELS,
 ) -> Bundle:
     """Make a Bundle with the texts as golden examples, and the probabilities it gives plus an error."""
     asked = get_task(task)
     inputs = Inputs((texts, texts[::-1])[: len(asked.inputs)])
-    evidence = Choices(np.zeros((0, len(LABELS)), dtype=np.float32), asked.link)
+    evidence = Choices(np.zeros((0, len(labels)), dtype=np.float32), asked.link)
     if texts:
-        silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed)
+        silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed, labels=labels)
         with open_bundle(silent) as predictor:
             found, _ = predictor.infer(inputs)
-            evidence = dataclasses.replace(found, values_MC=found.values_MC + np.float32(error))
+            evidence = structs.replace(found, values_MC=found.values_MC + np.float32(error))
     info = {
         **(info or {}),
         "format": model,
@@ -237,8 +235,8 @@ def _publish(
         "max_length": 0,
         "text": TextConfig().model_dump(mode="json"),
     }
-    with publish(out, Identity(kind="bundle", verb="train", task=task, labels=LABELS, info=info)) as staging:
-        WRITERS[model](staging, seed)
+    with publish(out, Identity(kind="bundle", verb="train", task=task, labels=labels, info=info)) as staging:
+        WRITERS[model](staging, seed, len(labels))
         write_golden(staging, asked.inputs, inputs, evidence)
     return Bundle.open(out)
 
@@ -284,7 +282,8 @@ def _publish_cascade(folder: Path, members: list[Bundle], texts: list[str], *, s
     task = members[0].task
     label = [LABELS[:1]] if task == "multi_label" else LABELS[:1]
     identity = {"kind": "dataset", "verb": "prepare", "task": task, "labels": LABELS, "parents": {}}
-    with publish(folder / "data", Identity(**identity, info={})) as staging:
+    info = {"text": TextConfig().model_dump(mode="json")}
+    with publish(folder / "data", Identity(**identity, info=info)) as staging:
         rows = {"id": map(str, range(len(texts))), "text": texts, "label": label * len(texts)}
         pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
     settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [sure], abstain, [1.0, 2.0], {}, [])
@@ -303,3 +302,26 @@ def make_bundle():
 def wrong_bundle(tmp_path) -> Bundle:
     """A Bundle whose golden examples came out otherwise when it was made."""
     return _publish(tmp_path / "wrong", task="single_label", model="ngram", texts=TRAINING, error=0.1)
+
+
+TAGGED = [
+    ("Anna went to Rome.", [[0, 4, "person"], [13, 17, "place"]]),
+    ("Rome is far from Anna!", [[0, 4, "place"], [17, 21, "person"]]),
+    ("小明去武汉。", [[0, 2, "person"], [3, 5, "place"]]),
+    ("Nothing here, it is fine.", []),
+]
+
+
+@pytest.fixture(scope="session")
+def taggers(serving, tmp_path_factory):
+    """A service of two models that label units: names in texts, and words."""
+    folder = tmp_path_factory.mktemp("taggers")
+    rows = [{"text": f"{text} {place}", "label": spans} for place in range(12) for text, spans in TAGGED]
+    (folder / "names.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    words = [f"小明 去 武汉 {place} 次" for place in range(40)]
+    (folder / "words.txt").write_text("\n".join(words), encoding="utf-8")
+    for name, values in (("names.jsonl", {"units": "tokens"}), ("words.txt", {"tagging": "segmented"})):
+        data = yanmo.prepare(folder / name, out=folder / f"{name}-data", task="token_labels", **values)
+        yanmo.train(data, model="window", out=folder / name.partition(".")[0], num_epochs=10)
+    with serving(*(yanmo.Bundle.open(folder / name) for name in ("names", "words"))) as client:
+        yield client

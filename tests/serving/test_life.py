@@ -98,8 +98,9 @@ def start():
 def test_a_process_says_where_it_is_answers_without_torch_and_ends_with_0(bundles, start, name, number):
     bundle = bundles[name]
     process = start(bundle)
-    expected = f"Serving {bundle.name} ({bundle.digest[:12]}) on http://127.0.0.1:{process.port}  POST /predict\n"
-    assert process.ready_line == expected
+    url = f"http://127.0.0.1:{process.port}"
+    expected = f"Serving {bundle.name} ({bundle.digest[:12]}) on {url}  POST /predict"
+    assert process.ready_line == f"{expected}, playground: {url}/, API: {url}/docs\n"
     connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=20)
     connection.request("POST", "/predict", b'{"text":"a"}', {"content-type": "application/json"})
     assert connection.getresponse().read()

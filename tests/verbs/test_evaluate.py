@@ -15,6 +15,7 @@ from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import write_golden
 from yanmo.artifacts.effects import Effects
+from yanmo.cli import main
 from yanmo.errors import ArtifactError, ConfigError, DataError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.runtimes.predictor import open_bundle
@@ -144,14 +145,14 @@ def test_the_most_confident_mistakes_come_with_their_text_escaped(report):
     }
     assert second["probability"] <= first["probability"]
     html = report.html_path.read_text(encoding="utf-8")
-    assert "<script" not in html
+    assert html.count("<script") == 1
 
 
 def test_hostile_text_in_a_mistake_is_escaped(good, dataset, folder):
     report = evaluate(good, dataset, out=folder / "hostile", num_resamples=100, measure_speed=False)
     assert HOSTILE in " ".join(one["text"] for one in report.metrics["mistakes"])
     html = report.html_path.read_text(encoding="utf-8")
-    assert "<script" not in html
+    assert html.count("<script") == 1
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
 
 
@@ -186,6 +187,28 @@ def test_labels_are_matched_by_name_never_by_place(good, shuffled, dataset, fold
         assert values[0][name] == pytest.approx(values[1][name], rel=1e-6), name
     rows = [[(one["id"], one["predicted"]) for one in value["mistakes"]] for value in values]
     assert rows[0] == rows[1]
+
+
+def test_without_out_a_report_is_returned_and_printed_and_nothing_is_written(
+    good, dataset, folder, monkeypatch, capsys
+):
+    place = folder / "nothing"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    values = {"num_resamples": 100, "measure_speed": False}
+    report = evaluate(good, dataset, **values)
+    saved = evaluate(good, dataset, **values, out=folder / "saved")
+    assert report.path is None
+    same = {name: value for name, value in saved.metrics.items() if name != "command"}
+    assert {name: value for name, value in report.metrics.items() if name != "command"} == same
+    arguments = ["evaluate", str(good.path), str(dataset.path), "--num-resamples", "100", "--no-measure-speed"]
+    assert main(arguments) == 0
+    assert f"{saved.metrics['accuracy']:.4g}" in capsys.readouterr().out
+    assert main([*arguments, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == report.summary()
+    assert told["accuracy"] == saved.metrics["accuracy"]
+    assert list(place.iterdir()) == []
 
 
 def test_without_speed_two_reports_are_the_same_byte_for_byte(good, dataset, folder):

@@ -6,7 +6,7 @@ anew for every call is a Struct, whose making takes a fifth of a frozen dataclas
 
 from __future__ import annotations
 
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,7 @@ class Span(Struct, frozen=True):
         label: Such as the kind of entity.
         probability: Of its being there, with this label.
         text: What stands there; None before the text is at hand.
+        source: Who found it: the model, or a user's dictionary or rule.
     """
 
     start: int
@@ -58,10 +59,11 @@ class Span(Struct, frozen=True):
     label: str
     probability: float
     text: str | None = None
+    source: Literal["model", "dictionary", "rule"] = "model"
 
     def within(self, text: str) -> Span:
         """Return the span with what stands there in its text."""
-        return Span(self.start, self.end, self.label, self.probability, text[self.start : self.end])
+        return replace(self, text=text[self.start : self.end])
 
 
 class Decided(Struct, frozen=True):

@@ -104,25 +104,33 @@ class PathSums:
     log_total: float
 
 
-def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain) -> FloatArray:
+def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain, *, sharpness: float = 1.0) -> FloatArray:
     """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C).
 
     Args:
         scores_UC: Unnormalized scores of every unit's labels.
         steps: Of the rows.
         chain: How labels go together.
+        sharpness: At least 1. The weights of the paths through a label are summed as powers of it, and the root of the
+            sum is taken: 1 gives marginals, and the larger it is, the more the best path alone counts. Labels that are
+            each the most probable one of their unit then are one path, and the probabilities keep their scale.
 
     Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: the backward sums are
     the forward ones of mirrored rows, so both are one product a step.
     """
     found_UC = np.empty(scores_UC.shape, dtype=np.float32)
     if len(scores_UC):
-        logs_CU, _ = _emissions(scores_UC, steps, chain)
+        power = np.float32(sharpness)
+        parts = (chain.transitions_CC, chain.start_C, chain.end_C)
+        # What is impossible stays finite.
+        chain = Chain(*(np.maximum(part * power, IMPOSSIBLE) for part in parts))
+        logs_CU, _ = _emissions(scores_UC * power, steps, chain)
         reached, _ = _reach(np.exp(logs_CU), steps, chain)
         summed_CU = _log(reached[0])
         summed_CU += _log(reached[1])[:, steps.mirror_U]
         # Both sums hold the unit's own score.
         summed_CU -= logs_CU
+        summed_CU /= power
         found_UC[steps.units_U] = summed_CU.T
     return found_UC
 

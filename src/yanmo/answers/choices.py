@@ -5,6 +5,7 @@ It knows no label's name: columns are in whatever order they were made in.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Self
 
@@ -68,6 +69,32 @@ class Choices(Struct, frozen=True):
         """Return the Choices with columns in another order: first the one that ``columns`` names first."""
         # numpy keeps chosen columns column by column in memory; whoever reads rows wants rows together.
         return self.having(np.ascontiguousarray(self.values_MC[:, columns]))
+
+    def least_N(self, values_M: FloatArray) -> FloatArray:
+        """Return of values of the decisions the least of each row, 1 where a row has none, shape (N,)."""
+        if self.ends is None:
+            return values_M
+        found_N = np.ones(len(self), dtype=np.float32)
+        np.minimum.at(found_N, np.repeat(np.arange(len(self)), np.diff(self.ends)), values_M)
+        return found_N
+
+    @classmethod
+    def gathered(cls, parts: Sequence[tuple[IntArray, Self]]) -> Self:
+        """Return the rows of several Choices as one, each at its number; the numbers are 0 to N - 1, each once.
+
+        Args:
+            parts: The numbers of the rows, and the Choices about them; at least one.
+        """
+        rows, (first, *others) = np.concatenate([rows for rows, _ in parts]), [one for _, one in parts]
+        whole = first
+        if others:
+            every = [first, *others]
+            ends = None
+            if first.ends is not None:
+                ends = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(one.offsets_N) for one in every]))))
+            places = None if first.places is None else np.concatenate([np.asarray(one.places) for one in every])
+            whole = cls(np.concatenate([one.values_MC for one in every]), first.link, ends, places)
+        return whole.take(np.argsort(rows))
 
     def columns(self) -> dict[str, pl.Series]:
         """Return what a file of Predictions holds of them: an array of C for each row, or a list of such arrays."""

@@ -9,12 +9,16 @@ import numpy as np
 
 from yanmo.answers.chains import Steps
 from yanmo.answers.tags import NONE, TagScheme
-from yanmo.arrays import Doubles, FloatArray, IntArray
+from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 
 __all__ = ["best_legal"]
 
 # What is impossible by the probabilities is still possible where nothing else is legal.
 LEAST = 1e-30
+# More than the units of a row of 10 million together could gain: no path breaks a rule that another one keeps.
+BREAK = 1e9
+# 32 MB of float64 at a time.
+CHUNK_CELLS = 4_000_000
 
 
 def best_legal(probabilities_UC: FloatArray, offsets: IntArray, scheme: TagScheme) -> IntArray:
@@ -39,11 +43,12 @@ def best_legal(probabilities_UC: FloatArray, offsets: IntArray, scheme: TagSchem
         return path_U
     # The best tags one by one are the best path wherever they are a legal one; few rows are left to be searched.
     rows = np.unique(np.searchsorted(offsets, broken, side="right") - 1)
-    lengths = np.diff(offsets)[rows]
-    inner = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    units = np.arange(inner[-1]) + np.repeat(offsets[rows] - inner[:-1], lengths)
-    scores = np.log(np.maximum(probabilities_UC[units].astype(np.float64), LEAST))
-    path_U[units] = _search(scores, Steps.of(inner), scheme)
+    ends = np.cumsum(offsets[rows + 1] - offsets[rows]) * probabilities_UC.shape[1]
+    # A table of all tags of all units of many rows would be large; a row's own path is the same in any piece.
+    for piece in np.split(rows, np.flatnonzero(np.diff(ends // CHUNK_CELLS)) + 1):
+        units = Ragged(np.arange(len(path_U)), offsets).take(piece)
+        scores = np.log(np.maximum(probabilities_UC[units.values].astype(np.float64), LEAST))
+        path_U[units.values] = _search(scores, Steps.of(units.offsets), scheme)
     return path_U
 
 
@@ -51,9 +56,7 @@ def _search(scores_UC: Doubles, steps: Steps, scheme: TagScheme) -> IntArray:
     """Return the best path of every row."""
     num_tags = scores_UC.shape[1]
     scores, goes_on_C = scores_UC[steps.units_U], scheme.needs_C != NONE
-    # One break costs more than all units together could gain: no path breaks a rule that another one keeps.
-    penalty = (1 - np.log(LEAST)) * len(steps.ends_T)
-    must_C, openers_KO = scheme.must_C * penalty, _openers(scheme)
+    must_C, openers_KO = scheme.must_C * BREAK, _openers(scheme)
     # Where each tag comes from: the best opener of its kind, or, behind those, the best tag that need not go on.
     origin_C = np.where(goes_on_C, scheme.needs_C, len(openers_KO))
     kinds_K = np.arange(len(openers_KO))
@@ -62,12 +65,12 @@ def _search(scores_UC: Doubles, steps: Steps, scheme: TagScheme) -> IntArray:
     reached = np.zeros((0, num_tags))
     for begin, end in steps.bounds():
         if begin == 0:
-            reached = scores[begin:end] - goes_on_C * penalty
+            reached = scores[begin:end] - goes_on_C * BREAK
             continue
         rows_N, before = np.arange(end - begin), reached[: end - begin]
         anyhow_N, unbound = before.argmax(axis=1), before - must_C
         free_N = unbound.argmax(axis=1)
-        choices = np.concatenate([before, before[rows_N, anyhow_N, None] - penalty], axis=1).take(openers_KO, axis=1)
+        choices = np.concatenate([before, before[rows_N, anyhow_N, None] - BREAK], axis=1).take(openers_KO, axis=1)
         place_NK = choices.argmax(axis=2)
         best = np.concatenate([choices.max(axis=2), unbound[rows_N, free_N, None]], axis=1)
         origins = np.concatenate([openers_KO[kinds_K, place_NK], free_N[:, None]], axis=1)

@@ -1,8 +1,9 @@
 """A Dataset: cleaned-up splits with labels, what was refused, and a profile; it knows no token and no model.
 
 Files: ``train/valid/test[/unlabeled].parquet`` with ``id, text[, text_b], label``, ``rejected.jsonl``,
-``profile.json``, ``profile.html``, ``tfidf.json`` and perhaps ``user_dict.txt``. The text is stored as it was read:
-the cleaning is a setting that every reader of the text applies, so training and serving cannot differ.
+``profile.json``, ``profile.html``, where whole texts are labeled ``tfidf.json``, and perhaps ``user_dict.txt``. The
+text is stored as it was read: the cleaning is a setting that every reader of the text applies, so training and serving
+cannot differ. Where parts of texts are labeled, a label is a list of tags, one a unit, null for a unit without one.
 """
 
 from __future__ import annotations

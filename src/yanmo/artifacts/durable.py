@@ -22,8 +22,12 @@ def put(partial: Path, target: Path) -> None:
 
 def sync(path: Path) -> None:
     """Make a file's or folder's content last through a power cut."""
-    # Read-only is enough for fsync, and a folder can be opened in no other way.
-    descriptor = os.open(path, os.O_RDONLY)
+    is_windows = os.name == "nt"
+    # Windows opens no folder, and syncs only what is open for writing.
+    if is_windows and path.is_dir():
+        return
+    # Elsewhere read-only is enough, and a folder can be opened in no other way.
+    descriptor = os.open(path, os.O_RDWR if is_windows else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

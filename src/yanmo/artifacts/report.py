@@ -6,6 +6,8 @@ Files: ``report.json`` (no NaN: what has no value is null) and ``report.html``.
 from __future__ import annotations
 
 import math
+import os
+import time
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +15,11 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from yanmo.artifacts.base import Artifact
+from yanmo.artifacts.base import Artifact, Manifest
+from yanmo.artifacts.identity import library_versions
+from yanmo.machine import describe_machine
 
-__all__ = ["REPORT_HTML", "REPORT_JSON", "Report", "plain", "write_report"]
+__all__ = ["REPORT_HTML", "REPORT_JSON", "Report", "UnsavedReport", "circumstances", "plain", "write_report"]
 
 REPORT_JSON = "report.json"
 REPORT_HTML = "report.html"
@@ -41,6 +45,19 @@ class Report(Artifact):
         return {**super().summary(), "html": str(self.html_path), **self.manifest.info.get("summary", {})}
 
 
+class UnsavedReport(Report):
+    """A Report that stands in no folder: ``path`` is None, and there is no page."""
+
+    def __init__(self, manifest: Manifest, metrics: dict[str, Any]) -> None:
+        super().__init__(Path(), manifest, "")
+        self.path = None  # type: ignore[assignment]
+        self.metrics = metrics
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {"kind": self.kind, "path": None, "task": self.task, **self.manifest.info.get("summary", {})}
+
+
 def write_report(folder: Path, metrics: Mapping[str, Any], html: str) -> None:
     """Write both files into the staging folder of a Report.
 
@@ -53,6 +70,17 @@ def write_report(folder: Path, metrics: Mapping[str, Any], html: str) -> None:
     (folder / REPORT_JSON).write_bytes(content)
     # The line ends of Windows would give equal Reports other bytes there.
     (folder / REPORT_HTML).write_text(html, encoding="utf-8", newline="\n")
+
+
+def circumstances() -> dict[str, Any]:
+    """Return what every Report says of when, where and with what was measured: ``date``, ``machine``, ``versions``.
+
+    The day is that of UTC. The variable SOURCE_DATE_EPOCH sets it, as it does for other builds that are to be equal.
+    """
+    seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    # A day and no time: Reports of one day that measured the same stay equal to the byte.
+    day = time.strftime("%Y-%m-%d", time.gmtime(int(seconds) if seconds.isdecimal() else None))
+    return {"date": day, "machine": describe_machine(), "versions": library_versions()}
 
 
 def plain(metrics: Mapping[str, Any]) -> dict[str, Any]:

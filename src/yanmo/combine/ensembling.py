@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from yanmo.answers.choices import Choices
@@ -44,15 +45,17 @@ class Ensembler:
 
     def combine(self, members: Iterable[Choices], task: LabelTask) -> Choices:
         """Return the probabilities that K members' probabilities become; they are read one after the other."""
-        values, link = (member.values_MC for member in members), task.link
+        read = iter(members)
+        first, link = next(read), task.link
+        values = (member.values_MC for member in chain([first], read))
         if self.stacker is not None:
-            return Choices(self.stacker.logits(values), link).activate()
+            return first.having(self.stacker.logits(values)).activate()
         if self.is_vote:
-            return Choices(vote(values, self.num_members, task.choose), link)
+            return first.having(vote(values, self.num_members, task.choose))
         weights_K = self.weights_K or equal_weights(self.num_members)
         if self.is_log:
-            return Choices(log_average(values, weights_K, link), link).activate()
-        return Choices(average(values, weights_K), link)
+            return first.having(log_average(values, weights_K, link)).activate()
+        return first.having(average(values, weights_K))
 
     def without(self, member: int) -> Ensembler | None:
         """Return the method for all members but one; None where it would have to be fitted again or nothing is left."""

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
@@ -49,11 +50,11 @@ class Taught:
 
     Attributes:
         rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
-        probabilities_NC: float32, columns in the Dataset's label order.
+        evidence: Probabilities, columns in the Dataset's label order.
     """
 
     rows: pl.DataFrame
-    probabilities_NC: FloatArray
+    evidence: Choices
 
 
 def answers_dir(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path) -> Path:
@@ -90,8 +91,8 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
             _publish(teacher, *_identify(teacher, dataset, transfer), work, folder)
             shutil.rmtree(work, ignore_errors=True)
     found = Predictions.open(folder)
-    answers_NC = np.ascontiguousarray(found.probabilities_NC[:, columns])
-    return Taught(read_parquet(folder / TEXTS), answers_NC)
+    evidence = task_of(teacher).read(found.frame()).ordered(columns)
+    return Taught(read_parquet(folder / TEXTS), evidence)
 
 
 def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None) -> None:
@@ -166,8 +167,8 @@ def read_answers(teacher: Predictions, dataset: Dataset, transfer: Transfer) -> 
             f"'{example}'.",
             hint=f"Make them: yanmo predict TEACHER {dataset.path} --split train --out PREDICTIONS",
         )
-    answers_NC = np.ascontiguousarray(teacher.probabilities_NC[found.to_numpy()][:, columns])
-    return Taught(transfer.real, answers_NC)
+    evidence = task_of(dataset).read(teacher.frame()).take(found.to_numpy()).ordered(columns)
+    return Taught(transfer.real, evidence)
 
 
 def taught_texts(
@@ -176,7 +177,7 @@ def taught_texts(
     pipeline: TextPipeline,
     task: Task[Any],
     *,
-    soft_NC: FloatArray | None = None,
+    soft_MC: FloatArray | None = None,
 ) -> LabeledTexts:
     """Return cleaned texts with the labels of those that have one, and with a teacher's answers.
 
@@ -185,18 +186,21 @@ def taught_texts(
         rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
         pipeline: How they are cleaned.
         task: What they are for.
-        soft_NC: The answers, columns in the order of the labels; None before the teacher was asked.
-
-    Raises:
-        ConfigError: The labels are those of units.
+        soft_MC: The answers, a row a decision, columns in the order of the labels; None before the teacher was asked.
     """
-    if isinstance(labeled.targets, Ragged):
-        raise ConfigError(
-            f"The task {task.name} is about units of texts, and a teacher's answers are learned for whole texts.",
-            hint="Train the smaller model on the labels, or quantize the large one.",
-        )
     is_segmented = labeled.texts.is_segmented
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented))
-    targets_NC = np.zeros((rows.height, labeled.targets.shape[1]), dtype=np.float32)
-    targets_NC[: len(labeled.targets)] = labeled.targets
-    return LabeledTexts(inputs, targets_NC, rows["id"].to_list(), soft_NC, len(labeled.targets))
+    targets = _padded(labeled.targets, inputs)
+    return LabeledTexts(inputs, targets, rows["id"].to_list(), soft_MC, len(labeled.targets))
+
+
+def _padded(targets: Any, inputs: Inputs) -> Any:
+    """Return the targets of the first rows with nothing for the rows behind them."""
+    if isinstance(targets, Ragged):
+        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
+        values_U = np.full(int(offsets[-1]), -1, dtype=np.int64)
+        values_U[: len(targets.values)] = targets.values
+        return Ragged(values_U, offsets)
+    padded_NC = np.zeros((len(inputs), targets.shape[1]), dtype=np.float32)
+    padded_NC[: len(targets)] = targets
+    return padded_NC

@@ -40,14 +40,19 @@ FREE = {*Budget.model_fields, "hours", "students"}
 """What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
 
 
+STUDENTS = {False: ("ngram", "textcnn", "bert-2x128", "bert-4x312"), True: ("window",)}
+"""By whether the units of texts are labeled, the models that are tried where none are named."""
+
+
 class GrindConfig(Budget):
     """What the Bundle may cost, and how long the search may take."""
 
     hours: float = Field(default=1.0, gt=0)
     """Most hours for the whole search, those of earlier runs of the same command, too."""
 
-    students: tuple[str, ...] = Field(default=("ngram", "textcnn", "bert-2x128", "bert-4x312"), min_length=1)
-    """Models to distill into."""
+    students: tuple[str, ...] = ()
+    """Models to distill into; by default ngram, textcnn, bert-2x128 and bert-4x312, or where the units of texts are
+    labeled window."""
 
     num_altered: int = Field(default=0, ge=0, le=100)
     """Altered copies of each text that the teacher answers. Each costs as much time as a pass over the texts; more
@@ -185,7 +190,8 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
         ConfigError: It cannot be a student.
         MissingExtraError: The packages that train are not installed.
     """
-    found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in config.students)}
+    names = config.students or STUDENTS[task_of(dataset).reads_units]
+    found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in names)}
     for spec in found.values():
         if spec.family in ("linear", "pretrained"):
             raise ConfigError(

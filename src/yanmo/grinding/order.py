@@ -105,7 +105,7 @@ def _ensembles(search: Search) -> Iterator[Stage]:
     Of the trainings of one student only one takes part. How often a mean is right is known before it is made; what it
     costs is more than the sum of its members, so that others follow where some miss the budget.
     """
-    ranked = sorted([*search.ready, *_made_by(search, "quantize")], key=lambda row: row["drop"])
+    ranked = sorted([*search.ready, *_made_in_int8(search)], key=lambda row: row["drop"])
     chosen = [row for row in ranked if not search.costs_too_much(row)][:MOST_MIXED]
     groups = (group for number in range(2, MOST_MEMBERS + 1) for group in combinations(chosen, number))
     # Before their answers are mixed: what members cost is known without asking them.
@@ -123,6 +123,13 @@ def _ensembles(search: Search) -> Iterator[Stage]:
 
 def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
     return [row for row in finished(search.rows) if row["verb"] in verbs]
+
+
+def _made_in_int8(search: Search) -> list[Mapping[str, Any]]:
+    """Return what was quantized, and the students that never had to be."""
+    born = {name for name, spec in search.students.items() if spec.is_born_int8}
+    students = [row for row in _made_by(search, "distill") if row["student"] in born]
+    return [*_made_by(search, "quantize"), *students]
 
 
 def _are_unlike(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -171,8 +178,14 @@ def _students(search: Search) -> Iterator[Stage]:
     bench.clock.save()
     # By use and time alone: models have no order among each other.
     for _, _, spec in sorted(places, key=lambda one: one[:2]):
-        stage = _student(search, spec)
-        yield from (stage, int8_of(stage.name, model=spec.name))
+        yield from _with_int8(_student(search, spec), spec)
+
+
+def _with_int8(stage: Stage, spec: ModelSpec) -> Iterator[Stage]:
+    """Yield a student and it in 8 bits, where it is not so from the beginning."""
+    yield stage
+    if not spec.is_born_int8:
+        yield int8_of(stage.name, model=spec.name)
 
 
 def _student(search: Search, spec: ModelSpec, **more: Any) -> Stage:
@@ -242,12 +255,12 @@ def _longer(search: Search) -> Iterator[Stage]:
         possible = min(int(search.bench.clock.left / pass_seconds(search, spec.name)), MOST_PASSES, LONGER[1] * usual)
         stage = _student(search, spec, num_epochs=possible)
         if possible >= LONGER[0] * usual or search.bench.is_begun(stage.name):
-            yield from (stage, int8_of(stage.name, model=spec.name))
+            yield from _with_int8(stage, spec)
 
 
 def _cascades(search: Search) -> Iterator[Stage]:
     """Yield cascades whose last stage costs too much by itself, the most accurate last stages first."""
-    rows = [*search.ready, *_made_by(search, "quantize", "ensemble")]
+    rows = [*search.ready, *_made_in_int8(search), *_made_by(search, "ensemble")]
     num_pairs = 0
     for last in sorted(rows, key=lambda row: row["drop"]):
         quick = [row for row in rows if _can_be_first(search, row, last)]

@@ -14,9 +14,8 @@ from typing import Any
 from yanmo.artifacts.base import Identity, publish, read_manifest
 from yanmo.artifacts.bundle import Bundle, copy_files
 from yanmo.artifacts.effects import Effects
-from yanmo.artifacts.identity import library_versions
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, ModelError
 from yanmo.grinding.budget import Budget, misses, nearest, say_misses
@@ -24,7 +23,6 @@ from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, Stage, c
 from yanmo.grinding.search import Search
 from yanmo.grinding.shapes import REPORT_MB
 from yanmo.grinding.trials import Bench, describe
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import identify, load_split
 from yanmo.reporting.grinding import render_grinding
 from yanmo.verbs.calls import Call, call_of, command_line
@@ -75,8 +73,7 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
             "failed": {row["name"]: row["failed"] for row in search.rows if "failed" in row},
             "seconds": bench.clock.seconds,
             "recipe": _recipe(search, name, out) if name else None,
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
             "command": command_line(_call(bench, config, out)),
         }
     )

@@ -178,6 +178,8 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
         publish_trained(learn(job, tell=effects.tell), job, few, parents={"dataset": few.digest}, out=untrained)
+    if spec.is_born_int8:
+        return Bundle.open(untrained)
     if not (out / MANIFEST).is_file():
         # Light models have no activations to calibrate, and would say that the key has no effect.
         more: dict[str, Any] = {} if spec.format != "torch" else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}

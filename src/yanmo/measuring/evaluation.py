@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,11 +22,9 @@ from yanmo.artifacts.base import Artifact, Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.combine import alignment
 from yanmo.errors import DataError
-from yanmo.machine import describe_machine
 from yanmo.measuring.timing import time_alone, time_batches
 from yanmo.progress import track
 from yanmo.reporting.comparison import compare_rows
@@ -171,6 +169,12 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",
         )
+    ours, theirs = dataset.text_config.units, bundle.text_config.units
+    if ours != theirs:
+        raise DataError(
+            f"{bundle.path} labels {theirs}, but the texts of {dataset.path} are labeled by {ours}.",
+            hint="Choose a Bundle and a Dataset with the same units, or prepare the texts again: --units.",
+        )
     return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 
@@ -198,6 +202,7 @@ def publish_comparison(
     out: str | Path,
     split: str = "test",
     command: str | None = None,
+    links: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
     effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure several Bundles on the same rows, one after the other, and publish a Report of kind comparison.
@@ -208,12 +213,15 @@ def publish_comparison(
         out: Where the Report appears.
         split: The rows.
         command: What makes the same again on the command line, if anything.
+        links: Digest of a Bundle to the Reports about it that lie beside: their ``name`` and ``page``, from ``out``.
         effects: Whether a Report that stands there is replaced.
     """
     dataset = with_labels_of(bundles, dataset)
     for bundle in bundles:
         match_bundle(bundle, dataset)
     report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
+    links = {} if links is None else links
+    report["rows"] = [{**row, "links": list(links.get(row["digest"], ()))} for row in report["rows"]]
     headline, *others = (one["name"] for one in report["measures"])
     shown = ("name", headline, f"{headline}_interval", *others, "size_mb", "latency_ms")
     rows = [{key: row[key] for key in shown if key in row} for row in report["rows"]]
@@ -223,7 +231,7 @@ def publish_comparison(
         task=dataset.task,
         labels=dataset.labels,
         parents={**numbered("bundle", bundles), "dataset": dataset.digest},
-        config={"split": split},
+        config={"split": split, "links": links},
         seed=SEED,
         info={"summary": {"report": report["report"], "num_rows": report["num_rows"], "rows": rows}},
     )
@@ -251,8 +259,7 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
             "rows": rows,
             "num_resamples": NUM_RESAMPLES,
             "seed": SEED,
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
         }
     )
 

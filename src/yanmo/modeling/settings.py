@@ -203,6 +203,7 @@ class Trained:
         architecture: What its code needs to build it again.
         max_length: Most tokens of a text; 0 where all of it is read.
         precision: The arithmetic that trained it.
+        is_int8: Its weights are stored in a byte each.
     """
 
     save: Callable[[Path], None]
@@ -210,3 +211,4 @@ class Trained:
     architecture: dict[str, Any]
     max_length: int
     precision: Precision = "fp32"
+    is_int8: bool = False

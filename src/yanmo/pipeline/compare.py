@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import check_files, read_manifest
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.artifacts.report import REPORT_HTML
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.pipeline.plan import Plan, Step
@@ -21,6 +25,7 @@ __all__ = ["compare_bundles"]
 logger = logging.getLogger(__name__)
 
 SPLITS = ("test", "valid")
+Links = Mapping[str, Sequence[Mapping[str, str]]]
 
 
 def compare_bundles(plan: Plan, *, command: str) -> Report | None:
@@ -45,8 +50,9 @@ def compare_bundles(plan: Plan, *, command: str) -> Report | None:
         else:
             # Every step has just been verified, or made, so files are not hashed once more.
             groups.setdefault(dataset, []).append(Bundle.open(step.out, verify=False))
+    links = _links(plan)
     reports = [
-        _compare(plan.out / (f"{REPORT}-{number}" if number > 1 else REPORT), path, bundles, command)
+        _compare(plan.out / (f"{REPORT}-{number}" if number > 1 else REPORT), path, bundles, command, links)
         for number, (path, bundles) in enumerate(groups.items(), 1)
     ]
     return next((report for report in reports if report is not None), None)
@@ -63,27 +69,42 @@ def _find_dataset(sources: Iterable[Step | Path]) -> Path | None:
     return _find_dataset(inputs) if inputs else None
 
 
-def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str) -> Report | None:
+def _links(plan: Plan) -> Links:
+    """Return the pages of the Reports about each Bundle, by its digest, as a page of the same folder names them."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for step in plan.steps:
+        if step.stage.verb.output is not Report:
+            continue
+        page = (Path(os.pardir) / step.out.relative_to(plan.out) / REPORT_HTML).as_posix()
+        for role, digest in Report.open(step.out, verify=False).manifest.parents.items():
+            if role.startswith("bundle"):
+                found.setdefault(digest, []).append({"name": step.name, "page": quote(page)})
+    return found
+
+
+def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str, links: Links) -> Report | None:
     dataset = Dataset.open(path, verify=False)
     split = next((name for name in SPLITS if name in dataset.splits), None)
     if split is None:
         logger.info("no comparison on %s: it has no split %s", path, " or ".join(SPLITS))
         return None
-    if _is_current(out, {dataset.digest, *(bundle.digest for bundle in bundles)}, split):
+    known = {bundle.digest for bundle in bundles}
+    links = {digest: pages for digest, pages in links.items() if digest in known}
+    if _is_current(out, {dataset.digest, *known}, {"split": split, "links": links}):
         logger.info("report %s: unchanged, skipped", out)
         return Report.open(out)
     logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
     # A folder that is no artifact is never replaced.
     effects = Effects(replace=(out / MANIFEST).is_file())
-    return publish_comparison(bundles, dataset, out=out, split=split, command=command, effects=effects)
+    return publish_comparison(bundles, dataset, out=out, split=split, command=command, links=links, effects=effects)
 
 
-def _is_current(out: Path, digests: set[str], split: str) -> bool:
+def _is_current(out: Path, digests: set[str], config: Mapping[str, Any]) -> bool:
     """Tell whether a Report compares exactly these artifacts, made by this code."""
     try:
         manifest, _ = read_manifest(out)
         check_files(out, manifest)
     except ArtifactError:
         return False
-    key = stage_key("compare", manifest.parents, {"split": split})
+    key = stage_key("compare", manifest.parents, config)
     return manifest.key == key and set(manifest.parents.values()) == digests

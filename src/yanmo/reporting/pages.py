@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from yanmo.reporting import plots
 
@@ -20,6 +23,7 @@ __all__ = [
     "render_page",
 ]
 
+TEMPLATES = Path(__file__).parent / "templates"
 NOTHING = "–"
 SHOWN_CHARACTERS = 280
 SHOWN_ROWS = 200
@@ -151,7 +155,7 @@ def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(TEMPLATES),
         # Pages show texts and labels of anybody's.
         autoescape=True,
         # A name that a Report lacks is an error, and no empty place on the page.
@@ -159,6 +163,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    script = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    # The policy of the page names this one script by its digest, so that nothing else in it can run.
+    environment.globals |= {"sort_script": Markup(script), "sort_digest": Markup(f"sha256-{digest}")}
     environment.filters |= {
         "percent": _percent,
         "number": _number,

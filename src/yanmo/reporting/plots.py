@@ -13,12 +13,15 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from yanmo.reporting.point_names import Box, place_names, short_name
+
 __all__ = [
     "BAR",
     "INK",
     "SOFT",
     "WARN",
     "Point",
+    "add_legend",
     "confidence_histogram",
     "cost_curve",
     "curve_plot",
@@ -61,8 +64,8 @@ MARKERS = "osD^vP"
 MOST_TICKS = 9
 SIZE_INCHES = (4.4, 3.4)
 MAX_FINE_DECADES = 2.5
-SIDES = ("left", "center", "right")
-"""How names are aligned in the left, middle and right third of a plot, so that long ones stay inside."""
+LEGEND_CHARACTERS, LEGEND_LINE = 62, 0.062
+"""How many characters a line of a legend has, about, and what share of the figure's height it takes."""
 MARGINS = {"left": 0.16, "right": 0.955, "bottom": 0.14, "top": 0.975}
 
 
@@ -108,7 +111,7 @@ def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
         axes.bar(lower, right, width=width, align="edge", color=BAR, label="right")
         axes.bar(lower, wrong, width=width, align="edge", bottom=right, color=WARN, label="wrong")
         axes.set(xlim=(0, 1), xlabel="confidence", ylabel="answers")
-        axes.legend(frameon=False, loc="upper left")
+        add_legend(axes)
 
     return figure_svg(draw, name="confidence", title="Histogram of confidence, right and wrong answers")
 
@@ -171,16 +174,33 @@ def pareto_plot(places: Points, *, name: str, cost: str) -> str:
         low, high = (math.log10(limit) for limit in axes.get_xlim())
         steps = (1, 2, 5) if high - low < MAX_FINE_DECADES else (1,)
         axes.xaxis.set(major_locator=LogLocator(subs=steps), minor_locator=NullLocator(), major_formatter="{x:g}")
-        for place, one in enumerate(sorted(points, key=lambda one: one.cost)):
-            # By turns above and below, so that names of neighbors do not overlap.
-            at, offset = (one.cost, one.score), (0, -15 if place % 2 else 7)
-            # The margins keep every point inside of the axis, so that the place is below 1.
-            side = SIDES[int(len(SIDES) * (math.log10(one.cost) - low) / (high - low))]
-            axes.annotate(one.label, at, xytext=offset, textcoords="offset points", ha=side)
+        # The front first: its names are read most.
+        _write_names(axes, sorted(points, key=lambda one: (not one.is_best, one.cost)))
         axes.set(xlabel=f"{cost}, logarithmic", ylabel=f"{places.title}{places.unit}")
 
     title = places.title[0].upper() + places.title[1:]
     return figure_svg(draw, name=name, title=f"{title} against {cost}")
+
+
+def _write_names(axes: Any, points: Sequence[Point]) -> None:
+    """Write the names of points where they cover no other one, and if possible neither point nor interval."""
+    scale = 72 / axes.figure.dpi
+
+    def at(cost: float, score: float) -> tuple[float, float]:
+        x, y = axes.transData.transform((cost, score))
+        return float(x) * scale, float(y) * scale
+
+    names = [short_name(one.label) for one in points]
+    intervals = [[at(one.cost, end) for end in one.interval] for one in points if one.interval is not None]
+    lines = [Box(low[0] - 1, low[1], low[0] + 1, high[1]) for low, high in intervals]
+    inside = axes.get_window_extent()
+    frame = Box(*(float(one) * scale for one in (inside.x0, inside.y0, inside.x1, inside.y1)))
+    found = place_names(names, [at(one.cost, one.score) for one in points], frame, lines)
+    for name, one, place in zip(names, points, found, strict=True):
+        if place is None:
+            continue
+        style = {"ha": place.alignment, "va": "center"}
+        axes.annotate(name, (one.cost, one.score), (place.across, place.up), textcoords="offset points", **style)
 
 
 def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, float], limit: float | None) -> str:
@@ -233,9 +253,25 @@ def curve_plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, n
         axes.margins(x=0.08, y=0.15)
         axes.set(xlabel=axis, ylabel="texts/s, logarithmic")
         if len(curves) > 1:
-            axes.legend(frameon=False, fontsize=8)
+            add_legend(axes)
 
     return figure_svg(draw, name=name, title=f"Texts per second against {axis}")
+
+
+def add_legend(axes: Any) -> None:
+    """Put the legend above the plot, where it lies on nothing that is drawn.
+
+    Args:
+        axes: What was drawn, with labels.
+    """
+    handles, labels = axes.get_legend_handles_labels()
+    names = [short_name(label) for label in labels]
+    longest = max(map(len, names))
+    num_columns = max(1, min(len(names), int(LEGEND_CHARACTERS / (longest + 6))))
+    num_lines = -(-len(names) // num_columns)
+    axes.figure.subplots_adjust(top=MARGINS["top"] - 0.01 - num_lines * LEGEND_LINE)
+    style = {"frameon": False, "fontsize": 8, "borderaxespad": 0.2, "borderpad": 0.0, "labelspacing": 0.3}
+    axes.legend(handles, names, loc="lower left", bbox_to_anchor=(0, 1), ncols=num_columns, **style)
 
 
 def figure_svg(draw: Callable[[Any], None], *, name: str, title: str) -> str:

@@ -12,7 +12,10 @@ import numpy as np
 import polars as pl
 
 from yanmo.answers.choices import Choices
+from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
+from yanmo.artifacts.dataset import Dataset
+from yanmo.reporting.new_spans import known_spans, measure_new_spans
 from yanmo.reporting.quality import measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
@@ -29,11 +32,13 @@ class Sections(NamedTuple):
     Attributes:
         quality: Scores with their intervals and tables; takes ``num_resamples`` and ``seed``, too.
         calibration: How well probabilities match frequencies.
+        novelty: How well is found what training has not; takes the ``frame`` of the rows and their ``dataset``.
         mistakes: The most confident mistakes with their texts; takes the ``frame`` of the rows and ``num_mistakes``.
     """
 
     quality: Callable[..., dict[str, Any]]
     calibration: Callable[..., dict[str, Any]]
+    novelty: Callable[..., dict[str, Any]]
     mistakes: Callable[..., list[dict[str, Any]]]
 
 
@@ -81,5 +86,20 @@ def _mistakes_of_units(
     return [{"id": ids[one.pop("row")], **one} for one in found]
 
 
-OF_TEXTS = Sections(measure_quality, measure_calibration, _mistakes_of_texts)
-OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _mistakes_of_units)
+def _nothing_new(*_: Any, **__: Any) -> dict[str, Any]:
+    return {}
+
+
+def _new_spans(
+    evidence: Choices, targets: Ragged, labels: Sequence[str], task: LabelTask, *, frame: pl.DataFrame, dataset: Dataset
+) -> dict[str, Any]:
+    rule = dataset.text_config.units
+    # Every unit of plain tags is a span, and how often its text is new says nothing about them.
+    if TagScheme.of(labels).is_plain or rule is None or "train" not in dataset.splits:
+        return {"new_spans": None}
+    known, texts = known_spans(dataset.split("train"), labels, task, rule), frame[task.inputs[0]].to_list()
+    return {"new_spans": measure_new_spans(evidence, targets, labels, texts, known)}
+
+
+OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts)
+OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yanmo.reporting.pages import render_page
-from yanmo.reporting.plots import BAR, SOFT, WARN, figure_svg
+from yanmo.reporting.plots import BAR, SOFT, WARN, add_legend, figure_svg
 
 __all__ = ["render_tuning"]
 
@@ -51,7 +51,7 @@ def _history(trials: Trials, metric: str, *, lowest: bool) -> str:
         if len(scores) > 4 and not lowest:  # a failure far below would flatten all others
             axes.set_ylim(bottom=scores[len(scores) // 4] - 2 * (scores[-1] - scores[len(scores) // 4]) - 0.002)
         axes.set(xlabel="trial", ylabel=metric.replace("_", " "))
-        axes.legend(frameon=False, loc="best")
+        add_legend(axes)
 
     return figure_svg(draw, name="history", title="Score of every trial")
 

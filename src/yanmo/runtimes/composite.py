@@ -195,7 +195,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
             evidence, _ = self._members.answer(member, raw)
-            gaps_N = np.minimum(gaps_N, self._task.link.gap_M(evidence.values_MC))
+            gaps_N = np.minimum(gaps_N, evidence.least_N(self._task.link.gap_M(evidence.values_MC)))
         return gaps_N
 
 
@@ -205,7 +205,6 @@ class CascadeRuntime(Runtime[RawInputs]):
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         self._settings = read_composite_settings(bundle, CascadeSettings)
         self._task = task_of(bundle)
-        self._num_classes = len(bundle.labels)
         self._members = Members(bundle, self._settings, num_threads, engine)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> RawInputs:
@@ -216,26 +215,28 @@ class CascadeRuntime(Runtime[RawInputs]):
         """Return the log-probabilities of N raw texts; tokens are counted over the stages that were asked."""
         num_texts = len(encoded.inputs)
         totals = _Totals(num_texts)
-        probabilities_NC = np.zeros((num_texts, self._num_classes), dtype=np.float32)
+        settled: list[tuple[IntArray, Choices]] = []
         confidence_N = np.zeros(num_texts, dtype=np.float32)
         stage_N = np.full(num_texts, len(self._members))
         rows = np.arange(num_texts)
         # The last stage answers whatever reaches it: every confidence is at least 0.
         for number, threshold in enumerate([*self._settings.thresholds, 0.0], 1):
-            if threshold >= NEVER or not len(rows):
+            # The last stage is asked even for no rows at all, so that there is something to answer with.
+            if threshold >= NEVER or not (len(rows) or (number == len(self._members) and not settled)):
                 continue
             evidence, found = self._members.answer(number - 1, encoded.take(rows))
             totals.add(rows, found)
-            probabilities_NC[rows], confidence_N[rows] = evidence.values_MC, self._task.confidence_N(evidence)
+            confidence_N[rows] = self._task.confidence_N(evidence)
             is_sure_B = confidence_N[rows] >= threshold
+            is_settled_B = is_sure_B | (number == len(self._members))
+            settled.append((rows[is_settled_B], evidence.take(np.flatnonzero(is_settled_B))))
             stage_N[rows[is_sure_B]] = number
             rows = rows[~is_sure_B]
         is_last_N, abstain = stage_N == len(self._members), self._settings.abstain
         # Negated, so that a confidence which is no number abstains.
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
         # Logarithms, or log-odds, so that a composite can be activated and calibrated as any model is.
-        scores = Choices(probabilities_NC, self._task.link).invert()
-        return Inference(scores, totals.found(stage_N, abstained_N))
+        return Inference(Choices.gathered(settled).invert(), totals.found(stage_N, abstained_N))
 
     def gaps(self, raw: RawInputs) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""

@@ -23,6 +23,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import Inference, Prediction, Runtime, Task
+from yanmo.runtimes.rules import Ruled, read_rules
 from yanmo.tasks import task_of
 from yanmo.tasks.deciding import decide
 from yanmo.text.inputs import Inputs, Item, Windows
@@ -70,6 +71,7 @@ class Predictor:
         self._pipeline = bundle.text_pipeline()
         self._runtime: Runtime[Any] | None = runtime
         self._windows = windows
+        self._rules = read_rules(bundle.path, bundle.labels)
         self._calibration = None
         if bundle.calibration is not None:
             where = str(bundle.path)
@@ -109,23 +111,34 @@ class Predictor:
             inputs: N raw rows.
             windows: How long texts are cut; by default as the Predictor was opened.
         """
-        return self._opened().encode(self._pipeline.read(inputs), windows=windows or self._windows)
+        read = self._pipeline.read(inputs)
+        encoded = self._opened().encode(read, windows=windows or self._windows)
+        if self._rules is None or read.units is None:
+            return encoded
+        places = read.units.places
+        return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""
-        return self._opened().score(encoded)
+        if self._rules is None or not isinstance(encoded, Ruled):
+            return self._opened().score(encoded)
+        inference = self._opened().score(encoded.encoded)
+        return Inference(self._rules.apply(inference.scores, encoded.found), inference.found)
 
     def activate(self, scores: Any) -> Any:
         """Return the evidence that scores are, calibrated where the Bundle is."""
         if self._calibration is not None:
             scores = self._calibration.apply(scores)
-        return scores.activate()
+        evidence = scores.activate()
+        return evidence if self._rules is None else self._rules.limit(evidence)
 
     def answer(self, encoded: Any) -> Answered[Any]:
         """Return the answers to encoded texts; where a cascade abstains, nothing is decided."""
         inference = self.score(encoded)
         evidence = self.activate(inference.scores)
         decided = decide(self.task, evidence, self.labels, abstained_N=inference.found.abstained_N)
+        if self._rules is not None and isinstance(encoded, Ruled):
+            decided = self._rules.mark(decided, encoded.found, evidence)
         return Answered(decided, evidence, inference.found)
 
     def predictions(self, answered: Answered[Any], inputs: Inputs) -> list[Prediction]:

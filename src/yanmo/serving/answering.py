@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import UNSET
 
+from yanmo.answers.answered import Span
 from yanmo.artifacts.bundle import Bundle
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
@@ -87,7 +88,7 @@ class Answerer:
         if self._predictor.task.reads_units:
             for answer, one in zip(answers, predictions, strict=True):
                 answer.probabilities = UNSET
-                answer.entities = [Entity(x.label, x.start, x.end, x.probability, x.text or "") for x in one.spans]
+                answer.entities = [_entity(span) for span in one.spans]
         if found.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
                 # Stages are numbered from 1; what is UNSET is left out of the answer.
@@ -101,3 +102,8 @@ class Answerer:
             time.perf_counter() - encoded_at,
             self._digest,
         )
+
+
+def _entity(span: Span) -> Entity:
+    source = UNSET if span.source == "model" else span.source
+    return Entity(span.label, span.start, span.end, span.probability, span.text or "", source)

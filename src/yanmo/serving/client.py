@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar
 
 import msgspec
+from msgspec import UnsetType
 
 from yanmo.answers.answered import Span
 from yanmo.errors import MissingExtraError, ServiceError
 from yanmo.protocols import Prediction
-from yanmo.serving.schemas import Answer, Answers, Models, ServedModel, Text
+from yanmo.serving.schemas import Answer, Answers, Entity, Models, ServedModel, Text
 
 try:
     import httpx
@@ -206,11 +207,16 @@ def _read_models(content: bytes) -> list[ServedModel]:
     return msgspec.json.decode(content, type=Models).models
 
 
+def _span(entity: Entity) -> Span:
+    source = "model" if isinstance(entity.source, UnsetType) else entity.source
+    return Span(entity.start, entity.end, entity.entity_group, entity.score, entity.word, source)
+
+
 def _prediction(answer: Answer) -> Prediction:
     probabilities = answer.probabilities if isinstance(answer.probabilities, Mapping) else {}
     stage = answer.stage if isinstance(answer.stage, int) else None
     found = answer.entities if isinstance(answer.entities, Sequence) else ()
-    spans = tuple([Span(one.start, one.end, one.entity_group, one.score, one.word) for one in found])
+    spans = tuple([_span(one) for one in found])
     return Prediction(answer.prediction, answer.probability, probabilities, stage, answer.abstained is True, spans)
 
 

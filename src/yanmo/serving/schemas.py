@@ -113,6 +113,7 @@ class Entity(msgspec.Struct, frozen=True):
         end: The character behind its last one.
         score: How probable it is.
         word: What stands there.
+        source: Where it was not the model that found it: dictionary or rule.
     """
 
     entity_group: str
@@ -120,6 +121,7 @@ class Entity(msgspec.Struct, frozen=True):
     end: int
     score: float
     word: str
+    source: Literal["dictionary", "rule"] | UnsetType = UNSET
 
 
 class Answer(msgspec.Struct):

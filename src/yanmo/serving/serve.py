@@ -74,7 +74,9 @@ def serve(
         def announce() -> None:
             first, more = bundles[0], len(bundles) - 1
             others = f" and {more} more" if more else ""
-            logger.info("Serving %s (%s)%s on %s  POST /predict", names[0], first.digest[:12], others, url)
+            told = "Serving %s (%s)%s on %s  POST /predict, playground: %s/, API: %s/docs"
+            # One line, the first one: programs that start a service read the address from it.
+            logger.info(told, names[0], first.digest[:12], others, url, url, url)
             if config.access_log:
                 log_as_json()
             if when_ready is not None:
@@ -133,8 +135,8 @@ class Server(uvicorn.Server):
         await super().startup(sockets)
         self.service.start()
         self._tasks = [loop.create_task(watch(self.server_state.connections)), loop.create_task(self._refresh_keys())]
-        if threading.current_thread() is threading.main_thread():
-            # Elsewhere asyncio refuses to handle signals.
+        # Elsewhere asyncio refuses to handle signals, and Windows has no such signal.
+        if threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP"):
             loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     async def on_tick(self, counter: int) -> bool:

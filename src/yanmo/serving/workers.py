@@ -279,6 +279,10 @@ def _signals_wait() -> Iterator[None]:
 
     A terminal or systemd sends them to all processes, and the service tells its workers when to end.
     """
+    if not hasattr(signal, "pthread_sigmask"):
+        # Windows, where a terminal's Ctrl-C reaches the workers, too.
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM})
     try:
         yield

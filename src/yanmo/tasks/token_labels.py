@@ -27,7 +27,13 @@ from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
 __all__ = ["TOKEN_LABELS", "TokenLabels"]
 
 TINY = 1e-30
-SPAN = {"start": pl.Int64(), "end": pl.Int64(), "label": pl.String(), "probability": pl.Float32()}
+SPAN = {
+    "start": pl.Int64(),
+    "end": pl.Int64(),
+    "label": pl.String(),
+    "probability": pl.Float32(),
+    "source": pl.String(),
+}
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class TokenLabels(LabelTask):
         return Decided([tuple(flat[ends[row] : ends[row + 1]]) for row in range(len(evidence))], confidence_N)
 
     def column(self, predictions: Sequence[tuple[Span, ...] | None]) -> pl.Series:
-        """Return the spans as a column of lists of ``start``, ``end``, ``label`` and ``probability``."""
+        """Return the spans as a column of lists of ``start``, ``end``, ``label``, ``probability``, ``source``."""
         flat = [span for spans in predictions for span in spans or ()]
         values = {name: pl.Series([getattr(span, name) for span in flat], dtype=kind) for name, kind in SPAN.items()}
         structs = pl.DataFrame(values).to_struct("prediction")

@@ -47,6 +47,8 @@ def _identify(
         "text": dataset.text_config.model_dump(mode="json"),
         "summary": {f"valid_{name}": round(score, 6) for name, score in trained.scores.items()},
     }
+    if trained.is_int8:
+        info["precision"] = "int8"
     # What was found out on the way takes the place of auto, so that the manifest says what has computed.
     settled = {"precision": trained.precision, "max_length": trained.max_length or None}
     return Identity(
@@ -70,7 +72,8 @@ def draft_trained(trained: Trained, job: Job, dataset: Dataset, folder: Path) ->
 
 def _write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
     trained.save(folder)
-    if dataset.user_dict_path:
+    # Where units are labeled, the model itself keeps what it has learned of the word list.
+    if dataset.user_dict_path and dataset.text_config.segmenter != "none":
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
 
 

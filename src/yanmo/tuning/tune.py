@@ -17,14 +17,14 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle, copy_files
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import library_versions, stage_key
+from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.placing import lock, work_dir
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.errors import ConfigError, ModelError
 from yanmo.family_settings import default_settings
 from yanmo.integrations.tracking import tracked
-from yanmo.machine import describe_machine, num_workers
+from yanmo.machine import num_workers
 from yanmo.measuring.evaluation import identify
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
@@ -299,8 +299,7 @@ def _report(found: SearchResult, dataset: Dataset, config: TuneConfig) -> dict[s
             "first_spread": found.first_spread,
             "seconds": sum(one.seconds for one in found.trials),
             "recipe": _recipe(found, dataset),
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
             "command": command_line(_call(dataset, config)),
         }
     )

@@ -81,6 +81,11 @@ COMMANDS: dict[str, Command] = {
         "Make a Bundle's probabilities match frequencies.",
         usual_next="evaluate {out} {dataset} --out {out}-report",
     ),
+    "adjust": Command(
+        "yanmo.verbs.adjust",
+        "Put a dictionary, patterns and thresholds beside a model that labels the units of texts.",
+        usual_next="serve {out}",
+    ),
     "audit": Command("yanmo.verbs.audit", "List the training rows that are most likely mislabelled."),
     "prune": Command(
         "yanmo.verbs.prune",

@@ -31,6 +31,7 @@ from yanmo.measuring.inputs import profile_inputs, write_answers
 from yanmo.metrics.measures import measure_with_intervals
 from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import get_task, task_of
+from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import tidy_label
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.signature import verb
@@ -141,7 +142,7 @@ def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
     if (source / MANIFEST).is_file():
         raise ConfigError(f"{source} is an artifact of Yanmo already.", hint="Use it as it is.")
     if config.task is not None:
-        get_task(config.task)
+        check_form(get_task(config.task), "adopt")
     # Folders of the hub often hold exported graphs beside the weights: those are what was trained.
     graph = None if has_weights(source) else find_graph(source)
     found = graph or resolve(str(source))

@@ -15,16 +15,15 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.combine.noise import Suspects, find_suspects, find_suspects_of_many
 from yanmo.composing.composites import read_out_of_fold
 from yanmo.config import Config
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Split, identify, load_split, match_bundle
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -64,6 +63,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         ArtifactError: The Bundle was trained without folds.
         DataError: It was trained on other rows.
     """
+    check_form(task_of(dataset), "audit")
     match_bundle(bundle, dataset)
     split, task = load_split(dataset, "train"), task_of(dataset)
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
@@ -85,8 +85,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
             "num_folds": bundle.manifest.config.get("folds"),
             **quality,
             **found,
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
             "command": command_line(call_of("audit", {"bundle": bundle, "dataset": dataset}, config, out=out)),
         }
     )

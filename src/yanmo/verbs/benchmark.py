@@ -8,17 +8,16 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from yanmo.answers.choices import Choices
+from yanmo.arrays import take_rows
 from yanmo.artifacts.base import Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import file_digest, library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.identity import file_digest
+from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.config import Config
 from yanmo.data.decode import utf8_blocks
 from yanmo.errors import ConfigError, DataError
-from yanmo.machine import describe_machine
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle, MeasurePeak, num_steps
 from yanmo.measuring.evaluation import NUM_RESAMPLES, SEED, identify, load_split, match_bundle, with_labels_of
@@ -135,8 +134,7 @@ def benchmark(
             "quick": config.quick,
             **({name: rows[0][name] for name in _headlines(bundles)} if len(rows) == 1 else {}),
             "rows": rows,
-            "machine": describe_machine(),
-            "versions": library_versions(),
+            **circumstances(),
             "command": command_line(call_of("benchmark", {"bundles": bundles, "dataset": dataset}, config, out=out)),
         }
     )
@@ -188,7 +186,7 @@ def _read_dataset(bundles: Sequence[Bundle], dataset: Dataset, config: Benchmark
         split = load_split(dataset, config.split)
         rows = _evenly(len(split.items), config.num_texts)
         items = [split.items[row] for row in rows]
-        return Texts(items, split.targets[rows], {"dataset": dataset.digest}, facts)
+        return Texts(items, take_rows(split.targets, np.asarray(rows)), {"dataset": dataset.digest}, facts)
     # Texts without labels may be another task's if the columns are the same; else this says what differs.
     if task_of(bundles[0]).inputs != task_of(dataset).inputs:
         match_bundle(bundles[0], dataset)
@@ -236,7 +234,7 @@ def _measure_all(
             progress.update()
 
         for bundle, (main, peak) in zip(bundles, requests, strict=True):
-            measured, probabilities_NC = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
+            measured, evidence = run_child(main, timeout_seconds=config.timeout_seconds, report=report)
             # In a second process: the product's memory and its warm processor must not count as the Bundle's.
             product, _ = run_child(peak, timeout_seconds=config.timeout_seconds, report=report)
             size = {"size_mb": bundle.size_bytes / 1e6}
@@ -251,13 +249,13 @@ def _measure_all(
                     headline: None,
                 }
             )
-            answers.append(probabilities_NC)
+            answers.append(evidence)
     if dataset is None or texts.targets is None:
         return facts
     found = [
-        Choices(one_NC, task.link).ordered(match_bundle(bundle, dataset))
-        for bundle, one_NC in zip(bundles, answers, strict=True)
-        if one_NC is not None
+        task.read(one).ordered(match_bundle(bundle, dataset))
+        for bundle, one in zip(bundles, answers, strict=True)
+        if one is not None
     ]
     return compare_rows(facts, found, texts.targets, task, num_resamples=NUM_RESAMPLES, seed=SEED)
 

@@ -13,6 +13,7 @@ from yanmo.artifacts.bundle import GOLDEN, Bundle, copy_files, publish_bundle, w
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
+from yanmo.combine.decisions import labeled_decisions
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, match_bundle
@@ -43,7 +44,7 @@ class CalibrateConfig(Config):
 
 @dataclass(frozen=True)
 class Scored:
-    """What a Bundle answers on the split, before calibration, and what holds, in its own label order."""
+    """What a Bundle decides where there is a truth, before calibration, and what holds, in its own label order."""
 
     scores: Choices
     targets: FloatArray
@@ -84,7 +85,7 @@ def calibrate(
     summary = dict(bundle.manifest.info.get("summary", {}))
     for name, evidence in (("before", before), ("after", after)):
         error = calibration_error(evidence, task.choose(evidence.values_MC), measured.targets)
-        loss = float(task.losses_N(evidence, measured.targets).mean())
+        loss = float(task.link.log_losses(evidence.values_MC, measured.targets).mean())
         summary |= {f"calibration_error_{name}": round(error, 6), f"log_loss_{name}": round(loss, 6)}
     info = {**bundle.manifest.info, "calibration": calibration.to_json(), "summary": summary}
     _publish(bundle, dataset, calibration, info, config, out=out, effects=effects)
@@ -97,7 +98,8 @@ def _ask(bundle: Bundle, split: Split, columns: list[int]) -> Scored:
         scores, _ = predictor.weigh(split.inputs)
     # The inverse of columns: which label of the Dataset each column of the Bundle is.
     order = np.argsort(columns)
-    return Scored(scores, np.ascontiguousarray(split.targets[:, order]))
+    decisions, targets_MC = labeled_decisions(scores, split.targets)
+    return Scored(decisions, np.ascontiguousarray(targets_MC[:, order]))
 
 
 def _publish(

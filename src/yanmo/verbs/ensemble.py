@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -16,6 +16,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import calibration_error
+from yanmo.combine.decisions import labeled_decisions
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_linear_weights
@@ -113,11 +114,12 @@ class Fitting:
 
     def truth(self) -> FloatArray:
         """Return what each member gave to the truth."""
-        return truth_probabilities(self.values(), self.split.targets, self.task.link)
+        values, targets_MC = self.decisions()
+        return truth_probabilities([one.values_MC for one in values], targets_MC, self.task.link)
 
-    def values(self) -> list[FloatArray]:
-        """Return the members' probabilities_NC."""
-        return [one.values_MC for one in self.answers]
+    def decisions(self) -> tuple[list[Choices], FloatArray]:
+        """Return what the members answer where there is a truth, and the truth."""
+        return _decisions(self.answers, self.split.targets)
 
 
 @dataclass(frozen=True)
@@ -243,8 +245,8 @@ def _fit_vote(job: Fitting) -> Fitted:
 
 def _say_uncalibrated(job: Fitting) -> None:
     """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
-    targets_NC = job.split.targets
-    errors = [calibration_error(one, job.task.choose(one.values_MC), targets_NC) for one in job.answers]
+    answers, targets_MC = job.decisions()
+    errors = [calibration_error(one, job.task.choose(one.values_MC), targets_MC) for one in answers]
     shown = [
         f"{member.name} ({100 * error:.1f} %)"
         for member, error in zip(job.members, errors, strict=True)
@@ -281,7 +283,8 @@ def _fit_greedy(job: Fitting) -> Fitted:
 
 
 def _fit_log_linear(job: Fitting) -> Fitted:
-    weights_K = log_linear_weights(job.values(), job.split.targets, job.task.link)
+    answers, targets_MC = job.decisions()
+    weights_K = log_linear_weights([one.values_MC for one in answers], targets_MC, job.task.link)
     return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
@@ -326,4 +329,12 @@ def _out_of_fold(job: Fitting) -> tuple[list[FloatArray], FloatArray]:
     train = load_split(job.dataset, "train")
     # By id, as the members may have been given the rows in any order.
     ids = train.frame["id"].to_list()
-    return [read_out_of_fold(member, ids, job.dataset).values_MC for member in job.members], train.targets
+    found, targets_MC = _decisions(
+        [read_out_of_fold(member, ids, job.dataset) for member in job.members], train.targets
+    )
+    return [one.values_MC for one in found], targets_MC
+
+
+def _decisions(answers: Sequence[Choices], targets: Any) -> tuple[list[Choices], FloatArray]:
+    found = [labeled_decisions(one, targets) for one in answers]
+    return [evidence for evidence, _ in found], found[0][1]

@@ -10,11 +10,9 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.identity import library_versions
-from yanmo.artifacts.report import Report, plain, write_report
+from yanmo.artifacts.report import Report, UnsavedReport, circumstances, plain, write_report
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
-from yanmo.machine import describe_machine
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.reporting.pages import render_evaluation
 from yanmo.reporting.quality import compare_answers
@@ -88,7 +86,7 @@ def evaluate(
     config: EvaluateConfig,
     *,
     against: Bundle | None = None,
-    out: Path,
+    out: Path | None = None,
     effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure a Bundle on a Dataset: quality, speed and size.
@@ -98,7 +96,7 @@ def evaluate(
         dataset: The Dataset whose split it answers; labels are matched by name, and it may lack some of the Bundle's.
         config: What is measured.
         against: Another Bundle to hold it against, on the same rows, with paired tests.
-        out: Where the Report appears.
+        out: Where the Report appears; without it what was measured is only returned, and the command line prints it.
         effects: Key and replacement of the call.
 
     Raises:
@@ -129,7 +127,18 @@ def evaluate(
         values["against"] = {"bundle": identify(against), **_difference(outcomes, split, dataset, config)}
     call = call_of("evaluate", {**bundles, "dataset": dataset}, config, out=out)
     report = plain(values | {"bundle": identify(bundle), "command": command_line(call)})
-    identity = Identity(
+    identity = _identity(report, bundles, dataset, config)
+    if out is None:
+        return UnsavedReport(identity.manifest(), report)
+    with publish(out, identity, effects=effects) as staging:
+        write_report(staging, report, render_evaluation(report))
+    return Report.open(out)
+
+
+def _identity(
+    report: dict[str, Any], bundles: Mapping[str, Bundle], dataset: Dataset, config: EvaluateConfig
+) -> Identity:
+    return Identity(
         kind=Report.kind,
         verb="evaluate",
         task=dataset.task,
@@ -139,9 +148,6 @@ def evaluate(
         seed=config.seed,
         info={"summary": _summary(report)},
     )
-    with publish(out, identity, effects=effects) as staging:
-        write_report(staging, report, render_evaluation(report))
-    return Report.open(out)
 
 
 def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
@@ -155,12 +161,12 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "split": split.name,
         "inputs": task_of(dataset).inputs,
         **quality,
+        **sections.novelty(*answers, frame=split.frame, dataset=dataset),
         **outcome.facts,
         "against": None,
         "mistakes": sections.mistakes(*answers, frame=split.frame, num_mistakes=config.num_mistakes),
         **config.model_dump(include={"num_resamples", "seed"}),
-        "machine": describe_machine(),
-        "versions": library_versions(),
+        **circumstances(),
     }
 
 

@@ -31,6 +31,7 @@ from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching,
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.training.job import Job, labeled_texts, learn
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import check_alone, working
@@ -139,6 +140,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
+    check_form(task_of(bundle), "prune")
     is_single = _check(bundle, config)
     match_bundle(bundle, dataset)
     # Settled before the work is claimed: bits depend on the number of threads.
@@ -296,9 +298,9 @@ def _ask_whole(
 ) -> LabeledTexts:
     """Return the training and unlabelled texts with the whole model's answers, columns in the Bundle's order."""
     taught = ask(bundle, dataset, found, beside=beside, num_threads=num_threads)
-    soft_NC = np.empty_like(taught.probabilities_NC)
+    soft_NC = np.empty_like(taught.evidence.values_MC)
     # The answers have the Dataset's columns. Each is written to the Bundle's column of the same label.
-    soft_NC[:, match_bundle(bundle, dataset)] = taught.probabilities_NC
+    soft_NC[:, match_bundle(bundle, dataset)] = taught.evidence.values_MC
     return replace(train, soft_NC=soft_NC)
 
 

@@ -20,6 +20,7 @@ from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, pub
 from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.runtimes.rules import RULES
 from yanmo.runtimes.unit_chain import read_chain
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
@@ -119,8 +120,14 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
+    if (bundle.path / RULES).is_file():
+        raise ArtifactError(
+            f"{bundle.path} has rules beside its model.", hint="Quantize the Bundle without them, then adjust that."
+        )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
-        raise ArtifactError(f"{bundle.path} is int8 already.", hint="Give the Bundle it was made from.")
+        raise ArtifactError(
+            f"{bundle.path} is int8 already.", hint="Use it as it is, or give the Bundle that it was quantized from."
+        )
 
 
 def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConfig, info: dict[str, Any]) -> None:

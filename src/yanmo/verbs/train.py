@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -76,11 +76,11 @@ def train(
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
             # Before the model itself, which is published with these answers in it.
-            answers_NC = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None
+            answers = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None
             trained = learn(job, tell=effects.watched(run.watch).tell)
             # The workers have trained one model together; the first one publishes it.
             if not worker_rank():
-                more = None if answers_NC is None else _out_of_fold_writer(answers_NC, job, dataset, parents, effects)
+                more = None if answers is None else _out_of_fold_writer(answers, job, dataset, parents, effects)
                 publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more, effects=effects)
                 run.finish(plain, trained.scores, out)
     return Bundle.open(out, verify=False)
@@ -90,7 +90,7 @@ def _num_rows(dataset: Dataset) -> int:
     return dataset.split("train").height if "train" in dataset.splits else 0
 
 
-def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatArray:
+def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> Choices:
     """Return the answer to every training row by a model that has learned from no row of the same text."""
     rows = dataset.split("train")
     first, second = job.train.texts.first, job.train.texts.second
@@ -99,7 +99,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatAr
     fold_N = cut_folds(keys, rows["label"], job.config.folds or 0, job.config.seed)
     inputs = Inputs.of_frame(rows, job.task.inputs)
 
-    def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> FloatArray:
+    def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> Choices:
         fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
         trained = learn(fold, tell=effects.tell)
         place = folder / "draft"
@@ -110,16 +110,17 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> FloatAr
         bundle = draft_trained(trained, job, dataset, place)
         with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
             evidence: Choices = predictor.infer(inputs.take(held))[0]
-            return evidence.values_MC
+            return evidence
 
-    return answer_out_of_fold(fold_N, len(dataset.labels), answer, work_dir=job.work_dir, run_key=job.run_key)
+    num_classes, link = len(dataset.labels), job.task.link
+    return answer_out_of_fold(fold_N, num_classes, link, answer, work_dir=job.work_dir, run_key=job.run_key)
 
 
 def _out_of_fold_writer(
-    answers_NC: FloatArray, job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects
+    evidence: Choices, job: Job, dataset: Dataset, parents: dict[str, str], effects: Effects
 ) -> Callable[[Path], None]:
     """Return what writes whole Predictions over the training rows into the Bundle."""
-    ids, evidence = dataset.split("train")["id"], Choices(answers_NC, job.task.link)
+    ids = dataset.split("train")["id"]
     decided = job.task.decide(evidence, dataset.labels)
     identity = Identity(
         kind=Predictions.kind,

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import durable
 from yanmo.modeling.runs.folds import answer_out_of_fold
 
@@ -19,15 +21,15 @@ def make_answer(calls, killed_in=None):
         assert folder.is_dir()
         if len(calls) == killed_in:
             raise KilledError
-        return np.stack((held, held + 0.5), axis=1).astype(np.float32)
+        return Choices(np.stack((held, held + 0.5), axis=1).astype(np.float32), SOFTMAX)
 
     return answer
 
 
 def test_each_row_has_the_answer_of_its_fold(tmp_path):
     calls = []
-    found = answer_out_of_fold(FOLD_N, 2, make_answer(calls), work_dir=tmp_path, run_key="k")
-    assert found.tolist() == [[row, row + 0.5] for row in range(7)]
+    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="k")
+    assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
     assert [held for _, held, _ in calls] == [[0, 3], [1, 4, 6], [2, 5]]
     for learned, held, _ in calls:
         assert sorted(learned + held) == list(range(7))
@@ -36,40 +38,40 @@ def test_each_row_has_the_answer_of_its_fold(tmp_path):
 
 def test_folds_that_are_done_are_not_done_again(tmp_path):
     with pytest.raises(KilledError):
-        answer_out_of_fold(FOLD_N, 2, make_answer([], killed_in=2), work_dir=tmp_path, run_key="k")
+        answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([], killed_in=2), work_dir=tmp_path, run_key="k")
     calls = []
-    found = answer_out_of_fold(FOLD_N, 2, make_answer(calls), work_dir=tmp_path, run_key="k")
+    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="k")
     assert [held for _, held, _ in calls] == [[1, 4, 6], [2, 5]]
-    assert found.tolist() == [[row, row + 0.5] for row in range(7)]
+    assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
 
 
 def test_folds_of_other_work_are_done_again(tmp_path):
-    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="old")
+    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="old")
     calls = []
-    answer_out_of_fold(FOLD_N, 2, make_answer(calls), work_dir=tmp_path, run_key="new")
+    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="new")
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"x" * 100], ids=["empty", "cut off", "other"])
 def test_a_fold_that_a_disk_has_damaged_is_answered_again(tmp_path, caplog, content):
-    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
-    (tmp_path / "fold-2" / "k-2-of-3.npy").write_bytes(content)
+    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    (tmp_path / "fold-2" / "k-2-of-3.parquet").write_bytes(content)
     calls = []
-    found = answer_out_of_fold(FOLD_N, 2, make_answer(calls), work_dir=tmp_path, run_key="k")
+    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="k")
     assert [held for _, held, _ in calls] == [[1, 4, 6]]
-    assert found.tolist() == [[row, row + 0.5] for row in range(7)]
+    assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
     assert "cannot be read" in caplog.text
 
 
 def test_answers_of_another_shape_are_not_taken(tmp_path):
-    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
-    np.save(tmp_path / "fold-2" / "k-2-of-3.npy", np.zeros((1, 2), dtype=np.float32))
-    found = answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
-    assert found.tolist() == [[row, row + 0.5] for row in range(7)]
+    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    np.save(tmp_path / "fold-2" / "k-2-of-3.parquet", np.zeros((1, 2), dtype=np.float32))
+    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
 
 
 def test_a_fold_is_on_disk_before_it_counts_as_done(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(durable, "sync", lambda path: synced.append(path.name))
-    answer_out_of_fold(FOLD_N, 2, make_answer([]), work_dir=tmp_path, run_key="k")
+    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
     assert synced[:2] == ["k-1-of-3.partial", "fold-1"]

@@ -52,14 +52,14 @@ class Laid:
     num_trimmed: int = 0
 
 
-def lay_spans(text: TaggedText, starts: Sequence[int], ends: Sequence[int], style: TagWriting) -> Laid:
+def lay_spans(text: TaggedText, starts: Sequence[int], ends: Sequence[int], writing: TagWriting) -> Laid:
     """Return the tags of a text's units.
 
     Args:
         text: With its spans.
         starts: Where each unit begins, ascending.
         ends: Where each unit ends.
-        style: How the tags are written.
+        writing: How the tags are written.
     """
     problem = text.problem or (None if starts else "text without a unit")
     spans = sorted(set(text.spans), key=lambda span: (span[0], -span[1]))
@@ -68,7 +68,7 @@ def lay_spans(text: TaggedText, starts: Sequence[int], ends: Sequence[int], styl
     if problem:
         return Laid(None, [], problem)
     # Outside of all spans nothing is said, but where spans are all that there is.
-    tags: list[str | None] = ["O" if style == "IOB2" else None] * len(starts)
+    tags: list[str | None] = ["O" if writing == "IOB2" else None] * len(starts)
     num_trimmed = 0
     for start, end, kind in spans:
         first, last = bisect_left(starts, start), bisect_right(ends, end)
@@ -77,9 +77,9 @@ def lay_spans(text: TaggedText, starts: Sequence[int], ends: Sequence[int], styl
             return Laid(None, [], "span cuts a unit")
         if first >= last:
             return Laid(None, [], "span without a unit")
-        if style == "plain" and last - first > 1:
+        if writing == "plain" and last - first > 1:
             return Laid(None, [], "word is not one unit")
-        tags[first:last] = WRITERS[style](kind, last - first)
+        tags[first:last] = WRITERS[writing](kind, last - first)
         num_trimmed += starts[first] > start or ends[last - 1] < end
     for start, end in text.unlabeled:
         first, last = bisect_left(starts, start), bisect_right(ends, end)

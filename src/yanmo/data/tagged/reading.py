@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 UNLABELED_SPLIT = "unlabeled"
 BLOCK_CHARACTERS = 1 << 17
 OUTSIDE = "O"
-REPAIRED = "tags that go on with nothing or end nothing (IOB1, or I- after O) begin or end a span"
+REPAIRED = "tags break the rules of their scheme (IOB1, or I- after O) and were repaired"
 WITHOUT_LABEL = "units without a label are left out of training and measures"
 REPEATED = "spans that are given more than once count once"
 TRIMMED = "spans begin or end with white space, which is left out"
@@ -145,17 +145,18 @@ class TagReader:
         row = row if self.manner.rule == "words" else merge_multiwords(row)
         text, places = join_words(row, self.manner.glue(file))
         if file.notation is None:
-            spans, num_repaired = [(place, place + 1, WORD) for place in range(len(row.words))], 0
+            spans, tags = [(place, place + 1, WORD) for place in range(len(row.words))], []
         else:
-            spans, num_repaired = read_tags(row.tags, file.notation)
-        counts[REPAIRED] += num_repaired
+            silence = OUTSIDE if file.notation.silence_is_outside else None
+            tags = [silence if tag is None else tag for tag in row.tags]
+            spans, num_repaired = read_tags(tags, file.notation)
+            counts[REPAIRED] += num_repaired
         found = [(places[first][0], places[last - 1][1], kind) for first, last, kind in spans]
         if self.manner.form != "spans":
             is_blank = [not text[start:end].strip() for start, end, _ in found]
             counts[BLANK] += sum(is_blank)
             found = [span for span, blank in zip(found, is_blank, strict=True) if not blank]
-        silent = file.notation is not None
-        unlabeled = [place for place, tag in zip(places, row.tags, strict=True) if silent and tag is None]
+        unlabeled = [places[place] for place, tag in enumerate(tags) if tag is None]
         return TaggedText(row.line, text, found, unlabeled, row.name)
 
     def _meant(self, kind: str, file: SurveyedFile, line: int) -> str | None:
@@ -172,7 +173,7 @@ class TagReader:
         laid = []
         for number, one in enumerate(texts):
             starts, ends = places.row(number).T.tolist()
-            laid.append(lay_spans(one, starts, ends, self.manner.style))
+            laid.append(lay_spans(one, starts, ends, self.manner.writing))
         _count(laid, counts)
         columns: dict[str, list[Any]] = {
             "id": [one.name for one in texts],
@@ -220,7 +221,7 @@ def _say(
         num_rows,
         file.tagging,
         manner.rule,
-        manner.style,
+        manner.writing,
     )
     for what, count in shown.items():
         if count:

@@ -68,7 +68,7 @@ class SurveyedFile:
         notation: How tags of its words are read; None: its words are all that is asked for.
         reading: What the ends of its spans count.
         num_letters: Chinese and Japanese characters, and all letters, digits and characters.
-        has_characters: Its words are characters.
+        has_characters: Nearly all of its words are single characters.
     """
 
     path: Path
@@ -93,19 +93,20 @@ class Manner:
     Attributes:
         form: What is said about the texts.
         rule: What a unit is.
-        style: How the tags are written.
+        writing: How the tags are written.
     """
 
     form: TagForm
     rule: UnitRule
-    style: TagWriting
+    writing: TagWriting
 
     def glue(self, file: SurveyedFile) -> Glue:
         """Return what stands between the words of a file."""
         if self.rule == "words":
             return "space"
-        # Between the words of a segmented text nothing stood, or they could be seen.
-        return "nothing" if self.form == "words" or file.has_characters else "as written"
+        # Between the words of a segmented text nothing stood, or they could be seen; between characters neither.
+        is_close = self.form == "words" or (self.rule == "characters" and file.has_characters)
+        return "nothing" if is_close else "as written"
 
 
 def survey_file(path: Path, options: TaggingOptions, keys: TagKeys) -> SurveyedFile:
@@ -128,8 +129,8 @@ def survey_file(path: Path, options: TaggingOptions, keys: TagKeys) -> SurveyedF
     notation: TagNotation | None = TagNotation("spans")
     if seen.num_words:
         is_asked = tagging == "segmented" or keys.label == WORDS
-        notation = None if is_asked else find_notation(seen.tag_lines, path)
-    has_characters = seen.num_single > NEARLY_ALL * seen.num_words and seen.num_cjk > MOST * seen.num_letters
+        notation = None if is_asked else find_notation(seen.tag_lines, path, is_partial=seen.is_partial)
+    has_characters = seen.num_single > NEARLY_ALL * seen.num_words
     return SurveyedFile(path, tagging, notation, reading, (seen.num_cjk, seen.num_letters), has_characters)
 
 
@@ -144,6 +145,7 @@ class _Seen:
         self._step = int(has_word_lines)
         self.num_rows = self.num_words = self.num_single = self.num_cjk = self.num_letters = 0
         self.tag_lines: dict[str, int] = {}
+        self.is_partial = False
 
     def watch(self, rows: Iterable[SpansRow | WordsRow]) -> Iterator[SpansRow]:
         """Yield the rows with spans, and remember what was seen of all rows."""
@@ -156,6 +158,7 @@ class _Seen:
             self.num_words += len(row.words)
             self.num_single += sum(len(word) == 1 for word in row.words)
             self._count(row.words)
+            self.is_partial = self.is_partial or None in row.tags
             for place, tag in enumerate(row.tags):
                 if tag is not None:
                     self.tag_lines.setdefault(tag, row.line + self._step * place)

@@ -39,18 +39,21 @@ class TagNotation:
         form: What they say.
         closes: Whether the last tag of a span is another one than those inside of it.
         is_empty: Whether there is nothing but units outside of all spans, which tells no form.
+        silence_is_outside: Whether what has no tag is outside of all spans, and not without a label.
     """
 
     form: TagForm
     closes: bool = False
     is_empty: bool = False
+    silence_is_outside: bool = False
 
 
-def find_notation(lines: Mapping[str, int], path: Path) -> TagNotation:
+def find_notation(lines: Mapping[str, int], path: Path, *, is_partial: bool = False) -> TagNotation:
     """Return how the tags of a file are to be read.
 
     Args:
         lines: Every tag of the file, to the line of its first one.
+        is_partial: Whether some words have no tag.
         path: For messages.
 
     Raises:
@@ -68,8 +71,11 @@ def find_notation(lines: Mapping[str, int], path: Path) -> TagNotation:
     if signs and set(signs.values()) & set("BI"):
         _check_mixed(path, lines, signs, [*bare, *others])
         closes = bool(set(signs.values()) & CLOSING)
+        # Some files write nothing, or _, for what is outside: those that have no O at all.
+        is_silent = is_partial and not has_outside
         # Where every unit is in a span, and spans end, each of them is a word with its part of speech.
-        return TagNotation("joint" if closes and not has_outside else "spans", closes)
+        form: TagForm = "joint" if closes and not has_outside and not is_silent else "spans"
+        return TagNotation(form, closes, silence_is_outside=is_silent)
     if bare and not others and not signs:
         closes = bool(bare.keys() & CLOSING)
         _check_mixed(path, lines, bare, [])

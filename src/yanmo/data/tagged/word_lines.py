@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from yanmo.data.tagged.sentence import WordsRow
@@ -13,7 +13,7 @@ from yanmo.errors import DataError
 
 __all__ = ["read_aligned", "read_segmented", "read_tagged_words", "tags_beside"]
 
-TAGGED = re.compile(r"(.+)([/_])([^/_\s]+)")
+SIGNS = ("/", "_")
 # In the corpus of the People's Daily a compound is [a/n b/n]nt, whose own tag is left out.
 OPENING, CLOSING = re.compile(r"^\[(?=.)"), re.compile(r"(?<=.)\][A-Za-z]+$")
 
@@ -37,19 +37,27 @@ def read_tagged_words(path: Path, lines: Iterable[str]) -> Iterator[WordsRow]:
     """
     sign = ""
     for number, line in enumerate(lines, 1):
-        words, tags = list[str](), list[str | None]()
-        for part in line.split():
-            found = TAGGED.fullmatch(CLOSING.sub("", OPENING.sub("", part)) if sign == "/" or not sign else part)
-            if found is None or (sign and found[2] != sign):
-                raise DataError(
-                    f"{path} line {number} has a word without a tag: {part[:40]!r}.",
-                    hint=f"Every word is followed by {sign or '/ or _'} and its tag; words alone: --tagging segmented.",
-                )
-            sign = found[2]
-            words.append(found[1])
-            tags.append(None if found[3] in UNLABELED else found[3])
-        if words:
-            yield WordsRow(number, words, tags)
+        parts = line.split()
+        sign = sign or _find_sign(parts)
+        if sign == "/":
+            parts = [CLOSING.sub("", OPENING.sub("", part)) for part in parts]
+        pairs = [part.rpartition(sign or "/") for part in parts]
+        bare = next((part for part, (word, _, tag) in zip(parts, pairs, strict=True) if not word or not tag), None)
+        if bare is not None:
+            raise DataError(
+                f"{path} line {number} has a word without a tag: {bare[:40]!r}.",
+                hint=f"Every word is followed by {sign or '/ or _'} and its tag; words alone: --tagging segmented.",
+            )
+        if pairs:
+            tags = [None if tag in UNLABELED else tag for _, _, tag in pairs]
+            yield WordsRow(number, [word for word, _, _ in pairs], tags)
+
+
+def _find_sign(parts: Sequence[str]) -> str:
+    """Return what stands between the words and tags of a line, nothing where it does not tell."""
+    fitting = [sign for sign in SIGNS if parts and all(part.rpartition(sign)[0] for part in parts)]
+    # Where words or tags hold the other sign, the one that is nearer to the end parts them.
+    return max(fitting, key=parts[0].rindex) if fitting else ""
 
 
 def tags_beside(path: Path) -> Path:

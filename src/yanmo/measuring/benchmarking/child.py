@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
+import polars as pl
 
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.parquet import write_parquet
 from yanmo.errors import MissingExtraError, YanmoError
 from yanmo.measuring.benchmarking.measuring import measure_bundle
 from yanmo.measuring.benchmarking.requests import (
     ANSWER,
-    PROBABILITIES,
+    EVIDENCE,
     REQUEST,
     MeasureBundle,
     Measurement,
@@ -45,8 +46,8 @@ def _answer(request: MeasureBundle | MeasurePeak, folder: Path) -> dict[str, Any
     if isinstance(request, MeasurePeak):
         _say("plain product")
         return _measure_peak(request)
-    facts, probabilities_NC = measure_bundle(request, _say)
-    np.save(folder / PROBABILITIES, probabilities_NC)
+    facts, evidence = measure_bundle(request, _say)
+    write_parquet(pl.DataFrame(evidence.columns()), folder / EVIDENCE)
     return facts
 
 

@@ -5,7 +5,7 @@ The process must be fresh: what it loaded before would count as the Bundle's mem
 
 from __future__ import annotations
 
-import resource
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.answered import Evidence
 from yanmo.artifacts.bundle import Bundle
 from yanmo.measuring.benchmarking.requests import MeasureBundle, thread_counts
 from yanmo.measuring.timing import ALONE_SECONDS, clock, repeat, time_alone
@@ -49,7 +49,7 @@ class Patience:
 QUICK = Patience(alone_seconds=0.1, all_seconds=0.0, point_seconds=0.0)
 
 
-def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> tuple[dict[str, Any], FloatArray]:
+def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> tuple[dict[str, Any], Evidence]:
     """Measure a Bundle.
 
     Args:
@@ -57,7 +57,7 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
         report: Is told the name of each step before it.
 
     Returns:
-        JSON values, and probabilities_NC of all items in the Bundle's label order.
+        JSON values, and the evidence of all items in the Bundle's label order.
     """
     patience = QUICK if request.quick else Patience()
     report("load")
@@ -87,7 +87,7 @@ def measure_bundle(request: MeasureBundle, report: Callable[[str], object]) -> t
     report("text preparation")
     facts |= _without_preparation(bundle, items, float(np.median(seconds)), patience)
     facts |= _curves(bundle, predictor, request, facts["tokens_per_text"], report, patience)
-    return facts, evidence.values_MC
+    return facts, evidence
 
 
 def _throughput(num_texts: int, seconds: Sequence[float]) -> dict[str, Any]:
@@ -200,6 +200,11 @@ def _peak_memory_mb() -> float:
         lines = STATUS.read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
     except (OSError, StopIteration):
+        try:
+            import resource
+        except ImportError:
+            # Windows has no such module.
+            return math.nan
         # macOS says bytes, other systems kilobytes.
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6

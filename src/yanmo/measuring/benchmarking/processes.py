@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
+import polars as pl
 
 from yanmo import errors
-from yanmo.arrays import FloatArray
+from yanmo.artifacts.parquet import read_parquet
 from yanmo.errors import InternalError, ModelError, YanmoError
-from yanmo.measuring.benchmarking.requests import PROBABILITIES, REQUEST, MeasureBundle, MeasurePeak, read_answer
+from yanmo.measuring.benchmarking.requests import EVIDENCE, REQUEST, MeasureBundle, MeasurePeak, read_answer
 
 __all__ = ["run_child"]
 
@@ -33,7 +33,7 @@ def run_child(
     timeout_seconds: float,
     report: Callable[[str], object],
     module: str = CHILD,
-) -> tuple[dict[str, Any], FloatArray | None]:
+) -> tuple[dict[str, Any], pl.DataFrame | None]:
     """Let a process of its own answer a request.
 
     Args:
@@ -43,7 +43,7 @@ def run_child(
         module: What the process runs.
 
     Returns:
-        JSON values, and probabilities_NC where a Bundle was measured.
+        JSON values, and the columns of its evidence where a Bundle was measured.
 
     Raises:
         YanmoError: What the process raised.
@@ -65,8 +65,8 @@ def run_child(
         answer = read_answer(folder)
         if answer.error is not None:
             raise _same_error(*answer.error)
-        path = folder / PROBABILITIES
-        return answer.facts, np.load(path) if path.is_file() else None
+        path = folder / EVIDENCE
+        return answer.facts, read_parquet(path) if path.is_file() else None
 
 
 def _watch(

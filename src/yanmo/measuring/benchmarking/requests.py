@@ -9,7 +9,7 @@ import msgspec
 
 __all__ = [
     "ANSWER",
-    "PROBABILITIES",
+    "EVIDENCE",
     "REQUEST",
     "MeasureBundle",
     "MeasurePeak",
@@ -20,7 +20,7 @@ __all__ = [
 
 REQUEST = "request.json"
 ANSWER = "answer.json"
-PROBABILITIES = "probabilities.npy"
+EVIDENCE = "evidence.parquet"
 
 
 class MeasureBundle(msgspec.Struct, frozen=True, kw_only=True, tag=True):

@@ -52,13 +52,40 @@ const WORDS = {
   unwatched: ["not watched: the model has no profile", "未监测：模型没有输入统计"],
   wholeCard: ["Model card", "模型卡"],
   figures: ["Measured", "测得"],
+  examples: ["For example:", "例如："],
+  allLabels: ["Show all # labels", "显示全部 # 个标签"],
+  fewLabels: ["Show fewer", "收起"],
+  asked: ["texts asked", "条已预测"],
+  nothingFound: ["nothing found", "没有找到"],
+  allSpans: ["Show all # marks", "显示全部 # 处标记"],
+  copy: ["Copy as JSON", "复制 JSON"],
+  copied: ["Copied", "已复制"],
+  dictionary: ["dictionary", "词典"],
+  rule: ["rule", "规则"],
+  notCopied: ["The browser does not let this page copy.", "浏览器不允许此页面复制。"],
 };
-const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
+// What people write to shops and services: any model has something to say about it.
+const EXAMPLES = [
+  ["When will my order arrive?", "Great quality, thank you!", "I was charged twice for the same thing."],
+  ["什么时候能到货？", "质量很好，谢谢！", "同一笔订单扣了两次钱。"],
+];
+// Of models that mark parts of a text: there is something of each usual kind to be found.
+const MARKED_EXAMPLES = [
+  ["Priya Nair from Leipzig ordered the lamp on 3 March, order SO-48213.", "Is May still working for you? She helped me in May.", "I never got the invoice for Alder Dental."],
+  ["陈建国3月5日买的台灯寄到武汉，订单A88213。", "小米的充电头还没到，小米粥都凉了。", "顺达物流把我的包裹放在南京路了。"],
+];
+const NUM_COLORS = 8;
+const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, MAX_LABELS = 40, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
 const $ = (id) => document.getElementById(id);
-const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], before: null, url: null };
+const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], delimiter: ",", before: null, url: null };
 const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
 const model = () => state.models[$("model").selectedIndex];
 const isPair = () => model()?.task === "text_pair";
+const marksParts = () => model()?.task === "token_labels";
+// What the tags of units are about: B-person and I-person are one kind, and tags without a kind are those of words.
+const isSegmentation = (labels) => labels.every((label) => /^[BMES]$/.test(label));
+const kindOf = (label) => label.replace(/^[BIMES]-(?=.)/, "");
+const kindsOf = (labels) => (isSegmentation(labels) ? ["word"] : [...new Set(labels.map(kindOf))].filter((kind) => kind !== "O").sort());
 
 function make(tag, text, className) {
   const element = document.createElement(tag);
@@ -73,7 +100,52 @@ function translate() {
   $("language").lang = state.language === "zh" ? "en" : "zh";
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   document.querySelector('label[for="texts"]').textContent = say(isPair() ? "pairs" : "texts");
+  showExamples();
   showCard();
+}
+
+function showExamples() {
+  const texts = (marksParts() ? MARKED_EXAMPLES : EXAMPLES)[state.language === "zh" ? 1 : 0];
+  const shown = isPair() ? texts.map((text, place) => `${text}\t${texts[(place + 1) % texts.length]}`) : texts;
+  const buttons = shown.map((text) => {
+    const button = make("button", text, "more");
+    button.type = "button";
+    button.addEventListener("click", () => {
+      const before = $("texts").value.trimEnd();
+      $("texts").value = before ? `${before}\n${text}` : text;
+      $("texts").focus();
+    });
+    return button;
+  });
+  $("examples").replaceChildren($("examples").firstElementChild, ...buttons);
+  $("examples").hidden = !state.models.length;
+}
+
+// Some of a list, and a button that shows all of it.
+function shortened(rows, limit, show, wordOfAll = "allLabels") {
+  const frame = make("div"), button = make("button", undefined, "more");
+  let isWhole = false;
+  const draw = () => {
+    const shown = show(isWhole ? rows : rows.slice(0, limit));
+    button.textContent = isWhole ? say("fewLabels") : say(wordOfAll).replace("#", rows.length);
+    button.setAttribute("aria-expanded", isWhole);
+    frame.replaceChildren(shown, ...(rows.length > limit ? [button] : []));
+  };
+  button.type = "button";
+  button.addEventListener("click", () => { isWhole = !isWhole; draw(); button.focus(); });
+  draw();
+  return frame;
+}
+
+function showBars(shares) {
+  const bars = make("div", undefined, "bars");
+  for (const [name, share] of shares) {
+    const track = make("span", undefined, "track"), bar = make("i");
+    bar.style.width = `${100 * share}%`;
+    track.append(bar);
+    bars.append(make("span", name), track, make("span", `${(100 * share).toFixed(1)} %`));
+  }
+  return bars;
 }
 
 async function call(method, path, body) {
@@ -108,24 +180,80 @@ async function predict(texts, { isPatient, ...options }) {
   }
 }
 
+// A text with its parts marked. Places count characters as people do, and JavaScript's strings do not.
+function showMarks(text, entities) {
+  const { labels } = model(), kinds = kindsOf(labels), asWords = isSegmentation(labels);
+  const characters = [...text], marked = make("p", undefined, asWords ? "marked words" : "marked");
+  let behind = 0;
+  for (const { entity_group: kind, start, end, score } of entities) {
+    marked.append(characters.slice(behind, start).join(""));
+    const part = make(asWords ? "span" : "mark", characters.slice(start, end).join(""), asWords ? "word" : `kind-${kinds.indexOf(kind) % NUM_COLORS}`);
+    part.title = `${kind} · ${(100 * score).toFixed(1)} % · ${start}–${end}`;
+    if (!asWords) part.append(make("span", kind, "tag"));
+    marked.append(part);
+    behind = end;
+  }
+  marked.append(characters.slice(behind).join(""));
+  return marked;
+}
+
+async function copy(text) {
+  // Where a page came over plain HTTP from another machine, the browser has no clipboard for it, but an old way.
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = make("textarea", text);
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  if (!isDone) throw new Error(say("notCopied"));
+}
+
+function copyButton(value) {
+  const button = make("button", say("copy"), "more");
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    try {
+      await copy(JSON.stringify(value, null, 2));
+      button.textContent = say("copied");
+    } catch {
+      complain(say("notCopied"));
+    }
+  });
+  return button;
+}
+
+function showParts(text, answer) {
+  const item = make("li"), { entities } = answer;
+  item.append(showMarks(text, entities));
+  if (!entities.length) item.append(make("span", say("nothingFound"), "soft"));
+  else if (!isSegmentation(model().labels)) {
+    // Who found it is told where it was not the model.
+    const about = (one) => [one.word, one.entity_group, ...(one.source ? [say(one.source)] : [])].join(" · ");
+    const sure = entities.map((one) => [about(one), one.score]);
+    item.append(shortened(sure, MAX_BARS, showBars, "allSpans"));
+  }
+  const row = make("div", undefined, "row");
+  row.append(copyButton({ text, entities }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(row);
+  return item;
+}
+
+function notesOf(answer) {
+  const notes = [];
+  if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
+  if (answer.truncated) notes.push(say("truncated"));
+  return notes;
+}
+
 function showAnswer(asked, answer) {
+  if (answer.entities !== undefined) return showParts(asked, answer);
   const item = make("li");
   item.append(make("p", Array.isArray(asked) ? asked.join("\n") : asked, "asked"));
   const label = Array.isArray(answer.prediction) ? answer.prediction.join(", ") : answer.prediction;
   item.append(make("span", label === null || label === "" ? say("none") : label, "label"));
-  const bars = make("div", undefined, "bars");
-  const best = Object.entries(answer.probabilities).sort((one, other) => other[1] - one[1]).slice(0, MAX_BARS);
-  for (const [name, share] of best) {
-    const track = make("span", undefined, "track");
-    const bar = make("i");
-    bar.style.width = `${100 * share}%`;
-    track.append(bar);
-    bars.append(make("span", name), track, make("span", `${(100 * share).toFixed(1)} %`));
-  }
-  item.append(bars);
-  const notes = [];
-  if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
-  if (answer.truncated) notes.push(say("truncated"));
+  const best = Object.entries(answer.probabilities).sort((one, other) => other[1] - one[1]);
+  item.append(shortened(best, MAX_BARS, showBars));
+  const notes = notesOf(answer);
   if (notes.length) item.append(make("span", notes.join(" · "), "soft"));
   return item;
 }
@@ -133,6 +261,11 @@ function showAnswer(asked, answer) {
 function complain(text) {
   $("problem").textContent = text ?? "";
   $("problem").hidden = !text;
+}
+
+function showTimes(text) {
+  $("times").textContent = text;
+  $("times").hidden = false;
 }
 
 async function ask(event) {
@@ -144,11 +277,19 @@ async function ask(event) {
   $("go").disabled = true;
   complain();
   try {
-    const found = await predict(texts, threshold ? { threshold } : {});
-    $("answers").replaceChildren(...found.predictions.map((answer, place) => showAnswer(texts[place], answer)));
-    const parts = Object.entries(found.reply.timing).map(([name, ms]) => `${say(name)} ${ms} ms`);
-    $("times").textContent = `${say("took")} ${found.reply.took.toFixed(1)} ms: ${parts.join(", ")}`;
-    $("times").hidden = false;
+    // A service takes so many at a time: a longer list is asked in parts, whose times add up.
+    const items = [], timing = {};
+    let took = 0;
+    for (const part of splitRows(texts, (text) => text)) {
+      const found = await predict(part, { ...(threshold ? { threshold } : {}), isPatient: texts.length > part.length });
+      found.predictions.forEach((answer, place) => items.push(showAnswer(part[place], answer)));
+      for (const [name, ms] of Object.entries(found.reply.timing)) timing[name] = (timing[name] ?? 0) + Number(ms);
+      took += found.reply.took;
+      if (texts.length > part.length) showTimes(`${items.length} / ${texts.length} ${say("asked")}`);
+    }
+    $("answers").replaceChildren(...items);
+    const parts = Object.entries(timing).map(([name, ms]) => `${say(name)} ${Number(ms.toFixed(3))} ms`);
+    showTimes(`${say("took")} ${took.toFixed(1)} ms: ${parts.join(", ")}`);
     showMetrics();
   } catch (error) {
     complain(error instanceof TypeError ? say("lost") : error.message);
@@ -157,7 +298,13 @@ async function ask(event) {
   }
 }
 
-function parseCsv(text) {
+// What stands most often in the first line: Excel writes semicolons where the comma is for fractions.
+function delimiterOf(text) {
+  const line = text.slice(0, text.search(/[\r\n]|$/)).replaceAll(/"[^"]*"/g, "");
+  return [",", ";", "\t"].reduce((best, one) => (line.split(one).length > line.split(best).length ? one : best));
+}
+
+function parseCsv(text, delimiter) {
   const rows = [];
   let row = [], field = "", quoted = false;
   for (let place = text.charCodeAt(0) === 0xfeff ? 1 : 0; place < text.length; place++) {
@@ -167,7 +314,7 @@ function parseCsv(text) {
       else if (text[place + 1] === '"') { field += '"'; place++; }
       else quoted = false;
     } else if (one === '"' && field === "") quoted = true;
-    else if (one === ",") { row.push(field); field = ""; }
+    else if (one === delimiter) { row.push(field); field = ""; }
     else if (one === "\n" || one === "\r") {
       if (one === "\r" && text[place + 1] === "\n") place++;
       row.push(field);
@@ -180,16 +327,18 @@ function parseCsv(text) {
   return rows;
 }
 
-function writeCsv(rows) {
-  const quote = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  return "\ufeff" + rows.map((row) => row.map((value) => quote(String(value))).join(",")).join("\r\n") + "\r\n";
+function writeCsv(rows, delimiter) {
+  const quote = (value) => (value.includes(delimiter) || /["\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
+  return "\ufeff" + rows.map((row) => row.map((value) => quote(String(value))).join(delimiter)).join("\r\n") + "\r\n";
 }
 
 async function openFile(file) {
   if (!file) return;
   $("download").hidden = $("progress").hidden = true;
   if (file.size > MAX_BYTES) return void ($("csv-said").textContent = say("tooLarge"));
-  state.rows = parseCsv(await file.text());
+  const text = await file.text();
+  state.delimiter = delimiterOf(text);
+  state.rows = parseCsv(text, state.delimiter);
   if (state.rows.length < 2) return void ($("csv-said").textContent = say("empty"));
   const names = state.rows[0];
   $("column").replaceChildren(...names.map((name) => make("option", name)));
@@ -215,6 +364,12 @@ function splitRows(rows, text) {
   return parts;
 }
 
+// A cell of a file: the label, the labels, the words of a segmentation, or the parts of the text as JSON.
+function writeAnswer({ prediction, entities }) {
+  if (entities !== undefined) return isSegmentation(model().labels) ? entities.map((one) => one.word).join(" ") : JSON.stringify(entities);
+  return Array.isArray(prediction) ? prediction.join("|") : prediction ?? "";
+}
+
 async function runFile() {
   const [names, ...rows] = state.rows;
   const column = $("column").selectedIndex;
@@ -226,13 +381,13 @@ async function runFile() {
     for (const part of splitRows(rows, text)) {
       const found = await predict(part.map(text), { return_probabilities: false, isPatient: true });
       part.forEach((row, place) => {
-        const { prediction, probability, truncated } = found.predictions[place];
-        out.push([...names.map((_, at) => row[at] ?? ""), Array.isArray(prediction) ? prediction.join("|") : prediction ?? "", probability.toFixed(6), truncated]);
+        const { probability, truncated } = found.predictions[place];
+        out.push([...names.map((_, at) => row[at] ?? ""), writeAnswer(found.predictions[place]), probability.toFixed(6), truncated]);
       });
       $("progress").value = (out.length - 1) / rows.length;
     }
     if (state.url) URL.revokeObjectURL(state.url);
-    state.url = URL.createObjectURL(new Blob([writeCsv(out)], { type: "text/csv" }));
+    state.url = URL.createObjectURL(new Blob([writeCsv(out, state.delimiter)], { type: "text/csv" }));
     $("download").href = state.url;
     $("download").hidden = false;
     $("csv-said").textContent = `${rows.length} ${say("done")}`;
@@ -248,14 +403,19 @@ function showCard() {
   const shown = model();
   $("whole-card").hidden = !shown?.card;
   if (!shown) return $("card").replaceChildren();
+  const labels = marksParts() ? kindsOf(shown.labels) : shown.labels;
   const figures = Object.entries(shown.figures).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`);
   const rows = {
     name: shown.name, digest: shown.digest.slice(0, 16), task: shown.task, format: `${shown.format} · ${shown.model}`,
-    labels: `${shown.labels.length}: ${shown.labels.slice(0, 40).join(", ")}${shown.labels.length > 40 ? " …" : ""}`,
+    labels: shortened(labels, MAX_LABELS, (some) => make("div", `${labels.length}: ${some.join(", ")}${some.length < labels.length ? " …" : ""}`)),
     max_length: shown.max_length ? `${shown.max_length} ${say("tokens")}` : say("all"), size: `${Number((shown.size_bytes / 1e6).toPrecision(2))} MB`,
     figures: figures.join(" · ") || "–", inputs: say(shown.watches_inputs ? "watched" : "unwatched"),
   };
-  $("card").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => [make("dt", say(name)), make("dd", value)]));
+  $("card").replaceChildren(...Object.entries(rows).flatMap(([name, value]) => {
+    const told = make("dd");
+    told.append(value);
+    return [make("dt", say(name)), told];
+  }));
   $("card-text").replaceChildren(...readMarkdown(shown.card));
 }
 

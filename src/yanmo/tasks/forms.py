@@ -1,0 +1,30 @@
+"""Which verbs cannot yet do with answers about the units of texts: a table, and the one place that refuses them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yanmo.errors import ConfigError
+from yanmo.protocols import Task
+
+__all__ = ["check_form"]
+
+OF_WHOLE_TEXTS = {
+    "adopt": "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model FOLDER",
+    "audit": "evaluate lists the most confident mistakes of a split, which are often those of the labels.",
+    "prune": "Choose a smaller model, or quantize it.",
+}
+"""Verbs that work on answers about whole texts alone, and what else there is."""
+
+
+def check_form(task: Task[Any], verb: str) -> None:
+    """Refuse a verb that does not suit what a task decides about.
+
+    Raises:
+        ConfigError: It needs answers about whole texts, and the task labels their units.
+    """
+    if task.reads_units and verb in OF_WHOLE_TEXTS:
+        raise ConfigError(
+            f"{verb} is for answers about whole texts; the task {task.name} labels their units.",
+            hint=OF_WHOLE_TEXTS[verb],
+        )

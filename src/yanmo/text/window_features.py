@@ -1,0 +1,189 @@
+"""Hashed features of the units around each unit: what the ``window`` family reads; whole columns, no loop over units.
+
+A template names streams and distances; what they hold around a unit, hashed, is a bucket of one table. A stream is a
+view of every unit: the unit itself, its shape, its first letters. It knows no label and no weight.
+
+Source: Weinberger et al. 2009, "Feature Hashing for Large Scale Multitask Learning", arXiv:0902.2206; the templates for
+characters are those of Ng, Low 2004, "Chinese Part-of-Speech Tagging: One-at-a-Time or All-at-Once?", section 3.1,
+those for words of Ratnaparkhi 1996, "A Maximum Entropy Model for Part-Of-Speech Tagging", section 3.
+
+Legend: U units, S slots: units with room for the edges of their texts, P characters, F templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from yanmo.arrays import IntArray
+from yanmo.config import Config
+from yanmo.text.inputs import Units
+from yanmo.text.lexicon import MATCHES, Lexicon
+from yanmo.text.unit_places import UnitRule
+from yanmo.text.unit_views import UnitViews
+from yanmo.text.units import HashArray, mix
+
+__all__ = ["WindowConfig", "WindowFeatures"]
+
+REACH = 3
+"""Units on either side that a template may name."""
+EDGE = np.uint64(0x5851F42D4C957F2D)
+"""What stands before the first unit of a text and after its last one; its value only has to be no unit's."""
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+HASH_BITS = 64
+
+Template = tuple[tuple[str, int], ...]
+"""Streams and distances: ``(("unit", -1), ("unit", 0))`` is a unit together with the one before it."""
+
+
+def _of(stream: str, *distances: int) -> Template:
+    return tuple((stream, distance) for distance in distances)
+
+
+_CHARACTERS: tuple[Template, ...] = (
+    *(_of("unit", distance) for distance in range(-3, 4)),
+    *(_of("unit", first, first + 1) for first in range(-2, 2)),
+    *(_of("unit", first, first + 2) for first in (-2, -1, 0)),
+    *(_of("unit", first, first + 1, first + 2) for first in (-2, -1, 0)),
+    _of("kind", -1, 0, 1),
+)
+_AFFIXES: tuple[Template, ...] = (
+    *(_of(f"prefix{length}", 0) for length in (1, 2, 3, 4)),
+    *(_of(f"suffix{length}", 0) for length in (1, 2, 3, 4)),
+    *(_of("shape", distance) for distance in (-1, 0, 1)),
+    _of("shape", -1, 0, 1),
+)
+_WORDS: tuple[Template, ...] = (
+    _of("unit", 0),
+    *(_of("lower", distance) for distance in range(-3, 4)),
+    *(_of("lower", *pair) for pair in ((-2, -1), (-1, 0), (0, 1), (1, 2), (-1, 1))),
+    *_AFFIXES,
+    _of("suffix3", -1),
+    _of("suffix3", 1),
+)
+_MATCHES: tuple[Template, ...] = (
+    *(_of(stream, 0) for stream in MATCHES),
+    (("begins", 0), ("ends", 0), ("covers", 0)),
+    (("begins", 0), ("ends", -1)),
+    (("begins", 1), ("ends", 0)),
+    _of("begins", 0, 1),
+    _of("ends", -1, 0),
+    (("begins", 0), ("unit", 0)),
+    (("ends", 0), ("unit", 0)),
+)
+TEMPLATES: Mapping[UnitRule, tuple[Template, ...]] = {
+    "characters": _CHARACTERS,
+    "words": _WORDS,
+    "tokens": (*_CHARACTERS, _of("lower", 0), *_AFFIXES),
+}
+"""By what a unit is."""
+
+
+class WindowConfig(Config):
+    """Which features, and how they are numbered."""
+
+    rule: UnitRule
+    """What a unit is."""
+
+    has_lexicon: bool = False
+    """Whether matches of a word list are features, too."""
+
+    bits: int = Field(default=22, ge=8, le=30)
+    """There are two to this power buckets; only those that training met often enough have weights."""
+
+    min_count: int = Field(default=2, ge=1)
+    """How often training must meet a feature for it to have weights."""
+
+    max_rows: int = Field(default=350_000, ge=1)
+    """The most features that have weights; those with the smallest weights are left out first."""
+
+    @property
+    def templates(self) -> tuple[Template, ...]:
+        """What is looked at around every unit."""
+        return TEMPLATES[self.rule] + (_MATCHES if self.has_lexicon else ())
+
+
+class WindowFeatures:
+    """The features of all units of N texts, as buckets of a table, made when they are asked for.
+
+    Args:
+        units: Of the texts.
+        config: Which features.
+        lexicon: The word list; needed where the config says that there is one.
+
+    Attributes:
+        slots_U: Where each unit stands among the slots.
+        num_slots: S; the first and the last few are edges.
+        num_templates: F.
+        own_template: The place of the template that names the unit itself and nothing else.
+    """
+
+    def __init__(self, units: Units, config: WindowConfig, lexicon: Lexicon | None = None) -> None:
+        templates = config.templates
+        offsets = units.places.offsets
+        num_texts = len(offsets) - 1
+        self.slots_U: IntArray = np.arange(offsets[-1]) + np.repeat(
+            REACH * np.arange(1, num_texts + 1), np.diff(offsets)
+        )
+        self.num_slots = int(offsets[-1]) + REACH * (num_texts + 1)
+        self.num_templates, self.own_template = len(templates), templates.index((("unit", 0),))
+        names = {stream for template in templates for stream, _ in template}
+        streams: dict[str, HashArray] = {}
+        views = UnitViews(units.surfaces)
+        for name in sorted(names - set(MATCHES)):
+            streams[name] = np.full(self.num_slots, EDGE)
+            streams[name][self.slots_U] = views.view(name)
+        if lexicon is not None:
+            streams |= {name: mix(lengths_S) for name, lengths_S in lexicon.match(streams["unit"]).items()}
+        self._shift = np.uint64(HASH_BITS - config.bits)
+        # Templates of one form, such as all pairs of neighbors, share what is hashed; each has its own odd factor.
+        forms = [tuple((stream, distance - one[0][1]) for stream, distance in one) for one in templates]
+        hashed = {form: _hash_form(form, streams) for form in dict.fromkeys(forms)}
+        self._hashes = [(hashed[form], one[0][1]) for form, one in zip(forms, templates, strict=True)]
+        self._factors = mix(np.arange(len(templates), dtype=np.uint32)) | np.uint64(1)
+
+    def buckets(self, template: int, begin: int, end: int) -> IntArray:
+        """Return the bucket of one template for the slots from ``begin`` to before ``end``, int64.
+
+        Args:
+            template: Its place, less than F.
+            begin: At least ``REACH``.
+            end: At most S less ``REACH``.
+        """
+        hashes_S, distance = self._hashes[template]
+        mixed: HashArray = hashes_S[begin + distance : end + distance] * self._factors[template]
+        # The high bits of a product depend on all bits of its factors, the low ones do not.
+        mixed >>= self._shift
+        return mixed.view(np.int64)
+
+    def blocks(self, size: int) -> list[tuple[int, int]]:
+        """Return where blocks of slots, each at most so large, begin and end; together they hold all units."""
+        last = self.num_slots - REACH
+        return [(begin, min(begin + size, last)) for begin in range(REACH, last, size)]
+
+    def matrix(self) -> npt.NDArray[np.int32]:
+        """Return all features at once, int32, shape (U, F)."""
+        found = np.empty((len(self.slots_U), self.num_templates), dtype=np.int32)
+        for template in range(self.num_templates):
+            found[:, template] = self.buckets(template, REACH, self.num_slots - REACH)[self.slots_U - REACH]
+        return found
+
+
+def _hash_form(form: Template, streams: Mapping[str, HashArray]) -> HashArray:
+    """Return the hash of some streams from every slot on; distances count from the slot that the first has."""
+    stream, _ = form[0]
+    hashes_S = streams[stream]
+    for stream, distance in form[1:]:
+        hashes_S = hashes_S * _FACTOR
+        other = streams[stream]
+        # Slots that the distance leads beyond are edges; no unit asks for them.
+        if distance > 0:
+            hashes_S[:-distance] ^= other[distance:]
+        elif distance < 0:
+            hashes_S[-distance:] ^= other[:distance]
+        else:
+            hashes_S ^= other
+    return hashes_S

@@ -1,0 +1,87 @@
+"""A feature is the same wherever the same units stand around a unit, and never one of another template or text."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yanmo.text.inputs import Inputs
+from yanmo.text.lexicon import Lexicon
+from yanmo.text.pipeline import TextConfig, TextPipeline
+from yanmo.text.window_features import REACH, TEMPLATES, WindowConfig, WindowFeatures
+
+TEXTS = st.lists(st.text("上海市体育a1 ", max_size=12), max_size=6)
+
+
+def units_of(texts, rule):
+    return TextPipeline(TextConfig(units=rule)).read(Inputs((texts,))).units
+
+
+def features(texts, rule="characters", lexicon=None, **options):
+    config = WindowConfig(rule=rule, has_lexicon=lexicon is not None, **options)
+    return WindowFeatures(units_of(texts, rule), config, lexicon)
+
+
+@settings(max_examples=30)
+@given(TEXTS, st.sampled_from(sorted(TEMPLATES)))
+def test_a_text_has_the_same_features_alone_and_beside_others(texts, rule):
+    together = features(texts, rule).matrix()
+    alone = [features([text], rule).matrix() for text in texts]
+    np.testing.assert_array_equal(together, np.concatenate([*alone, together[:0]]))
+
+
+@settings(max_examples=30)
+@given(st.text("上海市体育", min_size=9, max_size=20), st.text("上海市体育", min_size=1, max_size=1))
+def test_a_feature_reads_its_own_units_and_no_others(text, other):
+    place = len(text) // 2
+    changed = text[:place] + other + text[place + 1 :]
+    config = WindowConfig(rule="characters")
+    differs = (features([text]).matrix() != features([changed]).matrix()) & (text != changed)
+    for column, template in enumerate(config.templates):
+        reads = {place - distance for stream, distance in template if stream == "unit"} & set(range(len(text)))
+        assert set(np.flatnonzero(differs[:, column]).tolist()) == (reads if text != changed else set())
+
+
+@pytest.mark.parametrize("rule", TEMPLATES)
+def test_every_template_has_buckets_of_its_own_and_uses_all_of_them(rule):
+    words = " ".join(f"w{number}x" for number in range(300))
+    found = features([words, "上海市体育局" * 20], rule).matrix()
+    assert found.dtype == np.int32
+    assert found.shape[1] == len(WindowConfig(rule=rule).templates)
+    assert found.min() >= 0
+    assert 1 << 21 < found.max() < 1 << 22
+    sets = [set(column.tolist()) for column in found.T]
+    assert sum(map(len, sets)) - len(set().union(*sets)) < 20
+
+
+def test_templates_reach_no_farther_than_there_is_room():
+    for rule in TEMPLATES:
+        for template in WindowConfig(rule=rule, has_lexicon=True).templates:
+            distances = [distance for _, distance in template]
+            # Forms count from the first distance, so what is farthest from it counts, too.
+            assert max(map(abs, distances)) <= REACH
+
+
+def test_blocks_hold_every_unit_once():
+    found = features(["上海市", "", "体育局 上海"])
+    slots = np.concatenate([np.arange(begin, end) for begin, end in found.blocks(4)])
+    assert len(set(slots.tolist())) == len(slots)
+    assert set(found.slots_U.tolist()) <= set(slots.tolist())
+    part = np.concatenate([found.buckets(5, begin, end) for begin, end in found.blocks(4)])
+    np.testing.assert_array_equal(part[found.slots_U - slots[0]], found.matrix()[:, 5])
+
+
+def test_words_of_a_list_are_features():
+    words = units_of(["海市", "体育局"], "characters")
+    lexicon = Lexicon.of(words, "characters")
+    plain, matched = features(["上海市体育"]), features(["上海市体育"], lexicon=lexicon)
+    np.testing.assert_array_equal(matched.matrix()[:, : plain.num_templates], plain.matrix())
+    begins = matched.matrix()[:, plain.num_templates]
+    assert len(set(begins.tolist())) == 2
+    assert (begins == begins[1]).tolist() == [False, True, False, False, False]
+
+
+def test_no_texts_and_texts_without_units_have_no_features():
+    for texts in ([], [""], ["  ", ""]):
+        found = features(texts)
+        assert found.matrix().shape == (0, found.num_templates)

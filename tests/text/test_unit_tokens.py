@@ -89,3 +89,17 @@ def test_a_tokenizer_that_tells_words_by_their_spaces_sees_them(adds):
     encoded = UnitTokenizer(inner, 16).encode(read(["a a, a", "a"], "tokens"))
     # One that adds spaces does so before every unit, as it does for words that are given one by one.
     assert first_tokens(encoded) == ([3, 3, 1, 3, 3] if adds else [0, 3, 2, 3, 0])
+
+
+def test_some_windows_are_texts_of_their_own():
+    encoded = UnitTokenizer(WORDPIECE, 12).encode(read(["很快", "好吃" * 20]))
+    taken = encoded.take(np.array([2, 0]))
+    assert taken.ids.row(1).tolist() == encoded.ids.row(0).tolist()
+    assert taken.units.places.row(1).tolist() == [[0, 1], [1, 2]]
+    assert (
+        first_tokens(taken)
+        == first_tokens(encoded)[len(encoded.units.firsts.row(0)) + len(encoded.units.firsts.row(1)) :][
+            : len(taken.units.firsts.row(0))
+        ]
+        + first_tokens(encoded)[:2]
+    )

@@ -159,7 +159,9 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
+    defaults = default_settings(
+        spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=_form_of(task)
+    )
     found = unsharded(given) if given.get("sharding") == "full" else None
     if found:
         raise ConfigError(
@@ -171,8 +173,12 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     )
 
 
+def _form_of(task: Task[Any]) -> Form:
+    return "units" if task.reads_units else "texts"
+
+
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    form: Form = "units" if task.reads_units else "texts"
+    form = _form_of(task)
     if spec.can_label(form):
         return
     fitting = [one for one, forms in FORMS.items() if form in forms and one not in STARTED_FAMILIES]

@@ -27,7 +27,7 @@ from yanmo.modeling.runs.window_model import Buckets, WindowModel, feature_matri
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
-from yanmo.text.window_features import WindowConfig, WindowFeatures
+from yanmo.text.window_features import WindowConfig, WindowFeatures, suited_config
 
 __all__ = ["Lesson", "train_window"]
 
@@ -142,9 +142,9 @@ def train_window(
     Source: Lafferty, McCallum, Pereira 2001, "Conditional Random Fields", section 3.
     """
     units, held = _units(train.texts), _units(valid.texts)
-    config = config or WindowConfig(rule=units.rule, has_lexicon=lexicon is not None)
-    kept_K = _frequent(WindowFeatures(units, config, lexicon).matrix(), config)
     scheme = TagScheme.of(network.labels)
+    config = config or suited_config(units, is_plain=scheme.is_plain, has_lexicon=lexicon is not None)
+    kept_K = _frequent(WindowFeatures(units, config, lexicon).matrix(), config)
     learner = _Learner(len(kept_K), scheme, loop)
     sharpness = SHARPNESS[scheme.style]
     model = WindowModel(config, lexicon, kept_K, learner.weights_KC[:-1], learner.chain, sharpness)

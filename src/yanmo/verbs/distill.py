@@ -115,11 +115,6 @@ def distill(
     """
     spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
-    if task_of(dataset).reads_units and spec.format != "window":
-        raise ConfigError(
-            f"The model {spec.name} learns the labels of units from labels only.",
-            hint="Distill into window, or train the smaller model on the labels.",
-        )
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     # Predictions cannot be asked, and those of the training split say nothing of other texts.

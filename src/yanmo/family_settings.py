@@ -121,7 +121,7 @@ _LIGHT_TAGGER = {
     "learning_rate": 2e-3,
     "batch_size": 64,
     "num_epochs": 12,
-    "dropout": 0.4,
+    "dropout": 0.5,
     "label_smoothing": 0.0,
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.99,

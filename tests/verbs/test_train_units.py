@@ -10,10 +10,11 @@ import pytest
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import Identity, publish
-from yanmo.errors import ConfigError
+from yanmo.errors import ArtifactError, ConfigError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import train_wordpiece
+from yanmo.verbs.distill import distill
 from yanmo.verbs.export import export
 from yanmo.verbs.quantize import quantize
 from yanmo.verbs.train import train
@@ -132,6 +133,12 @@ def test_a_tagger_goes_on_from_one_whose_labels_it_shares(trained, dataset, tmp_
     assert again.manifest.info["summary"]["valid_span_f1"] > 0.9
 
 
+def test_a_student_learns_from_another_tagger_about_units_without_labels(trained, dataset, tmp_path):
+    settings = {**SMALL, "learning_rate": 1e-2, "alpha": 1.0}
+    made = distill(trained("bert-2x32"), dataset, model="bilstm", out=tmp_path / "student", **settings)
+    assert made.manifest.info["summary"]["valid_span_f1"] > 0.9
+
+
 def test_a_checkpoint_that_was_trained_on_texts_gets_a_new_head(dataset, make_masked_lm, tmp_path):
     texts = dataset.split("train")["text"].to_list()
     folder = make_masked_lm(tmp_path / "checkpoint", train_wordpiece(texts, 100, min_frequency=1))
@@ -173,3 +180,10 @@ def test_a_frozen_checkpoint_gets_the_best_head_for_its_states(trained, dataset,
     start = trained("bert-2x32")
     made = train(dataset, model=str(start.path), out=tmp_path / "made", frozen=True, **SMALL)
     assert made.manifest.info["summary"]["valid_span_f1"] > 0.9
+
+
+def test_what_is_for_whole_texts_is_refused_before_anything_is_trained(trained, dataset, tmp_path):
+    with pytest.raises(ConfigError, match="The 'folds' parameter of train is for labels of whole texts"):
+        train(dataset, model="bilstm", out=tmp_path / "made", folds=2)
+    with pytest.raises(ArtifactError, match="labels the units of texts in a chain"):
+        export(trained("bert-2x32"), to="transformers", out=tmp_path / "plain")

@@ -114,7 +114,7 @@ def distill(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    _check_student(spec, teacher, config, masked_lm, dataset)
+    _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     # Predictions cannot be asked, and those of the training split say nothing of other texts.
@@ -140,7 +140,7 @@ def distill(
 
 
 def _check_student(
-    spec: ModelSpec, teacher: Bundle | Predictions, config: DistillConfig, masked_lm: Path | None, dataset: Dataset
+    spec: ModelSpec, teacher: Bundle | Predictions, config: DistillConfig, masked_lm: Path | None
 ) -> None:
     """Refuse what cannot learn from answers.
 
@@ -150,11 +150,6 @@ def _check_student(
     if spec.family == "linear":
         raise ConfigError(
             "The model linear learns from labels only.", hint="Distill into ngram, which is as fast and small."
-        )
-    if task_of(dataset).reads_units and spec.format != "window":
-        raise ConfigError(
-            f"The model {spec.name} learns the labels of units from labels only.",
-            hint="Distill into window, or train the smaller model on the labels.",
         )
     check_alone("distill")
     if masked_lm is not None and config.num_altered < 2:

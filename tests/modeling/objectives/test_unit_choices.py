@@ -6,8 +6,9 @@ import torch
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import Ragged
-from yanmo.modeling.objectives.choices import ChoicesObjective, softmax_cross_entropy
+from yanmo.modeling.objectives.choices import ChoicesObjective, distillation_loss, softmax_cross_entropy
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
+from yanmo.modeling.settings import Teaching
 
 TAGS = Ragged(np.array([0, 2, -1, 1, -1, 2, 2]), np.array([0, 3, 3, 4, 7]))
 PLACES = Ragged(np.stack([np.arange(7), np.arange(1, 8)], axis=1), np.array([0, 4, 7]))
@@ -76,3 +77,28 @@ def test_texts_are_measured_and_not_their_windows(targets):
     (evidence, truth) = seen[0]
     assert (len(evidence), len(truth), evidence.places.tolist()) == (2, 2, PLACES.values.tolist())
     assert truth.row(0).tolist() == [0, 2, -1, 1]
+
+
+def test_a_teacher_is_heard_about_every_unit_and_labels_where_there_are_some(logits_UC):
+    soft_UC = np.full((7, 3), 1 / 3, dtype=np.float32)
+    taught = UnitTags(TAGS, 3, PLACES, soft_UC)
+    objective = make_objective(taught, teaching=Teaching(alpha=0.5, temperature=2.0))
+    batch = taught.collate(np.arange(4))
+    labels, is_labeled = batch["labels"], torch.from_numpy(TAGS.values >= 0)
+    expected = distillation_loss(
+        logits_UC,
+        torch.from_numpy(soft_UC),
+        labels,
+        is_labeled,
+        soft_loss=softmax_cross_entropy,
+        hard_loss=softmax_cross_entropy,
+        alpha=0.5,
+        temperature=2.0,
+    )
+    torch.testing.assert_close(objective.loss(logits_UC, batch), expected)
+    parts = [
+        objective.loss(outputs_of(logits_UC, rows), taught.collate(np.array(rows))) * len(rows) / 4
+        for rows in ([3, 1], [0, 2])
+    ]
+    torch.testing.assert_close(sum(parts), expected)
+    assert taught.take(np.array([2, 0])).soft_UC.shape == (4, 3)

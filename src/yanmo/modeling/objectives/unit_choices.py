@@ -30,11 +30,13 @@ class UnitTags:
         tags: The place of each unit's tag in the list of C, int64, -1 where it has none; W rows.
         num_classes: C.
         places: Where the units begin and end in the raw texts, int64, shape (U, 2), of N texts.
+        soft_UC: A teacher's probabilities of every unit's tags, softened, float32; None without a teacher.
     """
 
     tags: Ragged
     num_classes: int
     places: Ragged
+    soft_UC: FloatArray | None = None
 
     def __len__(self) -> int:
         """Return W."""
@@ -42,8 +44,9 @@ class UnitTags:
 
     @property
     def units_a_row(self) -> float:
-        """How many units of a row have a tag, in the mean."""
-        return max(float((self.tags.values >= 0).sum()), 1.0) / max(len(self.tags), 1)
+        """How many units of a row are learned from, in the mean: those with a tag, or with a teacher's answer."""
+        num_units = len(self.tags.values) if self.soft_UC is not None else int((self.tags.values >= 0).sum())
+        return max(num_units, 1) / max(len(self.tags), 1)
 
     def values_UC(self) -> FloatArray:
         """Return 1 at the tag of every unit, zeros where it has none."""
@@ -61,15 +64,19 @@ class UnitTags:
     def take(self, rows: IntArray) -> UnitTags:
         """Return some of the rows, each as a text of its own."""
         places = Ragged(self.places.values, self.tags.offsets).take(rows)
-        return UnitTags(self.tags.take(rows), self.num_classes, places)
+        soft_UC = None if self.soft_UC is None else Ragged(self.soft_UC, self.tags.offsets).take(rows).values
+        return UnitTags(self.tags.take(rows), self.num_classes, places, soft_UC)
 
     def collate(self, rows_B: IntArray) -> TensorBatch:
-        """Return ``labels``, shape (U, C), and ``lengths``, the units of each row."""
+        """Return ``labels`` and, of a teacher, ``soft``, shape (U, C), and ``lengths``, the units of each row."""
         taken = self.tags.take(rows_B)
-        return {
+        batch = {
             "labels": torch.from_numpy(_one_hot(taken.values, self.num_classes)),
             "lengths": torch.from_numpy(taken.lengths_N),
         }
+        if self.soft_UC is not None:
+            batch["soft"] = torch.from_numpy(Ragged(self.soft_UC, self.tags.offsets).take(rows_B).values)
+        return batch
 
 
 @dataclass(frozen=True)
@@ -79,7 +86,7 @@ class UnitChoicesObjective:
     Attributes:
         choices: The losses, of units that have a tag.
         measured: From evidence and the tags of held-out texts to scores.
-        units_a_row: Tagged units of a row of the training rows, in the mean.
+        units_a_row: Units of a row of the training rows that are learned from, in the mean.
     """
 
     choices: ChoicesObjective
@@ -98,14 +105,16 @@ class UnitChoicesObjective:
         rows: so it does not depend on how rows are cut into batches, as a mean over a batch's units would.
         """
         is_tagged_U = targets["labels"].sum(dim=1) > 0
+        # A teacher has answered every unit.
+        is_told_U = torch.ones_like(is_tagged_U) if "soft" in targets else is_tagged_U
         num_units, num_rows = len(is_tagged_U), len(targets["lengths"])
-        if not bool(is_tagged_U.any()):
+        if not bool(is_told_U.any()):
             return outputs_MS.float().sum() * 0  # a loss that the network can be told of
         # Of several passes or masks all units come once, then all of them again.
-        kept_M = is_tagged_U.repeat(len(outputs_MS) // num_units)
-        tagged = {"labels": targets["labels"][is_tagged_U]}
-        weight = float(is_tagged_U.sum()) / (num_rows * self.units_a_row)
-        return weight * self.choices.loss(outputs_MS[kept_M], tagged)
+        kept_M = is_told_U.repeat(len(outputs_MS) // num_units)
+        told = {name: targets[name][is_told_U] for name in ("labels", "soft") if name in targets}
+        weight = float(is_told_U.sum()) / (num_rows * self.units_a_row)
+        return weight * self.choices.loss(outputs_MS[kept_M], told | {"is_labeled": is_tagged_U[is_told_U]})
 
     def counts(self, outputs_MS: Tensor) -> Tensor | None:
         """Return nothing: tags are measured on held-out rows only."""

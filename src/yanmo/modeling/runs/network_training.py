@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from yanmo.arrays import Ragged
+from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import DataError, InternalError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
@@ -123,7 +123,7 @@ def _unit_examples(trainable: Trainable, network: NetworkSettings, texts: Labele
         )
     tags = Ragged(texts.targets.values, features.firsts.offsets)
     ids = texts.ids and [texts.ids[text] for text in features.text_N.tolist()]
-    return Examples(features, UnitTags(tags, len(network.labels), units.places), ids)
+    return Examples(features, UnitTags(tags, len(network.labels), units.places, _soft(network, texts)), ids)
 
 
 def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
@@ -173,11 +173,15 @@ def _objective(
 
 def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLabels:
     """Return the labels; with a teacher its softened answers, too."""
-    teaching = network.teaching
-    if teaching is None or train.soft_NC is None:
-        return Labels(train.targets)
-    soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
-    return TaughtLabels(train.targets, train.is_labeled_N, soft_NC)
+    soft_NC = _soft(network, train)
+    return Labels(train.targets) if soft_NC is None else TaughtLabels(train.targets, train.is_labeled_N, soft_NC)
+
+
+def _soft(network: NetworkSettings, texts: LabeledTexts) -> FloatArray | None:
+    """Return a teacher's softened answers, None without one."""
+    if network.teaching is None or texts.soft_NC is None:
+        return None
+    return network.link.soften(texts.soft_NC, temperature=network.teaching.temperature)
 
 
 def _close(trainable: Trainable, matched: Matched | None) -> None:

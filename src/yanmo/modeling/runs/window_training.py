@@ -173,7 +173,7 @@ def train_window(
         (folder / METRICS).write_text("".join(json.dumps(one) + "\n" for one in history.records), encoding="utf-8")
 
     sizes = {"num_features": len(small.kept_K), "num_classes": len(network.labels)}
-    return Trained(save, scores, {"family": "window", **sizes, **config.model_dump(mode="json")}, 0)
+    return Trained(save, scores, {"family": "window", **sizes, **config.model_dump(mode="json")}, 0, is_int8=True)
 
 
 class _History:

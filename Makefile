@@ -7,7 +7,7 @@ EXTRAS := .venv-extras
 export PYTHONHASHSEED = 0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-extras check format bench bench-all bench-service faults soak fuzz torture mutants audit weights clients docs clean
+.PHONY: help demo test test-slow test-extras check format bench bench-all bench-service faults soak fuzz torture mutants audit weights clients docs site clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -121,6 +121,16 @@ clients: $(CLIENTS)/.installed  ## Install the clients of others that cannot sha
 docs: $(STAMP)  ## Write docs/reference from the verbs' signatures
 	$(BIN)/python docs/make_reference.py
 	$(BIN)/python -m yanmo.serving.openapi
+
+SITE_TOOLS := build/site-tools
+
+$(SITE_TOOLS)/.installed: docs/requirements.txt
+	$(PYTHON) -m venv $(SITE_TOOLS)
+	$(SITE_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+site: $(SITE_TOOLS)/.installed  ## Make the documentation a site in English and Chinese: build/site/index.html
+	$(SITE_TOOLS)/bin/python docs/make_site.py
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) $(EXTRAS) demo runs build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -6,6 +6,7 @@ from yanmo.family_settings import (
     FAMILY_DEFAULTS,
     LAYERED,
     SETTINGS,
+    UNIT_DEFAULTS,
     default_settings,
     unsharded,
     unsuited,
@@ -57,6 +58,14 @@ def test_the_learning_rate_of_a_checkpoint_follows_its_shape(layers, width, expe
 @pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", "linear")])
 def test_a_shape_changes_no_other_familys_settings(family):
     assert default_settings(family, 10_000, layers=6, width=384) == default_settings(family, 10_000)
+
+
+@pytest.mark.parametrize("family", FAMILY_DEFAULTS)
+def test_a_tagger_has_settings_of_its_own_where_its_family_says_so(family):
+    ours, theirs = (default_settings(family, 100_000, form=form) for form in ("units", "texts"))
+    assert {name for name in ours if ours[name] != theirs.get(name)} <= set(UNIT_DEFAULTS.get(family, ()))
+    assert ours.items() >= UNIT_DEFAULTS.get(family, {}).items() - {"early_stopping_patience"}
+    TrainConfig(model="bilstm", **ours)
 
 
 @pytest.mark.parametrize("row", SETTINGS, ids=lambda row: row.name)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from yanmo.errors import ModelError
-from yanmo.models import num_heads, resolve
+from yanmo.models import ENCODERS, FAMILIES, FORMS, num_heads, resolve
 
 
 @pytest.mark.parametrize("name", ["textcnn", "bilstm", "ngram", "linear"])
@@ -104,3 +104,13 @@ def test_a_name_from_before_owners_is_told_its_own(name, owner):
         resolve(name)
     assert f"{owner}/{name}" in caught.value.hint
     assert resolve(f"{owner}/{name}").is_hub_id
+
+
+def test_every_family_says_what_it_can_label():
+    assert set(FORMS) == set(FAMILIES)
+    assert all(FORMS.values())
+    labels_units = [family for family in FAMILIES if "units" in FORMS[family]]
+    assert labels_units == [*ENCODERS, "textcnn", "bilstm", "window"]
+    assert not resolve("linear").can_label("units")
+    assert resolve("bert-2x64").can_label("units")
+    assert resolve("bert-2x64").can_label("texts")

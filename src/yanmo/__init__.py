@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from yanmo.offline import keep_silent
 
 if TYPE_CHECKING:
+    from yanmo.answers.answered import Span
     from yanmo.artifacts import Bundle, Dataset, Predictions, Report
     from yanmo.errors import YanmoError
     from yanmo.protocols import Prediction
@@ -31,9 +32,11 @@ _NAMES = {
     "Predictions": "yanmo.artifacts",
     "Predictor": "yanmo.runtimes.predictor",
     "Report": "yanmo.artifacts",
+    "Span": "yanmo.answers.answered",
     "YanmoError": "yanmo.errors",
 }
 _VERBS = (
+    "adjust",
     "adopt",
     "audit",
     "benchmark",
@@ -69,8 +72,10 @@ __all__ = [
     "Predictions",
     "Predictor",
     "Report",
+    "Span",
     "YanmoError",
     "__version__",
+    "adjust",
     "adopt",
     "audit",
     "benchmark",

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, Form, ModelSpec
 
 __all__ = [
     "FAMILY_DEFAULTS",
     "SETTINGS",
+    "UNIT_DEFAULTS",
     "Setting",
     "default_settings",
     "unsharded",
@@ -116,9 +117,26 @@ FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     for family in FAMILIES
 }
 """Family to its default settings, for a large Dataset; what is not there has train's own default or no effect."""
+_LIGHT_TAGGER = {
+    "learning_rate": 2e-3,
+    "batch_size": 64,
+    "num_epochs": 12,
+    "dropout": 0.5,
+    "label_smoothing": 0.0,
+    # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
+    "ema_decay": 0.99,
+}
+UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
+    **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
+    "textcnn": _LIGHT_TAGGER,
+    "bilstm": _LIGHT_TAGGER,
+}
+"""Family to what is otherwise by default where it labels the units of texts."""
 
 
-def default_settings(family: str, num_rows: int, *, layers: int = 0, width: int = 0) -> dict[str, Any]:
+def default_settings(
+    family: str, num_rows: int, *, layers: int = 0, width: int = 0, form: Form = "texts"
+) -> dict[str, Any]:
     """Return a family's default settings for a training split of some size.
 
     Few rows need small batches and many passes: a batch is at most 1/64 of the rows (but not under 16), and the number
@@ -130,12 +148,13 @@ def default_settings(family: str, num_rows: int, *, layers: int = 0, width: int 
         num_rows: Of the training split, at least 1.
         layers: Of a checkpoint, 0 where that is not known.
         width: Of a checkpoint, 0 where that is not known.
+        form: What is decided about.
     """
-    defaults = dict(FAMILY_DEFAULTS[family])
+    defaults = dict(FAMILY_DEFAULTS[family]) | (UNIT_DEFAULTS.get(family, {}) if form == "units" else {})
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)
-    if family not in NETWORKS:
+    if family not in LEARNERS:
         return defaults
     # The largest power of two that is at most 1/64 of the rows.
     power_of_two = 1 << max(0, (num_rows // BATCHES_AN_EPOCH).bit_length() - 1)

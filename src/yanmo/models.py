@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
@@ -18,9 +18,10 @@ __all__ = [
     "ENCODERS",
     "ENCODER_FAMILIES",
     "FAMILIES",
+    "FORMS",
     "LIGHT_FAMILIES",
     "STARTED_FAMILIES",
-    "UNIT_FAMILIES",
+    "Form",
     "ModelSpec",
     "can_mean",
     "num_heads",
@@ -34,8 +35,15 @@ ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
-UNIT_FAMILIES = ("window",)
-"""Families that label the units of a text; the others decide about whole texts."""
+"""Families whose weights have a byte each from the beginning."""
+Form: TypeAlias = Literal["texts", "units"]
+"""What a model decides about: texts as a whole, or their parts one by one."""
+FORMS: dict[str, frozenset[Form]] = {
+    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
+    **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
+    "window": frozenset(("units",)),
+}
+"""Family to the forms that its models have a head for."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
 
 MEAN_TYPES = frozenset(
@@ -102,10 +110,9 @@ class ModelSpec:
                 return "window"
         return "torch"
 
-    @property
-    def reads_units(self) -> bool:
-        """Whether it labels the units of a text, and not the text as a whole."""
-        return self.family in UNIT_FAMILIES
+    def can_label(self, form: Form) -> bool:
+        """Return whether models of the family decide about texts as a whole, or about their units."""
+        return form in FORMS[self.family]
 
     @property
     def is_born_int8(self) -> bool:

@@ -100,8 +100,18 @@ def test_many_rows_are_searched_piece_by_piece(monkeypatch):
     offsets = np.concatenate(([0], np.cumsum(generator.integers(0, 9, 300))))
     probabilities_UC = generator.dirichlet(np.ones(4), offsets[-1]).astype(np.float32)
     at_once = best_legal(probabilities_UC, offsets, scheme)
+    num_cells, search = [], legal_paths._search
+
+    def watched(scores_UC, *others):
+        num_cells.append(scores_UC.size)
+        return search(scores_UC, *others)
+
     monkeypatch.setattr(legal_paths, "CHUNK_CELLS", 50)
+    monkeypatch.setattr(legal_paths, "_search", watched)
     assert best_legal(probabilities_UC, offsets, scheme).tolist() == at_once.tolist()
+    # A piece is as large as it may be, and at most a row of 8 units and 4 tags larger.
+    assert max(num_cells) < 50 + 8 * 4
+    assert len(num_cells) <= sum(num_cells) / 50 + 1
 
 
 def test_no_rows_and_no_units():

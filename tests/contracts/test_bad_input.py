@@ -62,13 +62,14 @@ MISTAKES = {
     "unknown model": (
         ["train", "data", "--model", "txtcnn", "--out", "new"],
         "There is no model 'txtcnn'. Did you mean 'textcnn'?",
-        "The models are: textcnn, bilstm, ngram, linear; bert, roberta, albert, electra with layers x "
+        "The models are: textcnn, bilstm, ngram, linear, window; bert, roberta, albert, electra with layers x "
         "width such as bert-4x312; a local folder; a hub id (owner/name).",
     ),
     "unknown TOML key": (
         ["check", "unknown_key.toml"],
         "unknown_key.toml:4: In the stage 'a' prepare has no key 'lable'. Did you mean 'label'?",
-        "The keys of prepare are: source, file_type, sheet, encoding, delimiter, quote, header, skip_spaces, task, "
+        "The keys of prepare are: source, file_type, sheet, encoding, delimiter, quote, header, skip_spaces, "
+        "tagging, word_column, units, task, "
         "text, text_b, label, label_columns, id, valid, test, unlabeled, label_separator, label_map, label_names, "
         "cleaning, segmenter, user_dict, "
         "valid_ratio, test_ratio, seed, max_rejected.",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from yanmo.data.decode import CODECS, ENCODINGS, Decoder, WrongByteError
+from yanmo.data import containers
+from yanmo.data.decode import CODECS, ENCODINGS, Decoder, WrongByteError, utf8_lines
 
 TEXT = st.text(st.sampled_from("aé好吃\n\r\ufeff😀"), max_size=12)
 RUBBISH = st.binary(max_size=4)
@@ -37,3 +40,18 @@ def test_pieces_give_the_text_or_the_wrong_byte_of_the_whole(
     except WrongByteError as error:
         found = str(error)
     assert found == expected
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(st.text(st.sampled_from("a好\u2028\x0b\r😀"), max_size=4), min_size=1),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
+@pytest.mark.parametrize("size", [1, 3, 1 << 20])
+def test_only_line_ends_end_a_line(
+    lines: list[str], end: str, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(containers, "BLOCK_BYTES", size)
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"x{line}y{end}" for line in lines), encoding="utf-8", newline="")
+    assert list(utf8_lines(path)) == [f"x{line}y" for line in lines]

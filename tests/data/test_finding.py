@@ -9,7 +9,7 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.cli import main
-from yanmo.data.finding import find_files
+from yanmo.data.finding import companions, find_files
 from yanmo.errors import DataError
 from yanmo.verbs.predict import predict
 from yanmo.verbs.prepare import prepare
@@ -87,3 +87,16 @@ def test_a_pipeline_takes_a_folder_and_a_pattern_and_sees_a_new_file(parts: Path
     (parts / "part-3.csv").write_text("text,label\nnew,bad\n")
     assert main(["run", str(pipeline)]) == 0
     assert num_rows() == [49, 49]
+
+
+def test_what_belongs_to_a_file_stands_beside_it(tmp_path: Path) -> None:
+    names = ["seq.in", "seq.out", "train.seq.in", "train.seq.out", "a.txt", "a.ann", "b.txt", "seq.csv"]
+    for name in names:
+        (tmp_path / name).touch()
+    found = {name: [one.name for one in companions(tmp_path / name)] for name in names}
+    assert {name: beside for name, beside in found.items() if beside} == {
+        "seq.in": ["seq.out"],
+        "train.seq.in": ["train.seq.out"],
+        "a.txt": ["a.ann"],
+        "a.ann": ["a.txt"],
+    }

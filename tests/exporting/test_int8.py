@@ -18,7 +18,7 @@ from yanmo.exporting.int8 import EncoderQuantizer, Options, TracedQuantizer
 from yanmo.exporting.products import count_operations
 from yanmo.exporting.quantization import ActivationRange, QuantizedProduct, quantize_table, quantize_weight
 from yanmo.exporting.tracing import trace_graph
-from yanmo.modeling.networks import light_models
+from yanmo.modeling.light import light_models
 
 from .conftest import MAX_LENGTH, VOCAB_SIZE
 

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Con
 from yanmo.errors import ModelError
 from yanmo.exporting import tracing
 from yanmo.exporting.tracing import OPSET, trace_graph
-from yanmo.modeling.networks import light_models
+from yanmo.modeling.light import light_models
 
 IDS_BT = np.array([[5, 6, 7, 8, 9], [7, 6, 0, 0, 0]])
 EXAMPLE = {"input_ids": IDS_BT, "attention_mask": (IDS_BT > 0).astype(np.int64)}

@@ -116,6 +116,13 @@ def test_plain_tags_are_counted_unit_by_unit():
     assert scores == pytest.approx({"unit_accuracy": 2 / 3, "macro_span_f1": 2 / 3, "right_rows": 1 / 2})
 
 
+def test_where_all_rows_are_right_their_share_is_not_certain():
+    statistics_NS = statistics_of(["B-x O"] * 20, ["B-x O"] * 20, IOB2)
+    found = measure_with_intervals(statistics_NS, SPAN_MEASURES, num_resamples=100, seed=0)
+    assert found["right_rows"].interval == pytest.approx((0.8389, 1.0), abs=1e-4)
+    assert found["span_f1"].interval == (1.0, 1.0)
+
+
 def test_intervals_are_drawn_from_the_rows():
     generator = np.random.default_rng(0)
     truth_U, path_U = generator.integers(0, 5, (2, 3000))

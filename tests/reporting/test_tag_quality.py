@@ -101,6 +101,12 @@ def test_of_plain_tags_units_are_counted():
     assert values["span_errors"] is None
 
 
+def test_kinds_that_never_occur_stand_in_the_matrix():
+    labels = ["ADJ", "NOUN", "VERB"]
+    values = measure(says("NOUN " * 7, [0.5] * 7, labels), truth_of("NOUN " * 7, labels), labels)
+    assert values["confusion_matrix"] == [[0, 0, 0], [0, 7, 0], [0, 0, 0]]
+
+
 def test_one_kind_is_confused_with_none():
     labels = ["B", "E", "M", "S"]
     values = measure(says("S B E S S B E", [0.9] * 7, labels), truth_of("S S S S B M E", labels), labels)
@@ -136,6 +142,14 @@ def test_mistakes_stand_in_their_texts_the_most_confident_first():
     assert found[1]["truth"] == [{"label": "loc", "start": 17, "end": 22, "span": "Paris"}]
     assert len(worst_tag_mistakes(FOUND, TRUTH, LABELS, TEXTS, num_mistakes=1)) == 1
     assert worst_tag_mistakes(FOUND, truth_of("B-per I-per O B-per O B-loc B-loc"), LABELS, TEXTS, num_mistakes=9) == []
+
+
+def test_of_a_long_text_what_is_near_the_mistake_is_shown():
+    text = "a " * 100 + "Paris" + " b" * 100
+    evidence = says("B-per", [0.9], offsets=np.array([0, 1]), places=[[200, 205]])
+    targets = truth_of("B-loc", offsets=np.array([0, 1]))
+    (found,) = worst_tag_mistakes(evidence, targets, LABELS, [text], num_mistakes=9)
+    assert (found["before"], found["span"], found["after"]) == ("a " * 40, "Paris", " b" * 40)
 
 
 def test_what_was_lost_is_as_sure_as_what_was_said_instead():

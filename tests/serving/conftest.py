@@ -20,8 +20,10 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from msgspec import structs
 from safetensors.numpy import save_file
 
+import yanmo
 from yanmo.answers.choices import Choices
 from yanmo.artifacts import Bundle
 from yanmo.artifacts.base import Identity, publish
@@ -225,7 +227,7 @@ def _publish(
         silent = _publish(out.with_suffix(".silent"), task=task, model=model, texts=[], seed=seed, labels=labels)
         with open_bundle(silent) as predictor:
             found, _ = predictor.infer(inputs)
-            evidence = dataclasses.replace(found, values_MC=found.values_MC + np.float32(error))
+            evidence = structs.replace(found, values_MC=found.values_MC + np.float32(error))
     info = {
         **(info or {}),
         "format": model,
@@ -280,7 +282,8 @@ def _publish_cascade(folder: Path, members: list[Bundle], texts: list[str], *, s
     task = members[0].task
     label = [LABELS[:1]] if task == "multi_label" else LABELS[:1]
     identity = {"kind": "dataset", "verb": "prepare", "task": task, "labels": LABELS, "parents": {}}
-    with publish(folder / "data", Identity(**identity, info={})) as staging:
+    info = {"text": TextConfig().model_dump(mode="json")}
+    with publish(folder / "data", Identity(**identity, info=info)) as staging:
         rows = {"id": map(str, range(len(texts))), "text": texts, "label": label * len(texts)}
         pl.DataFrame(rows).write_parquet(staging / "valid.parquet")
     settings = CascadeSettings(member_names(members), [[0, 1, 2]] * 2, [sure], abstain, [1.0, 2.0], {}, [])
@@ -299,3 +302,26 @@ def make_bundle():
 def wrong_bundle(tmp_path) -> Bundle:
     """A Bundle whose golden examples came out otherwise when it was made."""
     return _publish(tmp_path / "wrong", task="single_label", model="ngram", texts=TRAINING, error=0.1)
+
+
+TAGGED = [
+    ("Anna went to Rome.", [[0, 4, "person"], [13, 17, "place"]]),
+    ("Rome is far from Anna!", [[0, 4, "place"], [17, 21, "person"]]),
+    ("小明去武汉。", [[0, 2, "person"], [3, 5, "place"]]),
+    ("Nothing here, it is fine.", []),
+]
+
+
+@pytest.fixture(scope="session")
+def taggers(serving, tmp_path_factory):
+    """A service of two models that label units: names in texts, and words."""
+    folder = tmp_path_factory.mktemp("taggers")
+    rows = [{"text": f"{text} {place}", "label": spans} for place in range(12) for text, spans in TAGGED]
+    (folder / "names.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    words = [f"小明 去 武汉 {place} 次" for place in range(40)]
+    (folder / "words.txt").write_text("\n".join(words), encoding="utf-8")
+    for name, values in (("names.jsonl", {"units": "tokens"}), ("words.txt", {"tagging": "segmented"})):
+        data = yanmo.prepare(folder / name, out=folder / f"{name}-data", task="token_labels", **values)
+        yanmo.train(data, model="window", out=folder / name.partition(".")[0], num_epochs=10)
+    with serving(*(yanmo.Bundle.open(folder / name) for name in ("names", "words"))) as client:
+        yield client

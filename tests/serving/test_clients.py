@@ -41,6 +41,21 @@ def shares(client, text):
     return client.predict(text=text).json["probabilities"]
 
 
+def test_hugging_face_gets_names_with_their_places(taggers):
+    text = "😀 Anna went to Rome. 小明去武汉。"
+    asking = InferenceClient(model=f"http://127.0.0.1:{taggers.port}", token=None)
+    found = asking.token_classification(text)
+    expected = taggers.predict(text=text).json["entities"]
+    told = [(one.entity_group, one.start, one.end, one.score, one.word) for one in found]
+    assert told == [tuple(one[key] for key in ("entity_group", "start", "end", "score", "word")) for one in expected]
+    assert {"Anna", "Rome", "武汉"} <= {one.word for one in found}
+    assert all(text[one.start : one.end] == one.word for one in found)
+    places = asking.token_classification(text, ignore_labels=["person"], aggregation_strategy="simple")
+    assert [one.word for one in places] == [one.word for one in found if one.entity_group == "place"]
+    with pytest.raises(HfHubHTTPError, match="aggregation_strategy|of entities"):
+        asking.token_classification(text, aggregation_strategy="none")
+
+
 @pytest.mark.parametrize("name", ["ngram", "multi_label"])
 def test_hugging_face_gets_the_labels_most_probable_first(served_bundles, classify, name):
     _, client = served_bundles[name]

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 import yanmo
+from yanmo.verbs.adjust import adjust
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
+JSON = {"content-type": "application/json"}
 SHOTS = os.environ.get("YANMO_SCREENSHOTS")
 """A folder for pictures to look at."""
 
@@ -382,3 +384,137 @@ def test_the_page_of_the_api_says_where_a_key_is_needed_and_takes_one(bundles, s
         page.keyboard.press("Enter")
         asked.get_by_role("button", name="Try it").click()
         sync_api.expect(asked.locator(".answer")).to_have_text(re.compile("^200 OK"))
+
+
+@pytest.mark.parametrize(("width", "scheme", "locale"), [(1280, "light", "en-US"), (390, "dark", "zh-CN")])
+def test_names_are_marked_where_they_stand_and_copied_as_json(taggers, visit, width, scheme, locale):
+    page = visit(taggers, width=width, scheme=scheme, locale=locale)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.wait_for_selector("#examples button")
+    # Beyond the first 65,536 characters two units of JavaScript are one character.
+    text = "😀👍 Anna went to Rome. <b>小明</b>去武汉。"
+    page.fill("#texts", f"{text}\nit is fine")
+    page.click("#go")
+    page.wait_for_selector("#answers li:nth-child(2)")
+    answer = taggers.predict(text=text).json
+    assert {"Anna", "Rome", "武汉"} <= {one["word"] for one in answer["entities"]}
+    shown = page.locator("#answers li").first
+    marks = shown.locator("mark")
+    kinds = [one["entity_group"] for one in answer["entities"]]
+    assert marks.locator(".tag").all_text_contents() == kinds
+    assert len(set(marks.evaluate_all("all => all.map(one => one.className)"))) == len(set(kinds))
+    shown.evaluate("item => item.querySelectorAll('.tag').forEach(one => { one.hidden = true; })")
+    assert marks.evaluate_all("all => all.map(one => one.firstChild.data)") == [x["word"] for x in answer["entities"]]
+    assert shown.locator(".marked").inner_text() == text
+    assert shown.locator(".track").count() == len(kinds)
+    shown.get_by_role("button").click()
+    sync_api.expect(shown.get_by_role("button")).to_have_text("已复制" if locale == "zh-CN" else "Copied")
+    copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
+    assert copied == {"text": text, "entities": answer["entities"]}
+    empty = page.locator("#answers li").nth(1)
+    assert empty.locator("mark").count() == 0
+    assert empty.locator(".soft").first.text_content() == ("没有找到" if locale == "zh-CN" else "nothing found")
+    assert page.locator("#card").text_content().count("person") == 1, "kinds, and not their tags"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.reload()
+    page.wait_for_selector("#examples button")
+    page.fill("#texts", text)
+    page.click("#go")
+    page.wait_for_selector("mark")
+    shoot(page, f"names-{width}-{scheme}")
+
+
+def test_what_a_rule_has_found_says_so(taggers, serving, visit, tmp_path):
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nlabel = "place"\npattern = "X\\\\d+"\n', encoding="utf-8")
+    ruled = adjust(taggers.service.default.bundle, rules=rules, out=tmp_path / "ruled")
+    with serving(ruled) as client:
+        page = visit(client)
+        page.wait_for_selector("#examples button")
+        page.fill("#texts", "Anna went to X27.")
+        page.click("#go")
+        page.wait_for_selector("mark")
+        named = page.locator(".bars > span:nth-child(3n+1)").all_text_contents()
+        assert "X27 · place · rule" in named
+        assert "Anna · person" in named
+
+
+def test_without_a_clipboard_the_old_way_copies(taggers, visit):
+    page = visit(taggers)
+    page.wait_for_selector("#examples button")
+    page.fill("#texts", "Anna went to Rome.")
+    page.click("#go")
+    page.wait_for_selector("mark")
+    page.evaluate(
+        """() => {
+        Object.defineProperty(navigator, 'clipboard', { value: undefined });
+        document.addEventListener('copy', () => { window.copied = document.activeElement.value; });
+        }"""
+    )
+    page.locator("#answers").get_by_role("button").click()
+    sync_api.expect(page.locator("#answers").get_by_role("button")).to_have_text("Copied")
+    assert json.loads(page.evaluate("window.copied"))["text"] == "Anna went to Rome."
+    assert page.locator("textarea").count() == 1
+
+
+def test_words_stand_side_by_side(taggers, visit):
+    page = visit(taggers, width=390)
+    page.wait_for_selector("#examples button")
+    page.select_option("#model", "words")
+    text = "小明 去武汉"
+    page.fill("#texts", text)
+    page.click("#go")
+    page.wait_for_selector(".word")
+    found = taggers.ask("POST", "/v1/models/words/predict", json.dumps({"text": text}).encode(), JSON).json
+    assert page.locator(".word").all_text_contents() == [one["word"] for one in found["entities"]]
+    assert page.locator("#answers mark, #answers .track").count() == 0
+    assert "word" in page.locator(".word").first.get_attribute("title")
+    assert "1: word" in page.locator("#card").text_content()
+    shoot(page, "words-390")
+
+
+def test_a_file_comes_back_with_what_was_found(taggers, visit, tmp_path):
+    file = tmp_path / "in.csv"
+    file.write_text("text\nAnna went to Rome.\nit is fine\n", encoding="utf-8")
+    page = visit(taggers)
+    page.wait_for_selector("#examples button")
+    found = {}
+    for name in ("names", "words"):
+        page.select_option("#model", name)
+        page.set_input_files("#csv", file)
+        sync_api.expect(page.locator("#download")).to_be_hidden()
+        page.click("#run")
+        with page.expect_download() as download:
+            page.click("#download")
+        text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+        found[name] = [row["prediction"] for row in csv.DictReader(io.StringIO(text, newline=""))]
+        page.set_input_files("#csv", [])
+    answer = taggers.predict(texts=["Anna went to Rome.", "it is fine"]).json["predictions"]
+    assert [json.loads(cell) for cell in found["names"]] == [one["entities"] for one in answer]
+    assert "".join(found["words"][0].split()) == "AnnawenttoRome."
+
+
+CONTRAST = """() => {
+  const light = ([red, green, blue]) => [red, green, blue]
+    .map(one => one / 255).map(one => one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, one, place) => sum + one * [0.2126, 0.7152, 0.0722][place], 0);
+  const color = (element, name) => light(getComputedStyle(element)[name].match(/[\\d.]+/g).map(Number));
+  const ratio = (one, other) => (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+  return Array.from({ length: NUM_COLORS }, (_, place) => {
+    const mark = make('mark', 'a', `kind-${place}`), tag = make('span', 'b', 'tag');
+    mark.append(tag);
+    document.querySelector('main').append(mark);
+    const ground = color(mark, 'backgroundColor');
+    const ratios = [mark, tag].map(one => ratio(ground, color(one, 'color')));
+    return [getComputedStyle(mark).backgroundColor, ...ratios];
+  });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_color_of_a_mark_can_be_read(service, visit, scheme):
+    page = visit(service, scheme=scheme)
+    found = page.evaluate(CONTRAST)
+    assert len({ground for ground, _, _ in found}) == len(found) == 8
+    # Of the Web Content Accessibility Guidelines, level AA, for small letters.
+    assert min(min(ratios) for _, *ratios in found) >= 4.5

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from yanmo.text.phrases import Match, find_patterns, find_phrases
+from yanmo.text.phrases import TextMatch, find_patterns, find_phrases
 
 
 def found(texts, phrases):
@@ -51,4 +51,4 @@ def test_what_is_found_stands_there_and_nothing_overlaps(texts, phrases):
 
 def test_patterns_give_their_group_called_name_and_nothing_empty():
     patterns = [re.compile(r"\d*"), re.compile(r"No\. (?P<name>[A-Z]+)")]
-    assert find_patterns(["a 12 No. AB", ""], patterns) == [Match(0, 2, 4, 0), Match(0, 9, 11, 1)]
+    assert find_patterns(["a 12 No. AB", ""], patterns) == [TextMatch(0, 2, 4, 0), TextMatch(0, 9, 11, 1)]

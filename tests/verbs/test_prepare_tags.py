@@ -452,8 +452,8 @@ REAL: dict[str, tuple[str, tuple[str, ...], dict[str, Any], str, dict[str, int],
         "characters", {"train": 3821, "valid": 463, "test": 477}, 124_099, 13_440,
     ),
     "sxu_seg": (
-        "sxu_seg", ("train.txt", "train.txt", "test.txt"), {"tagging": "segmented"},
-        "characters", {"train": 17_115, "valid": 17_115, "test": 3654}, 854_001, 528_238,
+        "sxu_seg", ("train.txt", "test.txt", "test.txt"), {"tagging": "segmented"},
+        "characters", {"train": 17_115, "valid": 3654, "test": 3654}, 854_001, 528_238,
     ),
     "entities of ud_zh_gsdsimp": (
         "ud_zh_gsdsimp", ("zh_gsdsimp-ud-train.iob2", "zh_gsdsimp-ud-dev.iob2", "zh_gsdsimp-ud-test.iob2"),

@@ -18,7 +18,7 @@ import numpy as np
 
 from yanmo.arrays import Array, Doubles, FloatArray, IntArray
 
-__all__ = ["IMPOSSIBLE", "Chain", "PathSums", "Steps", "log_marginals", "sum_paths"]
+__all__ = ["IMPOSSIBLE", "LEAST_LOG", "TINY", "Chain", "PathSums", "Steps", "log_marginals", "sum_paths"]
 
 IMPOSSIBLE = np.float32(-50.0)
 """In nats, the score of what may not be; it is finite, so that every row has a path whatever its units say."""

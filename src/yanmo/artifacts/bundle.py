@@ -28,6 +28,7 @@ from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig, TextPipeline
 
 __all__ = [
+    "CHAIN",
     "COMPOSITES",
     "FORMATS",
     "GOLDEN",
@@ -45,6 +46,8 @@ __all__ = [
 FORMATS = ("torch", "onnx", "ngram", "linear", "window", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
 WEIGHTS = "model.safetensors"
+CHAIN = "chain.safetensors"
+"""How the tags of neighboring units go together, of models that label units."""
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"

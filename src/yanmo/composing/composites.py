@@ -139,8 +139,7 @@ def publish_composite(
         "model": model,
         # 0 means no limit, so it is no candidate for the least.
         "max_length": min((member.max_length for member in members if member.max_length), default=0),
-        # Each member cleans the raw texts in its own way.
-        "text": TextConfig(cleaning=(), units=dataset.text_config.units).model_dump(mode="json"),
+        "text": TextConfig(cleaning=(), units=members[0].text_config.units).model_dump(mode="json"),  # members clean
         "precision": "int8" if is_int8 else "fp32",
         "summary": {name: round(float(score), 6) for name, score in scores.items()},
     }

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray
@@ -25,6 +26,7 @@ from yanmo.protocols import Task
 from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
 from yanmo.runtimes.engines.ort import open_engine, open_session
 from yanmo.runtimes.onnx import OnnxSettings, make_feed
+from yanmo.runtimes.unit_chain import as_choices
 from yanmo.text.tokenizer import Encoded
 
 if TYPE_CHECKING:
@@ -66,6 +68,7 @@ class Scorer:
         link: From scores to probabilities.
         path: Where a graph may be written; it is removed again.
         num_threads: To compute with.
+        chain: How the tags of neighboring units go together, where the model has such scores.
     """
 
     settings: OnnxSettings
@@ -74,6 +77,7 @@ class Scorer:
     link: Link
     path: Path
     num_threads: int
+    chain: Chain | None = None
 
     def score(self, content: bytes) -> Choices:
         """Return the scores of N texts."""
@@ -87,19 +91,16 @@ class Scorer:
                 plan=list(plan_batches(self.encoded.ids.lengths_N)),
                 pad_id=self.settings.pad_token_id,
                 num_classes=self.num_classes,
+                units=self.encoded.units,
             )
-            return Choices(logits_NC, self.link)
+            return as_choices(logits_NC, self.link, self.encoded, self.chain)
         finally:
             self.path.unlink()
 
     def sampled(self, num_texts: int) -> Scorer:
-        """Return one for some of the texts."""
+        """Return one for some of the texts, or of the windows that they are read in."""
         rows = np.unique(np.linspace(0, len(self.encoded.ids) - 1, num_texts).round().astype(np.int64))
-        types = self.encoded.type_ids
-        some = replace(
-            self.encoded, ids=self.encoded.ids.take(rows), type_ids=None if types is None else types.take(rows)
-        )
-        return replace(self, encoded=some)
+        return replace(self, encoded=self.encoded.take(rows))
 
 
 def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> None:
@@ -136,7 +137,7 @@ def _watch(session: Any, names: Sequence[str], scorer: Scorer) -> Iterator[tuple
     types = {one.name: np.int32 if one.type == "tensor(int32)" else np.int64 for one in session.get_inputs()}
     plan = list(plan_batches(encoded.ids.lengths_N))
     for rows_B in track(plan, "calibrating", unit="batch"):
-        batch = make_batch(encoded.ids, token_types, rows_B, settings.pad_token_id)
+        batch = make_batch(encoded.ids, token_types, rows_B, settings.pad_token_id, encoded.units)
         yield from zip(names, session.run(names, dict(make_feed(batch, settings.inputs, types))), strict=True)
 
 

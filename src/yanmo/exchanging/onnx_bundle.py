@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle, publish_bundle, write_golden
+from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, find_licenses, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
@@ -83,6 +83,7 @@ def encoder_graph(
     )
     has_types = is_pair and encoder.types_SE is not None
     names = ["input_ids", "lengths", *(["token_type_ids"] if has_types else [])]
+    names += ["units"] if encoder.pooling == "units" else []
     return Graph(content, OnnxSettings(names, int(architecture["pad_id"]), has_types))
 
 
@@ -106,10 +107,17 @@ def traced_graph(bundle: Bundle, reference: TorchRuntime) -> Graph:
 def _example(bundle: Bundle, reference: TorchRuntime) -> dict[str, IntArray]:
     """Return the inputs that the graph is traced with: a batch of real token ids with padding in it."""
     texts = [text[: bundle.max_length] for text in EXAMPLE_TEXTS]
-    encoded = reference.encode(Inputs((texts,) * len(task_of(bundle).inputs)))
-    batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(texts)), reference.pad_id)
-    inputs = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT}
-    return inputs | ({"token_type_ids": batch.token_type_BT} if batch.token_type_BT is not None else {})
+    inputs = Inputs((texts,) * len(task_of(bundle).inputs))
+    encoded = reference.encode(bundle.text_pipeline().read(inputs))
+    # A text that is cut into windows has several rows.
+    batch = make_batch(encoded.ids, encoded.type_ids, np.arange(len(encoded.ids)), reference.pad_id, encoded.units)
+    arrays = {
+        "input_ids": batch.ids_BT,
+        "attention_mask": batch.mask_BT,
+        "token_type_ids": batch.token_type_BT,
+        "units": batch.units_U,
+    }
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def publish_from(
@@ -167,6 +175,8 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
     if (bundle.path / TOKENIZER).is_file():
         Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
+    if (bundle.path / CHAIN).is_file():
+        shutil.copyfile(bundle.path / CHAIN, folder / CHAIN)
     if bundle.text_config.user_dict is not None:
         shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
     if (bundle.path / OUT_OF_FOLD).is_dir():

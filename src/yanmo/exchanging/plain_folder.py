@@ -66,6 +66,11 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
         ModelError: They would not answer as it does.
     """
     _check_kind(bundle)
+    if bundle.text_config.units is not None:
+        raise ArtifactError(
+            f"{bundle.path} labels the units of texts in a chain, which no class of transformers' does.",
+            hint="Export it to onnx, or serve the Bundle as it is.",
+        )
     from yanmo.modeling.adopted import stock_models
 
     golden = bundle.golden()

@@ -74,7 +74,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A whole classifier of texts.
+    """A whole classifier of texts, or of their units.
 
     Attributes:
         tokens_VE: Embedding of every token.
@@ -86,7 +86,8 @@ class Encoder:
         activation: Of the feed-forward part, one of :data:`ACTIVATIONS`.
         head: From the text's state to the scores: a hidden product and the classifier, or the classifier alone.
         head_activation: Between the two.
-        pooling: The text's state is the first token's, or the mean of all tokens'.
+        pooling: The text's state is the first token's (``first``), or the mean of all tokens' (``mean``); where every
+            unit of a text is classified (``units``), its state is that of its first token.
         epsilon: Of every normalization.
     """
 
@@ -253,14 +254,14 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
         activation=_activation(config),
         head=_read_head(weights, family, config),
         head_activation=family.head_activation,
-        pooling=config.get("pooling", "first"),
+        pooling=_pooling(config),
         # DistilBERT has it fixed in its code, and not in its config.
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
     )
 
 
 def _read_head(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> tuple[Product, ...]:
-    if config.get("pooling") == "mean":
+    if _pooling(config) != "first":
         return (weights.product("head.classifier", "classifier"),)
     hidden, classifier = family.head
     return (weights.product("head.hidden", hidden), weights.product("head.classifier", classifier))
@@ -292,6 +293,11 @@ def _read_layers(weights: _Weights, family: _Family, config: Mapping[str, Any]) 
             )
         )
     return layers
+
+
+def _pooling(config: Mapping[str, Any]) -> str:
+    labels_tokens = any(name.endswith("ForTokenClassification") for name in config.get("architectures") or ())
+    return "units" if labels_tokens else str(config.get("pooling", "first"))
 
 
 def _activation(config: Mapping[str, Any]) -> str:

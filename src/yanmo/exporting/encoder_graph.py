@@ -63,6 +63,8 @@ def write_encoder(
 ) -> bytes:
     """Return an ONNX file that takes ``input_ids`` (B, T), ``lengths`` (B,) and, for pairs, ``token_type_ids`` (B, T).
 
+    One that classifies units also takes ``units`` (U,), where their first tokens are among all B * T places.
+
     Args:
         encoder: The weights.
         max_length: Most tokens of a text; later positions are left out.
@@ -85,7 +87,10 @@ def write_encoder(
     inputs = {"input_ids": (INT32, ["batch", "length"]), "lengths": (INT32, ["batch"])}
     if has_types:
         inputs["token_type_ids"] = (INT32, ["batch", "length"])
-    outputs: dict[str, list[str | int]] = {"logits": ["batch", len(encoder.head[-1].bias_N)]}
+    if encoder.pooling == "units":
+        inputs["units"] = (INT32, ["units"])
+    scored = "units" if encoder.pooling == "units" else "batch"
+    outputs: dict[str, list[str | int]] = {"logits": [scored, len(encoder.head[-1].bias_N)]}
     if returns_inputs:
         for name, values in writer.product_inputs.items():
             writer.name_output(writer.add("Concat", values, axis=0), f"{name}.input")
@@ -156,9 +161,13 @@ class _EncoderWriter(GraphWriter):
         return self._norm(summed, layer.feed_forward_norm, epsilon)
 
     def head(self, hidden: str, encoder: Encoder) -> str:
-        """Add the classifier over the texts' states."""
+        """Add the classifier over the states of texts or units."""
         *inner, classifier = encoder.head
-        pooled = self._mean(hidden) if encoder.pooling == "mean" else hidden
+        pooled = hidden
+        if encoder.pooling == "mean":
+            pooled = self._mean(hidden)
+        elif encoder.pooling == "units":
+            pooled = self.add("Gather", [hidden, "units"])
         for product in inner:
             pooled = self._activate(self._product(pooled, product), encoder.head_activation)
         return self._product(pooled, classifier)

@@ -13,6 +13,7 @@ import numpy as np
 from yanmo.errors import ModelError
 from yanmo.protocols import Runtime
 from yanmo.text.inputs import Inputs
+from yanmo.text.pipeline import TextConfig, TextPipeline
 
 __all__ = ["TOLERANCE", "check_parity", "random_texts"]
 
@@ -59,6 +60,8 @@ def check_parity(
     made = random_texts([text for column in inputs.columns for text in column], max_length=max_length)
     added = (made, made[::-1])  # of pairs the second texts are others than the first
     asked = Inputs(tuple([*column, *more] for column, more in zip(inputs.columns, added, strict=False)))
+    if inputs.units is not None:
+        asked = TextPipeline(TextConfig(cleaning=(), units=inputs.units.rule)).read(asked)
     ours, theirs = (one.infer(asked).scores.activate() for one in (candidate, reference))
     difference = float(ours.distance_N(theirs).max())
     # Written so that NaN fails.

@@ -53,7 +53,8 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
     Args:
         module: The network, on the CPU.
         score: From the network's inputs by name to logits_BC; it must use ``module``.
-        example: The inputs by name, in the graph's order: int64, shape (B, T), at least two rows, one of them padded.
+        example: The inputs by name, in the graph's order: int64, shape (B, T), at least two rows, one of them padded;
+            of a network that labels units also ``units``, shape (U,), of which there are as many logits.
 
     Raises:
         ModelError: The network has no ONNX form, or is too large for one file.
@@ -67,6 +68,8 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
         )
     names = list(example)
     axes = {name: {0: "batch", 1: "length"} for name in names} | {"logits": {0: "batch"}}
+    if "units" in names:
+        axes |= {"units": {0: "units"}, "logits": {0: "units"}}
     file = io.BytesIO()
     try:
         with torch.no_grad(), _without_exporter_notes():

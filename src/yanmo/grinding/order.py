@@ -127,7 +127,8 @@ def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
 
 def _made_in_int8(search: Search) -> list[Mapping[str, Any]]:
     """Return what was quantized, and the students that never had to be."""
-    students = [row for row in _made_by(search, "distill") if search.students[row["student"]].is_born_int8]
+    born = {name for name, spec in search.students.items() if spec.is_born_int8}
+    students = [row for row in _made_by(search, "distill") if row["student"] in born]
     return [*_made_by(search, "quantize"), *students]
 
 

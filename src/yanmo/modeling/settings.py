@@ -104,7 +104,8 @@ class Teaching:
 class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
-    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
+    every unit of a text gets scores of its own.
     """
 
     labels: Sequence[str]
@@ -125,6 +126,7 @@ class NetworkSettings:
     pooling: Pooling = "auto"
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
+    per_unit: bool = False
     teaching: Teaching | None = None
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from yanmo.answers.answered import Found
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import ArtifactError
-from yanmo.text.tokenizer import Encoded
+from yanmo.text.tokenizer import Encoded, UnitTokens
 
 __all__ = [
     "TOKEN_BUDGET",
@@ -45,11 +45,19 @@ class Batch:
         ids_BT: Token ids, int64, shape (B, T), padded on the right.
         lengths_B: Tokens of each text, int64, at least 1.
         token_type_BT: 1 at tokens of the second text, int64, shape (B, T); None where the model has no use for it.
+        units_U: Where the units that are decided about have their first tokens, among all B * T places, int64; None
+            where texts are decided about.
     """
 
     ids_BT: IntArray
     lengths_B: IntArray
     token_type_BT: IntArray | None
+    units_U: IntArray | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """How many rows of scores a model gives."""
+        return len(self.ids_BT) if self.units_U is None else len(self.units_U)
 
     @property
     def mask_BT(self) -> IntArray:
@@ -123,7 +131,9 @@ def count_cells(lengths_N: IntArray, plan: Sequence[IntArray]) -> int:
     return sum(int(lengths_N[rows_B].max()) * len(rows_B) for rows_B in plan)
 
 
-def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id: int) -> Batch:
+def make_batch(
+    ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id: int, units: UnitTokens | None = None
+) -> Batch:
     """Return the given rows, padded to the longest of them, without a loop over texts.
 
     A text without any token becomes one padding token that is read, so that no row attends to nothing.
@@ -135,7 +145,11 @@ def make_batch(ids: Ragged, token_type: Ragged | None, rows_B: IntArray, pad_id:
     # Behind the end of a row the places are those of the next one, or of none; is_token_BT leaves them out.
     places_BT = starts_B[:, None] + steps_T
     token_type_BT = _pad(token_type, places_BT, is_token_BT, 0) if token_type is not None else None
-    return Batch(_pad(ids, places_BT, is_token_BT, pad_id), np.maximum(lengths_B, 1), token_type_BT)
+    units_U = None
+    if units is not None:
+        taken = units.firsts.take(rows_B)
+        units_U = taken.values + np.repeat(np.arange(len(rows_B)) * len(steps_T), taken.lengths_N)
+    return Batch(_pad(ids, places_BT, is_token_BT, pad_id), np.maximum(lengths_B, 1), token_type_BT, units_U)
 
 
 def infer_batches(
@@ -146,8 +160,9 @@ def infer_batches(
     plan: Sequence[IntArray],
     pad_id: int,
     num_classes: int,
+    units: UnitTokens | None = None,
 ) -> FloatArray:
-    """Return the scores of all texts in input order.
+    """Return the scores of all texts, or of all their units, in input order.
 
     Args:
         ids: Token ids of N texts.
@@ -156,23 +171,27 @@ def infer_batches(
         plan: The rows of each batch.
         pad_id: The id that fills a batch up.
         num_classes: C.
+        units: Of the texts, where these are decided about.
 
     Returns:
-        logits_NC, float32, shape (N, C).
+        logits_NC, float32, shape (N, C); of units shape (U, C).
 
     Raises:
         ArtifactError: The scores of a batch have another shape.
     """
-    logits_NC = np.empty((len(ids), num_classes), dtype=np.float32)
-    batches = [make_batch(ids, token_type, rows_B, pad_id) for rows_B in plan]
-    for rows_B, logits_BC in zip(plan, infer(batches), strict=True):
-        if logits_BC.shape != (len(rows_B), num_classes):
+    ends = np.arange(len(ids) + 1) if units is None else units.firsts.offsets
+    outputs = Ragged(np.arange(ends[-1]), ends)
+    logits_NC = np.empty((len(outputs.values), num_classes), dtype=np.float32)
+    batches = [make_batch(ids, token_type, rows_B, pad_id, units) for rows_B in plan]
+    for rows_B, batch, logits_BC in zip(plan, batches, infer(batches), strict=True):
+        if logits_BC.shape != (batch.num_outputs, num_classes):
+            what = "texts" if units is None else "units"
             raise ArtifactError(
-                f"The model must give {num_classes} scores for each of {len(rows_B)} texts. Got the shape "
+                f"The model must give {num_classes} scores for each of {batch.num_outputs} {what}. Got the shape "
                 f"{logits_BC.shape} instead.",
                 hint="Make the Bundle again, or open it with another runtime.",
             )
-        logits_NC[rows_B] = logits_BC
+        logits_NC[rows_B if units is None else outputs.take(rows_B).values] = logits_BC
     return logits_NC
 
 
@@ -195,6 +214,12 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> tup
     num_tokens_W, num_texts, text_W = encoded.ids.lengths_N, len(encoded.truncated_N), encoded.text_W
     if text_W is None:
         return logits_WC, Found(num_tokens_W, encoded.num_unknown_N, encoded.truncated_N, num_cells)
+    num_tokens_N, num_unknown_N = (
+        np.bincount(text_W, column_W, num_texts).astype(np.int64) for column_W in (num_tokens_W, encoded.num_unknown_N)
+    )
+    found = Found(num_tokens_N, num_unknown_N, encoded.truncated_N, num_cells)
+    if encoded.units is not None:  # each is decided about in one window
+        return logits_WC, found
     # The first N rows are the beginnings of the texts: what has further windows is computed anew.
     logits_NC = logits_WC[:num_texts].copy()
     long_M = np.unique(text_W[num_texts:])
@@ -204,10 +229,7 @@ def pool_windows(encoded: Encoded, logits_WC: FloatArray, num_cells: int) -> tup
     logits_NC[long_M] = 0
     # A text stands several times in the index; += would keep its last window alone.
     np.add.at(logits_NC, text_W[rows_W], logits_WC[rows_W] * (weights_W / weights_N[text_W[rows_W]])[:, None])
-    num_tokens_N, num_unknown_N = (
-        np.bincount(text_W, column_W, num_texts).astype(np.int64) for column_W in (num_tokens_W, encoded.num_unknown_N)
-    )
-    return logits_NC, Found(num_tokens_N, num_unknown_N, encoded.truncated_N, num_cells)
+    return logits_NC, found
 
 
 def _pad(rows: Ragged, places_BT: IntArray, is_token_BT: npt.NDArray[np.bool_], filler: int) -> IntArray:

@@ -47,7 +47,7 @@ class NgramRuntime(Runtime[KnownNgrams]):
     """The Runtime protocol for the format ngram; safe to use from several threads.
 
     Source: Joulin et al. 2017, "Bag of Tricks for Efficient Text Classification", section 2, arXiv:1607.01759.
-    Differs: a hidden layer with ReLU, as ``modeling.networks.light_models.NgramNet`` has it.
+    Differs: a hidden layer with ReLU, as ``modeling.light.light_models.NgramNet`` has it.
     """
 
     def __init__(self, bundle: Bundle) -> None:

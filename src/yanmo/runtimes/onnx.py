@@ -19,9 +19,11 @@ from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
 from yanmo.runtimes.engines import Engine, Feed, open_engine
 from yanmo.runtimes.onnx_file import check_onnx
+from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.tasks import task_of
 from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
+from yanmo.text.unit_tokens import UnitTokenizer
 
 __all__ = ["INPUTS", "ONNX_FILE", "ONNX_SETTINGS", "OnnxRuntime", "OnnxSettings", "make_feed", "open_runtime"]
 
@@ -34,6 +36,7 @@ INPUTS: Mapping[str, Callable[[Batch], npt.NDArray[np.integer]]] = {
     "lengths": lambda batch: batch.lengths_B,
     "attention_mask": lambda batch: batch.mask_BT,
     "token_type_ids": lambda batch: np.zeros_like(batch.ids_BT) if batch.token_type_BT is None else batch.token_type_BT,
+    "units": lambda batch: np.zeros(0, dtype=np.int64) if batch.units_U is None else batch.units_U,
 }
 """What a graph may take, and where it is found in a batch."""
 
@@ -59,14 +62,19 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
         self._settings = _read_settings(bundle)
         self._num_classes = len(bundle.labels)
         self._link = task_of(bundle).link
+        self._chain = read_chain(bundle)
         self._num_threads = num_threads
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
+        # A tokenizer of its own, which takes time to make and is asked for units only.
+        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
         self._engine: Engine = open_engine(engine, bundle.path / ONNX_FILE, num_threads)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return the token ids of N cleaned texts."""
+        if inputs.units is not None and self._of_units is not None:
+            return self._of_units.encode(inputs.units, windows=windows)
         return tokenizers.encode_column(self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows)
 
     def score(self, encoded: tokenizers.Encoded) -> Inference[Choices]:
@@ -80,9 +88,10 @@ class OnnxRuntime(Runtime[tokenizers.Encoded]):
             plan=plan,
             pad_id=self._settings.pad_token_id,
             num_classes=self._num_classes,
+            units=encoded.units,
         )
         logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
-        return Inference(Choices(logits_NC, self._link), found)
+        return Inference(as_choices(logits_NC, self._link, encoded, self._chain), found)
 
     def _infer(self, batches: list[Batch]) -> Iterable[FloatArray]:
         return self._engine.run([make_feed(batch, self._settings.inputs, self._engine.inputs) for batch in batches])

@@ -15,10 +15,19 @@ from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
 from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.batching import TOKEN_BUDGET, Batch, count_cells, infer_batches, plan_batches, pool_windows
+from yanmo.runtimes.batching import (
+    TOKEN_BUDGET,
+    Batch,
+    count_cells,
+    infer_batches,
+    plan_batches,
+    pool_windows,
+)
+from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.tasks import task_of
 from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
+from yanmo.text.unit_tokens import UnitTokenizer
 
 try:
     import torch
@@ -46,13 +55,18 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         self.pad_id = int(self._architecture.get("pad_id", 0))
         self._num_classes = len(bundle.labels)
         self._link = task_of(bundle).link
+        self._chain = read_chain(bundle)
         self._max_length = bundle.max_length
         self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
+        # A tokenizer of its own, which takes time to make and is asked for units only.
+        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
         """Return token ids; token types only where the network tells the texts of a pair apart by them."""
+        if inputs.units is not None and self._of_units is not None:
+            return self._of_units.encode(inputs.units, windows=windows)
         encoded = tokenizers.encode_column(
             self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows
         )
@@ -71,24 +85,35 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
                 plan=plan,
                 pad_id=self.pad_id,
                 num_classes=self._num_classes,
+                units=encoded.units,
             )
         logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
-        return Inference(Choices(logits_NC, self._link), found)
+        return Inference(as_choices(logits_NC, self._link, encoded, self._chain), found)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return logits_BC of a batch.
 
         Args:
-            inputs: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T).
+            inputs: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T); of a network
+                that labels units also ``units``, shape (U,), and there are as many logits as these.
         """
-        if self._architecture["family"] == ENCODER:
-            logits_BC: Tensor = self.module(**inputs).logits
-            return logits_BC
-        light_BC: Tensor = self.module(inputs["input_ids"], inputs["attention_mask"])
-        return light_BC
+        if self._architecture["family"] != ENCODER:
+            light_BC: Tensor = self.module(*inputs.values())
+            return light_BC
+        from yanmo.modeling.networks import unit_heads
+
+        if "units" in inputs:
+            return unit_heads.score_stock(self.module, dict(inputs))
+        logits_BC: Tensor = self.module(**inputs).logits
+        return logits_BC
 
     def _infer_batch(self, batch: Batch) -> FloatArray:
-        arrays = {"input_ids": batch.ids_BT, "attention_mask": batch.mask_BT, "token_type_ids": batch.token_type_BT}
+        arrays = {
+            "input_ids": batch.ids_BT,
+            "attention_mask": batch.mask_BT,
+            "token_type_ids": batch.token_type_BT,
+            "units": batch.units_U,
+        }
         tensors = {
             name: torch.from_numpy(array).to(self._device) for name, array in arrays.items() if array is not None
         }
@@ -118,7 +143,7 @@ def load_module(bundle: Bundle) -> nn.Module:
         return encoders.load_folder(bundle.path)
     from safetensors.torch import load_file
 
-    from yanmo.modeling.networks import light_models
+    from yanmo.modeling.light import light_models
 
     module = light_models.build_light_model(bundle.architecture)
     try:

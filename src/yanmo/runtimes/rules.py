@@ -34,7 +34,7 @@ CERTAIN = 60.0
 DEFAULT_WEIGHT = 3.0
 
 Action = Literal["force", "prefer", "forbid"]
-Source = Literal["dictionary", "rule"]
+FoundBy = Literal["dictionary", "rule"]
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -74,7 +74,7 @@ class RuledPlace:
     start: int
     end: int
     rule: int
-    source: Source
+    source: FoundBy
 
 
 @dataclass(frozen=True)

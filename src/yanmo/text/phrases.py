@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-__all__ = ["Match", "find_patterns", "find_phrases"]
+__all__ = ["TextMatch", "find_patterns", "find_phrases"]
 
 LETTER = re.compile(r"[^\W_]", re.ASCII)
 """What runs on from a letter or digit beside it: "Ann" does not stand in "Annual", but 云 does in 云南."""
 
 
-class Match(NamedTuple):
+class TextMatch(NamedTuple):
     """A place in one of N texts.
 
     Attributes:
@@ -31,7 +31,7 @@ class Match(NamedTuple):
     number: int
 
 
-def find_phrases(texts: Sequence[str], phrases: Sequence[str]) -> list[Match]:
+def find_phrases(texts: Sequence[str], phrases: Sequence[str]) -> list[TextMatch]:
     """Return where phrases stand, of overlapping ones the first and of those the longest, row by row.
 
     Args:
@@ -56,7 +56,7 @@ def find_phrases(texts: Sequence[str], phrases: Sequence[str]) -> list[Match]:
         raw = text.encode()
         placed = [(len(raw[:start].decode()), phrase) for _, start, phrase in group]
         whole = [
-            Match(row, start, start + len(phrase), numbers[phrase])
+            TextMatch(row, start, start + len(phrase), numbers[phrase])
             for start, phrase in placed
             if _stands_alone(text, start, start + len(phrase))
         ]
@@ -64,14 +64,14 @@ def find_phrases(texts: Sequence[str], phrases: Sequence[str]) -> list[Match]:
     return matches
 
 
-def find_patterns(texts: Sequence[str], patterns: Sequence[re.Pattern[str]]) -> list[Match]:
+def find_patterns(texts: Sequence[str], patterns: Sequence[re.Pattern[str]]) -> list[TextMatch]:
     """Return where patterns match with at least one character, row by row; a group called ``name`` is the match."""
     matches = []
     for row, text in enumerate(texts):
         for number, pattern in enumerate(patterns):
             group = "name" if "name" in pattern.groupindex else 0
             spans = [one.span(group) for one in pattern.finditer(text)]
-            matches += [Match(row, start, end, number) for start, end in spans if end > start]
+            matches += [TextMatch(row, start, end, number) for start, end in spans if end > start]
     return matches
 
 
@@ -81,9 +81,9 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
     return not (runs_in or runs_on)
 
 
-def _apart(matches: Sequence[Match]) -> list[Match]:
+def _apart(matches: Sequence[TextMatch]) -> list[TextMatch]:
     """Return matches of one row that do not overlap."""
-    found: list[Match] = []
+    found: list[TextMatch] = []
     for one in sorted(matches, key=lambda one: (one.start, -one.end)):
         if not found or one.start >= found[-1].end:
             found.append(one)

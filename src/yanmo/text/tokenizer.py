@@ -25,11 +25,14 @@ from yanmo.text.inputs import Windows
 __all__ = [
     "SPECIAL_TOKENS",
     "Encoded",
+    "UnitTokens",
+    "count_unknown",
     "encode_column",
     "open_tokenizer",
     "train_wordlevel",
     "train_wordpiece",
     "truncating",
+    "unknown_id",
 ]
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -42,16 +45,31 @@ _CHUNK = 1024
 
 
 @dataclass(frozen=True)
+class UnitTokens:
+    """Where the units of N texts are among the tokens of their W rows; each unit is decided about in one row.
+
+    Attributes:
+        firsts: The place in its row of every unit's first token, int64, W rows: the units that are decided about there.
+        places: Where the units begin and end in the raw texts, int64, shape (U, 2), of N rows.
+    """
+
+    firsts: Ragged
+    places: Ragged
+
+
+@dataclass(frozen=True)
 class Encoded:
     """Token ids of N texts or pairs, without padding, in W rows: N, or more if long texts are cut into windows.
 
     Attributes:
-        ids: int64 token ids, special tokens included, W rows; the first N are the beginnings of the texts.
+        ids: int64 token ids, special tokens included, W rows; the first N are the beginnings of the texts, but of units
+            the rows of one text follow each other, and a text without units has none.
         type_ids: int64, 0 for the first text and 1 for the second; None where there is no second text.
         truncated_N: Whether the end of a text was cut off, bool, shape (N,).
         num_unknown_N: Unknown tokens in each row, int64, shape (W,).
         text_W: The text that each row is of, int64, shape (W,); None where row i is text i.
         num_special: Special tokens of each row.
+        units: Where the units are, if parts of texts are decided about; else None.
     """
 
     ids: Ragged
@@ -60,6 +78,23 @@ class Encoded:
     num_unknown_N: IntArray
     text_W: IntArray | None = None
     num_special: int = 0
+    units: UnitTokens | None = None
+
+    def take(self, rows_W: IntArray) -> Encoded:
+        """Return some of the rows as texts of their own; units that are decided about elsewhere are no part of them."""
+        units, types = self.units, self.type_ids
+        if units is not None:
+            firsts = units.firsts.take(rows_W)
+            places = Ragged(units.places.values, units.firsts.offsets).take(rows_W)
+            units = UnitTokens(firsts, places)
+        return Encoded(
+            self.ids.take(rows_W),
+            None if types is None else types.take(rows_W),
+            self.truncated_N[rows_W if self.text_W is None else self.text_W[rows_W]],
+            self.num_unknown_N[rows_W],
+            num_special=self.num_special,
+            units=units,
+        )
 
 
 def train_wordpiece(
@@ -270,7 +305,7 @@ def encode_column(
     offsets = np.array([0, *accumulate(lengths)], dtype=np.int64)
     ids = _without_forged(tokenizer, encodings, _flat(rows, offsets))
     type_ids = None if second is None else _flat(_type_ids(encodings, len(first)), offsets)
-    return Encoded(ids, type_ids, cut_N, _count_unknown(tokenizer, ids), text_W, num_special)
+    return Encoded(ids, type_ids, cut_N, count_unknown(tokenizer, ids), text_W, num_special)
 
 
 def _encode(tokenizer: Tokenizer, first: Sequence[str], second: Sequence[str] | None) -> list[Encoding]:
@@ -320,7 +355,7 @@ def _without_forged(tokenizer: Tokenizer, encodings: Sequence[Encoding], ids: Ra
 
     Its vocabulary holds them as pieces, so ``encode_special_tokens`` does not help; T5 refuses a second end of text.
     """
-    unknown = _unknown_id(tokenizer)
+    unknown = unknown_id(tokenizer)
     if unknown is None or not isinstance(tokenizer.model, models.Unigram):
         return ids
     special = [id_ for id_, token in tokenizer.get_added_tokens_decoder().items() if token.special and id_ != unknown]
@@ -329,13 +364,15 @@ def _without_forged(tokenizer: Tokenizer, encodings: Sequence[Encoding], ids: Ra
     return Ragged(np.where(np.isin(ids.values, special) & ~added, unknown, ids.values), ids.offsets)
 
 
-def _unknown_id(tokenizer: Tokenizer) -> int | None:
+def unknown_id(tokenizer: Tokenizer) -> int | None:
+    """Return the id of what stands for all that a tokenizer does not know, None where it knows everything."""
     # Unigram models know their unknown token by its id only; by custom it is called "<unk>".
     return tokenizer.token_to_id(getattr(tokenizer.model, "unk_token", None) or "<unk>")
 
 
-def _count_unknown(tokenizer: Tokenizer, ids: Ragged) -> IntArray:
-    unknown = _unknown_id(tokenizer)
+def count_unknown(tokenizer: Tokenizer, ids: Ragged) -> IntArray:
+    """Return how many tokens of each row are unknown, int64."""
+    unknown = unknown_id(tokenizer)
     if unknown is None:
         return np.zeros(len(ids), dtype=np.int64)
     is_unknown = ids.values == unknown

@@ -27,12 +27,14 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import FAMILIES, STARTED_FAMILIES, UNIT_FAMILIES, ModelSpec
+from yanmo.models import FORMS, STARTED_FAMILIES, Form, ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.text.inputs import Inputs
+from yanmo.text.inputs import Inputs, Units
+from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
+from yanmo.text.word_list import read_word_list
 from yanmo.training.train_config import LearnKeys, TrainConfig
 
 __all__ = [
@@ -53,7 +55,8 @@ class Job:
     """What every trainer is given; the config has a value wherever the model's family has a default.
 
     ``ask`` gives the texts of ``train`` and others with a teacher's answers; it is called once the network is there.
-    ``pruning`` is what is cut out of the encoder that the model's name means.
+    ``pruning`` is what is cut out of the encoder that the model's name means. ``words`` is a user's word list, cut and
+    cleaned as the texts are.
     """
 
     spec: ModelSpec
@@ -68,6 +71,7 @@ class Job:
     teaching: Teaching | None = None
     ask: Callable[[], LabeledTexts] | None = None
     pruning: Pruning | None = None
+    words: Units | None = None
 
     @property
     def network(self) -> NetworkSettings:
@@ -92,6 +96,7 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
+            per_unit=self.task.reads_units,
             teaching=self.teaching,
         )
 
@@ -154,7 +159,9 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
+    defaults = default_settings(
+        spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=_form_of(task)
+    )
     found = unsharded(given) if given.get("sharding") == "full" else None
     if found:
         raise ConfigError(
@@ -166,13 +173,18 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     )
 
 
+def _form_of(task: Task[Any]) -> Form:
+    return "units" if task.reads_units else "texts"
+
+
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    if spec.reads_units == task.reads_units:
+    form = _form_of(task)
+    if spec.can_label(form):
         return
-    fitting = [one for one in FAMILIES if (one in UNIT_FAMILIES) == task.reads_units and one not in STARTED_FAMILIES]
+    fitting = [one for one, forms in FORMS.items() if form in forms and one not in STARTED_FAMILIES]
     what = ("texts as a whole", "the units of texts")
     raise ConfigError(
-        f"The model {spec.name} labels {what[spec.reads_units]}, but the task {task.name} is about "
+        f"The model {spec.name} labels {what[not task.reads_units]}, but the task {task.name} is about "
         f"{what[task.reads_units]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
@@ -196,7 +208,19 @@ def make_job(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
         )
-    return Job(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given)
+    words = _word_list(dataset, pipeline, spec) if task.reads_units else None
+    return Job(
+        spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given, words=words
+    )
+
+
+def _word_list(dataset: Dataset, pipeline: TextPipeline, spec: ModelSpec) -> Units | None:
+    if dataset.user_dict_path is None:
+        return None
+    if spec.format != "window":
+        logger.warning("The word list of %s has no effect on the model %s.", dataset.path, spec.name)
+        return None
+    return pipeline.read(Inputs((read_word_list(dataset.user_dict_path),))).units
 
 
 def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: TextPipeline) -> LabeledTexts:
@@ -275,12 +299,14 @@ def _train_linear(job: Job, tell: Watcher) -> Trained:
 def _train_window(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.window_training import train_window
 
+    # A teacher is asked only now, when all that could be wrong with the settings has been said.
     return train_window(
-        job.train,
+        job.ask() if job.ask is not None else job.train,
         job.valid,
         network=job.network,
         loop=_loop_settings(job),
         measure=job.measure,
+        lexicon=Lexicon.of(job.words, job.words.rule) if job.words is not None else None,
         tell=tell,
     )
 

@@ -72,7 +72,8 @@ def draft_trained(trained: Trained, job: Job, dataset: Dataset, folder: Path) ->
 
 def _write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
     trained.save(folder)
-    if dataset.user_dict_path:
+    # Where units are labeled, the model itself keeps what it has learned of the word list.
+    if dataset.user_dict_path and dataset.text_config.segmenter != "none":
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
 
 

@@ -83,7 +83,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "adjust": Command(
         "yanmo.verbs.adjust",
-        "Put a dictionary, patterns and thresholds beside a model that finds names or words.",
+        "Put a dictionary, patterns and thresholds beside a model that labels the units of texts.",
         usual_next="serve {out}",
     ),
     "audit": Command("yanmo.verbs.audit", "List the training rows that are most likely mislabelled."),

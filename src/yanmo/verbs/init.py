@@ -6,70 +6,51 @@ The explanations are made of the config classes' sentences, ranges and defaults,
 import json
 import textwrap
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from pydantic import AfterValidator, Field
 from pydantic.fields import FieldInfo
 
+from yanmo.config import Config
 from yanmo.errors import ConfigError, InternalError
+from yanmo.starters import TEMPLATES, StarterTemplate, known_template
 from yanmo.verbs.signature import Input, Verb, get_verb, verb
 
-__all__ = ["Starter", "init", "render_pipeline"]
+__all__ = ["InitConfig", "Starter", "init", "render_pipeline"]
 
-DATA = "messages.csv"
 PIPELINE = "pipeline.toml"
 README = "README.md"
 WIDTH = 116
 
-STAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "messages": ("prepare", {"source": DATA, "text": "text", "label": "intent", "test_ratio": 0.2}),
-    "models": ("train", {"dataset": "messages", "each": {"model": ["linear", "ngram", "textcnn"]}}),
-    "bert": ("train", {"dataset": "messages", "model": "bert-2x128", "max_length": 64}),
-    "bert-onnx": ("export", {"bundle": "bert"}),
-    "quality": ("evaluate", {"bundle": "models", "dataset": "messages"}),
-}
-WHY = {
-    "messages": "Raw rows to a Dataset: read, refuse what cannot be used, split into train, valid and test.",
-    "models": "Three light models, each in a folder of its own: runs/models/linear, …",
-    "bert": "A small encoder, trained from scratch.",
-    "bert-onnx": "The same encoder as a graph that runs without torch.",
-    "quality": "A Report for each light model: what takes one artifact from a stage with each, is done for each.",
-}
 HEAD = """\
 # A pipeline: stages that make artifacts out of artifacts.
 #   yanmo check pipeline.toml     checks all of it and runs nothing
 #   yanmo run pipeline.toml       runs what is not done yet, then compares all models in runs/report
-#   yanmo run pipeline.toml --set stage.bert.num_epochs=20
+#   yanmo run pipeline.toml --set {override}
 #
 # A stage has a verb, the verb's inputs (names of other stages, or paths relative to this file) and the verb's keys.
 # Keys behind a # have the value that is shown, or where none is shown a default that depends on the model.
-# With each = { key = [values] } a stage makes one artifact for every combination of the values.
+# With each = {{ key = [values] }} a stage makes one artifact for every combination of the values.
 
 [pipeline]
 # The folder of all artifacts.
 out = "runs"
 """
-GUIDE = """\
-# A first pipeline
 
-`messages.csv` holds customer messages of an online shop with their intent, half Chinese and half English.
 
-```
-yanmo check pipeline.toml
-yanmo run pipeline.toml
-yanmo predict runs/bert-onnx messages.csv --text text --out predictions
-yanmo serve runs/bert-onnx --port 8000
-```
+class InitConfig(Config):
+    """Which starter folder is made."""
 
-`run` ends with a Report that compares all models: open `runs/report/report.html`. Run it again and nothing is done;
-change a key in `pipeline.toml` and only what depends on it is made anew.
-
-For your own data put your file here, change `source`, `text` and `label` in the stage `messages`, and run.
-"""
+    task: Annotated[str, AfterValidator(known_template)] = Field(
+        default="single_label",
+        description="What the example data and its pipeline are for: a label a text, or names in texts: "
+        f"{', '.join(TEMPLATES)}.",
+    )
 
 
 @dataclass(frozen=True)
@@ -85,11 +66,12 @@ class Starter:
 
 
 @verb
-def init(folder: Path) -> Starter:
+def init(folder: Path, config: InitConfig) -> Starter:
     """Make a starter folder: example data and an explained pipeline.
 
     Args:
         folder: The folder; it must not exist, or be empty.
+        config: What the example is for.
 
     Raises:
         ConfigError: The folder holds something, or cannot be written.
@@ -97,7 +79,12 @@ def init(folder: Path) -> Starter:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "is not empty" if folder.is_dir() else "is a file"
         raise ConfigError(f"{folder} {what}.", hint="Choose a new folder.")
-    contents = {DATA: _example_data(), PIPELINE: render_pipeline().encode(), README: GUIDE.encode()}
+    template = TEMPLATES[config.task]
+    contents = {
+        template.data: _example_data(template),
+        PIPELINE: render_pipeline(template).encode(),
+        README: template.guide.encode(),
+    }
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in contents.items():
@@ -107,33 +94,33 @@ def init(folder: Path) -> Starter:
     return Starter(folder, tuple(contents))
 
 
-def _example_data() -> bytes:
+def _example_data(template: StarterTemplate) -> bytes:
     """Return the embedded example, from the installed package or from the source tree."""
     # The wheel carries the example inside of the package; a source tree has it at its root.
-    installed = resources.files("yanmo") / "examples" / "messages" / DATA
-    source = Path(__file__).resolve().parents[3] / "examples" / "messages" / DATA
+    installed = resources.files("yanmo") / "examples" / template.example / template.data
+    source = Path(__file__).resolve().parents[3] / "examples" / template.example / template.data
     for place in (installed, source):
         if place.is_file():
             return place.read_bytes()
     raise InternalError("The example data is missing in this installation.", hint="Install yanmo again.")
 
 
-def render_pipeline() -> str:
-    """Return the starter pipeline; each verb's keys are explained where it is used first."""
+def render_pipeline(template: StarterTemplate) -> str:
+    """Return a starter pipeline; each verb's keys are explained where it is used first."""
     explained: set[str] = set()
-    parts = [HEAD]
-    for name, (verb_name, given) in STAGES.items():
-        lines = [f"# {WHY[name]}", f"[stage.{name}]", f'verb = "{verb_name}"']
-        if verb_name in explained:
-            lines += [f"{key} = {_toml(value)}" for key, value in given.items()]
+    parts = [HEAD.format(override=template.override)]
+    for name, stage in template.stages.items():
+        lines = [*_comment(stage.why), f"[stage.{name}]", f'verb = "{stage.verb}"']
+        if stage.verb in explained:
+            lines += [f"{key} = {_toml(value)}" for key, value in stage.given.items()]
         else:
-            lines += _explain(get_verb(verb_name), given)
-        explained.add(verb_name)
+            lines += _explain(get_verb(stage.verb), stage.given)
+        explained.add(stage.verb)
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)
 
 
-def _explain(stage_verb: Verb, given: dict[str, Any]) -> Iterator[str]:
+def _explain(stage_verb: Verb, given: Mapping[str, Any]) -> Iterator[str]:
     """Yield every input and key of a verb with its explanation; those not given stand behind a #."""
     for one in stage_verb.inputs:
         yield from _comment(_input_text(one))

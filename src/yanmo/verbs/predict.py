@@ -234,16 +234,22 @@ def predict(
         # Of standard input nothing can be taken up again, so its windows go with the staging folder.
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            texts = rows.select(task_of(bundle).inputs)
-            flat_labels = bundle.labels if config.format == "csv" else None
-            if config.format == "conll":
-                table.write_text(conll_rows(frame, texts.to_series(), bundle.labels))
-            else:
-                table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
+            _write_rows(table, bundle, rows.select(task_of(bundle).inputs), frame, config)
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
     return Predictions.open(out, verify=False)
+
+
+def _write_rows(
+    table: FrameWriter, bundle: Bundle, texts: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig
+) -> None:
+    """Append the answers to some texts to the table for people."""
+    if config.format == "conll":
+        table.write_text(conll_rows(frame, texts.to_series(), bundle.labels))
+        return
+    flat_labels = bundle.labels if config.format == "csv" else None
+    table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
 
 
 @contextlib.contextmanager

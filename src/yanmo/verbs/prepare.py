@@ -33,6 +33,7 @@ from yanmo.text.clean import UNIT_STEPS
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.segment import read_user_dict
 from yanmo.text.unit_places import UnitRule
+from yanmo.text.word_list import read_word_list
 from yanmo.verbs.signature import verb
 
 __all__ = ["PrepareConfig", "check_config", "open_tagged", "prepare"]
@@ -97,7 +98,8 @@ class PrepareConfig(TaggingOptions):
     """Chinese word segmentation: rjieba gives the light models words as features."""
 
     user_dict: Path | None = None
-    """Dictionary of the segmenter, one word a line with an optional frequency; it travels with every model."""
+    """Dictionary of the segmenter, one word a line with an optional frequency; it travels with every model. Where the
+    parts of texts are labeled: words that the model window looks for."""
 
     valid_ratio: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the distinct texts of each class that is cut for validation; 0 cuts none."""
@@ -187,12 +189,13 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         )
     if config.user_dict:
         check_file(config.user_dict)
-        if config.segmenter == "none":
+        if config.segmenter == "none" and not task.reads_units:
             raise ConfigError(
                 "The 'user_dict' parameter of prepare needs a segmenter.", hint="Give --segmenter rjieba, too."
             )
         # Read for its errors alone: a bad line is told before any row is read.
-        read_user_dict(config.user_dict)
+        read = read_word_list if task.reads_units else read_user_dict
+        read(config.user_dict)
     # For its errors alone.
     _text_config(config)
     _check_units(task, config)

@@ -21,6 +21,7 @@ from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.runtimes.rules import RULES
+from yanmo.runtimes.unit_chain import read_chain
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
@@ -188,7 +189,13 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
     with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
         encoded = predictor.encode(inputs)
         scorer = Scorer(
-            settings, encoded, len(bundle.labels), predictor.task.link, made.path / "candidate.onnx", num_threads
+            settings,
+            encoded,
+            len(bundle.labels),
+            predictor.task.link,
+            made.path / "candidate.onnx",
+            num_threads,
+            read_chain(bundle),
         )
         if config.method == "int8-static":
             train = load_split(dataset, "train")

@@ -105,7 +105,8 @@ def test_a_list_of_objects_is_numbered_and_lines_keep_theirs():
     assert [row.line for row in read(json.dumps([one, one], indent=2).replace("\n", " "))] == [1, 2]
     assert [row.line for row in read("", one, "", one)] == [2, 4]
     pair = [TEXT, {"entities": []}]
-    assert [row.line for row in read(pair, pair)] == [1, 2]
+    assert [row.line for row in read("", pair, "", pair)] == [2, 4]
+    assert [row.text for row in read(pair)] == [TEXT]
     assert [row.text for row in read(json.dumps([pair, pair]))] == [TEXT, TEXT]
 
 
@@ -165,12 +166,18 @@ def test_a_key_that_no_row_has_is_named(keys, message):
     assert caught.value.message == message
 
 
+def test_a_label_of_the_whole_text_is_no_span():
+    with pytest.raises(DataError, match="a.jsonl has no spans: no row has any under label, labels, entities, spans."):
+        read({"text": TEXT, "label": "news"})
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         (["", " "], "a.jsonl has no rows, only blank lines."),
         (['{"text": "a", "label": []}', "{"], "a.jsonl line 2 is not valid JSON. Got '{'."),
         (['["a"]'], "a.jsonl row 1 is no JSON object. Got \"['a']\"."),
+        (['["a", {"entities": []}]', "x"], "a.jsonl line 2 is not valid JSON. Got 'x'."),
         (["7"], "a.jsonl row 1 is no JSON object. Got '7'."),
     ],
 )

@@ -71,6 +71,7 @@ def test_a_small_file_may_have_nothing_outside_of_its_spans_or_nothing_else(surv
         ("a.conll", CHINESE, None, "nothing"),
         ("a.conll", WORDS.replace("在", "正在"), None, "as written"),
         ("a.conll", ENGLISH, None, "as written"),
+        ("a.conll", "가 O\n나 B-X\n", None, "as written"),
         ("a.txt", "上海 推 迎", "segmented", "nothing"),
     ],
 )
@@ -78,6 +79,9 @@ def test_characters_stand_side_by_side(survey, name, content, tagging, glue):
     file = survey(content, name, tagging)
     assert choose_manner([file], 1, None).glue(file) == glue
     assert choose_manner([file], 1, "words").glue(file) == "space"
+    assert (choose_manner([file], 1, "characters").glue(file) == "nothing") == (
+        file.has_characters or glue == "nothing"
+    )
 
 
 @pytest.mark.parametrize("label", ["upos", "0", "-1"])

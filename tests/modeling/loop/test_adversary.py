@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from yanmo.errors import ConfigError
+from yanmo.modeling.light.light_models import build_light_model
 from yanmo.modeling.loop.adversary import embedding_weight, moved
-from yanmo.modeling.networks.light_models import build_light_model
 
 SIZES = {"num_classes": 2, "embedding_size": 4, "hidden_size": 3, "dropout": 0.0}
 BILSTM = {"family": "bilstm", "vocab_size": 9, **SIZES}

@@ -18,10 +18,10 @@ from yanmo.artifacts import durable
 from yanmo.errors import ConfigError, ModelError, StoppedError
 from yanmo.modeling.arithmetic.determinism import repeatable
 from yanmo.modeling.features.ragged import Examples, TokenFeatures
+from yanmo.modeling.light.light_models import build_light_model
 from yanmo.modeling.loop import checkpoints, micro_batches, training_loop
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
-from yanmo.modeling.networks.light_models import build_light_model
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, softmax_cross_entropy, softmax_divergence
 from yanmo.modeling.settings import LoopSettings
 from yanmo.stopping import SigtermError, sigterm_raises

@@ -5,6 +5,7 @@ An object is recognized by its keys. A text is a string with spans, or a list of
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,8 +75,10 @@ def read_json_rows(
         yield found.row if isinstance(found, _Found) else found
     if not has_text:
         raise missing_column(str(path), keys.text or TEXT_KEYS[0], list(met), more=f" {HINT}")
+    if not has_label and keys.label is not None:
+        raise missing_column(str(path), keys.label, list(met), more=f" {HINT}")
     if not has_label:
-        raise missing_column(str(path), keys.label or SPAN_KEYS[0], list(met), more=f" {HINT}")
+        raise DataError(f"{path} has no spans: no row has any under {', '.join(SPAN_KEYS[:4])}.", hint=HINT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +95,15 @@ def _decode(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
     first = next(numbered, None)
     if first is None:
         raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
+    rest: Iterable[tuple[int, str]] = numbered
     if first[1].lstrip().startswith("["):
-        content = "\n".join([first[1], *(line for _, line in numbered)])
-        value = _decode_one(content)
-        # Rows of JSONL may be lists, too: then the content is no JSON as a whole.
+        rest = list(numbered)
+        value = _decode_one("\n".join([first[1], *(line for _, line in rest)]))
+        # Rows of JSONL may be lists, too: then the content is no JSON as a whole, or one row.
         if isinstance(value, list) and not (value and isinstance(value[0], str)):
             yield from enumerate(value, 1)
             return
-        numbered = ((number, line) for number, line in enumerate(content.split("\n"), first[0]))
-        first = next(numbered)
-    for number, line in [first, *numbered]:
+    for number, line in itertools.chain([first], rest):
         value = _decode_one(line)
         if value is None:
             raise DataError(

@@ -68,7 +68,7 @@ class SurveyedFile:
         notation: How tags of its words are read; None: its words are all that is asked for.
         reading: What the ends of its spans count.
         num_letters: Chinese and Japanese characters, and all letters, digits and characters.
-        has_characters: Its words are characters.
+        has_characters: Nearly all of its words are single characters.
     """
 
     path: Path
@@ -104,8 +104,9 @@ class Manner:
         """Return what stands between the words of a file."""
         if self.rule == "words":
             return "space"
-        # Between the words of a segmented text nothing stood, or they could be seen.
-        return "nothing" if self.form == "words" or file.has_characters else "as written"
+        # Between the words of a segmented text nothing stood, or they could be seen; between characters neither.
+        is_close = self.form == "words" or (self.rule == "characters" and file.has_characters)
+        return "nothing" if is_close else "as written"
 
 
 def survey_file(path: Path, options: TaggingOptions, keys: TagKeys) -> SurveyedFile:
@@ -129,7 +130,7 @@ def survey_file(path: Path, options: TaggingOptions, keys: TagKeys) -> SurveyedF
     if seen.num_words:
         is_asked = tagging == "segmented" or keys.label == WORDS
         notation = None if is_asked else find_notation(seen.tag_lines, path, is_partial=seen.is_partial)
-    has_characters = seen.num_single > NEARLY_ALL * seen.num_words and seen.num_cjk > MOST * seen.num_letters
+    has_characters = seen.num_single > NEARLY_ALL * seen.num_words
     return SurveyedFile(path, tagging, notation, reading, (seen.num_cjk, seen.num_letters), has_characters)
 
 

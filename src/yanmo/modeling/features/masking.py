@@ -123,6 +123,7 @@ class MaskedRows:
     key: tuple[int, ...]
     pad_id: int
     is_padded: bool = True
+    output_ends: None = None
 
     @functools.cached_property
     def lengths_N(self) -> IntArray:

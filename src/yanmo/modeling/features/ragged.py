@@ -50,6 +50,11 @@ class Features(Protocol):
         """Whether a batch is as wide as its longest text, so that grouping by length saves work."""
         ...
 
+    @property
+    def output_ends(self) -> IntArray | None:
+        """Row i has the outputs ``output_ends[i]`` to ``output_ends[i + 1]``; None where each row has one."""
+        ...
+
     def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return the input tensors of some texts, by the name of the network's argument and in its order."""
         ...
@@ -75,25 +80,52 @@ class TokenFeatures:
         ids: Token ids.
         token_types: 0 or 1 for each token, or None.
         pad_id: What fills a row of a batch on the right.
+        firsts: The place in its row of the first token of every unit that gets an output; None where texts get one.
+        text_N: The text that each row is of, where there may be several of one; None where row i is text i.
     """
 
     ids: Ragged
     token_types: Ragged | None = None
     pad_id: int = 0
     is_padded: bool = True
+    firsts: Ragged | None = None
+    text_N: IntArray | None = None
 
     @property
     def lengths_N(self) -> IntArray:
         """Tokens of each text."""
         return self.ids.lengths_N
 
+    @property
+    def output_ends(self) -> IntArray | None:
+        """One output a text, or one a unit."""
+        return None if self.firsts is None else self.firsts.offsets
+
+    def take(self, rows: IntArray) -> TokenFeatures:
+        """Return some of the rows."""
+        types, firsts, text_N = self.token_types, self.firsts, self.text_N
+        return TokenFeatures(
+            self.ids.take(rows),
+            types and types.take(rows),
+            self.pad_id,
+            firsts=firsts and firsts.take(rows),
+            text_N=None if text_N is None else text_N[rows],
+        )
+
     def collate(self, rows_B: IntArray) -> TensorBatch:
-        """Return ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T)."""
+        """Return ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T).
+
+        Of units also ``units``: where their first tokens are among all places of the batch, int64, shape (U,).
+        """
         mask_BT = _mask(self.lengths_N[rows_B])
         batch = {"input_ids": _fill(self.ids, rows_B, mask_BT, self.pad_id)}
         batch["attention_mask"] = torch.from_numpy(mask_BT.astype(np.int64))
         if self.token_types is not None:
             batch["token_type_ids"] = _fill(self.token_types, rows_B, mask_BT, 0)
+        if self.firsts is not None:
+            taken = self.firsts.take(rows_B)
+            begins_U = np.repeat(np.arange(len(rows_B)) * mask_BT.shape[1], taken.lengths_N)
+            batch["units"] = torch.from_numpy(taken.values + begins_U)
         return batch
 
 
@@ -107,6 +139,7 @@ class NgramFeatures:
 
     buckets: Ragged
     is_padded: bool = False
+    output_ends: None = None
 
     @property
     def lengths_N(self) -> IntArray:

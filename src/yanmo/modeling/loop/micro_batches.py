@@ -156,9 +156,12 @@ def check_scores(outputs_NS: FloatArray, examples: Examples, *, step: int) -> No
         ModelError: As said; it names the rows.
     """
     rows = np.flatnonzero(~np.isfinite(outputs_NS).all(axis=1))
+    ends = examples.features.output_ends
+    if ends is not None:
+        rows = np.unique(np.searchsorted(ends, rows, side="right") - 1)
     if len(rows):
         raise ModelError(
-            f"After step {step} the scores of {len(rows)} of {len(outputs_NS)} held-out rows are no finite numbers: "
+            f"After step {step} the scores of {len(rows)} of {len(examples)} held-out rows are no finite numbers: "
             f"{_named(rows, examples)}.",
             hint=f"Look at these rows; {CALMER}",
         )

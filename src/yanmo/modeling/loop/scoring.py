@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import ModelError
 from yanmo.modeling.arithmetic.memory import is_out_of_memory
 from yanmo.modeling.arithmetic.precision import autocast
@@ -31,7 +32,9 @@ def compute_logits(
     precision: Precision = "fp32",
     device: str = "cpu",
 ) -> FloatArray:
-    """Return logits_NC of all texts, in their order, computed in batches of texts of similar length by all workers.
+    """Return the logits of all texts, in their order, computed in batches of texts of similar length by all workers.
+
+    They are logits_NC, or where each text has several outputs the rows of all, one text after the other.
 
     A batch for which memory does not suffice is computed in halves, which is said.
 
@@ -68,8 +71,10 @@ def compute_logits(
     if len(parts) > len(mine):
         logger.warning("Out of memory: %d batches of texts were scored in %d smaller ones.", len(mine), len(parts))
     # Zeros, since each worker fills in its own rows, and the sum over workers is the whole.
-    logits_NC = torch.zeros(len(features.lengths_N), shapes[0].shape[1] if shapes else 0, device=device)
+    ends = np.arange(len(features.lengths_N) + 1) if features.output_ends is None else features.output_ends
+    outputs = Ragged(np.arange(ends[-1]), ends)
+    logits_NC = torch.zeros(len(outputs.values), shapes[0].shape[1] if shapes else 0, device=device)
     for rows_B, logits_BC in parts:
-        logits_NC[torch.from_numpy(rows_B).to(device)] = logits_BC
+        logits_NC[torch.from_numpy(outputs.take(rows_B).values).to(device)] = logits_BC
     result: FloatArray = workers.sum_tensor(logits_NC).cpu().numpy()
     return result

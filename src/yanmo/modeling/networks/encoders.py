@@ -19,6 +19,7 @@ from transformers import (
     AlbertConfig,
     AutoConfig,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     BertConfig,
     ElectraConfig,
     PreTrainedTokenizerFast,
@@ -28,6 +29,7 @@ from transformers import (
 from yanmo.answers.links import Link
 from yanmo.errors import ModelError
 from yanmo.modeling.features.ragged import TensorBatch
+from yanmo.modeling.light.label_chain import without_chain
 from yanmo.modeling.networks import heads
 from yanmo.modeling.networks import pooling as pooled
 from yanmo.modeling.pretrained import weight_files
@@ -67,6 +69,7 @@ def build_encoder(
     max_length: int,
     dropout: float,
     activation: Activation | None = None,
+    per_unit: bool = False,
 ) -> nn.Module:
     """Return an untrained encoder of a shape; all sizes but the shape's are the family's own defaults.
 
@@ -78,11 +81,13 @@ def build_encoder(
         max_length: Most tokens of a text.
         dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
         activation: Of the feed-forward part; None: the family's own.
+        per_unit: Whether every token gets scores, and not the text.
     """
     sizes = shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout)
     sizes |= {"hidden_act": activation} if activation else {}
     config = CONFIGS[spec.family](**sizes, **heads.head_config(labels, link))
-    module: nn.Module = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
+    kind: Any = AutoModelForTokenClassification if per_unit else AutoModelForSequenceClassification
+    module: nn.Module = kind.from_config(config)
     return module
 
 
@@ -128,6 +133,7 @@ def load_with_head(
     link: Link,
     dropout: float | None = None,
     pooling: Pooling = "auto",
+    per_unit: bool = False,
 ) -> tuple[nn.Module, list[str]]:
     """Return what :func:`load` does, and the labels whose rows of the head were kept.
 
@@ -137,17 +143,23 @@ def load_with_head(
         link: From scores to probabilities.
         dropout: Replaces the checkpoint's own; None keeps that.
         pooling: What the head reads; auto: what the checkpoint was trained with.
+        per_unit: Whether every token gets scores, and not the text; the head reads each token then.
 
     Raises:
         ModelError: As :func:`load` does.
     """
     config = read_config(folder)
     own = pooled.own_pooling(config)
-    pooled.set_pooling(config, pooled.find_pooling(config, Path(folder)) or "first" if pooling == "auto" else pooling)
+    if per_unit:
+        pooled.set_pooling(config, "first")
+    else:
+        found = pooled.find_pooling(config, Path(folder)) or "first"
+        pooled.set_pooling(config, found if pooling == "auto" else pooling)
     if dropout is not None:
         # Each family has names of its own for its dropouts. Dropout of whole layers is another thing.
         config.update({name: dropout for name in config.to_dict() if "dropout" in name and "layer" not in name})
-    module, new = open_network(pooled.classifier_class(config), folder, config)
+    kind = AutoModelForTokenClassification if per_unit else pooled.classifier_class(config)
+    module, new = open_network(kind, folder, config)
     is_new = bool(new & {f"{heads.output_layer(module)[0]}.{part}" for part in ("weight", "bias")})
     # Weights of a head that has read other states fit in shape only.
     is_new = is_new or pooled.own_pooling(config) != own
@@ -161,7 +173,8 @@ def load_folder(folder: Path) -> nn.Module:
         ModelError: The folder does not hold one, or not all of its weights.
     """
     config = read_config(folder)
-    module, new = open_network(pooled.classifier_class(config), folder, config)
+    kind = AutoModelForTokenClassification if labels_tokens(config) else pooled.classifier_class(config)
+    module, new = open_network(kind, folder, config)
     if new:
         raise ModelError(
             f"The weights of {folder} lack {', '.join(sorted(new)[:MOST_SHOWN])}: it is no whole classifier.",
@@ -259,7 +272,7 @@ def save(folder: Path, module: nn.Module, tokenizer: PreTrainedTokenizerFast) ->
     model.config.name_or_path = ""
     with quiet():
         # Never cut into parts: model.safetensors is the one name that is looked for.
-        model.save_pretrained(folder, max_shard_size="1000GB")
+        model.save_pretrained(folder, max_shard_size="1000GB", state_dict=without_chain(module))
     tokenizer.init_kwargs.pop("name_or_path", None)
     tokenizer.name_or_path = ""
     tokenizer.save_pretrained(folder)
@@ -275,6 +288,11 @@ def takes_token_types(module: nn.Module) -> bool:
     """Return whether the model tells the two texts of a pair apart by token types."""
     has_argument = "token_type_ids" in inspect.signature(module.forward).parameters
     return has_argument and getattr(module.config, "type_vocab_size", 0) > 1
+
+
+def labels_tokens(config: Any) -> bool:
+    """Return whether a checkpoint's network has scores for every token."""
+    return any(name.endswith("ForTokenClassification") for name in config.architectures or ())
 
 
 def max_positions(module: nn.Module) -> int | None:

@@ -15,30 +15,33 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import numpy as numpy_files
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from yanmo.arrays import Ragged
+from yanmo.artifacts.bundle import CHAIN
 from yanmo.errors import ConfigError
 from yanmo.modeling.features.hashed_ngrams import hash_texts, network_ngrams
-from yanmo.modeling.features.ragged import Features, NgramFeatures, TensorBatch, TokenFeatures
-from yanmo.modeling.networks import light_models
+from yanmo.modeling.features.ragged import Features, NgramFeatures, Score, TensorBatch, TokenFeatures
+from yanmo.modeling.features.token_features import (
+    other_tokens,
+    teacher_tokenizer,
+    token_encoder,
+    train_tokenizer,
+)
+from yanmo.modeling.light import light_models
+from yanmo.modeling.light.label_chain import LabelChain, without_chain
+from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
 from yanmo.modeling.networks.dropout import SampledDropout
 from yanmo.modeling.networks.embeddings import begin_with, ppmi_embeddings
 from yanmo.modeling.networks.layer_depths import freeze
+from yanmo.modeling.networks.unit_heads import chained
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.inputs import Inputs
 from yanmo.text.seen import keep_seen, seen_bitmap
-from yanmo.text.tokenizer import (
-    SPECIAL_TOKENS,
-    encode_column,
-    open_tokenizer,
-    train_wordlevel,
-    train_wordpiece,
-    truncating,
-)
 
 __all__ = ["Trainable", "encoder_trainable", "make_trainable"]
 
@@ -55,7 +58,27 @@ LIGHT_SIZES: dict[str, dict[str, Any]] = {
     "bilstm": {"embedding_size": 128, "hidden_size": 128},
     "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 256, "ngram_dropout": 0.2},
 }
-
+TAGGER_SIZES: dict[str, dict[str, Any]] = {
+    "textcnn": {
+        "per_unit": True,
+        "embedding_size": 96,
+        "num_buckets": 1 << 16,
+        "ngram_size": 64,
+        "ngram_dropout": 0.6,
+        "kernel_sizes": [1, 3, 5],
+        "num_filters": 96,
+        "embedding_dropout": 0.3,
+    },
+    "bilstm": {
+        "per_unit": True,
+        "embedding_size": 96,
+        "num_buckets": 1 << 16,
+        "ngram_size": 64,
+        "ngram_dropout": 0.6,
+        "token_dropout": 0.2,
+        "hidden_size": 128,
+    },
+}
 
 # An n-gram that stands once in the training texts tells nothing that holds for others.
 MIN_NGRAM_COUNT = 2
@@ -108,7 +131,7 @@ def _make_encoder(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> 
     from yanmo.modeling.pretrained import checkpoint_tokenizer
 
     max_length = settings.max_length or 0
-    tokenizer = _teacher_tokenizer(settings) or _train_tokenizer(texts, settings)
+    tokenizer = teacher_tokenizer(settings) or train_tokenizer(texts, settings)
     module = encoders.build_encoder(
         spec,
         tokenizer,
@@ -117,6 +140,7 @@ def _make_encoder(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> 
         max_length=max_length,
         dropout=settings.dropout or 0.0,
         activation=settings.activation,
+        per_unit=settings.per_unit,
     )
     wrapped = checkpoint_tokenizer.wrap_tokenizer(tokenizer, max_length=max_length)
     return encoder_trainable(module, wrapped, tokenizer, settings, max_length)
@@ -132,14 +156,19 @@ def _make_pretrained(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) 
     wrapped = checkpoint_tokenizer.load_tokenizer(folder)
     module: Any
     module, kept = encoders.load_with_head(
-        folder, labels=settings.labels, link=settings.link, dropout=settings.dropout, pooling=settings.pooling
+        folder,
+        labels=settings.labels,
+        link=settings.link,
+        dropout=settings.dropout,
+        pooling=settings.pooling,
+        per_unit=settings.per_unit,
     )
     num_embeddings = module.get_input_embeddings().num_embeddings
     checkpoint_tokenizer.check_fits(wrapped.backend_tokenizer, num_embeddings, spec.name)
     checkpoint_tokenizer.check_known(wrapped.backend_tokenizer, texts, spec.name)
-    teachers = _teacher_tokenizer(settings)
+    teachers = teacher_tokenizer(settings)
     if teachers is not None and teachers.get_vocab() != wrapped.backend_tokenizer.get_vocab():
-        raise _other_tokens(spec.name)
+        raise other_tokens(spec.name)
     # The tokenizer fills the batches; some configs name another padding token, or none.
     module.config.pad_token_id = wrapped.pad_token_id
     max_length = _fit_length(spec, settings, encoders.max_positions(module))
@@ -186,16 +215,19 @@ def encoder_trainable(
     # After the adapters, so that those of frozen layers do not learn either.
     freeze(module, settings.frozen_layers)
     has_types = encoders.takes_token_types(module)
-    encode = _token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
+    encode = token_encoder(tokenizer, max_length, pad_id=int(wrapped.pad_token_id), has_types=has_types)
+
+    score = _in_chain(module, _encoder_score(module, settings), settings)
 
     def save(folder: Path) -> None:
         if adapters is not None:
             merge_adapters(adapters)
         encoders.save(folder, module, wrapped)
+        _save_chain(folder, module)
 
     return Trainable(
         module,
-        _encoder_score(module, settings),
+        score,
         encode,
         encode,
         save,
@@ -205,9 +237,12 @@ def encoder_trainable(
 
 
 def _encoder_score(module: nn.Module, settings: NetworkSettings) -> Callable[[nn.Module, TensorBatch], Tensor]:
-    from yanmo.modeling.networks import encoders, fast_encoder
+    from yanmo.modeling.networks import encoders, fast_encoder, unit_heads
 
     num_samples = settings.multi_sample_dropout
+    if settings.per_unit:
+        is_fast = fast_encoder.can_read(module) and not settings.is_sharded
+        return functools.partial(unit_heads.score_fast if is_fast else unit_heads.score_stock, num_samples=num_samples)
     if fast_encoder.is_lean(module) and not settings.is_sharded:  # sharded weights come together in stock layers only
         return functools.partial(fast_encoder.score, num_samples=num_samples)
     _sample_dropout(module, "dropout", num_samples)
@@ -234,13 +269,13 @@ def _sample_dropout(module: nn.Module, name: str, num_samples: int) -> None:
 
 
 def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
-    tokenizer = _train_tokenizer(texts, settings)
+    tokenizer = train_tokenizer(texts, settings)
     architecture = {
         "family": spec.family,
         "vocab_size": tokenizer.get_vocab_size(),
         "num_classes": len(settings.labels),
         "dropout": settings.dropout,
-        **LIGHT_SIZES[spec.family],
+        **(TAGGER_SIZES if settings.per_unit else LIGHT_SIZES)[spec.family],
     }
     module = light_models.build_light_model(architecture)
     _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
@@ -248,13 +283,15 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
 
     def save(folder: Path) -> None:
         _save_weights(folder, module)
+        _save_chain(folder, module)
         _save_json(folder / "config.json", architecture)
         tokenizer.save(str(folder / "tokenizer.json"))
 
-    encode = _token_encoder(tokenizer, max_length, pad_id=light_models.PAD_ID, has_types=False)
+    encode = token_encoder(tokenizer, max_length, pad_id=PAD_ID, has_types=False)
     if spec.family == "textcnn":
         _start_embeddings(module, encode(texts))
-    return Trainable(module, _score_light, encode, encode, save, architecture, max_length)
+    score = _in_chain(module, _score_light, settings)
+    return Trainable(module, score, encode, encode, save, architecture, max_length)
 
 
 def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
@@ -264,11 +301,11 @@ def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
         features.ids,
         vocab_size=len(weight_VD),
         size=weight_VD.shape[1],
-        deviation=light_models.EMBEDDING_INIT,
+        deviation=EMBEDDING_INIT,
     )
     begin_with(weight_VD, start_VD)
     with torch.no_grad():
-        weight_VD[light_models.PAD_ID] = 0
+        weight_VD[PAD_ID] = 0
 
 
 def _make_ngram(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
@@ -313,50 +350,25 @@ _MAKERS: Mapping[str, Callable[[ModelSpec, Inputs, NetworkSettings], Trainable]]
 }
 
 
-def _train_tokenizer(texts: Inputs, settings: NetworkSettings) -> Tokenizer:
-    column = [*texts.first, *(texts.second or ())]
-    train = train_wordlevel if texts.is_segmented else train_wordpiece
-    return train(column, settings.vocab_size or 0)
-
-
-def _teacher_tokenizer(settings: NetworkSettings) -> Tokenizer | None:
-    """Return the tokenizer of the teacher whose inside is compared, if there is one."""
-    teaching = settings.teaching
-    if teaching is None or teaching.match == "none" or teaching.teacher_dir is None:
-        return None
-    tokenizer = open_tokenizer(teaching.teacher_dir / "tokenizer.json")
-    if any(tokenizer.token_to_id(token) is None for token in SPECIAL_TOKENS):
-        raise _other_tokens("one from scratch")
-    return tokenizer
-
-
-def _other_tokens(student: str) -> ConfigError:
-    return ConfigError(
-        f"The 'match' parameter of distill needs a student that reads the teacher's tokens; {student} has others.",
-        hint="Choose a student with the teacher's tokenizer, or leave match out.",
-    )
-
-
-def _token_encoder(
-    tokenizer: Tokenizer, max_length: int, *, pad_id: int, has_types: bool
-) -> Callable[[Inputs], TokenFeatures]:
-    ready = truncating(tokenizer, max_length)
-
-    def encode(texts: Inputs) -> TokenFeatures:
-        encoded = encode_column(ready, texts.first, texts.second, max_length)
-        return TokenFeatures(encoded.ids, encoded.type_ids if has_types else None, pad_id)
-
-    return encode
-
-
 def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
     logits_BC: Tensor = module(*batch.values())
     return logits_BC
 
 
+def _in_chain(module: nn.Module, score: Score, settings: NetworkSettings) -> Score:
+    """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme."""
+    return chained(module, score, settings.labels) if settings.per_unit else score
+
+
+def _save_chain(folder: Path, module: nn.Module) -> None:
+    chain = getattr(module, "label_chain", None)
+    if isinstance(chain, LabelChain):
+        numpy_files.save_file(chain.arrays(), folder / CHAIN, metadata={"format": "pt"})
+
+
 def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:
     # safetensors takes no tensor with gaps between its numbers.
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in without_chain(module).items()}
     save_file({**weights, **others}, folder / "model.safetensors", metadata={"format": "pt"})
 
 

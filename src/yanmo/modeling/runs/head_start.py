@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from yanmo.modeling.networks import encoders, heads
 from yanmo.modeling.networks.pooling import find_pooling
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import Labels, TaughtLabels
+from yanmo.modeling.objectives.unit_choices import UnitTags
 from yanmo.modeling.pretrained.hub import find_folder
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision
 from yanmo.models import ModelSpec
@@ -31,6 +32,8 @@ from yanmo.models import ModelSpec
 __all__ = ["Probe", "choose_pooling"]
 
 logger = logging.getLogger(__name__)
+
+HeadTargets: TypeAlias = Labels | TaughtLabels | UnitTags
 
 STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 """Inverse strengths of the regularization that are tried, for features whose mean square length is 1."""
@@ -95,8 +98,8 @@ class Probe:
         ]
         return quality(self._fit(splits[0], splits[1])[2], self.settings)
 
-    def _read(self, trainable: Trainable, examples: Examples, precision: Precision) -> tuple[FloatArray, FloatArray]:
-        """Return what the last layer reads of every example, features_ND, and the targets."""
+    def _read(self, trainable: Trainable, examples: Examples, precision: Precision) -> tuple[FloatArray, HeadTargets]:
+        """Return what the last layer reads of every text or unit, features_ND, and the targets."""
         features_ND = compute_logits(
             trainable.module,
             _Reader(trainable),
@@ -106,17 +109,17 @@ class Probe:
             precision=precision,
             device=self.settings.device,
         )
-        return features_ND, _labels(examples).values_NC
+        return features_ND, _labels(examples)
 
     def _fit(
-        self, learned: tuple[FloatArray, FloatArray], held: tuple[FloatArray, FloatArray], *, has_bias: bool = True
+        self, learned: tuple[FloatArray, HeadTargets], held: tuple[FloatArray, HeadTargets], *, has_bias: bool = True
     ) -> tuple[FloatArray, FloatArray, dict[str, float]]:
         """Return weight_CD, bias_C and the scores on the held rows of the best regression."""
         from threadpoolctl import threadpool_limits
 
         from yanmo.modeling.runs.linear_model import fit_regression  # with scikit-learn, which only this needs
 
-        features_ND, targets_NC = learned
+        features_ND, targets_NC = _told(*learned)
         # What is subtracted here goes into the bias below, so a head without one cannot be centered.
         mean_D = features_ND.mean(axis=0) * has_bias
         length = float(np.sqrt(np.square(features_ND - mean_D).sum(axis=1).mean())) or 1.0
@@ -133,12 +136,14 @@ class Probe:
                 )
                 weight_CD = (coefficients_CD / length).astype(np.float32)
                 bias_C = (intercepts_C - weight_CD @ mean_D).astype(np.float32)
-                found.append((weight_CD, bias_C, self.measure(self._answer(held[0] @ weight_CD.T + bias_C), held[1])))
+                found.append((weight_CD, bias_C, self._score(held[0] @ weight_CD.T + bias_C, held[1])))
         # Of equals the first, which is the most regularized one.
         return max(found, key=lambda one: quality(one[2], self.settings))
 
-    def _answer(self, logits_NC: FloatArray) -> Choices:
-        return Choices(logits_NC, self.network.link).activate()
+    def _score(self, logits_NC: FloatArray, targets: HeadTargets) -> dict[str, float]:
+        if isinstance(targets, UnitTags):
+            return self.measure(targets.evidence(logits_NC, self.network.link), targets.truth)
+        return self.measure(Choices(logits_NC, self.network.link).activate(), targets.values_NC)
 
 
 class _Reader:
@@ -172,7 +177,7 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
         valid: Texts to compare on.
         probe: How that is done.
     """
-    if spec.family != "pretrained" or probe.network.pooling != "auto":
+    if spec.family != "pretrained" or probe.network.pooling != "auto" or probe.network.per_unit:
         return probe.network
     folder = find_folder(spec, offline=probe.network.offline)
     if find_pooling(encoders.read_config(folder), folder) is not None:
@@ -188,22 +193,34 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
     return dataclasses.replace(probe.network, pooling=best)
 
 
-def _labels(examples: Examples) -> Labels | TaughtLabels:
+def _labels(examples: Examples) -> HeadTargets:
     """Return targets that are labels, perhaps with a teacher's answers; a head is found for no other ones."""
-    if not isinstance(examples.targets, Labels | TaughtLabels):
+    if not isinstance(examples.targets, Labels | TaughtLabels | UnitTags):
         raise InternalError(f"A head cannot be fitted to {type(examples.targets).__name__}.")
     return examples.targets
 
 
 def _labeled(examples: Examples, most: int) -> Examples:
     """Return at most so many of the examples that have a label, with the labels alone as targets."""
-    targets = _labels(examples)
+    targets, features = _labels(examples), examples.features
+    if isinstance(targets, UnitTags):
+        # So many rows that their units are about as many as may count.
+        rows = _spread(np.arange(len(targets)), max(1, int(most / max(targets.units_a_row, 1.0))))
+        if isinstance(features, TokenFeatures):
+            features = features.take(rows)
+        return Examples(features, targets.take(rows))
     rows = _spread(np.flatnonzero(targets.is_labeled_N), most)
-    features = examples.features
     if isinstance(features, TokenFeatures):
-        types = features.token_types
-        features = TokenFeatures(features.ids.take(rows), types and types.take(rows), features.pad_id)
+        features = features.take(rows)
     return Examples(features, Labels(targets.values_NC[rows]))
+
+
+def _told(features_ND: FloatArray, targets: HeadTargets) -> tuple[FloatArray, FloatArray]:
+    """Return what is learned from, and what it is: units without a tag tell nothing."""
+    if not isinstance(targets, UnitTags):
+        return features_ND, targets.values_NC
+    is_tagged_U = targets.tags.values >= 0
+    return features_ND[is_tagged_U], targets.values_UC()[is_tagged_U]
 
 
 def _spread(rows: IntArray, most: int) -> IntArray:

@@ -8,13 +8,19 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
+from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
+from yanmo.errors import DataError, InternalError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
-from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.features.ragged import Examples, Targets, TokenFeatures
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
 from yanmo.modeling.objectives.matching import Matched
+from yanmo.modeling.objectives.objective import Objective
+from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
@@ -72,7 +78,7 @@ def train_network(
         trainer = Trainer(
             trainable.module,
             trainable.score,
-            objective=_objective(network, train, loop, measure),
+            objective=_objective(network, examples.targets, train, loop, measure),
             settings=loop,
             work_dir=work_dir,
             run_key=run_key,
@@ -89,10 +95,35 @@ def _examples(
     trainable: Trainable, network: NetworkSettings, train: LabeledTexts, valid: LabeledTexts
 ) -> tuple[Examples, Examples]:
     """Return what is learned from, and what chooses the best weights."""
+    if network.per_unit:
+        return _unit_examples(trainable, network, train), _unit_examples(trainable, network, valid)
     return (
         Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
         Examples(trainable.encode(valid.texts), Labels(valid.targets), valid.ids),
     )
+
+
+def _unit_examples(trainable: Trainable, network: NetworkSettings, texts: LabeledTexts) -> Examples:
+    """Return the windows of texts whose units are labeled; a text without a unit has none.
+
+    Raises:
+        DataError: The tags of a row are not those of the units that its text is cut into.
+    """
+    features, units = trainable.encode(texts.texts), texts.texts.units
+    if units is None or not isinstance(features, TokenFeatures) or features.firsts is None or features.text_N is None:
+        raise InternalError("A network that labels units was given texts without units.")
+    wrong = np.flatnonzero(units.places.lengths_N != texts.targets.lengths_N)
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{len(wrong)} rows have another number of labels than of units, such as row "
+            f"{texts.ids[row] if texts.ids else row} with {texts.targets.lengths_N[row]} labels and "
+            f"{units.places.lengths_N[row]} units.",
+            hint="Prepare the Dataset again from its files.",
+        )
+    tags = Ragged(texts.targets.values, features.firsts.offsets)
+    ids = texts.ids and [texts.ids[text] for text in features.text_N.tolist()]
+    return Examples(features, UnitTags(tags, len(network.labels), units.places, _soft(network, texts)), ids)
 
 
 def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
@@ -122,10 +153,13 @@ def _begin(
 
 
 def _objective(
-    network: NetworkSettings, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
-) -> ChoicesObjective:
-    weights_C = balanced_class_weights(train.labeled().targets) if network.is_balanced else None
-    return ChoicesObjective(
+    network: NetworkSettings, targets: Targets, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
+) -> Objective:
+    weights_C = None
+    if network.is_balanced:
+        truth_NC = targets.values_UC() if isinstance(targets, UnitTags) else train.labeled().targets
+        weights_C = balanced_class_weights(truth_NC)
+    choices = ChoicesObjective(
         network.link,
         measure,
         label_smoothing=network.label_smoothing,
@@ -134,15 +168,20 @@ def _objective(
         teaching=network.teaching,
         r_drop=loop.r_drop,
     )
+    return UnitChoicesObjective(choices, measure, targets.units_a_row) if isinstance(targets, UnitTags) else choices
 
 
 def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLabels:
     """Return the labels; with a teacher its softened answers, too."""
-    teaching = network.teaching
-    if teaching is None or train.soft_NC is None:
-        return Labels(train.targets)
-    soft_NC = network.link.soften(train.soft_NC, temperature=teaching.temperature)
-    return TaughtLabels(train.targets, train.is_labeled_N, soft_NC)
+    soft_NC = _soft(network, train)
+    return Labels(train.targets) if soft_NC is None else TaughtLabels(train.targets, train.is_labeled_N, soft_NC)
+
+
+def _soft(network: NetworkSettings, texts: LabeledTexts) -> FloatArray | None:
+    """Return a teacher's softened answers, None without one."""
+    if network.teaching is None or texts.soft_NC is None:
+        return None
+    return network.link.soften(texts.soft_NC, temperature=network.teaching.temperature)
 
 
 def _close(trainable: Trainable, matched: Matched | None) -> None:

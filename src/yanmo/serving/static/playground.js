@@ -56,18 +56,36 @@ const WORDS = {
   allLabels: ["Show all # labels", "显示全部 # 个标签"],
   fewLabels: ["Show fewer", "收起"],
   asked: ["texts asked", "条已预测"],
+  nothingFound: ["nothing found", "没有找到"],
+  allSpans: ["Show all # marks", "显示全部 # 处标记"],
+  copy: ["Copy as JSON", "复制 JSON"],
+  copied: ["Copied", "已复制"],
+  dictionary: ["dictionary", "词典"],
+  rule: ["rule", "规则"],
+  notCopied: ["The browser does not let this page copy.", "浏览器不允许此页面复制。"],
 };
 // What people write to shops and services: any model has something to say about it.
 const EXAMPLES = [
   ["When will my order arrive?", "Great quality, thank you!", "I was charged twice for the same thing."],
   ["什么时候能到货？", "质量很好，谢谢！", "同一笔订单扣了两次钱。"],
 ];
+// Of models that mark parts of a text: there is something of each usual kind to be found.
+const MARKED_EXAMPLES = [
+  ["Priya Nair from Leipzig ordered the lamp on 3 March, order SO-48213.", "Is May still working for you? She helped me in May.", "I never got the invoice for Alder Dental."],
+  ["陈建国3月5日买的台灯寄到武汉，订单A88213。", "小米的充电头还没到，小米粥都凉了。", "顺达物流把我的包裹放在南京路了。"],
+];
+const NUM_COLORS = 8;
 const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, MAX_LABELS = 40, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
 const $ = (id) => document.getElementById(id);
 const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], delimiter: ",", before: null, url: null };
 const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
 const model = () => state.models[$("model").selectedIndex];
 const isPair = () => model()?.task === "text_pair";
+const marksParts = () => model()?.task === "token_labels";
+// What the tags of units are about: B-person and I-person are one kind, and tags without a kind are those of words.
+const isSegmentation = (labels) => labels.every((label) => /^[BMES]$/.test(label));
+const kindOf = (label) => label.replace(/^[BIMES]-(?=.)/, "");
+const kindsOf = (labels) => (isSegmentation(labels) ? ["word"] : [...new Set(labels.map(kindOf))].filter((kind) => kind !== "O").sort());
 
 function make(tag, text, className) {
   const element = document.createElement(tag);
@@ -87,7 +105,7 @@ function translate() {
 }
 
 function showExamples() {
-  const texts = EXAMPLES[state.language === "zh" ? 1 : 0];
+  const texts = (marksParts() ? MARKED_EXAMPLES : EXAMPLES)[state.language === "zh" ? 1 : 0];
   const shown = isPair() ? texts.map((text, place) => `${text}\t${texts[(place + 1) % texts.length]}`) : texts;
   const buttons = shown.map((text) => {
     const button = make("button", text, "more");
@@ -104,12 +122,12 @@ function showExamples() {
 }
 
 // Some of a list, and a button that shows all of it.
-function shortened(rows, limit, show) {
+function shortened(rows, limit, show, wordOfAll = "allLabels") {
   const frame = make("div"), button = make("button", undefined, "more");
   let isWhole = false;
   const draw = () => {
     const shown = show(isWhole ? rows : rows.slice(0, limit));
-    button.textContent = isWhole ? say("fewLabels") : say("allLabels").replace("#", rows.length);
+    button.textContent = isWhole ? say("fewLabels") : say(wordOfAll).replace("#", rows.length);
     button.setAttribute("aria-expanded", isWhole);
     frame.replaceChildren(shown, ...(rows.length > limit ? [button] : []));
   };
@@ -162,16 +180,80 @@ async function predict(texts, { isPatient, ...options }) {
   }
 }
 
+// A text with its parts marked. Places count characters as people do, and JavaScript's strings do not.
+function showMarks(text, entities) {
+  const { labels } = model(), kinds = kindsOf(labels), asWords = isSegmentation(labels);
+  const characters = [...text], marked = make("p", undefined, asWords ? "marked words" : "marked");
+  let behind = 0;
+  for (const { entity_group: kind, start, end, score } of entities) {
+    marked.append(characters.slice(behind, start).join(""));
+    const part = make(asWords ? "span" : "mark", characters.slice(start, end).join(""), asWords ? "word" : `kind-${kinds.indexOf(kind) % NUM_COLORS}`);
+    part.title = `${kind} · ${(100 * score).toFixed(1)} % · ${start}–${end}`;
+    if (!asWords) part.append(make("span", kind, "tag"));
+    marked.append(part);
+    behind = end;
+  }
+  marked.append(characters.slice(behind).join(""));
+  return marked;
+}
+
+async function copy(text) {
+  // Where a page came over plain HTTP from another machine, the browser has no clipboard for it, but an old way.
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = make("textarea", text);
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  if (!isDone) throw new Error(say("notCopied"));
+}
+
+function copyButton(value) {
+  const button = make("button", say("copy"), "more");
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    try {
+      await copy(JSON.stringify(value, null, 2));
+      button.textContent = say("copied");
+    } catch {
+      complain(say("notCopied"));
+    }
+  });
+  return button;
+}
+
+function showParts(text, answer) {
+  const item = make("li"), { entities } = answer;
+  item.append(showMarks(text, entities));
+  if (!entities.length) item.append(make("span", say("nothingFound"), "soft"));
+  else if (!isSegmentation(model().labels)) {
+    // Who found it is told where it was not the model.
+    const about = (one) => [one.word, one.entity_group, ...(one.source ? [say(one.source)] : [])].join(" · ");
+    const sure = entities.map((one) => [about(one), one.score]);
+    item.append(shortened(sure, MAX_BARS, showBars, "allSpans"));
+  }
+  const row = make("div", undefined, "row");
+  row.append(copyButton({ text, entities }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(row);
+  return item;
+}
+
+function notesOf(answer) {
+  const notes = [];
+  if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
+  if (answer.truncated) notes.push(say("truncated"));
+  return notes;
+}
+
 function showAnswer(asked, answer) {
+  if (answer.entities !== undefined) return showParts(asked, answer);
   const item = make("li");
   item.append(make("p", Array.isArray(asked) ? asked.join("\n") : asked, "asked"));
   const label = Array.isArray(answer.prediction) ? answer.prediction.join(", ") : answer.prediction;
   item.append(make("span", label === null || label === "" ? say("none") : label, "label"));
   const best = Object.entries(answer.probabilities).sort((one, other) => other[1] - one[1]);
   item.append(shortened(best, MAX_BARS, showBars));
-  const notes = [];
-  if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
-  if (answer.truncated) notes.push(say("truncated"));
+  const notes = notesOf(answer);
   if (notes.length) item.append(make("span", notes.join(" · "), "soft"));
   return item;
 }
@@ -282,6 +364,12 @@ function splitRows(rows, text) {
   return parts;
 }
 
+// A cell of a file: the label, the labels, the words of a segmentation, or the parts of the text as JSON.
+function writeAnswer({ prediction, entities }) {
+  if (entities !== undefined) return isSegmentation(model().labels) ? entities.map((one) => one.word).join(" ") : JSON.stringify(entities);
+  return Array.isArray(prediction) ? prediction.join("|") : prediction ?? "";
+}
+
 async function runFile() {
   const [names, ...rows] = state.rows;
   const column = $("column").selectedIndex;
@@ -293,8 +381,8 @@ async function runFile() {
     for (const part of splitRows(rows, text)) {
       const found = await predict(part.map(text), { return_probabilities: false, isPatient: true });
       part.forEach((row, place) => {
-        const { prediction, probability, truncated } = found.predictions[place];
-        out.push([...names.map((_, at) => row[at] ?? ""), Array.isArray(prediction) ? prediction.join("|") : prediction ?? "", probability.toFixed(6), truncated]);
+        const { probability, truncated } = found.predictions[place];
+        out.push([...names.map((_, at) => row[at] ?? ""), writeAnswer(found.predictions[place]), probability.toFixed(6), truncated]);
       });
       $("progress").value = (out.length - 1) / rows.length;
     }
@@ -315,10 +403,11 @@ function showCard() {
   const shown = model();
   $("whole-card").hidden = !shown?.card;
   if (!shown) return $("card").replaceChildren();
+  const labels = marksParts() ? kindsOf(shown.labels) : shown.labels;
   const figures = Object.entries(shown.figures).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`);
   const rows = {
     name: shown.name, digest: shown.digest.slice(0, 16), task: shown.task, format: `${shown.format} · ${shown.model}`,
-    labels: shortened(shown.labels, MAX_LABELS, (some) => make("div", `${shown.labels.length}: ${some.join(", ")}${some.length < shown.labels.length ? " …" : ""}`)),
+    labels: shortened(labels, MAX_LABELS, (some) => make("div", `${labels.length}: ${some.join(", ")}${some.length < labels.length ? " …" : ""}`)),
     max_length: shown.max_length ? `${shown.max_length} ${say("tokens")}` : say("all"), size: `${Number((shown.size_bytes / 1e6).toPrecision(2))} MB`,
     figures: figures.join(" · ") || "–", inputs: say(shown.watches_inputs ? "watched" : "unwatched"),
   };

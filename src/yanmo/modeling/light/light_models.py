@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from yanmo.modeling.light.light_taggers import CnnTagger, LstmTagger
+from yanmo.modeling.light.sequence_layers import reorder, reversed_positions, token_embedding
+
 __all__ = ["BiLstm", "NgramNet", "TextCnn", "build_light_model"]
 
-PAD_ID = 0
 NGRAM_INIT = 1e-3
-EMBEDDING_INIT = 0.1
 
 
 class TextCnn(nn.Module):
@@ -40,7 +41,7 @@ class TextCnn(nn.Module):
         token_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.embedding = _embedding(vocab_size, embedding_size)
+        self.embedding = token_embedding(vocab_size, embedding_size)
         self.token_dropout = nn.Dropout1d(token_dropout)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding_size, num_filters, size) for size in kernel_sizes)
@@ -83,7 +84,7 @@ class BiLstm(nn.Module):
         self, *, vocab_size: int, num_classes: int, embedding_size: int, hidden_size: int, dropout: float
     ) -> None:
         super().__init__()
-        self.embedding = _embedding(vocab_size, embedding_size)
+        self.embedding = token_embedding(vocab_size, embedding_size)
         self.forward_lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.backward_lstm = nn.LSTM(embedding_size, hidden_size, batch_first=True)
         self.attention = nn.Linear(2 * hidden_size, 1, bias=False)
@@ -99,10 +100,10 @@ class BiLstm(nn.Module):
             attention_mask_BT: 1 at tokens, 0 at padding, shape (B, T).
         """
         embedded_BTD = self.dropout(self.embedding(input_ids_BT))
-        positions_BT = _reversed_positions(attention_mask_BT)
+        positions_BT = reversed_positions(attention_mask_BT)
         forward_BTH, _ = self.forward_lstm(embedded_BTD)
-        backward_BTH, _ = self.backward_lstm(_reorder(embedded_BTD, positions_BT))
-        states_BTD = torch.cat([forward_BTH, _reorder(backward_BTH, positions_BT)], dim=2)
+        backward_BTH, _ = self.backward_lstm(reorder(embedded_BTD, positions_BT))
+        states_BTD = torch.cat([forward_BTH, reorder(backward_BTH, positions_BT)], dim=2)
         scores_BT = self.attention(torch.tanh(states_BTD)).squeeze(2)
         scores_BT = scores_BT.masked_fill(attention_mask_BT == 0, torch.finfo(scores_BT.dtype).min)
         # Of a text without tokens all weights are equal; times the mask they are 0, and so is what it reads.
@@ -162,32 +163,16 @@ class NgramNet(nn.Module):
 
 
 _CLASSES: dict[str, type[nn.Module]] = {"textcnn": TextCnn, "bilstm": BiLstm, "ngram": NgramNet}
+_TAGGERS: dict[str, type[nn.Module]] = {"textcnn": CnnTagger, "bilstm": LstmTagger}
 
 
 def build_light_model(architecture: Mapping[str, Any]) -> nn.Module:
     """Return the untrained network of an architecture.
 
     Args:
-        architecture: ``family`` (textcnn, bilstm or ngram) and the sizes that its class takes by keyword.
+        architecture: ``family`` (textcnn, bilstm or ngram), ``per_unit`` where it labels every unit of a text, and the
+            sizes that its class takes by keyword.
     """
-    sizes = {key: value for key, value in architecture.items() if key != "family"}
-    return _CLASSES[architecture["family"]](**sizes)
-
-
-def _embedding(vocab_size: int, embedding_size: int) -> nn.Embedding:
-    embedding = nn.Embedding(vocab_size, embedding_size, padding_idx=PAD_ID)
-    nn.init.normal_(embedding.weight, std=EMBEDDING_INIT)
-    return embedding
-
-
-def _reversed_positions(attention_mask_BT: Tensor) -> Tensor:
-    """Return where to read from so that each text runs backwards and its padding stays; its own inverse."""
-    positions_BT = torch.arange(attention_mask_BT.shape[1], device=attention_mask_BT.device).expand_as(
-        attention_mask_BT
-    )
-    lengths_B1 = attention_mask_BT.to(torch.int64).sum(dim=1, keepdim=True)
-    return torch.where(positions_BT < lengths_B1, lengths_B1 - 1 - positions_BT, positions_BT)
-
-
-def _reorder(states_BTD: Tensor, positions_BT: Tensor) -> Tensor:
-    return states_BTD.gather(1, positions_BT.unsqueeze(2).expand(-1, -1, states_BTD.shape[2]))
+    sizes = {key: value for key, value in architecture.items() if key not in ("family", "per_unit")}
+    classes = _TAGGERS if architecture.get("per_unit") else _CLASSES
+    return classes[architecture["family"]](**sizes)

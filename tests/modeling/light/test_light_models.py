@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from yanmo.modeling.networks.light_models import build_light_model
+from yanmo.modeling.light.light_models import build_light_model
 
 SIZES = {"vocab_size": 30, "num_classes": 3, "embedding_size": 8, "dropout": 0.4}
 ARCHITECTURES = [

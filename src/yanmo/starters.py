@@ -1,0 +1,166 @@
+"""What a new folder of ``init`` holds for a task: example data, the stages of a pipeline, a README; it writes no file.
+
+A task has its example in a row of the table. Verbs and keys are named here and looked up by who renders them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+__all__ = ["TEMPLATES", "StageTemplate", "StarterTemplate", "known_template"]
+
+
+@dataclass(frozen=True)
+class StageTemplate:
+    """A stage of a pipeline.
+
+    Attributes:
+        verb: What it does.
+        why: A sentence about it, which stands above the stage.
+        given: Inputs and keys whose values the pipeline sets; all others are shown with their defaults.
+    """
+
+    verb: str
+    why: str
+    given: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StarterTemplate:
+    """What a starter folder holds.
+
+    Attributes:
+        example: Folder of the data among the examples.
+        data: The data's file, in the example and in the new folder.
+        override: A key of the pipeline with another value, which shows how one is given on the command line.
+        stages: Name of a stage to what it is.
+        guide: The README of the new folder.
+    """
+
+    example: str
+    data: str
+    override: str
+    stages: Mapping[str, StageTemplate]
+    guide: str
+
+
+def known_template(task: str) -> str:
+    """Return the name of a task that has a template, for the config of a verb.
+
+    Raises:
+        ValueError: It has none; the message lists those that have one.
+    """
+    if task not in TEMPLATES:
+        raise ValueError(f"one of: {', '.join(TEMPLATES)}")
+    return task
+
+
+MESSAGES_GUIDE = """\
+# A first pipeline
+
+`messages.csv` holds customer messages of an online shop with their intent, half Chinese and half English.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+yanmo predict runs/bert-onnx messages.csv --text text --out predictions
+yanmo serve runs/bert-onnx --port 8000
+```
+
+`run` ends with a Report that compares all models: open `runs/report/report.html`. Run it again and nothing is done;
+change a key in `pipeline.toml` and only what depends on it is made anew.
+
+For your own data put your file here, change `source`, `text` and `label` in the stage `messages`, and run.
+"""
+NAMES_GUIDE = """\
+# A first pipeline for names in texts
+
+`names.jsonl` holds messages to an online shop, half Chinese and half English, in which persons, products, places,
+dates, orders and companies are marked: `{"text": "Thanks, Rosa!", "label": [[8, 12, "person"]]}`. A mark is the first
+character, the one behind the last, and what stands there. The names are invented. Nearly every sentence stands there
+twice, with other names in it, so a model does better here than on messages of which it has seen nothing.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+yanmo predict runs/together names.jsonl --format jsonl --out predictions
+yanmo serve runs/together --port 8000
+```
+
+`run` ends with a Report that compares all models: open `runs/report/report.html`. What was lost, invented or cut at
+the wrong place stands in `runs/quality/report.html`. Run it again and nothing is done; change a key in `pipeline.toml`
+and only what depends on it is made anew.
+
+For your own data put your file here and change `source` in the stage `names`. CoNLL, CoNLL-U, words between spaces,
+doccano, Label Studio and brat are read as they are.
+"""
+
+TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
+    {
+        "single_label": StarterTemplate(
+            example="messages",
+            data="messages.csv",
+            override="stage.bert.num_epochs=20",
+            stages={
+                "messages": StageTemplate(
+                    "prepare",
+                    "Raw rows to a Dataset: read, refuse what cannot be used, split into train, valid and test.",
+                    {"source": "messages.csv", "text": "text", "label": "intent", "test_ratio": 0.2},
+                ),
+                "models": StageTemplate(
+                    "train",
+                    "Three light models, each in a folder of its own: runs/models/linear, …",
+                    {"dataset": "messages", "each": {"model": ["linear", "ngram", "textcnn"]}},
+                ),
+                "bert": StageTemplate(
+                    "train",
+                    "A small encoder, trained from scratch.",
+                    {"dataset": "messages", "model": "bert-2x128", "max_length": 64},
+                ),
+                "bert-onnx": StageTemplate(
+                    "export", "The same encoder as a graph that runs without torch.", {"bundle": "bert"}
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report for each light model: what takes one artifact from a stage with each, is done for each.",
+                    {"bundle": "models", "dataset": "messages"},
+                ),
+            },
+            guide=MESSAGES_GUIDE,
+        ),
+        "token_labels": StarterTemplate(
+            example="names",
+            data="names.jsonl",
+            override="stage.taggers.num_epochs=20",
+            stages={
+                "names": StageTemplate(
+                    "prepare",
+                    "Texts with marks to a Dataset of units with tags: a unit is a Chinese character, a word of other "
+                    "languages, or a sign. A mark that ends within a unit is refused.",
+                    {"source": "names.jsonl", "task": "token_labels", "units": "tokens", "test_ratio": 0.2},
+                ),
+                "taggers": StageTemplate(
+                    "train",
+                    "Three models that look at the units around each unit and choose a legal path of tags; they differ "
+                    "by their seeds: runs/taggers/1, …",
+                    {"dataset": "names", "model": "window", "each": {"seed": [1, 2, 3]}},
+                ),
+                "together": StageTemplate(
+                    "ensemble",
+                    "The mean of their probabilities, unit by unit: one Bundle that answers for all three.",
+                    {"dataset": "names", "members": "taggers"},
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report on the test split: what was found, lost, invented, or cut at the wrong place.",
+                    {"bundle": "together", "dataset": "names"},
+                ),
+            },
+            guide=NAMES_GUIDE,
+        ),
+    }
+)
+"""Task to the template of a folder that begins with it."""

@@ -19,7 +19,8 @@ def units_of(texts, rule):
 
 def features(texts, templates="characters", lexicon=None, **options):
     config = WindowConfig(units=templates, has_lexicon=lexicon is not None, **options)
-    return WindowFeatures(units_of(texts, "words" if templates == "ideographs" else templates), config, lexicon)
+    rule = {"ideographs": "words", "entity_characters": "characters"}.get(templates, templates)
+    return WindowFeatures(units_of(texts, rule), config, lexicon)
 
 
 @settings(max_examples=30)
@@ -89,9 +90,10 @@ def test_no_texts_and_texts_without_units_have_no_features():
 
 def test_features_suit_the_units():
     english, chinese = units_of(["the first word"], "words"), units_of(["上海 体育局"], "words")
-    assert suited_config(english, is_plain=False, has_lexicon=False).units == "words"
-    assert suited_config(chinese, is_plain=True, has_lexicon=True).model_dump(include={"units", "min_count"}) == {
+    assert suited_config(english, "iob2", has_lexicon=False).units == "words"
+    assert suited_config(chinese, "plain", has_lexicon=True).model_dump(include={"units", "min_count"}) == {
         "units": "ideographs",
         "min_count": 1,
     }
-    assert suited_config(units_of(["上海"], "characters"), is_plain=False, has_lexicon=False).units == "characters"
+    assert suited_config(units_of(["上海"], "characters"), "bmes", has_lexicon=False).units == "characters"
+    assert suited_config(units_of(["上海"], "characters"), "iob2", has_lexicon=False).units == "entity_characters"

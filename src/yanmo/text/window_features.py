@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from yanmo.answers.tags import TagStyle
 from yanmo.arrays import IntArray
 from yanmo.config import Config
 from yanmo.text.inputs import Units
@@ -44,12 +45,16 @@ def _of(stream: str, *distances: int) -> Template:
     return tuple((stream, distance) for distance in distances)
 
 
-_CHARACTERS: tuple[Template, ...] = (
+_ENTITY_CHARACTERS: tuple[Template, ...] = (
     *(_of("unit", distance) for distance in range(-3, 4)),
     *(_of("unit", first, first + 1) for first in range(-2, 2)),
     *(_of("unit", first, first + 2) for first in (-2, -1, 0)),
-    *(_of("unit", first, first + 1, first + 2) for first in (-2, -1, 0)),
     _of("kind", -1, 0, 1),
+)
+# Three characters in a row say where words end; entities are fewer and longer, and their triples are learned by heart.
+_CHARACTERS = (
+    *_ENTITY_CHARACTERS,
+    *(_of("unit", first, first + 1, first + 2) for first in (-2, -1, 0)),
 )
 _SHAPES: tuple[Template, ...] = (*(_of("shape", distance) for distance in (-1, 0, 1)), _of("shape", -1, 0, 1))
 _NEIGHBORS: tuple[Template, ...] = (
@@ -90,18 +95,19 @@ _MATCHES: tuple[Template, ...] = (
 )
 TEMPLATES: Mapping[str, tuple[Template, ...]] = {
     "characters": _CHARACTERS,
+    "entity_characters": _ENTITY_CHARACTERS,
     "words": _WORDS,
     "ideographs": _IDEOGRAPHS,
     "tokens": (*_CHARACTERS, _of("lower", 0), *_AFFIXES, *_SHAPES),
 }
-"""By what a unit is; ideographs are words of Chinese or Japanese."""
+"""By what a unit is, or what is looked for; ideographs are words of Chinese or Japanese."""
 
 
 class WindowConfig(Config):
     """Which features, and how they are numbered."""
 
-    units: Literal["characters", "words", "ideographs", "tokens"]
-    """What a unit is; ideographs are words of Chinese or Japanese."""
+    units: Literal["characters", "entity_characters", "words", "ideographs", "tokens"]
+    """What a unit is, or what is looked for in characters; ideographs are words of Chinese or Japanese."""
 
     has_lexicon: bool = False
     """Whether matches of a word list are features, too."""
@@ -121,18 +127,21 @@ class WindowConfig(Config):
         return TEMPLATES[self.units] + (_MATCHES if self.has_lexicon else ())
 
 
-def suited_config(units: Units, *, is_plain: bool, has_lexicon: bool) -> WindowConfig:
+def suited_config(units: Units, style: TagStyle, *, has_lexicon: bool) -> WindowConfig:
     """Return the features that suit some units.
 
     Args:
         units: Of the training texts.
-        is_plain: Tags say nothing of spans, so a word that was met once teaches its tag.
+        style: Of their tags.
         has_lexicon: There is a word list.
     """
-    is_ideographic = units.rule == "words" and cjk_share(units.surfaces) > CHINESE_SHARE
-    return WindowConfig(
-        units="ideographs" if is_ideographic else units.rule, has_lexicon=has_lexicon, min_count=1 if is_plain else 2
-    )
+    look: Literal["characters", "entity_characters", "words", "ideographs", "tokens"] = units.rule
+    if units.rule == "words" and cjk_share(units.surfaces) > CHINESE_SHARE:
+        look = "ideographs"
+    elif units.rule == "characters" and style == "iob2":
+        look = "entity_characters"
+    # A word that was met once teaches its part of speech; of spans a feature says little before it is met again.
+    return WindowConfig(units=look, has_lexicon=has_lexicon, min_count=1 if style == "plain" else 2)
 
 
 class WindowFeatures:

@@ -159,6 +159,24 @@ def test_a_slope_is_that_of_the_loss():
         assert slopes_UC[unit, label] == pytest.approx(expected, abs=0.02)
 
 
+def test_entities_are_learned_though_features_are_left_out(train):
+    # Words of several characters are entities, those of one are outside.
+    of_tag = np.array([{"B": 0, "M": 1, "E": 1, "S": 2}[tag] for tag in LABELS])
+    some, held = (
+        LabeledTexts(one.texts, Ragged(of_tag[one.targets.values], one.targets.offsets))
+        for one in (train, segmented(40, seed=1))
+    )
+    trained = train_window(
+        some,
+        held,
+        network=NetworkSettings(["B-X", "I-X", "O"], SOFTMAX),
+        loop=settings(),
+        measure=accuracy,
+    )
+    assert trained.scores["accuracy"] > 0.97
+    assert trained.architecture["units"] == "entity_characters"
+
+
 def test_a_teacher_stands_for_labels(train):
     nothing = Ragged(np.full_like(train.targets.values, -1), train.targets.offsets)
     soft_UC = np.full((len(nothing.values), 4), 0.02, dtype=np.float32)

@@ -75,8 +75,8 @@ SETTINGS = (
         4e-4,
         own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3, "window": 0.1},
     ),
-    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128, "window": 16}),
-    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 6}),
+    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
+    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8}),
     Setting("max_length", TOKEN_READERS, 128),
     Setting("vocab_size", (*ENCODER_FAMILIES, "textcnn", "bilstm"), 8000),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
@@ -88,7 +88,7 @@ SETTINGS = (
     Setting(
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
-    Setting("early_stopping_patience", LEARNERS, 3),
+    Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8}),
     Setting("precision", ENCODERS),
     Setting("pooling", ("pretrained",)),
     Setting("head_start", STARTED_FAMILIES),

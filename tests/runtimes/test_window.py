@@ -46,7 +46,7 @@ def folder(tmp_path_factory):
         "sharpness": np.array([2], dtype=np.float32),
     }
     save_file(tensors, path / "model.safetensors")
-    config = WindowConfig(rule="characters", bits=BITS)
+    config = WindowConfig(units="characters", bits=BITS)
     (path / "window.json").write_text(json.dumps(config.model_dump(mode="json")))
     return path
 
@@ -84,7 +84,7 @@ def test_the_scores_are_sums_of_weights_through_the_chain(runtime, folder):
     inputs, tensors = read(TEXTS), load_file(folder / "model.safetensors")
     weights_VC = np.zeros((1 << BITS, NUM_LABELS), dtype=np.float32)
     weights_VC[np.unpackbits(tensors["kept"], bitorder="little") > 0] = tensors["weights"] * tensors["unit"]
-    buckets = WindowFeatures(inputs.units, WindowConfig(rule="characters", bits=BITS)).matrix()
+    buckets = WindowFeatures(inputs.units, WindowConfig(units="characters", bits=BITS)).matrix()
     chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
     steps = Steps.of(inputs.units.places.offsets)
     expected_UC = log_marginals(weights_VC[buckets].sum(axis=1), steps, chain, sharpness=2.0)
@@ -99,7 +99,7 @@ def test_units_that_training_hardly_met_are_counted(runtime, folder):
     assert found.num_tokens_N.tolist() == [len("".join(text.split())) for text in TEXTS]
     assert not found.truncated_N.any()
     kept = np.unpackbits(load_file(folder / "model.safetensors")["kept"], bitorder="little")
-    config = WindowConfig(rule="characters", bits=BITS)
+    config = WindowConfig(units="characters", bits=BITS)
     own = config.templates.index((("unit", 0),))
     buckets = WindowFeatures(read(["很快，好吃"]).units, config).matrix()[:, own]
     assert found.num_unknown_N[0] == (kept[buckets] == 0).sum()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from yanmo.text.inputs import Inputs
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextConfig, TextPipeline
-from yanmo.text.window_features import REACH, TEMPLATES, WindowConfig, WindowFeatures
+from yanmo.text.window_features import REACH, TEMPLATES, WindowConfig, WindowFeatures, suited_config
 
 TEXTS = st.lists(st.text("上海市体育a1 ", max_size=12), max_size=6)
 
@@ -17,9 +17,9 @@ def units_of(texts, rule):
     return TextPipeline(TextConfig(units=rule)).read(Inputs((texts,))).units
 
 
-def features(texts, rule="characters", lexicon=None, **options):
-    config = WindowConfig(rule=rule, has_lexicon=lexicon is not None, **options)
-    return WindowFeatures(units_of(texts, rule), config, lexicon)
+def features(texts, templates="characters", lexicon=None, **options):
+    config = WindowConfig(units=templates, has_lexicon=lexicon is not None, **options)
+    return WindowFeatures(units_of(texts, "words" if templates == "ideographs" else templates), config, lexicon)
 
 
 @settings(max_examples=30)
@@ -35,7 +35,7 @@ def test_a_text_has_the_same_features_alone_and_beside_others(texts, rule):
 def test_a_feature_reads_its_own_units_and_no_others(text, other):
     place = len(text) // 2
     changed = text[:place] + other + text[place + 1 :]
-    config = WindowConfig(rule="characters")
+    config = WindowConfig(units="characters")
     differs = (features([text]).matrix() != features([changed]).matrix()) & (text != changed)
     for column, template in enumerate(config.templates):
         reads = {place - distance for stream, distance in template if stream == "unit"} & set(range(len(text)))
@@ -47,7 +47,7 @@ def test_every_template_has_buckets_of_its_own_and_uses_all_of_them(rule):
     words = " ".join(f"w{number}x" for number in range(300))
     found = features([words, "上海市体育局" * 20], rule).matrix()
     assert found.dtype == np.int32
-    assert found.shape[1] == len(WindowConfig(rule=rule).templates)
+    assert found.shape[1] == len(WindowConfig(units=rule).templates)
     assert found.min() >= 0
     assert 1 << 21 < found.max() < 1 << 22
     sets = [set(column.tolist()) for column in found.T]
@@ -56,7 +56,7 @@ def test_every_template_has_buckets_of_its_own_and_uses_all_of_them(rule):
 
 def test_templates_reach_no_farther_than_there_is_room():
     for rule in TEMPLATES:
-        for template in WindowConfig(rule=rule, has_lexicon=True).templates:
+        for template in WindowConfig(units=rule, has_lexicon=True).templates:
             distances = [distance for _, distance in template]
             # Forms count from the first distance, so what is farthest from it counts, too.
             assert max(map(abs, distances)) <= REACH
@@ -85,3 +85,13 @@ def test_no_texts_and_texts_without_units_have_no_features():
     for texts in ([], [""], ["  ", ""]):
         found = features(texts)
         assert found.matrix().shape == (0, found.num_templates)
+
+
+def test_features_suit_the_units():
+    english, chinese = units_of(["the first word"], "words"), units_of(["上海 体育局"], "words")
+    assert suited_config(english, is_plain=False, has_lexicon=False).units == "words"
+    assert suited_config(chinese, is_plain=True, has_lexicon=True).model_dump(include={"units", "min_count"}) == {
+        "units": "ideographs",
+        "min_count": 1,
+    }
+    assert suited_config(units_of(["上海"], "characters"), is_plain=False, has_lexicon=False).units == "characters"

@@ -78,8 +78,10 @@ def circumstances() -> dict[str, Any]:
     The day is that of UTC. The variable SOURCE_DATE_EPOCH sets it, as it does for other builds that are to be equal.
     """
     seconds = os.environ.get("SOURCE_DATE_EPOCH", "")
+    # What is no number, or lies beyond the year 9999, is no date of a build.
+    known = int(seconds) if seconds.isdecimal() and len(seconds) < 12 else None
     # A day and no time: Reports of one day that measured the same stay equal to the byte.
-    day = time.strftime("%Y-%m-%d", time.gmtime(int(seconds) if seconds.isdecimal() else None))
+    day = time.strftime("%Y-%m-%d", time.gmtime(known))
     return {"date": day, "machine": describe_machine(), "versions": library_versions()}
 
 

@@ -17,6 +17,9 @@ from yanmo.text.units import BASE, CodePoints, HashArray, code_points, mix
 
 __all__ = ["UnitViews"]
 
+LONG = 8
+"""Longer units count as of this many characters."""
+
 
 class UnitViews:
     """The characters of all units, one after the other, and what is seen of each unit.
@@ -54,24 +57,22 @@ class UnitViews:
         """Return the hash of a view of every unit, uint64, shape (U,).
 
         Args:
-            name: ``unit``, ``lower``, ``kind`` of its first character, ``shape``; ``prefix`` or ``suffix`` with a
-                number: so many characters, of a shorter unit all of it.
+            name: ``unit``, ``lower``, ``shape``, ``kind`` of its first character, ``length``; ``prefix`` or ``suffix``
+                with a number: so many characters, of a shorter unit all of it.
         """
-        is_single = len(self.points) == len(self.lengths_U)
-        match name.rstrip("0123456789"):
-            case "unit":
-                return self.mixed if is_single else self._sum(self.mixed, self.ahead_P)
-            case "lower":
-                points = self.points
-                return self._sum(mix(np.where((points >= 65) & (points <= 90), points + 32, points)), self.ahead_P)
-            case "kind":
-                return mix(self.kinds_P if is_single else self.kinds_P[self.starts_U])
-            case "shape":
-                return self._shape()
-            case "prefix":
-                return self._part(self.ahead_P, int(name.removeprefix("prefix")))
+        if name == "unit":
+            return self._sum(self.mixed, self.ahead_P)
+        if name == "lower":
+            points = self.points
+            return self._sum(mix(np.where((points >= 65) & (points <= 90), points + 32, points)), self.ahead_P)
+        if name == "shape":
+            return self._shape()
+        if name in ("kind", "length"):
+            lengths_U = np.minimum(self.lengths_U, LONG).astype(np.uint32)
+            return mix(self.kinds_P[self.starts_U] if name == "kind" else lengths_U)
+        length = int(name.removeprefix("prefix").removeprefix("suffix"))
         behind_P = self.lengths_U.repeat(self.lengths_U) - 1 - self.ahead_P
-        return self._part(behind_P, int(name.removeprefix("suffix")))
+        return self._part(self.ahead_P if name.startswith("prefix") else behind_P, length)
 
     def _part(self, places_P: IntArray, length: int) -> HashArray:
         """Return the hash of the characters at the first few places; a shorter unit is its own part."""
@@ -88,7 +89,7 @@ class UnitViews:
 
     def _sum(self, values_P: HashArray, places_P: IntArray) -> HashArray:
         """Return the sum of every unit's values, each weighed by its place."""
-        if not len(values_P):
+        if len(values_P) == len(self.lengths_U):
             return values_P
         powers = np.full(int(places_P.max()) + 2, BASE, dtype=np.uint64)
         powers[0] = 1

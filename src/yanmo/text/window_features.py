@@ -13,6 +13,7 @@ Legend: U units, S slots: units with room for the edges of their texts, P charac
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +23,10 @@ from yanmo.arrays import IntArray
 from yanmo.config import Config
 from yanmo.text.inputs import Units
 from yanmo.text.lexicon import MATCHES, Lexicon
-from yanmo.text.unit_places import UnitRule
 from yanmo.text.unit_views import UnitViews
-from yanmo.text.units import HashArray, mix
+from yanmo.text.units import HashArray, cjk_share, mix
 
-__all__ = ["WindowConfig", "WindowFeatures"]
+__all__ = ["WindowConfig", "WindowFeatures", "suited_config"]
 
 REACH = 3
 """Units on either side that a template may name."""
@@ -34,6 +34,7 @@ EDGE = np.uint64(0x5851F42D4C957F2D)
 """What stands before the first unit of a text and after its last one; its value only has to be no unit's."""
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 HASH_BITS = 64
+CHINESE_SHARE = 0.5
 
 Template = tuple[tuple[str, int], ...]
 """Streams and distances: ``(("unit", -1), ("unit", 0))`` is a unit together with the one before it."""
@@ -50,19 +51,32 @@ _CHARACTERS: tuple[Template, ...] = (
     *(_of("unit", first, first + 1, first + 2) for first in (-2, -1, 0)),
     _of("kind", -1, 0, 1),
 )
+_SHAPES: tuple[Template, ...] = (*(_of("shape", distance) for distance in (-1, 0, 1)), _of("shape", -1, 0, 1))
+_NEIGHBORS: tuple[Template, ...] = (
+    *(_of("lower", distance) for distance in range(-2, 3)),
+    *(_of("lower", *pair) for pair in ((-1, 0), (0, 1), (-1, 1))),
+)
 _AFFIXES: tuple[Template, ...] = (
     *(_of(f"prefix{length}", 0) for length in (1, 2, 3, 4)),
     *(_of(f"suffix{length}", 0) for length in (1, 2, 3, 4)),
-    *(_of("shape", distance) for distance in (-1, 0, 1)),
-    _of("shape", -1, 0, 1),
 )
 _WORDS: tuple[Template, ...] = (
     _of("unit", 0),
-    *(_of("lower", distance) for distance in range(-3, 4)),
-    *(_of("lower", *pair) for pair in ((-2, -1), (-1, 0), (0, 1), (1, 2), (-1, 1))),
+    *_NEIGHBORS,
+    *(_of("lower", distance) for distance in (-3, 3)),
+    *(_of("lower", *pair) for pair in ((-2, -1), (1, 2))),
+    *(_of("lower", first, first + 1, first + 2) for first in (-2, -1, 0)),
     *_AFFIXES,
-    _of("suffix3", -1),
-    _of("suffix3", 1),
+    *(_of("suffix3", distance) for distance in (-1, 1)),
+    *_SHAPES,
+)
+# A word of Chinese has hardly two characters: longer parts would be the word itself again and again.
+_IDEOGRAPHS: tuple[Template, ...] = (
+    *_NEIGHBORS,
+    *(_of(f"prefix{length}", 0) for length in (1, 2)),
+    *(_of(f"suffix{length}", 0) for length in (1, 2, 3)),
+    _of("length", 0),
+    *_SHAPES,
 )
 _MATCHES: tuple[Template, ...] = (
     *(_of(stream, 0) for stream in MATCHES),
@@ -74,19 +88,20 @@ _MATCHES: tuple[Template, ...] = (
     (("begins", 0), ("unit", 0)),
     (("ends", 0), ("unit", 0)),
 )
-TEMPLATES: Mapping[UnitRule, tuple[Template, ...]] = {
+TEMPLATES: Mapping[str, tuple[Template, ...]] = {
     "characters": _CHARACTERS,
     "words": _WORDS,
-    "tokens": (*_CHARACTERS, _of("lower", 0), *_AFFIXES),
+    "ideographs": _IDEOGRAPHS,
+    "tokens": (*_CHARACTERS, _of("lower", 0), *_AFFIXES, *_SHAPES),
 }
-"""By what a unit is."""
+"""By what a unit is; ideographs are words of Chinese or Japanese."""
 
 
 class WindowConfig(Config):
     """Which features, and how they are numbered."""
 
-    rule: UnitRule
-    """What a unit is."""
+    units: Literal["characters", "words", "ideographs", "tokens"]
+    """What a unit is; ideographs are words of Chinese or Japanese."""
 
     has_lexicon: bool = False
     """Whether matches of a word list are features, too."""
@@ -103,7 +118,21 @@ class WindowConfig(Config):
     @property
     def templates(self) -> tuple[Template, ...]:
         """What is looked at around every unit."""
-        return TEMPLATES[self.rule] + (_MATCHES if self.has_lexicon else ())
+        return TEMPLATES[self.units] + (_MATCHES if self.has_lexicon else ())
+
+
+def suited_config(units: Units, *, is_plain: bool, has_lexicon: bool) -> WindowConfig:
+    """Return the features that suit some units.
+
+    Args:
+        units: Of the training texts.
+        is_plain: Tags say nothing of spans, so a word that was met once teaches its tag.
+        has_lexicon: There is a word list.
+    """
+    is_ideographic = units.rule == "words" and cjk_share(units.surfaces) > CHINESE_SHARE
+    return WindowConfig(
+        units="ideographs" if is_ideographic else units.rule, has_lexicon=has_lexicon, min_count=1 if is_plain else 2
+    )
 
 
 class WindowFeatures:
@@ -129,7 +158,10 @@ class WindowFeatures:
             REACH * np.arange(1, num_texts + 1), np.diff(offsets)
         )
         self.num_slots = int(offsets[-1]) + REACH * (num_texts + 1)
-        self.num_templates, self.own_template = len(templates), templates.index((("unit", 0),))
+        self.num_templates = len(templates)
+        self.own_template = next(
+            place for place, one in enumerate(templates) if one in (_of("unit", 0), _of("lower", 0))
+        )
         names = {stream for template in templates for stream, _ in template}
         streams: dict[str, HashArray] = {}
         views = UnitViews(units.surfaces)

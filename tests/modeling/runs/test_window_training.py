@@ -100,7 +100,7 @@ def test_the_runtime_answers_what_was_measured(train, tmp_path):
 
 
 def test_the_table_has_8_bits_and_holds_frequent_features_with_weights_alone(train, tmp_path):
-    learn(train, config=WindowConfig(rule="characters", bits=12)).save(tmp_path)
+    learn(train, config=WindowConfig(units="characters", bits=12)).save(tmp_path)
     tensors = load_file(tmp_path / "model.safetensors")
     assert tensors["weights"].dtype == np.int8
     assert np.abs(tensors["weights"]).max() == 127
@@ -113,7 +113,7 @@ def test_the_table_has_8_bits_and_holds_frequent_features_with_weights_alone(tra
 def test_features_with_the_smallest_weights_are_left_out_first(train, tmp_path):
     learn(train).save(tmp_path)
     whole = load_file(tmp_path / "model.safetensors")["weights"]
-    learn(train, config=WindowConfig(rule="characters", max_rows=100)).save(tmp_path)
+    learn(train, config=WindowConfig(units="characters", max_rows=100)).save(tmp_path)
     few = load_file(tmp_path / "model.safetensors")["weights"]
     assert len(few) == 100 < len(whole)
     largest = np.sort(np.abs(whole.astype(int)).max(axis=1))
@@ -169,7 +169,7 @@ def test_a_teacher_stands_for_labels(train):
 
 
 def test_a_word_list_helps_with_words_that_training_lacks(train, tmp_path):
-    config = WindowConfig(rule="characters", has_lexicon=True)
+    config = WindowConfig(units="characters", has_lexicon=True)
     words = TextPipeline(TextConfig(units="characters")).read(Inputs(([*WORDS, "太阳能", "星球"],))).units
     runtime = opened(learn(train, config=config, lexicon=Lexicon.of(words, "characters")), tmp_path / "with")
     unseen = TextPipeline(TextConfig(units="characters")).read(Inputs((["太阳能在星球"],)))

@@ -33,7 +33,7 @@ __all__ = ["Probe", "choose_pooling"]
 
 logger = logging.getLogger(__name__)
 
-Answers: TypeAlias = Labels | TaughtLabels | UnitTags
+HeadTargets: TypeAlias = Labels | TaughtLabels | UnitTags
 
 STRENGTHS = (3.0, 10.0, 30.0, 100.0)
 """Inverse strengths of the regularization that are tried, for features whose mean square length is 1."""
@@ -98,7 +98,7 @@ class Probe:
         ]
         return quality(self._fit(splits[0], splits[1])[2], self.settings)
 
-    def _read(self, trainable: Trainable, examples: Examples, precision: Precision) -> tuple[FloatArray, Answers]:
+    def _read(self, trainable: Trainable, examples: Examples, precision: Precision) -> tuple[FloatArray, HeadTargets]:
         """Return what the last layer reads of every text or unit, features_ND, and the targets."""
         features_ND = compute_logits(
             trainable.module,
@@ -112,7 +112,7 @@ class Probe:
         return features_ND, _labels(examples)
 
     def _fit(
-        self, learned: tuple[FloatArray, Answers], held: tuple[FloatArray, Answers], *, has_bias: bool = True
+        self, learned: tuple[FloatArray, HeadTargets], held: tuple[FloatArray, HeadTargets], *, has_bias: bool = True
     ) -> tuple[FloatArray, FloatArray, dict[str, float]]:
         """Return weight_CD, bias_C and the scores on the held rows of the best regression."""
         from threadpoolctl import threadpool_limits
@@ -140,7 +140,7 @@ class Probe:
         # Of equals the first, which is the most regularized one.
         return max(found, key=lambda one: quality(one[2], self.settings))
 
-    def _score(self, logits_NC: FloatArray, targets: Answers) -> dict[str, float]:
+    def _score(self, logits_NC: FloatArray, targets: HeadTargets) -> dict[str, float]:
         if isinstance(targets, UnitTags):
             return self.measure(targets.evidence(logits_NC, self.network.link), targets.truth)
         return self.measure(Choices(logits_NC, self.network.link).activate(), targets.values_NC)
@@ -193,7 +193,7 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
     return dataclasses.replace(probe.network, pooling=best)
 
 
-def _labels(examples: Examples) -> Answers:
+def _labels(examples: Examples) -> HeadTargets:
     """Return targets that are labels, perhaps with a teacher's answers; a head is found for no other ones."""
     if not isinstance(examples.targets, Labels | TaughtLabels | UnitTags):
         raise InternalError(f"A head cannot be fitted to {type(examples.targets).__name__}.")
@@ -215,7 +215,7 @@ def _labeled(examples: Examples, most: int) -> Examples:
     return Examples(features, Labels(targets.values_NC[rows]))
 
 
-def _told(features_ND: FloatArray, targets: Answers) -> tuple[FloatArray, FloatArray]:
+def _told(features_ND: FloatArray, targets: HeadTargets) -> tuple[FloatArray, FloatArray]:
     """Return what is learned from, and what it is: units without a tag tell nothing."""
     if not isinstance(targets, UnitTags):
         return features_ND, targets.values_NC

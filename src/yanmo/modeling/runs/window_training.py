@@ -27,7 +27,7 @@ from yanmo.modeling.runs.window_model import Buckets, WindowModel, feature_matri
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
-from yanmo.text.window_features import WindowConfig, WindowFeatures
+from yanmo.text.window_features import WindowConfig, WindowFeatures, suited_config
 
 __all__ = ["Lesson", "train_window"]
 
@@ -142,9 +142,9 @@ def train_window(
     Source: Lafferty, McCallum, Pereira 2001, "Conditional Random Fields", section 3.
     """
     units, held = _units(train.texts), _units(valid.texts)
-    config = config or WindowConfig(rule=units.rule, has_lexicon=lexicon is not None)
-    kept_K = _frequent(WindowFeatures(units, config, lexicon).matrix(), config)
     scheme = TagScheme.of(network.labels)
+    config = config or suited_config(units, is_plain=scheme.is_plain, has_lexicon=lexicon is not None)
+    kept_K = _frequent(WindowFeatures(units, config, lexicon).matrix(), config)
     learner = _Learner(len(kept_K), scheme, loop)
     sharpness = SHARPNESS[scheme.style]
     model = WindowModel(config, lexicon, kept_K, learner.weights_KC[:-1], learner.chain, sharpness)
@@ -157,7 +157,7 @@ def train_window(
 
     alpha = network.teaching.alpha if network.teaching is not None else 0.0
     lesson = Lesson(_tags(train), train.soft_NC, alpha)
-    history = _History(loop, tell)
+    history = _History(loop, tell, model)
     with threadpool_limits(loop.num_threads), progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
         for loss in _epochs(learner, model.rows(units), lesson, units.places, loop):
             model = replace(model, weights_KC=learner.weights_KC[:-1], chain=learner.chain)
@@ -165,7 +165,7 @@ def train_window(
             bar.update(1)
             if history.is_over:
                 break
-        small = history.best().smaller()
+        small = history.best.smaller()
         scores = measured(small, small.rows(held))
 
     def save(folder: Path) -> None:
@@ -173,15 +173,15 @@ def train_window(
         (folder / METRICS).write_text("".join(json.dumps(one) + "\n" for one in history.records), encoding="utf-8")
 
     sizes = {"num_features": len(small.kept_K), "num_classes": len(network.labels)}
-    return Trained(save, scores, {"family": "window", **sizes, **config.model_dump(mode="json")}, 0)
+    return Trained(save, scores, {"family": "window", **sizes, **config.model_dump(mode="json")}, 0, is_int8=True)
 
 
 class _History:
-    """The record of every epoch, and the model of the best one."""
+    """The record of every epoch, and the model of the best one; without any the first, which has learned nothing."""
 
-    def __init__(self, loop: LoopSettings, tell: Watcher) -> None:
+    def __init__(self, loop: LoopSettings, tell: Watcher, first: WindowModel) -> None:
         self._loop, self._tell = loop, tell
-        self._best: tuple[float, WindowModel] | None = None
+        self._best_gain, self.best = float("-inf"), first
         self._num_worse = 0
         self.records: list[dict[str, Any]] = []
 
@@ -193,21 +193,15 @@ class _History:
         self._tell(self.records[-1])
         gain = -scores[self._loop.metric] if self._loop.lowest else scores[self._loop.metric]
         self._num_worse += 1
-        if self._best is None or gain > self._best[0]:
+        if gain > self._best_gain:
             # The learner goes on with the same array.
-            self._best = (gain, replace(model, weights_KC=model.weights_KC.copy()))
+            self._best_gain, self.best = gain, replace(model, weights_KC=model.weights_KC.copy())
             self._num_worse = 0
 
     @property
     def is_over(self) -> bool:
         """Whether so many epochs in a row were no better that training ends."""
         return self._num_worse >= self._loop.early_stopping_patience
-
-    def best(self) -> WindowModel:
-        """Return the model of the best epoch."""
-        if self._best is None:
-            raise InternalError("The window model was trained for no epoch.")
-        return self._best[1]
 
 
 def _epochs(

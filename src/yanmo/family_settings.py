@@ -119,7 +119,8 @@ FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
 """Family to its default settings, for a large Dataset; what is not there has train's own default or no effect."""
 _LIGHT_TAGGER = {
     "learning_rate": 2e-3,
-    "batch_size": 64,
+    # A row has many decisions, so few rows make a batch.
+    "batch_size": 32,
     "num_epochs": 16,
     "dropout": 0.5,
     "label_smoothing": 0.0,

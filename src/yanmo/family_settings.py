@@ -119,12 +119,13 @@ FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
 """Family to its default settings, for a large Dataset; what is not there has train's own default or no effect."""
 _LIGHT_TAGGER = {
     "learning_rate": 2e-3,
-    "batch_size": 64,
-    "num_epochs": 12,
+    # A row has many decisions, so few rows make a batch.
+    "batch_size": 32,
+    "num_epochs": 16,
     "dropout": 0.5,
     "label_smoothing": 0.0,
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
-    "ema_decay": 0.99,
+    "ema_decay": 0.995,
 }
 UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
     **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},

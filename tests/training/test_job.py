@@ -7,10 +7,13 @@ import pytest
 
 from yanmo.answers.choices import Choices
 from yanmo.errors import ConfigError
+from yanmo.family_settings import UNIT_DEFAULTS
 from yanmo.metrics.labels import ACCURACY
 from yanmo.metrics.measures import Measure
+from yanmo.models import resolve
 from yanmo.tasks import TASKS
-from yanmo.training.job import find_metric, measure_answers
+from yanmo.training.job import find_metric, measure_answers, settle
+from yanmo.training.train_config import TrainConfig
 
 ERRORS = Measure("errors", lambda sums: 1 - ACCURACY.of_sums(sums), "errors", higher_is_better=False)
 
@@ -54,3 +57,18 @@ def test_a_score_that_has_no_value_is_0_for_training():
     nothing = Choices(np.zeros((2, 2), np.float32), task.link)
     found = measure_answers(task, nothing, np.zeros((2, 2), np.float32))
     assert (found["micro_f1"], found["macro_f1"], found["accuracy"]) == (0.0, 0.0, 1.0)
+
+
+def test_a_tagger_keeps_one_mean_of_its_weights():
+    ours = {"model": "bilstm"}
+    task = TASKS["token_labels"]
+    assert settle(TrainConfig(**ours), resolve("bilstm"), 1000, task).ema_decay == UNIT_DEFAULTS["bilstm"]["ema_decay"]
+    other = settle(TrainConfig(**ours, swa_start=0.5), resolve("bilstm"), 1000, task)
+    assert (other.ema_decay, other.swa_start) == (TrainConfig().ema_decay, 0.5)
+    assert settle(TrainConfig(**ours), resolve("bilstm"), 1000, TASKS["single_label"]).ema_decay == other.ema_decay
+
+
+@pytest.mark.parametrize(("model", "task"), [("linear", "token_labels"), ("window", "single_label")])
+def test_a_family_without_a_head_for_what_is_labeled_is_refused(model, task):
+    with pytest.raises(ConfigError, match="Families that suit it: bert, roberta, albert, electra, textcnn, bilstm"):
+        settle(TrainConfig(model=model), resolve(model), 1000, TASKS[task])

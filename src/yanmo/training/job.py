@@ -162,6 +162,8 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     defaults = default_settings(
         spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=_form_of(task)
     )
+    if given.get("swa_start", 1.0) < 1:
+        defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
     if found:
         raise ConfigError(

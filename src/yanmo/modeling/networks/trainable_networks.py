@@ -76,7 +76,7 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
         "ngram_size": 64,
         "ngram_dropout": 0.6,
         "token_dropout": 0.2,
-        "hidden_size": 128,
+        "hidden_size": 160,
     },
 }
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from yanmo.artifacts.bundle import WEIGHTS
+from yanmo.artifacts.bundle import CHAIN, WEIGHTS
 from yanmo.errors import ArtifactError
 
 __all__ = ["average_weights"]
@@ -20,14 +20,23 @@ def average_weights(folders: Sequence[Path], out: Path) -> None:
     Args:
         folders: Each with a ``model.safetensors`` of the same tensors. Those of numbers with a point are averaged; all
             others, such as bitmaps and keys, must be equal.
-        out: The folder that gets a ``model.safetensors``.
+        out: The folder that gets a ``model.safetensors``, and where the models have a chain over units, its file.
 
     Raises:
         ArtifactError: The tensors are not of the same names and shapes, or those that must be equal are not.
     """
+    for name in (WEIGHTS, CHAIN):
+        having = [folder for folder in folders if (folder / name).is_file()]
+        if having and len(having) < len(folders):
+            raise _no_mean(having[0], next(one for one in folders if one not in having), f"the file {name}")
+        if having:
+            _average_file(folders, out, name)
+
+
+def _average_file(folders: Sequence[Path], out: Path, file: str) -> None:
     total: dict[str, np.ndarray] = {}
     for folder in folders:
-        tensors = load_file(folder / WEIGHTS)
+        tensors = load_file(folder / file)
         if total and {name: one.shape for name, one in tensors.items()} != {
             name: one.shape for name, one in total.items()
         }:
@@ -41,7 +50,7 @@ def average_weights(folders: Sequence[Path], out: Path) -> None:
                 # In 64 bits, so that the sum loses nothing that the result could show.
                 total[name] = total.get(name, 0.0) + tensor.astype(np.float64) / len(folders)
     rounded = {name: one.astype(np.float32) if one.dtype == np.float64 else one for name, one in total.items()}
-    save_file(rounded, out / WEIGHTS, metadata={"format": "pt"})
+    save_file(rounded, out / file, metadata={"format": "pt"})
 
 
 def _no_mean(folder: Path, first: Path, what: str) -> ArtifactError:

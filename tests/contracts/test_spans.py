@@ -152,6 +152,20 @@ def test_a_student_of_an_ensemble_learns_its_spans(names, tmp_path):
     assert scores[0] > scores[1] - 0.1
 
 
+def test_models_are_stacked_on_their_answers_to_the_folds(names, tmp_path):
+    data, _ = names
+    members = [
+        yanmo.train(data.path, model="window", num_epochs=2, folds=2, seed=seed, out=tmp_path / f"m{seed}")
+        for seed in (1, 2)
+    ]
+    rows = members[0].out_of_fold().frame()
+    assert rows["id"].to_list() == data.split("train")["id"].to_list()
+    assert [len(one) for one in rows["probabilities"].to_list()] == data.split("train")["label"].list.len().to_list()
+    stacked = yanmo.ensemble(data.path, [one.path for one in members], method="stacking", out=tmp_path / "stacked")
+    with yanmo.load(stacked.path) as predictor:
+        assert any(answer.spans for answer in predictor.predict(data.split("test")["text"].to_list()))
+
+
 def test_answers_in_several_threads_do_not_disturb_each_other(predictor):
     wanted, found = told(predictor.predict(TEXTS)), {}
 

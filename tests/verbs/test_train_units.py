@@ -183,7 +183,5 @@ def test_a_frozen_checkpoint_gets_the_best_head_for_its_states(trained, dataset,
 
 
 def test_what_is_for_whole_texts_is_refused_before_anything_is_trained(trained, dataset, tmp_path):
-    with pytest.raises(ConfigError, match="The 'folds' parameter of train is for labels of whole texts"):
-        train(dataset, model="bilstm", out=tmp_path / "made", folds=2)
     with pytest.raises(ArtifactError, match="labels the units of texts in a chain"):
         export(trained("bert-2x32"), to="transformers", out=tmp_path / "plain")

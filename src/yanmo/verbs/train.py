@@ -15,7 +15,6 @@ from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.data.split import cut_folds
-from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.runs.folds import answer_out_of_fold
@@ -63,10 +62,6 @@ def train(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    if config.folds and task_of(dataset).reads_units:
-        raise ConfigError(
-            "The 'folds' parameter of train is for labels of whole texts; these are of units.", hint="Leave folds out."
-        )
     settled = settle(config, spec, _num_rows(dataset), task_of(dataset))
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")

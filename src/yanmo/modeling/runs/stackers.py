@@ -15,7 +15,7 @@ from yanmo.errors import MissingExtraError
 __all__ = ["fit_lightgbm", "fit_logistic"]
 
 INVERSE_REGULARIZATION = 0.1
-MAX_ITERATIONS = 500
+MAX_ITERATIONS = 5000
 # As a score a probability of 1e-13: never chosen, and its logarithm is still finite.
 ABSENT = -30.0
 NUM_TREES = 150

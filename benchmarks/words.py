@@ -5,8 +5,9 @@
     python benchmarks/words.py speed                    # characters a second beside jieba and python-crfsuite
     python benchmarks/words.py --write                  # the dated page of what was measured
 
-``+lexicon`` behind a data set's name gives the words of jieba's dictionary to the model. jieba and python-crfsuite are
-peers: ``pip install jieba python-crfsuite``; what is not there is left out. Rows go to ``runs/words/results.jsonl``.
+``+lexicon`` behind a data set's name gives the words of jieba's dictionary to the model; ``window-x3`` is the mean of
+three seeds. jieba and python-crfsuite are peers: ``pip install jieba python-crfsuite``; what is not there is left out.
+Rows go to ``runs/words/results.jsonl``.
 """
 
 import importlib.util
@@ -61,6 +62,8 @@ SETS: dict[str, dict[str, Any]] = {
     },
 }
 ROWS = [*((name, "window") for name in SETS), ("sxu_seg+lexicon", "window"), ("ud_zh_words+lexicon", "window")]
+SEVERAL = "-x3"
+"""Behind a model's name: the mean of three of them with other seeds."""
 ROUNDS = 5
 
 
@@ -120,7 +123,7 @@ def measure(name: str, model: str) -> dict[str, Any]:
     for old in (bundle, report):
         shutil.rmtree(old, ignore_errors=True)
     started = time.perf_counter()
-    yanmo.train(folder, model=model, out=bundle)
+    train(folder, model, bundle)
     seconds = time.perf_counter() - started
     found = yanmo.evaluate(bundle, folder, out=report).metrics
     headline = found["headline"]["name"]
@@ -135,6 +138,18 @@ def measure(name: str, model: str) -> dict[str, Any]:
         "size_mb": round(found["size_mb"], 2),
         "texts_per_second": round(found["throughput_texts_per_second"]),
     }
+
+
+def train(folder: Path, model: str, out: Path) -> None:
+    """Train a model; three of them and their mean where the name ends with x3."""
+    if not model.endswith(SEVERAL):
+        yanmo.train(folder, model=model, out=out)
+        return
+    members = [out.with_name(f"{out.name}-{seed}") for seed in (1, 2, 3)]
+    for seed, member in enumerate(members, 1):
+        shutil.rmtree(member, ignore_errors=True)
+        yanmo.train(folder, model=model.removesuffix(SEVERAL), seed=seed, out=member)
+    yanmo.ensemble(folder, members, out=out)
 
 
 def speeds() -> dict[str, Any]:

@@ -22,7 +22,7 @@ def views(surfaces, name):
         ("prefix2", lambda unit: unit[:2]),
         ("suffix2", lambda unit: unit[-2:]),
     ],
-    ids=str,
+    ids=["unit", "lower", "prefix2", "suffix2"],
 )
 @given(surfaces=st.lists(st.text("abAB1漢字é", min_size=1, max_size=4), min_size=1, max_size=30))
 def test_views_are_equal_where_what_is_seen_is_equal(name, seen, surfaces):

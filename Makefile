@@ -22,7 +22,7 @@ demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compar
 	$(BIN)/python examples/messages/demo.py
 
 test: $(STAMP)  ## Run the tests, but for the slow ones
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not extra"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow and not extra"
 
 test-slow: $(STAMP)  ## Run the tests that kill, search and emulate
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m "slow and not extra"

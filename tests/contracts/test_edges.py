@@ -202,6 +202,7 @@ LONG_NAMES = {
     "distill --masked-lm": ["distill", "model", "data", "--masked-lm", LONG, "--num-altered", "1", "--out", "new"],
     "ensemble": ["ensemble", "data", "model", LONG, "--out", "new"],
     "cascade": ["cascade", "data", "model", LONG, "--out", "new"],
+    "adjust": ["adjust", LONG, "--rules", "rules.toml", "--out", "new"],
     "calibrate": ["calibrate", LONG, "data", "--out", "new"],
     "audit": ["audit", LONG, "data", "--out", "new"],
     "prune": ["prune", LONG, "data", "--weights", "0.5", "--out", "new"],

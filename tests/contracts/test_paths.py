@@ -22,6 +22,8 @@ OTHERS = "".join(f"warm {number},hot\ncool {number},cold\n" for number in range(
 FAST = ["--num-threads", "1"]
 EPOCH = ["--num-epochs", "1", *FAST]
 SPACE = "num_epochs = 1\nlearning_rate = [0.01, 0.02]\n"
+NAMES = "".join(f'{{"text": "张三买了{number}个", "label": [[0, 2, "人"]]}}\n' for number in range(30))
+RULES = '[[rule]]\nlabel = "人"\nwords = ["李四"]\n'
 PIPELINE = """
 [stage.again]
 verb = "prepare"
@@ -72,6 +74,9 @@ WALK = [
         "--out",
         "found",
     ],
+    ["prepare", "names.jsonl", "--task", "token_labels", "--out", "names"],
+    ["train", "names", "--model", "window", *EPOCH, "--out", "finder"],
+    ["adjust", "finder", "--rules", "rules.toml", "--out", "adjusted"],
     ["check", "pipeline.toml"],
     ["run", "pipeline.toml"],
     ["doctor", "--seconds", "0"],
@@ -94,6 +99,8 @@ def place(tmp_path, monkeypatch):
         (folder / "reviews.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
     (place / "more.txt").write_text("很好吃\n真难吃\n", encoding="utf-8")
     (place / "space.toml").write_text(SPACE, encoding="utf-8")
+    (place / "names.jsonl").write_text(NAMES, encoding="utf-8")
+    (place / "rules.toml").write_text(RULES, encoding="utf-8")
     (place / "pipeline.toml").write_text(PIPELINE, encoding="utf-8")
     assert main(["prepare", str(sibling / "reviews.csv"), "--out", str(sibling / "data")]) == 0
     return place

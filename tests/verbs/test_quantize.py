@@ -179,7 +179,10 @@ def test_mistakes_are_named(trained, dataset, make_words, tmp_path, capsys):
     made = quantize(trained("textcnn"), dataset, out=tmp_path / "int8")
     with pytest.raises(ArtifactError) as caught:
         quantize(made, dataset, out=tmp_path / "b")
-    assert str(caught.value) == f"{made.path} is int8 already.\nhint: Give the Bundle it was made from."
+    assert (
+        str(caught.value)
+        == f"{made.path} is int8 already.\nhint: Use it as it is, or give the Bundle that it was quantized from."
+    )
     other = make_words(tmp_path / "other", ["city", "tool"])
     with pytest.raises(DataError, match="has no label 'fruit'"):
         quantize(trained("textcnn"), other, out=tmp_path / "c")

@@ -7,36 +7,24 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import Field
 
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import GOLDEN, Bundle, copy_files, publish_bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest
-from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.inputs import write_answers
 from yanmo.runtimes.rules import RULES, RuleFile, Rules
 from yanmo.tasks import task_of
 from yanmo.verbs.signature import verb
 
-__all__ = ["AdjustConfig", "adjust"]
+__all__ = ["adjust"]
 
 WORDS_FILE = "words_file"
 
 
-class AdjustConfig(Config):
-    """What stands beside the model."""
-
-    rules: Path = Field(
-        description="A TOML file of tables [[rule]] and [thresholds]. A rule has a label; words (a list), words_file "
-        "(one word a line) or a pattern (a regular expression); and an action: force (the default), prefer or forbid. "
-        "A threshold is the probability below which the spans of a label are none."
-    )
-
-
 @verb
-def adjust(bundle: Bundle, config: AdjustConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
+def adjust(bundle: Bundle, *, rules: Path, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Put a dictionary, patterns and thresholds beside a model that labels the units of texts.
 
     They travel with the Bundle; predict, serve, evaluate and every further verb see their effect, and each span says
@@ -44,7 +32,9 @@ def adjust(bundle: Bundle, config: AdjustConfig, *, out: Path, effects: Effects 
 
     Args:
         bundle: A model of the units of texts, such as one that finds names.
-        config: The file of rules.
+        rules: A TOML file of tables [[rule]] and [thresholds]. A rule has a label; words (a list), words_file (one
+            word a line) or a pattern (a regular expression); and an action: force (the default), prefer or forbid. A
+            threshold is the probability below which the spans of a label are none.
         out: Where the new Bundle appears.
         effects: Key and replacement of the call.
 
@@ -56,19 +46,19 @@ def adjust(bundle: Bundle, config: AdjustConfig, *, out: Path, effects: Effects 
             f"The 'bundle' input of adjust must label the units of texts. {bundle.path} is of the task {bundle.task}.",
             hint="Give a Bundle of the task token_labels.",
         )
-    content = read_file(config.rules)
+    content = read_file(rules)
     try:
         Rules(content, bundle.labels)
     except ValueError as error:
-        raise ConfigError(f"{config.rules}: {error}.", hint="Mend the rule, or leave it out.") from error
+        raise ConfigError(f"{rules}: {error}.", hint="Mend the rule, or leave it out.") from error
     facts = {"num_rules": len(content.rule), "num_words": sum(len(rule.words) for rule in content.rule)}
     identity = Identity(
         kind=Bundle.kind,
         verb="adjust",
         task=bundle.task,
         labels=bundle.labels,
-        parents={"bundle": bundle.digest, f"rules:{config.rules.name}": file_digest(config.rules)},
-        config={"rules": config.rules.name},
+        parents={"bundle": bundle.digest, f"rules:{rules.name}": file_digest(rules)},
+        config={"rules": rules.name},
         seed=bundle.manifest.seed,
         info={**bundle.manifest.info, "summary": {**bundle.manifest.info.get("summary", {}), **facts}},
     )

@@ -120,6 +120,7 @@ def test_pairs_of_kinds_that_no_row_has_are_said(tmp_path: Path, caplog: pytest.
         path, labels=LabelReader(get_task(TASK), separator=",", label_map=(("LOC", "place"), ("PER", "person")))
     )
     assert pl.concat([*made.rows()])["kinds"].to_list() == [["place"]]
+    caplog.clear()
     with caplog.at_level(logging.WARNING):
         assert made.order(["O", "B-place"]) == ["O", "B-place"]
     assert caplog.messages == ["--label-map has labels that no row has: 'PER'."]

@@ -225,7 +225,7 @@ def page() -> str:
         f"{machine_lines()}\n- yanmo {yanmo.__version__}\n\n"
         "Each row from one command, `python benchmarks/words.py SET MODEL`: prepare, train and evaluate with default\n"
         "settings; the weights are those of the best epoch on the validation split. The family's features and\n"
-        "constants were chosen with these tests in view, so tenths above a target are luck as well as skill; one seed a row.\n"
+        "constants were chosen with these tests in view, so tenths above a target are partly luck; one seed a row.\n"
         "Intervals are 95 %, of resampled rows. `+lexicon`: the words of jieba's dictionary are features, too.\n\n"
         "| set | model | measure | test | 95 % interval | rows | training | size | batches |\n"
         f"|---|---|---|---|---|---|---|---|---|\n{body}\n\n"

@@ -44,7 +44,7 @@ def adjust(bundle: Bundle, *, rules: Path, out: Path, effects: Effects = NO_EFFE
     if not task_of(bundle).reads_units:
         raise ConfigError(
             f"The 'bundle' input of adjust must label the units of texts. {bundle.path} is of the task {bundle.task}.",
-            hint="Give a Bundle of the task token_labels.",
+            hint="Give a model that finds names or words in texts.",
         )
     content = read_file(rules)
     try:

@@ -82,7 +82,7 @@ class LstmTagger(nn.Module):
     """Two LSTMs, one in each direction, over tokens and their neighbours.
 
     Source: Huang, Xu, Yu 2015, "Bidirectional LSTM-CRF Models for Sequence Tagging", section 2.2, arXiv:1508.01991.
-    Differs: no CRF, as the path is chosen among the legal ones; embeddings of neighbours. The backward LSTM reads each
+    Differs: the chain of tags stands in ``label_chain``; embeddings of neighbours. The backward LSTM reads each
     text from its own last token, so padding is never read before a token.
     """
 

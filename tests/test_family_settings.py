@@ -12,7 +12,7 @@ from yanmo.family_settings import (
     unsuited,
     unused_settings,
 )
-from yanmo.models import FAMILIES, LIGHT_FAMILIES, ModelSpec, resolve
+from yanmo.models import FAMILIES, LIGHT_FAMILIES, ONLY_LABELS, ModelSpec, resolve
 from yanmo.training.train_config import TrainConfig
 
 
@@ -38,7 +38,7 @@ def test_any_number_of_rows_has_settings(num_rows):
     assert 1 <= default_settings("ngram", num_rows)["batch_size"] <= FAMILY_DEFAULTS["ngram"]["batch_size"]
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ONLY_LABELS])
 def test_few_rows_get_smaller_batches_and_more_epochs(family):
     many, few = default_settings(family, 100_000), default_settings(family, 500)
     assert many == FAMILY_DEFAULTS[family]
@@ -55,7 +55,7 @@ def test_the_learning_rate_of_a_checkpoint_follows_its_shape(layers, width, expe
     assert default_settings("pretrained", 10_000, layers=layers, width=width)["learning_rate"] == expected
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", "linear")])
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", *ONLY_LABELS)])
 def test_a_shape_changes_no_other_familys_settings(family):
     assert default_settings(family, 10_000, layers=6, width=384) == default_settings(family, 10_000)
 

@@ -20,6 +20,7 @@ __all__ = [
     "FAMILIES",
     "FORMS",
     "LIGHT_FAMILIES",
+    "ONLY_LABELS",
     "STARTED_FAMILIES",
     "Form",
     "ModelSpec",
@@ -32,16 +33,18 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
 """Families whose weights have a byte each from the beginning."""
 Form: TypeAlias = Literal["texts", "units"]
 """What a model decides about: texts as a whole, or their parts one by one."""
+ONLY_LABELS = ("linear", "hmm")
+"""Families that learn from labels and not from a teacher's answers."""
 FORMS: dict[str, frozenset[Form]] = {
     **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
-    "window": frozenset(("units",)),
+    **dict.fromkeys(("window", "hmm"), frozenset(("units",))),
 }
 """Family to the forms that its models have a head for."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
@@ -99,7 +102,7 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window"]:
+    def format(self) -> Literal["torch", "ngram", "linear", "window", "hmm"]:
         """The format of the Bundle that training makes."""
         match self.family:
             case "ngram":
@@ -108,6 +111,8 @@ class ModelSpec:
                 return "linear"
             case "window":
                 return "window"
+            case "hmm":
+                return "hmm"
         return "torch"
 
     def can_label(self, form: Form) -> bool:
@@ -134,8 +139,8 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``; a shape to train from scratch such as
-            ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``; a shape to train from scratch such
+            as ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
             "owner" is here.
 
     Raises:

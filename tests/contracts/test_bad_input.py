@@ -62,7 +62,7 @@ MISTAKES = {
     "unknown model": (
         ["train", "data", "--model", "txtcnn", "--out", "new"],
         "There is no model 'txtcnn'. Did you mean 'textcnn'?",
-        "The models are: textcnn, bilstm, ngram, linear, window; bert, roberta, albert, electra with layers x "
+        "The models are: textcnn, bilstm, ngram, linear, window, hmm; bert, roberta, albert, electra with layers x "
         "width such as bert-4x312; a local folder; a hub id (owner/name).",
     ),
     "unknown TOML key": (

@@ -10,6 +10,7 @@ Legend: U units of N rows, C labels; places in the order of the steps are units,
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -18,7 +19,7 @@ import numpy as np
 
 from yanmo.arrays import Array, Doubles, FloatArray, IntArray
 
-__all__ = ["IMPOSSIBLE", "LEAST_LOG", "TINY", "Chain", "PathSums", "Steps", "log_marginals", "sum_paths"]
+__all__ = ["IMPOSSIBLE", "LEAST_LOG", "TINY", "Chain", "PathSums", "Steps", "log_marginals", "row_blocks", "sum_paths"]
 
 IMPOSSIBLE = np.float32(-50.0)
 """In nats, the score of what may not be; it is finite, so that every row has a path whatever its units say."""
@@ -72,6 +73,24 @@ class Steps:
         alive_T = np.diff(self.ends_T)
         later = np.arange(alive_T[:1].sum(), self.ends_T[-1])
         return np.asarray(later - np.repeat(alive_T[:-1], alive_T[1:]))
+
+
+def row_blocks(offsets: IntArray, num_units: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Yield the units of a few rows at a time, those of like lengths together, and where these rows then end.
+
+    Rows without units are left out. A block bounds what is held, and the sums of a row are the same in any.
+
+    Args:
+        offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
+        num_units: About so many units, or one row that is longer.
+    """
+    lengths_N = np.diff(offsets)
+    order_N = np.argsort(-lengths_N, kind="stable")
+    order_N = order_N[lengths_N[order_N] > 0]
+    block_N = (np.cumsum(lengths_N[order_N]) - 1) // num_units
+    for rows in np.split(order_N, np.flatnonzero(np.diff(block_N)) + 1) if len(order_N) else ():
+        inner = np.concatenate(([0], np.cumsum(lengths_N[rows]))).astype(np.int64)
+        yield np.arange(inner[-1]) + np.repeat(offsets[rows] - inner[:-1], lengths_N[rows]), inner
 
 
 @dataclass(frozen=True)

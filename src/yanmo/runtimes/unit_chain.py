@@ -5,10 +5,11 @@ It knows no network: what scored the units, torch or an engine, is of no matter.
 
 from __future__ import annotations
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from yanmo.answers.chains import Chain, Steps, log_marginals
+from yanmo.answers.chains import Chain, Steps, log_marginals, row_blocks
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray
@@ -61,12 +62,7 @@ def as_choices(logits_NC: FloatArray, link: Link, encoded: Encoded, chain: Chain
 
 def _chained(logits_UC: FloatArray, offsets: IntArray, chain: Chain) -> FloatArray:
     """Return the logarithms of the marginal probabilities, for some rows at a time, which bounds what is held."""
-    most = max(MOST_SCORES // max(logits_UC.shape[1], 1), 1)
-    found_UC, begin = logits_UC.copy(), 0
-    while begin < len(offsets) - 1:
-        # At least one row, however long it is.
-        end = max(begin + 1, int(offsets.searchsorted(offsets[begin] + most, side="right")) - 1)
-        units = slice(int(offsets[begin]), int(offsets[end]))
-        found_UC[units] = log_marginals(logits_UC[units], Steps.of(offsets[begin : end + 1] - offsets[begin]), chain)
-        begin = end
+    found_UC = np.empty(logits_UC.shape, dtype=np.float32)
+    for units, inner in row_blocks(offsets, max(MOST_SCORES // max(logits_UC.shape[1], 1), 1)):
+        found_UC[units] = log_marginals(logits_UC[units], Steps.of(inner), chain)
     return found_UC

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Found
-from yanmo.answers.chains import Chain, Steps, log_marginals
+from yanmo.answers.chains import Chain, Steps, log_marginals, row_blocks
 from yanmo.answers.choices import Choices
-from yanmo.arrays import Array, IntArray, Ragged
+from yanmo.arrays import Array, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ArtifactError, InternalError
@@ -91,8 +91,7 @@ class WindowRuntime(Runtime[EncodedUnits]):
         sums_UC, is_unknown_U = self._gather(encoded.features)
         ends = encoded.places.offsets
         scores_UC = np.empty(sums_UC.shape, dtype=np.float32)
-        for rows in _blocks(encoded.places.lengths_N, max(BLOCK_SCORES // max(self._num_labels, 1), 1)):
-            units, inner = _units_of(rows, ends)
+        for units, inner in row_blocks(ends, max(BLOCK_SCORES // max(self._num_labels, 1), 1)):
             scores_UC[units] = log_marginals(
                 sums_UC[units] * self._scale, Steps.of(inner), self._chain, sharpness=self._sharpness
             )
@@ -133,18 +132,3 @@ def _lanes(weights_KC: Array) -> npt.NDArray[np.uint64]:
     padded = np.zeros((num_rows + 1, -(-num_labels // LANES) * LANES), dtype=np.int16)
     padded[1:, :num_labels] = weights_KC
     return padded.view(np.uint64)
-
-
-def _blocks(lengths_N: IntArray, num_units: int) -> list[IntArray]:
-    """Return rows in blocks of about so many units or fewer, those of like lengths together; one row at least."""
-    order_N = np.argsort(-lengths_N, kind="stable")
-    order_N = order_N[lengths_N[order_N] > 0]
-    block_N = (np.cumsum(lengths_N[order_N]) - 1) // num_units
-    return np.split(order_N, np.flatnonzero(np.diff(block_N)) + 1) if len(order_N) else []
-
-
-def _units_of(rows: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the units of some rows, one row after the other, and where each row then ends."""
-    lengths = ends[rows + 1] - ends[rows]
-    inner = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return np.arange(inner[-1]) + np.repeat(ends[rows] - inner[:-1], lengths), inner

@@ -313,11 +313,18 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_hmm(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.hmm_training import train_hmm
+
+    return train_hmm(job.train, job.valid, network=job.network, measure=job.measure, tell=tell)
+
+
 _TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
     "torch": _train_network,
     "ngram": _train_network,
     "linear": _train_linear,
     "window": _train_window,
+    "hmm": _train_hmm,
 }
 
 

@@ -21,7 +21,7 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
-from yanmo.models import ENCODERS, ModelSpec
+from yanmo.models import ENCODERS, ONLY_LABELS, ModelSpec
 from yanmo.tasks import task_of
 from yanmo.text.altering import Alteration
 from yanmo.training.job import Job, learn, make_job, settle
@@ -147,9 +147,11 @@ def _check_student(
     Raises:
         ConfigError: As said.
     """
-    if spec.family == "linear":
+    if spec.family in ONLY_LABELS:
+        instead = "ngram" if spec.can_label("texts") else "window"
         raise ConfigError(
-            "The model linear learns from labels only.", hint="Distill into ngram, which is as fast and small."
+            f"The model {spec.name} learns from labels only.",
+            hint=f"Distill into {instead}, which is as fast and small.",
         )
     check_alone("distill")
     if masked_lm is not None and config.num_altered < 2:

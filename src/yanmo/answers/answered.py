@@ -42,8 +42,10 @@ class Evidence(Protocol):
 EvidenceT_co = TypeVar("EvidenceT_co", bound=Evidence, covariant=True)
 
 
-class Span(Struct, frozen=True):
+class Span(Struct, frozen=True, gc=False):
     """A part of a text and what was decided about it.
+
+    The collector of reference cycles does not look at spans, which can be in none: there are many of them.
 
     Attributes:
         start: Its first character, in the text as it was given.
@@ -60,10 +62,6 @@ class Span(Struct, frozen=True):
     probability: float
     text: str | None = None
     source: Literal["model", "dictionary", "rule"] = "model"
-
-    def within(self, text: str) -> Span:
-        """Return the span with what stands there in its text."""
-        return replace(self, text=text[self.start : self.end])
 
 
 class Decided(Struct, frozen=True):

@@ -16,10 +16,23 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from yanmo.arrays import Array, Doubles, FloatArray, IntArray
 
-__all__ = ["IMPOSSIBLE", "LEAST_LOG", "TINY", "Chain", "PathSums", "Steps", "log_marginals", "row_blocks", "sum_paths"]
+__all__ = [
+    "IMPOSSIBLE",
+    "LEAST_LOG",
+    "TINY",
+    "Chain",
+    "PathSteps",
+    "PathSums",
+    "Steps",
+    "log_marginals",
+    "path_steps",
+    "row_blocks",
+    "sum_paths",
+]
 
 IMPOSSIBLE = np.float32(-50.0)
 """In nats, the score of what may not be; it is finite, so that every row has a path whatever its units say."""
@@ -123,6 +136,21 @@ class PathSums:
     log_total: float
 
 
+@dataclass(frozen=True)
+class PathSteps:
+    """How probable the steps of one path are, each after the one before it; at the first unit of a row 1.
+
+    Attributes:
+        own_U: The probability of each unit's own label, whatever stands around it, float32.
+        step_U: That of the label where the one before it holds.
+        stop_U: That the unit has no label that goes on with the one before it, where that holds.
+    """
+
+    own_U: FloatArray
+    step_U: FloatArray
+    stop_U: FloatArray
+
+
 def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain, *, sharpness: float = 1.0) -> FloatArray:
     """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C).
 
@@ -177,6 +205,39 @@ def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
     pairs_CC = (before_CU @ after_CU.T) * moves_CC
     log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
     return PathSums(marginals_UC, pairs_CC.astype(np.float64), log_total)
+
+
+def path_steps(
+    scores_UC: FloatArray, steps: Steps, chain: Chain, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]
+) -> PathSteps:
+    """Return how probable the steps of a path are; the other arguments are as for :func:`log_marginals`.
+
+    Args:
+        scores_UC: Unnormalized scores of every unit's labels.
+        steps: Of the rows.
+        chain: How labels go together.
+        path_U: A label of every unit.
+        goes_on_CC: Whether a label (column) goes on with the one before it (row).
+
+    Source: Culotta, McCallum 2004, "Confidence Estimation for Information Extraction", section 3 (constrained forward
+    sums). Differs: the labels of a chain are a Markov chain under the model, too, so one backward sum says all steps.
+    """
+    found = np.ones((3, len(scores_UC)), dtype=np.float32)
+    if len(scores_UC):
+        logs_CU, _ = _emissions(scores_UC, steps, chain)
+        emitted_CU = np.exp(logs_CU)
+        (forward_CU, mirrored_CU), _ = _reach(emitted_CU, steps, chain)
+        backward_CU, path = mirrored_CU[:, steps.mirror_U], path_U[steps.units_U]
+        marginals_CU = forward_CU * backward_CU / emitted_CU
+        found[0] = marginals_CU[path, np.arange(len(path))] / marginals_CU.sum(axis=0)
+        num_first = len(path) - len(steps.before_U)
+        before, after = path[steps.before_U], path[num_first:]
+        weights_VC = np.exp(chain.transitions_CC)[before] * backward_CU[:, num_first:].T
+        weights_VC /= np.maximum(weights_VC.sum(axis=1, keepdims=True), TINY)
+        found[1, num_first:] = weights_VC[np.arange(len(after)), after]
+        found[2, num_first:] = 1 - (weights_VC * goes_on_CC[before]).sum(axis=1)
+        found[:, steps.units_U] = found.copy()
+    return PathSteps(*found)
 
 
 def _emissions(scores_UC: FloatArray, steps: Steps, chain: Chain) -> tuple[FloatArray, FloatArray]:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.choices import Choices
-from yanmo.answers.links import Link
+from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import Doubles, FloatArray
 from yanmo.errors import ArtifactError, MissingExtraError
 from yanmo.metrics import calibration_bins, expected_calibration_error
@@ -57,8 +57,15 @@ class Calibration:
         return {"method": self.method, **self.parameters}
 
     def apply(self, scores: Choices) -> Choices:
-        """Return a runtime's scores, calibrated."""
-        return scores.having(self._map(scores.values_MC, scores.link))
+        """Return a runtime's scores, calibrated.
+
+        A temperature softens what is decided together as a yes or no of its own; other maps say nothing of that.
+        """
+        joint_M = scores.joint_M
+        if joint_M is not None:
+            is_temperature = self.method == "temperature"
+            joint_M = SIGMOID.soften(joint_M, temperature=self.parameters["temperature"]) if is_temperature else None
+        return scores.having(self._map(scores.values_MC, scores.link), joint_M=joint_M)
 
     def _map(self, logits_NC: FloatArray, link: Link) -> FloatArray:
         if self.method == "temperature":

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
+from yanmo.answers.tag_chains import TagChain
 from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, ModelError
 from yanmo.exporting.quantization import ActivationRange, Clipping
@@ -77,7 +77,7 @@ class Scorer:
     link: Link
     path: Path
     num_threads: int
-    chain: Chain | None = None
+    chain: TagChain | None = None
 
     def score(self, content: bytes) -> Choices:
         """Return the scores of N texts."""

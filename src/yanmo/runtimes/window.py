@@ -13,8 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Found
-from yanmo.answers.chains import Chain, Steps, log_marginals, row_blocks
+from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
+from yanmo.answers.tag_chains import TagChain
+from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Array, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
@@ -30,8 +32,6 @@ __all__ = ["WindowRuntime", "open_runtime"]
 
 BLOCK_SLOTS = 1 << 13
 """Slots whose features are gathered at a time: their sums stay in the cache."""
-BLOCK_SCORES = 1 << 20
-"""Scores whose rows go through the chain at a time."""
 LANES = 4
 """Sums of 16 bits in one number of 64: the gather of a row of weights is one move of as many such numbers."""
 NAMES = ("kept", "weights", "unit", "transitions", "start", "end", "sharpness")
@@ -60,10 +60,10 @@ class WindowRuntime(Runtime[EncodedUnits]):
         names = (*NAMES, "lexicon") if self._config.has_lexicon else NAMES
         tensors = read_tensors(bundle, names)
         self._lexicon = Lexicon.read(tensors["lexicon"]) if self._config.has_lexicon else None
-        self._chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
+        chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
+        self._chain = TagChain(chain, TagScheme.of(bundle.labels), float(tensors["sharpness"][0]))
         self._num_labels = tensors["weights"].shape[1]
-        self._sharpness = float(tensors["sharpness"][0])
-        self._scale = np.float32(tensors["unit"][0])
+        self._scale = float(tensors["unit"][0])
         is_kept_V = np.unpackbits(tensors["kept"], bitorder="little")
         if len(is_kept_V) != 1 << self._config.bits or int(is_kept_V.sum()) != len(tensors["weights"]):
             raise ArtifactError(
@@ -89,16 +89,11 @@ class WindowRuntime(Runtime[EncodedUnits]):
     def score(self, encoded: EncodedUnits) -> Inference[Choices]:
         """Return the logarithms of every unit's probabilities, up to a constant of the unit."""
         sums_UC, is_unknown_U = self._gather(encoded.features)
-        ends = encoded.places.offsets
-        scores_UC = np.empty(sums_UC.shape, dtype=np.float32)
-        for units, inner in row_blocks(ends, max(BLOCK_SCORES // max(self._num_labels, 1), 1)):
-            scores_UC[units] = log_marginals(
-                sums_UC[units] * self._scale, Steps.of(inner), self._chain, sharpness=self._sharpness
-            )
+        choices = self._chain.choices(sums_UC, self._link, encoded.places, scale=self._scale)
         lengths_N = encoded.places.lengths_N
-        unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[ends])
-        found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), int(ends[-1]))
-        return Inference(Choices(scores_UC, self._link, ends, encoded.places.values), found)
+        unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[encoded.places.offsets])
+        found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), len(sums_UC))
+        return Inference(choices, found)
 
     def _gather(self, features: WindowFeatures) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
         """Return the sums of every unit's weights, int16, shape (U, C), and which units training hardly met."""

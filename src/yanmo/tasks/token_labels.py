@@ -89,7 +89,7 @@ class TokenLabels(LabelTask):
         task = self if self.scheme is not None else self.of(labels)
         scheme, offsets, path_U = task._scheme, evidence.offsets_N, task.path(evidence)
         spans = find_spans(path_U, offsets, scheme)
-        sure_M = span_probability_M(evidence.values_MC, path_U, offsets, scheme, spans)
+        sure_M = span_probability_M(evidence, path_U, scheme, spans)
         confidence_N = _least(sure_M, spans.row_M, len(evidence))
         if threshold is not None:
             spans, sure_M = spans.take(sure_M >= threshold), sure_M[sure_M >= threshold]

@@ -11,6 +11,7 @@ from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES,
 
 __all__ = [
     "FAMILY_DEFAULTS",
+    "NETWORKS",
     "SETTINGS",
     "UNIT_DEFAULTS",
     "Setting",

@@ -24,6 +24,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 
@@ -167,7 +168,7 @@ def publish_from(
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers.
+    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers, rules.
 
     Licences go along, too.
     """
@@ -175,8 +176,9 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
     if (bundle.path / TOKENIZER).is_file():
         Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
-    if (bundle.path / CHAIN).is_file():
-        shutil.copyfile(bundle.path / CHAIN, folder / CHAIN)
+    for name in (CHAIN, RULES):
+        if (bundle.path / name).is_file():
+            shutil.copyfile(bundle.path / name, folder / name)
     if bundle.text_config.user_dict is not None:
         shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
     if (bundle.path / OUT_OF_FOLD).is_dir():

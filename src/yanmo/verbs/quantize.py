@@ -20,7 +20,6 @@ from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, pub
 from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
-from yanmo.runtimes.rules import RULES
 from yanmo.runtimes.unit_chain import read_chain
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
@@ -120,10 +119,6 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
-    if (bundle.path / RULES).is_file():
-        raise ArtifactError(
-            f"{bundle.path} has rules beside its model.", hint="Quantize the Bundle without them, then adjust that."
-        )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
         raise ArtifactError(
             f"{bundle.path} is int8 already.", hint="Use it as it is, or give the Bundle that it was quantized from."
@@ -167,12 +162,13 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
     rows = _rows(valid, config.num_valid_texts)
     inputs = valid.inputs.take(rows)
     with open_bundle(bundle, num_threads=config.num_threads) as predictor:
-        reference = predictor.score(predictor.encode(inputs)).scores
+        # The models alone are computed with; rules have their say whenever two of them are compared.
+        reference = predictor.without_rules().weigh(inputs)[0]
     order = match_bundle(bundle, dataset)
     gate = Gate(
         predictor.task,
         # Activation needs the calibration and no model, so it works when the predictor is closed.
-        lambda scores: predictor.activate(scores).ordered(order),
+        lambda scores: predictor.activate(predictor.ruled(scores, inputs)).ordered(order),
         take_rows(valid.targets, rows),
         reference,
         config.max_drop,
@@ -186,7 +182,8 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
     quantizer, settings = _make_quantizer(bundle, config)
     num_threads = config.num_threads or 1
     # The gate has just opened the same Bundle and asked its golden examples.
-    with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
+    with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as opened:
+        predictor = opened.without_rules()
         encoded = predictor.encode(inputs)
         scorer = Scorer(
             settings,

@@ -39,6 +39,7 @@ class WordsRow:
         text: The sentence as it was before it was cut into words, if the file says so.
         spaces: Whether a space follows each word, if the file says so.
         multiwords: Those that are written as one.
+        problem: Why it cannot be used, if that shows at once.
     """
 
     line: int
@@ -48,6 +49,7 @@ class WordsRow:
     text: str | None = None
     spaces: list[bool] | None = None
     multiwords: list[Multiword] = field(default_factory=list)
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,11 @@ __all__ = [
     "Chain",
     "PathSteps",
     "PathSums",
+    "Reached",
     "Steps",
     "log_marginals",
     "path_steps",
+    "reach",
     "row_blocks",
     "sum_paths",
 ]
@@ -151,6 +153,41 @@ class PathSteps:
     stop_U: FloatArray
 
 
+@dataclass(frozen=True)
+class Reached:
+    """What all paths up to each label sum to, from both ends of the rows, scaled to 1 a unit.
+
+    Attributes:
+        steps: The order of the units.
+        transitions_CC: Of the chain.
+        logs_CU: Each unit's own scores, the largest 0; both sums hold them.
+        forward_CU: From the beginning of the row.
+        backward_CU: From its end.
+        log_total: The logarithm of the sum over all paths, of all rows together, in nats.
+    """
+
+    steps: Steps
+    transitions_CC: FloatArray
+    logs_CU: FloatArray
+    forward_CU: FloatArray
+    backward_CU: FloatArray
+    log_total: float
+
+    def log_marginals(self) -> FloatArray:
+        """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
+        summed_CU = _log(self.forward_CU)
+        summed_CU += _log(self.backward_CU)
+        summed_CU -= self.logs_CU
+        found_UC = np.empty(summed_CU.shape[::-1], dtype=np.float32)
+        found_UC[self.steps.units_U] = summed_CU.T
+        return found_UC
+
+    def marginals_CU(self) -> FloatArray:
+        """Return the probability of each label at each unit, in the order of the steps."""
+        marginals_CU = self.forward_CU * self.backward_CU / np.exp(self.logs_CU)
+        return np.asarray(marginals_CU / marginals_CU.sum(axis=0))
+
+
 def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain, *, sharpness: float = 1.0) -> FloatArray:
     """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C).
 
@@ -161,25 +198,26 @@ def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain, *, sharpnes
         sharpness: At least 1. The weights of the paths through a label are summed as powers of it, and the root of the
             sum is taken: 1 gives marginals, and the larger it is, the more the best path alone counts. Labels that are
             each the most probable one of their unit then are one path, and the probabilities keep their scale.
+    """
+    if not len(scores_UC):
+        return np.empty(scores_UC.shape, dtype=np.float32)
+    power = np.float32(sharpness)
+    parts = (chain.transitions_CC, chain.start_C, chain.end_C)
+    # What is impossible stays finite.
+    sharpened = Chain(*(np.maximum(part * power, IMPOSSIBLE) for part in parts))
+    return reach(scores_UC * power, steps, sharpened).log_marginals() / power
+
+
+def reach(scores_UC: FloatArray, steps: Steps, chain: Chain) -> Reached:
+    """Return what all paths sum to; there is at least one unit, and the arguments are as for :func:`log_marginals`.
 
     Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: the backward sums are
     the forward ones of mirrored rows, so both are one product a step.
     """
-    found_UC = np.empty(scores_UC.shape, dtype=np.float32)
-    if len(scores_UC):
-        power = np.float32(sharpness)
-        parts = (chain.transitions_CC, chain.start_C, chain.end_C)
-        # What is impossible stays finite.
-        chain = Chain(*(np.maximum(part * power, IMPOSSIBLE) for part in parts))
-        logs_CU, _ = _emissions(scores_UC * power, steps, chain)
-        reached, _ = _reach(np.exp(logs_CU), steps, chain)
-        summed_CU = _log(reached[0])
-        summed_CU += _log(reached[1])[:, steps.mirror_U]
-        # Both sums hold the unit's own score.
-        summed_CU -= logs_CU
-        summed_CU /= power
-        found_UC[steps.units_U] = summed_CU.T
-    return found_UC
+    logs_CU, largest_U = _emissions(scores_UC, steps, chain)
+    (forward_CU, mirrored_CU), scales_U = _reach(np.exp(logs_CU), steps, chain)
+    log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
+    return Reached(steps, chain.transitions_CC, logs_CU, forward_CU, mirrored_CU[:, steps.mirror_U], log_total)
 
 
 def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
@@ -190,53 +228,39 @@ def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
     num_labels = scores_UC.shape[1]
     if not len(scores_UC):
         return PathSums(scores_UC, np.zeros((num_labels, num_labels)), 0.0)
-    logs_CU, largest_U = _emissions(scores_UC, steps, chain)
-    emitted_CU = np.exp(logs_CU)
-    (forward_CU, mirrored_CU), scales_U = _reach(emitted_CU, steps, chain)
-    backward_CU = mirrored_CU[:, steps.mirror_U]
-    marginals_CU = forward_CU * backward_CU / emitted_CU
-    marginals_CU /= marginals_CU.sum(axis=0)
+    reached = reach(scores_UC, steps, chain)
     marginals_UC = np.empty(scores_UC.shape, dtype=np.float32)
-    marginals_UC[steps.units_U] = marginals_CU.T
-    before_CU, after_CU = forward_CU[:, steps.before_U], backward_CU[:, len(steps.units_U) - len(steps.before_U) :]
+    marginals_UC[steps.units_U] = reached.marginals_CU().T
+    before_CU = reached.forward_CU[:, steps.before_U]
+    after_CU = reached.backward_CU[:, len(steps.units_U) - len(steps.before_U) :]
     moves_CC = np.exp(chain.transitions_CC)
     # What all pairs of two neighboring units sum to is 1.
     after_CU = after_CU / np.maximum(((moves_CC.T @ before_CU) * after_CU).sum(axis=0), TINY)
     pairs_CC = (before_CU @ after_CU.T) * moves_CC
-    log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
-    return PathSums(marginals_UC, pairs_CC.astype(np.float64), log_total)
+    return PathSums(marginals_UC, pairs_CC.astype(np.float64), reached.log_total)
 
 
-def path_steps(
-    scores_UC: FloatArray, steps: Steps, chain: Chain, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]
-) -> PathSteps:
-    """Return how probable the steps of a path are; the other arguments are as for :func:`log_marginals`.
+def path_steps(reached: Reached, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
+    """Return how probable the steps of a path are.
 
     Args:
-        scores_UC: Unnormalized scores of every unit's labels.
-        steps: Of the rows.
-        chain: How labels go together.
+        reached: What all paths sum to.
         path_U: A label of every unit.
         goes_on_CC: Whether a label (column) goes on with the one before it (row).
 
     Source: Culotta, McCallum 2004, "Confidence Estimation for Information Extraction", section 3 (constrained forward
     sums). Differs: the labels of a chain are a Markov chain under the model, too, so one backward sum says all steps.
     """
-    found = np.ones((3, len(scores_UC)), dtype=np.float32)
-    if len(scores_UC):
-        logs_CU, _ = _emissions(scores_UC, steps, chain)
-        emitted_CU = np.exp(logs_CU)
-        (forward_CU, mirrored_CU), _ = _reach(emitted_CU, steps, chain)
-        backward_CU, path = mirrored_CU[:, steps.mirror_U], path_U[steps.units_U]
-        marginals_CU = forward_CU * backward_CU / emitted_CU
-        found[0] = marginals_CU[path, np.arange(len(path))] / marginals_CU.sum(axis=0)
-        num_first = len(path) - len(steps.before_U)
-        before, after = path[steps.before_U], path[num_first:]
-        weights_VC = np.exp(chain.transitions_CC)[before] * backward_CU[:, num_first:].T
-        weights_VC /= np.maximum(weights_VC.sum(axis=1, keepdims=True), TINY)
-        found[1, num_first:] = weights_VC[np.arange(len(after)), after]
-        found[2, num_first:] = 1 - (weights_VC * goes_on_CC[before]).sum(axis=1)
-        found[:, steps.units_U] = found.copy()
+    steps, path = reached.steps, path_U[reached.steps.units_U]
+    found = np.ones((3, len(path)), dtype=np.float32)
+    found[0] = reached.marginals_CU()[path, np.arange(len(path))]
+    num_first = len(path) - len(steps.before_U)
+    before, after = path[steps.before_U], path[num_first:]
+    weights_CV = np.exp(reached.transitions_CC).T[:, before] * reached.backward_CU[:, num_first:]
+    weights_CV /= np.maximum(weights_CV.sum(axis=0), TINY)
+    found[1, num_first:] = weights_CV[after, np.arange(len(after))]
+    found[2, num_first:] = 1 - (weights_CV * goes_on_CC.T[:, before]).sum(axis=0)
+    found[:, steps.units_U] = found.copy()
     return PathSteps(*found)
 
 
@@ -274,4 +298,4 @@ def _reach(emitted_CU: FloatArray, steps: Steps, chain: Chain) -> tuple[Array, F
 
 
 def _log(values: FloatArray) -> FloatArray:
-    return np.log(np.maximum(values, TINY, out=values), out=values)
+    return np.log(np.maximum(values, TINY))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yanmo.answers.chains import Chain, PathSteps, Steps, log_marginals, path_steps, row_blocks
+from yanmo.answers.chains import Chain, PathSteps, Reached, Steps, log_marginals, path_steps, reach, row_blocks
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import Link
@@ -52,26 +52,28 @@ class TagChain:
         # Of plain tags each is decided by itself.
         joint_U = None if self.scheme.is_plain else np.empty(len(scores_UC), dtype=np.float32)
         for units, inner in row_blocks(places.offsets, max(BLOCK_SCORES // max(scores_UC.shape[1], 1), 1)):
-            block_UC = scores_UC[units] * np.float32(scale)
-            logs_UC = log_marginals(block_UC, Steps.of(inner), self.chain, sharpness=self.sharpness)
+            block_UC, steps = scores_UC[units] * np.float32(scale), Steps.of(inner)
+            if joint_U is None:
+                found_UC[units] = log_marginals(block_UC, steps, self.chain, sharpness=self.sharpness)
+                continue
+            reached = reach(block_UC, steps, self.chain)
+            logs_UC = reached.log_marginals()
+            if self.sharpness != 1:
+                logs_UC = log_marginals(block_UC, steps, self.chain, sharpness=self.sharpness)
             found_UC[units] = logs_UC
-            if joint_U is not None:
-                joint_U[units] = _joint_U(block_UC, inner, self.chain, link.activate(logs_UC), self.scheme)
+            joint_U[units] = _joint_U(reached, inner, link.activate(logs_UC), self.scheme)
         return Choices(found_UC, link, places.offsets, places.values, joint_U)
 
 
-def _joint_U(
-    scores_UC: FloatArray, offsets: IntArray, chain: Chain, probabilities_UC: FloatArray, scheme: TagScheme
-) -> FloatArray:
+def _joint_U(reached: Reached, offsets: IntArray, probabilities_UC: FloatArray, scheme: TagScheme) -> FloatArray:
     """Return at every unit how probable the span is that it is in, float32, NaN where it is in none.
 
     The spans are those of the best legal path. Each has the share of all paths, weighed as the chain weighs them, that
     have exactly this span.
 
     Args:
-        scores_UC: Unnormalized scores of every unit's tags.
+        reached: What all paths sum to.
         offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
-        chain: How tags go together.
         probabilities_UC: What chooses the path.
         scheme: Of the tags.
     """
@@ -79,7 +81,7 @@ def _joint_U(
     found_U = np.full(len(path_U), np.nan, dtype=np.float32)
     spans = find_spans(path_U, offsets, scheme)
     if len(spans):
-        sums = path_steps(scores_UC, Steps.of(offsets), chain, path_U, scheme.goes_on_CC())
+        sums = path_steps(reached, path_U, scheme.goes_on_CC())
         lengths_M = spans.end_M - spans.start_M
         places = np.arange(lengths_M.sum()) + np.repeat(spans.start_M - np.cumsum(lengths_M) + lengths_M, lengths_M)
         found_U[places] = np.repeat(_joint_M(sums, spans, offsets), lengths_M)

@@ -85,7 +85,7 @@ TOGETHER = [
     *((name, model) for name in ("bc5cdr@600", "ud_en_pos@1000") for model in ("window", "minilm")),
 ]
 CHECKPOINT, CHECKPOINT_EPOCHS = "minilm", 10
-"""By default it learns for 2,500 steps, here for a quarter; of 2,000 rows the second half of them gains half a point."""
+"""By default it learns for 2,500 steps, here for a quarter; their second half gained half a point on 2,000 rows."""
 REST = "rest.txt"
 """Texts without labels, beside a Dataset's folder."""
 SEVERAL = "-x3"

@@ -11,6 +11,7 @@ from yanmo.answers import tag_chains
 from yanmo.answers.chains import IMPOSSIBLE, Chain
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX
+from yanmo.answers.second_order import SecondOrderChain
 from yanmo.answers.spans import find_spans, span_probability_M
 from yanmo.answers.tag_chains import TagChain
 from yanmo.answers.tags import TagScheme
@@ -19,10 +20,28 @@ from yanmo.arrays import Ragged
 SCHEMES = {"iob2": ["B-x", "B-y", "I-x", "I-y", "O"], "bmes": ["B", "E", "M", "S"]}
 
 
-def random_chain(scheme, seed, sharpness=1.0):
-    random, legal = np.random.default_rng(seed), (scheme.may_follow_CC(), scheme.may_begin_C(), scheme.may_end_C())
+def random_chain(scheme, seed, sharpness=1.0, order=1):
+    random = np.random.default_rng(seed)
+    inside = np.concatenate([scheme.may_follow_CC(), scheme.may_begin_C()[None]])
+    begins, ends = scheme.may_begin_C(), scheme.may_end_C()
+    legal = (
+        (inside[:-1], begins, ends)
+        if order == 1
+        else (np.stack([inside] * len(inside)), np.stack([ends] * len(inside)))
+    )
     parts = (np.where(one, random.normal(size=one.shape), IMPOSSIBLE).astype(np.float32) for one in legal)
-    return TagChain(Chain(*parts), scheme, sharpness)
+    return TagChain((Chain if order == 1 else SecondOrderChain)(*parts), scheme, sharpness)
+
+
+def path_log(chain, path):
+    """Return what a chain gives to a path."""
+    edge = len(chain.ends_PC[0]) if isinstance(chain, SecondOrderChain) else None
+    if edge is None:
+        moves = sum(float(chain.transitions_CC[pair]) for pair in itertools.pairwise(path))
+        return float(chain.start_C[path[0]]) + moves + float(chain.end_C[path[-1]])
+    before = (edge, edge, *path)
+    moves = sum(float(chain.transitions_PPC[triple]) for triple in zip(before, before[1:], path, strict=False))
+    return moves + float(chain.ends_PC[before[-2:]])
 
 
 def evidence_of(tag_chain, lengths, seed):
@@ -38,10 +57,7 @@ def add_up(scores_UC, chain, scheme):
     num_units, num_tags = scores_UC.shape
     shares, total = {}, 0.0
     for path in itertools.product(range(num_tags), repeat=num_units):
-        log = float(scores_UC[np.arange(num_units), path].sum(dtype=np.float64) + chain.start_C[path[0]])
-        log += sum(float(chain.transitions_CC[pair]) for pair in itertools.pairwise(path)) + float(
-            chain.end_C[path[-1]]
-        )
+        log = float(scores_UC[np.arange(num_units), path].sum(dtype=np.float64)) + path_log(chain, path)
         weight = np.exp(log)
         total += weight
         spans = find_spans(np.array(path), np.array([0, num_units]), scheme)
@@ -51,10 +67,15 @@ def add_up(scores_UC, chain, scheme):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(0, 1000), st.sampled_from(sorted(SCHEMES)))
-def test_a_span_has_the_share_of_all_paths_that_have_exactly_it(lengths, seed, style):
+@given(
+    st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    st.integers(0, 1000),
+    st.sampled_from(sorted(SCHEMES)),
+    st.sampled_from((1, 2)),
+)
+def test_a_span_has_the_share_of_all_paths_that_have_exactly_it(lengths, seed, style, order):
     scheme = TagScheme.of(SCHEMES[style])
-    tag_chain = random_chain(scheme, seed, sharpness=1.0 + seed % 2)
+    tag_chain = random_chain(scheme, seed, sharpness=1.0 + seed % 2, order=order)
     scores_UC, evidence = evidence_of(tag_chain, lengths, seed)
     path_U = best_legal(evidence.values_MC, evidence.offsets_N, scheme)
     spans = find_spans(path_U, evidence.offsets_N, scheme)
@@ -66,11 +87,12 @@ def test_a_span_has_the_share_of_all_paths_that_have_exactly_it(lengths, seed, s
         assert sure_M[place] == pytest.approx(wanted[span], abs=1e-4)
 
 
-def test_rows_are_the_same_in_blocks_of_any_size_and_rows_without_units_have_no_span(monkeypatch):
-    tag_chain = random_chain(TagScheme.of(SCHEMES["iob2"]), 3)
+@pytest.mark.parametrize("order", [1, 2])
+def test_rows_are_the_same_in_blocks_of_any_size_and_rows_without_units_have_no_span(order, monkeypatch):
+    tag_chain = random_chain(TagScheme.of(SCHEMES["iob2"]), 3, order=order)
     lengths = [3, 0, 700, 1, 40]
     _, whole = evidence_of(tag_chain, lengths, 5)
-    monkeypatch.setattr(tag_chains, "BLOCK_SCORES", 10)
+    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 10)
     _, parts = evidence_of(tag_chain, lengths, 5)
     np.testing.assert_allclose(parts.joint_M, whole.joint_M, atol=1e-5)
     assert (

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,14 +25,14 @@ __all__ = [
     "IMPOSSIBLE",
     "LEAST_LOG",
     "TINY",
+    "AnyChain",
     "Chain",
     "PathSteps",
     "PathSums",
     "Reached",
     "Steps",
+    "SummedPaths",
     "log_marginals",
-    "path_steps",
-    "reach",
     "row_blocks",
     "sum_paths",
 ]
@@ -108,6 +109,35 @@ def row_blocks(offsets: IntArray, num_units: int) -> Iterator[tuple[IntArray, In
         yield np.arange(inner[-1]) + np.repeat(offsets[rows] - inner[:-1], lengths_N[rows]), inner
 
 
+class SummedPaths(Protocol):
+    """What all paths of some rows sum to."""
+
+    def log_marginals(self) -> FloatArray:
+        """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
+        ...
+
+    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
+        """Return how probable the steps of a path are."""
+        ...
+
+
+class AnyChain(Protocol):
+    """How labels in a row go together, by first or by second order."""
+
+    @property
+    def num_sums(self) -> int:
+        """How many sums are held of every unit."""
+        ...
+
+    def sharpened(self, power: np.float32) -> AnyChain:
+        """Return the chain whose paths have the weights of this one's to a power."""
+        ...
+
+    def reach(self, scores_UC: FloatArray, steps: Steps) -> SummedPaths:
+        """Return what all paths sum to; there is at least one unit."""
+        ...
+
+
 @dataclass(frozen=True)
 class Chain:
     """How labels go together in a row: scores in nats, :data:`IMPOSSIBLE` where they may not.
@@ -121,6 +151,31 @@ class Chain:
     transitions_CC: FloatArray
     start_C: FloatArray
     end_C: FloatArray
+
+    @property
+    def num_sums(self) -> int:
+        """How many sums are held of every unit."""
+        return len(self.start_C)
+
+    def sharpened(self, power: np.float32) -> Chain:
+        """Return the chain whose paths have the weights of this one's to a power; what is impossible stays finite."""
+        parts = (self.transitions_CC, self.start_C, self.end_C)
+        return Chain(*(np.maximum(part * power, IMPOSSIBLE) for part in parts))
+
+    def reach(self, scores_UC: FloatArray, steps: Steps) -> Reached:
+        """Return what all paths sum to; there is at least one unit.
+
+        Args:
+            scores_UC: Unnormalized scores of every unit's labels.
+            steps: Of the rows.
+
+        Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: the backward sums
+        are the forward ones of mirrored rows, so both are one product a step.
+        """
+        logs_CU, largest_U = _emissions(scores_UC, steps, self)
+        (forward_CU, mirrored_CU), scales_U = _reach(np.exp(logs_CU), steps, self)
+        log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
+        return Reached(steps, self.transitions_CC, logs_CU, forward_CU, mirrored_CU[:, steps.mirror_U], log_total)
 
 
 @dataclass(frozen=True)
@@ -146,11 +201,15 @@ class PathSteps:
         own_U: The probability of each unit's own label, whatever stands around it, float32.
         step_U: That of the label where the one before it holds.
         stop_U: That the unit has no label that goes on with the one before it, where that holds.
+        second_step_U: As ``step_U``, where the two labels before it hold.
+        second_stop_U: As ``stop_U``, where the two labels before it hold.
     """
 
     own_U: FloatArray
     step_U: FloatArray
     stop_U: FloatArray
+    second_step_U: FloatArray
+    second_stop_U: FloatArray
 
 
 @dataclass(frozen=True)
@@ -187,8 +246,31 @@ class Reached:
         marginals_CU = self.forward_CU * self.backward_CU / np.exp(self.logs_CU)
         return np.asarray(marginals_CU / marginals_CU.sum(axis=0))
 
+    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
+        """Return how probable the steps of a path are.
 
-def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain, *, sharpness: float = 1.0) -> FloatArray:
+        Args:
+            path_U: A label of every unit.
+            goes_on_CC: Whether a label (column) goes on with the one before it (row).
+
+        Source: Culotta, McCallum 2004, "Confidence Estimation for Information Extraction", section 3 (constrained
+        forward sums). Differs: under the model labels are a Markov chain, too, so one backward sum says all steps.
+        """
+        steps, path = self.steps, path_U[self.steps.units_U]
+        found = np.ones((3, len(path)), dtype=np.float32)
+        found[0] = self.marginals_CU()[path, np.arange(len(path))]
+        num_first = len(path) - len(steps.before_U)
+        before, after = path[steps.before_U], path[num_first:]
+        weights_CV = np.exp(self.transitions_CC).T[:, before] * self.backward_CU[:, num_first:]
+        weights_CV /= np.maximum(weights_CV.sum(axis=0), TINY)
+        found[1, num_first:] = weights_CV[after, np.arange(len(after))]
+        found[2, num_first:] = 1 - (weights_CV * goes_on_CC.T[:, before]).sum(axis=0)
+        found[:, steps.units_U] = found.copy()
+        # What stands two places before says no more.
+        return PathSteps(*found, *found[1:])
+
+
+def log_marginals(scores_UC: FloatArray, steps: Steps, chain: AnyChain, *, sharpness: float = 1.0) -> FloatArray:
     """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C).
 
     Args:
@@ -202,22 +284,7 @@ def log_marginals(scores_UC: FloatArray, steps: Steps, chain: Chain, *, sharpnes
     if not len(scores_UC):
         return np.empty(scores_UC.shape, dtype=np.float32)
     power = np.float32(sharpness)
-    parts = (chain.transitions_CC, chain.start_C, chain.end_C)
-    # What is impossible stays finite.
-    sharpened = Chain(*(np.maximum(part * power, IMPOSSIBLE) for part in parts))
-    return reach(scores_UC * power, steps, sharpened).log_marginals() / power
-
-
-def reach(scores_UC: FloatArray, steps: Steps, chain: Chain) -> Reached:
-    """Return what all paths sum to; there is at least one unit, and the arguments are as for :func:`log_marginals`.
-
-    Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: the backward sums are
-    the forward ones of mirrored rows, so both are one product a step.
-    """
-    logs_CU, largest_U = _emissions(scores_UC, steps, chain)
-    (forward_CU, mirrored_CU), scales_U = _reach(np.exp(logs_CU), steps, chain)
-    log_total = float(np.log(scales_U).sum(dtype=np.float64) + largest_U.sum(dtype=np.float64))
-    return Reached(steps, chain.transitions_CC, logs_CU, forward_CU, mirrored_CU[:, steps.mirror_U], log_total)
+    return chain.sharpened(power).reach(scores_UC * power, steps).log_marginals() / power
 
 
 def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
@@ -228,7 +295,7 @@ def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
     num_labels = scores_UC.shape[1]
     if not len(scores_UC):
         return PathSums(scores_UC, np.zeros((num_labels, num_labels)), 0.0)
-    reached = reach(scores_UC, steps, chain)
+    reached = chain.reach(scores_UC, steps)
     marginals_UC = np.empty(scores_UC.shape, dtype=np.float32)
     marginals_UC[steps.units_U] = reached.marginals_CU().T
     before_CU = reached.forward_CU[:, steps.before_U]
@@ -238,30 +305,6 @@ def sum_paths(scores_UC: FloatArray, steps: Steps, chain: Chain) -> PathSums:
     after_CU = after_CU / np.maximum(((moves_CC.T @ before_CU) * after_CU).sum(axis=0), TINY)
     pairs_CC = (before_CU @ after_CU.T) * moves_CC
     return PathSums(marginals_UC, pairs_CC.astype(np.float64), reached.log_total)
-
-
-def path_steps(reached: Reached, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
-    """Return how probable the steps of a path are.
-
-    Args:
-        reached: What all paths sum to.
-        path_U: A label of every unit.
-        goes_on_CC: Whether a label (column) goes on with the one before it (row).
-
-    Source: Culotta, McCallum 2004, "Confidence Estimation for Information Extraction", section 3 (constrained forward
-    sums). Differs: the labels of a chain are a Markov chain under the model, too, so one backward sum says all steps.
-    """
-    steps, path = reached.steps, path_U[reached.steps.units_U]
-    found = np.ones((3, len(path)), dtype=np.float32)
-    found[0] = reached.marginals_CU()[path, np.arange(len(path))]
-    num_first = len(path) - len(steps.before_U)
-    before, after = path[steps.before_U], path[num_first:]
-    weights_CV = np.exp(reached.transitions_CC).T[:, before] * reached.backward_CU[:, num_first:]
-    weights_CV /= np.maximum(weights_CV.sum(axis=0), TINY)
-    found[1, num_first:] = weights_CV[after, np.arange(len(after))]
-    found[2, num_first:] = 1 - (weights_CV * goes_on_CC.T[:, before]).sum(axis=0)
-    found[:, steps.units_U] = found.copy()
-    return PathSteps(*found)
 
 
 def _emissions(scores_UC: FloatArray, steps: Steps, chain: Chain) -> tuple[FloatArray, FloatArray]:

@@ -11,14 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from yanmo.answers.chains import IMPOSSIBLE, LEAST_LOG, TINY, Steps, row_blocks
+from yanmo.answers.chains import IMPOSSIBLE, LEAST_LOG, TINY, PathSteps, Steps
 from yanmo.arrays import Array, FloatArray, IntArray
 
-__all__ = ["SecondOrderChain", "second_order_marginals"]
-
-BLOCK_SUMS = 1 << 22
-"""Sums of pairs of labels that are held at a time."""
+__all__ = ["ReachedPairs", "SecondOrderChain"]
 
 
 @dataclass(frozen=True)
@@ -33,32 +31,80 @@ class SecondOrderChain:
     transitions_PPC: FloatArray
     ends_PC: FloatArray
 
+    @property
+    def num_sums(self) -> int:
+        """How many sums are held of every unit."""
+        return self.ends_PC.size
 
-def second_order_marginals(
-    scores_UC: FloatArray, offsets: IntArray, chain: SecondOrderChain, *, sharpness: float = 1.0
-) -> FloatArray:
-    """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C).
+    def sharpened(self, power: np.float32) -> SecondOrderChain:
+        """Return the chain whose paths have the weights of this one's to a power; what is impossible stays finite."""
+        return SecondOrderChain(
+            *(np.maximum(part * power, IMPOSSIBLE) for part in (self.transitions_PPC, self.ends_PC))
+        )
 
-    Args:
-        scores_UC: Unnormalized scores of every unit's labels.
-        offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
-        chain: How labels go together.
-        sharpness: As in :func:`yanmo.answers.chains.log_marginals`.
+    def reach(self, scores_UC: FloatArray, steps: Steps) -> ReachedPairs:
+        """Return what all paths sum to; there is at least one unit.
 
-    Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: states are pairs.
-    """
-    power = np.float32(sharpness)
-    moves_PPC, ends_PC = (
-        np.exp(np.maximum(part * power, IMPOSSIBLE)) for part in (chain.transitions_PPC, chain.ends_PC)
-    )
-    found_UC = np.empty(scores_UC.shape, dtype=np.float32)
-    for units, inner in row_blocks(offsets, max(BLOCK_SUMS // scores_UC.shape[1] ** 2, 1)):
-        steps, logs_UC = Steps.of(inner), scores_UC[units] * power
+        Source: Rabiner 1989, "A Tutorial on Hidden Markov Models", section V.A (scaling). Differs: states are pairs.
+        """
+        logs_UC = scores_UC[steps.units_U]
         logs_UC -= logs_UC.max(axis=1, keepdims=True)
-        emitted_UC = np.exp(np.maximum(logs_UC, LEAST_LOG))[steps.units_U]
-        summed_UC = _sum_back(_reach(emitted_UC, steps, moves_PPC), emitted_UC, steps, moves_PPC, ends_PC)
-        found_UC[units[steps.units_U]] = np.log(np.maximum(summed_UC, TINY)) / power
-    return found_UC
+        emitted_UC = np.exp(np.maximum(logs_UC, LEAST_LOG))
+        moves_PPC = np.exp(self.transitions_PPC)
+        before = _reach(emitted_UC, steps, moves_PPC)
+        return ReachedPairs(
+            steps, emitted_UC, moves_PPC, before, _reach_back(emitted_UC, steps, moves_PPC, np.exp(self.ends_PC))
+        )
+
+
+@dataclass(frozen=True)
+class ReachedPairs:
+    """What all paths up to each pair of labels sum to, from both ends of the rows, scaled to 1 a row and step.
+
+    Attributes:
+        steps: The order of the units.
+        emitted_UC: Each unit's own weights, in this order.
+        moves_PPC: The weights of three labels in a row.
+        before: Of every step the sums from the beginning of the rows, shape (P, rows, C); they hold the step's own.
+        behind: Those from the end, which do not.
+    """
+
+    steps: Steps
+    emitted_UC: FloatArray
+    moves_PPC: FloatArray
+    before: list[Array]
+    behind: list[Array]
+
+    def log_marginals(self) -> FloatArray:
+        """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
+        summed_UC = [(before * behind).sum(axis=0) for before, behind in zip(self.before, self.behind, strict=True)]
+        found_UC = np.empty_like(self.emitted_UC)
+        found_UC[self.steps.units_U] = np.log(np.maximum(np.concatenate([_shares(one) for one in summed_UC]), TINY))
+        return found_UC
+
+    def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> PathSteps:
+        """Return how probable the steps of a path are; as :meth:`yanmo.answers.chains.Reached.path_steps`."""
+        path, found, edge = path_U[self.steps.units_U], np.ones((5, len(path_U)), np.float32), self.emitted_UC.shape[1]
+        last = two_back = np.zeros(0, dtype=np.int64)
+        for (begin, end), before, behind in zip(self.steps.bounds(), self.before, self.behind, strict=True):
+            here, rows = path[begin:end], np.arange(end - begin)
+            through = before * behind
+            found[0, begin:end] = _shares(through.sum(axis=0))[rows, here]
+            if begin:
+                last, two_back = last[: len(rows)], two_back[: len(rows)]
+                one = through[last, rows]
+                two = self.moves_PPC[two_back, last] * self.emitted_UC[begin:end] * behind[last, rows]
+                for place, weights_NC in ((1, _shares(one)), (3, _shares(two))):
+                    found[place, begin:end] = weights_NC[rows, here]
+                    found[place + 1, begin:end] = 1 - (weights_NC * goes_on_CC[last]).sum(axis=1)
+            two_back = last if begin else np.full(len(rows), edge)
+            last = here
+        found[:, self.steps.units_U] = found.copy()
+        return PathSteps(*found)
+
+
+def _shares(weights_NC: FloatArray) -> FloatArray:
+    return np.asarray(weights_NC / np.maximum(weights_NC.sum(axis=1, keepdims=True), TINY))
 
 
 def _reach(emitted_UC: FloatArray, steps: Steps, moves_PPC: FloatArray) -> list[Array]:
@@ -79,23 +125,20 @@ def _reach(emitted_UC: FloatArray, steps: Steps, moves_PPC: FloatArray) -> list[
     return reached
 
 
-def _sum_back(
-    reached: list[Array], emitted_UC: FloatArray, steps: Steps, moves_PPC: FloatArray, ends_PC: FloatArray
-) -> FloatArray:
-    """Return what all paths through each label of each unit sum to, scaled to 1 a unit, in the order of the steps."""
+def _reach_back(emitted_UC: FloatArray, steps: Steps, moves_PPC: FloatArray, ends_PC: FloatArray) -> list[Array]:
+    """Return of every step what all paths behind each pair of labels sum to, scaled to 1 a row, shape (P, rows, C)."""
     edge = emitted_UC.shape[1]
     middle_CCP = np.ascontiguousarray(moves_PPC[:, :edge].transpose(1, 2, 0))
-    summed_UC, behind, bounds = np.empty_like(emitted_UC), np.zeros((edge + 1, 0, edge), np.float32), steps.bounds()
-    for (begin, end), before in zip(reversed(bounds), reversed(reached), strict=True):
-        num_ended, num_going = end - begin - behind.shape[1], behind.shape[1]
-        ended = np.broadcast_to(ends_PC[:, None], (edge + 1, num_ended, edge))
+    found: list[Array] = []
+    for begin, end in reversed(steps.bounds()):
+        behind = found[-1] if found else np.zeros((edge + 1, 0, edge), dtype=np.float32)
+        num_going = behind.shape[1]
+        here = np.empty((edge + 1, end - begin, edge), dtype=np.float32)
+        here[:, num_going:] = ends_PC[:, None]
         if num_going:
             weighed = behind[:edge] * emitted_UC[end : end + num_going]
-            going = (weighed @ middle_CCP).transpose(2, 1, 0)
-            # Scaled like what is reached, so that nothing vanishes in long rows.
-            going /= going.sum(axis=(0, 2))[:, None]
-            ended = np.concatenate([going, ended], axis=1)
-        behind = ended
-        through_NC = (before * behind).sum(axis=0)
-        summed_UC[begin:end] = through_NC / np.maximum(through_NC.sum(axis=1, keepdims=True), TINY)
-    return summed_UC
+            here[:, :num_going] = (weighed @ middle_CCP).transpose(2, 1, 0)
+        # Scaled like what is reached, so that nothing vanishes in long rows.
+        here /= here.sum(axis=(0, 2))[:, None]
+        found.append(here)
+    return found[::-1]

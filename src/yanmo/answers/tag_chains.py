@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from yanmo.answers.chains import Chain, PathSteps, Reached, Steps, log_marginals, path_steps, reach, row_blocks
+from yanmo.answers.chains import AnyChain, PathSteps, Steps, SummedPaths, row_blocks
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import Link
@@ -21,8 +21,8 @@ from yanmo.arrays import Array, FloatArray, IntArray, Ragged
 
 __all__ = ["TagChain"]
 
-BLOCK_SCORES = 1 << 20
-"""Scores whose rows go through the chain at a time."""
+BLOCK_SUMS = 1 << 20
+"""Sums of paths that are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class TagChain:
     """How tags go together.
 
     Attributes:
-        chain: The scores of two tags in a row.
+        chain: The scores of two or three tags in a row.
         scheme: What the tags mean.
         sharpness: How much more than the others the best path counts in marginals, as in ``log_marginals``.
     """
 
-    chain: Chain
+    chain: AnyChain
     scheme: TagScheme
     sharpness: float = 1.0
 
@@ -51,21 +51,18 @@ class TagChain:
         found_UC = np.empty(scores_UC.shape, dtype=np.float32)
         # Of plain tags each is decided by itself.
         joint_U = None if self.scheme.is_plain else np.empty(len(scores_UC), dtype=np.float32)
-        for units, inner in row_blocks(places.offsets, max(BLOCK_SCORES // max(scores_UC.shape[1], 1), 1)):
+        power = np.float32(self.sharpness)
+        for units, inner in row_blocks(places.offsets, max(BLOCK_SUMS // self.chain.num_sums, 1)):
             block_UC, steps = scores_UC[units] * np.float32(scale), Steps.of(inner)
-            if joint_U is None:
-                found_UC[units] = log_marginals(block_UC, steps, self.chain, sharpness=self.sharpness)
-                continue
-            reached = reach(block_UC, steps, self.chain)
-            logs_UC = reached.log_marginals()
-            if self.sharpness != 1:
-                logs_UC = log_marginals(block_UC, steps, self.chain, sharpness=self.sharpness)
-            found_UC[units] = logs_UC
-            joint_U[units] = _joint_U(reached, inner, link.activate(logs_UC), self.scheme)
+            sharpened = self.chain.sharpened(power).reach(block_UC * power, steps)
+            found_UC[units] = logs_UC = sharpened.log_marginals() / power
+            if joint_U is not None:
+                plain = sharpened if power == 1 else self.chain.reach(block_UC, steps)
+                joint_U[units] = _joint_U(plain, inner, link.activate(logs_UC), self.scheme)
         return Choices(found_UC, link, places.offsets, places.values, joint_U)
 
 
-def _joint_U(reached: Reached, offsets: IntArray, probabilities_UC: FloatArray, scheme: TagScheme) -> FloatArray:
+def _joint_U(reached: SummedPaths, offsets: IntArray, probabilities_UC: FloatArray, scheme: TagScheme) -> FloatArray:
     """Return at every unit how probable the span is that it is in, float32, NaN where it is in none.
 
     The spans are those of the best legal path. Each has the share of all paths, weighed as the chain weighs them, that
@@ -81,7 +78,7 @@ def _joint_U(reached: Reached, offsets: IntArray, probabilities_UC: FloatArray, 
     found_U = np.full(len(path_U), np.nan, dtype=np.float32)
     spans = find_spans(path_U, offsets, scheme)
     if len(spans):
-        sums = path_steps(reached, path_U, scheme.goes_on_CC())
+        sums = reached.path_steps(path_U, scheme.goes_on_CC())
         lengths_M = spans.end_M - spans.start_M
         places = np.arange(lengths_M.sum()) + np.repeat(spans.start_M - np.cumsum(lengths_M) + lengths_M, lengths_M)
         found_U[places] = np.repeat(_joint_M(sums, spans, offsets), lengths_M)
@@ -91,10 +88,14 @@ def _joint_U(reached: Reached, offsets: IntArray, probabilities_UC: FloatArray, 
 def _joint_M(sums: PathSteps, spans: Spans, offsets: IntArray) -> FloatArray:
     """Return the probability of every span: its first tag, each step within it, and that it ends."""
     # Differences of long sums of logarithms would lose what products of few factors keep.
-    factors_U = sums.step_U.astype(np.float64)
+    factors_U = sums.second_step_U.astype(np.float64)
     factors_U[spans.start_M] = sums.own_U[spans.start_M]
+    is_long = spans.end_M - spans.start_M > 1
+    second = spans.start_M[is_long] + 1
+    factors_U[second] = sums.step_U[second]
     bounds = np.stack([spans.start_M, spans.end_M], axis=1).ravel()
     joint_M = np.multiply.reduceat(np.append(factors_U, 1.0), bounds)[::2]
     inside = spans.end_M < offsets[spans.row_M + 1]
-    joint_M[inside] *= sums.stop_U[spans.end_M[inside]]
+    ends = spans.end_M[inside]
+    joint_M[inside] *= np.where(is_long[inside], sums.second_stop_U[ends], sums.stop_U[ends])
     return np.asarray(np.clip(joint_M, 0, 1), dtype=np.float32)

@@ -9,7 +9,9 @@ import numpy as np
 
 from yanmo.answers.answered import Found
 from yanmo.answers.choices import Choices
-from yanmo.answers.second_order import SecondOrderChain, second_order_marginals
+from yanmo.answers.second_order import SecondOrderChain
+from yanmo.answers.tag_chains import TagChain
+from yanmo.answers.tags import TagScheme
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.protocols import Inference, Runtime
@@ -28,11 +30,12 @@ class HmmRuntime(Runtime[Units]):
 
     def __init__(self, bundle: Bundle) -> None:
         self._link = get_task(bundle.task).link
-        self._sharpness = float(read_light_settings(bundle, "hmm.json")["sharpness"])
+        sharpness = float(read_light_settings(bundle, "hmm.json")["sharpness"])
         tensors = read_tensors(bundle, NAMES)
         self._endings = UnitEndings(tensors["words"], tensors["endings"])
         self._emissions_KC = tensors["emissions"].astype(np.float32)
-        self._chain = SecondOrderChain(tensors["transitions"], tensors["ends"])
+        chain = SecondOrderChain(tensors["transitions"], tensors["ends"])
+        self._chain = TagChain(chain, TagScheme.of(bundle.labels), sharpness)
         num_rows, num_labels = len(tensors["words"]) + len(tensors["endings"]), tensors["emissions"].shape[1]
         if len(self._emissions_KC) != num_rows or tensors["ends"].shape != (num_labels + 1, num_labels):
             raise ArtifactError(
@@ -56,10 +59,10 @@ class HmmRuntime(Runtime[Units]):
         """Return the logarithms of every unit's probabilities, up to a constant of the unit."""
         ends, lengths_N = encoded.places.offsets, encoded.places.lengths_N
         rows_U, is_unknown_U = self._endings.find(encoded.surfaces)
-        scores_UC = second_order_marginals(self._emissions_KC[rows_U], ends, self._chain, sharpness=self._sharpness)
+        choices = self._chain.choices(self._emissions_KC[rows_U], self._link, encoded.places)
         unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[ends])
         found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), int(ends[-1]))
-        return Inference(Choices(scores_UC, self._link, ends, encoded.places.values), found)
+        return Inference(choices, found)
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> HmmRuntime:  # noqa: ARG001 - one signature

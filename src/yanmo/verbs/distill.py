@@ -120,12 +120,7 @@ def distill(
     """
     spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
-    if (teacher.path / RULES).is_file():
-        logger.warning(
-            "The answers of %s are those with its rules. The student learns from them and has no rules of its own; "
-            "adjust gives it some.",
-            teacher.path,
-        )
+    _say_rules(teacher)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     # Predictions cannot be asked, and those of the training split say nothing of other texts.
@@ -202,6 +197,15 @@ def _teaching(teacher: Bundle | Predictions, config: DistillConfig) -> Teaching:
         match_weight=config.match_weight,
         teacher_dir=teacher.path if config.match != "none" else None,
     )
+
+
+def _say_rules(teacher: Bundle | Predictions) -> None:
+    if (teacher.path / RULES).is_file():
+        logger.warning(
+            "The answers of %s are those with its rules. The student learns from them and has no rules of its own; "
+            "adjust gives it some.",
+            teacher.path,
+        )
 
 
 def _answers(

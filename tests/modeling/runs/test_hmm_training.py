@@ -43,10 +43,10 @@ def learn(sentences, labels=TAGS, told=NO_EFFECTS.tell):
     return train_hmm(texts, texts, network=NetworkSettings(labels, SOFTMAX), measure=accuracy, tell=told)
 
 
-def opened(trained, folder):
+def opened(trained, folder, labels=TAGS):
     folder.mkdir(exist_ok=True)
     trained.save(folder)
-    return open_runtime(SimpleNamespace(path=folder, task="token_labels"), device="cpu", num_threads=1)
+    return open_runtime(SimpleNamespace(path=folder, task="token_labels", labels=labels), device="cpu", num_threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,8 @@ def test_a_capital_letter_is_a_part_of_the_ending(tmp_path):
         "tone tome": "WORD WORD",
         "home sleeps": "WORD VERB",
     }
-    runtime = opened(learn(names, ["NAME", "VERB", "WORD"]), tmp_path)
+    labels = ["NAME", "VERB", "WORD"]
+    runtime = opened(learn(names, labels), tmp_path, labels)
     evidence, _ = probabilities(runtime, "Dome", "dome")
     assert evidence.values_MC.argmax(axis=1).tolist() == [0, 2]
 
@@ -123,4 +124,4 @@ def test_a_damaged_file_is_told(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     save_file(tensors | {"words": tensors["words"][1:].copy()}, tmp_path / "model.safetensors")
     with pytest.raises(ArtifactError, match=r"rows of scores for \d+ units and endings"):
-        HmmRuntime(SimpleNamespace(path=tmp_path, task="token_labels"))
+        HmmRuntime(SimpleNamespace(path=tmp_path, task="token_labels", labels=TAGS))

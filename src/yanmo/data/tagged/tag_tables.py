@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from yanmo.artifacts.parquet import read_metadata
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.tagged.json_spans import JsonKeys, read_objects
 from yanmo.data.tagged.sentence import SpansRow, WordsRow
@@ -55,7 +56,7 @@ def names_inside(path: Path, label: str | None) -> Mapping[str, str]:
         label: The column of the tags; None: the first one whose tags have names.
     """
     try:
-        told = pl.read_parquet_metadata(path).get(HUGGING_FACE, "{}") if path.suffix == ".parquet" else "{}"
+        told = read_metadata(path).get(HUGGING_FACE, "{}") if path.suffix == ".parquet" else "{}"
         features: dict[str, Any] = msgspec.json.decode(told).get("info", {}).get("features", {})
     except (OSError, pl.exceptions.PolarsError, msgspec.DecodeError, AttributeError):
         return MappingProxyType({})

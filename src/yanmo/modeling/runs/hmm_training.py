@@ -19,7 +19,9 @@ from safetensors.numpy import save_file
 
 from yanmo.answers.chains import IMPOSSIBLE
 from yanmo.answers.choices import Choices
-from yanmo.answers.second_order import SecondOrderChain, second_order_marginals
+from yanmo.answers.links import Link
+from yanmo.answers.second_order import SecondOrderChain
+from yanmo.answers.tag_chains import TagChain
 from yanmo.answers.tags import TagScheme, TagStyle
 from yanmo.arrays import Array, Doubles, FloatArray, IntArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
@@ -50,20 +52,24 @@ class HmmModel:
         endings: Which units and endings have rows.
         emissions_KC: The logarithm of how much more probable each tag makes a unit, float32, shape (W + S, C).
         chain: How tags go together.
-        sharpness: As in ``second_order_marginals``.
+        scheme: What the tags mean.
     """
 
     endings: UnitEndings
     emissions_KC: FloatArray
     chain: SecondOrderChain
-    sharpness: float
+    scheme: TagScheme
 
-    def scores(self, units: Units) -> FloatArray:
-        """Return scores of every unit's tags, the logarithms of their probabilities up to a constant."""
+    @property
+    def sharpness(self) -> float:
+        """How much more than the others the best path counts, as in ``log_marginals``."""
+        return SHARPNESS[self.scheme.style]
+
+    def answer(self, units: Units, link: Link) -> Choices:
+        """Return the probabilities of every unit's tags."""
         rows_U, _ = self.endings.find(units.surfaces)
-        return second_order_marginals(
-            self.emissions_KC[rows_U], units.places.offsets, self.chain, sharpness=self.sharpness
-        )
+        tag_chain = TagChain(self.chain, self.scheme, self.sharpness)
+        return tag_chain.choices(self.emissions_KC[rows_U], link, units.places).activate()
 
     def save(self, folder: Path) -> None:
         """Write ``model.safetensors`` and ``hmm.json``, as ``runtimes.hmm`` reads them."""
@@ -100,9 +106,8 @@ def train_hmm(
     known = np.flatnonzero(tags_U >= 0)
     endings, emissions_KC = _emissions([units.surfaces[unit] for unit in known.tolist()], tags_U[known], scheme)
     chain = _transitions(_count_triples(Ragged(tags_U, units.places.offsets), len(scheme.kind_C)), scheme)
-    model = HmmModel(endings, emissions_KC, chain, SHARPNESS[scheme.style])
-    evidence = Choices(model.scores(held), network.link, held.places.offsets, held.places.values).activate()
-    scores = measure(evidence, valid.targets)
+    model = HmmModel(endings, emissions_KC, chain, scheme)
+    scores = measure(model.answer(held, network.link), valid.targets)
     tell({"step": 1, "epoch": 0, **{f"valid_{name}": score for name, score in scores.items()}})
     sizes = {"num_units": len(endings.words_W), "num_endings": len(endings.endings_S)}
     return Trained(model.save, scores, {"family": "hmm", **sizes, "num_classes": len(network.labels)}, 0)

@@ -6,6 +6,7 @@ anew for every call is a Struct, whose making takes a fifth of a frozen dataclas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -75,7 +76,7 @@ class Decided(Struct, frozen=True):
         silent_N: Where no answer is given, bool; None where every row has one, however unsure it is.
     """
 
-    predictions: list[Any]
+    predictions: Sequence[Any]
     probability_N: FloatArray
     silent_N: npt.NDArray[np.bool_] | None = None
 

@@ -10,16 +10,18 @@ import copy
 import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
+from msgspec.structs import replace
 from polars.exceptions import PolarsError
 
 from yanmo.answers.answered import Answered, Found, Span
 from yanmo.answers.choices import Choices
+from yanmo.answers.span_column import SpanColumn
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -169,11 +171,11 @@ class Predictor:
             inputs: The raw rows that were asked.
         """
         if self.task.reads_units:
+            probabilities = answered.decided.probability_N.tolist()
+            told = _within(answered.decided.predictions, inputs.first)
             return [
-                self._tell_spans(*one)
-                for one in zip(
-                    answered.decided.predictions, answered.decided.probability_N.tolist(), inputs.first, strict=True
-                )
+                Prediction(self.task.given(spans), probability, {}, spans=spans)
+                for spans, probability in zip(told, probabilities, strict=True)
             ]
         columns = (
             answered.decided.predictions,
@@ -186,14 +188,6 @@ class Predictor:
         stages, silent_N = found.stage_N.tolist(), answered.decided.silent_N
         abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
         return list(map(Prediction, *columns, stages, abstained))
-
-    def _tell_spans(self, spans: tuple[Span, ...] | None, probability: float, text: str) -> Prediction:
-        # Made anew, not by ``replace``: a third of its time, and a text has many words.
-        told = [
-            Span(one.start, one.end, one.label, one.probability, text[one.start : one.end], one.source)
-            for one in spans or ()
-        ]
-        return Prediction(self.task.given(spans), probability, {}, spans=tuple(told))
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:
@@ -353,6 +347,16 @@ def _check_golden(predictor: Predictor) -> None:
             hint="The libraries or the processor compute something else here; install the versions in its manifest, "
             "or make the Bundle anew on this machine.",
         )
+
+
+def _within(predictions: Sequence[Any], texts: Sequence[str]) -> Iterable[tuple[Span, ...]]:
+    """Return the spans of every row with what stands there in its text; none where no answer is given."""
+    if isinstance(predictions, SpanColumn):
+        return predictions.within(texts)
+    return [
+        tuple([replace(span, text=text[span.start : span.end]) for span in spans or ()])
+        for spans, text in zip(predictions, texts, strict=True)
+    ]
 
 
 def _inputs(texts: Sequence[Item] | Inputs, task: Task[Any]) -> Inputs:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from yanmo.answers.answered import Decided, Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX, Link
+from yanmo.answers.span_column import SpanColumn
 from yanmo.answers.spans import find_spans, span_probability_M
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import FloatArray, IntArray, Ragged
@@ -95,20 +97,25 @@ class TokenLabels(LabelTask):
             spans, sure_M = spans.take(sure_M >= threshold), sure_M[sure_M >= threshold]
         places_U2 = _places(evidence)
         places_M2 = spans.places_M2(places_U2) if len(spans) else np.zeros((0, 2), dtype=np.int64)
-        kinds = [scheme.kinds[kind] for kind in spans.kind_M.tolist()]
-        flat = list(map(Span, places_M2[:, 0].tolist(), places_M2[:, 1].tolist(), kinds, sure_M.tolist()))
-        ends = np.searchsorted(spans.row_M, np.arange(len(evidence) + 1)).tolist()
-        return Decided([tuple(flat[ends[row] : ends[row + 1]]) for row in range(len(evidence))], confidence_N)
+        ends = np.searchsorted(spans.row_M, np.arange(len(evidence) + 1))
+        return Decided(SpanColumn(places_M2, spans.kind_M, sure_M, kinds=scheme.kinds, ends=ends), confidence_N)
 
     def column(self, predictions: Sequence[tuple[Span, ...] | None]) -> pl.Series:
         """Return the spans as a column of lists of ``start``, ``end``, ``label``, ``probability``, ``source``."""
-        flat = [span for spans in predictions for span in spans or ()]
-        values = {name: pl.Series([getattr(span, name) for span in flat], dtype=kind) for name, kind in SPAN.items()}
-        structs = pl.DataFrame(values).to_struct("prediction")
-        rows, start = [], 0
-        for spans in predictions:
-            rows.append(None if spans is None else structs[start : start + len(spans)])
-            start += len(spans or ())
+        if isinstance(predictions, SpanColumn):
+            starts, ends, num_spans = *predictions.places_M2.T, len(predictions.kind_M)
+            found = (starts, ends, predictions.labels(), predictions.probability_M, ["model"] * num_spans)
+            columns: dict[str, Any] = dict(zip(SPAN, found, strict=True))
+            lengths: list[int | None] = np.diff(predictions.ends).tolist()
+        else:
+            flat = [span for spans in predictions for span in spans or ()]
+            columns = {name: [getattr(span, name) for span in flat] for name in SPAN}
+            lengths = [None if spans is None else len(spans) for spans in predictions]
+        frame = pl.DataFrame({name: pl.Series(columns[name], dtype=kind) for name, kind in SPAN.items()})
+        structs, rows, start = frame.to_struct("prediction"), [], 0
+        for length in lengths:
+            rows.append(None if length is None else structs[start : start + length])
+            start += length or 0
         return pl.Series("prediction", rows, dtype=self.frame_type())
 
     def frame_type(self) -> pl.DataType:

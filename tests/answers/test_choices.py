@@ -141,6 +141,10 @@ def test_what_is_decided_together_goes_along_and_is_forgotten_with_new_values():
     np.testing.assert_array_equal(choices.take(np.array([2, 1, 0])).joint_M, joint_M[[2, 3, 4, 0, 1]])
     np.testing.assert_array_equal(choices.invert().activate().ordered([2, 0, 1]).joint_M, joint_M)
     assert choices.having(choices.values_MC).joint_M is None
+    # The columns of a path are others in another order.
+    known = Choices(choices.values_MC, SOFTMAX, choices.ends, choices.places, joint_M, np.zeros(5, dtype=np.int64))
+    assert known.activate().path_M is not None
+    assert known.ordered([2, 0, 1]).path_M is known.take(np.array([0])).path_M is None
     both = Choices.gathered([(np.array([3, 0, 4]), choices), (np.array([1, 2, 5]), joined(1, None))])
     np.testing.assert_array_equal(both.take(np.array([3, 0, 4])).joint_M, joint_M)
     assert np.isnan(both.take(np.array([1, 2, 5])).joint_M).all()

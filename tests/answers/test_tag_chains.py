@@ -78,6 +78,7 @@ def test_a_span_has_the_share_of_all_paths_that_have_exactly_it(lengths, seed, s
     tag_chain = random_chain(scheme, seed, sharpness=1.0 + seed % 2, order=order)
     scores_UC, evidence = evidence_of(tag_chain, lengths, seed)
     path_U = best_legal(evidence.values_MC, evidence.offsets_N, scheme)
+    np.testing.assert_array_equal(evidence.path_M, path_U)
     spans = find_spans(path_U, evidence.offsets_N, scheme)
     sure_M = span_probability_M(evidence, path_U, scheme, spans)
     ends = evidence.offsets_N
@@ -92,7 +93,8 @@ def test_rows_are_the_same_in_blocks_of_any_size_and_rows_without_units_have_no_
     tag_chain = random_chain(TagScheme.of(SCHEMES["iob2"]), 3, order=order)
     lengths = [3, 0, 700, 1, 40]
     _, whole = evidence_of(tag_chain, lengths, 5)
-    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 10)
+    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 0)
+    monkeypatch.setattr(tag_chains, "LEAST_UNITS", 10)
     _, parts = evidence_of(tag_chain, lengths, 5)
     np.testing.assert_allclose(parts.joint_M, whole.joint_M, atol=1e-5)
     assert (

@@ -63,7 +63,8 @@ def test_a_chain_goes_over_whole_texts_and_not_over_their_windows(most, monkeypa
     units = TextPipeline(TextConfig(units="characters")).read(Inputs((TEXTS,))).units
     encoded = UnitTokenizer(WORDPIECE, 12).encode(units)
     logits_UC = np.random.default_rng(2).normal(size=(len(units.surfaces), 3)).astype(np.float32)
-    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", most)
+    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 0)
+    monkeypatch.setattr(tag_chains, "LEAST_UNITS", most)
     found = as_choices(logits_UC, SOFTMAX, encoded, TAG_CHAIN)
     expected = log_marginals(logits_UC, Steps.of(units.places.offsets), CHAIN_OF_3)
     np.testing.assert_allclose(found.activate().values_MC, SOFTMAX.activate(expected), atol=1e-6)

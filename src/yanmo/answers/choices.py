@@ -31,6 +31,7 @@ class Choices(Struct, frozen=True):
             shape (M, 2); None where whole texts are decided about.
         joint_M: Where a model says how neighboring decisions go together: the probability of all that is decided
             together with this one, such as of a whole span, float32; NaN where there is no such thing. None of others.
+        path_M: The columns that this is about, of the best path that there may be, int64, where they are known already.
     """
 
     values_MC: FloatArray
@@ -38,6 +39,7 @@ class Choices(Struct, frozen=True):
     ends: IntArray | None = None
     places: IntArray | None = None
     joint_M: FloatArray | None = None
+    path_M: IntArray | None = None
 
     def __len__(self) -> int:
         """Return N, the number of rows."""
@@ -64,7 +66,8 @@ class Choices(Struct, frozen=True):
 
     def activate(self) -> Self:
         """Return the probabilities of scores."""
-        return self.having(self.link.activate(self.values_MC), joint_M=self.joint_M)
+        values_MC = self.link.activate(self.values_MC)
+        return type(self)(values_MC, self.link, self.ends, self.places, self.joint_M, self.path_M)
 
     def invert(self) -> Self:
         """Return scores whose probabilities these are."""

@@ -21,8 +21,10 @@ from yanmo.arrays import Array, FloatArray, IntArray, Ragged
 
 __all__ = ["TagChain"]
 
-BLOCK_SUMS = 1 << 20
-"""Sums of paths that are held at a time."""
+BLOCK_SUMS = 1 << 18
+"""Sums of paths that are held at a time; more of them leave the cache."""
+LEAST_UNITS = 1 << 10
+"""Units that are held at a time, however many sums each of them has: fewer make short products."""
 
 
 @dataclass(frozen=True)
@@ -51,30 +53,30 @@ class TagChain:
         found_UC = np.empty(scores_UC.shape, dtype=np.float32)
         # Of plain tags each is decided by itself.
         joint_U = None if self.scheme.is_plain else np.empty(len(scores_UC), dtype=np.float32)
+        path_U = None if self.scheme.is_plain else np.empty(len(scores_UC), dtype=np.int64)
         power = np.float32(self.sharpness)
-        for units, inner in row_blocks(places.offsets, max(BLOCK_SUMS // self.chain.num_sums, 1)):
+        for units, inner in row_blocks(places.offsets, max(BLOCK_SUMS // self.chain.num_sums, LEAST_UNITS)):
             block_UC, steps = scores_UC[units] * np.float32(scale), Steps.of(inner)
             sharpened = self.chain.sharpened(power).reach(block_UC * power, steps)
             found_UC[units] = logs_UC = sharpened.log_marginals() / power
-            if joint_U is not None:
+            if joint_U is not None and path_U is not None:
                 plain = sharpened if power == 1 else self.chain.reach(block_UC, steps)
-                joint_U[units] = _joint_U(plain, inner, link.activate(logs_UC), self.scheme)
-        return Choices(found_UC, link, places.offsets, places.values, joint_U)
+                path_U[units] = best = best_legal(logs_UC, inner, self.scheme, are_logs=True)
+                joint_U[units] = _joint_U(plain, best, inner, self.scheme)
+        return Choices(found_UC, link, places.offsets, places.values, joint_U, path_U)
 
 
-def _joint_U(reached: SummedPaths, offsets: IntArray, probabilities_UC: FloatArray, scheme: TagScheme) -> FloatArray:
+def _joint_U(reached: SummedPaths, path_U: IntArray, offsets: IntArray, scheme: TagScheme) -> FloatArray:
     """Return at every unit how probable the span is that it is in, float32, NaN where it is in none.
 
-    The spans are those of the best legal path. Each has the share of all paths, weighed as the chain weighs them, that
-    have exactly this span.
+    Each span has the share of all paths, weighed as the chain weighs them, that have exactly this span.
 
     Args:
         reached: What all paths sum to.
+        path_U: The tags whose spans are asked for, a legal path.
         offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
-        probabilities_UC: What chooses the path.
         scheme: Of the tags.
     """
-    path_U = best_legal(probabilities_UC, offsets, scheme)
     found_U = np.full(len(path_U), np.nan, dtype=np.float32)
     spans = find_spans(path_U, offsets, scheme)
     if len(spans):

@@ -78,6 +78,8 @@ class TokenLabels(LabelTask):
 
     def path(self, evidence: Choices) -> IntArray:
         """Return the tags of the best legal path, as columns, int64, shape (U,)."""
+        if evidence.path_M is not None:
+            return evidence.path_M
         return best_legal(evidence.values_MC, evidence.offsets_N, self._scheme)
 
     @property

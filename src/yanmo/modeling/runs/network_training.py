@@ -7,6 +7,7 @@ import functools
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,13 +19,15 @@ from yanmo.modeling.features.ragged import Examples, Targets, TokenFeatures
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
-from yanmo.modeling.objectives.matching import Matched
 from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
 from yanmo.models import ENCODERS, ModelSpec
+
+if TYPE_CHECKING:
+    from yanmo.modeling.objectives.matching import Matched
 
 __all__ = ["train_network"]
 
@@ -194,4 +197,7 @@ def _match(trainable: Trainable, network: NetworkSettings) -> Matched | None:
     """Return what compares the student's inside with its teacher's, where that is wanted."""
     if network.teaching is None or network.teaching.match == "none":
         return None
+    # Here, as all that loads transformers, which takes longer than a light model's training.
+    from yanmo.modeling.objectives.matching import Matched
+
     return Matched(trainable.module, network.teaching)

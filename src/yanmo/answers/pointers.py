@@ -86,7 +86,7 @@ class Pointers(Struct, frozen=True):
 
     def at_M(self, cell_M: IntArray) -> FloatArray:
         """Return the values of one cell of each decision, counted from its first, shape (M,)."""
-        return self.values_K[self.cells[:-1] + cell_M]
+        return np.asarray(self.values_K[self.cells[:-1] + cell_M])
 
     @classmethod
     def gathered(cls, parts: Sequence[tuple[IntArray, Self]]) -> Self:

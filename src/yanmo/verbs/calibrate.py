@@ -16,7 +16,7 @@ from yanmo.combine.calibration import Calibration, calibration_error, fit_calibr
 from yanmo.combine.decisions import labeled_decisions
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import Split, load_split, match_bundle
+from yanmo.measuring.evaluation import Split, load_split, match_bundle, with_labels_of
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import task_of
@@ -77,6 +77,7 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
+    dataset = with_labels_of([bundle], dataset)
     columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), task_of(bundle)
     # Without the calibration that may be there: a new one takes its place.
     measured = _ask(bundle, split, columns)

@@ -17,7 +17,7 @@ from yanmo.compressing.quantizing import Gate, GatedModel, Scorer, check_max_dro
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.measuring.evaluation import Split, load_split, match_bundle
+from yanmo.measuring.evaluation import Split, load_split, match_bundle, with_labels_of
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.runtimes.rules import RULES
@@ -95,6 +95,7 @@ def quantize(
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     _check_format(bundle)
+    dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
     check_max_drop(task_of(bundle), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})

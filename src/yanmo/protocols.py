@@ -14,7 +14,10 @@ from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
-__all__ = ["Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
+
+ABOUT = {"texts": "texts as a whole", "units": "the units of texts", "sequences": "the tokens of texts"}
+"""What a model decides about, by the name of the head that it needs for it."""
 
 EncodedT = TypeVar("EncodedT")
 EvidenceT = TypeVar("EvidenceT", bound=Evidence)
@@ -94,7 +97,7 @@ class Task(Protocol[EvidenceT_contra]):
 
     @property
     def head(self) -> str:
-        """What a model decides about, by which it is asked whether it has a head for it: a form of ``models``."""
+        """What a model decides about, by which it is asked whether it has a head for it: a name of :data:`ABOUT`."""
         ...
 
     @property

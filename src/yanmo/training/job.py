@@ -27,8 +27,8 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import ABOUT, FORMS, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Task
+from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
@@ -178,9 +178,9 @@ def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
     if spec.can_label(task.head):
         return
     fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
-    able = " and ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
+    able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} labels {able}, but the task {task.name} is about {ABOUT[task.head]}.",
+        f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 

@@ -31,6 +31,7 @@ from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
 from yanmo.verbs.signature import verb
 
@@ -152,6 +153,7 @@ def ensemble(
             f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
             hint="Name more Bundles, or a stage that makes several.",
         )
+    check_form(task_of(dataset), "ensemble")
     dataset = with_labels_of(members, dataset)
     columns, task = check_members(members, dataset), task_of(dataset)
     split = load_split(dataset, config.split)

@@ -46,10 +46,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
         gather(source)
-        settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+        # The settings name a function, as mkdocs lets them.
+        settings = yaml.unsafe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
         settings |= {"docs_dir": str(source), "site_dir": str(out), "nav": contents(source)}
         file = Path(folder) / "mkdocs.yml"
-        file.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-f", file]
         # What mkdocs-material says of another project at every start.
         environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+BLOCK = re.compile(r"```.*?```", re.DOTALL)
 COMMENT = re.compile(r"(?:^|\s)+#.*$", re.MULTILINE)
 
 
@@ -16,7 +22,7 @@ COMMENT = re.compile(r"(?:^|\s)+#.*$", re.MULTILINE)
 def pages(project_root):
     """The text of every page without its blocks of code, by its path."""
     found = [*project_root.glob("*.md"), *(project_root / "docs").rglob("*.md")]
-    return {path: re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL) for path in found}
+    return {path: BLOCK.sub("", path.read_text(encoding="utf-8")) for path in found}
 
 
 def anchors(text: str) -> set[str]:
@@ -53,28 +59,57 @@ def test_every_guide_is_linked_from_another_page(pages, project_root):
     assert [path.name for path in guides if path not in linked] == []
 
 
+CHINESE = sorted(
+    str(page.relative_to(ROOT)).removesuffix(".zh.md") for page in [*ROOT.glob("*.zh.md"), *DOCS.rglob("*.zh.md")]
+)
+"""The pages that are there in Chinese, too."""
+
+
+def both(name: str) -> tuple[str, str]:
+    """Return the text of an English page and of its Chinese sister."""
+    english, chinese = ((ROOT / f"{name}{language}.md").read_text(encoding="utf-8") for language in ("", ".zh"))
+    return english, chinese
+
+
 def commands(text: str) -> list[str]:
     """Return a page's blocks of code without comments and trailing spaces."""
     blocks = re.findall(r"```\w*\n(.*?)```", text, re.DOTALL)
     return [re.sub(r"[ \t]+$", "", COMMENT.sub("", block), flags=re.MULTILINE) for block in blocks]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "README",
-        *(
-            f"docs/guides/{name}"
-            for name in ("first-model", "serve-a-model", "compress-to-a-budget", "quantize-a-model")
-        ),
-    ],
-)
-def test_a_chinese_page_has_the_commands_of_the_english_one_and_its_parts(name, project_root):
-    english, chinese = ((project_root / f"{name}{language}.md").read_text(encoding="utf-8") for language in ("", ".zh"))
-    ours = commands(chinese)
+def facts(text: str) -> dict[str, object]:
+    """Return what no translation changes: code within lines and rows of tables, numbers, the pages that are linked."""
+    prose = BLOCK.sub("", text)
+    plain = LINK.sub("", CODE.sub("", prose))
+    return {
+        "code": set(CODE.findall(prose)),
+        "tables": [sorted(CODE.findall(line)) for line in prose.splitlines() if line.startswith("|")],
+        "numbers": Counter(re.findall(r"\d+(?:[.,]\d+)*", plain)),
+        "links": Counter(re.sub(r"(?:\.zh)?\.md(?:#.*)?$", "", target) for target in LINK.findall(prose)),
+    }
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_a_chinese_page_has_the_commands_of_the_english_one_and_its_parts(name):
+    english, chinese = both(name)
     # The README's tree of the package is for those who work on it.
-    theirs = [one for one in commands(english) if "├──" not in one]
-    assert ours == theirs
-    heads = [len(re.findall(r"^## ", text, re.MULTILINE)) for text in (chinese, english)]
+    assert commands(chinese) == [one for one in commands(english) if "├──" not in one]
+    heads = [len(re.findall(r"^## ", BLOCK.sub("", text), re.MULTILINE)) for text in (chinese, english)]
     assert heads[0] == heads[1] - (name == "README")
-    assert sum("\u4e00" <= one <= "\u9fff" for one in chinese) > 400
+    prose = BLOCK.sub("", chinese)
+    assert sum("\u4e00" <= one <= "\u9fff" for one in prose) > len(CODE.sub("", LINK.sub("", prose))) / 4
+
+
+@pytest.mark.parametrize("name", [name for name in CHINESE if name.startswith("docs/")])
+def test_a_chinese_page_has_the_names_and_numbers_of_the_english_one(name):
+    english, chinese = map(facts, both(name))
+    for kind, ours in chinese.items():
+        assert ours == english[kind], kind
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_a_chinese_page_leads_to_chinese_pages(name):
+    chinese = BLOCK.sub("", both(name)[1])
+    for words, target in re.findall(r"\[([^\]\n]*)\]\(([^)\s]+)\)", chinese):
+        sister = (ROOT / name).parent / f"{target.partition('#')[0].removesuffix('.md')}.zh.md"
+        assert words == "English" or not sister.exists(), target

@@ -84,7 +84,7 @@ def facts(text: str) -> dict[str, object]:
     return {
         "code": set(CODE.findall(prose)),
         "tables": [sorted(CODE.findall(line)) for line in prose.splitlines() if line.startswith("|")],
-        "numbers": Counter(re.findall(r"\d+(?:[.,]\d+)*", plain)),
+        "numbers": Counter(re.findall(r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*", plain)),
         "links": Counter(re.sub(r"(?:\.zh)?\.md(?:#.*)?$", "", target) for target in LINK.findall(prose)),
     }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
+NUMBER = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*")
 BLOCK = re.compile(r"```.*?```", re.DOTALL)
 COMMENT = re.compile(r"(?:^|\s)+#.*$", re.MULTILINE)
 
@@ -77,15 +77,18 @@ def commands(text: str) -> list[str]:
     return [re.sub(r"[ \t]+$", "", COMMENT.sub("", block), flags=re.MULTILINE) for block in blocks]
 
 
+def names_and_numbers(text: str) -> list[str]:
+    """Return the code within lines and the numbers outside of it, without addresses."""
+    return sorted([*CODE.findall(text), *NUMBER.findall(CODE.sub("", LINK.sub("", text)))])
+
+
 def facts(text: str) -> dict[str, object]:
-    """Return what no translation changes: code within lines and rows of tables, numbers, the pages that are linked."""
+    """Return what no translation changes: names and numbers, also row by row of tables, and what is linked."""
     prose = BLOCK.sub("", text)
-    plain = LINK.sub("", CODE.sub("", prose))
     return {
-        "code": set(CODE.findall(prose)),
-        "tables": [sorted(CODE.findall(line)) for line in prose.splitlines() if line.startswith("|")],
-        "numbers": Counter(re.findall(r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*", plain)),
-        "links": Counter(re.sub(r"(?:\.zh)?\.md(?:#.*)?$", "", target) for target in LINK.findall(prose)),
+        "names and numbers": set(names_and_numbers(prose)),
+        "rows of tables": [names_and_numbers(line) for line in prose.splitlines() if line.startswith("|")],
+        "links": {re.sub(r"(?:\.zh)?\.md(?:#.*)?$", "", target) for target in LINK.findall(prose)},
     }
 
 

@@ -11,11 +11,23 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+ENGLISH = [
+    page
+    for folder in ("guides", "concepts")
+    for page in sorted((DOCS / folder).glob("*.md"))
+    if not page.name.endswith(".zh.md")
+]
+"""The guides and the concepts."""
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 NUMBER = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*")
 BLOCK = re.compile(r"```.*?```", re.DOTALL)
 COMMENT = re.compile(r"(?:^|\s)+#.*$", re.MULTILINE)
+
+
+def in_chinese(page: Path) -> Path:
+    """Return the place of a page's Chinese sister."""
+    return page.with_suffix(".zh.md")
 
 
 @pytest.fixture(scope="module")
@@ -49,14 +61,17 @@ def test_every_link_between_pages_and_files_leads_somewhere(pages, project_root)
     assert broken == []
 
 
-def test_every_guide_is_linked_from_another_page(pages, project_root):
+def test_every_guide_and_concept_is_linked_from_another_page(pages):
     linked = {
         (page.parent / target.partition("#")[0]).resolve()
         for page, text in pages.items()
         for target in LINK.findall(text)
     }
-    guides = [path for path in (project_root / "docs" / "guides").glob("*.md") if not path.name.endswith(".zh.md")]
-    assert [path.name for path in guides if path not in linked] == []
+    assert [page.name for page in [*ENGLISH, *map(in_chinese, ENGLISH)] if page not in linked] == []
+
+
+def test_every_guide_and_concept_is_there_in_chinese():
+    assert [page.name for page in ENGLISH if not in_chinese(page).exists()] == []
 
 
 CHINESE = sorted(
@@ -67,8 +82,8 @@ CHINESE = sorted(
 
 def both(name: str) -> tuple[str, str]:
     """Return the text of an English page and of its Chinese sister."""
-    english, chinese = ((ROOT / f"{name}{language}.md").read_text(encoding="utf-8") for language in ("", ".zh"))
-    return english, chinese
+    page = ROOT / f"{name}.md"
+    return page.read_text(encoding="utf-8"), in_chinese(page).read_text(encoding="utf-8")
 
 
 def commands(text: str) -> list[str]:
@@ -116,5 +131,5 @@ def test_a_chinese_page_has_the_names_and_numbers_of_the_english_one(name):
 def test_a_chinese_page_leads_to_chinese_pages(name):
     chinese = BLOCK.sub("", both(name)[1])
     for words, target in re.findall(r"\[([^\]\n]*)\]\(([^)\s]+)\)", chinese):
-        sister = (ROOT / name).parent / f"{target.partition('#')[0].removesuffix('.md')}.zh.md"
-        assert words == "English" or not sister.exists(), target
+        page = (ROOT / name).parent / target.partition("#")[0]
+        assert words == "English" or page.name.endswith(".zh.md") or not in_chinese(page).exists(), target

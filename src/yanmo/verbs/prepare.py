@@ -1,5 +1,6 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.parquet import write_pieces
 from yanmo.config import build
 from yanmo.data.decode import check_file
-from yanmo.data.finding import companions
+from yanmo.data.finding import companions, find_files
 from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.label_pairs import LabelNames, LabelPairs
 from yanmo.data.labels import LabelReader
+from yanmo.data.pipes import kept_pipes
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
@@ -36,7 +38,7 @@ from yanmo.text.unit_places import UnitRule
 from yanmo.text.word_list import read_word_list
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "check_config", "open_tagged", "prepare"]
+__all__ = ["PrepareConfig", "check_config", "given_files", "open_tagged", "prepare"]
 
 USER_DICT = "user_dict.txt"
 REJECTED = "rejected.jsonl"
@@ -69,13 +71,13 @@ class PrepareConfig(TaggingOptions):
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
 
     valid: Path | None = None
-    """File of the validation split; by default it is cut from the source."""
+    """File, folder or pattern of the validation split; by default it is cut from the source."""
 
     test: Path | None = None
-    """File of the test split; by default it is cut from the source."""
+    """File, folder or pattern of the test split; by default it is cut from the source."""
 
     unlabeled: Path | None = None
-    """File of texts without labels."""
+    """File, folder or pattern of texts without labels."""
 
     label_separator: str = ","
     """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list, of labels or,
@@ -129,7 +131,16 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         ConfigError: Values contradict each other.
     """
     task = check_config(config)
-    files = _files(source, config)
+    with contextlib.ExitStack() as until_end:
+        # Those of the source are found by whoever calls a verb.
+        files = {"source": list(source)}
+        for role, paths in given_files(config).items():
+            files[role] = list(until_end.enter_context(kept_pipes(paths)))
+        _publish(task, files, config, out, effects)
+    return Dataset.open(out, verify=False)
+
+
+def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, out: Path, effects: Effects) -> None:
     reader, blocks, text_config = _open(task, files, config)
     identity = Identity(
         kind=Dataset.kind,
@@ -158,7 +169,6 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
             train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
-    return Dataset.open(out, verify=False)
 
 
 def check_config(config: PrepareConfig) -> Task[Any]:
@@ -229,10 +239,14 @@ def _check_units(task: Task[Any], config: PrepareConfig) -> None:
         raise ConfigError(f"The task {task.name} does not use the '{name}' parameter.", hint="Leave it out.")
 
 
-def _files(source: tuple[Path, ...], config: PrepareConfig) -> dict[str, list[Path]]:
-    """Return role to files: ``source`` for what stands for train, then the given splits."""
+def given_files(config: PrepareConfig) -> dict[str, tuple[Path, ...]]:
+    """Return role to files of the splits that are given and not cut: a folder's and a pattern's one by one.
+
+    Raises:
+        DataError: A folder has no file that can be read, or nothing matches a pattern.
+    """
     given = {"valid": config.valid, "test": config.test, "unlabeled": config.unlabeled}
-    return {"source": list(source), **{role: [path] for role, path in given.items() if path is not None}}
+    return {role: find_files([path]) for role, path in given.items() if path is not None}
 
 
 def _ratios(config: PrepareConfig) -> dict[str, float]:

@@ -1,10 +1,10 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import polars as pl
 from pydantic import AfterValidator, Field
@@ -155,7 +155,7 @@ def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfi
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
         gathered = _gather(blocks, config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
-        profile = profile_rows(gathered, labels)
+        profile = profile_rows(gathered, labels, by_text=task.group == task.inputs)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
         identity.parents.update(_parents(files, config))
@@ -165,7 +165,7 @@ def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfi
         _write_splits(staging, gathered.rows, spill)
         top_terms: TopTerms = {}
         # Terms tell what a label is given to as a whole.
-        if not task.reads_units:
+        if task.head == "texts":
             train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
@@ -179,8 +179,8 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         DataError: The user dictionary cannot be used.
     """
     task = get_task(config.task)
-    if (len(task.inputs) > 1) != (config.text_b is not None):
-        pairs = " or ".join(name for name, one in TASKS.items() if len(one.inputs) > 1)
+    if task.head == "texts" and (len(task.inputs) > 1) != (config.text_b is not None):
+        pairs = " or ".join(name for name, one in TASKS.items() if one.head == "texts" and len(one.inputs) > 1)
         problem = "needs" if len(task.inputs) > 1 else "does not use"
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
@@ -292,22 +292,41 @@ def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
     return {("train" if role == "source" else role): paths for role, paths in files.items()}
 
 
-def _open(
-    task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig
-) -> tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]:
+Opened: TypeAlias = tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]
+
+
+def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) -> Opened:
     """Return what reads the labels, the blocks of rows, and what is done to the texts."""
     labels = LabelReader(
         task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
     )
-    if task.reads_units:
-        tagged = open_tagged(files, config, labels)
-        return tagged, tagged.rows(), _text_config(config, tagged.manner.rule)
+    return OPENERS[task.head](task, files, config, labels)
+
+
+def _open_units(
+    task: Task[Any],  # noqa: ARG001 - one signature
+    files: dict[str, list[Path]],
+    config: PrepareConfig,
+    labels: LabelReader,
+) -> Opened:
+    tagged = open_tagged(files, config, labels)
+    return tagged, tagged.rows(), _text_config(config, tagged.manner.rule)
+
+
+def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
     label = None if config.label_columns else config.label
     texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
     return labels, blocks, _text_config(config)
+
+
+OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
+    "texts": _open_texts,
+    "units": _open_units,
+}
+"""What is decided about to what opens its files."""
 
 
 def _gather(
@@ -324,7 +343,7 @@ def _gather(
         has_ids=config.id is not None,
     )
     rows = gathered.rows.with_columns(cut_splits(gathered.rows, _ratios(config), config.seed).alias("split"))
-    check_labels(rows)
+    check_labels(rows, least=labels.task.least_labels)
     return replace(gathered, rows=rows)
 
 

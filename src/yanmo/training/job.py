@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import Ragged
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
@@ -27,10 +28,11 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import FORMS, STARTED_FAMILIES, Form, ModelSpec
-from yanmo.protocols import Task
+from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
@@ -78,8 +80,8 @@ class Job:
         """What decides the network and its loss."""
         config = self.config
         return NetworkSettings(
-            labels=self.labels,
-            link=self.task.link,
+            labels=self.task.outputs(self.labels),
+            link=label_task(self.task, "A link").link if self.task.form is Choices else SOFTMAX,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -96,7 +98,7 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
-            per_unit=self.task.reads_units,
+            head=self.task.head,
             teaching=self.teaching,
         )
 
@@ -159,9 +161,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(
-        spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=_form_of(task)
-    )
+    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
@@ -175,19 +175,13 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     )
 
 
-def _form_of(task: Task[Any]) -> Form:
-    return "units" if task.reads_units else "texts"
-
-
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    form = _form_of(task)
-    if spec.can_label(form):
+    if spec.can_label(task.head):
         return
-    fitting = [one for one, forms in FORMS.items() if form in forms and one not in STARTED_FAMILIES]
-    what = ("texts as a whole", "the units of texts")
+    fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
+    able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} labels {what[not task.reads_units]}, but the task {task.name} is about "
-        f"{what[task.reads_units]}.",
+        f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 
@@ -203,9 +197,7 @@ def make_job(
     task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets = train_texts.targets
-    truth = targets.values if isinstance(targets, Ragged) else targets
-    # Whole rows are compared: several labels at once are one answer, too.
-    if bool((truth == truth[:1]).all()):
+    if task.is_one_answer(targets):
         raise DataError(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
@@ -247,7 +239,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
         )
     task = task_of(dataset)
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
-    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
+    return LabeledTexts(inputs, task.targets(rows, labels), rows["id"].cast(pl.String).to_list())
 
 
 def _loop_settings(job: Job) -> LoopSettings:

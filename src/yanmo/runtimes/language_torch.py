@@ -16,8 +16,8 @@ from yanmo.answers.answered import Found
 from yanmo.answers.sequences import Sequences
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import Bundle
-from yanmo.modeling.features.documents import DocumentRows, DocumentTokens, tokenize_documents
-from yanmo.modeling.networks.decoders import load_decoder, next_token_losses
+from yanmo.modeling.language.decoders import load_decoder, next_token_losses
+from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, tokenize_documents
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import plan_batches
 from yanmo.text.inputs import Inputs, Windows

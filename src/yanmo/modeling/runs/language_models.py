@@ -23,10 +23,11 @@ from yanmo.errors import ConfigError
 from yanmo.metrics.language import text_sizes
 from yanmo.metrics.measures import Measure
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
-from yanmo.modeling.features.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
 from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.language import decoders
+from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
-from yanmo.modeling.networks import decoders, encoders
+from yanmo.modeling.networks import encoders
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.next_tokens import NextTokens
 from yanmo.modeling.parallel import workers

@@ -61,6 +61,18 @@ class Sequences(Struct, frozen=True):
         """Return them as they are: log-likelihoods are what runtimes give."""
         return self
 
+    def invert(self, *, floor: float = 0.0) -> Self:  # noqa: ARG002 - one signature with other forms
+        """Return them as they are."""
+        return self
+
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return the log-likelihoods."""
+        return (self.values_M,)
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same tokens with other log-likelihoods."""
+        return type(self)(parts[0], self.ends, self.places, self.texts)
+
     def sums_N(self, first_N: IntArray | None = None) -> Doubles:
         """Return each row's log-likelihood in nats, float64, shape (N,).
 

@@ -25,7 +25,7 @@ from yanmo.grinding.publishing import check_report_place, make_report, publish_w
 from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search, attempt
 from yanmo.grinding.trials import Bench, finished
-from yanmo.measuring.evaluation import match_bundle
+from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
@@ -109,6 +109,7 @@ def grind(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
+    dataset = with_labels_of([teacher], dataset)
     _check(teacher, dataset, config, out)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     students = _find_students(config, init, dataset)

@@ -107,7 +107,7 @@ class NetworkSettings:
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
     every unit of a text gets scores of its own. ``tokenization``: what a tokenizer that is trained
-    here cuts texts into.
+    here cuts texts into. ``order``: the most tokens of an n-gram.
     """
 
     labels: Sequence[str]
@@ -130,6 +130,7 @@ class NetworkSettings:
     is_frozen: bool = False
     per_unit: bool = False
     tokenization: Tokenization = "auto"
+    order: int | None = None
     teaching: Teaching | None = None
 
 

@@ -1,81 +1,56 @@
-"""Which verbs can do with which forms of answers: a table, and the one place that refuses the others."""
+"""Which verbs do not suit every kind of answers: a table, and the one place that refuses the others."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from yanmo.errors import ConfigError
-from yanmo.protocols import Form, Task
-from yanmo.tasks.labels import LabelTask
+from yanmo.protocols import Task
 
-__all__ = ["FORM_NAMES", "LABELED", "check_form", "labeled_task"]
-
-FORM_NAMES: Mapping[Form, str] = {
-    "texts": "texts as a whole",
-    "units": "the units of texts",
-    "sequences": "the tokens of texts",
-}
-"""Form to what it is called in messages."""
-LABELED: tuple[Form, ...] = ("texts", "units")
-"""The forms whose decisions are labels."""
+__all__ = ["check_form"]
 
 
 class Row(NamedTuple):
-    """A verb that does not suit every form.
+    """A verb that does not suit all heads.
 
     Attributes:
-        forms: Those that it suits.
+        what: What it is for, for the message.
+        heads: What the models have that it suits.
         hint: What else there is.
     """
 
-    forms: tuple[Form, ...]
+    what: str
+    heads: tuple[str, ...]
     hint: str
 
 
-COMPARE = "Train several models and compare them: evaluate says bits a character with intervals."
+TEXTS, DECISIONS = ("labels of whole texts", ("texts",)), ("decisions about texts", ("texts", "units", "spans"))
+COMPARE = "Train several models, and compare them: evaluate says bits a character with intervals."
 VERBS = {
     "adopt": Row(
-        ("texts",), "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR"
+        *TEXTS, "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model FOLDER"
     ),
-    "audit": Row(
-        ("texts",), "evaluate lists the most confident mistakes of a split, which are often those of the labels."
-    ),
-    "calibrate": Row(
-        LABELED, "evaluate says how many bits a character takes, which is how good the probabilities are."
-    ),
-    "cascade": Row(LABELED, COMPARE),
-    "distill": Row(LABELED, "Train a smaller model on the same texts, or on texts that the larger one has written."),
-    "ensemble": Row(LABELED, COMPARE),
-    "grind": Row(LABELED, COMPARE),
-    "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
-    "serve": Row(LABELED, "Texts are written by yanmo generate; their likelihood is what predict and evaluate say."),
-    "quantize": Row(LABELED, "export makes a Bundle with weights of a byte each."),
-    "tune": Row(LABELED, COMPARE),
+    "audit": Row(*TEXTS, "evaluate lists the most confident mistakes of a split, which are often those of the labels."),
+    "calibrate": Row(*DECISIONS, "Bits a character say how good the probabilities are: yanmo evaluate"),
+    "cascade": Row(*DECISIONS, COMPARE),
+    "distill": Row(*DECISIONS, "Train a smaller model on the same texts."),
+    "ensemble": Row(*DECISIONS, COMPARE),
+    "grind": Row(*DECISIONS, COMPARE),
+    "prune": Row(*TEXTS, "Choose a smaller model, or quantize it."),
+    "tune": Row(*DECISIONS, COMPARE),
 }
-"""Verb to the forms that it suits; one that is not here suits all."""
+"""Verb to what it suits; one that is not here suits all."""
 
 
 def check_form(task: Task[Any], verb: str) -> None:
     """Refuse a verb that does not suit what a task decides about.
 
     Raises:
-        ConfigError: It needs another form of answers.
+        ConfigError: It needs other answers than the task gives.
     """
     row = VERBS.get(verb)
-    if row is not None and task.form not in row.forms:
-        suited = " or ".join(FORM_NAMES[form] for form in row.forms)
+    if row is not None and task.head not in row.heads:
         raise ConfigError(
-            f"{verb} is for {suited}; the task {task.name} is about {FORM_NAMES[task.form]}.", hint=row.hint
+            f"{verb} is for {row.what}; the answers of the task {task.name} are others.",
+            hint=row.hint,
         )
-
-
-def labeled_task(task: Task[Any], verb: str) -> LabelTask:
-    """Return a task as one of labels, for a verb that works on such alone.
-
-    Raises:
-        ConfigError: It has none.
-    """
-    check_form(task, verb)
-    # Every form that a row of labels is said for is that of a task of labels.
-    return cast(LabelTask, task)

@@ -27,11 +27,11 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Form, Task
+from yanmo.models import ABOUT, FORMS, STARTED_FAMILIES, ModelSpec
+from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import FORM_NAMES, LABELED
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
@@ -80,7 +80,7 @@ class Job:
         config = self.config
         return NetworkSettings(
             labels=self.labels,
-            link=self.task.link,
+            link=label_task(self.task, f"The model {self.spec.name}").link,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -99,6 +99,7 @@ class Job:
             offline=config.offline,
             per_unit=self.task.reads_units,
             tokenization=config.tokenization,
+            order=config.order,
             teaching=self.teaching,
         )
 
@@ -161,7 +162,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.form)
+    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
@@ -176,12 +177,12 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
 
 
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    if spec.can_label(task.form):
+    if spec.can_label(task.head):
         return
-    fitting = [one for one, forms in FORMS.items() if task.form in forms and one not in STARTED_FAMILIES]
-    suited = " or ".join(what for form, what in FORM_NAMES.items() if spec.can_label(form))
+    fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
+    able = " and ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} is for {suited}, but the task {task.name} is about {FORM_NAMES[task.form]}.",
+        f"The model {spec.name} labels {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 
@@ -323,15 +324,22 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
     )
 
 
-_TRAINERS: dict[tuple[str, Form], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", form): _train_network for form in LABELED},
+def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.ngram_counts import train_kneser_ney
+
+    return train_kneser_ney(job.train, job.valid, network=job.network, measure=job.measure, tell=tell)
+
+
+_TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
+    **{("torch", head): _train_network for head in ("texts", "units")},
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,
     ("torch", "sequences"): _train_language_model,
+    ("kneser-ney", "sequences"): _train_kneser_ney,
 }
 
 
 def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
-    return _TRAINERS[job.spec.format, job.task.form](job, tell)
+    return _TRAINERS[job.spec.format, job.task.head](job, tell)

@@ -19,7 +19,7 @@ from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import match_bundle
+from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODERS, ModelSpec
 from yanmo.tasks import task_of
@@ -115,6 +115,8 @@ def distill(
         MissingExtraError: The packages that train are not installed.
     """
     check_form(task_of(dataset), "distill")
+    if isinstance(teacher, Bundle):
+        dataset = with_labels_of([teacher], dataset)
     spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))

@@ -35,7 +35,7 @@ from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_toke
 from yanmo.modeling.pretrained.hub import find_folder
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Trained
 from yanmo.models import STARTED_FAMILIES, ModelSpec
-from yanmo.text.language_tokens import END, LanguageTokenizer, Tokenization, train_bytes, train_characters
+from yanmo.text.language_tokens import END, TRAINERS, LanguageTokenizer, Tokenization
 from yanmo.text.units import count_letters
 
 __all__ = ["train_language_model"]
@@ -183,11 +183,11 @@ def _begin_with_checkpoint(spec: ModelSpec, network: NetworkSettings) -> Begun:
     return Begun(module, wrapped, tokenizer, wanted)
 
 
-def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[list[str], int], Tokenizer]:
+def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[Sequence[str], int], Tokenizer]:
     if tokenization == "auto":
         num_cjk, num_letters = count_letters(texts)
         tokenization = "characters" if num_cjk > MOST_CJK * num_letters else "bytes"
-    return train_characters if tokenization == "characters" else train_bytes
+    return TRAINERS[tokenization]
 
 
 def _once(path: Path, make: Callable[[], Tokenizer]) -> Tokenizer:

@@ -20,6 +20,7 @@ __all__ = [
     "Compile",
     "Importance",
     "LabeledTexts",
+    "LanguageSettings",
     "LoopSettings",
     "Match",
     "MeasureAnswers",
@@ -106,8 +107,7 @@ class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
-    every unit of a text gets scores of its own. ``tokenization``: what a tokenizer that is trained
-    here cuts texts into. ``order``: the most tokens of an n-gram.
+    every unit of a text gets scores of its own.
     """
 
     labels: Sequence[str]
@@ -129,9 +129,23 @@ class NetworkSettings:
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
     per_unit: bool = False
-    tokenization: Tokenization = "auto"
-    order: int | None = None
     teaching: Teaching | None = None
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What decides a language model besides its name; the fields mean what they mean in the config of ``train``.
+
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    """
+
+    max_length: int | None
+    is_length_given: bool
+    vocab_size: int | None
+    tokenization: Tokenization
+    order: int | None
+    dropout: float | None
+    offline: bool
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from yanmo.answers.answered import Found
@@ -28,6 +30,10 @@ class KneserNeyRuntime(Runtime[Inputs]):
     ) -> Inputs:
         """Return the texts: they are cut when they are scored."""
         return inputs
+
+    def reading(self, windows: Windows | None) -> dict[str, Any]:  # noqa: ARG002
+        """Return how many tokens are looked at, and what begins a text."""
+        return {"order": self._model.order, "start_token": "<s>"}
 
     def score(self, encoded: Inputs) -> Inference[Sequences]:
         """Return the log-likelihoods of the tokens of N texts."""

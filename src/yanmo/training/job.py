@@ -21,6 +21,7 @@ from yanmo.family_settings import default_settings, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
+    LanguageSettings,
     LoopSettings,
     NetworkSettings,
     Pruning,
@@ -98,10 +99,15 @@ class Job:
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             per_unit=self.task.reads_units,
-            tokenization=config.tokenization,
-            order=config.order,
             teaching=self.teaching,
         )
+
+    @property
+    def language(self) -> LanguageSettings:
+        """What decides a language model."""
+        names = [field.name for field in fields(LanguageSettings)]
+        given = self.config.model_dump(include=set(names))
+        return LanguageSettings(**given, is_length_given=self.is_length_given)
 
     def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
         """Return what is measured on the validation split."""
@@ -315,7 +321,7 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
         job.spec,
         job.train,
         job.valid,
-        network=job.network,
+        language=job.language,
         loop=_loop_settings(job),
         measures=job.task.measures,
         work_dir=job.work_dir,
@@ -327,7 +333,7 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
 def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.ngram_counts import train_kneser_ney
 
-    return train_kneser_ney(job.train, job.valid, network=job.network, measure=job.measure, tell=tell)
+    return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.modeling.settings import LabeledTexts, MeasureAnswers, NetworkSettings, Trained
+from yanmo.modeling.settings import LabeledTexts, LanguageSettings, MeasureAnswers, Trained
 from yanmo.text.ngram_language_model import fit_ngram_language_model
 
 __all__ = ["train_kneser_ney"]
@@ -16,7 +16,7 @@ def train_kneser_ney(
     train: LabeledTexts,
     valid: LabeledTexts,
     *,
-    network: NetworkSettings,
+    language: LanguageSettings,
     measure: MeasureAnswers,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
@@ -26,9 +26,9 @@ def train_kneser_ney(
     """
     model = fit_ngram_language_model(
         train.texts.first,
-        tokenization=network.tokenization,
-        order=network.order,
-        vocab_size=network.vocab_size or 0,
+        tokenization=language.tokenization,
+        order=language.order,
+        vocab_size=language.vocab_size or 0,
     )
     evidence, _ = model.score(valid.texts.first)
     scores = measure(evidence, valid.targets)

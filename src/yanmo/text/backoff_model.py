@@ -39,6 +39,8 @@ class BackoffLevel(Struct, frozen=True):
 
     def find(self, keys_M: IntArray) -> IntArray:
         """Return the place of each key, -1 where it is not known."""
+        if not len(self.keys_K):
+            return np.full(len(keys_M), -1, dtype=np.int64)
         places_M = np.searchsorted(self.keys_K, keys_M)
         places_M[places_M == len(self.keys_K)] = 0
         return np.where(self.keys_K[places_M] == keys_M, places_M, -1)
@@ -72,9 +74,8 @@ class BackoffModel(Struct, frozen=True):
             context = found_M[asked - 1]
             places = level.find(context * (self.vocab_size + 1) + tokens_M[asked])
             is_known = places >= 0
-            likelihoods_M[asked] = np.where(
-                is_known, level.log_probabilities_K[places], likelihoods_M[asked] + before.backoffs_K[context]
-            )
+            likelihoods_M[asked] += before.backoffs_K[context]
+            likelihoods_M[asked[is_known]] = level.log_probabilities_K[places[is_known]]
             found_M = np.full(len(tokens_M), -1, dtype=np.int64)
             found_M[asked[is_known]] = places[is_known]
         counted = place_M > 0

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from yanmo.arrays import IntArray, Ragged
 from yanmo.errors import ModelError
 from yanmo.text.columns import replace_surrogates
-from yanmo.text.tokenizer import open_tokenizer
+from yanmo.text.tokenizer import open_tokenizer, unknown_id
 
 __all__ = ["END", "LanguageTokenizer", "Tokenization", "TokenizedTexts", "train_bytes", "train_characters"]
 
@@ -114,6 +114,10 @@ class LanguageTokenizer:
                 places[part, 0] = np.concatenate(([0], places[part, 1][:-1]))
                 # White space at the end of a text is no token of some tokenizers; the last one counts it.
                 places[offsets[row + 1] - 1, 1] = len(texts[row])
+        unknown = unknown_id(self.backend)
+        # A vocabulary of words holds the mark as a word, which a text may have, too.
+        if unknown is not None:
+            ids[ids == self.end_id] = unknown
         return TokenizedTexts(Ragged(ids, offsets), places)
 
     def _by_character(self, texts: Sequence[str], characters: IntArray) -> TokenizedTexts:

@@ -15,7 +15,6 @@ from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
-    "ABOUT",
     "DECODER_FAMILIES",
     "ENCODERS",
     "ENCODER_FAMILIES",
@@ -41,8 +40,6 @@ LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "kneser-ney"
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
 """Families whose weights have a byte each from the beginning."""
-ABOUT = {"texts": "texts as a whole", "units": "the units of texts", "sequences": "the tokens of texts"}
-"""What a model decides about, by the name of the head that it needs for it."""
 FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys((*ENCODER_FAMILIES, "init", "textcnn", "bilstm"), frozenset(("texts", "units"))),
     "pretrained": frozenset(("texts", "units", "sequences")),
@@ -121,7 +118,7 @@ class ModelSpec:
         return "torch"
 
     def can_label(self, form: str) -> bool:
-        """Return whether models of the family have a head for what is decided about, a name of :data:`ABOUT`."""
+        """Return whether models of the family have a head for what is decided about, a name of ``protocols.ABOUT``."""
         return form in FORMS[self.family]
 
     @property

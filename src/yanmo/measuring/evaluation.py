@@ -104,7 +104,7 @@ def load_split(dataset: Dataset, name: str) -> Split:
         usable = [one for one in dataset.splits if one != "unlabeled"]
         raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
     task = task_of(dataset)
-    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.encode(frame["label"], dataset.labels))
+    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.targets(frame, dataset.labels))
 
 
 def run_bundle(
@@ -187,13 +187,13 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
     return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 
-def with_labels_of(bundles: Sequence[Bundle], dataset: Dataset) -> Dataset:
-    """Return a Dataset that also knows the labels that only the models give, and say which those are.
+def with_labels_of(models: Sequence[Artifact], dataset: Dataset) -> Dataset:
+    """Return a Dataset that also knows the labels that only models or Predictions give, and say which those are.
 
     No row of it has such a label, so to give one is a mistake. Labels that a model lacks are no matter of this: what
     has them is refused by :func:`match_bundle`.
     """
-    knowing = [one for one in bundles if one.task == dataset.task and set(dataset.labels) <= set(one.labels)]
+    knowing = [one for one in models if one.task == dataset.task and set(dataset.labels) <= set(one.labels)]
     found = [label for one in knowing for label in one.labels if label not in set(dataset.labels)]
     lacking = list(dict.fromkeys(found))
     if not lacking:

@@ -36,6 +36,7 @@ class CausalLm(Task[Sequences]):
     measures: tuple[Measure, ...] = LANGUAGE_MEASURES
     form: type[Sequences] = Sequences
     head: str = "sequences"
+    least_labels: int = 0
     reads_units: bool = False
 
     def of(self, labels: Sequence[str]) -> CausalLm:  # noqa: ARG002 - there are none
@@ -53,6 +54,10 @@ class CausalLm(Task[Sequences]):
     def encode(self, column: pl.Series, labels: Sequence[str]) -> IntArray:  # noqa: ARG002
         """Return the first character of each row that counts, int64."""
         return np.asarray(column.to_numpy(), dtype=np.int64)
+
+    def is_one_answer(self, targets: IntArray) -> bool:  # noqa: ARG002
+        """Return False: there is always something to learn from a text."""
+        return False
 
     def read(self, frame: pl.DataFrame) -> Sequences:
         """Return the Sequences that a frame holds."""
@@ -85,13 +90,11 @@ class CausalLm(Task[Sequences]):
         """Return no label."""
         return {}
 
-    def tell(self, answered: Answered[Sequences], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:  # noqa: ARG002
-        """Return every text's own measures, such as its bits a character."""
-        details = self.details(answered.evidence)
-        return [
-            Prediction(None, probability, one)
-            for probability, one in zip(answered.decided.probability_N.tolist(), details, strict=True)
-        ]
+    def tell(self, answered: Answered[Sequences], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:
+        """Return every text with its own measures, such as its bits a character."""
+        del inputs, labels
+        probabilities = answered.decided.probability_N.tolist()
+        return [Prediction(None, *one) for one in zip(probabilities, self.details(answered.evidence), strict=True)]
 
     def details(self, evidence: Sequences) -> list[Mapping[str, float]]:
         """Return the log-likelihood of every text in nats, and its own measures."""
@@ -112,7 +115,7 @@ class CausalLm(Task[Sequences]):
         return np.asarray(-evidence.sums_N(targets), dtype=np.float64)
 
     def losses_M(self, evidence: Sequences, targets: IntArray) -> npt.NDArray[np.float64]:
-        """Return the negative log-likelihood of every token that counts."""
+        """Return the negative log-likelihood of every token that counts, in nats."""
         return -evidence.values_M[evidence.counted_M(targets)].astype(np.float64)
 
     def truth(self, evidence: Sequences, targets: IntArray, *, most: int) -> npt.NDArray[np.float64]:  # noqa: ARG002
@@ -120,7 +123,7 @@ class CausalLm(Task[Sequences]):
         return np.exp(-self.losses_M(evidence, targets))
 
     def answers(self, evidence: Sequences, targets: IntArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-        """Return nothing: which token would have been chosen is not known."""
+        """Return no answer: how likely a text is, is neither right nor wrong."""
         del evidence, targets
         return np.zeros(0), np.zeros(0, dtype=np.bool_)
 

@@ -1,43 +1,45 @@
-"""Which verbs do not suit every kind of answers: a table, and the one place that refuses the others."""
+"""Which verbs can do with what is decided about: a table, and the one place that refuses the others."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from yanmo.errors import ConfigError
-from yanmo.protocols import Task
+from yanmo.protocols import ABOUT, Task
 
 __all__ = ["check_form"]
 
+CHOSEN = ("texts", "units")
+"""What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
+
 
 class Row(NamedTuple):
-    """A verb that does not suit all heads.
+    """A verb that does not suit all that is decided about.
 
     Attributes:
-        what: What it is for, for the message.
-        heads: What the models have that it suits.
+        heads: What it suits, names of ``protocols.ABOUT``.
         hint: What else there is.
     """
 
-    what: str
     heads: tuple[str, ...]
     hint: str
 
 
-TEXTS, DECISIONS = ("labels of whole texts", ("texts",)), ("decisions about texts", ("texts", "units", "spans"))
-COMPARE = "Train several models, and compare them: evaluate says bits a character with intervals."
+COMPARE = "Train several models and compare them: evaluate says bits a character with intervals."
 VERBS = {
     "adopt": Row(
-        *TEXTS, "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model FOLDER"
+        ("texts",), "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR"
     ),
-    "audit": Row(*TEXTS, "evaluate lists the most confident mistakes of a split, which are often those of the labels."),
-    "calibrate": Row(*DECISIONS, "Bits a character say how good the probabilities are: yanmo evaluate"),
-    "cascade": Row(*DECISIONS, COMPARE),
-    "distill": Row(*DECISIONS, "Train a smaller model on the same texts."),
-    "ensemble": Row(*DECISIONS, COMPARE),
-    "grind": Row(*DECISIONS, COMPARE),
-    "prune": Row(*TEXTS, "Choose a smaller model, or quantize it."),
-    "tune": Row(*DECISIONS, COMPARE),
+    "audit": Row(
+        ("texts",), "evaluate lists the most confident mistakes of a split, which are often those of the labels."
+    ),
+    "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
+    "cascade": Row(CHOSEN, COMPARE),
+    "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "ensemble": Row(CHOSEN, COMPARE),
+    "grind": Row(CHOSEN, COMPARE),
+    "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
+    "tune": Row(CHOSEN, COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""
 
@@ -46,11 +48,9 @@ def check_form(task: Task[Any], verb: str) -> None:
     """Refuse a verb that does not suit what a task decides about.
 
     Raises:
-        ConfigError: It needs other answers than the task gives.
+        ConfigError: As said.
     """
     row = VERBS.get(verb)
     if row is not None and task.head not in row.heads:
-        raise ConfigError(
-            f"{verb} is for {row.what}; the answers of the task {task.name} are others.",
-            hint=row.hint,
-        )
+        suited = " or ".join(ABOUT[head] for head in row.heads)
+        raise ConfigError(f"{verb} is for {suited}; the task {task.name} is about {ABOUT[task.head]}.", hint=row.hint)

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import Ragged
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
@@ -28,8 +29,8 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import ABOUT, FORMS, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Task
+from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
@@ -80,8 +81,8 @@ class Job:
         """What decides the network and its loss."""
         config = self.config
         return NetworkSettings(
-            labels=self.labels,
-            link=label_task(self.task, f"The model {self.spec.name}").link,
+            labels=self.task.outputs(self.labels),
+            link=label_task(self.task, "A link").link if self.task.form is Choices else SOFTMAX,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -98,7 +99,7 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
-            per_unit=self.task.reads_units,
+            head=self.task.head,
             teaching=self.teaching,
         )
 
@@ -186,9 +187,9 @@ def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
     if spec.can_label(task.head):
         return
     fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
-    able = " and ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
+    able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} labels {able}, but the task {task.name} is about {ABOUT[task.head]}.",
+        f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 
@@ -204,9 +205,7 @@ def make_job(
     task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets = train_texts.targets
-    truth = targets.values if isinstance(targets, Ragged) else targets
-    # Whole rows are compared: several labels at once are one answer, too.
-    if dataset.labels and bool((truth == truth[:1]).all()):
+    if task.is_one_answer(targets):
         raise DataError(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
@@ -248,7 +247,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
         )
     task = task_of(dataset)
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
-    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
+    return LabeledTexts(inputs, task.targets(rows, labels), rows["id"].cast(pl.String).to_list())
 
 
 def _loop_settings(job: Job) -> LoopSettings:

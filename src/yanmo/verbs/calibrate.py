@@ -66,7 +66,7 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
-    check_form(task_of(dataset), "calibrate")
+    check_form(task_of(bundle), "calibrate")
     dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
     split, task = load_split(dataset, config.split), task_of(bundle)
@@ -74,7 +74,7 @@ def calibrate(
         # Without the calibration that may be there: a new one takes its place.
         scores, _ = predictor.weigh(split.inputs)
     # In the Bundle's own order of labels, in which a calibration is stored.
-    targets = task.encode(split.frame["label"], bundle.labels)
+    targets = task.targets(split.frame, bundle.labels)
     calibration = fit_calibration(config.method, scores, targets, task)
     before, after = scores.activate(), calibration.apply(scores).activate()
     summary = dict(bundle.manifest.info.get("summary", {}))

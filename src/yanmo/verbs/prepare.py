@@ -1,10 +1,10 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import polars as pl
 from pydantic import AfterValidator, Field
@@ -156,7 +156,7 @@ def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfi
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
         gathered = _gather(blocks, config, text_config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
-        profile = profile_rows(gathered, labels)
+        profile = profile_rows(gathered, labels, by_text=task.group == task.inputs)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
         identity.parents.update(_parents(files, config))
@@ -180,8 +180,8 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         DataError: The user dictionary cannot be used.
     """
     task = get_task(config.task)
-    if (len(task.inputs) > 1) != (config.text_b is not None):
-        pairs = " or ".join(name for name, one in TASKS.items() if len(one.inputs) > 1)
+    if task.head == "texts" and (len(task.inputs) > 1) != (config.text_b is not None):
+        pairs = " or ".join(name for name, one in TASKS.items() if one.head == "texts" and len(one.inputs) > 1)
         problem = "needs" if len(task.inputs) > 1 else "does not use"
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
@@ -298,25 +298,42 @@ def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
     return {("train" if role == "source" else role): paths for role, paths in files.items()}
 
 
-def _open(
-    task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig
-) -> tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]:
+Opened: TypeAlias = tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]
+
+
+def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) -> Opened:
     """Return what reads the labels, the blocks of rows, and what is done to the texts."""
     labels = LabelReader(
         task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
     )
-    if task.reads_units:
-        tagged = open_tagged(files, config, labels)
-        return tagged, tagged.rows(), _text_config(task, config, tagged.manner.rule)
-    if task.head == "sequences":
-        documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
-        return documents, documents.rows(), _text_config(task, config)
+    return OPENERS[task.head](task, files, config, labels)
+
+
+def _open_units(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
+    tagged = open_tagged(files, config, labels)
+    return tagged, tagged.rows(), _text_config(task, config, tagged.manner.rule)
+
+
+def _open_documents(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
+    documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
+    return documents, documents.rows(), _text_config(task, config)
+
+
+def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
     label = None if config.label_columns else config.label
     texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
     return labels, blocks, _text_config(task, config)
+
+
+OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
+    "texts": _open_texts,
+    "units": _open_units,
+    "sequences": _open_documents,
+}
+"""What is decided about to what opens its files."""
 
 
 def _gather(
@@ -337,17 +354,11 @@ def _gather(
         max_rejected=config.max_rejected,
         has_ids=config.id is not None,
     )
-    if labels.task.head == "sequences":
-        # How long a prompt is, is no class that splits should balance.
-        one_class = gathered.rows.with_columns(pl.lit("").alias("label"))
-        return replace(gathered, rows=gathered.rows.with_columns(_cut(one_class, config)))
-    rows = gathered.rows.with_columns(_cut(gathered.rows, config))
-    check_labels(rows)
-    return replace(gathered, rows=rows)
-
-
-def _cut(rows: pl.DataFrame, config: PrepareConfig) -> pl.Series:
-    return cut_splits(rows, _ratios(config), config.seed).alias("split")
+    # Without labels there are no classes that splits should balance.
+    rows = gathered.rows if labels.task.least_labels else gathered.rows.with_columns(pl.lit("").alias("label"))
+    split = cut_splits(rows, _ratios(config), config.seed).alias("split")
+    check_labels(rows.with_columns(split), least=labels.task.least_labels)
+    return replace(gathered, rows=gathered.rows.with_columns(split))
 
 
 def _plain(config: PrepareConfig) -> dict[str, Any]:

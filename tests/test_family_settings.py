@@ -17,18 +17,20 @@ from yanmo.training.train_config import TrainConfig
 
 
 def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == ["pooling", "head_start", "frozen"]
+    assert unused_settings(resolve("bert-2x64")) == ["tokenization", "order", "pooling", "head_start", "frozen"]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
         "vocab_size",
+        "tokenization",
+        "order",
         "precision",
         "pooling",
         "head_start",
         "frozen",
         "activation",
     ]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation"]
-    assert unused_settings(ModelSpec("model", "init")) == ["vocab_size", "pooling", "activation"]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "activation"]
+    assert unused_settings(ModelSpec("model", "init")) == ["vocab_size", "tokenization", "order", "pooling", "activation"]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
     assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
 

@@ -72,6 +72,10 @@ class Runtime(Protocol[EncodedT]):
         """Return the scores of all rows, in their order."""
         ...
 
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
+        """Return what a Report says of how texts are read, as JSON values."""
+        return {}
+
     def infer(self, inputs: Inputs) -> Inference[Any]:
         """Return the scores of all rows, in their order: both steps in one."""
         return self.score(self.encode(inputs))

@@ -13,12 +13,14 @@ import numpy.typing as npt
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray, take_rows
 from yanmo.text.inputs import Inputs
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = [
     "Activation",
     "Compile",
     "Importance",
     "LabeledTexts",
+    "LanguageSettings",
     "LoopSettings",
     "Match",
     "MeasureAnswers",
@@ -133,6 +135,22 @@ class NetworkSettings:
     def per_unit(self) -> bool:
         """Whether every unit of a text gets scores of its own, and not the text as a whole."""
         return self.head != "texts"
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What decides a language model besides its name; the fields mean what they mean in the config of ``train``.
+
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    """
+
+    max_length: int | None
+    is_length_given: bool
+    vocab_size: int | None
+    tokenization: Tokenization
+    order: int | None
+    dropout: float | None
+    offline: bool
 
 
 @dataclass(frozen=True)

@@ -39,8 +39,6 @@ VERBS = {
     "ensemble": Row(CHOSEN, COMPARE),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
-    "serve": Row(CHOSEN, "Texts are written by yanmo generate; their likelihood is what predict and evaluate say."),
-    "quantize": Row(CHOSEN, "export makes a Bundle with weights of a byte each."),
     "tune": Row(CHOSEN, COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""

@@ -22,6 +22,7 @@ from yanmo.family_settings import default_settings, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
+    LanguageSettings,
     LoopSettings,
     NetworkSettings,
     Pruning,
@@ -101,6 +102,13 @@ class Job:
             head=self.task.head,
             teaching=self.teaching,
         )
+
+    @property
+    def language(self) -> LanguageSettings:
+        """What decides a language model."""
+        names = [field.name for field in fields(LanguageSettings)]
+        given = self.config.model_dump(include=set(names))
+        return LanguageSettings(**given, is_length_given=self.is_length_given)
 
     def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
         """Return what is measured on the validation split."""
@@ -305,14 +313,38 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
-_TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
-    "torch": _train_network,
-    "ngram": _train_network,
-    "linear": _train_linear,
-    "window": _train_window,
+def _train_language_model(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.language_models import train_language_model
+
+    return train_language_model(
+        job.spec,
+        job.train,
+        job.valid,
+        language=job.language,
+        loop=_loop_settings(job),
+        measures=job.task.measures,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        tell=tell,
+    )
+
+
+def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.ngram_counts import train_kneser_ney
+
+    return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
+
+
+_TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
+    **{("torch", head): _train_network for head in ("texts", "units")},
+    ("ngram", "texts"): _train_network,
+    ("linear", "texts"): _train_linear,
+    ("window", "units"): _train_window,
+    ("torch", "sequences"): _train_language_model,
+    ("kneser-ney", "sequences"): _train_kneser_ney,
 }
 
 
 def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
-    return _TRAINERS[job.spec.format](job, tell)
+    return _TRAINERS[job.spec.format, job.task.head](job, tell)

@@ -88,6 +88,11 @@ class Task(Protocol[EvidenceT_contra]):
         ...
 
     @property
+    def form(self) -> type[Evidence]:
+        """The form of its evidence, by which tables say who can do what."""
+        ...
+
+    @property
     def link(self) -> Any:
         """From scores to probabilities, and whether labels exclude each other: an ``answers.links.Link``."""
         ...

@@ -36,8 +36,22 @@ class ReadsLabels(Protocol):
         """Says which columns are texts."""
         ...
 
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Columns of the truth beside ``label``, which wait with the texts until a split is written."""
+        ...
+
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows with ``label`` and the reason for which it is refused."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether valid and test may have no label that train lacks."""
+        ...
+
+    def finish(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a split as a Dataset has them."""
         ...
 
     def order(self, labels: Sequence[str]) -> list[str]:
@@ -82,7 +96,7 @@ def gather_rows(
         blocks: Of :func:`yanmo.data.rows.read_rows`.
         labels: Reads the labels.
         cleaning: Steps in order.
-        spill: Gets ``id`` and the columns that the task reads of the accepted rows.
+        spill: Gets ``id``, the columns that the task reads, and what is kept with them, of the accepted rows.
         rejected: File that gets the refused ones.
         max_rejected: The largest share of them that is no error.
         has_ids: The ids are the user's, so that no id may stand twice.
@@ -105,7 +119,7 @@ def gather_rows(
             for step, number in changed.items():
                 changed_rows[step] += number
             _count(rows, counts, inputs)
-            spill.write(rows.select("id", *inputs))
+            spill.write(rows.select("id", *inputs, *labels.kept))
             yield _slim(rows, inputs, has_ids=has_ids)
 
     with rejected.open("wb") as file:

@@ -40,6 +40,11 @@ class LabelTask(Task[Choices], Protocol):
     """A task whose rows are given labels of one list; which ones, each of them says by itself."""
 
     @property
+    def form(self) -> type[Choices]:
+        """Choices among labels."""
+        return Choices
+
+    @property
     def link(self) -> Link:
         """From scores to probabilities, and whether labels exclude each other."""
         ...

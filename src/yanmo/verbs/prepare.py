@@ -22,7 +22,7 @@ from yanmo.data.labels import LabelReader
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
-from yanmo.data.tagged.reading import TagReader
+from yanmo.data.tagged.opening import ReadsUnits, open_units
 from yanmo.data.tagged.survey import TagKeys
 from yanmo.data.tagging import TaggingOptions
 from yanmo.data.terms import TopTerms, choose_sample, write_tfidf
@@ -151,11 +151,11 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         identity.info.update(profile_info(profile))
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())
-        _write_splits(staging, gathered.rows, spill)
+        _write_splits(staging, gathered.rows, spill, reader)
         top_terms: TopTerms = {}
         # Terms tell what a label is given to as a whole.
         if not task.reads_units:
-            train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
+            train, pipeline = _sample(gathered.rows, spill, reader), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
     return Dataset.open(out, verify=False)
@@ -254,8 +254,8 @@ def _text_config(config: PrepareConfig, units: UnitRule | None = None) -> TextCo
     return build(TextConfig, values, where="prepare")
 
 
-def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> TagReader:
-    """Return what reads files in which parts of texts are labeled, after it has read them once.
+def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> ReadsUnits:
+    """Return what reads files that say something about the parts of texts.
 
     Args:
         files: Role to files, those of the source first.
@@ -270,7 +270,7 @@ def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: Lab
     given = {name: getattr(config, name) for name in ("text", "label")}
     # The default of a key is one of the usual names, which are looked for anyway.
     named = {name: None if value == fields[name].default else value for name, value in given.items()}
-    return TagReader(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
+    return open_units(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
 
 
 def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
@@ -287,7 +287,7 @@ def _open(
     )
     if task.reads_units:
         tagged = open_tagged(files, config, labels)
-        return tagged, tagged.rows(), _text_config(config, tagged.manner.rule)
+        return tagged, tagged.rows(), _text_config(config, tagged.rule)
     label = None if config.label_columns else config.label
     texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
@@ -310,7 +310,8 @@ def _gather(
         has_ids=config.id is not None,
     )
     rows = gathered.rows.with_columns(cut_splits(gathered.rows, _ratios(config), config.seed).alias("split"))
-    check_labels(rows)
+    if labels.is_closed:
+        check_labels(rows)
     return replace(gathered, rows=rows)
 
 
@@ -322,25 +323,28 @@ def _plain(config: PrepareConfig) -> dict[str, Any]:
     }
 
 
-def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill) -> None:
+def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill, reader: ReadsLabels) -> None:
     """Write the files of the splits that have rows: ``id``, what the task reads, and ``label`` if any."""
     for split in SPLITS:
         chosen = rows["split"] == split
         if num_rows := int(chosen.sum()):
             labels = None if split == "unlabeled" else rows.filter(chosen)["label"]
-            write_pieces(_labeled(spill.take(chosen), labels), num_rows, folder / f"{split}.parquet")
+            write_pieces(_labeled(spill.take(chosen), labels, reader), num_rows, folder / f"{split}.parquet")
 
 
-def _labeled(frames: Iterable[pl.DataFrame], labels: pl.Series | None) -> Iterator[pl.DataFrame]:
+def _labeled(
+    frames: Iterable[pl.DataFrame], labels: pl.Series | None, reader: ReadsLabels
+) -> Iterator[pl.DataFrame]:
     """Yield the pieces with their labels."""
     # The pieces come in the order of the rows, so their labels are the next ones each time.
     place = 0
     for frame in frames:
-        yield frame if labels is None else frame.with_columns(labels[place : place + frame.height].alias("label"))
+        ours = None if labels is None else labels[place : place + frame.height].alias("label")
+        yield reader.finish(frame if ours is None else frame.with_columns(ours))
         place += frame.height
 
 
-def _sample(rows: pl.DataFrame, spill: Spill) -> pl.DataFrame:
+def _sample(rows: pl.DataFrame, spill: Spill, reader: ReadsLabels) -> pl.DataFrame:
     """Return the rows of train in which terms are counted."""
     chosen = choose_sample(rows)
-    return pl.concat(_labeled(spill.take(chosen), rows.filter(chosen)["label"]))
+    return pl.concat(_labeled(spill.take(chosen), rows.filter(chosen)["label"], reader))

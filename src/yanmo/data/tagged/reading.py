@@ -34,7 +34,7 @@ from yanmo.data.tagged.survey import (
 )
 from yanmo.data.tagged.tag_sequences import WORD, read_tags
 from yanmo.data.tagging import TaggingOptions
-from yanmo.text.unit_places import unit_places
+from yanmo.text.unit_places import UnitRule, unit_places
 
 __all__ = ["TagReader"]
 
@@ -65,11 +65,16 @@ class TagReader:
 
     Attributes:
         manner: How the rows are made: what is said, of which units, in which tags.
+        kept: No column of the truth but the label waits with the texts.
+        is_closed: Valid and test may have no kind that train lacks.
 
     Raises:
         DataError: A file cannot be read, or says something else than the others.
         ConfigError: Nothing says which format a file has.
     """
+
+    kept: tuple[str, ...] = ()
+    is_closed = True
 
     def __init__(
         self, files: Mapping[str, Sequence[Path]], options: TaggingOptions, keys: TagKeys, labels: LabelReader
@@ -87,6 +92,11 @@ class TagReader:
         num_source = sum(split == self._files[0][0] for split, _ in self._files)
         self.manner: Manner = choose_manner(surveyed, num_source, options.units)
 
+    @property
+    def rule(self) -> UnitRule:
+        """What a unit is."""
+        return self.manner.rule
+
     def rows(self) -> Iterator[pl.DataFrame]:
         """Yield the rows of all splits in blocks, each of one file.
 
@@ -102,6 +112,10 @@ class TagReader:
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their labels have been read."""
+        return rows
+
+    def finish(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return rows of a split as they are."""
         return rows
 
     def order(self, labels: Sequence[str]) -> list[str]:

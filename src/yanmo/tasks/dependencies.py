@@ -1,0 +1,182 @@
+"""Dependencies: every word of a sentence has a head, another word or the root, and a relation to it; together a tree.
+
+The relations are the labels. What is decided is the best tree that the evidence allows, never anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from yanmo.answers.answered import Decided
+from yanmo.answers.arcs import Arcs, Word
+from yanmo.answers.links import SOFTMAX, Link
+from yanmo.arrays import Array, FloatArray, IntArray, Ragged
+from yanmo.errors import InternalError
+from yanmo.metrics.measures import Measure
+from yanmo.metrics.trees import TREE_MEASURES, Attached, RelationTable, right_trees, tree_statistics
+from yanmo.protocols import Task
+from yanmo.tasks.labels import label_columns, sort_labels
+
+__all__ = ["DEPENDENCIES", "TREE", "Dependencies"]
+
+TINY = 1e-30
+TREE = pl.List(pl.Struct({"head": pl.Int64(), "relation": pl.String(), "tag": pl.String()}))
+"""What a Dataset has of every word: the number of its head, 0 for the root; the relation; its part of speech, if any."""
+TARGET = np.dtype([("head", np.int64), ("relation", np.int64), ("tag", "U24")])
+WORD = {
+    "start": pl.Int64(),
+    "end": pl.Int64(),
+    "head": pl.Int64(),
+    "relation": pl.String(),
+    "probability": pl.Float32(),
+}
+
+
+@dataclass(frozen=True)
+class Dependencies(Task[Arcs]):
+    """The protocol for trees; targets are heads, relations by their place in the list, and tags: ``TARGET``, ragged."""
+
+    name: str = "dependencies"
+    inputs: tuple[str, ...] = ("text",)
+    form: type[Arcs] = Arcs
+    link: Link = SOFTMAX
+    measures: tuple[Measure, ...] = TREE_MEASURES
+    reads_units: bool = True
+    table: RelationTable | None = None
+
+    def of(self, labels: Sequence[str]) -> Dependencies:
+        """Return the task of a list of relations."""
+        return replace(self, table=RelationTable.of(labels))
+
+    def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:  # noqa: ARG002
+        """Return the trees, which the readers of treebanks have made."""
+        return column.cast(TREE)
+
+    def label_names(self, column: pl.Series) -> list[str]:
+        """Return the distinct relations in their fixed order, of trees or of the relations alone."""
+        flat = column.explode()
+        relations = flat.struct.field("relation") if isinstance(flat.dtype, pl.Struct) else flat
+        return sort_labels(relations.drop_nulls().unique().to_list())
+
+    def encode(self, column: pl.Series, labels: Sequence[str]) -> Ragged:
+        """Return what holds of every word of N rows."""
+        lengths_N = column.list.len().to_numpy()
+        flat = column.filter(column.list.len() > 0).explode().struct
+        targets_M = np.zeros(int(lengths_N.sum()), dtype=TARGET)
+        if len(targets_M):
+            targets_M["head"] = flat.field("head").to_numpy()
+            targets_M["relation"] = label_columns(flat.field("relation"), labels)
+            targets_M["tag"] = flat.field("tag").fill_null("").to_numpy()
+        return Ragged(targets_M, np.concatenate(([0], np.cumsum(lengths_N))).astype(np.int64))
+
+    def read(self, frame: pl.DataFrame) -> Arcs:
+        """Return the Arcs that a frame holds."""
+        return Arcs.read(frame, self.link)
+
+    def decide(self, evidence: Arcs, labels: Sequence[str], *, threshold: float | None = None) -> Decided:
+        """Return the tree of every row, and the probability of the least certain arc; below a threshold no tree."""
+        heads_M, relations_M = evidence.trees_M(), evidence.relations.values_MC.argmax(axis=1)
+        sure_M = self._sure_M(evidence, heads_M, relations_M)
+        confidence_N = evidence.relations.least_N(sure_M)
+        names = [labels[relation] for relation in relations_M.tolist()]
+        places_M2 = _places(evidence)
+        columns = (places_M2[:, 0].tolist(), places_M2[:, 1].tolist(), heads_M.tolist(), names, sure_M.tolist())
+        flat, ends = list(map(Word, *columns)), evidence.offsets_N.tolist()
+        decided = Decided([tuple(flat[ends[row] : ends[row + 1]]) for row in range(len(evidence))], confidence_N)
+        return decided if threshold is None else decided.withhold(confidence_N < threshold)
+
+    def column(self, predictions: Sequence[tuple[Word, ...] | None]) -> pl.Series:
+        """Return the trees as a column of lists of ``start``, ``end``, ``head``, ``relation``, ``probability``."""
+        flat = [word for words in predictions for word in words or ()]
+        values = {name: pl.Series([getattr(word, name) for word in flat], dtype=kind) for name, kind in WORD.items()}
+        structs = pl.DataFrame(values).to_struct("prediction")
+        rows, start = [], 0
+        for words in predictions:
+            rows.append(None if words is None else structs[start : start + len(words)])
+            start += len(words or ())
+        return pl.Series("prediction", rows, dtype=self.frame_type())
+
+    def frame_type(self) -> pl.DataType:
+        """Return the type of a tree."""
+        return pl.List(pl.Struct(WORD))
+
+    def given(self, prediction: tuple[Word, ...] | None) -> tuple[str, ...]:
+        """Return the relations of the words."""
+        return tuple([word.relation for word in prediction or ()])
+
+    def columns_of(self, labels: Sequence[str]) -> dict[str, int]:
+        """Return the place of every relation."""
+        return {label: place for place, label in enumerate(labels)}
+
+    def details(self, evidence: Arcs, labels: Sequence[str]) -> list[Mapping[str, float]]:  # noqa: ARG002
+        """Return nothing for every row: what is shown of the evidence stands with the words."""
+        return [{}] * len(evidence)
+
+    def statistics(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.float64]:
+        """Return what ``metrics.trees`` counts in each row."""
+        if self.table is None:
+            raise InternalError("The task dependencies was not told its labels.")
+        found = Attached(*_as_long_as(targets, evidence, evidence.trees_M(), self._relations_M(evidence)))
+        truth = Attached(targets.values["head"], targets.values["relation"])
+        return tree_statistics(found, truth, targets.offsets, self.table)
+
+    def losses_N(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.float64]:
+        """Return the mean negative logarithm of the true head's and relation's probabilities over each row's words."""
+        read = _places_of_read(targets, evidence.offsets_N)
+        heads_M = evidence.heads.at_M(targets.values["head"][read]).astype(np.float64)
+        relations_M = evidence.relations.values_MC[np.arange(len(read)), targets.values["relation"][read]]
+        losses_M = -np.log(np.maximum(heads_M, TINY)) - np.log(np.maximum(relations_M.astype(np.float64), TINY))
+        lengths_N = np.diff(evidence.offsets_N)
+        sums_N = np.bincount(np.repeat(np.arange(len(evidence)), lengths_N), losses_M, minlength=len(evidence))
+        return np.asarray(sums_N / np.maximum(lengths_N, 1))
+
+    def confidence_N(self, evidence: Arcs) -> FloatArray:
+        """Return the probability of each row's least certain arc."""
+        return evidence.relations.least_N(self._sure_M(evidence, evidence.trees_M(), self._relations_M(evidence)))
+
+    def same_N(self, evidence: Arcs, other: Arcs) -> npt.NDArray[np.bool_]:
+        """Return which rows are given the same tree."""
+        same_M = (evidence.trees_M() == other.trees_M()) & (self._relations_M(evidence) == self._relations_M(other))
+        return np.asarray(evidence.relations.least_N(same_M.astype(np.float32)) > 0)
+
+    def right_N(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.bool_]:
+        """Return which rows have no word with a wrong head or relation."""
+        return right_trees(self.statistics(evidence, targets))
+
+    def _relations_M(self, evidence: Arcs) -> IntArray:
+        return np.asarray(evidence.relations.values_MC.argmax(axis=1))
+
+    def _sure_M(self, evidence: Arcs, heads_M: IntArray, relations_M: IntArray) -> FloatArray:
+        """Return how sure each arc is: the product of the probabilities of its head and its relation."""
+        relation_M = evidence.relations.values_MC[np.arange(len(relations_M)), relations_M]
+        return np.asarray(evidence.heads.at_M(heads_M) * relation_M, dtype=np.float32)
+
+
+def _places_of_read(targets: Ragged, offsets: IntArray) -> IntArray:
+    """Return which words of the truth were read: of each row as many as the evidence has, from its first."""
+    lengths_N = np.diff(offsets)
+    return np.asarray(np.arange(int(offsets[-1])) + np.repeat(targets.offsets[:-1] - offsets[:-1], lengths_N))
+
+
+def _as_long_as(targets: Ragged, evidence: Arcs, *columns: Array) -> tuple[IntArray, ...]:
+    """Return columns about the words that were read as columns about all words, -1 at the others."""
+    read, found = _places_of_read(targets, evidence.offsets_N), []
+    for column_M in columns:
+        whole_M = np.full(len(targets.values), -1, dtype=np.int64)
+        whole_M[read] = column_M
+        found.append(whole_M)
+    return tuple(found)
+
+
+def _places(evidence: Arcs) -> IntArray:
+    if evidence.places is None:
+        raise InternalError("The evidence about words does not say where they are.")
+    return evidence.places
+
+
+DEPENDENCIES = Dependencies()

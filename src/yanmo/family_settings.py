@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, Form, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
 
 __all__ = [
     "FAMILY_DEFAULTS",
@@ -136,7 +136,7 @@ UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def default_settings(
-    family: str, num_rows: int, *, layers: int = 0, width: int = 0, form: Form = "texts"
+    family: str, num_rows: int, *, layers: int = 0, width: int = 0, form: str = "texts"
 ) -> dict[str, Any]:
     """Return a family's default settings for a training split of some size.
 

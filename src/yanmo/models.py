@@ -9,19 +9,19 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal
 
 from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
+    "ABOUT",
     "ENCODERS",
     "ENCODER_FAMILIES",
     "FAMILIES",
     "FORMS",
     "LIGHT_FAMILIES",
     "STARTED_FAMILIES",
-    "Form",
     "ModelSpec",
     "can_mean",
     "num_heads",
@@ -36,9 +36,9 @@ LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
 """Families whose weights have a byte each from the beginning."""
-Form: TypeAlias = Literal["texts", "units"]
-"""What a model decides about: texts as a whole, or their parts one by one."""
-FORMS: dict[str, frozenset[Form]] = {
+ABOUT = {"texts": "texts as a whole", "units": "the units of texts"}
+"""What a model decides about, by the name of the head that it needs for it."""
+FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
@@ -110,8 +110,8 @@ class ModelSpec:
                 return "window"
         return "torch"
 
-    def can_label(self, form: Form) -> bool:
-        """Return whether models of the family decide about texts as a whole, or about their units."""
+    def can_label(self, form: str) -> bool:
+        """Return whether models of the family have a head for what is decided about, a name of :data:`ABOUT`."""
         return form in FORMS[self.family]
 
     @property

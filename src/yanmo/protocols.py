@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from yanmo.answers.answered import Decided, Evidence, Found, Span
+from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
@@ -88,13 +88,13 @@ class Task(Protocol[EvidenceT_contra]):
         ...
 
     @property
-    def form(self) -> type[Evidence]:
-        """The form of its evidence, by which tables say who can do what."""
+    def form(self) -> type[Any]:
+        """The form of its evidence, a class of ``answers``, by which tables are asked what can be done with it."""
         ...
 
     @property
-    def link(self) -> Any:
-        """From scores to probabilities, and whether labels exclude each other: an ``answers.links.Link``."""
+    def head(self) -> str:
+        """What a model decides about, by which it is asked whether it has a head for it: a form of ``models``."""
         ...
 
     @property
@@ -153,8 +153,14 @@ class Task(Protocol[EvidenceT_contra]):
         """Return of every label that a row may be given its place in the list of labels."""
         ...
 
-    def details(self, evidence: EvidenceT_contra, labels: Sequence[str]) -> list[Mapping[str, float]]:
-        """Return what a person is shown of the evidence of every row, such as every label's probability."""
+    def tell(self, answered: Answered[Any], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:
+        """Return one answer a row, for a person.
+
+        Args:
+            answered: What was answered.
+            inputs: The raw rows that were asked.
+            labels: The names of the evidence's columns.
+        """
         ...
 
     def statistics(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[Any]:
@@ -165,8 +171,34 @@ class Task(Protocol[EvidenceT_contra]):
         """Return the negative log-likelihood of the truth in nats, shape (N,)."""
         ...
 
+    def losses_M(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[np.float64]:
+        """Return that of every decision that has a truth, shape (M,)."""
+        ...
+
+    def truth(self, evidence: EvidenceT_contra, targets: Any, *, most: int) -> npt.NDArray[Any]:
+        """Return the probabilities that were given to the truth, linear in the evidence, shape (D,).
+
+        Args:
+            evidence: Probabilities.
+            targets: What holds.
+            most: Where a decision holds several answers, at most so many, evenly spread, are kept.
+        """
+        ...
+
+    def answers(self, evidence: EvidenceT_contra, targets: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """Return the confidence of every answer that has a truth, and whether it was right, both of shape (D,)."""
+        ...
+
+    def ballots(self, evidence: EvidenceT_contra) -> Any:
+        """Return what is decided as evidence again: 1 for what is chosen, 0 for all else."""
+        ...
+
     def confidence_N(self, evidence: EvidenceT_contra) -> npt.NDArray[np.float32]:
         """Return one number a row, in [0, 1]: how sure the decision is."""
+        ...
+
+    def gap_N(self, evidence: EvidenceT_contra) -> npt.NDArray[np.float32]:
+        """Return how far each row's probabilities are from those of another decision."""
         ...
 
     def same_N(self, evidence: EvidenceT_contra, other: EvidenceT_contra) -> npt.NDArray[np.bool_]:

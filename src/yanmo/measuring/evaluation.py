@@ -17,7 +17,6 @@ import polars as pl
 from msgspec import structs
 
 from yanmo.answers.answered import Found
-from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Artifact, Identity, numbered, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -85,8 +84,8 @@ class Outcome:
         facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
     """
 
-    evidence: Choices
-    scores: Choices
+    evidence: Any
+    scores: Any
     found: Found
     facts: dict[str, Any]
 

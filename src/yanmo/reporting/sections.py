@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.answers.choices import Choices
+from yanmo.answers.forms import row_of
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
@@ -42,8 +43,12 @@ class Sections(NamedTuple):
     mistakes: Callable[..., list[dict[str, Any]]]
 
 
-def sections_of(evidence: Choices) -> Sections:
+def sections_of(evidence: Any) -> Sections:
     """Return the parts of a Report about such evidence."""
+    return row_of(SECTIONS, type(evidence), "A Report")(evidence)
+
+
+def _sections_of_choices(evidence: Choices) -> Sections:
     return OF_TEXTS if evidence.ends is None else OF_UNITS
 
 
@@ -103,3 +108,5 @@ def _new_spans(
 
 OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts)
 OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units)
+SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {Choices: _sections_of_choices}
+"""Form of evidence to the parts of a Report about it."""

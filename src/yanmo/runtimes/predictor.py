@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from polars.exceptions import PolarsError
 
-from yanmo.answers.answered import Answered, Found, Span
+from yanmo.answers.answered import Answered, Found
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -148,28 +148,7 @@ class Predictor:
             answered: What was answered.
             inputs: The raw rows that were asked.
         """
-        if self.task.reads_units:
-            return [
-                self._tell_spans(*one)
-                for one in zip(
-                    answered.decided.predictions, answered.decided.probability_N.tolist(), inputs.first, strict=True
-                )
-            ]
-        columns = (
-            answered.decided.predictions,
-            answered.decided.probability_N.tolist(),
-            self.task.details(answered.evidence, self.labels),
-        )
-        found = answered.found
-        if found.stage_N is None:
-            return list(map(Prediction, *columns))
-        stages, silent_N = found.stage_N.tolist(), answered.decided.silent_N
-        abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
-        return list(map(Prediction, *columns, stages, abstained))
-
-    def _tell_spans(self, spans: tuple[Span, ...] | None, probability: float, text: str) -> Prediction:
-        told = tuple([span.within(text) for span in spans or ()])
-        return Prediction(self.task.given(spans), probability, {}, spans=told)
+        return self.task.tell(answered, inputs, self.labels)
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:

@@ -1,4 +1,4 @@
-"""Which verbs cannot yet do with answers about the units of texts: a table, and the one place that refuses them."""
+"""Which verbs can do with labels of whole texts alone: a table, and the one place that refuses all other answers."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ OF_WHOLE_TEXTS = {
     "audit": "evaluate lists the most confident mistakes of a split, which are often those of the labels.",
     "prune": "Choose a smaller model, or quantize it.",
 }
-"""Verbs that work on answers about whole texts alone, and what else there is."""
+"""Verbs that work on labels of whole texts alone, and what else there is."""
 
 
 def check_form(task: Task[Any], verb: str) -> None:
     """Refuse a verb that does not suit what a task decides about.
 
     Raises:
-        ConfigError: It needs answers about whole texts, and the task labels their units.
+        ConfigError: It needs labels of whole texts, and the task gives other answers.
     """
-    if task.reads_units and verb in OF_WHOLE_TEXTS:
+    if task.head != "texts" and verb in OF_WHOLE_TEXTS:
         raise ConfigError(
-            f"{verb} is for answers about whole texts; the task {task.name} labels their units.",
+            f"{verb} is for labels of whole texts; the answers of the task {task.name} are others.",
             hint=OF_WHOLE_TEXTS[verb],
         )

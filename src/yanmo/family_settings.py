@@ -21,7 +21,9 @@ __all__ = [
 ]
 
 NETWORKS = (*ENCODERS, "textcnn", "bilstm", "ngram")
-LEARNERS = (*NETWORKS, "window")
+DESCENDERS = (*NETWORKS, "window")
+"""The families whose weights follow a gradient."""
+LEARNERS = (*DESCENDERS, "arcs")
 """The families that learn step by step."""
 TOKEN_READERS = (*ENCODERS, "textcnn", "bilstm")
 LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
@@ -71,16 +73,16 @@ class Setting:
 SETTINGS = (
     Setting(
         "learning_rate",
-        LEARNERS,
+        DESCENDERS,
         4e-4,
         own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3, "window": 0.1},
     ),
-    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
-    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8}),
+    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128, "arcs": 16}),
+    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8, "arcs": 10}),
     Setting("max_length", TOKEN_READERS, 128),
     Setting("vocab_size", (*ENCODER_FAMILIES, "textcnn", "bilstm"), 8000),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
-    Setting("weight_decay", LEARNERS, 0.01, own={"window": 0.0}),
+    Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
     Setting("label_smoothing", NETWORKS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}),
@@ -88,7 +90,7 @@ SETTINGS = (
     Setting(
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
-    Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8}),
+    Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", ENCODERS),
     Setting("pooling", ("pretrained",)),
     Setting("head_start", STARTED_FAMILIES),

@@ -32,16 +32,17 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "arcs")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
-BORN_INT8 = ("window",)
+BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
-ABOUT = {"texts": "texts as a whole", "units": "the units of texts"}
+ABOUT = {"texts": "texts as a whole", "units": "the units of texts", "trees": "the tree of a sentence"}
 """What a model decides about, by the name of the head that it needs for it."""
 FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
+    "arcs": frozenset(("trees",)),
 }
 """Family to the forms that its models have a head for."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
@@ -99,7 +100,7 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window"]:
+    def format(self) -> Literal["torch", "ngram", "linear", "window", "arcs"]:
         """The format of the Bundle that training makes."""
         match self.family:
             case "ngram":
@@ -108,6 +109,8 @@ class ModelSpec:
                 return "linear"
             case "window":
                 return "window"
+            case "arcs":
+                return "arcs"
         return "torch"
 
     def can_label(self, form: str) -> bool:
@@ -134,8 +137,8 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``; a shape to train from scratch such as
-            ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``arcs``; a shape to train from scratch such
+            as ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
             "owner" is here.
 
     Raises:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
+from yanmo.answers.arcs import Word
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
@@ -32,6 +33,7 @@ class Prediction:
         stage: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained: Whether a cascade gave no answer, because even its last stage was unsure.
         spans: The parts of the text that have these labels, in order, of tasks about parts; else empty.
+        words: The words of the text with their heads, of tasks about trees; else empty.
     """
 
     label: str | tuple[str, ...] | None
@@ -40,6 +42,7 @@ class Prediction:
     stage: int | None = None
     abstained: bool = False
     spans: tuple[Span, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 class Inference(Struct, Generic[EvidenceT], frozen=True):

@@ -82,9 +82,22 @@ class Arcs(Struct, frozen=True):
         """Return the probabilities of scores."""
         return type(self)(self.heads.activate(), self.relations.activate())
 
-    def invert(self) -> Self:
-        """Return scores whose probabilities these are."""
-        return type(self)(self.heads.invert(), self.relations.invert())
+    def invert(self, *, floor: float = 0.0) -> Self:
+        """Return scores whose probabilities these are; without a ``floor`` what may not be chosen stays so."""
+        return type(self)(self.heads.invert(floor=floor), self.relations.invert(floor=floor))
+
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return the values of the heads and those of the relations."""
+        return (*self.heads.parts(), *self.relations.parts())
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same decisions with other values."""
+        heads, relations = parts
+        return type(self)(self.heads.having(heads), self.relations.having(relations))
+
+    def ordered(self, columns: list[int]) -> Self:
+        """Return the Arcs with their relations in another order: first the one that ``columns`` names first."""
+        return type(self)(self.heads, self.relations.ordered(columns))
 
     def trees_M(self) -> IntArray:
         """Return of probabilities the head of every word in the best tree of its row, a cell, int64, shape (M,)."""

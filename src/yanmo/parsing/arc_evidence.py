@@ -84,7 +84,9 @@ def fit_sharpness(parsed: ParsedWords, heads_M: IntArray, relations_M: IntArray)
         relations_M: The true relations.
     """
     is_right_M = parsed.heads_M == heads_M
-    losses = [_loss(np.where(is_right_M, 1 - _doubt(parsed.margins_M, one), _doubt(parsed.margins_M, one))) for one in MARGINS]
+    losses = [
+        _loss(np.where(is_right_M, 1 - _doubt(parsed.margins_M, one), _doubt(parsed.margins_M, one))) for one in MARGINS
+    ]
     rows, found = np.flatnonzero(is_right_M), []
     for one in MARGINS:
         scores_MC = SOFTMAX.activate(parsed.relations_MC[rows] * np.float32(one))

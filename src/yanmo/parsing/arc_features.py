@@ -35,7 +35,8 @@ _ACTION_TEMPLATES = """
 s0w s0t, s0w, s0t, b0w b0t, b0w, b0t, b1w b1t, b1w, b1t, b2w b2t, b2t, s1w s1t, s1w, s1t, s0x s0t, b0x b0t, b1x, s1x
 s0w s0t b0w b0t, s0w b0w b0t, s0w s0t b0w, s0w s0t b0t, s0t b0w b0t, s0w b0w, s0t b0t, s0x b0x, s0x b0t, s0t b0x
 b0t b1t, s0t b0t b1t, s1t s0t b0t, b0t b1t b2t, s2t s1t s0t, s0w b0t b1t, s0t b0w b1t
-s1w s0w, s1t s0t, s1w s0t s1t, s1t s0w s0t, s1t s0t b1t, s1w b0w, s1t b0t, s1x s0x, s1w s0t b0t, s1t s0w b0t, s1t s0t b0w
+s1w s0w, s1t s0t, s1w s0t s1t, s1t s0w s0t, s1t s0t b1t, s1w b0w, s1t b0t, s1x s0x, s1w s0t b0t, s1t s0w b0t
+s1t s0t b0w
 s0w d, s0t d, b0w d, b0t d, s0t b0t d, s0w b0w d, s1t s0t e, s1w s0w e, s0w vl vr, s0t vl vr, b0t u, b0w u
 s0t s0lt b0t, s0t s0rt b0t, s0t b0t b0lt, s0t s0lt s0l2t, s0t s0rt s0r2t, b0t b0lt b0l2t, s1t s0t s1rt, s1t s0t s1lt
 s1t s0t s0lt, s1t s0t s0rt, s0lw s0t, s0rw s0t, b0lw b0t, s0lr s0rr s0t, b0lr b0t s0t, s0rr s0t b0t, s0lr s0t b0t

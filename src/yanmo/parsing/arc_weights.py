@@ -51,7 +51,7 @@ class WeightTable(Struct, frozen=True):
     @property
     def bits(self) -> int:
         """There are two to this power rows."""
-        return int(len(self.lanes_KL)).bit_length() - 1
+        return len(self.lanes_KL).bit_length() - 1
 
     def sums_RC(self, buckets_FR: IntArray) -> FloatArray:
         """Return the sum of the rows of each state, float32."""

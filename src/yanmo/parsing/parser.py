@@ -1,4 +1,4 @@
-"""A parser: weights, vocabulary and how sure it is, from words with tags to evidence; it knows no file and no tagger."""
+"""A parser: weights, vocabulary and how sure it is, from words with tags to evidence; it knows no file."""
 
 from __future__ import annotations
 

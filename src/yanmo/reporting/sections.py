@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.tags import TagScheme
@@ -20,6 +21,7 @@ from yanmo.reporting.new_spans import known_spans, measure_new_spans
 from yanmo.reporting.quality import measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
+from yanmo.reporting.tree_quality import measure_tree_calibration, measure_tree_quality, worst_trees
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Sections", "sections_of"]
@@ -108,5 +110,6 @@ def _new_spans(
 
 OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts)
 OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units)
-SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {Choices: _sections_of_choices}
+OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new, worst_trees)
+SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {Choices: _sections_of_choices, Arcs: lambda _: OF_TREES}
 """Form of evidence to the parts of a Report about it."""

@@ -1,4 +1,4 @@
-"""Bundles of transition-based parsers with numpy alone: tag the words, parse them; it knows no torch and no training."""
+"""Bundles of transition-based parsers with numpy alone: tag the words, parse them; it knows no torch."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from yanmo.answers.answered import Found
 from yanmo.answers.arcs import Arcs
+from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, InternalError
@@ -77,8 +78,7 @@ class ArcsRuntime(Runtime[EncodedWords]):
                 hint="Train the Bundle again.",
             )
         self._parser = ArcParser(weights, tensors["vocabulary"], settings.sharpness)
-        # A part of this Bundle and none of its own: the manifest holds the digests of its files, too.
-        self._tagger = WindowRuntime(Bundle(bundle.path / TAGGER, bundle.manifest, "")) if settings.tags else None
+        self._tagger = _open_tagger(bundle) if settings.tags else None
 
     def encode(
         self,
@@ -111,6 +111,11 @@ class ArcsRuntime(Runtime[EncodedWords]):
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> ArcsRuntime:  # noqa: ARG001 - one signature
     """Return the runtime of an arcs Bundle."""
     return ArcsRuntime(bundle)
+
+
+def _open_tagger(bundle: Bundle) -> WindowRuntime:
+    # A part of the parser's Bundle and none of its own: one manifest holds the digests of all files.
+    return WindowRuntime(Bundle(bundle.path / TAGGER, bundle.manifest, ""), SOFTMAX)
 
 
 def _beginnings(units: Units) -> Units:

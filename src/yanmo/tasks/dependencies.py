@@ -5,28 +5,29 @@ The relations are the labels. What is decided is the best tree that the evidence
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from yanmo.answers.answered import Decided
+from yanmo.answers.answered import Answered, Decided
 from yanmo.answers.arcs import Arcs, Word
 from yanmo.answers.links import SOFTMAX, Link
 from yanmo.arrays import Array, FloatArray, IntArray, Ragged
 from yanmo.errors import InternalError
 from yanmo.metrics.measures import Measure
 from yanmo.metrics.trees import TREE_MEASURES, Attached, RelationTable, right_trees, tree_statistics
-from yanmo.protocols import Task
+from yanmo.protocols import Prediction, Task
 from yanmo.tasks.labels import label_columns, sort_labels
+from yanmo.text.inputs import Inputs
 
 __all__ = ["DEPENDENCIES", "TREE", "Dependencies"]
 
 TINY = 1e-30
 TREE = pl.List(pl.Struct({"head": pl.Int64(), "relation": pl.String(), "tag": pl.String()}))
-"""What a Dataset has of every word: the number of its head, 0 for the root; the relation; its part of speech, if any."""
+"""What a Dataset has of every word: its head's number, 0 for the root; the relation; the part of speech, if any."""
 TARGET = np.dtype([("head", np.int64), ("relation", np.int64), ("tag", "U24")])
 WORD = {
     "start": pl.Int64(),
@@ -46,6 +47,7 @@ class Dependencies(Task[Arcs]):
     form: type[Arcs] = Arcs
     link: Link = SOFTMAX
     measures: tuple[Measure, ...] = TREE_MEASURES
+    head: str = "trees"
     reads_units: bool = True
     table: RelationTable | None = None
 
@@ -113,9 +115,14 @@ class Dependencies(Task[Arcs]):
         """Return the place of every relation."""
         return {label: place for place, label in enumerate(labels)}
 
-    def details(self, evidence: Arcs, labels: Sequence[str]) -> list[Mapping[str, float]]:  # noqa: ARG002
-        """Return nothing for every row: what is shown of the evidence stands with the words."""
-        return [{}] * len(evidence)
+    def tell(self, answered: Answered[Arcs], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:  # noqa: ARG002
+        """Return every row's words, with what stands there."""
+        decided = answered.decided
+        rows = zip(decided.predictions, decided.probability_N.tolist(), inputs.first, strict=True)
+        return [
+            Prediction(self.given(words), sure, {}, words=tuple([word.within(text) for word in words or ()]))
+            for words, sure, text in rows
+        ]
 
     def statistics(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return what ``metrics.trees`` counts in each row."""
@@ -127,13 +134,38 @@ class Dependencies(Task[Arcs]):
 
     def losses_N(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return the mean negative logarithm of the true head's and relation's probabilities over each row's words."""
-        read = _places_of_read(targets, evidence.offsets_N)
-        heads_M = evidence.heads.at_M(targets.values["head"][read]).astype(np.float64)
-        relations_M = evidence.relations.values_MC[np.arange(len(read)), targets.values["relation"][read]]
-        losses_M = -np.log(np.maximum(heads_M, TINY)) - np.log(np.maximum(relations_M.astype(np.float64), TINY))
+        losses_M = self.losses_M(evidence, targets)
         lengths_N = np.diff(evidence.offsets_N)
         sums_N = np.bincount(np.repeat(np.arange(len(evidence)), lengths_N), losses_M, minlength=len(evidence))
         return np.asarray(sums_N / np.maximum(lengths_N, 1))
+
+    def losses_M(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.float64]:
+        """Return the negative logarithm of the true head's and relation's probabilities of every word that was read."""
+        heads_M, relations_M = self._given_M(evidence, targets)
+        return np.asarray(-np.log(np.maximum(heads_M, TINY)) - np.log(np.maximum(relations_M, TINY)))
+
+    def truth(self, evidence: Arcs, targets: Ragged, *, most: int) -> npt.NDArray[np.float64]:  # noqa: ARG002
+        """Return the probabilities of the true heads, then those of the true relations."""
+        return np.concatenate(self._given_M(evidence, targets))
+
+    def answers(self, evidence: Arcs, targets: Ragged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Return how sure every arc is, and whether its head and its relation were right."""
+        heads_M, relations_M = evidence.trees_M(), self._relations_M(evidence)
+        truth = targets.values[_places_of_read(targets, evidence.offsets_N)]
+        right_M = (heads_M == truth["head"]) & (relations_M == truth["relation"])
+        return self._sure_M(evidence, heads_M, relations_M).astype(np.float64), right_M
+
+    def ballots(self, evidence: Arcs) -> Arcs:
+        """Return 1 for the head and the relation of every word in its tree."""
+        heads_K = np.zeros_like(evidence.heads.values_K)
+        heads_K[evidence.heads.cells[:-1] + evidence.trees_M()] = 1.0
+        relations_MC = np.zeros_like(evidence.relations.values_MC)
+        relations_MC[np.arange(len(relations_MC)), self._relations_M(evidence)] = 1.0
+        return evidence.with_parts(heads_K, relations_MC)
+
+    def gap_N(self, evidence: Arcs) -> FloatArray:
+        """Return how far the closest call of each row's relations is from another relation."""
+        return evidence.relations.least_N(self.link.gap_M(evidence.relations.values_MC))
 
     def confidence_N(self, evidence: Arcs) -> FloatArray:
         """Return the probability of each row's least certain arc."""
@@ -147,6 +179,12 @@ class Dependencies(Task[Arcs]):
     def right_N(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.bool_]:
         """Return which rows have no word with a wrong head or relation."""
         return right_trees(self.statistics(evidence, targets))
+
+    def _given_M(self, evidence: Arcs, targets: Ragged) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Return the probabilities of the true head and the true relation of every word that was read."""
+        truth = targets.values[_places_of_read(targets, evidence.offsets_N)]
+        relations_M = evidence.relations.values_MC[np.arange(len(truth)), truth["relation"]]
+        return evidence.heads.at_M(truth["head"]).astype(np.float64), relations_M.astype(np.float64)
 
     def _relations_M(self, evidence: Arcs) -> IntArray:
         return np.asarray(evidence.relations.values_MC.argmax(axis=1))

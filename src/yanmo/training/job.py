@@ -243,12 +243,12 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
     return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
 
 
-def _loop_settings(job: Job) -> LoopSettings:
+def _loop_settings(job: Job, **others: float) -> LoopSettings:
     # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
     names = {field.name for field in fields(LoopSettings)}
     values = {name: value for name, value in job.config.model_dump().items() if name in names and value is not None}
     values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
-    return LoopSettings(**values)
+    return LoopSettings(**(others | values))
 
 
 def _train_network(job: Job, tell: Watcher) -> Trained:
@@ -306,11 +306,20 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_arcs(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.arcs_training import train_arcs
+
+    # A perceptron moves a weight by 1, and nothing pulls it back.
+    loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
+    return train_arcs(job.train, job.valid, labels=job.labels, loop=loop, measure=job.measure, tell=tell)
+
+
 _TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
     "torch": _train_network,
     "ngram": _train_network,
     "linear": _train_linear,
     "window": _train_window,
+    "arcs": _train_arcs,
 }
 
 

@@ -332,9 +332,7 @@ def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill, reader: ReadsL
             write_pieces(_labeled(spill.take(chosen), labels, reader), num_rows, folder / f"{split}.parquet")
 
 
-def _labeled(
-    frames: Iterable[pl.DataFrame], labels: pl.Series | None, reader: ReadsLabels
-) -> Iterator[pl.DataFrame]:
+def _labeled(frames: Iterable[pl.DataFrame], labels: pl.Series | None, reader: ReadsLabels) -> Iterator[pl.DataFrame]:
     """Yield the pieces with their labels."""
     # The pieces come in the order of the rows, so their labels are the next ones each time.
     place = 0

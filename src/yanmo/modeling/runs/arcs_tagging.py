@@ -70,10 +70,10 @@ def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_thread
         rows = np.flatnonzero(fold_N == fold)
         if not len(rows):
             continue
-        logger.info("tags %d/%d: learns from %d rows, tags %d …", fold + 1, NUM_FOLDS, len(fold_N) - len(rows), len(rows))
-        part = fit_window(
-            ours.take(np.flatnonzero(fold_N != fold)), held, network=network, loop=loop, measure=_measure
+        logger.info(
+            "tags %d/%d: learns from %d rows, tags %d …", fold + 1, NUM_FOLDS, len(fold_N) - len(rows), len(rows)
         )
+        part = fit_window(ours.take(np.flatnonzero(fold_N != fold)), held, network=network, loop=loop, measure=_measure)
         train_U[numbers.take(rows).values] = _best(part.model, ours.take(rows))
     fitted = fit_window(ours, held, network=network, loop=loop, measure=_measure)
     logger.info("tags: %.2f %% of the validation split are right", 100 * fitted.scores[ACCURACY])

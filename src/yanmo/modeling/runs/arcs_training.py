@@ -6,7 +6,7 @@ Legend: U words, N sentences, P places of the rows of a batch, C relations.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
 from yanmo.modeling.runs.arcs_learning import Perceptron
 from yanmo.modeling.runs.arcs_tagging import Tagging, tag_words
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
+from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import Rows, WordHashes, frequent_words
@@ -70,7 +70,7 @@ def train_arcs(
     train: LabeledTexts,
     valid: LabeledTexts,
     *,
-    network: NetworkSettings,
+    labels: Sequence[str],
     loop: LoopSettings,
     measure: MeasureAnswers,
     tell: Watcher = NO_EFFECTS.tell,
@@ -80,7 +80,7 @@ def train_arcs(
     Args:
         train: Trees to learn from; where their words have tags, a tagger is trained, too.
         valid: Trees that choose the epoch.
-        network: The relations.
+        labels: The relations.
         loop: Epochs, sentences a step, patience, seed.
         measure: From evidence and targets to scores.
         tell: Is shown the record of every epoch.
@@ -91,7 +91,7 @@ def train_arcs(
         vocabulary_V = frequent_words(units.surfaces, MIN_COUNT)
         lesson = _lesson(train, tagging.train_U if tagging else None, vocabulary_V)
         held_lesson = _lesson(valid, tagging.valid_U if tagging else None, vocabulary_V)
-        perceptron = Perceptron(len(network.labels), ACTION_BITS, RELATION_BITS, loop.seed)
+        perceptron = Perceptron(len(labels), ACTION_BITS, RELATION_BITS, loop.seed)
         history = _History(loop, tell)
         for num_mistakes in _epochs(perceptron, lesson, loop):
             parser = ArcParser(perceptron.average(), vocabulary_V, Sharpness(1.0, 1.0))
@@ -102,10 +102,10 @@ def train_arcs(
             history.add(parser, num_mistakes, measure(evidence, valid.targets))
             if history.is_over:
                 break
-    return _trained(history, tagging, network)
+    return _trained(history, tagging, labels)
 
 
-def _trained(history: _History, tagging: Tagging | None, network: NetworkSettings) -> Trained:
+def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) -> Trained:
     parser, scores = history.best
 
     def save(folder: Path) -> None:
@@ -124,7 +124,7 @@ def _trained(history: _History, tagging: Tagging | None, network: NetworkSetting
 
     architecture = {
         "family": "arcs",
-        "num_classes": len(network.labels),
+        "num_classes": len(labels),
         "num_words": len(parser.vocabulary_V),
         "num_tags": len(tagging.tags) if tagging else 0,
     }

@@ -74,7 +74,7 @@ def best_tree(scores_DH: Array) -> IntArray:
     np.fill_diagonal(scores, -np.inf)
     inside = scores[1:][np.isfinite(scores[1:])]
     scores[1:, ROOT] -= (np.ptp(inside) + 1) * (num_words + 1)
-    return _arborescence(scores)[1:]
+    return np.asarray(_arborescence(scores)[1:])
 
 
 def _arborescence(scores: Doubles) -> IntArray:
@@ -107,7 +107,7 @@ def _arborescence(scores: Doubles) -> IntArray:
     entered = cycle[entries[found[-1]]]
     merged[entered] = outside[found[-1]]
     merged[ROOT] = ROOT
-    return merged
+    return np.asarray(merged)
 
 
 def _find_cycle(heads: IntArray) -> IntArray | None:

@@ -26,6 +26,7 @@ ROOT, NOTHING = mix(np.array([0x10FFF0, 0x10FFF1], dtype=np.uint32))
 """Hashes of the root and of nothing, of code points that no text has."""
 UNKNOWN = np.uint64(0x2545F4914F6CDD1D)
 """Is added to the hash of the ending of a word that training hardly met, in place of the word."""
+IDEOGRAPH = 1
 TAGS, RELATIONS = 0x200000, 0x300000
 """Numbers from which on those of tags and relations are hashed, behind all code points."""
 
@@ -35,7 +36,7 @@ class WordHashes(Struct, frozen=True):
 
     Attributes:
         words_U: In small letters; of one that training hardly met its ending.
-        endings_U: The last three characters.
+        endings_U: The last three characters; of a word of Chinese the last one.
         tags_U: Their parts of speech.
         offsets: Sentence i has the words ``offsets[i]`` to ``offsets[i + 1]``, int64, shape (N + 1,).
     """
@@ -58,8 +59,12 @@ class WordHashes(Struct, frozen=True):
         views = UnitViews(surfaces)
         words_U = views.view("lower")
         is_known_U = np.isin(words_U, vocabulary_V)
-        words_U = np.where(is_known_U, words_U, views.view("suffix2") + UNKNOWN)
-        return cls(words_U, views.view("suffix3"), mix((tags_U + TAGS).astype(np.uint32)), offsets)
+        # A word of Chinese has hardly two characters, of which the last says most.
+        is_ideograph_U = views.kinds_P[views.starts_U] == IDEOGRAPH
+        last_U = views.view("suffix1")
+        words_U = np.where(is_known_U, words_U, np.where(is_ideograph_U, last_U, views.view("suffix2")) + UNKNOWN)
+        endings_U = np.where(is_ideograph_U, last_U, views.view("suffix3"))
+        return cls(words_U, endings_U, mix((tags_U + TAGS).astype(np.uint32)), offsets)
 
     def rows(self, sentences: IntArray) -> Rows:
         """Return sentences as rows.

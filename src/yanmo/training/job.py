@@ -307,7 +307,7 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_arcs(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.arcs_training import train_arcs
+    from yanmo.modeling.parsers.arcs_training import train_arcs
 
     # A perceptron moves a weight by 1, and nothing pulls it back.
     loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)

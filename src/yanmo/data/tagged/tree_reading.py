@@ -24,6 +24,7 @@ from yanmo.data.tagged.conllu import read_conllu
 from yanmo.data.tagged.sentence import WordsRow
 from yanmo.data.tagged.survey import DEFAULT_COLUMN, TagKeys
 from yanmo.data.tagged.tree_checks import find_problem
+from yanmo.data.tagged.unlabeled import UNLABELED_SPLIT, unlabeled_rows
 from yanmo.data.tagging import TaggingOptions
 from yanmo.errors import ConfigError, DataError
 from yanmo.protocols import Task
@@ -68,7 +69,9 @@ class TreeReader:
         self, files: Mapping[str, Sequence[Path]], options: TaggingOptions, keys: TagKeys, labels: LabelReader
     ) -> None:
         self.task: Task[Any] = labels.task
-        self._files, self._options, self._keys, self._labels = files, options, keys, labels
+        self._options, self._keys, self._labels = options, keys, labels
+        self._unlabeled = files.get(UNLABELED_SPLIT, ())
+        self._files = {split: paths for split, paths in files.items() if split != UNLABELED_SPLIT}
         if options.tagging not in (None, "conllu"):
             raise ConfigError(
                 f"Trees are read from CoNLL-U alone. Got --tagging {options.tagging} instead.",
@@ -78,7 +81,7 @@ class TreeReader:
             raise ConfigError(
                 f"The units of trees are words. Got --units {options.units} instead.", hint="Leave it out."
             )
-        for paths in files.values():
+        for paths in self._files.values():
             for path in paths:
                 check_file(path)
 
@@ -94,6 +97,7 @@ class TreeReader:
                 for block in self._read_file(path, split):
                     yield block if self._keys.name is not None else number_rows(block, num_rows)
                     num_rows += block.height
+        yield from unlabeled_rows(self._unlabeled, self._options, self._keys, SCHEMA, num_before=num_rows)
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their labels have been read."""

@@ -19,8 +19,8 @@ from yanmo import progress
 from yanmo.arrays import IntArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
-from yanmo.modeling.runs.arcs_learning import Perceptron
-from yanmo.modeling.runs.arcs_tagging import Tagging, tag_words
+from yanmo.modeling.parsers.arcs_learning import Perceptron
+from yanmo.modeling.parsers.arcs_tagging import Tagging, tag_words
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser

@@ -91,6 +91,21 @@ class Task(Protocol[EvidenceT_contra]):
         ...
 
     @property
+    def truth_columns(self) -> tuple[str, ...]:
+        """The columns of a Dataset that its truth stands in besides ``label``."""
+        return ()
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The inputs whose equality keeps rows on one side of a split: by default all."""
+        return self.inputs
+
+    @property
+    def least_labels(self) -> int:
+        """How many labels the training rows must have at least, so that there is something to learn."""
+        return 2
+
+    @property
     def form(self) -> type[Any]:
         """The form of its evidence, a class of ``answers``, by which tables are asked what can be done with it."""
         ...
@@ -124,6 +139,18 @@ class Task(Protocol[EvidenceT_contra]):
 
     def encode(self, column: Any, labels: Sequence[str]) -> Any:
         """Return what a model is trained and measured against, one row a label of the column."""
+        ...
+
+    def targets(self, rows: Any, labels: Sequence[str]) -> Any:
+        """Return the same of rows of a Dataset, a polars frame, for tasks whose truth is about their texts, too."""
+        return self.encode(rows["label"], labels)
+
+    def outputs(self, labels: Sequence[str]) -> list[str]:
+        """Return the names of the scores that a network gives for each thing it decides about."""
+        return list(labels)
+
+    def is_one_answer(self, targets: Any) -> bool:
+        """Return whether all rows have the same truth, so that there is nothing to learn."""
         ...
 
     def read(self, frame: Any) -> Any:

@@ -38,14 +38,7 @@ class LabelReader:
         separator: Of several labels in a cell.
         label_map: Labels to those that they become.
         label_names: Labels, after that, to their names; where there are any, every label has one.
-
-    Attributes:
-        kept: No column of the truth but the label waits with the texts.
-        is_closed: Valid and test may have no label that train lacks.
     """
-
-    kept: tuple[str, ...] = ()
-    is_closed = True
 
     def __init__(
         self,
@@ -89,10 +82,6 @@ class LabelReader:
             label=pl.when(~is_control).then(named), **{PROBLEM: _problem(named, is_control, is_list=is_list)}
         )
         self._check_named(rows)
-        return rows
-
-    def finish(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows of a split as they are."""
         return rows
 
     def order(self, labels: Sequence[str]) -> list[str]:

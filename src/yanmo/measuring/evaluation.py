@@ -103,7 +103,7 @@ def load_split(dataset: Dataset, name: str) -> Split:
         usable = [one for one in dataset.splits if one != "unlabeled"]
         raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
     task = task_of(dataset)
-    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.encode(frame["label"], dataset.labels))
+    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.targets(frame, dataset.labels))
 
 
 def run_bundle(

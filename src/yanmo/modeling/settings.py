@@ -104,8 +104,8 @@ class Teaching:
 class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
-    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
-    every unit of a text gets scores of its own.
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
+    what is decided about, as ``models.ABOUT`` names it.
     """
 
     labels: Sequence[str]
@@ -126,8 +126,13 @@ class NetworkSettings:
     pooling: Pooling = "auto"
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
-    per_unit: bool = False
+    head: str = "texts"
     teaching: Teaching | None = None
+
+    @property
+    def per_unit(self) -> bool:
+        """Whether every unit of a text gets scores of its own, and not the text as a whole."""
+        return self.head != "texts"
 
 
 @dataclass(frozen=True)

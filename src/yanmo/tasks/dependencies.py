@@ -23,11 +23,9 @@ from yanmo.protocols import Prediction, Task
 from yanmo.tasks.labels import label_columns, sort_labels
 from yanmo.text.inputs import Inputs
 
-__all__ = ["DEPENDENCIES", "TREE", "Dependencies"]
+__all__ = ["DEPENDENCIES", "Dependencies"]
 
 TINY = 1e-30
-TREE = pl.List(pl.Struct({"head": pl.Int64(), "relation": pl.String(), "tag": pl.String()}))
-"""What a Dataset has of every word: its head's number, 0 for the root; the relation; the part of speech, if any."""
 TARGET = np.dtype([("head", np.int64), ("relation", np.int64), ("tag", "U24")])
 WORD = {
     "start": pl.Int64(),
@@ -49,6 +47,8 @@ class Dependencies(Task[Arcs]):
     measures: tuple[Measure, ...] = TREE_MEASURES
     head: str = "trees"
     reads_units: bool = True
+    truth_columns: tuple[str, ...] = ("heads", "tags")
+    least_labels: int = 1
     table: RelationTable | None = None
 
     def of(self, labels: Sequence[str]) -> Dependencies:
@@ -56,25 +56,31 @@ class Dependencies(Task[Arcs]):
         return replace(self, table=RelationTable.of(labels))
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:  # noqa: ARG002
-        """Return the trees, which the readers of treebanks have made."""
-        return column.cast(TREE)
+        """Return the relations of each row's words, which the readers of treebanks have made."""
+        return column.cast(pl.List(pl.String))
 
     def label_names(self, column: pl.Series) -> list[str]:
-        """Return the distinct relations in their fixed order, of trees or of the relations alone."""
-        flat = column.explode()
-        relations = flat.struct.field("relation") if isinstance(flat.dtype, pl.Struct) else flat
-        return sort_labels(relations.drop_nulls().unique().to_list())
+        """Return the distinct relations in their fixed order."""
+        return sort_labels(column.explode().drop_nulls().unique().to_list())
 
     def encode(self, column: pl.Series, labels: Sequence[str]) -> Ragged:
-        """Return what holds of every word of N rows."""
-        lengths_N = column.list.len().to_numpy()
-        flat = column.filter(column.list.len() > 0).explode().struct
-        targets_M = np.zeros(int(lengths_N.sum()), dtype=TARGET)
-        if len(targets_M):
-            targets_M["head"] = flat.field("head").to_numpy()
-            targets_M["relation"] = label_columns(flat.field("relation"), labels)
-            targets_M["tag"] = flat.field("tag").fill_null("").to_numpy()
-        return Ragged(targets_M, np.concatenate(([0], np.cumsum(lengths_N))).astype(np.int64))
+        """Return the relation of every word of N rows, int64."""
+        flat = column.filter(column.list.len() > 0).explode()
+        return Ragged(label_columns(flat, labels), _ends(column))
+
+    def targets(self, rows: pl.DataFrame, labels: Sequence[str]) -> Ragged:
+        """Return what holds of every word of the rows of a Dataset."""
+        relations = self.encode(rows["label"], labels)
+        targets_M = np.zeros(len(relations.values), dtype=TARGET)
+        targets_M["relation"] = relations.values
+        filled = rows.filter(rows["label"].list.len() > 0)
+        targets_M["head"] = filled["heads"].explode().to_numpy()
+        targets_M["tag"] = filled["tags"].explode().fill_null("").to_numpy()
+        return Ragged(targets_M, relations.offsets)
+
+    def is_one_answer(self, targets: Ragged) -> bool:
+        """Return whether no row has two words, so that nothing is decided."""
+        return int(targets.lengths_N.max(initial=0)) < 2
 
     def read(self, frame: pl.DataFrame) -> Arcs:
         """Return the Arcs that a frame holds."""
@@ -193,6 +199,10 @@ class Dependencies(Task[Arcs]):
         """Return how sure each arc is: the product of the probabilities of its head and its relation."""
         relation_M = evidence.relations.values_MC[np.arange(len(relations_M)), relations_M]
         return np.asarray(evidence.heads.at_M(heads_M) * relation_M, dtype=np.float32)
+
+
+def _ends(column: pl.Series) -> IntArray:
+    return np.concatenate(([0], np.cumsum(column.list.len().to_numpy()))).astype(np.int64)
 
 
 def _places_of_read(targets: Ragged, offsets: IntArray) -> IntArray:

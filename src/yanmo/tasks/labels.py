@@ -17,7 +17,7 @@ from yanmo.answers.answered import Answered
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
 from yanmo.protocols import Prediction, Task
@@ -104,6 +104,11 @@ class LabelTask(Task[Choices], Protocol):
         """Return the Choices of which these are the details, columns in their order."""
         # In float64, so that a threshold is held against the numbers that were shown.
         return Choices(np.array([list(row.values()) for row in details]), self.link)
+
+    def is_one_answer(self, targets: Any) -> bool:
+        """Return whether all rows have the same labels: several at once are one answer, too."""
+        truth = targets.values if isinstance(targets, Ragged) else targets
+        return bool((truth == truth[:1]).all())
 
     def statistics(self, evidence: Choices, targets: Any) -> npt.NDArray[Any]:
         """Return what ``metrics.labels`` counts in each row."""

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import Ragged
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
@@ -79,8 +80,8 @@ class Job:
         """What decides the network and its loss."""
         config = self.config
         return NetworkSettings(
-            labels=self.labels,
-            link=label_task(self.task, f"The model {self.spec.name}").link,
+            labels=self.task.outputs(self.labels),
+            link=label_task(self.task, "A link").link if self.task.form is Choices else SOFTMAX,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -97,7 +98,7 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
-            per_unit=self.task.reads_units,
+            head=self.task.head,
             teaching=self.teaching,
         )
 
@@ -196,9 +197,7 @@ def make_job(
     task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets = train_texts.targets
-    truth = targets.values if isinstance(targets, Ragged) else targets
-    # Whole rows are compared: several labels at once are one answer, too.
-    if bool((truth == truth[:1]).all()):
+    if task.is_one_answer(targets):
         raise DataError(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
@@ -240,7 +239,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
         )
     task = task_of(dataset)
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
-    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
+    return LabeledTexts(inputs, task.targets(rows, labels), rows["id"].cast(pl.String).to_list())
 
 
 def _loop_settings(job: Job, **others: float) -> LoopSettings:

@@ -201,7 +201,7 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: str) -> float:
     frame = bundle.out_of_fold().frame()
     places = {one: place for place, one in enumerate(frame["id"].to_list())}
     evidence = task.read(frame).take(np.array([places[one] for one in rows["id"].to_list()], dtype=np.int64))
-    return measure_answers(task, evidence, task.encode(rows["label"], dataset.labels))[metric]
+    return measure_answers(task, evidence, task.targets(rows, dataset.labels))[metric]
 
 
 def weights_digest(bundle: Bundle) -> str:

@@ -71,7 +71,7 @@ def calibrate(
         # Without the calibration that may be there: a new one takes its place.
         scores, _ = predictor.weigh(split.inputs)
     # In the Bundle's own order of labels, in which a calibration is stored.
-    targets = task.encode(split.frame["label"], bundle.labels)
+    targets = task.targets(split.frame, bundle.labels)
     calibration = fit_calibration(config.method, scores, targets, task)
     before, after = scores.activate(), calibration.apply(scores).activate()
     summary = dict(bundle.manifest.info.get("summary", {}))

@@ -1,9 +1,9 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import polars as pl
 from pydantic import AfterValidator, Field
@@ -144,18 +144,18 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
         gathered = _gather(blocks, config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
-        profile = profile_rows(gathered, labels)
+        profile = profile_rows(gathered, labels, by_text=task.group == task.inputs)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
         identity.parents.update(_parents(files, config))
         identity.info.update(profile_info(profile))
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())
-        _write_splits(staging, gathered.rows, spill, reader)
+        _write_splits(staging, gathered.rows, spill)
         top_terms: TopTerms = {}
         # Terms tell what a label is given to as a whole.
-        if not task.reads_units:
-            train, pipeline = _sample(gathered.rows, spill, reader), TextPipeline(text_config, staging)
+        if task.head == "texts":
+            train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
     return Dataset.open(out, verify=False)
@@ -169,8 +169,8 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         DataError: The user dictionary cannot be used.
     """
     task = get_task(config.task)
-    if (len(task.inputs) > 1) != (config.text_b is not None):
-        pairs = " or ".join(name for name, one in TASKS.items() if len(one.inputs) > 1)
+    if task.head == "texts" and (len(task.inputs) > 1) != (config.text_b is not None):
+        pairs = " or ".join(name for name, one in TASKS.items() if one.head == "texts" and len(one.inputs) > 1)
         problem = "needs" if len(task.inputs) > 1 else "does not use"
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
@@ -278,22 +278,42 @@ def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
     return {("train" if role == "source" else role): paths for role, paths in files.items()}
 
 
-def _open(
-    task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig
-) -> tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]:
+Opened: TypeAlias = tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]
+
+
+def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) -> Opened:
     """Return what reads the labels, the blocks of rows, and what is done to the texts."""
     labels = LabelReader(
         task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
     )
-    if task.reads_units:
-        tagged = open_tagged(files, config, labels)
-        return tagged, tagged.rows(), _text_config(config, tagged.rule)
+    return OPENERS[task.head](task, files, config, labels)
+
+
+def _open_units(
+    task: Task[Any],  # noqa: ARG001 - one signature
+    files: dict[str, list[Path]],
+    config: PrepareConfig,
+    labels: LabelReader,
+) -> Opened:
+    tagged = open_tagged(files, config, labels)
+    return tagged, tagged.rows(), _text_config(config, tagged.rule)
+
+
+def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
     label = None if config.label_columns else config.label
     texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
     return labels, blocks, _text_config(config)
+
+
+OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
+    "texts": _open_texts,
+    "units": _open_units,
+    "trees": _open_units,
+}
+"""What is decided about to what opens its files."""
 
 
 def _gather(
@@ -310,8 +330,7 @@ def _gather(
         has_ids=config.id is not None,
     )
     rows = gathered.rows.with_columns(cut_splits(gathered.rows, _ratios(config), config.seed).alias("split"))
-    if labels.is_closed:
-        check_labels(rows)
+    check_labels(rows, least=labels.task.least_labels)
     return replace(gathered, rows=rows)
 
 
@@ -323,26 +342,25 @@ def _plain(config: PrepareConfig) -> dict[str, Any]:
     }
 
 
-def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill, reader: ReadsLabels) -> None:
+def _write_splits(folder: Path, rows: pl.DataFrame, spill: Spill) -> None:
     """Write the files of the splits that have rows: ``id``, what the task reads, and ``label`` if any."""
     for split in SPLITS:
         chosen = rows["split"] == split
         if num_rows := int(chosen.sum()):
             labels = None if split == "unlabeled" else rows.filter(chosen)["label"]
-            write_pieces(_labeled(spill.take(chosen), labels, reader), num_rows, folder / f"{split}.parquet")
+            write_pieces(_labeled(spill.take(chosen), labels), num_rows, folder / f"{split}.parquet")
 
 
-def _labeled(frames: Iterable[pl.DataFrame], labels: pl.Series | None, reader: ReadsLabels) -> Iterator[pl.DataFrame]:
+def _labeled(frames: Iterable[pl.DataFrame], labels: pl.Series | None) -> Iterator[pl.DataFrame]:
     """Yield the pieces with their labels."""
     # The pieces come in the order of the rows, so their labels are the next ones each time.
     place = 0
     for frame in frames:
-        ours = None if labels is None else labels[place : place + frame.height].alias("label")
-        yield reader.finish(frame if ours is None else frame.with_columns(ours))
+        yield frame if labels is None else frame.with_columns(labels[place : place + frame.height].alias("label"))
         place += frame.height
 
 
-def _sample(rows: pl.DataFrame, spill: Spill, reader: ReadsLabels) -> pl.DataFrame:
+def _sample(rows: pl.DataFrame, spill: Spill) -> pl.DataFrame:
     """Return the rows of train in which terms are counted."""
     chosen = choose_sample(rows)
-    return pl.concat(_labeled(spill.take(chosen), rows.filter(chosen)["label"], reader))
+    return pl.concat(_labeled(spill.take(chosen), rows.filter(chosen)["label"]))

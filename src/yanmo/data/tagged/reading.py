@@ -65,16 +65,11 @@ class TagReader:
 
     Attributes:
         manner: How the rows are made: what is said, of which units, in which tags.
-        kept: No column of the truth but the label waits with the texts.
-        is_closed: Valid and test may have no kind that train lacks.
 
     Raises:
         DataError: A file cannot be read, or says something else than the others.
         ConfigError: Nothing says which format a file has.
     """
-
-    kept: tuple[str, ...] = ()
-    is_closed = True
 
     def __init__(
         self, files: Mapping[str, Sequence[Path]], options: TaggingOptions, keys: TagKeys, labels: LabelReader
@@ -112,10 +107,6 @@ class TagReader:
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their labels have been read."""
-        return rows
-
-    def finish(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows of a split as they are."""
         return rows
 
     def order(self, labels: Sequence[str]) -> list[str]:

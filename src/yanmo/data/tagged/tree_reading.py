@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,15 +53,11 @@ class TreeReader:
     Attributes:
         task: Whose rows they are.
         rule: What a unit is.
-        kept: Columns of the truth that wait with the texts until a split is written.
-        is_closed: A relation that train lacks may stand in valid and test: no model finds it, and that counts.
 
     Raises:
         ConfigError: The files are said to have another format, or other units.
     """
 
-    kept: tuple[str, ...] = ("heads", "tags")
-    is_closed = False
     rule: UnitRule = "words"
 
     def __init__(
@@ -102,17 +97,6 @@ class TreeReader:
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their labels have been read."""
         return rows
-
-    def finish(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Return rows of a split as a Dataset has them: of every word its head, its relation and its tag together."""
-        if "label" not in rows.columns:
-            return rows.drop(self.kept)
-        names = {"heads": "head", "label": "relation", "tags": "tag"}
-        lengths = rows["label"].list.len()
-        flat = rows.select(*names).filter(lengths > 0).explode(*names).rename(names).to_struct("label")
-        ends = [0, *lengths.cum_sum().to_list()]
-        trees = pl.Series("label", [flat[start:end] for start, end in pairwise(ends)], dtype=pl.List(flat.dtype))
-        return rows.drop(self.kept).with_columns(trees)
 
     def order(self, labels: Sequence[str]) -> list[str]:
         """Return a Dataset's relations in their order; say which pairs of relations were not met."""

@@ -134,7 +134,7 @@ UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
     "textcnn": _LIGHT_TAGGER,
     "bilstm": _LIGHT_TAGGER,
 }
-"""Family to what is otherwise by default where it labels the units of texts."""
+"""Family to what is otherwise by default where it decides about the units of texts."""
 
 
 def default_settings(
@@ -153,7 +153,7 @@ def default_settings(
         width: Of a checkpoint, 0 where that is not known.
         form: What is decided about.
     """
-    defaults = dict(FAMILY_DEFAULTS[family]) | (UNIT_DEFAULTS.get(family, {}) if form == "units" else {})
+    defaults = dict(FAMILY_DEFAULTS[family]) | (UNIT_DEFAULTS.get(family, {}) if form != "texts" else {})
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)

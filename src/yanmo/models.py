@@ -39,7 +39,7 @@ BORN_INT8 = ("window", "arcs")
 ABOUT = {"texts": "texts as a whole", "units": "the units of texts", "trees": "the tree of a sentence"}
 """What a model decides about, by the name of the head that it needs for it."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
+    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units", "trees"))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
     "arcs": frozenset(("trees",)),

@@ -34,6 +34,7 @@ __all__ = [
     "GOLDEN",
     "MEMBERS",
     "OUT_OF_FOLD",
+    "TREES",
     "WEIGHTS",
     "Bundle",
     "Golden",
@@ -48,6 +49,8 @@ COMPOSITES = ("ensemble", "cascade")
 WEIGHTS = "model.safetensors"
 CHAIN = "chain.safetensors"
 """How the tags of neighboring units go together, of models that label units."""
+TREES = "trees.safetensors"
+"""How arcs and relations are scored from what a network says about words, of models of trees."""
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"

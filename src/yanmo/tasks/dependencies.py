@@ -19,6 +19,7 @@ from yanmo.arrays import Array, FloatArray, IntArray, Ragged
 from yanmo.errors import InternalError
 from yanmo.metrics.measures import Measure
 from yanmo.metrics.trees import TREE_MEASURES, Attached, RelationTable, right_trees, tree_statistics
+from yanmo.parsing.biaffine import state_names
 from yanmo.protocols import Prediction, Task
 from yanmo.tasks.labels import label_columns, sort_labels
 from yanmo.text.inputs import Inputs
@@ -77,6 +78,10 @@ class Dependencies(Task[Arcs]):
         targets_M["head"] = filled["heads"].explode().to_numpy()
         targets_M["tag"] = filled["tags"].explode().fill_null("").to_numpy()
         return Ragged(targets_M, relations.offsets)
+
+    def outputs(self, labels: Sequence[str]) -> list[str]:  # noqa: ARG002 - other tasks read them
+        """Return the names of what a network says about every word, of which arcs and relations are scored."""
+        return state_names()
 
     def is_one_answer(self, targets: Ragged) -> bool:
         """Return whether no row has two words, so that nothing is decided."""

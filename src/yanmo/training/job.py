@@ -99,6 +99,7 @@ class Job:
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             head=self.task.head,
+            decided=self.labels,
             teaching=self.teaching,
         )
 

@@ -61,9 +61,11 @@ def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_thread
     tags = sorted(set(np.unique(train.targets.values["tag"]).tolist()) - {""})
     if len(tags) < 2:
         return None
-    ours, held = _tagged(train, tags), _tagged(valid, tags)
+    # Of texts that a teacher has answered nobody knows the tags; none of them needs a fold.
+    ours, held = _tagged(train.labeled(), tags), _tagged(valid, tags)
+    others = train.take(np.flatnonzero(~train.is_labeled_N))
     loop = replace(LOOP, seed=seed, num_threads=num_threads)
-    network = NetworkSettings(labels=tags, link=SOFTMAX, per_unit=True)
+    network = NetworkSettings(labels=tags, link=SOFTMAX, head="units")
     train_U = np.zeros(len(ours.targets.values), dtype=np.int64)
     fold_N, numbers = _folds(ours, seed), Ragged(np.arange(len(train_U)), ours.targets.offsets)
     for fold in range(NUM_FOLDS):
@@ -77,6 +79,7 @@ def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_thread
         train_U[numbers.take(rows).values] = _best(part.model, ours.take(rows))
     fitted = fit_window(ours, held, network=network, loop=loop, measure=_measure)
     logger.info("tags: %.2f %% of the validation split are right", 100 * fitted.scores[ACCURACY])
+    train_U = np.concatenate([train_U, _best(fitted.model, others)])
     return Tagging(tags, fitted, train_U, _best(fitted.model, held))
 
 

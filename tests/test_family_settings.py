@@ -30,7 +30,13 @@ def test_settings_without_effect_are_named():
         "activation",
     ]
     assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "activation"]
-    assert unused_settings(ModelSpec("model", "init")) == ["vocab_size", "tokenization", "order", "pooling", "activation"]
+    assert unused_settings(ModelSpec("model", "init")) == [
+        "vocab_size",
+        "tokenization",
+        "order",
+        "pooling",
+        "activation",
+    ]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
     assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
 

@@ -46,7 +46,7 @@ def test_any_number_of_rows_has_settings(num_rows):
     assert 1 <= default_settings("ngram", num_rows)["batch_size"] <= FAMILY_DEFAULTS["ngram"]["batch_size"]
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
+@pytest.mark.parametrize("family", [family for family, defaults in FAMILY_DEFAULTS.items() if "batch_size" in defaults])
 def test_few_rows_get_smaller_batches_and_more_epochs(family):
     many, few = default_settings(family, 100_000), default_settings(family, 500)
     assert many == FAMILY_DEFAULTS[family]

@@ -145,7 +145,7 @@ _LIGHT_TAGGER = {
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.995,
 }
-_OF_UNITS = {
+_OF_UNITS: dict[str, dict[str, Any]] = {
     **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
     "textcnn": _LIGHT_TAGGER,
     "bilstm": _LIGHT_TAGGER,

@@ -107,8 +107,8 @@ class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
-    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels of
-    what is decided from them, where they are others.
+    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels
+    of what is decided from them, where they are others.
     """
 
     labels: Sequence[str]

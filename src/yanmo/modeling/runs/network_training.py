@@ -75,8 +75,7 @@ def train_network(
         probe = Probe(network, loop, measure)
         network = network if make else choose_pooling(spec, train, valid, probe)
         trainable = make() if make else make_trainable(spec, train.texts, network)
-        # Before the optimizer is made, which has to move the projections, too.
-        matched = _match(trainable, network)
+        matched = _match(trainable, network)  # before the optimizer is made, which moves the projections, too
     # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
     taught = ask() if ask else train
     with repeatable(loop.seed, num_threads=loop.num_threads):

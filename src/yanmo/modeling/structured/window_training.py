@@ -23,8 +23,8 @@ from yanmo.answers.tags import TagScheme, TagStyle, row_edges
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
-from yanmo.modeling.runs.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
+from yanmo.modeling.structured.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.window_features import WindowConfig, WindowFeatures, suited_config

@@ -19,15 +19,15 @@ from yanmo import progress
 from yanmo.arrays import IntArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
-from yanmo.modeling.parsers.arcs_learning import Perceptron
-from yanmo.modeling.parsers.arcs_tagging import Tagging, tag_words
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
+from yanmo.modeling.structured.arcs_learning import Perceptron
+from yanmo.modeling.structured.arcs_tagging import WordTagging, tag_words
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import Rows, WordHashes, frequent_words
 from yanmo.text.inputs import Units
 
-__all__ = ["SETTINGS", "TAGGER", "train_arcs"]
+__all__ = ["ARCS_SETTINGS", "TAGGER", "train_arcs"]
 
 ACTION_BITS, RELATION_BITS = 18, 17
 MIN_COUNT = 2
@@ -35,7 +35,7 @@ MIN_COUNT = 2
 POOL = 32
 """Batches are cut from so many batches of sentences in the order of their lengths."""
 EXPLORE = 0.9
-SETTINGS = "arcs.json"
+ARCS_SETTINGS = "arcs.json"
 TAGGER = "tagger"
 METRICS = "metrics.jsonl"
 
@@ -105,7 +105,7 @@ def train_arcs(
     return _trained(history, tagging, labels)
 
 
-def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) -> Trained:
+def _trained(history: _History, tagging: WordTagging | None, labels: Sequence[str]) -> Trained:
     parser, scores = history.best
 
     def save(folder: Path) -> None:
@@ -116,7 +116,7 @@ def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) 
             "tags": tagging.tags if tagging else [],
             "sharpness": {"heads": parser.sharpness.heads, "relations": parser.sharpness.relations},
         }
-        (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (folder / ARCS_SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if tagging is not None:
             (folder / TAGGER).mkdir()
             tagging.fitted.save(folder / TAGGER)

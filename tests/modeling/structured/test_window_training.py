@@ -74,7 +74,7 @@ def learn(train, *, config=None, lexicon=None, tell=NO_EFFECTS.tell, teaching=No
 def opened(trained, folder):
     folder.mkdir(exist_ok=True)
     trained.save(folder)
-    return WindowRuntime(SimpleNamespace(path=folder, task="token_labels"))
+    return WindowRuntime(SimpleNamespace(path=folder), SOFTMAX)
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,6 @@ def train_network(
         StoppedError: SIGTERM came; a checkpoint was written.
         ConfigError: A setting does not suit the model.
     """
-    workers.join()
     loop = _settle(spec, network, loop)
     with repeatable(loop.seed, num_threads=loop.num_threads):
         probe = Probe(network, loop, measure)
@@ -187,6 +186,7 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
 
 def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
     """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
+    workers.join()  # before a device is chosen: each of them has one of its own
     is_encoder = spec.family in ENCODERS
     precision = loop.precision if is_encoder else "fp32"
     num_epochs = 0 if network.is_frozen else loop.num_epochs

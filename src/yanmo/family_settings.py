@@ -93,6 +93,7 @@ SETTINGS = (
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", ENCODERS),
     Setting("pooling", ("pretrained",)),
+    Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
     Setting("activation", ENCODER_FAMILIES),

@@ -31,6 +31,10 @@ class ModelKeys(Config):
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
 
+    beam: int | None = Field(default=None, ge=1, le=64)
+    """Of arcs: how many sequences of actions of a sentence go forward together; 1 takes the best action at every step
+    (Collins, Roark 2004, ACL P04-1015)."""
+
     activation: Activation | None = None
     """The function between the two products of a layer's feed-forward part, of a shape from scratch; by default the
     family's own."""

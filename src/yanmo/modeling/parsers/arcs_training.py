@@ -21,6 +21,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
 from yanmo.modeling.parsers.arcs_learning import Perceptron
 from yanmo.modeling.parsers.arcs_tagging import Tagging, tag_words
+from yanmo.modeling.parsers.beam_learning import learn_with_beam
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
@@ -71,6 +72,7 @@ def train_arcs(
     valid: LabeledTexts,
     *,
     labels: Sequence[str],
+    beam: int,
     loop: LoopSettings,
     measure: MeasureAnswers,
     tell: Watcher = NO_EFFECTS.tell,
@@ -81,6 +83,7 @@ def train_arcs(
         train: Trees to learn from; where their words have tags, a tagger is trained, too.
         valid: Trees that choose the epoch.
         labels: The relations.
+        beam: How many sequences of actions of a sentence go forward together.
         loop: Epochs, sentences a step, patience, seed.
         measure: From evidence and targets to scores.
         tell: Is shown the record of every epoch.
@@ -93,11 +96,11 @@ def train_arcs(
         held_lesson = _lesson(valid, tagging.valid_U if tagging else None, vocabulary_V)
         perceptron = Perceptron(len(labels), ACTION_BITS, RELATION_BITS, loop.seed)
         history = _History(loop, tell)
-        for num_mistakes in _epochs(perceptron, lesson, loop):
-            parser = ArcParser(perceptron.average(), vocabulary_V, Sharpness(1.0, 1.0))
+        for num_mistakes in _epochs(perceptron, lesson, loop, beam):
+            parser = ArcParser(perceptron.average(), vocabulary_V, Sharpness(1.0, 1.0), beam)
             parsed = parser.parse(held_lesson.words)
             sharpness = fit_sharpness(parsed, held_lesson.heads_U, held_lesson.relations_U)
-            parser = ArcParser(parser.weights, vocabulary_V, sharpness)
+            parser = ArcParser(parser.weights, vocabulary_V, sharpness, beam)
             evidence = parser.evidence(held_lesson.words, held.places).activate()
             history.add(parser, num_mistakes, measure(evidence, valid.targets))
             if history.is_over:
@@ -114,6 +117,7 @@ def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) 
         save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, folder / "model.safetensors")
         settings = {
             "tags": tagging.tags if tagging else [],
+            "beam": parser.beam,
             "sharpness": {"heads": parser.sharpness.heads, "relations": parser.sharpness.relations},
         }
         (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
@@ -124,6 +128,7 @@ def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) 
 
     architecture = {
         "family": "arcs",
+        "beam": parser.beam,
         "num_classes": len(labels),
         "num_words": len(parser.vocabulary_V),
         "num_tags": len(tagging.tags) if tagging else 0,
@@ -164,16 +169,19 @@ class _History:
         return self._num_worse >= self._loop.early_stopping_patience
 
 
-def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings) -> Iterator[int]:
+def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings, beam: int) -> Iterator[int]:
     """Learn from all sentences, epoch by epoch, and yield the number of mistakes of each."""
     with progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
         for epoch in range(loop.num_epochs):
             num_mistakes = 0
             for sentences in _batches(lesson.words, loop.batch_size, loop.seed, epoch):
                 rows = lesson.words.rows(sentences)
+                targets = lesson.targets(rows, sentences)
+                if beam > 1:
+                    num_mistakes += learn_with_beam(perceptron, rows, *targets, beam)
+                    continue
                 # In the first epoch most that follows a mistake is noise.
-                explore = EXPLORE if epoch else 0.0
-                num_mistakes += perceptron.learn(rows, *lesson.targets(rows, sentences), explore=explore)
+                num_mistakes += perceptron.learn(rows, *targets, explore=EXPLORE if epoch else 0.0)
             yield num_mistakes
             bar.update(1)
 

@@ -36,10 +36,15 @@ LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
 """Families whose weights have a byte each from the beginning."""
-ABOUT = {"texts": "texts as a whole", "units": "the units of texts"}
+ABOUT = {
+    "texts": "texts as a whole",
+    "units": "the units of texts",
+    "passages": "where answers stand in passages",
+}
 """What a model decides about, by the name of the head that it needs for it."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
+    **dict.fromkeys((*ENCODERS, "bilstm"), frozenset(("texts", "units", "passages"))),
+    "textcnn": frozenset(("texts", "units")),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
 }

@@ -13,10 +13,16 @@ import polars as pl
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
 from yanmo.reporting.new_spans import known_spans, measure_new_spans
+from yanmo.reporting.passage_quality import (
+    measure_passage_calibration,
+    measure_passage_quality,
+    worst_passage_mistakes,
+)
 from yanmo.reporting.quality import measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
@@ -108,5 +114,9 @@ def _new_spans(
 
 OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts)
 OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units)
-SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {Choices: _sections_of_choices}
+OF_PASSAGES = Sections(measure_passage_quality, measure_passage_calibration, _nothing_new, worst_passage_mistakes)
+SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
+    Choices: _sections_of_choices,
+    Pointers: lambda _: OF_PASSAGES,
+}
 """Form of evidence to the parts of a Report about it."""

@@ -9,18 +9,22 @@ from typing import Any, Protocol
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.passage_spans import passage_pointers
+from yanmo.answers.pointers import Pointers
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
+from yanmo.errors import InternalError
 from yanmo.protocols import Inference
 from yanmo.runtimes.batching import pool_windows
 from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
+from yanmo.text.passage_tokens import PassageTokenizer
 from yanmo.text.tokenizer import Encoded, encode_column, open_tokenizer
 from yanmo.text.unit_tokens import UnitTokenizer
 
-__all__ = ["Head", "LabelHead", "open_head"]
+__all__ = ["Head", "LabelHead", "PassageHead", "open_head"]
 
 TOKENIZER = "tokenizer.json"
 
@@ -77,7 +81,29 @@ class LabelHead(Head):
         return Inference(as_choices(scores_NC, self._link, encoded, self._chain), found)
 
 
-HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead}
+class PassageHead(Head):
+    """Where an answer begins in a passage and where it ends, unit by unit, and whether there is none."""
+
+    num_outputs = 2
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._tokenizer = PassageTokenizer(open_tokenizer(bundle.path / TOKENIZER), bundle.max_length)
+
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
+        """Return the token ids of N questions with their passages; all of a passage is read, whatever is asked for."""
+        if inputs.units is None or inputs.second is None:
+            raise InternalError("A model that finds answers was given no passages and questions.")
+        return self._tokenizer.encode(inputs.second, inputs.units, windows=windows)
+
+    def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Pointers]:
+        """Return the scores of all characters; of "none" the least of a passage's windows."""
+        _, found = pool_windows(encoded, scores_WC, num_cells)
+        if encoded.units is None:
+            raise InternalError("What was read of passages does not say where their units are.")
+        return Inference(passage_pointers(scores_WC, encoded.units.places), found)
+
+
+HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Pointers: PassageHead}
 """Form of evidence to the head of networks that give it."""
 
 

@@ -16,6 +16,7 @@ from yanmo.answers.answered import Answered, Decided, Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX, Link
+from yanmo.answers.span_column import SPAN_LISTS, span_column
 from yanmo.answers.spans import find_spans, span_probability_M
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import FloatArray, IntArray, Ragged
@@ -29,13 +30,6 @@ from yanmo.text.inputs import Inputs
 __all__ = ["TOKEN_LABELS", "TokenLabels"]
 
 TINY = 1e-30
-SPAN = {
-    "start": pl.Int64(),
-    "end": pl.Int64(),
-    "label": pl.String(),
-    "probability": pl.Float32(),
-    "source": pl.String(),
-}
 
 
 @dataclass(frozen=True)
@@ -104,18 +98,11 @@ class TokenLabels(LabelTask):
 
     def column(self, predictions: Sequence[tuple[Span, ...] | None]) -> pl.Series:
         """Return the spans as a column of lists of ``start``, ``end``, ``label``, ``probability``, ``source``."""
-        flat = [span for spans in predictions for span in spans or ()]
-        values = {name: pl.Series([getattr(span, name) for span in flat], dtype=kind) for name, kind in SPAN.items()}
-        structs = pl.DataFrame(values).to_struct("prediction")
-        rows, start = [], 0
-        for spans in predictions:
-            rows.append(None if spans is None else structs[start : start + len(spans)])
-            start += len(spans or ())
-        return pl.Series("prediction", rows, dtype=self.frame_type())
+        return span_column(predictions)
 
     def frame_type(self) -> pl.DataType:
         """Return the type of a list of spans."""
-        return pl.List(pl.Struct(SPAN))
+        return SPAN_LISTS
 
     def given(self, prediction: tuple[Span, ...] | None) -> tuple[str, ...]:
         """Return the kinds of the spans."""

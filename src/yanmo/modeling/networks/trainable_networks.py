@@ -79,6 +79,19 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
         "hidden_size": 160,
     },
 }
+READER_SIZES: dict[str, dict[str, Any]] = {
+    "bilstm": {
+        "reads_passages": True,
+        "embedding_size": 96,
+        "num_buckets": 1 << 16,
+        "ngram_size": 32,
+        "ngram_dropout": 0.5,
+        "token_dropout": 0.1,
+        "hidden_size": 96,
+    },
+}
+SIZES = {"texts": LIGHT_SIZES, "units": TAGGER_SIZES, "passages": READER_SIZES}
+"""What is decided about to the sizes of each light family."""
 
 # An n-gram that stands once in the training texts tells nothing that holds for others.
 MIN_NGRAM_COUNT = 2
@@ -275,8 +288,11 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
         "vocab_size": tokenizer.get_vocab_size(),
         "num_classes": len(settings.labels),
         "dropout": settings.dropout,
-        **(TAGGER_SIZES if settings.per_unit else LIGHT_SIZES)[spec.family],
+        **SIZES[settings.head][spec.family],
     }
+    has_types = settings.head == "passages"
+    if has_types:
+        architecture["token_types"] = True
     module = light_models.build_light_model(architecture)
     _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
     max_length = settings.max_length or 0
@@ -287,7 +303,7 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
         _save_json(folder / "config.json", architecture)
         tokenizer.save(str(folder / "tokenizer.json"))
 
-    encode = token_encoder(tokenizer, max_length, pad_id=PAD_ID, has_types=False)
+    encode = token_encoder(tokenizer, max_length, pad_id=PAD_ID, has_types=has_types)
     if spec.family == "textcnn":
         _start_embeddings(module, encode(texts))
     score = _in_chain(module, _score_light, settings)
@@ -357,7 +373,7 @@ def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
 
 def _in_chain(module: nn.Module, score: Score, settings: NetworkSettings) -> Score:
     """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme."""
-    return chained(module, score, settings.labels) if settings.per_unit else score
+    return chained(module, score, settings.labels) if settings.head == "units" else score
 
 
 def _save_chain(folder: Path, module: nn.Module) -> None:

@@ -20,6 +20,7 @@ from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
 from yanmo.modeling.objectives.matching import Matched
 from yanmo.modeling.objectives.objective import Objective
+from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
@@ -176,9 +177,37 @@ def _choices_objective(
     return UnitChoicesObjective(choices, measure, targets.units_a_row) if isinstance(targets, UnitTags) else choices
 
 
+def _passage_examples(
+    trainable: Trainable,
+    network: NetworkSettings,  # noqa: ARG001 - one signature
+    texts: LabeledTexts,
+    *,
+    is_learned: bool,  # noqa: ARG001
+) -> Examples:
+    """Return the windows of passages, each with its question."""
+    features = trainable.encode(texts.texts)
+    if not isinstance(features, TokenFeatures) or features.firsts is None or features.places is None:
+        raise InternalError("A network that finds answers was given no passages.")
+    firsts, places, text_N = features.firsts, features.places, features.text_N
+    right_U2 = right_places(places, firsts, texts.targets)
+    ids = texts.ids and text_N is not None and [texts.ids[text] for text in text_N.tolist()]
+    return Examples(features, PassageWindows(right_U2, places, texts.targets), ids or None)
+
+
+def _pointers_objective(
+    network: NetworkSettings,
+    targets: Targets,  # noqa: ARG001 - one signature
+    train: LabeledTexts,  # noqa: ARG001
+    loop: LoopSettings,  # noqa: ARG001
+    measure: MeasureAnswers,
+) -> Objective:
+    return PointersObjective(measure, network.teaching)
+
+
 HEADS: dict[str, tuple[Callable[..., Examples], Callable[..., Objective]]] = {
     "texts": (_text_examples, _choices_objective),
     "units": (_unit_examples, _choices_objective),
+    "passages": (_passage_examples, _pointers_objective),
 }
 """What is decided about to what makes its examples and its objective."""
 

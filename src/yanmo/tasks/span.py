@@ -78,6 +78,13 @@ class ReadsPassages(Task[Pointers]):
         """Return the passages with the answers that count as right."""
         return PassageTruth.read(rows["passage"].to_list(), rows["answers"])
 
+    def padded(self, targets: PassageTruth, inputs: Inputs) -> PassageTruth:
+        """Return the truth of the first rows of inputs; nothing is known of those behind them."""
+        behind, ends = list(inputs.first[len(targets) :]), targets.spans.offsets
+        offsets = np.concatenate([ends, np.full(len(behind), ends[-1])])
+        answers = [*targets.answers, *[()] * len(behind)]
+        return PassageTruth([*targets.passages, *behind], answers, Ragged(targets.spans.values, offsets))
+
     def outputs(self, labels: Sequence[str]) -> list[str]:  # noqa: ARG002 - other tasks have a score a label
         """Return the two scores of every unit of a passage."""
         return ["start", "end"]

@@ -66,6 +66,13 @@ class TokenLabels(LabelTask):
         values_U[known] = label_columns(flat.drop_nulls(), labels)
         return Ragged(values_U, np.concatenate(([0], np.cumsum(lengths_N))).astype(np.int64))
 
+    def padded(self, targets: Ragged, inputs: Inputs) -> Ragged:
+        """Return the tags of the first rows of inputs; the units of those behind them have none."""
+        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
+        values_U = np.full(int(offsets[-1]), -1, dtype=np.int64)
+        values_U[: len(targets.values)] = targets.values
+        return Ragged(values_U, offsets)
+
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return True at the most probable tag of every unit, each for itself."""
         return np.asarray(probabilities_NC.argmax(axis=1)[:, None] == np.arange(probabilities_NC.shape[1]))

@@ -20,7 +20,7 @@ from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
 from yanmo.modeling.objectives.matching import Matched
 from yanmo.modeling.objectives.objective import Objective
-from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places
+from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places, taught_places
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
@@ -179,19 +179,22 @@ def _choices_objective(
 
 def _passage_examples(
     trainable: Trainable,
-    network: NetworkSettings,  # noqa: ARG001 - one signature
+    network: NetworkSettings,
     texts: LabeledTexts,
     *,
-    is_learned: bool,  # noqa: ARG001
+    is_learned: bool,  # noqa: ARG001 - one signature
 ) -> Examples:
     """Return the windows of passages, each with its question."""
     features = trainable.encode(texts.texts)
     if not isinstance(features, TokenFeatures) or features.firsts is None or features.places is None:
         raise InternalError("A network that finds answers was given no passages.")
     firsts, places, text_N = features.firsts, features.places, features.text_N
-    right_U2 = right_places(places, firsts, texts.targets)
+    right_U2, soft_U2, is_labeled_W = right_places(places, firsts, texts.targets), None, None
+    if network.teaching is not None and texts.soft is not None and text_N is not None:
+        softened = texts.soft.softened(network.teaching.temperature)
+        soft_U2, is_labeled_W = taught_places(places, firsts, softened), texts.is_labeled_N[text_N]
     ids = texts.ids and text_N is not None and [texts.ids[text] for text in text_N.tolist()]
-    return Examples(features, PassageWindows(right_U2, places, texts.targets), ids or None)
+    return Examples(features, PassageWindows(right_U2, places, texts.targets, soft_U2, is_labeled_W), ids or None)
 
 
 def _pointers_objective(
@@ -220,9 +223,9 @@ def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLa
 
 def _soft(network: NetworkSettings, texts: LabeledTexts) -> FloatArray | None:
     """Return a teacher's softened answers, None without one."""
-    if network.teaching is None or texts.soft_NC is None:
+    if network.teaching is None or texts.soft is None:
         return None
-    return network.link.soften(texts.soft_NC, temperature=network.teaching.temperature)
+    return network.link.soften(texts.soft.values_MC, temperature=network.teaching.temperature)
 
 
 def _close(trainable: Trainable, matched: Matched | None) -> None:

@@ -12,6 +12,8 @@ Legend: N rows, K cells of all starts, which are as many as the ends, S spans.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from msgspec import Struct
 
@@ -21,6 +23,7 @@ from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 __all__ = ["BestSpans", "PassageSpans", "passage_pointers"]
 
 START, END = 0, 1
+TINY = 1e-30
 
 
 class BestSpans(Struct, frozen=True):
@@ -41,8 +44,21 @@ class BestSpans(Struct, frozen=True):
         """Where "none" is more probable than any one span."""
         return self.none_N >= self.probability_N
 
+    @property
+    def lead_N(self) -> Doubles:
+        """How many nats "none" is ahead of the best span."""
+        none_N, best_N = (np.maximum(one, TINY) for one in (self.none_N, self.probability_N))
+        return np.asarray(np.log(none_N) - np.log(best_N))
 
-def passage_pointers(scores_U2: FloatArray, places: Ragged) -> Pointers:
+    def texts(self, passages: Sequence[str]) -> list[str]:
+        """Return the text of every best span, whatever the probability of "none" is; "" where no span is legal."""
+        return [
+            text[start:end] if start >= 0 else ""
+            for text, (start, end) in zip(passages, self.places_N2.tolist(), strict=True)
+        ]
+
+
+def passage_pointers(scores_U2: FloatArray, places: Ragged, *, none_bias: float = 0.0) -> Pointers:
     """Return scores of units as evidence about characters.
 
     Args:
@@ -50,6 +66,7 @@ def passage_pointers(scores_U2: FloatArray, places: Ragged) -> Pointers:
         places: Where the units begin and end in their raw passage, int64, shape (U, 2), of N rows. "None" is a unit
             behind the last character, as wide as one; a passage that was read in windows has it once for each, and the
             least of its scores counts: a window without the answer says "none" however sure another one is.
+        none_bias: Added to the score of "none", half of it as a start and half as an end.
     """
     begins_U, ends_U = places.values[:, 0], places.values[:, 1] - 1
     num_cells_N = np.ones(len(places), dtype=np.int64)
@@ -62,7 +79,7 @@ def passage_pointers(scores_U2: FloatArray, places: Ragged) -> Pointers:
         at_U = cells[2 * row_U + side] + cell_U
         values_K[at_U] = scores_U2[:, side]
         values_K[at_U[is_none_U]] = np.inf
-        np.minimum.at(values_K, at_U[is_none_U], scores_U2[is_none_U, side])
+        np.minimum.at(values_K, at_U[is_none_U], scores_U2[is_none_U, side] + np.float32(none_bias / 2))
     # A passage of which nothing was read has no answer.
     bare_N = np.flatnonzero(np.bincount(row_U[is_none_U], minlength=len(places)) == 0)
     values_K[cells[2 * bare_N + 1] - 1] = values_K[cells[2 * bare_N + 2] - 1] = 0.0

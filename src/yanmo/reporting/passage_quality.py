@@ -69,17 +69,9 @@ def measure_passage_quality(
 
 def _best_f1(evidence: Pointers, targets: PassageTruth, task: ReadsPassages) -> dict[str, float]:
     """Return the best F1 that any threshold of "no answer" gives, and how many nats "none" must be ahead there."""
-    spans = task.spans(evidence)
-    best = spans.best()
-    always = task.score_texts(
-        [
-            text[start:end] if end > 0 else ""
-            for text, (start, end) in zip(targets.passages, best.places_N2.tolist(), strict=True)
-        ],
-        targets,
-    )
-    lead_N = np.log(np.maximum(best.none_N, 1e-30)) - np.log(np.maximum(best.probability_N, 1e-30))
-    threshold, score = best_threshold(lead_N, always[:, 1], (~targets.is_answered_N).astype(np.float64))
+    best = task.spans(evidence).best()
+    always_N = task.score_texts(best.texts(targets.passages), targets)[:, 1]
+    threshold, score = best_threshold(best.lead_N, always_N, (~targets.is_answered_N).astype(np.float64))
     return {"best_f1": score, "best_f1_threshold_nats": threshold}
 
 

@@ -13,6 +13,7 @@ from yanmo.answers.passage_spans import passage_pointers
 from yanmo.answers.pointers import Pointers
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.silence import read_silence
 from yanmo.errors import InternalError
 from yanmo.protocols import Inference
 from yanmo.runtimes.batching import pool_windows
@@ -88,6 +89,7 @@ class PassageHead(Head):
 
     def __init__(self, bundle: Bundle) -> None:
         self._tokenizer = PassageTokenizer(open_tokenizer(bundle.path / TOKENIZER), bundle.max_length)
+        self._bias = read_silence(bundle.path)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
         """Return the token ids of N questions with their passages; all of a passage is read, whatever is asked for."""
@@ -100,7 +102,7 @@ class PassageHead(Head):
         _, found = pool_windows(encoded, scores_WC, num_cells)
         if encoded.units is None:
             raise InternalError("What was read of passages does not say where their units are.")
-        return Inference(passage_pointers(scores_WC, encoded.units.places), found)
+        return Inference(passage_pointers(scores_WC, encoded.units.places, none_bias=self._bias), found)
 
 
 HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Pointers: PassageHead}

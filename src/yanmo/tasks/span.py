@@ -223,8 +223,8 @@ class ReadsPassages(Task[Pointers]):
 
 
 def _texts(best: BestSpans, targets: PassageTruth) -> list[str]:
-    rows = zip(best.is_none_N.tolist(), best.places_N2.tolist(), targets.passages, strict=True)
-    return ["" if is_none else text[start:end] for is_none, (start, end), text in rows]
+    rows = zip(best.is_none_N.tolist(), best.texts(targets.passages), strict=True)
+    return ["" if is_none else text for is_none, text in rows]
 
 
 def _is_nowhere(targets: PassageTruth) -> npt.NDArray[np.bool_]:

@@ -29,9 +29,8 @@ __all__ = ["other_tokens", "teacher_tokenizer", "token_encoder", "train_tokenize
 def train_tokenizer(texts: Inputs, settings: NetworkSettings) -> Tokenizer:
     """Return a tokenizer of the training texts; of units one that keeps their case, which tells names."""
     if texts.units is not None:
-        # What a question asks for has another case where it stands in the passage.
         surfaces = [*texts.units.surfaces, *(texts.second or ())]
-        return train_wordpiece(surfaces, settings.vocab_size or 0, lowercase=texts.second is not None)
+        return train_wordpiece(surfaces, settings.vocab_size or 0, lowercase=False)
     column = [*texts.first, *(texts.second or ())]
     train = train_wordlevel if texts.is_segmented else train_wordpiece
     return train(column, settings.vocab_size or 0)

@@ -11,6 +11,8 @@ from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES,
 
 __all__ = [
     "FAMILY_DEFAULTS",
+    "HEAD_DEFAULTS",
+    "PASSAGE_DEFAULTS",
     "SETTINGS",
     "UNIT_DEFAULTS",
     "Setting",
@@ -137,6 +139,20 @@ UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
 }
 """Family to what is otherwise by default where it decides about the units of texts."""
 
+_READER = {"max_length": 384, "vocab_size": 16000}
+PASSAGE_DEFAULTS: dict[str, dict[str, Any]] = {
+    **{family: _READER | {"num_epochs": 10} for family in ENCODER_FAMILIES},
+    **{family: {"max_length": 384} for family in STARTED_FAMILIES},
+    "bilstm": _READER | {"learning_rate": 2e-3, "batch_size": 32, "num_epochs": 8, "dropout": 0.3},
+}
+"""Family to what is otherwise by default where it finds answers in passages."""
+HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+    "units": UNIT_DEFAULTS,
+    "passages": PASSAGE_DEFAULTS,
+    "trees": UNIT_DEFAULTS,
+}
+"""What is decided about to what is otherwise by default."""
+
 
 def default_settings(
     family: str, num_rows: int, *, layers: int = 0, width: int = 0, form: str = "texts"
@@ -154,7 +170,7 @@ def default_settings(
         width: Of a checkpoint, 0 where that is not known.
         form: What is decided about.
     """
-    defaults = dict(FAMILY_DEFAULTS[family]) | (UNIT_DEFAULTS.get(family, {}) if form != "texts" else {})
+    defaults = dict(FAMILY_DEFAULTS[family]) | HEAD_DEFAULTS.get(form, {}).get(family, {})
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)

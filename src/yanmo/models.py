@@ -36,10 +36,16 @@ LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "arcs")
 FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
-ABOUT = {"texts": "texts as a whole", "units": "the units of texts", "trees": "the tree of a sentence"}
+ABOUT = {
+    "texts": "texts as a whole",
+    "units": "the units of texts",
+    "passages": "where answers stand in passages",
+    "trees": "the tree of a sentence",
+}
 """What a model decides about, by the name of the head that it needs for it."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units", "trees"))),
+    **dict.fromkeys((*ENCODERS, "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    "textcnn": frozenset(("texts", "units", "trees")),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
     "arcs": frozenset(("trees",)),

@@ -149,6 +149,10 @@ class Task(Protocol[EvidenceT_contra]):
         """Return the names of the scores that a network gives for each thing it decides about."""
         return list(labels)
 
+    def padded(self, targets: Any, inputs: Inputs) -> Any:
+        """Return the targets of the first rows of inputs, with nothing for the rows behind them."""
+        ...
+
     def is_one_answer(self, targets: Any) -> bool:
         """Return whether all rows have the same truth, so that there is nothing to learn."""
         ...

@@ -87,7 +87,7 @@ def _arborescence(scores: Doubles) -> IntArray:
     heads[ROOT] = ROOT
     cycle = _find_cycle(heads)
     if cycle is None:
-        return heads
+        return np.asarray(heads)
     # The cycle becomes one node, behind those that stay.
     is_inside = np.zeros(len(scores), dtype=np.bool_)
     is_inside[cycle] = True

@@ -14,10 +14,16 @@ import polars as pl
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
 from yanmo.reporting.new_spans import known_spans, measure_new_spans
+from yanmo.reporting.passage_quality import (
+    measure_passage_calibration,
+    measure_passage_quality,
+    worst_passage_mistakes,
+)
 from yanmo.reporting.quality import measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
@@ -110,6 +116,11 @@ def _new_spans(
 
 OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts)
 OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units)
+OF_PASSAGES = Sections(measure_passage_quality, measure_passage_calibration, _nothing_new, worst_passage_mistakes)
 OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new, worst_trees)
-SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {Choices: _sections_of_choices, Arcs: lambda _: OF_TREES}
+SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
+    Choices: _sections_of_choices,
+    Pointers: lambda _: OF_PASSAGES,
+    Arcs: lambda _: OF_TREES,
+}
 """Form of evidence to the parts of a Report about it."""

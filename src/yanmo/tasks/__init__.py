@@ -10,13 +10,14 @@ from yanmo.protocols import Task
 from yanmo.tasks.dependencies import DEPENDENCIES
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
+from yanmo.tasks.span import SPAN
 from yanmo.tasks.text_pair import TEXT_PAIR
 from yanmo.tasks.token_labels import TOKEN_LABELS
 
 __all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
 TASKS: dict[str, Task[Any]] = {
-    task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, DEPENDENCIES)
+    task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES)
 }
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}

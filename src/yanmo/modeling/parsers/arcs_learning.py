@@ -62,6 +62,12 @@ class AveragedTable:
         np.add.at(self.weights_KC.reshape(-1), cells, np.float32(sign))
         np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * self._num_steps))
 
+    def restart(self) -> None:
+        """Go on from the mean of the weights, and take the mean of what comes from now on."""
+        self.weights_KC = self.mean_KC()
+        self._steps_KC[:] = 0
+        self._num_steps = 1
+
     def mean_KC(self) -> FloatArray:
         """Return the mean of the weights over all steps."""
         return np.asarray(self.weights_KC - self._steps_KC / np.float32(self._num_steps))

@@ -22,6 +22,7 @@ from yanmo.errors import InternalError
 from yanmo.modeling.parsers.arcs_learning import Perceptron
 from yanmo.modeling.parsers.arcs_tagging import Tagging, tag_words
 from yanmo.modeling.parsers.beam_learning import learn_with_beam
+from yanmo.modeling.parsers.taught_trees import with_taught_trees
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
@@ -88,6 +89,7 @@ def train_arcs(
         measure: From evidence and targets to scores.
         tell: Is shown the record of every epoch.
     """
+    train = with_taught_trees(train)
     with threadpool_limits(loop.num_threads):
         tagging = tag_words(train, valid, seed=loop.seed, num_threads=loop.num_threads)
         units, held = _units(train), _units(valid)
@@ -172,12 +174,17 @@ class _History:
 def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings, beam: int) -> Iterator[int]:
     """Learn from all sentences, epoch by epoch, and yield the number of mistakes of each."""
     with progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
+        # Where no sequence is good for long, hardly anything is learned from it: a beam begins where greed has ended.
+        num_greedy = loop.num_epochs if beam == 1 else loop.num_epochs // 2
         for epoch in range(loop.num_epochs):
             num_mistakes = 0
+            if epoch == num_greedy:
+                perceptron.actions.restart()
+                perceptron.relations.restart()
             for sentences in _batches(lesson.words, loop.batch_size, loop.seed, epoch):
                 rows = lesson.words.rows(sentences)
                 targets = lesson.targets(rows, sentences)
-                if beam > 1:
+                if epoch >= num_greedy:
                     num_mistakes += learn_with_beam(perceptron, rows, *targets, beam)
                     continue
                 # In the first epoch most that follows a mistake is noise.

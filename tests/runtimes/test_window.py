@@ -54,7 +54,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runtime(folder):
-    return open_runtime(SimpleNamespace(path=folder, task="token_labels", labels=["O", "B-x", "I-x"]), device="cpu", num_threads=1)
+    return open_runtime(
+        SimpleNamespace(path=folder, task="token_labels", labels=["O", "B-x", "I-x"]), device="cpu", num_threads=1
+    )
 
 
 def read(texts):

@@ -1,4 +1,4 @@
-"""The optimizer: AdamW or Muon with groups for weight decay and depth, and the learning rate of each step; it knows no data."""
+"""The optimizer: AdamW or Muon, groups for weight decay and depth, the learning rate of each step; it knows no data."""
 
 from __future__ import annotations
 

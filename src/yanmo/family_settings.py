@@ -98,6 +98,9 @@ SETTINGS = (
     Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
     Setting("order", ("kneser-ney",)),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
+    Setting(
+        "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True
+    ),
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),

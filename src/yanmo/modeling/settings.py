@@ -25,6 +25,7 @@ __all__ = [
     "Match",
     "MeasureAnswers",
     "NetworkSettings",
+    "OptimizerName",
     "Pooling",
     "Precision",
     "Pruning",
@@ -38,6 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
+OptimizerName = Literal["adamw", "muon"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -208,6 +210,7 @@ class LoopSettings:
     compile: Compile = "never"
     sharding: Sharding = "none"
     device: str = "cpu"
+    optimizer: OptimizerName = "adamw"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0
     ema_decay: float = 0.0

@@ -4,9 +4,9 @@ import pytest
 
 from yanmo.family_settings import (
     FAMILY_DEFAULTS,
+    FORM_DEFAULTS,
     LAYERED,
     SETTINGS,
-    UNIT_DEFAULTS,
     default_settings,
     unsharded,
     unsuited,
@@ -63,7 +63,7 @@ def test_a_shape_changes_no_other_familys_settings(family):
 @pytest.mark.parametrize("family", FAMILY_DEFAULTS)
 def test_a_tagger_has_settings_of_its_own_where_its_family_says_so(family):
     ours, theirs = (default_settings(family, 100_000, form=form) for form in ("units", "texts"))
-    own = UNIT_DEFAULTS.get(family, {})
+    own = FORM_DEFAULTS["units"].get(family, {})
     # More epochs bring more patience.
     assert {name for name in ours if ours[name] != theirs.get(name)} <= {*own, "early_stopping_patience"}
     assert ours.items() >= own.items()

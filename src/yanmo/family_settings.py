@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, Form, ModelSpec
+from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
+
+if TYPE_CHECKING:
+    from yanmo.protocols import Form
 
 __all__ = [
     "FAMILY_DEFAULTS",
+    "FORM_DEFAULTS",
     "SETTINGS",
-    "UNIT_DEFAULTS",
     "Setting",
     "default_settings",
     "unsharded",
@@ -20,10 +23,10 @@ __all__ = [
     "unused_settings",
 ]
 
-NETWORKS = (*ENCODERS, "textcnn", "bilstm", "ngram")
+NETWORKS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm", "ngram")
 LEARNERS = (*NETWORKS, "window")
 """The families that learn step by step."""
-TOKEN_READERS = (*ENCODERS, "textcnn", "bilstm")
+TOKEN_READERS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm")
 LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
 """The families with layers that do not share their weights."""
 
@@ -73,12 +76,21 @@ SETTINGS = (
         "learning_rate",
         LEARNERS,
         4e-4,
-        own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3, "window": 0.1},
+        own={
+            "pretrained": BASE_RATE,
+            "init": 2e-4,
+            "gpt2": 1e-3,
+            "gpt": 2e-3,
+            "textcnn": 3e-3,
+            "bilstm": 2e-3,
+            "ngram": 5e-3,
+            "window": 0.1,
+        },
     ),
     Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
     Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8}),
-    Setting("max_length", TOKEN_READERS, 128),
-    Setting("vocab_size", (*ENCODER_FAMILIES, "textcnn", "bilstm"), 8000),
+    Setting("max_length", TOKEN_READERS, 128, own=dict.fromkeys(DECODER_FAMILIES, 256)),
+    Setting("vocab_size", (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm"), 8000),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting("weight_decay", LEARNERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
@@ -89,7 +101,7 @@ SETTINGS = (
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8}),
-    Setting("precision", ENCODERS),
+    Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
     Setting("pooling", ("pretrained",)),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
@@ -127,12 +139,15 @@ _LIGHT_TAGGER = {
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.995,
 }
-UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
-    **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
-    "textcnn": _LIGHT_TAGGER,
-    "bilstm": _LIGHT_TAGGER,
+FORM_DEFAULTS: dict[Form, dict[str, dict[str, Any]]] = {
+    "units": {
+        **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
+        "textcnn": _LIGHT_TAGGER,
+        "bilstm": _LIGHT_TAGGER,
+    },
+    "sequences": {"pretrained": {"max_length": 256}},
 }
-"""Family to what is otherwise by default where it labels the units of texts."""
+"""What is decided about, to families' settings that are otherwise by default for it than for whole texts."""
 
 
 def default_settings(
@@ -151,7 +166,7 @@ def default_settings(
         width: Of a checkpoint, 0 where that is not known.
         form: What is decided about.
     """
-    defaults = dict(FAMILY_DEFAULTS[family]) | (UNIT_DEFAULTS.get(family, {}) if form == "units" else {})
+    defaults = dict(FAMILY_DEFAULTS[family]) | FORM_DEFAULTS.get(form, {}).get(family, {})
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)

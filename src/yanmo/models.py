@@ -9,19 +9,22 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal
 
 from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
+if TYPE_CHECKING:
+    from yanmo.protocols import Form
+
 __all__ = [
+    "DECODER_FAMILIES",
     "ENCODERS",
     "ENCODER_FAMILIES",
     "FAMILIES",
     "FORMS",
     "LIGHT_FAMILIES",
     "STARTED_FAMILIES",
-    "Form",
     "ModelSpec",
     "can_mean",
     "num_heads",
@@ -32,19 +35,23 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
+DECODER_FAMILIES = ("gpt2", "gpt")
+"""Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
+SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
+"""Families that are named with layers and width."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
-FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
+FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
 """Families whose weights have a byte each from the beginning."""
-Form: TypeAlias = Literal["texts", "units"]
-"""What a model decides about: texts as a whole, or their parts one by one."""
 FORMS: dict[str, frozenset[Form]] = {
-    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
+    **dict.fromkeys((*ENCODER_FAMILIES, "init", "textcnn", "bilstm"), frozenset(("texts", "units"))),
+    "pretrained": frozenset(("texts", "units", "sequences")),
+    **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
 }
-"""Family to the forms that its models have a head for."""
-EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
+"""Family to what its models can decide about."""
+EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
 
 MEAN_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
@@ -111,7 +118,7 @@ class ModelSpec:
         return "torch"
 
     def can_label(self, form: Form) -> bool:
-        """Return whether models of the family decide about texts as a whole, or about their units."""
+        """Return whether models of the family decide about such a form."""
         return form in FORMS[self.family]
 
     @property
@@ -135,8 +142,8 @@ def resolve(name: str) -> ModelSpec:
 
     Args:
         name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``; a shape to train from scratch such as
-            ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
-            "owner" is here.
+            ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder; or a hub id, owner/name,
+            where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.
@@ -147,7 +154,7 @@ def resolve(name: str) -> ModelSpec:
     if name in LIGHT_FAMILIES:
         return ModelSpec(name, family=name)
     shape = SHAPE.fullmatch(name)
-    if shape and shape["family"] in ENCODER_FAMILIES:
+    if shape and shape["family"] in SHAPED_FAMILIES:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
     # A folder that is really called "~" comes before the home that it stands for.
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
@@ -178,8 +185,8 @@ def resolve(name: str) -> ModelSpec:
             hint=f"Give {OWNERS[name]}/{name}, or the folder that you have it in.",
         )
     raise ModelError(
-        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *ENCODER_FAMILIES, *EXAMPLES))}",
-        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(ENCODER_FAMILIES)} with layers x width such as "
+        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *SHAPED_FAMILIES, *EXAMPLES))}",
+        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(SHAPED_FAMILIES)} with layers x width such as "
         "bert-4x312; a local folder; a hub id (owner/name).",
     )
 

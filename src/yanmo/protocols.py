@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ from yanmo.answers.answered import Decided, Evidence, Found, Span
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
-__all__ = ["Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["Form", "Inference", "Prediction", "Runtime", "Task"]
+
+Form: TypeAlias = Literal["texts", "units", "sequences"]
+"""What is decided about: texts as a whole, their units one by one, or their tokens, each from those before it."""
 
 EncodedT = TypeVar("EncodedT")
 EvidenceT = TypeVar("EvidenceT", bound=Evidence)
@@ -95,6 +98,11 @@ class Task(Protocol[EvidenceT_contra]):
     @property
     def measures(self) -> tuple[Measure, ...]:
         """What answers are measured by; the first is the headline, by which weights, gates and searches choose."""
+        ...
+
+    @property
+    def form(self) -> Form:
+        """What is decided about, by which tables say what can be done."""
         ...
 
     @property

@@ -36,6 +36,7 @@ from yanmo.runtimes.composite import (
 )
 from yanmo.runtimes.predictor import Predictor, default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import labeled_task
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["ask_members", "check_members", "member_names", "publish_composite", "read_out_of_fold", "stage_table"]
@@ -247,7 +248,7 @@ def describe_composite(
         return None
     members = bundle.members()
     outcomes = ask_members(members, dataset, split, num_threads=num_threads)
-    answers, task = [one.evidence for one in outcomes], task_of(dataset)
+    answers, task = [one.evidence for one in outcomes], labeled_task(task_of(dataset), "ensemble")
     sampling = {"num_resamples": num_resamples, "seed": seed}
     facts = [{"bundle": identify(member), "size_mb": member.size_bytes / 1e6} for member in members]
     is_ensemble = bundle.format == "ensemble"

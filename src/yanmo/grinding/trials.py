@@ -27,8 +27,9 @@ from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics.measures import compare, measure_with_intervals
 from yanmo.models import LIGHT_FAMILIES
+from yanmo.protocols import Task
 from yanmo.tasks import task_of
-from yanmo.tasks.labels import LabelTask
+from yanmo.tasks.forms import labeled_task
 from yanmo.verbs.calls import InputPaths, run_call
 from yanmo.verbs.signature import get_verb
 
@@ -71,7 +72,7 @@ class Bench:
         self.teacher: Bundle = self.given[TEACHER]
         self.dataset: Dataset = self.given[DATASET]
         self.split = load_split(self.dataset, "valid")
-        self.task = task_of(self.dataset)
+        self.task = labeled_task(task_of(self.dataset), "grind")
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""
@@ -206,7 +207,7 @@ class Bench:
         return row | measure_speed(bundle, self.split.items, self.num_threads) | {"memory_mb": None}
 
 
-def describe(ours: Choices, theirs: Choices, split: Split, task: LabelTask) -> dict[str, Any]:
+def describe(ours: Choices, theirs: Choices, split: Split, task: Task[Any]) -> dict[str, Any]:
     """Return the headline, and what of it is lost against the teacher, with intervals.
 
     Args:

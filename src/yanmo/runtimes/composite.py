@@ -29,6 +29,7 @@ from yanmo.errors import ArtifactError, YanmoError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import labeled_task
 from yanmo.text.inputs import Inputs, Windows
 
 __all__ = [
@@ -167,7 +168,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         settings = read_composite_settings(bundle, EnsembleSettings)
-        self._task = task_of(bundle)
+        self._task = labeled_task(task_of(bundle), "ensemble")
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads, engine)
 

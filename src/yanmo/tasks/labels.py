@@ -18,7 +18,7 @@ from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
-from yanmo.protocols import Task
+from yanmo.protocols import Form, Task
 
 __all__ = ["LabelTask", "fold_label", "label_columns", "read_json_labels", "sort_labels", "tidy_label"]
 
@@ -43,6 +43,11 @@ class LabelTask(Task[Choices], Protocol):
     def link(self) -> Link:
         """From scores to probabilities, and whether labels exclude each other."""
         ...
+
+    @property
+    def form(self) -> Form:
+        """Whole texts, or their units."""
+        return "units" if self.reads_units else "texts"
 
     @property
     def reads_units(self) -> bool:

@@ -27,10 +27,11 @@ from yanmo.modeling.settings import (
     Teaching,
     Trained,
 )
-from yanmo.models import FORMS, STARTED_FAMILIES, Form, ModelSpec
+from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import FORM_NAMES
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
@@ -159,9 +160,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(
-        spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=_form_of(task)
-    )
+    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.form)
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
@@ -175,19 +174,13 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     )
 
 
-def _form_of(task: Task[Any]) -> Form:
-    return "units" if task.reads_units else "texts"
-
-
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    form = _form_of(task)
-    if spec.can_label(form):
+    if spec.can_label(task.form):
         return
-    fitting = [one for one, forms in FORMS.items() if form in forms and one not in STARTED_FAMILIES]
-    what = ("texts as a whole", "the units of texts")
+    fitting = [one for one, forms in FORMS.items() if task.form in forms and one not in STARTED_FAMILIES]
+    suited = " or ".join(what for form, what in FORM_NAMES.items() if spec.can_label(form))
     raise ConfigError(
-        f"The model {spec.name} labels {what[not task.reads_units]}, but the task {task.name} is about "
-        f"{what[task.reads_units]}.",
+        f"The model {spec.name} is for {suited}, but the task {task.name} is about {FORM_NAMES[task.form]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 

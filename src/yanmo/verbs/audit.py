@@ -23,7 +23,7 @@ from yanmo.measuring.evaluation import Split, identify, load_split, match_bundle
 from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import check_form
+from yanmo.tasks.forms import labeled_task
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -63,9 +63,9 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
         ArtifactError: The Bundle was trained without folds.
         DataError: It was trained on other rows.
     """
-    check_form(task_of(dataset), "audit")
+    task = labeled_task(task_of(dataset), "audit")
     match_bundle(bundle, dataset)
-    split, task = load_split(dataset, "train"), task_of(dataset)
+    split = load_split(dataset, "train")
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
     quality = measure_quality(
         evidence,

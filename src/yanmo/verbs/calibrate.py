@@ -20,6 +20,7 @@ from yanmo.measuring.evaluation import Split, load_split, match_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import labeled_task
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -77,7 +78,8 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
-    columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), task_of(bundle)
+    task = labeled_task(task_of(bundle), "calibrate")
+    columns, split = match_bundle(bundle, dataset), load_split(dataset, config.split)
     # Without the calibration that may be there: a new one takes its place.
     measured = _ask(bundle, split, columns)
     calibration = fit_calibration(config.method, measured.scores, measured.targets)

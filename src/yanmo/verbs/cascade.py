@@ -31,6 +31,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.protocols import Task
 from yanmo.runtimes.composite import CascadeSettings
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.verbs.signature import verb
 
 __all__ = ["CascadeConfig", "cascade"]
@@ -89,6 +90,7 @@ def cascade(
         DataError: The split has too few rows to show the guarantee; or the stages' tasks or labels differ.
     """
     _check_given(stages, config)
+    check_form(task_of(dataset), "cascade")
     columns, split = check_members(stages, dataset), load_split(dataset, config.split)
     outcomes = ask_members(stages, dataset, split, num_threads=config.num_threads, measure_speed=not config.costs)
     costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]

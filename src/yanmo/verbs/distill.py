@@ -23,6 +23,7 @@ from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODERS, ModelSpec
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.text.altering import Alteration
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import publish_trained
@@ -113,6 +114,7 @@ def distill(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
+    check_form(task_of(dataset), "distill")
     spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))

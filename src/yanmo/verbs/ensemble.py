@@ -31,6 +31,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import labeled_task
 from yanmo.tasks.labels import LabelTask
 from yanmo.verbs.signature import verb
 
@@ -157,7 +158,8 @@ def ensemble(
             f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
             hint="Name more Bundles, or a stage that makes several.",
         )
-    columns, task = check_members(members, dataset), task_of(dataset)
+    task = labeled_task(task_of(dataset), "ensemble")
+    columns = check_members(members, dataset)
     split = load_split(dataset, config.split)
     # Asked for all methods, also for those that fit nothing: members and result are held against each other.
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)

@@ -23,6 +23,7 @@ from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.runtimes.rules import RULES
 from yanmo.runtimes.unit_chain import read_chain
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -94,6 +95,7 @@ def quantize(
         ModelError: Even one part in 8 bits loses too much.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
+    check_form(task_of(bundle), "quantize")
     _check_format(bundle)
     match_bundle(bundle, dataset)
     check_max_drop(task_of(bundle), config.max_drop, verb="quantize")

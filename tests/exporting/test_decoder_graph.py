@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from yanmo.errors import ModelError
 from yanmo.exporting.block_quantization import BLOCK_SIZE, quantize_blocks
-from yanmo.exporting.decoder import DECODER_FAMILIES, read_decoder
+from yanmo.exporting.decoder import DECODER_READERS, read_decoder
 from yanmo.exporting.decoder_graph import write_decoder
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 
@@ -38,7 +38,7 @@ def scores_by_parts(session, ids):
     return np.concatenate(found)
 
 
-@pytest.fixture(scope="module", params=DECODER_FAMILIES)
+@pytest.fixture(scope="module", params=DECODER_READERS)
 def family_folder(request, tmp_path_factory, make_decoder):
     return make_decoder(tmp_path_factory.mktemp(request.param) / "model", request.param)
 

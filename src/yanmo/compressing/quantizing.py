@@ -308,5 +308,11 @@ def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
     harm: dict[str, float] = {}
     for name in track(names, "sensitivity", unit="part"):
         scores = sample.score(quantizer.build([one for one in names if one != name]))
-        harm[name] = float(np.square(scores.values_MC - reference.values_MC).mean())
+        harm[name] = _mean_square(scores, reference)
     return sorted(names, key=lambda name: -harm[name])
+
+
+def _mean_square(scores: Any, reference: Any) -> float:
+    """Return how far scores are from others, of decisions over labels and of tokens alike."""
+    name = "values_MC" if hasattr(scores, "values_MC") else "values_M"
+    return float(np.square(getattr(scores, name) - getattr(reference, name)).mean())

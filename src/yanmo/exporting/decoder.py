@@ -3,7 +3,8 @@
 Read from a Hugging Face folder. It knows neither torch nor ONNX operators.
 
 Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2); Touvron et al. 2023,
-"LLaMA", section 2.2, arXiv:2302.13971; Qwen Team 2024, "Qwen2 Technical Report", arXiv:2407.10671.
+"LLaMA", section 2.2, arXiv:2302.13971; Qwen Team 2024, "Qwen2 Technical Report", arXiv:2407.10671;
+So et al. 2021, "Primer", arXiv:2109.08668 (Arcee: Llama with squared ReLU and without gates).
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
 
 __all__ = [
-    "DECODER_FAMILIES",
+    "DECODER_READERS",
     "Decoder",
     "DecoderLayer",
     "DecoderNorm",
@@ -195,6 +196,8 @@ def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
 
 
 def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
+    # Arcee is Llama without gates.
+    gates = () if config["model_type"] == "arcee" else ("gate_proj",)
     layers = []
     for place in range(config["num_hidden_layers"]):
         name, source = f"layer.{place}", f"model.layers.{place}"
@@ -208,7 +211,7 @@ def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
                 weights.optional_norm(f"{name}.key_norm", f"{attention}.k_norm"),
                 weights.product(f"{name}.attention_out", f"{attention}.o_proj"),
                 weights.norm(f"{name}.feed_forward_norm", f"{source}.post_attention_layernorm"),
-                weights.product(f"{name}.feed_forward_in", f"{inner}.gate_proj", f"{inner}.up_proj"),
+                weights.product(f"{name}.feed_forward_in", *(f"{inner}.{one}" for one in (*gates, "up_proj"))),
                 weights.product(f"{name}.feed_forward_out", f"{inner}.down_proj"),
             )
         )
@@ -223,7 +226,7 @@ def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
         num_kv_heads=config.get("num_key_value_heads") or num_heads,
         head_width=config.get("head_dim") or config["hidden_size"] // num_heads,
         activation=config["hidden_act"],
-        is_gated=True,
+        is_gated=bool(gates),
         epsilon=float(config["rms_norm_eps"]),
         rotary_base=float(_rotation(config).get("rope_theta", config.get("rope_theta", 10_000.0))),
         max_length=config["max_position_embeddings"],
@@ -235,21 +238,21 @@ def _rotation(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
-DECODER_FAMILIES: dict[str, Callable[[_Weights, Mapping[str, Any]], Decoder]] = {
+DECODER_READERS: dict[str, Callable[[_Weights, Mapping[str, Any]], Decoder]] = {
     "gpt2": _read_gpt2,
+    "arcee": _read_llama,
     "llama": _read_llama,
     "qwen2": _read_llama,
     "qwen3": _read_llama,
 }
 """What ``config.json`` calls a family, to what reads its weights."""
-HEAD_STEP = 16
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "relu2", "silu")
 
 
 def is_decoder(config: Mapping[str, Any]) -> bool:
     """Return whether a ``config.json`` describes a decoder that :func:`read_decoder` can read."""
     return (
-        config.get("model_type") in DECODER_FAMILIES
+        config.get("model_type") in DECODER_READERS
         and config.get("activation_function", config.get("hidden_act", "gelu_new")) in ACTIVATIONS
         # Frequencies that change with the length, and windows of attention, are not in the graph.
         and _rotation(config).get("rope_type", "default") == "default"
@@ -273,17 +276,17 @@ def read_decoder(folder: Path) -> Decoder:
     if not is_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no language model whose graph can be written.",
-            hint=f"The families are: {', '.join(DECODER_FAMILIES)}, with positions that are not scaled.",
+            hint=f"The families are: {', '.join(DECODER_READERS)}, with positions that are not scaled.",
         )
     tensors = {name: np.asarray(array, np.float32) for name, array in found.items()}
     try:
-        decoder = DECODER_FAMILIES[config["model_type"]](_Weights(tensors), config)
+        decoder = DECODER_READERS[config["model_type"]](_Weights(tensors), config)
     except KeyError as error:
         raise ModelError(f"{folder} lacks the weight or the setting {error}.", hint="Copy the model again.") from error
-    if decoder.head_width % HEAD_STEP:
+    step = 8 if decoder.rotary_base is None else 16
+    if decoder.head_width % step:
         raise ModelError(
-            f"The heads of {folder} are {decoder.head_width} wide; onnxruntime computes widths that are a multiple of "
-            f"{HEAD_STEP}.",
+            f"The heads of {folder} are {decoder.head_width} wide; onnxruntime computes multiples of {step}.",
             hint="Train a model with other heads.",
         )
     return decoder

@@ -48,8 +48,6 @@ VERBS = {
     "ensemble": Row(LABELED, COMPARE),
     "grind": Row(LABELED, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
-    "serve": Row(LABELED, "Texts are written by yanmo generate; their likelihood is what predict and evaluate say."),
-    "quantize": Row(LABELED, "export makes a Bundle with weights of a byte each."),
     "tune": Row(LABELED, COMPARE),
 }
 """Verb to the forms that it suits; one that is not here suits all."""

@@ -91,6 +91,7 @@ SETTINGS = (
     Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8}),
     Setting("max_length", TOKEN_READERS, 128, own=dict.fromkeys(DECODER_FAMILIES, 256)),
     Setting("vocab_size", (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm"), 8000),
+    Setting("tokenization", DECODER_FAMILIES, off="auto"),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting("weight_decay", LEARNERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),

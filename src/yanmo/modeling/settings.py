@@ -13,6 +13,7 @@ import numpy.typing as npt
 from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray, IntArray, take_rows
 from yanmo.text.inputs import Inputs
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = [
     "Activation",
@@ -105,7 +106,8 @@ class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
-    every unit of a text gets scores of its own.
+    every unit of a text gets scores of its own. ``tokenization``: what a tokenizer that is trained
+    here cuts texts into.
     """
 
     labels: Sequence[str]
@@ -127,6 +129,7 @@ class NetworkSettings:
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
     per_unit: bool = False
+    tokenization: Tokenization = "auto"
     teaching: Teaching | None = None
 
 

@@ -9,7 +9,7 @@ from yanmo.errors import ConfigError
 from yanmo.protocols import Form, Task
 from yanmo.tasks.labels import LabelTask
 
-__all__ = ["FORM_NAMES", "check_form", "labeled_task"]
+__all__ = ["FORM_NAMES", "LABELED", "check_form", "labeled_task"]
 
 FORM_NAMES: Mapping[Form, str] = {
     "texts": "texts as a whole",
@@ -18,6 +18,7 @@ FORM_NAMES: Mapping[Form, str] = {
 }
 """Form to what it is called in messages."""
 LABELED: tuple[Form, ...] = ("texts", "units")
+"""The forms whose decisions are labels."""
 
 
 class Row(NamedTuple):

@@ -28,10 +28,10 @@ from yanmo.modeling.settings import (
     Trained,
 )
 from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Task
+from yanmo.protocols import Form, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import FORM_NAMES
+from yanmo.tasks.forms import FORM_NAMES, LABELED
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
@@ -98,6 +98,7 @@ class Job:
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             per_unit=self.task.reads_units,
+            tokenization=config.tokenization,
             teaching=self.teaching,
         )
 
@@ -198,7 +199,7 @@ def make_job(
     targets = train_texts.targets
     truth = targets.values if isinstance(targets, Ragged) else targets
     # Whole rows are compared: several labels at once are one answer, too.
-    if bool((truth == truth[:1]).all()):
+    if dataset.labels and bool((truth == truth[:1]).all()):
         raise DataError(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
@@ -306,14 +307,31 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
-_TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
-    "torch": _train_network,
-    "ngram": _train_network,
-    "linear": _train_linear,
-    "window": _train_window,
+def _train_language_model(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.language_models import train_language_model
+
+    return train_language_model(
+        job.spec,
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=_loop_settings(job),
+        measures=job.task.measures,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        tell=tell,
+    )
+
+
+_TRAINERS: dict[tuple[str, Form], Callable[[Job, Watcher], Trained]] = {
+    **{("torch", form): _train_network for form in LABELED},
+    ("ngram", "texts"): _train_network,
+    ("linear", "texts"): _train_linear,
+    ("window", "units"): _train_window,
+    ("torch", "sequences"): _train_language_model,
 }
 
 
 def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
-    return _TRAINERS[job.spec.format](job, tell)
+    return _TRAINERS[job.spec.format, job.task.form](job, tell)

@@ -14,6 +14,7 @@ from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.machine import has_compiler
 from yanmo.modeling.settings import Activation, Compile, Schedule, Sharding
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig", "check_compiler"]
 
@@ -30,6 +31,10 @@ class ModelKeys(Config):
 
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
+
+    tokenization: Tokenization = "auto"
+    """What the tokenizer of a language model from scratch cuts texts into: merged bytes, or characters; auto:
+    characters where most letters are Chinese."""
 
     activation: Activation | None = None
     """The function between the two products of a layer's feed-forward part, of a shape from scratch; by default the

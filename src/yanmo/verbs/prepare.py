@@ -14,6 +14,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.parquet import write_pieces
 from yanmo.config import build
 from yanmo.data.decode import check_file
+from yanmo.data.documents import DocumentOptions, DocumentReader, check_columns
 from yanmo.data.finding import companions
 from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
@@ -43,7 +44,7 @@ REJECTED = "rejected.jsonl"
 SPILL = "spill"
 
 
-class PrepareConfig(TaggingOptions):
+class PrepareConfig(DocumentOptions, TaggingOptions):
     """What the raw files hold, and how they become a Dataset."""
 
     task: Annotated[str, AfterValidator(known_task)] = Field(
@@ -142,7 +143,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     )
     # The spill is inside of the staging folder and is removed first, so that it is never published.
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
-        gathered = _gather(blocks, config, reader, spill, staging)
+        gathered = _gather(blocks, config, text_config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
         profile = profile_rows(gathered, labels)
         # Known only now; the manifest is written when the block ends.
@@ -154,7 +155,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         _write_splits(staging, gathered.rows, spill)
         top_terms: TopTerms = {}
         # Terms tell what a label is given to as a whole.
-        if not task.reads_units:
+        if task.form == "texts":
             train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
@@ -197,8 +198,9 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         read = read_word_list if task.reads_units else read_user_dict
         read(config.user_dict)
     # For its errors alone.
-    _text_config(config)
+    _text_config(task, config)
     _check_units(task, config)
+    _check_documents(task, config)
     return task
 
 
@@ -229,6 +231,28 @@ def _check_units(task: Task[Any], config: PrepareConfig) -> None:
         raise ConfigError(f"The task {task.name} does not use the '{name}' parameter.", hint="Leave it out.")
 
 
+def _check_documents(task: Task[Any], config: PrepareConfig) -> None:
+    """Check what matters where texts are learned themselves, and only there.
+
+    Raises:
+        ConfigError: A value has no meaning for the task.
+    """
+    if task.form == "sequences":
+        check_columns(config)
+        fields = PrepareConfig.model_fields
+        unused = ("label", "label_columns", "label_map", "label_names", "cleaning", "segmenter", "user_dict")
+        given = next((name for name in unused if getattr(config, name) != fields[name].default), None)
+        hint = "Texts are learned as they are: leave it out, and change the files if they should be other ones."
+    else:
+        given = next(
+            (name for name in ("documents", "prompt", "completion") if getattr(config, name) is not None), None
+        )
+        learned = " or ".join(name for name, one in TASKS.items() if one.form == "sequences")
+        hint = f"Use --task {learned}, or leave it out."
+    if given:
+        raise ConfigError(f"The task {task.name} does not use the '{given}' parameter.", hint=hint)
+
+
 def _files(source: tuple[Path, ...], config: PrepareConfig) -> dict[str, list[Path]]:
     """Return role to files: ``source`` for what stands for train, then the given splits."""
     given = {"valid": config.valid, "test": config.test, "unlabeled": config.unlabeled}
@@ -248,9 +272,11 @@ def _parents(files: dict[str, list[Path]], config: PrepareConfig) -> dict[str, s
     return file_parents({**chosen, "user_dict": [config.user_dict] if config.user_dict else []})
 
 
-def _text_config(config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
+def _text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
     user_dict = USER_DICT if config.user_dict else None
-    values = {"cleaning": config.cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
+    # A text that is learned itself stays as it is, unless a step is asked for.
+    cleaning = () if task.form == "sequences" else config.cleaning
+    values = {"cleaning": cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
     return build(TextConfig, values, where="prepare")
 
 
@@ -287,31 +313,47 @@ def _open(
     )
     if task.reads_units:
         tagged = open_tagged(files, config, labels)
-        return tagged, tagged.rows(), _text_config(config, tagged.manner.rule)
+        return tagged, tagged.rows(), _text_config(task, config, tagged.manner.rule)
+    if task.form == "sequences":
+        documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
+        return documents, documents.rows(), _text_config(task, config)
     label = None if config.label_columns else config.label
     texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
-    return labels, blocks, _text_config(config)
+    return labels, blocks, _text_config(task, config)
 
 
 def _gather(
-    blocks: Iterable[pl.DataFrame], config: PrepareConfig, labels: ReadsLabels, spill: Spill, staging: Path
+    blocks: Iterable[pl.DataFrame],
+    config: PrepareConfig,
+    text_config: TextConfig,
+    labels: ReadsLabels,
+    spill: Spill,
+    staging: Path,
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
     gathered = gather_rows(
         blocks,
         labels,
-        config.cleaning,
+        text_config.cleaning,
         spill=spill,
         rejected=staging / REJECTED,
         max_rejected=config.max_rejected,
         has_ids=config.id is not None,
     )
-    rows = gathered.rows.with_columns(cut_splits(gathered.rows, _ratios(config), config.seed).alias("split"))
+    if labels.task.form == "sequences":
+        # How long a prompt is, is no class that splits should balance.
+        one_class = gathered.rows.with_columns(pl.lit("").alias("label"))
+        return replace(gathered, rows=gathered.rows.with_columns(_cut(one_class, config)))
+    rows = gathered.rows.with_columns(_cut(gathered.rows, config))
     check_labels(rows)
     return replace(gathered, rows=rows)
+
+
+def _cut(rows: pl.DataFrame, config: PrepareConfig) -> pl.Series:
+    return cut_splits(rows, _ratios(config), config.seed).alias("split")
 
 
 def _plain(config: PrepareConfig) -> dict[str, Any]:

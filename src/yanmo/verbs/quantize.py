@@ -271,4 +271,4 @@ def _traced(bundle: Bundle) -> Graph:
         return Graph((bundle.path / ONNX_FILE).read_bytes(), settings)
     from yanmo.runtimes import pytorch
 
-    return traced_graph(bundle, pytorch.open_runtime(bundle, device="cpu", num_threads=default_num_threads()))
+    return traced_graph(bundle, pytorch.open_labeler(bundle, device="cpu", num_threads=default_num_threads()))

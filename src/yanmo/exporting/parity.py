@@ -59,7 +59,9 @@ def check_parity(
     Raises:
         ModelError: They differ by more than 1e-4 on any text.
     """
-    made = random_texts([text for column in inputs.columns for text in column], max_length=max_length, num_texts=num_random)
+    made = random_texts(
+        [text for column in inputs.columns for text in column], max_length=max_length, num_texts=num_random
+    )
     added = (made, made[::-1])  # of pairs the second texts are others than the first
     asked = Inputs(tuple([*column, *more] for column, more in zip(inputs.columns, added, strict=False)))
     if inputs.units is not None:

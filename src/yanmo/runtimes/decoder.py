@@ -63,9 +63,7 @@ class DecoderRuntime(Runtime[DecoderTexts]):
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> DecoderTexts:
         """Return the tokens of N texts; none is cut off."""
         overlap = OVERLAP if windows is None else windows.overlap
-        return DecoderTexts(
-            list(inputs.first), self._tokenizer.encode(inputs.first), int(overlap * self._max_length)
-        )
+        return DecoderTexts(list(inputs.first), self._tokenizer.encode(inputs.first), int(overlap * self._max_length))
 
     def score(self, encoded: DecoderTexts) -> Inference[Sequences]:
         """Return the log-likelihoods of the tokens of N texts."""

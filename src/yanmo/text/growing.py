@@ -29,6 +29,7 @@ class GrowingText:
 
     Attributes:
         text: What is decided of it.
+        ends: How many characters there were behind each token.
         is_stopped: Whether one of the strings was reached; nothing grows then.
     """
 
@@ -38,6 +39,7 @@ class GrowingText:
         self._stops = [stop for stop in stops if stop]
         self._held = ""
         self.text = ""
+        self.ends: list[int] = []
         self.is_stopped = False
 
     def push(self, tokens: Sequence[int], *, is_last: bool = False) -> str:
@@ -49,9 +51,10 @@ class GrowingText:
         """
         if self.is_stopped:
             return ""
-        parts = [self._stream.step(self._tokenizer, token) for token in tokens]
-        # Bytes at the end that make no whole character stay in the stream, and are never told.
-        self._held += "".join(part for part in parts if part).replace(BROKEN, "")
+        for token in tokens:
+            # Bytes at the end that make no whole character stay in the stream, and are never told.
+            self._held += (self._stream.step(self._tokenizer, token) or "").replace(BROKEN, "")
+            self.ends.append(len(self.text) + len(self._held))
         new = self._decided(is_last=is_last)
         self.text += new
         return new

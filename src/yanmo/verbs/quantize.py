@@ -168,7 +168,7 @@ def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConf
 
 def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
-    _say_unused(bundle, config)
+    _say_unused(bundle.format, config)
     gate, inputs = _make_gate(bundle, dataset, config)
     write_settings(bundle, made.path)
     outcome = search(LightQuantizer(bundle), gate, LightScorer(bundle, made.path, inputs))
@@ -178,7 +178,7 @@ def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: Quantize
 
 def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the graph of a language model that passes the gate into the unfinished Bundle."""
-    _say_unused(bundle, config)
+    _say_unused(made.format, config)
     gate, inputs = _make_gate(bundle, dataset, config)
     write_decoder_files(bundle, made.path)
     scorer = DecoderScorer(made, bundle.text_pipeline().read(inputs), config.num_threads or 1)
@@ -187,10 +187,10 @@ def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: Quanti
     return outcome
 
 
-def _say_unused(bundle: Bundle, config: QuantizeConfig) -> None:
+def _say_unused(kind: str, config: QuantizeConfig) -> None:
     # Only what was given: nobody is told about a default.
     for name in sorted(config.model_fields_set & ONNX_FIELDS):
-        logger.warning("The '%s' parameter has no effect on this model of %s.", name, bundle.path)
+        logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, kind)
 
 
 def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tuple[Gate, Inputs]:

@@ -101,7 +101,5 @@ def _grow(running: Sequence[Beam], scores_BV: FloatArray, count: int) -> tuple[l
     grown = []
     for parent, token in zip(parents, tokens, strict=True):
         before, value = running[parent], float(scores_BV[parent, token])
-        grown.append(
-            Beam(before.score + value, [*before.ids, token], [*before.log_likelihoods, value], before.ending)
-        )
+        grown.append(Beam(before.score + value, [*before.ids, token], [*before.log_likelihoods, value], before.ending))
     return parents, grown

@@ -88,9 +88,10 @@ class GrammarCompiler:
             written = matcher_type.grammar_from_regex(grammar.regex or "")
         matcher = matcher_type(self._tokens, written, log_level=0)
         if matcher.is_error():
-            reason = str(matcher.get_error()).strip().splitlines()[0]
+            # Its messages draw the place with a caret below; here they are one line.
+            reason = " ".join(str(matcher.get_error()).split())
             raise ConfigError(
-                f"No text can have the form that is asked: {reason}.",
+                f"No text can have the form that is asked: {reason}",
                 hint="Give a schema, an expression or choices that some text meets.",
             )
         return GrammarConstraint(matcher)

@@ -43,6 +43,7 @@ class Written(Struct, frozen=True):
         ids: Its tokens, with those that ended it.
         log_likelihoods: Of these, in nats.
         num_prompt_tokens: Tokens of the prompt.
+        places: Which characters of the text each token adds, the first and the one behind the last.
     """
 
     text: str
@@ -50,6 +51,7 @@ class Written(Struct, frozen=True):
     ids: list[int]
     log_likelihoods: list[float]
     num_prompt_tokens: int
+    places: list[tuple[int, int]]
 
 
 class Writer:
@@ -182,10 +184,9 @@ class Writer:
         # The generator begins rows in this order, so the texts of one prompt share what is read of it.
         rows = [[self.begin(ids, wishes, number) for number in range(wishes.n)] for ids in prompts]
         backend = self.tokenizer.backend
-        texts = {
-            id(row): GrowingText(backend, row.prompt, wishes.stop) for rows_of_one in rows for row in rows_of_one
-        }
-        left = {id(row): place for place, rows_of_one in enumerate(rows) for row in rows_of_one}
+        texts = {id(row): GrowingText(backend, row.prompt, wishes.stop) for rows_of_one in rows for row in rows_of_one}
+        num_left = [wishes.n] * len(rows)
+        place_of = {id(row): place for place, rows_of_one in enumerate(rows) for row in rows_of_one}
         try:
             while not self.generator.is_idle:
                 for row in self.generator.step():
@@ -194,8 +195,8 @@ class Writer:
                         self.generator.leave(row)
                     elif row.ending is None:
                         continue
-                    place = left.pop(id(row))
-                    if place not in left.values():
+                    num_left[place_of[id(row)]] -= 1
+                    if not num_left[place_of[id(row)]]:
                         when_written()
         finally:
             for rows_of_one in rows:
@@ -224,8 +225,7 @@ class Writer:
     def _whole(self, beam: Beam, prompt: list[int], stops: Sequence[str]) -> Written:
         text = GrowingText(self.tokenizer.backend, prompt, stops)
         text.push(beam.ids[:-1] if beam.ending == "stop" else beam.ids, is_last=True)
-        ending: Ending = "stop" if text.is_stopped else beam.ending
-        return Written(text.text, ending, beam.ids, beam.log_likelihoods, len(prompt))
+        return _told(text, beam.ids, beam.log_likelihoods, beam.ending, len(prompt))
 
 
 def push_row(text: GrowingText, row: WrittenRow) -> str:
@@ -235,8 +235,18 @@ def push_row(text: GrowingText, row: WrittenRow) -> str:
 
 
 def _written(row: WrittenRow, text: GrowingText) -> Written:
-    ending: Ending = "stop" if text.is_stopped else row.ending or "length"
-    return Written(text.text, ending, row.ids, row.log_likelihoods, len(row.prompt))
+    return _told(text, row.ids, row.log_likelihoods, row.ending or "length", len(row.prompt))
+
+
+def _told(
+    text: GrowingText, ids: list[int], log_likelihoods: list[float], ending: Ending, num_prompt_tokens: int
+) -> Written:
+    size = len(text.text)
+    # A stop string, and what came with it, is cut off; the token that ended the text adds nothing.
+    ends = [min(end, size) for end in text.ends] + [size] * (len(ids) - len(text.ends))
+    places = list(zip([0, *ends[:-1]], ends, strict=True)) if ends else []
+    told: Ending = "stop" if text.is_stopped else ending
+    return Written(text.text, told, ids, log_likelihoods, num_prompt_tokens, places)
 
 
 def open_writer(bundle: Bundle | str | Path, *, num_threads: int | None = None, num_rows: int = NUM_ROWS) -> Writer:

@@ -42,9 +42,10 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     """Turn a torch Bundle into an ONNX Bundle that runs without torch.
 
     The graph of BERT, RoBERTa, ALBERT, ELECTRA and DistilBERT is written straight from the weights; other networks are
-    traced; a language model becomes a Bundle of format decoder, which writes. The new Bundle is published only if it answers the golden examples and 500 texts of random lengths as torch
-    does. The way back, ``--to transformers``, writes a plain folder that transformers' own classes open, with the
-    calibration in its last layer, if these answer alike.
+    traced; a language model becomes a Bundle of format decoder, which writes. The new Bundle is published only if it
+    answers the golden examples and random texts of all lengths as torch does. The way back, ``--to transformers``,
+    writes a plain folder that transformers' own classes open, with the calibration in its last layer, if these answer
+    alike.
 
     Args:
         bundle: A Bundle of format torch.

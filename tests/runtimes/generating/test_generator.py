@@ -102,12 +102,12 @@ def test_a_row_ends_at_its_end_token_at_its_limit_or_where_there_is_no_more_room
 
 def test_likelihoods_of_the_prompt_are_told_where_they_are_wished(session):
     generator = Generator(session)
-    row = generator.begin(PROMPTS[1], Decoding(max_new_tokens=0), wants_prompt_scores=True)
+    row = generator.begin(PROMPTS[1], Decoding(max_new_tokens=0, num_top=2), wants_prompt=True)
+    other = generator.begin(PROMPTS[1][:10], Decoding(max_new_tokens=1, num_top=288))
     finish(generator)
-    scores_TV = np.concatenate(row.prompt_scores)
-    assert scores_TV.shape == (20, 288)
-    assert np.allclose(np.exp(scores_TV).sum(axis=1), 1, atol=1e-4)
-    assert (row.ids, row.ending) == ([], "length")
+    assert (row.ids, row.ending, len(row.prompt_likelihoods)) == ([], "length", 19)
+    assert row.prompt_likelihoods[9] == pytest.approx(dict(other.best[0])[PROMPTS[1][10]], abs=0.1)
+    assert [len(best) for best in row.prompt_best] == [2] * 19
 
 
 def test_the_best_tokens_are_told_with_the_one_that_was_taken_first_of_them(session):

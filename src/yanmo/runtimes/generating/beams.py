@@ -1,7 +1,7 @@
 """Beam search: several beginnings of one text are kept, and the likeliest whole ones returned; it knows ids, no text.
 
-Source: Graves 2012, "Sequence Transduction with Recurrent Neural Networks", section 2.5, arXiv:1211.3711; Wu et al. 2016,
-arXiv:1609.08144, section 7 (likelihoods divided by a power of the length).
+Source: Graves 2012, "Sequence Transduction with Recurrent Neural Networks", section 2.5, arXiv:1211.3711; Wu et al.
+2016, arXiv:1609.08144, section 7 (likelihoods divided by a power of the length).
 """
 
 from __future__ import annotations

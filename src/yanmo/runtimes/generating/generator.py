@@ -19,12 +19,13 @@ from yanmo.arrays import FloatArray
 from yanmo.errors import InternalError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.decoding import Constraint, Decoding
-from yanmo.runtimes.generating.sampling import Chooser, Chosen, choose, log_likelihoods_WV
+from yanmo.runtimes.generating.sampling import NOTHING, Chooser, Chosen, choose
 
 __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
 
 CHUNK = 128
-Ending = Literal["stop", "length"]
+Ending = Literal["stop", "length", "blocked"]
+"""Of itself; cut, for it was long enough; or because nothing may follow that its constraint allows."""
 
 
 class WrittenRow:
@@ -35,21 +36,23 @@ class WrittenRow:
         ids: What was written, with the token that ended it.
         log_likelihoods: Of these, in nats.
         best: Of each of these the most likely tokens and their log-likelihoods, as many as were wished.
-        prompt_scores: The log-likelihoods of all tokens behind each of the prompt's, (T, V), where they were wished.
+        prompt_likelihoods: Of the prompt's tokens but the first, in nats, where they were wished.
+        prompt_best: As ``best``, of these.
         ending: Why it ended; None before.
         num_cached: Tokens of the prompt that had been read before.
     """
 
     __slots__ = (
-        *("best", "chooser", "ending", "ids", "log_likelihoods", "num_cached", "num_read", "prompt", "prompt_scores"),
-        *("slot", "wants_prompt_scores"),
+        *("best", "chooser", "ending", "ids", "log_likelihoods", "num_cached", "num_read", "prompt"),
+        *("prompt_best", "prompt_likelihoods", "slot", "wants_prompt"),
     )
 
-    def __init__(self, prompt: Sequence[int], chooser: Chooser, *, wants_prompt_scores: bool) -> None:
+    def __init__(self, prompt: Sequence[int], chooser: Chooser, *, wants_prompt: bool) -> None:
         self.prompt = list(prompt)
         self.chooser = chooser
-        self.wants_prompt_scores = wants_prompt_scores
-        self.prompt_scores: list[FloatArray] = []
+        self.wants_prompt = wants_prompt
+        self.prompt_likelihoods: list[float] = []
+        self.prompt_best: list[list[tuple[int, float]]] = []
         self.ids: list[int] = []
         self.log_likelihoods: list[float] = []
         self.best: list[list[tuple[int, float]]] = []
@@ -96,7 +99,7 @@ class Generator:
         decoding: Decoding,
         *,
         constraint: Constraint | None = None,
-        wants_prompt_scores: bool = False,
+        wants_prompt: bool = False,
     ) -> WrittenRow:
         """Return a row that grows from the next steps on, as soon as there is room.
 
@@ -104,12 +107,12 @@ class Generator:
             prompt: At least one token, and fewer than a row may have.
             decoding: What is wished.
             constraint: What the text must be.
-            wants_prompt_scores: Whether the likelihoods of the prompt's own tokens are told.
+            wants_prompt: Whether the likelihoods of the prompt's own tokens are told.
         """
         if not 0 < len(prompt) <= self._session.max_length:
             raise InternalError(f"A prompt of {len(prompt)} tokens does not fit {self._session.max_length}.")
         chooser = Chooser(decoding, prompt, self._session.vocabulary_size, constraint)
-        row = WrittenRow(prompt, chooser, wants_prompt_scores=wants_prompt_scores)
+        row = WrittenRow(prompt, chooser, wants_prompt=wants_prompt)
         self._waiting.append(row)
         return row
 
@@ -150,7 +153,7 @@ class Generator:
         """Give a row a place, and what another one has read of the same tokens."""
         row.slot = len(self._writing)
         # The last token is always read anew, for it gives the first scores.
-        longest = 0 if row.wants_prompt_scores else (len(row.prompt) - 1) // CHUNK * CHUNK
+        longest = 0 if row.wants_prompt else (len(row.prompt) - 1) // CHUNK * CHUNK
         counts = [_num_common(row.prompt[:longest], held) for held in self._held]
         source = int(np.argmax(counts))
         row.num_cached = row.num_read = counts[source]
@@ -164,19 +167,26 @@ class Generator:
         start = row.num_read
         stop = min(len(row.prompt), (start // CHUNK + 1) * CHUNK)
         is_whole = stop == len(row.prompt)
-        wanted = np.arange(stop - start) if row.wants_prompt_scores else np.array([stop - start - 1])
+        wanted = np.arange(stop - start) if row.wants_prompt else np.array([stop - start - 1])
         logits_WV = self._session.extend(row.slot, row.prompt[start:stop], start, wanted_W=wanted)
         row.num_read = stop
         if stop % CHUNK == 0:
             self._held[row.slot] = row.prompt[:stop]
-        if row.wants_prompt_scores:
-            row.prompt_scores.append(log_likelihoods_WV(logits_WV))
+        if row.wants_prompt:
+            self._note_prompt(row, logits_WV, row.prompt[start + 1 : stop + 1])
         if is_whole:
             if row.chooser.decoding.max_new_tokens:
                 self._take(row, choose(logits_WV[-1:], [row.chooser]), 0)
             else:
                 row.ending = "length"
         return is_whole
+
+    def _note_prompt(self, row: WrittenRow, logits_WV: FloatArray, following: Sequence[int]) -> None:
+        """Note how likely the tokens of a prompt were, of which the last one has no other behind it."""
+        chosen = Chosen(np.array(following, np.int64), logits_WV[: len(following)])
+        row.prompt_likelihoods += chosen.log_likelihoods_B.tolist()
+        if row.chooser.decoding.num_top:
+            row.prompt_best += [chosen.best(place, row.chooser.decoding.num_top) for place in range(len(following))]
 
     def _settle(self, row: WrittenRow) -> None:
         """Let a row whose prompt was read take its place among those that are written."""
@@ -190,6 +200,9 @@ class Generator:
 
     def _take(self, row: WrittenRow, chosen: Chosen, place: int) -> None:
         token, decoding = int(chosen.ids_B[place]), row.chooser.decoding
+        if token == NOTHING:
+            row.ending = "blocked"
+            return
         row.ids.append(token)
         row.log_likelihoods.append(float(chosen.log_likelihoods_B[place]))
         if decoding.num_top:

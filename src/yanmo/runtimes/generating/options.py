@@ -111,7 +111,7 @@ class WritingOptions(ChoiceOptions):
                 f"The 'n' parameter of generate must be at most 'num_beams', {self.num_beams}. Got {self.n} instead.",
                 hint="Beams end in as many texts as there are beams: raise --num-beams.",
             )
-        drawn = [name for name in (*ChoiceOptions.model_fields, "seed", "json_schema", "regex", "choice")]
+        drawn = (*ChoiceOptions.model_fields, "seed", "json_schema", "regex", "choice")
         given = next((name for name in drawn if name in self.model_fields_set), None)
         if given is not None:
             raise ConfigError(

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.errors import ConfigError
 from yanmo.runtimes.generating.decoding import Constraint, Decoding, seed_of
 
-__all__ = ["Chooser", "Chosen", "choose", "log_likelihoods_WV"]
+__all__ = ["NOTHING", "Chooser", "Chosen", "choose", "log_likelihoods_WV"]
 
+NOTHING = -1
+"""Stands for a token where none may come."""
 BLOCK = 256
 """Tokens whose weights are summed first: of most of them no running sum is needed then."""
 LARGEST_BLOCK = 64
@@ -38,10 +39,10 @@ class Chosen:
 
     __slots__ = ("_logits_BV", "_norms_B", "ids_B", "log_likelihoods_B")
 
-    def __init__(self, ids_B: IntArray, logits_BV: FloatArray, norms_B: FloatArray) -> None:
-        self._logits_BV, self._norms_B = logits_BV, norms_B
+    def __init__(self, ids_B: IntArray, logits_BV: FloatArray) -> None:
+        self._logits_BV, self._norms_B = logits_BV, _norms(logits_BV)
         self.ids_B = ids_B
-        self.log_likelihoods_B: FloatArray = logits_BV[np.arange(len(ids_B)), ids_B] - norms_B
+        self.log_likelihoods_B: FloatArray = logits_BV[np.arange(len(ids_B)), ids_B] - self._norms_B
 
     def best(self, row: int, count: int) -> list[tuple[int, float]]:
         """Return the most likely tokens of a row and their log-likelihoods, the best first."""
@@ -89,11 +90,13 @@ class Chooser:
     def choose(self, scores_V: FloatArray) -> int:
         """Return a token for a row's scores, which stay as they are.
 
-        Raises:
-            ConfigError: The constraint allows none.
+        Returns:
+            The token, or :data:`NOTHING` where the constraint allows none.
         """
         if self.changes_scores:
             scores_V = self._changed(scores_V)
+            if not np.isfinite(scores_V.max()):
+                return NOTHING
         decoding = self.decoding
         if decoding.temperature == 0:
             return int(scores_V.argmax())
@@ -117,11 +120,6 @@ class Chooser:
             self._penalize(scores_V, self._counts_V)
         if self._constraint is not None:
             self._constraint.forbid(scores_V)
-            if not np.isfinite(scores_V.max()):
-                raise ConfigError(
-                    "Nothing that the tokenizer has can meet the constraint here.",
-                    hint="Loosen the grammar, or use a model whose tokens can write it.",
-                )
         return scores_V
 
     def _penalize(self, scores_V: FloatArray, counts_V: FloatArray) -> None:
@@ -141,11 +139,10 @@ def choose(logits_BV: FloatArray, choosers: Sequence[Chooser]) -> Chosen:
         logits_BV: The model's scores.
         choosers: B of them, one for each row.
     """
-    norms_B = _norms(logits_BV)
     if all(one.is_plain for one in choosers):
-        return Chosen(logits_BV.argmax(axis=1), logits_BV, norms_B)
+        return Chosen(logits_BV.argmax(axis=1), logits_BV)
     ids = [one.choose(scores_V) for one, scores_V in zip(choosers, logits_BV, strict=True)]
-    return Chosen(np.array(ids), logits_BV, norms_B)
+    return Chosen(np.array(ids), logits_BV)
 
 
 def log_likelihoods_WV(logits_WV: FloatArray) -> FloatArray:

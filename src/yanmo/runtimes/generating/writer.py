@@ -27,7 +27,7 @@ from yanmo.runtimes.predictor import default_num_threads
 from yanmo.text.growing import GrowingText
 from yanmo.text.language_tokens import LanguageTokenizer
 
-__all__ = ["Prompt", "Writer", "Written", "open_writer", "push_row"]
+__all__ = ["Prompt", "Writer", "Written", "blocked_error", "open_writer", "push_row"]
 
 NUM_ROWS = 8
 
@@ -116,6 +116,8 @@ class Writer:
                 new = push_row(text, row)
                 if new:
                     yield new
+            if row.ending == "blocked":
+                raise blocked_error()
         finally:
             self.generator.leave(row)
 
@@ -195,6 +197,8 @@ class Writer:
                         self.generator.leave(row)
                     elif row.ending is None:
                         continue
+                    elif row.ending == "blocked":
+                        raise blocked_error()
                     num_left[place_of[id(row)]] -= 1
                     if not num_left[place_of[id(row)]]:
                         when_written()
@@ -226,6 +230,14 @@ class Writer:
         text = GrowingText(self.tokenizer.backend, prompt, stops)
         text.push(beam.ids[:-1] if beam.ending == "stop" else beam.ids, is_last=True)
         return _told(text, beam.ids, beam.log_likelihoods, beam.ending, len(prompt))
+
+
+def blocked_error() -> ConfigError:
+    """Return what is said where no token may follow."""
+    return ConfigError(
+        "Nothing that the model's tokens can write meets the form that is asked.",
+        hint="Loosen the grammar, or use a model whose tokens can write it.",
+    )
 
 
 def push_row(text: GrowingText, row: WrittenRow) -> str:

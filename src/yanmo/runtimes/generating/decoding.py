@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from yanmo.arrays import FloatArray
 
@@ -47,6 +48,10 @@ class Decoding(Struct, frozen=True, kw_only=True):
     end_ids: frozenset[int] = frozenset()
     seed: int = 0
     num_top: int = 0
+
+    def of_text(self, number: int) -> Decoding:
+        """Return the wishes of one of several texts behind a prompt: each but the first has a seed of its own."""
+        return replace(self, seed=seed_of(self.seed, number)) if number else self
 
     @property
     def penalizes(self) -> bool:

@@ -10,7 +10,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 from msgspec import Struct
 
 from yanmo.artifacts.bundle import Bundle
@@ -19,7 +18,6 @@ from yanmo.errors import ConfigError
 from yanmo.runtimes.generating.beams import Beam, search_beams
 from yanmo.runtimes.generating.constraints import GrammarCompiler
 from yanmo.runtimes.generating.decoder_session import DecoderSession
-from yanmo.runtimes.generating.decoding import seed_of
 from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
 from yanmo.runtimes.generating.options import WritingOptions
 from yanmo.runtimes.generating.settings import DECODER_FILE, read_settings
@@ -127,11 +125,8 @@ class Writer:
         Raises:
             ConfigError: It is longer than the model reads, or has a token that there is not.
         """
-        if isinstance(prompt, str):
-            ids = [self.settings.begin_id, *self.tokenizer.encode([prompt]).ids.values.tolist()]
-        else:
-            ids = list(prompt) or [self.settings.begin_id]
-            self._check_ids(ids)
+        ids = self.tokens(prompt)
+        self._check_ids(ids)
         room = self.max_length - min(max_new_tokens, self.max_length - 1)
         if len(ids) > self.max_length - 1 and not truncate:
             raise ConfigError(
@@ -139,6 +134,12 @@ class Writer:
                 hint="Shorten it, or have its end read alone: truncate.",
             )
         return ids[-room:] if len(ids) > room and truncate else ids
+
+    def tokens(self, prompt: Prompt) -> list[int]:
+        """Return the tokens of a prompt, whatever they are and however many."""
+        if isinstance(prompt, str):
+            return [self.settings.begin_id, *self.tokenizer.encode([prompt]).ids.values.tolist()]
+        return list(prompt) or [self.settings.begin_id]
 
     def begin(self, ids: Sequence[int], wishes: WritingOptions, number: int = 0) -> WrittenRow:
         """Return the row of one of a prompt's texts, which grows by the generator's steps.
@@ -148,9 +149,7 @@ class Writer:
             wishes: What is wished.
             number: Of the text: each is drawn by a seed of its own.
         """
-        decoding = wishes.decoding(frozenset(self.settings.end_ids))
-        if number:
-            decoding = msgspec.structs.replace(decoding, seed=seed_of(decoding.seed, number))
+        decoding = wishes.decoding(frozenset(self.settings.end_ids)).of_text(number)
         grammar = wishes.grammar()
         constraint = None if grammar is None else self.compiler.compile(grammar)
         return self.generator.begin(ids, decoding, constraint=constraint)

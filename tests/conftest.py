@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -210,3 +211,38 @@ def make_decoder():
 def decoder_folder(tmp_path_factory, make_decoder):
     """A tiny untrained GPT-2 as transformers saves it."""
     return make_decoder(tmp_path_factory.mktemp("decoder") / "gpt2")
+
+
+@pytest.fixture(scope="session")
+def make_decoder_bundle():
+    """Return what publishes a Bundle of format decoder from what transformers saved."""
+
+    def make(folder, out, *, is_int8=False, chat_template=None):
+        from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
+        from yanmo.exchanging.decoder_bundle import write_decoder_files, write_decoder_graph
+        from yanmo.exporting.decoder import read_decoder
+        from yanmo.exporting.decoder_graph import write_decoder
+        from yanmo.runtimes.decoder import DecoderRuntime
+        from yanmo.text.inputs import Inputs
+
+        architecture = {"family": "decoder", "end": "<|endoftext|>"}
+        text = TextConfig().model_dump(mode="json")
+        info = {"format": "decoder", "model": folder.name, "max_length": 64, "text": text, "architecture": architecture}
+        identity = Identity(kind="bundle", verb="export", task="causal_lm", labels=[], info=info)
+        with publish_bundle(out, identity) as made:
+            shutil.copyfile(folder / "tokenizer.json", made.path / "tokenizer.json")
+            write_decoder_graph(made.path, write_decoder(read_decoder(folder), is_int8=is_int8))
+            write_decoder_files(Bundle(folder, made.manifest, ""), made.path)
+            if chat_template:
+                (made.path / "chat_template.jinja").write_text(chat_template)
+            inputs = Inputs((DECODER_TEXTS[:1],))
+            write_golden(made.path, ["text"], inputs, DecoderRuntime(made, 1).infer(inputs).scores)
+        return Bundle.open(out)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def decoder_bundle(tmp_path_factory, decoder_folder, make_decoder_bundle):
+    """A tiny untrained GPT-2 with 8-bit weights, which writes any bytes."""
+    return make_decoder_bundle(decoder_folder, tmp_path_factory.mktemp("writer") / "writer", is_int8=True)

@@ -55,7 +55,8 @@ class DecoderScorer:
         path: Path = self.made.path / "candidate.onnx"
         path.write_bytes(content)
         try:
-            return DecoderRuntime(self.made, self.num_threads, path).infer(self.inputs).scores
+            scores: Sequences = DecoderRuntime(self.made, self.num_threads, path).infer(self.inputs).scores
+            return scores
         finally:
             path.unlink()
 

@@ -104,12 +104,12 @@ def _writing_metrics(writers: list[WritingModel]) -> Iterator[Metric]:
             family.add_metric([model.name], get(model))
         yield family
     for name, text, key in (("texts_ended", "Texts by why.", "ending"), ("writer_reloads", "Changes.", "outcome")):
-        family = CounterMetricFamily(f"yanmo_{name}", text, labels=["model", key])
+        table = CounterMetricFamily(f"yanmo_{name}", text, labels=["model", key])
         for model in writers:
             counts = model.counters.endings if key == "ending" else model.counters.num_reloads
             for value, count in counts.items():
-                family.add_metric([model.name, value], count)
-        yield family
+                table.add_metric([model.name, value], count)
+        yield table
 
 
 def _model_tables(models: list[Model]) -> Iterator[Metric]:

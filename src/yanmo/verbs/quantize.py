@@ -179,10 +179,11 @@ def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: Quantize
 def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the graph of a language model that passes the gate into the unfinished Bundle."""
     _say_unused(made.format, config)
+    quantizer = DecoderQuantizer(load_decoder_weights(bundle))
     gate, inputs = _make_gate(bundle, dataset, config)
     write_decoder_files(bundle, made.path)
     scorer = DecoderScorer(made, bundle.text_pipeline().read(inputs), config.num_threads or 1)
-    outcome = search(DecoderQuantizer(load_decoder_weights(bundle)), gate, scorer)
+    outcome = search(quantizer, gate, scorer)
     write_decoder_graph(made.path, outcome.content)
     return outcome
 

@@ -6,7 +6,7 @@ import functools
 import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -52,7 +52,7 @@ async def decode_body(call: RouteCall, kind: type[BodyT]) -> BodyT:
     """
     content = await call.read_json(call.service.config.max_body_bytes)
     try:
-        body = _decoder(kind).decode(content)
+        body: BodyT = _decoder(kind).decode(content)
     except msgspec.ValidationError as error:
         raise _explain(str(error), kind) from None
     except (ValueError, RecursionError):
@@ -62,7 +62,7 @@ async def decode_body(call: RouteCall, kind: type[BodyT]) -> BodyT:
 
 
 @functools.cache
-def _decoder(kind: type[BodyT]) -> msgspec.json.Decoder[BodyT]:
+def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
 

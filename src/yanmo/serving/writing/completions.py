@@ -80,15 +80,17 @@ class _Job(Struct, frozen=True):
             return prompt.text, None
         ids, row = prompt.ids[prompt.num_begin :], piece.row
         # Nothing is known of a text's first token, unless one that is none of the text stands before it.
-        values = [*([] if prompt.num_begin else [None]), *row.prompt_likelihoods]
-        best = [*([] if prompt.num_begin else [None]), *(row.prompt_best or [None] * len(row.prompt_likelihoods))]
+        nothing: list[None] = [] if prompt.num_begin else [None]
+        values = [*nothing, *row.prompt_likelihoods]
+        best = [*nothing, *(row.prompt_best or [None] * len(row.prompt_likelihoods))]
         names = self.names.of(ids)
         offsets = _offsets(names, len(prompt.text))
         tops = [None if one is None else self._named(one) for one in best]
         return prompt.text, CompletionLogprobs(names, values[: len(ids)], tops[: len(ids)], offsets)
 
     def _logprobs(self, piece: Piece, offset: int) -> CompletionLogprobs:
-        tops = [self._named(one) for one in piece.best] or [None] * len(piece.ids)
+        tops: list[dict[str, float] | None] = [self._named(one) for one in piece.best]
+        tops = tops or [None] * len(piece.ids)
         names = self.names.of(piece.ids)
         return CompletionLogprobs(names, list(piece.log_likelihoods), tops, [offset] * len(names))
 

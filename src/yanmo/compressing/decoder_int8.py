@@ -15,7 +15,7 @@ from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.text.inputs import Inputs
 
 if TYPE_CHECKING:
-    from yanmo.exporting.decoder import Decoder
+    from yanmo.exporting.decoder import DecoderWeights
 
 __all__ = ["DecoderQuantizer", "DecoderScorer"]
 
@@ -23,7 +23,7 @@ __all__ = ["DecoderQuantizer", "DecoderScorer"]
 class DecoderQuantizer:
     """The Parts of a decoder: its layers, and its embeddings with the scores, which share their weights."""
 
-    def __init__(self, decoder: Decoder) -> None:
+    def __init__(self, decoder: DecoderWeights) -> None:
         self._decoder = decoder
         # By layer: of the products in it the search would try four times as many graphs.
         self.names: list[str] = [*(layer.name for layer in decoder.layers), "output"]

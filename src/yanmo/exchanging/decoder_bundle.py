@@ -18,7 +18,7 @@ from yanmo.runtimes.generating.settings import CHAT_TEMPLATE, DECODER_FILE, DECO
 from yanmo.text.language_tokens import LanguageTokenizer
 
 if TYPE_CHECKING:
-    from yanmo.exporting.decoder import Decoder
+    from yanmo.exporting.decoder import DecoderWeights
 
 __all__ = ["holds_decoder", "load_decoder_weights", "write_decoder_files", "write_decoder_graph"]
 
@@ -30,7 +30,7 @@ def holds_decoder(bundle: Bundle) -> bool:
     return bundle.architecture.get("family") == DECODER
 
 
-def load_decoder_weights(bundle: Bundle) -> Decoder:
+def load_decoder_weights(bundle: Bundle) -> DecoderWeights:
     """Return the weights of a torch Bundle.
 
     Raises:

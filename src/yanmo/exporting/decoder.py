@@ -24,10 +24,10 @@ from yanmo.errors import ModelError
 
 __all__ = [
     "DECODER_READERS",
-    "Decoder",
     "DecoderLayer",
     "DecoderNorm",
     "DecoderProduct",
+    "DecoderWeights",
     "is_decoder",
     "read_decoder",
 ]
@@ -90,7 +90,7 @@ class DecoderLayer:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecoderWeights:
     """A whole language model.
 
     Attributes:
@@ -154,7 +154,7 @@ class _Weights:
         return self.norm(name, source) if f"{source}.weight" in self._tensors else None
 
 
-def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
+def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> DecoderWeights:
     base = "transformer." if weights.get("transformer.wte.weight") is not None else ""
 
     def product(name: str, source: str) -> DecoderProduct:
@@ -178,7 +178,7 @@ def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
             )
         )
     num_heads = config["n_head"]
-    return Decoder(
+    return DecoderWeights(
         tokens_VD=weights[f"{base}wte.weight"],
         positions_PD=weights[f"{base}wpe.weight"],
         layers=tuple(layers),
@@ -195,7 +195,7 @@ def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
     )
 
 
-def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
+def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> DecoderWeights:
     # Arcee is Llama without gates.
     gates = () if config["model_type"] == "arcee" else ("gate_proj",)
     layers = []
@@ -216,7 +216,7 @@ def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> Decoder:
             )
         )
     num_heads = config["num_attention_heads"]
-    return Decoder(
+    return DecoderWeights(
         tokens_VD=weights["model.embed_tokens.weight"],
         positions_PD=None,
         layers=tuple(layers),
@@ -238,7 +238,7 @@ def _rotation(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
-DECODER_READERS: dict[str, Callable[[_Weights, Mapping[str, Any]], Decoder]] = {
+DECODER_READERS: dict[str, Callable[[_Weights, Mapping[str, Any]], DecoderWeights]] = {
     "gpt2": _read_gpt2,
     "arcee": _read_llama,
     "llama": _read_llama,
@@ -262,7 +262,7 @@ def is_decoder(config: Mapping[str, Any]) -> bool:
     )
 
 
-def read_decoder(folder: Path) -> Decoder:
+def read_decoder(folder: Path) -> DecoderWeights:
     """Return the decoder of a Hugging Face folder: ``config.json`` and ``model.safetensors``.
 
     Raises:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from yanmo.arrays import FloatArray
 from yanmo.exporting.block_quantization import BLOCK_SIZE, quantize_blocks
-from yanmo.exporting.decoder import Decoder, DecoderLayer, DecoderNorm, DecoderProduct
+from yanmo.exporting.decoder import DecoderLayer, DecoderNorm, DecoderProduct, DecoderWeights
 from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT, GraphWriter
 
 __all__ = ["write_decoder"]
@@ -23,7 +23,7 @@ ACCURACY_LEVEL = 4
 """Inputs of products in 8 bits, too, block by block."""
 
 
-def write_decoder(decoder: Decoder, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
+def write_decoder(decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
     """Return an ONNX file that takes tokens behind those that its buffers hold, and gives the scores of the next ones.
 
     Its inputs are ``input_ids`` (B, T), where places have embeddings ``positions`` (B, T), ``last_places`` (B,): the
@@ -63,7 +63,7 @@ def write_decoder(decoder: Decoder, *, is_int8: bool, kept: Collection[str] = ()
 class _DecoderWriter(GraphWriter):
     """Adds a decoder's parts; between them states have the shape (B, T, D)."""
 
-    def __init__(self, decoder: Decoder, *, is_int8: bool, kept: Collection[str]) -> None:
+    def __init__(self, decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str]) -> None:
         super().__init__()
         self._decoder = decoder
         self._is_int8 = is_int8

@@ -20,7 +20,7 @@ from yanmo.serving.schemas import Health
 from yanmo.serving.writing.chat import chat
 from yanmo.serving.writing.completions import completions
 from yanmo.serving.writing.events import writing_problem_reply
-from yanmo.serving.writing.generate import generate_text, score
+from yanmo.serving.writing.generate import generate_text, score_texts
 
 __all__ = ["HEALTH_PATHS", "ROUTES", "TABLE", "Route"]
 
@@ -97,7 +97,7 @@ TABLE = (
         *("POST", "/generate", "predict", generate_text, "Write a text, as text-generation-inference is asked."),
         writing_problem_reply,
     ),
-    Route("POST", "/score", "predict", score, "Say how likely texts are.", writing_problem_reply),
+    Route("POST", "/score", "predict", score_texts, "Say how likely texts are.", writing_problem_reply),
     Route("GET", "/v1/models", "predict", models, "List the models."),
     Route("POST", "/v1/models/{name}:predict", "predict", invocations, "Ask a model as KServe v1 and Vertex AI do."),
     Route("POST", "/invocations", "predict", invocations, "Ask the first model as SageMaker, Vertex AI or MLflow do."),

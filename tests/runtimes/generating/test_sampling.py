@@ -8,7 +8,7 @@ from scipy.stats import chisquare
 from transformers import MinPLogitsWarper, RepetitionPenaltyLogitsProcessor, TopKLogitsWarper, TopPLogitsWarper
 
 from yanmo.runtimes.generating.decoding import Decoding, seed_of
-from yanmo.runtimes.generating.sampling import NOTHING, Chooser, choose
+from yanmo.runtimes.generating.sampling import NOTHING, Chooser, choose_tokens
 
 SIZE = 700
 
@@ -120,9 +120,9 @@ def test_penalties_and_bias_are_those_of_their_definitions():
 def test_a_row_is_chosen_alike_alone_and_in_a_batch():
     logits_BV = np.stack([scores_of(seed) for seed in range(4)])
     decodings = [Decoding(temperature=0), Decoding(seed=1), Decoding(seed=2, top_p=0.5), Decoding(seed=1)]
-    together = choose(logits_BV, [Chooser(one, [0], SIZE) for one in decodings])
+    together = choose_tokens(logits_BV, [Chooser(one, [0], SIZE) for one in decodings])
     for place, decoding in enumerate(decodings):
-        alone = choose(logits_BV[place : place + 1], [Chooser(decoding, [0], SIZE)])
+        alone = choose_tokens(logits_BV[place : place + 1], [Chooser(decoding, [0], SIZE)])
         assert alone.ids_B[0] == together.ids_B[place]
         assert np.isclose(alone.log_likelihoods_B[0], together.log_likelihoods_B[place], atol=1e-6)
     assert together.best(0, 3)[0][0] == logits_BV[0].argmax()

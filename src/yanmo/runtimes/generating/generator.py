@@ -19,7 +19,7 @@ from yanmo.arrays import FloatArray
 from yanmo.errors import InternalError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.decoding import Constraint, Decoding
-from yanmo.runtimes.generating.sampling import NOTHING, Chooser, Chosen, choose
+from yanmo.runtimes.generating.sampling import NOTHING, Chooser, ChosenTokens, choose_tokens
 
 __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
 
@@ -138,7 +138,7 @@ class Generator:
             ids = np.array([row.ids[-1] for row in writing])
             lengths = np.array([row.num_read for row in writing])
             logits_BV = self._session.step(ids, lengths)
-            chosen = choose(logits_BV, [row.chooser for row in writing])
+            chosen = choose_tokens(logits_BV, [row.chooser for row in writing])
             for place, row in enumerate(writing):
                 row.num_read += 1
                 self._take(row, chosen, place)
@@ -176,14 +176,14 @@ class Generator:
             self._note_prompt(row, logits_WV, row.prompt[start + 1 : stop + 1])
         if is_whole:
             if row.chooser.decoding.max_new_tokens:
-                self._take(row, choose(logits_WV[-1:], [row.chooser]), 0)
+                self._take(row, choose_tokens(logits_WV[-1:], [row.chooser]), 0)
             else:
                 row.ending = "length"
         return is_whole
 
     def _note_prompt(self, row: WrittenRow, logits_WV: FloatArray, following: Sequence[int]) -> None:
         """Note how likely the tokens of a prompt were, of which the last one has no other behind it."""
-        chosen = Chosen(np.array(following, np.int64), logits_WV[: len(following)])
+        chosen = ChosenTokens(np.array(following, np.int64), logits_WV[: len(following)])
         row.prompt_likelihoods += chosen.log_likelihoods_B.tolist()
         if row.chooser.decoding.num_top:
             row.prompt_best += [chosen.best(place, row.chooser.decoding.num_top) for place in range(len(following))]
@@ -198,7 +198,7 @@ class Generator:
             self._move(row, place)
         self._writing.append(row)
 
-    def _take(self, row: WrittenRow, chosen: Chosen, place: int) -> None:
+    def _take(self, row: WrittenRow, chosen: ChosenTokens, place: int) -> None:
         token, decoding = int(chosen.ids_B[place]), row.chooser.decoding
         if token == NOTHING:
             row.ending = "blocked"

@@ -19,7 +19,7 @@ import numpy as np
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.runtimes.generating.decoding import Constraint, Decoding, seed_of
 
-__all__ = ["NOTHING", "Chooser", "Chosen", "choose", "log_likelihoods_WV"]
+__all__ = ["NOTHING", "Chooser", "ChosenTokens", "choose_tokens", "log_likelihoods_WV"]
 
 NOTHING = -1
 """Stands for a token where none may come."""
@@ -29,7 +29,7 @@ LARGEST_BLOCK = 64
 FRACTION = 2.0**-53
 
 
-class Chosen:
+class ChosenTokens:
     """The next token of B rows.
 
     Attributes:
@@ -132,7 +132,7 @@ class Chooser:
         scores_V[written] -= decoding.presence_penalty + decoding.frequency_penalty * counts_V[written]
 
 
-def choose(logits_BV: FloatArray, choosers: Sequence[Chooser]) -> Chosen:
+def choose_tokens(logits_BV: FloatArray, choosers: Sequence[Chooser]) -> ChosenTokens:
     """Return the next token of each row.
 
     Args:
@@ -140,9 +140,9 @@ def choose(logits_BV: FloatArray, choosers: Sequence[Chooser]) -> Chosen:
         choosers: B of them, one for each row.
     """
     if all(one.is_plain for one in choosers):
-        return Chosen(logits_BV.argmax(axis=1), logits_BV)
+        return ChosenTokens(logits_BV.argmax(axis=1), logits_BV)
     ids = [one.choose(scores_V) for one, scores_V in zip(choosers, logits_BV, strict=True)]
-    return Chosen(np.array(ids), logits_BV)
+    return ChosenTokens(np.array(ids), logits_BV)
 
 
 def log_likelihoods_WV(logits_WV: FloatArray) -> FloatArray:

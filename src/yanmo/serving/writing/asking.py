@@ -16,11 +16,11 @@ from yanmo.runtimes.generating.decoding import Decoding
 from yanmo.serving.exchange import ClientGoneError, RouteCall
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import check_unique_keys
-from yanmo.serving.writing.engine import Asked, Piece, Ticket
+from yanmo.serving.writing.engine import AskedText, Piece, Ticket
 from yanmo.serving.writing.model import WritingModel
 from yanmo.serving.writing.schemas import SamplingBody
 
-__all__ = ["ReadPrompt", "ask", "decode_body", "read_prompt", "read_texts", "wish"]
+__all__ = ["ReadPrompt", "begin_texts", "decode_body", "read_pieces", "read_prompt", "wish"]
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 MAX_STOPS = 16
@@ -137,7 +137,7 @@ def wish(body: SamplingBody, model: WritingModel, *, num_top: int) -> tuple[Deco
     return decoding, _stops(body.stop), _grammar(body)
 
 
-def ask(
+def begin_texts(
     model: WritingModel,
     prompts: Sequence[ReadPrompt],
     wishes: tuple[Decoding, tuple[str, ...], Grammar | None],
@@ -166,11 +166,11 @@ def ask(
         length = room if max_tokens is None else min(max_tokens, room)
         for number in range(num_texts):
             one = msgspec.structs.replace(decoding.of_text(number), max_new_tokens=length)
-            asked.append(Asked(prompt.ids, one, stops, grammar, wants_prompt))
+            asked.append(AskedText(prompt.ids, one, stops, grammar, wants_prompt))
     return model.begin(asked)
 
 
-async def read_texts(call: RouteCall, model: WritingModel, ticket: Ticket) -> AsyncIterator[Piece]:
+async def read_pieces(call: RouteCall, model: WritingModel, ticket: Ticket) -> AsyncIterator[Piece]:
     """Yield what the texts of a request grow by; they are given up when the client goes or their time is over.
 
     Raises:

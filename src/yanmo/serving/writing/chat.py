@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
-from yanmo.serving.writing.asking import ReadPrompt, ask, decode_body, read_prompt, read_texts, wish
-from yanmo.serving.writing.completions import Told, first_and_rest
+from yanmo.serving.writing.asking import ReadPrompt, begin_texts, decode_body, read_pieces, read_prompt, wish
+from yanmo.serving.writing.completions import AnswerIdentity, first_and_rest
 from yanmo.serving.writing.engine import Piece
 from yanmo.serving.writing.events import DONE, StreamReply, encode_event
 from yanmo.serving.writing.model import WritingModel
@@ -40,7 +40,7 @@ WHOLE, PART = "chat.completion", "chat.completion.chunk"
 class _Job(Struct, frozen=True):
     """A request that was understood."""
 
-    told: Told
+    told: AnswerIdentity
     prompt: ReadPrompt
     num_texts: int
     tells_tokens: bool
@@ -91,11 +91,11 @@ async def chat(call: RouteCall) -> Reply:
     prompt = read_prompt(model, _tokens(model, render_chat(model, body.messages)), body.truncate_prompt_tokens)
     num_texts = body.n or 1
     names = TokenNames(model.writer.tokenizer)
-    job = _Job(Told.of("chatcmpl", model), prompt, num_texts, bool(body.logprobs), names)
+    job = _Job(AnswerIdentity.of("chatcmpl", model), prompt, num_texts, bool(body.logprobs), names)
     wishes = wish(body, model, num_top=body.top_logprobs or 0)
     limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
-    ticket = ask(model, [prompt], wishes, num_texts=num_texts, max_tokens=limit)
-    pieces = await first_and_rest(read_texts(call, model, ticket))
+    ticket = begin_texts(model, [prompt], wishes, num_texts=num_texts, max_tokens=limit)
+    pieces = await first_and_rest(read_pieces(call, model, ticket))
     if body.stream:
         has_usage = bool(body.stream_options and body.stream_options.include_usage)
         return StreamReply(_events(job, pieces, has_usage=has_usage))

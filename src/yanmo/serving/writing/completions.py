@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
-from yanmo.serving.writing.asking import ReadPrompt, ask, decode_body, read_prompt, read_texts, wish
+from yanmo.serving.writing.asking import ReadPrompt, begin_texts, decode_body, read_pieces, read_prompt, wish
 from yanmo.serving.writing.engine import Piece
 from yanmo.serving.writing.events import DONE, StreamReply, encode_event
 from yanmo.serving.writing.model import WritingModel
@@ -23,14 +23,14 @@ from yanmo.serving.writing.schemas import (
 )
 from yanmo.serving.writing.token_names import TokenNames
 
-__all__ = ["Told", "completions", "first_and_rest"]
+__all__ = ["AnswerIdentity", "completions", "first_and_rest"]
 
 MAX_TOKENS = 16
 """What OpenAI writes where nothing is said."""
 KIND = "text_completion"
 
 
-class Told(Struct, frozen=True):
+class AnswerIdentity(Struct, frozen=True):
     """What all events of one answer have in common.
 
     Attributes:
@@ -44,7 +44,7 @@ class Told(Struct, frozen=True):
     model: str
 
     @classmethod
-    def of(cls, prefix: str, model: WritingModel) -> Told:
+    def of(cls, prefix: str, model: WritingModel) -> AnswerIdentity:
         """Return those of a new answer."""
         return cls(f"{prefix}-{secrets.token_hex(12)}", int(time.time()), model.name)
 
@@ -52,7 +52,7 @@ class Told(Struct, frozen=True):
 class _Job(Struct, frozen=True):
     """A request that was understood."""
 
-    told: Told
+    told: AnswerIdentity
     prompts: list[ReadPrompt]
     num_texts: int
     num_top: int | None
@@ -82,7 +82,10 @@ class _Job(Struct, frozen=True):
         # Nothing is known of a text's first token, unless one that is none of the text stands before it.
         nothing: list[None] = [] if prompt.num_begin else [None]
         values = [*nothing, *row.prompt_likelihoods]
-        best = [*nothing, *(row.prompt_best or [None] * len(row.prompt_likelihoods))]
+        best: list[list[tuple[int, float]] | None] = [
+            *nothing,
+            *(row.prompt_best or [None] * len(row.prompt_likelihoods)),
+        ]
         names = self.names.of(ids)
         offsets = _offsets(names, len(prompt.text))
         tops = [None if one is None else self._named(one) for one in best]
@@ -113,12 +116,17 @@ async def completions(call: RouteCall) -> Reply:
     _check(body, max_tokens, num_texts)
     prompts = [read_prompt(model, one, body.truncate_prompt_tokens) for one in _prompts(body, model)]
     job = _Job(
-        Told.of("cmpl", model), prompts, num_texts, body.logprobs, bool(body.echo), TokenNames(model.writer.tokenizer)
+        AnswerIdentity.of("cmpl", model),
+        prompts,
+        num_texts,
+        body.logprobs,
+        bool(body.echo),
+        TokenNames(model.writer.tokenizer),
     )
     wishes = wish(body, model, num_top=body.logprobs or 0)
     wants_prompt = job.is_echoed and body.logprobs is not None
-    ticket = ask(model, prompts, wishes, num_texts=num_texts, max_tokens=max_tokens, wants_prompt=wants_prompt)
-    pieces = await first_and_rest(read_texts(call, model, ticket))
+    ticket = begin_texts(model, prompts, wishes, num_texts=num_texts, max_tokens=max_tokens, wants_prompt=wants_prompt)
+    pieces = await first_and_rest(read_pieces(call, model, ticket))
     if body.stream:
         has_usage = bool(body.stream_options and body.stream_options.include_usage)
         return StreamReply(_events(job, pieces, has_usage=has_usage))

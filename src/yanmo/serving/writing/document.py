@@ -33,14 +33,14 @@ WRITING_BODIES: dict[str, list[type]] = {
     "completions": [CompletionBody],
     "chat": [ChatBody],
     "generate_text": [GenerateBody],
-    "score": [ScoreBody],
+    "score_texts": [ScoreBody],
 }
 """The name of what answers a route to what it may be asked."""
 WRITING_ANSWERS: dict[str, list[Any]] = {
     "completions": [CompletionAnswer],
     "chat": [ChatAnswer],
     "generate_text": [GeneratedText],
-    "score": [TextScores],
+    "score_texts": [TextScores],
 }
 WRITING_EXAMPLES: dict[str, dict[str, Any]] = {
     "completions": {
@@ -49,7 +49,7 @@ WRITING_EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "chat": {"one message": {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 32}},
     "generate_text": {"one text": {"inputs": "Once upon a time", "parameters": {"max_new_tokens": 32}}},
-    "score": {"two texts": {"texts": ["The cat sat.", "Sat cat the."]}},
+    "score_texts": {"two texts": {"texts": ["The cat sat.", "Sat cat the."]}},
 }
 WRITING_TYPES: list[type] = [
     *(CompletionBody, CompletionAnswer, CompletionChoice, CompletionLogprobs, StreamOptions, ResponseFormat, Usage),

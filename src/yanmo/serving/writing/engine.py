@@ -22,7 +22,7 @@ from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
 from yanmo.runtimes.generating.writer import Writer, push_row
 from yanmo.text.growing import GrowingText
 
-__all__ = ["Asked", "Engine", "Piece", "Ticket"]
+__all__ = ["AskedText", "Piece", "Ticket", "WritingEngine"]
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ THREAD_NAME = "yanmo-writing"
 END_SECONDS = 2
 
 
-class Asked(Struct, frozen=True):
+class AskedText(Struct, frozen=True):
     """One text that is to be written.
 
     Attributes:
@@ -84,7 +84,7 @@ class Ticket:
         told: By text, when its last token came.
     """
 
-    def __init__(self, num_texts: int, *, cost: int, engine: Engine, now: float) -> None:
+    def __init__(self, num_texts: int, *, cost: int, engine: WritingEngine, now: float) -> None:
         self.cost = cost
         self.engine = engine
         self.arrived = now
@@ -104,7 +104,7 @@ class _Growing:
         self.ticket, self.number, self.row, self.text = ticket, number, row, text
 
 
-class Engine:
+class WritingEngine:
     """A Writer in a thread of its own.
 
     Args:
@@ -135,7 +135,7 @@ class Engine:
         """Texts that wait for room."""
         return self.writer.generator.num_waiting
 
-    def begin(self, ticket: Ticket, asked: Sequence[Asked]) -> None:
+    def begin(self, ticket: Ticket, asked: Sequence[AskedText]) -> None:
         """Begin to write the texts of a request; what is wrong with one of them ends all."""
         self._commands.put(lambda: self._begin(ticket, asked))
 
@@ -192,7 +192,7 @@ class Engine:
             else:
                 command()
 
-    def _begin(self, ticket: Ticket, asked: Sequence[Asked]) -> None:
+    def _begin(self, ticket: Ticket, asked: Sequence[AskedText]) -> None:
         if ticket.is_given_up:
             return
         writer = self.writer

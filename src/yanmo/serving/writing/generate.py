@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from yanmo.runtimes.generating.decoding import Decoding
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
-from yanmo.serving.writing.asking import ask, decode_body, read_prompt, read_texts, wish
+from yanmo.serving.writing.asking import begin_texts, decode_body, read_pieces, read_prompt, wish
 from yanmo.serving.writing.schemas import (
     GenerateBody,
     GeneratedText,
@@ -23,7 +23,7 @@ from yanmo.serving.writing.schemas import (
     TextScores,
 )
 
-__all__ = ["generate_text", "score"]
+__all__ = ["generate_text", "score_texts"]
 
 MAX_TOKENS = 100
 """What text-generation-inference writes where nothing is said."""
@@ -53,12 +53,12 @@ async def generate_text(call: RouteCall) -> Reply:
     )
     prompt = read_prompt(model, body.inputs, options.truncate)
     limit = options.max_new_tokens or MAX_TOKENS
-    ticket = ask(model, [prompt], wish(sampling, model, num_top=0), num_texts=1, max_tokens=limit)
-    text = "".join([piece.text async for piece in read_texts(call, model, ticket)])
+    ticket = begin_texts(model, [prompt], wish(sampling, model, num_top=0), num_texts=1, max_tokens=limit)
+    text = "".join([piece.text async for piece in read_pieces(call, model, ticket)])
     return json_reply(GeneratedText(body.inputs + text if options.return_full_text else text))
 
 
-async def score(call: RouteCall) -> Reply:
+async def score_texts(call: RouteCall) -> Reply:
     """Say how likely texts are, from their beginnings on.
 
     Raises:
@@ -71,9 +71,9 @@ async def score(call: RouteCall) -> Reply:
     if len(body.texts) > model.config.max_texts:
         raise Problem("too_many_texts", f"'texts' must have at most {model.config.max_texts} texts.")
     prompts = [read_prompt(model, text, None) for text in body.texts]
-    ticket = ask(model, prompts, (Decoding(), (), None), num_texts=1, max_tokens=0, wants_prompt=True)
+    ticket = begin_texts(model, prompts, (Decoding(), (), None), num_texts=1, max_tokens=0, wants_prompt=True)
     likelihoods: dict[int, Sequence[float]] = {}
-    async for piece in read_texts(call, model, ticket):
+    async for piece in read_pieces(call, model, ticket):
         if piece.row is not None:
             likelihoods[piece.number] = piece.row.prompt_likelihoods
     scores = [_score(text, likelihoods[place]) for place, text in enumerate(body.texts)]

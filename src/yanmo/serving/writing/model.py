@@ -17,7 +17,7 @@ from yanmo.serving.batcher import DeadlineError
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import ServedModel
-from yanmo.serving.writing.engine import Asked, Engine, Piece, Ticket
+from yanmo.serving.writing.engine import AskedText, Piece, Ticket, WritingEngine
 from yanmo.serving.writing.telemetry import WritingCounters
 
 __all__ = ["WritingModel"]
@@ -43,7 +43,7 @@ class WritingModel:
         self.bundle = bundle
         self.config = config
         self.counters = WritingCounters()
-        self._engine: Engine | None = None
+        self._engine: WritingEngine | None = None
         self._tickets: set[Ticket] = set()
         self._num_owed = 0
         self._is_reloading = False
@@ -133,7 +133,7 @@ class WritingModel:
             self._is_reloading = False
         logger.info("Model %s is now %s.", self.name, bundle.digest[:12])
 
-    def begin(self, asked: Sequence[Asked]) -> Ticket:
+    def begin(self, asked: Sequence[AskedText]) -> Ticket:
         """Let a request in, and begin to write.
 
         Raises:
@@ -197,20 +197,20 @@ class WritingModel:
             card=card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else "",
         )
 
-    async def _open(self, bundle: Bundle) -> Engine:
+    async def _open(self, bundle: Bundle) -> WritingEngine:
         config = self.config
 
         def load() -> Writer:
             return open_writer(bundle, num_threads=config.num_threads, num_rows=config.max_rows)
 
         try:
-            return Engine(await asyncio.to_thread(load), self._deliver)
+            return WritingEngine(await asyncio.to_thread(load), self._deliver)
         except YanmoError:
             raise
         except Exception as error:
             raise ArtifactError(f"{bundle.path} cannot be served: {error}.", hint="Make the Bundle again.") from error
 
-    def _opened(self) -> Engine:
+    def _opened(self) -> WritingEngine:
         if self._engine is None:
             raise Problem("not_ready", "The model is being loaded.", headers={"retry-after": "1"})
         return self._engine

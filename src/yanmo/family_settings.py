@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
-
-if TYPE_CHECKING:
-    from yanmo.protocols import Form
 
 __all__ = [
     "FAMILY_DEFAULTS",
@@ -90,9 +87,18 @@ SETTINGS = (
     Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
     Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8}),
     Setting("max_length", TOKEN_READERS, 128, own=dict.fromkeys(DECODER_FAMILIES, 256)),
-    Setting("vocab_size", (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm"), 8000),
-    Setting("tokenization", DECODER_FAMILIES, off="auto"),
+    Setting(
+        "vocab_size",
+        (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm", "kneser-ney"),
+        8000,
+        own={"kneser-ney": 50_000},
+    ),
+    Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
+    Setting("order", ("kneser-ney",)),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
+    Setting(
+        "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True
+    ),
     Setting("weight_decay", LEARNERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
@@ -140,7 +146,7 @@ _LIGHT_TAGGER = {
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.995,
 }
-FORM_DEFAULTS: dict[Form, dict[str, dict[str, Any]]] = {
+FORM_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": {
         **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
         "textcnn": _LIGHT_TAGGER,
@@ -152,7 +158,7 @@ FORM_DEFAULTS: dict[Form, dict[str, dict[str, Any]]] = {
 
 
 def default_settings(
-    family: str, num_rows: int, *, layers: int = 0, width: int = 0, form: Form = "texts"
+    family: str, num_rows: int, *, layers: int = 0, width: int = 0, form: str = "texts"
 ) -> dict[str, Any]:
     """Return a family's default settings for a training split of some size.
 

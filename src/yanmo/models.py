@@ -9,13 +9,10 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
-
-if TYPE_CHECKING:
-    from yanmo.protocols import Form
 
 __all__ = [
     "DECODER_FAMILIES",
@@ -39,16 +36,17 @@ DECODER_FAMILIES = ("gpt2", "gpt")
 """Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
 """Families that are named with layers and width."""
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "kneser-ney")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window",)
 """Families whose weights have a byte each from the beginning."""
-FORMS: dict[str, frozenset[Form]] = {
+FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys((*ENCODER_FAMILIES, "init", "textcnn", "bilstm"), frozenset(("texts", "units"))),
     "pretrained": frozenset(("texts", "units", "sequences")),
     **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
+    "kneser-ney": frozenset(("sequences",)),
 }
 """Family to what its models can decide about."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
@@ -106,7 +104,7 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window"]:
+    def format(self) -> Literal["torch", "ngram", "linear", "window", "kneser-ney"]:
         """The format of the Bundle that training makes."""
         match self.family:
             case "ngram":
@@ -115,10 +113,12 @@ class ModelSpec:
                 return "linear"
             case "window":
                 return "window"
+            case "kneser-ney":
+                return "kneser-ney"
         return "torch"
 
-    def can_label(self, form: Form) -> bool:
-        """Return whether models of the family decide about such a form."""
+    def can_label(self, form: str) -> bool:
+        """Return whether models of the family have a head for what is decided about, a name of ``protocols.ABOUT``."""
         return form in FORMS[self.family]
 
     @property

@@ -6,6 +6,7 @@ anew for every call is a Struct, whose making takes a fifth of a frozen dataclas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
@@ -28,6 +29,31 @@ class Evidence(Protocol):
 
     def take(self, rows: IntArray) -> Self:
         """Return the given rows, in the given order."""
+        ...
+
+    @classmethod
+    def gathered(cls, parts: Sequence[tuple[IntArray, Self]]) -> Self:
+        """Return the rows of several pieces of evidence as one, each at its number from 0."""
+        ...
+
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return the arrays of its values, those that a mean of several models is taken of."""
+        ...
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same decisions with other values, as :meth:`parts` gives them."""
+        ...
+
+    def activate(self) -> Self:
+        """Return the probabilities of scores."""
+        ...
+
+    def invert(self, *, floor: float = 0.0) -> Self:
+        """Return scores whose probabilities these are, none nearer to 0 or 1 than ``floor``."""
+        ...
+
+    def ordered(self, columns: list[int]) -> Self:
+        """Return it with its labels in another order, first the one that ``columns`` names first."""
         ...
 
     def columns(self) -> dict[str, pl.Series]:

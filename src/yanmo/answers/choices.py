@@ -57,13 +57,22 @@ class Choices(Struct, frozen=True):
         """Return the same decisions with other values."""
         return type(self)(values_MC, self.link, self.ends, self.places)
 
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return ``values_MC`` alone."""
+        return (self.values_MC,)
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same decisions with other values."""
+        return self.having(*parts)
+
     def activate(self) -> Self:
         """Return the probabilities of scores."""
         return self.having(self.link.activate(self.values_MC))
 
-    def invert(self) -> Self:
-        """Return scores whose probabilities these are."""
-        return self.having(self.link.invert(self.values_MC))
+    def invert(self, *, floor: float = 0.0) -> Self:
+        """Return scores whose probabilities these are, none nearer to 0 or 1 than ``floor``."""
+        values_MC = np.clip(self.values_MC, floor, 1 - floor) if floor else self.values_MC
+        return self.having(self.link.invert(values_MC))
 
     def ordered(self, columns: list[int]) -> Self:
         """Return the Choices with columns in another order: first the one that ``columns`` names first."""

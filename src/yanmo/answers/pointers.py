@@ -60,6 +60,18 @@ class Pointers(Struct, frozen=True):
         """Return the same decisions with other values."""
         return type(self)(values_K, self.cells, self.ends, self.places)
 
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return ``values_K`` alone."""
+        return (self.values_K,)
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same decisions with other values."""
+        return self.having(*parts)
+
+    def ordered(self, columns: list[int]) -> Self:  # noqa: ARG002 - one signature
+        """Return the Pointers as they are: cells have no labels."""
+        return self
+
     def activate(self) -> Self:
         """Return the probabilities of scores: a softmax over the cells of each decision."""
         if not len(self.values_K):
@@ -69,8 +81,10 @@ class Pointers(Struct, frozen=True):
         powers_K = np.exp(shifted_K, dtype=np.float32)
         return self.having(powers_K / np.repeat(np.add.reduceat(powers_K, starts), counts_M))
 
-    def invert(self) -> Self:
-        """Return scores whose probabilities these are; what may not be chosen stays so."""
+    def invert(self, *, floor: float = 0.0) -> Self:
+        """Return scores whose probabilities these are; without a ``floor`` what may not be chosen stays so."""
+        if floor:
+            return self.having(np.log(np.clip(self.values_K, floor, 1 - floor)))
         return self.having(np.where(self.values_K > 0, np.log(np.maximum(self.values_K, TINY)), -np.inf))
 
     def best_M(self) -> tuple[IntArray, FloatArray]:

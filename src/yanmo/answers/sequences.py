@@ -57,8 +57,21 @@ class Sequences(Struct, frozen=True):
         """Return them as they are: there are no labels whose order could differ."""
         return self
 
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return the log-likelihoods."""
+        return (self.values_M,)
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same tokens with other log-likelihoods."""
+        (values_M,) = parts
+        return type(self)(values_M, self.ends, self.places, self.texts)
+
     def activate(self) -> Self:
         """Return them as they are: log-likelihoods are what runtimes give."""
+        return self
+
+    def invert(self, *, floor: float = 0.0) -> Self:  # noqa: ARG002 - one signature with other forms
+        """Return them as they are."""
         return self
 
     def sums_N(self, first_N: IntArray | None = None) -> Doubles:

@@ -43,7 +43,7 @@ __all__ = [
     "write_golden",
 ]
 
-FORMATS = ("torch", "onnx", "decoder", "ngram", "linear", "window", "ensemble", "cascade")
+FORMATS = ("torch", "onnx", "decoder", "ngram", "linear", "window", "kneser-ney", "ensemble", "cascade")
 COMPOSITES = ("ensemble", "cascade")
 WEIGHTS = "model.safetensors"
 CHAIN = "chain.safetensors"

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
@@ -54,7 +53,7 @@ class Taught:
     """
 
     rows: pl.DataFrame
-    evidence: Choices
+    evidence: Any
 
 
 def answers_dir(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path) -> Path:

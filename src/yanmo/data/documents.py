@@ -6,7 +6,7 @@ The ``label`` of a row is how many characters at its beginning are given and not
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,14 +19,19 @@ from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import number_rows
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
+from yanmo.tasks import TASKS
 
-__all__ = ["DocumentOptions", "DocumentReader"]
+__all__ = ["DocumentOptions", "DocumentReader", "check_document_keys"]
 
 logger = logging.getLogger(__name__)
 
 BLOCK_CHARACTERS = 1 << 22
 """So many characters of documents are in memory at a time, and the rest of the last one."""
 PLAIN = (".txt", ".text", ".md")
+
+OF_DOCUMENTS = ("documents", "prompt", "completion")
+OF_LABELS = ("label", "label_columns", "label_map", "label_names", "cleaning", "segmenter", "user_dict")
+LEARNED = [name for name, one in TASKS.items() if one.head == "sequences"]
 
 Documents = Literal["lines", "paragraphs", "files"]
 
@@ -54,9 +59,6 @@ class DocumentReader:
         options: How files are read.
         text: Column of the text in tables.
         id: Column of the ids in tables, None where rows are numbered.
-
-    Raises:
-        ConfigError: Only one of prompt and completion is given.
     """
 
     def __init__(
@@ -70,7 +72,6 @@ class DocumentReader:
     ) -> None:
         self.task = task
         self._files, self._options = files, options
-        check_columns(options)
         parts = (text,) if options.prompt is None else (options.prompt, str(options.completion))
         self._columns = {**dict(zip(("first", "second"), parts, strict=False)), **({"id": id} if id else {})}
 
@@ -129,12 +130,26 @@ class DocumentReader:
             )
 
 
-def check_columns(options: DocumentOptions) -> None:
-    """Refuse a prompt without a completion, and the other way around.
+def check_document_keys(task: Task[Any], options: DocumentOptions, given: Collection[str]) -> None:
+    """Refuse keys that have no meaning for a task, and a prompt without a completion or the other way around.
+
+    Args:
+        task: Whatever it is.
+        options: How files are read.
+        given: The names of all keys that have not their defaults.
 
     Raises:
-        ConfigError: One of them is given alone.
+        ConfigError: As said.
     """
+    is_learned = task.head == "sequences"
+    odd = next((name for name in (OF_LABELS if is_learned else OF_DOCUMENTS) if name in given), None)
+    if odd is not None:
+        raise ConfigError(
+            f"The task {task.name} does not use the '{odd}' parameter.",
+            hint="Texts are learned as they are: leave it out, and change the files if they should be other ones."
+            if is_learned
+            else f"Use --task {' or '.join(LEARNED)}, or leave it out.",
+        )
     if (options.prompt is None) != (options.completion is None):
         alone, lacking = ("prompt", "completion") if options.prompt else ("completion", "prompt")
         raise ConfigError(

@@ -20,10 +20,12 @@ __all__ = [
     "Compile",
     "Importance",
     "LabeledTexts",
+    "LanguageSettings",
     "LoopSettings",
     "Match",
     "MeasureAnswers",
     "NetworkSettings",
+    "OptimizerName",
     "Pooling",
     "Precision",
     "Pruning",
@@ -37,6 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
+OptimizerName = Literal["adamw", "muon"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -105,9 +108,8 @@ class Teaching:
 class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
-    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
-    every unit of a text gets scores of its own. ``tokenization``: what a tokenizer that is trained
-    here cuts texts into.
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
+    what is decided about, as ``models.ABOUT`` names it.
     """
 
     labels: Sequence[str]
@@ -128,9 +130,29 @@ class NetworkSettings:
     pooling: Pooling = "auto"
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
-    per_unit: bool = False
-    tokenization: Tokenization = "auto"
+    head: str = "texts"
     teaching: Teaching | None = None
+
+    @property
+    def per_unit(self) -> bool:
+        """Whether every unit of a text gets scores of its own, and not the text as a whole."""
+        return self.head != "texts"
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What decides a language model besides its name; the fields mean what they mean in the config of ``train``.
+
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    """
+
+    max_length: int | None
+    is_length_given: bool
+    vocab_size: int | None
+    tokenization: Tokenization
+    order: int | None
+    dropout: float | None
+    offline: bool
 
 
 @dataclass(frozen=True)
@@ -186,6 +208,7 @@ class LoopSettings:
     compile: Compile = "never"
     sharding: Sharding = "none"
     device: str = "cpu"
+    optimizer: OptimizerName = "adamw"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0
     ema_decay: float = 0.0

@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from yanmo.answers.answered import Found
-from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import MEMBERS, Bundle
 from yanmo.combine.cascading import NEVER
@@ -29,7 +28,6 @@ from yanmo.errors import ArtifactError, YanmoError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import labeled_task
 from yanmo.text.inputs import Inputs, Windows
 
 __all__ = [
@@ -126,14 +124,14 @@ class Members:
         """Return what one member reads of raw texts."""
         return self._predictors[member].encode(raw.inputs, windows=raw.windows)
 
-    def score(self, member: int, encoded: Any) -> tuple[Choices, Found]:
+    def score(self, member: int, encoded: Any) -> tuple[Any, Found]:
         """Return one member's probabilities, columns in the composite's order, and what reading the texts took."""
         predictor, columns = self._predictors[member], self._columns[member]
         inference = predictor.score(encoded)
-        evidence: Choices = predictor.activate(inference.scores)
+        evidence = predictor.activate(inference.scores)
         return (evidence if columns is None else evidence.ordered(columns)), inference.found
 
-    def answer(self, member: int, raw: RawInputs) -> tuple[Choices, Found]:
+    def answer(self, member: int, raw: RawInputs) -> tuple[Any, Found]:
         """Return one member's probabilities and what reading raw texts took."""
         return self.score(member, self.encode(member, raw))
 
@@ -168,7 +166,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         settings = read_composite_settings(bundle, EnsembleSettings)
-        self._task = labeled_task(task_of(bundle), "ensemble")
+        self._task = task_of(bundle)
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads, engine)
 
@@ -177,12 +175,12 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         raw = RawInputs(inputs, windows)
         return EncodedForAll(len(inputs), [self._members.encode(member, raw) for member in range(len(self._members))])
 
-    def score(self, encoded: EncodedForAll) -> Inference[Choices]:
+    def score(self, encoded: EncodedForAll) -> Inference[Any]:
         """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
         totals = _Totals(encoded.num_texts)
 
         # One member after the other: the ensemble adds them up as they come, and never holds all of them.
-        def answers() -> Iterator[Choices]:
+        def answers() -> Iterator[Any]:
             for member, one in enumerate(encoded.encoded_K):
                 evidence, found = self._members.score(member, one)
                 totals.add(slice(None), found)
@@ -196,7 +194,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
             evidence, _ = self._members.answer(member, raw)
-            gaps_N = np.minimum(gaps_N, evidence.least_N(self._task.link.gap_M(evidence.values_MC)))
+            gaps_N = np.minimum(gaps_N, self._task.gap_N(evidence))
         return gaps_N
 
 
@@ -212,11 +210,11 @@ class CascadeRuntime(Runtime[RawInputs]):
         """Return N raw rows: which of them a stage will read is not known yet."""
         return RawInputs(inputs, windows)
 
-    def score(self, encoded: RawInputs) -> Inference[Choices]:
+    def score(self, encoded: RawInputs) -> Inference[Any]:
         """Return the log-probabilities of N raw texts; tokens are counted over the stages that were asked."""
         num_texts = len(encoded.inputs)
         totals = _Totals(num_texts)
-        settled: list[tuple[IntArray, Choices]] = []
+        settled: list[tuple[IntArray, Any]] = []
         confidence_N = np.zeros(num_texts, dtype=np.float32)
         stage_N = np.full(num_texts, len(self._members))
         rows = np.arange(num_texts)
@@ -237,7 +235,7 @@ class CascadeRuntime(Runtime[RawInputs]):
         # Negated, so that a confidence which is no number abstains.
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
         # Logarithms, or log-odds, so that a composite can be activated and calibrated as any model is.
-        return Inference(Choices.gathered(settled).invert(), totals.found(stage_N, abstained_N))
+        return Inference(self._task.form.gathered(settled).invert(), totals.found(stage_N, abstained_N))
 
     def gaps(self, raw: RawInputs) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""

@@ -7,6 +7,7 @@ token but those of the first window has at least the overlap before it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from yanmo.answers.answered import Found
 from yanmo.answers.sequences import Sequences
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import Bundle
-from yanmo.modeling.features.documents import DocumentRows, DocumentTokens, tokenize_documents
-from yanmo.modeling.networks.decoders import load_decoder, next_token_losses
+from yanmo.modeling.language.decoders import load_decoder, next_token_losses
+from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, tokenize_documents
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import plan_batches
 from yanmo.text.inputs import Inputs, Windows
@@ -64,9 +65,17 @@ class TorchLanguageModel(Runtime[EncodedDocuments]):
         """Return the windows of N texts; none is cut off."""
         found = self._tokenizer.encode(inputs.first)
         documents = tokenize_documents(self._tokenizer, inputs.first, np.zeros(len(inputs), dtype=np.int64), found)
-        overlap = OVERLAP if windows is None else windows.overlap
-        rows = cut_windows(documents, self._max_length, num_before=int(overlap * self._max_length))
+        rows = cut_windows(documents, self._max_length, num_before=self._num_before(windows))
         return EncodedDocuments(list(inputs.first), rows, found.places, found.ids.offsets)
+
+    def reading(self, windows: Windows | None) -> dict[str, Any]:
+        """Return the tokens that are read at once, how far the next window is, and what begins a text."""
+        start = self._tokenizer.backend.id_to_token(self._tokenizer.end_id)
+        stride = self._max_length - self._num_before(windows)
+        return {"window": self._max_length, "stride": stride, "start_token": start}
+
+    def _num_before(self, windows: Windows | None) -> int:
+        return int((OVERLAP if windows is None else windows.overlap) * self._max_length)
 
     def score(self, encoded: EncodedDocuments) -> Inference[Sequences]:
         """Return the log-likelihoods of the tokens of N texts."""

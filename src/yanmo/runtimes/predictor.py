@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import numpy as np
 from polars.exceptions import PolarsError
 
-from yanmo.answers.answered import Answered, Found, Span
+from yanmo.answers.answered import Answered, Found
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -43,6 +43,7 @@ RUNTIMES = {
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
     "window": "yanmo.runtimes.window",
+    "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
     "decoder": "yanmo.runtimes.decoder",
@@ -119,6 +120,10 @@ class Predictor:
         places = read.units.places
         return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
 
+    def reading(self) -> Mapping[str, Any]:
+        """Return what a Report says of how texts are read, as JSON values."""
+        return self._opened().reading(self._windows)
+
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""
         if self._rules is None or not isinstance(encoded, Ruled):
@@ -149,28 +154,7 @@ class Predictor:
             answered: What was answered.
             inputs: The raw rows that were asked.
         """
-        if self.task.reads_units:
-            return [
-                self._tell_spans(*one)
-                for one in zip(
-                    answered.decided.predictions, answered.decided.probability_N.tolist(), inputs.first, strict=True
-                )
-            ]
-        columns = (
-            answered.decided.predictions,
-            answered.decided.probability_N.tolist(),
-            self.task.details(answered.evidence, self.labels),
-        )
-        found = answered.found
-        if found.stage_N is None:
-            return list(map(Prediction, *columns))
-        stages, silent_N = found.stage_N.tolist(), answered.decided.silent_N
-        abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
-        return list(map(Prediction, *columns, stages, abstained))
-
-    def _tell_spans(self, spans: tuple[Span, ...] | None, probability: float, text: str) -> Prediction:
-        told = tuple([span.within(text) for span in spans or ()])
-        return Prediction(self.task.given(spans), probability, {}, spans=told)
+        return self.task.tell(answered, inputs, self.labels)
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:

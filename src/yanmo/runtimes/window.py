@@ -21,7 +21,8 @@ from yanmo.config import build
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import read_light_settings, read_tensors
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.window_features import WindowConfig, WindowFeatures
@@ -54,7 +55,7 @@ class WindowRuntime(Runtime[EncodedUnits]):
     """The Runtime protocol for the format window; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._link = get_task(bundle.task).link
+        self._link = label_task(task_of(bundle), "The format window").link
         settings = read_light_settings(bundle, "window.json")
         self._config = build(WindowConfig, settings, where=f"{bundle.path / 'window.json'}")
         names = (*NAMES, "lexicon") if self._config.has_lexicon else NAMES

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.artifacts.card import CARD
 from yanmo.errors import ArtifactError
+from yanmo.protocols import Task
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import labeled_task
-from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Facts", "read_facts"]
 
@@ -35,7 +35,7 @@ class Facts:
     """
 
     bundle: Bundle
-    task: LabelTask
+    task: Task[Any]
     limits: Limits
     max_tokens: int
     drift: Drift
@@ -57,7 +57,7 @@ def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
 
 
 def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
-    task = labeled_task(task_of(bundle), "serve")
+    task = task_of(bundle)
     # With windows a text is read to its end, and only its characters bound what it costs.
     cuts = bundle.max_length and config.long_texts == "truncate"
     drift = Drift(bundle)

@@ -141,7 +141,7 @@ def encode_answers(answers: list[Answer], request: Request, model: Model, digest
     if options.truncation_direction in ("Left", "left"):
         check_read(answers, "a text is only ever cut at its right end")
     if options.inputs is not UNSET:
-        return encode_scores(answers, request, link=model.task.link)
+        return encode_scores(answers, request, task=model.task)
     # Answers belong to one request alone, so they are changed in place.
     if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         for answer in answers:

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from yanmo.answers.answered import Decided
+from yanmo.answers.answered import Answered, Decided
 from yanmo.answers.sequences import Sequences
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.metrics.language import LANGUAGE_MEASURES, language_statistics, text_sizes
 from yanmo.metrics.measures import Measure
-from yanmo.protocols import Form, Task
+from yanmo.protocols import Prediction, Task
+from yanmo.text.inputs import Inputs
 
 __all__ = ["CAUSAL_LM", "CausalLm"]
 
@@ -32,9 +33,10 @@ class CausalLm(Task[Sequences]):
 
     name: str = "causal_lm"
     inputs: tuple[str, ...] = ("text",)
-    link: None = None
     measures: tuple[Measure, ...] = LANGUAGE_MEASURES
-    form: Form = "sequences"
+    form: type[Sequences] = Sequences
+    head: str = "sequences"
+    least_labels: int = 0
     reads_units: bool = False
 
     def of(self, labels: Sequence[str]) -> CausalLm:  # noqa: ARG002 - there are none
@@ -52,6 +54,10 @@ class CausalLm(Task[Sequences]):
     def encode(self, column: pl.Series, labels: Sequence[str]) -> IntArray:  # noqa: ARG002
         """Return the first character of each row that counts, int64."""
         return np.asarray(column.to_numpy(), dtype=np.int64)
+
+    def is_one_answer(self, targets: IntArray) -> bool:  # noqa: ARG002
+        """Return False: there is always something to learn from a text."""
+        return False
 
     def read(self, frame: pl.DataFrame) -> Sequences:
         """Return the Sequences that a frame holds."""
@@ -84,13 +90,19 @@ class CausalLm(Task[Sequences]):
         """Return no label."""
         return {}
 
-    def details(self, evidence: Sequences, labels: Sequence[str]) -> list[Mapping[str, float]]:
-        """Return every text's own measures, such as its bits a character."""
-        del labels
+    def tell(self, answered: Answered[Sequences], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:
+        """Return every text with its own measures, such as its bits a character."""
+        del inputs, labels
+        probabilities = answered.decided.probability_N.tolist()
+        return [Prediction(None, *one) for one in zip(probabilities, self.details(answered.evidence), strict=True)]
+
+    def details(self, evidence: Sequences) -> list[Mapping[str, float]]:
+        """Return the log-likelihood of every text in nats, and its own measures."""
         statistics_NS = self.statistics(evidence, np.zeros(len(evidence), dtype=np.int64))
         # An empty text has no score, which is no error.
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = {one.name: one.of_sums(statistics_NS).tolist() for one in self.measures}
+        scores = {"log_likelihood": evidence.sums_N().tolist(), **scores}
         return [dict(zip(scores, row, strict=True)) for row in zip(*scores.values(), strict=True)]
 
     def statistics(self, evidence: Sequences, targets: IntArray) -> npt.NDArray[np.float64]:
@@ -101,6 +113,27 @@ class CausalLm(Task[Sequences]):
     def losses_N(self, evidence: Sequences, targets: IntArray) -> npt.NDArray[np.float64]:
         """Return each row's negative log-likelihood in nats, without what is given of it."""
         return np.asarray(-evidence.sums_N(targets), dtype=np.float64)
+
+    def losses_M(self, evidence: Sequences, targets: IntArray) -> npt.NDArray[np.float64]:
+        """Return the negative log-likelihood of every token that counts, in nats."""
+        return -evidence.values_M[evidence.counted_M(targets)].astype(np.float64)
+
+    def truth(self, evidence: Sequences, targets: IntArray, *, most: int) -> npt.NDArray[np.float64]:  # noqa: ARG002
+        """Return the probability of every token that counts."""
+        return np.exp(-self.losses_M(evidence, targets))
+
+    def answers(self, evidence: Sequences, targets: IntArray) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        """Return no answer: how likely a text is, is neither right nor wrong."""
+        del evidence, targets
+        return np.zeros(0), np.zeros(0, dtype=np.bool_)
+
+    def ballots(self, evidence: Sequences) -> Sequences:
+        """Return the evidence: nothing is chosen."""
+        return evidence
+
+    def gap_N(self, evidence: Sequences) -> FloatArray:
+        """Return 1 for every row: there is no other decision."""
+        return np.ones(len(evidence), dtype=np.float32)
 
     def confidence_N(self, evidence: Sequences) -> FloatArray:
         """Return the geometric mean of the probabilities of each row's tokens, 1 of a row without any."""

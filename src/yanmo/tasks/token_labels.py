@@ -5,14 +5,14 @@ What the tags mean, and so what is measured, follows from a Dataset's labels; ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from yanmo.answers.answered import Decided, Span
+from yanmo.answers.answered import Answered, Decided, Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX, Link
@@ -22,7 +22,9 @@ from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import InternalError
 from yanmo.metrics.measures import Measure
 from yanmo.metrics.spans import SPAN_MEASURES, measures_of, right_tag_rows, span_statistics
+from yanmo.protocols import Prediction
 from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
+from yanmo.text.inputs import Inputs
 
 __all__ = ["TOKEN_LABELS", "TokenLabels"]
 
@@ -125,13 +127,25 @@ class TokenLabels(LabelTask):
         places = {kind: place for place, kind in reversed(list(enumerate(scheme.kind_C.tolist()))) if kind >= 0}
         return {scheme.kinds[kind]: place for kind, place in places.items()}
 
-    def details(self, evidence: Choices, labels: Sequence[str]) -> list[Mapping[str, float]]:  # noqa: ARG002
-        """Return nothing for every row: what is shown of the evidence stands in the spans."""
-        return [{}] * len(evidence)
+    def tell(self, answered: Answered[Choices], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:  # noqa: ARG002
+        """Return every row's spans with what stands there."""
+        decided = answered.decided
+        rows = zip(decided.predictions, decided.probability_N.tolist(), inputs.first, strict=True)
+        return [
+            Prediction(self.given(spans), sure, {}, spans=tuple([span.within(text) for span in spans or ()]))
+            for spans, sure, text in rows
+        ]
 
     def statistics(self, evidence: Choices, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return what ``metrics.spans`` counts in each row."""
         return span_statistics(self.path(evidence), targets.values, targets.offsets, self._scheme)
+
+    def labeled(self, evidence: Choices, targets: Ragged) -> tuple[Choices, FloatArray]:
+        """Return the units that have a tag, row after row, and 1 at it."""
+        labeled_M = np.flatnonzero(targets.values >= 0)
+        targets_MC = np.zeros((len(labeled_M), evidence.values_MC.shape[1]), dtype=np.float32)
+        targets_MC[np.arange(len(labeled_M)), targets.values[labeled_M]] = 1.0
+        return Choices(evidence.values_MC[labeled_M], evidence.link), targets_MC
 
     def losses_N(self, evidence: Choices, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return the mean negative logarithm of the true tag's probability over each row's labeled units."""

@@ -6,9 +6,10 @@ is both where a text begins and where it ends. It knows no model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
 
@@ -19,18 +20,19 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from yanmo.arrays import IntArray, Ragged
 from yanmo.errors import ModelError
 from yanmo.text.columns import replace_surrogates
-from yanmo.text.tokenizer import open_tokenizer
+from yanmo.text.tokenizer import open_tokenizer, unknown_id
 
 __all__ = ["END", "LanguageTokenizer", "Tokenization", "TokenizedTexts", "train_bytes", "train_characters"]
 
 END = "<|endoftext|>"
 """Stands before a text and behind it, as GPT-2 has it."""
+UNKNOWN = "<unk>"
 END_TOKENS = (END, "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[SEP]")
 """What tokenizers call the end of a text, the first one that there is."""
 NUM_BYTES = 256
 NUM_CODES = 0x110000
 
-Tokenization: TypeAlias = Literal["auto", "bytes", "characters"]
+Tokenization: TypeAlias = Literal["auto", "bytes", "characters", "words"]
 
 
 class TokenizedTexts(Struct, frozen=True):
@@ -112,6 +114,10 @@ class LanguageTokenizer:
                 places[part, 0] = np.concatenate(([0], places[part, 1][:-1]))
                 # White space at the end of a text is no token of some tokenizers; the last one counts it.
                 places[offsets[row + 1] - 1, 1] = len(texts[row])
+        unknown = unknown_id(self.backend)
+        # A vocabulary of words holds the mark as a word, which a text may have, too.
+        if unknown is not None:
+            ids[ids == self.end_id] = unknown
         return TokenizedTexts(Ragged(ids, offsets), places)
 
     def _by_character(self, texts: Sequence[str], characters: IntArray) -> TokenizedTexts:
@@ -181,6 +187,33 @@ def train_characters(texts: Sequence[str], vocab_size: int) -> Tokenizer:
     tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
     tokenizer.add_special_tokens([END])
     return tokenizer
+
+
+def train_words(texts: Sequence[str], vocab_size: int) -> Tokenizer:
+    """Return a tokenizer of the most frequent words between white space; all others are one unknown word.
+
+    What it says of a text leaves out how unknown words are spelled, so its bits a character are too few by that.
+
+    Args:
+        texts: To count words in.
+        vocab_size: Largest number of tokens, the unknown word and the end of a text included.
+    """
+    counts = Counter(chain.from_iterable(text.split() for text in texts))
+    # The word decides between equal counts, so the vocabulary does not depend on the order of the texts.
+    frequent = sorted((word for word in counts if word not in (END, UNKNOWN)), key=lambda word: (-counts[word], word))
+    words = [END, UNKNOWN, *frequent[: max(vocab_size - 2, 0)]]
+    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([END, UNKNOWN])
+    return tokenizer
+
+
+TRAINERS: Mapping[Tokenization, Callable[[Sequence[str], int], Tokenizer]] = {
+    "bytes": train_bytes,
+    "characters": train_characters,
+    "words": train_words,
+}
+"""What a text is cut into, to what makes such a tokenizer."""
 
 
 def _codes(text: str) -> IntArray:

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import Ragged
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
@@ -21,6 +22,7 @@ from yanmo.family_settings import default_settings, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
+    LanguageSettings,
     LoopSettings,
     NetworkSettings,
     Pruning,
@@ -28,10 +30,10 @@ from yanmo.modeling.settings import (
     Trained,
 )
 from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Form, Task
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import FORM_NAMES, LABELED
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
@@ -79,8 +81,8 @@ class Job:
         """What decides the network and its loss."""
         config = self.config
         return NetworkSettings(
-            labels=self.labels,
-            link=self.task.link,
+            labels=self.task.outputs(self.labels),
+            link=label_task(self.task, "A link").link if self.task.form is Choices else SOFTMAX,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -97,10 +99,16 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
-            per_unit=self.task.reads_units,
-            tokenization=config.tokenization,
+            head=self.task.head,
             teaching=self.teaching,
         )
+
+    @property
+    def language(self) -> LanguageSettings:
+        """What decides a language model."""
+        names = [field.name for field in fields(LanguageSettings)]
+        given = self.config.model_dump(include=set(names))
+        return LanguageSettings(**given, is_length_given=self.is_length_given)
 
     def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
         """Return what is measured on the validation split."""
@@ -161,7 +169,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.form)
+    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
@@ -176,12 +184,12 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
 
 
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    if spec.can_label(task.form):
+    if spec.can_label(task.head):
         return
-    fitting = [one for one, forms in FORMS.items() if task.form in forms and one not in STARTED_FAMILIES]
-    suited = " or ".join(what for form, what in FORM_NAMES.items() if spec.can_label(form))
+    fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
+    able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} is for {suited}, but the task {task.name} is about {FORM_NAMES[task.form]}.",
+        f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 
@@ -197,9 +205,7 @@ def make_job(
     task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets = train_texts.targets
-    truth = targets.values if isinstance(targets, Ragged) else targets
-    # Whole rows are compared: several labels at once are one answer, too.
-    if dataset.labels and bool((truth == truth[:1]).all()):
+    if task.is_one_answer(targets):
         raise DataError(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
@@ -241,7 +247,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
         )
     task = task_of(dataset)
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
-    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
+    return LabeledTexts(inputs, task.targets(rows, labels), rows["id"].cast(pl.String).to_list())
 
 
 def _loop_settings(job: Job) -> LoopSettings:
@@ -314,7 +320,7 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
         job.spec,
         job.train,
         job.valid,
-        network=job.network,
+        language=job.language,
         loop=_loop_settings(job),
         measures=job.task.measures,
         work_dir=job.work_dir,
@@ -323,15 +329,22 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
     )
 
 
-_TRAINERS: dict[tuple[str, Form], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", form): _train_network for form in LABELED},
+def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.ngram_counts import train_kneser_ney
+
+    return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
+
+
+_TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
+    **{("torch", head): _train_network for head in ("texts", "units")},
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,
     ("torch", "sequences"): _train_language_model,
+    ("kneser-ney", "sequences"): _train_kneser_ney,
 }
 
 
 def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
-    return _TRAINERS[job.spec.format, job.task.form](job, tell)
+    return _TRAINERS[job.spec.format, job.task.head](job, tell)

@@ -1,9 +1,10 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
-from collections.abc import Iterable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import polars as pl
 from pydantic import AfterValidator, Field
@@ -14,12 +15,13 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.parquet import write_pieces
 from yanmo.config import build
 from yanmo.data.decode import check_file
-from yanmo.data.documents import DocumentOptions, DocumentReader, check_columns
-from yanmo.data.finding import companions
+from yanmo.data.documents import DocumentOptions, DocumentReader, check_document_keys
+from yanmo.data.finding import companions, find_files
 from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.label_pairs import LabelNames, LabelPairs
 from yanmo.data.labels import LabelReader
+from yanmo.data.pipes import kept_pipes
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
@@ -37,7 +39,7 @@ from yanmo.text.unit_places import UnitRule
 from yanmo.text.word_list import read_word_list
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "check_config", "open_tagged", "prepare"]
+__all__ = ["PrepareConfig", "check_config", "given_files", "open_tagged", "prepare"]
 
 USER_DICT = "user_dict.txt"
 REJECTED = "rejected.jsonl"
@@ -70,13 +72,13 @@ class PrepareConfig(DocumentOptions, TaggingOptions):
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
 
     valid: Path | None = None
-    """File of the validation split; by default it is cut from the source."""
+    """File, folder or pattern of the validation split; by default it is cut from the source."""
 
     test: Path | None = None
-    """File of the test split; by default it is cut from the source."""
+    """File, folder or pattern of the test split; by default it is cut from the source."""
 
     unlabeled: Path | None = None
-    """File of texts without labels."""
+    """File, folder or pattern of texts without labels."""
 
     label_separator: str = ","
     """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list, of labels or,
@@ -130,7 +132,16 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         ConfigError: Values contradict each other.
     """
     task = check_config(config)
-    files = _files(source, config)
+    with contextlib.ExitStack() as until_end:
+        # Those of the source are found by whoever calls a verb.
+        files = {"source": list(source)}
+        for role, paths in given_files(config).items():
+            files[role] = list(until_end.enter_context(kept_pipes(paths)))
+        _publish(task, files, config, out, effects)
+    return Dataset.open(out, verify=False)
+
+
+def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, out: Path, effects: Effects) -> None:
     reader, blocks, text_config = _open(task, files, config)
     identity = Identity(
         kind=Dataset.kind,
@@ -145,7 +156,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
         gathered = _gather(blocks, config, text_config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
-        profile = profile_rows(gathered, labels)
+        profile = profile_rows(gathered, labels, by_text=task.group == task.inputs)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
         identity.parents.update(_parents(files, config))
@@ -155,11 +166,10 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         _write_splits(staging, gathered.rows, spill)
         top_terms: TopTerms = {}
         # Terms tell what a label is given to as a whole.
-        if task.form == "texts":
+        if task.head == "texts":
             train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
-    return Dataset.open(out, verify=False)
 
 
 def check_config(config: PrepareConfig) -> Task[Any]:
@@ -170,8 +180,8 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         DataError: The user dictionary cannot be used.
     """
     task = get_task(config.task)
-    if (len(task.inputs) > 1) != (config.text_b is not None):
-        pairs = " or ".join(name for name, one in TASKS.items() if len(one.inputs) > 1)
+    if task.head == "texts" and (len(task.inputs) > 1) != (config.text_b is not None):
+        pairs = " or ".join(name for name, one in TASKS.items() if one.head == "texts" and len(one.inputs) > 1)
         problem = "needs" if len(task.inputs) > 1 else "does not use"
         raise ConfigError(
             f"The task {task.name} {problem} the 'text_b' parameter.",
@@ -200,7 +210,9 @@ def check_config(config: PrepareConfig) -> Task[Any]:
     # For its errors alone.
     _text_config(task, config)
     _check_units(task, config)
-    _check_documents(task, config)
+    check_document_keys(
+        task, config, [name for name, one in PrepareConfig.model_fields.items() if getattr(config, name) != one.default]
+    )
     return task
 
 
@@ -231,32 +243,14 @@ def _check_units(task: Task[Any], config: PrepareConfig) -> None:
         raise ConfigError(f"The task {task.name} does not use the '{name}' parameter.", hint="Leave it out.")
 
 
-def _check_documents(task: Task[Any], config: PrepareConfig) -> None:
-    """Check what matters where texts are learned themselves, and only there.
+def given_files(config: PrepareConfig) -> dict[str, tuple[Path, ...]]:
+    """Return role to files of the splits that are given and not cut: a folder's and a pattern's one by one.
 
     Raises:
-        ConfigError: A value has no meaning for the task.
+        DataError: A folder has no file that can be read, or nothing matches a pattern.
     """
-    if task.form == "sequences":
-        check_columns(config)
-        fields = PrepareConfig.model_fields
-        unused = ("label", "label_columns", "label_map", "label_names", "cleaning", "segmenter", "user_dict")
-        given = next((name for name in unused if getattr(config, name) != fields[name].default), None)
-        hint = "Texts are learned as they are: leave it out, and change the files if they should be other ones."
-    else:
-        given = next(
-            (name for name in ("documents", "prompt", "completion") if getattr(config, name) is not None), None
-        )
-        learned = " or ".join(name for name, one in TASKS.items() if one.form == "sequences")
-        hint = f"Use --task {learned}, or leave it out."
-    if given:
-        raise ConfigError(f"The task {task.name} does not use the '{given}' parameter.", hint=hint)
-
-
-def _files(source: tuple[Path, ...], config: PrepareConfig) -> dict[str, list[Path]]:
-    """Return role to files: ``source`` for what stands for train, then the given splits."""
     given = {"valid": config.valid, "test": config.test, "unlabeled": config.unlabeled}
-    return {"source": list(source), **{role: [path] for role, path in given.items() if path is not None}}
+    return {role: find_files([path]) for role, path in given.items() if path is not None}
 
 
 def _ratios(config: PrepareConfig) -> dict[str, float]:
@@ -275,7 +269,7 @@ def _parents(files: dict[str, list[Path]], config: PrepareConfig) -> dict[str, s
 def _text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
     user_dict = USER_DICT if config.user_dict else None
     # A text that is learned itself stays as it is, unless a step is asked for.
-    cleaning = () if task.form == "sequences" else config.cleaning
+    cleaning = () if task.head == "sequences" else config.cleaning
     values = {"cleaning": cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
     return build(TextConfig, values, where="prepare")
 
@@ -304,25 +298,42 @@ def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
     return {("train" if role == "source" else role): paths for role, paths in files.items()}
 
 
-def _open(
-    task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig
-) -> tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]:
+Opened: TypeAlias = tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]
+
+
+def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) -> Opened:
     """Return what reads the labels, the blocks of rows, and what is done to the texts."""
     labels = LabelReader(
         task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
     )
-    if task.reads_units:
-        tagged = open_tagged(files, config, labels)
-        return tagged, tagged.rows(), _text_config(task, config, tagged.manner.rule)
-    if task.form == "sequences":
-        documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
-        return documents, documents.rows(), _text_config(task, config)
+    return OPENERS[task.head](task, files, config, labels)
+
+
+def _open_units(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
+    tagged = open_tagged(files, config, labels)
+    return tagged, tagged.rows(), _text_config(task, config, tagged.manner.rule)
+
+
+def _open_documents(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
+    documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
+    return documents, documents.rows(), _text_config(task, config)
+
+
+def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
     label = None if config.label_columns else config.label
     texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
     return labels, blocks, _text_config(task, config)
+
+
+OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
+    "texts": _open_texts,
+    "units": _open_units,
+    "sequences": _open_documents,
+}
+"""What is decided about to what opens its files."""
 
 
 def _gather(
@@ -343,17 +354,11 @@ def _gather(
         max_rejected=config.max_rejected,
         has_ids=config.id is not None,
     )
-    if labels.task.form == "sequences":
-        # How long a prompt is, is no class that splits should balance.
-        one_class = gathered.rows.with_columns(pl.lit("").alias("label"))
-        return replace(gathered, rows=gathered.rows.with_columns(_cut(one_class, config)))
-    rows = gathered.rows.with_columns(_cut(gathered.rows, config))
-    check_labels(rows)
-    return replace(gathered, rows=rows)
-
-
-def _cut(rows: pl.DataFrame, config: PrepareConfig) -> pl.Series:
-    return cut_splits(rows, _ratios(config), config.seed).alias("split")
+    # Without labels there are no classes that splits should balance.
+    rows = gathered.rows if labels.task.least_labels else gathered.rows.with_columns(pl.lit("").alias("label"))
+    split = cut_splits(rows, _ratios(config), config.seed).alias("split")
+    check_labels(rows.with_columns(split), least=labels.task.least_labels)
+    return replace(gathered, rows=gathered.rows.with_columns(split))
 
 
 def _plain(config: PrepareConfig) -> dict[str, Any]:

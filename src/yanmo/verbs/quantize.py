@@ -25,13 +25,12 @@ from yanmo.exchanging.decoder_bundle import (
     write_decoder_graph,
 )
 from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.measuring.evaluation import Split, load_split, match_bundle
+from yanmo.measuring.evaluation import Split, load_split, match_bundle, with_labels_of
+from yanmo.runtimes.heads import open_head
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.runtimes.rules import RULES
-from yanmo.runtimes.unit_chain import read_chain
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import check_form
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -104,8 +103,8 @@ def quantize(
         ModelError: Even one part in 8 bits loses too much.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
-    check_form(task_of(bundle), "quantize")
     _check_format(bundle)
+    dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
     check_max_drop(task_of(bundle), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
@@ -221,15 +220,7 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
     # The gate has just opened the same Bundle and asked its golden examples.
     with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
         encoded = predictor.encode(inputs)
-        scorer = Scorer(
-            settings,
-            encoded,
-            len(bundle.labels),
-            predictor.task.link,
-            made.path / "candidate.onnx",
-            num_threads,
-            read_chain(bundle),
-        )
+        scorer = Scorer(settings, encoded, open_head(bundle), made.path / "candidate.onnx", num_threads)
         if config.method == "int8-static":
             train = load_split(dataset, "train")
             texts = predictor.encode(train.inputs.take(_rows(train, config.num_calibration_texts)))

@@ -20,6 +20,7 @@ from yanmo.machine import worker_rank
 from yanmo.modeling.runs.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import draft_trained, publish_trained
@@ -89,7 +90,7 @@ def _num_examples(dataset: Dataset) -> int:
     if "train" not in dataset.splits:
         return 0
     rows, task = dataset.split("train"), task_of(dataset)
-    if task.form != "sequences":
+    if task.head != "sequences":
         return rows.height
     return int((rows[task.inputs[0]].str.len_chars() / EXAMPLE_CHARACTERS).ceil().sum())
 
@@ -116,7 +117,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> Choices
             evidence: Choices = predictor.infer(inputs.take(held))[0]
             return evidence
 
-    num_classes, link = len(dataset.labels), job.task.link
+    num_classes, link = len(dataset.labels), label_task(job.task, "Training with folds").link
     return answer_out_of_fold(fold_N, num_classes, link, answer, work_dir=job.work_dir, run_key=job.run_key)
 
 

@@ -23,18 +23,19 @@ from yanmo.errors import ConfigError
 from yanmo.metrics.language import text_sizes
 from yanmo.metrics.measures import Measure
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
-from yanmo.modeling.features.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
 from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.language import decoders
+from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
-from yanmo.modeling.networks import decoders, encoders
+from yanmo.modeling.networks import encoders
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.next_tokens import NextTokens
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer
 from yanmo.modeling.pretrained.hub import find_folder
-from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Trained
+from yanmo.modeling.settings import LabeledTexts, LanguageSettings, LoopSettings, Trained
 from yanmo.models import STARTED_FAMILIES, ModelSpec
-from yanmo.text.language_tokens import END, LanguageTokenizer, Tokenization, train_bytes, train_characters
+from yanmo.text.language_tokens import END, TRAINERS, LanguageTokenizer, Tokenization
 from yanmo.text.units import count_letters
 
 __all__ = ["train_language_model"]
@@ -53,7 +54,7 @@ class Begun:
     """A network before its training.
 
     Attributes:
-        module: The network.
+        module: The language.
         wrapped: Its tokenizer, as Hugging Face folders hold it.
         tokenizer: The same, ready to cut texts.
         max_length: Most tokens that it reads.
@@ -70,7 +71,7 @@ def train_language_model(
     train: LabeledTexts,
     valid: LabeledTexts,
     *,
-    network: NetworkSettings,
+    language: LanguageSettings,
     loop: LoopSettings,
     measures: Sequence[Measure],
     work_dir: Path,
@@ -83,8 +84,9 @@ def train_language_model(
         spec: A shape of a decoder, or a checkpoint to go on from.
         train: Texts to learn from, which a vocabulary is made of.
         valid: Texts that choose the best weights.
-        network: What decides the network.
+        network: What decides the language.
         loop: How it is trained.
+        language: What decides the network.
         measures: What the held-out texts are measured by.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.
@@ -98,7 +100,7 @@ def train_language_model(
     workers.join()
     loop = dataclasses.replace(loop, device=default_device())
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        begun = _begin(spec, train.texts.first, network, work_dir, run_key)
+        begun = _begin(spec, train.texts.first, language, work_dir, run_key)
         learned, held = (tokenize_documents(begun.tokenizer, one.texts.first, one.targets) for one in (train, valid))
         sizes_3 = text_sizes(valid.texts.first, valid.targets).sum(axis=0)
         trainer = Trainer(
@@ -146,12 +148,14 @@ def _examples(rows: DocumentRows) -> Examples:
     return Examples(rows, QuestionCounts(np.ones(1, dtype=np.float32), len(rows.lengths_N)))
 
 
-def _begin(spec: ModelSpec, texts: Sequence[str], network: NetworkSettings, work_dir: Path, run_key: str) -> Begun:
+def _begin(spec: ModelSpec, texts: Sequence[str], language: LanguageSettings, work_dir: Path, run_key: str) -> Begun:
     if spec.family in STARTED_FAMILIES:
-        return _begin_with_checkpoint(spec, network)
-    max_length = network.max_length or DEFAULT_LENGTH
-    train = _trainer_of(network.tokenization, texts)
-    backend = _once(work_dir / f"tokenizer-{run_key[:16]}.json", lambda: train(_sample(texts), network.vocab_size or 0))
+        return _begin_with_checkpoint(spec, language)
+    max_length = language.max_length or DEFAULT_LENGTH
+    train = _trainer_of(language.tokenization, texts)
+    backend = _once(
+        work_dir / f"tokenizer-{run_key[:16]}.json", lambda: train(_sample(texts), language.vocab_size or 0)
+    )
     wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, model_max_length=max_length, bos_token=END, eos_token=END, pad_token=END
     )
@@ -161,20 +165,20 @@ def _begin(spec: ModelSpec, texts: Sequence[str], network: NetworkSettings, work
         vocab_size=tokenizer.vocab_size,
         end_id=tokenizer.end_id,
         max_length=max_length,
-        dropout=network.dropout or 0.0,
+        dropout=language.dropout or 0.0,
     )
     return Begun(module, wrapped, tokenizer, max_length)
 
 
-def _begin_with_checkpoint(spec: ModelSpec, network: NetworkSettings) -> Begun:
-    folder = find_folder(spec, offline=network.offline)
+def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun:
+    folder = find_folder(spec, offline=language.offline)
     wrapped = load_tokenizer(folder)
     tokenizer = LanguageTokenizer.of(wrapped.backend_tokenizer, name=spec.name, end=wrapped.eos_token)
-    module: Any = decoders.load_decoder(folder, dropout=network.dropout)
+    module: Any = decoders.load_decoder(folder, dropout=language.dropout)
     check_fits(tokenizer.backend, module.get_input_embeddings().num_embeddings, spec.name)
-    wanted, limit = network.max_length or DEFAULT_LENGTH, encoders.max_positions(module)
+    wanted, limit = language.max_length or DEFAULT_LENGTH, encoders.max_positions(module)
     if limit is not None and wanted > limit:
-        if network.is_length_given:
+        if language.is_length_given:
             raise ConfigError(
                 f"The 'max_length' parameter of train must be at most {limit} for {spec.name}. Got {wanted} instead."
             )
@@ -182,11 +186,11 @@ def _begin_with_checkpoint(spec: ModelSpec, network: NetworkSettings) -> Begun:
     return Begun(module, wrapped, tokenizer, wanted)
 
 
-def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[list[str], int], Tokenizer]:
+def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[Sequence[str], int], Tokenizer]:
     if tokenization == "auto":
         num_cjk, num_letters = count_letters(texts)
         tokenization = "characters" if num_cjk > MOST_CJK * num_letters else "bytes"
-    return train_characters if tokenization == "characters" else train_bytes
+    return TRAINERS[tokenization]
 
 
 def _once(path: Path, make: Callable[[], Tokenizer]) -> Tokenizer:

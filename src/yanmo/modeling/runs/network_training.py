@@ -74,11 +74,13 @@ def train_network(
     # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
     taught = ask() if ask else train
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        examples, held = _examples(trainable, network, taught, valid)
+        make_examples, make_objective = HEADS[network.head]
+        examples = make_examples(trainable, network, taught, is_learned=True)
+        held = make_examples(trainable, network, valid, is_learned=False)
         trainer = Trainer(
             trainable.module,
             trainable.score,
-            objective=_objective(network, examples.targets, train, loop, measure),
+            objective=make_objective(network, examples.targets, train, loop, measure),
             settings=loop,
             work_dir=work_dir,
             run_key=run_key,
@@ -91,19 +93,22 @@ def train_network(
     return Trained(save, scores, trainable.architecture, trainable.max_length, trainer.position.precision)
 
 
-def _examples(
-    trainable: Trainable, network: NetworkSettings, train: LabeledTexts, valid: LabeledTexts
-) -> tuple[Examples, Examples]:
-    """Return what is learned from, and what chooses the best weights."""
-    if network.per_unit:
-        return _unit_examples(trainable, network, train), _unit_examples(trainable, network, valid)
-    return (
-        Examples(trainable.encode_training(train.texts), _targets(network, train), train.ids),
-        Examples(trainable.encode(valid.texts), Labels(valid.targets), valid.ids),
-    )
+def _text_examples(
+    trainable: Trainable, network: NetworkSettings, texts: LabeledTexts, *, is_learned: bool
+) -> Examples:
+    """Return texts whose labels are learned, or which choose the best weights."""
+    if is_learned:
+        return Examples(trainable.encode_training(texts.texts), _targets(network, texts), texts.ids)
+    return Examples(trainable.encode(texts.texts), Labels(texts.targets), texts.ids)
 
 
-def _unit_examples(trainable: Trainable, network: NetworkSettings, texts: LabeledTexts) -> Examples:
+def _unit_examples(
+    trainable: Trainable,
+    network: NetworkSettings,
+    texts: LabeledTexts,
+    *,
+    is_learned: bool,  # noqa: ARG001 - one signature
+) -> Examples:
     """Return the windows of texts whose units are labeled; a text without a unit has none.
 
     Raises:
@@ -152,7 +157,7 @@ def _begin(
     return None
 
 
-def _objective(
+def _choices_objective(
     network: NetworkSettings, targets: Targets, train: LabeledTexts, loop: LoopSettings, measure: MeasureAnswers
 ) -> Objective:
     weights_C = None
@@ -169,6 +174,13 @@ def _objective(
         r_drop=loop.r_drop,
     )
     return UnitChoicesObjective(choices, measure, targets.units_a_row) if isinstance(targets, UnitTags) else choices
+
+
+HEADS: dict[str, tuple[Callable[..., Examples], Callable[..., Objective]]] = {
+    "texts": (_text_examples, _choices_objective),
+    "units": (_unit_examples, _choices_objective),
+}
+"""What is decided about to what makes its examples and its objective."""
 
 
 def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLabels:

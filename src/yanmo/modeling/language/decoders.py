@@ -16,8 +16,8 @@ from torch.nn import functional
 from transformers import ArceeConfig, AutoModelForCausalLM, GPT2Config
 
 from yanmo.errors import ModelError
-from yanmo.modeling.features.documents import UNCOUNTED
 from yanmo.modeling.features.ragged import TensorBatch
+from yanmo.modeling.language.documents import UNCOUNTED
 from yanmo.modeling.networks.encoders import open_network, read_config
 from yanmo.models import ModelSpec, num_heads
 

@@ -109,7 +109,8 @@ class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
-    what is decided about, as ``models.ABOUT`` names it.
+    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels of
+    what is decided from them, where they are others.
     """
 
     labels: Sequence[str]
@@ -131,6 +132,7 @@ class NetworkSettings:
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
     head: str = "texts"
+    decided: Sequence[str] = ()
     teaching: Teaching | None = None
 
     @property

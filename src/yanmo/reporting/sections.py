@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.sequences import Sequences
@@ -29,6 +30,7 @@ from yanmo.reporting.pages import render_evaluation, render_language
 from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
+from yanmo.reporting.tree_quality import measure_tree_calibration, measure_tree_quality, worst_trees
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Sections", "sections_of"]
@@ -122,8 +124,13 @@ def _new_spans(
 LABELED = (compare_answers, render_evaluation)
 OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts, *LABELED)
 OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units, *LABELED)
+OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new, worst_trees, *LABELED)
 OF_TOKENS = Sections(
     measure_language_quality, no_calibration, measure_baseline, hardest_texts, compare_likelihoods, render_language
 )
-SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {Choices: _sections_of_choices, Sequences: lambda _: OF_TOKENS}
+SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
+    Choices: _sections_of_choices,
+    Arcs: lambda _: OF_TREES,
+    Sequences: lambda _: OF_TOKENS,
+}
 """Form of evidence to the parts of a Report about it."""

@@ -43,6 +43,7 @@ RUNTIMES = {
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
     "window": "yanmo.runtimes.window",
+    "arcs": "yanmo.runtimes.arcs",
     "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",

@@ -100,6 +100,7 @@ class Job:
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             head=self.task.head,
+            decided=self.labels,
             teaching=self.teaching,
         )
 
@@ -250,12 +251,12 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
     return LabeledTexts(inputs, task.targets(rows, labels), rows["id"].cast(pl.String).to_list())
 
 
-def _loop_settings(job: Job) -> LoopSettings:
+def _loop_settings(job: Job, **others: float) -> LoopSettings:
     # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
     names = {field.name for field in fields(LoopSettings)}
     values = {name: value for name, value in job.config.model_dump().items() if name in names and value is not None}
     values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
-    return LoopSettings(**values)
+    return LoopSettings(**(others | values))
 
 
 def _train_network(job: Job, tell: Watcher) -> Trained:
@@ -313,6 +314,15 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_arcs(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.parsers.arcs_training import train_arcs
+
+    # A perceptron moves a weight by 1, and nothing pulls it back.
+    loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
+    train = job.ask() if job.ask is not None else job.train
+    return train_arcs(train, job.valid, labels=job.labels, loop=loop, measure=job.measure, tell=tell)
+
+
 def _train_language_model(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.language_models import train_language_model
 
@@ -336,10 +346,11 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", head): _train_network for head in ("texts", "units")},
+    **{("torch", head): _train_network for head in ("texts", "units", "trees")},
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,
+    ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
     ("kneser-ney", "sequences"): _train_kneser_ney,
 }

@@ -23,10 +23,11 @@ PACKAGES = {
     "ngram": ("torch",),
     "linear": ("sklearn",),
     "window": ("scipy",),
+    "arcs": ("scipy",),
     "kneser-ney": (),
 }
 """What training a format needs besides the core install."""
-ALONE = ("linear", "window", "kneser-ney")
+ALONE = ("linear", "window", "arcs", "kneser-ney")
 """Formats that one process trains."""
 
 

@@ -25,7 +25,7 @@ from yanmo.data.pipes import kept_pipes
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
-from yanmo.data.tagged.reading import TagReader
+from yanmo.data.tagged.opening import ReadsUnits, open_units
 from yanmo.data.tagged.survey import TagKeys
 from yanmo.data.tagging import TaggingOptions
 from yanmo.data.terms import TopTerms, choose_sample, write_tfidf
@@ -274,8 +274,8 @@ def _text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None 
     return build(TextConfig, values, where="prepare")
 
 
-def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> TagReader:
-    """Return what reads files in which parts of texts are labeled, after it has read them once.
+def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> ReadsUnits:
+    """Return what reads files that say something about the parts of texts.
 
     Args:
         files: Role to files, those of the source first.
@@ -290,7 +290,7 @@ def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: Lab
     given = {name: getattr(config, name) for name in ("text", "label")}
     # The default of a key is one of the usual names, which are looked for anyway.
     named = {name: None if value == fields[name].default else value for name, value in given.items()}
-    return TagReader(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
+    return open_units(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
 
 
 def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
@@ -311,7 +311,7 @@ def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) 
 
 def _open_units(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
     tagged = open_tagged(files, config, labels)
-    return tagged, tagged.rows(), _text_config(task, config, tagged.manner.rule)
+    return tagged, tagged.rows(), _text_config(task, config, tagged.rule)
 
 
 def _open_documents(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
@@ -332,6 +332,7 @@ OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, La
     "texts": _open_texts,
     "units": _open_units,
     "sequences": _open_documents,
+    "trees": _open_units,
 }
 """What is decided about to what opens its files."""
 

@@ -46,12 +46,12 @@ def test_a_stream_whose_client_goes_frees_its_place_within_a_step(service, open_
 
 
 def test_a_text_that_is_not_whole_in_time_is_ended(service, open_stream, wait):
-    headers = {"content-type": "application/json", "x-timeout-ms": "150"}
+    headers = {"content-type": "application/json", "x-timeout-ms": "500"}
     reply = service.ask(
         "POST", "/v1/completions", b'{"prompt": "a", "max_tokens": 60, "logit_bias": {"0": -100}}', headers
     )
     assert (reply.status, reply.json["error"]["code"]) == (504, "deadline_exceeded")
-    with open_stream(service, headers={"x-timeout-ms": "150"}, **LONG) as events:
+    with open_stream(service, headers={"x-timeout-ms": "500"}, **LONG) as events:
         *texts, last = list(events)
     assert texts
     assert last["error"]["code"] == "deadline_exceeded"

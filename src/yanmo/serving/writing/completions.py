@@ -82,13 +82,10 @@ class _Job(Struct, frozen=True):
         # Nothing is known of a text's first token, unless one that is none of the text stands before it.
         nothing: list[None] = [] if prompt.num_begin else [None]
         values = [*nothing, *row.prompt_likelihoods]
-        best: list[list[tuple[int, float]] | None] = [
-            *nothing,
-            *(row.prompt_best or [None] * len(row.prompt_likelihoods)),
-        ]
+        tops: list[dict[str, float] | None] = [*nothing, *map(self._named, row.prompt_best)]
+        tops = tops if row.prompt_best else [None] * len(values)
         names = self.names.of(ids)
         offsets = _offsets(names, len(prompt.text))
-        tops = [None if one is None else self._named(one) for one in best]
         return prompt.text, CompletionLogprobs(names, values[: len(ids)], tops[: len(ids)], offsets)
 
     def _logprobs(self, piece: Piece, offset: int) -> CompletionLogprobs:

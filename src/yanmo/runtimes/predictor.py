@@ -48,6 +48,7 @@ RUNTIMES = {
     "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
+    "decoder": "yanmo.runtimes.decoder",
 }
 TRIAL_TEXTS = 512
 # An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.

@@ -17,18 +17,26 @@ from yanmo.training.train_config import TrainConfig
 
 
 def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == ["pooling", "head_start", "frozen"]
+    assert unused_settings(resolve("bert-2x64")) == ["tokenization", "order", "pooling", "head_start", "frozen"]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
         "vocab_size",
+        "tokenization",
+        "order",
         "precision",
         "pooling",
         "head_start",
         "frozen",
         "activation",
     ]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation"]
-    assert unused_settings(ModelSpec("model", "init")) == ["vocab_size", "pooling", "activation"]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "activation"]
+    assert unused_settings(ModelSpec("model", "init")) == [
+        "vocab_size",
+        "tokenization",
+        "order",
+        "pooling",
+        "activation",
+    ]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
     assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)
 
@@ -38,7 +46,7 @@ def test_any_number_of_rows_has_settings(num_rows):
     assert 1 <= default_settings("ngram", num_rows)["batch_size"] <= FAMILY_DEFAULTS["ngram"]["batch_size"]
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family != "linear"])
+@pytest.mark.parametrize("family", [family for family, defaults in FAMILY_DEFAULTS.items() if "batch_size" in defaults])
 def test_few_rows_get_smaller_batches_and_more_epochs(family):
     many, few = default_settings(family, 100_000), default_settings(family, 500)
     assert many == FAMILY_DEFAULTS[family]

@@ -21,7 +21,9 @@ __all__ = [
 ]
 
 NETWORKS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm", "ngram")
-LEARNERS = (*NETWORKS, "window")
+DESCENDERS = (*NETWORKS, "window")
+"""The families whose weights follow a gradient."""
+LEARNERS = (*DESCENDERS, "arcs")
 """The families that learn step by step."""
 TOKEN_READERS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm")
 LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
@@ -71,7 +73,7 @@ class Setting:
 SETTINGS = (
     Setting(
         "learning_rate",
-        LEARNERS,
+        DESCENDERS,
         4e-4,
         own={
             "pretrained": BASE_RATE,
@@ -84,12 +86,19 @@ SETTINGS = (
             "window": 0.1,
         },
     ),
-    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128}),
-    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8}),
+    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128, "arcs": 16}),
+    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8, "arcs": 10}),
     Setting("max_length", TOKEN_READERS, 128, own=dict.fromkeys(DECODER_FAMILIES, 256)),
-    Setting("vocab_size", (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm"), 8000),
+    Setting(
+        "vocab_size",
+        (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm", "kneser-ney"),
+        8000,
+        own={"kneser-ney": 50_000},
+    ),
+    Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
+    Setting("order", ("kneser-ney",)),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
-    Setting("weight_decay", LEARNERS, 0.01, own={"window": 0.0}),
+    Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
     Setting("label_smoothing", NETWORKS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}),
@@ -97,7 +106,7 @@ SETTINGS = (
     Setting(
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
-    Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8}),
+    Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
     Setting("pooling", ("pretrained",)),
     Setting("head_start", STARTED_FAMILIES),
@@ -136,12 +145,14 @@ _LIGHT_TAGGER = {
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.995,
 }
+_OF_UNITS: dict[str, dict[str, Any]] = {
+    **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
+    "textcnn": _LIGHT_TAGGER,
+    "bilstm": _LIGHT_TAGGER,
+}
 FORM_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
-    "units": {
-        **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
-        "textcnn": _LIGHT_TAGGER,
-        "bilstm": _LIGHT_TAGGER,
-    },
+    "units": _OF_UNITS,
+    "trees": _OF_UNITS,
     "sequences": {"pretrained": {"max_length": 256}},
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""

@@ -36,16 +36,18 @@ DECODER_FAMILIES = ("gpt2", "gpt")
 """Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
 """Families that are named with layers and width."""
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "arcs", "kneser-ney")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
-BORN_INT8 = ("window",)
+BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODER_FAMILIES, "init", "textcnn", "bilstm"), frozenset(("texts", "units"))),
-    "pretrained": frozenset(("texts", "units", "sequences")),
+    **dict.fromkeys((*ENCODER_FAMILIES, "init", "textcnn", "bilstm"), frozenset(("texts", "units", "trees"))),
+    "pretrained": frozenset(("texts", "units", "trees", "sequences")),
     **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
+    "arcs": frozenset(("trees",)),
+    "kneser-ney": frozenset(("sequences",)),
 }
 """Family to what its models can decide about."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
@@ -103,7 +105,7 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window"]:
+    def format(self) -> Literal["torch", "ngram", "linear", "window", "arcs", "kneser-ney"]:
         """The format of the Bundle that training makes."""
         match self.family:
             case "ngram":
@@ -112,6 +114,10 @@ class ModelSpec:
                 return "linear"
             case "window":
                 return "window"
+            case "arcs":
+                return "arcs"
+            case "kneser-ney":
+                return "kneser-ney"
         return "torch"
 
     def can_label(self, form: str) -> bool:
@@ -138,9 +144,9 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``; a shape to train from scratch such as
-            ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder; or a hub id, owner/name,
-            where no folder "owner" is here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``arcs``, ``kneser-ney``; a shape to train
+            from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder; or a
+            hub id, owner/name, where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.

@@ -64,6 +64,8 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
     if task.reads_units:
         yield from _check_tagged(step, config, LabelReader(task, separator=config.label_separator))
         return
+    if task.head == "sequences":
+        return
     # One column of labels is not looked for where there is one for each of them.
     yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
 

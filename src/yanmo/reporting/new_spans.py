@@ -14,8 +14,8 @@ from yanmo.arrays import Ragged
 from yanmo.errors import InternalError
 from yanmo.metrics.span_errors import vocabulary_recall
 from yanmo.metrics.spans import same_span_M
-from yanmo.protocols import Task
 from yanmo.reporting.tag_quality import judge_spans
+from yanmo.tasks.labels import LabelTask
 from yanmo.text.unit_places import UnitRule, unit_places
 
 __all__ = ["known_spans", "measure_new_spans"]
@@ -40,7 +40,7 @@ def measure_new_spans(
     return {"num_known": len(known), **found._asdict()}
 
 
-def known_spans(train: pl.DataFrame, labels: Sequence[str], task: Task[Any], rule: UnitRule) -> set[str]:
+def known_spans(train: pl.DataFrame, labels: Sequence[str], task: LabelTask, rule: UnitRule) -> set[str]:
     """Return the spans of training rows, each once, whatever their kind.
 
     Args:

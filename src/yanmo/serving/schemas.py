@@ -39,6 +39,7 @@ __all__ = [
     "Reload",
     "ServedModel",
     "Text",
+    "TreeWord",
 ]
 
 Text = str | tuple[str, str]
@@ -124,6 +125,28 @@ class Entity(msgspec.Struct, frozen=True):
     source: Literal["dictionary", "rule"] | UnsetType = UNSET
 
 
+class TreeWord(msgspec.Struct, frozen=True):
+    """A word of a sentence's tree.
+
+    Attributes:
+        id: Its number in the sentence, from 1.
+        start: Its first character, counted in Unicode characters of the text as it was sent.
+        end: The character behind its last one.
+        word: What stands there.
+        head: The number of its head; 0 for the root.
+        relation: To its head.
+        score: How probable head and relation are.
+    """
+
+    id: int
+    start: int
+    end: int
+    word: str
+    head: int
+    relation: str
+    score: float
+
+
 class Answer(msgspec.Struct):
     """What the model says about one text.
 
@@ -138,6 +161,8 @@ class Answer(msgspec.Struct):
         stage: Of a cascade, the number of the stage that answered, from 1.
         abstained: Whether it gave no answer; only of a cascade and where a threshold was asked for.
         entities: The parts of the text that were labeled, in order; only for tasks about the units of a text.
+        words: The words with their heads, in order; only for tasks about trees.
+        conllu: The same as rows of CoNLL-U.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -149,6 +174,8 @@ class Answer(msgspec.Struct):
     stage: int | UnsetType = UNSET
     abstained: bool | UnsetType = UNSET
     entities: Sequence[Entity] | UnsetType = UNSET
+    words: Sequence[TreeWord] | UnsetType = UNSET
+    conllu: str | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

@@ -33,10 +33,10 @@ class CausalLm(Task[Sequences]):
 
     name: str = "causal_lm"
     inputs: tuple[str, ...] = ("text",)
-    link: None = None
     measures: tuple[Measure, ...] = LANGUAGE_MEASURES
     form: type[Sequences] = Sequences
     head: str = "sequences"
+    least_labels: int = 0
     reads_units: bool = False
 
     def of(self, labels: Sequence[str]) -> CausalLm:  # noqa: ARG002 - there are none
@@ -97,11 +97,12 @@ class CausalLm(Task[Sequences]):
         return [Prediction(None, *one) for one in zip(probabilities, self.details(answered.evidence), strict=True)]
 
     def details(self, evidence: Sequences) -> list[Mapping[str, float]]:
-        """Return every text's own measures, such as its bits a character."""
+        """Return the log-likelihood of every text in nats, and its own measures."""
         statistics_NS = self.statistics(evidence, np.zeros(len(evidence), dtype=np.int64))
         # An empty text has no score, which is no error.
         with np.errstate(divide="ignore", invalid="ignore"):
             scores = {one.name: one.of_sums(statistics_NS).tolist() for one in self.measures}
+        scores = {"log_likelihood": evidence.sums_N().tolist(), **scores}
         return [dict(zip(scores, row, strict=True)) for row in zip(*scores.values(), strict=True)]
 
     def statistics(self, evidence: Sequences, targets: IntArray) -> npt.NDArray[np.float64]:

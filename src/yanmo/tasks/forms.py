@@ -9,7 +9,7 @@ from yanmo.protocols import ABOUT, Task
 
 __all__ = ["check_form"]
 
-CHOSEN = ("texts", "units")
+CHOSEN = ("texts", "units", "trees")
 """What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
 
 
@@ -39,8 +39,6 @@ VERBS = {
     "ensemble": Row(CHOSEN, COMPARE),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
-    "serve": Row(CHOSEN, "Texts are written by yanmo generate; their likelihood is what predict and evaluate say."),
-    "quantize": Row(CHOSEN, "export makes a Bundle with weights of a byte each."),
     "tune": Row(CHOSEN, COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""

@@ -14,6 +14,7 @@ from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.machine import has_compiler
 from yanmo.modeling.settings import Activation, Compile, Schedule, Sharding
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig", "check_compiler"]
 
@@ -23,13 +24,20 @@ class ModelKeys(Config):
 
     model: str = "ngram"
     """ngram, linear, textcnn, bilstm; bert, roberta, albert or electra with layers x width such as bert-4x312; a local
-    folder; or a hub id."""
+    folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""
 
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
+
+    tokenization: Tokenization = "auto"
+    """What the tokenizer of a language model from scratch cuts texts into: merged bytes, characters, or (for
+    kneser-ney) words; auto: characters for kneser-ney and where most letters are Chinese, else bytes."""
+
+    order: int | None = Field(default=None, ge=1, le=20)
+    """Most tokens of an n-gram of kneser-ney; by default 7 of characters, 5 of words or bytes."""
 
     activation: Activation | None = None
     """The function between the two products of a layer's feed-forward part, of a shape from scratch; by default the

@@ -93,7 +93,7 @@ def _make(bundle: Bundle, made: Bundle) -> None:
 
     num_threads = default_num_threads()
     # On the CPU, where the graph is compared with it: a graphics processor rounds otherwise.
-    reference = pytorch.open_runtime(bundle, device="cpu", num_threads=num_threads)
+    reference = pytorch.open_labeler(bundle, device="cpu", num_threads=num_threads)
     encoder = load_encoder(bundle)
     write_graph(made.path, encoder_graph(bundle, encoder) if encoder else traced_graph(bundle, reference))
     pipeline, golden = bundle.text_pipeline(), bundle.golden()

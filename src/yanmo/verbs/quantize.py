@@ -23,7 +23,6 @@ from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import check_form
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -95,7 +94,6 @@ def quantize(
         ModelError: Even one part in 8 bits loses too much.
         MissingExtraError: The packages that write ONNX files are not installed.
     """
-    check_form(task_of(bundle), "quantize")
     _check_format(bundle)
     dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
@@ -234,4 +232,4 @@ def _traced(bundle: Bundle) -> Graph:
         return Graph((bundle.path / ONNX_FILE).read_bytes(), settings)
     from yanmo.runtimes import pytorch
 
-    return traced_graph(bundle, pytorch.open_runtime(bundle, device="cpu", num_threads=default_num_threads()))
+    return traced_graph(bundle, pytorch.open_labeler(bundle, device="cpu", num_threads=default_num_threads()))

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from yanmo.arrays import Ragged
-from yanmo.artifacts.bundle import CHAIN
+from yanmo.artifacts.bundle import CHAIN, TREES
 from yanmo.errors import ConfigError
 from yanmo.modeling.features.hashed_ngrams import hash_texts, network_ngrams
 from yanmo.modeling.features.ragged import Features, NgramFeatures, Score, TensorBatch, TokenFeatures
@@ -32,6 +32,7 @@ from yanmo.modeling.features.token_features import (
     train_tokenizer,
 )
 from yanmo.modeling.light import light_models
+from yanmo.modeling.light.biaffine_head import BiaffineHead
 from yanmo.modeling.light.label_chain import LabelChain, without_chain
 from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
 from yanmo.modeling.networks.dropout import SampledDropout
@@ -356,7 +357,13 @@ def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
 
 
 def _in_chain(module: nn.Module, score: Score, settings: NetworkSettings) -> Score:
-    """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme."""
+    """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme.
+
+    Of trees the network says what a head of its own reads, which becomes a part of it.
+    """
+    if settings.head == "trees":
+        module.tree_head = BiaffineHead(len(settings.decided))
+        return score
     return chained(module, score, settings.labels) if settings.per_unit else score
 
 
@@ -364,6 +371,10 @@ def _save_chain(folder: Path, module: nn.Module) -> None:
     chain = getattr(module, "label_chain", None)
     if isinstance(chain, LabelChain):
         numpy_files.save_file(chain.arrays(), folder / CHAIN, metadata={"format": "pt"})
+    head = getattr(module, "tree_head", None)
+    if isinstance(head, BiaffineHead):
+        tensors = {name: np.ascontiguousarray(one) for name, one in head.weights().tensors().items()}
+        numpy_files.save_file(tensors, folder / TREES, metadata={"format": "pt"})
 
 
 def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:

@@ -23,6 +23,7 @@ def test_settings_without_effect_are_named():
         "vocab_size",
         "tokenization",
         "order",
+        "optimizer",
         "precision",
         "pooling",
         "head_start",

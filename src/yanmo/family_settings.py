@@ -11,7 +11,7 @@ from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES,
 
 __all__ = [
     "FAMILY_DEFAULTS",
-    "FORM_DEFAULTS",
+    "HEAD_DEFAULTS",
     "SETTINGS",
     "Setting",
     "default_settings",
@@ -98,6 +98,9 @@ SETTINGS = (
     Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
     Setting("order", ("kneser-ney",)),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
+    Setting(
+        "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True
+    ),
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
@@ -109,6 +112,7 @@ SETTINGS = (
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
     Setting("pooling", ("pretrained",)),
+    Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
     Setting("activation", ENCODER_FAMILIES),
@@ -150,8 +154,15 @@ _OF_UNITS: dict[str, dict[str, Any]] = {
     "textcnn": _LIGHT_TAGGER,
     "bilstm": _LIGHT_TAGGER,
 }
-FORM_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+_READER = {"max_length": 384, "vocab_size": 16000}
+_OF_PASSAGES: dict[str, dict[str, Any]] = {
+    **{family: _READER | {"num_epochs": 10} for family in ENCODER_FAMILIES},
+    **{family: {"max_length": 384} for family in STARTED_FAMILIES},
+    "bilstm": _READER | {"learning_rate": 2e-3, "batch_size": 32, "num_epochs": 8, "dropout": 0.3},
+}
+HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
+    "passages": _OF_PASSAGES,
     "trees": _OF_UNITS,
     "sequences": {"pretrained": {"max_length": 256}},
 }
@@ -174,7 +185,7 @@ def default_settings(
         width: Of a checkpoint, 0 where that is not known.
         form: What is decided about.
     """
-    defaults = dict(FAMILY_DEFAULTS[family]) | FORM_DEFAULTS.get(form, {}).get(family, {})
+    defaults = dict(FAMILY_DEFAULTS[family]) | HEAD_DEFAULTS.get(form, {}).get(family, {})
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)

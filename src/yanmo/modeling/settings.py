@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray, take_rows
+from yanmo.arrays import IntArray, take_rows
 from yanmo.text.inputs import Inputs
 from yanmo.text.language_tokens import Tokenization
 
@@ -25,6 +25,7 @@ __all__ = [
     "Match",
     "MeasureAnswers",
     "NetworkSettings",
+    "OptimizerName",
     "Pooling",
     "Precision",
     "Pruning",
@@ -38,6 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
+OptimizerName = Literal["adamw", "muon"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -56,14 +58,14 @@ class LabeledTexts:
         targets: What the task encodes labels as: float32, shape (N, C), zeros in the rows that have a teacher's answer
             and no label; or of units the places of their tags, ragged, -1 where there is none.
         ids: Of the rows, where they have any.
-        soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
+        soft: A teacher's evidence, probabilities; None without a teacher.
         num_labeled: So many rows, the first ones, have labels; None: all.
     """
 
     texts: Inputs
     targets: Any
     ids: Sequence[str] | None = None
-    soft_NC: FloatArray | None = None
+    soft: Any = None
     num_labeled: int | None = None
 
     @property
@@ -208,6 +210,7 @@ class LoopSettings:
     compile: Compile = "never"
     sharding: Sharding = "none"
     device: str = "cpu"
+    optimizer: OptimizerName = "adamw"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0
     ema_decay: float = 0.0

@@ -33,6 +33,7 @@ __all__ = [
     "Entity",
     "Health",
     "LabelScore",
+    "ListedModel",
     "Models",
     "Parameters",
     "PredictBody",
@@ -218,10 +219,21 @@ class ServedModel(msgspec.Struct, frozen=True):
     card: str
 
 
+class ListedModel(msgspec.Struct, frozen=True):
+    """A model as OpenAI's clients list it."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "yanmo"
+
+
 class Models(msgspec.Struct, frozen=True):
-    """All models; ``POST /predict`` asks the first."""
+    """All models; ``POST /predict`` asks the first. The same names stand under data for OpenAI's clients."""
 
     models: list[ServedModel]
+    object: str = "list"
+    data: list[ListedModel] = []
 
 
 class Health(msgspec.Struct, frozen=True):

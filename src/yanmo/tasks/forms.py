@@ -9,7 +9,7 @@ from yanmo.protocols import ABOUT, Task
 
 __all__ = ["check_form"]
 
-CHOSEN = ("texts", "units", "trees")
+CHOSEN = ("texts", "units", "passages", "trees")
 """What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
 
 

@@ -320,7 +320,9 @@ def _train_arcs(job: Job, tell: Watcher) -> Trained:
     # A perceptron moves a weight by 1, and nothing pulls it back.
     loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
     train = job.ask() if job.ask is not None else job.train
-    return train_arcs(train, job.valid, labels=job.labels, loop=loop, measure=job.measure, tell=tell)
+    return train_arcs(
+        train, job.valid, labels=job.labels, beam=job.config.beam or 1, loop=loop, measure=job.measure, tell=tell
+    )
 
 
 def _train_language_model(job: Job, tell: Watcher) -> Trained:

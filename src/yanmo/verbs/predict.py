@@ -57,7 +57,7 @@ class PredictConfig(ReadOptions):
     """Where the texts are, and what is written for people."""
 
     text: str = "text"
-    """Column of the text; without a header line a number: 1 is the first column."""
+    """Column of the text, or of the passage; without a header line a number: 1 is the first column."""
 
     text_b: str | None = None
     """Column of the second text, for pairs; by default as the task calls it. On standard input a tab stands between the
@@ -396,5 +396,7 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
         return open_stdin(config.encoding, inputs)
     if special:
         return open_dataset(special[0], config.split, inputs)
-    columns = dict(zip(inputs, (config.text, config.text_b or inputs[-1]), strict=False))
+    # What no user names is called as the task calls it.
+    first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
+    columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     return open_files(source, config, columns | ({"id": config.id} if config.id is not None else {}))

@@ -21,6 +21,7 @@ from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.label_pairs import LabelNames, LabelPairs
 from yanmo.data.labels import LabelReader
+from yanmo.data.passages import PassageKeys, PassageReader
 from yanmo.data.pipes import kept_pipes
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
@@ -328,11 +329,27 @@ def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareCo
     return labels, blocks, _text_config(task, config)
 
 
+def _open_passages(
+    task: Task[Any],
+    files: dict[str, list[Path]],
+    config: PrepareConfig,
+    labels: LabelReader,  # noqa: ARG001 - one signature
+) -> Opened:
+    fields, usual = PrepareConfig.model_fields, PassageKeys()
+    given = {"passage": config.text, "answers": config.label}
+    defaults = {"passage": fields["text"].default, "answers": fields["label"].default}
+    named = {key: getattr(usual, key) if value == defaults[key] else value for key, value in given.items()}
+    keys = PassageKeys(**named, question=config.text_b or usual.question, name=config.id)
+    reader = PassageReader(task, _by_split(files), config, keys)
+    return reader, reader.rows(), _text_config(task, config, "tokens")
+
+
 OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
     "texts": _open_texts,
     "units": _open_units,
     "sequences": _open_documents,
     "trees": _open_units,
+    "passages": _open_passages,
 }
 """What is decided about to what opens its files."""
 

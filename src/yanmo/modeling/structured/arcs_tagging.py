@@ -88,7 +88,7 @@ def _tagged(texts: LabeledTexts, tags: Sequence[str]) -> LabeledTexts:
     names = texts.targets.values["tag"]
     places_U = np.searchsorted(tags, names)
     is_known_U = np.asarray(tags)[np.minimum(places_U, len(tags) - 1)] == names
-    return replace(texts, targets=Ragged(np.where(is_known_U, places_U, -1), texts.targets.offsets), soft_NC=None)
+    return replace(texts, targets=Ragged(np.where(is_known_U, places_U, -1), texts.targets.offsets), soft=None)
 
 
 def _folds(texts: LabeledTexts, seed: int) -> IntArray:

@@ -204,7 +204,7 @@ def fit_window(
         return measure(evidence, valid.targets)
 
     alpha = network.teaching.alpha if network.teaching is not None else 0.0
-    lesson = Lesson(_tags(train), train.soft_NC, alpha)
+    lesson = Lesson(_tags(train), None if train.soft is None else train.soft.values_MC, alpha)
     history = _History(loop, tell, model)
     with threadpool_limits(loop.num_threads), progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
         for loss in _epochs(learner, model.rows(units), lesson, units.places, loop):

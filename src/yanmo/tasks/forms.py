@@ -36,7 +36,6 @@ VERBS = {
     "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
     "cascade": Row(CHOSEN, COMPARE),
     "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
-    "ensemble": Row(CHOSEN, COMPARE),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
     "tune": Row(CHOSEN, COMPARE),

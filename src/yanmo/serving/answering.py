@@ -12,11 +12,12 @@ from msgspec import UNSET
 from yanmo.answers.answered import Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.artifacts.bundle import Bundle
 from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Entity, Text
+from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text
 from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
@@ -122,7 +123,15 @@ def _write_entities(told: Prediction) -> Answer:
     return Answer(told.label, told.probability, entities=[_entity(span) for span in told.spans])
 
 
-WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] = {Choices: _writer_of_choices}
+def _write_found(told: Prediction) -> Answer:
+    found = [FoundAnswer(one.text or "", one.probability, one.start, one.end) for one in told.spans]
+    return Answer(told.label, told.probability, told.probabilities, answers=found)
+
+
+WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] = {
+    Choices: _writer_of_choices,
+    Pointers: lambda _: _write_found,
+}
 """Form of evidence to what makes an answer on the wire of one for a person."""
 
 

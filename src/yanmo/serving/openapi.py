@@ -16,11 +16,13 @@ from yanmo.serving.access import NEEDS_NO_KEY
 from yanmo.serving.invocations import Frame, Instance, InstanceScores, InvocationBody, InvocationOptions
 from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
+from yanmo.serving.questions import AskedQuestion, QuestionBody, QuestionParameters
 from yanmo.serving.routes import TABLE, Route
 from yanmo.serving.schemas import (
     Answer,
     Answers,
     Entity,
+    FoundAnswer,
     Health,
     LabelScore,
     Models,
@@ -49,13 +51,16 @@ __all__ = ["make_document"]
 REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, list[type]] = {
-    "predict": [PredictBody],
+    "predict": [PredictBody, QuestionBody],
     "invocations": [PredictBody, InvocationBody],
     "infer": [InferBody],
     "reload": [Reload],
 }
 ANSWERS: dict[str, list[Any]] = {
-    "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]],
+    "predict": [
+        *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
+        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]]),
+    ],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
     "server_metadata": [ServerMetadata],
@@ -109,7 +114,8 @@ WIRE_TYPES = [
     *(PredictBody, Parameters, Answer, Answers, Entity, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
-    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores),
+    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
+    AskedQuestion,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}

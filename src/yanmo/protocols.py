@@ -11,10 +11,20 @@ import numpy.typing as npt
 from msgspec import Struct
 
 from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
+from yanmo.answers.arcs import Word
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
-__all__ = ["Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
+
+ABOUT = {
+    "texts": "texts as a whole",
+    "units": "the units of texts",
+    "passages": "where answers stand in passages",
+    "trees": "the trees of sentences",
+    "sequences": "the tokens of texts",
+}
+"""What a model decides about, by the name of the head that it needs for it."""
 
 EncodedT = TypeVar("EncodedT")
 EvidenceT = TypeVar("EvidenceT", bound=Evidence)
@@ -32,6 +42,7 @@ class Prediction:
         stage: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained: Whether a cascade gave no answer, because even its last stage was unsure.
         spans: The parts of the text that have these labels, in order, of tasks about parts; else empty.
+        words: The words of the text with their heads, of tasks about trees; else empty.
     """
 
     label: str | tuple[str, ...] | None
@@ -40,6 +51,7 @@ class Prediction:
     stage: int | None = None
     abstained: bool = False
     spans: tuple[Span, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 class Inference(Struct, Generic[EvidenceT], frozen=True):
@@ -68,6 +80,10 @@ class Runtime(Protocol[EncodedT]):
     def score(self, encoded: EncodedT) -> Inference[Any]:
         """Return the scores of all rows, in their order."""
         ...
+
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
+        """Return what a Report says of how texts are read, as JSON values."""
+        return {}
 
     def infer(self, inputs: Inputs) -> Inference[Any]:
         """Return the scores of all rows, in their order: both steps in one."""
@@ -109,7 +125,7 @@ class Task(Protocol[EvidenceT_contra]):
 
     @property
     def head(self) -> str:
-        """What a model decides about, by which it is asked whether it has a head for it: a form of ``models``."""
+        """What a model decides about, by which it is asked whether it has a head for it: a name of :data:`ABOUT`."""
         ...
 
     @property

@@ -163,7 +163,8 @@ class Pointers(Struct, frozen=True):
         if len(self.cells) != len(other.cells) or (self.cells != other.cells).any() or (self.ends != other.ends).any():
             return np.full(len(self), np.inf, dtype=np.float32)
         # Scores of -inf in both are equal; NaN counts as infinitely far.
-        difference_K = np.where(self.values_K == other.values_K, 0.0, np.abs(self.values_K - other.values_K))
+        with np.errstate(invalid="ignore"):
+            difference_K = np.where(self.values_K == other.values_K, 0.0, np.abs(self.values_K - other.values_K))
         np.maximum.at(found_N, np.repeat(row_M, self.num_cells_M), np.nan_to_num(difference_K, nan=np.inf))
         return found_N
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
@@ -124,8 +125,14 @@ def _flaw_of_sums(sums_M: Doubles) -> str | None:
     return f"row {row + 1} probabilities that sum to {float(sums_M[row]):.4g}, not to 1"
 
 
+def _flaw_of_arcs(evidence: Arcs, labels: Sequence[str]) -> str | None:
+    """Return what is wrong with probabilities of heads or relations, None where nothing is."""
+    return _flaw_of_pointers(evidence.heads, labels) or _flaw_of_choices(evidence.relations, labels)
+
+
 FLAWS: dict[type[Any], Callable[[Any, Sequence[str]], str | None]] = {
     Choices: _flaw_of_choices,
     Pointers: _flaw_of_pointers,
+    Arcs: _flaw_of_arcs,
 }
 """Form of evidence to what finds a flaw in its probabilities."""

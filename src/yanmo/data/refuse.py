@@ -18,6 +18,7 @@ import polars as pl
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import place
 from yanmo.data.tagged.laying import SPAN_REASONS
+from yanmo.data.tagged.tree_checks import TREE_REASONS
 from yanmo.errors import DataError
 from yanmo.text.clean import clean_column
 
@@ -40,6 +41,7 @@ ANSWER_REASONS = (NOWHERE, UNREADABLE)
 LABEL_REASONS = (
     *("missing label", "control character in label", "list of labels", "unreadable label"),
     *SPAN_REASONS,
+    *TREE_REASONS,
     *ANSWER_REASONS,
 )
 REASONS = (

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.passage_spans import passage_pointers
 from yanmo.answers.pointers import Pointers
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import TREES, Bundle
 from yanmo.artifacts.silence import read_silence
-from yanmo.errors import InternalError
+from yanmo.errors import ArtifactError, InternalError
+from yanmo.parsing.biaffine import BiaffineWeights
 from yanmo.protocols import Inference
 from yanmo.runtimes.batching import pool_windows
 from yanmo.runtimes.unit_chain import as_choices, read_chain
@@ -25,7 +30,7 @@ from yanmo.text.passage_tokens import PassageTokenizer
 from yanmo.text.tokenizer import Encoded, encode_column, open_tokenizer
 from yanmo.text.unit_tokens import UnitTokenizer
 
-__all__ = ["Head", "LabelHead", "PassageHead", "open_head"]
+__all__ = ["Head", "LabelHead", "PassageHead", "TreeHead", "open_head"]
 
 TOKENIZER = "tokenizer.json"
 
@@ -82,6 +87,45 @@ class LabelHead(Head):
         return Inference(as_choices(scores_NC, self._link, encoded, self._chain), found)
 
 
+class TreeHead(Head):
+    """Trees of words, whose arcs are scored from what a network says about each word, over whole texts."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._weights = _read_trees(bundle)
+        self._of_units = UnitTokenizer(
+            open_tokenizer(bundle.path / TOKENIZER, max_length=bundle.max_length), bundle.max_length
+        )
+
+    @property
+    def num_outputs(self) -> int:
+        """As many numbers as the head reads of a word."""
+        return self._weights.num_states
+
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
+        """Return the token ids of N cleaned rows."""
+        if inputs.units is None:
+            raise InternalError("A head for trees reads words, but the texts have none.")
+        return self._of_units.encode(inputs.units, windows=windows)
+
+    def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Arcs]:
+        """Return the scores of the heads and relations of all words."""
+        states_US, found = pool_windows(encoded, scores_WC, num_cells)
+        if encoded.units is None:
+            raise InternalError("A head for trees reads words, but the texts have none.")
+        return Inference(self._weights.evidence(states_US, encoded.units.places), found)
+
+
+def _read_trees(bundle: Bundle) -> BiaffineWeights:
+    path = bundle.path / TREES
+    try:
+        weights = BiaffineWeights.read(load_file(path))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ArtifactError(f"{path} cannot be read: {error}.", hint="Make the Bundle again.") from error
+    if len(weights.relations_CRR) != len(bundle.labels):
+        raise ArtifactError(f"{path} is not about the {len(bundle.labels)} relations.", hint="Make the Bundle again.")
+    return weights
+
+
 class PassageHead(Head):
     """Where an answer begins in a passage and where it ends, unit by unit, and whether there is none."""
 
@@ -105,7 +149,7 @@ class PassageHead(Head):
         return Inference(passage_pointers(scores_WC, encoded.units.places, none_bias=self._bias), found)
 
 
-HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Pointers: PassageHead}
+HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Pointers: PassageHead, Arcs: TreeHead}
 """Form of evidence to the head of networks that give it."""
 
 

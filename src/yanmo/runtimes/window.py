@@ -15,6 +15,7 @@ import numpy.typing as npt
 from yanmo.answers.answered import Found
 from yanmo.answers.chains import Chain, Steps, log_marginals
 from yanmo.answers.choices import Choices
+from yanmo.answers.links import Link
 from yanmo.arrays import Array, IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
@@ -52,10 +53,15 @@ class EncodedUnits:
 
 
 class WindowRuntime(Runtime[EncodedUnits]):
-    """The Runtime protocol for the format window; safe to use from several threads."""
+    """The Runtime protocol for the format window; safe to use from several threads.
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._link = label_task(task_of(bundle), "The format window").link
+    Args:
+        bundle: Where its files are.
+        link: Of the labels.
+    """
+
+    def __init__(self, bundle: Bundle, link: Link) -> None:
+        self._link = link
         settings = read_light_settings(bundle, "window.json")
         self._config = build(WindowConfig, settings, where=f"{bundle.path / 'window.json'}")
         names = (*NAMES, "lexicon") if self._config.has_lexicon else NAMES
@@ -125,7 +131,7 @@ class WindowRuntime(Runtime[EncodedUnits]):
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> WindowRuntime:  # noqa: ARG001 - one signature
     """Return the runtime of a window Bundle."""
-    return WindowRuntime(bundle)
+    return WindowRuntime(bundle, label_task(task_of(bundle), "The format window").link)
 
 
 def _lanes(weights_KC: Array) -> npt.NDArray[np.uint64]:

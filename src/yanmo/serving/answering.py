@@ -10,14 +10,16 @@ import msgspec
 from msgspec import UNSET
 
 from yanmo.answers.answered import Span
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.tree_table import conllu_sentence
 from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text
+from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord
 from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
@@ -128,9 +130,18 @@ def _write_found(told: Prediction) -> Answer:
     return Answer(told.label, told.probability, told.probabilities, answers=found)
 
 
+def _write_trees(told: Prediction) -> Answer:
+    words = [
+        TreeWord(number, one.start, one.end, one.text or "", one.head, one.relation, one.probability)
+        for number, one in enumerate(told.words, 1)
+    ]
+    return Answer(told.label, told.probability, words=words, conllu=conllu_sentence(told.words))
+
+
 WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] = {
     Choices: _writer_of_choices,
     Pointers: lambda _: _write_found,
+    Arcs: lambda _: _write_trees,
 }
 """Form of evidence to what makes an answer on the wire of one for a person."""
 

@@ -25,6 +25,7 @@ from yanmo.serving.schemas import (
     FoundAnswer,
     Health,
     LabelScore,
+    ListedModel,
     Models,
     Parameters,
     PredictBody,
@@ -45,9 +46,18 @@ from yanmo.serving.tensors import (
     TensorOptions,
     WantedTensor,
 )
+from yanmo.serving.writing.document import (
+    WRITING_ANSWERS,
+    WRITING_BODIES,
+    WRITING_EXAMPLES,
+    WRITING_PROBLEMS,
+    WRITING_TYPES,
+)
+from yanmo.serving.writing.schemas import WritingErrorBody
 
 __all__ = ["make_document"]
 
+MODELS = "x-models"
 REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, list[type]] = {
@@ -55,6 +65,7 @@ BODIES: dict[str, list[type]] = {
     "invocations": [PredictBody, InvocationBody],
     "infer": [InferBody],
     "reload": [Reload],
+    **WRITING_BODIES,
 }
 ANSWERS: dict[str, list[Any]] = {
     "predict": [
@@ -73,6 +84,7 @@ ANSWERS: dict[str, list[Any]] = {
     "livez": [Health],
     "readyz": [Health],
     "reload": [ServedModel],
+    **WRITING_ANSWERS,
 }
 OPTIONS = ("threshold", "truncate")
 BODY_KINDS: dict[str, tuple[str, list[str], list[str]]] = {
@@ -108,14 +120,29 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "reload": {"a folder below --models-dir": {"path": "reviews-2"}},
+    **WRITING_EXAMPLES,
 }
 """Bodies that are right where the model reads one text at a time."""
 WIRE_TYPES = [
-    *(PredictBody, Parameters, Answer, Answers, Entity, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
+    *(
+        PredictBody,
+        Parameters,
+        Answer,
+        Answers,
+        Entity,
+        LabelScore,
+        ListedModel,
+        Models,
+        Health,
+        Reload,
+        ServedModel,
+        ProblemBody,
+    ),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
     AskedQuestion,
+    *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
@@ -142,8 +169,10 @@ OWN = {
     **dict.fromkeys(["readyz", "is_ready"], READY),
     "model_is_ready": READY | {"not_found"},
     "model_metadata": {"not_found"},
+    **dict.fromkeys(WRITING_BODIES, WRITING_PROBLEMS | BODY),
 }
-ASKING = ("predict", "invocations", "infer")
+ABOUT_LABELS = ("info", "model_metadata", "model_is_ready")
+ASKING = ("predict", "invocations", "infer", *WRITING_BODIES)
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
     (
@@ -174,7 +203,7 @@ def make_document() -> dict[str, Any]:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts."},
+        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts, and texts."},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
@@ -215,6 +244,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,
+        MODELS: _kind_of_models(name),
         "parameters": _parameters(route),
         "responses": {"200": _good(name), **_problems(route)},
     }
@@ -227,6 +257,13 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.need not in NEEDS_NO_KEY:
         operation["security"] = [{"bearer": []}, {"header": []}]
     return operation
+
+
+def _kind_of_models(name: str) -> str:
+    """Return which models a route is for: those that label, those that write, or all."""
+    if name in WRITING_BODIES:
+        return "writing"
+    return "labeling" if name in (*ASKING, *ABOUT_LABELS) else "service"
 
 
 def _name(route: Route) -> str:
@@ -268,7 +305,10 @@ def _problems(route: Route) -> dict[str, Any]:
     for code, (status, _) in PROBLEMS.items():
         if code in codes:
             by_status.setdefault(str(int(status)), []).append(code)
+    is_writing = route.answer.__name__ in WRITING_BODIES
     content = {MEDIA_TYPE: {"schema": _reference(ProblemBody)}}
+    if is_writing:
+        content = {"application/json": {"schema": _reference(WritingErrorBody)}}
     return {
         status: {"description": f"Code: {', '.join(found)}.", "content": content}
         for status, found in sorted(by_status.items())

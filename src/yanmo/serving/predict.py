@@ -54,7 +54,7 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     service = call.service
     service.check_loaded()
     model = service.find(call.name)
-    deadline_seconds = _deadline_seconds(call)
+    deadline_seconds = call.deadline_seconds(service.config.deadline_seconds)
     try:
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
         model.batcher.check_room()
@@ -130,17 +130,6 @@ async def _wait(call: RouteCall, job: QueuedRequest[Text], deadline_seconds: flo
 
 def _expire(job: QueuedRequest[Text]) -> None:
     job.give_up(DeadlineError())
-
-
-def _deadline_seconds(call: RouteCall) -> float:
-    longest: float = call.service.config.deadline_seconds
-    wanted = call.headers.get(b"x-timeout-ms")
-    if wanted is None:
-        return longest
-    # Nine digits are eleven days; Python refuses to read more than 4300 of them, with an error of its own.
-    if not wanted.isdigit() or len(wanted) > 9 or int(wanted) == 0:
-        raise Problem("bad_http", "The header x-timeout-ms must be a whole number of milliseconds, at least 1.")
-    return min(longest, int(wanted) / 1e3)
 
 
 def _encode(answers: list[Answer], request: Request, model: Model, digest: str) -> Reply:

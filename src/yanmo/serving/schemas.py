@@ -34,12 +34,14 @@ __all__ = [
     "FoundAnswer",
     "Health",
     "LabelScore",
+    "ListedModel",
     "Models",
     "Parameters",
     "PredictBody",
     "Reload",
     "ServedModel",
     "Text",
+    "TreeWord",
 ]
 
 Text = str | tuple[str, str]
@@ -141,6 +143,28 @@ class FoundAnswer(msgspec.Struct, frozen=True):
     end: int
 
 
+class TreeWord(msgspec.Struct, frozen=True):
+    """A word of a sentence's tree.
+
+    Attributes:
+        id: Its number in the sentence, from 1.
+        start: Its first character, counted in Unicode characters of the text as it was sent.
+        end: The character behind its last one.
+        word: What stands there.
+        head: The number of its head; 0 for the root.
+        relation: To its head.
+        score: How probable head and relation are.
+    """
+
+    id: int
+    start: int
+    end: int
+    word: str
+    head: int
+    relation: str
+    score: float
+
+
 class Answer(msgspec.Struct):
     """What the model says about one text.
 
@@ -157,6 +181,8 @@ class Answer(msgspec.Struct):
         entities: The parts of the text that were labeled, in order; only for tasks about the units of a text.
         answers: The most probable answers, of which none overlaps another; only for questions about passages.
         context: Of several passages the one that has the answer, counted from 0.
+        words: The words with their heads, in order; only for tasks about trees.
+        conllu: The same as rows of CoNLL-U.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -170,6 +196,8 @@ class Answer(msgspec.Struct):
     entities: Sequence[Entity] | UnsetType = UNSET
     answers: Sequence[FoundAnswer] | UnsetType = UNSET
     context: int | UnsetType = UNSET
+    words: Sequence[TreeWord] | UnsetType = UNSET
+    conllu: str | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):
@@ -212,10 +240,21 @@ class ServedModel(msgspec.Struct, frozen=True):
     card: str
 
 
+class ListedModel(msgspec.Struct, frozen=True):
+    """A model as OpenAI's clients list it."""
+
+    id: str
+    object: str = "model"
+    created: int = 0
+    owned_by: str = "yanmo"
+
+
 class Models(msgspec.Struct, frozen=True):
-    """All models; ``POST /predict`` asks the first."""
+    """All models; ``POST /predict`` asks the first. The same names stand under data for OpenAI's clients."""
 
     models: list[ServedModel]
+    object: str = "list"
+    data: list[ListedModel] = []
 
 
 class Health(msgspec.Struct, frozen=True):

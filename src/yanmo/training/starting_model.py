@@ -18,9 +18,16 @@ from yanmo.training.work_folder import check_alone
 
 __all__ = ["check_model", "check_segmenter", "start"]
 
-PACKAGES = {"torch": ("torch", "transformers"), "ngram": ("torch",), "linear": ("sklearn",), "window": ("scipy",)}
+PACKAGES = {
+    "torch": ("torch", "transformers"),
+    "ngram": ("torch",),
+    "linear": ("sklearn",),
+    "window": ("scipy",),
+    "arcs": ("scipy",),
+    "kneser-ney": (),
+}
 """What training a format needs besides the core install."""
-ALONE = ("linear", "window")
+ALONE = ("linear", "window", "arcs", "kneser-ney")
 """Formats that one process trains."""
 
 

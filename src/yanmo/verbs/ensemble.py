@@ -25,12 +25,13 @@ from yanmo.composing.composites import ask_members, check_members, member_names,
 from yanmo.composing.soup_bundle import publish_soup
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import Split, load_split
+from yanmo.measuring.evaluation import Split, load_split, with_labels_of
 from yanmo.metrics.measures import Measure
 from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
 from yanmo.verbs.signature import verb
 
@@ -152,6 +153,8 @@ def ensemble(
             f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
             hint="Name more Bundles, or a stage that makes several.",
         )
+    check_form(task_of(dataset), "ensemble")
+    dataset = with_labels_of(members, dataset)
     columns, task = check_members(members, dataset), task_of(dataset)
     split = load_split(dataset, config.split)
     # Asked for all methods, also for those that fit nothing: members and result are held against each other.

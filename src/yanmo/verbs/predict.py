@@ -25,7 +25,8 @@ from yanmo.artifacts.frames import FrameWriter
 from yanmo.artifacts.ledger import FrameLedger
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.artifacts.span_table import conll_rows, has_spans, told_spans
+from yanmo.artifacts.row_formats import ROW_FORMATS
+from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
 from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
@@ -68,9 +69,9 @@ class PredictConfig(ReadOptions):
     split: str = "test"
     """Which split is answered if the source is a Dataset."""
 
-    format: Literal["csv", "jsonl", "parquet", "conll"] = "csv"
+    format: Literal["csv", "jsonl", "parquet", "conll", "conllu"] = "csv"
     """Format of the table for people, with the texts, beside predictions.parquet; conll, a unit and its tag a line, for
-    tasks about the units of texts."""
+    tasks about the units of texts; conllu, for trees."""
 
     bom: bool = False
     """Whether table.csv begins with a byte order mark, by which Excel knows that it is UTF-8."""
@@ -120,7 +121,7 @@ class UnsavedPredictions(Predictions):
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
         if has_spans(self._frame):
-            rows = self._frame.drop("probabilities", "places").to_dicts()
+            rows = self._frame.drop("probabilities", "places", "pointers", strict=False).to_dicts()
             told = told_spans(self._frame, self._texts)
             answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]
         else:
@@ -245,8 +246,9 @@ def _write_rows(
     table: FrameWriter, bundle: Bundle, texts: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig
 ) -> None:
     """Append the answers to some texts to the table for people."""
-    if config.format == "conll":
-        table.write_text(conll_rows(frame, texts.to_series(), bundle.labels))
+    if config.format in ROW_FORMATS:
+        write = ROW_FORMATS[config.format][task_of(bundle).form]
+        table.write_text(write(frame, texts.to_series(), bundle.labels))
         return
     flat_labels = bundle.labels if config.format == "csv" else None
     table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
@@ -362,10 +364,12 @@ def _check_table(bundle: Bundle, config: PredictConfig, out: Path | None) -> Non
     Raises:
         ConfigError: As said.
     """
-    if config.format == "conll" and not task_of(bundle).reads_units:
+    task = task_of(bundle)
+    if config.format in ROW_FORMATS and not (task.reads_units and task.form in ROW_FORMATS[config.format]):
         raise ConfigError(
-            f"The 'format' parameter of predict must be csv, jsonl or parquet for {bundle.path}. Got 'conll' instead.",
-            hint="CoNLL columns hold a tag for every unit of a text; this model answers about whole texts.",
+            f"The 'format' parameter of predict must be csv, jsonl or parquet for {bundle.path}. "
+            f"Got {config.format!r} instead.",
+            hint="conll holds a tag for every unit of a text, conllu a tree; this model answers otherwise.",
         )
     for name in ("bom", "plain_cells"):
         if getattr(config, name) and (out is None or config.format != "csv"):

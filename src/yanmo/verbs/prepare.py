@@ -1,5 +1,6 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +15,18 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.parquet import write_pieces
 from yanmo.config import build
 from yanmo.data.decode import check_file
-from yanmo.data.finding import companions
+from yanmo.data.documents import DocumentOptions, DocumentReader, check_document_keys
+from yanmo.data.finding import companions, find_files
 from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
 from yanmo.data.label_pairs import LabelNames, LabelPairs
 from yanmo.data.labels import LabelReader
 from yanmo.data.passages import PassageKeys, PassageReader
+from yanmo.data.pipes import kept_pipes
 from yanmo.data.rows import file_parents, read_rows
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
-from yanmo.data.tagged.reading import TagReader
+from yanmo.data.tagged.opening import ReadsUnits, open_units
 from yanmo.data.tagged.survey import TagKeys
 from yanmo.data.tagging import TaggingOptions
 from yanmo.data.terms import TopTerms, choose_sample, write_tfidf
@@ -37,14 +40,14 @@ from yanmo.text.unit_places import UnitRule
 from yanmo.text.word_list import read_word_list
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "check_config", "open_tagged", "prepare"]
+__all__ = ["PrepareConfig", "check_config", "given_files", "open_tagged", "prepare"]
 
 USER_DICT = "user_dict.txt"
 REJECTED = "rejected.jsonl"
 SPILL = "spill"
 
 
-class PrepareConfig(TaggingOptions):
+class PrepareConfig(DocumentOptions, TaggingOptions):
     """What the raw files hold, and how they become a Dataset."""
 
     task: Annotated[str, AfterValidator(known_task)] = Field(
@@ -70,13 +73,13 @@ class PrepareConfig(TaggingOptions):
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
 
     valid: Path | None = None
-    """File of the validation split; by default it is cut from the source."""
+    """File, folder or pattern of the validation split; by default it is cut from the source."""
 
     test: Path | None = None
-    """File of the test split; by default it is cut from the source."""
+    """File, folder or pattern of the test split; by default it is cut from the source."""
 
     unlabeled: Path | None = None
-    """File of texts without labels."""
+    """File, folder or pattern of texts without labels."""
 
     label_separator: str = ","
     """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list, of labels or,
@@ -130,7 +133,16 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
         ConfigError: Values contradict each other.
     """
     task = check_config(config)
-    files = _files(source, config)
+    with contextlib.ExitStack() as until_end:
+        # Those of the source are found by whoever calls a verb.
+        files = {"source": list(source)}
+        for role, paths in given_files(config).items():
+            files[role] = list(until_end.enter_context(kept_pipes(paths)))
+        _publish(task, files, config, out, effects)
+    return Dataset.open(out, verify=False)
+
+
+def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, out: Path, effects: Effects) -> None:
     reader, blocks, text_config = _open(task, files, config)
     identity = Identity(
         kind=Dataset.kind,
@@ -143,7 +155,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
     )
     # The spill is inside of the staging folder and is removed first, so that it is never published.
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
-        gathered = _gather(blocks, config, reader, spill, staging)
+        gathered = _gather(blocks, config, text_config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
         profile = profile_rows(gathered, labels, by_text=task.group == task.inputs)
         # Known only now; the manifest is written when the block ends.
@@ -159,7 +171,6 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
             train, pipeline = _sample(gathered.rows, spill), TextPipeline(text_config, staging)
             top_terms = write_tfidf(staging, train, task, labels, pipeline, profile["cjk_share"])
         write_profile(staging, profile, top_terms)
-    return Dataset.open(out, verify=False)
 
 
 def check_config(config: PrepareConfig) -> Task[Any]:
@@ -198,8 +209,11 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         read = read_word_list if task.reads_units else read_user_dict
         read(config.user_dict)
     # For its errors alone.
-    _text_config(config)
+    _text_config(task, config)
     _check_units(task, config)
+    check_document_keys(
+        task, config, [name for name, one in PrepareConfig.model_fields.items() if getattr(config, name) != one.default]
+    )
     return task
 
 
@@ -230,10 +244,14 @@ def _check_units(task: Task[Any], config: PrepareConfig) -> None:
         raise ConfigError(f"The task {task.name} does not use the '{name}' parameter.", hint="Leave it out.")
 
 
-def _files(source: tuple[Path, ...], config: PrepareConfig) -> dict[str, list[Path]]:
-    """Return role to files: ``source`` for what stands for train, then the given splits."""
+def given_files(config: PrepareConfig) -> dict[str, tuple[Path, ...]]:
+    """Return role to files of the splits that are given and not cut: a folder's and a pattern's one by one.
+
+    Raises:
+        DataError: A folder has no file that can be read, or nothing matches a pattern.
+    """
     given = {"valid": config.valid, "test": config.test, "unlabeled": config.unlabeled}
-    return {"source": list(source), **{role: [path] for role, path in given.items() if path is not None}}
+    return {role: find_files([path]) for role, path in given.items() if path is not None}
 
 
 def _ratios(config: PrepareConfig) -> dict[str, float]:
@@ -249,14 +267,16 @@ def _parents(files: dict[str, list[Path]], config: PrepareConfig) -> dict[str, s
     return file_parents({**chosen, "user_dict": [config.user_dict] if config.user_dict else []})
 
 
-def _text_config(config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
+def _text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
     user_dict = USER_DICT if config.user_dict else None
-    values = {"cleaning": config.cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
+    # A text that is learned itself stays as it is, unless a step is asked for.
+    cleaning = () if task.head == "sequences" else config.cleaning
+    values = {"cleaning": cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
     return build(TextConfig, values, where="prepare")
 
 
-def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> TagReader:
-    """Return what reads files in which parts of texts are labeled, after it has read them once.
+def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> ReadsUnits:
+    """Return what reads files that say something about the parts of texts.
 
     Args:
         files: Role to files, those of the source first.
@@ -271,7 +291,7 @@ def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: Lab
     given = {name: getattr(config, name) for name in ("text", "label")}
     # The default of a key is one of the usual names, which are looked for anyway.
     named = {name: None if value == fields[name].default else value for name, value in given.items()}
-    return TagReader(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
+    return open_units(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
 
 
 def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
@@ -290,14 +310,14 @@ def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) 
     return OPENERS[task.head](task, files, config, labels)
 
 
-def _open_units(
-    task: Task[Any],  # noqa: ARG001 - one signature
-    files: dict[str, list[Path]],
-    config: PrepareConfig,
-    labels: LabelReader,
-) -> Opened:
+def _open_units(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
     tagged = open_tagged(files, config, labels)
-    return tagged, tagged.rows(), _text_config(config, tagged.manner.rule)
+    return tagged, tagged.rows(), _text_config(task, config, tagged.rule)
+
+
+def _open_documents(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
+    documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
+    return documents, documents.rows(), _text_config(task, config)
 
 
 def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
@@ -306,7 +326,7 @@ def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareCo
     columns = {**texts, "label": label, "id": config.id}
     ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
     blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
-    return labels, blocks, _text_config(config)
+    return labels, blocks, _text_config(task, config)
 
 
 def _open_passages(
@@ -321,33 +341,42 @@ def _open_passages(
     named = {key: getattr(usual, key) if value == defaults[key] else value for key, value in given.items()}
     keys = PassageKeys(**named, question=config.text_b or usual.question, name=config.id)
     reader = PassageReader(task, _by_split(files), config, keys)
-    return reader, reader.rows(), _text_config(config, "tokens")
+    return reader, reader.rows(), _text_config(task, config, "tokens")
 
 
 OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
     "texts": _open_texts,
     "units": _open_units,
+    "sequences": _open_documents,
+    "trees": _open_units,
     "passages": _open_passages,
 }
 """What is decided about to what opens its files."""
 
 
 def _gather(
-    blocks: Iterable[pl.DataFrame], config: PrepareConfig, labels: ReadsLabels, spill: Spill, staging: Path
+    blocks: Iterable[pl.DataFrame],
+    config: PrepareConfig,
+    text_config: TextConfig,
+    labels: ReadsLabels,
+    spill: Spill,
+    staging: Path,
 ) -> Gathered:
     """Return all rows with their splits; their texts wait on disk."""
     gathered = gather_rows(
         blocks,
         labels,
-        config.cleaning,
+        text_config.cleaning,
         spill=spill,
         rejected=staging / REJECTED,
         max_rejected=config.max_rejected,
         has_ids=config.id is not None,
     )
-    rows = gathered.rows.with_columns(cut_splits(gathered.rows, _ratios(config), config.seed).alias("split"))
-    check_labels(rows, least=labels.task.least_labels)
-    return replace(gathered, rows=rows)
+    # Without labels there are no classes that splits should balance.
+    rows = gathered.rows if labels.task.least_labels else gathered.rows.with_columns(pl.lit("").alias("label"))
+    split = cut_splits(rows, _ratios(config), config.seed).alias("split")
+    check_labels(rows.with_columns(split), least=labels.task.least_labels)
+    return replace(gathered, rows=gathered.rows.with_columns(split))
 
 
 def _plain(config: PrepareConfig) -> dict[str, Any]:

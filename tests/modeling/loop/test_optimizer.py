@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from yanmo.modeling.loop.muon import orthogonal
 from yanmo.modeling.loop.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
 
 
@@ -57,3 +58,48 @@ def test_constant_stays_at_the_peak():
 def test_wsd_stays_and_falls_in_the_last_fifth():
     assert rates("wsd") == pytest.approx([1 / 3, 2 / 3, *[1.0] * 7, 0.5])
     assert learning_rate_factor(95, num_steps=100, warmup_ratio=0.1, schedule="wsd") == pytest.approx(5 / 20)
+
+
+class Layered(nn.Module):
+    """An embedding, two numbered layers and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(7, 4)
+        self.model = nn.ModuleDict({"layers": nn.ModuleList(nn.Linear(4, 4) for _ in range(2))})
+        self.head = nn.Linear(4, 3)
+
+
+def moved(kind, gradient):
+    module = Layered()
+    before = {name: one.detach().clone() for name, one in module.named_parameters()}
+    optimizer = make_optimizer(module, learning_rate=0.1, weight_decay=0.0, kind=kind)
+    for one in module.parameters():
+        one.grad = gradient(one)
+    optimizer.step()
+    return {name: one.detach() - before[name] for name, one in module.named_parameters()}
+
+
+def test_muon_moves_the_matrices_of_layers_in_orthogonal_steps_and_all_else_as_adamw_does():
+    torch.manual_seed(1)
+    gradients = {}
+    ours = moved("muon", lambda one: gradients.setdefault(len(gradients), torch.randn_like(one)))
+    given = iter(gradients.values())
+    theirs = moved("adamw", lambda _: next(given))
+    for name, step in ours.items():
+        if name.startswith("model.layers") and step.ndim == 2:
+            sizes = torch.linalg.svdvals(step) / (0.1 * 0.2 * 2)
+            # Few iterations bring singular values near 1, and not to it.
+            assert 0.6 < float(sizes.min()) <= float(sizes.max()) < 1.3
+        else:
+            torch.testing.assert_close(step, theirs[name])
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3)])
+def test_an_orthogonal_matrix_has_the_directions_of_the_one_it_is_near_to(shape):
+    torch.manual_seed(2)
+    matrix = torch.randn(shape)
+    left, _, right = torch.linalg.svd(matrix, full_matrices=False)
+    found = orthogonal(matrix)
+    assert found.shape == matrix.shape
+    assert float((found * (left @ right)).sum() / min(shape)) > 0.8

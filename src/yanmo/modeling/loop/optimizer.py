@@ -1,4 +1,4 @@
-"""The optimizer: AdamW with groups for weight decay and depth, and the learning rate of each step; it knows no data."""
+"""The optimizer: AdamW or Muon, groups for weight decay and depth, the learning rate of each step; it knows no data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from yanmo.modeling.networks.layer_depths import parameter_depths
-from yanmo.modeling.settings import Schedule
+from yanmo.modeling.loop.muon import ORTHOGONAL, Muon
+from yanmo.modeling.networks.layer_depths import matrices_in_layers, parameter_depths
+from yanmo.modeling.settings import OptimizerName, Schedule
 
 __all__ = ["learning_rate_factor", "level_steps", "make_optimizer", "set_learning_rate"]
 
+OPTIMIZERS: dict[OptimizerName, type[torch.optim.AdamW]] = {"adamw": torch.optim.AdamW, "muon": Muon}
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 WSD_FALL = 0.2
@@ -20,9 +22,14 @@ WSD_FALL = 0.2
 
 
 def make_optimizer(
-    module: nn.Module, *, learning_rate: float, weight_decay: float, layer_decay: float = 1.0
+    module: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    layer_decay: float = 1.0,
+    kind: OptimizerName = "adamw",
 ) -> torch.optim.Optimizer:
-    """Return a fused AdamW over the trainable parameters of a network.
+    """Return a fused AdamW over the trainable parameters of a network, or Muon.
 
     Args:
         module: The network.
@@ -30,21 +37,24 @@ def make_optimizer(
         weight_decay: Applied to matrices; biases and the scales of normalization layers, which are vectors, have none.
         layer_decay: A layer's rate is this share of the rate of the layer above; the head has the full rate, the
             embeddings the lowest. In (0, 1].
+        kind: ``muon`` moves the matrices within layers in orthogonal steps, and all else as AdamW.
 
     Source: Loshchilov, Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, arXiv:1711.05101;
     Howard, Ruder 2018, "Universal Language Model Fine-tuning", section 3.2 (rates by layer), arXiv:1801.06146.
     """
     # Asked only where it counts: networks without layers have no depths.
     depths = parameter_depths(module) if layer_decay < 1 else {}
-    members: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    inner = matrices_in_layers(module) if kind == "muon" else frozenset()
+    members: dict[tuple[float, float, bool], list[nn.Parameter]] = defaultdict(list)
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             decay = weight_decay if parameter.ndim >= 2 else 0.0
-            members[decay, layer_decay ** depths.get(name, 0)].append(parameter)
+            members[decay, layer_decay ** depths.get(name, 0), name in inner].append(parameter)
     groups = [
-        {"params": parameters, "weight_decay": decay, "scale": scale} for (decay, scale), parameters in members.items()
+        {"params": parameters, "weight_decay": decay, "scale": scale, ORTHOGONAL: is_inner}
+        for (decay, scale, is_inner), parameters in members.items()
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
+    return OPTIMIZERS[kind](groups, lr=learning_rate, betas=BETAS, eps=EPSILON, fused=True)
 
 
 def learning_rate_factor(step: int, *, num_steps: int, warmup_ratio: float, schedule: Schedule = "linear") -> float:

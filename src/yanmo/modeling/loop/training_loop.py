@@ -101,6 +101,7 @@ class Trainer:
             learning_rate=settings.learning_rate,
             weight_decay=settings.weight_decay,
             layer_decay=settings.layer_decay,
+            kind=settings.optimizer,
         )
         self.stop = threading.Event()
         self.is_stopping = self.is_due = False

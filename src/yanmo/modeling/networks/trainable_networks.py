@@ -32,6 +32,7 @@ from yanmo.modeling.features.token_features import (
     train_tokenizer,
 )
 from yanmo.modeling.light import light_models
+from yanmo.modeling.light.biaffine_head import BiaffineHead, save_tree_head
 from yanmo.modeling.light.label_chain import LabelChain, without_chain
 from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
 from yanmo.modeling.networks.dropout import SampledDropout
@@ -372,7 +373,13 @@ def _score_light(module: nn.Module, batch: TensorBatch) -> Tensor:
 
 
 def _in_chain(module: nn.Module, score: Score, settings: NetworkSettings) -> Score:
-    """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme."""
+    """Return the score of texts as it is; that of units with a chain over them, where their tags have a scheme.
+
+    Of trees the network says what a head of its own reads, which becomes a part of it.
+    """
+    if settings.head == "trees":
+        module.tree_head = BiaffineHead(len(settings.decided))
+        return score
     return chained(module, score, settings.labels) if settings.head == "units" else score
 
 
@@ -380,6 +387,7 @@ def _save_chain(folder: Path, module: nn.Module) -> None:
     chain = getattr(module, "label_chain", None)
     if isinstance(chain, LabelChain):
         numpy_files.save_file(chain.arrays(), folder / CHAIN, metadata={"format": "pt"})
+    save_tree_head(folder, module)
 
 
 def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:

@@ -13,9 +13,9 @@ from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.effects import NO_EFFECTS
 from yanmo.errors import InternalError
-from yanmo.modeling.runs import window_training
-from yanmo.modeling.runs.window_training import Lesson, train_window
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching
+from yanmo.modeling.structured import window_training
+from yanmo.modeling.structured.window_training import Lesson, train_window
 from yanmo.runtimes.window import WindowRuntime
 from yanmo.tasks import get_task
 from yanmo.text.inputs import Inputs
@@ -75,7 +75,7 @@ def learn(train, *, config=None, lexicon=None, tell=NO_EFFECTS.tell, teaching=No
 def opened(trained, folder):
     folder.mkdir(exist_ok=True)
     trained.save(folder)
-    return WindowRuntime(SimpleNamespace(path=folder, task="token_labels"))
+    return WindowRuntime(SimpleNamespace(path=folder), SOFTMAX)
 
 
 @pytest.fixture(scope="module")

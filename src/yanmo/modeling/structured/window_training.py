@@ -23,13 +23,13 @@ from yanmo.answers.tags import TagScheme, TagStyle, row_edges
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
-from yanmo.modeling.runs.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
+from yanmo.modeling.structured.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.window_features import WindowConfig, WindowFeatures, suited_config
 
-__all__ = ["Lesson", "train_window"]
+__all__ = ["FittedWindow", "Lesson", "fit_window", "train_window"]
 
 # Keeps the first step of AdaGrad finite; the square of a slope is of the order of 1.
 EPSILON = 1e-4
@@ -123,6 +123,27 @@ class _Learner:
         self.chain = replace(self.chain, transitions_CC=moved_CC.astype(np.float32))
 
 
+@dataclass(frozen=True)
+class FittedWindow:
+    """What was learned.
+
+    Attributes:
+        model: The weights of the epoch with the best score of ``loop.metric``, in 8 bits.
+        scores: Of these on the validation split.
+        records: One an epoch.
+    """
+
+    model: WindowModel
+    scores: dict[str, float]
+    records: list[dict[str, Any]]
+
+    def save(self, folder: Path) -> None:
+        """Write the model and its records."""
+        self.model.save(folder)
+        lines = "".join(json.dumps(one) + "\n" for one in self.records)
+        (folder / METRICS).write_text(lines, encoding="utf-8")
+
+
 def train_window(
     train: LabeledTexts,
     valid: LabeledTexts,
@@ -134,7 +155,27 @@ def train_window(
     lexicon: Lexicon | None = None,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
-    """Train the window model; the weights of the epoch with the best score of ``loop.metric`` are kept, in 8 bits.
+    """Train the window model; arguments as of :func:`fit_window`."""
+    fitted = fit_window(
+        train, valid, network=network, loop=loop, measure=measure, config=config, lexicon=lexicon, tell=tell
+    )
+    sizes = {"num_features": len(fitted.model.kept_K), "num_classes": len(network.labels)}
+    architecture = {"family": "window", **sizes, **fitted.model.config.model_dump(mode="json")}
+    return Trained(fitted.save, fitted.scores, architecture, 0, is_int8=True)
+
+
+def fit_window(
+    train: LabeledTexts,
+    valid: LabeledTexts,
+    *,
+    network: NetworkSettings,
+    loop: LoopSettings,
+    measure: MeasureAnswers,
+    config: WindowConfig | None = None,
+    lexicon: Lexicon | None = None,
+    tell: Watcher = NO_EFFECTS.tell,
+) -> FittedWindow:
+    """Return the window model that is learned; of all epochs the one with the best score of ``loop.metric`` is kept.
 
     Args:
         train: Texts with units to learn from.
@@ -175,12 +216,7 @@ def train_window(
         small = history.best.smaller()
         scores = measured(small, small.rows(held))
 
-    def save(folder: Path) -> None:
-        small.save(folder)
-        (folder / METRICS).write_text("".join(json.dumps(one) + "\n" for one in history.records), encoding="utf-8")
-
-    sizes = {"num_features": len(small.kept_K), "num_classes": len(network.labels)}
-    return Trained(save, scores, {"family": "window", **sizes, **config.model_dump(mode="json")}, 0, is_int8=True)
+    return FittedWindow(small, scores, history.records)
 
 
 class _History:

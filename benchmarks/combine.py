@@ -20,6 +20,7 @@ import polars as pl
 
 import yanmo
 from yanmo import metrics
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.base import Identity, publish
 from yanmo.combine.averaging import average, equal_weights
@@ -114,7 +115,7 @@ def line(name, evidence, best, dataset, split) -> str:
 def calibration_line(name, bundle, dataset, split) -> str:
     """Return one row of the table of calibrations."""
     evidence, task = answer(bundle, dataset, split), get_task(dataset.task)
-    error = calibration_error(evidence, task.choose(evidence.values_MC), split.targets)
+    error = calibration_error(evidence, split.targets, task)
     loss = task.losses_N(evidence, split.targets).mean()
     return f"| {name} | {error:.2%} | {loss:.4f} |"
 
@@ -237,23 +238,21 @@ def speed() -> None:
     for _ in range(num_members):
         scores_NC = generator.standard_normal((num_rows, num_classes), dtype=np.float32)
         scores_NC += 2 * targets_NC
-        members.append(SOFTMAX.activate(scores_NC))
+        members.append(Choices(scores_NC, SOFTMAX).activate())
     task = get_task("single_label")
 
     def truth():
-        return truth_probabilities(members, targets_NC, SOFTMAX)
+        return truth_probabilities(members, targets_NC, task)
 
     def scores():
-        return [metrics.accuracy(task.choose(member), targets_NC) for member in members]
+        return [metrics.accuracy(task.choose(member.values_MC), targets_NC) for member in members]
 
     ways = {
         "average": lambda: average(members, equal_weights(num_members)),
         "weighted": lambda: average(members, log_loss_weights(truth())),
         "weighted-by-score": lambda: average(members, score_weights(scores())),
-        "vote": lambda: vote(members, num_members, task.choose),
-        "log-linear": lambda: SOFTMAX.activate(
-            log_average(members, log_linear_weights(members, targets_NC, link=SOFTMAX), SOFTMAX)
-        ),
+        "vote": lambda: vote(members, num_members, task.ballots),
+        "log-linear": lambda: log_average(members, log_linear_weights(members, targets_NC, task)).activate(),
         "greedy": lambda: average(members, greedy_weights(truth(), seed=SEED)),
     }
     print("| method, fit and combine | seconds |\n|---|---|")

@@ -42,6 +42,11 @@ class Ragged(Struct, frozen=True):
         """Return one row as a view."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
+    def sums_N(self) -> npt.NDArray[Any]:
+        """Return the sum of each row, of a row without values 0, shape (N,)."""
+        totals = np.concatenate(([0], np.cumsum(self.values)))
+        return np.asarray(totals[self.offsets[1:]] - totals[self.offsets[:-1]])
+
     def take(self, rows: npt.NDArray[Any]) -> Ragged:
         """Return the given rows, in the given order, without a loop over rows."""
         lengths = self.lengths_N[rows]
@@ -52,5 +57,5 @@ class Ragged(Struct, frozen=True):
 
 
 def take_rows(values: Any, rows: IntArray) -> Any:
-    """Return rows of an array or of a ragged one, in the given order."""
-    return values.take(rows) if isinstance(values, Ragged) else values[rows]
+    """Return rows of an array, or of whatever else takes rows, in the given order."""
+    return values[rows] if isinstance(values, np.ndarray) else values.take(rows)

@@ -15,6 +15,7 @@ from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
+    "DECODER_FAMILIES",
     "ENCODERS",
     "ENCODER_FAMILIES",
     "FAMILIES",
@@ -22,7 +23,6 @@ __all__ = [
     "LIGHT_FAMILIES",
     "ONLY_LABELS",
     "STARTED_FAMILIES",
-    "Form",
     "ModelSpec",
     "can_mean",
     "num_heads",
@@ -33,21 +33,38 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm")
-FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
-BORN_INT8 = ("window",)
+DECODER_FAMILIES = ("gpt2", "gpt")
+"""Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
+SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
+"""Families that are named with layers and width."""
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney")
+FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
+BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
-Form: TypeAlias = Literal["texts", "units"]
-"""What a model decides about: texts as a whole, or their parts one by one."""
+Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"]
+OWN_FORMATS: dict[str, Format] = {
+    "ngram": "ngram",
+    "linear": "linear",
+    "window": "window",
+    "hmm": "hmm",
+    "arcs": "arcs",
+    "kneser-ney": "kneser-ney",
+}
+"""Family to the format of its Bundles, where that is not torch."""
 ONLY_LABELS = ("linear", "hmm")
 """Families that learn from labels and not from a teacher's answers."""
-FORMS: dict[str, frozenset[Form]] = {
-    **dict.fromkeys((*ENCODERS, "textcnn", "bilstm"), frozenset(("texts", "units"))),
+FORMS: dict[str, frozenset[str]] = {
+    **dict.fromkeys((*ENCODER_FAMILIES, "init", "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences")),
+    "textcnn": frozenset(("texts", "units", "trees")),
+    **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     **dict.fromkeys(("window", "hmm"), frozenset(("units",))),
+    "arcs": frozenset(("trees",)),
+    "kneser-ney": frozenset(("sequences",)),
 }
-"""Family to the forms that its models have a head for."""
-EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
+"""Family to what its models can decide about."""
+EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
 
 MEAN_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
@@ -102,21 +119,12 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window", "hmm"]:
+    def format(self) -> Format:
         """The format of the Bundle that training makes."""
-        match self.family:
-            case "ngram":
-                return "ngram"
-            case "linear":
-                return "linear"
-            case "window":
-                return "window"
-            case "hmm":
-                return "hmm"
-        return "torch"
+        return OWN_FORMATS.get(self.family, "torch")
 
-    def can_label(self, form: Form) -> bool:
-        """Return whether models of the family decide about texts as a whole, or about their units."""
+    def can_label(self, form: str) -> bool:
+        """Return whether models of the family have a head for what is decided about, a name of ``protocols.ABOUT``."""
         return form in FORMS[self.family]
 
     @property
@@ -139,9 +147,9 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``; a shape to train from scratch such
-            as ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
-            "owner" is here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``; a shape to
+            train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder;
+            or a hub id, owner/name, where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.
@@ -152,7 +160,7 @@ def resolve(name: str) -> ModelSpec:
     if name in LIGHT_FAMILIES:
         return ModelSpec(name, family=name)
     shape = SHAPE.fullmatch(name)
-    if shape and shape["family"] in ENCODER_FAMILIES:
+    if shape and shape["family"] in SHAPED_FAMILIES:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
     # A folder that is really called "~" comes before the home that it stands for.
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
@@ -183,8 +191,8 @@ def resolve(name: str) -> ModelSpec:
             hint=f"Give {OWNERS[name]}/{name}, or the folder that you have it in.",
         )
     raise ModelError(
-        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *ENCODER_FAMILIES, *EXAMPLES))}",
-        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(ENCODER_FAMILIES)} with layers x width such as "
+        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *SHAPED_FAMILIES, *EXAMPLES))}",
+        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(SHAPED_FAMILIES)} with layers x width such as "
         "bert-4x312; a local folder; a hub id (owner/name).",
     )
 

@@ -10,11 +10,21 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
-from yanmo.answers.answered import Decided, Evidence, Found, Span
+from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
+from yanmo.answers.arcs import Word
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
-__all__ = ["Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
+
+ABOUT = {
+    "texts": "texts as a whole",
+    "units": "the units of texts",
+    "passages": "where answers stand in passages",
+    "trees": "the trees of sentences",
+    "sequences": "the tokens of texts",
+}
+"""What a model decides about, by the name of the head that it needs for it."""
 
 EncodedT = TypeVar("EncodedT")
 EvidenceT = TypeVar("EvidenceT", bound=Evidence)
@@ -32,6 +42,7 @@ class Prediction:
         stage: Of a cascade, the number of the stage that answered, from 1; else None.
         abstained: Whether a cascade gave no answer, because even its last stage was unsure.
         spans: The parts of the text that have these labels, in order, of tasks about parts; else empty.
+        words: The words of the text with their heads, of tasks about trees; else empty.
     """
 
     label: str | tuple[str, ...] | None
@@ -40,6 +51,7 @@ class Prediction:
     stage: int | None = None
     abstained: bool = False
     spans: tuple[Span, ...] = ()
+    words: tuple[Word, ...] = ()
 
 
 class Inference(Struct, Generic[EvidenceT], frozen=True):
@@ -69,6 +81,10 @@ class Runtime(Protocol[EncodedT]):
         """Return the scores of all rows, in their order."""
         ...
 
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
+        """Return what a Report says of how texts are read, as JSON values."""
+        return {}
+
     def infer(self, inputs: Inputs) -> Inference[Any]:
         """Return the scores of all rows, in their order: both steps in one."""
         return self.score(self.encode(inputs))
@@ -88,8 +104,28 @@ class Task(Protocol[EvidenceT_contra]):
         ...
 
     @property
-    def link(self) -> Any:
-        """From scores to probabilities, and whether labels exclude each other: an ``answers.links.Link``."""
+    def truth_columns(self) -> tuple[str, ...]:
+        """The columns of a Dataset that its truth stands in besides ``label``."""
+        return ()
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The inputs whose equality keeps rows on one side of a split: by default all."""
+        return self.inputs
+
+    @property
+    def least_labels(self) -> int:
+        """How many labels the training rows must have at least, so that there is something to learn."""
+        return 2
+
+    @property
+    def form(self) -> type[Any]:
+        """The form of its evidence, a class of ``answers``, by which tables are asked what can be done with it."""
+        ...
+
+    @property
+    def head(self) -> str:
+        """What a model decides about, by which it is asked whether it has a head for it: a name of :data:`ABOUT`."""
         ...
 
     @property
@@ -116,6 +152,22 @@ class Task(Protocol[EvidenceT_contra]):
 
     def encode(self, column: Any, labels: Sequence[str]) -> Any:
         """Return what a model is trained and measured against, one row a label of the column."""
+        ...
+
+    def targets(self, rows: Any, labels: Sequence[str]) -> Any:
+        """Return the same of rows of a Dataset, a polars frame, for tasks whose truth is about their texts, too."""
+        return self.encode(rows["label"], labels)
+
+    def outputs(self, labels: Sequence[str]) -> list[str]:
+        """Return the names of the scores that a network gives for each thing it decides about."""
+        return list(labels)
+
+    def padded(self, targets: Any, inputs: Inputs) -> Any:
+        """Return the targets of the first rows of inputs, with nothing for the rows behind them."""
+        ...
+
+    def is_one_answer(self, targets: Any) -> bool:
+        """Return whether all rows have the same truth, so that there is nothing to learn."""
         ...
 
     def read(self, frame: Any) -> Any:
@@ -148,8 +200,14 @@ class Task(Protocol[EvidenceT_contra]):
         """Return of every label that a row may be given its place in the list of labels."""
         ...
 
-    def details(self, evidence: EvidenceT_contra, labels: Sequence[str]) -> list[Mapping[str, float]]:
-        """Return what a person is shown of the evidence of every row, such as every label's probability."""
+    def tell(self, answered: Answered[Any], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:
+        """Return one answer a row, for a person.
+
+        Args:
+            answered: What was answered.
+            inputs: The raw rows that were asked.
+            labels: The names of the evidence's columns.
+        """
         ...
 
     def statistics(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[Any]:
@@ -160,8 +218,34 @@ class Task(Protocol[EvidenceT_contra]):
         """Return the negative log-likelihood of the truth in nats, shape (N,)."""
         ...
 
+    def losses_M(self, evidence: EvidenceT_contra, targets: Any) -> npt.NDArray[np.float64]:
+        """Return that of every decision that has a truth, shape (M,)."""
+        ...
+
+    def truth(self, evidence: EvidenceT_contra, targets: Any, *, most: int) -> npt.NDArray[Any]:
+        """Return the probabilities that were given to the truth, linear in the evidence, shape (D,).
+
+        Args:
+            evidence: Probabilities.
+            targets: What holds.
+            most: Where a decision holds several answers, at most so many, evenly spread, are kept.
+        """
+        ...
+
+    def answers(self, evidence: EvidenceT_contra, targets: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """Return the confidence of every answer that has a truth, and whether it was right, both of shape (D,)."""
+        ...
+
+    def ballots(self, evidence: EvidenceT_contra) -> Any:
+        """Return what is decided as evidence again: 1 for what is chosen, 0 for all else."""
+        ...
+
     def confidence_N(self, evidence: EvidenceT_contra) -> npt.NDArray[np.float32]:
         """Return one number a row, in [0, 1]: how sure the decision is."""
+        ...
+
+    def gap_N(self, evidence: EvidenceT_contra) -> npt.NDArray[np.float32]:
+        """Return how far each row's probabilities are from those of another decision."""
         ...
 
     def same_N(self, evidence: EvidenceT_contra, other: EvidenceT_contra) -> npt.NDArray[np.bool_]:

@@ -5,8 +5,9 @@ import pytest
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SIGMOID, SOFTMAX
+from yanmo.answers.pointers import Pointers
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
-from yanmo.errors import DataError
+from yanmo.errors import ConfigError, DataError
 
 GOOD_NC = np.array([[0.25, 0.75], [1.0, 0.0]], dtype=np.float32)
 SAME_ROWS = "hint: Make them of the same rows: the same Dataset, the same split."
@@ -74,3 +75,23 @@ def test_probabilities_pass_and_with_many_labels_need_no_sum():
         Choices(np.zeros((0, 2), np.float32), SOFTMAX),
     ):
         check_probabilities(one, name="m", labels=["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0.5, 0.5, np.nan], "m gives decision 2 the probability nan for one of its cells."),
+        ([0.5, 1.5, 1.0], "m gives decision 1 the probability 1.5 for one of its cells."),
+        ([0.5, 0.5, 0.5], "m gives row 2 probabilities that sum to 0.5, not to 1."),
+    ],
+)
+def test_cells_must_hold_probabilities_too(values, message):
+    evidence = Pointers(np.array(values, np.float32), np.array([0, 2, 3]), np.array([0, 1, 2]))
+    with pytest.raises(DataError) as caught:
+        check_probabilities(evidence, name="m", labels=[])
+    assert str(caught.value) == f"{message}\n{BROKEN}"
+
+
+def test_a_form_without_a_row_is_named():
+    with pytest.raises(ConfigError, match="An ensemble is for answers of the form Choices and Pointers. Got list"):
+        check_probabilities([], name="m", labels=[])

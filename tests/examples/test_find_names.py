@@ -6,6 +6,8 @@ import pytest
 
 import yanmo
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def blocks(blocks_of):

@@ -9,6 +9,7 @@ import pytest
 from yanmo.answers.answered import Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
+from yanmo.arrays import Ragged
 from yanmo.errors import DataError, InternalError
 from yanmo.tasks import TASKS, task_of
 from yanmo.tasks.deciding import count_given
@@ -109,3 +110,13 @@ def test_the_task_of_an_artifact_knows_its_labels():
         task, labels = "token_labels", NAMES
 
     assert task_of(Some).scheme.kinds == ("ORG", "PER")
+
+
+def test_units_without_a_tag_are_no_decisions_with_a_truth():
+    values_MC = np.arange(20, dtype=np.float32).reshape(4, 5)
+    evidence = Choices(values_MC, SOFTMAX, np.array([0, 3, 3, 4]))
+    targets = Ragged(np.array([2, -1, 0, -1]), evidence.offsets_N)
+    found, targets_MC = TASK.labeled(evidence, targets)
+    assert found.values_MC.tolist() == values_MC[[0, 2]].tolist()
+    assert targets_MC.argmax(axis=1).tolist() == [2, 0]
+    assert targets_MC.sum() == 2

@@ -31,6 +31,31 @@ class Evidence(Protocol):
         """Return the given rows, in the given order."""
         ...
 
+    @classmethod
+    def gathered(cls, parts: Sequence[tuple[IntArray, Self]]) -> Self:
+        """Return the rows of several pieces of evidence as one, each at its number from 0."""
+        ...
+
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return the arrays of its values, those that a mean of several models is taken of."""
+        ...
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same decisions with other values, as :meth:`parts` gives them."""
+        ...
+
+    def activate(self) -> Self:
+        """Return the probabilities of scores."""
+        ...
+
+    def invert(self, *, floor: float = 0.0) -> Self:
+        """Return scores whose probabilities these are, none nearer to 0 or 1 than ``floor``."""
+        ...
+
+    def ordered(self, columns: list[int]) -> Self:
+        """Return it with its labels in another order, first the one that ``columns`` names first."""
+        ...
+
     def columns(self) -> dict[str, pl.Series]:
         """Return what a file of Predictions holds of it, N rows."""
         ...
@@ -63,6 +88,10 @@ class Span(Struct, frozen=True, gc=False):
     probability: float
     text: str | None = None
     source: Literal["model", "dictionary", "rule"] = "model"
+
+    def within(self, text: str) -> Span:
+        """Return the span with what stands there in its text."""
+        return replace(self, text=text[self.start : self.end])
 
 
 class Decided(Struct, frozen=True):

@@ -64,14 +64,23 @@ class Choices(Struct, frozen=True):
         """Return the same decisions with other values, of which nobody knows how they go together unless it is said."""
         return type(self)(values_MC, self.link, self.ends, self.places, joint_M)
 
+    def parts(self) -> tuple[FloatArray, ...]:
+        """Return ``values_MC`` alone."""
+        return (self.values_MC,)
+
+    def with_parts(self, *parts: FloatArray) -> Self:
+        """Return the same decisions with other values."""
+        return self.having(*parts)
+
     def activate(self) -> Self:
         """Return the probabilities of scores."""
         values_MC = self.link.activate(self.values_MC)
         return type(self)(values_MC, self.link, self.ends, self.places, self.joint_M, self.path_M)
 
-    def invert(self) -> Self:
-        """Return scores whose probabilities these are."""
-        return self.having(self.link.invert(self.values_MC), joint_M=self.joint_M)
+    def invert(self, *, floor: float = 0.0) -> Self:
+        """Return scores whose probabilities these are, none nearer to 0 or 1 than ``floor``."""
+        values_MC = np.clip(self.values_MC, floor, 1 - floor) if floor else self.values_MC
+        return self.having(self.link.invert(values_MC), joint_M=self.joint_M)
 
     def ordered(self, columns: list[int]) -> Self:
         """Return the Choices with columns in another order: first the one that ``columns`` names first."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import polars as pl
 
 from yanmo.artifacts.span_table import has_spans, span_lines, told_spans
+from yanmo.artifacts.tree_table import has_trees, tree_lines
 from yanmo.streams import printable
 
 __all__ = ["answer_lines", "answer_table"]
@@ -18,13 +19,16 @@ FORMULA = r"^[=+\-@\t\r＝＋－＠]"
 
 
 def answer_lines(frame: pl.DataFrame, texts: pl.Series | None, labels: Sequence[str]) -> Iterator[str]:
-    """Yield one line a row of Predictions: the label, or that there is none, a tab, the probability; or the spans.
+    """Yield one line a row: the label, or that there is none, a tab, the probability; or spans; or a tree.
 
     Args:
         frame: Predictions.
         texts: Of the rows, as they were given; needed for spans.
         labels: All labels.
     """
+    if has_trees(frame) and texts is not None:
+        yield from tree_lines(frame, texts)
+        return
     if has_spans(frame) and texts is not None:
         yield from span_lines(frame, texts, labels)
         return

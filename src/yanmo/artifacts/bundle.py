@@ -34,6 +34,7 @@ __all__ = [
     "GOLDEN",
     "MEMBERS",
     "OUT_OF_FOLD",
+    "TREES",
     "WEIGHTS",
     "Bundle",
     "Golden",
@@ -43,11 +44,16 @@ __all__ = [
     "write_golden",
 ]
 
-FORMATS = ("torch", "onnx", "ngram", "linear", "window", "hmm", "ensemble", "cascade")
+FORMATS = (
+    *("torch", "onnx", "decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"),
+    *("ensemble", "cascade"),
+)
 COMPOSITES = ("ensemble", "cascade")
 WEIGHTS = "model.safetensors"
 CHAIN = "chain.safetensors"
 """How the tags of neighboring units go together, of models that label units."""
+TREES = "trees.safetensors"
+"""How arcs and relations are scored from what a network says about words, of models of trees."""
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"

@@ -65,7 +65,7 @@ class InputProfile(msgspec.Struct, frozen=True):
         }
 
     def count(
-        self, tokens_N: IntArray, unknown_N: IntArray, confidence_N: FloatArray, classes_M: IntArray
+        self, tokens_N: IntArray, unknown_N: IntArray, confidence_N: FloatArray, given_C: IntArray
     ) -> dict[str, IntArray]:
         """Return counts by bin of each statistic.
 
@@ -73,13 +73,13 @@ class InputProfile(msgspec.Struct, frozen=True):
             tokens_N: Tokens of each text, shape (N,).
             unknown_N: How many of them the model has no entry for.
             confidence_N: The answers' probabilities.
-            classes_M: The columns of all predicted labels, shape (M,).
+            given_C: How often each label was predicted.
         """
         return {
             "length": _counts(tokens_N, self.length_edges),
             "unknown": _counts(unknown_N / np.maximum(tokens_N, 1), self.unknown_edges),
             "confidence": _counts(confidence_N, self.confidence_edges),
-            "class": np.bincount(classes_M, minlength=len(self.classes)),
+            "class": given_C,
         }
 
 

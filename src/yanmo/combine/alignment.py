@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
-from yanmo.arrays import IntArray
+from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
+from yanmo.answers.sequences import Sequences
+from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.errors import DataError
 
-__all__ = ["check_probabilities", "match_labels", "match_rows"]
+__all__ = ["check_probabilities", "check_same_tokens", "match_labels", "match_rows"]
 
 SHOWN = 20
 
@@ -65,29 +70,98 @@ def match_rows(ids: Sequence[str], member_ids: Sequence[str], *, name: str, refe
     return np.asarray([places[one] for one in ids], dtype=np.int64)
 
 
-def check_probabilities(evidence: Choices, *, name: str, labels: Sequence[str]) -> None:
+def check_probabilities(evidence: Any, *, name: str, labels: Sequence[str]) -> None:
     """Refuse what are no probabilities.
 
     Args:
-        evidence: What may be probabilities; where labels exclude each other, each row must sum to 1.
+        evidence: What may be probabilities; where one choice excludes the others, each decision must sum to 1.
         name: Of the member, for the message.
         labels: C labels.
 
     Raises:
-        DataError: A value is not a number in [0, 1], or a row does not sum to 1.
+        DataError: A value is not a number in [0, 1], or a decision does not sum to 1.
     """
-    probabilities_NC = evidence.values_MC
+    flaw = row_of(FLAWS, type(evidence), "An ensemble")(evidence, labels)
+    if flaw is not None:
+        raise DataError(
+            f"{name} gives {flaw}.", hint="A model that answers so is broken; train it again, or leave it out."
+        )
+
+
+def check_same_tokens(answers: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuse language models that cut texts into different tokens; answers of other forms have no tokens.
+
+    Args:
+        answers: Evidence of every member about the same texts.
+        names: Of the members, for the message.
+
+    Raises:
+        DataError: As said.
+    """
+    first, *others = answers
+    for other, name in zip(others, names[1:], strict=True):
+        if isinstance(first, Sequences) and not first.cuts_like(other):
+            raise DataError(
+                f"{names[0]} and {name} cut texts into different tokens, so their probabilities are not of the same.",
+                hint="Train both with one tokenizer, such as --tokenization characters on the same texts.",
+            )
+
+
+def _flaw_of_choices(evidence: Choices, labels: Sequence[str]) -> str | None:
+    """Return what is wrong with probabilities of labels, None where nothing is."""
+    probabilities_MC = evidence.values_MC
+    wrong = _first_outside(probabilities_MC)
+    if wrong is not None:
+        row, column = divmod(wrong, probabilities_MC.shape[1])
+        value = float(probabilities_MC[row, column])
+        return f"row {row + 1} the probability {value:g} for {labels[column]!r}"
+    return _flaw_of_sums(probabilities_MC.sum(axis=1, dtype=np.float64)) if evidence.link.excludes else None
+
+
+def _flaw_of_pointers(evidence: Pointers, labels: Sequence[str]) -> str | None:  # noqa: ARG001 - one signature
+    """Return what is wrong with probabilities of cells, None where nothing is."""
+    wrong = _first_outside(evidence.values_K)
+    if wrong is not None:
+        decision = int(np.searchsorted(evidence.cells, wrong, side="right")) - 1
+        return f"decision {decision + 1} the probability {float(evidence.values_K[wrong]):g} for one of its cells"
+    return (
+        _flaw_of_sums(Ragged(evidence.values_K.astype(np.float64), evidence.cells).sums_N()) if len(evidence) else None
+    )
+
+
+def _first_outside(probabilities: FloatArray) -> int | None:
+    """Return the place of the first value that is no number in [0, 1], in the flat array."""
     # NaN fails both comparisons.
-    good_NC = (probabilities_NC >= 0) & (probabilities_NC <= 1)
-    hint = "A model that answers so is broken; train it again, or leave it out."
-    if not good_NC.all():
-        row, column = (int(place) for place in np.argwhere(~good_NC)[0])
-        value = float(probabilities_NC[row, column])
-        raise DataError(f"{name} gives row {row + 1} the probability {value:g} for {labels[column]!r}.", hint=hint)
-    if evidence.link.excludes and len(probabilities_NC):
-        gaps_N = np.abs(probabilities_NC.sum(axis=1, dtype=np.float64) - 1)
-        row = int(gaps_N.argmax())
-        # float32 is right to 1e-6 over thousands of labels; this is no rounding any more.
-        if gaps_N[row] > 1e-3:
-            total = float(probabilities_NC[row].sum())
-            raise DataError(f"{name} gives row {row + 1} probabilities that sum to {total:.4g}, not to 1.", hint=hint)
+    is_good = (probabilities >= 0) & (probabilities <= 1)
+    return None if is_good.all() else int(np.flatnonzero(~is_good.ravel())[0])
+
+
+def _flaw_of_sums(sums_M: Doubles) -> str | None:
+    gaps_M = np.abs(sums_M - 1)
+    # float32 is right to 1e-6 over thousands of labels; this is no rounding any more.
+    if not len(gaps_M) or gaps_M.max() <= 1e-3:
+        return None
+    row = int(gaps_M.argmax())
+    return f"row {row + 1} probabilities that sum to {float(sums_M[row]):.4g}, not to 1"
+
+
+def _flaw_of_arcs(evidence: Arcs, labels: Sequence[str]) -> str | None:
+    """Return what is wrong with probabilities of heads or relations, None where nothing is."""
+    return _flaw_of_pointers(evidence.heads, labels) or _flaw_of_choices(evidence.relations, labels)
+
+
+def _flaw_of_sequences(evidence: Sequences, labels: Sequence[str]) -> str | None:  # noqa: ARG001 - one signature
+    """Return what is wrong with the log-likelihoods of tokens, None where nothing is."""
+    wrong = _first_outside(np.exp(evidence.values_M))
+    if wrong is None:
+        return None
+    return f"token {wrong + 1} the log-likelihood {float(evidence.values_M[wrong]):g}"
+
+
+FLAWS: dict[type[Any], Callable[[Any, Sequence[str]], str | None]] = {
+    Choices: _flaw_of_choices,
+    Pointers: _flaw_of_pointers,
+    Sequences: _flaw_of_sequences,
+    Arcs: _flaw_of_arcs,
+}
+"""Form of evidence to what finds a flaw in its probabilities."""

@@ -1,37 +1,44 @@
-"""Weighted means of the members' probabilities, one member at a time in blocks of rows; it fits nothing."""
+"""Weighted means of the members' evidence, one member at a time in blocks of rows; it fits nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
-from yanmo.arrays import FloatArray
+from yanmo.answers.answered import Evidence
 
 __all__ = ["average", "blocks", "equal_weights"]
 
+EvidenceT = TypeVar("EvidenceT", bound=Evidence)
 BLOCK_ROWS = 1 << 15
 
 
-def average(members: Iterable[FloatArray], weights_K: Sequence[float]) -> FloatArray:
-    """Return the weighted mean of K members' probabilities, float32, shape (N, C).
+def average(members: Iterable[EvidenceT], weights_K: Sequence[float]) -> EvidenceT:
+    """Return the weighted sum of K members' values, float32: of weights that sum to 1, their mean.
 
     Args:
-        members: K arrays of shape (N, C); they are read one after the other, so they may be made on the way.
-        weights_K: Sum to 1. A member of weight 0 is read too.
+        members: K pieces of evidence about the same decisions; they are read one after the other, so they may be made
+            on the way.
+        weights_K: A member of weight 0 is read too.
     """
-    total_NC: FloatArray | None = None
-    for weight, member_NC in zip(weights_K, members, strict=True):
+    first: EvidenceT | None = None
+    totals: list[Any] = []
+    for weight, member in zip(weights_K, members, strict=True):
         factor = np.float32(weight)
-        if total_NC is None:
-            total_NC = np.multiply(member_NC, factor, dtype=np.float32)
+        if first is None:
+            first = member
+            totals = [np.multiply(values, factor, dtype=np.float32) for values in member.parts()]
             continue
-        # Product and sum of one block before the next is touched; the product of a whole array would go through memory.
-        for rows in blocks(len(member_NC)):
-            total_NC[rows] += member_NC[rows] * factor
-    if total_NC is None:
+        for total, values in zip(totals, member.parts(), strict=True):
+            # Product and sum of one block before the next is touched; the product of a whole array would go through
+            # memory.
+            for rows in blocks(len(values)):
+                total[rows] += values[rows] * factor
+    if first is None:
         raise ValueError("an average needs a member")
-    return total_NC
+    return first.with_parts(*totals)
 
 
 def equal_weights(num_members: int) -> list[float]:

@@ -6,18 +6,20 @@ between the runtime's scores and the probabilities, whatever the runtime.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
-import numpy.typing as npt
 
 from yanmo.answers.choices import Choices
+from yanmo.answers.forms import row_of
 from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import Doubles, FloatArray
 from yanmo.errors import ArtifactError, MissingExtraError
 from yanmo.metrics import calibration_bins, expected_calibration_error
+from yanmo.protocols import Task
+from yanmo.tasks.labels import LabelTask
 
 __all__ = [
     "METHODS",
@@ -41,7 +43,7 @@ RIDGE = 1.0
 
 @dataclass(frozen=True)
 class Calibration:
-    """One of three maps from scores to scores.
+    """One of three maps from scores to scores; a temperature divides those of any form of evidence.
 
     Attributes:
         method: ``temperature``: one divisor of all scores. ``vector``: a factor and an addend for each label.
@@ -56,20 +58,20 @@ class Calibration:
         """Return what :func:`read_calibration` reads."""
         return {"method": self.method, **self.parameters}
 
-    def apply(self, scores: Choices) -> Choices:
+    def apply(self, scores: Any) -> Any:
         """Return a runtime's scores, calibrated.
 
         A temperature softens what is decided together as a yes or no of its own; other maps say nothing of that.
         """
-        joint_M = scores.joint_M
-        if joint_M is not None:
-            is_temperature = self.method == "temperature"
-            joint_M = SIGMOID.soften(joint_M, temperature=self.parameters["temperature"]) if is_temperature else None
-        return scores.having(self._map(scores.values_MC, scores.link), joint_M=joint_M)
+        if self.method == "temperature":
+            divided = _divided(scores, self.parameters["temperature"])
+            if not isinstance(scores, Choices) or scores.joint_M is None:
+                return divided
+            joint_M = SIGMOID.soften(scores.joint_M, temperature=self.parameters["temperature"])
+            return divided.having(divided.values_MC, joint_M=joint_M)
+        return scores.having(self._map(scores.values_MC, scores.link))
 
     def _map(self, logits_NC: FloatArray, link: Link) -> FloatArray:
-        if self.method == "temperature":
-            return logits_NC / np.float32(self.parameters["temperature"])
         if self.method == "vector":
             scale_C = np.asarray(self.parameters["scale"], dtype=np.float32)
             return logits_NC * scale_C + np.asarray(self.parameters["bias"], dtype=np.float32)
@@ -98,15 +100,17 @@ def read_calibration(values: Mapping[str, Any], *, num_classes: int, where: str)
     return Calibration(method, rest)
 
 
-def fit_calibration(method: Method, scores: Choices, targets_NC: FloatArray) -> Calibration:
+def fit_calibration(method: Method, scores: Any, targets: Any, task: Task[Any]) -> Calibration:
     """Return the calibration of the least log loss (isotonic: of the least squares) on held-out rows.
 
     Args:
         method: Which map.
         scores: A runtime's scores of rows it has not learned from, N >= 1.
-        targets_NC: 1 where a label holds.
+        targets: What holds, as the task has it.
+        task: Says what the loss of a decision is.
 
     Raises:
+        ConfigError: vector and isotonic are maps of labels, and the scores are of another form.
         MissingExtraError: vector and isotonic need scipy.
 
     Source: Guo, Pleiss, Sun, Weinberger 2017, "On Calibration of Modern Neural Networks", section 4, arXiv:1706.04599
@@ -115,32 +119,32 @@ def fit_calibration(method: Method, scores: Choices, targets_NC: FloatArray) -> 
     Differs: A ridge, as heavy as a row, draws the vectors to the identity; isotonic ends stay half a row
         away from 0 and 1.
     """
-    logits_NC, link = scores.values_MC, scores.link
     if method == "temperature":
-        return _fit_temperature(logits_NC, targets_NC, link)
-    if method == "vector":
-        return _fit_vector(logits_NC.astype(np.float64), targets_NC.astype(np.float64), link)
-    return _fit_isotonic(link.activate(logits_NC).astype(np.float64), targets_NC)
+        return _fit_temperature(scores, targets, task)
+    return row_of(MAPS, type(scores), f"The method {method}")[method](*cast(LabelTask, task).labeled(scores, targets))
 
 
-def calibration_error(evidence: Choices, chosen_MC: npt.NDArray[np.bool_], targets_MC: FloatArray) -> float:
+def calibration_error(evidence: Any, targets: Any, task: Task[Any]) -> float:
     """Return the expected calibration error of probabilities in 15 bins.
 
     Args:
         evidence: Probabilities.
-        chosen_MC: Where a label was given.
-        targets_MC: 1 where a label holds.
+        targets: What holds, as the task has it.
+        task: Says what an answer is, and whether it is right.
     """
-    answers = evidence.link.answers(evidence.values_MC, chosen_MC, targets_MC)
-    return expected_calibration_error(calibration_bins(*answers))
+    return expected_calibration_error(calibration_bins(*task.answers(evidence, targets)))
 
 
-def _fit_temperature(logits_NC: FloatArray, targets_NC: FloatArray, link: Link) -> Calibration:
+def _divided(scores: Any, temperature: float) -> Any:
+    return scores.with_parts(*[values / np.float32(temperature) for values in scores.parts()])
+
+
+def _fit_temperature(scores: Any, targets: Any, task: Task[Any]) -> Calibration:
     """Return the divisor by golden-section search: the loss has one valley in it."""
 
     def loss(log_temperature: float) -> float:
-        scaled_NC = logits_NC / np.float32(np.exp(log_temperature))
-        return float(link.log_losses(link.activate(scaled_NC), targets_NC).mean())
+        scaled = _divided(scores, float(np.exp(log_temperature)))
+        return float(task.losses_M(scaled.activate(), targets).mean())
 
     # With the golden ratio one of the two inner points is inner again in the smaller interval: a turn costs one loss.
     low, high = LEAST_LOG_TEMPERATURE, MOST_LOG_TEMPERATURE
@@ -158,8 +162,9 @@ def _fit_temperature(logits_NC: FloatArray, targets_NC: FloatArray, link: Link) 
     return Calibration("temperature", {"temperature": round(float(np.exp((low + high) / 2)), 6)})
 
 
-def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, link: Link) -> Calibration:
+def _fit_vector(scores: Choices, targets: FloatArray) -> Calibration:
     minimize = scipy_optimize("This method of calibration").minimize
+    logits_NC, targets_NC, link = scores.values_MC.astype(np.float64), targets.astype(np.float64), scores.link
     num_rows, num_classes = logits_NC.shape
 
     def loss(values: Doubles) -> tuple[float, Doubles]:
@@ -176,9 +181,10 @@ def _fit_vector(logits_NC: Doubles, targets_NC: Doubles, link: Link) -> Calibrat
     return Calibration("vector", {"scale": found[:num_classes], "bias": found[num_classes:]})
 
 
-def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibration:
+def _fit_isotonic(scores: Choices, targets_NC: FloatArray) -> Calibration:
     """Return rising lines; rows of equal probability are one point, so that their order does not matter."""
     isotonic_regression = scipy_optimize("This method of calibration").isotonic_regression
+    probabilities_NC = scores.activate().values_MC.astype(np.float64)
     num_rows, num_classes = probabilities_NC.shape
     points: dict[str, list[list[float]]] = {"x": [], "y": []}
     for column in range(num_classes):
@@ -193,6 +199,12 @@ def _fit_isotonic(probabilities_NC: Doubles, targets_NC: FloatArray) -> Calibrat
         points["x"].append(x_M[kept].tolist())
         points["y"].append(np.clip(y_M[kept], 0.5 / num_rows, 1 - 0.5 / num_rows).round(8).tolist())
     return Calibration("isotonic", points)
+
+
+MAPS: dict[type[Any], dict[str, Callable[[Choices, FloatArray], Calibration]]] = {
+    Choices: {"vector": _fit_vector, "isotonic": _fit_isotonic}
+}
+"""Form of evidence to the maps that are fitted for each of its labels."""
 
 
 def scipy_optimize(what: str) -> Any:

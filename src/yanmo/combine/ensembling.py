@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
+from typing import Any, Protocol
 
 from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.combine.averaging import average, equal_weights
 from yanmo.combine.log_linear import log_average
 from yanmo.combine.voting import vote
-from yanmo.tasks.labels import LabelTask
+from yanmo.protocols import Task
 
 __all__ = ["Ensembler", "Stacker"]
 
@@ -27,7 +27,7 @@ class Stacker(Protocol):
 
 @dataclass(frozen=True)
 class Ensembler:
-    """How K members become one.
+    """How K members become one; of all methods but stacking whatever the form of their evidence.
 
     Attributes:
         num_members: K.
@@ -43,19 +43,16 @@ class Ensembler:
     stacker: Stacker | None = None
     is_log: bool = False
 
-    def combine(self, members: Iterable[Choices], task: LabelTask) -> Choices:
-        """Return the probabilities that K members' probabilities become; they are read one after the other."""
-        read = iter(members)
-        first, link = next(read), task.link
-        values = (member.values_MC for member in chain([first], read))
+    def combine(self, members: Iterable[Any], task: Task[Any]) -> Any:
+        """Return the evidence that K members' probabilities become; they are read one after the other."""
         if self.stacker is not None:
-            return first.having(self.stacker.logits(values)).activate()
+            return _stack(members, self.stacker)
         if self.is_vote:
-            return first.having(vote(values, self.num_members, task.choose))
+            return vote(members, self.num_members, task.ballots)
         weights_K = self.weights_K or equal_weights(self.num_members)
         if self.is_log:
-            return first.having(log_average(values, weights_K, link)).activate()
-        return first.having(average(values, weights_K))
+            return log_average(members, weights_K).activate()
+        return average(members, weights_K)
 
     def without(self, member: int) -> Ensembler | None:
         """Return the method for all members but one; None where it would have to be fitted again or nothing is left."""
@@ -69,3 +66,9 @@ class Ensembler:
         # The sum stays what it was: in a log-linear pool it says how sure the whole is.
         factor = sum(self.weights_K) / sum(rest)
         return Ensembler(len(rest), weights_K=[factor * weight for weight in rest], is_log=self.is_log)
+
+
+def _stack(members: Iterable[Choices], stacker: Stacker) -> Choices:
+    read = iter(members)
+    first = next(read)
+    return first.having(stacker.logits(member.values_MC for member in chain([first], read))).activate()

@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
-from yanmo.arrays import FloatArray
-from yanmo.combine.averaging import blocks
+from yanmo.answers.answered import Evidence
+from yanmo.combine.averaging import average
 
 __all__ = ["vote"]
 
+EvidenceT = TypeVar("EvidenceT", bound=Evidence)
 
-def vote(
-    members: Iterable[FloatArray], num_members: int, choose: Callable[[FloatArray], npt.NDArray[np.bool_]]
-) -> FloatArray:
-    """Return the shares of votes, float32, shape (N, C), as if the members' mean were one more voter.
 
-    The mean splits its vote among the labels as its probabilities say. A difference of one whole vote always counts
+def vote(members: Iterable[EvidenceT], num_members: int, ballots: Callable[[EvidenceT], EvidenceT]) -> EvidenceT:
+    """Return the shares of votes, float32, as if the members' mean were one more voter.
+
+    The mean splits its vote among the choices as its probabilities say. A difference of one whole vote always counts
     more, so the mean decides ties and nothing else.
 
     Args:
-        members: K arrays of probabilities, shape (N, C).
+        members: K pieces of evidence, probabilities.
         num_members: K.
-        choose: Which labels a member gives: the most probable, or with many labels a row all above one half.
+        ballots: What a member decides, as evidence of ones and zeros.
     """
-    total_NC: FloatArray | None = None
-    for member_NC in members:
-        if total_NC is None:
-            total_NC = np.zeros(member_NC.shape, dtype=np.float32)
-        for rows in blocks(len(member_NC)):
-            total_NC[rows] += choose(member_NC[rows])
-            total_NC[rows] += member_NC[rows] / np.float32(num_members)
-    if total_NC is None:
-        raise ValueError("a vote needs a member")
-    total_NC /= np.float32(num_members + 1)
-    return total_NC
+
+    def voters() -> Iterator[EvidenceT]:
+        for member in members:
+            yield ballots(member)
+            yield member
+
+    share = 1 / (num_members + 1)
+    return average(voters(), [share, share / num_members] * num_members)

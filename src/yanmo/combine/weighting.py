@@ -6,11 +6,12 @@ Both log-loss methods, this one and ``greedy``, see of a member only the probabi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from yanmo.answers.links import Link
 from yanmo.arrays import FloatArray
+from yanmo.protocols import Task
 
 __all__ = ["log_loss_weights", "score_weights", "truth_probabilities"]
 
@@ -31,16 +32,16 @@ def score_weights(scores_K: Sequence[float]) -> list[float]:
     return (scores / total if total > 0 else np.full(len(scores), 1 / len(scores))).tolist()
 
 
-def truth_probabilities(members: Iterable[FloatArray], targets_NC: FloatArray, link: Link) -> FloatArray:
+def truth_probabilities(members: Iterable[Any], targets: Any, task: Task[Any]) -> FloatArray:
     """Return what each member gave to the truth, float32, shape (K, M), never 0.
 
     Args:
-        members: K arrays of probabilities, shape (N, C).
-        targets_NC: 1 where a label holds.
-        link: Of one answer a row, M = N. Of one for each row and label, M = N * C, at most 262,144, evenly spread,
-            are kept.
+        members: K pieces of evidence, probabilities.
+        targets: What holds, as the task has it.
+        task: Of one answer a decision there are as many as decisions with a truth. Of one for each decision and label
+            at most 262,144, evenly spread, are kept.
     """
-    found = [link.truth(member_NC, targets_NC, most=MAX_DECISIONS) for member_NC in members]
+    found = [task.truth(member, targets, most=MAX_DECISIONS) for member in members]
     return np.stack([np.maximum(truth_M, FLOOR, dtype=np.float32) for truth_M in found])
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, numbered
 from yanmo.artifacts.bundle import MEMBERS, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, render_card
@@ -188,7 +187,7 @@ def _write_golden(bundle: Bundle, member: Bundle) -> None:
     write_golden(bundle.path, predictor.task.inputs, inputs.take(rows), evidence.take(rows))
 
 
-def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Choices:
+def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Any:
     """Return a Bundle's out-of-fold answers to the training rows, calibrated as it is, in the Dataset's order.
 
     Rows are matched by id, and nothing else of them is in the Bundle: another Dataset with equal ids is only said.
@@ -212,7 +211,7 @@ def read_out_of_fold(bundle: Bundle, ids: Sequence[str], dataset: Dataset) -> Ch
             bundle.path,
             dataset.path,
         )
-    evidence = Choices.read(found.frame(), task.link)
+    evidence = task.read(found.frame())
     check_probabilities(evidence, name=str(found.path), labels=found.labels)
     if bundle.calibration is not None:
         calibration = read_calibration(bundle.calibration, num_classes=len(bundle.labels), where=str(bundle.path))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Identity, numbered
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_files, publish_bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
@@ -30,7 +29,7 @@ def publish_soup(
     split: Split,
     *,
     order: Sequence[int] | None,
-    gain: Callable[[Choices], float],
+    gain: Callable[[Any], float],
     describe: Callable[[float], Mapping[str, float]],
     config: Mapping[str, Any],
     num_threads: int | None,

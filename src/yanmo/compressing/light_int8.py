@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from yanmo.answers.choices import Choices
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.runtimes.packed import KEY_BITS, Tensors, pack_columns, pack_keys, pack_positive
 from yanmo.runtimes.predictor import open_bundle
@@ -78,13 +77,12 @@ class LightScorer:
     folder: Path
     inputs: Inputs
 
-    def score(self, content: bytes) -> Choices:
+    def score(self, content: bytes) -> Any:
         """Return the scores of N texts."""
         (self.folder / WEIGHTS).write_bytes(content)
         made = Bundle(self.folder, self.bundle.manifest, "")
         with open_bundle(made, verify_golden=False) as predictor:
-            scores: Choices = predictor.weigh(self.inputs)[0]
-            return scores
+            return predictor.weigh(self.inputs)[0]
 
     def sampled(self, num_texts: int) -> LightScorer:
         """Return one for some of the texts."""

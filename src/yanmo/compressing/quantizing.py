@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.answers.choices import Choices
-from yanmo.answers.links import Link
-from yanmo.answers.tag_chains import TagChain
+from yanmo.answers.answered import Evidence
 from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, ModelError
 from yanmo.exporting.quantization import ActivationRange, Clipping
@@ -25,8 +23,8 @@ from yanmo.progress import track
 from yanmo.protocols import Task
 from yanmo.runtimes.batching import infer_batches, make_batch, plan_batches
 from yanmo.runtimes.engines.ort import open_engine, open_session
+from yanmo.runtimes.heads import Head
 from yanmo.runtimes.onnx import OnnxSettings, make_feed
-from yanmo.runtimes.unit_chain import as_choices
 from yanmo.text.tokenizer import Encoded
 
 if TYPE_CHECKING:
@@ -64,36 +62,32 @@ class Scorer:
     Attributes:
         settings: Of the graphs.
         encoded: N texts.
-        num_classes: C.
-        link: From scores to probabilities.
+        head: From scores to evidence.
         path: Where a graph may be written; it is removed again.
         num_threads: To compute with.
-        chain: How the tags of neighboring units go together, where the model has such scores.
     """
 
     settings: OnnxSettings
     encoded: Encoded
-    num_classes: int
-    link: Link
+    head: Head
     path: Path
     num_threads: int
-    chain: TagChain | None = None
 
-    def score(self, content: bytes) -> Choices:
+    def score(self, content: bytes) -> Any:
         """Return the scores of N texts."""
         self.path.write_bytes(content)
         try:
             engine = open_engine(self.path, self.num_threads)
-            logits_NC = infer_batches(
+            scores_WC = infer_batches(
                 self.encoded.ids,
                 self.encoded.type_ids if self.settings.token_type else None,
                 lambda batches: engine.run([make_feed(one, self.settings.inputs, engine.inputs) for one in batches]),
                 plan=list(plan_batches(self.encoded.ids.lengths_N)),
                 pad_id=self.settings.pad_token_id,
-                num_classes=self.num_classes,
+                num_classes=self.head.num_outputs,
                 units=self.encoded.units,
             )
-            return as_choices(logits_NC, self.link, self.encoded, self.chain)
+            return self.head.read(scores_WC, self.encoded, 0).scores
         finally:
             self.path.unlink()
 
@@ -308,5 +302,12 @@ def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
     harm: dict[str, float] = {}
     for name in track(names, "sensitivity", unit="part"):
         scores = sample.score(quantizer.build([one for one in names if one != name]))
-        harm[name] = float(np.square(scores.values_MC - reference.values_MC).mean())
+        harm[name] = _mean_square(scores, reference)
     return sorted(names, key=lambda name: -harm[name])
+
+
+def _mean_square(scores: Evidence, reference: Evidence) -> float:
+    """Return how far scores are from others in the mean; what may not be chosen in both is equal."""
+    pairs = zip(scores.parts(), reference.parts(), strict=True)
+    squares = [np.square(np.where(ours == theirs, 0.0, ours - theirs)) for ours, theirs in pairs]
+    return float(sum(one.sum() for one in squares) / max(sum(one.size for one in squares), 1))

@@ -12,11 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -54,7 +51,7 @@ class Taught:
     """
 
     rows: pl.DataFrame
-    evidence: Choices
+    evidence: Any
 
 
 def answers_dir(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path) -> Path:
@@ -177,7 +174,7 @@ def taught_texts(
     pipeline: TextPipeline,
     task: Task[Any],
     *,
-    soft_MC: FloatArray | None = None,
+    soft: Any = None,
 ) -> LabeledTexts:
     """Return cleaned texts with the labels of those that have one, and with a teacher's answers.
 
@@ -186,21 +183,9 @@ def taught_texts(
         rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
         pipeline: How they are cleaned.
         task: What they are for.
-        soft_MC: The answers, a row a decision, columns in the order of the labels; None before the teacher was asked.
+        soft: The answers, evidence, labels in the Dataset's order; None before the teacher was asked.
     """
     is_segmented = labeled.texts.is_segmented
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented))
-    targets = _padded(labeled.targets, inputs)
-    return LabeledTexts(inputs, targets, rows["id"].to_list(), soft_MC, len(labeled.targets))
-
-
-def _padded(targets: Any, inputs: Inputs) -> Any:
-    """Return the targets of the first rows with nothing for the rows behind them."""
-    if isinstance(targets, Ragged):
-        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
-        values_U = np.full(int(offsets[-1]), -1, dtype=np.int64)
-        values_U[: len(targets.values)] = targets.values
-        return Ragged(values_U, offsets)
-    padded_NC = np.zeros((len(inputs), targets.shape[1]), dtype=np.float32)
-    padded_NC[: len(targets)] = targets
-    return padded_NC
+    targets = task.padded(labeled.targets, inputs)
+    return LabeledTexts(inputs, targets, rows["id"].to_list(), soft, len(labeled.targets))

@@ -15,7 +15,14 @@ from typing import Any, BinaryIO, Protocol
 import polars as pl
 
 from yanmo.data.read import FILE, LINE
-from yanmo.data.refuse import Refusals, clean_rows, cleaned_name, refusal_reasons, write_rejected
+from yanmo.data.refuse import (
+    PAIR_SEPARATOR,
+    Refusals,
+    clean_rows,
+    cleaned_name,
+    refusal_reasons,
+    write_rejected,
+)
 from yanmo.data.rows import check_ids
 from yanmo.data.spill import Spill
 from yanmo.protocols import Task
@@ -50,9 +57,9 @@ class Gathered:
     """The accepted rows, and what is known about all of them.
 
     Attributes:
-        rows: ``key`` (UInt32, equal where the cleaned texts are), ``label``, ``split``, ``length`` (characters of the
-            cleaned text, of pairs both together), ``num_characters`` (of the raw text), ``_file``, ``_line``.
-            Where parts of the texts are labeled also ``kinds``, one a span.
+        rows: ``key`` (UInt32, equal where the cleaned texts are, those of the task's group), ``label``, ``split``,
+            ``length`` (characters of the cleaned text, of pairs both together), ``num_characters`` (of the raw text),
+            ``_file``, ``_line``. Where parts of the texts are labeled also ``kinds``, one a span.
         refusals: Those that were refused.
         changed_rows: Cleaning step to the number of rows that it changed, refused ones included.
         cjk_share: Of the cleaned texts' letters, 0 to 1.
@@ -82,7 +89,7 @@ def gather_rows(
         blocks: Of :func:`yanmo.data.rows.read_rows`.
         labels: Reads the labels.
         cleaning: Steps in order.
-        spill: Gets ``id`` and the columns that the task reads of the accepted rows.
+        spill: Gets ``id`` and the columns that the task reads, and its truth's, of the accepted rows.
         rejected: File that gets the refused ones.
         max_rejected: The largest share of them that is no error.
         has_ids: The ids are the user's, so that no id may stand twice.
@@ -90,7 +97,7 @@ def gather_rows(
     Raises:
         DataError: A file cannot be read, too many rows are refused, or an id stands twice; or a label has no name.
     """
-    inputs = labels.task.inputs
+    task, inputs = labels.task, labels.task.inputs
     counts, refusals, changed_rows = Counter[str](), Refusals(), dict.fromkeys(cleaning, 0)
 
     def accepted(file: BinaryIO) -> Iterator[pl.DataFrame]:
@@ -105,8 +112,8 @@ def gather_rows(
             for step, number in changed.items():
                 changed_rows[step] += number
             _count(rows, counts, inputs)
-            spill.write(rows.select("id", *inputs))
-            yield _slim(rows, inputs, has_ids=has_ids)
+            spill.write(rows.select("id", *inputs, *task.truth_columns))
+            yield _slim(rows, task, has_ids=has_ids)
 
     with rejected.open("wb") as file:
         rows = pl.concat(list(accepted(file)), rechunk=True)
@@ -125,17 +132,18 @@ def _count(rows: pl.DataFrame, counts: Counter[str], inputs: Sequence[str]) -> N
     counts["damaged"] += rows.filter(pl.col(inputs[0]).str.contains(REPLACEMENT, literal=True)).height
 
 
-def _slim(rows: pl.DataFrame, inputs: Sequence[str], *, has_ids: bool) -> pl.DataFrame:
+def _slim(rows: pl.DataFrame, task: Task[Any], *, has_ids: bool) -> pl.DataFrame:
     """Return what stays in memory of accepted rows."""
-    cleans = [cleaned_name(name) for name in inputs]
+    cleans = [cleaned_name(name) for name in task.inputs]
+    group = pl.concat_str([cleaned_name(name) for name in task.group], separator=PAIR_SEPARATOR)
     return rows.select(
         # polars promises equal hashes within one version only, so they are compared here and never written.
-        *(pl.col("key").hash(seed).alias(name) for seed, name in enumerate(HASHES)),
+        *(group.hash(seed).alias(name) for seed, name in enumerate(HASHES)),
         *([pl.col("id").hash().alias(ID_HASH)] if has_ids else []),
         "label",
         "split",
         pl.sum_horizontal(pl.col(cleans).str.len_chars()).alias("length"),
-        pl.col(inputs[0]).str.len_chars().alias("num_characters"),
+        pl.col(task.inputs[0]).str.len_chars().alias("num_characters"),
         # A path is stored once and not once a row.
         pl.col(FILE).cast(pl.Categorical),
         LINE,

@@ -24,12 +24,13 @@ SPLIT_ORDER = ("train", "valid", "test", "unlabeled")
 PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-def profile_rows(gathered: Gathered, labels: Sequence[str]) -> dict[str, Any]:
+def profile_rows(gathered: Gathered, labels: Sequence[str], *, by_text: bool = True) -> dict[str, Any]:
     """Return what is known about the rows of a Dataset, as JSON values, and log what deserves a look.
 
     Args:
         gathered: All rows, their splits cut.
         labels: All labels in order.
+        by_text: Rows with one key are the same text twice, and not several rows about one passage.
     """
     rows = gathered.rows
     splits = [name for name in SPLIT_ORDER if name in set(rows["split"].unique())]
@@ -42,8 +43,10 @@ def profile_rows(gathered: Gathered, labels: Sequence[str]) -> dict[str, Any]:
         "similar_labels": _similar(rows, counts),
         "lengths": {split: _lengths(part) for split, part in parts.items()},
         "cjk_share": round(gathered.cjk_share, 4),
-        "num_duplicates": {split: part.height - part["key"].n_unique() for split, part in parts.items()},
-        "num_conflicts": _num_conflicts(rows),
+        "num_duplicates": {
+            split: part.height - part["key"].n_unique() if by_text else 0 for split, part in parts.items()
+        },
+        "num_conflicts": _num_conflicts(rows) if by_text else 0,
         "num_leaks": leaks(rows),
         "num_damaged": gathered.num_damaged,
         "cleaning": gathered.changed_rows,

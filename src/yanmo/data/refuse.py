@@ -18,16 +18,31 @@ import polars as pl
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import place
 from yanmo.data.tagged.laying import SPAN_REASONS
+from yanmo.data.tagged.tree_checks import TREE_REASONS
 from yanmo.errors import DataError
 from yanmo.text.clean import clean_column
 
-__all__ = ["REASONS", "Refusals", "clean_rows", "cleaned_name", "refusal_reasons", "write_rejected"]
+__all__ = [
+    "NOWHERE",
+    "PAIR_SEPARATOR",
+    "REASONS",
+    "UNREADABLE",
+    "Refusals",
+    "clean_rows",
+    "cleaned_name",
+    "refusal_reasons",
+    "write_rejected",
+]
 
 logger = logging.getLogger(__name__)
 
+NOWHERE, UNREADABLE = "answer stands nowhere in the passage", "unreadable answers"
+ANSWER_REASONS = (NOWHERE, UNREADABLE)
 LABEL_REASONS = (
     *("missing label", "control character in label", "list of labels", "unreadable label"),
     *SPAN_REASONS,
+    *TREE_REASONS,
+    *ANSWER_REASONS,
 )
 REASONS = (
     "missing id",
@@ -45,8 +60,8 @@ HINTS = {
 }
 """What a reason may say about the call itself."""
 START_LENGTH = 80
-# No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal.
 PAIR_SEPARATOR = "\x1e"
+"""No cleaning step leaves it in a text, so two pairs have one key only where both texts are equal."""
 
 
 def cleaned_name(name: str) -> str:
@@ -63,7 +78,7 @@ def clean_rows(rows: pl.DataFrame, steps: Sequence[str], inputs: Sequence[str]) 
         inputs: The names of these columns.
 
     Returns:
-        The rows with the cleaned texts, named by :func:`cleaned_name`, and ``key``: what makes two rows the same text.
+        The rows with the cleaned texts, named by :func:`cleaned_name`.
     """
     changed = {step: pl.repeat(value=False, n=rows.height, dtype=pl.Boolean, eager=True) for step in steps}
     cleaned = []
@@ -75,9 +90,7 @@ def clean_rows(rows: pl.DataFrame, steps: Sequence[str], inputs: Sequence[str]) 
             changed[step] = changed[step] | (after != column)
             column = after
         cleaned.append(column.alias(cleaned_name(name)))
-    rows = rows.with_columns(cleaned)
-    key = pl.concat_str([column.name for column in cleaned], separator=PAIR_SEPARATOR).alias("key")
-    return rows.with_columns(key), {step: int(mask.sum()) for step, mask in changed.items()}
+    return rows.with_columns(cleaned), {step: int(mask.sum()) for step, mask in changed.items()}
 
 
 def refusal_reasons(rows: pl.DataFrame, inputs: Sequence[str]) -> pl.Series:

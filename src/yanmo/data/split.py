@@ -139,15 +139,18 @@ def _keep_labels_in_train(rows: pl.DataFrame, cut: Sequence[str]) -> pl.Series:
         rows = rows.with_columns(pl.when(back).then(pl.lit("train")).otherwise(pl.col("split")).alias("split"))
 
 
-def check_labels(rows: pl.DataFrame) -> None:
+def check_labels(rows: pl.DataFrame, *, least: int = 2) -> None:
     """Check that train has every label of valid and test, and that it has more than one class.
 
     Args:
         rows: ``label``, ``split``, ``_file``, ``_line``, perhaps ``kinds``.
+        least: So many classes it must have; with fewer than 2 valid and test may have others.
 
     Raises:
         DataError: Train lacks labels, named with the place of their first row; or all rows of train have one label.
     """
+    if least < 2:
+        return
     train = rows.filter(pl.col("split") == "train")
     known = _flat_labels(train).unique().sort()
     # Where units have tags, rows with the same tags are none of one class: all units would be.

@@ -30,6 +30,7 @@ from yanmo.models import ModelSpec
 from yanmo.protocols import Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import TASKS, get_task, task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs
 
 __all__ = ["Asked", "Classifier", "check_answers", "example_inputs", "open_source", "pick_task"]
@@ -136,7 +137,7 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
     from yanmo.modeling.pretrained.hub import find_folder
 
     folder = find_folder(spec, offline=asked.offline, revision=asked.revision)
-    link = get_task(asked.task).link if asked.task else None
+    link = label_task(get_task(asked.task), "adopt").link if asked.task else None
     found = adopt_checkpoint(folder, Wanted(spec.name, asked.label_names, link, asked.max_length))
     # The hub's cache names a snapshot's folder by its commit.
     commit = "" if spec.is_local else folder.name
@@ -196,10 +197,9 @@ def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task
     """Return the task: as asked, else that of the Dataset where it suits the model, else one of single texts."""
     if asked.task:
         return get_task(asked.task)
-    link = source.link
-    if dataset is not None and (link is None or task_of(dataset).link is link):
-        return task_of(dataset)
-    return next(task for task in TASKS.values() if len(task.inputs) == 1 and link in (None, task.link))
+    given = [] if dataset is None else [label_task(task_of(dataset), "adopt")]
+    known = [label_task(task, "adopt") for task in TASKS.values() if task.form is Choices and len(task.inputs) == 1]
+    return next(task for task in (*given, *known) if source.link in (None, task.link))
 
 
 def example_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
@@ -232,7 +232,7 @@ def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
         _check_scores(made.model, scores.values_MC)
         ours_NC = predictor.activate(scores).values_MC
         if source.score is not None:
-            theirs = Choices(source.score(asked), predictor.task.link)
+            theirs = scores.having(source.score(asked))
             theirs_NC = predictor.activate(theirs).values_MC
         else:
             theirs_NC = np.concatenate([predictor.predict_proba([item]) for item in asked.items()])

@@ -18,9 +18,10 @@ from tokenizers import Tokenizer
 
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, Bundle, publish_bundle, write_golden
+from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, TREES, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, find_licenses, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.silence import SILENCE
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import open_bundle
@@ -176,7 +177,7 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
     if (bundle.path / TOKENIZER).is_file():
         Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
-    for name in (CHAIN, RULES):
+    for name in (CHAIN, TREES, SILENCE, RULES):
         if (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
     if bundle.text_config.user_dict is not None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, find_licenses, render_plain_card
@@ -88,7 +87,7 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
         with open_bundle(bundle, verify_golden=False) as predictor:
             ours, _ = predictor.infer(golden.inputs)
             # transformers cleans nothing, so it is given cleaned texts.
-            theirs = Choices(score(pipeline.read(golden.inputs)), predictor.task.link).activate()
+            theirs = ours.having(score(pipeline.read(golden.inputs))).activate()
         difference = float(np.nanmax(ours.distance_N(theirs), initial=0.0))
         # In this form not a number is refused, too.
         if not difference <= TOLERANCE:

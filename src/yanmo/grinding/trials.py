@@ -11,7 +11,6 @@ from typing import Any
 
 from msgspec import structs
 
-from yanmo.answers.choices import Choices
 from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -27,8 +26,8 @@ from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics.measures import compare, measure_with_intervals
 from yanmo.models import LIGHT_FAMILIES
+from yanmo.protocols import Task
 from yanmo.tasks import task_of
-from yanmo.tasks.labels import LabelTask
 from yanmo.verbs.calls import InputPaths, run_call
 from yanmo.verbs.signature import get_verb
 
@@ -65,7 +64,7 @@ class Bench:
     num_threads: int
     needs_memory: bool = False
     effects: Effects = NO_EFFECTS
-    _asked: dict[str, Choices] = field(default_factory=dict, init=False)
+    _asked: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.teacher: Bundle = self.given[TEACHER]
@@ -150,11 +149,11 @@ class Bench:
         return measure_speed(self.bundle(name), self.split.items, self.num_threads)
 
     @cached_property
-    def teacher_answers(self) -> Choices:
+    def teacher_answers(self) -> Any:
         """What the teacher answers to the validation texts."""
         return self.answer(self.teacher, self.split)
 
-    def answer(self, bundle: Bundle, split: Split) -> Choices:
+    def answer(self, bundle: Bundle, split: Split) -> Any:
         """Return the evidence that a Bundle gives for a split."""
         options: dict[str, Any] = {"num_threads": self.num_threads, "measure_speed": False}
         return run_bundle(bundle, self.dataset, split, **options).evidence
@@ -165,7 +164,7 @@ class Bench:
         mean = Ensembler(len(names)).combine([self._answers(name) for name in names], self.task)
         return headline.gain(headline.score(self.task.statistics(mean, self.split.targets)))
 
-    def _answers(self, name: str) -> Choices:
+    def _answers(self, name: str) -> Any:
         # The same member stands in many means that are considered.
         if name not in self._asked:
             self._asked[name] = self.answer(self.bundle(name), self.split)
@@ -206,7 +205,7 @@ class Bench:
         return row | measure_speed(bundle, self.split.items, self.num_threads) | {"memory_mb": None}
 
 
-def describe(ours: Choices, theirs: Choices, split: Split, task: LabelTask) -> dict[str, Any]:
+def describe(ours: Any, theirs: Any, split: Split, task: Task[Any]) -> dict[str, Any]:
     """Return the headline, and what of it is lost against the teacher, with intervals.
 
     Args:

@@ -29,10 +29,10 @@ def time_alone(predictor: Predictor, items: Sequence[Any], *, seconds: float = A
     sample = items[::step][:ALONE_TEXTS]
     # Without a clock: the first calls of an engine are slower than all others.
     for item in sample[:5]:
-        predictor.predict_proba([item])
+        predictor.infer([item])
     times: list[float] = []
     for item in sample:
-        times.append(clock(lambda item=item: predictor.predict_proba([item])))  # type: ignore[misc]
+        times.append(clock(lambda item=item: predictor.infer([item])))  # type: ignore[misc]
         # Asked after a text, so that there is always one.
         if sum(times) > seconds:
             break

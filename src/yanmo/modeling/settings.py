@@ -11,18 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray, take_rows
+from yanmo.arrays import IntArray, take_rows
 from yanmo.text.inputs import Inputs
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = [
     "Activation",
     "Compile",
     "Importance",
     "LabeledTexts",
+    "LanguageSettings",
     "LoopSettings",
     "Match",
     "MeasureAnswers",
     "NetworkSettings",
+    "OptimizerName",
     "Pooling",
     "Precision",
     "Pruning",
@@ -36,6 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
+OptimizerName = Literal["adamw", "muon"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -54,14 +58,14 @@ class LabeledTexts:
         targets: What the task encodes labels as: float32, shape (N, C), zeros in the rows that have a teacher's answer
             and no label; or of units the places of their tags, ragged, -1 where there is none.
         ids: Of the rows, where they have any.
-        soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
+        soft: A teacher's evidence, probabilities; None without a teacher.
         num_labeled: So many rows, the first ones, have labels; None: all.
     """
 
     texts: Inputs
     targets: Any
     ids: Sequence[str] | None = None
-    soft_NC: FloatArray | None = None
+    soft: Any = None
     num_labeled: int | None = None
 
     @property
@@ -104,8 +108,9 @@ class Teaching:
 class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
-    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``per_unit``:
-    every unit of a text gets scores of its own.
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
+    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels
+    of what is decided from them, where they are others.
     """
 
     labels: Sequence[str]
@@ -126,8 +131,30 @@ class NetworkSettings:
     pooling: Pooling = "auto"
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
-    per_unit: bool = False
+    head: str = "texts"
+    decided: Sequence[str] = ()
     teaching: Teaching | None = None
+
+    @property
+    def per_unit(self) -> bool:
+        """Whether every unit of a text gets scores of its own, and not the text as a whole."""
+        return self.head != "texts"
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What decides a language model besides its name; the fields mean what they mean in the config of ``train``.
+
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    """
+
+    max_length: int | None
+    is_length_given: bool
+    vocab_size: int | None
+    tokenization: Tokenization
+    order: int | None
+    dropout: float | None
+    offline: bool
 
 
 @dataclass(frozen=True)
@@ -183,6 +210,7 @@ class LoopSettings:
     compile: Compile = "never"
     sharding: Sharding = "none"
     device: str = "cpu"
+    optimizer: OptimizerName = "adamw"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0
     ema_decay: float = 0.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from yanmo.metrics.measures import resample, shown_measures
-from yanmo.tasks.labels import LabelTask
+from yanmo.protocols import Task
 
 __all__ = ["compare_rows"]
 
@@ -15,7 +15,7 @@ def compare_rows(
     facts: Sequence[Mapping[str, Any]],
     answers: Sequence[Any],
     targets: Any,
-    task: LabelTask,
+    task: Task[Any],
     *,
     num_resamples: int,
     seed: int,

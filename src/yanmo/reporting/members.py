@@ -12,8 +12,8 @@ from yanmo import metrics
 from yanmo.arrays import IntArray
 from yanmo.combine.cascading import Guarantee, StageTable, answering_stages, measure_candidate
 from yanmo.metrics.labels import name_right_rows
+from yanmo.protocols import Task
 from yanmo.reporting.quality import compare_answers
-from yanmo.tasks.labels import LabelTask
 
 __all__ = ["agreement_matrix", "cascade_facts", "compare_members", "leave_one_out"]
 
@@ -26,7 +26,7 @@ def compare_members(
     answers: Sequence[Any],
     whole: Any,
     targets: Any,
-    task: LabelTask,
+    task: Task[Any],
     *,
     num_resamples: int,
     seed: int,
@@ -48,7 +48,7 @@ def compare_members(
     ]
 
 
-def agreement_matrix(answers: Sequence[Any], task: LabelTask) -> list[list[float]]:
+def agreement_matrix(answers: Sequence[Any], task: Task[Any]) -> list[list[float]]:
     """Return for each pair of members the share of rows about which both decide the same."""
     return [[float(task.same_N(one, other).mean()) for other in answers] for one in answers]
 
@@ -58,7 +58,7 @@ def leave_one_out(
     without: Sequence[Any],
     whole: Any,
     targets: Any,
-    task: LabelTask,
+    task: Task[Any],
     *,
     num_resamples: int,
     seed: int,
@@ -90,7 +90,7 @@ def cascade_facts(
     thresholds: Sequence[float],
     curve: Sequence[Sequence[float]],
     abstained_N: npt.NDArray[np.bool_] | None,
-    task: LabelTask,
+    task: Task[Any],
 ) -> dict[str, Any]:
     """Return who answered what at what cost, and the curve of cost against agreement, on the rows of a table.
 

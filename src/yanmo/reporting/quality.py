@@ -11,6 +11,7 @@ from yanmo import metrics
 from yanmo.answers.choices import Choices
 from yanmo.arrays import Array
 from yanmo.metrics.measures import compare, measure_with_intervals, shown_measures
+from yanmo.protocols import Task
 from yanmo.reporting.score_tables import calibration_rows, confusion_tables, label_rows, loss_intervals
 from yanmo.tasks.labels import LabelTask
 
@@ -84,7 +85,7 @@ def measure_calibration(
 
 
 def compare_answers(
-    ours: Any, theirs: Any, targets: Any, task: LabelTask, *, num_resamples: int, seed: int
+    ours: Any, theirs: Any, targets: Any, task: Task[Any], *, num_resamples: int, seed: int
 ) -> dict[str, Any]:
     """Return how much better one model's answers are than another's on the same rows, as JSON values.
 

@@ -7,7 +7,7 @@ scores are log-probabilities, and a member may be a composite too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from yanmo.answers.answered import Found
-from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import MEMBERS, Bundle
 from yanmo.combine.cascading import NEVER
@@ -121,18 +120,22 @@ class Members:
     def __len__(self) -> int:
         return len(self._predictors)
 
+    def reading(self) -> Mapping[str, Any]:
+        """Return how the first member reads texts."""
+        return self._predictors[0].reading()
+
     def encode(self, member: int, raw: RawInputs) -> Any:
         """Return what one member reads of raw texts."""
         return self._predictors[member].encode(raw.inputs, windows=raw.windows)
 
-    def score(self, member: int, encoded: Any) -> tuple[Choices, Found]:
+    def score(self, member: int, encoded: Any) -> tuple[Any, Found]:
         """Return one member's probabilities, columns in the composite's order, and what reading the texts took."""
         predictor, columns = self._predictors[member], self._columns[member]
         inference = predictor.score(encoded)
-        evidence: Choices = predictor.activate(inference.scores)
+        evidence = predictor.activate(inference.scores)
         return (evidence if columns is None else evidence.ordered(columns)), inference.found
 
-    def answer(self, member: int, raw: RawInputs) -> tuple[Choices, Found]:
+    def answer(self, member: int, raw: RawInputs) -> tuple[Any, Found]:
         """Return one member's probabilities and what reading raw texts took."""
         return self.score(member, self.encode(member, raw))
 
@@ -176,12 +179,17 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         raw = RawInputs(inputs, windows)
         return EncodedForAll(len(inputs), [self._members.encode(member, raw) for member in range(len(self._members))])
 
-    def score(self, encoded: EncodedForAll) -> Inference[Choices]:
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:
+        """Return how the first member reads texts."""
+        del windows
+        return self._members.reading()
+
+    def score(self, encoded: EncodedForAll) -> Inference[Any]:
         """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
         totals = _Totals(encoded.num_texts)
 
         # One member after the other: the ensemble adds them up as they come, and never holds all of them.
-        def answers() -> Iterator[Choices]:
+        def answers() -> Iterator[Any]:
             for member, one in enumerate(encoded.encoded_K):
                 evidence, found = self._members.score(member, one)
                 totals.add(slice(None), found)
@@ -195,7 +203,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
             evidence, _ = self._members.answer(member, raw)
-            gaps_N = np.minimum(gaps_N, evidence.least_N(self._task.link.gap_M(evidence.values_MC)))
+            gaps_N = np.minimum(gaps_N, self._task.gap_N(evidence))
         return gaps_N
 
 
@@ -211,11 +219,11 @@ class CascadeRuntime(Runtime[RawInputs]):
         """Return N raw rows: which of them a stage will read is not known yet."""
         return RawInputs(inputs, windows)
 
-    def score(self, encoded: RawInputs) -> Inference[Choices]:
+    def score(self, encoded: RawInputs) -> Inference[Any]:
         """Return the log-probabilities of N raw texts; tokens are counted over the stages that were asked."""
         num_texts = len(encoded.inputs)
         totals = _Totals(num_texts)
-        settled: list[tuple[IntArray, Choices]] = []
+        settled: list[tuple[IntArray, Any]] = []
         confidence_N = np.zeros(num_texts, dtype=np.float32)
         stage_N = np.full(num_texts, len(self._members))
         rows = np.arange(num_texts)
@@ -236,7 +244,7 @@ class CascadeRuntime(Runtime[RawInputs]):
         # Negated, so that a confidence which is no number abstains.
         abstained_N = is_last_N & ~(confidence_N >= abstain) if abstain is not None else None
         # Logarithms, or log-odds, so that a composite can be activated and calibrated as any model is.
-        return Inference(Choices.gathered(settled).invert(), totals.found(stage_N, abstained_N))
+        return Inference(self._task.form.gathered(settled).invert(), totals.found(stage_N, abstained_N))
 
     def gaps(self, raw: RawInputs) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""

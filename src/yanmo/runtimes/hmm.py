@@ -16,7 +16,8 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import read_light_settings, read_tensors
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Units, Windows
 from yanmo.text.unit_endings import UnitEndings
 
@@ -29,7 +30,7 @@ class HmmRuntime(Runtime[Units]):
     """The Runtime protocol for the format hmm; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._link = get_task(bundle.task).link
+        self._link = label_task(task_of(bundle), "The format hmm").link
         sharpness = float(read_light_settings(bundle, "hmm.json")["sharpness"])
         tensors = read_tensors(bundle, NAMES)
         self._endings = UnitEndings(tensors["words"], tensors["endings"])

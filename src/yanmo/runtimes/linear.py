@@ -13,6 +13,7 @@ from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import hash_inputs, read_light_settings, read_tensors
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.ngrams import NgramConfig
 from yanmo.text.tfidf import Tfidf, transform
@@ -26,7 +27,7 @@ class LinearRuntime(Runtime[Ragged]):
     """The Runtime protocol for the format linear; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._link = task_of(bundle).link
+        self._link = label_task(task_of(bundle), "The format linear").link
         settings = read_light_settings(bundle, "linear.json")
         tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")

@@ -24,6 +24,7 @@ from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.packed import unpack
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
 from yanmo.text.seen import keep_seen
@@ -51,7 +52,7 @@ class NgramRuntime(Runtime[KnownNgrams]):
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        self._link = task_of(bundle).link
+        self._link = label_task(task_of(bundle), "The format ngram").link
         settings = read_light_settings(bundle, "ngram.json")
         tensors = read_tensors(bundle, ("embedding", "seen", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
         self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")

@@ -6,24 +6,22 @@ The text is tokenized as one column, and an engine computes batches of texts of 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side, pool_windows
+from yanmo.runtimes.batching import Batch, count_cells, infer_batches, plan_side_by_side
 from yanmo.runtimes.engines import Engine, Feed, open_engine
+from yanmo.runtimes.heads import open_head
 from yanmo.runtimes.onnx_file import check_onnx
-from yanmo.runtimes.unit_chain import as_choices, read_chain
-from yanmo.tasks import task_of
-from yanmo.text import tokenizer as tokenizers
 from yanmo.text.inputs import Inputs, Windows
-from yanmo.text.unit_tokens import UnitTokenizer
+from yanmo.text.tokenizer import Encoded
 
 __all__ = ["INPUTS", "ONNX_FILE", "ONNX_SETTINGS", "OnnxRuntime", "OnnxSettings", "make_feed", "open_runtime"]
 
@@ -55,43 +53,34 @@ class OnnxSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     token_type: bool
 
 
-class OnnxRuntime(Runtime[tokenizers.Encoded]):
+class OnnxRuntime(Runtime[Encoded]):
     """The Runtime protocol for the format onnx; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle, num_threads: int, engine: str = "onnxruntime") -> None:
         self._settings = _read_settings(bundle)
-        self._num_classes = len(bundle.labels)
-        self._link = task_of(bundle).link
-        self._chain = read_chain(bundle)
+        self._head = open_head(bundle)
         self._num_threads = num_threads
-        self._max_length = bundle.max_length
-        self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
-        # A tokenizer of its own, which takes time to make and is asked for units only.
-        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
         check_onnx(bundle.path / ONNX_FILE, self._settings.inputs)
         self._engine: Engine = open_engine(engine, bundle.path / ONNX_FILE, num_threads)
 
-    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
         """Return the token ids of N cleaned texts."""
-        if inputs.units is not None and self._of_units is not None:
-            return self._of_units.encode(inputs.units, windows=windows)
-        return tokenizers.encode_column(self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows)
+        return self._head.encode(inputs, windows=windows)
 
-    def score(self, encoded: tokenizers.Encoded) -> Inference[Choices]:
+    def score(self, encoded: Encoded) -> Inference[Any]:
         """Return the scores of N encoded texts."""
         # The engine computes one batch a thread, so the plan depends on their number.
         plan = plan_side_by_side(encoded.ids.lengths_N, self._num_threads)
-        logits_WC = infer_batches(
+        scores_WC = infer_batches(
             encoded.ids,
             encoded.type_ids if self._settings.token_type else None,
             self._infer,
             plan=plan,
             pad_id=self._settings.pad_token_id,
-            num_classes=self._num_classes,
+            num_classes=self._head.num_outputs,
             units=encoded.units,
         )
-        logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
-        return Inference(as_choices(logits_NC, self._link, encoded, self._chain), found)
+        return self._head.read(scores_WC, encoded, count_cells(encoded.ids.lengths_N, plan))
 
     def _infer(self, batches: list[Batch]) -> Iterable[FloatArray]:
         return self._engine.run([make_feed(batch, self._settings.inputs, self._engine.inputs) for batch in batches])

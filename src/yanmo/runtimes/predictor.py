@@ -10,18 +10,16 @@ import copy
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 import numpy as np
-from msgspec.structs import replace
 from polars.exceptions import PolarsError
 
-from yanmo.answers.answered import Answered, Found, Span
+from yanmo.answers.answered import Answered, Found
 from yanmo.answers.choices import Choices
-from yanmo.answers.span_column import SpanColumn
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -30,6 +28,7 @@ from yanmo.protocols import Inference, Prediction, Runtime, Task
 from yanmo.runtimes.rules import Ruled, read_rules
 from yanmo.tasks import task_of
 from yanmo.tasks.deciding import decide
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Item, Windows
 
 __all__ = [
@@ -48,8 +47,11 @@ RUNTIMES = {
     "linear": "yanmo.runtimes.linear",
     "window": "yanmo.runtimes.window",
     "hmm": "yanmo.runtimes.hmm",
+    "arcs": "yanmo.runtimes.arcs",
+    "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
+    "decoder": "yanmo.runtimes.decoder",
 }
 TRIAL_TEXTS = 512
 # An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.
@@ -95,7 +97,12 @@ class Predictor:
         return self.predictions(self.answer(self.encode(inputs)), inputs)
 
     def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
-        """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
+        """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``.
+
+        Raises:
+            ConfigError: The task's answers are no labels; ``predict`` gives them, ``infer`` their evidence.
+        """
+        label_task(self.task, "predict_proba")
         probabilities_NC: FloatArray = self.infer(texts)[0].values_MC
         return probabilities_NC
 
@@ -122,6 +129,10 @@ class Predictor:
             return encoded
         places = read.units.places
         return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
+
+    def reading(self) -> Mapping[str, Any]:
+        """Return what a Report says of how texts are read, as JSON values."""
+        return self._opened().reading(self._windows)
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""
@@ -170,24 +181,7 @@ class Predictor:
             answered: What was answered.
             inputs: The raw rows that were asked.
         """
-        if self.task.reads_units:
-            probabilities = answered.decided.probability_N.tolist()
-            told = _within(answered.decided.predictions, inputs.first)
-            return [
-                Prediction(self.task.given(spans), probability, {}, spans=spans)
-                for spans, probability in zip(told, probabilities, strict=True)
-            ]
-        columns = (
-            answered.decided.predictions,
-            answered.decided.probability_N.tolist(),
-            self.task.details(answered.evidence, self.labels),
-        )
-        found = answered.found
-        if found.stage_N is None:
-            return list(map(Prediction, *columns))
-        stages, silent_N = found.stage_N.tolist(), answered.decided.silent_N
-        abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
-        return list(map(Prediction, *columns, stages, abstained))
+        return self.task.tell(answered, inputs, self.labels)
 
     def _opened(self) -> Runtime[Any]:
         if self._runtime is None:
@@ -347,16 +341,6 @@ def _check_golden(predictor: Predictor) -> None:
             hint="The libraries or the processor compute something else here; install the versions in its manifest, "
             "or make the Bundle anew on this machine.",
         )
-
-
-def _within(predictions: Sequence[Any], texts: Sequence[str]) -> Iterable[tuple[Span, ...]]:
-    """Return the spans of every row with what stands there in its text; none where no answer is given."""
-    if isinstance(predictions, SpanColumn):
-        return predictions.within(texts)
-    return [
-        tuple([replace(span, text=text[span.start : span.end]) for span in spans or ()])
-        for spans, text in zip(predictions, texts, strict=True)
-    ]
 
 
 def _inputs(texts: Sequence[Item] | Inputs, task: Task[Any]) -> Inputs:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
-from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError, MissingExtraError
@@ -21,13 +21,10 @@ from yanmo.runtimes.batching import (
     count_cells,
     infer_batches,
     plan_batches,
-    pool_windows,
 )
-from yanmo.runtimes.unit_chain import as_choices, read_chain
-from yanmo.tasks import task_of
-from yanmo.text import tokenizer as tokenizers
+from yanmo.runtimes.heads import open_head
 from yanmo.text.inputs import Inputs, Windows
-from yanmo.text.unit_tokens import UnitTokenizer
+from yanmo.text.tokenizer import Encoded
 
 try:
     import torch
@@ -35,14 +32,14 @@ try:
 except ImportError as error:
     raise MissingExtraError("A torch Bundle", package="torch", extra="train") from error
 
-__all__ = ["TorchRuntime", "load_module", "open_runtime"]
+__all__ = ["TorchRuntime", "load_module", "open_labeler", "open_runtime"]
 
-ENCODER = "encoder"
+ENCODER, DECODER = "encoder", "decoder"
 ACCELERATOR_TOKEN_BUDGET = 1 << 14
 """Cells of a batch on a GPU, which needs large ones."""
 
 
-class TorchRuntime(Runtime[tokenizers.Encoded]):
+class TorchRuntime(Runtime[Encoded]):
     """The Runtime protocol for the format torch.
 
     Attributes:
@@ -53,42 +50,31 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
     def __init__(self, bundle: Bundle, device: str) -> None:
         self._architecture = bundle.architecture
         self.pad_id = int(self._architecture.get("pad_id", 0))
-        self._num_classes = len(bundle.labels)
-        self._link = task_of(bundle).link
-        self._chain = read_chain(bundle)
-        self._max_length = bundle.max_length
-        self._tokenizer = tokenizers.open_tokenizer(bundle.path / "tokenizer.json", max_length=bundle.max_length)
-        # A tokenizer of its own, which takes time to make and is asked for units only.
-        self._of_units = UnitTokenizer(self._tokenizer, bundle.max_length) if bundle.text_config.units else None
+        self._head = open_head(bundle)
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
-    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> tokenizers.Encoded:
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
         """Return token ids; token types only where the network tells the texts of a pair apart by them."""
-        if inputs.units is not None and self._of_units is not None:
-            return self._of_units.encode(inputs.units, windows=windows)
-        encoded = tokenizers.encode_column(
-            self._tokenizer, inputs.first, inputs.second, self._max_length, windows=windows
-        )
+        encoded = self._head.encode(inputs, windows=windows)
         has_types = self._architecture.get("token_types", False)
         return encoded if has_types else dataclasses.replace(encoded, type_ids=None)
 
-    def score(self, encoded: tokenizers.Encoded) -> Inference[Choices]:
+    def score(self, encoded: Encoded) -> Inference[Any]:
         """Return the scores of N encoded texts."""
         budget = TOKEN_BUDGET if self._device.type == "cpu" else ACCELERATOR_TOKEN_BUDGET
         plan = list(plan_batches(encoded.ids.lengths_N, budget))
         with torch.inference_mode():
-            logits_WC = infer_batches(
+            scores_WC = infer_batches(
                 encoded.ids,
                 encoded.type_ids,
                 lambda batches: map(self._infer_batch, batches),
                 plan=plan,
                 pad_id=self.pad_id,
-                num_classes=self._num_classes,
+                num_classes=self._head.num_outputs,
                 units=encoded.units,
             )
-        logits_NC, found = pool_windows(encoded, logits_WC, count_cells(encoded.ids.lengths_N, plan))
-        return Inference(as_choices(logits_NC, self._link, encoded, self._chain), found)
+        return self._head.read(scores_WC, encoded, count_cells(encoded.ids.lengths_N, plan))
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
         """Return logits_BC of a batch.
@@ -122,12 +108,26 @@ class TorchRuntime(Runtime[tokenizers.Encoded]):
         return np.asarray(logits_BC.float().cpu().numpy())
 
 
-def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> TorchRuntime:
+def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> Runtime[Any]:
     """Return the runtime of a torch Bundle; the number of threads holds for the whole process."""
+    if bundle.architecture["family"] != DECODER:
+        return open_labeler(bundle, device=device, num_threads=num_threads)
+    from yanmo.runtimes.language_torch import TorchLanguageModel
+
+    _use_threads(num_threads)
+    return TorchLanguageModel(bundle, _find_device(device))
+
+
+def open_labeler(bundle: Bundle, *, device: str, num_threads: int) -> TorchRuntime:
+    """Return the runtime of a torch Bundle that labels texts or their units."""
+    _use_threads(num_threads)
+    return TorchRuntime(bundle, device)
+
+
+def _use_threads(num_threads: int) -> None:
     # The number is the whole process's, so it is left alone where it is right.
     if torch.get_num_threads() != num_threads:
         torch.set_num_threads(num_threads)
-    return TorchRuntime(bundle, device)
 
 
 def load_module(bundle: Bundle) -> nn.Module:

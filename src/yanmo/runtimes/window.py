@@ -7,6 +7,7 @@ Legend: U units, S slots: units and the edges of their texts, K features with we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from yanmo.answers.answered import Found
 from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
+from yanmo.answers.links import Link
 from yanmo.answers.tag_chains import TagChain
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Array, Ragged
@@ -23,7 +25,8 @@ from yanmo.config import build
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import read_light_settings, read_tensors
-from yanmo.tasks import get_task
+from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.window_features import WindowConfig, WindowFeatures
@@ -51,17 +54,23 @@ class EncodedUnits:
 
 
 class WindowRuntime(Runtime[EncodedUnits]):
-    """The Runtime protocol for the format window; safe to use from several threads."""
+    """The Runtime protocol for the format window; safe to use from several threads.
 
-    def __init__(self, bundle: Bundle) -> None:
-        self._link = get_task(bundle.task).link
+    Args:
+        bundle: Where its files are.
+        link: Of the labels.
+        labels: The tags, columns in their order.
+    """
+
+    def __init__(self, bundle: Bundle, link: Link, labels: Sequence[str]) -> None:
+        self._link = link
         settings = read_light_settings(bundle, "window.json")
         self._config = build(WindowConfig, settings, where=f"{bundle.path / 'window.json'}")
         names = (*NAMES, "lexicon") if self._config.has_lexicon else NAMES
         tensors = read_tensors(bundle, names)
         self._lexicon = Lexicon.read(tensors["lexicon"]) if self._config.has_lexicon else None
         chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
-        self._chain = TagChain(chain, TagScheme.of(bundle.labels), float(tensors["sharpness"][0]))
+        self._chain = TagChain(chain, TagScheme.of(labels), float(tensors["sharpness"][0]))
         self._num_labels = tensors["weights"].shape[1]
         self._scale = float(tensors["unit"][0])
         is_kept_V = np.unpackbits(tensors["kept"], bitorder="little")
@@ -118,7 +127,7 @@ class WindowRuntime(Runtime[EncodedUnits]):
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> WindowRuntime:  # noqa: ARG001 - one signature
     """Return the runtime of a window Bundle."""
-    return WindowRuntime(bundle)
+    return WindowRuntime(bundle, label_task(task_of(bundle), "The format window").link, bundle.labels)
 
 
 def _lanes(weights_KC: Array) -> npt.NDArray[np.uint64]:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from yanmo.answers.answered import Span
+from yanmo.answers.arcs import Arcs
+from yanmo.answers.choices import Choices
+from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.tree_table import conllu_sentence
+from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Entity, Text
+from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord
+from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
 __all__ = ["Answerer", "BatchAnswer"]
@@ -28,6 +36,7 @@ class BatchAnswer(msgspec.Struct, tag=True):
         num_tokens: Tokens or features the model saw of each text.
         num_unknown: How many of them it had no entry for.
         num_cells: Tokens of all texts with the padding that batches of equal length need.
+        num_given: How often each label was given, in the Bundle's order.
         encode_seconds: Cleaning and tokenizing took so long.
         score_seconds: The model took so long.
         digest: The digest of the Bundle.
@@ -37,6 +46,7 @@ class BatchAnswer(msgspec.Struct, tag=True):
     num_tokens: list[int]
     num_unknown: list[int]
     num_cells: int
+    num_given: list[int]
     encode_seconds: float
     score_seconds: float
     digest: str
@@ -69,7 +79,9 @@ class Answerer:
         self._predictor: Predictor = open_bundle(bundle, **values)
         self.num_lanes: int = values["num_threads"] + 1 if bundle.format == "onnx" else 1
         self._digest = bundle.digest
-        self._num_columns = len(self._predictor.task.inputs)
+        task = self._predictor.task
+        self._num_columns = len(task.inputs)
+        self._write = row_of(WRITERS, task.form, "A service")(task)
         if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
             self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
@@ -81,14 +93,10 @@ class Answerer:
         encoded_at = time.perf_counter()
         answered = self._predictor.answer(encoded)
         predictions, found = self._predictor.predictions(answered, inputs), answered.found
-        answers = [
-            Answer(one.label, one.probability, one.probabilities, truncated=truncated)
-            for one, truncated in zip(predictions, found.truncated_N.tolist(), strict=True)
-        ]
-        if self._predictor.task.reads_units:
-            for answer, one in zip(answers, predictions, strict=True):
-                answer.probabilities = UNSET
-                answer.entities = [_entity(span) for span in one.spans]
+        answers = list(map(self._write, predictions))
+        if found.truncated_N.any():
+            for answer, truncated in zip(answers, found.truncated_N.tolist(), strict=True):
+                answer.truncated = truncated
         if found.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
                 # Stages are numbered from 1; what is UNSET is left out of the answer.
@@ -98,10 +106,44 @@ class Answerer:
             found.num_tokens_N.tolist(),
             found.num_unknown_N.tolist(),
             found.num_cells,
+            count_given(self._predictor.task, answered.decided.predictions, self._predictor.labels).tolist(),
             encoded_at - begin,
             time.perf_counter() - encoded_at,
             self._digest,
         )
+
+
+def _writer_of_choices(task: Task[Any]) -> Callable[[Prediction], Answer]:
+    return _write_entities if task.reads_units else _write_labels
+
+
+def _write_labels(told: Prediction) -> Answer:
+    return Answer(told.label, told.probability, told.probabilities)
+
+
+def _write_entities(told: Prediction) -> Answer:
+    return Answer(told.label, told.probability, entities=[_entity(span) for span in told.spans])
+
+
+def _write_found(told: Prediction) -> Answer:
+    found = [FoundAnswer(one.text or "", one.probability, one.start, one.end) for one in told.spans]
+    return Answer(told.label, told.probability, told.probabilities, answers=found)
+
+
+def _write_trees(told: Prediction) -> Answer:
+    words = [
+        TreeWord(number, one.start, one.end, one.text or "", one.head, one.relation, one.probability)
+        for number, one in enumerate(told.words, 1)
+    ]
+    return Answer(told.label, told.probability, words=words, conllu=conllu_sentence(told.words))
+
+
+WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] = {
+    Choices: _writer_of_choices,
+    Pointers: lambda _: _write_found,
+    Arcs: lambda _: _write_trees,
+}
+"""Form of evidence to what makes an answer on the wire of one for a person."""
 
 
 def _entity(span: Span) -> Entity:

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UnsetType
 
 from yanmo.answers.answered import Span
+from yanmo.answers.arcs import Word
 from yanmo.errors import MissingExtraError, ServiceError
 from yanmo.protocols import Prediction
 from yanmo.serving.schemas import Answer, Answers, Entity, Models, ServedModel, Text
@@ -217,7 +218,11 @@ def _prediction(answer: Answer) -> Prediction:
     stage = answer.stage if isinstance(answer.stage, int) else None
     found = answer.entities if isinstance(answer.entities, Sequence) else ()
     spans = tuple([_span(one) for one in found])
-    return Prediction(answer.prediction, answer.probability, probabilities, stage, answer.abstained is True, spans)
+    given = answer.words if isinstance(answer.words, Sequence) else ()
+    words = tuple([Word(one.start, one.end, one.head, one.relation, one.score, one.word) for one in given])
+    return Prediction(
+        answer.prediction, answer.probability, probabilities, stage, answer.abstained is True, spans, words
+    )
 
 
 def _patience(seconds: float) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.profile import InputProfile, read_input_profile
 from yanmo.serving.answering import BatchAnswer
-from yanmo.tasks import task_of
 
 __all__ = ["THRESHOLD", "Drift", "stability_index"]
 
@@ -33,7 +32,6 @@ class Drift:
 
     def __init__(self, bundle: Bundle) -> None:
         self._profile: InputProfile | None = read_input_profile(bundle)
-        self._labels = task_of(bundle).columns_of(bundle.labels)
         self._counts = self._empty()
         self._before = self._empty()
         self._num_texts = 0
@@ -61,19 +59,13 @@ class Drift:
             return
         tokens_N, unknown_N = np.asarray(batch.num_tokens), np.asarray(batch.num_unknown)
         confidence_N = np.asarray([answer.probability for answer in batch.answers])
-        found = self._profile.count(tokens_N, unknown_N, confidence_N, self._classes(batch))
+        found = self._profile.count(tokens_N, unknown_N, confidence_N, np.asarray(batch.num_given))
         for name, counts in found.items():
             self._counts[name] += counts
         self._num_texts += len(batch.answers)
         if self._num_texts >= WINDOW_TEXTS:
             # The window before still counts, so that the statistics never begin from nothing.
             self._before, self._counts, self._num_texts = self._counts, self._empty(), 0
-
-    def _classes(self, batch: BatchAnswer) -> IntArray:
-        names: list[str] = []
-        for answer in batch.answers:
-            names.extend([answer.prediction] if isinstance(answer.prediction, str) else answer.prediction or ())
-        return np.asarray([self._labels[name] for name in names], dtype=np.int64)
 
     def _empty(self) -> dict[str, IntArray]:
         shares: Mapping[str, Sequence[float]] = self._profile.shares() if self._profile is not None else {}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.artifacts.card import CARD
 from yanmo.errors import ArtifactError
+from yanmo.protocols import Task
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.tasks import task_of
-from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Facts", "read_facts"]
 
@@ -34,7 +35,7 @@ class Facts:
     """
 
     bundle: Bundle
-    task: LabelTask
+    task: Task[Any]
     limits: Limits
     max_tokens: int
     drift: Drift
@@ -63,7 +64,7 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     return Facts(
         bundle,
         task,
-        Limits(len(task.inputs), config.max_texts, config.max_characters),
+        Limits(len(task.inputs), config.max_texts, config.max_characters, task.head),
         bundle.max_length if cuts else config.max_characters,
         drift,
         _canary(bundle.golden(), len(task.inputs)),

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from msgspec import UNSET, UnsetType
 
 from yanmo.answers.links import SIGMOID, SOFTMAX, Link
+from yanmo.protocols import Task
 from yanmo.serving.exchange import ENCODER
 from yanmo.serving.requests import Request
 from yanmo.serving.schemas import Answer, LabelScore, Parameters
 from yanmo.tasks.deciding import most_probable
+from yanmo.tasks.labels import label_task
 
 __all__ = ["encode_scores"]
 
@@ -28,18 +31,19 @@ EPSILON = 2.0**-24
 """A probability that was rounded to 1 is at most this much below it."""
 
 
-def encode_scores(answers: Sequence[Answer], request: Request, *, link: Link) -> bytes:
+def encode_scores(answers: Sequence[Answer], request: Request, *, task: Task[Any]) -> bytes:
     """Return the body of the answer: one list of scores for one text, else a list of such lists.
 
     Args:
         answers: What the model says about each text.
         request: What was asked, and with which options.
-        link: From scores to probabilities.
+        task: What the model answers.
     """
     options = request.options
     parameters = options.parameters
     if any(answer.entities is not UNSET for answer in answers):
         return _encode_entities(answers, request)
+    link = label_task(task, "A list of scores").link
     # The Hugging Face client always sends parameters and always reads a list of lists; who leaves them out reads what
     # text-embeddings-inference answers.
     if isinstance(parameters, Parameters):

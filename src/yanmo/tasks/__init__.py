@@ -3,18 +3,22 @@
 A task is all that differs by task: how labels are read, encoded, decoded and chosen. No verb asks which task it is.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from yanmo.errors import ConfigError, did_you_mean
-from yanmo.tasks.labels import LabelTask
+from yanmo.protocols import Task
+from yanmo.tasks.causal_lm import CAUSAL_LM
+from yanmo.tasks.dependencies import DEPENDENCIES
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
+from yanmo.tasks.span import SPAN
 from yanmo.tasks.text_pair import TEXT_PAIR
 from yanmo.tasks.token_labels import TOKEN_LABELS
 
 __all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
-TASKS: dict[str, LabelTask] = {task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS)}
+EVERY: tuple[Task[Any], ...] = (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES, CAUSAL_LM)
+TASKS = {task.name: task for task in EVERY}
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
 """Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
@@ -36,7 +40,7 @@ def only_reads(name: str) -> bool:
     return name in READING.values()
 
 
-def get_task(name: str) -> LabelTask:
+def get_task(name: str) -> Task[Any]:
     """Return a task by its name.
 
     Raises:
@@ -70,7 +74,7 @@ class Labeled(Protocol):
         ...
 
 
-def task_of(artifact: Labeled) -> LabelTask:
+def task_of(artifact: Labeled) -> Task[Any]:
     """Return the task of a Dataset or Bundle, which knows its labels.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from yanmo.answers.answered import Decided
 from yanmo.arrays import IntArray
 from yanmo.protocols import Task
-from yanmo.tasks.labels import LabelTask
+from yanmo.tasks.labels import label_task
 
 __all__ = ["count_given", "decide", "decide_again", "most_probable"]
 
@@ -37,7 +37,7 @@ def decide(
     return decided if abstained_N is None else decided.withhold(abstained_N)
 
 
-def decide_again(task: LabelTask, details: Mapping[str, float], *, threshold: float, abstained: bool | None) -> Decided:
+def decide_again(task: Task[Any], details: Mapping[str, float], *, threshold: float, abstained: bool | None) -> Decided:
     """Return what is decided about one row of whose evidence nothing is left but what was shown of it.
 
     Args:
@@ -47,7 +47,8 @@ def decide_again(task: LabelTask, details: Mapping[str, float], *, threshold: fl
         abstained: Whether a cascade gave no answer; None where it cannot abstain.
     """
     silent_N = None if abstained is None else np.array([abstained])
-    return decide(task, task.recover([details]), list(details), threshold=threshold, abstained_N=silent_N)
+    evidence = label_task(task, "A threshold on labels").recover([details])
+    return decide(task, evidence, list(details), threshold=threshold, abstained_N=silent_N)
 
 
 def most_probable(

@@ -7,20 +7,23 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from yanmo.answers.answered import Answered
 from yanmo.answers.choices import Choices
+from yanmo.answers.forms import row_of
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import DataError, did_you_mean
 from yanmo.metrics.labels import label_statistics
-from yanmo.protocols import Task
+from yanmo.protocols import Prediction, Task
+from yanmo.text.inputs import Inputs
 
-__all__ = ["LabelTask", "fold_label", "label_columns", "read_json_labels", "sort_labels", "tidy_label"]
+__all__ = ["LabelTask", "fold_label", "label_columns", "label_task", "read_json_labels", "sort_labels", "tidy_label"]
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 IGNORABLE = (
@@ -40,6 +43,11 @@ class LabelTask(Task[Choices], Protocol):
     """A task whose rows are given labels of one list; which ones, each of them says by itself."""
 
     @property
+    def form(self) -> type[Choices]:
+        """Choices of labels."""
+        return Choices
+
+    @property
     def link(self) -> Link:
         """From scores to probabilities, and whether labels exclude each other."""
         ...
@@ -48,6 +56,11 @@ class LabelTask(Task[Choices], Protocol):
     def reads_units(self) -> bool:
         """Whether the parts of a text are labeled one by one."""
         return False
+
+    @property
+    def head(self) -> str:
+        """Texts, or their units."""
+        return "units" if self.reads_units else "texts"
 
     def of(self, labels: Sequence[str]) -> LabelTask:  # noqa: ARG002 - other tasks read them
         """Return the task of a list of labels."""
@@ -77,18 +90,66 @@ class LabelTask(Task[Choices], Protocol):
         """Return every label's probability, for every row."""
         return [dict(zip(labels, row, strict=True)) for row in evidence.values_MC.tolist()]
 
+    def tell(self, answered: Answered[Choices], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:  # noqa: ARG002
+        """Return every row's labels, with the probabilities of all."""
+        decided, found = answered.decided, answered.found
+        columns = (decided.predictions, decided.probability_N.tolist(), self.details(answered.evidence, labels))
+        if found.stage_N is None:
+            return list(map(Prediction, *columns))
+        stages, silent_N = found.stage_N.tolist(), decided.silent_N
+        abstained = silent_N.tolist() if silent_N is not None else [False] * len(stages)
+        return list(map(Prediction, *columns, stages, abstained))
+
     def recover(self, details: Sequence[Mapping[str, float]]) -> Choices:
         """Return the Choices of which these are the details, columns in their order."""
         # In float64, so that a threshold is held against the numbers that were shown.
         return Choices(np.array([list(row.values()) for row in details]), self.link)
 
+    def padded(self, targets: Any, inputs: Inputs) -> Any:
+        """Return the targets of the first rows of inputs; those behind them have no label."""
+        padded_NC = np.zeros((len(inputs), targets.shape[1]), dtype=np.float32)
+        padded_NC[: len(targets)] = targets
+        return padded_NC
+
+    def is_one_answer(self, targets: Any) -> bool:
+        """Return whether all rows have the same labels: several at once are one answer, too."""
+        truth = targets.values if isinstance(targets, Ragged) else targets
+        return bool((truth == truth[:1]).all())
+
     def statistics(self, evidence: Choices, targets: Any) -> npt.NDArray[Any]:
         """Return what ``metrics.labels`` counts in each row."""
         return label_statistics(self.choose(evidence.values_MC), targets)
 
+    def labeled(self, evidence: Choices, targets: Any) -> tuple[Choices, FloatArray]:
+        """Return the decisions that have a truth, and 1 where a label holds, float32, shape (M, C)."""
+        return evidence, targets
+
     def losses_N(self, evidence: Choices, targets: Any) -> npt.NDArray[np.float64]:
         """Return the link's log losses."""
         return self.link.log_losses(evidence.values_MC, targets)
+
+    def losses_M(self, evidence: Choices, targets: Any) -> npt.NDArray[np.float64]:
+        """Return the link's log losses of the decisions that have a truth."""
+        decisions, targets_MC = self.labeled(evidence, targets)
+        return self.link.log_losses(decisions.values_MC, targets_MC)
+
+    def truth(self, evidence: Choices, targets: Any, *, most: int) -> npt.NDArray[Any]:
+        """Return what the link says was given to the truth."""
+        decisions, targets_MC = self.labeled(evidence, targets)
+        return self.link.truth(decisions.values_MC, targets_MC, most=most)
+
+    def answers(self, evidence: Choices, targets: Any) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
+        """Return the link's answers about the labels that were chosen."""
+        decisions, targets_MC = self.labeled(evidence, targets)
+        return self.link.answers(decisions.values_MC, self.choose(decisions.values_MC), targets_MC)
+
+    def ballots(self, evidence: Choices) -> Choices:
+        """Return 1 for every label that is chosen."""
+        return evidence.having(self.choose(evidence.values_MC).astype(np.float32))
+
+    def gap_N(self, evidence: Choices) -> FloatArray:
+        """Return the closest call of each row's decisions, as the link measures it."""
+        return evidence.least_N(self.link.gap_M(evidence.values_MC))
 
     def confidence_N(self, evidence: Choices) -> FloatArray:
         """Return the link's confidences."""
@@ -101,6 +162,20 @@ class LabelTask(Task[Choices], Protocol):
     def right_N(self, evidence: Choices, targets: Any) -> npt.NDArray[np.bool_]:
         """Return which rows are given exactly their labels."""
         return np.asarray((self.choose(evidence.values_MC) == targets.astype(bool)).all(axis=1))
+
+
+def label_task(task: Task[Any], what: str) -> LabelTask:
+    """Return a task as one of labels, for what works with labels alone, such as a stacker.
+
+    Args:
+        task: Any one.
+        what: What needs labels, for the message.
+
+    Raises:
+        ConfigError: The task's answers are of another form.
+    """
+    row_of({Choices: task}, task.form, what)
+    return cast(LabelTask, task)
 
 
 def read_json_labels(cells: pl.Series) -> tuple[npt.NDArray[np.bool_], pl.Series]:

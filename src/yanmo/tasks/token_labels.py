@@ -5,37 +5,32 @@ What the tags mean, and so what is measured, follows from a Dataset's labels; ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from yanmo.answers.answered import Decided, Span
+from yanmo.answers.answered import Answered, Decided, Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX, Link
-from yanmo.answers.span_column import SpanColumn
+from yanmo.answers.span_column import SPAN_LISTS, span_column
+from yanmo.answers.span_rows import SpanRows
 from yanmo.answers.spans import find_spans, span_probability_M
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.errors import InternalError
 from yanmo.metrics.measures import Measure
 from yanmo.metrics.spans import SPAN_MEASURES, measures_of, right_tag_rows, span_statistics
+from yanmo.protocols import Prediction
 from yanmo.tasks.labels import LabelTask, label_columns, sort_labels
+from yanmo.text.inputs import Inputs
 
 __all__ = ["TOKEN_LABELS", "TokenLabels"]
 
 TINY = 1e-30
-SPAN = {
-    "start": pl.Int64(),
-    "end": pl.Int64(),
-    "label": pl.String(),
-    "probability": pl.Float32(),
-    "source": pl.String(),
-}
 
 
 @dataclass(frozen=True)
@@ -72,6 +67,13 @@ class TokenLabels(LabelTask):
         values_U[known] = label_columns(flat.drop_nulls(), labels)
         return Ragged(values_U, np.concatenate(([0], np.cumsum(lengths_N))).astype(np.int64))
 
+    def padded(self, targets: Ragged, inputs: Inputs) -> Ragged:
+        """Return the tags of the first rows of inputs; the units of those behind them have none."""
+        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
+        values_U = np.full(int(offsets[-1]), -1, dtype=np.int64)
+        values_U[: len(targets.values)] = targets.values
+        return Ragged(values_U, offsets)
+
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return True at the most probable tag of every unit, each for itself."""
         return np.asarray(probabilities_NC.argmax(axis=1)[:, None] == np.arange(probabilities_NC.shape[1]))
@@ -100,29 +102,15 @@ class TokenLabels(LabelTask):
         places_U2 = _places(evidence)
         places_M2 = spans.places_M2(places_U2) if len(spans) else np.zeros((0, 2), dtype=np.int64)
         ends = np.searchsorted(spans.row_M, np.arange(len(evidence) + 1))
-        return Decided(SpanColumn(places_M2, spans.kind_M, sure_M, kinds=scheme.kinds, ends=ends), confidence_N)
+        return Decided(SpanRows(places_M2, spans.kind_M, sure_M, kinds=scheme.kinds, ends=ends), confidence_N)
 
     def column(self, predictions: Sequence[tuple[Span, ...] | None]) -> pl.Series:
         """Return the spans as a column of lists of ``start``, ``end``, ``label``, ``probability``, ``source``."""
-        if isinstance(predictions, SpanColumn):
-            starts, ends, num_spans = *predictions.places_M2.T, len(predictions.kind_M)
-            found = (starts, ends, predictions.labels(), predictions.probability_M, ["model"] * num_spans)
-            columns: dict[str, Any] = dict(zip(SPAN, found, strict=True))
-            lengths: list[int | None] = np.diff(predictions.ends).tolist()
-        else:
-            flat = [span for spans in predictions for span in spans or ()]
-            columns = {name: [getattr(span, name) for span in flat] for name in SPAN}
-            lengths = [None if spans is None else len(spans) for spans in predictions]
-        frame = pl.DataFrame({name: pl.Series(columns[name], dtype=kind) for name, kind in SPAN.items()})
-        structs, rows, start = frame.to_struct("prediction"), [], 0
-        for length in lengths:
-            rows.append(None if length is None else structs[start : start + length])
-            start += length or 0
-        return pl.Series("prediction", rows, dtype=self.frame_type())
+        return span_column(predictions)
 
     def frame_type(self) -> pl.DataType:
         """Return the type of a list of spans."""
-        return pl.List(pl.Struct(SPAN))
+        return SPAN_LISTS
 
     def given(self, prediction: tuple[Span, ...] | None) -> tuple[str, ...]:
         """Return the kinds of the spans."""
@@ -134,13 +122,29 @@ class TokenLabels(LabelTask):
         places = {kind: place for place, kind in reversed(list(enumerate(scheme.kind_C.tolist()))) if kind >= 0}
         return {scheme.kinds[kind]: place for kind, place in places.items()}
 
-    def details(self, evidence: Choices, labels: Sequence[str]) -> list[Mapping[str, float]]:  # noqa: ARG002
-        """Return nothing for every row: what is shown of the evidence stands in the spans."""
-        return [{}] * len(evidence)
+    def tell(self, answered: Answered[Choices], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:  # noqa: ARG002
+        """Return every row's spans with what stands there."""
+        predictions, probabilities = answered.decided.predictions, answered.decided.probability_N.tolist()
+        if isinstance(predictions, SpanRows):
+            told: Iterable[tuple[Span, ...]] = predictions.within(inputs.first)
+        else:
+            rows = zip(predictions, inputs.first, strict=True)
+            told = [tuple([span.within(text) for span in spans or ()]) for spans, text in rows]
+        return [
+            Prediction(self.given(spans), sure, {}, spans=spans)
+            for spans, sure in zip(told, probabilities, strict=True)
+        ]
 
     def statistics(self, evidence: Choices, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return what ``metrics.spans`` counts in each row."""
         return span_statistics(self.path(evidence), targets.values, targets.offsets, self._scheme)
+
+    def labeled(self, evidence: Choices, targets: Ragged) -> tuple[Choices, FloatArray]:
+        """Return the units that have a tag, row after row, and 1 at it."""
+        labeled_M = np.flatnonzero(targets.values >= 0)
+        targets_MC = np.zeros((len(labeled_M), evidence.values_MC.shape[1]), dtype=np.float32)
+        targets_MC[np.arange(len(labeled_M)), targets.values[labeled_M]] = 1.0
+        return Choices(evidence.values_MC[labeled_M], evidence.link), targets_MC
 
     def losses_N(self, evidence: Choices, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return the mean negative logarithm of the true tag's probability over each row's labeled units."""

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from yanmo.arrays import Ragged
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
@@ -21,16 +22,18 @@ from yanmo.family_settings import default_settings, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
+    LanguageSettings,
     LoopSettings,
     NetworkSettings,
     Pruning,
     Teaching,
     Trained,
 )
-from yanmo.models import FORMS, STARTED_FAMILIES, Form, ModelSpec
-from yanmo.protocols import Task
+from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
@@ -78,8 +81,8 @@ class Job:
         """What decides the network and its loss."""
         config = self.config
         return NetworkSettings(
-            labels=self.labels,
-            link=self.task.link,
+            labels=self.task.outputs(self.labels),
+            link=label_task(self.task, "A link").link if self.task.form is Choices else SOFTMAX,
             max_length=config.max_length,
             is_length_given=self.is_length_given,
             vocab_size=config.vocab_size,
@@ -96,9 +99,17 @@ class Job:
             is_frozen=config.frozen,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
-            per_unit=self.task.reads_units,
+            head=self.task.head,
+            decided=self.labels,
             teaching=self.teaching,
         )
+
+    @property
+    def language(self) -> LanguageSettings:
+        """What decides a language model."""
+        names = [field.name for field in fields(LanguageSettings)]
+        given = self.config.model_dump(include=set(names))
+        return LanguageSettings(**given, is_length_given=self.is_length_given)
 
     def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
         """Return what is measured on the validation split."""
@@ -159,9 +170,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
-    defaults = default_settings(
-        spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=_form_of(task)
-    )
+    defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
@@ -175,19 +184,13 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     )
 
 
-def _form_of(task: Task[Any]) -> Form:
-    return "units" if task.reads_units else "texts"
-
-
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
-    form = _form_of(task)
-    if spec.can_label(form):
+    if spec.can_label(task.head):
         return
-    fitting = [one for one, forms in FORMS.items() if form in forms and one not in STARTED_FAMILIES]
-    what = ("texts as a whole", "the units of texts")
+    fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
+    able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} labels {what[not task.reads_units]}, but the task {task.name} is about "
-        f"{what[task.reads_units]}.",
+        f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 
@@ -203,9 +206,7 @@ def make_job(
     task, pipeline = task_of(dataset), dataset.text_pipeline()
     train_texts, valid_texts = (labeled_texts(dataset, name, dataset.labels, pipeline) for name in ("train", "valid"))
     targets = train_texts.targets
-    truth = targets.values if isinstance(targets, Ragged) else targets
-    # Whole rows are compared: several labels at once are one answer, too.
-    if bool((truth == truth[:1]).all()):
+    if task.is_one_answer(targets):
         raise DataError(
             f"All {len(targets)} rows of the training split have the same label: there is nothing to learn.",
             hint="Give a Dataset with at least two labels.",
@@ -247,15 +248,15 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
         )
     task = task_of(dataset)
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=pipeline.config.segmenter != "none"))
-    return LabeledTexts(inputs, task.encode(rows["label"], labels), rows["id"].cast(pl.String).to_list())
+    return LabeledTexts(inputs, task.targets(rows, labels), rows["id"].cast(pl.String).to_list())
 
 
-def _loop_settings(job: Job) -> LoopSettings:
+def _loop_settings(job: Job, **others: float) -> LoopSettings:
     # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
     names = {field.name for field in fields(LoopSettings)}
     values = {name: value for name, value in job.config.model_dump().items() if name in names and value is not None}
     values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
-    return LoopSettings(**values)
+    return LoopSettings(**(others | values))
 
 
 def _train_network(job: Job, tell: Watcher) -> Trained:
@@ -299,7 +300,7 @@ def _train_linear(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_window(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.window_training import train_window
+    from yanmo.modeling.structured.window_training import train_window
 
     # A teacher is asked only now, when all that could be wrong with the settings has been said.
     return train_window(
@@ -314,20 +315,56 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_hmm(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.hmm_training import train_hmm
+    from yanmo.modeling.structured.hmm_training import train_hmm
 
     return train_hmm(job.train, job.valid, network=job.network, measure=job.measure, tell=tell)
 
 
-_TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
-    "torch": _train_network,
-    "ngram": _train_network,
-    "linear": _train_linear,
-    "window": _train_window,
-    "hmm": _train_hmm,
+def _train_arcs(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.structured.arcs_training import train_arcs
+
+    # A perceptron moves a weight by 1, and nothing pulls it back.
+    loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
+    train = job.ask() if job.ask is not None else job.train
+    return train_arcs(
+        train, job.valid, labels=job.labels, beam=job.config.beam or 1, loop=loop, measure=job.measure, tell=tell
+    )
+
+
+def _train_language_model(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.language_models import train_language_model
+
+    return train_language_model(
+        job.spec,
+        job.train,
+        job.valid,
+        language=job.language,
+        loop=_loop_settings(job),
+        measures=job.task.measures,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        tell=tell,
+    )
+
+
+def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.ngram_counts import train_kneser_ney
+
+    return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
+
+
+_TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
+    **{("torch", head): _train_network for head in ("texts", "units", "trees")},
+    ("ngram", "texts"): _train_network,
+    ("linear", "texts"): _train_linear,
+    ("window", "units"): _train_window,
+    ("hmm", "units"): _train_hmm,
+    ("arcs", "trees"): _train_arcs,
+    ("torch", "sequences"): _train_language_model,
+    ("kneser-ney", "sequences"): _train_kneser_ney,
 }
 
 
 def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
-    return _TRAINERS[job.spec.format](job, tell)
+    return _TRAINERS[job.spec.format, job.task.head](job, tell)

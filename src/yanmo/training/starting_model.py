@@ -24,9 +24,11 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "linear": ("sklearn",),
     "window": ("scipy",),
     "hmm": (),
+    "arcs": ("scipy",),
+    "kneser-ney": (),
 }
 """What training a format needs besides the core install."""
-ALONE = ("linear", "window", "hmm")
+ALONE = ("linear", "window", "hmm", "arcs", "kneser-ney")
 """Formats that one process trains."""
 
 

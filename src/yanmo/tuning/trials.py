@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 from filelock import FileLock, Timeout
 
-from yanmo.answers.choices import Choices
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
@@ -199,10 +198,10 @@ def score_of(bundle: Bundle, dataset: Dataset, metric: str) -> float:
     if not bundle.manifest.config["folds"]:
         return float(bundle.summary()[f"valid_{metric}"])
     task, rows = task_of(dataset), dataset.split("train")
-    answers = dict(bundle.out_of_fold().frame().select("id", "probabilities").iter_rows())
-    probabilities_NC = np.array([answers[one] for one in rows["id"]], dtype=np.float32)
-    targets_NC = task.encode(rows["label"], dataset.labels)
-    return measure_answers(task, Choices(probabilities_NC, task.link), targets_NC)[metric]
+    frame = bundle.out_of_fold().frame()
+    places = {one: place for place, one in enumerate(frame["id"].to_list())}
+    evidence = task.read(frame).take(np.array([places[one] for one in rows["id"].to_list()], dtype=np.int64))
+    return measure_answers(task, evidence, task.targets(rows, dataset.labels))[metric]
 
 
 def weights_digest(bundle: Bundle) -> str:

@@ -24,6 +24,7 @@ from yanmo.reporting.pages import render_audit
 from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
+from yanmo.tasks.labels import label_task
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -65,7 +66,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
     """
     check_form(task_of(dataset), "audit")
     match_bundle(bundle, dataset)
-    split, task = load_split(dataset, "train"), task_of(dataset)
+    split, task = load_split(dataset, "train"), label_task(task_of(dataset), "audit")
     evidence = read_out_of_fold(bundle, split.frame["id"].to_list(), dataset)
     quality = measure_quality(
         evidence,
@@ -108,7 +109,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
 
 def _find(evidence: Choices, split: Split, dataset: Dataset, config: AuditConfig) -> dict[str, Any]:
     """Return the rows to list, and how many rows are estimated to be wrong."""
-    task = task_of(dataset)
+    task = label_task(task_of(dataset), "audit")
     num_rows = len(split.inputs)
     if task.link.excludes:
         suspects = find_suspects(evidence.values_MC, split.targets.argmax(axis=1))

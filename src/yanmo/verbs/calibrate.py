@@ -1,25 +1,22 @@
 """calibrate: a Bundle to the same Bundle whose probabilities match frequencies; it fits no weights."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import GOLDEN, Bundle, copy_files, publish_bundle, write_golden
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
-from yanmo.combine.decisions import labeled_decisions
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import Split, load_split, match_bundle
+from yanmo.measuring.evaluation import load_split, match_bundle, with_labels_of
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -40,14 +37,6 @@ class CalibrateConfig(Config):
 
     split: Literal["valid", "test"] = "valid"
     """The rows it is fitted on; the model must not have learned from them."""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """What a Bundle decides where there is a truth, before calibration, and what holds, in its own label order."""
-
-    scores: Choices
-    targets: FloatArray
 
 
 @verb
@@ -77,29 +66,25 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
-    columns, split, task = match_bundle(bundle, dataset), load_split(dataset, config.split), task_of(bundle)
-    # Without the calibration that may be there: a new one takes its place.
-    measured = _ask(bundle, split, columns)
-    calibration = fit_calibration(config.method, measured.scores, measured.targets)
-    before, after = measured.scores.activate(), calibration.apply(measured.scores).activate()
+    check_form(task_of(bundle), "calibrate")
+    dataset = with_labels_of([bundle], dataset)
+    match_bundle(bundle, dataset)
+    split, task = load_split(dataset, config.split), task_of(bundle)
+    with open_bundle(bundle) as predictor:
+        # Without the calibration that may be there: a new one takes its place.
+        scores, _ = predictor.weigh(split.inputs)
+    # In the Bundle's own order of labels, in which a calibration is stored.
+    targets = task.targets(split.frame, bundle.labels)
+    calibration = fit_calibration(config.method, scores, targets, task)
+    before, after = scores.activate(), calibration.apply(scores).activate()
     summary = dict(bundle.manifest.info.get("summary", {}))
     for name, evidence in (("before", before), ("after", after)):
-        error = calibration_error(evidence, task.choose(evidence.values_MC), measured.targets)
-        loss = float(task.link.log_losses(evidence.values_MC, measured.targets).mean())
+        error = calibration_error(evidence, targets, task)
+        loss = float(task.losses_M(evidence, targets).mean())
         summary |= {f"calibration_error_{name}": round(error, 6), f"log_loss_{name}": round(loss, 6)}
     info = {**bundle.manifest.info, "calibration": calibration.to_json(), "summary": summary}
     _publish(bundle, dataset, calibration, info, config, out=out, effects=effects)
     return Bundle.open(out, verify=False)
-
-
-def _ask(bundle: Bundle, split: Split, columns: list[int]) -> Scored:
-    """Return the Bundle's scores as they are without its calibration; columns are the Bundle's own."""
-    with open_bundle(bundle) as predictor:
-        scores, _ = predictor.weigh(split.inputs)
-    # The inverse of columns: which label of the Dataset each column of the Bundle is.
-    order = np.argsort(columns)
-    decisions, targets_MC = labeled_decisions(scores, split.targets)
-    return Scored(decisions, np.ascontiguousarray(targets_MC[:, order]))
 
 
 def _publish(
@@ -136,9 +121,9 @@ def _publish(
         info |= profile_inputs(made, dataset)
 
 
-def _answer(predictor: Predictor, inputs: Inputs, calibration: Calibration) -> tuple[Choices, Any]:
+def _answer(predictor: Predictor, inputs: Inputs, calibration: Calibration) -> tuple[Any, Any]:
     """Return the golden answers, and which of them a rounding would not change: isotonic lines are steep."""
     scores, _ = predictor.weigh(inputs)
-    evidence: Choices = predictor.activate(scores)
-    shaken = calibration.apply(scores.having(scores.values_MC * (1 + ROUNDING))).activate()
+    evidence = predictor.activate(scores)
+    shaken = calibration.apply(scores.with_parts(*[values * (1 + ROUNDING) for values in scores.parts()])).activate()
     return evidence, evidence.distance_N(shaken) < 10 * STEADY

@@ -21,11 +21,12 @@ from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
 from yanmo.family_settings import NETWORKS
-from yanmo.measuring.evaluation import match_bundle
+from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODERS, ONLY_LABELS, ModelSpec
 from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.text.altering import Alteration
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import publish_trained
@@ -118,9 +119,10 @@ def distill(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
+    check_form(task_of(dataset), "distill")
+    dataset = with_labels_of([teacher], dataset)
     spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
-    _say_rules(teacher)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
     # Predictions cannot be asked, and those of the training split say nothing of other texts.
@@ -134,9 +136,8 @@ def distill(
     with working(out, parents=parents, config=plain, fork=config.fork) as folder:
         run_key = stage_key("distill", parents, plain)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        job = _teach(job, dataset, found, answers, _teaching(teacher, config))
+        trained = learn(_teach(job, dataset, found, answers, _teaching(teacher, config)), tell=effects.tell)
         facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
-        trained = learn(job, tell=effects.tell)
         made: dict[str, Any] = {"verb": "distill", "keys": keys, "facts": facts, "effects": effects}
         publish_trained(trained, job, dataset, parents=parents, out=out, **made)
     # Only when the student is published: until then a run that was killed needs them.
@@ -217,6 +218,7 @@ def _answers(
         DataError: Task or labels differ, or Predictions lack a training row.
         ConfigError: Predictions are asked for other texts.
     """
+    _say_rules(teacher)
     if isinstance(teacher, Predictions):
         # Read now, so that missing rows are told before a work folder is begun.
         taught = read_answers(teacher, dataset, found)
@@ -232,6 +234,6 @@ def _teach(job: Job, dataset: Dataset, found: Transfer, answers: Callable[[], Ta
 
     def ask_teacher() -> LabeledTexts:
         taught = answers()
-        return texts_of(taught.rows, soft_MC=taught.evidence.values_MC)
+        return texts_of(taught.rows, soft=taught.evidence)
 
     return replace(job, train=texts_of(found.real), teaching=teaching, ask=ask_teacher)

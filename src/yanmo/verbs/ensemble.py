@@ -10,13 +10,16 @@ import numpy as np
 from pydantic import Field
 from safetensors.numpy import save
 
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
+from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.combine.alignment import check_same_tokens
 from yanmo.combine.calibration import calibration_error
-from yanmo.combine.decisions import labeled_decisions
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_linear_weights
@@ -26,12 +29,13 @@ from yanmo.composing.composites import ask_members, check_members, member_names,
 from yanmo.composing.soup_bundle import publish_soup
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import Split, load_split
+from yanmo.measuring.evaluation import Split, load_split, with_labels_of
 from yanmo.metrics.measures import Measure
+from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.tasks.labels import LabelTask
+from yanmo.tasks.labels import label_task
 from yanmo.verbs.signature import verb
 
 __all__ = ["EnsembleConfig", "ensemble"]
@@ -56,6 +60,12 @@ EnsembleMethod = Literal[
     "average-weights",
     "average-weights-greedy",
 ]
+
+
+MEANS = ("average", "soft-vote", "weighted", "weighted-by-score", "greedy")
+"""The methods that need no more of a member than the probability of what is there, which a language model says, too."""
+DECIDED: dict[type[Any], None] = dict.fromkeys((Choices, Pointers, Arcs))
+"""The forms of answers that choose, and say the probabilities of what is not chosen."""
 
 
 class EnsembleConfig(Config):
@@ -95,31 +105,26 @@ class Fitting:
     members: Sequence[Bundle]
     columns: list[list[int]]
     config: EnsembleConfig
-    task: LabelTask
+    task: Task[Any]
     split: Split
-    answers: list[Choices]
+    answers: list[Any]
 
     @property
     def headline(self) -> Measure:
         """What answers are held against each other by."""
         return self.task.measures[0]
 
-    def score(self, evidence: Choices) -> float:
+    def score(self, evidence: Any) -> float:
         """Return the headline on the split."""
         return self.headline.score(self.task.statistics(evidence, self.split.targets))
 
-    def gain(self, evidence: Choices) -> float:
+    def gain(self, evidence: Any) -> float:
         """Return the headline on the split, so that more is better."""
         return self.headline.gain(self.score(evidence))
 
     def truth(self) -> FloatArray:
         """Return what each member gave to the truth."""
-        values, targets_MC = self.decisions()
-        return truth_probabilities([one.values_MC for one in values], targets_MC, self.task.link)
-
-    def decisions(self) -> tuple[list[Choices], FloatArray]:
-        """Return what the members answer where there is a truth, and the truth."""
-        return _decisions(self.answers, self.split.targets)
+        return truth_probabilities(self.answers, self.split.targets, self.task)
 
 
 @dataclass(frozen=True)
@@ -157,10 +162,14 @@ def ensemble(
             f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
             hint="Name more Bundles, or a stage that makes several.",
         )
+    if config.method not in MEANS:
+        row_of(DECIDED, task_of(dataset).form, f"The method {config.method}")
+    dataset = with_labels_of(members, dataset)
     columns, task = check_members(members, dataset), task_of(dataset)
     split = load_split(dataset, config.split)
     # Asked for all methods, also for those that fit nothing: members and result are held against each other.
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
+    check_same_tokens([one.evidence for one in outcomes], [str(one.path) for one in members])
     job = Fitting(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
     if config.method.startswith("average-weights"):
         _publish_soup(job, out, effects)
@@ -245,8 +254,7 @@ def _fit_vote(job: Fitting) -> Fitted:
 
 def _say_uncalibrated(job: Fitting) -> None:
     """Say which members are not calibrated: by log loss, one that is too unsure of itself counts too little."""
-    answers, targets_MC = job.decisions()
-    errors = [calibration_error(one, job.task.choose(one.values_MC), targets_MC) for one in answers]
+    errors = [calibration_error(one, job.split.targets, job.task) for one in job.answers]
     shown = [
         f"{member.name} ({100 * error:.1f} %)"
         for member, error in zip(job.members, errors, strict=True)
@@ -283,8 +291,7 @@ def _fit_greedy(job: Fitting) -> Fitted:
 
 
 def _fit_log_linear(job: Fitting) -> Fitted:
-    answers, targets_MC = job.decisions()
-    weights_K = log_linear_weights([one.values_MC for one in answers], targets_MC, job.task.link)
+    weights_K = log_linear_weights(job.answers, job.split.targets, job.task)
     return Fitted(Ensembler(len(job.members), weights_K=weights_K, is_log=True))
 
 
@@ -293,7 +300,7 @@ def _fit_stacking(job: Fitting) -> Fitted:
     from yanmo.modeling.runs.stackers import fit_logistic
 
     learned, targets_NC = _out_of_fold(job)
-    stacker = fit_logistic(learned, targets_NC, job.task.link)
+    stacker = fit_logistic([one.values_MC for one in learned], targets_NC, learned[0].link)
     tensors = {"coefficients": stacker.coefficients_KCC, "intercepts": stacker.intercepts_C}
     return Fitted(Ensembler(len(job.members), stacker=stacker), "logistic", {LINEAR_STACKER: save(tensors)})
 
@@ -303,7 +310,8 @@ def _fit_lightgbm(job: Fitting) -> Fitted:
 
     learned, targets_NC = _out_of_fold(job)
     num_threads = job.config.num_threads or default_num_threads()
-    models = fit_lightgbm(learned, targets_NC, job.task.link, seed=job.config.seed, num_threads=num_threads)
+    values = [one.values_MC for one in learned]
+    models = fit_lightgbm(values, targets_NC, learned[0].link, seed=job.config.seed, num_threads=num_threads)
     # Zeros in front: sorted file names are then in the order of the labels, in which they are read back.
     width = len(str(len(models)))
     files = {LIGHTGBM_STACKER.format(f"{number:0{width}}"): model.encode() for number, model in enumerate(models, 1)}
@@ -324,17 +332,12 @@ _FITTERS: dict[str, Callable[[Fitting], Fitted]] = {
 }
 
 
-def _out_of_fold(job: Fitting) -> tuple[list[FloatArray], FloatArray]:
+def _out_of_fold(job: Fitting) -> tuple[list[Choices], FloatArray]:
     """Return the members' answers to the training rows by models that had not learned from them, and the targets."""
+    task = label_task(job.task, "Stacking")
     train = load_split(job.dataset, "train")
     # By id, as the members may have been given the rows in any order.
     ids = train.frame["id"].to_list()
-    found, targets_MC = _decisions(
-        [read_out_of_fold(member, ids, job.dataset) for member in job.members], train.targets
-    )
-    return [one.values_MC for one in found], targets_MC
-
-
-def _decisions(answers: Sequence[Choices], targets: Any) -> tuple[list[Choices], FloatArray]:
-    found = [labeled_decisions(one, targets) for one in answers]
+    answers = [read_out_of_fold(member, ids, job.dataset) for member in job.members]
+    found = [task.labeled(one, train.targets) for one in answers]
     return [evidence for evidence, _ in found], found[0][1]

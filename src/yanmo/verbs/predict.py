@@ -25,10 +25,11 @@ from yanmo.artifacts.frames import FrameWriter
 from yanmo.artifacts.ledger import FrameLedger
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.artifacts.span_table import conll_rows, has_spans, told_spans
+from yanmo.artifacts.row_formats import ROW_FORMATS
+from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
-from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
+from yanmo.data.sources import STDIN, Source, open_source
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
@@ -45,7 +46,6 @@ WINDOW = 8192
 """Texts that are answered at a time, fewer if they are long."""
 WINDOW_BYTES = 1 << 22
 """Bytes of texts that are answered at a time, unless one text has more."""
-STDIN = Path("-")
 RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
 TABLE = "table"
 ANSWERED = "answered"
@@ -56,7 +56,7 @@ class PredictConfig(ReadOptions):
     """Where the texts are, and what is written for people."""
 
     text: str = "text"
-    """Column of the text; without a header line a number: 1 is the first column."""
+    """Column of the text, or of the passage; without a header line a number: 1 is the first column."""
 
     text_b: str | None = None
     """Column of the second text, for pairs; by default as the task calls it. On standard input a tab stands between the
@@ -68,9 +68,9 @@ class PredictConfig(ReadOptions):
     split: str = "test"
     """Which split is answered if the source is a Dataset."""
 
-    format: Literal["csv", "jsonl", "parquet", "conll"] = "csv"
+    format: Literal["csv", "jsonl", "parquet", "conll", "conllu"] = "csv"
     """Format of the table for people, with the texts, beside predictions.parquet; conll, a unit and its tag a line, for
-    tasks about the units of texts."""
+    tasks about the units of texts; conllu, for trees."""
 
     bom: bool = False
     """Whether table.csv begins with a byte order mark, by which Excel knows that it is UTF-8."""
@@ -120,7 +120,7 @@ class UnsavedPredictions(Predictions):
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
         if has_spans(self._frame):
-            rows = self._frame.drop("probabilities", "places").to_dicts()
+            rows = self._frame.drop("probabilities", "places", "pointers", strict=False).to_dicts()
             told = told_spans(self._frame, self._texts)
             answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]
         else:
@@ -245,8 +245,9 @@ def _write_rows(
     table: FrameWriter, bundle: Bundle, texts: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig
 ) -> None:
     """Append the answers to some texts to the table for people."""
-    if config.format == "conll":
-        table.write_text(conll_rows(frame, texts.to_series(), bundle.labels))
+    if config.format in ROW_FORMATS:
+        write = ROW_FORMATS[config.format][task_of(bundle).form]
+        table.write_text(write(frame, texts.to_series(), bundle.labels))
         return
     flat_labels = bundle.labels if config.format == "csv" else None
     table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
@@ -362,10 +363,12 @@ def _check_table(bundle: Bundle, config: PredictConfig, out: Path | None) -> Non
     Raises:
         ConfigError: As said.
     """
-    if config.format == "conll" and not task_of(bundle).reads_units:
+    task = task_of(bundle)
+    if config.format in ROW_FORMATS and not (task.reads_units and task.form in ROW_FORMATS[config.format]):
         raise ConfigError(
-            f"The 'format' parameter of predict must be csv, jsonl or parquet for {bundle.path}. Got 'conll' instead.",
-            hint="CoNLL columns hold a tag for every unit of a text; this model answers about whole texts.",
+            f"The 'format' parameter of predict must be csv, jsonl or parquet for {bundle.path}. "
+            f"Got {config.format!r} instead.",
+            hint="conll holds a tag for every unit of a text, conllu a tree; this model answers otherwise.",
         )
     for name in ("bom", "plain_cells"):
         if getattr(config, name) and (out is None or config.format != "csv"):
@@ -382,15 +385,8 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
         )
-    special = [path for path in source if path == STDIN or path.is_dir()]
-    if special and len(source) > 1:
-        raise ConfigError(
-            f"The source of predict must be files, or one Dataset, or '-'. Got '{special[0]}' beside others instead.",
-            hint="Call predict once for each.",
-        )
-    if special and special[0] == STDIN:
-        return open_stdin(config.encoding, inputs)
-    if special:
-        return open_dataset(special[0], config.split, inputs)
-    columns = dict(zip(inputs, (config.text, config.text_b or inputs[-1]), strict=False))
-    return open_files(source, config, columns | ({"id": config.id} if config.id is not None else {}))
+    # What no user names is called as the task calls it.
+    first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
+    columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
+    named = columns if config.id is None else columns | {"id": config.id}
+    return open_source(source, config, named, inputs=inputs, split=config.split)

@@ -20,6 +20,7 @@ from yanmo.machine import worker_rank
 from yanmo.modeling.runs.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import draft_trained, publish_trained
@@ -29,6 +30,9 @@ from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 
 __all__ = ["train"]
+
+EXAMPLE_CHARACTERS = 512
+"""Characters of a text of which a language model makes about one example, in the mean of languages and tokenizers."""
 
 
 @verb
@@ -62,7 +66,7 @@ def train(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    settled = settle(config, spec, _num_rows(dataset), task_of(dataset))
+    settled = settle(config, spec, _num_examples(dataset), task_of(dataset))
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
@@ -81,8 +85,14 @@ def train(
     return Bundle.open(out, verify=False)
 
 
-def _num_rows(dataset: Dataset) -> int:
-    return dataset.split("train").height if "train" in dataset.splits else 0
+def _num_examples(dataset: Dataset) -> int:
+    """Return about how many examples there are to learn from: rows, or where texts are learned, parts of them."""
+    if "train" not in dataset.splits:
+        return 0
+    rows, task = dataset.split("train"), task_of(dataset)
+    if task.head != "sequences":
+        return rows.height
+    return int((rows[task.inputs[0]].str.len_chars() / EXAMPLE_CHARACTERS).ceil().sum())
 
 
 def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> Choices:
@@ -107,7 +117,7 @@ def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> Choices
             evidence: Choices = predictor.infer(inputs.take(held))[0]
             return evidence
 
-    num_classes, link = len(dataset.labels), job.task.link
+    num_classes, link = len(dataset.labels), label_task(job.task, "Training with folds").link
     return answer_out_of_fold(fold_N, num_classes, link, answer, work_dir=job.work_dir, run_key=job.run_key)
 
 

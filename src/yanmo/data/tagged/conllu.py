@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from yanmo.data.tagged.conll import Comments
-from yanmo.data.tagged.sentence import Multiword, WordsRow
+from yanmo.data.tagged.sentence import GivenArc, Multiword, WordsRow
 from yanmo.data.tagged.tag_sequences import UNLABELED
 from yanmo.errors import DataError, did_you_mean
 
@@ -25,7 +25,13 @@ MULTIWORDS, EMPTY_NODES = "multi-word tokens", "empty nodes, which are left out"
 
 
 def read_conllu(
-    path: Path, lines: Iterable[str], tag: str | None, *, name: str | None, counts: Counter[str]
+    path: Path,
+    lines: Iterable[str],
+    tag: str | None,
+    *,
+    name: str | None,
+    counts: Counter[str],
+    has_arcs: bool = False,
 ) -> Iterator[WordsRow]:
     """Yield the sentences of a file.
 
@@ -35,11 +41,12 @@ def read_conllu(
         tag: A column's name in any case, or a key of the column MISC; None for none.
         name: The comment that names a sentence.
         counts: Is told of multi-word tokens and empty nodes.
+        has_arcs: Whether the columns HEAD and DEPREL are read, too.
 
     Raises:
         DataError: A row has another number of columns, or an id that is none; or no row has the tag.
     """
-    columns, comments, sentence, wanted = list(COLUMNS), Comments(), _Sentence(), _Wanted(tag, ())
+    columns, comments, sentence, wanted = list(COLUMNS), Comments(), _Sentence(), _Wanted(tag, (), has_arcs)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             if sentence.words:
@@ -54,7 +61,7 @@ def read_conllu(
             if len(fields) != len(columns):
                 raise _ragged(path, number, line, len(fields), len(columns))
             if wanted.columns != columns:
-                wanted = _Wanted(tag, columns)
+                wanted = _Wanted(tag, columns, has_arcs)
             sentence.add(path, number, fields, wanted, counts)
     if sentence.words:
         yield sentence.finish(*comments.give(name))
@@ -67,15 +74,17 @@ class _Wanted:
     Args:
         tag: Its name.
         columns: Those of the file.
+        has_arcs: Whether heads and relations are asked for, too.
     """
 
-    def __init__(self, tag: str | None, columns: Sequence[str]) -> None:
+    def __init__(self, tag: str | None, columns: Sequence[str], has_arcs: bool) -> None:
         self.columns = columns
         self.is_met = tag is None
         self._tag = tag
         names = {one: place for place, one in enumerate(columns)}
         self.word, self.misc = names.get("FORM", 1), names.get("MISC")
         self._column = names.get((tag or "").upper())
+        self.arc = (names.get("HEAD"), names.get("DEPREL")) if has_arcs else (None, None)
         self._misc_keys: dict[str, None] = {}
 
     def read(self, fields: Sequence[str], misc: dict[str, str]) -> str | None:
@@ -111,6 +120,7 @@ class _Sentence:
     tags: list[str | None] = field(default_factory=list)
     spaces: list[bool] = field(default_factory=list)
     multiwords: list[Multiword] = field(default_factory=list)
+    arcs: list[GivenArc] = field(default_factory=list)
     line: int = 0
     says_spaces: bool = False
 
@@ -132,6 +142,9 @@ class _Sentence:
                 self.spaces.append(has_space)
             self.words.append(fields[wanted.word])
             self.tags.append(wanted.read(fields, misc))
+            head, relation = wanted.arc
+            if head is not None and relation is not None:
+                self.arcs.append(GivenArc(number, fields[head], fields[relation]))
         else:
             raise DataError(
                 f"{path} line {number} begins with {fields[0][:20]!r}, which is no id of a word.",
@@ -142,7 +155,7 @@ class _Sentence:
         multiwords = [one for one in self.multiwords if one.last <= len(self.words)]
         # Spaces that no row denies may as well be unknown: old treebanks say nothing of them.
         spaces = self.spaces[: len(self.words)] if self.says_spaces else None
-        return WordsRow(self.line, self.words, self.tags, name, text, spaces, multiwords)
+        return WordsRow(self.line, self.words, self.tags, name, text, spaces, multiwords, self.arcs)
 
 
 def _read_misc(cell: str) -> dict[str, str]:

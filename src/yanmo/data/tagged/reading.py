@@ -18,7 +18,7 @@ import polars as pl
 
 from yanmo.data.labels import PROBLEM, UNNAMED, LabelReader
 from yanmo.data.read import FILE, LINE
-from yanmo.data.rows import number_rows, read_rows
+from yanmo.data.rows import number_rows
 from yanmo.data.tagged.joining import join_words, merge_multiwords
 from yanmo.data.tagged.laying import Laid, lay_spans
 from yanmo.data.tagged.offsets import convert_spans
@@ -33,14 +33,14 @@ from yanmo.data.tagged.survey import (
     survey_file,
 )
 from yanmo.data.tagged.tag_sequences import WORD, read_tags
+from yanmo.data.tagged.unlabeled import UNLABELED_SPLIT, unlabeled_rows
 from yanmo.data.tagging import TaggingOptions
-from yanmo.text.unit_places import unit_places
+from yanmo.text.unit_places import UnitRule, unit_places
 
 __all__ = ["TagReader"]
 
 logger = logging.getLogger(__name__)
 
-UNLABELED_SPLIT = "unlabeled"
 BLOCK_CHARACTERS = 1 << 17
 OUTSIDE = "O"
 REPAIRED = "tags break the rules of their scheme (IOB1, or I- after O) and were repaired"
@@ -89,6 +89,11 @@ class TagReader:
         num_source = sum(split == self._files[0][0] for split, _ in self._files)
         self.manner: Manner = choose_manner(surveyed, num_source, options.units)
 
+    @property
+    def rule(self) -> UnitRule:
+        """What a unit is."""
+        return self.manner.rule
+
     def rows(self) -> Iterator[pl.DataFrame]:
         """Yield the rows of all splits in blocks, each of one file.
 
@@ -100,7 +105,7 @@ class TagReader:
             for block in self._read_file(file, split):
                 yield block if self._keys.name is not None else number_rows(block, num_rows)
                 num_rows += block.height
-        yield from self._read_unlabeled(num_rows)
+        yield from unlabeled_rows(self._unlabeled, self._options, self._keys, SCHEMA, num_before=num_rows)
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their labels have been read."""
@@ -188,19 +193,6 @@ class TagReader:
         frame = pl.DataFrame({name: pl.Series(column, dtype=SCHEMA[name]) for name, column in columns.items()})
         lines = pl.Series(LINE, [one.line for one in texts], dtype=pl.Int64)
         return frame.with_columns(pl.lit(split).alias("split"), pl.lit(str(file.path)).alias(FILE), lines)
-
-    def _read_unlabeled(self, num_before: int) -> Iterator[pl.DataFrame]:
-        if not self._unlabeled:
-            return
-        columns = {
-            "text": self._keys.text or "text",
-            **({"id": self._keys.name} if self._keys.name is not None else {}),
-        }
-        for table in read_rows({UNLABELED_SPLIT: self._unlabeled}, self._options, columns):
-            nothing = [pl.lit(None, dtype=SCHEMA[name]).alias(name) for name in ("label", "kinds", PROBLEM)]
-            rows = table.with_columns(nothing).select(*SCHEMA, "split", FILE, LINE)
-            yield rows if self._keys.name is not None else number_rows(rows, num_before)
-            num_before += rows.height
 
 
 def _count(laid: Iterable[Laid], counts: Counter[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-__all__ = ["GivenSpan", "Multiword", "SpansRow", "TagForm", "TaggedText", "WordsRow"]
+__all__ = ["GivenArc", "GivenSpan", "Multiword", "SpansRow", "TagForm", "TaggedText", "WordsRow"]
 
 TagForm: TypeAlias = Literal["spans", "words", "joint", "plain"]
 """spans: some parts of a text have a kind. words: where words begin and end. joint: words, each with a kind, in tags of
@@ -28,6 +28,21 @@ class Multiword:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenArc:
+    """What a file says about a word's place in its tree.
+
+    Attributes:
+        line: Where the word stands in the file, from 1.
+        head: As it is written.
+        relation: As it is written.
+    """
+
+    line: int
+    head: str
+    relation: str
+
+
+@dataclass(frozen=True, slots=True)
 class WordsRow:
     """A sentence as its words.
 
@@ -39,6 +54,7 @@ class WordsRow:
         text: The sentence as it was before it was cut into words, if the file says so.
         spaces: Whether a space follows each word, if the file says so.
         multiwords: Those that are written as one.
+        arcs: One a word, if they are asked for.
         problem: Why it cannot be used, if that shows at once.
     """
 
@@ -49,6 +65,7 @@ class WordsRow:
     text: str | None = None
     spaces: list[bool] | None = None
     multiwords: list[Multiword] = field(default_factory=list)
+    arcs: list[GivenArc] = field(default_factory=list)
     problem: str | None = None
 
 

@@ -87,8 +87,10 @@ class LabelChain(nn.Module):
 
 
 def without_chain(module: nn.Module) -> dict[str, Tensor]:
-    """Return the weights of a network but for those of its chain, which has a file of its own."""
-    return {name: one for name, one in module.state_dict().items() if not name.startswith("label_chain.")}
+    """Return the weights of a network but for those of its chain or its head for trees, which have a file."""
+    return {
+        name: one for name, one in module.state_dict().items() if not name.startswith(("label_chain.", "tree_head."))
+    }
 
 
 def _log(values: Tensor) -> Tensor:

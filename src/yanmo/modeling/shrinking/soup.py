@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from yanmo.artifacts.bundle import CHAIN, WEIGHTS
+from yanmo.artifacts.bundle import CHAIN, TREES, WEIGHTS
 from yanmo.errors import ArtifactError
 
 __all__ = ["average_weights"]
@@ -25,7 +25,7 @@ def average_weights(folders: Sequence[Path], out: Path) -> None:
     Raises:
         ArtifactError: The tensors are not of the same names and shapes, or those that must be equal are not.
     """
-    for name in (WEIGHTS, CHAIN):
+    for name in (WEIGHTS, CHAIN, TREES):
         having = [folder for folder in folders if (folder / name).is_file()]
         if having and len(having) < len(folders):
             raise _no_mean(having[0], next(one for one in folders if one not in having), f"the file {name}")

@@ -22,6 +22,7 @@ __all__ = [
     "FORMS",
     "LIGHT_FAMILIES",
     "ONLY_LABELS",
+    "SHAPED_FAMILIES",
     "STARTED_FAMILIES",
     "ModelSpec",
     "can_mean",

@@ -199,7 +199,7 @@ def test_losses_of_texts_are_losses_of_units_too(settings, dataset, tmp_path):
 def test_a_family_that_reads_texts_only_is_refused(model, dataset, tmp_path):
     with pytest.raises(ConfigError, match="is for texts as a whole") as caught:
         train(dataset, model=model, out=tmp_path / "made")
-    assert "bert, roberta, albert, electra, textcnn, bilstm, window, hmm" in caught.value.hint
+    assert "bert, roberta, albert, electra, bilstm, textcnn, window, hmm" in caught.value.hint
 
 
 def test_a_bundle_of_units_is_a_plain_folder_of_transformers(trained):

@@ -149,7 +149,7 @@ PASSAGE_DEFAULTS: dict[str, dict[str, Any]] = {
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": UNIT_DEFAULTS,
     "passages": PASSAGE_DEFAULTS,
-    "trees": UNIT_DEFAULTS,
+    "trees": UNIT_DEFAULTS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
 }
 """What is decided about to what is otherwise by default."""
 

@@ -1,4 +1,4 @@
-"""Learns a parser for a beam: where its best sequence is furthest above a good one, the two are held against each other.
+"""Learns a parser for a beam: where its best sequence is furthest above a good one, both are learned from.
 
 What a good sequence is says the dynamic oracle: of the actions that lose no arc, the one that scores best, at every
 step. So a good sequence never needs a part of the tree that is lost already.

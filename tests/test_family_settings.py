@@ -17,7 +17,7 @@ from yanmo.training.train_config import TrainConfig
 
 
 def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == ["pooling", "head_start", "frozen"]
+    assert unused_settings(resolve("bert-2x64")) == ["pooling", "head_start", "frozen", "beam"]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
         "vocab_size",
@@ -26,8 +26,9 @@ def test_settings_without_effect_are_named():
         "head_start",
         "frozen",
         "activation",
+        "beam",
     ]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation"]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size", "activation", "beam"]
     assert unused_settings(ModelSpec("model", "init")) == ["vocab_size", "pooling", "activation"]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
     assert [name for name in LIGHT_FAMILIES if "precision" in unused_settings(resolve(name))] == list(LIGHT_FAMILIES)

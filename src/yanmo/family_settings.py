@@ -95,7 +95,6 @@ SETTINGS = (
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", ENCODERS),
     Setting("pooling", ("pretrained",)),
-    Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
     Setting("activation", ENCODER_FAMILIES),
@@ -116,6 +115,7 @@ SETTINGS = (
     Setting("r_drop", NETWORKS),
     Setting("fgm_epsilon", NETWORKS, off=0.0, needs_whole_weights=True),
     Setting("multi_sample_dropout", NETWORKS),
+    Setting("beam", ("arcs",), 1),
 )
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     family: {row.name: row.default_of(family) for row in SETTINGS if row.default_of(family) is not None}

@@ -33,7 +33,7 @@ def shop(project_root, tmp_path_factory):
 
 def test_the_example_is_learned(shop):
     metrics = yanmo.Report.open(shop / "reports" / "parser").metrics
-    assert metrics["las"] > 0.9
+    assert metrics["las"] > 0.8
     assert "The/2/det  driver/3/nsubj  lost/0/root" in (shop.parent / "stdout.txt").read_text(encoding="utf-8")
 
 

@@ -22,8 +22,8 @@ class ModelKeys(Config):
     """Which network, and which of its weights learn."""
 
     model: str = "ngram"
-    """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as bert-4x312; a local
-    folder; or a hub id."""
+    """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as
+    bert-4x312; a local folder; or a hub id."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""

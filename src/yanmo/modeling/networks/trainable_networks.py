@@ -32,6 +32,7 @@ from yanmo.modeling.features.token_features import (
     train_tokenizer,
 )
 from yanmo.modeling.light import light_models
+from yanmo.modeling.light.biaffine_head import BiaffineHead, save_tree_head
 from yanmo.modeling.light.label_chain import LabelChain, without_chain
 from yanmo.modeling.light.light_sizes import SIZES
 from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
@@ -39,7 +40,6 @@ from yanmo.modeling.networks.dropout import SampledDropout
 from yanmo.modeling.networks.embeddings import begin_with, ppmi_embeddings
 from yanmo.modeling.networks.layer_depths import freeze
 from yanmo.modeling.networks.unit_heads import chained
-from yanmo.modeling.parsers.biaffine_head import BiaffineHead, save_tree_head
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.inputs import Inputs

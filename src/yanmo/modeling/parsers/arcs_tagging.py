@@ -21,7 +21,7 @@ from yanmo.modeling.runs.window_model import WindowModel
 from yanmo.modeling.runs.window_training import FittedWindow, fit_window
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings
 
-__all__ = ["Tagging", "tag_words"]
+__all__ = ["TaggedWords", "tag_words"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LOOP = LoopSettings(
 
 
 @dataclass(frozen=True)
-class Tagging:
+class TaggedWords:
     """The tagger, and the tags that a parser is to learn from.
 
     Attributes:
@@ -49,7 +49,7 @@ class Tagging:
     valid_U: IntArray
 
 
-def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_threads: int) -> Tagging | None:
+def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_threads: int) -> TaggedWords | None:
     """Return a tagger and its tags; None where the training split has no tags.
 
     Args:
@@ -80,7 +80,7 @@ def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_thread
     fitted = fit_window(ours, held, network=network, loop=loop, measure=_measure)
     logger.info("tags: %.2f %% of the validation split are right", 100 * fitted.scores[ACCURACY])
     train_U = np.concatenate([train_U, _best(fitted.model, others)])
-    return Tagging(tags, fitted, train_U, _best(fitted.model, held))
+    return TaggedWords(tags, fitted, train_U, _best(fitted.model, held))
 
 
 def _tagged(texts: LabeledTexts, tags: Sequence[str]) -> LabeledTexts:

@@ -19,17 +19,17 @@ from yanmo import progress
 from yanmo.arrays import IntArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
+from yanmo.modeling.objectives.taught_trees import with_taught_trees
 from yanmo.modeling.parsers.arcs_learning import Perceptron
-from yanmo.modeling.parsers.arcs_tagging import Tagging, tag_words
+from yanmo.modeling.parsers.arcs_tagging import TaggedWords, tag_words
 from yanmo.modeling.parsers.beam_learning import learn_with_beam
-from yanmo.modeling.parsers.taught_trees import with_taught_trees
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import Rows, WordHashes, frequent_words
 from yanmo.text.inputs import Units
 
-__all__ = ["SETTINGS", "TAGGER", "train_arcs"]
+__all__ = ["train_arcs"]
 
 ACTION_BITS, RELATION_BITS = 18, 17
 MIN_COUNT = 2
@@ -110,7 +110,7 @@ def train_arcs(
     return _trained(history, tagging, labels)
 
 
-def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) -> Trained:
+def _trained(history: _History, tagging: TaggedWords | None, labels: Sequence[str]) -> Trained:
     parser, scores = history.best
 
     def save(folder: Path) -> None:

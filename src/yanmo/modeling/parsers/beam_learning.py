@@ -38,7 +38,8 @@ def learn_with_beam(perceptron: Perceptron, rows: Rows, heads_P: IntArray, relat
     good, best, above_TB = _search(perceptron, rows, heads_P, size)
     # Of steps that are equally far above it the first: less of what follows is noise.
     worst_B = above_TB.argmax(axis=0)
-    is_lost_B = above_TB.max(axis=0) > 0
+    # Whose best tree is the true one has lost nothing, whichever way the beam went.
+    is_lost_B = (above_TB.max(axis=0) > 0) & ~_are_right(best, rows, heads_P)
     told_B = np.where(is_lost_B, worst_B + 1, 0)
     found_TB = np.full_like(good.actions_TB, -1)
     for sentence in np.flatnonzero(is_lost_B).tolist():
@@ -69,6 +70,15 @@ def _search(perceptron: Perceptron, rows: Rows, heads_P: IntArray, size: int) ->
         beam.advance(beam.candidates(step))
         above_TB[step, :num] = beam.scores_BK[:num, 0] - totals_B[:num]
     return _Replay(perceptron, rows, good_TB), beam, above_TB
+
+
+def _are_right(beam: Beam, rows: Rows, heads_P: IntArray) -> npt.NDArray[np.bool_]:
+    """Return whether the best sequence of each sentence has made the true tree, bool, shape (B,)."""
+    num_sentences = len(rows.lengths_N)
+    size = len(beam.states.roots_R) // num_sentences
+    found_BW = beam.states.heads_P.reshape(num_sentences, size, rows.width)[:, 0]
+    shift_B = np.arange(num_sentences) * (size - 1) * rows.width
+    return np.asarray((found_BW - shift_B[:, None] == heads_P.reshape(num_sentences, rows.width)).all(axis=1))
 
 
 class _Replay:

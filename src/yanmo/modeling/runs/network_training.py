@@ -22,10 +22,10 @@ from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLa
 from yanmo.modeling.objectives.matching import Matched
 from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places, taught_places
+from yanmo.modeling.objectives.taught_trees import with_taught_trees
 from yanmo.modeling.objectives.trees import TreesObjective, UnitTrees
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
-from yanmo.modeling.parsers.taught_trees import with_taught_trees
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
 from yanmo.models import ENCODERS, ModelSpec
@@ -49,10 +49,10 @@ def train_network(
     ask: Callable[[], LabeledTexts] | None = None,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
-    """Train a network of any family but ``linear``; the weights with the best score of ``loop.metric`` are kept.
+    """Train a network; the weights with the best score of ``loop.metric`` are kept.
 
     Args:
-        spec: What the model's name means.
+        spec: What the model's name means; of a family with a network.
         train: Texts to learn from, which a vocabulary is made of.
         valid: Texts that choose the best weights.
         network: What decides the network and its loss.

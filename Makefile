@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 EXTRAS := .venv-extras
 export PYTHONHASHSEED = 0
+# Whatever the environment says, bytecode is kept: the tests start hundreds of processes.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow test-extras check format bench bench-all bench-service faults soak fuzz torture mutants audit weights clients docs site clean
@@ -40,7 +42,7 @@ $(EXTRAS)/.installed: $(STAMP)
 
 test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry
 	$(BIN)/pip --python $(EXTRAS) check
-	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra
+	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra $$(grep -rlF "mark.extra(" tests --include="test_*.py")
 
 check: $(STAMP)  ## Format, lint, types, import contracts, packages that fit together, generated reference
 	$(BIN)/ruff format --check .

@@ -45,11 +45,13 @@ def main() -> int:
     out = parser.parse_args().out.resolve()
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source"
-        gather(source)
-        settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+        # The settings name a function, as mkdocs lets them.
+        settings = yaml.unsafe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+        languages = {one["locale"]: one for one in settings["plugins"]["i18n"]["languages"]}
+        gather(source, languages["zh"]["nav_translations"])
         settings |= {"docs_dir": str(source), "site_dir": str(out), "nav": contents(source)}
         file = Path(folder) / "mkdocs.yml"
-        file.write_text(yaml.safe_dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
+        file.write_text(yaml.dump(settings, allow_unicode=True, sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "-f", file]
         # What mkdocs-material says of another project at every start.
         environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
@@ -59,8 +61,8 @@ def main() -> int:
     return done.returncode
 
 
-def gather(source: Path) -> None:
-    """Copy the pages, and give every folder that is linked to a page of its own."""
+def gather(source: Path, chinese: dict[str, str]) -> None:
+    """Copy the pages, and give every folder that is linked to a page of its own, in both languages."""
     for name in PAGES:
         (source / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, source / name)
@@ -72,19 +74,21 @@ def gather(source: Path) -> None:
                 shutil.copy(path, place)
     for folder in sorted(path for path in source.rglob("*") if path.is_dir()):
         if not (folder / "README.md").exists():
-            (folder / "README.md").write_text(listing(folder), encoding="utf-8")
+            name = folder.name.capitalize()
+            for ending, heading in {".md": name, ".zh.md": chinese.get(name, name)}.items():
+                (folder / f"README{ending}").write_text(listing(folder, heading, ending), encoding="utf-8")
     for page in source.rglob("*.md"):
-        page.write_text(to_pages(page, source), encoding="utf-8")
+        page.write_text(to_pages(page), encoding="utf-8")
 
 
-def listing(folder: Path) -> str:
-    """Return a page with what lies in a folder."""
-    names = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".zh.md")]
-    lines = [f"- [{title(path) if path.suffix == '.md' else path.name}]({path.name})" for path in names]
-    return f"# {folder.name.capitalize()}\n\n" + "\n".join(lines) + "\n"
+def listing(folder: Path, heading: str, ending: str) -> str:
+    """Return a page with what lies in a folder, by the titles of the pages in the language of an ending."""
+    paths = [path for path in sorted(folder.iterdir()) if not path.name.endswith(".zh.md") and path.stem != "README"]
+    lines = [f"- [{title(path, ending) if path.suffix == '.md' else path.name}]({path.name})" for path in paths]
+    return f"# {heading}\n\n" + "\n".join(lines) + "\n"
 
 
-def to_pages(page: Path, source: Path) -> str:
+def to_pages(page: Path) -> str:
     """Return a page whose links to folders lead to the pages of these."""
 
     def mend(found: re.Match[str]) -> str:
@@ -94,7 +98,7 @@ def to_pages(page: Path, source: Path) -> str:
 
     text = page.read_text(encoding="utf-8")
     # The languages of the site have a menu of their own.
-    text = re.sub(r"^\[(?:中文|English)\]\([^)]*\)\n+", "", text, flags=re.MULTILINE) if page.parent == source else text
+    text = re.sub(r"^\[(?:中文|English)\]\([^)]*\)\n+", "", text, flags=re.MULTILINE)
     return re.sub(r"\]\(([^)\s]+)\)", mend, text)
 
 
@@ -110,9 +114,11 @@ def contents(source: Path) -> list[dict[str, object]]:
     return [*listed, {"Changes": "CHANGELOG.md"}]
 
 
-def title(page: Path) -> str:
-    """Return the first heading of a page."""
-    found = re.search(r"^# (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+def title(page: Path, ending: str) -> str:
+    """Return the first heading of a page, or of its sister with an ending where there is one."""
+    sister = page.with_suffix(ending)
+    text = (sister if sister.exists() else page).read_text(encoding="utf-8")
+    found = re.search(r"^# (.+)$", text, re.MULTILINE)
     return found[1] if found else page.stem
 
 

@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import Identity, publish
+from yanmo.measuring import timing
 from yanmo.runtimes.engines.choice import PROBE
 from yanmo.text.pipeline import TextConfig
 
@@ -99,6 +101,14 @@ def minilm() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def brief_measuring():
+    """Batches are timed for a moment: that speed is measured is tested, and how high it is belongs to benchmarks/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(timing.time_batches.__kwdefaults__, "seconds", 0.05)
+        yield
+
+
 TOPICS = {
     "fruit": ["apple", "pear", "plum", "grape", "melon", "peach"],
     "tool": ["hammer", "saw", "drill", "pliers", "wrench", "chisel"],
@@ -162,3 +172,86 @@ def make_words():
         return Dataset.open(folder)
 
     return make
+
+
+DECODER_TEXTS = ["the cat sat on the mat. 猫坐在垫子上。", "a dog, the dog! 一只狗跑了。", '{"name": "Ann", "age": 30}']
+DECODER_SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}
+
+
+@pytest.fixture(scope="session")
+def make_decoder():
+    """Return what saves a tiny untrained language model of some family as transformers saves it, with a tokenizer."""
+
+    def make(folder, family="gpt2", **options):
+        import torch
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer, tokenizer.decoder = (
+            pre_tokenizers.ByteLevel(add_prefix_space=False),
+            decoders.ByteLevel(),
+        )
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=288, special_tokens=["<|endoftext|>"], initial_alphabet=alphabet, show_progress=False
+        )
+        tokenizer.train_from_iterator(DECODER_TEXTS, trainer)
+        shape = dict(DECODER_SHAPE)
+        if family != "gpt2":
+            shape |= {"num_key_value_heads": 1, "intermediate_size": 48}
+        config = AutoConfig.for_model(
+            family, vocab_size=tokenizer.get_vocab_size(), bos_token_id=0, eos_token_id=0, **shape, **options
+        )
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(config)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                # Far from 0, so that biases matter and texts vary.
+                parameter.add_(torch.randn_like(parameter), alpha=0.1)
+        model.save_pretrained(folder)
+        tokenizer.save(str(folder / "tokenizer.json"))
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def decoder_folder(tmp_path_factory, make_decoder):
+    """A tiny untrained GPT-2 as transformers saves it."""
+    return make_decoder(tmp_path_factory.mktemp("decoder") / "gpt2")
+
+
+@pytest.fixture(scope="session")
+def make_decoder_bundle():
+    """Return what publishes a Bundle of format decoder from what transformers saved."""
+
+    def make(folder, out, *, is_int8=False, chat_template=None):
+        from yanmo.artifacts.bundle import Bundle, publish_bundle, write_golden
+        from yanmo.exchanging.decoder_bundle import write_decoder_files, write_decoder_graph
+        from yanmo.exporting.decoder import read_decoder
+        from yanmo.exporting.decoder_graph import write_decoder
+        from yanmo.runtimes.decoder import DecoderRuntime
+        from yanmo.text.inputs import Inputs
+
+        architecture = {"family": "decoder", "end": "<|endoftext|>"}
+        text = TextConfig().model_dump(mode="json")
+        info = {"format": "decoder", "model": folder.name, "max_length": 64, "text": text, "architecture": architecture}
+        identity = Identity(kind="bundle", verb="export", task="causal_lm", labels=[], info=info)
+        with publish_bundle(out, identity) as made:
+            shutil.copyfile(folder / "tokenizer.json", made.path / "tokenizer.json")
+            write_decoder_graph(made.path, write_decoder(read_decoder(folder), is_int8=is_int8))
+            write_decoder_files(Bundle(folder, made.manifest, ""), made.path)
+            if chat_template:
+                (made.path / "chat_template.jinja").write_text(chat_template)
+            inputs = Inputs((DECODER_TEXTS[:1],))
+            write_golden(made.path, ["text"], inputs, DecoderRuntime(made, 1).infer(inputs).scores)
+        return Bundle.open(out)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def decoder_bundle(tmp_path_factory, decoder_folder, make_decoder_bundle):
+    """A tiny untrained GPT-2 with 8-bit weights, which writes any bytes."""
+    return make_decoder_bundle(decoder_folder, tmp_path_factory.mktemp("writer") / "writer", is_int8=True)

@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+ENGLISH = [
+    page
+    for folder in ("guides", "concepts")
+    for page in sorted((DOCS / folder).glob("*.md"))
+    if not page.name.endswith(".zh.md")
+]
+"""The guides and the concepts."""
 LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+NUMBER = re.compile(r"(?<![A-Za-z\d])\d+(?:[.,]\d+)*")
+BLOCK = re.compile(r"```.*?```", re.DOTALL)
 COMMENT = re.compile(r"(?:^|\s)+#.*$", re.MULTILINE)
+
+
+def in_chinese(page: Path) -> Path:
+    """Return the place of a page's Chinese sister."""
+    return page.with_suffix(".zh.md")
 
 
 @pytest.fixture(scope="module")
 def pages(project_root):
     """The text of every page without its blocks of code, by its path."""
     found = [*project_root.glob("*.md"), *(project_root / "docs").rglob("*.md")]
-    return {path: re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL) for path in found}
+    return {path: BLOCK.sub("", path.read_text(encoding="utf-8")) for path in found}
 
 
 def anchors(text: str) -> set[str]:
@@ -43,14 +61,29 @@ def test_every_link_between_pages_and_files_leads_somewhere(pages, project_root)
     assert broken == []
 
 
-def test_every_guide_is_linked_from_another_page(pages, project_root):
+def test_every_guide_and_concept_is_linked_from_another_page(pages):
     linked = {
         (page.parent / target.partition("#")[0]).resolve()
         for page, text in pages.items()
         for target in LINK.findall(text)
     }
-    guides = [path for path in (project_root / "docs" / "guides").glob("*.md") if not path.name.endswith(".zh.md")]
-    assert [path.name for path in guides if path not in linked] == []
+    assert [page.name for page in [*ENGLISH, *map(in_chinese, ENGLISH)] if page not in linked] == []
+
+
+def test_every_guide_and_concept_is_there_in_chinese():
+    assert [page.name for page in ENGLISH if not in_chinese(page).exists()] == []
+
+
+CHINESE = sorted(
+    str(page.relative_to(ROOT)).removesuffix(".zh.md") for page in [*ROOT.glob("*.zh.md"), *DOCS.rglob("*.zh.md")]
+)
+"""The pages that are there in Chinese, too."""
+
+
+def both(name: str) -> tuple[str, str]:
+    """Return the text of an English page and of its Chinese sister."""
+    page = ROOT / f"{name}.md"
+    return page.read_text(encoding="utf-8"), in_chinese(page).read_text(encoding="utf-8")
 
 
 def commands(text: str) -> list[str]:
@@ -59,22 +92,44 @@ def commands(text: str) -> list[str]:
     return [re.sub(r"[ \t]+$", "", COMMENT.sub("", block), flags=re.MULTILINE) for block in blocks]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "README",
-        *(
-            f"docs/guides/{name}"
-            for name in ("first-model", "serve-a-model", "compress-to-a-budget", "quantize-a-model")
-        ),
-    ],
-)
-def test_a_chinese_page_has_the_commands_of_the_english_one_and_its_parts(name, project_root):
-    english, chinese = ((project_root / f"{name}{language}.md").read_text(encoding="utf-8") for language in ("", ".zh"))
-    ours = commands(chinese)
+def numbers(text: str) -> list[str]:
+    """Return the numbers outside of code and addresses."""
+    return NUMBER.findall(CODE.sub("", LINK.sub("", text)))
+
+
+def facts(text: str) -> dict[str, object]:
+    """Return what no translation changes: names in code, row by row of tables with the numbers, and what is linked."""
+    prose = BLOCK.sub("", text)
+    return {
+        "names": set(CODE.findall(prose)),
+        "rows": [sorted(CODE.findall(row) + numbers(row)) for row in prose.splitlines() if row.startswith("|")],
+        "links": {re.sub(r"(?:\.zh)?\.md(?:#.*)?$", "", target) for target in LINK.findall(prose)},
+    }
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_a_chinese_page_has_the_commands_of_the_english_one_and_its_parts(name):
+    english, chinese = both(name)
     # The README's tree of the package is for those who work on it.
-    theirs = [one for one in commands(english) if "├──" not in one]
-    assert ours == theirs
-    heads = [len(re.findall(r"^## ", text, re.MULTILINE)) for text in (chinese, english)]
+    assert commands(chinese) == [one for one in commands(english) if "├──" not in one]
+    heads = [len(re.findall(r"^## ", BLOCK.sub("", text), re.MULTILINE)) for text in (chinese, english)]
     assert heads[0] == heads[1] - (name == "README")
-    assert sum("\u4e00" <= one <= "\u9fff" for one in chinese) > 400
+    plain = LINK.sub("", CODE.sub("", BLOCK.sub("", chinese)))
+    assert len(re.findall("[\u4e00-\u9fff]", plain)) > len(re.findall("[A-Za-z]", plain))
+
+
+@pytest.mark.parametrize("name", [name for name in CHINESE if name.startswith("docs/")])
+def test_a_chinese_page_has_the_names_and_numbers_of_the_english_one(name):
+    english, chinese = both(name)
+    for kind, theirs in facts(english).items():
+        assert facts(chinese)[kind] == theirs, kind
+    # Chinese writes some numbers in digits that English spells out, such as months.
+    assert set(numbers(BLOCK.sub("", english))) - set(numbers(BLOCK.sub("", chinese))) == set()
+
+
+@pytest.mark.parametrize("name", CHINESE)
+def test_a_chinese_page_leads_to_chinese_pages(name):
+    chinese = BLOCK.sub("", both(name)[1])
+    for words, target in re.findall(r"\[([^\]\n]*)\]\(([^)\s]+)\)", chinese):
+        page = (ROOT / name).parent / target.partition("#")[0]
+        assert words == "English" or page.name.endswith(".zh.md") or not in_chinese(page).exists(), target

@@ -55,7 +55,7 @@ def test_an_unknown_word_gets_a_suggestion_and_the_list():
     assert "bert-4x312" in caught.value.hint
 
 
-@pytest.mark.parametrize("name", ["bert-0x312", "bert-4", "bert-4x", "gpt-4x312", "", "ngram-2x3"])
+@pytest.mark.parametrize("name", ["bert-0x312", "bert-4", "bert-4x", "gpt3-4x312", "", "ngram-2x3"])
 def test_a_shape_that_is_none_is_refused(name):
     with pytest.raises(ModelError, match="There is no model"):
         resolve(name)

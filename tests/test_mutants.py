@@ -69,6 +69,8 @@ def mutants(project_root, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "SOURCE", tmp_path / "src" / "yanmo")
     monkeypatch.setattr(module, "TESTS", tmp_path / "tests")
     monkeypatch.setattr(module, "ALIKE", tmp_path / "alike.toml")
+    # The tests of the room need no plugin, and to load all that are installed takes longer than they do.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return module
 
 

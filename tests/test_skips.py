@@ -43,6 +43,8 @@ def run(tmp_path):
     def run(*names, **env):
         command = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", *names]
         plain = {name: value for name, value in os.environ.items() if name != "YANMO_MAY_SKIP"}
+        # The rules need no plugin, and to load all that are installed takes longer than these tests.
+        plain["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         done = subprocess.run(command, cwd=tmp_path, env={**plain, **env}, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout
 

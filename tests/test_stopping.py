@@ -35,6 +35,17 @@ def test_an_error_that_is_on_its_way_stays():
             terminate()
 
 
+def test_an_error_that_is_handled_only_puts_it_off():
+    with pytest.raises(SigtermError), sigterm_raises():
+        try:
+            int("as an import fails that tries something else next")
+        except ValueError:
+            terminate()
+            seen = sys.exc_info()
+        time.sleep(60)
+    assert seen[0] is ValueError
+
+
 def test_a_note_that_nobody_answers_is_delivered_at_the_end():
     seen = []
     with pytest.raises(SigtermError), sigterm_raises(), noted_stop() as stop:
@@ -62,17 +73,25 @@ def test_other_threads_are_told_nothing():
     assert seen == [False]
 
 
-@pytest.mark.parametrize("verb", ["train", "pretrain", "tune"])
+ENDLESS = {"train": "--num-epochs", "pretrain": "--num-epochs", "tune": "--num-trials"}
+"""What gives a verb so much to do that it is not done before the signal comes, however late that is."""
+
+
+@pytest.mark.parametrize("verb", list(ENDLESS))
 def test_a_command_that_is_stopped_before_its_first_step_ends_with_143_and_says_so(verb, make_words, tmp_path):
     dataset = make_words(tmp_path / "words", ["fruit", "tool"], num_train=40, num_valid=20)
     model = "bert-1x32" if verb == "pretrain" else "textcnn"
     command = [sys.executable, "-m", "yanmo", verb, str(dataset.path), "--out", "out", "--model", model]
+    command += [ENDLESS[verb], "100000"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob(".out*")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    try:
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 143, said
     assert "Stopped by SIGTERM" in said
     assert "Traceback" not in said

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from yanmo.artifacts import Bundle, Dataset, Predictions, Report
     from yanmo.errors import YanmoError
     from yanmo.protocols import Prediction
+    from yanmo.runtimes.generating.writer import Writer
+    from yanmo.runtimes.generating.writer import open_writer as load_writer
     from yanmo.runtimes.predictor import Predictor
     from yanmo.runtimes.predictor import open_bundle as load
     from yanmo.serving.client import AsyncClient, Client
@@ -33,6 +35,7 @@ _NAMES = {
     "Predictor": "yanmo.runtimes.predictor",
     "Report": "yanmo.artifacts",
     "Span": "yanmo.answers.answered",
+    "Writer": "yanmo.runtimes.generating.writer",
     "YanmoError": "yanmo.errors",
 }
 _VERBS = (
@@ -48,6 +51,7 @@ _VERBS = (
     "ensemble",
     "evaluate",
     "export",
+    "generate",
     "grind",
     "init",
     "key",
@@ -73,6 +77,7 @@ __all__ = [
     "Predictor",
     "Report",
     "Span",
+    "Writer",
     "YanmoError",
     "__version__",
     "adjust",
@@ -87,10 +92,12 @@ __all__ = [
     "ensemble",
     "evaluate",
     "export",
+    "generate",
     "grind",
     "init",
     "key",
     "load",
+    "load_writer",
     "pack",
     "predict",
     "prepare",
@@ -107,6 +114,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "load":
         return importlib.import_module("yanmo.runtimes.predictor").open_bundle
+    if name == "load_writer":
+        return importlib.import_module("yanmo.runtimes.generating.writer").open_writer
     if name in _VERBS:
         return importlib.import_module("yanmo.verbs.signature").get_verb(name)
     if name in _NAMES:

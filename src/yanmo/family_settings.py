@@ -7,14 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.models import ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
 
 __all__ = [
     "FAMILY_DEFAULTS",
     "HEAD_DEFAULTS",
-    "PASSAGE_DEFAULTS",
     "SETTINGS",
-    "UNIT_DEFAULTS",
     "Setting",
     "default_settings",
     "unsharded",
@@ -22,12 +20,12 @@ __all__ = [
     "unused_settings",
 ]
 
-NETWORKS = (*ENCODERS, "textcnn", "bilstm", "ngram")
+NETWORKS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm", "ngram")
 DESCENDERS = (*NETWORKS, "window")
 """The families whose weights follow a gradient."""
 LEARNERS = (*DESCENDERS, "arcs")
 """The families that learn step by step."""
-TOKEN_READERS = (*ENCODERS, "textcnn", "bilstm")
+TOKEN_READERS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm")
 LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
 """The families with layers that do not share their weights."""
 
@@ -77,13 +75,32 @@ SETTINGS = (
         "learning_rate",
         DESCENDERS,
         4e-4,
-        own={"pretrained": BASE_RATE, "init": 2e-4, "textcnn": 3e-3, "bilstm": 2e-3, "ngram": 5e-3, "window": 0.1},
+        own={
+            "pretrained": BASE_RATE,
+            "init": 2e-4,
+            "gpt2": 1e-3,
+            "gpt": 2e-3,
+            "textcnn": 3e-3,
+            "bilstm": 2e-3,
+            "ngram": 5e-3,
+            "window": 0.1,
+        },
     ),
     Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128, "arcs": 16}),
     Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8, "arcs": 10}),
-    Setting("max_length", TOKEN_READERS, 128),
-    Setting("vocab_size", (*ENCODER_FAMILIES, "textcnn", "bilstm"), 8000),
+    Setting("max_length", TOKEN_READERS, 128, own=dict.fromkeys(DECODER_FAMILIES, 256)),
+    Setting(
+        "vocab_size",
+        (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm", "kneser-ney"),
+        8000,
+        own={"kneser-ney": 50_000},
+    ),
+    Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
+    Setting("order", ("kneser-ney",)),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
+    Setting(
+        "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True
+    ),
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
@@ -93,8 +110,9 @@ SETTINGS = (
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
-    Setting("precision", ENCODERS),
+    Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
     Setting("pooling", ("pretrained",)),
+    Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
     Setting("activation", ENCODER_FAMILIES),
@@ -115,7 +133,6 @@ SETTINGS = (
     Setting("r_drop", NETWORKS),
     Setting("fgm_epsilon", NETWORKS, off=0.0, needs_whole_weights=True),
     Setting("multi_sample_dropout", NETWORKS),
-    Setting("beam", ("arcs",), 1),
 )
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     family: {row.name: row.default_of(family) for row in SETTINGS if row.default_of(family) is not None}
@@ -132,26 +149,24 @@ _LIGHT_TAGGER = {
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.995,
 }
-UNIT_DEFAULTS: dict[str, dict[str, Any]] = {
+_OF_UNITS: dict[str, dict[str, Any]] = {
     **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
     "textcnn": _LIGHT_TAGGER,
     "bilstm": _LIGHT_TAGGER,
 }
-"""Family to what is otherwise by default where it decides about the units of texts."""
-
 _READER = {"max_length": 384, "vocab_size": 16000}
-PASSAGE_DEFAULTS: dict[str, dict[str, Any]] = {
+_OF_PASSAGES: dict[str, dict[str, Any]] = {
     **{family: _READER | {"num_epochs": 10} for family in ENCODER_FAMILIES},
     **{family: {"max_length": 384} for family in STARTED_FAMILIES},
     "bilstm": _READER | {"learning_rate": 2e-3, "batch_size": 32, "num_epochs": 8, "dropout": 0.3},
 }
-"""Family to what is otherwise by default where it finds answers in passages."""
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
-    "units": UNIT_DEFAULTS,
-    "passages": PASSAGE_DEFAULTS,
-    "trees": UNIT_DEFAULTS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
+    "units": _OF_UNITS,
+    "passages": _OF_PASSAGES,
+    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
+    "sequences": {"pretrained": {"max_length": 256}},
 }
-"""What is decided about to what is otherwise by default."""
+"""What is decided about, to families' settings that are otherwise by default for it than for whole texts."""
 
 
 def default_settings(

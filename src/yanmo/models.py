@@ -15,7 +15,7 @@ from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
-    "ABOUT",
+    "DECODER_FAMILIES",
     "ENCODERS",
     "ENCODER_FAMILIES",
     "FAMILIES",
@@ -32,26 +32,26 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "arcs")
-FAMILIES = (*ENCODERS, *LIGHT_FAMILIES)
+DECODER_FAMILIES = ("gpt2", "gpt")
+"""Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
+SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
+"""Families that are named with layers and width."""
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "arcs", "kneser-ney")
+FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
-ABOUT = {
-    "texts": "texts as a whole",
-    "units": "the units of texts",
-    "passages": "where answers stand in passages",
-    "trees": "the tree of a sentence",
-}
-"""What a model decides about, by the name of the head that it needs for it."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODERS, "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    **dict.fromkeys((*ENCODER_FAMILIES, "init", "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences")),
     "textcnn": frozenset(("texts", "units", "trees")),
+    **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),
     "arcs": frozenset(("trees",)),
+    "kneser-ney": frozenset(("sequences",)),
 }
-"""Family to the forms that its models have a head for."""
-EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256")
+"""Family to what its models can decide about."""
+EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
 
 MEAN_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
@@ -106,7 +106,7 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window", "arcs"]:
+    def format(self) -> Literal["torch", "ngram", "linear", "window", "arcs", "kneser-ney"]:
         """The format of the Bundle that training makes."""
         match self.family:
             case "ngram":
@@ -117,10 +117,12 @@ class ModelSpec:
                 return "window"
             case "arcs":
                 return "arcs"
+            case "kneser-ney":
+                return "kneser-ney"
         return "torch"
 
     def can_label(self, form: str) -> bool:
-        """Return whether models of the family have a head for what is decided about, a name of :data:`ABOUT`."""
+        """Return whether models of the family have a head for what is decided about, a name of ``protocols.ABOUT``."""
         return form in FORMS[self.family]
 
     @property
@@ -143,9 +145,9 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``arcs``; a shape to train from scratch such
-            as ``bert-4x312`` (4 layers, 312 wide); an existing local folder; or a hub id, owner/name, where no folder
-            "owner" is here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``arcs``, ``kneser-ney``; a shape to train
+            from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder; or a
+            hub id, owner/name, where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.
@@ -156,7 +158,7 @@ def resolve(name: str) -> ModelSpec:
     if name in LIGHT_FAMILIES:
         return ModelSpec(name, family=name)
     shape = SHAPE.fullmatch(name)
-    if shape and shape["family"] in ENCODER_FAMILIES:
+    if shape and shape["family"] in SHAPED_FAMILIES:
         return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
     # A folder that is really called "~" comes before the home that it stands for.
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
@@ -187,8 +189,8 @@ def resolve(name: str) -> ModelSpec:
             hint=f"Give {OWNERS[name]}/{name}, or the folder that you have it in.",
         )
     raise ModelError(
-        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *ENCODER_FAMILIES, *EXAMPLES))}",
-        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(ENCODER_FAMILIES)} with layers x width such as "
+        f"There is no model '{name}'.{did_you_mean(name, (*LIGHT_FAMILIES, *SHAPED_FAMILIES, *EXAMPLES))}",
+        hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(SHAPED_FAMILIES)} with layers x width such as "
         "bert-4x312; a local folder; a hub id (owner/name).",
     )
 

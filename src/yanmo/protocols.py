@@ -15,7 +15,16 @@ from yanmo.answers.arcs import Word
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 
-__all__ = ["Inference", "Prediction", "Runtime", "Task"]
+__all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
+
+ABOUT = {
+    "texts": "texts as a whole",
+    "units": "the units of texts",
+    "passages": "where answers stand in passages",
+    "trees": "the trees of sentences",
+    "sequences": "the tokens of texts",
+}
+"""What a model decides about, by the name of the head that it needs for it."""
 
 EncodedT = TypeVar("EncodedT")
 EvidenceT = TypeVar("EvidenceT", bound=Evidence)
@@ -72,6 +81,10 @@ class Runtime(Protocol[EncodedT]):
         """Return the scores of all rows, in their order."""
         ...
 
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
+        """Return what a Report says of how texts are read, as JSON values."""
+        return {}
+
     def infer(self, inputs: Inputs) -> Inference[Any]:
         """Return the scores of all rows, in their order: both steps in one."""
         return self.score(self.encode(inputs))
@@ -112,7 +125,7 @@ class Task(Protocol[EvidenceT_contra]):
 
     @property
     def head(self) -> str:
-        """What a model decides about, by which it is asked whether it has a head for it: a form of ``models``."""
+        """What a model decides about, by which it is asked whether it has a head for it: a name of :data:`ABOUT`."""
         ...
 
     @property

@@ -5,16 +5,22 @@ Only the main thread of a process is told of signals; elsewhere nothing here doe
 
 from __future__ import annotations
 
+import _thread
 import contextlib
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from yanmo.errors import StoppedError
 
 __all__ = ["SigtermError", "noted_stop", "sigterm_raises"]
+
+REPEAT_SECONDS = 0.05
+"""So much later comes a signal again that came while an error was on its way."""
 
 
 class SigtermError(BaseException):
@@ -29,9 +35,28 @@ class SigtermError(BaseException):
 
 @contextlib.contextmanager
 def sigterm_raises() -> Iterator[None]:
-    """Let SIGTERM raise a SigtermError inside the block, unless another error is on its way, which then stays."""
-    with _handled(_raise):
-        yield
+    """Let SIGTERM raise a SigtermError inside the block, after any error that is on its way.
+
+    One that leaves the block stays; one that is handled inside, as those of imports are, only puts it off.
+    """
+    is_over = threading.Event()
+
+    def repeat() -> None:
+        time.sleep(REPEAT_SECONDS)
+        if not is_over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def handle(*_: Any) -> None:
+        if sys.exc_info()[0] is None:
+            raise SigtermError
+        # No Thread: its start takes locks, which the code that the signal has interrupted may hold.
+        _thread.start_new_thread(repeat, ())
+
+    with _handled(handle):
+        try:
+            yield
+        finally:
+            is_over.set()
 
 
 @contextlib.contextmanager
@@ -43,11 +68,6 @@ def noted_stop() -> Iterator[threading.Event]:
     # The handler from before is in place again, so this reaches whoever waits outside of the block.
     if event.is_set():
         signal.raise_signal(signal.SIGTERM)
-
-
-def _raise(*_: Any) -> None:
-    if sys.exc_info()[0] is None:
-        raise SigtermError
 
 
 @contextlib.contextmanager

@@ -171,7 +171,9 @@ for _ in range(2):
 
 
 def test_a_service_whose_log_is_full_answers_on(shell):
-    serve = "yanmo serve model --port 0 --access-log --json 2>/dev/full >$NEW/told & SERVICE=$!"
+    # By its program and not the function, whose shell would be all that the signal ends.
+    program = f"{shlex.quote(sys.executable)} -m yanmo"
+    serve = f"{program} serve model --port 0 --access-log --json 2>/dev/full >$NEW/told & SERVICE=$!"
     wait = "until [ -s $NEW/told ]; do sleep 0.1; done"
     ask = f"{shlex.quote(sys.executable)} -c {shlex.quote(ASK_TWICE)} <$NEW/told"
     done = shell(f"{serve}; {wait}; {ask}; kill $SERVICE; wait $SERVICE")
@@ -208,6 +210,9 @@ LONG_NAMES = {
     "prune": ["prune", LONG, "data", "--weights", "0.5", "--out", "new"],
     "grind": ["grind", "model", LONG, "--max-size-mb", "5", "--out", "new"],
     "export": ["export", LONG, "--out", "new"],
+    "generate": ["generate", LONG, "--out", "new"],
+    "generate --prompts": ["generate", "model", "--prompts", f"{LONG}.txt"],
+    "generate --json-schema": ["generate", "model", "--json-schema", LONG],
     "quantize": ["quantize", LONG, "data", "--out", "new"],
     "predict": ["predict", "model", f"{LONG}.csv"],
     "predict --out": ["predict", "model", "reviews.csv", "--out", LONG],

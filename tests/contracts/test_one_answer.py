@@ -1,5 +1,6 @@
 """A Bundle means the same everywhere: alone, in any batch, in predict, over HTTP, and after export."""
 
+import functools
 import json
 import re
 import subprocess
@@ -16,7 +17,7 @@ TOLERANCE = 1e-5
 GOOD = ["很快，好吃", "great food, quick rider", "味道不错，下次还来", "warm and tasty, thank you"]
 BAD = ["送得太慢了", "cold rice again", "菜都凉了，难吃", "late & rude, never again"]
 MODELS = {
-    "ngram": {},
+    "ngram": {"num_epochs": 5},
     "linear": {},
     "textcnn": {"num_epochs": 1},
     "bilstm": {"num_epochs": 1},
@@ -49,9 +50,15 @@ def dataset(folder, reviews):
     return yanmo.prepare(reviews, cleaning=("strip_html", "unicode_nfkc", "collapse_whitespace"), out=folder / "data")
 
 
-def make_composite(kind, dataset, folder):
+@pytest.fixture(scope="module")
+def trained(dataset, folder):
+    """Return what gives the Bundle of a model; each is trained once."""
+    return functools.cache(lambda model: yanmo.train(dataset, model=model, out=folder / model, **MODELS[model]))
+
+
+def make_composite(kind, dataset, trained, folder):
     """Make an ensemble, a cascade into one, or a calibrated Bundle of two small models."""
-    small = [yanmo.train(dataset, model=name, out=folder / f"{kind}-{name}") for name in ("linear", "ngram")]
+    small = [trained(name) for name in ("linear", "ngram")]
     if kind == "calibrated":
         return yanmo.calibrate(small[0], dataset, method="vector", out=folder / kind)
     whole = yanmo.ensemble(dataset, small, out=folder / f"{kind}-ensemble")
@@ -62,10 +69,10 @@ def make_composite(kind, dataset, folder):
 
 
 @pytest.fixture(scope="module", params=[*MODELS, *COMPOSITES])
-def bundle(request, dataset, folder):
+def bundle(request, dataset, trained, folder):
     if request.param in COMPOSITES:
-        return make_composite(request.param, dataset, folder)
-    return yanmo.train(dataset, model=request.param, out=folder / request.param, **MODELS[request.param])
+        return make_composite(request.param, dataset, trained, folder)
+    return trained(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -77,6 +77,10 @@ WALK = [
     ["prepare", "names.jsonl", "--task", "token_labels", "--out", "names"],
     ["train", "names", "--model", "window", *EPOCH, "--out", "finder"],
     ["adjust", "finder", "--rules", "rules.toml", "--out", "adjusted"],
+    ["prepare", "more.txt", "--task", "causal_lm", "--out", "stories"],
+    ["train", "stories", "--model", "gpt2-1x32", "--max-length", "32", *EPOCH, "--out", "teller"],
+    ["export", "teller", "--out", "writer"],
+    ["generate", "writer", "--prompts", "more.txt", "--max-new-tokens", "2", *FAST, "--out", "written"],
     ["check", "pipeline.toml"],
     ["run", "pipeline.toml"],
     ["doctor", "--seconds", "0"],
@@ -97,7 +101,9 @@ def place(tmp_path, monkeypatch):
     for folder, rows in ((place, ROWS), (sibling, OTHERS)):
         folder.mkdir(parents=True)
         (folder / "reviews.csv").write_text(f"text,label\n{rows}", encoding="utf-8")
-    (place / "more.txt").write_text("很好吃\n真难吃\n", encoding="utf-8")
+    (place / "more.txt").write_text(
+        "".join(f"很好吃 {number}\n真难吃 {number}\n" for number in range(20)), encoding="utf-8"
+    )
     (place / "space.toml").write_text(SPACE, encoding="utf-8")
     (place / "names.jsonl").write_text(NAMES, encoding="utf-8")
     (place / "rules.toml").write_text(RULES, encoding="utf-8")

@@ -124,7 +124,7 @@ def test_over_http_they_are_the_same_in_both_forms(names, model, monkeypatch):
 
 def test_models_of_texts_and_of_units_do_not_mix(names, tmp_path):
     data, models = names
-    with pytest.raises(ConfigError, match="The model linear labels texts as a whole"):
+    with pytest.raises(ConfigError, match="The model linear is for texts as a whole"):
         yanmo.train(data.path, model="linear", out=tmp_path / "linear")
     (source,) = (ROOT / "examples" / "names").glob("*.jsonl")
     words = yanmo.prepare(source, out=tmp_path / "words", task="token_labels", units="characters")

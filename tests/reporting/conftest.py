@@ -230,7 +230,7 @@ def grinding():
             "seconds": 754.0,
             "num_rows": 960,
             "misses": ["latency_ms", "drop"] if place else [],
-            "worse": ["slower", "less accurate"] if place > 1 else [],
+            "worse": ["slower", "accuracy"] if place > 1 else [],
         }
         for place, name in enumerate(names)
     ]

@@ -165,7 +165,8 @@ def test_a_key_given_twice_is_found_however_it_is_written(raw):
 
 
 @pytest.mark.parametrize(
-    "text", ['"text":', 'a":1', '\\":', '\\\\":', '",\\"x":', "a:b", '"', '\\"', '":":":', '"\n:', "'text':"]
+    "text",
+    [":)", ": x", '"text":', 'a":1', '\\":', '\\\\":', '",\\"x":', "a:b", '"', '\\"', '":":":', '"\n:', "'text':"],
 )
 def test_text_that_looks_like_keys_is_only_text(text):
     limits = Limits(1, 3, 100)

@@ -7,7 +7,7 @@ import pytest
 
 from yanmo.answers.choices import Choices
 from yanmo.errors import ConfigError
-from yanmo.family_settings import UNIT_DEFAULTS
+from yanmo.family_settings import FORM_DEFAULTS
 from yanmo.metrics.labels import ACCURACY
 from yanmo.metrics.measures import Measure
 from yanmo.models import resolve
@@ -21,9 +21,9 @@ ERRORS = Measure("errors", lambda sums: 1 - ACCURACY.of_sums(sums), "errors", hi
 @pytest.mark.parametrize("name", list(TASKS))
 def test_without_a_name_the_headline_chooses(name):
     headline = TASKS[name].measures[0]
-    assert find_metric(TASKS[name], None, verb="train") == (headline.name, False)
+    assert find_metric(TASKS[name], None, verb="train") == (headline.name, not headline.higher_is_better)
     for one in TASKS[name].measures:
-        assert find_metric(TASKS[name], one.name, verb="train") == (one.name, False)
+        assert find_metric(TASKS[name], one.name, verb="train") == (one.name, not one.higher_is_better)
 
 
 def test_the_least_is_the_best_of_a_loss_and_of_what_should_be_small():
@@ -62,7 +62,10 @@ def test_a_score_that_has_no_value_is_0_for_training():
 def test_a_tagger_keeps_one_mean_of_its_weights():
     ours = {"model": "bilstm"}
     task = TASKS["token_labels"]
-    assert settle(TrainConfig(**ours), resolve("bilstm"), 1000, task).ema_decay == UNIT_DEFAULTS["bilstm"]["ema_decay"]
+    assert (
+        settle(TrainConfig(**ours), resolve("bilstm"), 1000, task).ema_decay
+        == FORM_DEFAULTS["units"]["bilstm"]["ema_decay"]
+    )
     other = settle(TrainConfig(**ours, swa_start=0.5), resolve("bilstm"), 1000, task)
     assert (other.ema_decay, other.swa_start) == (TrainConfig().ema_decay, 0.5)
     assert settle(TrainConfig(**ours), resolve("bilstm"), 1000, TASKS["single_label"]).ema_decay == other.ema_decay

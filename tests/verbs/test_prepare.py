@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,10 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.data import containers, spill
+from yanmo.data.prepare_config import PrepareConfig
 from yanmo.errors import ArtifactError, ConfigError, DataError, YanmoError
 from yanmo.text.clean import CLEANING_STEPS
-from yanmo.verbs.prepare import PrepareConfig, prepare
+from yanmo.verbs.prepare import prepare
 
 WORDS = ["好吃", "很快", "难吃", "太慢", "great food", "slow", "cold rice", "味道足"]
 ROWS = [(f"{WORDS[index % 8]} {index}", "pos" if index % 8 in (0, 1, 4, 7) else "neg") for index in range(80)]
@@ -207,6 +210,41 @@ def test_unlabeled_rows_have_no_label_column(reviews: Path, tmp_path: Path) -> N
     dataset = prepare(reviews, text="review", unlabeled=extra, out=tmp_path / "data")
     assert dataset.split("unlabeled").rows() == [("81", "free text"), ("82", "another")]
     assert dataset.labels == ["neg", "pos"]
+
+
+def test_a_given_split_is_a_folder_a_pattern_or_a_pipe(reviews: Path, tmp_path: Path) -> None:
+    for name in ("valid", "texts"):
+        (tmp_path / name).mkdir()
+    for number in (1, 2):
+        write(tmp_path / "valid", f"{number}.csv", f"review,label\nvalid {number},pos\n")
+        write(tmp_path / "texts", f"{number}.csv", f"review\nfree {number}\n")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("review,label\ntest,neg\n",))
+    writer.start()
+    dataset = prepare(
+        reviews,
+        text="review",
+        file_type="csv",
+        valid=tmp_path / "valid",
+        test=pipe,
+        unlabeled=tmp_path / "texts" / "*.csv",
+        out=tmp_path / "data",
+    )
+    writer.join()
+    assert dataset.split("valid")["text"].to_list() == ["valid 1", "valid 2"]
+    assert dataset.split("test")["text"].to_list() == ["test"]
+    assert dataset.split("unlabeled")["text"].to_list() == ["free 1", "free 2"]
+    assert {"valid:1.csv", "valid:2.csv", "unlabeled:1.csv"} <= set(dataset.manifest.parents)
+    fails(
+        DataError,
+        f"No file matches {tmp_path / '*.nothing'}.",
+        "Check the pattern; ** stands for folders at any depth.",
+        reviews,
+        text="review",
+        test=tmp_path / "*.nothing",
+        out=tmp_path / "other",
+    )
 
 
 def test_several_sources_are_one(reviews: Path, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_losses_of_texts_are_losses_of_units_too(settings, dataset, tmp_path):
 
 @pytest.mark.parametrize("model", ["linear", "ngram"])
 def test_a_family_that_reads_texts_only_is_refused(model, dataset, tmp_path):
-    with pytest.raises(ConfigError, match="labels texts as a whole") as caught:
+    with pytest.raises(ConfigError, match="is for texts as a whole") as caught:
         train(dataset, model=model, out=tmp_path / "made")
     assert "bert, roberta, albert, electra, textcnn, bilstm, window" in caught.value.hint
 

@@ -44,7 +44,10 @@ __all__ = [
     "write_golden",
 ]
 
-FORMATS = ("torch", "onnx", "ngram", "linear", "window", "arcs", "ensemble", "cascade")
+FORMATS = (
+    *("torch", "onnx", "decoder", "ngram", "linear", "window", "arcs", "kneser-ney"),
+    *("ensemble", "cascade"),
+)
 COMPOSITES = ("ensemble", "cascade")
 WEIGHTS = "model.safetensors"
 CHAIN = "chain.safetensors"

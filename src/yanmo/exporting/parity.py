@@ -45,6 +45,7 @@ def check_parity(
     inputs: Inputs,
     *,
     max_length: int,
+    num_random: int = NUM_RANDOM,
 ) -> float:
     """Return the largest difference between the two runtimes' probabilities.
 
@@ -53,11 +54,14 @@ def check_parity(
         candidate: The one to check.
         inputs: Cleaned texts; random ones are added to them.
         max_length: Most tokens the models read of a text.
+        num_random: Texts that are added.
 
     Raises:
         ModelError: They differ by more than 1e-4 on any text.
     """
-    made = random_texts([text for column in inputs.columns for text in column], max_length=max_length)
+    made = random_texts(
+        [text for column in inputs.columns for text in column], max_length=max_length, num_texts=num_random
+    )
     added = (made, made[::-1])  # of pairs the second texts are others than the first
     asked = Inputs(tuple([*column, *more] for column, more in zip(inputs.columns, added, strict=False)))
     if inputs.units is not None:

@@ -25,10 +25,11 @@ from yanmo.grinding.publishing import check_report_place, make_report, publish_w
 from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search, attempt
 from yanmo.grinding.trials import Bench, finished
-from yanmo.measuring.evaluation import match_bundle
+from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.training.starting_model import check_model, start
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import check_alone, where
@@ -109,7 +110,7 @@ def grind(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
-    _check(teacher, dataset, config, out)
+    dataset = _check(teacher, dataset, config, out)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     students = _find_students(config, init, dataset)
     texts = gather_texts(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
@@ -132,11 +133,15 @@ def grind(
     return Bundle.open(out, verify=False)
 
 
-def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) -> None:
+def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) -> Dataset:
+    """Return the Dataset with all labels of the teacher, after what cannot be searched is refused."""
+    dataset = with_labels_of([teacher], dataset)
     check_alone("grind")
+    check_form(task_of(dataset), "grind")
     match_bundle(teacher, dataset)
     check_max_drop(task_of(dataset), config.max_drop, verb="grind")
     check_report_place(out)
+    return dataset
 
 
 def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tuple[Path, ...]) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def _worse(search: Search, stage: Stage, row: Mapping[str, Any]) -> list[str]:
     checks = {
         "slower": row["latency_ms"] > SLOWER * before["latency_ms"],
         "larger": row["size_mb"] > before["size_mb"],
-        "less accurate": lost > 0,
+        headline.title: lost > 0,
     }
     return [what for what, is_so in checks.items() if is_so]
 

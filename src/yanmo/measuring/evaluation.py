@@ -48,6 +48,7 @@ logger = logging.getLogger(__name__)
 NUM_RESAMPLES = 2000
 SEED = 0
 WARM_UP_TEXTS = 32
+WARM_UP_CHARACTERS = 1000
 SHOWN_LABELS = 10
 
 
@@ -132,12 +133,13 @@ def run_bundle(
     num_threads = num_threads or default_num_threads()
     with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
         # Engines reserve memory and choose kernels at their first texts, which is no part of their speed.
-        predictor.infer(split.items[:WARM_UP_TEXTS])
+        predictor.infer([_beginning(item) for item in split.items[:WARM_UP_TEXTS]])
         start = time.perf_counter()
         # Scores first, as the Report also says how well they would do without the calibration.
         scores, found = predictor.weigh(split.inputs)
         evidence = predictor.activate(scores)
         elapsed = time.perf_counter() - start
+        reading = dict(predictor.reading())
         latency_ms = time_alone(predictor, split.items) if measure_speed else None
         # The run above counts as the first one, so that a slow model answers the split once.
         throughput = time_batches(predictor, split.items, elapsed) if measure_speed else None
@@ -150,8 +152,16 @@ def run_bundle(
         "num_threads": num_threads,
         "latency_ms": latency_ms,
         "throughput_texts_per_second": throughput,
+        "reading": reading,
     }
     return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
+
+
+def _beginning(item: Any) -> Any:
+    """Return the beginning of a text, or of each of several: one may be a whole book."""
+    if isinstance(item, str):
+        return item[:WARM_UP_CHARACTERS]
+    return tuple(text[:WARM_UP_CHARACTERS] for text in item)
 
 
 def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
@@ -177,13 +187,13 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
     return alignment.match_labels(dataset.labels, bundle.labels, name=str(bundle.path), reference=str(dataset.path))
 
 
-def with_labels_of(bundles: Sequence[Bundle], dataset: Dataset) -> Dataset:
-    """Return a Dataset that also knows the labels that only the models give, and say which those are.
+def with_labels_of(models: Sequence[Artifact], dataset: Dataset) -> Dataset:
+    """Return a Dataset that also knows the labels that only models or Predictions give, and say which those are.
 
     No row of it has such a label, so to give one is a mistake. Labels that a model lacks are no matter of this: what
     has them is refused by :func:`match_bundle`.
     """
-    knowing = [one for one in bundles if one.task == dataset.task and set(dataset.labels) <= set(one.labels)]
+    knowing = [one for one in models if one.task == dataset.task and set(dataset.labels) <= set(one.labels)]
     found = [label for one in knowing for label in one.labels if label not in set(dataset.labels)]
     lacking = list(dict.fromkeys(found))
     if not lacking:

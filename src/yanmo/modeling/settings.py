@@ -13,16 +13,19 @@ import numpy.typing as npt
 from yanmo.answers.links import Link
 from yanmo.arrays import IntArray, take_rows
 from yanmo.text.inputs import Inputs
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = [
     "Activation",
     "Compile",
     "Importance",
     "LabeledTexts",
+    "LanguageSettings",
     "LoopSettings",
     "Match",
     "MeasureAnswers",
     "NetworkSettings",
+    "OptimizerName",
     "Pooling",
     "Precision",
     "Pruning",
@@ -36,6 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
+OptimizerName = Literal["adamw", "muon"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -105,8 +109,8 @@ class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
-    what is decided about, as ``models.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels of
-    what is decided from them, where they are others.
+    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels
+    of what is decided from them, where they are others.
     """
 
     labels: Sequence[str]
@@ -135,6 +139,22 @@ class NetworkSettings:
     def per_unit(self) -> bool:
         """Whether every unit of a text gets scores of its own, and not the text as a whole."""
         return self.head != "texts"
+
+
+@dataclass(frozen=True)
+class LanguageSettings:
+    """What decides a language model besides its name; the fields mean what they mean in the config of ``train``.
+
+    ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads.
+    """
+
+    max_length: int | None
+    is_length_given: bool
+    vocab_size: int | None
+    tokenization: Tokenization
+    order: int | None
+    dropout: float | None
+    offline: bool
 
 
 @dataclass(frozen=True)
@@ -190,6 +210,7 @@ class LoopSettings:
     compile: Compile = "never"
     sharding: Sharding = "none"
     device: str = "cpu"
+    optimizer: OptimizerName = "adamw"
     schedule: Schedule = "linear"
     layer_decay: float = 1.0
     ema_decay: float = 0.0

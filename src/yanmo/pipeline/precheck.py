@@ -17,6 +17,8 @@ from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.finding import find_files
 from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
 from yanmo.data.labels import LabelReader
+from yanmo.data.openers import open_tagged
+from yanmo.data.prepare_config import PrepareConfig, given_files
 from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
@@ -25,7 +27,7 @@ from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
 from yanmo.tasks import get_task
 from yanmo.training.starting_model import check_model
-from yanmo.verbs.prepare import PrepareConfig, check_config, open_tagged
+from yanmo.verbs.prepare import check_config
 from yanmo.verbs.pretrain import PretrainConfig, check_encoder
 
 __all__ = ["precheck"]
@@ -64,6 +66,8 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
     if task.reads_units:
         yield from _check_tagged(step, config, LabelReader(task, separator=config.label_separator))
         return
+    if task.head == "sequences":
+        return
     # One column of labels is not looked for where there is one for each of them.
     yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
 
@@ -73,7 +77,8 @@ def _check_tagged(step: Step, config: PrepareConfig, labels: LabelReader) -> Ite
     try:
         files = list(find_files(step.sources().get("source", ())))
         # A file that another stage makes, or that is not there yet, cannot be looked at.
-        splits = {split: [path] for split in ("valid", "test") if (path := getattr(config, split)) and path.is_file()}
+        found = {role: [path for path in paths if path.is_file()] for role, paths in given_files(config).items()}
+        splits = {role: paths for role, paths in found.items() if paths and role != "unlabeled"}
         if files and all(path.is_file() for path in files):
             open_tagged({"source": files, **splits}, config, labels)
     except YanmoError as error:
@@ -109,7 +114,11 @@ def _check_columns(step: Step, keys: tuple[str, ...]) -> Iterator[Finding]:
     except DataError as error:
         yield "source", error.message, error.hint
         return
-    files += [(role, values[role]) for role in ("valid", "test", "unlabeled") if values.get(role)]
+    for role in ("valid", "test", "unlabeled"):
+        try:
+            files += [(role, path) for path in find_files([values[role]] if values.get(role) else [])]
+        except DataError as error:
+            yield role, error.message, error.hint
     for role, path in files:
         # Texts without labels need no column of labels.
         keys_here = [key for key in keys if role != "unlabeled" or not key.startswith("label")]

@@ -20,6 +20,7 @@ __all__ = [
     "render_benchmark",
     "render_comparison",
     "render_evaluation",
+    "render_language",
     "render_page",
 ]
 
@@ -55,6 +56,15 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         else None,
         cost_curve=_cost_curve(report["composite"]["cascade"]) if _is_cascade(report) else None,
     )
+
+
+def render_language(report: Mapping[str, Any]) -> str:
+    """Return the page of one language model's evaluation.
+
+    Args:
+        report: The content of ``report.json``, in which what has no value is None.
+    """
+    return render_page("language.html", report)
 
 
 def render_audit(report: Mapping[str, Any]) -> str:

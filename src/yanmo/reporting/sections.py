@@ -5,7 +5,7 @@ They are chosen by the evidence, and never by the name of a task.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,16 +15,25 @@ from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
+from yanmo.answers.sequences import Sequences
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
+from yanmo.reporting.language_quality import (
+    compare_likelihoods,
+    hardest_texts,
+    measure_baseline,
+    measure_language_quality,
+    no_calibration,
+)
 from yanmo.reporting.new_spans import known_spans, measure_new_spans
+from yanmo.reporting.pages import render_evaluation, render_language
 from yanmo.reporting.passage_quality import (
     measure_passage_calibration,
     measure_passage_quality,
     worst_passage_mistakes,
 )
-from yanmo.reporting.quality import measure_calibration, measure_quality, worst_mistakes
+from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
 from yanmo.reporting.tree_quality import measure_tree_calibration, measure_tree_quality, worst_trees
@@ -43,12 +52,16 @@ class Sections(NamedTuple):
         calibration: How well probabilities match frequencies.
         novelty: How well is found what training has not; takes the ``frame`` of the rows and their ``dataset``.
         mistakes: The most confident mistakes with their texts; takes the ``frame`` of the rows and ``num_mistakes``.
+        compare: How much better one model is than another; takes the evidence of both, targets and task.
+        page: From the whole Report to its page.
     """
 
     quality: Callable[..., dict[str, Any]]
     calibration: Callable[..., dict[str, Any]]
     novelty: Callable[..., dict[str, Any]]
     mistakes: Callable[..., list[dict[str, Any]]]
+    compare: Callable[..., dict[str, Any]]
+    page: Callable[[Mapping[str, Any]], str]
 
 
 def sections_of(evidence: Any) -> Sections:
@@ -114,13 +127,20 @@ def _new_spans(
     return {"new_spans": measure_new_spans(evidence, targets, labels, texts, known)}
 
 
-OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts)
-OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units)
-OF_PASSAGES = Sections(measure_passage_quality, measure_passage_calibration, _nothing_new, worst_passage_mistakes)
-OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new, worst_trees)
+LABELED = (compare_answers, render_evaluation)
+OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts, *LABELED)
+OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units, *LABELED)
+OF_PASSAGES = Sections(
+    measure_passage_quality, measure_passage_calibration, _nothing_new, worst_passage_mistakes, *LABELED
+)
+OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new, worst_trees, *LABELED)
+OF_TOKENS = Sections(
+    measure_language_quality, no_calibration, measure_baseline, hardest_texts, compare_likelihoods, render_language
+)
 SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
     Choices: _sections_of_choices,
     Pointers: lambda _: OF_PASSAGES,
     Arcs: lambda _: OF_TREES,
+    Sequences: lambda _: OF_TOKENS,
 }
 """Form of evidence to the parts of a Report about it."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, get_args
@@ -45,8 +45,10 @@ RUNTIMES = {
     "linear": "yanmo.runtimes.linear",
     "window": "yanmo.runtimes.window",
     "arcs": "yanmo.runtimes.arcs",
+    "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
+    "decoder": "yanmo.runtimes.decoder",
 }
 TRIAL_TEXTS = 512
 # An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.
@@ -124,6 +126,10 @@ class Predictor:
             return encoded
         places = read.units.places
         return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
+
+    def reading(self) -> Mapping[str, Any]:
+        """Return what a Report says of how texts are read, as JSON values."""
+        return self._opened().reading(self._windows)
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""

@@ -32,9 +32,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("A torch Bundle", package="torch", extra="train") from error
 
-__all__ = ["TorchRuntime", "load_module", "open_runtime"]
+__all__ = ["TorchRuntime", "load_module", "open_labeler", "open_runtime"]
 
-ENCODER = "encoder"
+ENCODER, DECODER = "encoder", "decoder"
 ACCELERATOR_TOKEN_BUDGET = 1 << 14
 """Cells of a batch on a GPU, which needs large ones."""
 
@@ -108,12 +108,26 @@ class TorchRuntime(Runtime[Encoded]):
         return np.asarray(logits_BC.float().cpu().numpy())
 
 
-def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> TorchRuntime:
+def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> Runtime[Any]:
     """Return the runtime of a torch Bundle; the number of threads holds for the whole process."""
+    if bundle.architecture["family"] != DECODER:
+        return open_labeler(bundle, device=device, num_threads=num_threads)
+    from yanmo.runtimes.language_torch import TorchLanguageModel
+
+    _use_threads(num_threads)
+    return TorchLanguageModel(bundle, _find_device(device))
+
+
+def open_labeler(bundle: Bundle, *, device: str, num_threads: int) -> TorchRuntime:
+    """Return the runtime of a torch Bundle that labels texts or their units."""
+    _use_threads(num_threads)
+    return TorchRuntime(bundle, device)
+
+
+def _use_threads(num_threads: int) -> None:
     # The number is the whole process's, so it is left alone where it is right.
     if torch.get_num_threads() != num_threads:
         torch.set_num_threads(num_threads)
-    return TorchRuntime(bundle, device)
 
 
 def load_module(bundle: Bundle) -> nn.Module:

@@ -14,7 +14,7 @@ import secrets
 import time
 
 from yanmo.serving.access import NEEDS_NO_KEY, Access
-from yanmo.serving.exchange import ClientGoneError, Receive, Reply, RouteCall, Scope, Send, problem_reply
+from yanmo.serving.exchange import ClientGoneError, Receive, Reply, RouteCall, Scope, Send
 from yanmo.serving.logs import AccessLog
 from yanmo.serving.origins import preflight_headers
 from yanmo.serving.problems import Problem
@@ -65,13 +65,13 @@ class App:
             self._count(call, call.connection.told, begin)
             return
         except Problem as problem:
-            reply = self._refuse(problem)
+            reply = self._refuse(call, problem)
         # uvicorn cancels what is not answered in the time of draining; its client is told so.
         except asyncio.CancelledError:
-            reply = self._refuse(Problem("not_ready", "The service is shutting down."))
+            reply = self._refuse(call, Problem("not_ready", "The service is shutting down."))
         except Exception:
             logger.exception("Request %s failed.", call.request_id.decode())
-            reply = self._refuse(Problem("internal_error", "The error is in the service's log."))
+            reply = self._refuse(call, Problem("internal_error", "The error is in the service's log."))
         reply.headers.append((b"x-request-id", call.request_id))
         reply.headers.extend(call.allowing)
         await reply.send(send)
@@ -99,7 +99,7 @@ class App:
         method = scope["method"]
         wanted = call.headers.get(b"access-control-request-method") if call.allowing and method == "OPTIONS" else None
         route = self._find(scope, call, path, wanted.decode("latin-1") if wanted else method)
-        call.route_path = route.path
+        call.route_path, call.refuse = route.path, route.refuse
         if call.allowing and route.need == "admin":
             raise Problem("wrong_origin", "Only pages of the service itself may ask this.")
         if wanted:
@@ -134,9 +134,9 @@ class App:
         is_admin_port = scope["server"][1] == self._admin_port
         return route.need in NEEDS_NO_KEY or (route.need == "admin") == is_admin_port
 
-    def _refuse(self, problem: Problem) -> Reply:
+    def _refuse(self, call: RouteCall, problem: Problem) -> Reply:
         self._service.counters.add_refused(problem.code)
-        return problem_reply(problem)
+        return call.refuse(problem)
 
     def _count(self, call: RouteCall, status: int, begin: float) -> None:
         seconds = time.perf_counter() - begin

@@ -87,7 +87,20 @@ class AccessOptions(Config):
         return root_path
 
 
-class ServeConfig(AccessOptions, ModelOptions):
+class WritingServiceOptions(Config):
+    """How much is written at a time, by models that write."""
+
+    max_rows: int = Field(default=16, ge=1, le=1024)
+    """The most texts that a model writes together; more wait."""
+    max_writing_tokens: int = Field(default=65_536, ge=1)
+    """The most tokens of prompts and texts, as long as they may become, that a model has before it; a request beyond
+    it gets 429, one larger than all of it 413."""
+    writing_seconds: float = Field(default=300, gt=0)
+    """A text that is not written after this is ended with 504; a client may ask for less with the header
+    x-timeout-ms."""
+
+
+class ServeConfig(AccessOptions, ModelOptions, WritingServiceOptions):
     """Where the service listens and what it accepts."""
 
     name: tuple[str, ...] = ()

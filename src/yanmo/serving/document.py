@@ -16,16 +16,25 @@ SECOND = ("text_b", "texts_b")
 
 
 async def openapi_json(call: RouteCall) -> Reply:
-    """Answer the document, with the service's address, and with keys and second texts only where there are some."""
+    """Answer the document, with the service's address, and with keys and second texts only where there are some.
+
+    Routes for models that label, or that write, are shown where there is such a model.
+    """
     config = call.service.config
     has_keys = config.api_keys not in (None, "none")
-    has_pairs = any(model.limits.num_columns == 2 for model in call.service.models.values())
-    return Reply(_adapt(config.root_path, has_keys=has_keys, has_pairs=has_pairs), [(b"content-type", JSON), *UNKEPT])
+    service = call.service
+    has_pairs = any(model.limits.num_columns == 2 for model in service.models.values())
+    lacking = frozenset(
+        ({"labeling"} if not service.models else set()) | ({"writing"} if not service.writers else set())
+    )
+    content = _adapt(config.root_path, has_keys=has_keys, has_pairs=has_pairs, lacking=lacking)
+    return Reply(content, [(b"content-type", JSON), *UNKEPT])
 
 
 @cache
-def _adapt(root_path: str, *, has_keys: bool, has_pairs: bool) -> bytes:
+def _adapt(root_path: str, *, has_keys: bool, has_pairs: bool, lacking: frozenset[str]) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(read_static("openapi.json"))
+    _drop_operations(document["paths"], lacking)
     document["servers"] = [{"url": f"{root_path}/"}]
     schemas = document["components"]["schemas"]
     if not has_keys:
@@ -41,3 +50,12 @@ def _adapt(root_path: str, *, has_keys: bool, has_pairs: bool) -> bytes:
             rows = next(one for one in schemas[name]["properties"]["inputs"]["anyOf"] if one["type"] == "array")
             next(one for one in rows["items"]["anyOf"] if one["type"] == "array")["maxItems"] = 1
     return ENCODER.encode(document)
+
+
+def _drop_operations(paths: dict[str, Any], lacking: frozenset[str]) -> None:
+    """Leave out what only models can do that are not here."""
+    for path, methods in list(paths.items()):
+        for method in [one for one, operation in methods.items() if operation["x-models"] in lacking]:
+            del methods[method]
+        if not methods:
+            del paths[path]

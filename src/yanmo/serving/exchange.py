@@ -51,10 +51,12 @@ class RouteCall:
         connection: Where it came in.
         route_path: Of the route in the table; none before it is found.
         allowing: Headers that let the page of another origin read the answer.
+        refuse: From what is wrong to the answer that says so.
     """
 
     __slots__ = (
-        *("_receive", "allowing", "connection", "headers", "key", "name", "request_id", "route_path", "service"),
+        *("_receive", "allowing", "connection", "headers", "key", "name", "refuse", "request_id", "route_path"),
+        "service",
     )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, request_id: bytes) -> None:
@@ -68,6 +70,7 @@ class RouteCall:
         self._receive = receive
         self.route_path = "none"
         self.allowing: list[tuple[bytes, bytes]] = []
+        self.refuse: Callable[[Problem], Reply] = problem_reply
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Return the body.
@@ -95,6 +98,20 @@ class RouteCall:
             chunks.append(chunk)
         # Nearly every body is one chunk, which is not copied.
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def deadline_seconds(self, longest: float) -> float:
+        """Return how long the answer may take: what the client allows, and no more than the service does.
+
+        Raises:
+            Problem: The client does not say a number.
+        """
+        wanted = self.headers.get(b"x-timeout-ms")
+        if wanted is None:
+            return longest
+        # Nine digits are eleven days; Python refuses to read more than 4300 of them, with an error of its own.
+        if not wanted.isdigit() or len(wanted) > 9 or int(wanted) == 0:
+            raise Problem("bad_http", "The header x-timeout-ms must be a whole number of milliseconds, at least 1.")
+        return min(longest, int(wanted) / 1e3)
 
     def _too_large(self, max_bytes: int) -> Problem:
         # Who waits for leave to send the body will not send it, and what comes next could be taken for its beginning.

@@ -38,7 +38,7 @@ class AccessLog:
         """Write the line of a request."""
         label = call.key.label if call.key is not None else None
         # A name of the client's own invention is not written down.
-        name = call.name if call.name in call.service.models else None
+        name = call.name if call.name in {*call.service.models, *call.service.writers} else None
         line = AccessLine(
             round(time.time(), 3), call.request_id.decode(), route, status, round(seconds * 1e3, 3), name, label
         )

@@ -16,13 +16,16 @@ from yanmo.serving.access import NEEDS_NO_KEY
 from yanmo.serving.invocations import Frame, Instance, InstanceScores, InvocationBody, InvocationOptions
 from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
+from yanmo.serving.questions import AskedQuestion, QuestionBody, QuestionParameters
 from yanmo.serving.routes import TABLE, Route
 from yanmo.serving.schemas import (
     Answer,
     Answers,
     Entity,
+    FoundAnswer,
     Health,
     LabelScore,
+    ListedModel,
     Models,
     Parameters,
     PredictBody,
@@ -43,19 +46,32 @@ from yanmo.serving.tensors import (
     TensorOptions,
     WantedTensor,
 )
+from yanmo.serving.writing.document import (
+    WRITING_ANSWERS,
+    WRITING_BODIES,
+    WRITING_EXAMPLES,
+    WRITING_PROBLEMS,
+    WRITING_TYPES,
+)
+from yanmo.serving.writing.schemas import WritingErrorBody
 
 __all__ = ["make_document"]
 
+MODELS = "x-models"
 REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, list[type]] = {
-    "predict": [PredictBody],
+    "predict": [PredictBody, QuestionBody],
     "invocations": [PredictBody, InvocationBody],
     "infer": [InferBody],
     "reload": [Reload],
+    **WRITING_BODIES,
 }
 ANSWERS: dict[str, list[Any]] = {
-    "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]],
+    "predict": [
+        *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
+        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]]),
+    ],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
     "server_metadata": [ServerMetadata],
@@ -68,6 +84,7 @@ ANSWERS: dict[str, list[Any]] = {
     "livez": [Health],
     "readyz": [Health],
     "reload": [ServedModel],
+    **WRITING_ANSWERS,
 }
 OPTIONS = ("threshold", "truncate")
 BODY_KINDS: dict[str, tuple[str, list[str], list[str]]] = {
@@ -103,13 +120,29 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "reload": {"a folder below --models-dir": {"path": "reviews-2"}},
+    **WRITING_EXAMPLES,
 }
 """Bodies that are right where the model reads one text at a time."""
 WIRE_TYPES = [
-    *(PredictBody, Parameters, Answer, Answers, Entity, LabelScore, Models, Health, Reload, ServedModel, ProblemBody),
+    *(
+        PredictBody,
+        Parameters,
+        Answer,
+        Answers,
+        Entity,
+        LabelScore,
+        ListedModel,
+        Models,
+        Health,
+        Reload,
+        ServedModel,
+        ProblemBody,
+    ),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
-    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores),
+    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
+    AskedQuestion,
+    *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
 ANYWHERE |= {"too_many_connections", "internal_error", "method_not_allowed"}
@@ -136,8 +169,10 @@ OWN = {
     **dict.fromkeys(["readyz", "is_ready"], READY),
     "model_is_ready": READY | {"not_found"},
     "model_metadata": {"not_found"},
+    **dict.fromkeys(WRITING_BODIES, WRITING_PROBLEMS | BODY),
 }
-ASKING = ("predict", "invocations", "infer")
+ABOUT_LABELS = ("info", "model_metadata", "model_is_ready")
+ASKING = ("predict", "invocations", "infer", *WRITING_BODIES)
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
     (
@@ -168,7 +203,7 @@ def make_document() -> dict[str, Any]:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts."},
+        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts, and texts."},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
@@ -209,6 +244,7 @@ def _operation(route: Route) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": _operation_id(route),
         "summary": route.summary,
+        MODELS: _kind_of_models(name),
         "parameters": _parameters(route),
         "responses": {"200": _good(name), **_problems(route)},
     }
@@ -221,6 +257,13 @@ def _operation(route: Route) -> dict[str, Any]:
     if route.need not in NEEDS_NO_KEY:
         operation["security"] = [{"bearer": []}, {"header": []}]
     return operation
+
+
+def _kind_of_models(name: str) -> str:
+    """Return which models a route is for: those that label, those that write, or all."""
+    if name in WRITING_BODIES:
+        return "writing"
+    return "labeling" if name in (*ASKING, *ABOUT_LABELS) else "service"
 
 
 def _name(route: Route) -> str:
@@ -262,7 +305,10 @@ def _problems(route: Route) -> dict[str, Any]:
     for code, (status, _) in PROBLEMS.items():
         if code in codes:
             by_status.setdefault(str(int(status)), []).append(code)
+    is_writing = route.answer.__name__ in WRITING_BODIES
     content = {MEDIA_TYPE: {"schema": _reference(ProblemBody)}}
+    if is_writing:
+        content = {"application/json": {"schema": _reference(WritingErrorBody)}}
     return {
         status: {"description": f"Code: {', '.join(found)}.", "content": content}
         for status, found in sorted(by_status.items())

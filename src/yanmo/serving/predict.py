@@ -12,6 +12,7 @@ from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, 
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
+from yanmo.serving.questions import decode_question, trim_answers
 from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
@@ -19,6 +20,8 @@ from yanmo.tasks.deciding import decide_again, most_probable
 
 __all__ = ["ask_model", "check_read", "encode_answers", "predict"]
 
+DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question}
+"""What a model decides about to what reads its requests, where these have words of their own."""
 JSON_HEADER = (b"content-type", JSON)
 
 
@@ -29,7 +32,11 @@ async def predict(call: RouteCall) -> Reply:
         Problem: The request breaks a rule, or cannot be answered now.
         ClientGoneError: Nobody waits for the answer any more.
     """
-    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), decode_request)
+    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), _decode)
+
+
+def _decode(body: bytes, limits: Limits) -> Request:
+    return DECODERS.get(limits.head, decode_request)(body, limits)
 
 
 async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limits], Request]) -> Reply:
@@ -47,7 +54,7 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     service = call.service
     service.check_loaded()
     model = service.find(call.name)
-    deadline_seconds = _deadline_seconds(call)
+    deadline_seconds = call.deadline_seconds(service.config.deadline_seconds)
     try:
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
         model.batcher.check_room()
@@ -125,17 +132,6 @@ def _expire(job: QueuedRequest[Text]) -> None:
     job.give_up(DeadlineError())
 
 
-def _deadline_seconds(call: RouteCall) -> float:
-    longest: float = call.service.config.deadline_seconds
-    wanted = call.headers.get(b"x-timeout-ms")
-    if wanted is None:
-        return longest
-    # Nine digits are eleven days; Python refuses to read more than 4300 of them, with an error of its own.
-    if not wanted.isdigit() or len(wanted) > 9 or int(wanted) == 0:
-        raise Problem("bad_http", "The header x-timeout-ms must be a whole number of milliseconds, at least 1.")
-    return min(longest, int(wanted) / 1e3)
-
-
 def _encode(answers: list[Answer], request: Request, model: Model, digest: str) -> Reply:
     return Reply(encode_answers(answers, request, model, digest), [JSON_HEADER])
 
@@ -177,6 +173,9 @@ def check_read(answers: Sequence[Answer], reason: str) -> None:
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
     """Leave out of an answer what was not asked for."""
+    if answer.answers is not UNSET:
+        trim_answers(answer, options)
+        return
     probabilities, threshold = answer.probabilities, options.threshold
     if answer.entities is not UNSET and isinstance(threshold, float | int):
         answer.entities = [one for one in answer.entities if one.score >= threshold]

@@ -11,15 +11,19 @@ from prometheus_client.registry import Collector
 
 from yanmo.serving.model import Model
 from yanmo.serving.telemetry import ServiceCounters
+from yanmo.serving.writing.model import WritingModel
 
 __all__ = ["render"]
 
 
-def render(counters: ServiceCounters, models: Iterable[Model], *, num_connections: int) -> bytes:
+def render(
+    counters: ServiceCounters, models: Iterable[Model], writers: Iterable[WritingModel], *, num_connections: int
+) -> bytes:
     """Return all of it in Prometheus' text format."""
     # A registry for this one answer; describing would only collect everything twice.
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Once([*_service_metrics(counters, num_connections), *_model_metrics(list(models))]))
+    own = [*_service_metrics(counters, num_connections), *_model_metrics(list(models))]
+    registry.register(_Once([*own, *_writing_metrics(list(writers))]))
     return generate_latest(registry)
 
 
@@ -71,6 +75,41 @@ def _model_metrics(models: list[Model]) -> Iterator[Metric]:
             family.add_metric([model.name], get(model))
         yield family
     yield from _model_tables(models)
+
+
+def _writing_metrics(writers: list[WritingModel]) -> Iterator[Metric]:
+    if not writers:
+        return
+    histograms: dict[str, tuple[str, Any]] = {
+        "first_token_seconds": ("From a request to its first token.", lambda one: one.counters.first_token_seconds),
+        "token_seconds": ("From a token of a text to the next.", lambda one: one.counters.token_seconds),
+    }
+    for name, (text, get) in histograms.items():
+        family = HistogramMetricFamily(f"yanmo_{name}", text, labels=["model"])
+        for model in writers:
+            family.add_metric([model.name], get(model).buckets(), get(model).total)
+        yield family
+    numbers: dict[str, tuple[type, str, Any]] = {
+        "prompt_tokens": (CounterMetricFamily, "Tokens of prompts.", lambda one: one.counters.num_prompt_tokens),
+        "cached_tokens": (CounterMetricFamily, "Those read before.", lambda one: one.counters.num_cached_tokens),
+        "written_tokens": (CounterMetricFamily, "Tokens written.", lambda one: one.counters.num_written_tokens),
+        "tokens_per_second": (GaugeMetricFamily, "Written lately.", lambda one: one.counters.tokens_per_second),
+        "rows": (GaugeMetricFamily, "Texts that are written now.", lambda one: one.num_rows),
+        "rows_waiting": (GaugeMetricFamily, "Texts that wait for room.", lambda one: one.num_waiting),
+        "owed_tokens": (GaugeMetricFamily, "Tokens that texts may still take.", lambda one: one.num_owed_tokens),
+    }
+    for name, (kind, text, get) in numbers.items():
+        family = kind(f"yanmo_{name}", text, labels=["model"])
+        for model in writers:
+            family.add_metric([model.name], get(model))
+        yield family
+    for name, text, key in (("texts_ended", "Texts by why.", "ending"), ("writer_reloads", "Changes.", "outcome")):
+        table = CounterMetricFamily(f"yanmo_{name}", text, labels=["model", key])
+        for model in writers:
+            counts = model.counters.endings if key == "ending" else model.counters.num_reloads
+            for value, count in counts.items():
+                table.add_metric([model.name, value], count)
+        yield table
 
 
 def _model_tables(models: list[Model]) -> Iterator[Metric]:

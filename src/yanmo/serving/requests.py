@@ -43,7 +43,8 @@ CountT = TypeVar("CountT")
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
 # msgspec takes the last of equal keys without a word, so keys are counted in the bytes.
-KEY_END = re.compile(rb'(?<!\\)"[ \t\r\n]*:')
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"[ \t\r\n]*+(:?)')
+"""A string, whole, for one may begin with a colon; and the colon behind it, if it is a key."""
 # The end of msgspec's messages, such as `$.texts[3]`.
 ERROR_PATH = re.compile(r"`\$\.([a-z_]+)(?:\[(\d+)\])?(?:\[\.\.\.\]|\[\d+\]|\.[a-z_]+)*`$")
 NUM_KEYS = len(EXPECTED)
@@ -58,11 +59,13 @@ class Limits:
         num_columns: 1, or 2 where the task is about pairs.
         max_texts: The most texts or pairs.
         max_characters: The most characters of one text.
+        head: What the model decides about, which says in which words it is asked.
     """
 
     num_columns: int
     max_texts: int
     max_characters: int
+    head: str = "texts"
 
 
 class Request(msgspec.Struct):
@@ -152,12 +155,10 @@ def whole_count(count: CountT) -> CountT | int:
 def _check_keys(body: bytes, num_keys: int) -> None:
     """Refuse a body that was read well and has more keys than were found.
 
-    Inside a string a quote follows a backslash, and no known key ends with one: this counts keys, and nothing else.
-
     Raises:
         Problem: As said.
     """
-    if len(KEY_END.findall(body)) != num_keys:
+    if STRING.findall(body).count(b":") != num_keys:
         raise Problem("duplicate_key", "Give every key once.")
 
 
@@ -172,7 +173,7 @@ def check_unique_keys(body: bytes) -> None:
     # A decoder passes over the values, and the bytes, of keys that it does not know.
     except (ValueError, RecursionError):
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
-    if len(KEY_END.findall(body)) > num_keys:
+    if STRING.findall(body).count(b":") > num_keys:
         raise Problem("duplicate_key", "Give every key once.")
 
 

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 
 from yanmo.serving.access import Need
 from yanmo.serving.document import openapi_json
-from yanmo.serving.exchange import Reply, RouteCall, json_reply
+from yanmo.serving.exchange import Reply, RouteCall, json_reply, problem_reply
 from yanmo.serving.invocations import invocations
 from yanmo.serving.model_info import info
 from yanmo.serving.open_inference import infer, is_live, is_ready, model_is_ready, model_metadata, server_metadata
 from yanmo.serving.pages import page, static
 from yanmo.serving.predict import predict
+from yanmo.serving.problems import Problem
 from yanmo.serving.prometheus import render
 from yanmo.serving.requests import decode_reload
 from yanmo.serving.schemas import Health
+from yanmo.serving.writing.chat import chat
+from yanmo.serving.writing.completions import completions
+from yanmo.serving.writing.events import writing_problem_reply
+from yanmo.serving.writing.generate import generate_text, score_texts
 
 __all__ = ["HEALTH_PATHS", "ROUTES", "TABLE", "Route"]
 
@@ -32,6 +37,7 @@ class Route:
         need: What a key must allow.
         answer: Answers a request.
         summary: One sentence for the document.
+        refuse: From what is wrong to the answer that says so.
     """
 
     method: str
@@ -39,6 +45,7 @@ class Route:
     need: Need
     answer: Callable[[RouteCall], Awaitable[Reply]]
     summary: str
+    refuse: Callable[[Problem], Reply] = problem_reply
 
 
 async def livez(_: RouteCall) -> Reply:
@@ -60,7 +67,10 @@ async def models(call: RouteCall) -> Reply:
 async def metrics(call: RouteCall) -> Reply:
     """Show the counts."""
     service = call.service
-    content = render(service.counters, service.models.values(), num_connections=len(call.connection.connections))
+    num_connections = len(call.connection.connections)
+    content = render(
+        service.counters, service.models.values(), service.writers.values(), num_connections=num_connections
+    )
     return Reply(content, [(b"content-type", METRICS_TYPE), (b"cache-control", b"no-store")])
 
 
@@ -75,6 +85,19 @@ TABLE = (
     Route("POST", "/predict", "predict", predict, "Ask the first model."),
     Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask."),
     Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
+    Route(
+        *("POST", "/v1/completions", "predict", completions, "Write texts behind prompts, as OpenAI's clients ask."),
+        writing_problem_reply,
+    ),
+    Route(
+        *("POST", "/v1/chat/completions", "predict", chat, "Write the next message of a conversation, as they ask."),
+        writing_problem_reply,
+    ),
+    Route(
+        *("POST", "/generate", "predict", generate_text, "Write a text, as text-generation-inference is asked."),
+        writing_problem_reply,
+    ),
+    Route("POST", "/score", "predict", score_texts, "Say how likely texts are.", writing_problem_reply),
     Route("GET", "/v1/models", "predict", models, "List the models."),
     Route("POST", "/v1/models/{name}:predict", "predict", invocations, "Ask a model as KServe v1 and Vertex AI do."),
     Route("POST", "/invocations", "predict", invocations, "Ask the first model as SageMaker, Vertex AI or MLflow do."),

@@ -16,9 +16,10 @@ from yanmo.serving.batcher import DeadlineError
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
-from yanmo.serving.schemas import Models
+from yanmo.serving.schemas import ListedModel, Models
 from yanmo.serving.telemetry import ServiceCounters
 from yanmo.serving.vetting import open_inside, open_vetted
+from yanmo.serving.writing.model import WritingModel
 
 __all__ = ["Service", "ServiceState", "name_models"]
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 ServiceState = Literal["starting", "ready", "draining"]
 # Balancers look from many machines at once; the model is asked twice a second at most.
 CANARY_MEMORY_SECONDS = 0.5
+WRITING_FORMAT = "decoder"
 
 
 class Service:
@@ -40,8 +42,8 @@ class Service:
     Attributes:
         state: Where it stands.
         failure: Why a Bundle could not be loaded, if so; it stays at starting then.
-        models: All models by name.
-        default: The first model.
+        models: All models that label, by name.
+        writers: All models that write, by name.
         counters: What happened to requests.
     """
 
@@ -52,8 +54,13 @@ class Service:
         self.state: ServiceState = "starting"
         self.failure: BaseException | None = None
         names = name_models(bundles, config.name)
-        self.models = {name: Model(bundle, config, name=name) for name, bundle in zip(names, bundles, strict=True)}
-        self.default = next(iter(self.models.values()))
+        self.models: dict[str, Model] = {}
+        self.writers: dict[str, WritingModel] = {}
+        for name, bundle in zip(names, bundles, strict=True):
+            if bundle.format == WRITING_FORMAT:
+                self.writers[name] = WritingModel(bundle, config, name=name)
+            else:
+                self.models[name] = Model(bundle, config, name=name)
         self.counters = ServiceCounters()
         self._when_ready = when_ready
         self._loading: asyncio.Task[None] | None = None
@@ -61,6 +68,21 @@ class Service:
         # So long ago that the first look asks the model, even where the loop's clock begins at 0.
         self._checked_at = -CANARY_MEMORY_SECONDS
         self._check = asyncio.Lock()
+
+    @property
+    def default(self) -> Model:
+        """The first model that labels.
+
+        Raises:
+            Problem: There is none.
+        """
+        for model in self.models.values():
+            return model
+        raise Problem("wrong_model", "No model here labels texts: ask POST /v1/completions.")
+
+    @property
+    def _every(self) -> list[Model | WritingModel]:
+        return [*self.models.values(), *self.writers.values()]
 
     def start(self) -> None:
         """Begin to load the Bundles."""
@@ -75,11 +97,11 @@ class Service:
         self.drain()
         if self._loading is not None:
             self._loading.cancel()
-        await asyncio.gather(*(model.stop() for model in self.models.values()))
+        await asyncio.gather(*(model.stop() for model in self._every))
 
     async def _load(self) -> None:
         try:
-            await asyncio.gather(*(model.start() for model in self.models.values()))
+            await asyncio.gather(*(model.start() for model in self._every))
         except Exception as error:  # noqa: BLE001 - whatever it is, the server stops and raises it
             self.failure = error
             return
@@ -91,14 +113,29 @@ class Service:
                 self._when_ready()
 
     def find(self, name: str | None) -> Model:
-        """Return a model by its name; the first without one.
+        """Return a model that labels by its name; the first without one.
 
         Raises:
-            Problem: There is no such model.
+            Problem: There is no such model, or it writes.
         """
         if name is None:
             return self.default
         model = self.models.get(name)
+        if name in self.writers:
+            raise Problem("wrong_model", "It writes texts: ask POST /v1/completions.")
+        if model is None:
+            raise Problem("not_found", "GET /v1/models lists the models.")
+        return model
+
+    def find_writer(self, name: str | None) -> WritingModel:
+        """Return a model that writes by its name; the first without one.
+
+        Raises:
+            Problem: There is no such model, or it labels.
+        """
+        if name in self.models or not self.writers:
+            raise Problem("wrong_model", "It labels texts, and writes none: ask POST /predict.")
+        model = next(iter(self.writers.values())) if name is None else self.writers.get(name)
         if model is None:
             raise Problem("not_found", "GET /v1/models lists the models.")
         return model
@@ -134,7 +171,7 @@ class Service:
             if asyncio.get_running_loop().time() - self._checked_at < CANARY_MEMORY_SECONDS:
                 return
             try:
-                await asyncio.gather(*(model.check() for model in self.models.values()))
+                await asyncio.gather(*(model.check() for model in self._every))
             except Exception as error:
                 if not isinstance(error, DeadlineError):
                     logger.exception("A model does not answer its golden example.")
@@ -143,16 +180,18 @@ class Service:
 
     def describe(self) -> Models:
         """Return what ``GET /v1/models`` shows."""
-        return Models([model.describe() for model in self.models.values()])
+        return Models(
+            [model.describe() for model in self._every], data=[ListedModel(model.name) for model in self._every]
+        )
 
-    async def reload(self, name: str, path: str) -> Model:
+    async def reload(self, name: str, path: str) -> Model | WritingModel:
         """Replace a model's Bundle by one of the folder of models.
 
         Raises:
             Problem: There is no such model, the service is starting or draining, or the Bundle is refused; the old
                 one stays.
         """
-        model = self.find(name)
+        model = self.writers.get(name) or self.find(name)
         self.check_open()
         if self.config.models_dir is None:
             raise Problem("bundle_refused", "The service was started without --models-dir.")
@@ -173,7 +212,7 @@ class Service:
             await asyncio.wait([self._loading])
         if self.state != "ready":
             return
-        for model in self.models.values():
+        for model in self._every:
             try:
                 bundle = await asyncio.to_thread(open_vetted, model.bundle.path)
                 if bundle.digest != model.bundle.digest:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from yanmo.errors import ConfigError, did_you_mean
 from yanmo.protocols import Task
+from yanmo.tasks.causal_lm import CAUSAL_LM
 from yanmo.tasks.dependencies import DEPENDENCIES
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
@@ -16,9 +17,8 @@ from yanmo.tasks.token_labels import TOKEN_LABELS
 
 __all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
-TASKS: dict[str, Task[Any]] = {
-    task.name: task for task in (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES)
-}
+EVERY: tuple[Task[Any], ...] = (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES, CAUSAL_LM)
+TASKS = {task.name: task for task in EVERY}
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
 """Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""

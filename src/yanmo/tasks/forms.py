@@ -1,30 +1,55 @@
-"""Which verbs can do with labels of whole texts alone: a table, and the one place that refuses all other answers."""
+"""Which verbs can do with what is decided about: a table, and the one place that refuses the others."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from yanmo.errors import ConfigError
-from yanmo.protocols import Task
+from yanmo.protocols import ABOUT, Task
 
 __all__ = ["check_form"]
 
-OF_WHOLE_TEXTS = {
-    "adopt": "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model FOLDER",
-    "audit": "evaluate lists the most confident mistakes of a split, which are often those of the labels.",
-    "prune": "Choose a smaller model, or quantize it.",
+CHOSEN = ("texts", "units", "passages", "trees")
+"""What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
+
+
+class Row(NamedTuple):
+    """A verb that does not suit all that is decided about.
+
+    Attributes:
+        heads: What it suits, names of ``protocols.ABOUT``.
+        hint: What else there is.
+    """
+
+    heads: tuple[str, ...]
+    hint: str
+
+
+COMPARE = "Train several models and compare them: evaluate says bits a character with intervals."
+VERBS = {
+    "adopt": Row(
+        ("texts",), "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR"
+    ),
+    "audit": Row(
+        ("texts",), "evaluate lists the most confident mistakes of a split, which are often those of the labels."
+    ),
+    "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
+    "cascade": Row(CHOSEN, COMPARE),
+    "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "grind": Row(CHOSEN, COMPARE),
+    "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
+    "tune": Row(CHOSEN, COMPARE),
 }
-"""Verbs that work on labels of whole texts alone, and what else there is."""
+"""Verb to what it suits; one that is not here suits all."""
 
 
 def check_form(task: Task[Any], verb: str) -> None:
     """Refuse a verb that does not suit what a task decides about.
 
     Raises:
-        ConfigError: It needs labels of whole texts, and the task gives other answers.
+        ConfigError: As said.
     """
-    if task.head != "texts" and verb in OF_WHOLE_TEXTS:
-        raise ConfigError(
-            f"{verb} is for labels of whole texts; the answers of the task {task.name} are others.",
-            hint=OF_WHOLE_TEXTS[verb],
-        )
+    row = VERBS.get(verb)
+    if row is not None and task.head not in row.heads:
+        suited = " or ".join(ABOUT[head] for head in row.heads)
+        raise ConfigError(f"{verb} is for {suited}; the task {task.name} is about {ABOUT[task.head]}.", hint=row.hint)

@@ -22,14 +22,15 @@ from yanmo.family_settings import default_settings, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
+    LanguageSettings,
     LoopSettings,
     NetworkSettings,
     Pruning,
     Teaching,
     Trained,
 )
-from yanmo.models import ABOUT, FORMS, STARTED_FAMILIES, ModelSpec
-from yanmo.protocols import Task
+from yanmo.models import FORMS, STARTED_FAMILIES, ModelSpec
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
@@ -102,6 +103,13 @@ class Job:
             decided=self.labels,
             teaching=self.teaching,
         )
+
+    @property
+    def language(self) -> LanguageSettings:
+        """What decides a language model."""
+        names = [field.name for field in fields(LanguageSettings)]
+        given = self.config.model_dump(include=set(names))
+        return LanguageSettings(**given, is_length_given=self.is_length_given)
 
     def measure(self, evidence: Any, targets: Any) -> dict[str, float]:
         """Return what is measured on the validation split."""
@@ -180,9 +188,9 @@ def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
     if spec.can_label(task.head):
         return
     fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
-    able = " and ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
+    able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
-        f"The model {spec.name} labels {able}, but the task {task.name} is about {ABOUT[task.head]}.",
+        f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
         hint=f"Families that suit it: {', '.join(fitting)}.",
     )
 
@@ -292,7 +300,7 @@ def _train_linear(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_window(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.window_training import train_window
+    from yanmo.modeling.structured.window_training import train_window
 
     # A teacher is asked only now, when all that could be wrong with the settings has been said.
     return train_window(
@@ -307,7 +315,7 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_arcs(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.parsers.arcs_training import train_arcs
+    from yanmo.modeling.structured.arcs_training import train_arcs
 
     # A perceptron moves a weight by 1, and nothing pulls it back.
     loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
@@ -317,15 +325,39 @@ def _train_arcs(job: Job, tell: Watcher) -> Trained:
     )
 
 
-_TRAINERS: dict[str, Callable[[Job, Watcher], Trained]] = {
-    "torch": _train_network,
-    "ngram": _train_network,
-    "linear": _train_linear,
-    "window": _train_window,
-    "arcs": _train_arcs,
+def _train_language_model(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.language_models import train_language_model
+
+    return train_language_model(
+        job.spec,
+        job.train,
+        job.valid,
+        language=job.language,
+        loop=_loop_settings(job),
+        measures=job.task.measures,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        tell=tell,
+    )
+
+
+def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.ngram_counts import train_kneser_ney
+
+    return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
+
+
+_TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
+    **{("torch", head): _train_network for head in ("texts", "units", "trees")},
+    ("ngram", "texts"): _train_network,
+    ("linear", "texts"): _train_linear,
+    ("window", "units"): _train_window,
+    ("arcs", "trees"): _train_arcs,
+    ("torch", "sequences"): _train_language_model,
+    ("kneser-ney", "sequences"): _train_kneser_ney,
 }
 
 
 def learn(job: Job, *, tell: Watcher = NO_EFFECTS.tell) -> Trained:
     """Train what a job says, or go on with it from its work folder's checkpoint; ``tell`` is shown every record."""
-    return _TRAINERS[job.spec.format](job, tell)
+    return _TRAINERS[job.spec.format, job.task.head](job, tell)

@@ -24,9 +24,10 @@ PACKAGES = {
     "linear": ("sklearn",),
     "window": ("scipy",),
     "arcs": ("scipy",),
+    "kneser-ney": (),
 }
 """What training a format needs besides the core install."""
-ALONE = ("linear", "window", "arcs")
+ALONE = ("linear", "window", "arcs", "kneser-ney")
 """Formats that one process trains."""
 
 

@@ -13,7 +13,8 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.machine import has_compiler
-from yanmo.modeling.settings import Activation, Compile, Schedule, Sharding
+from yanmo.modeling.settings import Activation, Compile, OptimizerName, Schedule, Sharding
+from yanmo.text.language_tokens import Tokenization
 
 __all__ = ["ComputeKeys", "LearnKeys", "TrainConfig", "check_compiler"]
 
@@ -23,13 +24,20 @@ class ModelKeys(Config):
 
     model: str = "ngram"
     """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as
-    bert-4x312; a local folder; or a hub id."""
+    bert-4x312; a local folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""
 
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
+
+    tokenization: Tokenization = "auto"
+    """What the tokenizer of a language model from scratch cuts texts into: merged bytes, characters, or (for
+    kneser-ney) words; auto: characters for kneser-ney and where most letters are Chinese, else bytes."""
+
+    order: int | None = Field(default=None, ge=1, le=20)
+    """Most tokens of an n-gram of kneser-ney; by default 7 of characters, 5 of words or bytes."""
 
     beam: int | None = Field(default=None, ge=1, le=64)
     """Of arcs: how many sequences of actions of a sentence go forward together; 1 takes the best action at every step
@@ -69,6 +77,10 @@ class OptimizerKeys(Config):
     learning_rate: float | None = Field(default=None, gt=0)
     """Peak of the schedule."""
 
+    optimizer: OptimizerName | None = None
+    """adamw; or muon: matrices within layers move in orthogonal steps, of which fewer are needed (Jordan et al. 2024).
+    By default muon for gpt, else adamw."""
+
     schedule: Schedule = "linear"
     """After the rise: linear or cosine falls to zero (Loshchilov, Hutter 2017, arXiv:1608.03983), constant stays, wsd
     stays and falls in the last fifth of the steps (Hu et al. 2024, arXiv:2404.06395)."""
@@ -90,7 +102,7 @@ class OptimizerKeys(Config):
     """Most passes over the training split."""
 
     weight_decay: float | None = Field(default=None, ge=0)
-    """Weight decay of AdamW; biases and normalization layers have none."""
+    """Weight decay of the optimizer; biases and normalization layers have none."""
 
     max_grad_norm: float | None = Field(default=None, gt=0)
     """A longer gradient is scaled down to this length."""

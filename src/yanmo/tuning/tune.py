@@ -29,6 +29,7 @@ from yanmo.measuring.evaluation import identify
 from yanmo.reporting.tuning import render_tuning
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.training.job import find_metric, settle
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
@@ -102,6 +103,7 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path, effects: Effects = 
     Source: Bergstra et al. 2011, "Algorithms for Hyper-Parameter Optimization", section 4; Li et al. 2020, "A System
         for Massively Parallel Hyperparameter Tuning", arXiv:1810.05934.
     """
+    check_form(task_of(dataset), "tune")
     if num_workers() > 1:
         raise ConfigError(
             f"The trials of tune are trained in one process each, but torchrun has started {num_workers()}.",

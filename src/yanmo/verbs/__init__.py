@@ -104,6 +104,7 @@ COMMANDS: dict[str, Command] = {
         usual_next="evaluate {out} {dataset} --out {out}-report",
     ),
     "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),
+    "generate": Command("yanmo.verbs.generate", "Let a language model write texts behind prompts."),
     "evaluate": Command(
         "yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size.", usual_next="serve {bundle}"
     ),

@@ -12,10 +12,11 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.calibration import Calibration, calibration_error, fit_calibration
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import load_split, match_bundle
+from yanmo.measuring.evaluation import load_split, match_bundle, with_labels_of
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -65,6 +66,8 @@ def calibrate(
             f"change answers, and with them what it guarantees. Got {config.method!r} instead.",
             hint="Calibrate its stages, then make the cascade of them.",
         )
+    check_form(task_of(bundle), "calibrate")
+    dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
     split, task = load_split(dataset, config.split), task_of(bundle)
     with open_bundle(bundle) as predictor:

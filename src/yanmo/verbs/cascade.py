@@ -25,12 +25,13 @@ from yanmo.combine.cascading import (
 from yanmo.composing.composites import ask_members, check_members, member_names, publish_composite, stage_table
 from yanmo.config import Config
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import load_split
+from yanmo.measuring.evaluation import load_split, with_labels_of
 from yanmo.metrics.labels import ACCURACY, name_right_rows
 from yanmo.metrics.measures import Measure
 from yanmo.protocols import Task
 from yanmo.runtimes.composite import CascadeSettings
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.verbs.signature import verb
 
 __all__ = ["CascadeConfig", "cascade"]
@@ -89,6 +90,8 @@ def cascade(
         DataError: The split has too few rows to show the guarantee; or the stages' tasks or labels differ.
     """
     _check_given(stages, config)
+    check_form(task_of(dataset), "cascade")
+    dataset = with_labels_of(stages, dataset)
     columns, split = check_members(stages, dataset), load_split(dataset, config.split)
     outcomes = ask_members(stages, dataset, split, num_threads=config.num_threads, measure_speed=not config.costs)
     costs_S = list(config.costs) or [1000 / one.facts["throughput_texts_per_second"] for one in outcomes]

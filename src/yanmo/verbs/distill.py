@@ -19,10 +19,11 @@ from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.measuring.evaluation import match_bundle
+from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
 from yanmo.models import ENCODERS, ModelSpec
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.text.altering import Alteration
 from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import publish_trained
@@ -113,6 +114,8 @@ def distill(
         BusyError: Another process works there.
         MissingExtraError: The packages that train are not installed.
     """
+    check_form(task_of(dataset), "distill")
+    dataset = with_labels_of([teacher], dataset)
     spec, begun = start(config, init, dataset)
     _check_student(spec, teacher, config, masked_lm)
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
@@ -128,9 +131,8 @@ def distill(
     with working(out, parents=parents, config=plain, fork=config.fork) as folder:
         run_key = stage_key("distill", parents, plain)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        job = _teach(job, dataset, found, answers, _teaching(teacher, config))
+        trained = learn(_teach(job, dataset, found, answers, _teaching(teacher, config)), tell=effects.tell)
         facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
-        trained = learn(job, tell=effects.tell)
         made: dict[str, Any] = {"verb": "distill", "keys": keys, "facts": facts, "effects": effects}
         publish_trained(trained, job, dataset, parents=parents, out=out, **made)
     # Only when the student is published: until then a run that was killed needs them.

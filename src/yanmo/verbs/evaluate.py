@@ -14,8 +14,6 @@ from yanmo.artifacts.report import Report, UnsavedReport, circumstances, plain, 
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
-from yanmo.reporting.pages import render_evaluation
-from yanmo.reporting.quality import compare_answers
 from yanmo.reporting.sections import sections_of
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import task_of
@@ -27,6 +25,7 @@ __all__ = ["EvaluateConfig", "evaluate"]
 
 RUNTIME_FIELDS = {"num_threads", "measure_speed", "runtime", "long_texts", "window_overlap"}
 HEADLINES = (
+    "baseline_bits_per_character",
     "log_loss",
     "log_loss_interval",
     "expected_calibration_error",
@@ -131,7 +130,7 @@ def evaluate(
     if out is None:
         return UnsavedReport(identity.manifest(), report)
     with publish(out, identity, effects=effects) as staging:
-        write_report(staging, report, render_evaluation(report))
+        write_report(staging, report, sections_of(outcomes["bundle"].evidence).page(report))
     return Report.open(out)
 
 
@@ -178,7 +177,7 @@ def _uncalibrated(outcome: Outcome, split: Split, dataset: Dataset) -> dict[str,
 
 
 def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, config: EvaluateConfig) -> dict[str, Any]:
-    difference = compare_answers(
+    difference = sections_of(outcomes["bundle"].evidence).compare(
         outcomes["bundle"].evidence,
         outcomes["against"].evidence,
         split.targets,
@@ -192,7 +191,7 @@ def _difference(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, co
 def _summary(report: dict[str, Any]) -> dict[str, Any]:
     measures = [one["name"] for one in report["measures"]]
     intervals = [name for one in measures for name in (one, f"{one}_interval")]
-    summary = {name: report[name] for name in ("report", "num_rows", *intervals, *HEADLINES)}
+    summary = {name: report[name] for name in ("report", "num_rows", *intervals, *HEADLINES) if name in report}
     if report["uncalibrated"]:
         summary["calibration_error_before"] = report["uncalibrated"]["expected_calibration_error"]
     if report["composite"]:

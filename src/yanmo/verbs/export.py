@@ -8,8 +8,15 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, check_installed
+from yanmo.exchanging.decoder_bundle import (
+    holds_decoder,
+    load_decoder_weights,
+    write_decoder_files,
+    write_decoder_graph,
+)
 from yanmo.exchanging.onnx_bundle import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.exchanging.plain_folder import PlainFolder, write_folder
+from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.runtimes.onnx import OnnxRuntime
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
@@ -18,6 +25,8 @@ from yanmo.verbs.signature import verb
 __all__ = ["ExportConfig", "export"]
 
 logger = logging.getLogger(__name__)
+
+NUM_RANDOM_DOCUMENTS = 20
 
 
 class ExportConfig(Config):
@@ -33,9 +42,10 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     """Turn a torch Bundle into an ONNX Bundle that runs without torch.
 
     The graph of BERT, RoBERTa, ALBERT, ELECTRA and DistilBERT is written straight from the weights; other networks are
-    traced. The new Bundle is published only if it answers the golden examples and 500 texts of random lengths as torch
-    does. The way back, ``--to transformers``, writes a plain folder that transformers' own classes open, with the
-    calibration in its last layer, if these answer alike.
+    traced; a language model becomes a Bundle of format decoder, which writes. The new Bundle is published only if it
+    answers the golden examples and random texts of all lengths as torch does. The way back, ``--to transformers``,
+    writes a plain folder that transformers' own classes open, with the calibration in its last layer, if these answer
+    alike.
 
     Args:
         bundle: A Bundle of format torch.
@@ -54,15 +64,17 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
         check_installed("export", "torch", "transformers", extra="train")
         return write_folder(bundle, out, effects=effects)
     _check_format(bundle, config)
+    writes = holds_decoder(bundle)
+    make = _make_decoder if writes else _make
     dataset = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
     return publish_from(
         bundle,
         verb="export",
         config=config.model_dump(mode="json"),
-        info={**bundle.manifest.info, "format": config.to},
+        info={**bundle.manifest.info, "format": "decoder" if writes else config.to},
         parents=dataset,
         out=out,
-        make=lambda made: _make(bundle, made),
+        make=lambda made: make(bundle, made),
         effects=effects,
     )
 
@@ -75,7 +87,7 @@ def _check_format(bundle: Bundle, config: ExportConfig) -> None:
             f"export takes the Bundle of one model. {bundle.path} is of format {bundle.format}.",
             hint=f"Export its members, then make the {bundle.format} of them.",
         )
-    state = "is exported" if bundle.format == config.to else "runs without torch"
+    state = "is exported" if bundle.format in (config.to, "decoder") else "runs without torch"
     raise ArtifactError(
         f"export makes an {config.to} Bundle from a torch Bundle. {bundle.path} is of format {bundle.format}.",
         hint=f"It {state} already: serve it, or predict with it, as it is.",
@@ -93,7 +105,7 @@ def _make(bundle: Bundle, made: Bundle) -> None:
 
     num_threads = default_num_threads()
     # On the CPU, where the graph is compared with it: a graphics processor rounds otherwise.
-    reference = pytorch.open_runtime(bundle, device="cpu", num_threads=num_threads)
+    reference = pytorch.open_labeler(bundle, device="cpu", num_threads=num_threads)
     encoder = load_encoder(bundle)
     write_graph(made.path, encoder_graph(bundle, encoder) if encoder else traced_graph(bundle, reference))
     pipeline, golden = bundle.text_pipeline(), bundle.golden()
@@ -105,3 +117,27 @@ def _make(bundle: Bundle, made: Bundle) -> None:
         max_length=bundle.max_length,
     )
     logger.info("Probabilities differ from torch's by at most %.1g.", difference)
+
+
+def _make_decoder(bundle: Bundle, made: Bundle) -> None:
+    """Write a decoder's graph into the unfinished Bundle and prove that texts are as likely as torch says.
+
+    Raises:
+        ModelError: The family has no graph here, or answers differently.
+    """
+    from yanmo.exporting.decoder_graph import write_decoder
+    from yanmo.exporting.parity import check_parity
+    from yanmo.runtimes import pytorch
+
+    num_threads = default_num_threads()
+    write_decoder_graph(made.path, write_decoder(load_decoder_weights(bundle), is_int8=False))
+    write_decoder_files(bundle, made.path)
+    difference = check_parity(
+        pytorch.open_runtime(bundle, device="cpu", num_threads=num_threads),
+        DecoderRuntime(made, num_threads),
+        bundle.text_pipeline().read(bundle.golden().inputs),
+        max_length=bundle.max_length,
+        # Every token of a text is an answer of its own.
+        num_random=NUM_RANDOM_DOCUMENTS,
+    )
+    logger.info("Log-likelihoods of tokens differ from torch's by at most %.1g nats.", difference)

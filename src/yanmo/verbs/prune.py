@@ -24,7 +24,7 @@ from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError, ConfigError, check_installed
 from yanmo.exchanging.onnx_bundle import encoder_graph, publish_from, write_graph
-from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle
+from yanmo.measuring.evaluation import load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.metrics.measures import compare
 from yanmo.modeling.settings import Importance, LabeledTexts, Pruning, Teaching, Trained
@@ -142,6 +142,7 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
     """
     check_form(task_of(bundle), "prune")
     is_single = _check(bundle, config)
+    dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
     # Settled before the work is claimed: bits depend on the number of threads.
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,12 +13,19 @@ from yanmo.arrays import IntArray, take_rows
 from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.compressing.decoder_int8 import DecoderQuantizer, DecoderScorer
 from yanmo.compressing.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
 from yanmo.compressing.quantizing import Gate, GatedModel, Scorer, check_max_drop, search, show_inputs
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
+from yanmo.exchanging.decoder_bundle import (
+    holds_decoder,
+    load_decoder_weights,
+    write_decoder_files,
+    write_decoder_graph,
+)
 from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.measuring.evaluation import Split, load_split, match_bundle
+from yanmo.measuring.evaluation import Split, load_split, match_bundle, with_labels_of
 from yanmo.runtimes.heads import open_head
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
@@ -75,7 +83,8 @@ def quantize(
 ) -> Bundle:
     """Make a Bundle with 8-bit weights, if that costs little accuracy.
 
-    A torch or ONNX Bundle becomes an ONNX Bundle; ngram and linear keep their format. It is published only if it loses
+    A torch or ONNX Bundle becomes an ONNX Bundle, a torch Bundle of a language model one of format decoder; ngram and
+    linear keep their format. It is published only if it loses
     at most ``max_drop`` of the headline, such as accuracy, in its unit, on the validation split. Where all parts in 8
     bits lose more, those that change the scores most go back to fp32 one by one, and the manifest and the screen say
     which.
@@ -95,12 +104,12 @@ def quantize(
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     _check_format(bundle)
+    dataset = with_labels_of([bundle], dataset)
     match_bundle(bundle, dataset)
     check_max_drop(task_of(bundle), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
-    is_light = bundle.format in LIGHT_FORMATS
-    info = {**bundle.manifest.info, "format": bundle.format if is_light else "onnx", "precision": "int8"}
-    make = _make_light if is_light else _make_onnx
+    kind, make = _maker(bundle)
+    info = {**bundle.manifest.info, "format": kind, "precision": "int8"}
     return publish_from(
         bundle,
         verb="quantize",
@@ -112,6 +121,13 @@ def quantize(
         make=lambda made: _say(bundle, made, make(bundle, made, dataset, config), config, info),
         effects=effects,
     )
+
+
+def _maker(bundle: Bundle) -> tuple[str, Callable[[Bundle, Bundle, Dataset, QuantizeConfig], GatedModel]]:
+    """Return the format of the new Bundle, and what makes it."""
+    if bundle.format in LIGHT_FORMATS:
+        return bundle.format, _make_light
+    return ("decoder", _make_decoder) if holds_decoder(bundle) else ("onnx", _make_onnx)
 
 
 def _check_format(bundle: Bundle) -> None:
@@ -151,14 +167,30 @@ def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConf
 
 def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
     """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
-    # Only what was given: nobody is told about a default.
-    for name in sorted(config.model_fields_set & ONNX_FIELDS):
-        logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, bundle.format)
+    _say_unused(bundle.format, config)
     gate, inputs = _make_gate(bundle, dataset, config)
     write_settings(bundle, made.path)
     outcome = search(LightQuantizer(bundle), gate, LightScorer(bundle, made.path, inputs))
     (made.path / WEIGHTS).write_bytes(outcome.content)
     return outcome
+
+
+def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
+    """Write the graph of a language model that passes the gate into the unfinished Bundle."""
+    _say_unused(made.format, config)
+    quantizer = DecoderQuantizer(load_decoder_weights(bundle))
+    gate, inputs = _make_gate(bundle, dataset, config)
+    write_decoder_files(bundle, made.path)
+    scorer = DecoderScorer(made, bundle.text_pipeline().read(inputs), config.num_threads or 1)
+    outcome = search(quantizer, gate, scorer)
+    write_decoder_graph(made.path, outcome.content)
+    return outcome
+
+
+def _say_unused(kind: str, config: QuantizeConfig) -> None:
+    # Only what was given: nobody is told about a default.
+    for name in sorted(config.model_fields_set & ONNX_FIELDS):
+        logger.warning("The '%s' parameter has no effect on a Bundle of format %s.", name, kind)
 
 
 def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tuple[Gate, Inputs]:
@@ -231,4 +263,4 @@ def _traced(bundle: Bundle) -> Graph:
         return Graph((bundle.path / ONNX_FILE).read_bytes(), settings)
     from yanmo.runtimes import pytorch
 
-    return traced_graph(bundle, pytorch.open_runtime(bundle, device="cpu", num_threads=default_num_threads()))
+    return traced_graph(bundle, pytorch.open_labeler(bundle, device="cpu", num_threads=default_num_threads()))

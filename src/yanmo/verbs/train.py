@@ -31,6 +31,9 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["train"]
 
+EXAMPLE_CHARACTERS = 512
+"""Characters of a text of which a language model makes about one example, in the mean of languages and tokenizers."""
+
 
 @verb
 def train(
@@ -63,7 +66,7 @@ def train(
         MissingExtraError: The packages that train are not installed.
     """
     spec, begun = start(config, init, dataset)
-    settled = settle(config, spec, _num_rows(dataset), task_of(dataset))
+    settled = settle(config, spec, _num_examples(dataset), task_of(dataset))
     parents = {"dataset": dataset.digest, **begun}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
@@ -82,8 +85,14 @@ def train(
     return Bundle.open(out, verify=False)
 
 
-def _num_rows(dataset: Dataset) -> int:
-    return dataset.split("train").height if "train" in dataset.splits else 0
+def _num_examples(dataset: Dataset) -> int:
+    """Return about how many examples there are to learn from: rows, or where texts are learned, parts of them."""
+    if "train" not in dataset.splits:
+        return 0
+    rows, task = dataset.split("train"), task_of(dataset)
+    if task.head != "sequences":
+        return rows.height
+    return int((rows[task.inputs[0]].str.len_chars() / EXAMPLE_CHARACTERS).ceil().sum())
 
 
 def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> Choices:

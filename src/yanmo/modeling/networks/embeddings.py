@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from yanmo.arrays import FloatArray, Ragged
@@ -40,6 +39,9 @@ def ppmi_embeddings(ids: Ragged, *, vocab_size: int, size: int, deviation: float
         smoothing, singular value decomposition with the square root of the singular values.
     Differs: a neighbor at distance d counts 1 / d.
     """
+    # Here, since it takes longer to import than a small training does, most of which begin without it.
+    from sklearn.utils.extmath import randomized_svd
+
     counts_VV = _count_pairs(ids, vocab_size)
     if counts_VV.nnz == 0:
         return np.zeros((vocab_size, size), np.float32)

@@ -11,7 +11,7 @@ from torch import nn
 
 from yanmo.errors import ConfigError
 
-__all__ = ["freeze", "parameter_depths"]
+__all__ = ["freeze", "matrices_in_layers", "parameter_depths"]
 
 # BERT says layer, newer ones layers, GPT-2 h, T5 block; wte and wpe are GPT-2's words and places.
 LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")
@@ -32,6 +32,12 @@ def parameter_depths(module: nn.Module) -> dict[str, int]:
         )
     num_layers = 1 + max(layers.values())
     return {name: _depth(name, layers, num_layers) for name, _ in module.named_parameters()}
+
+
+def matrices_in_layers(module: nn.Module) -> frozenset[str]:
+    """Return the names of all matrices within numbered layers: not embeddings, and not the head."""
+    found = ((name, one) for name, one in module.named_parameters() if LAYER.search(name))
+    return frozenset(name for name, one in found if one.ndim == 2)
 
 
 def freeze(module: nn.Module, num_frozen: int) -> None:

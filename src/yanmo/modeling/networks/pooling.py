@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
-from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModelForSequenceClassification
-from transformers.modeling_outputs import SequenceClassifierOutput
 
 from yanmo.errors import ConfigError
 from yanmo.models import can_mean
+
+if TYPE_CHECKING:
+    from transformers.modeling_outputs import SequenceClassifierOutput
 
 __all__ = ["MeanPooling", "classifier_class", "find_pooling", "mean_of_tokens", "own_pooling", "set_pooling"]
 
@@ -56,6 +57,8 @@ class MeanPooling:
             token_type_ids: int64, shape (B, T), of networks that have them.
             **others: What the encoder takes besides.
         """
+        from transformers.modeling_outputs import SequenceClassifierOutput
+
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         states_BTD = self.base_model(input_ids=input_ids, attention_mask=attention_mask, **types, **others)[0]
         return SequenceClassifierOutput(
@@ -72,6 +75,9 @@ def mean_of_tokens(states_BTD: Tensor, mask_BT: Tensor) -> Tensor:
 
 def classifier_class(config: Any) -> Any:
     """Return the class with ``from_pretrained`` that holds a network of a config.json."""
+    # Here, since light models pass through this module, too, and need none of it.
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModelForSequenceClassification
+
     if getattr(config, "pooling", "first") != "mean":
         return AutoModelForSequenceClassification
     return _with_mean(MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)])

@@ -20,12 +20,11 @@ from yanmo.errors import InternalError
 from yanmo.modeling.features.ragged import Examples, TensorBatch, TokenFeatures
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.verdicts import quality
-from yanmo.modeling.networks import encoders, heads
+from yanmo.modeling.networks import heads
 from yanmo.modeling.networks.pooling import find_pooling
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import Labels, TaughtLabels
 from yanmo.modeling.objectives.unit_choices import UnitTags
-from yanmo.modeling.pretrained.hub import find_folder
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision
 from yanmo.models import ModelSpec
 
@@ -179,8 +178,12 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
     """
     if spec.family != "pretrained" or probe.network.pooling != "auto" or probe.network.per_unit:
         return probe.network
+    # Here, so that training a light model does not load transformers and the hub's library.
+    from yanmo.modeling.networks.encoders import read_config
+    from yanmo.modeling.pretrained.hub import find_folder
+
     folder = find_folder(spec, offline=probe.network.offline)
-    if find_pooling(encoders.read_config(folder), folder) is not None:
+    if find_pooling(read_config(folder), folder) is not None:
         return probe.network
     some = [split.take(_spread(np.arange(len(split.targets)), NUM_COMPARED)) for split in (train, valid)]
     ways: tuple[Literal["first", "mean"], ...] = ("first", "mean")

@@ -7,30 +7,32 @@ import functools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.errors import DataError, InternalError
+from yanmo.errors import ConfigError, DataError, InternalError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples, Targets, TokenFeatures
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
-from yanmo.modeling.objectives.matching import Matched
 from yanmo.modeling.objectives.objective import Objective
 from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places, taught_places
-from yanmo.modeling.objectives.taught_trees import with_taught_trees
 from yanmo.modeling.objectives.trees import TreesObjective, UnitTrees
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
+from yanmo.modeling.structured.taught_trees import with_taught_trees
 from yanmo.models import ENCODERS, ModelSpec
 from yanmo.parsing.biaffine import inner_heads
 from yanmo.text.inputs import Units
+
+if TYPE_CHECKING:
+    from yanmo.modeling.objectives.matching import Matched
 
 __all__ = ["train_network"]
 
@@ -69,14 +71,12 @@ def train_network(
         StoppedError: SIGTERM came; a checkpoint was written.
         ConfigError: A setting does not suit the model.
     """
-    workers.join()
     loop = _settle(spec, network, loop)
     with repeatable(loop.seed, num_threads=loop.num_threads):
         probe = Probe(network, loop, measure)
         network = network if make else choose_pooling(spec, train, valid, probe)
         trainable = make() if make else make_trainable(spec, train.texts, network)
-        # Before the optimizer is made, which has to move the projections, too.
-        matched = _match(trainable, network)
+        matched = _match(trainable, network)  # before the optimizer is made, which moves the projections, too
     # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
     taught = ask() if ask else train
     with repeatable(loop.seed, num_threads=loop.num_threads):
@@ -188,7 +188,17 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
 
 
 def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
-    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
+    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen.
+
+    Raises:
+        ConfigError: Nothing would be learned.
+    """
+    if network.is_frozen and network.head == "passages":
+        raise ConfigError(
+            "The 'frozen' parameter of train fits a head to labels; where answers stand is learned by steps.",
+            hint="Leave frozen out, or freeze some layers: --frozen-layers.",
+        )
+    workers.join()  # before a device is chosen: each of them has one of its own
     is_encoder = spec.family in ENCODERS
     precision = loop.precision if is_encoder else "fp32"
     num_epochs = 0 if network.is_frozen else loop.num_epochs
@@ -198,8 +208,11 @@ def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> Lo
 def _begin(
     trainable: Trainable, probe: Probe, train: Examples, valid: Examples
 ) -> Callable[[Precision], object] | None:
-    """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
+    """Return what sets a checkpoint's new head, None where it has none, cannot be set or the weights lie in parts."""
     network = probe.network
+    # A regression finds labels; where answers begin and end among the units of a passage it cannot.
+    if network.head == "passages":
+        return None
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     # What a head for trees reads are no scores of labels, which a linear model could be.
@@ -299,4 +312,7 @@ def _match(trainable: Trainable, network: NetworkSettings) -> Matched | None:
     """Return what compares the student's inside with its teacher's, where that is wanted."""
     if network.teaching is None or network.teaching.match == "none":
         return None
+    # Here, as all that loads transformers, which takes longer than a light model's training.
+    from yanmo.modeling.objectives.matching import Matched
+
     return Matched(trainable.module, network.teaching)

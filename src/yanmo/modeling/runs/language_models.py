@@ -1,0 +1,207 @@
+"""Training of a language model from texts: tokenizer, rows, loop; it knows no artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import PreTrainedTokenizerFast
+
+from yanmo.arrays import IntArray
+from yanmo.artifacts import durable
+from yanmo.artifacts.effects import NO_EFFECTS, Watcher
+from yanmo.errors import ConfigError
+from yanmo.metrics.language import text_sizes
+from yanmo.metrics.measures import Measure
+from yanmo.modeling.arithmetic.determinism import default_device, repeatable
+from yanmo.modeling.features.ragged import Examples
+from yanmo.modeling.language import decoders
+from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
+from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
+from yanmo.modeling.networks import encoders
+from yanmo.modeling.objectives.masked_tokens import QuestionCounts
+from yanmo.modeling.objectives.next_tokens import NextTokens
+from yanmo.modeling.parallel import workers
+from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer
+from yanmo.modeling.pretrained.hub import find_folder
+from yanmo.modeling.settings import LabeledTexts, LanguageSettings, LoopSettings, Trained
+from yanmo.models import STARTED_FAMILIES, ModelSpec
+from yanmo.text.language_tokens import END, TRAINERS, LanguageTokenizer, Tokenization
+from yanmo.text.units import count_letters
+
+__all__ = ["train_language_model"]
+
+logger = logging.getLogger(__name__)
+
+DECODER = "decoder"
+DEFAULT_LENGTH = 256
+VOCABULARY_CHARACTERS = 50_000_000
+"""The vocabulary is trained from a sample of the texts of about this size."""
+MOST_CJK = 0.5
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A network before its training.
+
+    Attributes:
+        module: The language.
+        wrapped: Its tokenizer, as Hugging Face folders hold it.
+        tokenizer: The same, ready to cut texts.
+        max_length: Most tokens that it reads.
+    """
+
+    module: nn.Module
+    wrapped: PreTrainedTokenizerFast
+    tokenizer: LanguageTokenizer
+    max_length: int
+
+
+def train_language_model(
+    spec: ModelSpec,
+    train: LabeledTexts,
+    valid: LabeledTexts,
+    *,
+    language: LanguageSettings,
+    loop: LoopSettings,
+    measures: Sequence[Measure],
+    work_dir: Path,
+    run_key: str,
+    tell: Watcher = NO_EFFECTS.tell,
+) -> Trained:
+    """Train a network that predicts the next token; the weights with the best ``loop.metric`` are kept.
+
+    Args:
+        spec: A shape of a decoder, or a checkpoint to go on from.
+        train: Texts to learn from, which a vocabulary is made of.
+        valid: Texts that choose the best weights.
+        network: What decides the language.
+        loop: How it is trained.
+        language: What decides the network.
+        measures: What the held-out texts are measured by.
+        work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
+        run_key: Names the work.
+        tell: Is shown every record of the training.
+
+    Raises:
+        ModelError: A checkpoint cannot be used, or the loss is not a finite number.
+        StoppedError: SIGTERM came; a checkpoint was written.
+        ConfigError: A setting does not suit the model.
+    """
+    workers.join()
+    loop = dataclasses.replace(loop, device=default_device())
+    with repeatable(loop.seed, num_threads=loop.num_threads):
+        begun = _begin(spec, train.texts.first, language, work_dir, run_key)
+        learned, held = (tokenize_documents(begun.tokenizer, one.texts.first, one.targets) for one in (train, valid))
+        sizes_3 = text_sizes(valid.texts.first, valid.targets).sum(axis=0)
+        trainer = Trainer(
+            begun.module,
+            decoders.score_rows,
+            objective=NextTokens(measures, sizes_3),
+            settings=loop,
+            work_dir=work_dir,
+            run_key=run_key,
+            tell=tell,
+        )
+        scores = fit(trainer, _learned(learned, begun.max_length, loop.seed), _held(held, begun.max_length))
+    begun.module.to("cpu")
+    save = functools.partial(_save, begun, work_dir)
+    architecture = {"family": DECODER, "pad_id": begun.tokenizer.end_id, "end": begun.wrapped.eos_token}
+    return Trained(save, scores, architecture, begun.max_length, trainer.position.precision)
+
+
+def _save(begun: Begun, work_dir: Path, folder: Path) -> None:
+    encoders.save(folder, begun.module, begun.wrapped)
+    shutil.copyfile(work_dir / METRICS, folder / METRICS)
+
+
+def _learned(documents: DocumentTokens, max_length: int, seed: int) -> Examples:
+    """Return rows to learn from, cut elsewhere in every epoch; a batch's loss is a mean over its tokens."""
+
+    @functools.lru_cache(maxsize=2)
+    def cut(epoch: int) -> DocumentRows:
+        return cut_rows(documents, max_length, shift=(seed, epoch))
+
+    def draw(epoch: int, rows_S: IntArray) -> Examples:
+        rows = cut(epoch)
+        # A batch of prompts alone has nothing to learn, and is divided by this all the same.
+        counted = max(int(rows.num_counted_R[rows_S].sum()), 1) / len(rows_S)
+        return Examples(rows, QuestionCounts(np.array([counted], dtype=np.float32), len(rows.lengths_N)))
+
+    return dataclasses.replace(_examples(cut(0)), drawn=draw)
+
+
+def _held(documents: DocumentTokens, max_length: int) -> Examples:
+    return _examples(cut_rows(documents, max_length))
+
+
+def _examples(rows: DocumentRows) -> Examples:
+    return Examples(rows, QuestionCounts(np.ones(1, dtype=np.float32), len(rows.lengths_N)))
+
+
+def _begin(spec: ModelSpec, texts: Sequence[str], language: LanguageSettings, work_dir: Path, run_key: str) -> Begun:
+    if spec.family in STARTED_FAMILIES:
+        return _begin_with_checkpoint(spec, language)
+    max_length = language.max_length or DEFAULT_LENGTH
+    train = _trainer_of(language.tokenization, texts)
+    backend = _once(
+        work_dir / f"tokenizer-{run_key[:16]}.json", lambda: train(_sample(texts), language.vocab_size or 0)
+    )
+    wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=backend, model_max_length=max_length, bos_token=END, eos_token=END, pad_token=END
+    )
+    tokenizer = LanguageTokenizer.of(wrapped.backend_tokenizer, name=spec.name, end=END)
+    module = decoders.build_decoder(
+        spec,
+        vocab_size=tokenizer.vocab_size,
+        end_id=tokenizer.end_id,
+        max_length=max_length,
+        dropout=language.dropout or 0.0,
+    )
+    return Begun(module, wrapped, tokenizer, max_length)
+
+
+def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun:
+    folder = find_folder(spec, offline=language.offline)
+    wrapped = load_tokenizer(folder)
+    tokenizer = LanguageTokenizer.of(wrapped.backend_tokenizer, name=spec.name, end=wrapped.eos_token)
+    module: Any = decoders.load_decoder(folder, dropout=language.dropout)
+    check_fits(tokenizer.backend, module.get_input_embeddings().num_embeddings, spec.name)
+    wanted, limit = language.max_length or DEFAULT_LENGTH, encoders.max_positions(module)
+    if limit is not None and wanted > limit:
+        if language.is_length_given:
+            raise ConfigError(
+                f"The 'max_length' parameter of train must be at most {limit} for {spec.name}. Got {wanted} instead."
+            )
+        wanted = limit
+    return Begun(module, wrapped, tokenizer, wanted)
+
+
+def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[Sequence[str], int], Tokenizer]:
+    if tokenization == "auto":
+        num_cjk, num_letters = count_letters(texts)
+        tokenization = "characters" if num_cjk > MOST_CJK * num_letters else "bytes"
+    return TRAINERS[tokenization]
+
+
+def _once(path: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
+    """Return what is made, once for all runs of the same key."""
+    if not path.is_file():
+        make().save(str(path.with_suffix(".partial")))
+        durable.put(path.with_suffix(".partial"), path)
+    return Tokenizer.from_file(str(path))
+
+
+def _sample(texts: Sequence[str]) -> list[str]:
+    """Return every k-th text, so that they have about so many characters as a vocabulary needs."""
+    step = max(1, round(sum(map(len, texts)) / VOCABULARY_CHARACTERS))
+    return list(texts[::step])

@@ -1,0 +1,9 @@
+"""Writing texts with a decoder; the further down, the less it knows of texts.
+
+writer.py          prompts in, texts out                    knows tokens only through a tokenizer
+generator.py       rows that begin, grow and end together   knows ids, no text
+beams.py           several beginnings of one row, the best of them
+sampling.py        scores to the next id of each row        numpy
+decoder_session.py the graph and its buffers                knows no row's wishes
+decoding.py        what may be wished
+"""

@@ -1,0 +1,164 @@
+"""A decoder's graph on onnxruntime with its buffers of keys and values; it knows tokens and places, and no wishes.
+
+The buffers are numpy arrays that the graph reads and appends to where they stand, so a row's memory is moved or copied
+by an assignment. Nothing is copied from step to step, and what each step needs is bound once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from yanmo.arrays import FloatArray, IntArray
+from yanmo.errors import ArtifactError
+from yanmo.runtimes.engines.ort import open_session
+
+__all__ = ["DecoderSession"]
+
+
+class DecoderSession:
+    """A loaded decoder and room for some rows.
+
+    Args:
+        path: The ONNX file, as ``exporting.decoder_graph`` writes it.
+        num_rows: Rows that there is room for.
+        max_length: The most tokens of a row.
+        num_threads: Threads to compute with.
+
+    Attributes:
+        num_rows: Rows that there is room for.
+        max_length: The most tokens of a row.
+        vocabulary_size: V.
+
+    Raises:
+        ArtifactError: onnxruntime cannot load the file, or it is no decoder's.
+    """
+
+    def __init__(self, path: Path, *, num_rows: int, max_length: int, num_threads: int) -> None:
+        self.num_rows = num_rows
+        self.max_length = max_length
+        self._session = open_session(path, num_threads)
+        shapes = {one.name: one.shape for one in self._session.get_inputs()}
+        buffers = [name for name in shapes if name.startswith("past.")]
+        if not buffers or "wanted" not in shapes:
+            raise ArtifactError(f"{path} is not the graph of a decoder.", hint="Export the Bundle again.")
+        self._has_positions = "positions" in shapes
+        self.vocabulary_size = int(self._session.get_outputs()[0].shape[-1])
+        # Zeros take no memory before something is written there, so room for long rows costs short ones nothing.
+        self._buffers = {
+            name: np.zeros((num_rows, shapes[name][1], max_length, shapes[name][3]), np.float32) for name in buffers
+        }
+        self._steps: dict[int, _Call] = {}
+
+    def step(self, ids_B: IntArray, lengths_B: IntArray) -> FloatArray:
+        """Append one token to each of the first B rows.
+
+        Args:
+            ids_B: The tokens.
+            lengths_B: How many tokens each row has already.
+
+        Returns:
+            The scores of the next tokens, shape (B, V); overwritten by the next step of as many rows.
+        """
+        num_rows = len(ids_B)
+        call = self._steps.get(num_rows)
+        if call is None:
+            call = self._steps[num_rows] = self._bind(0, num_rows, 1, num_rows)
+        call.ids_BT[:, 0] = ids_B
+        call.set_places(lengths_B)
+        self._run(call)
+        return call.logits_WV
+
+    def extend(self, row: int, ids_T: Sequence[int] | IntArray, start: int, *, wanted_W: IntArray) -> FloatArray:
+        """Append several tokens to one row.
+
+        Args:
+            row: Its number.
+            ids_T: The tokens.
+            start: How many tokens the row has already; what stands behind them is overwritten.
+            wanted_W: The places, among these tokens, behind which scores are wanted.
+
+        Returns:
+            The scores, shape (W, V).
+        """
+        call = self._bind(row, 1, len(ids_T), len(wanted_W))
+        call.ids_BT[0] = ids_T
+        call.wanted_W[:] = wanted_W
+        call.set_places(np.array([start]))
+        self._run(call)
+        return call.logits_WV
+
+    def copy_row(self, source: int, target: int, length: int) -> None:
+        """Make the first tokens of one row those of another."""
+        for buffer in self._buffers.values():
+            buffer[target, :, :length] = buffer[source, :, :length]
+
+    def reorder_rows(self, sources_B: IntArray, length: int) -> None:
+        """Make each of the first B rows what one of them was, as far as some length."""
+        for buffer in self._buffers.values():
+            # The right side is a copy by then, so rows may change places.
+            buffer[: len(sources_B), :, :length] = buffer[sources_B, :, :length]
+
+    def _bind(self, first: int, num_rows: int, length: int, num_wanted: int) -> _Call:
+        """Return a call of some rows, all with as many tokens; whatever it needs has its place in memory."""
+        call = _Call(self._session.io_binding(), num_rows, length, num_wanted, self.vocabulary_size)
+        call.bind_input("input_ids", call.ids_BT)
+        call.bind_input("last_places", call.last_B)
+        call.bind_input("total_length", call.total)
+        call.bind_input("wanted", call.wanted_W)
+        if self._has_positions:
+            call.bind_input("positions", call.positions_BT)
+        call.bind_output("logits", call.logits_WV)
+        for name, buffer in self._buffers.items():
+            part = buffer[first : first + num_rows]
+            call.bind_input(name, part)
+            call.bind_output(f"present.{name.removeprefix('past.')}", part)
+        return call
+
+    def _run(self, call: _Call) -> None:
+        try:
+            self._session.run_with_iobinding(call.binding)
+        except Exception as error:  # onnxruntime's exceptions share no public base class
+            raise ArtifactError(
+                f"onnxruntime {onnxruntime.__version__} cannot compute the decoder's graph: {error}.",
+                hint="Tokenizer and graph may not belong together: export the Bundle again.",
+            ) from error
+
+
+class _Call:
+    """The arrays of one shape of call, bound to the graph."""
+
+    def __init__(self, binding: Any, num_rows: int, length: int, num_wanted: int, vocabulary_size: int) -> None:
+        self.binding = binding
+        self.ids_BT = np.zeros((num_rows, length), np.int64)
+        self.positions_BT = np.zeros((num_rows, length), np.int64)
+        self.last_B = np.zeros(num_rows, np.int32)
+        self.total = np.zeros((), np.int32)
+        self.wanted_W = np.arange(num_wanted, dtype=np.int64)
+        self.logits_WV = np.zeros((num_wanted, vocabulary_size), np.float32)
+        self._steps_T = np.arange(length)
+
+    def set_places(self, lengths_B: IntArray) -> None:
+        """Say how many tokens each row has before the new ones."""
+        length = self.ids_BT.shape[1]
+        np.add(lengths_B, length - 1, out=self.last_B, casting="unsafe")
+        np.add(lengths_B[:, None], self._steps_T, out=self.positions_BT)
+        self.total[...] = self.last_B.max() + 1
+
+    def bind_input(self, name: str, values: npt.NDArray[Any]) -> None:
+        # By address: onnxruntime would copy an array that it is given, and see no change in it.
+        self.binding.bind_input(name, "cpu", 0, values.dtype.type, values.shape, _address(values))
+
+    def bind_output(self, name: str, values: npt.NDArray[Any]) -> None:
+        self.binding.bind_output(name, "cpu", 0, values.dtype.type, values.shape, _address(values))
+
+
+def _address(values: npt.NDArray[Any]) -> int:
+    address = values.ctypes.data_as(ctypes.c_void_p).value
+    return address or 0

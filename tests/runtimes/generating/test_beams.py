@@ -1,0 +1,55 @@
+"""Beam search against that of transformers."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from yanmo.exporting.decoder import read_decoder
+from yanmo.exporting.decoder_graph import write_decoder
+from yanmo.runtimes.generating.beams import search_beams
+from yanmo.runtimes.generating.decoder_session import DecoderSession
+
+
+@pytest.fixture(scope="module")
+def exact(decoder_folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("beams") / "model.onnx"
+    path.write_bytes(write_decoder(read_decoder(decoder_folder), is_int8=False))
+    return DecoderSession(path, num_rows=4, max_length=64, num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def reference(decoder_folder):
+    return AutoModelForCausalLM.from_pretrained(decoder_folder).eval()
+
+
+@pytest.mark.parametrize("num_beams", [2, 4])
+@pytest.mark.parametrize("end", [None, 17])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, end, seed):
+    prompt = np.random.default_rng(seed).integers(1, 288, 7).tolist()
+    with torch.no_grad():
+        expected = reference.generate(
+            torch.tensor([prompt]),
+            attention_mask=torch.ones(1, 7, dtype=torch.int64),
+            num_beams=num_beams,
+            num_return_sequences=num_beams,
+            max_new_tokens=10,
+            do_sample=False,
+            eos_token_id=end,
+            pad_token_id=0,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
+    found = search_beams(
+        exact, prompt, num_beams=num_beams, max_new_tokens=10, end_ids=frozenset([end] if end is not None else [])
+    )
+    wanted = [row[len(prompt) :].tolist() for row in expected.sequences]
+    told = [beam.ids + [0] * (10 - len(beam.ids)) for beam in found]
+    assert [row[: len(one)] + [0] * (10 - len(one)) for row, one in zip(told, wanted, strict=True)] == [
+        one + [0] * (10 - len(one)) for one in wanted
+    ]
+    assert [beam.score for beam in found] == pytest.approx(expected.sequences_scores.tolist(), abs=1e-4)
+    assert [sum(beam.log_likelihoods) / len(beam.ids) for beam in found] == pytest.approx(
+        [beam.score for beam in found], abs=1e-4
+    )

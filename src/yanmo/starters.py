@@ -134,8 +134,8 @@ yanmo serve runs/parser --port 8000
 `run` ends with a Report: open `runs/quality/report.html`. It draws the sentences with the most mistakes. Run it again
 and nothing is done; change a key in `pipeline.toml` and only what depends on it is made anew.
 
-For your own data put your treebank here and change `source` in the stage `trees`. Between the words of a text stands a
-space; a full stop is a word.
+For your own data put your treebank here in place of sentences.conllu and run, or change `source` in the stage `trees`.
+Between the words of a text stands a space; a full stop is a word.
 """
 
 TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(

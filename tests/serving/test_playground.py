@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -544,7 +545,7 @@ def test_a_tree_is_drawn_over_its_words_and_copied_as_json(parsers, visit, width
     assert page.locator("svg.tree text.relation").all_text_contents() == [one["relation"] for one in words]
     # The words stand side by side, and no arc is cut off above them.
     boxes = page.evaluate("[...document.querySelectorAll('svg.tree > text')].map(one => one.getBBox())" + BOXES)
-    assert all(one["right"] <= other["left"] for one, other in zip(boxes, boxes[1:], strict=False))
+    assert all(one["right"] <= other["left"] for one, other in itertools.pairwise(boxes))
     assert page.evaluate("document.querySelector('svg.tree').getBBox().y") >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     shoot(page, f"tree-{width}-{scheme}")

@@ -279,7 +279,8 @@ function drawTree(words) {
   const top = line + step * (1 + Math.max(0, ...heights.values())), svg = draw("svg", { class: "tree", role: "img", width: left, height: top + line });
   for (const one of words) {
     const end = centers[one.id], base = top - line, start = one.head ? centers[one.head] : end;
-    const high = base - step * (heights.get(one.id) ?? 1);
+    // The arc of the root rises above all others.
+    const high = one.head ? base - step * heights.get(one.id) : line - 4;
     const group = draw("g", {});
     group.append(draw("title", {}, `${one.relation} · ${(100 * one.score).toFixed(1)} %`));
     group.append(draw("path", { d: one.head ? `M${start} ${base}V${high}H${end}V${base}` : `M${end} ${high}V${base}` }));

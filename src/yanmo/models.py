@@ -21,6 +21,7 @@ __all__ = [
     "FAMILIES",
     "FORMS",
     "LIGHT_FAMILIES",
+    "SHAPED_FAMILIES",
     "STARTED_FAMILIES",
     "ModelSpec",
     "can_mean",

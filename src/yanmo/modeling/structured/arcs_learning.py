@@ -39,7 +39,7 @@ class AveragedTable:
         self.bits = bits
         self.weights_KC = np.zeros((1 << bits, num_columns), dtype=np.float32)
         self._steps_KC = np.zeros_like(self.weights_KC)
-        self._num_steps = 1
+        self._num_steps = 0
 
     def sums_RC(self, buckets_FR: IntArray) -> FloatArray:
         """Return the sum of the rows of each state."""
@@ -60,17 +60,18 @@ class AveragedTable:
         """Add to the weights of one column of each state."""
         cells = (buckets_FR * self.weights_KC.shape[1] + columns_R).ravel()
         np.add.at(self.weights_KC.reshape(-1), cells, np.float32(sign))
-        np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * self._num_steps))
+        # So many steps have gone by without it.
+        np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * (self._num_steps - 1)))
 
     def restart(self) -> None:
         """Go on from the mean of the weights, and take the mean of what comes from now on."""
         self.weights_KC = self.mean_KC()
         self._steps_KC[:] = 0
-        self._num_steps = 1
+        self._num_steps = 0
 
     def mean_KC(self) -> FloatArray:
-        """Return the mean of the weights over all steps."""
-        return np.asarray(self.weights_KC - self._steps_KC / np.float32(self._num_steps))
+        """Return the mean of the weights after every step."""
+        return np.asarray(self.weights_KC - self._steps_KC / np.float32(max(self._num_steps, 1)))
 
 
 class Perceptron:

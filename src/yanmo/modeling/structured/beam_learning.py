@@ -36,10 +36,10 @@ def learn_with_beam(perceptron: Perceptron, rows: Rows, heads_P: IntArray, relat
         size: How many sequences of a sentence go forward together.
     """
     good, best, above_TB = _search(perceptron, rows, heads_P, size)
-    # Of steps that are equally far above it the first: less of what follows is noise.
-    worst_B = above_TB.argmax(axis=0)
+    # Of steps that are equally far above it the last: before anything is learned all are, and most have nothing to tell.
+    worst_B = len(above_TB) - 1 - above_TB[::-1].argmax(axis=0)
     # Whose best tree is the true one has lost nothing, whichever way the beam went.
-    is_lost_B = (above_TB.max(axis=0) > 0) & ~_are_right(best, rows, heads_P)
+    is_lost_B = (above_TB.max(axis=0) >= 0) & ~_are_right(best, rows, heads_P)
     told_B = np.where(is_lost_B, worst_B + 1, 0)
     found_TB = np.full_like(good.actions_TB, -1)
     for sentence in np.flatnonzero(is_lost_B).tolist():
@@ -58,7 +58,7 @@ def _search(perceptron: Perceptron, rows: Rows, heads_P: IntArray, size: int) ->
     hashes_C = hash_relations(perceptron.num_relations)
     features = ActionFeatures(states, hashes_C, perceptron.actions.bits)
     good_TB = np.full((states.num_steps, len(rows.lengths_N)), -1, dtype=np.int64)
-    above_TB = np.zeros(good_TB.shape)
+    above_TB = np.full(good_TB.shape, -np.inf)
     totals_B = np.zeros(len(rows.lengths_N))
     for step in range(states.num_steps):
         num = states.num_alive(step)

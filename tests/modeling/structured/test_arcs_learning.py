@@ -53,6 +53,7 @@ def test_the_mean_is_that_of_the_weights_after_every_step():
             generator.integers(0, 3, 1),
             generator.integers(0, 3, 1),
         )
+        table.count_step()
         table.move(buckets, better, worse)
         seen.append(table.weights_KC.copy())
     np.testing.assert_allclose(table.mean_KC(), np.mean(seen, axis=0), atol=1e-5)

@@ -47,13 +47,12 @@ class AveragedTable:
         return found
 
     def move(self, buckets_FR: IntArray, better_R: IntArray, worse_R: IntArray) -> None:
-        """Raise the weights of one column of each state, and lower those of another: a step."""
-        self.count_step()
+        """Raise the weights of one column of each state, and lower those of another."""
         self.add(buckets_FR, better_R, 1.0)
         self.add(buckets_FR, worse_R, -1.0)
 
     def count_step(self) -> None:
-        """Begin another step, which what is added next belongs to."""
+        """Begin another step, which what is added next belongs to; one without a mistake counts, too."""
         self._num_steps += 1
 
     def add(self, buckets_FR: IntArray, columns_R: IntArray, sign: float) -> None:
@@ -90,6 +89,11 @@ class Perceptron:
         self.relations = AveragedTable(relation_bits, num_relations)
         self._random = np.random.default_rng(seed)
 
+    def count_step(self) -> None:
+        """Begin another step of both tables."""
+        self.actions.count_step()
+        self.relations.count_step()
+
     def learn(self, rows: Rows, heads_P: IntArray, relations_P: IntArray, *, explore: float) -> int:
         """Parse sentences, learn from the mistakes, and return how many actions cost an arc of the true tree.
 
@@ -105,6 +109,7 @@ class Perceptron:
         num_mistakes = 0
         for step in range(states.num_steps):
             num = states.num_alive(step)
+            self.count_step()
             chosen_R, num_wrong = self._choose(states, actions.buckets_FR(num), free_AR(states, num, heads_P), explore)
             num_mistakes += num_wrong
             arcs = np.flatnonzero(chosen_R != SHIFT)

@@ -36,7 +36,7 @@ def learn_with_beam(perceptron: Perceptron, rows: Rows, heads_P: IntArray, relat
         size: How many sequences of a sentence go forward together.
     """
     good, best, above_TB = _search(perceptron, rows, heads_P, size)
-    # Of steps that are equally far above it the last: before anything is learned all are, and most have nothing to tell.
+    # Of steps that are equally far above it the last: before anything is learned all are, and few tell much.
     worst_B = len(above_TB) - 1 - above_TB[::-1].argmax(axis=0)
     # Whose best tree is the true one has lost nothing, whichever way the beam went.
     is_lost_B = (above_TB.max(axis=0) >= 0) & ~_are_right(best, rows, heads_P)
@@ -45,7 +45,7 @@ def learn_with_beam(perceptron: Perceptron, rows: Rows, heads_P: IntArray, relat
     for sentence in np.flatnonzero(is_lost_B).tolist():
         found_TB[: told_B[sentence], sentence] = best.sequence(sentence, 0, int(told_B[sentence]))
     found = _Replay(perceptron, rows, found_TB)
-    perceptron.actions.count_step()
+    perceptron.count_step()
     good.add_actions(told_B, 1.0)
     found.add_actions(told_B, -1.0)
     good.learn_relations(heads_P, relations_P)

@@ -117,6 +117,27 @@ Run it again and nothing is done; change a key in `pipeline.toml` and only what 
 For your own texts put your file here and change `source` and `documents` in the stage `diary`.
 """
 
+SENTENCES_GUIDE = """\
+# A first pipeline for trees of sentences
+
+`sentences.conllu` holds sentences about parcels and orders, half Chinese and half English, in CoNLL-U: every word has
+a part of speech, the number of its head, and its relation to it. The sentences are invented and of few kinds, so a
+model does better here than on sentences of which it has seen nothing.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+echo 'The driver lost a heavy box .' | yanmo predict runs/parser -
+yanmo serve runs/parser --port 8000
+```
+
+`run` ends with a Report: open `runs/quality/report.html`. It draws the sentences with the most mistakes. Run it again
+and nothing is done; change a key in `pipeline.toml` and only what depends on it is made anew.
+
+For your own data put your treebank here in place of sentences.conllu and run, or change `source` in the stage `trees`.
+Between the words of a text stands a space; a full stop is a word.
+"""
+
 TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
     {
         "single_label": StarterTemplate(
@@ -213,6 +234,31 @@ TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
                 ),
             },
             guide=DIARY_GUIDE,
+        ),
+        "dependencies": StarterTemplate(
+            example="sentences",
+            data="sentences.conllu",
+            override="stage.parser.beam=8",
+            stages={
+                "trees": StageTemplate(
+                    "prepare",
+                    "A treebank to a Dataset: the words of a sentence with their heads, relations and parts of speech. "
+                    "A sentence whose heads are no tree is refused, and its line is said.",
+                    {"source": "sentences.conllu", "task": "dependencies", "id": "sent_id", "test_ratio": 0.2},
+                ),
+                "parser": StageTemplate(
+                    "train",
+                    "A transition-based parser, and the tagger that it needs: numpy alone, a hundred thousand words a "
+                    "second.",
+                    {"dataset": "trees", "model": "arcs"},
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report on the test split: attachment by relation and by distance, worst sentences drawn.",
+                    {"bundle": "parser", "dataset": "trees"},
+                ),
+            },
+            guide=SENTENCES_GUIDE,
         ),
     }
 )

@@ -246,7 +246,64 @@ function notesOf(answer) {
   return notes;
 }
 
+const TREE = { letter: 9, wide: 16, gap: 22, step: 24, line: 18 };
+
+function draw(name, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+// An arc is higher than all that it spans.
+function arcHeights(words) {
+  const heights = new Map(), reached = new Array(words.length + 2).fill(0);
+  const arcs = words.filter((one) => one.head).map((one) => [one, Math.min(one.id, one.head), Math.max(one.id, one.head)]);
+  for (const [one, low, high] of arcs.sort((a, b) => a[2] - a[1] - (b[2] - b[1]))) {
+    const height = 1 + Math.max(...reached.slice(low, high));
+    heights.set(one.id, height);
+    reached.fill(height, low, high);
+  }
+  return heights;
+}
+
+// The words of a sentence with an arc from every head to its words.
+function drawTree(words) {
+  const { letter, wide, gap, step, line } = TREE, heights = arcHeights(words), centers = [0];
+  const widthOf = (text) => [...text].reduce((sum, one) => sum + (one.codePointAt(0) >= 0x2e80 ? wide : letter), 0);
+  let left = gap;
+  for (const one of words) {
+    const width = Math.max(widthOf(one.word), widthOf(one.relation));
+    centers.push(left + width / 2);
+    left += width + gap;
+  }
+  const top = line + step * (1 + Math.max(0, ...heights.values())), svg = draw("svg", { class: "tree", role: "img", width: left, height: top + line });
+  for (const one of words) {
+    const end = centers[one.id], base = top - line, start = one.head ? centers[one.head] : end;
+    // The arc of the root rises above all others.
+    const high = one.head ? base - step * heights.get(one.id) : line - 4;
+    const group = draw("g", {});
+    group.append(draw("title", {}, `${one.relation} · ${(100 * one.score).toFixed(1)} %`));
+    group.append(draw("path", { d: one.head ? `M${start} ${base}V${high}H${end}V${base}` : `M${end} ${high}V${base}` }));
+    group.append(draw("text", { x: (start + end) / 2, y: high - 3, class: "relation" }, one.relation));
+    svg.append(group, draw("text", { x: end, y: top }, one.word));
+  }
+  svg.setAttribute("aria-label", words.map((one) => `${one.word} ${one.relation} ${one.head}`).join(", "));
+  return svg;
+}
+
+function showTree(text, answer) {
+  const item = make("li"), frame = make("div", undefined, "drawing"), row = make("div", undefined, "row");
+  if (answer.words.length) frame.append(drawTree(answer.words));
+  else frame.append(make("span", say("nothingFound"), "soft"));
+  frame.tabIndex = 0;
+  row.append(copyButton({ text, words: answer.words }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(make("p", text, "asked"), frame, row);
+  return item;
+}
+
 function showAnswer(asked, answer) {
+  if (answer.words !== undefined) return showTree(asked, answer);
   if (answer.entities !== undefined) return showParts(asked, answer);
   const item = make("li");
   item.append(make("p", Array.isArray(asked) ? asked.join("\n") : asked, "asked"));
@@ -365,8 +422,9 @@ function splitRows(rows, text) {
   return parts;
 }
 
-// A cell of a file: the label, the labels, the words of a segmentation, or the parts of the text as JSON.
-function writeAnswer({ prediction, entities }) {
+// A cell of a file: the label, the labels, the words of a segmentation, or the parts of the text, or its words, as JSON.
+function writeAnswer({ prediction, entities, words }) {
+  if (words !== undefined) return JSON.stringify(words);
   if (entities !== undefined) return isSegmentation(model().labels) ? entities.map((one) => one.word).join(" ") : JSON.stringify(entities);
   return Array.isArray(prediction) ? prediction.join("|") : prediction ?? "";
 }

@@ -136,6 +136,11 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
+    if bundle.format not in ("torch", "onnx", "decoder", "window", *LIGHT_FORMATS):
+        raise ArtifactError(
+            f"quantize takes a model whose weights are numbers of 32 bits. {bundle.path} is of format {bundle.format}.",
+            hint="Use it as it is.",
+        )
     if (bundle.path / RULES).is_file():
         raise ArtifactError(
             f"{bundle.path} has rules beside its model.", hint="Quantize the Bundle without them, then adjust that."

@@ -232,8 +232,8 @@ def _table(source: Path, options: argparse.Namespace) -> list[str]:
             )
             lines.append(f"- int8 against {name}: {ratios}")
     lines.append(
-        f"- bandwidth {statistics.median(speeds) / 1e9:.1f} GB/s over {size / 1e6:.0f} MB a token: {most:,.0f} tokens/s at "
-        f"most; one row reaches {ours['one'] / most:.0%}; eight rows {ours['eight'] / ours['one']:.1f} × one row\n"
+        f"- bandwidth {statistics.median(speeds) / 1e9:.1f} GB/s, {size / 1e6:.0f} MB a token: {most:,.0f} tokens/s "
+        f"at most; one row reaches {ours['one'] / most:.0%}; eight rows {ours['eight'] / ours['one']:.1f} × one row\n"
     )
     return lines
 

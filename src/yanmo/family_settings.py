@@ -11,7 +11,7 @@ from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES,
 
 __all__ = [
     "FAMILY_DEFAULTS",
-    "FORM_DEFAULTS",
+    "HEAD_DEFAULTS",
     "SETTINGS",
     "Setting",
     "default_settings",
@@ -112,6 +112,7 @@ SETTINGS = (
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
     Setting("pooling", ("pretrained",)),
+    Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES),
     Setting("frozen", STARTED_FAMILIES),
     Setting("activation", ENCODER_FAMILIES),
@@ -148,13 +149,20 @@ _LIGHT_TAGGER = {
     # The n-grams of the training texts are learned by heart; the mean of the weights is less sure of each of them.
     "ema_decay": 0.995,
 }
-_OF_UNITS = {
+_OF_UNITS: dict[str, dict[str, Any]] = {
     **{family: {"num_epochs": 10} for family in ENCODER_FAMILIES},
     "textcnn": _LIGHT_TAGGER,
     "bilstm": _LIGHT_TAGGER,
 }
-FORM_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
+_READER = {"max_length": 384, "vocab_size": 16000}
+_OF_PASSAGES: dict[str, dict[str, Any]] = {
+    **{family: _READER | {"num_epochs": 10} for family in ENCODER_FAMILIES},
+    **{family: {"max_length": 384} for family in STARTED_FAMILIES},
+    "bilstm": _READER | {"learning_rate": 2e-3, "batch_size": 32, "num_epochs": 8, "dropout": 0.3},
+}
+HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
+    "passages": _OF_PASSAGES,
     "trees": _OF_UNITS,
     "sequences": {"pretrained": {"max_length": 256}},
 }
@@ -177,7 +185,7 @@ def default_settings(
         width: Of a checkpoint, 0 where that is not known.
         form: What is decided about.
     """
-    defaults = dict(FAMILY_DEFAULTS[family]) | FORM_DEFAULTS.get(form, {}).get(family, {})
+    defaults = dict(FAMILY_DEFAULTS[family]) | HEAD_DEFAULTS.get(form, {}).get(family, {})
     is_foreign = family == "pretrained"
     if is_foreign:
         defaults["learning_rate"] = _started_rate(layers, width)

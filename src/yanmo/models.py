@@ -41,8 +41,9 @@ FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODER_FAMILIES, "init", "textcnn", "bilstm"), frozenset(("texts", "units", "trees"))),
-    "pretrained": frozenset(("texts", "units", "trees", "sequences")),
+    **dict.fromkeys((*ENCODER_FAMILIES, "init", "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences")),
+    "textcnn": frozenset(("texts", "units", "trees")),
     **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     "window": frozenset(("units",)),

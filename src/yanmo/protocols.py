@@ -20,6 +20,7 @@ __all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
 ABOUT = {
     "texts": "texts as a whole",
     "units": "the units of texts",
+    "passages": "where answers stand in passages",
     "trees": "the trees of sentences",
     "sequences": "the tokens of texts",
 }
@@ -160,6 +161,10 @@ class Task(Protocol[EvidenceT_contra]):
     def outputs(self, labels: Sequence[str]) -> list[str]:
         """Return the names of the scores that a network gives for each thing it decides about."""
         return list(labels)
+
+    def padded(self, targets: Any, inputs: Inputs) -> Any:
+        """Return the targets of the first rows of inputs, with nothing for the rows behind them."""
+        ...
 
     def is_one_answer(self, targets: Any) -> bool:
         """Return whether all rows have the same truth, so that there is nothing to learn."""

@@ -98,6 +98,25 @@ For your own data put your file here and change `source` in the stage `names`. C
 doccano, Label Studio and brat are read as they are.
 """
 
+DIARY_GUIDE = """\
+# A first language model
+
+`diary.txt` holds days in a village, one between every two blank lines, half Chinese and half English. They are put
+together from a few hundred invented sentences, so a small model finds them soon far more likely than other texts.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+yanmo predict runs/gpt diary.txt --no-header --text 1 --out predictions
+```
+
+`run` ends with a Report: bits a character, which depend on no tokenizer, and beside them those of n-grams, which are
+counted in a second. Open `runs/quality/report.html`. A network that is no better than n-grams is not worth its price.
+Run it again and nothing is done; change a key in `pipeline.toml` and only what depends on it is made anew.
+
+For your own texts put your file here and change `source` and `documents` in the stage `diary`.
+"""
+
 TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
     {
         "single_label": StarterTemplate(
@@ -160,6 +179,40 @@ TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
                 ),
             },
             guide=NAMES_GUIDE,
+        ),
+        "causal_lm": StarterTemplate(
+            example="diary",
+            data="diary.txt",
+            override="stage.gpt.num_epochs=40",
+            stages={
+                "diary": StageTemplate(
+                    "prepare",
+                    "A text file to a Dataset of documents: what stands between blank lines is one.",
+                    {"source": "diary.txt", "task": "causal_lm", "documents": "paragraphs", "test_ratio": 0.2},
+                ),
+                "ngrams": StageTemplate(
+                    "train",
+                    "Counted n-grams: the model that every other one has to be better than.",
+                    {"dataset": "diary", "model": "kneser-ney"},
+                ),
+                "gpt": StageTemplate(
+                    "train",
+                    "A small network that predicts the next character.",
+                    {
+                        "dataset": "diary",
+                        "model": "gpt-2x64",
+                        "tokenization": "characters",
+                        "max_length": 64,
+                        "num_epochs": 12,
+                    },
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report on the test split: bits a character, perplexity, the hardest texts, the n-grams.",
+                    {"bundle": "gpt", "dataset": "diary", "against": "ngrams"},
+                ),
+            },
+            guide=DIARY_GUIDE,
         ),
     }
 )

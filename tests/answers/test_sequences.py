@@ -54,8 +54,16 @@ def test_what_is_given_does_not_count_and_a_token_that_ends_behind_it_does():
 
 
 def test_distance_is_the_mean_difference_of_a_token_and_infinite_between_other_tokens():
-    other = WHOLE.with_parts(VALUES_M + np.array([0.3, 0, 0, 0, 0, 0], dtype=np.float32))
+    other = Sequences(VALUES_M + np.array([0.3, 0, 0, 0, 0, 0], dtype=np.float32), ENDS, PLACES, TEXTS)
     np.testing.assert_allclose(WHOLE.distance_N(other), [0.1, 0, 0], atol=1e-6)
-    broken = WHOLE.with_parts(np.where(VALUES_M == -6, np.nan, VALUES_M).astype(np.float32))
+    broken = Sequences(np.where(VALUES_M == -6, np.nan, VALUES_M).astype(np.float32), ENDS, PLACES, TEXTS)
     assert np.isinf(WHOLE.distance_N(broken)[2])
     assert np.isinf(WHOLE.distance_N(Sequences(VALUES_M, ENDS, PLACES + 1, TEXTS))).all()
+
+
+def test_its_parts_are_probabilities_and_a_token_that_nobody_expects_stays_finite():
+    (probabilities_M,) = WHOLE.parts()
+    np.testing.assert_allclose(WHOLE.with_parts(probabilities_M).values_M, VALUES_M, rtol=1e-6)
+    nobody = WHOLE.with_parts(np.zeros_like(probabilities_M)).values_M
+    assert np.isfinite(nobody).all()
+    assert (nobody < -80).all()

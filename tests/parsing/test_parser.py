@@ -5,7 +5,9 @@ import pytest
 
 from yanmo.answers.trees import is_tree_N
 from yanmo.arrays import Ragged
+from yanmo.parsing.arc_beam import Beam
 from yanmo.parsing.arc_evidence import ParsedWords, Sharpness, evidence_of, fit_sharpness
+from yanmo.parsing.arc_search import parse_rows
 from yanmo.parsing.arc_weights import ArcWeights, WeightTable
 from yanmo.parsing.parser import ArcParser
 
@@ -37,10 +39,8 @@ def test_every_sentence_becomes_a_tree(parser):
 
 def test_a_sentence_has_its_tree_whatever_stands_beside_it(parser):
     lengths = np.array([3, 0, 17, 1, 8, 30])
-    surfaces, words = read(parser, lengths)
+    _, words = read(parser, lengths)
     whole = parser.parse(words)
-    tags = np.random.default_rng(0)
-    tags.choice(7, size=len(surfaces))
     for row, length in enumerate(lengths.tolist()):
         start = int(words.offsets[row])
         part = slice(start, start + length)
@@ -93,3 +93,33 @@ def test_evidence_of_one_word_is_the_root():
     parsed = ParsedWords(np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32), np.zeros((1, 2), dtype=np.float32))
     places = Ragged(np.array([[0, 1]]), np.array([0, 1]))
     assert evidence_of(parsed, places, Sharpness(1, 1)).activate().heads.values_K.tolist() == [1.0, 0.0]
+
+
+def test_a_beam_of_one_is_the_greedy_parser_and_a_wider_one_finds_better_sequences(parser):
+    lengths = np.random.default_rng(4).integers(1, 15, size=60)
+    _, words = read(parser, lengths)
+    rows = words.rows(np.argsort(-lengths, kind="stable"))
+    totals = []
+    for size in (1, 2, 8):
+        beam = Beam(rows, parser.weights, size)
+        for step in range(beam.states.num_steps):
+            beam.advance(beam.candidates(step))
+        totals.append(beam.scores_BK[:, 0].astype(np.float64))
+        if size == 1:
+            greedy = parse_rows(rows, parser.weights)
+            assert greedy.heads_P.tolist() == beam.states.heads_P.tolist()
+    # Not for every sentence: what is dropped early might have been better in the end.
+    assert totals[0].mean() < totals[1].mean() < totals[2].mean()
+
+
+def test_the_trees_of_a_beam_are_trees_whatever_stands_beside_them(parser):
+    wide = ArcParser(parser.weights, parser.vocabulary_V, parser.sharpness, 4)
+    lengths = np.random.default_rng(5).integers(0, 20, size=40)
+    _, words = read(parser, lengths)
+    parsed = wide.parse(words)
+    assert is_tree_N(parsed.heads_M, words.offsets).all()
+    assert (parsed.heads_M != parser.parse(words).heads_M).any()
+    part = slice(int(words.offsets[7]), int(words.offsets[8]))
+    ends = np.array([0, lengths[7]], dtype=np.int64)
+    alone = wide.parse(type(words)(words.words_U[part], words.endings_U[part], words.tags_U[part], ends))
+    assert alone.heads_M.tolist() == parsed.heads_M[part].tolist()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from yanmo.answers.trees import is_tree_N
+from yanmo.parsing.arc_actions import arc_ends
 from yanmo.parsing.arc_oracle import free_AR
-from yanmo.parsing.arc_search import arc_ends
 from yanmo.parsing.sentences import WordHashes
 from yanmo.parsing.states import SHIFT, States
 

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from yanmo.answers.chains import Chain, Steps, log_marginals
+from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.runtimes import window
 from yanmo.runtimes.window import WindowRuntime, open_runtime
@@ -53,7 +54,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runtime(folder):
-    return open_runtime(SimpleNamespace(path=folder, task="token_labels"), device="cpu", num_threads=1)
+    return open_runtime(
+        SimpleNamespace(path=folder, task="token_labels", labels=["O", "B-x", "I-x"]), device="cpu", num_threads=1
+    )
 
 
 def read(texts):
@@ -120,4 +123,4 @@ def test_a_table_that_does_not_fit_its_declaration_is_refused(folder, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     (tmp_path / "window.json").write_text((folder / "window.json").read_text().replace(str(BITS), "15"))
     with pytest.raises(ArtifactError, match=r"window\.json declares 2\^15 buckets"):
-        WindowRuntime(SimpleNamespace(path=tmp_path, task="token_labels"))
+        WindowRuntime(SimpleNamespace(path=tmp_path), SOFTMAX)

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import yanmo
 from yanmo.answers.sequences import Sequences
-from yanmo.errors import ConfigError, ModelError
+from yanmo.errors import ConfigError, DataError, ModelError
 from yanmo.reporting.pages import render_language
 
 NAMES = ["gpt2-1x32", "gpt-1x32"]
@@ -154,14 +154,44 @@ def test_a_checkpoint_whose_tokenizer_has_no_end_is_refused(folder, tmp_path):
         yanmo.train(folder / "data", out=tmp_path / "model", model=str(tmp_path), num_epochs=1, num_threads=1)
 
 
-@pytest.mark.parametrize("verb", ["calibrate", "cascade", "distill", "ensemble", "prune", "tune"])
+@pytest.mark.parametrize("verb", ["calibrate", "cascade", "distill", "prune", "tune"])
 def test_verbs_that_do_not_suit_say_so(verb, folder, tmp_path):
     bundle, data, out = folder / "kneser-ney", folder / "data", tmp_path / "out"
     calls = {
-        "ensemble": lambda: yanmo.ensemble(data, [bundle, bundle], out=out),
         "cascade": lambda: yanmo.cascade(data, [bundle, bundle], out=out),
         "tune": lambda: yanmo.tune(data, out=out, model="kneser-ney"),
         "distill": lambda: yanmo.distill(bundle, data, out=out, model=NAMES[0]),
     }
     with pytest.raises(ConfigError, match=f"{verb} is for .*; the task causal_lm is about the tokens of texts"):
         calls.get(verb, lambda: getattr(yanmo, verb)(bundle, data, out=out))()
+
+
+@pytest.mark.parametrize("method", ["average", "weighted", "greedy"])
+def test_models_of_one_vocabulary_are_mixed(folder, tmp_path, method):
+    data = yanmo.Dataset.open(folder / "data")
+    short = yanmo.train(data, out=tmp_path / "short", model="kneser-ney", order=2)
+    mixed = yanmo.ensemble(data, [folder / "kneser-ney", short], out=tmp_path / "mixed", method=method)
+    texts = data.split("test")["text"].to_list()
+    evidences = []
+    for one in (mixed, folder / "kneser-ney", short):
+        with yanmo.load(one) as predictor:
+            evidences.append(predictor.infer(texts)[0])
+    found, long, few = (np.exp(one.values_M.astype(np.float64)) for one in evidences)
+    if method == "average":
+        np.testing.assert_allclose(found, (long + few) / 2, rtol=1e-4)
+    assert (found <= np.maximum(long, few) * 1.0001).all()
+    summary = mixed.manifest.info["summary"]
+    if method != "average":
+        assert summary["valid_bits_per_character"] <= summary["valid_bits_per_character_of_best_member"] + 5e-4
+    report = yanmo.evaluate(mixed, data, measure_speed=False).metrics
+    assert len(report["composite"]["members"]) == 2
+    assert report["reading"]["order"] == 7
+
+
+def test_models_of_other_tokens_are_not_mixed_and_methods_that_choose_do_not_suit(folder, tmp_path):
+    data = yanmo.Dataset.open(folder / "data")
+    with pytest.raises(DataError, match="cut texts into different tokens"):
+        yanmo.ensemble(data, [folder / "kneser-ney", folder / NAMES[0]], out=tmp_path / "mixed")
+    for method in ("vote", "log-linear", "stacking"):
+        with pytest.raises(ConfigError, match=f"The method {method} is for answers of the form"):
+            yanmo.ensemble(data, [folder / "kneser-ney"] * 2, out=tmp_path / "mixed", method=method)

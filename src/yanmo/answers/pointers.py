@@ -87,6 +87,11 @@ class Pointers(Struct, frozen=True):
             return self.having(np.log(np.clip(self.values_K, floor, 1 - floor)))
         return self.having(np.where(self.values_K > 0, np.log(np.maximum(self.values_K, TINY)), -np.inf))
 
+    def softened(self, temperature: float) -> Self:
+        """Return the probabilities that the same scores would give if a temperature, > 0, divided them."""
+        scores = self.invert()
+        return scores.having(np.asarray(scores.values_K / temperature, dtype=np.float32)).activate()
+
     def best_M(self) -> tuple[IntArray, FloatArray]:
         """Return the best cell of each decision, counted from its first, int64, and its value, both of shape (M,)."""
         if not len(self.values_K):

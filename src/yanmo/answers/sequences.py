@@ -20,6 +20,9 @@ from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 
 __all__ = ["Sequences"]
 
+TINY = np.float32(1e-37)
+"""The logarithm of a probability of 0 is finite with it: -85."""
+
 
 class Sequences(Struct, frozen=True):
     """The log-likelihoods of the tokens of N texts.
@@ -58,13 +61,17 @@ class Sequences(Struct, frozen=True):
         return self
 
     def parts(self) -> tuple[FloatArray, ...]:
-        """Return the log-likelihoods."""
-        return (self.values_M,)
+        """Return the probabilities of the tokens, of which the mean of several models is taken."""
+        return (np.exp(self.values_M),)
 
     def with_parts(self, *parts: FloatArray) -> Self:
-        """Return the same tokens with other log-likelihoods."""
-        (values_M,) = parts
-        return type(self)(values_M, self.ends, self.places, self.texts)
+        """Return the same tokens with other probabilities."""
+        (probabilities_M,) = parts
+        return type(self)(np.log(np.maximum(probabilities_M, TINY)), self.ends, self.places, self.texts)
+
+    def cuts_like(self, other: Self) -> bool:
+        """Return whether the texts are cut into the same tokens."""
+        return np.array_equal(self.ends, other.ends) and np.array_equal(self.places, other.places)
 
     def activate(self) -> Self:
         """Return them as they are: log-likelihoods are what runtimes give."""
@@ -142,7 +149,7 @@ class Sequences(Struct, frozen=True):
 
         Rows that are cut into other tokens are infinitely far.
         """
-        if not np.array_equal(self.ends, other.ends) or not np.array_equal(self.places, other.places):
+        if not self.cuts_like(other):
             return np.full(len(self), np.inf, dtype=np.float32)
         # NaN counts as infinitely far: an answer that is no number is like none.
         apart_M = np.nan_to_num(np.abs(self.values_M - other.values_M), nan=np.inf)

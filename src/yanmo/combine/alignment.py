@@ -11,10 +11,11 @@ from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
+from yanmo.answers.sequences import Sequences
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.errors import DataError
 
-__all__ = ["check_probabilities", "match_labels", "match_rows"]
+__all__ = ["check_probabilities", "check_same_tokens", "match_labels", "match_rows"]
 
 SHOWN = 20
 
@@ -87,6 +88,25 @@ def check_probabilities(evidence: Any, *, name: str, labels: Sequence[str]) -> N
         )
 
 
+def check_same_tokens(answers: Sequence[Any], names: Sequence[str]) -> None:
+    """Refuse language models that cut texts into different tokens; answers of other forms have no tokens.
+
+    Args:
+        answers: Evidence of every member about the same texts.
+        names: Of the members, for the message.
+
+    Raises:
+        DataError: As said.
+    """
+    first, *others = answers
+    for other, name in zip(others, names[1:], strict=True):
+        if isinstance(first, Sequences) and not first.cuts_like(other):
+            raise DataError(
+                f"{names[0]} and {name} cut texts into different tokens, so their probabilities are not of the same.",
+                hint="Train both with one tokenizer, such as --tokenization characters on the same texts.",
+            )
+
+
 def _flaw_of_choices(evidence: Choices, labels: Sequence[str]) -> str | None:
     """Return what is wrong with probabilities of labels, None where nothing is."""
     probabilities_MC = evidence.values_MC
@@ -130,9 +150,18 @@ def _flaw_of_arcs(evidence: Arcs, labels: Sequence[str]) -> str | None:
     return _flaw_of_pointers(evidence.heads, labels) or _flaw_of_choices(evidence.relations, labels)
 
 
+def _flaw_of_sequences(evidence: Sequences, labels: Sequence[str]) -> str | None:  # noqa: ARG001 - one signature
+    """Return what is wrong with the log-likelihoods of tokens, None where nothing is."""
+    wrong = _first_outside(np.exp(evidence.values_M))
+    if wrong is None:
+        return None
+    return f"token {wrong + 1} the log-likelihood {float(evidence.values_M[wrong]):g}"
+
+
 FLAWS: dict[type[Any], Callable[[Any, Sequence[str]], str | None]] = {
     Choices: _flaw_of_choices,
     Pointers: _flaw_of_pointers,
+    Sequences: _flaw_of_sequences,
     Arcs: _flaw_of_arcs,
 }
 """Form of evidence to what finds a flaw in its probabilities."""

@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
-from yanmo.answers.arcs import Arcs
-from yanmo.answers.choices import Choices
-from yanmo.answers.forms import row_of
-from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -180,7 +174,7 @@ def taught_texts(
     pipeline: TextPipeline,
     task: Task[Any],
     *,
-    evidence: Any = None,
+    soft: Any = None,
 ) -> LabeledTexts:
     """Return cleaned texts with the labels of those that have one, and with a teacher's answers.
 
@@ -189,46 +183,9 @@ def taught_texts(
         rows: ``id, text[, text_b]``, N rows: first those of the training split, in its order.
         pipeline: How they are cleaned.
         task: What they are for.
-        evidence: The answers, labels in the order of the targets'; None before the teacher was asked.
+        soft: The answers, evidence, labels in the Dataset's order; None before the teacher was asked.
     """
     is_segmented = labeled.texts.is_segmented
     inputs = pipeline.read(Inputs.of_frame(rows, task.inputs, is_segmented=is_segmented))
-    targets, soft_MC = _padded(labeled.targets, inputs), None
-    if evidence is not None:
-        targets, soft_MC = row_of(LESSONS, type(evidence), "distill")(targets, evidence, len(labeled.targets))
-    return LabeledTexts(inputs, targets, rows["id"].to_list(), soft_MC, len(labeled.targets))
-
-
-def _padded(targets: Any, inputs: Inputs) -> Any:
-    """Return the targets of the first rows with nothing for the rows behind them."""
-    if isinstance(targets, Ragged):
-        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
-        nothing = np.zeros((), targets.values.dtype) if targets.values.dtype.names else np.int64(-1)
-        values_U = np.full(int(offsets[-1]), nothing, dtype=targets.values.dtype)
-        values_U[: len(targets.values)] = targets.values
-        return Ragged(values_U, offsets)
-    padded_NC = np.zeros((len(inputs), targets.shape[1]), dtype=np.float32)
-    padded_NC[: len(targets)] = targets
-    return padded_NC
-
-
-def _learn_choices(targets: Any, evidence: Choices, num_labeled: int) -> tuple[Any, FloatArray]:  # noqa: ARG001 - one signature
-    return targets, evidence.values_MC
-
-
-def _learn_trees(targets: Ragged, evidence: Arcs, num_labeled: int) -> tuple[Ragged, None]:
-    """Return the trees of labeled rows, and the teacher's for the others; how sure it is does not count."""
-    values_U = targets.values.copy()
-    first = int(targets.offsets[num_labeled])
-    if len(evidence.relations.values_MC) != len(values_U):
-        raise DataError("A teacher has not read all words of a text.", hint="Leave out texts of more than 1000 words.")
-    values_U["head"][first:] = evidence.trees_M()[first:]
-    values_U["relation"][first:] = evidence.relations.values_MC[first:].argmax(axis=1)
-    return Ragged(values_U, targets.offsets), None
-
-
-LESSONS: dict[type[Any], Callable[[Any, Any, int], tuple[Any, FloatArray | None]]] = {
-    Choices: _learn_choices,
-    Arcs: _learn_trees,
-}
-"""Form of evidence to what makes targets of it, and what is learned softly."""
+    targets = task.padded(labeled.targets, inputs)
+    return LabeledTexts(inputs, targets, rows["id"].to_list(), soft, len(labeled.targets))

@@ -23,8 +23,10 @@ from yanmo.errors import DataError
 from yanmo.text.clean import clean_column
 
 __all__ = [
+    "NOWHERE",
     "PAIR_SEPARATOR",
     "REASONS",
+    "UNREADABLE",
     "Refusals",
     "clean_rows",
     "cleaned_name",
@@ -34,10 +36,13 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+NOWHERE, UNREADABLE = "answer stands nowhere in the passage", "unreadable answers"
+ANSWER_REASONS = (NOWHERE, UNREADABLE)
 LABEL_REASONS = (
     *("missing label", "control character in label", "list of labels", "unreadable label"),
     *SPAN_REASONS,
     *TREE_REASONS,
+    *ANSWER_REASONS,
 )
 REASONS = (
     "missing id",

@@ -21,6 +21,7 @@ from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, TREES, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, find_licenses, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.silence import SILENCE
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import open_bundle
@@ -175,7 +176,7 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
     if (bundle.path / TOKENIZER).is_file():
         Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
-    for name in (CHAIN, TREES):
+    for name in (CHAIN, TREES, SILENCE):
         if (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
     if bundle.text_config.user_dict is not None:

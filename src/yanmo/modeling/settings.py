@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray, take_rows
+from yanmo.arrays import IntArray, take_rows
 from yanmo.text.inputs import Inputs
 from yanmo.text.language_tokens import Tokenization
 
@@ -58,14 +58,14 @@ class LabeledTexts:
         targets: What the task encodes labels as: float32, shape (N, C), zeros in the rows that have a teacher's answer
             and no label; or of units the places of their tags, ragged, -1 where there is none.
         ids: Of the rows, where they have any.
-        soft_NC: A teacher's probabilities, float32, shape (N, C); None without a teacher.
+        soft: A teacher's evidence, probabilities; None without a teacher.
         num_labeled: So many rows, the first ones, have labels; None: all.
     """
 
     texts: Inputs
     targets: Any
     ids: Sequence[str] | None = None
-    soft_NC: FloatArray | None = None
+    soft: Any = None
     num_labeled: int | None = None
 
     @property
@@ -109,8 +109,8 @@ class NetworkSettings:
     """What decides a network besides its name, and the loss it learns with; None where a family has no use for it.
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
-    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels of
-    what is decided from them, where they are others.
+    what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels
+    of what is decided from them, where they are others.
     """
 
     labels: Sequence[str]

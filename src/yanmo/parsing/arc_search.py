@@ -1,6 +1,6 @@
-"""Greedy parsing: the best action of every state at every step, and the best relation of every arc; it learns nothing.
+"""Parsing: the best action of every state at every step, or the best sequence of a beam; it learns nothing.
 
-Legend: R states, F templates, A actions, C relations, P places of all rows.
+Legend: R states, F templates, A actions, C relations, P places of all rows, T steps.
 """
 
 from __future__ import annotations
@@ -8,13 +8,14 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct
 
-from yanmo.arrays import Array, FloatArray, IntArray
-from yanmo.parsing.arc_features import ActionFeatures, RelationFeatures
-from yanmo.parsing.arc_weights import ArcWeights
+from yanmo.arrays import FloatArray, IntArray
+from yanmo.parsing.arc_actions import Tables, take_actions
+from yanmo.parsing.arc_beam import Beam
+from yanmo.parsing.arc_features import ActionFeatures
 from yanmo.parsing.sentences import Rows, hash_relations
-from yanmo.parsing.states import LEFT, NUM_ACTIONS, SHIFT, States
+from yanmo.parsing.states import NUM_ACTIONS, States
 
-__all__ = ["Parsed", "arc_ends", "parse_greedily"]
+__all__ = ["Parsed", "parse_rows"]
 
 
 class Parsed(Struct, frozen=True):
@@ -31,35 +32,37 @@ class Parsed(Struct, frozen=True):
     relations_PC: FloatArray
 
 
-def parse_greedily(rows: Rows, weights: ArcWeights) -> Parsed:
-    """Return the trees that the best action at every step gives."""
-    states = States(rows, weights.num_relations)
-    hashes_C = hash_relations(weights.num_relations)
+def parse_rows(rows: Rows, weights: Tables, *, beam: int = 1) -> Parsed:
+    """Return the trees that the best action at every step gives, or the best sequence that a beam has found.
+
+    Args:
+        rows: The sentences.
+        weights: Of the parser.
+        beam: How many sequences of a sentence go forward together.
+    """
+    planned_TR = _search(rows, weights, beam) if beam > 1 else None
+    states, hashes_C = States(rows, weights.num_relations), hash_relations(weights.num_relations)
     actions = ActionFeatures(states, hashes_C, weights.actions.bits)
-    relations = RelationFeatures(states, hashes_C, weights.relations.bits)
     num_places = len(rows.words_P)
     margins_P = np.zeros(num_places, dtype=np.float32)
     relations_PC = np.zeros((num_places, weights.num_relations), dtype=np.float32)
     for step in range(states.num_steps):
         num = states.num_alive(step)
         scores_RA = weights.actions.sums_RC(actions.buckets_FR(num))[:, :NUM_ACTIONS]
-        scores_RA[~states.valid_AR(num).T] = -np.inf
-        chosen_R = scores_RA.argmax(axis=1)
+        scores_RA = np.where(states.valid_AR(num).T, scores_RA, -np.inf)
+        chosen_R = scores_RA.argmax(axis=1) if planned_TR is None else planned_TR[step, :num]
         best_R = scores_RA[np.arange(num), chosen_R]
-        arcs = np.flatnonzero(chosen_R != SHIFT)
-        children, heads = arc_ends(states, arcs, chosen_R[arcs])
-        scores_RC = weights.relations.sums_RC(relations.buckets_FR(heads, children))
-        relations_PC[children] = scores_RC
         scores_RA[np.arange(num), chosen_R] = -np.inf
-        margins_P[children] = (best_R - scores_RA.max(axis=1))[arcs]
-        states.shift(np.flatnonzero(chosen_R == SHIFT))
-        states.attach(arcs, children, heads, scores_RC.argmax(axis=1))
+        # A sequence of a beam may take an action that looked worse.
+        margins_R = np.maximum(best_R - scores_RA.max(axis=1), 0)
+        children_R, _, scores_RC, _ = take_actions(states, chosen_R, weights, hashes_C)
+        relations_PC[children_R] = scores_RC
+        margins_P[children_R] = margins_R[chosen_R > 0]
     return Parsed(states.heads_P, margins_P, relations_PC)
 
 
-def arc_ends(states: States, chosen: IntArray, actions_R: Array) -> tuple[IntArray, IntArray]:
-    """Return the child and the head of the arcs that some states are to make."""
-    depth_R = states.depth_R[chosen]
-    children_R = states.stack_RD[chosen, depth_R - 1]
-    heads_R = np.where(actions_R == LEFT, states.next_R[chosen], states.stack_RD[chosen, depth_R - 2])
-    return children_R, heads_R
+def _search(rows: Rows, weights: Tables, size: int) -> IntArray:
+    beam = Beam(rows, weights, size)
+    for step in range(beam.states.num_steps):
+        beam.advance(beam.candidates(step))
+    return beam.best_TB()

@@ -62,7 +62,7 @@ class BiaffineWeights(Struct, frozen=True):
     @property
     def num_states(self) -> int:
         """S, the numbers that a network gives every word."""
-        return int(2 * (self.arcs_AA.shape[1] + self.relations_CRR.shape[2] - 1))
+        return 2 * int(self.arcs_AA.shape[1] + self.relations_CRR.shape[2] - 1)
 
     def evidence(self, states_MS: FloatArray, places: Ragged) -> Arcs:
         """Return scores of the heads and relations of words; a relation is that to the head in the best tree.

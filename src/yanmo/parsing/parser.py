@@ -10,7 +10,7 @@ from msgspec import Struct
 from yanmo.answers.arcs import Arcs
 from yanmo.arrays import IntArray, Ragged
 from yanmo.parsing.arc_evidence import ParsedWords, Sharpness, evidence_of
-from yanmo.parsing.arc_search import parse_greedily
+from yanmo.parsing.arc_search import parse_rows
 from yanmo.parsing.arc_weights import ArcWeights
 from yanmo.parsing.sentences import WordHashes
 from yanmo.text.units import HashArray
@@ -28,11 +28,13 @@ class ArcParser(Struct, frozen=True):
         weights: What it has learned.
         vocabulary_V: Hashes of the words that it has learned by themselves, ascending.
         sharpness: How its scores become log odds.
+        beam: How many sequences of actions of a sentence go forward together.
     """
 
     weights: ArcWeights
     vocabulary_V: HashArray
     sharpness: Sharpness
+    beam: int = 1
 
     def read(self, surfaces: Sequence[str], tags_U: IntArray, offsets: IntArray) -> WordHashes:
         """Return what is read of words; arguments as of :meth:`WordHashes.of`."""
@@ -46,9 +48,10 @@ class ArcParser(Struct, frozen=True):
             np.zeros(num_words, dtype=np.float32),
             np.zeros((num_words, self.weights.num_relations), dtype=np.float32),
         )
-        for sentences in words.blocks(BLOCK_PLACES):
+        for sentences in words.blocks(BLOCK_PLACES // self.beam):
             rows = words.rows(sentences)
-            parsed, places_U, units_U = parse_greedily(rows, self.weights), rows.places_U(), words.units_of(sentences)
+            parsed = parse_rows(rows, self.weights, beam=self.beam)
+            places_U, units_U = rows.places_U(), words.units_of(sentences)
             begins_U = np.repeat(rows.begins_N, rows.lengths_N)
             lengths_U = np.repeat(rows.lengths_N, rows.lengths_N)
             heads_U = parsed.heads_P[places_U] - begins_U

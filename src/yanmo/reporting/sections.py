@@ -14,6 +14,7 @@ import polars as pl
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
@@ -27,6 +28,11 @@ from yanmo.reporting.language_quality import (
 )
 from yanmo.reporting.new_spans import known_spans, measure_new_spans
 from yanmo.reporting.pages import render_evaluation, render_language
+from yanmo.reporting.passage_quality import (
+    measure_passage_calibration,
+    measure_passage_quality,
+    worst_passage_mistakes,
+)
 from yanmo.reporting.quality import compare_answers, measure_calibration, measure_quality, worst_mistakes
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
@@ -124,12 +130,16 @@ def _new_spans(
 LABELED = (compare_answers, render_evaluation)
 OF_TEXTS = Sections(measure_quality, measure_calibration, _nothing_new, _mistakes_of_texts, *LABELED)
 OF_UNITS = Sections(measure_tag_quality, measure_tag_calibration, _new_spans, _mistakes_of_units, *LABELED)
+OF_PASSAGES = Sections(
+    measure_passage_quality, measure_passage_calibration, _nothing_new, worst_passage_mistakes, *LABELED
+)
 OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new, worst_trees, *LABELED)
 OF_TOKENS = Sections(
     measure_language_quality, no_calibration, measure_baseline, hardest_texts, compare_likelihoods, render_language
 )
 SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
     Choices: _sections_of_choices,
+    Pointers: lambda _: OF_PASSAGES,
     Arcs: lambda _: OF_TREES,
     Sequences: lambda _: OF_TOKENS,
 }

@@ -36,10 +36,12 @@ class ArcsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         tags: Those of the tagger, in order; none where there is no tagger.
         sharpness: How the parser's scores become log odds.
+        beam: How many sequences of actions of a sentence go forward together.
     """
 
     tags: list[str]
     sharpness: Sharpness
+    beam: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class ArcsRuntime(Runtime[EncodedWords]):
                 f"{bundle.path} has weights for {weights.num_relations} relations and names {len(bundle.labels)}.",
                 hint="Train the Bundle again.",
             )
-        self._parser = ArcParser(weights, tensors["vocabulary"], settings.sharpness)
+        self._parser = ArcParser(weights, tensors["vocabulary"], settings.sharpness, settings.beam)
         self._tagger = _open_tagger(bundle) if settings.tags else None
 
     def encode(

@@ -7,7 +7,7 @@ scores are log-probabilities, and a member may be a composite too.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -120,6 +120,10 @@ class Members:
     def __len__(self) -> int:
         return len(self._predictors)
 
+    def reading(self) -> Mapping[str, Any]:
+        """Return how the first member reads texts."""
+        return self._predictors[0].reading()
+
     def encode(self, member: int, raw: RawInputs) -> Any:
         """Return what one member reads of raw texts."""
         return self._predictors[member].encode(raw.inputs, windows=raw.windows)
@@ -174,6 +178,11 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         """Return what every member reads of N raw rows."""
         raw = RawInputs(inputs, windows)
         return EncodedForAll(len(inputs), [self._members.encode(member, raw) for member in range(len(self._members))])
+
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:
+        """Return how the first member reads texts."""
+        del windows
+        return self._members.reading()
 
     def score(self, encoded: EncodedForAll) -> Inference[Any]:
         """Return the log-probabilities of N encoded texts; tokens are counted over all members."""

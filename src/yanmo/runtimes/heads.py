@@ -13,8 +13,11 @@ from safetensors.numpy import load_file
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.passage_spans import passage_pointers
+from yanmo.answers.pointers import Pointers
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import TREES, Bundle
+from yanmo.artifacts.silence import read_silence
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.parsing.biaffine import BiaffineWeights
 from yanmo.protocols import Inference
@@ -23,10 +26,11 @@ from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
+from yanmo.text.passage_tokens import PassageTokenizer
 from yanmo.text.tokenizer import Encoded, encode_column, open_tokenizer
 from yanmo.text.unit_tokens import UnitTokenizer
 
-__all__ = ["Head", "LabelHead", "TreeHead", "open_head"]
+__all__ = ["Head", "LabelHead", "PassageHead", "TreeHead", "open_head"]
 
 TOKENIZER = "tokenizer.json"
 
@@ -122,7 +126,30 @@ def _read_trees(bundle: Bundle) -> BiaffineWeights:
     return weights
 
 
-HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Arcs: TreeHead}
+class PassageHead(Head):
+    """Where an answer begins in a passage and where it ends, unit by unit, and whether there is none."""
+
+    num_outputs = 2
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._tokenizer = PassageTokenizer(open_tokenizer(bundle.path / TOKENIZER), bundle.max_length)
+        self._bias = read_silence(bundle.path)
+
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
+        """Return the token ids of N questions with their passages; all of a passage is read, whatever is asked for."""
+        if inputs.units is None or inputs.second is None:
+            raise InternalError("A model that finds answers was given no passages and questions.")
+        return self._tokenizer.encode(inputs.second, inputs.units, windows=windows)
+
+    def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Pointers]:
+        """Return the scores of all characters; of "none" the least of a passage's windows."""
+        _, found = pool_windows(encoded, scores_WC, num_cells)
+        if encoded.units is None:
+            raise InternalError("What was read of passages does not say where their units are.")
+        return Inference(passage_pointers(scores_WC, encoded.units.places, none_bias=self._bias), found)
+
+
+HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Pointers: PassageHead, Arcs: TreeHead}
 """Form of evidence to the head of networks that give it."""
 
 

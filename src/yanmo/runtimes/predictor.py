@@ -26,6 +26,7 @@ from yanmo.protocols import Inference, Prediction, Runtime, Task
 from yanmo.runtimes.rules import Ruled, read_rules
 from yanmo.tasks import task_of
 from yanmo.tasks.deciding import decide
+from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Item, Windows
 
 __all__ = [
@@ -94,7 +95,12 @@ class Predictor:
         return self.predictions(self.answer(self.encode(inputs)), inputs)
 
     def predict_proba(self, texts: Sequence[Item]) -> FloatArray:
-        """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``."""
+        """Return probabilities_NC, float32, shape (N, C), columns in the order of ``labels``.
+
+        Raises:
+            ConfigError: The task's answers are no labels; ``predict`` gives them, ``infer`` their evidence.
+        """
+        label_task(self.task, "predict_proba")
         probabilities_NC: FloatArray = self.infer(texts)[0].values_MC
         return probabilities_NC
 

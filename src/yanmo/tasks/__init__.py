@@ -11,12 +11,13 @@ from yanmo.tasks.causal_lm import CAUSAL_LM
 from yanmo.tasks.dependencies import DEPENDENCIES
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
+from yanmo.tasks.span import SPAN
 from yanmo.tasks.text_pair import TEXT_PAIR
 from yanmo.tasks.token_labels import TOKEN_LABELS
 
 __all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
-EVERY: tuple[Task[Any], ...] = (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, DEPENDENCIES, CAUSAL_LM)
+EVERY: tuple[Task[Any], ...] = (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES, CAUSAL_LM)
 TASKS = {task.name: task for task in EVERY}
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}

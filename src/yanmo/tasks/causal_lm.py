@@ -55,6 +55,10 @@ class CausalLm(Task[Sequences]):
         """Return the first character of each row that counts, int64."""
         return np.asarray(column.to_numpy(), dtype=np.int64)
 
+    def padded(self, targets: IntArray, inputs: Inputs) -> IntArray:
+        """Return the targets of the first rows of inputs; of those behind them all that is there counts."""
+        return np.concatenate((targets, np.zeros(len(inputs) - len(targets), dtype=np.int64)))
+
     def is_one_answer(self, targets: IntArray) -> bool:  # noqa: ARG002
         """Return False: there is always something to learn from a text."""
         return False

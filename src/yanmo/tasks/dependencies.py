@@ -79,6 +79,13 @@ class Dependencies(Task[Arcs]):
         targets_M["tag"] = filled["tags"].explode().fill_null("").to_numpy()
         return Ragged(targets_M, relations.offsets)
 
+    def padded(self, targets: Ragged, inputs: Inputs) -> Ragged:
+        """Return the trees of the first rows of inputs; those of the rows behind them are not known yet."""
+        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
+        values_M = np.zeros(int(offsets[-1]), dtype=TARGET)
+        values_M[: len(targets.values)] = targets.values
+        return Ragged(values_M, offsets)
+
     def outputs(self, labels: Sequence[str]) -> list[str]:  # noqa: ARG002 - other tasks read them
         """Return the names of what a network says about every word, of which arcs and relations are scored."""
         return state_names()

@@ -9,7 +9,7 @@ from yanmo.protocols import ABOUT, Task
 
 __all__ = ["check_form"]
 
-CHOSEN = ("texts", "units", "trees")
+CHOSEN = ("texts", "units", "passages", "trees")
 """What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
 
 
@@ -36,7 +36,6 @@ VERBS = {
     "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
     "cascade": Row(CHOSEN, COMPARE),
     "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
-    "ensemble": Row(CHOSEN, COMPARE),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
     "serve": Row(

@@ -105,6 +105,12 @@ class LabelTask(Task[Choices], Protocol):
         # In float64, so that a threshold is held against the numbers that were shown.
         return Choices(np.array([list(row.values()) for row in details]), self.link)
 
+    def padded(self, targets: Any, inputs: Inputs) -> Any:
+        """Return the targets of the first rows of inputs; those behind them have no label."""
+        padded_NC = np.zeros((len(inputs), targets.shape[1]), dtype=np.float32)
+        padded_NC[: len(targets)] = targets
+        return padded_NC
+
     def is_one_answer(self, targets: Any) -> bool:
         """Return whether all rows have the same labels: several at once are one answer, too."""
         truth = targets.values if isinstance(targets, Ragged) else targets

@@ -16,6 +16,7 @@ from yanmo.answers.answered import Answered, Decided, Span
 from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX, Link
+from yanmo.answers.span_column import SPAN_LISTS, span_column
 from yanmo.answers.spans import find_spans, span_probability_M
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import FloatArray, IntArray, Ragged
@@ -29,13 +30,6 @@ from yanmo.text.inputs import Inputs
 __all__ = ["TOKEN_LABELS", "TokenLabels"]
 
 TINY = 1e-30
-SPAN = {
-    "start": pl.Int64(),
-    "end": pl.Int64(),
-    "label": pl.String(),
-    "probability": pl.Float32(),
-    "source": pl.String(),
-}
 
 
 @dataclass(frozen=True)
@@ -72,6 +66,13 @@ class TokenLabels(LabelTask):
         values_U[known] = label_columns(flat.drop_nulls(), labels)
         return Ragged(values_U, np.concatenate(([0], np.cumsum(lengths_N))).astype(np.int64))
 
+    def padded(self, targets: Ragged, inputs: Inputs) -> Ragged:
+        """Return the tags of the first rows of inputs; the units of those behind them have none."""
+        offsets = inputs.units.places.offsets if inputs.units is not None else targets.offsets
+        values_U = np.full(int(offsets[-1]), -1, dtype=np.int64)
+        values_U[: len(targets.values)] = targets.values
+        return Ragged(values_U, offsets)
+
     def choose(self, probabilities_NC: FloatArray) -> npt.NDArray[np.bool_]:
         """Return True at the most probable tag of every unit, each for itself."""
         return np.asarray(probabilities_NC.argmax(axis=1)[:, None] == np.arange(probabilities_NC.shape[1]))
@@ -104,18 +105,11 @@ class TokenLabels(LabelTask):
 
     def column(self, predictions: Sequence[tuple[Span, ...] | None]) -> pl.Series:
         """Return the spans as a column of lists of ``start``, ``end``, ``label``, ``probability``, ``source``."""
-        flat = [span for spans in predictions for span in spans or ()]
-        values = {name: pl.Series([getattr(span, name) for span in flat], dtype=kind) for name, kind in SPAN.items()}
-        structs = pl.DataFrame(values).to_struct("prediction")
-        rows, start = [], 0
-        for spans in predictions:
-            rows.append(None if spans is None else structs[start : start + len(spans)])
-            start += len(spans or ())
-        return pl.Series("prediction", rows, dtype=self.frame_type())
+        return span_column(predictions)
 
     def frame_type(self) -> pl.DataType:
         """Return the type of a list of spans."""
-        return pl.List(pl.Struct(SPAN))
+        return SPAN_LISTS
 
     def given(self, prediction: tuple[Span, ...] | None) -> tuple[str, ...]:
         """Return the kinds of the spans."""

@@ -78,11 +78,13 @@ class NgramLanguageModel:
         try:
             tensors: dict[str, Any] = load_file(folder / WEIGHTS)
             names, count = ("keys", "log_probabilities", "backoffs"), len(tensors) // 3
-            levels = [BackoffLevel(*(tensors[f"{name}.{n}"] for name in names)) for n in range(1, count + 1)]
+            arrays = [[tensors[f"{name}.{n}"] for name in names] for n in range(1, count + 1)]
         except (OSError, SafetensorError, KeyError) as error:
             raise ArtifactError(
                 f"{folder / WEIGHTS} cannot be read: {error}.", hint="Train the Bundle again."
             ) from error
+        # Kept in single precision; sums over a long text want more.
+        levels = [BackoffLevel(keys, *(one.astype(np.float64) for one in values)) for keys, *values in arrays]
         return cls(tokenizer, BackoffModel(tokenizer.vocab_size, levels))
 
 

@@ -67,15 +67,16 @@ class TextPipeline:
         """Return what a model reads of N raw rows.
 
         Whole texts are cleaned. Units are cut from the raw text and then cleaned one by one, so that nothing moves
-        their places.
+        their places. Units are those of the first column; others, such as questions about it, are cleaned whole.
         """
         rule = self.config.units
         if rule is None:
             return Inputs(tuple([self.apply(column) for column in inputs.columns]), inputs.is_segmented)
+        others = tuple([self.apply(column) for column in inputs.columns[1:]])
         places = unit_places(inputs.first, rule)
         surfaces = cut_units(inputs.first, places)
         cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))
-        return replace(inputs, units=Units(cleaned, places, rule))
+        return replace(inputs, columns=(inputs.first, *others), units=Units(cleaned, places, rule))
 
     def apply(self, texts: Sequence[str]) -> list[str]:
         """Return N cleaned and segmented texts for N raw ones; some may have become empty."""

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer, pre_tokenizers
 
 from yanmo.arrays import IntArray, Ragged
@@ -19,7 +20,7 @@ from yanmo.text.inputs import Units, Windows
 from yanmo.text.tokenizer import Encoded, UnitTokens, count_unknown, unknown_id
 from yanmo.text.words import untruncated
 
-__all__ = ["UnitTokenizer"]
+__all__ = ["UnitTokenizer", "cut_windows"]
 
 MOST_KNOWN = 1 << 16
 """So many units are remembered with their tokens; a language's common words and all its characters fit."""
@@ -41,7 +42,6 @@ class UnitTokenizer:
         self._tokenizer = untruncated(tokenizer)
         self._before, self._after = _specials(self._tokenizer)
         self._room = max(1, max_length - len(self._before) - len(self._after))
-        self._most = max(1, self._room // UNIT_SHARE)
         self._unknown = unknown_id(self._tokenizer) or 0
         self._word_start = self._tokenizer.token_to_id(WORD_START)
         inner = self._tokenizer.pre_tokenizer
@@ -55,25 +55,39 @@ class UnitTokenizer:
             units: Of the texts.
             windows: How much windows overlap; their number has no limit here.
         """
-        rows, lengths_U = self._tokens(self._surfaces(units))
-        starts = np.concatenate(([0], np.cumsum(np.minimum(lengths_U, self._most)))).astype(np.int64)
-        flat = np.fromiter(chain.from_iterable(row[: self._most] for row in rows), np.int64, int(starts[-1]))
-        ends, overlap = units.places.offsets, (windows or Windows()).overlap
-        windows_W4, text_W = _cut(starts, ends, self._room, int(overlap * self._room))
+        flat, starts, cut_N = self.flat(units, self._room)
+        room_N = np.full(len(units.places), self._room, dtype=np.int64)
+        overlap_N = np.full_like(room_N, int((windows or Windows()).overlap * self._room))
+        windows_W4, text_W = cut_windows(starts, units.places.offsets, room_N, overlap_N)
         ids, shift_W = self._frame(flat, starts[windows_W4[:, 0]], starts[windows_W4[:, 1]])
         num_decided_W = windows_W4[:, 3] - windows_W4[:, 2]
         # The windows decide about all units in their order, so what belongs to them only has to be moved.
         firsts = Ragged(starts[:-1] - np.repeat(shift_W, num_decided_W), _offsets(num_decided_W))
-        num_cut = np.concatenate(([0], np.cumsum(lengths_U > self._most)))
         return Encoded(
             ids,
             None,
-            num_cut[ends[1:]] > num_cut[ends[:-1]],
+            cut_N,
             count_unknown(self._tokenizer, ids),
             text_W,
             len(self._before) + len(self._after),
             UnitTokens(firsts, units.places),
         )
+
+    def flat(self, units: Units, room: int) -> tuple[IntArray, IntArray, npt.NDArray[np.bool_]]:
+        """Return the tokens of all units, one after the other, and where each unit's begin, with the end of the last.
+
+        Also whether a unit of each text was cut off, as it has too many tokens.
+
+        Args:
+            units: Of N texts.
+            room: Most tokens of a text's part of a window.
+        """
+        most, ends = max(1, room // UNIT_SHARE), units.places.offsets
+        rows, lengths_U = self._tokens(self._surfaces(units))
+        starts = np.concatenate(([0], np.cumsum(np.minimum(lengths_U, most)))).astype(np.int64)
+        flat = np.fromiter(chain.from_iterable(row[:most] for row in rows), np.int64, int(starts[-1]))
+        num_cut = np.concatenate(([0], np.cumsum(lengths_U > most)))
+        return flat, starts, num_cut[ends[1:]] > num_cut[ends[:-1]]
 
     def _surfaces(self, units: Units) -> Sequence[str]:
         """Return the units as the tokenizer takes them; to one that tells words by the space before them, with it."""
@@ -124,27 +138,27 @@ def _specials(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     return found.ids[: inside[0]], found.ids[inside[-1] + 1 :]
 
 
-def _cut(starts: IntArray, ends: IntArray, room: int, overlap: int) -> tuple[IntArray, IntArray]:
+def cut_windows(starts: IntArray, ends: IntArray, room_N: IntArray, overlap_N: IntArray) -> tuple[IntArray, IntArray]:
     """Return the windows of all texts, and the text that each is of.
 
     Args:
         starts: Where each unit's tokens begin, and the end of the last, shape (U + 1,).
         ends: Row i has the units ``ends[i]`` to ``ends[i + 1]``.
-        room: Most tokens of a window.
-        overlap: Tokens that a window has of the one before it.
+        room_N: Most tokens of each text's windows.
+        overlap_N: Tokens that a window has of the one before it.
 
     Returns:
         Of each window the first unit that is read and the one behind the last, and the same of those that are decided
         about, int64, shape (W, 4).
     """
     begins_N, stops_N = ends[:-1], ends[1:]
-    is_long_N = starts[stops_N] - starts[begins_N] > room
+    is_long_N = starts[stops_N] - starts[begins_N] > room_N
     whole = np.flatnonzero((stops_N > begins_N) & ~is_long_N)
     found_W4 = np.stack([begins_N[whole], stops_N[whole]] * 2, axis=1)
     if not is_long_N.any():
         return found_W4, whole
     further = [
-        (text, _slide(starts, int(ends[text]), int(ends[text + 1]), room, overlap))
+        (text, _slide(starts, int(ends[text]), int(ends[text + 1]), int(room_N[text]), int(overlap_N[text])))
         for text in np.flatnonzero(is_long_N)
     ]
     text_W = np.concatenate([whole, *(np.full(len(cut), text) for text, cut in further)])

@@ -300,7 +300,7 @@ def _train_linear(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_window(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.window_training import train_window
+    from yanmo.modeling.structured.window_training import train_window
 
     # A teacher is asked only now, when all that could be wrong with the settings has been said.
     return train_window(
@@ -315,12 +315,14 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
 
 
 def _train_arcs(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.parsers.arcs_training import train_arcs
+    from yanmo.modeling.structured.arcs_training import train_arcs
 
     # A perceptron moves a weight by 1, and nothing pulls it back.
     loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
     train = job.ask() if job.ask is not None else job.train
-    return train_arcs(train, job.valid, labels=job.labels, loop=loop, measure=job.measure, tell=tell)
+    return train_arcs(
+        train, job.valid, labels=job.labels, beam=job.config.beam or 1, loop=loop, measure=job.measure, tell=tell
+    )
 
 
 def _train_language_model(job: Job, tell: Watcher) -> Trained:

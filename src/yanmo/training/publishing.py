@@ -16,8 +16,12 @@ from yanmo.modeling.settings import (
     Trained,
 )
 from yanmo.training.job import Job
+from yanmo.training.no_answer import settle_silence
 
 __all__ = ["draft_trained", "publish_trained"]
+
+SETTLED: Mapping[str, Callable[[Bundle, Dataset, Any], dict[str, float]]] = {"passages": settle_silence}
+"""What is decided about to what of its decisions is settled once the weights are; it gives the scores after that."""
 
 
 def _identify(
@@ -108,6 +112,8 @@ def publish_trained(
     identity.info["summary"] |= facts or {}
     with publish_bundle(out, identity, effects=effects) as bundle:
         _write_model(trained, bundle.path, dataset)
+        scores = SETTLED[job.task.head](bundle, dataset, job.task) if job.task.head in SETTLED else trained.scores
+        identity.info["summary"] |= {f"valid_{name}": round(score, 6) for name, score in scores.items()}
         card = render_card(
             model=job.spec.name,
             format=job.spec.format,
@@ -116,7 +122,7 @@ def publish_trained(
             max_length=trained.max_length,
             text=dataset.text_config,
             dataset_digest=dataset.digest,
-            scores=trained.scores,
+            scores=scores,
         )
         (bundle.path / CARD).write_text(card, encoding="utf-8")
         if write_more is not None:

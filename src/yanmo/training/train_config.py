@@ -39,6 +39,10 @@ class ModelKeys(Config):
     order: int | None = Field(default=None, ge=1, le=20)
     """Most tokens of an n-gram of kneser-ney; by default 7 of characters, 5 of words or bytes."""
 
+    beam: int | None = Field(default=None, ge=1, le=64)
+    """Of arcs: how many sequences of actions of a sentence go forward together; 1 takes the best action at every step
+    (Collins, Roark 2004, ACL P04-1015)."""
+
     activation: Activation | None = None
     """The function between the two products of a layer's feed-forward part, of a shape from scratch; by default the
     family's own."""

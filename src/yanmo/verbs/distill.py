@@ -211,6 +211,6 @@ def _teach(job: Job, dataset: Dataset, found: Transfer, answers: Callable[[], Ta
 
     def ask_teacher() -> LabeledTexts:
         taught = answers()
-        return texts_of(taught.rows, evidence=taught.evidence)
+        return texts_of(taught.rows, soft=taught.evidence)
 
     return replace(job, train=texts_of(found.real), teaching=teaching, ask=ask_teacher)

@@ -10,11 +10,15 @@ import numpy as np
 from pydantic import Field
 from safetensors.numpy import save
 
+from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
+from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.combine.alignment import check_same_tokens
 from yanmo.combine.calibration import calibration_error
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
@@ -31,7 +35,6 @@ from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
 from yanmo.verbs.signature import verb
 
@@ -57,6 +60,12 @@ EnsembleMethod = Literal[
     "average-weights",
     "average-weights-greedy",
 ]
+
+
+MEANS = ("average", "soft-vote", "weighted", "weighted-by-score", "greedy")
+"""The methods that need no more of a member than the probability of what is there, which a language model says, too."""
+DECIDED: dict[type[Any], None] = dict.fromkeys((Choices, Pointers, Arcs))
+"""The forms of answers that choose, and say the probabilities of what is not chosen."""
 
 
 class EnsembleConfig(Config):
@@ -153,12 +162,14 @@ def ensemble(
             f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
             hint="Name more Bundles, or a stage that makes several.",
         )
-    check_form(task_of(dataset), "ensemble")
+    if config.method not in MEANS:
+        row_of(DECIDED, task_of(dataset).form, f"The method {config.method}")
     dataset = with_labels_of(members, dataset)
     columns, task = check_members(members, dataset), task_of(dataset)
     split = load_split(dataset, config.split)
     # Asked for all methods, also for those that fit nothing: members and result are held against each other.
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
+    check_same_tokens([one.evidence for one in outcomes], [str(one.path) for one in members])
     job = Fitting(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
     if config.method.startswith("average-weights"):
         _publish_soup(job, out, effects)

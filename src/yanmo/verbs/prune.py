@@ -299,10 +299,8 @@ def _ask_whole(
 ) -> LabeledTexts:
     """Return the training and unlabelled texts with the whole model's answers, columns in the Bundle's order."""
     taught = ask(bundle, dataset, found, beside=beside, num_threads=num_threads)
-    soft_NC = np.empty_like(taught.evidence.values_MC)
-    # The answers have the Dataset's columns. Each is written to the Bundle's column of the same label.
-    soft_NC[:, match_bundle(bundle, dataset)] = taught.evidence.values_MC
-    return replace(train, soft_NC=soft_NC)
+    # The answers have the Dataset's columns; each goes to the Bundle's column of the same label.
+    return replace(train, soft=taught.evidence.ordered(np.argsort(match_bundle(bundle, dataset)).tolist()))
 
 
 def _say_cost(bundle: Bundle, made: Bundle, dataset: Dataset, config: PruneConfig) -> dict[str, Any]:

@@ -126,8 +126,8 @@ def test_one_seed_makes_the_same_bits_and_another_seed_does_not():
 @pytest.mark.parametrize("killed_at", [1, 8, 9, 17, 31])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"eval_steps": 5, "early_stopping_patience": 4}, {"batch_tokens": 40}],
-    ids=["epochs", "steps", "tokens"],
+    [{}, {"eval_steps": 5, "early_stopping_patience": 4}, {"batch_tokens": 40}, {"optimizer": "muon"}],
+    ids=["epochs", "steps", "tokens", "muon"],
 )
 def test_resume_gives_the_same_weights_bit_for_bit(tmp_path, monkeypatch, killed_at, options):
     straight, expected = run(**options)

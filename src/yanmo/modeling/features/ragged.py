@@ -82,6 +82,7 @@ class TokenFeatures:
         pad_id: What fills a row of a batch on the right.
         firsts: The place in its row of the first token of every unit that gets an output; None where texts get one.
         text_N: The text that each row is of, where there may be several of one; None where row i is text i.
+        places: Where the units stand in the raw texts, of these texts; None where texts get one output.
     """
 
     ids: Ragged
@@ -90,6 +91,7 @@ class TokenFeatures:
     is_padded: bool = True
     firsts: Ragged | None = None
     text_N: IntArray | None = None
+    places: Ragged | None = None
 
     @property
     def lengths_N(self) -> IntArray:

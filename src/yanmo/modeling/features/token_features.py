@@ -12,6 +12,7 @@ from yanmo.errors import ConfigError
 from yanmo.modeling.features.ragged import TokenFeatures
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.text.inputs import Inputs
+from yanmo.text.passage_tokens import PassageTokenizer
 from yanmo.text.tokenizer import (
     SPECIAL_TOKENS,
     encode_column,
@@ -28,7 +29,8 @@ __all__ = ["other_tokens", "teacher_tokenizer", "token_encoder", "train_tokenize
 def train_tokenizer(texts: Inputs, settings: NetworkSettings) -> Tokenizer:
     """Return a tokenizer of the training texts; of units one that keeps their case, which tells names."""
     if texts.units is not None:
-        return train_wordpiece(texts.units.surfaces, settings.vocab_size or 0, lowercase=False)
+        surfaces = [*texts.units.surfaces, *(texts.second or ())]
+        return train_wordpiece(surfaces, settings.vocab_size or 0, lowercase=False)
     column = [*texts.first, *(texts.second or ())]
     train = train_wordlevel if texts.is_segmented else train_wordpiece
     return train(column, settings.vocab_size or 0)
@@ -70,13 +72,22 @@ def token_encoder(
     def of_units() -> UnitTokenizer:
         return UnitTokenizer(tokenizer, max_length)
 
+    @functools.cache
+    def of_passages() -> PassageTokenizer:
+        return PassageTokenizer(tokenizer, max_length)
+
     def encode(texts: Inputs) -> TokenFeatures:
         if texts.units is not None:
-            found = of_units().encode(texts.units)
-            text_N = np.arange(len(found.ids)) if found.text_W is None else found.text_W
-            return TokenFeatures(
-                found.ids, None, pad_id, firsts=None if found.units is None else found.units.firsts, text_N=text_N
+            # The units of a text that has another beside it are those of a passage and its question.
+            found = (
+                of_units().encode(texts.units)
+                if texts.second is None
+                else of_passages().encode(texts.second, texts.units)
             )
+            text_N = np.arange(len(found.ids)) if found.text_W is None else found.text_W
+            firsts, places = (None, None) if found.units is None else (found.units.firsts, found.units.places)
+            types = found.type_ids if has_types else None
+            return TokenFeatures(found.ids, types, pad_id, firsts=firsts, text_N=text_N, places=places)
         encoded = encode_column(ready, texts.first, texts.second, max_length)
         return TokenFeatures(encoded.ids, encoded.type_ids if has_types else None, pad_id)
 

@@ -40,16 +40,20 @@ def build_decoder(spec: ModelSpec, *, vocab_size: int, end_id: int, max_length: 
         positions); Zhang, Sennrich 2019, arXiv:1910.07467 (RMSNorm); So et al. 2021, "Primer", arXiv:2109.08668
         (squared ReLU).
     """
-    config = CONFIGS[spec.family](spec, max_length, dropout)
-    config.vocab_size = vocab_size
-    config.bos_token_id = config.eos_token_id = end_id
-    config.tie_word_embeddings = True
+    shared = {
+        "vocab_size": vocab_size,
+        "bos_token_id": end_id,
+        "eos_token_id": end_id,
+        "tie_word_embeddings": True,
+    }
+    config = CONFIGS[spec.family](spec, max_length, dropout, shared)
     module: nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     return module
 
 
-def _gpt2_config(spec: ModelSpec, max_length: int, dropout: float) -> Any:
+def _gpt2_config(spec: ModelSpec, max_length: int, dropout: float, shared: Mapping[str, Any]) -> Any:
     return GPT2Config(
+        **shared,
         n_layer=spec.layers,
         n_embd=spec.width,
         n_head=num_heads(spec.width),
@@ -61,8 +65,9 @@ def _gpt2_config(spec: ModelSpec, max_length: int, dropout: float) -> Any:
     )
 
 
-def _gpt_config(spec: ModelSpec, max_length: int, dropout: float) -> Any:  # noqa: ARG001 - the design has none
+def _gpt_config(spec: ModelSpec, max_length: int, dropout: float, shared: Mapping[str, Any]) -> Any:  # noqa: ARG001 - no dropout
     return ArceeConfig(
+        **shared,
         num_hidden_layers=spec.layers,
         hidden_size=spec.width,
         intermediate_size=4 * spec.width,
@@ -74,7 +79,10 @@ def _gpt_config(spec: ModelSpec, max_length: int, dropout: float) -> Any:  # noq
     )
 
 
-CONFIGS: Mapping[str, Callable[[ModelSpec, int, float], Any]] = {"gpt2": _gpt2_config, "gpt": _gpt_config}
+CONFIGS: Mapping[str, Callable[[ModelSpec, int, float, Mapping[str, Any]], Any]] = {
+    "gpt2": _gpt2_config,
+    "gpt": _gpt_config,
+}
 
 
 def load_decoder(folder: Path, *, dropout: float | None = None) -> nn.Module:

@@ -1,1 +1,1 @@
-"""Networks small enough to learn on a processor from nothing: convolutions, LSTMs, n-grams."""
+"""Networks small enough to learn on a processor from nothing, and heads of a few layers: LSTMs, chains, trees."""

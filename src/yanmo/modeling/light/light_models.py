@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.modeling.light.light_taggers import CnnTagger, LstmTagger
+from yanmo.modeling.light.readers import LstmReader
 from yanmo.modeling.light.sequence_layers import reorder, reversed_positions, token_embedding
 
 __all__ = ["BiLstm", "NgramNet", "TextCnn", "build_light_model"]
@@ -164,15 +165,17 @@ class NgramNet(nn.Module):
 
 _CLASSES: dict[str, type[nn.Module]] = {"textcnn": TextCnn, "bilstm": BiLstm, "ngram": NgramNet}
 _TAGGERS: dict[str, type[nn.Module]] = {"textcnn": CnnTagger, "bilstm": LstmTagger}
+_OTHERS: dict[str, dict[str, type[nn.Module]]] = {"per_unit": _TAGGERS, "reads_passages": {"bilstm": LstmReader}}
+"""Key of an architecture that is true to the classes that are meant then."""
 
 
 def build_light_model(architecture: Mapping[str, Any]) -> nn.Module:
     """Return the untrained network of an architecture.
 
     Args:
-        architecture: ``family`` (textcnn, bilstm or ngram), ``per_unit`` where it labels every unit of a text, and the
-            sizes that its class takes by keyword.
+        architecture: ``family`` (textcnn, bilstm or ngram), ``per_unit`` where it labels every unit of a text,
+            ``reads_passages`` where it finds answers in them, and the sizes that its class takes by keyword.
     """
-    sizes = {key: value for key, value in architecture.items() if key not in ("family", "per_unit")}
-    classes = _TAGGERS if architecture.get("per_unit") else _CLASSES
+    sizes = {key: value for key, value in architecture.items() if key not in ("family", "token_types", *_OTHERS)}
+    classes = next((found for key, found in _OTHERS.items() if architecture.get(key)), _CLASSES)
     return classes[architecture["family"]](**sizes)

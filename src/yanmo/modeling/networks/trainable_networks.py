@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from yanmo.arrays import Ragged
-from yanmo.artifacts.bundle import CHAIN, TREES
+from yanmo.artifacts.bundle import CHAIN
 from yanmo.errors import ConfigError
 from yanmo.modeling.features.hashed_ngrams import hash_texts, network_ngrams
 from yanmo.modeling.features.ragged import Features, NgramFeatures, Score, TensorBatch, TokenFeatures
@@ -32,13 +32,13 @@ from yanmo.modeling.features.token_features import (
     train_tokenizer,
 )
 from yanmo.modeling.light import light_models
+from yanmo.modeling.light.biaffine_head import BiaffineHead, save_tree_head
 from yanmo.modeling.light.label_chain import LabelChain, without_chain
 from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
 from yanmo.modeling.networks.dropout import SampledDropout
 from yanmo.modeling.networks.embeddings import begin_with, ppmi_embeddings
 from yanmo.modeling.networks.layer_depths import freeze
 from yanmo.modeling.networks.unit_heads import chained
-from yanmo.modeling.parsers.biaffine_head import BiaffineHead
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.text.inputs import Inputs
@@ -80,6 +80,19 @@ TAGGER_SIZES: dict[str, dict[str, Any]] = {
         "hidden_size": 160,
     },
 }
+READER_SIZES: dict[str, dict[str, Any]] = {
+    "bilstm": {
+        "reads_passages": True,
+        "embedding_size": 96,
+        "num_buckets": 1 << 16,
+        "ngram_size": 32,
+        "ngram_dropout": 0.5,
+        "token_dropout": 0.1,
+        "hidden_size": 96,
+    },
+}
+SIZES = {"texts": LIGHT_SIZES, "units": TAGGER_SIZES, "passages": READER_SIZES}
+"""What is decided about to the sizes of each light family."""
 
 # An n-gram that stands once in the training texts tells nothing that holds for others.
 MIN_NGRAM_COUNT = 2
@@ -276,8 +289,11 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
         "vocab_size": tokenizer.get_vocab_size(),
         "num_classes": len(settings.labels),
         "dropout": settings.dropout,
-        **(TAGGER_SIZES if settings.per_unit else LIGHT_SIZES)[spec.family],
+        **SIZES[settings.head][spec.family],
     }
+    has_types = settings.head == "passages"
+    if has_types:
+        architecture["token_types"] = True
     module = light_models.build_light_model(architecture)
     _sample_dropout(module, "out_dropout", settings.multi_sample_dropout)
     max_length = settings.max_length or 0
@@ -288,7 +304,7 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
         _save_json(folder / "config.json", architecture)
         tokenizer.save(str(folder / "tokenizer.json"))
 
-    encode = token_encoder(tokenizer, max_length, pad_id=PAD_ID, has_types=False)
+    encode = token_encoder(tokenizer, max_length, pad_id=PAD_ID, has_types=has_types)
     if spec.family == "textcnn":
         _start_embeddings(module, encode(texts))
     score = _in_chain(module, _score_light, settings)
@@ -364,17 +380,14 @@ def _in_chain(module: nn.Module, score: Score, settings: NetworkSettings) -> Sco
     if settings.head == "trees":
         module.tree_head = BiaffineHead(len(settings.decided))
         return score
-    return chained(module, score, settings.labels) if settings.per_unit else score
+    return chained(module, score, settings.labels) if settings.head == "units" else score
 
 
 def _save_chain(folder: Path, module: nn.Module) -> None:
     chain = getattr(module, "label_chain", None)
     if isinstance(chain, LabelChain):
         numpy_files.save_file(chain.arrays(), folder / CHAIN, metadata={"format": "pt"})
-    head = getattr(module, "tree_head", None)
-    if isinstance(head, BiaffineHead):
-        tensors = {name: np.ascontiguousarray(one) for name, one in head.weights().tensors().items()}
-        numpy_files.save_file(tensors, folder / TREES, metadata={"format": "pt"})
+    save_tree_head(folder, module)
 
 
 def _save_weights(folder: Path, module: nn.Module, **others: Tensor) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from yanmo.answers.arcs import Arcs
 from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.modeling.features.ragged import TensorBatch
-from yanmo.modeling.parsers.biaffine_head import BiaffineHead
+from yanmo.modeling.light.biaffine_head import BiaffineHead
 from yanmo.parsing.biaffine import BiaffineWeights
 
 __all__ = ["TreesObjective", "UnitTrees"]

@@ -13,18 +13,20 @@ import numpy as np
 
 from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.errors import DataError, InternalError
+from yanmo.errors import ConfigError, DataError, InternalError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples, Targets, TokenFeatures
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, TaughtLabels, balanced_class_weights
 from yanmo.modeling.objectives.objective import Objective
+from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places, taught_places
 from yanmo.modeling.objectives.trees import TreesObjective, UnitTrees
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
+from yanmo.modeling.structured.taught_trees import with_taught_trees
 from yanmo.models import ENCODERS, ModelSpec
 from yanmo.parsing.biaffine import inner_heads
 from yanmo.text.inputs import Units
@@ -69,14 +71,12 @@ def train_network(
         StoppedError: SIGTERM came; a checkpoint was written.
         ConfigError: A setting does not suit the model.
     """
-    workers.join()
     loop = _settle(spec, network, loop)
     with repeatable(loop.seed, num_threads=loop.num_threads):
         probe = Probe(network, loop, measure)
         network = network if make else choose_pooling(spec, train, valid, probe)
         trainable = make() if make else make_trainable(spec, train.texts, network)
-        # Before the optimizer is made, which has to move the projections, too.
-        matched = _match(trainable, network)
+        matched = _match(trainable, network)  # before the optimizer is made, which moves the projections, too
     # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
     taught = ask() if ask else train
     with repeatable(loop.seed, num_threads=loop.num_threads):
@@ -138,6 +138,7 @@ def _tree_examples(
     Raises:
         DataError: The tree of a row is not one of the words that its text is cut into.
     """
+    texts = with_taught_trees(texts)
     features, units = _read_units(trainable, texts)
     truth, window_ends = texts.targets, _firsts(features).offsets
     heads = Ragged(inner_heads(truth.values["head"], truth.offsets, window_ends), window_ends)
@@ -187,7 +188,17 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
 
 
 def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
-    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
+    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen.
+
+    Raises:
+        ConfigError: Nothing would be learned.
+    """
+    if network.is_frozen and network.head == "passages":
+        raise ConfigError(
+            "The 'frozen' parameter of train fits a head to labels; where answers stand is learned by steps.",
+            hint="Leave frozen out, or freeze some layers: --frozen-layers.",
+        )
+    workers.join()  # before a device is chosen: each of them has one of its own
     is_encoder = spec.family in ENCODERS
     precision = loop.precision if is_encoder else "fp32"
     num_epochs = 0 if network.is_frozen else loop.num_epochs
@@ -197,8 +208,11 @@ def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> Lo
 def _begin(
     trainable: Trainable, probe: Probe, train: Examples, valid: Examples
 ) -> Callable[[Precision], object] | None:
-    """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
+    """Return what sets a checkpoint's new head, None where it has none, cannot be set or the weights lie in parts."""
     network = probe.network
+    # A regression finds labels; where answers begin and end among the units of a passage it cannot.
+    if network.head == "passages":
+        return None
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     # What a head for trees reads are no scores of labels, which a linear model could be.
@@ -236,10 +250,41 @@ def _trees_objective(
     return TreesObjective(targets.head, measure, targets.units_a_row)
 
 
+def _passage_examples(
+    trainable: Trainable,
+    network: NetworkSettings,
+    texts: LabeledTexts,
+    *,
+    is_learned: bool,  # noqa: ARG001 - one signature
+) -> Examples:
+    """Return the windows of passages, each with its question."""
+    features = trainable.encode(texts.texts)
+    if not isinstance(features, TokenFeatures) or features.firsts is None or features.places is None:
+        raise InternalError("A network that finds answers was given no passages.")
+    firsts, places, text_N = features.firsts, features.places, features.text_N
+    right_U2, soft_U2, is_labeled_W = right_places(places, firsts, texts.targets), None, None
+    if network.teaching is not None and texts.soft is not None and text_N is not None:
+        softened = texts.soft.softened(network.teaching.temperature)
+        soft_U2, is_labeled_W = taught_places(places, firsts, softened), texts.is_labeled_N[text_N]
+    ids = texts.ids and text_N is not None and [texts.ids[text] for text in text_N.tolist()]
+    return Examples(features, PassageWindows(right_U2, places, texts.targets, soft_U2, is_labeled_W), ids or None)
+
+
+def _pointers_objective(
+    network: NetworkSettings,
+    targets: Targets,  # noqa: ARG001 - one signature
+    train: LabeledTexts,  # noqa: ARG001
+    loop: LoopSettings,  # noqa: ARG001
+    measure: MeasureAnswers,
+) -> Objective:
+    return PointersObjective(measure, network.teaching)
+
+
 HEADS: dict[str, tuple[Callable[..., Examples], Callable[..., Objective]]] = {
     "texts": (_text_examples, _choices_objective),
     "units": (_unit_examples, _choices_objective),
     "trees": (_tree_examples, _trees_objective),
+    "passages": (_passage_examples, _pointers_objective),
 }
 """What is decided about to what makes its examples and its objective."""
 
@@ -252,9 +297,9 @@ def _targets(network: NetworkSettings, train: LabeledTexts) -> Labels | TaughtLa
 
 def _soft(network: NetworkSettings, texts: LabeledTexts) -> FloatArray | None:
     """Return a teacher's softened answers, None without one."""
-    if network.teaching is None or texts.soft_NC is None:
+    if network.teaching is None or texts.soft is None:
         return None
-    return network.link.soften(texts.soft_NC, temperature=network.teaching.temperature)
+    return network.link.soften(texts.soft.values_MC, temperature=network.teaching.temperature)
 
 
 def _close(trainable: Trainable, matched: Matched | None) -> None:

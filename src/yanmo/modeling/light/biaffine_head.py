@@ -8,13 +8,18 @@ Source: Dozat, Manning 2017, "Deep Biaffine Attention for Neural Dependency Pars
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from safetensors.numpy import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
+from yanmo.artifacts.bundle import TREES
 from yanmo.parsing.biaffine import ARC_SIZE, RELATION_SIZE, SLOPE, BiaffineWeights
 
-__all__ = ["BiaffineHead"]
+__all__ = ["BiaffineHead", "save_tree_head"]
 
 DROPOUT = 0.33
 NOWHERE = -1
@@ -81,6 +86,14 @@ class BiaffineHead(nn.Module):
         """Return the weights as they answer."""
         arrays = (one.detach().float().cpu().contiguous().numpy() for one in (self.arcs, self.relations, self.root))
         return BiaffineWeights(*arrays)
+
+
+def save_tree_head(folder: Path, module: nn.Module) -> None:
+    """Write the head for trees that a network may have, beside its other files."""
+    head = getattr(module, "tree_head", None)
+    if isinstance(head, BiaffineHead):
+        tensors = {name: np.ascontiguousarray(one) for name, one in head.weights().tensors().items()}
+        save_file(tensors, folder / TREES, metadata={"format": "pt"})
 
 
 def _with_one(values_UD: Tensor) -> Tensor:

@@ -17,11 +17,11 @@ from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import IntArray, Ragged
 from yanmo.errors import InternalError
-from yanmo.modeling.runs.window_model import WindowModel
-from yanmo.modeling.runs.window_training import FittedWindow, fit_window
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings
+from yanmo.modeling.structured.window_model import WindowModel
+from yanmo.modeling.structured.window_training import FittedWindow, fit_window
 
-__all__ = ["Tagging", "tag_words"]
+__all__ = ["WordTagging", "tag_words"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ LOOP = LoopSettings(
 
 
 @dataclass(frozen=True)
-class Tagging:
+class WordTagging:
     """The tagger, and the tags that a parser is to learn from.
 
     Attributes:
@@ -49,7 +49,7 @@ class Tagging:
     valid_U: IntArray
 
 
-def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_threads: int) -> Tagging | None:
+def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_threads: int) -> WordTagging | None:
     """Return a tagger and its tags; None where the training split has no tags.
 
     Args:
@@ -80,7 +80,7 @@ def tag_words(train: LabeledTexts, valid: LabeledTexts, *, seed: int, num_thread
     fitted = fit_window(ours, held, network=network, loop=loop, measure=_measure)
     logger.info("tags: %.2f %% of the validation split are right", 100 * fitted.scores[ACCURACY])
     train_U = np.concatenate([train_U, _best(fitted.model, others)])
-    return Tagging(tags, fitted, train_U, _best(fitted.model, held))
+    return WordTagging(tags, fitted, train_U, _best(fitted.model, held))
 
 
 def _tagged(texts: LabeledTexts, tags: Sequence[str]) -> LabeledTexts:
@@ -88,7 +88,7 @@ def _tagged(texts: LabeledTexts, tags: Sequence[str]) -> LabeledTexts:
     names = texts.targets.values["tag"]
     places_U = np.searchsorted(tags, names)
     is_known_U = np.asarray(tags)[np.minimum(places_U, len(tags) - 1)] == names
-    return replace(texts, targets=Ragged(np.where(is_known_U, places_U, -1), texts.targets.offsets), soft_NC=None)
+    return replace(texts, targets=Ragged(np.where(is_known_U, places_U, -1), texts.targets.offsets), soft=None)
 
 
 def _folds(texts: LabeledTexts, seed: int) -> IntArray:

@@ -1,4 +1,4 @@
-"""The optimizer: AdamW or Muon with groups for weight decay and depth, and the learning rate of each step; it knows no data."""
+"""The optimizer: AdamW or Muon, groups for weight decay and depth, the learning rate of each step; it knows no data."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from yanmo.modeling.loop.muon import ORTHOGONAL, Muon
 from yanmo.modeling.networks.layer_depths import matrices_in_layers, parameter_depths
+from yanmo.modeling.optimizing.muon import ORTHOGONAL, Muon
 from yanmo.modeling.settings import OptimizerName, Schedule
 
 __all__ = ["learning_rate_factor", "level_steps", "make_optimizer", "set_learning_rate"]

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.parsing.arc_actions import arc_ends
 from yanmo.parsing.arc_features import ActionFeatures, RelationFeatures
 from yanmo.parsing.arc_oracle import free_AR
-from yanmo.parsing.arc_search import arc_ends
 from yanmo.parsing.arc_weights import ArcWeights, WeightTable
 from yanmo.parsing.sentences import Rows, hash_relations
 from yanmo.parsing.states import NUM_ACTIONS, SHIFT, States
@@ -47,13 +47,26 @@ class AveragedTable:
         return found
 
     def move(self, buckets_FR: IntArray, better_R: IntArray, worse_R: IntArray) -> None:
-        """Raise the weights of one column of each state, and lower those of another."""
+        """Raise the weights of one column of each state, and lower those of another: a step."""
+        self.count_step()
+        self.add(buckets_FR, better_R, 1.0)
+        self.add(buckets_FR, worse_R, -1.0)
+
+    def count_step(self) -> None:
+        """Begin another step, which what is added next belongs to."""
         self._num_steps += 1
-        num_columns = self.weights_KC.shape[1]
-        for columns_R, sign in ((better_R, 1.0), (worse_R, -1.0)):
-            cells = (buckets_FR * num_columns + columns_R).ravel()
-            np.add.at(self.weights_KC.reshape(-1), cells, np.float32(sign))
-            np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * self._num_steps))
+
+    def add(self, buckets_FR: IntArray, columns_R: IntArray, sign: float) -> None:
+        """Add to the weights of one column of each state."""
+        cells = (buckets_FR * self.weights_KC.shape[1] + columns_R).ravel()
+        np.add.at(self.weights_KC.reshape(-1), cells, np.float32(sign))
+        np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * self._num_steps))
+
+    def restart(self) -> None:
+        """Go on from the mean of the weights, and take the mean of what comes from now on."""
+        self.weights_KC = self.mean_KC()
+        self._steps_KC[:] = 0
+        self._num_steps = 1
 
     def mean_KC(self) -> FloatArray:
         """Return the mean of the weights over all steps."""

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import Ragged
 from yanmo.artifacts.effects import NO_EFFECTS
 from yanmo.errors import InternalError
-from yanmo.modeling.runs import window_training
-from yanmo.modeling.runs.window_training import Lesson, train_window
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, NetworkSettings, Teaching
+from yanmo.modeling.structured import window_training
+from yanmo.modeling.structured.window_training import Lesson, train_window
 from yanmo.runtimes.window import WindowRuntime
 from yanmo.tasks import get_task
 from yanmo.text.inputs import Inputs
@@ -74,7 +75,7 @@ def learn(train, *, config=None, lexicon=None, tell=NO_EFFECTS.tell, teaching=No
 def opened(trained, folder):
     folder.mkdir(exist_ok=True)
     trained.save(folder)
-    return WindowRuntime(SimpleNamespace(path=folder, task="token_labels"))
+    return WindowRuntime(SimpleNamespace(path=folder), SOFTMAX)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_a_teacher_stands_for_labels(train):
     nothing = Ragged(np.full_like(train.targets.values, -1), train.targets.offsets)
     soft_UC = np.full((len(nothing.values), 4), 0.02, dtype=np.float32)
     soft_UC[np.arange(len(soft_UC)), train.targets.values] = 0.94
-    taught = LabeledTexts(train.texts, nothing, soft_NC=soft_UC, num_labeled=0)
+    taught = LabeledTexts(train.texts, nothing, soft=Choices(soft_UC, SOFTMAX), num_labeled=0)
     trained = learn(taught, teaching=Teaching(alpha=0.5, temperature=1.0))
     assert trained.scores["accuracy"] > 0.95
 

@@ -23,8 +23,8 @@ from yanmo.answers.tags import TagScheme, TagStyle, row_edges
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
-from yanmo.modeling.runs.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Trained
+from yanmo.modeling.structured.window_model import Buckets, WindowModel, feature_matrix
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.window_features import WindowConfig, WindowFeatures, suited_config
@@ -204,7 +204,7 @@ def fit_window(
         return measure(evidence, valid.targets)
 
     alpha = network.teaching.alpha if network.teaching is not None else 0.0
-    lesson = Lesson(_tags(train), train.soft_NC, alpha)
+    lesson = Lesson(_tags(train), None if train.soft is None else train.soft.values_MC, alpha)
     history = _History(loop, tell, model)
     with threadpool_limits(loop.num_threads), progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
         for loss in _epochs(learner, model.rows(units), lesson, units.places, loop):

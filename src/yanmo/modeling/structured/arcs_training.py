@@ -19,15 +19,17 @@ from yanmo import progress
 from yanmo.arrays import IntArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
-from yanmo.modeling.parsers.arcs_learning import Perceptron
-from yanmo.modeling.parsers.arcs_tagging import Tagging, tag_words
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
+from yanmo.modeling.structured.arcs_learning import Perceptron
+from yanmo.modeling.structured.arcs_tagging import WordTagging, tag_words
+from yanmo.modeling.structured.beam_learning import learn_with_beam
+from yanmo.modeling.structured.taught_trees import with_taught_trees
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import Rows, WordHashes, frequent_words
 from yanmo.text.inputs import Units
 
-__all__ = ["SETTINGS", "TAGGER", "train_arcs"]
+__all__ = ["ARCS_SETTINGS", "TAGGER", "train_arcs"]
 
 ACTION_BITS, RELATION_BITS = 18, 17
 MIN_COUNT = 2
@@ -35,7 +37,7 @@ MIN_COUNT = 2
 POOL = 32
 """Batches are cut from so many batches of sentences in the order of their lengths."""
 EXPLORE = 0.9
-SETTINGS = "arcs.json"
+ARCS_SETTINGS = "arcs.json"
 TAGGER = "tagger"
 METRICS = "metrics.jsonl"
 
@@ -71,6 +73,7 @@ def train_arcs(
     valid: LabeledTexts,
     *,
     labels: Sequence[str],
+    beam: int,
     loop: LoopSettings,
     measure: MeasureAnswers,
     tell: Watcher = NO_EFFECTS.tell,
@@ -81,10 +84,12 @@ def train_arcs(
         train: Trees to learn from; where their words have tags, a tagger is trained, too.
         valid: Trees that choose the epoch.
         labels: The relations.
+        beam: How many sequences of actions of a sentence go forward together.
         loop: Epochs, sentences a step, patience, seed.
         measure: From evidence and targets to scores.
         tell: Is shown the record of every epoch.
     """
+    train = with_taught_trees(train)
     with threadpool_limits(loop.num_threads):
         tagging = tag_words(train, valid, seed=loop.seed, num_threads=loop.num_threads)
         units, held = _units(train), _units(valid)
@@ -93,11 +98,11 @@ def train_arcs(
         held_lesson = _lesson(valid, tagging.valid_U if tagging else None, vocabulary_V)
         perceptron = Perceptron(len(labels), ACTION_BITS, RELATION_BITS, loop.seed)
         history = _History(loop, tell)
-        for num_mistakes in _epochs(perceptron, lesson, loop):
-            parser = ArcParser(perceptron.average(), vocabulary_V, Sharpness(1.0, 1.0))
+        for num_mistakes in _epochs(perceptron, lesson, loop, beam):
+            parser = ArcParser(perceptron.average(), vocabulary_V, Sharpness(1.0, 1.0), beam)
             parsed = parser.parse(held_lesson.words)
             sharpness = fit_sharpness(parsed, held_lesson.heads_U, held_lesson.relations_U)
-            parser = ArcParser(parser.weights, vocabulary_V, sharpness)
+            parser = ArcParser(parser.weights, vocabulary_V, sharpness, beam)
             evidence = parser.evidence(held_lesson.words, held.places).activate()
             history.add(parser, num_mistakes, measure(evidence, valid.targets))
             if history.is_over:
@@ -105,7 +110,7 @@ def train_arcs(
     return _trained(history, tagging, labels)
 
 
-def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) -> Trained:
+def _trained(history: _History, tagging: WordTagging | None, labels: Sequence[str]) -> Trained:
     parser, scores = history.best
 
     def save(folder: Path) -> None:
@@ -114,9 +119,10 @@ def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) 
         save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, folder / "model.safetensors")
         settings = {
             "tags": tagging.tags if tagging else [],
+            "beam": parser.beam,
             "sharpness": {"heads": parser.sharpness.heads, "relations": parser.sharpness.relations},
         }
-        (folder / SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+        (folder / ARCS_SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if tagging is not None:
             (folder / TAGGER).mkdir()
             tagging.fitted.save(folder / TAGGER)
@@ -124,6 +130,7 @@ def _trained(history: _History, tagging: Tagging | None, labels: Sequence[str]) 
 
     architecture = {
         "family": "arcs",
+        "beam": parser.beam,
         "num_classes": len(labels),
         "num_words": len(parser.vocabulary_V),
         "num_tags": len(tagging.tags) if tagging else 0,
@@ -164,16 +171,24 @@ class _History:
         return self._num_worse >= self._loop.early_stopping_patience
 
 
-def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings) -> Iterator[int]:
+def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings, beam: int) -> Iterator[int]:
     """Learn from all sentences, epoch by epoch, and yield the number of mistakes of each."""
     with progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
+        # Where no sequence is good for long, hardly anything is learned from it: a beam begins where greed has ended.
+        num_greedy = loop.num_epochs if beam == 1 else loop.num_epochs // 2
         for epoch in range(loop.num_epochs):
             num_mistakes = 0
+            if epoch == num_greedy:
+                perceptron.actions.restart()
+                perceptron.relations.restart()
             for sentences in _batches(lesson.words, loop.batch_size, loop.seed, epoch):
                 rows = lesson.words.rows(sentences)
+                targets = lesson.targets(rows, sentences)
+                if epoch >= num_greedy:
+                    num_mistakes += learn_with_beam(perceptron, rows, *targets, beam)
+                    continue
                 # In the first epoch most that follows a mistake is noise.
-                explore = EXPLORE if epoch else 0.0
-                num_mistakes += perceptron.learn(rows, *lesson.targets(rows, sentences), explore=explore)
+                num_mistakes += perceptron.learn(rows, *targets, explore=EXPLORE if epoch else 0.0)
             yield num_mistakes
             bar.update(1)
 

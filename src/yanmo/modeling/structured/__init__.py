@@ -1,0 +1,1 @@
+"""Models of the words of texts and of trees that need no network: what they learn, and how."""

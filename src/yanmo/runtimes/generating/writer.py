@@ -243,9 +243,10 @@ def blocked_error() -> ConfigError:
 
 
 def push_row(text: GrowingText, row: WrittenRow) -> str:
-    """Let a text grow by its row's last token, and return what is decided since; the end token is no text."""
+    """Let a text grow by its row's new tokens, and return what is decided since; the end token is no text."""
     is_end = row.ending == "stop" and row.ids[-1] in row.chooser.decoding.end_ids
-    return text.push([] if is_end or not row.ids else row.ids[-1:], is_last=row.ending is not None)
+    tokens = row.ids[len(text.ends) : len(row.ids) - is_end]
+    return text.push(tokens, is_last=row.ending is not None)
 
 
 def _written(row: WrittenRow, text: GrowingText) -> Written:

@@ -61,8 +61,8 @@ class WritingOptions(ChoiceOptions):
     num_beams: int = Field(default=1, ge=1, le=64)
     """Above 1, so many beginnings are kept, and the likeliest whole texts win; nothing is drawn then."""
     num_guessed: int = Field(default=0, ge=0, le=64)
-    """So many tokens are guessed at a time, from what follows the same words earlier in prompt and text, and kept as far
-    as they are what is drawn: faster for texts that repeat their prompt, where one is written at a time. With 8-bit
+    """So many tokens are guessed at a time, from what follows the same words earlier in prompt and text, and kept as
+    far as they are what is drawn: faster for texts that repeat their prompt, where one is written at a time. With 8-bit
     weights last bits differ then, and with them now and then a token."""
     stop: tuple[str, ...] = ()
     """Strings before which a text ends."""

@@ -102,9 +102,9 @@ QUESTIONS_GUIDE = """\
 # A first reader of documents
 
 The file questions.json holds questions about invented museums, companies, devices and ferries, half Chinese and half
-English, in the format of SQuAD: a passage, its questions, and each answer with the character where it begins. Some questions
-have no answer. Every kind of document stands there several times with other facts in it, so a model does better here
-than on documents of which it has seen nothing.
+English, in the format of SQuAD: a passage, its questions, and each answer with the character where it begins. Some
+questions have no answer. Every kind of document stands there several times with other facts in it, so a model does
+better here than on documents of which it has seen nothing.
 
 ```
 yanmo check pipeline.toml

@@ -19,6 +19,7 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.artifacts.base import Identity, publish
+from yanmo.measuring import timing
 from yanmo.runtimes.engines.choice import PROBE
 from yanmo.text.pipeline import TextConfig
 
@@ -98,6 +99,14 @@ def minilm() -> Path:
     if folder is None:
         pytest.skip("all-MiniLM-L6-v2 is not here: make weights, or YANMO_CHECKPOINT=FOLDER")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_measuring():
+    """Batches are timed for a moment: that speed is measured is tested, and how high it is belongs to benchmarks/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(timing.time_batches.__kwdefaults__, "seconds", 0.05)
+        yield
 
 
 TOPICS = {

@@ -4,7 +4,7 @@ import pytest
 
 from yanmo.family_settings import (
     FAMILY_DEFAULTS,
-    FORM_DEFAULTS,
+    HEAD_DEFAULTS,
     LAYERED,
     SETTINGS,
     default_settings,
@@ -17,7 +17,7 @@ from yanmo.training.train_config import TrainConfig
 
 
 def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == ["tokenization", "order", "pooling", "head_start", "frozen"]
+    assert unused_settings(resolve("bert-2x64")) == ["tokenization", "order", "pooling", "beam", "head_start", "frozen"]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
         "vocab_size",
@@ -26,16 +26,18 @@ def test_settings_without_effect_are_named():
         "optimizer",
         "precision",
         "pooling",
+        "beam",
         "head_start",
         "frozen",
         "activation",
     ]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "activation"]
+    assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "beam", "activation"]
     assert unused_settings(ModelSpec("model", "init")) == [
         "vocab_size",
         "tokenization",
         "order",
         "pooling",
+        "beam",
         "activation",
     ]
     assert {"learning_rate", "eval_steps"} <= set(unused_settings(resolve("linear")))
@@ -72,7 +74,7 @@ def test_a_shape_changes_no_other_familys_settings(family):
 @pytest.mark.parametrize("family", FAMILY_DEFAULTS)
 def test_a_tagger_has_settings_of_its_own_where_its_family_says_so(family):
     ours, theirs = (default_settings(family, 100_000, form=form) for form in ("units", "texts"))
-    own = FORM_DEFAULTS["units"].get(family, {})
+    own = HEAD_DEFAULTS["units"].get(family, {})
     # More epochs bring more patience.
     assert {name for name in ours if ours[name] != theirs.get(name)} <= {*own, "early_stopping_patience"}
     assert ours.items() >= own.items()

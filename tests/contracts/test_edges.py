@@ -171,7 +171,9 @@ for _ in range(2):
 
 
 def test_a_service_whose_log_is_full_answers_on(shell):
-    serve = "yanmo serve model --port 0 --access-log --json 2>/dev/full >$NEW/told & SERVICE=$!"
+    # By its program and not the function, whose shell would be all that the signal ends.
+    program = f"{shlex.quote(sys.executable)} -m yanmo"
+    serve = f"{program} serve model --port 0 --access-log --json 2>/dev/full >$NEW/told & SERVICE=$!"
     wait = "until [ -s $NEW/told ]; do sleep 0.1; done"
     ask = f"{shlex.quote(sys.executable)} -c {shlex.quote(ASK_TWICE)} <$NEW/told"
     done = shell(f"{serve}; {wait}; {ask}; kill $SERVICE; wait $SERVICE")

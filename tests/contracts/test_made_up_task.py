@@ -108,13 +108,20 @@ def like(bundle, stars):
     return LikeAnother(others={len(values_NC): values_NC @ np.arange(5) for values_NC in found})
 
 
-@pytest.fixture(autouse=True)
-def row_in_table(monkeypatch):
-    monkeypatch.setitem(TASKS, "ordered_stars", OrderedStars())
+@pytest.fixture(scope="module", autouse=True)
+def row_in_table():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(TASKS, "ordered_stars", OrderedStars())
+        yield
 
 
-@pytest.fixture
-def stars(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("stars")
+
+
+@pytest.fixture(scope="module")
+def stars(row_in_table, folder):
     """A Dataset of 400 rows whose words tell the stars, some of them by one too many."""
     generator = np.random.default_rng(5)
     rows = []
@@ -122,10 +129,20 @@ def stars(tmp_path):
         grade = int(generator.integers(0, 5))
         said = int(np.clip(grade + generator.integers(-1, 2) * (generator.random() < 0.2), 0, 4))
         rows.append({"text": f"a {GRADES[said]} {NOUNS[number % 8]} {number}", "label": STARS[grade]})
-    (tmp_path / "stars.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    (folder / "stars.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
     return yanmo.prepare(
-        tmp_path / "stars.jsonl", task="ordered_stars", valid_ratio=0.3, test_ratio=0.2, out=tmp_path / "data"
+        folder / "stars.jsonl", task="ordered_stars", valid_ratio=0.3, test_ratio=0.2, out=folder / "data"
     )
+
+
+@pytest.fixture(scope="module")
+def linear(stars, folder):
+    return yanmo.train(stars, model="linear", num_threads=1, out=folder / "linear")
+
+
+@pytest.fixture(scope="module")
+def ngram(stars, folder):
+    return yanmo.train(stars, model="ngram", num_threads=1, num_epochs=12, out=folder / "ngram")
 
 
 def served():
@@ -144,13 +161,7 @@ def mean_error(answers, stars):
     return np.abs(truth_N - said_N).mean()
 
 
-def train(stars, model, out, **options):
-    return yanmo.train(stars, model=model, num_threads=1, out=out, **options)
-
-
-def test_it_goes_through_training_measuring_and_compression(stars, tmp_path):
-    linear = train(stars, "linear", tmp_path / "linear")
-    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
+def test_it_goes_through_training_measuring_and_compression(stars, linear, ngram, tmp_path):
     scores = ngram.manifest.info["summary"]
     assert scores["valid_mean_error"] < 1.0
     assert "valid_accuracy" not in scores
@@ -176,9 +187,7 @@ def test_it_goes_through_training_measuring_and_compression(stars, tmp_path):
 
 
 @pytest.mark.parametrize(("guarantee", "kept"), [("agreement", "agreement"), ("accuracy", "right_rows")])
-def test_a_cascade_says_its_headline_and_what_it_guarantees(stars, tmp_path, guarantee, kept):
-    linear = train(stars, "linear", tmp_path / "linear")
-    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
+def test_a_cascade_says_its_headline_and_what_it_guarantees(stars, linear, ngram, tmp_path, guarantee, kept):
     values = {"alpha": 0.5, "delta": 0.2, "costs": (0.1, 1.0), "num_threads": 1}
     staged = yanmo.cascade(stars, [linear, ngram], guarantee=guarantee, **values, out=tmp_path / "staged")
     scores = staged.manifest.info["summary"]
@@ -200,10 +209,10 @@ def test_a_cascade_says_its_headline_and_what_it_guarantees(stars, tmp_path, gua
     assert "points of accuracy" not in page
 
 
-def test_networks_learn_it_are_exported_and_predict(stars, tmp_path):
-    network = train(stars, "textcnn", tmp_path / "textcnn", num_epochs=2, r_drop=0.5)
+def test_networks_learn_it_are_exported_and_predict(stars, ngram, tmp_path):
+    values = {"num_epochs": 2, "r_drop": 0.5, "num_threads": 1}
+    network = yanmo.train(stars, model="textcnn", **values, out=tmp_path / "textcnn")
     graph = yanmo.export(network, out=tmp_path / "graph")
-    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
     frames = {
         one.name: yanmo.predict(one, stars.path, out=tmp_path / f"{one.name}-answers").frame()
         for one in (network, graph, ngram)
@@ -216,16 +225,14 @@ def test_networks_learn_it_are_exported_and_predict(stars, tmp_path):
     assert (sure_N > values_NC.max(axis=1) + 0.01).any()
 
 
-def test_the_lowest_mean_error_is_the_best_of_a_training(stars, tmp_path):
-    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
+def test_the_lowest_mean_error_is_the_best_of_a_training(ngram):
     lines = (ngram.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     errors = [record["valid_mean_error"] for line in lines if "valid_mean_error" in (record := json.loads(line))]
     assert ngram.manifest.info["summary"]["valid_mean_error"] == pytest.approx(min(errors), abs=1e-6)
 
 
-def test_a_gate_refuses_what_loses_more_of_its_headline_than_is_allowed(stars, tmp_path, monkeypatch, caplog):
+def test_a_gate_refuses_what_loses_more_of_its_headline_than_is_allowed(stars, ngram, tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO, "yanmo")
-    ngram = train(stars, "ngram", tmp_path / "ngram", num_epochs=12)
     monkeypatch.setitem(TASKS, "ordered_stars", like(ngram, stars))
     made = yanmo.quantize(ngram, stars, max_drop=500.0, num_threads=1, out=tmp_path / "free")
     lost = made.manifest.info["quantization"]["apart_drop"]
@@ -239,8 +246,7 @@ def test_a_gate_refuses_what_loses_more_of_its_headline_than_is_allowed(stars, t
     assert not (tmp_path / "refused").exists()
 
 
-def test_it_is_served(stars, tmp_path):
-    linear = train(stars, "linear", tmp_path / "linear")
+def test_it_is_served(linear):
     with served()._serving(linear) as client:
         reply = client.ask("POST", "/predict", b'{"text": "a superb meal"}', JSON)
         assert reply.status == 200
@@ -250,8 +256,7 @@ def test_it_is_served(stars, tmp_path):
         assert (unsure["prediction"], unsure["abstained"]) == (None, True)
 
 
-def test_whether_a_threshold_silenced_it_is_what_its_task_says(stars, tmp_path, monkeypatch):
-    linear = train(stars, "linear", tmp_path / "linear")
+def test_whether_a_threshold_silenced_it_is_what_its_task_says(linear, monkeypatch):
     # Whether labels exclude each other says nothing about whether a task withholds.
     monkeypatch.setitem(TASKS, "ordered_stars", OrderedStars(link=Ordered(excludes=False)))
     with served()._serving(linear) as client:
@@ -264,9 +269,8 @@ def test_whether_a_threshold_silenced_it_is_what_its_task_says(stars, tmp_path, 
 
 
 @pytest.mark.timeout(600)
-def test_grind_allows_the_loss_of_its_headline_that_was_asked_for(stars, tmp_path, monkeypatch):
-    members = [train(stars, "linear", tmp_path / "linear"), train(stars, "ngram", tmp_path / "ngram", num_epochs=12)]
-    teacher = yanmo.ensemble(stars, members, num_threads=1, out=tmp_path / "teacher")
+def test_grind_allows_the_loss_of_its_headline_that_was_asked_for(stars, linear, ngram, tmp_path, monkeypatch):
+    teacher = yanmo.ensemble(stars, [linear, ngram], num_threads=1, out=tmp_path / "teacher")
     monkeypatch.setitem(TASKS, "ordered_stars", like(teacher, stars))
     values = {"students": ("ngram",), "hours": 1.0, "num_threads": 1, "out": tmp_path / "ground"}
     with pytest.raises(ModelError) as caught:

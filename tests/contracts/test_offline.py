@@ -30,7 +30,7 @@ WRITING = re.compile(r"O_WRONLY|O_RDWR|O_CREAT|creat\(|mkdir")
 OPENED = re.compile(r'(?:open|creat|mkdir)\w*\((?:(?:AT_FDCWD|\d+)<(?P<base>.*?)>, )?"(?P<path>.*?)"')
 ADDRESS = re.compile(r'inet_addr\("(.+?)"\)|inet_pton\(AF_INET6, "(.+?)"')
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 
 
@@ -61,7 +61,7 @@ class Watched:
 
     def run(self, *command, **options):
         process = self.start(*command, **options)
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=500)
         assert process.returncode == 0, (command, out.decode(), err.decode())
         return out.decode()
 

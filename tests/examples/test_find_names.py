@@ -11,6 +11,8 @@ import pytest
 
 import yanmo
 
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture(scope="module")
 def blocks(project_root):

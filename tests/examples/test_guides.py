@@ -138,7 +138,7 @@ trap stop EXIT
     return functions + "\n".join(lines) + "\n"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", GUIDES)
 def test_the_commands_of_a_guide_work_as_they_stand(name, files, project_root, tmp_path):
     folder = tmp_path / "work"

@@ -156,6 +156,34 @@ def chromium():
         browser.close()
 
 
+@pytest.fixture
+def visit(chromium):
+    """Open a page of a service; at the end nothing was logged and nothing came from elsewhere."""
+    pages = []
+
+    def open_page(client, path="/", width=1200, scheme="light", locale="en-US"):
+        context = chromium.new_context(
+            viewport={"width": width, "height": 844}, color_scheme=scheme, locale=locale, accept_downloads=True
+        )
+        page = context.new_page()
+        page.messages, page.strangers = [], []
+        home = f"http://127.0.0.1:{client.port}"
+        page.on("console", lambda message: page.messages.append(message.text))
+        page.on("pageerror", lambda error: page.messages.append(str(error)))
+        page.on(
+            "request",
+            lambda request: request.url.startswith((home, "data:", "blob:")) or page.strangers.append(request.url),
+        )
+        page.goto(f"{home}{path}")
+        pages.append(page)
+        return page
+
+    yield open_page
+    for page in pages:
+        assert page.messages == page.strangers == []
+        page.context.close()
+
+
 @pytest.fixture(scope="session")
 def wait():
     """Wait until a condition holds."""

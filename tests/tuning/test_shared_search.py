@@ -18,7 +18,7 @@ from yanmo.integrations.optuna_storage import open_storage
 from yanmo.tuning import trials
 from yanmo.tuning.tune import TUNING, tune
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 SPACE = "dropout = { low = 0.1, high = 0.6 }\nlearning_rate = { low = 1e-3, high = 1e-2, log = true }\n"
 FIXED = "num_epochs = 2\n"
@@ -86,7 +86,7 @@ def weights_of(bundle):
 
 def said_by(process):
     """Return what a process that must end well has said."""
-    said = process.communicate(timeout=90)[1]
+    said = process.communicate(timeout=250)[1]
     assert process.returncode == 0, said
     return said
 
@@ -95,7 +95,7 @@ def said_by(process):
 def test_the_trial_of_a_machine_that_was_killed_is_begun_anew_by_another_one(
     machine, dataset, space, database, tmp_path, caplog
 ):
-    assert machine("dead", KILL).wait(60) == -signal.SIGKILL
+    assert machine("dead", KILL).wait(250) == -signal.SIGKILL
     values = {"space": space, "storage": database, **OPTIONS}
     found = tune(dataset, out=tmp_path / "alive", **values)
     report = report_of(found)

@@ -18,9 +18,10 @@ import pytest
 
 from yanmo.artifacts import Dataset
 from yanmo.data import containers, spill
+from yanmo.data.prepare_config import PrepareConfig
 from yanmo.errors import ArtifactError, ConfigError, DataError, YanmoError
 from yanmo.text.clean import CLEANING_STEPS
-from yanmo.verbs.prepare import PrepareConfig, prepare
+from yanmo.verbs.prepare import prepare
 
 WORDS = ["好吃", "很快", "难吃", "太慢", "great food", "slow", "cold rice", "味道足"]
 ROWS = [(f"{WORDS[index % 8]} {index}", "pos" if index % 8 in (0, 1, 4, 7) else "neg") for index in range(80)]

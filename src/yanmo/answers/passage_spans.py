@@ -172,7 +172,7 @@ class PassageSpans:
             if one is None:
                 break
             start, end, weight = one
-            found.append((start, end, weight / self._total_N[row]))
+            found.append((start, end, float(weight / self._total_N[row])))
             begins[start:end] = ends[start:end] = 0.0
         return found
 

@@ -25,6 +25,7 @@ EvidenceT = TypeVar("EvidenceT", bound=Evidence)
 PoolLoss = Callable[[Doubles], Any]
 FLOOR = 1e-6
 """No member can rule a choice out by itself."""
+STEP = 1e-3
 # 32 MB of float32.
 MAX_SCORES = 1 << 23
 
@@ -73,7 +74,10 @@ def log_linear_weights(members: Sequence[Any], targets: Any, task: Task[Any]) ->
     loss, has_slopes = _loss(scores_K, take_rows(targets, rows), task)
     start = np.full(len(members), 1 / len(members))
     minimize = scipy_optimize("A log-linear ensemble").minimize
-    found = minimize(loss, start, jac=has_slopes, method="L-BFGS-B", bounds=[(0, None)] * len(members))
+    # Sums are in float32: a step that is as small as scipy's own changes none of them.
+    options = {} if has_slopes else {"eps": STEP}
+    bounds = [(0, None)] * len(members)
+    found = minimize(loss, start, jac=has_slopes, method="L-BFGS-B", bounds=bounds, options=options)
     return [float(weight) for weight in found.x.round(6)]
 
 

@@ -22,11 +22,13 @@ from yanmo.data.containers import BLOCK_BYTES
 from yanmo.data.decode import Decoder, Encoding, WrongByteError
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import check_blocks, file_parents, number_rows, place
-from yanmo.errors import DataError
+from yanmo.errors import ConfigError, DataError
 from yanmo.tasks import task_of
 
-__all__ = ["Source", "open_dataset", "open_files", "open_stdin"]
+__all__ = ["STDIN", "Source", "open_files", "open_source", "open_stdin"]
 
+STDIN = Path("-")
+"""Stands for standard input among paths."""
 GIVE_LINES = "Give one text a line: echo 'a text' | yanmo predict BUNDLE -"
 
 
@@ -43,6 +45,33 @@ class Source:
     blocks: Callable[[], Iterator[pl.DataFrame]]
     num_rows: int | None
     parents: dict[str, str] = field(default_factory=dict)
+
+
+def open_source(
+    paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str], *, inputs: Sequence[str], split: str
+) -> Source:
+    """Return the rows of raw files, of a Dataset's split or of standard input.
+
+    Args:
+        paths: Files; or the folder of a Dataset, or ``-``, alone.
+        options: How files are read.
+        columns: Name of a column of ours to that of the files.
+        inputs: The columns that are wanted of a Dataset and of lines.
+        split: Of a Dataset.
+
+    Raises:
+        ConfigError: A Dataset or ``-`` stands beside others.
+        DataError: A file or the Dataset cannot be read.
+    """
+    special = [path for path in paths if path == STDIN or path.is_dir()]
+    if special and len(paths) > 1:
+        raise ConfigError(
+            f"The source of predict must be files, or one Dataset, or '-'. Got '{special[0]}' beside others instead.",
+            hint="Call predict once for each.",
+        )
+    if not special:
+        return open_files(paths, options, columns)
+    return open_stdin(options.encoding, inputs) if special == [STDIN] else _open_split(special[0], split, inputs)
 
 
 def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str]) -> Source:
@@ -72,7 +101,7 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
     return Source(blocks, num_rows, file_parents({"source": paths}))
 
 
-def open_dataset(path: Path, split: str, inputs: Sequence[str]) -> Source:
+def _open_split(path: Path, split: str, inputs: Sequence[str]) -> Source:
     """Return the rows of a Dataset's split.
 
     Args:

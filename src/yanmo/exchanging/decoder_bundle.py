@@ -67,5 +67,7 @@ def write_decoder_files(bundle: Bundle, folder: Path) -> None:
 
 def write_decoder_graph(folder: Path, content: bytes) -> None:
     """Write the graph into a Bundle's folder, over one that may be there."""
+    from yanmo.exporting.graph import write_weights_apart
+
     (folder / DECODER_FILE).parent.mkdir(exist_ok=True)
-    (folder / DECODER_FILE).write_bytes(content)
+    write_weights_apart(content, folder / DECODER_FILE)

@@ -6,6 +6,7 @@ Equal calls give equal bytes. Operators outside the standard are those of onnxru
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,14 @@ try:
 except ImportError as error:
     raise MissingExtraError("export", package=error.name or "onnx", extra="train") from error
 
-__all__ = ["FLOAT", "INT32", "INT64", "LARGEST_BYTES", "MICROSOFT", "GraphWriter"]
+__all__ = ["FLOAT", "INT32", "INT64", "LARGEST_BYTES", "MICROSOFT", "GraphWriter", "write_weights_apart"]
 
 # The first whose Attention takes lengths.
 OPSET = 24
 MICROSOFT = "com.microsoft"
 # Fixed: that of the installed onnx may be newer than what engines read.
 IR_VERSION = 11
+LEAST_APART = 1024
 LARGEST_BYTES = 2**31 - 1
 """What protobuf can hold in one file."""
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
@@ -154,6 +156,22 @@ class GraphWriter:
             onnx.checker.check_model(model)
         # Maps of protobuf have no order of their own.
         return bytes(model.SerializeToString(deterministic=True))
+
+
+def write_weights_apart(content: bytes, path: Path) -> None:
+    """Write an ONNX file whose weights stand in a file of their own beside it, ``<name>.data``.
+
+    onnxruntime maps that file into memory, and holds each weight there once and not three times while it loads.
+
+    Args:
+        content: The ONNX file as a whole.
+        path: Where it appears.
+    """
+    model = onnx.load_from_string(content)
+    place = path.with_suffix(".data")
+    # It would be appended to.
+    place.unlink(missing_ok=True)
+    onnx.save_model(model, str(path), save_as_external_data=True, location=place.name, size_threshold=LEAST_APART)
 
 
 def _with_inner(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

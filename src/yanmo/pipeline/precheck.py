@@ -17,6 +17,8 @@ from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.finding import find_files
 from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
 from yanmo.data.labels import LabelReader
+from yanmo.data.openers import open_tagged
+from yanmo.data.prepare_config import PrepareConfig, given_files
 from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
 from yanmo.errors import DataError, YanmoError, did_you_mean
@@ -25,7 +27,7 @@ from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
 from yanmo.tasks import get_task
 from yanmo.training.starting_model import check_model
-from yanmo.verbs.prepare import PrepareConfig, check_config, given_files, open_tagged
+from yanmo.verbs.prepare import check_config
 from yanmo.verbs.pretrain import PretrainConfig, check_encoder
 
 __all__ = ["precheck"]

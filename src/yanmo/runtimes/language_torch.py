@@ -24,7 +24,7 @@ from yanmo.runtimes.batching import plan_batches
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.language_tokens import LanguageTokenizer
 
-__all__ = ["EncodedDocuments", "TorchLanguageModel", "cut_windows"]
+__all__ = ["EncodedDocuments", "TorchLanguageModel", "document_windows"]
 
 TOKEN_BUDGET = 4096
 OVERLAP = 0.5
@@ -65,7 +65,7 @@ class TorchLanguageModel(Runtime[EncodedDocuments]):
         """Return the windows of N texts; none is cut off."""
         found = self._tokenizer.encode(inputs.first)
         documents = tokenize_documents(self._tokenizer, inputs.first, np.zeros(len(inputs), dtype=np.int64), found)
-        rows = cut_windows(documents, self._max_length, num_before=self._num_before(windows))
+        rows = document_windows(documents, self._max_length, num_before=self._num_before(windows))
         return EncodedDocuments(list(inputs.first), rows, found.places, found.ids.offsets)
 
     def reading(self, windows: Windows | None) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class TorchLanguageModel(Runtime[EncodedDocuments]):
         likelihoods[places_BT[is_counted_BT]] = -losses_BT.float().cpu().numpy()[is_counted_BT]
 
 
-def cut_windows(documents: DocumentTokens, max_length: int, *, num_before: int) -> DocumentRows:
+def document_windows(documents: DocumentTokens, max_length: int, *, num_before: int) -> DocumentRows:
     """Return windows of documents in which every token counts once.
 
     Args:

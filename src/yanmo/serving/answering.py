@@ -13,12 +13,13 @@ from yanmo.answers.answered import Span
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.pointers import Pointers
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.tree_table import conllu_sentence
 from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Entity, Text, TreeWord
+from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord
 from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
@@ -124,6 +125,11 @@ def _write_entities(told: Prediction) -> Answer:
     return Answer(told.label, told.probability, entities=[_entity(span) for span in told.spans])
 
 
+def _write_found(told: Prediction) -> Answer:
+    found = [FoundAnswer(one.text or "", one.probability, one.start, one.end) for one in told.spans]
+    return Answer(told.label, told.probability, told.probabilities, answers=found)
+
+
 def _write_trees(told: Prediction) -> Answer:
     words = [
         TreeWord(number, one.start, one.end, one.text or "", one.head, one.relation, one.probability)
@@ -134,6 +140,7 @@ def _write_trees(told: Prediction) -> Answer:
 
 WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] = {
     Choices: _writer_of_choices,
+    Pointers: lambda _: _write_found,
     Arcs: lambda _: _write_trees,
 }
 """Form of evidence to what makes an answer on the wire of one for a person."""

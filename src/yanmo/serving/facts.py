@@ -64,7 +64,7 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     return Facts(
         bundle,
         task,
-        Limits(len(task.inputs), config.max_texts, config.max_characters),
+        Limits(len(task.inputs), config.max_texts, config.max_characters, task.head),
         bundle.max_length if cuts else config.max_characters,
         drift,
         _canary(bundle.golden(), len(task.inputs)),

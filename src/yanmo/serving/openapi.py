@@ -16,11 +16,13 @@ from yanmo.serving.access import NEEDS_NO_KEY
 from yanmo.serving.invocations import Frame, Instance, InstanceScores, InvocationBody, InvocationOptions
 from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
+from yanmo.serving.questions import AskedQuestion, QuestionBody, QuestionParameters
 from yanmo.serving.routes import TABLE, Route
 from yanmo.serving.schemas import (
     Answer,
     Answers,
     Entity,
+    FoundAnswer,
     Health,
     LabelScore,
     ListedModel,
@@ -59,14 +61,17 @@ MODELS = "x-models"
 REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, list[type]] = {
-    "predict": [PredictBody],
+    "predict": [PredictBody, QuestionBody],
     "invocations": [PredictBody, InvocationBody],
     "infer": [InferBody],
     "reload": [Reload],
     **WRITING_BODIES,
 }
 ANSWERS: dict[str, list[Any]] = {
-    "predict": [Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]],
+    "predict": [
+        *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
+        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]]),
+    ],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
     "server_metadata": [ServerMetadata],
@@ -135,7 +140,8 @@ WIRE_TYPES = [
     ),
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
-    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores),
+    *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
+    AskedQuestion,
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}

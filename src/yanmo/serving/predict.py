@@ -12,6 +12,7 @@ from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, 
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
+from yanmo.serving.questions import decode_question, trim_answers
 from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
@@ -19,6 +20,8 @@ from yanmo.tasks.deciding import decide_again, most_probable
 
 __all__ = ["ask_model", "check_read", "encode_answers", "predict"]
 
+DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question}
+"""What a model decides about to what reads its requests, where these have words of their own."""
 JSON_HEADER = (b"content-type", JSON)
 
 
@@ -29,7 +32,11 @@ async def predict(call: RouteCall) -> Reply:
         Problem: The request breaks a rule, or cannot be answered now.
         ClientGoneError: Nobody waits for the answer any more.
     """
-    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), decode_request)
+    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), _decode)
+
+
+def _decode(body: bytes, limits: Limits) -> Request:
+    return DECODERS.get(limits.head, decode_request)(body, limits)
 
 
 async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limits], Request]) -> Reply:
@@ -166,6 +173,9 @@ def check_read(answers: Sequence[Answer], reason: str) -> None:
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
     """Leave out of an answer what was not asked for."""
+    if answer.answers is not UNSET:
+        trim_answers(answer, options)
+        return
     probabilities, threshold = answer.probabilities, options.threshold
     if answer.entities is not UNSET and isinstance(threshold, float | int):
         answer.entities = [one for one in answer.entities if one.score >= threshold]

@@ -59,11 +59,13 @@ class Limits:
         num_columns: 1, or 2 where the task is about pairs.
         max_texts: The most texts or pairs.
         max_characters: The most characters of one text.
+        head: What the model decides about, which says in which words it is asked.
     """
 
     num_columns: int
     max_texts: int
     max_characters: int
+    head: str = "texts"
 
 
 class Request(msgspec.Struct):

@@ -115,9 +115,11 @@ TABLE = (
     Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),
+    Route("GET", "/write", "nothing", page("write.html"), "The playground of models that write."),
     Route("GET", "/docs", "nothing", page("docs.html"), "This document as a page."),
     Route("GET", "/openapi.json", "nothing", openapi_json, "This document."),
     Route("GET", "/static/playground.js", "nothing", static("playground.js"), "The playground's script."),
+    Route("GET", "/static/write.js", "nothing", static("write.js"), "Its script."),
     Route("GET", "/static/playground.css", "nothing", static("playground.css"), "The pages' style."),
     Route("GET", "/static/docs.js", "nothing", static("docs.js"), "The document's script."),
 )

@@ -31,6 +31,7 @@ __all__ = [
     "Answers",
     "Count",
     "Entity",
+    "FoundAnswer",
     "Health",
     "LabelScore",
     "ListedModel",
@@ -126,6 +127,22 @@ class Entity(msgspec.Struct, frozen=True):
     source: Literal["dictionary", "rule"] | UnsetType = UNSET
 
 
+class FoundAnswer(msgspec.Struct, frozen=True):
+    """An answer that stands in a passage, as the question answering of the Hugging Face clients has it.
+
+    Attributes:
+        answer: What stands there; empty: the passage has no answer.
+        score: How probable it is.
+        start: Its first character, counted in Unicode characters of the passage as it was sent.
+        end: The character behind its last one.
+    """
+
+    answer: str
+    score: float
+    start: int
+    end: int
+
+
 class TreeWord(msgspec.Struct, frozen=True):
     """A word of a sentence's tree.
 
@@ -152,8 +169,8 @@ class Answer(msgspec.Struct):
     """What the model says about one text.
 
     Attributes:
-        prediction: The label; for multi-label tasks all that are probable enough; for tasks about the units of a text
-            the labels of its entities, in order; null where it abstained.
+        prediction: The label, or the text of an answer in a passage; for multi-label tasks all labels that are probable
+            enough; for tasks about the units of a text those of its entities, in order; null where there is none.
         probability: The label's probability; for multi-label tasks the weakest decision's.
         probabilities: Every label's probability.
         model: The model's name; in a list of answers it stands beside the list.
@@ -162,6 +179,8 @@ class Answer(msgspec.Struct):
         stage: Of a cascade, the number of the stage that answered, from 1.
         abstained: Whether it gave no answer; only of a cascade and where a threshold was asked for.
         entities: The parts of the text that were labeled, in order; only for tasks about the units of a text.
+        answers: The most probable answers, of which none overlaps another; only for questions about passages.
+        context: Of several passages the one that has the answer, counted from 0.
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
     """
@@ -175,6 +194,8 @@ class Answer(msgspec.Struct):
     stage: int | UnsetType = UNSET
     abstained: bool | UnsetType = UNSET
     entities: Sequence[Entity] | UnsetType = UNSET
+    answers: Sequence[FoundAnswer] | UnsetType = UNSET
+    context: int | UnsetType = UNSET
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
 

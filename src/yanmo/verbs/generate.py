@@ -22,7 +22,7 @@ from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_fr
 from yanmo.data.documents import DocumentOptions, DocumentReader
 from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents
-from yanmo.data.sources import open_stdin
+from yanmo.data.sources import STDIN, open_stdin
 from yanmo.errors import ConfigError, DataError
 from yanmo.progress import bar
 from yanmo.runtimes.generating.options import WritingOptions
@@ -36,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 WINDOW = 256
 """Prompts whose texts are in memory at a time."""
-STDIN = Path("-")
 TABLE = "texts.jsonl"
 
 

@@ -29,7 +29,7 @@ from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
-from yanmo.data.sources import Source, open_dataset, open_files, open_stdin
+from yanmo.data.sources import STDIN, Source, open_source
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
@@ -46,7 +46,6 @@ WINDOW = 8192
 """Texts that are answered at a time, fewer if they are long."""
 WINDOW_BYTES = 1 << 22
 """Bytes of texts that are answered at a time, unless one text has more."""
-STDIN = Path("-")
 RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
 TABLE = "table"
 ANSWERED = "answered"
@@ -386,17 +385,8 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
         )
-    special = [path for path in source if path == STDIN or path.is_dir()]
-    if special and len(source) > 1:
-        raise ConfigError(
-            f"The source of predict must be files, or one Dataset, or '-'. Got '{special[0]}' beside others instead.",
-            hint="Call predict once for each.",
-        )
-    if special and special[0] == STDIN:
-        return open_stdin(config.encoding, inputs)
-    if special:
-        return open_dataset(special[0], config.split, inputs)
     # What no user names is called as the task calls it.
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
-    return open_files(source, config, columns | ({"id": config.id} if config.id is not None else {}))
+    named = columns if config.id is None else columns | {"id": config.id}
+    return open_source(source, config, named, inputs=inputs, split=config.split)

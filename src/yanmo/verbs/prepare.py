@@ -1,121 +1,42 @@
 """prepare: raw files to a Dataset; it reads, refuses, splits and inspects, and knows no model."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any
 
 import polars as pl
-from pydantic import AfterValidator, Field
 
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.dataset import SPLITS, Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.parquet import write_pieces
-from yanmo.config import build
 from yanmo.data.decode import check_file
-from yanmo.data.documents import DocumentOptions, DocumentReader, check_document_keys
-from yanmo.data.finding import companions, find_files
+from yanmo.data.documents import check_document_keys
+from yanmo.data.finding import companions
 from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
-from yanmo.data.label_pairs import LabelNames, LabelPairs
-from yanmo.data.labels import LabelReader
-from yanmo.data.passages import PassageKeys, PassageReader
+from yanmo.data.openers import USER_DICT, open_raw, text_config
 from yanmo.data.pipes import kept_pipes
-from yanmo.data.rows import file_parents, read_rows
+from yanmo.data.prepare_config import PrepareConfig, given_files
+from yanmo.data.rows import file_parents
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
-from yanmo.data.tagged.opening import ReadsUnits, open_units
-from yanmo.data.tagged.survey import TagKeys
-from yanmo.data.tagging import TaggingOptions
 from yanmo.data.terms import TopTerms, choose_sample, write_tfidf
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
-from yanmo.tasks import TASKS, get_task, known_task
+from yanmo.tasks import TASKS, get_task
 from yanmo.text.clean import UNIT_STEPS
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.segment import read_user_dict
-from yanmo.text.unit_places import UnitRule
 from yanmo.text.word_list import read_word_list
 from yanmo.verbs.signature import verb
 
-__all__ = ["PrepareConfig", "check_config", "given_files", "open_tagged", "prepare"]
+__all__ = ["check_config", "prepare"]
 
-USER_DICT = "user_dict.txt"
 REJECTED = "rejected.jsonl"
 SPILL = "spill"
-
-
-class PrepareConfig(DocumentOptions, TaggingOptions):
-    """What the raw files hold, and how they become a Dataset."""
-
-    task: Annotated[str, AfterValidator(known_task)] = Field(
-        default="single_label",
-        description="What is to be predicted, such as one label a text, any number of labels, or one label for two "
-        f"texts together: {', '.join(TASKS)}.",
-    )
-
-    text: str = "text"
-    """Column of the text; without a header line a number: 1 is the first column."""
-
-    text_b: str | None = None
-    """Column of the second text; for text_pair only."""
-
-    label: str = "label"
-    """Column of the label, or of the labels. Where parts of texts are labeled: the number of a column in conll; upos,
-    xpos, another column or a key of MISC in conllu, by default upos; a key of JSON; or words, for segmentation."""
-
-    label_columns: tuple[str, ...] = ()
-    """Columns of 0 and 1, one a label, instead of one column of labels; the names of the columns are the labels."""
-
-    id: str | None = None
-    """Column of unique row ids; by default rows are numbered from 1 in reading order."""
-
-    valid: Path | None = None
-    """File, folder or pattern of the validation split; by default it is cut from the source."""
-
-    test: Path | None = None
-    """File, folder or pattern of the test split; by default it is cut from the source."""
-
-    unlabeled: Path | None = None
-    """File, folder or pattern of texts without labels."""
-
-    label_separator: str = ","
-    """What separates the labels of a cell, for multi_label; a cell that begins with [ is a JSON list, of labels or,
-    with label_names, of 0 and 1, one place a label."""
-
-    label_map: LabelPairs = ()
-    """Labels that become others, such as Neg=neg,POS=pos; or a file of such pairs: a JSON object, or a .csv or .tsv of
-    two columns without a header."""
-
-    label_names: LabelNames = ()
-    """Names of the labels, such as 0=negative,1=positive, or negative,positive for 0 and 1; or a file as for label_map.
-    They are what every answer says, in the order given; every label needs one."""
-
-    cleaning: tuple[str, ...] = TextConfig().cleaning
-    """Cleaning steps in order; they travel with every model and run in predict and serve too. The steps are:
-    strip_html, unicode_nfkc, simplify_chinese, lowercase, strip_urls, strip_emails, strip_digits, strip_symbols,
-    stop_words_en, stop_words_zh, collapse_whitespace."""
-
-    segmenter: Literal["none", "rjieba"] = "none"
-    """Chinese word segmentation: rjieba gives the light models words as features."""
-
-    user_dict: Path | None = None
-    """Dictionary of the segmenter, one word a line with an optional frequency; it travels with every model. Where the
-    parts of texts are labeled: words that the model window looks for."""
-
-    valid_ratio: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the distinct texts of each class that is cut for validation; 0 cuts none."""
-
-    test_ratio: float = Field(default=0.1, ge=0.0, lt=1.0)
-    """Share of the distinct texts of each class that is cut for the test; 0 cuts none."""
-
-    seed: int = Field(default=1, ge=0)
-    """Seed of the split."""
-
-    max_rejected: float = Field(default=0.5, ge=0.0, le=1.0)
-    """Largest share of refused rows that is no error."""
 
 
 @verb
@@ -143,7 +64,7 @@ def prepare(source: tuple[Path, ...], config: PrepareConfig, *, out: Path, effec
 
 
 def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, out: Path, effects: Effects) -> None:
-    reader, blocks, text_config = _open(task, files, config)
+    reader, blocks, text_config = open_raw(task, files, config)
     identity = Identity(
         kind=Dataset.kind,
         verb="prepare",
@@ -209,7 +130,7 @@ def check_config(config: PrepareConfig) -> Task[Any]:
         read = read_word_list if task.reads_units else read_user_dict
         read(config.user_dict)
     # For its errors alone.
-    _text_config(task, config)
+    text_config(task, config)
     _check_units(task, config)
     check_document_keys(
         task, config, [name for name, one in PrepareConfig.model_fields.items() if getattr(config, name) != one.default]
@@ -244,16 +165,6 @@ def _check_units(task: Task[Any], config: PrepareConfig) -> None:
         raise ConfigError(f"The task {task.name} does not use the '{name}' parameter.", hint="Leave it out.")
 
 
-def given_files(config: PrepareConfig) -> dict[str, tuple[Path, ...]]:
-    """Return role to files of the splits that are given and not cut: a folder's and a pattern's one by one.
-
-    Raises:
-        DataError: A folder has no file that can be read, or nothing matches a pattern.
-    """
-    given = {"valid": config.valid, "test": config.test, "unlabeled": config.unlabeled}
-    return {role: find_files([path]) for role, path in given.items() if path is not None}
-
-
 def _ratios(config: PrepareConfig) -> dict[str, float]:
     """Return the splits to cut from the source, with their shares."""
     wanted = {"valid": (config.valid, config.valid_ratio), "test": (config.test, config.test_ratio)}
@@ -265,93 +176,6 @@ def _parents(files: dict[str, list[Path]], config: PrepareConfig) -> dict[str, s
     read = {role: [one for path in paths for one in (path, *companions(path))] for role, paths in files.items()}
     chosen = read if get_task(config.task).reads_units else files
     return file_parents({**chosen, "user_dict": [config.user_dict] if config.user_dict else []})
-
-
-def _text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
-    user_dict = USER_DICT if config.user_dict else None
-    # A text that is learned itself stays as it is, unless a step is asked for.
-    cleaning = () if task.head == "sequences" else config.cleaning
-    values = {"cleaning": cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
-    return build(TextConfig, values, where="prepare")
-
-
-def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> ReadsUnits:
-    """Return what reads files that say something about the parts of texts.
-
-    Args:
-        files: Role to files, those of the source first.
-        config: How they are read.
-        labels: Maps and names kinds.
-
-    Raises:
-        DataError: A file cannot be used.
-        ConfigError: Nothing says which format a file has.
-    """
-    fields = PrepareConfig.model_fields
-    given = {name: getattr(config, name) for name in ("text", "label")}
-    # The default of a key is one of the usual names, which are looked for anyway.
-    named = {name: None if value == fields[name].default else value for name, value in given.items()}
-    return open_units(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
-
-
-def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
-    # Rows of the source are train's until some of them are cut for valid and test.
-    return {("train" if role == "source" else role): paths for role, paths in files.items()}
-
-
-Opened: TypeAlias = tuple[ReadsLabels, Iterable[pl.DataFrame], TextConfig]
-
-
-def _open(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig) -> Opened:
-    """Return what reads the labels, the blocks of rows, and what is done to the texts."""
-    labels = LabelReader(
-        task, separator=config.label_separator, label_map=config.label_map, label_names=config.label_names
-    )
-    return OPENERS[task.head](task, files, config, labels)
-
-
-def _open_units(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
-    tagged = open_tagged(files, config, labels)
-    return tagged, tagged.rows(), _text_config(task, config, tagged.rule)
-
-
-def _open_documents(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
-    documents = DocumentReader(task, _by_split(files), config, text=config.text, id=config.id)
-    return documents, documents.rows(), _text_config(task, config)
-
-
-def _open_texts(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, labels: LabelReader) -> Opened:
-    label = None if config.label_columns else config.label
-    texts = dict(zip(task.inputs, (config.text, config.text_b), strict=False))
-    columns = {**texts, "label": label, "id": config.id}
-    ours_to_theirs = {ours: theirs for ours, theirs in columns.items() if theirs is not None}
-    blocks = read_rows(_by_split(files), config, ours_to_theirs, config.label_columns)
-    return labels, blocks, _text_config(task, config)
-
-
-def _open_passages(
-    task: Task[Any],
-    files: dict[str, list[Path]],
-    config: PrepareConfig,
-    labels: LabelReader,  # noqa: ARG001 - one signature
-) -> Opened:
-    fields, usual = PrepareConfig.model_fields, PassageKeys()
-    given = {"passage": config.text, "answers": config.label}
-    defaults = {"passage": fields["text"].default, "answers": fields["label"].default}
-    named = {key: getattr(usual, key) if value == defaults[key] else value for key, value in given.items()}
-    keys = PassageKeys(**named, question=config.text_b or usual.question, name=config.id)
-    reader = PassageReader(task, _by_split(files), config, keys)
-    return reader, reader.rows(), _text_config(task, config, "tokens")
-
-
-OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
-    "texts": _open_texts,
-    "units": _open_units,
-    "sequences": _open_documents,
-    "trees": _open_units,
-    "passages": _open_passages,
-}
-"""What is decided about to what opens its files."""
 
 
 def _gather(

@@ -4,8 +4,8 @@ import pytest
 from torch import nn
 
 from yanmo.errors import ConfigError
-from yanmo.modeling.loop.optimizer import make_optimizer, set_learning_rate
 from yanmo.modeling.networks.layer_depths import freeze, parameter_depths
+from yanmo.modeling.optimizing.optimizer import make_optimizer, set_learning_rate
 
 
 class Block(nn.Module):

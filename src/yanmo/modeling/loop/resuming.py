@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from yanmo.errors import StoppedError
 from yanmo.modeling.loop import checkpoints
-from yanmo.modeling.loop.averages import Average
 from yanmo.modeling.loop.training_position import Position
+from yanmo.modeling.optimizing.averages import Average
 from yanmo.modeling.parallel import sharding, workers
 from yanmo.modeling.settings import LoopSettings
 

@@ -31,15 +31,15 @@ from yanmo.modeling.arithmetic.memory import cut_smaller, is_out_of_memory, movi
 from yanmo.modeling.arithmetic.precision import choose_precision, has_bf16
 from yanmo.modeling.features.ragged import Examples, Score
 from yanmo.modeling.loop import adversary, checkpoints, micro_batches, resuming
-from yanmo.modeling.loop.averages import Average, average_rate
 from yanmo.modeling.loop.batches import batches_of, count_steps, made_ahead
 from yanmo.modeling.loop.micro_batches import Learning, MatchedScore, Part
-from yanmo.modeling.loop.optimizer import learning_rate_factor, level_steps, make_optimizer, set_learning_rate
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_position import Position
 from yanmo.modeling.loop.verdicts import is_better, warn_of_rising
 from yanmo.modeling.networks.dropout import Masks, replace_dropout
 from yanmo.modeling.objectives.objective import Objective
+from yanmo.modeling.optimizing.averages import Average, average_rate
+from yanmo.modeling.optimizing.optimizer import learning_rate_factor, level_steps, make_optimizer, set_learning_rate
 from yanmo.modeling.parallel import sharding, workers
 from yanmo.modeling.settings import LoopSettings, Precision
 from yanmo.stopping import noted_stop

@@ -13,7 +13,7 @@ import numpy as np
 
 from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.errors import DataError, InternalError
+from yanmo.errors import ConfigError, DataError, InternalError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples, Targets, TokenFeatures
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
@@ -188,7 +188,16 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
 
 
 def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
-    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen."""
+    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen.
+
+    Raises:
+        ConfigError: Nothing would be learned.
+    """
+    if network.is_frozen and network.head == "passages":
+        raise ConfigError(
+            "The 'frozen' parameter of train fits a head to labels; where answers stand is learned by steps.",
+            hint="Leave frozen out, or freeze some layers: --frozen-layers.",
+        )
     workers.join()  # before a device is chosen: each of them has one of its own
     is_encoder = spec.family in ENCODERS
     precision = loop.precision if is_encoder else "fp32"
@@ -199,8 +208,11 @@ def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> Lo
 def _begin(
     trainable: Trainable, probe: Probe, train: Examples, valid: Examples
 ) -> Callable[[Precision], object] | None:
-    """Return what sets a checkpoint's new head, None where it has none or the weights lie in parts."""
+    """Return what sets a checkpoint's new head, None where it has none, cannot be set or the weights lie in parts."""
     network = probe.network
+    # A regression finds labels; where answers begin and end among the units of a passage it cannot.
+    if network.head == "passages":
+        return None
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     # What a head for trees reads are no scores of labels, which a linear model could be.

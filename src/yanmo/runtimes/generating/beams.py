@@ -16,10 +16,10 @@ from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.generator import CHUNK, Ending
 from yanmo.runtimes.generating.sampling import log_likelihoods_WV
 
-__all__ = ["Beam", "search_beams"]
+__all__ = ["Hypothesis", "search_beams"]
 
 
-class Beam(Struct, frozen=True):
+class Hypothesis(Struct, frozen=True):
     """One whole text.
 
     Attributes:
@@ -43,7 +43,7 @@ def search_beams(
     max_new_tokens: int,
     end_ids: frozenset[int] = frozenset(),
     length_penalty: float = 1.0,
-) -> list[Beam]:
+) -> list[Hypothesis]:
     """Return the best texts that were found, the best first.
 
     Args:
@@ -54,9 +54,9 @@ def search_beams(
         end_ids: Tokens that end a text.
         length_penalty: Likelihoods are divided by the number of tokens to this power: above 0 longer texts win more.
     """
-    running = [Beam(0.0, [], [], "length")]
+    running = [Hypothesis(0.0, [], [], "length")]
     logits_BV = _read(session, prompt, num_beams)
-    whole: list[Beam] = []
+    whole: list[Hypothesis] = []
     limit = min(max_new_tokens, session.max_length - len(prompt) + 1)
     for length in range(1, limit + 1):
         parents, grown = _grow(running, log_likelihoods_WV(logits_BV), 2 * num_beams)
@@ -64,7 +64,7 @@ def search_beams(
         is_end = [beam.ids[-1] in end_ids for beam in grown]
         # Only what is among the best may end: a rare end must not push out a better beginning.
         ended = [beam for beam, ends in zip(grown[:num_beams], is_end, strict=False) if ends]
-        whole += [Beam(beam.score / divisor, beam.ids, beam.log_likelihoods, "stop") for beam in ended]
+        whole += [Hypothesis(beam.score / divisor, beam.ids, beam.log_likelihoods, "stop") for beam in ended]
         whole = sorted(whole, key=lambda beam: -beam.score)[:num_beams]
         kept = [place for place, ends in enumerate(is_end) if not ends][:num_beams]
         running = [grown[place] for place in kept]
@@ -75,7 +75,10 @@ def search_beams(
         lengths = np.full(len(running), len(prompt) + length - 1)
         logits_BV = session.step(np.array([beam.ids[-1] for beam in running]), lengths)
     # What did not end counts as far as it came.
-    cut = [Beam(one.score / len(one.ids) ** length_penalty, one.ids, one.log_likelihoods, "length") for one in running]
+    cut = [
+        Hypothesis(one.score / len(one.ids) ** length_penalty, one.ids, one.log_likelihoods, "length")
+        for one in running
+    ]
     return sorted([*whole, *cut], key=lambda beam: -beam.score)[:num_beams]
 
 
@@ -90,7 +93,7 @@ def _read(session: DecoderSession, prompt: Sequence[int], num_beams: int) -> Flo
     return logits_WV
 
 
-def _grow(running: Sequence[Beam], scores_BV: FloatArray, count: int) -> tuple[list[int], list[Beam]]:
+def _grow(running: Sequence[Hypothesis], scores_BV: FloatArray, count: int) -> tuple[list[int], list[Hypothesis]]:
     """Return the best continuations by one token, the best first, and which beam each of them continues."""
     totals_BV = scores_BV + np.array([[beam.score] for beam in running], np.float32)
     flat = totals_BV.ravel()
@@ -101,5 +104,7 @@ def _grow(running: Sequence[Beam], scores_BV: FloatArray, count: int) -> tuple[l
     grown = []
     for parent, token in zip(parents, tokens, strict=True):
         before, value = running[parent], float(scores_BV[parent, token])
-        grown.append(Beam(before.score + value, [*before.ids, token], [*before.log_likelihoods, value], before.ending))
+        grown.append(
+            Hypothesis(before.score + value, [*before.ids, token], [*before.log_likelihoods, value], before.ending)
+        )
     return parents, grown

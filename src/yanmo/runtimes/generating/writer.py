@@ -15,7 +15,7 @@ from msgspec import Struct
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ConfigError
-from yanmo.runtimes.generating.beams import Beam, search_beams
+from yanmo.runtimes.generating.beams import Hypothesis, search_beams
 from yanmo.runtimes.generating.constraints import GrammarCompiler
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
@@ -225,7 +225,7 @@ class Writer:
         when_written()
         return [self._whole(beam, prompt, wishes.stop) for beam in found[: wishes.n]]
 
-    def _whole(self, beam: Beam, prompt: list[int], stops: Sequence[str]) -> Written:
+    def _whole(self, beam: Hypothesis, prompt: list[int], stops: Sequence[str]) -> Written:
         text = GrowingText(self.tokenizer.backend, prompt, stops)
         text.push(beam.ids[:-1] if beam.ending == "stop" else beam.ids, is_last=True)
         return _told(text, beam.ids, beam.log_likelihoods, beam.ending, len(prompt))

@@ -2,6 +2,7 @@
 
 const WORDS = {
   docs: ["API", "接口"],
+  writers: ["Models that write", "生成模型"],
   model: ["Model", "模型"],
   key: ["API key", "接口密钥"],
   texts: ["Texts, one a line", "文本，每行一条"],
@@ -447,7 +448,11 @@ async function loadModels() {
     complain(reply.status === 200 ? undefined : explain(reply));
     if (reply.status !== 200) return;
     const chosen = $("model").value;
-    state.models = JSON.parse(reply.text).models;
+    const models = JSON.parse(reply.text).models;
+    state.models = models.filter((one) => one.format !== "decoder");
+    $("writers").hidden = state.models.length === models.length;
+    // Of a service where all models write, this page has nothing to ask.
+    if (!state.models.length && models.length) return location.replace("write");
     $("model").replaceChildren(...state.models.map((one) => make("option", one.name)));
     if (state.models.some((one) => one.name === chosen)) $("model").value = chosen;
     translate();

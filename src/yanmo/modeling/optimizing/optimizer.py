@@ -8,8 +8,8 @@ from collections import defaultdict
 import torch
 from torch import nn
 
-from yanmo.modeling.loop.muon import ORTHOGONAL, Muon
 from yanmo.modeling.networks.layer_depths import matrices_in_layers, parameter_depths
+from yanmo.modeling.optimizing.muon import ORTHOGONAL, Muon
 from yanmo.modeling.settings import OptimizerName, Schedule
 
 __all__ = ["learning_rate_factor", "level_steps", "make_optimizer", "set_learning_rate"]

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from torch import nn
 
-from yanmo.modeling.loop.averages import Average, average_rate
+from yanmo.modeling.optimizing.averages import Average, average_rate
 from yanmo.modeling.settings import LoopSettings
 
 SETTINGS = LoopSettings(0.1, 8, 1, 0.0, 1, 1)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from yanmo.modeling.loop.muon import orthogonal
-from yanmo.modeling.loop.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
+from yanmo.modeling.optimizing.muon import orthogonal
+from yanmo.modeling.optimizing.optimizer import learning_rate_factor, make_optimizer, set_learning_rate
 
 
 def test_the_rate_rises_and_falls_linearly():

@@ -1,0 +1,1 @@
+"""What moves weights: optimizers, their learning rates over time, means of weights."""

@@ -1,0 +1,150 @@
+"use strict";
+
+const WORDS = {
+  docs: ["API", "接口"],
+  labelers: ["Models that label", "分类模型"],
+  model: ["Model", "模型"],
+  key: ["API key", "接口密钥"],
+  prompt: ["Prompt", "提示"],
+  temperature: ["Temperature", "温度"],
+  topP: ["Top p", "Top p"],
+  length: ["Tokens", "词元"],
+  seed: ["Seed", "种子"],
+  go: ["Write", "写"],
+  stop: ["Stop", "停止"],
+  shortcut: ["Ctrl + Enter writes", "Ctrl + Enter 开始"],
+  lost: ["The service does not answer.", "服务没有回应。"],
+  tokens: ["tokens", "个词元"],
+  first: ["first after", "首个用时"],
+  speed: ["tokens a second", "词元/秒"],
+  ended: { stop: ["ended by itself", "自行结束"], length: ["cut at its length", "达到长度"], stopped: ["stopped", "已停止"] },
+};
+const NUM_TOP = 4;
+const $ = (id) => document.getElementById(id);
+const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", controller: null };
+const pick = (pair) => pair[state.language === "zh" ? 1 : 0];
+
+function make(tag, text, className) {
+  const element = document.createElement(tag);
+  if (text !== undefined) element.textContent = text;
+  if (className) element.className = className;
+  return element;
+}
+
+function translate() {
+  document.documentElement.lang = state.language === "zh" ? "zh-CN" : "en";
+  $("language").textContent = state.language === "zh" ? "English" : "中文";
+  $("language").lang = state.language === "zh" ? "en" : "zh";
+  for (const element of document.querySelectorAll("[data-say]")) element.textContent = pick(WORDS[element.dataset.say]);
+}
+
+function headers() {
+  return $("key").value ? { authorization: `Bearer ${$("key").value}` } : {};
+}
+
+function complain(text) {
+  $("problem").hidden = !text;
+  $("problem").textContent = text ?? "";
+}
+
+async function explain(response) {
+  if (response.status === 401) $("key-row").hidden = false;
+  const told = await response.json().catch(() => null);
+  return told?.error?.message ?? told?.detail ?? pick(WORDS.lost);
+}
+
+async function loadModels() {
+  try {
+    const response = await fetch("v1/models", { headers: headers() });
+    if (!response.ok) return complain(await explain(response));
+    complain();
+    const models = (await response.json()).models;
+    const writers = models.filter((one) => one.format === "decoder");
+    $("labelers").hidden = writers.length === models.length;
+    $("model").replaceChildren(...writers.map((one) => make("option", one.name)));
+  } catch {
+    complain(pick(WORDS.lost));
+  }
+}
+
+const percent = (logprob) => `${(100 * Math.exp(logprob)).toPrecision(2)} %`;
+
+// A token's text; whoever points at it sees how probable it was, and what else could have stood there.
+function showToken(choice) {
+  const logprobs = choice.logprobs, last = logprobs?.token_logprobs.at(-1);
+  if (!choice.text) return;
+  const token = make("span", choice.text, "token");
+  if (last !== undefined && last !== null) {
+    const others = Object.entries(logprobs.top_logprobs.at(-1) ?? {}).map(([name, value]) => `${JSON.stringify(name)} ${percent(value)}`);
+    token.title = [percent(last), ...others].join("\n");
+    token.style.setProperty("--doubt", (1 - Math.exp(last)).toFixed(2));
+  }
+  $("written").append(token);
+}
+
+async function* events(response) {
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let held = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (held + value).split("\n\n");
+    held = parts.pop();
+    for (const part of parts) if (part.startsWith("data: {")) yield JSON.parse(part.slice(6));
+  }
+}
+
+async function write(event) {
+  event.preventDefault();
+  state.controller?.abort();
+  const controller = new AbortController(), begin = performance.now();
+  state.controller = controller;
+  const told = { count: 0, first: 0, ending: "stopped" };
+  const body = {
+    model: $("model").value, prompt: $("prompt").value, stream: true, logprobs: NUM_TOP, max_tokens: Number($("length").value),
+    temperature: Number($("temperature").value), top_p: Number($("top-p").value),
+    ...($("seed").value === "" ? {} : { seed: Number($("seed").value) }),
+  };
+  $("written").replaceChildren(make("span", $("prompt").value, "soft"));
+  $("told").hidden = true;
+  $("stop").disabled = false;
+  complain();
+  try {
+    const request = { method: "POST", headers: { "content-type": "application/json", ...headers() }, body: JSON.stringify(body) };
+    const response = await fetch("v1/completions", { ...request, signal: controller.signal });
+    if (!response.ok) return complain(await explain(response));
+    for await (const found of events(response)) {
+      if (found.error) return complain(found.error.message);
+      told.first ||= performance.now() - begin;
+      for (const choice of found.choices) {
+        told.count += choice.logprobs?.tokens.length ?? 0;
+        told.ending = choice.finish_reason ?? told.ending;
+        showToken(choice);
+      }
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") complain(pick(WORDS.lost));
+  } finally {
+    if (state.controller === controller) finish(told, performance.now() - begin);
+  }
+}
+
+function finish(told, took) {
+  state.controller = null;
+  $("stop").disabled = true;
+  if (!told.count) return;
+  const speed = told.count > 1 ? (1000 * (told.count - 1)) / Math.max(took - told.first, 1) : 0;
+  const parts = [`${told.count} ${pick(WORDS.tokens)}`, `${pick(WORDS.first)} ${told.first.toFixed(0)} ms`];
+  if (speed) parts.push(`${speed.toFixed(0)} ${pick(WORDS.speed)}`);
+  $("told").textContent = [...parts, pick(WORDS.ended[told.ending] ?? WORDS.ended.stop)].join(" · ");
+  $("told").hidden = false;
+}
+
+$("ask").addEventListener("submit", write);
+$("stop").addEventListener("click", () => state.controller?.abort());
+$("prompt").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit(); });
+for (const name of ["temperature", "top-p"]) $(name).addEventListener("input", () => { $(`${name}-value`).textContent = $(name).value; });
+$("language").addEventListener("click", () => { state.language = state.language === "zh" ? "en" : "zh"; translate(); });
+$("key").addEventListener("change", loadModels);
+translate();
+loadModels();

@@ -116,10 +116,10 @@ def network(minutes: float) -> list[dict[str, Any]]:
 def planned_epochs(minutes: float) -> int:
     """Return how many epochs fit, by the time of some steps as the training takes them."""
     import torch
+    from yanmo.modeling.loop.optimizer import make_optimizer
 
     from yanmo.modeling.arithmetic.precision import autocast, has_bf16
     from yanmo.modeling.language.decoders import build_decoder, score_rows
-    from yanmo.modeling.loop.optimizer import make_optimizer
     from yanmo.models import resolve
 
     module = build_decoder(resolve(SHAPE), vocab_size=322, end_id=0, max_length=LENGTH, dropout=0.0)

@@ -84,6 +84,15 @@ def test_a_report_names_its_measures_and_how_texts_were_read_and_has_the_n_grams
     assert page == render_language(values)
 
 
+def test_the_exported_model_reads_and_measures_alike(folder, tmp_path):
+    exported = yanmo.export(folder / NAMES[0], out=tmp_path / "decoder")
+    ours, theirs = (
+        yanmo.evaluate(one, folder / "data", measure_speed=False).metrics for one in (exported, folder / NAMES[0])
+    )
+    assert ours["reading"] == theirs["reading"]
+    assert ours["bits_per_character"] == pytest.approx(theirs["bits_per_character"], abs=1e-4)
+
+
 def test_models_of_other_tokens_are_held_against_each_other(folder):
     report = yanmo.evaluate(
         folder / "kneser-ney", folder / "data", against=folder / NAMES[0], measure_speed=False

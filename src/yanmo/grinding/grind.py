@@ -41,8 +41,12 @@ FREE = {*Budget.model_fields, "hours", "students"}
 """What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
 
 
-STUDENTS = {False: ("ngram", "textcnn", "bert-2x128", "bert-4x312"), True: ("window",)}
-"""By whether the units of texts are labeled, the models that are tried where none are named."""
+STUDENTS = {
+    "texts": ("ngram", "textcnn", "bert-2x128", "bert-4x312"),
+    "units": ("window",),
+    "passages": ("bilstm", "bert-4x312"),
+}
+"""What is decided about to the models that are tried where none are named."""
 
 
 class GrindConfig(Budget):
@@ -52,8 +56,8 @@ class GrindConfig(Budget):
     """Most hours for the whole search, those of earlier runs of the same command, too."""
 
     students: tuple[str, ...] = ()
-    """Models to distill into; by default ngram, textcnn, bert-2x128 and bert-4x312, or where the units of texts are
-    labeled window."""
+    """Models to distill into; by default ngram, textcnn, bert-2x128 and bert-4x312; window where the units of texts are
+    labeled; bilstm and bert-4x312 where answers are found in passages."""
 
     num_altered: int = Field(default=0, ge=0, le=100)
     """Altered copies of each text that the teacher answers. Each costs as much time as a pass over the texts; more
@@ -195,7 +199,7 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
         ConfigError: It cannot be a student.
         MissingExtraError: The packages that train are not installed.
     """
-    names = config.students or STUDENTS[task_of(dataset).reads_units]
+    names = config.students or STUDENTS.get(task_of(dataset).head, ("bilstm",))
     found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in names)}
     for spec in found.values():
         if spec.family in (*ONLY_LABELS, "pretrained"):

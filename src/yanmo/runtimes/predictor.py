@@ -35,6 +35,7 @@ __all__ = [
     "RUNTIMES",
     "LongTexts",
     "Predictor",
+    "check_golden",
     "choose_runtime",
     "default_num_threads",
     "open_bundle",
@@ -249,7 +250,7 @@ def open_bundle(
     # Golden answers were given without windows, so they are asked for without.
     opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
     if verify_golden:
-        _check_golden(Predictor(opened, opened_runtime))
+        check_golden(Predictor(opened, opened_runtime))
     return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap))
 
 
@@ -285,7 +286,7 @@ def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
 
     def open_with(engine: str) -> Callable[[], object]:
         predictor = Predictor(bundle, _open_runtime(bundle, device="cpu", num_threads=num_threads, runtime=engine))
-        _check_golden(predictor)
+        check_golden(predictor)
         return lambda: predictor.infer(items)
 
     return choose_engine(bundle.digest, num_threads, len(items), open_with) if items else None
@@ -314,7 +315,7 @@ def default_num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_golden(predictor: Predictor) -> None:
+def check_golden(predictor: Predictor) -> None:
     """Compare the golden examples' evidence with what comes out now.
 
     Raises:

@@ -164,7 +164,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     metric, _ = find_metric(task, config.metric, verb=verb)
     # Unset keys are left out: their defaults would go over those of the family.
     given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
-    for name in unused_settings(spec):
+    for name in unused_settings(spec, task.head):
         # A model that needs no seed still has folds, which are drawn with it.
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
@@ -354,7 +354,7 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", head): _train_network for head in ("texts", "units", "trees")},
+    **{("torch", head): _train_network for head in ("texts", "units", "passages", "trees")},
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,

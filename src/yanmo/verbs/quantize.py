@@ -135,6 +135,11 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
+    if bundle.format not in ("torch", "onnx", "decoder", "window", *LIGHT_FORMATS):
+        raise ArtifactError(
+            f"quantize takes a model whose weights are numbers of 32 bits. {bundle.path} is of format {bundle.format}.",
+            hint="Use it as it is.",
+        )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
         raise ArtifactError(
             f"{bundle.path} is int8 already.", hint="Use it as it is, or give the Bundle that it was quantized from."

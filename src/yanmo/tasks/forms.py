@@ -36,8 +36,13 @@ VERBS = {
     "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
     "cascade": Row(CHOSEN, COMPARE),
     "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
+    "serve": Row(
+        tuple(one for one in ABOUT if one != "sequences"),
+        "A service writes texts with a Bundle of format decoder: yanmo export, or quantize, makes one.",
+    ),
     "tune": Row(CHOSEN, COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""

@@ -41,8 +41,13 @@ FREE = {*Budget.model_fields, "hours", "students"}
 """What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
 
 
-STUDENTS = {False: ("ngram", "textcnn", "bert-2x128", "bert-4x312"), True: ("window",)}
-"""By whether the units of texts are labeled, the models that are tried where none are named."""
+STUDENTS = {
+    "texts": ("ngram", "textcnn", "bert-2x128", "bert-4x312"),
+    "units": ("window",),
+    "passages": ("bilstm",),
+    "trees": ("arcs",),
+}
+"""What is decided about to the models that are tried where none are named."""
 
 
 class GrindConfig(Budget):
@@ -195,7 +200,7 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
         ConfigError: It cannot be a student.
         MissingExtraError: The packages that train are not installed.
     """
-    names = config.students or STUDENTS[task_of(dataset).reads_units]
+    names = config.students or STUDENTS.get(task_of(dataset).head, ())
     found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in names)}
     for spec in found.values():
         if spec.family in (*ONLY_LABELS, "pretrained"):

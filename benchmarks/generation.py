@@ -65,7 +65,7 @@ def make_models(folder: Path) -> None:
         words = {f"t{place}": place for place in range(model.config.vocab_size)}
         tokenizer = Tokenizer(models.WordLevel(words, unk_token="t0"))
         tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-        PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="t0", eos_token="t0").save_pretrained(source)
+        PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="t0", bos_token="t0", eos_token="t0").save_pretrained(source)
         if importlib.util.find_spec("ctranslate2"):
             import ctranslate2
 

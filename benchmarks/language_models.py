@@ -6,8 +6,7 @@
     python benchmarks/language_models.py --write             # the dated page of what was measured
 
 Valid is cut from the first nine tenths of the text; the last tenth is scored once, whole, as one document. The seconds
-of ``ngrams`` are those of the processor, which other processes change little. Rows go to
-``runs/language/results.jsonl``.
+of ``ngrams`` are those of the processor, which others change little. Rows go to ``runs/language/results.jsonl``.
 """
 
 import argparse

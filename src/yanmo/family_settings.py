@@ -12,6 +12,7 @@ from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES,
 __all__ = [
     "FAMILY_DEFAULTS",
     "HEAD_DEFAULTS",
+    "NETWORKS",
     "SETTINGS",
     "Setting",
     "default_settings",
@@ -20,7 +21,9 @@ __all__ = [
     "unused_settings",
 ]
 
-NETWORKS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm", "ngram")
+LABELERS = (*ENCODERS, "textcnn", "bilstm", "ngram")
+"""The networks that give labels."""
+NETWORKS = (*LABELERS, *DECODER_FAMILIES)
 DESCENDERS = (*NETWORKS, "window")
 """The families whose weights follow a gradient."""
 LEARNERS = (*DESCENDERS, "arcs")
@@ -51,6 +54,7 @@ class Setting:
         off: The value with which it does nothing, of a setting that some trainings cannot have.
         is_refused: Whether the other families refuse it; else it is ignored there, and the user is told so.
         needs_whole_weights: Whether no worker can do it with a shard of the weights.
+        is_of_labels: Whether it means nothing where texts are learned without labels.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Setting:
     off: Any = None
     is_refused: bool = False
     needs_whole_weights: bool = False
+    is_of_labels: bool = False
 
     def default_of(self, family: str) -> Any:
         """Return a family's default, None where train's own holds."""
@@ -104,17 +109,17 @@ SETTINGS = (
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
-    Setting("label_smoothing", NETWORKS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}),
+    Setting("label_smoothing", LABELERS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}, is_of_labels=True),
     # None: a checkpoint's own config says how much of it is dropped.
     Setting(
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
     Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
-    Setting("pooling", ("pretrained",)),
+    Setting("pooling", ("pretrained",), is_of_labels=True),
     Setting("beam", ("arcs",), 1),
-    Setting("head_start", STARTED_FAMILIES),
-    Setting("frozen", STARTED_FAMILIES),
+    Setting("head_start", STARTED_FAMILIES, is_of_labels=True),
+    Setting("frozen", STARTED_FAMILIES, is_of_labels=True),
     Setting("activation", ENCODER_FAMILIES),
     Setting("eval_steps", NETWORKS),
     Setting("metric", LEARNERS),
@@ -129,10 +134,10 @@ SETTINGS = (
     Setting("schedule", NETWORKS),
     Setting("ema_decay", NETWORKS),
     Setting("swa_start", NETWORKS),
-    Setting("focal_gamma", NETWORKS),
-    Setting("r_drop", NETWORKS),
+    Setting("focal_gamma", LABELERS, is_of_labels=True),
+    Setting("r_drop", LABELERS, is_of_labels=True),
     Setting("fgm_epsilon", NETWORKS, off=0.0, needs_whole_weights=True),
-    Setting("multi_sample_dropout", NETWORKS),
+    Setting("multi_sample_dropout", LABELERS, is_of_labels=True),
 )
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     family: {row.name: row.default_of(family) for row in SETTINGS if row.default_of(family) is not None}
@@ -163,7 +168,7 @@ _OF_PASSAGES: dict[str, dict[str, Any]] = {
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
     "passages": _OF_PASSAGES,
-    "trees": _OF_UNITS,
+    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
     "sequences": {"pretrained": {"max_length": 256}},
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""
@@ -213,9 +218,19 @@ def _started_rate(layers: int, width: int) -> float:
     return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.1e}")
 
 
-def unused_settings(spec: ModelSpec) -> list[str]:
-    """Return the names of settings that have no effect on a model."""
-    return [row.name for row in SETTINGS if spec.family not in row.families and not row.is_refused]
+def unused_settings(spec: ModelSpec, head: str = "texts") -> list[str]:
+    """Return the names of settings that have no effect on a model.
+
+    Args:
+        spec: The model.
+        head: What it decides about.
+    """
+    has_labels = head != "sequences"
+    return [
+        row.name
+        for row in SETTINGS
+        if (spec.family not in row.families and not row.is_refused) or (row.is_of_labels and not has_labels)
+    ]
 
 
 def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 import yanmo
 from yanmo.answers.sequences import Sequences
@@ -84,6 +85,15 @@ def test_a_report_names_its_measures_and_how_texts_were_read_and_has_the_n_grams
     assert page == render_language(values)
 
 
+def test_the_exported_model_reads_and_measures_alike(folder, tmp_path):
+    exported = yanmo.export(folder / NAMES[0], out=tmp_path / "decoder")
+    ours, theirs = (
+        yanmo.evaluate(one, folder / "data", measure_speed=False).metrics for one in (exported, folder / NAMES[0])
+    )
+    assert ours["reading"] == theirs["reading"]
+    assert ours["bits_per_character"] == pytest.approx(theirs["bits_per_character"], abs=1e-4)
+
+
 def test_models_of_other_tokens_are_held_against_each_other(folder):
     report = yanmo.evaluate(
         folder / "kneser-ney", folder / "data", against=folder / NAMES[0], measure_speed=False
@@ -125,6 +135,66 @@ def test_the_same_seed_gives_the_same_weights_and_a_checkpoint_is_gone_on_from(f
     scores = [one.manifest.info["summary"]["valid_bits_per_character"] for one in (again, further)]
     # Windows of half the length know less, and what has been learned is still there.
     assert scores[1] < 1.5 * scores[0]
+
+
+@pytest.fixture(scope="module")
+def llama(folder, tmp_path_factory):
+    """A checkpoint of the Llama kind with random weights."""
+    place = tmp_path_factory.mktemp("llama")
+    tokenizer = AutoTokenizer.from_pretrained(folder / NAMES[0])
+    shape = {"num_hidden_layers": 2, "hidden_size": 32, "intermediate_size": 48, "max_position_embeddings": 64}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": False}
+    config = LlamaConfig(**shape, **heads, vocab_size=len(tokenizer), bos_token_id=0, eos_token_id=0)
+    torch.manual_seed(5)
+    AutoModelForCausalLM.from_config(config).save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    return place
+
+
+@pytest.mark.parametrize(
+    ("keys", "moved"),
+    [
+        ({}, {"embed_tokens", "q_proj", "mlp", "lm_head"}),
+        pytest.param({"lora_rank": 2}, {"q_proj"}, marks=pytest.mark.extra("peft")),
+        ({"frozen_layers": 2}, {"lm_head"}),
+    ],
+    ids=["all", "lora", "frozen"],
+)
+def test_a_checkpoint_of_another_family_goes_on_learning_with_all_or_few_of_its_weights(
+    folder, llama, tmp_path, keys, moved
+):
+    made = yanmo.train(
+        folder / "data", out=tmp_path / "out", model=str(llama), num_epochs=1, learning_rate=0.01, num_threads=1, **keys
+    )
+    before, after = (load_file(one / "model.safetensors") for one in (llama, made.path))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    for part in ("embed_tokens", "q_proj", "mlp", "lm_head"):
+        assert any(part in name for name in changed) == (part in moved), part
+    with yanmo.load(made) as predictor:
+        np.testing.assert_allclose(predictor.infer(["x"])[0].values_M, plain_loop(made.path, "x", 8), atol=1e-4)
+
+
+@pytest.mark.extra("peft")
+def test_gpt2_learns_small_changes_too(folder, tmp_path):
+    keys = {"num_epochs": 1, "lora_rank": 2, "num_threads": 1}
+    made = yanmo.train(folder / "data", out=tmp_path / "out", model=str(folder / NAMES[0]), **keys)
+    before, after = (load_file(one / "model.safetensors") for one in (folder / NAMES[0], made.path))
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"transformer.h.0.attn.c_attn.weight"}
+
+
+def test_settings_of_labels_have_no_effect_and_that_is_said(folder, tmp_path, caplog):
+    yanmo.train(
+        folder / "data", out=tmp_path / "out", model="gpt2-1x32", label_smoothing=0.1, **TINY | {"num_epochs": 1}
+    )
+    assert "'label_smoothing' parameter has no effect" in caplog.text
+    caplog.clear()
+    keys = {"model": str(folder / NAMES[0]), "num_epochs": 1, "num_threads": 1, "focal_gamma": 1.0}
+    yanmo.train(folder / "data", out=tmp_path / "further", **keys)
+    assert "'focal_gamma' parameter has no effect" in caplog.text
+    with pytest.raises(ConfigError, match="train with folds is for"):
+        yanmo.train(folder / "data", out=tmp_path / "folds", model="gpt2-1x32", folds=2)
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,8 @@ class LanguageSettings:
     tokenization: Tokenization
     order: int | None
     dropout: float | None
+    lora_rank: int
+    frozen_layers: int
     offline: bool
 
 

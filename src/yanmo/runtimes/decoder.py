@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from msgspec import Struct
@@ -21,13 +22,11 @@ from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.generator import CHUNK
 from yanmo.runtimes.generating.sampling import log_likelihoods_WV
 from yanmo.runtimes.generating.settings import DECODER_FILE, read_settings
+from yanmo.runtimes.language_windows import count_overlap, describe_reading
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.language_tokens import LanguageTokenizer, TokenizedTexts
 
 __all__ = ["DecoderRuntime", "open_runtime"]
-
-OVERLAP = 0.5
-"""Share of a window that the one before it has read, too, where nothing else is asked for."""
 
 
 class DecoderTexts(Struct, frozen=True):
@@ -67,8 +66,12 @@ class DecoderRuntime(Runtime[DecoderTexts]):
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> DecoderTexts:
         """Return the tokens of N texts; none is cut off."""
-        overlap = OVERLAP if windows is None else windows.overlap
-        return DecoderTexts(list(inputs.first), self._tokenizer.encode(inputs.first), int(overlap * self._max_length))
+        overlap = count_overlap(self._max_length, windows)
+        return DecoderTexts(list(inputs.first), self._tokenizer.encode(inputs.first), overlap)
+
+    def reading(self, windows: Windows | None) -> dict[str, Any]:
+        """Return the tokens that are read at once, how far the next window is, and what begins a text."""
+        return describe_reading(self._tokenizer, self._begin_id, max_length=self._max_length, windows=windows)
 
     def score(self, encoded: DecoderTexts) -> Inference[Sequences]:
         """Return the log-likelihoods of the tokens of N texts."""

@@ -21,14 +21,13 @@ from yanmo.modeling.language.decoders import load_decoder, next_token_losses
 from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, tokenize_documents
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.batching import plan_batches
+from yanmo.runtimes.language_windows import count_overlap, describe_reading
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.language_tokens import LanguageTokenizer
 
 __all__ = ["EncodedDocuments", "TorchLanguageModel", "document_windows"]
 
 TOKEN_BUDGET = 4096
-OVERLAP = 0.5
-"""Share of a window that the one before it has read, too, where nothing else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +64,12 @@ class TorchLanguageModel(Runtime[EncodedDocuments]):
         """Return the windows of N texts; none is cut off."""
         found = self._tokenizer.encode(inputs.first)
         documents = tokenize_documents(self._tokenizer, inputs.first, np.zeros(len(inputs), dtype=np.int64), found)
-        rows = document_windows(documents, self._max_length, num_before=self._num_before(windows))
+        rows = document_windows(documents, self._max_length, num_before=count_overlap(self._max_length, windows))
         return EncodedDocuments(list(inputs.first), rows, found.places, found.ids.offsets)
 
     def reading(self, windows: Windows | None) -> dict[str, Any]:
         """Return the tokens that are read at once, how far the next window is, and what begins a text."""
-        start = self._tokenizer.backend.id_to_token(self._tokenizer.end_id)
-        stride = self._max_length - self._num_before(windows)
-        return {"window": self._max_length, "stride": stride, "start_token": start}
-
-    def _num_before(self, windows: Windows | None) -> int:
-        return int((OVERLAP if windows is None else windows.overlap) * self._max_length)
+        return describe_reading(self._tokenizer, self._tokenizer.end_id, max_length=self._max_length, windows=windows)
 
     def score(self, encoded: EncodedDocuments) -> Inference[Sequences]:
         """Return the log-likelihoods of the tokens of N texts."""

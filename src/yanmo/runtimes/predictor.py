@@ -6,6 +6,7 @@ examples again, so a library or a processor that computes something else is foun
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import os
@@ -18,6 +19,7 @@ import numpy as np
 from polars.exceptions import PolarsError
 
 from yanmo.answers.answered import Answered, Found
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -45,6 +47,7 @@ RUNTIMES = {
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
     "window": "yanmo.runtimes.window",
+    "hmm": "yanmo.runtimes.hmm",
     "arcs": "yanmo.runtimes.arcs",
     "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
@@ -138,6 +141,23 @@ class Predictor:
             return self._opened().score(encoded)
         inference = self._opened().score(encoded.encoded)
         return Inference(self._rules.apply(inference.scores, encoded.found), inference.found)
+
+    def without_rules(self) -> Self:
+        """Return the model as it is without the rules beside it."""
+        alone = copy.copy(self)
+        alone._rules = None
+        return alone
+
+    def ruled(self, scores: Any, inputs: Inputs) -> Any:
+        """Return scores of the model without its rules, as they are with them.
+
+        Args:
+            scores: Of N rows.
+            inputs: The raw rows.
+        """
+        if self._rules is None or not isinstance(scores, Choices) or scores.places is None:
+            return scores
+        return self._rules.apply(scores, self._rules.find(inputs.first, scores.places, scores.offsets_N))
 
     def activate(self, scores: Any) -> Any:
         """Return the evidence that scores are, calibrated where the Bundle is."""

@@ -36,6 +36,7 @@ VERBS = {
     "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
     "cascade": Row(CHOSEN, COMPARE),
     "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
     "serve": Row(

@@ -164,7 +164,7 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     metric, _ = find_metric(task, config.metric, verb=verb)
     # Unset keys are left out: their defaults would go over those of the family.
     given = config.model_dump(exclude_none=True, exclude_unset=True, include=set(TrainConfig.model_fields))
-    for name in unused_settings(spec):
+    for name in unused_settings(spec, task.head):
         # A model that needs no seed still has folds, which are drawn with it.
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
@@ -314,6 +314,12 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_hmm(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.structured.hmm_training import train_hmm
+
+    return train_hmm(job.train, job.valid, network=job.network, measure=job.measure, tell=tell)
+
+
 def _train_arcs(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.structured.arcs_training import train_arcs
 
@@ -348,10 +354,11 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", head): _train_network for head in ("texts", "units", "trees")},
+    **{("torch", head): _train_network for head in ("texts", "units", "passages", "trees")},
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,
+    ("hmm", "units"): _train_hmm,
     ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
     ("kneser-ney", "sequences"): _train_kneser_ney,

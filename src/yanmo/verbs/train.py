@@ -20,6 +20,7 @@ from yanmo.machine import worker_rank
 from yanmo.modeling.runs.folds import answer_out_of_fold
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs
 from yanmo.training.job import Job, learn, make_job, settle
@@ -65,6 +66,8 @@ def train(
         StoppedError: SIGTERM came; a checkpoint was written.
         MissingExtraError: The packages that train are not installed.
     """
+    if config.folds:
+        check_form(task_of(dataset), "train with folds")
     spec, begun = start(config, init, dataset)
     settled = settle(config, spec, _num_examples(dataset), task_of(dataset))
     parents = {"dataset": dataset.digest, **begun}

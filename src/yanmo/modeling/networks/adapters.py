@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from yanmo.errors import ConfigError, check_installed
 
@@ -36,7 +37,9 @@ def add_adapters(module: nn.Module, rank: int) -> Any:
     check_installed("The 'lora_rank' parameter of train", "peft", extra="lora")
     from peft import LoraConfig, LoraModel
 
-    config = LoraConfig(r=rank, lora_alpha=SCALE * rank, lora_dropout=0.0)
+    # GPT-2 keeps its matrices turned.
+    is_turned = any(isinstance(one, Conv1D) for one in module.modules())
+    config = LoraConfig(r=rank, lora_alpha=SCALE * rank, lora_dropout=0.0, fan_in_fan_out=is_turned)
     try:
         tuner = LoraModel(module, config, "default")
     except ValueError as error:

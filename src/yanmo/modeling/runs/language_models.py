@@ -28,6 +28,7 @@ from yanmo.modeling.language import decoders
 from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
+from yanmo.modeling.networks.layer_depths import freeze
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.next_tokens import NextTokens
 from yanmo.modeling.parallel import workers
@@ -49,6 +50,10 @@ VOCABULARY_CHARACTERS = 50_000_000
 MOST_CJK = 0.5
 
 
+def _nothing() -> None:
+    """Merge nothing, where all weights have learned."""
+
+
 @dataclass(frozen=True)
 class Begun:
     """A network before its training.
@@ -58,12 +63,14 @@ class Begun:
         wrapped: Its tokenizer, as Hugging Face folders hold it.
         tokenizer: The same, ready to cut texts.
         max_length: Most tokens that it reads.
+        merge: Makes the changes that were learned beside the weights a part of them.
     """
 
     module: nn.Module
     wrapped: PreTrainedTokenizerFast
     tokenizer: LanguageTokenizer
     max_length: int
+    merge: Callable[[], object] = _nothing
 
 
 def train_language_model(
@@ -114,6 +121,7 @@ def train_language_model(
         )
         scores = fit(trainer, _learned(learned, begun.max_length, loop.seed), _held(held, begun.max_length))
     begun.module.to("cpu")
+    begun.merge()
     save = functools.partial(_save, begun, work_dir)
     architecture = {"family": DECODER, "pad_id": begun.tokenizer.end_id, "end": begun.wrapped.eos_token}
     return Trained(save, scores, architecture, begun.max_length, trainer.position.precision)
@@ -183,7 +191,21 @@ def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun
                 f"The 'max_length' parameter of train must be at most {limit} for {spec.name}. Got {wanted} instead."
             )
         wanted = limit
-    return Begun(module, wrapped, tokenizer, wanted)
+    merge = _few_learn(module, language)
+    return Begun(module, wrapped, tokenizer, wanted, merge)
+
+
+def _few_learn(module: Any, language: LanguageSettings) -> Callable[[], object]:
+    """Let only adapters and higher layers learn, where that is asked for; return what merges the adapters."""
+    # Here and not above: most trainings need no peft.
+    from yanmo.modeling.networks.adapters import add_adapters, merge_adapters
+
+    adapters = add_adapters(module, language.lora_rank) if language.lora_rank else None
+    if adapters is not None:
+        # It has been learned already, unlike the head of a classifier.
+        module.get_output_embeddings().requires_grad_(False)
+    freeze(module, language.frozen_layers)
+    return functools.partial(merge_adapters, adapters) if adapters is not None else _nothing
 
 
 def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[Sequence[str], int], Tokenizer]:

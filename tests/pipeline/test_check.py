@@ -133,14 +133,12 @@ MISTAKES = {
     "unknown model": (
         stage('model = "textcn"\n'),
         "pipeline.toml:9: In the stage 'cnn': There is no model 'textcn'. Did you mean 'textcnn'?",
-        "The models are: textcnn, bilstm, ngram, linear, window; bert, roberta, albert, electra with layers x width "
-        "such as bert-4x312; a local folder; a hub id (owner/name).",
+        MODELS_HINT,
     ),
     "unknown model in each": (
         stage('each = { model = ["ngram", "liner"] }\n'),
         "pipeline.toml:9: In the stage 'cnn': There is no model 'liner'. Did you mean 'linear'?",
-        "The models are: textcnn, bilstm, ngram, linear, window; bert, roberta, albert, electra with layers x width "
-        "such as bert-4x312; a local folder; a hub id (owner/name).",
+        MODELS_HINT,
     ),
     "a format that cannot be exported": (
         stage('model = "ngram"\n[stage.small]\nverb = "export"\nbundle = "cnn"\n'),

@@ -212,6 +212,7 @@ def _table(source: Path, options: argparse.Namespace) -> list[str]:
             command = [sys.executable, __file__, "--threads", str(options.threads), "--child", str(source), *kinds]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             found[name].append(json.loads(done.stdout.splitlines()[-1]))
+            print(source.name, name, found[name][-1], file=sys.stderr, flush=True)
     middle = {
         name: {key: statistics.median(one[key] for one in rows) for key in rows[0]} for name, rows in found.items()
     }

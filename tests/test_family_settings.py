@@ -12,7 +12,7 @@ from yanmo.family_settings import (
     unsuited,
     unused_settings,
 )
-from yanmo.models import FAMILIES, LIGHT_FAMILIES, ModelSpec, resolve
+from yanmo.models import FAMILIES, LIGHT_FAMILIES, ONLY_LABELS, ModelSpec, resolve
 from yanmo.training.train_config import TrainConfig
 
 
@@ -66,7 +66,7 @@ def test_the_learning_rate_of_a_checkpoint_follows_its_shape(layers, width, expe
     assert default_settings("pretrained", 10_000, layers=layers, width=width)["learning_rate"] == expected
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", "linear")])
+@pytest.mark.parametrize("family", [family for family in FAMILY_DEFAULTS if family not in ("pretrained", *ONLY_LABELS)])
 def test_a_shape_changes_no_other_familys_settings(family):
     assert default_settings(family, 10_000, layers=6, width=384) == default_settings(family, 10_000)
 

@@ -110,7 +110,7 @@ def test_every_family_says_what_it_can_label():
     assert set(FORMS) == set(FAMILIES)
     assert all(FORMS.values())
     labels_units = [family for family in FAMILIES if "units" in FORMS[family]]
-    assert labels_units == [*ENCODERS, "textcnn", "bilstm", "window"]
+    assert labels_units == [*ENCODERS, "textcnn", "bilstm", "window", "hmm"]
     assert not resolve("linear").can_label("units")
     assert resolve("bert-2x64").can_label("units")
     assert resolve("bert-2x64").can_label("texts")

@@ -12,6 +12,7 @@ from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES,
 __all__ = [
     "FAMILY_DEFAULTS",
     "HEAD_DEFAULTS",
+    "NETWORKS",
     "SETTINGS",
     "Setting",
     "default_settings",
@@ -167,7 +168,7 @@ _OF_PASSAGES: dict[str, dict[str, Any]] = {
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
     "passages": _OF_PASSAGES,
-    "trees": _OF_UNITS,
+    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
     "sequences": {"pretrained": {"max_length": 256}},
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""

@@ -9,7 +9,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
@@ -21,6 +21,8 @@ __all__ = [
     "FAMILIES",
     "FORMS",
     "LIGHT_FAMILIES",
+    "ONLY_LABELS",
+    "SHAPED_FAMILIES",
     "STARTED_FAMILIES",
     "ModelSpec",
     "can_mean",
@@ -36,17 +38,29 @@ DECODER_FAMILIES = ("gpt2", "gpt")
 """Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
 """Families that are named with layers and width."""
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "arcs", "kneser-ney")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
+Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"]
+OWN_FORMATS: dict[str, Format] = {
+    "ngram": "ngram",
+    "linear": "linear",
+    "window": "window",
+    "hmm": "hmm",
+    "arcs": "arcs",
+    "kneser-ney": "kneser-ney",
+}
+"""Family to the format of its Bundles, where that is not torch."""
+ONLY_LABELS = ("linear", "hmm")
+"""Families that learn from labels and not from a teacher's answers."""
 FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys((*ENCODER_FAMILIES, "init", "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
     "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences")),
     "textcnn": frozenset(("texts", "units", "trees")),
     **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
-    "window": frozenset(("units",)),
+    **dict.fromkeys(("window", "hmm"), frozenset(("units",))),
     "arcs": frozenset(("trees",)),
     "kneser-ney": frozenset(("sequences",)),
 }
@@ -106,20 +120,9 @@ class ModelSpec:
     is_local: bool = False
 
     @property
-    def format(self) -> Literal["torch", "ngram", "linear", "window", "arcs", "kneser-ney"]:
+    def format(self) -> Format:
         """The format of the Bundle that training makes."""
-        match self.family:
-            case "ngram":
-                return "ngram"
-            case "linear":
-                return "linear"
-            case "window":
-                return "window"
-            case "arcs":
-                return "arcs"
-            case "kneser-ney":
-                return "kneser-ney"
-        return "torch"
+        return OWN_FORMATS.get(self.family, "torch")
 
     def can_label(self, form: str) -> bool:
         """Return whether models of the family have a head for what is decided about, a name of ``protocols.ABOUT``."""
@@ -145,9 +148,9 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``arcs``, ``kneser-ney``; a shape to train
-            from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder; or a
-            hub id, owner/name, where no folder "owner" is here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``; a shape to
+            train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder;
+            or a hub id, owner/name, where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.

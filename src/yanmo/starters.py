@@ -98,6 +98,31 @@ For your own data put your file here and change `source` in the stage `names`. C
 doccano, Label Studio and brat are read as they are.
 """
 
+QUESTIONS_GUIDE = """\
+# A first reader of documents
+
+The file questions.json holds questions about invented museums, companies, devices and ferries, half Chinese and half
+English, in the format of SQuAD: a passage, its questions, and each answer with the character where it begins. Some
+questions have no answer. Every kind of document stands there several times with other facts in it, so a model does
+better here than on documents of which it has seen nothing.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+yanmo serve runs/reader-onnx --port 8000
+```
+
+```
+curl localhost:8000/predict -H 'content-type: application/json' -d '{"question": "When does it open?", "context": "…"}'
+```
+
+`run` ends with a Report that compares all models: open `runs/report/report.html`. Exact match, F1, and which answers
+were wrong although the model was sure stand in `runs/quality/report.html`.
+
+For your own data put your file here and change `source` in the stage `questions`. SQuAD 1.1 and 2.0, CMRC 2018, JSON
+lines and Parquet with `passage`, `question` and `answers` are read as they are.
+"""
+
 DIARY_GUIDE = """\
 # A first language model
 
@@ -115,6 +140,27 @@ counted in a second. Open `runs/quality/report.html`. A network that is no bette
 Run it again and nothing is done; change a key in `pipeline.toml` and only what depends on it is made anew.
 
 For your own texts put your file here and change `source` and `documents` in the stage `diary`.
+"""
+
+SENTENCES_GUIDE = """\
+# A first pipeline for trees of sentences
+
+`sentences.conllu` holds sentences about parcels and orders, half Chinese and half English, in CoNLL-U: every word has
+a part of speech, the number of its head, and its relation to it. The sentences are invented and of few kinds, so a
+model does better here than on sentences of which it has seen nothing.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+echo 'The driver lost a heavy box .' | yanmo predict runs/parser -
+yanmo serve runs/parser --port 8000
+```
+
+`run` ends with a Report: open `runs/quality/report.html`. It draws the sentences with the most mistakes. Run it again
+and nothing is done; change a key in `pipeline.toml` and only what depends on it is made anew.
+
+For your own data put your treebank here in place of sentences.conllu and run, or change `source` in the stage `trees`.
+Between the words of a text stands a space; a full stop is a word.
 """
 
 TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
@@ -180,6 +226,38 @@ TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
             },
             guide=NAMES_GUIDE,
         ),
+        "span": StarterTemplate(
+            example="questions",
+            data="questions.json",
+            override="stage.reader.num_epochs=16",
+            stages={
+                "questions": StageTemplate(
+                    "prepare",
+                    "Questions about passages to a Dataset; all questions about a passage are on one side of a split.",
+                    {"source": "questions.json", "task": "span", "test_ratio": 0.2},
+                ),
+                "reader": StageTemplate(
+                    "train",
+                    "A small network that compares the question with the passage, from scratch.",
+                    {
+                        "dataset": "questions",
+                        "model": "bilstm",
+                        "num_epochs": 10,
+                        "max_length": 160,
+                        "vocab_size": 2000,
+                    },
+                ),
+                "reader-onnx": StageTemplate(
+                    "export", "The same reader as a graph that runs without torch.", {"bundle": "reader"}
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report on the test split: exact match and F1, of questions with and without an answer.",
+                    {"bundle": "reader", "dataset": "questions"},
+                ),
+            },
+            guide=QUESTIONS_GUIDE,
+        ),
         "causal_lm": StarterTemplate(
             example="diary",
             data="diary.txt",
@@ -213,6 +291,31 @@ TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
                 ),
             },
             guide=DIARY_GUIDE,
+        ),
+        "dependencies": StarterTemplate(
+            example="sentences",
+            data="sentences.conllu",
+            override="stage.parser.beam=8",
+            stages={
+                "trees": StageTemplate(
+                    "prepare",
+                    "A treebank to a Dataset: the words of a sentence with their heads, relations and parts of speech. "
+                    "A sentence whose heads are no tree is refused, and its line is said.",
+                    {"source": "sentences.conllu", "task": "dependencies", "id": "sent_id", "test_ratio": 0.2},
+                ),
+                "parser": StageTemplate(
+                    "train",
+                    "A transition-based parser, and the tagger that it needs: numpy alone, a hundred thousand words a "
+                    "second.",
+                    {"dataset": "trees", "model": "arcs"},
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report on the test split: attachment by relation and by distance, worst sentences drawn.",
+                    {"bundle": "parser", "dataset": "trees"},
+                ),
+            },
+            guide=SENTENCES_GUIDE,
         ),
     }
 )

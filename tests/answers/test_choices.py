@@ -1,5 +1,6 @@
 """Choices hold one decision a row or several, and give them back from a file as they were."""
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -126,3 +127,35 @@ def test_the_least_of_each_row_is_1_where_it_has_no_decision():
     values_M = np.array([0.5, 0.25, 0.75, 0.5, 0.125, 1.0], dtype=np.float32)
     assert Choices(VALUES_MC, SOFTMAX, ENDS).least_N(values_M).tolist() == [0.25, 1.0, 0.125, 1.0]
     assert Choices(VALUES_MC, SOFTMAX).least_N(values_M).tolist() == values_M.tolist()
+
+
+def joined(seed, joint):
+    random = np.random.default_rng(seed)
+    values_MC = SOFTMAX.activate(random.normal(size=(5, 3)).astype(np.float32))
+    return Choices(values_MC, SOFTMAX, np.array([0, 2, 2, 5]), np.arange(10).reshape(5, 2), joint)
+
+
+def test_what_is_decided_together_goes_along_and_is_forgotten_with_new_values():
+    joint_M = np.array([0.5, 0.5, np.nan, 0.25, 0.25], dtype=np.float32)
+    choices = joined(0, joint_M)
+    np.testing.assert_array_equal(choices.take(np.array([2, 1, 0])).joint_M, joint_M[[2, 3, 4, 0, 1]])
+    np.testing.assert_array_equal(choices.invert().activate().ordered([2, 0, 1]).joint_M, joint_M)
+    assert choices.having(choices.values_MC).joint_M is None
+    # The columns of a path are others in another order.
+    known = Choices(choices.values_MC, SOFTMAX, choices.ends, choices.places, joint_M, np.zeros(5, dtype=np.int64))
+    assert known.activate().path_M is not None
+    assert known.ordered([2, 0, 1]).path_M is known.take(np.array([0])).path_M is None
+    both = Choices.gathered([(np.array([3, 0, 4]), choices), (np.array([1, 2, 5]), joined(1, None))])
+    np.testing.assert_array_equal(both.take(np.array([3, 0, 4])).joint_M, joint_M)
+    assert np.isnan(both.take(np.array([1, 2, 5])).joint_M).all()
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_what_is_decided_together_is_written_and_read(is_json):
+    choices = joined(0, np.array([0.5, 0.5, np.nan, 0.25, 0.25], dtype=np.float32))
+    frame = pl.DataFrame(choices.columns())
+    frame = pl.DataFrame(json.loads(json.dumps(frame.to_dict(as_series=False)))) if is_json else frame
+    found = Choices.read(frame, SOFTMAX)
+    np.testing.assert_allclose(found.joint_M, choices.joint_M)
+    np.testing.assert_allclose(found.values_MC, choices.values_MC, atol=1e-6)
+    assert found.offsets_N.tolist() == [0, 2, 2, 5]

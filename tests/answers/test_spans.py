@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from yanmo.answers.choices import Choices
+from yanmo.answers.links import SOFTMAX
 from yanmo.answers.spans import find_spans, span_probability_M, tags_of_spans
 from yanmo.answers.tags import TagScheme
 
@@ -116,19 +118,27 @@ def test_a_span_is_as_sure_as_its_least_sure_tag_and_its_end():
     path_U = np.array([0, 1, 2, 0, 1])
     spans = find_spans(path_U, offsets, scheme)
     # The first span's end is less sure than its tags; the second ends with its row.
-    sure_M = span_probability_M(probabilities_UC, path_U, offsets, scheme, spans)
+    sure_M = span_probability_M(Choices(probabilities_UC, SOFTMAX, offsets), path_U, scheme, spans)
     assert sure_M.tolist() == pytest.approx([0.7, 0.7])
     words = TagScheme.of(["B", "E", "M", "S"])
     path_U = np.array([3, 0, 1])
     probabilities_UC = np.array([[0, 0.1, 0.3, 0.6], [0.4, 0.4, 0.1, 0.1], [0, 0.9, 0, 0.1]], dtype=np.float32)
     spans = find_spans(path_U, np.array([0, 3]), words)
-    found = span_probability_M(probabilities_UC, path_U, np.array([0, 3]), words, spans)
+    found = span_probability_M(Choices(probabilities_UC, SOFTMAX, np.array([0, 3])), path_U, words, spans)
     assert found.tolist() == pytest.approx([0.6, 0.4])
+
+
+def test_a_span_is_as_sure_as_its_model_says_of_it_as_a_whole():
+    scheme, offsets, path_U = TagScheme.of(["B-x", "I-x", "O"]), np.array([0, 4]), np.array([0, 1, 2, 0])
+    joint_U = np.array([0.3, 0.3, np.nan, np.nan], dtype=np.float32)
+    evidence = Choices(np.full((4, 3), 1 / 3, dtype=np.float32), SOFTMAX, offsets, joint_M=joint_U)
+    found = span_probability_M(evidence, path_U, scheme, find_spans(path_U, offsets, scheme))
+    # What it says nothing of is as sure as its least sure tag.
+    assert found.tolist() == pytest.approx([0.3, 1 / 3])
 
 
 def test_where_no_span_is_none_is_sure():
     scheme, path_U, offsets = TagScheme.of(["B-x", "O"]), np.array([1, 1]), np.array([0, 2])
-    found = span_probability_M(
-        np.eye(2, dtype=np.float32), path_U, offsets, scheme, find_spans(path_U, offsets, scheme)
-    )
+    evidence = Choices(np.eye(2, dtype=np.float32), SOFTMAX, offsets)
+    found = span_probability_M(evidence, path_U, scheme, find_spans(path_U, offsets, scheme))
     assert (found.dtype, len(found)) == (np.float32, 0)

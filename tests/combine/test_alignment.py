@@ -93,7 +93,5 @@ def test_cells_must_hold_probabilities_too(values, message):
 
 
 def test_a_form_without_a_row_is_named():
-    with pytest.raises(
-        ConfigError, match="An ensemble is for answers of the form Choices and Pointers and .* Got list"
-    ):
+    with pytest.raises(ConfigError, match=r"An ensemble is for answers of the form Choices and .*\. Got list"):
         check_probabilities([], name="m", labels=[])

@@ -5,6 +5,13 @@ import json
 import pytest
 
 from yanmo.cli import main
+from yanmo.data.prepare_config import PrepareConfig
+from yanmo.models import LIGHT_FAMILIES, SHAPED_FAMILIES
+
+THE_MODELS = (
+    f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(SHAPED_FAMILIES)} with layers x width such as "
+    "bert-4x312; a local folder; a hub id (owner/name)."
+)
 
 ROWS = "".join(f"很好吃 {number},good\n真难吃 {number},bad\n" for number in range(20))
 FILES = {
@@ -62,17 +69,12 @@ MISTAKES = {
     "unknown model": (
         ["train", "data", "--model", "txtcnn", "--out", "new"],
         "There is no model 'txtcnn'. Did you mean 'textcnn'?",
-        "The models are: textcnn, bilstm, ngram, linear, window; bert, roberta, albert, electra with layers x "
-        "width such as bert-4x312; a local folder; a hub id (owner/name).",
+        THE_MODELS,
     ),
     "unknown TOML key": (
         ["check", "unknown_key.toml"],
         "unknown_key.toml:4: In the stage 'a' prepare has no key 'lable'. Did you mean 'label'?",
-        "The keys of prepare are: source, file_type, sheet, encoding, delimiter, quote, header, skip_spaces, "
-        "tagging, word_column, units, task, "
-        "text, text_b, label, label_columns, id, valid, test, unlabeled, label_separator, label_map, label_names, "
-        "cleaning, segmenter, user_dict, "
-        "valid_ratio, test_ratio, seed, max_rejected.",
+        f"The keys of prepare are: source, {', '.join(PrepareConfig.model_fields)}.",
     ),
     "cycle": (
         ["check", "cycle.toml"],

@@ -30,17 +30,17 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory):
-    """The example of names, a model of it, and an ensemble with a second one."""
+    """The example of names, two models of it, and an ensemble of them."""
     folder = tmp_path_factory.mktemp("spans")
     (source,) = (ROOT / "examples" / "names").glob("*.jsonl")
     data = yanmo.prepare(source, out=folder / "data", task="token_labels")
     first = yanmo.train(data.path, model="window", num_epochs=3, out=folder / "first")
-    second = yanmo.train(data.path, model="window", num_epochs=2, seed=2, out=folder / "second")
+    second = yanmo.train(data.path, model="hmm", out=folder / "second")
     both = yanmo.ensemble(data.path, [first.path, second.path], out=folder / "both")
-    return data, {"window": first, "ensemble": both}
+    return data, {"window": first, "hmm": second, "ensemble": both}
 
 
-@pytest.fixture(scope="module", params=["window", "ensemble"])
+@pytest.fixture(scope="module", params=["window", "hmm", "ensemble"])
 def model(names, request):
     return names[1][request.param]
 
@@ -133,13 +133,21 @@ def test_models_of_texts_and_of_units_do_not_mix(names, tmp_path):
 
 
 @pytest.mark.parametrize(("verb", "more"), [("audit", {}), ("prune", {"heads": 0.5}), ("export", {}), ("quantize", {})])
-def test_verbs_that_do_not_suit_say_so(names, tmp_path, verb, more):
+@pytest.mark.parametrize("name", ["window", "hmm"])
+def test_verbs_that_do_not_suit_say_so(names, tmp_path, name, verb, more):
     data, models = names
-    inputs = [models["window"].path] if verb == "export" else [models["window"].path, data.path]
+    inputs = [models[name].path] if verb == "export" else [models[name].path, data.path]
     with pytest.raises(yanmo.YanmoError) as caught:
         getattr(yanmo, verb)(*inputs, out=tmp_path / "out", **more)
     assert caught.value.hint
     assert not (tmp_path / "out").exists()
+
+
+def test_a_baseline_of_counts_is_no_student(names, tmp_path):
+    data, models = names
+    with pytest.raises(ConfigError, match="The model hmm learns from labels only") as caught:
+        yanmo.distill(models["ensemble"].path, data.path, model="hmm", out=tmp_path / "student")
+    assert "Distill into window" in caught.value.hint
 
 
 def test_a_student_of_an_ensemble_learns_its_spans(names, tmp_path):

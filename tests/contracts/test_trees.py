@@ -160,8 +160,8 @@ def test_a_table_for_people_has_the_words(folder, data, arcs):
 @pytest.mark.parametrize(
     ("verb", "options", "message"),
     [
-        ("audit", {}, "audit is for labels of whole texts"),
-        ("prune", {}, "prune is for labels of whole texts"),
+        ("audit", {}, "audit is for texts as a whole"),
+        ("prune", {}, "prune is for texts as a whole"),
     ],
 )
 def test_verbs_about_labels_of_whole_texts_refuse_trees(folder, data, biaffine, verb, options, message):
@@ -176,7 +176,7 @@ def test_members_cannot_be_stacked(folder, data, arcs, biaffine):
 
 @pytest.mark.parametrize("model", ["ngram", "linear", "window"])
 def test_models_without_a_head_for_trees_are_refused(folder, data, model):
-    with pytest.raises(ConfigError, match=r"(?s)the tree of a sentence.*arcs"):
+    with pytest.raises(ConfigError, match=r"(?s)the trees of sentences.*arcs"):
         yanmo.train(data.path, model=model, out=folder / model)
 
 

@@ -1,11 +1,6 @@
 """The commands and the Python of the guide about names in texts work, one after the other, in an empty folder."""
 
 import json
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,29 +10,19 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def blocks(project_root):
-    text = (project_root / "docs" / "guides" / "find-names.md").read_text(encoding="utf-8")
-    return re.findall(r"```(\w*)\n(.*?)```", text, flags=re.DOTALL)
+def blocks(blocks_of):
+    return blocks_of("docs/guides/find-names.md")
 
 
 @pytest.fixture(scope="module")
-def shop(blocks, tmp_path_factory):
+def shop(blocks, run_commands, tmp_path_factory):
     """The folder that the guide's commands made."""
     folder = tmp_path_factory.mktemp("guide")
     (rules,) = [code for language, code in blocks if language == "toml"]
     (folder / "rules.toml").write_text(rules, encoding="utf-8")
     commands = "\n".join(code for language, code in blocks if language == "bash")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands.replace("cd shop", "cd shop; cp ../rules.toml .")],
-        cwd=folder,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+    told = run_commands(commands.replace("cd shop", "cd shop; cp ../rules.toml ."), folder)
+    (folder / "stdout.txt").write_text(told, encoding="utf-8")
     return folder / "shop"
 
 

@@ -1,11 +1,5 @@
 """The README's commands work, one after the other, in an empty folder; so does its Python."""
 
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,28 +9,16 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def blocks(project_root):
-    text = (project_root / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"```(bash|python)\n(.*?)```", text, flags=re.DOTALL)
+def blocks(blocks_of):
+    return blocks_of("README.md")
 
 
 @pytest.fixture(scope="module")
-def project(blocks, tmp_path_factory):
+def project(blocks, run_commands, tmp_path_factory):
     """The folder that the README's commands made."""
     folder = tmp_path_factory.mktemp("readme")
     (commands,) = [code for language, code in blocks if language == "bash"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder,
-        env={**os.environ, "PATH": path},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+    (folder / "stdout.txt").write_text(run_commands(commands, folder), encoding="utf-8")
     return folder / "my-project"
 
 

@@ -6,10 +6,16 @@ import polars as pl
 import pytest
 
 from yanmo.errors import PipelineError
+from yanmo.models import LIGHT_FAMILIES, SHAPED_FAMILIES
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.verbs import COMMANDS
 from yanmo.verbs.prepare import prepare
 from yanmo.verbs.signature import get_verb
+
+THE_MODELS = (
+    f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(SHAPED_FAMILIES)} with layers x width such as "
+    "bert-4x312; a local folder; a hub id (owner/name)."
+)
 
 TRAIN_KEYS = ", ".join(get_verb("train").config_class.model_fields)
 VERBS = f"The verbs of a stage are: {', '.join(name for name, command in COMMANDS.items() if command.is_stage)}."
@@ -133,12 +139,12 @@ MISTAKES = {
     "unknown model": (
         stage('model = "textcn"\n'),
         "pipeline.toml:9: In the stage 'cnn': There is no model 'textcn'. Did you mean 'textcnn'?",
-        MODELS_HINT,
+        THE_MODELS,
     ),
     "unknown model in each": (
         stage('each = { model = ["ngram", "liner"] }\n'),
         "pipeline.toml:9: In the stage 'cnn': There is no model 'liner'. Did you mean 'linear'?",
-        MODELS_HINT,
+        THE_MODELS,
     ),
     "a format that cannot be exported": (
         stage('model = "ngram"\n[stage.small]\nverb = "export"\nbundle = "cnn"\n'),

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from yanmo.answers import tag_chains
 from yanmo.answers.chains import Chain, Steps, log_marginals
 from yanmo.answers.links import SOFTMAX
+from yanmo.answers.tag_chains import TagChain
+from yanmo.answers.tags import TagScheme
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import CHAIN, draft
 from yanmo.errors import ArtifactError
-from yanmo.runtimes import unit_chain
 from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig, TextPipeline
@@ -21,6 +23,7 @@ from yanmo.text.unit_tokens import UnitTokenizer
 WORDPIECE = train_wordpiece(["很 快 好 吃"] * 2, 50, min_frequency=1)
 TEXTS = ["很快", "", "好吃很快好吃" * 5, "好"]
 CHAIN_OF_3 = Chain(*(np.random.default_rng(1).normal(size=shape).astype(np.float32) for shape in ((3, 3), 3, 3)))
+TAG_CHAIN = TagChain(CHAIN_OF_3, TagScheme.of(["B-a", "I-a", "O"]))
 
 
 @pytest.fixture
@@ -40,7 +43,7 @@ def test_a_bundle_without_a_chain_has_none(bundle):
 
 def test_what_was_written_is_read(bundle):
     write(bundle.path)
-    np.testing.assert_array_equal(read_chain(bundle).transitions_CC, CHAIN_OF_3.transitions_CC)
+    np.testing.assert_array_equal(read_chain(bundle).chain.transitions_CC, CHAIN_OF_3.transitions_CC)
 
 
 def test_a_damaged_chain_or_one_of_other_labels_is_refused(bundle):
@@ -60,8 +63,9 @@ def test_a_chain_goes_over_whole_texts_and_not_over_their_windows(most, monkeypa
     units = TextPipeline(TextConfig(units="characters")).read(Inputs((TEXTS,))).units
     encoded = UnitTokenizer(WORDPIECE, 12).encode(units)
     logits_UC = np.random.default_rng(2).normal(size=(len(units.surfaces), 3)).astype(np.float32)
-    monkeypatch.setattr(unit_chain, "MOST_SCORES", most)
-    found = as_choices(logits_UC, SOFTMAX, encoded, CHAIN_OF_3)
+    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 0)
+    monkeypatch.setattr(tag_chains, "LEAST_UNITS", most)
+    found = as_choices(logits_UC, SOFTMAX, encoded, TAG_CHAIN)
     expected = log_marginals(logits_UC, Steps.of(units.places.offsets), CHAIN_OF_3)
     np.testing.assert_allclose(found.activate().values_MC, SOFTMAX.activate(expected), atol=1e-6)
     assert found.offsets_N.tolist() == units.places.offsets.tolist()
@@ -71,4 +75,4 @@ def test_a_chain_goes_over_whole_texts_and_not_over_their_windows(most, monkeypa
 def test_whole_texts_have_no_chain():
     encoded = encode_column(WORDPIECE, TEXTS)
     logits_NC = np.zeros((4, 3), np.float32)
-    assert as_choices(logits_NC, SOFTMAX, encoded, CHAIN_OF_3).values_MC is logits_NC
+    assert as_choices(logits_NC, SOFTMAX, encoded, TAG_CHAIN).values_MC is logits_NC

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from yanmo.answers import tag_chains
 from yanmo.answers.chains import Chain, Steps, log_marginals
 from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ArtifactError, InternalError
@@ -17,6 +18,7 @@ from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.window_features import WindowConfig, WindowFeatures
 
 BITS = 14
+LABELS = ["B-x", "B-y", "I-x", "I-y", "O"]
 NUM_LABELS = 5
 TEXTS = [
     "很快，好吃",
@@ -54,9 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runtime(folder):
-    return open_runtime(
-        SimpleNamespace(path=folder, task="token_labels", labels=["O", "B-x", "I-x"]), device="cpu", num_threads=1
-    )
+    return open_runtime(SimpleNamespace(path=folder, task="token_labels", labels=LABELS), device="cpu", num_threads=1)
 
 
 def read(texts):
@@ -79,7 +79,8 @@ def test_a_text_has_the_same_evidence_alone_and_in_any_batch(runtime):
 def test_blocks_of_any_size_give_the_same(runtime, monkeypatch):
     expected = probabilities(runtime, TEXTS)
     monkeypatch.setattr(window, "BLOCK_SLOTS", 7)
-    monkeypatch.setattr(window, "BLOCK_SCORES", 50)
+    monkeypatch.setattr(tag_chains, "BLOCK_SUMS", 0)
+    monkeypatch.setattr(tag_chains, "LEAST_UNITS", 50)
     assert probabilities(runtime, TEXTS).distance_N(expected).max() < 1e-5
 
 
@@ -123,4 +124,4 @@ def test_a_table_that_does_not_fit_its_declaration_is_refused(folder, tmp_path):
     (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
     (tmp_path / "window.json").write_text((folder / "window.json").read_text().replace(str(BITS), "15"))
     with pytest.raises(ArtifactError, match=r"window\.json declares 2\^15 buckets"):
-        WindowRuntime(SimpleNamespace(path=tmp_path), SOFTMAX)
+        WindowRuntime(SimpleNamespace(path=tmp_path, labels=LABELS), SOFTMAX, LABELS)

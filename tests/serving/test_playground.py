@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from yanmo.verbs.adjust import adjust
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.browser
 JSON = {"content-type": "application/json"}
+BOXES = ".map(one => ({left: one.x, right: one.x + one.width}))"
 SHOTS = os.environ.get("YANMO_SCREENSHOTS")
 """A folder for pictures to look at."""
 
@@ -490,3 +492,32 @@ def test_every_color_of_a_mark_can_be_read(service, visit, scheme):
     assert len({ground for ground, _, _ in found}) == len(found) == 8
     # Of the Web Content Accessibility Guidelines, level AA, for small letters.
     assert min(min(ratios) for _, *ratios in found) >= 4.5
+
+
+@pytest.fixture(scope="module")
+def parsers(serving, tmp_path_factory, project_root):
+    """A service of a model of trees."""
+    folder = tmp_path_factory.mktemp("parsers")
+    source = project_root / "examples" / "sentences" / "sentences.conllu"
+    data = yanmo.prepare(source, out=folder / "data", task="dependencies")
+    with serving(yanmo.train(data, model="arcs", num_epochs=1, out=folder / "arcs")) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_tree_is_drawn_over_its_words_and_copied_as_json(parsers, visit, width, scheme):
+    text = "The courier opened the new <b>box</b> ."
+    page = visit(parsers, width=width, scheme=scheme)
+    page.wait_for_selector("#model option", state="attached")
+    page.fill("#texts", text)
+    page.click("#go")
+    page.wait_for_selector("svg.tree")
+    words = parsers.predict(text=text).json["words"]
+    assert page.locator("svg.tree > text").all_text_contents() == [one["word"] for one in words]
+    assert page.locator("svg.tree text.relation").all_text_contents() == [one["relation"] for one in words]
+    # The words stand side by side, and no arc is cut off above them.
+    boxes = page.evaluate("[...document.querySelectorAll('svg.tree > text')].map(one => one.getBBox())" + BOXES)
+    assert all(one["right"] <= other["left"] for one, other in itertools.pairwise(boxes))
+    assert page.evaluate("document.querySelector('svg.tree').getBBox().y") >= 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"tree-{width}-{scheme}")

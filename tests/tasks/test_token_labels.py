@@ -33,7 +33,7 @@ def test_spans_are_decided_at_their_places_in_the_raw_text():
     told = [[(one.start, one.end, one.label) for one in spans] for spans in decided.predictions]
     assert told == [[(0, 2, "PER"), (4, 6, "ORG")], [], []]
     assert decided.probability_N.tolist() == pytest.approx([0.9, 1.0, 1.0])
-    assert decided.predictions[0][1].within(TEXTS[0]).text == "云研"
+    assert decided.predictions.within(TEXTS)[0][1].text == "云研"
 
 
 def test_a_threshold_leaves_out_what_is_less_probable():
@@ -95,6 +95,14 @@ def test_spans_go_to_a_column_and_a_row_without_an_answer_is_null():
         [],
         None,
     ]
+
+
+def test_the_column_of_what_was_decided_is_that_of_its_spans_one_by_one():
+    decided = TASK.decide(evidence_of(TAGS), NAMES)
+    assert TASK.column(decided.predictions).equals(TASK.column(list(decided.predictions)))
+    nothing = TASK.decide(evidence_of([], texts=[]), NAMES)
+    assert nothing.predictions == []
+    assert TASK.column(nothing.predictions).dtype == TASK.frame_type()
 
 
 def test_the_task_of_an_artifact_knows_its_labels():

@@ -7,7 +7,7 @@ import pytest
 
 from yanmo.answers.choices import Choices
 from yanmo.errors import ConfigError
-from yanmo.family_settings import FORM_DEFAULTS
+from yanmo.family_settings import HEAD_DEFAULTS
 from yanmo.metrics.labels import ACCURACY
 from yanmo.metrics.measures import Measure
 from yanmo.models import resolve
@@ -64,7 +64,7 @@ def test_a_tagger_keeps_one_mean_of_its_weights():
     task = TASKS["token_labels"]
     assert (
         settle(TrainConfig(**ours), resolve("bilstm"), 1000, task).ema_decay
-        == FORM_DEFAULTS["units"]["bilstm"]["ema_decay"]
+        == HEAD_DEFAULTS["units"]["bilstm"]["ema_decay"]
     )
     other = settle(TrainConfig(**ours, swa_start=0.5), resolve("bilstm"), 1000, task)
     assert (other.ema_decay, other.swa_start) == (TrainConfig().ema_decay, 0.5)
@@ -73,5 +73,5 @@ def test_a_tagger_keeps_one_mean_of_its_weights():
 
 @pytest.mark.parametrize(("model", "task"), [("linear", "token_labels"), ("window", "single_label")])
 def test_a_family_without_a_head_for_what_is_labeled_is_refused(model, task):
-    with pytest.raises(ConfigError, match="Families that suit it: bert, roberta, albert, electra, textcnn, bilstm"):
+    with pytest.raises(ConfigError, match="Families that suit it: bert, roberta, albert, electra, bilstm, textcnn"):
         settle(TrainConfig(model=model), resolve(model), 1000, TASKS[task])

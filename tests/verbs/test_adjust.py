@@ -7,7 +7,7 @@ import json
 import pytest
 
 import yanmo
-from yanmo.errors import ArtifactError, ConfigError
+from yanmo.errors import ConfigError
 
 ROWS = [
     ("张三在北京工作", [[0, 2, "人"], [3, 5, "地"]]),
@@ -102,7 +102,10 @@ def test_a_file_that_is_wrong_is_named_with_its_place(names, tmp_path, text, sai
     assert not (tmp_path / "adjusted").exists()
 
 
-def test_a_bundle_with_rules_is_not_quantized(names, tmp_path):
+def test_calibration_and_ensembles_keep_what_the_rules_say(names, tmp_path):
     made = adjusted(names, tmp_path, '[[rule]]\nlabel = "地"\nwords = ["天气"]\n')
-    with pytest.raises(ArtifactError, match="has rules beside its model"):
-        yanmo.quantize(made.path, names[0].path, out=tmp_path / "small")
+    calibrated = yanmo.calibrate(made.path, names[0].path, out=tmp_path / "calibrated")
+    assert ("天气", "地", "dictionary") in found(calibrated, "今天天气很好")
+    both = yanmo.ensemble(names[0].path, [made.path, calibrated.path], out=tmp_path / "both")
+    # Whose word it was, an ensemble does not know.
+    assert ("天气", "地", "model") in found(both, "今天天气很好")

@@ -72,9 +72,7 @@ def test_the_wheel_carries_the_example(project_root, task):
 
 
 def test_a_task_without_an_example_is_refused_by_name(tmp_path):
-    with pytest.raises(
-        ConfigError, match=r"must be one of: single_label, token_labels, causal_lm\. Got 'text_pair' instead\."
-    ):
+    with pytest.raises(ConfigError, match=rf"must be one of: {', '.join(TEMPLATES)}\. Got 'text_pair' instead\."):
         init(tmp_path / "project", task="text_pair")
     assert not (tmp_path / "project").exists()
 

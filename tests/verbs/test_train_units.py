@@ -14,7 +14,9 @@ from yanmo.errors import ArtifactError, ConfigError
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.tokenizer import train_wordpiece
+from yanmo.verbs.adjust import adjust
 from yanmo.verbs.distill import distill
+from yanmo.verbs.evaluate import evaluate
 from yanmo.verbs.export import export
 from yanmo.verbs.quantize import quantize
 from yanmo.verbs.train import train
@@ -122,6 +124,36 @@ def test_eight_bits_are_judged_by_the_headline_of_the_labels(model, trained, dat
         assert [[(one.start, one.end) for one in spans] for spans in spans_of(after, ASKED)] == places
 
 
+def test_rules_go_along_through_export_and_eight_bits_and_are_measured(trained, dataset, tmp_path):
+    (tmp_path / "rules.toml").write_text(
+        '[[rule]]\nlabel = "city"\nwords = ["很好"]\n[thresholds]\nfruit = 1.0\n', "utf-8"
+    )
+    ruled = adjust(trained("bert-2x32"), rules=tmp_path / "rules.toml", out=tmp_path / "ruled")
+    exported = export(ruled, out=tmp_path / "onnx")
+    made = quantize(exported, dataset, max_drop=0.05, num_threads=1, out=tmp_path / "int8")
+    for bundle in (ruled, exported, made):
+        with open_bundle(bundle, num_threads=1) as predictor:
+            (answer,) = predictor.predict(["梨很好，上海"])
+        assert ("很好", "city", "dictionary") in [(one.text, one.label, one.source) for one in answer.spans]
+        # No fruit is as sure as its threshold.
+        assert "fruit" not in answer.label
+    found = evaluate(made, dataset, split="valid", out=tmp_path / "report").metrics
+    assert found["span_f1"] == pytest.approx(made.manifest.info["quantization"]["span_f1"], abs=1e-6)
+
+
+def test_what_a_student_learns_of_rules_is_said(trained, dataset, tmp_path, caplog):
+    (tmp_path / "rules.toml").write_text('[[rule]]\nlabel = "city"\nwords = ["很好"]\n', "utf-8")
+    ruled = adjust(trained("bert-2x32"), rules=tmp_path / "rules.toml", out=tmp_path / "ruled")
+    student = distill(ruled, dataset, model="window", num_epochs=1, out=tmp_path / "student")
+    assert "The student learns from them and has no rules of its own" in caplog.text
+    assert not (student.path / "rules.json").exists()
+
+
+def test_a_student_that_softens_nothing_has_no_temperature(trained, dataset, tmp_path):
+    with pytest.raises(ConfigError, match=r"'temperature' parameter of distill must be 1 for the model window.* Got 2"):
+        distill(trained("bert-2x32"), dataset, model="window", temperature=2.0, out=tmp_path / "student")
+
+
 def test_what_is_harmful_goes_back_to_fp32(trained, dataset, tmp_path):
     made = quantize(trained("bert-2x32"), dataset, max_drop=0.0, method="int8-dynamic", out=tmp_path / "int8")
     assert made.manifest.info["quantization"]["span_f1_drop"] <= 0
@@ -167,7 +199,7 @@ def test_losses_of_texts_are_losses_of_units_too(settings, dataset, tmp_path):
 def test_a_family_that_reads_texts_only_is_refused(model, dataset, tmp_path):
     with pytest.raises(ConfigError, match="is for texts as a whole") as caught:
         train(dataset, model=model, out=tmp_path / "made")
-    assert "bert, roberta, albert, electra, textcnn, bilstm, window" in caught.value.hint
+    assert "bert, roberta, albert, electra, bilstm, textcnn, window, hmm" in caught.value.hint
 
 
 def test_a_bundle_of_units_is_a_plain_folder_of_transformers(trained):

@@ -68,8 +68,10 @@ class Evidence(Protocol):
 EvidenceT_co = TypeVar("EvidenceT_co", bound=Evidence, covariant=True)
 
 
-class Span(Struct, frozen=True):
+class Span(Struct, frozen=True, gc=False):
     """A part of a text and what was decided about it.
+
+    The collector of reference cycles does not look at spans, which can be in none: there are many of them.
 
     Attributes:
         start: Its first character, in the text as it was given.
@@ -103,7 +105,7 @@ class Decided(Struct, frozen=True):
         silent_N: Where no answer is given, bool; None where every row has one, however unsure it is.
     """
 
-    predictions: list[Any]
+    predictions: Sequence[Any]
     probability_N: FloatArray
     silent_N: npt.NDArray[np.bool_] | None = None
 

@@ -29,12 +29,17 @@ class Choices(Struct, frozen=True):
             every row is one decision.
         places: Where in the raw text what each decision is about begins and ends (exclusive), in characters, int64,
             shape (M, 2); None where whole texts are decided about.
+        joint_M: Where a model says how neighboring decisions go together: the probability of all that is decided
+            together with this one, such as of a whole span, float32; NaN where there is no such thing. None of others.
+        path_M: The columns that this is about, of the best path that there may be, int64, where they are known already.
     """
 
     values_MC: FloatArray
     link: Link
     ends: IntArray | None = None
     places: IntArray | None = None
+    joint_M: FloatArray | None = None
+    path_M: IntArray | None = None
 
     def __len__(self) -> int:
         """Return N, the number of rows."""
@@ -50,12 +55,14 @@ class Choices(Struct, frozen=True):
         if self.ends is None:
             return self.having(self.values_MC[rows])
         taken = Ragged(self.values_MC, self.ends).take(rows)
-        places = None if self.places is None else Ragged(self.places, self.ends).take(rows).values
-        return type(self)(taken.values, self.link, taken.offsets, places)
+        places, joint_M = (
+            None if one is None else Ragged(one, self.ends).take(rows).values for one in (self.places, self.joint_M)
+        )
+        return type(self)(taken.values, self.link, taken.offsets, places, joint_M)
 
-    def having(self, values_MC: FloatArray) -> Self:
-        """Return the same decisions with other values."""
-        return type(self)(values_MC, self.link, self.ends, self.places)
+    def having(self, values_MC: FloatArray, *, joint_M: FloatArray | None = None) -> Self:
+        """Return the same decisions with other values, of which nobody knows how they go together unless it is said."""
+        return type(self)(values_MC, self.link, self.ends, self.places, joint_M)
 
     def parts(self) -> tuple[FloatArray, ...]:
         """Return ``values_MC`` alone."""
@@ -67,17 +74,18 @@ class Choices(Struct, frozen=True):
 
     def activate(self) -> Self:
         """Return the probabilities of scores."""
-        return self.having(self.link.activate(self.values_MC))
+        values_MC = self.link.activate(self.values_MC)
+        return type(self)(values_MC, self.link, self.ends, self.places, self.joint_M, self.path_M)
 
     def invert(self, *, floor: float = 0.0) -> Self:
         """Return scores whose probabilities these are, none nearer to 0 or 1 than ``floor``."""
         values_MC = np.clip(self.values_MC, floor, 1 - floor) if floor else self.values_MC
-        return self.having(self.link.invert(values_MC))
+        return self.having(self.link.invert(values_MC), joint_M=self.joint_M)
 
     def ordered(self, columns: list[int]) -> Self:
         """Return the Choices with columns in another order: first the one that ``columns`` names first."""
         # numpy keeps chosen columns column by column in memory; whoever reads rows wants rows together.
-        return self.having(np.ascontiguousarray(self.values_MC[:, columns]))
+        return self.having(np.ascontiguousarray(self.values_MC[:, columns]), joint_M=self.joint_M)
 
     def least_N(self, values_M: FloatArray) -> FloatArray:
         """Return of values of the decisions the least of each row, 1 where a row has none, shape (N,)."""
@@ -102,7 +110,7 @@ class Choices(Struct, frozen=True):
             if first.ends is not None:
                 ends = np.concatenate(([0], np.cumsum(np.concatenate([np.diff(one.offsets_N) for one in every]))))
             places = None if first.places is None else np.concatenate([np.asarray(one.places) for one in every])
-            whole = cls(np.concatenate([one.values_MC for one in every]), first.link, ends, places)
+            whole = cls(np.concatenate([one.values_MC for one in every]), first.link, ends, places, _joint(every))
         return whole.take(np.argsort(rows))
 
     def columns(self) -> dict[str, pl.Series]:
@@ -113,6 +121,9 @@ class Choices(Struct, frozen=True):
         columns = {"probabilities": flat}
         if self.places is not None:
             columns["places"] = pl.Series("places", self.places, dtype=pl.Array(pl.Int64, 2))
+        if self.joint_M is not None:
+            # JSON has no NaN.
+            columns["joint"] = pl.Series("joint", self.joint_M, dtype=pl.Float32).fill_nan(None)
         # Slices of one array; nothing is copied.
         bounds = list(pairwise(self.ends.tolist()))
         return {
@@ -131,12 +142,13 @@ class Choices(Struct, frozen=True):
         column, ends = frame["probabilities"], None
         if isinstance(column.dtype, pl.List) and isinstance(column.dtype.inner, pl.List | pl.Array):
             ends = np.concatenate(([0], np.cumsum(column.list.len().to_numpy()))).astype(np.int64)
-            column = column.explode()
+            # A row without decisions would explode to a null.
+            column = column.filter(column.list.len() > 0).explode()
         if isinstance(column.dtype, pl.List):  # of JSON, in which no width is written
             column = column.list.to_array(int(column.list.len()[0]) if len(column) else 0)
         width = column.dtype.size if isinstance(column.dtype, pl.Array) else 0
         values_MC = np.ascontiguousarray(column.to_numpy(), dtype=np.float32).reshape(len(column), width)
-        return cls(values_MC, link, ends, _read_places(frame))
+        return cls(values_MC, link, ends, _read_places(frame), _read_joint(frame))
 
     def distance_N(self, other: Self) -> FloatArray:
         """Return how far each row's values are from those of another, the largest difference of all, shape (N,)."""
@@ -150,9 +162,26 @@ class Choices(Struct, frozen=True):
         return found_N
 
 
+def _joint(parts: Sequence[Choices]) -> FloatArray | None:
+    """Return how probable what is decided together is, NaN where a part does not say; None where none does."""
+    if all(one.joint_M is None for one in parts):
+        return None
+    unknown = [np.full(len(one.values_MC), np.nan, dtype=np.float32) for one in parts]
+    return np.concatenate(
+        [gap if one.joint_M is None else one.joint_M for one, gap in zip(parts, unknown, strict=True)]
+    )
+
+
+def _read_joint(frame: pl.DataFrame) -> FloatArray | None:
+    if "joint" not in frame.columns:
+        return None
+    column = frame["joint"].cast(pl.List(pl.Float32))
+    return column.filter(column.list.len() > 0).explode().fill_null(np.nan).to_numpy()
+
+
 def _read_places(frame: pl.DataFrame) -> IntArray | None:
     if "places" not in frame.columns:
         return None
-    column = frame["places"].explode()
+    column = frame["places"].filter(frame["places"].list.len() > 0).explode()
     pairs = column.list.to_array(2) if isinstance(column.dtype, pl.List) else column
     return np.ascontiguousarray(pairs.to_numpy(), dtype=np.int64).reshape(len(column), 2)

@@ -21,7 +21,9 @@ BREAK = 1e9
 CHUNK_CELLS = 4_000_000
 
 
-def best_legal(probabilities_UC: FloatArray, offsets: IntArray, scheme: TagScheme) -> IntArray:
+def best_legal(
+    probabilities_UC: FloatArray, offsets: IntArray, scheme: TagScheme, *, are_logs: bool = False
+) -> IntArray:
     """Return every unit's tag on the legal path with the largest product of probabilities, int64, shape (U,).
 
     Where a row has no legal path, as one unit has none if no tag is a whole word, it is the path with the fewest
@@ -31,6 +33,7 @@ def best_legal(probabilities_UC: FloatArray, offsets: IntArray, scheme: TagSchem
         probabilities_UC: Of every unit's tags.
         offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
         scheme: Says what is legal.
+        are_logs: They are logarithms up to a constant of the unit.
 
     Source: Viterbi 1967, "Error Bounds for Convolutional Codes". Differs: as only the span that is open restricts what
     may follow, a step takes the best of all tags and the best of each kind: C work for a unit and not C squared.
@@ -47,7 +50,10 @@ def best_legal(probabilities_UC: FloatArray, offsets: IntArray, scheme: TagSchem
     # A table of all tags of all units of many rows would be large; a row's own path is the same in any piece.
     for piece in np.split(rows, np.flatnonzero(np.diff(ends // CHUNK_CELLS)) + 1):
         units = Ragged(np.arange(len(path_U)), offsets).take(piece)
-        scores = np.log(np.maximum(probabilities_UC[units.values].astype(np.float64), LEAST))
+        found = probabilities_UC[units.values].astype(np.float64)
+        if are_logs:
+            found = np.exp(found - found.max(axis=1, keepdims=True))
+        scores = np.log(np.maximum(found, LEAST))
         path_U[units.values] = _search(scores, Steps.of(units.offsets), scheme)
     return path_U
 

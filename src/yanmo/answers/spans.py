@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
 
+from yanmo.answers.choices import Choices
 from yanmo.answers.tags import NONE, OUTSIDE, WORD, TagScheme, TagStyle, row_edges
 from yanmo.arrays import FloatArray, IntArray
 
@@ -90,21 +91,19 @@ def find_spans(path_U: IntArray, offsets: IntArray, scheme: TagScheme, *, strict
     return spans
 
 
-def span_probability_M(
-    probabilities_UC: FloatArray, path_U: IntArray, offsets: IntArray, scheme: TagScheme, spans: Spans
-) -> FloatArray:
+def span_probability_M(evidence: Choices, path_U: IntArray, scheme: TagScheme, spans: Spans) -> FloatArray:
     """Return how sure each span is, in [0, 1], float32, shape (M,).
 
-    It is the least of the probabilities of the span's tags and of that its next unit does not go on with it. The span
-    as a whole is never more probable than that; how much less it is, only a model of whole rows could say.
+    Where the model has a chain it is the probability of the span as a whole. Else it is the least of the probabilities
+    of the span's tags and of that its next unit does not go on with it: the span is never more probable than that.
 
     Args:
-        probabilities_UC: Of every unit's tags.
+        evidence: Probabilities of every unit's tags.
         path_U: The tags that were chosen.
-        offsets: Row i has the units ``offsets[i]`` to ``offsets[i + 1]``.
         scheme: Of the tags.
         spans: Of the path.
     """
+    probabilities_UC, offsets = evidence.values_MC, evidence.offsets_N
     chosen_U = np.take_along_axis(probabilities_UC, path_U[:, None], axis=1)[:, 0]
     least_M = least_within_M(chosen_U, spans)
     # Only in IOB2 may a span that has ended be gone on with, and by no unit of another row.
@@ -112,6 +111,9 @@ def span_probability_M(
     going_on_KC = scheme.needs_C[None, :] == np.arange(len(scheme.kinds))[:, None]
     next_MC = probabilities_UC[spans.end_M[could]] * going_on_KC[spans.kind_M[could]]
     least_M[could] = np.minimum(least_M[could], 1 - next_MC.sum(axis=1))
+    if evidence.joint_M is not None:
+        joint_M = evidence.joint_M[spans.start_M]
+        least_M = np.where(np.isnan(joint_M), least_M, joint_M)
     return np.asarray(np.clip(least_M, 0, 1), dtype=np.float32)
 
 

@@ -86,6 +86,10 @@ class TagScheme:
         begins = self.needs_C == NONE
         return np.where(begins[None, :], ~self.must_C[:, None], self.opens_C[:, None] == self.needs_C[None, :])
 
+    def goes_on_CC(self) -> npt.NDArray[np.bool_]:
+        """Return whether a tag (column) goes on with the span of the tag before it (row)."""
+        return np.asarray((self.needs_C != NONE)[None, :] & (self.opens_C[:, None] == self.needs_C[None, :]))
+
     def may_begin_C(self) -> npt.NDArray[np.bool_]:
         """Return whether a row may begin with a tag."""
         return np.asarray(self.needs_C == NONE)

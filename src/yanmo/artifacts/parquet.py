@@ -12,7 +12,15 @@ from pathlib import Path
 
 import polars as pl
 
-__all__ = ["count_rows", "join_parquet", "read_parquet", "scan_parquet", "write_parquet", "write_pieces"]
+__all__ = [
+    "count_rows",
+    "join_parquet",
+    "read_metadata",
+    "read_parquet",
+    "scan_parquet",
+    "write_parquet",
+    "write_pieces",
+]
 
 ROW_GROUP = 122_880
 """Rows of a row group that polars comes closest to where it is given a whole table."""
@@ -27,6 +35,12 @@ def scan_parquet(*paths: Path) -> pl.LazyFrame:
 def read_parquet(path: Path) -> pl.DataFrame:
     """Return the rows of a file."""
     return pl.read_parquet(path.absolute(), glob=False, hive_partitioning=False)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return what a file says about itself."""
+    with path.open("rb") as file:
+        return pl.read_parquet_metadata(file)
 
 
 def count_rows(path: Path) -> int:

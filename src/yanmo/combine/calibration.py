@@ -14,7 +14,7 @@ import numpy as np
 
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
-from yanmo.answers.links import Link
+from yanmo.answers.links import SIGMOID, Link
 from yanmo.arrays import Doubles, FloatArray
 from yanmo.errors import ArtifactError, MissingExtraError
 from yanmo.metrics import calibration_bins, expected_calibration_error
@@ -59,9 +59,16 @@ class Calibration:
         return {"method": self.method, **self.parameters}
 
     def apply(self, scores: Any) -> Any:
-        """Return a runtime's scores, calibrated."""
+        """Return a runtime's scores, calibrated.
+
+        A temperature softens what is decided together as a yes or no of its own; other maps say nothing of that.
+        """
         if self.method == "temperature":
-            return _divided(scores, self.parameters["temperature"])
+            divided = _divided(scores, self.parameters["temperature"])
+            if not isinstance(scores, Choices) or scores.joint_M is None:
+                return divided
+            joint_M = SIGMOID.soften(scores.joint_M, temperature=self.parameters["temperature"])
+            return divided.having(divided.values_MC, joint_M=joint_M)
         return scores.having(self._map(scores.values_MC, scores.link))
 
     def _map(self, logits_NC: FloatArray, link: Link) -> FloatArray:

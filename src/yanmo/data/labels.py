@@ -89,6 +89,14 @@ class LabelReader:
         self.say_unmet()
         return [name for name in self._names.values() if name in set(labels)] if self._names else list(labels)
 
+    def take_numbered(self) -> Mapping[str, str]:
+        """Return the names of labels that are all numbers, which are not asked for any more; else none."""
+        if not all(label.isdecimal() for label in self._names):
+            return {}
+        taken, self._names = self._names, {}
+        self._unmet["--label-names"] = set()
+        return taken
+
     def say_unmet(self) -> None:
         """Say which of the given pairs were not met."""
         for flag, unmet in self._unmet.items():

@@ -25,7 +25,7 @@ from yanmo.data.rows import check_blocks, file_parents, number_rows, place
 from yanmo.errors import ConfigError, DataError
 from yanmo.tasks import task_of
 
-__all__ = ["STDIN", "Source", "open_files", "open_source", "open_stdin"]
+__all__ = ["STDIN", "Source", "open_files", "open_rows", "open_stdin"]
 
 STDIN = Path("-")
 """Stands for standard input among paths."""
@@ -47,7 +47,7 @@ class Source:
     parents: dict[str, str] = field(default_factory=dict)
 
 
-def open_source(
+def open_rows(
     paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str], *, inputs: Sequence[str], split: str
 ) -> Source:
     """Return the rows of raw files, of a Dataset's split or of standard input.

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
-from yanmo.data.containers import kind_of
+from yanmo.data.containers import SHEETS, kind_of
 from yanmo.data.decode import Encoding, check_file, utf8_lines
 from yanmo.data.finding import companions
 from yanmo.data.read import ReadOptions
@@ -20,13 +20,14 @@ from yanmo.text.unit_places import UnitRule
 
 __all__ = ["Tagging", "TaggingOptions", "find_format"]
 
-Tagging: TypeAlias = Literal["conll", "conllu", "segmented", "tagged", "spans", "aligned"]
+Tagging: TypeAlias = Literal["conll", "conllu", "segmented", "tagged", "spans", "table", "aligned"]
 
 EXTENSIONS: Mapping[str, Tagging] = MappingProxyType(
     {
         **dict.fromkeys((".conllu", ".conllup"), "conllu"),
         **dict.fromkeys((".conll", ".bio", ".iob", ".iob1", ".iob2", ".bmes", ".bioes", ".bieos", ".ner"), "conll"),
         **dict.fromkeys((".jsonl", ".ndjson", ".json", ".ann"), "spans"),
+        **dict.fromkeys((".parquet", ".csv", *SHEETS), "table"),
         ".in": "aligned",
     }
 )
@@ -40,8 +41,9 @@ class TaggingOptions(ReadOptions):
 
     tagging: Tagging | None = None
     """Format of files with labeled parts of texts. conll: a word a line in columns. conllu: CoNLL-U. segmented: words
-    between spaces. tagged: word/TAG or word_TAG. spans: JSON or brat with offsets. aligned: words in a file seq.in,
-    tags in seq.out. By default the name says it, or the content."""
+    between spaces. tagged: word/TAG or word_TAG. spans: JSON or brat with offsets. table: CSV, Parquet or a sheet with
+    lists of words and tags, or spans, in its cells. aligned: words in a file seq.in, tags in seq.out. By default the
+    name says it, or the content."""
 
     word_column: int = Field(default=1, ge=1)
     """Column of the words in conll, from 1; the label parameter is the number of the tags' column, by default the
@@ -79,7 +81,7 @@ def find_format(path: Path, encoding: Encoding, given: Tagging | None) -> Taggin
     if found is None:
         raise ConfigError(
             f"Nothing says how the parts of the texts are labeled in {path}.",
-            hint="Say it: --tagging conll, conllu, segmented, tagged, spans or aligned.",
+            hint="Say it: --tagging conll, conllu, segmented, tagged, spans, table or aligned.",
         )
     return found
 

@@ -25,6 +25,7 @@ from yanmo.artifacts.silence import SILENCE
 from yanmo.runtimes.batching import make_batch
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 
@@ -168,7 +169,7 @@ def publish_from(
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers.
+    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers, rules.
 
     Licences go along, too.
     """
@@ -176,7 +177,7 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
         shutil.copyfile(path, folder / path.name)
     if (bundle.path / TOKENIZER).is_file():
         Tokenizer.from_file(str(bundle.path / TOKENIZER)).save(str(folder / TOKENIZER), pretty=False)
-    for name in (CHAIN, TREES, SILENCE):
+    for name in (CHAIN, TREES, SILENCE, RULES):
         if (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
     if bundle.text_config.user_dict is not None:

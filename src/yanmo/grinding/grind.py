@@ -26,7 +26,7 @@ from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search, attempt
 from yanmo.grinding.trials import Bench, finished
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
-from yanmo.models import ModelSpec
+from yanmo.models import ONLY_LABELS, ModelSpec
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
@@ -198,7 +198,7 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
     names = config.students or STUDENTS[task_of(dataset).reads_units]
     found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in names)}
     for spec in found.values():
-        if spec.family in ("linear", "pretrained"):
+        if spec.family in (*ONLY_LABELS, "pretrained"):
             raise ConfigError(
                 f"The 'students' parameter of grind cannot have {spec.name}.",
                 hint="Give ngram, textcnn, bilstm, or shapes such as bert-4x312; an encoder from pretrain as --init.",

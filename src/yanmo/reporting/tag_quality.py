@@ -59,7 +59,7 @@ def judge_spans(evidence: Choices, targets: Ragged, labels: Sequence[str]) -> Ju
     scheme, offsets = TagScheme.of(labels), evidence.offsets_N
     path_U = best_legal(evidence.values_MC, offsets, scheme)
     found, truth = labeled_spans(path_U, targets.values, offsets, scheme)
-    probability_M = span_probability_M(evidence.values_MC, path_U, offsets, scheme, found).astype(np.float64)
+    probability_M = span_probability_M(evidence, path_U, scheme, found).astype(np.float64)
     chosen_U = np.take_along_axis(evidence.values_MC, path_U[:, None], axis=1)[:, 0]
     return JudgedSpans(scheme, found, truth, probability_M, same_span_M(found, truth), chosen_U)
 

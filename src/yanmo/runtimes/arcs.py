@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -80,7 +81,7 @@ class ArcsRuntime(Runtime[EncodedWords]):
                 hint="Train the Bundle again.",
             )
         self._parser = ArcParser(weights, tensors["vocabulary"], settings.sharpness, settings.beam)
-        self._tagger = _open_tagger(bundle) if settings.tags else None
+        self._tagger = _open_tagger(bundle, settings.tags) if settings.tags else None
 
     def encode(
         self,
@@ -115,9 +116,9 @@ def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> ArcsRuntim
     return ArcsRuntime(bundle)
 
 
-def _open_tagger(bundle: Bundle) -> WindowRuntime:
+def _open_tagger(bundle: Bundle, tags: Sequence[str]) -> WindowRuntime:
     # A part of the parser's Bundle and none of its own: one manifest holds the digests of all files.
-    return WindowRuntime(Bundle(bundle.path / TAGGER, bundle.manifest, ""), SOFTMAX)
+    return WindowRuntime(Bundle(bundle.path / TAGGER, bundle.manifest, ""), SOFTMAX, tags)
 
 
 def _beginnings(units: Units) -> Units:

@@ -50,14 +50,19 @@ class DecoderRuntime(Runtime[DecoderTexts]):
         bundle: The Bundle.
         num_threads: Threads to compute with.
         path: Another graph than the Bundle's own.
+        session: The Bundle's graph, where it is loaded; its first row is overwritten.
     """
 
-    def __init__(self, bundle: Bundle, num_threads: int, path: Path | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, num_threads: int, path: Path | None = None, session: DecoderSession | None = None
+    ) -> None:
         self._begin_id = read_settings(bundle).begin_id
         self._max_length = bundle.max_length
         self._tokenizer = LanguageTokenizer.open(bundle.path / "tokenizer.json", end=bundle.architecture.get("end"))
         graph = path or bundle.path / DECODER_FILE
-        self._session = DecoderSession(graph, num_rows=1, max_length=bundle.max_length, num_threads=num_threads)
+        self._session = session or DecoderSession(
+            graph, num_rows=1, max_length=bundle.max_length, num_threads=num_threads
+        )
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> DecoderTexts:
         """Return the tokens of N texts; none is cut off."""

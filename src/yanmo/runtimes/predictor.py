@@ -6,6 +6,7 @@ examples again, so a library or a processor that computes something else is foun
 
 from __future__ import annotations
 
+import copy
 import importlib
 import logging
 import os
@@ -18,6 +19,7 @@ import numpy as np
 from polars.exceptions import PolarsError
 
 from yanmo.answers.answered import Answered, Found
+from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.calibration import read_calibration
@@ -33,6 +35,7 @@ __all__ = [
     "RUNTIMES",
     "LongTexts",
     "Predictor",
+    "check_golden",
     "choose_runtime",
     "default_num_threads",
     "open_bundle",
@@ -44,6 +47,7 @@ RUNTIMES = {
     "ngram": "yanmo.runtimes.ngram",
     "linear": "yanmo.runtimes.linear",
     "window": "yanmo.runtimes.window",
+    "hmm": "yanmo.runtimes.hmm",
     "arcs": "yanmo.runtimes.arcs",
     "kneser-ney": "yanmo.runtimes.kneser_ney",
     "ensemble": "yanmo.runtimes.composite",
@@ -138,6 +142,23 @@ class Predictor:
         inference = self._opened().score(encoded.encoded)
         return Inference(self._rules.apply(inference.scores, encoded.found), inference.found)
 
+    def without_rules(self) -> Self:
+        """Return the model as it is without the rules beside it."""
+        alone = copy.copy(self)
+        alone._rules = None
+        return alone
+
+    def ruled(self, scores: Any, inputs: Inputs) -> Any:
+        """Return scores of the model without its rules, as they are with them.
+
+        Args:
+            scores: Of N rows.
+            inputs: The raw rows.
+        """
+        if self._rules is None or not isinstance(scores, Choices) or scores.places is None:
+            return scores
+        return self._rules.apply(scores, self._rules.find(inputs.first, scores.places, scores.offsets_N))
+
     def activate(self, scores: Any) -> Any:
         """Return the evidence that scores are, calibrated where the Bundle is."""
         if self._calibration is not None:
@@ -229,7 +250,7 @@ def open_bundle(
     # Golden answers were given without windows, so they are asked for without.
     opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
     if verify_golden:
-        _check_golden(Predictor(opened, opened_runtime))
+        check_golden(Predictor(opened, opened_runtime))
     return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap))
 
 
@@ -265,7 +286,7 @@ def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
 
     def open_with(engine: str) -> Callable[[], object]:
         predictor = Predictor(bundle, _open_runtime(bundle, device="cpu", num_threads=num_threads, runtime=engine))
-        _check_golden(predictor)
+        check_golden(predictor)
         return lambda: predictor.infer(items)
 
     return choose_engine(bundle.digest, num_threads, len(items), open_with) if items else None
@@ -294,7 +315,7 @@ def default_num_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _check_golden(predictor: Predictor) -> None:
+def check_golden(predictor: Predictor) -> None:
     """Compare the golden examples' evidence with what comes out now.
 
     Raises:

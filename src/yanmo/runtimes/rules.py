@@ -160,9 +160,14 @@ class Rules:
     def apply(self, scores: Choices, found: Iterable[RuledPlace]) -> Choices:
         """Return the scores, as log-probabilities, with what the rules want."""
         values_MC = np.maximum(scores.values_MC, -CERTAIN).astype(np.float32)
+        joint_M = None if scores.joint_M is None else scores.joint_M.copy()
         last_M = set((scores.offsets_N[1:] - 1).tolist())
         for one in found:
             rule = self._content.rule[one.rule]
+            if joint_M is not None:
+                # The model's chain knows nothing of what a rule wants, and all spans of the row depend on it.
+                row = int(np.searchsorted(scores.offsets_N, one.start, side="right")) - 1
+                joint_M[scores.offsets_N[row] : scores.offsets_N[row + 1]] = np.nan
             kind = self._scheme.kinds.index(rule.label)
             if rule.action == "forbid":
                 values_MC[one.start : one.end, self._scheme.kind_C == kind] = -CERTAIN
@@ -181,7 +186,7 @@ class Rules:
             values_MC[units, columns] = 0.0
             if one.end - 1 not in last_M:
                 values_MC[one.end, self._scheme.needs_C == kind] = -CERTAIN
-        return scores.having(values_MC)
+        return scores.having(values_MC, joint_M=joint_M)
 
     def limit(self, evidence: Choices) -> Choices:
         """Return the probabilities without the spans that are less probable than their kind's threshold."""
@@ -191,13 +196,13 @@ class Rules:
         scheme, offsets = self._scheme, evidence.offsets_N
         path_U = best_legal(evidence.values_MC, offsets, scheme)
         spans = find_spans(path_U, offsets, scheme)
-        sure_M = span_probability_M(evidence.values_MC, path_U, offsets, scheme, spans)
+        sure_M = span_probability_M(evidence, path_U, scheme, spans)
         least_K = np.array([thresholds.get(kind, 0.0) for kind in scheme.kinds])
         values_MC, outside = evidence.values_MC.copy(), scheme.kind_C == NONE
         weak = spans.take(sure_M < least_K[spans.kind_M])
         for start, end in zip(weak.start_M.tolist(), weak.end_M.tolist(), strict=True):
             values_MC[start:end] = outside
-        return evidence.having(values_MC)
+        return evidence.having(values_MC, joint_M=evidence.joint_M)
 
     def mark(self, decided: Decided, found: Sequence[RuledPlace], evidence: Choices) -> Decided:
         """Return what was decided, each span that a rule asked for with its source."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from yanmo.answers.chains import Chain, Steps, log_marginals
+from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.answers.tag_chains import TagChain
+from yanmo.answers.tags import TagScheme
+from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import CHAIN, Bundle
 from yanmo.errors import ArtifactError
 from yanmo.text.tokenizer import Encoded
@@ -19,11 +21,9 @@ from yanmo.text.tokenizer import Encoded
 __all__ = ["as_choices", "read_chain"]
 
 NAMES = ("transitions", "start", "end")
-MOST_SCORES = 1 << 20
-"""Scores whose rows go through the chain at a time."""
 
 
-def read_chain(bundle: Bundle) -> Chain | None:
+def read_chain(bundle: Bundle) -> TagChain | None:
     """Return how the tags of neighboring units go together in a Bundle, None where it has no such scores.
 
     Raises:
@@ -39,10 +39,10 @@ def read_chain(bundle: Bundle) -> Chain | None:
         raise ArtifactError(f"{path} cannot be read: {error}.", hint="Make the Bundle again.") from error
     if chain.transitions_CC.shape != (len(bundle.labels),) * 2:
         raise ArtifactError(f"{path} is not about the {len(bundle.labels)} labels.", hint="Make the Bundle again.")
-    return chain
+    return TagChain(chain, TagScheme.of(bundle.labels))
 
 
-def as_choices(logits_NC: FloatArray, link: Link, encoded: Encoded, chain: Chain | None = None) -> Choices:
+def as_choices(logits_NC: FloatArray, link: Link, encoded: Encoded, chain: TagChain | None = None) -> Choices:
     """Return scores as evidence: of N texts, or of all their units with their places.
 
     Args:
@@ -55,18 +55,5 @@ def as_choices(logits_NC: FloatArray, link: Link, encoded: Encoded, chain: Chain
         return Choices(logits_NC, link)
     places = encoded.units.places
     if chain is not None:
-        logits_NC = _chained(logits_NC, places.offsets, chain)
+        return chain.choices(logits_NC, link, places)
     return Choices(logits_NC, link, places.offsets, places.values)
-
-
-def _chained(logits_UC: FloatArray, offsets: IntArray, chain: Chain) -> FloatArray:
-    """Return the logarithms of the marginal probabilities, for some rows at a time, which bounds what is held."""
-    most = max(MOST_SCORES // max(logits_UC.shape[1], 1), 1)
-    found_UC, begin = logits_UC.copy(), 0
-    while begin < len(offsets) - 1:
-        # At least one row, however long it is.
-        end = max(begin + 1, int(offsets.searchsorted(offsets[begin] + most, side="right")) - 1)
-        units = slice(int(offsets[begin]), int(offsets[end]))
-        found_UC[units] = log_marginals(logits_UC[units], Steps.of(offsets[begin : end + 1] - offsets[begin]), chain)
-        begin = end
-    return found_UC

@@ -7,16 +7,19 @@ Legend: U units, S slots: units and the edges of their texts, K features with we
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Found
-from yanmo.answers.chains import Chain, Steps, log_marginals
+from yanmo.answers.chains import Chain
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import Link
-from yanmo.arrays import Array, IntArray, Ragged
+from yanmo.answers.tag_chains import TagChain
+from yanmo.answers.tags import TagScheme
+from yanmo.arrays import Array, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ArtifactError, InternalError
@@ -32,8 +35,6 @@ __all__ = ["WindowRuntime", "open_runtime"]
 
 BLOCK_SLOTS = 1 << 13
 """Slots whose features are gathered at a time: their sums stay in the cache."""
-BLOCK_SCORES = 1 << 20
-"""Scores whose rows go through the chain at a time."""
 LANES = 4
 """Sums of 16 bits in one number of 64: the gather of a row of weights is one move of as many such numbers."""
 NAMES = ("kept", "weights", "unit", "transitions", "start", "end", "sharpness")
@@ -58,19 +59,20 @@ class WindowRuntime(Runtime[EncodedUnits]):
     Args:
         bundle: Where its files are.
         link: Of the labels.
+        labels: The tags, columns in their order.
     """
 
-    def __init__(self, bundle: Bundle, link: Link) -> None:
+    def __init__(self, bundle: Bundle, link: Link, labels: Sequence[str]) -> None:
         self._link = link
         settings = read_light_settings(bundle, "window.json")
         self._config = build(WindowConfig, settings, where=f"{bundle.path / 'window.json'}")
         names = (*NAMES, "lexicon") if self._config.has_lexicon else NAMES
         tensors = read_tensors(bundle, names)
         self._lexicon = Lexicon.read(tensors["lexicon"]) if self._config.has_lexicon else None
-        self._chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
+        chain = Chain(tensors["transitions"], tensors["start"], tensors["end"])
+        self._chain = TagChain(chain, TagScheme.of(labels), float(tensors["sharpness"][0]))
         self._num_labels = tensors["weights"].shape[1]
-        self._sharpness = float(tensors["sharpness"][0])
-        self._scale = np.float32(tensors["unit"][0])
+        self._scale = float(tensors["unit"][0])
         is_kept_V = np.unpackbits(tensors["kept"], bitorder="little")
         if len(is_kept_V) != 1 << self._config.bits or int(is_kept_V.sum()) != len(tensors["weights"]):
             raise ArtifactError(
@@ -96,17 +98,11 @@ class WindowRuntime(Runtime[EncodedUnits]):
     def score(self, encoded: EncodedUnits) -> Inference[Choices]:
         """Return the logarithms of every unit's probabilities, up to a constant of the unit."""
         sums_UC, is_unknown_U = self._gather(encoded.features)
-        ends = encoded.places.offsets
-        scores_UC = np.empty(sums_UC.shape, dtype=np.float32)
-        for rows in _blocks(encoded.places.lengths_N, max(BLOCK_SCORES // max(self._num_labels, 1), 1)):
-            units, inner = _units_of(rows, ends)
-            scores_UC[units] = log_marginals(
-                sums_UC[units] * self._scale, Steps.of(inner), self._chain, sharpness=self._sharpness
-            )
+        choices = self._chain.choices(sums_UC, self._link, encoded.places, scale=self._scale)
         lengths_N = encoded.places.lengths_N
-        unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[ends])
-        found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), int(ends[-1]))
-        return Inference(Choices(scores_UC, self._link, ends, encoded.places.values), found)
+        unknown_N = np.diff(np.concatenate(([0], np.cumsum(is_unknown_U)))[encoded.places.offsets])
+        found = Found(lengths_N, unknown_N, np.zeros(len(lengths_N), dtype=np.bool_), len(sums_UC))
+        return Inference(choices, found)
 
     def _gather(self, features: WindowFeatures) -> tuple[npt.NDArray[np.int16], npt.NDArray[np.bool_]]:
         """Return the sums of every unit's weights, int16, shape (U, C), and which units training hardly met."""
@@ -131,7 +127,7 @@ class WindowRuntime(Runtime[EncodedUnits]):
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> WindowRuntime:  # noqa: ARG001 - one signature
     """Return the runtime of a window Bundle."""
-    return WindowRuntime(bundle, label_task(task_of(bundle), "The format window").link)
+    return WindowRuntime(bundle, label_task(task_of(bundle), "The format window").link, bundle.labels)
 
 
 def _lanes(weights_KC: Array) -> npt.NDArray[np.uint64]:
@@ -140,18 +136,3 @@ def _lanes(weights_KC: Array) -> npt.NDArray[np.uint64]:
     padded = np.zeros((num_rows + 1, -(-num_labels // LANES) * LANES), dtype=np.int16)
     padded[1:, :num_labels] = weights_KC
     return padded.view(np.uint64)
-
-
-def _blocks(lengths_N: IntArray, num_units: int) -> list[IntArray]:
-    """Return rows in blocks of about so many units or fewer, those of like lengths together; one row at least."""
-    order_N = np.argsort(-lengths_N, kind="stable")
-    order_N = order_N[lengths_N[order_N] > 0]
-    block_N = (np.cumsum(lengths_N[order_N]) - 1) // num_units
-    return np.split(order_N, np.flatnonzero(np.diff(block_N)) + 1) if len(order_N) else []
-
-
-def _units_of(rows: IntArray, ends: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the units of some rows, one row after the other, and where each row then ends."""
-    lengths = ends[rows + 1] - ends[rows]
-    inner = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    return np.arange(inner[-1]) + np.repeat(ends[rows] - inner[:-1], lengths), inner

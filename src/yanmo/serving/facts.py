@@ -14,6 +14,7 @@ from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 
 __all__ = ["Facts", "read_facts"]
 
@@ -58,6 +59,7 @@ def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
 
 def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     task = task_of(bundle)
+    check_form(task, "serve")
     # With windows a text is read to its end, and only its characters bound what it costs.
     cuts = bundle.max_length and config.long_texts == "truncate"
     drift = Drift(bundle)

@@ -39,6 +39,10 @@ VERBS = {
     "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
     "grind": Row(CHOSEN, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
+    "serve": Row(
+        tuple(one for one in ABOUT if one != "sequences"),
+        "A service writes texts with a Bundle of format decoder: yanmo export, or quantize, makes one.",
+    ),
     "tune": Row(CHOSEN, COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""

@@ -5,7 +5,7 @@ What the tags mean, and so what is measured, follows from a Dataset's labels; ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from yanmo.answers.choices import Choices
 from yanmo.answers.legal_paths import best_legal
 from yanmo.answers.links import SOFTMAX, Link
 from yanmo.answers.span_column import SPAN_LISTS, span_column
+from yanmo.answers.span_rows import SpanRows
 from yanmo.answers.spans import find_spans, span_probability_M
 from yanmo.answers.tags import TagScheme
 from yanmo.arrays import FloatArray, IntArray, Ragged
@@ -79,6 +80,8 @@ class TokenLabels(LabelTask):
 
     def path(self, evidence: Choices) -> IntArray:
         """Return the tags of the best legal path, as columns, int64, shape (U,)."""
+        if evidence.path_M is not None:
+            return evidence.path_M
         return best_legal(evidence.values_MC, evidence.offsets_N, self._scheme)
 
     @property
@@ -92,16 +95,14 @@ class TokenLabels(LabelTask):
         task = self if self.scheme is not None else self.of(labels)
         scheme, offsets, path_U = task._scheme, evidence.offsets_N, task.path(evidence)
         spans = find_spans(path_U, offsets, scheme)
-        sure_M = span_probability_M(evidence.values_MC, path_U, offsets, scheme, spans)
+        sure_M = span_probability_M(evidence, path_U, scheme, spans)
         confidence_N = _least(sure_M, spans.row_M, len(evidence))
         if threshold is not None:
             spans, sure_M = spans.take(sure_M >= threshold), sure_M[sure_M >= threshold]
         places_U2 = _places(evidence)
         places_M2 = spans.places_M2(places_U2) if len(spans) else np.zeros((0, 2), dtype=np.int64)
-        kinds = [scheme.kinds[kind] for kind in spans.kind_M.tolist()]
-        flat = list(map(Span, places_M2[:, 0].tolist(), places_M2[:, 1].tolist(), kinds, sure_M.tolist()))
-        ends = np.searchsorted(spans.row_M, np.arange(len(evidence) + 1)).tolist()
-        return Decided([tuple(flat[ends[row] : ends[row + 1]]) for row in range(len(evidence))], confidence_N)
+        ends = np.searchsorted(spans.row_M, np.arange(len(evidence) + 1))
+        return Decided(SpanRows(places_M2, spans.kind_M, sure_M, kinds=scheme.kinds, ends=ends), confidence_N)
 
     def column(self, predictions: Sequence[tuple[Span, ...] | None]) -> pl.Series:
         """Return the spans as a column of lists of ``start``, ``end``, ``label``, ``probability``, ``source``."""
@@ -123,11 +124,15 @@ class TokenLabels(LabelTask):
 
     def tell(self, answered: Answered[Choices], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:  # noqa: ARG002
         """Return every row's spans with what stands there."""
-        decided = answered.decided
-        rows = zip(decided.predictions, decided.probability_N.tolist(), inputs.first, strict=True)
+        predictions, probabilities = answered.decided.predictions, answered.decided.probability_N.tolist()
+        if isinstance(predictions, SpanRows):
+            told: Iterable[tuple[Span, ...]] = predictions.within(inputs.first)
+        else:
+            rows = zip(predictions, inputs.first, strict=True)
+            told = [tuple([span.within(text) for span in spans or ()]) for spans, text in rows]
         return [
-            Prediction(self.given(spans), sure, {}, spans=tuple([span.within(text) for span in spans or ()]))
-            for spans, sure, text in rows
+            Prediction(self.given(spans), sure, {}, spans=spans)
+            for spans, sure in zip(told, probabilities, strict=True)
         ]
 
     def statistics(self, evidence: Choices, targets: Ragged) -> npt.NDArray[np.float64]:

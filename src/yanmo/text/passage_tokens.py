@@ -17,7 +17,7 @@ from yanmo.arrays import IntArray, Ragged
 from yanmo.text.columns import replace_surrogates
 from yanmo.text.inputs import Units, Windows
 from yanmo.text.tokenizer import Encoded, UnitTokens, count_unknown
-from yanmo.text.unit_tokens import UnitTokenizer, cut_windows
+from yanmo.text.unit_tokens import UnitTokenizer, cut_unit_windows
 from yanmo.text.words import untruncated
 
 __all__ = ["PassageTokenizer"]
@@ -56,7 +56,7 @@ class PassageTokenizer:
         room_N = self._max_length - num_special - np.array([len(one) for one in asked], dtype=np.int64)
         flat, starts, num_cut_N = self._units.flat(units, int(room_N.min(initial=self._max_length)))
         overlap_N = ((windows or OVERLAP).overlap * room_N).astype(np.int64)
-        windows_W4, text_W = cut_windows(starts, units.places.offsets, room_N, overlap_N)
+        windows_W4, text_W = cut_unit_windows(starts, units.places.offsets, room_N, overlap_N)
         rows, types, firsts, places = [], [], [], []
         length_N = _lengths(units.places)
         for (first, stop, begin, end), text in zip(windows_W4.tolist(), text_W.tolist(), strict=True):

@@ -20,7 +20,7 @@ from yanmo.text.inputs import Units, Windows
 from yanmo.text.tokenizer import Encoded, UnitTokens, count_unknown, unknown_id
 from yanmo.text.words import untruncated
 
-__all__ = ["UnitTokenizer", "cut_windows"]
+__all__ = ["UnitTokenizer", "cut_unit_windows"]
 
 MOST_KNOWN = 1 << 16
 """So many units are remembered with their tokens; a language's common words and all its characters fit."""
@@ -58,7 +58,7 @@ class UnitTokenizer:
         flat, starts, cut_N = self.flat(units, self._room)
         room_N = np.full(len(units.places), self._room, dtype=np.int64)
         overlap_N = np.full_like(room_N, int((windows or Windows()).overlap * self._room))
-        windows_W4, text_W = cut_windows(starts, units.places.offsets, room_N, overlap_N)
+        windows_W4, text_W = cut_unit_windows(starts, units.places.offsets, room_N, overlap_N)
         ids, shift_W = self._frame(flat, starts[windows_W4[:, 0]], starts[windows_W4[:, 1]])
         num_decided_W = windows_W4[:, 3] - windows_W4[:, 2]
         # The windows decide about all units in their order, so what belongs to them only has to be moved.
@@ -138,7 +138,9 @@ def _specials(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     return found.ids[: inside[0]], found.ids[inside[-1] + 1 :]
 
 
-def cut_windows(starts: IntArray, ends: IntArray, room_N: IntArray, overlap_N: IntArray) -> tuple[IntArray, IntArray]:
+def cut_unit_windows(
+    starts: IntArray, ends: IntArray, room_N: IntArray, overlap_N: IntArray
+) -> tuple[IntArray, IntArray]:
     """Return the windows of all texts, and the text that each is of.
 
     Args:

@@ -11,6 +11,7 @@ import functools
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from yanmo.arrays import IntArray
 from yanmo.text.units import BASE, CodePoints, HashArray, code_points, mix
@@ -19,6 +20,8 @@ __all__ = ["UnitViews"]
 
 LONG = 8
 """Longer units count as of this many characters."""
+CAPITAL = 4
+"""The kind of capital Latin letters."""
 
 
 class UnitViews:
@@ -52,6 +55,11 @@ class UnitViews:
     def kinds_P(self) -> CodePoints:
         """The kind of each character."""
         return _kinds()[self.points]
+
+    @functools.cached_property
+    def is_capital_U(self) -> npt.NDArray[np.bool_]:
+        """Whether each unit begins with a capital Latin letter."""
+        return np.asarray(self.kinds_P[self.starts_U] == CAPITAL)
 
     def view(self, name: str) -> HashArray:
         """Return the hash of a view of every unit, uint64, shape (U,).
@@ -102,7 +110,14 @@ def _kinds() -> CodePoints:
     """Return the kind of every code point: 1 ideograph, 2 digit, 3 small, 4 large Latin, 5 other letter, 0 else."""
     kinds = np.zeros(0x110000, dtype=np.uint32)
     # Of letters with marks and of other alphabets only those below U+2000: beyond are marks, symbols and ideographs.
-    ranges = ((0xC0, 0x2000, 5), (0x3400, 0xA000, 1), (0x20000, 0x40000, 1), (48, 58, 2), (97, 123, 3), (65, 91, 4))
+    ranges = (
+        (0xC0, 0x2000, 5),
+        (0x3400, 0xA000, 1),
+        (0x20000, 0x40000, 1),
+        (48, 58, 2),
+        (97, 123, 3),
+        (65, 91, CAPITAL),
+    )
     for first, last, kind in ranges:
         kinds[first:last] = kind
     # Full-width digits and letters stand in the same order.

@@ -314,6 +314,12 @@ def _train_window(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_hmm(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.structured.hmm_training import train_hmm
+
+    return train_hmm(job.train, job.valid, network=job.network, measure=job.measure, tell=tell)
+
+
 def _train_arcs(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.structured.arcs_training import train_arcs
 
@@ -348,10 +354,11 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", head): _train_network for head in ("texts", "units", "trees")},
+    **{("torch", head): _train_network for head in ("texts", "units", "passages", "trees")},
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,
+    ("hmm", "units"): _train_hmm,
     ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
     ("kneser-ney", "sequences"): _train_kneser_ney,

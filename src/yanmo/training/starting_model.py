@@ -18,16 +18,17 @@ from yanmo.training.work_folder import check_alone
 
 __all__ = ["check_model", "check_segmenter", "start"]
 
-PACKAGES = {
+PACKAGES: dict[str, tuple[str, ...]] = {
     "torch": ("torch", "transformers"),
     "ngram": ("torch",),
     "linear": ("sklearn",),
     "window": ("scipy",),
+    "hmm": (),
     "arcs": ("scipy",),
     "kneser-ney": (),
 }
 """What training a format needs besides the core install."""
-ALONE = ("linear", "window", "arcs", "kneser-ney")
+ALONE = ("linear", "window", "hmm", "arcs", "kneser-ney")
 """Formats that one process trains."""
 
 

@@ -23,8 +23,8 @@ class ModelKeys(Config):
     """Which network, and which of its weights learn."""
 
     model: str = "ngram"
-    """ngram, linear, textcnn, bilstm; bert, roberta, albert or electra with layers x width such as bert-4x312; a local
-    folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width."""
+    """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as
+    bert-4x312; a local folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""

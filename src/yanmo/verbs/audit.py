@@ -118,7 +118,7 @@ def _find(evidence: Choices, split: Split, dataset: Dataset, config: AuditConfig
         pairs = _pairs(suspects, dataset, num_rows)
     else:
         order_N, scores_N, num_wrong = find_suspects_of_many(evidence.values_MC, split.targets)
-        suggested = task.decide(evidence, dataset.labels).predictions
+        suggested = list(task.decide(evidence, dataset.labels).predictions)
         pairs = []
     num_listed = min(num_rows, max(num_wrong, int(np.ceil(config.share * num_rows))))
     rows = _rows(split.frame, task.inputs, order_N[:num_listed], scores_N, suggested)

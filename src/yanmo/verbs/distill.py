@@ -1,6 +1,7 @@
 """distill: a small model learns from a teacher's answers; it checks, asks and publishes, and knows no torch."""
 
 import functools
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,9 +20,11 @@ from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
+from yanmo.family_settings import NETWORKS
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
-from yanmo.models import ENCODERS, ModelSpec
+from yanmo.models import ENCODERS, ONLY_LABELS, ModelSpec
+from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
 from yanmo.text.altering import Alteration
@@ -34,6 +37,8 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["DistillConfig", "distill"]
 
+logger = logging.getLogger(__name__)
+
 
 class TeacherKeys(Config):
     """How much the student listens to the teacher."""
@@ -42,7 +47,7 @@ class TeacherKeys(Config):
     """Weight of the teacher's answers to texts that have a label, too; the label has the rest."""
 
     temperature: float = Field(default=1.0, gt=0, le=20)
-    """Softening of the teacher's and the student's answers (Hinton et al. 2015, arXiv:1503.02531)."""
+    """Softening of the teacher's and the student's answers (Hinton et al. 2015, arXiv:1503.02531); for networks."""
 
     match: Match = "none"
     """Also reproduce the teacher's inside, where both are encoders and read the same tokens: hidden states or attention
@@ -149,9 +154,17 @@ def _check_student(
     Raises:
         ConfigError: As said.
     """
-    if spec.family == "linear":
+    if spec.family in ONLY_LABELS:
+        instead = "ngram" if spec.can_label("texts") else "window"
         raise ConfigError(
-            "The model linear learns from labels only.", hint="Distill into ngram, which is as fast and small."
+            f"The model {spec.name} learns from labels only.",
+            hint=f"Distill into {instead}, which is as fast and small.",
+        )
+    if config.temperature != 1 and spec.family not in NETWORKS:
+        raise ConfigError(
+            f"The 'temperature' parameter of distill must be 1 for the model {spec.name}, which learns whole paths of "
+            f"labels and softens none of its answers. Got {config.temperature:g} instead.",
+            hint="Leave temperature out, or choose a network such as bilstm as the student.",
         )
     check_alone("distill")
     if masked_lm is not None and config.num_altered < 2:
@@ -187,6 +200,15 @@ def _teaching(teacher: Bundle | Predictions, config: DistillConfig) -> Teaching:
     )
 
 
+def _say_rules(teacher: Bundle | Predictions) -> None:
+    if (teacher.path / RULES).is_file():
+        logger.warning(
+            "The answers of %s are those with its rules. The student learns from them and has no rules of its own; "
+            "adjust gives it some.",
+            teacher.path,
+        )
+
+
 def _answers(
     teacher: Bundle | Predictions, dataset: Dataset, found: Transfer, config: DistillConfig, beside: Path
 ) -> Callable[[], Taught]:
@@ -196,6 +218,7 @@ def _answers(
         DataError: Task or labels differ, or Predictions lack a training row.
         ConfigError: Predictions are asked for other texts.
     """
+    _say_rules(teacher)
     if isinstance(teacher, Predictions):
         # Read now, so that missing rows are told before a work folder is begun.
         taught = read_answers(teacher, dataset, found)

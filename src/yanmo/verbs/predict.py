@@ -29,7 +29,7 @@ from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
-from yanmo.data.sources import STDIN, Source, open_source
+from yanmo.data.sources import STDIN, Source, open_rows
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
@@ -389,4 +389,4 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     named = columns if config.id is None else columns | {"id": config.id}
-    return open_source(source, config, named, inputs=inputs, split=config.split)
+    return open_rows(source, config, named, inputs=inputs, split=config.split)

@@ -29,7 +29,6 @@ from yanmo.measuring.evaluation import Split, load_split, match_bundle, with_lab
 from yanmo.runtimes.heads import open_head
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
-from yanmo.runtimes.rules import RULES
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
@@ -136,9 +135,10 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
-    if (bundle.path / RULES).is_file():
+    if bundle.format not in ("torch", "onnx", "decoder", "window", *LIGHT_FORMATS):
         raise ArtifactError(
-            f"{bundle.path} has rules beside its model.", hint="Quantize the Bundle without them, then adjust that."
+            f"quantize takes a model whose weights are numbers of 32 bits. {bundle.path} is of format {bundle.format}.",
+            hint="Use it as it is.",
         )
     if bundle.manifest.info.get("precision", "fp32") != "fp32":
         raise ArtifactError(
@@ -199,12 +199,13 @@ def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tupl
     rows = _rows(valid, config.num_valid_texts)
     inputs = valid.inputs.take(rows)
     with open_bundle(bundle, num_threads=config.num_threads) as predictor:
-        reference = predictor.score(predictor.encode(inputs)).scores
+        # The models alone are computed with; rules have their say whenever two of them are compared.
+        reference = predictor.without_rules().weigh(inputs)[0]
     order = match_bundle(bundle, dataset)
     gate = Gate(
         predictor.task,
         # Activation needs the calibration and no model, so it works when the predictor is closed.
-        lambda scores: predictor.activate(scores).ordered(order),
+        lambda scores: predictor.activate(predictor.ruled(scores, inputs)).ordered(order),
         take_rows(valid.targets, rows),
         reference,
         config.max_drop,
@@ -218,7 +219,8 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
     quantizer, settings = _make_quantizer(bundle, config)
     num_threads = config.num_threads or 1
     # The gate has just opened the same Bundle and asked its golden examples.
-    with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as predictor:
+    with open_bundle(bundle, num_threads=num_threads, verify_golden=False) as opened:
+        predictor = opened.without_rules()
         encoded = predictor.encode(inputs)
         scorer = Scorer(settings, encoded, open_head(bundle), made.path / "candidate.onnx", num_threads)
         if config.method == "int8-static":

@@ -117,10 +117,32 @@ def test_words_with_tags_are_words():
     assert row.tags == [None, "B-LOC"]
 
 
-@pytest.mark.parametrize("tags", [["O"], ["O", 1], "O O", None])
-def test_words_without_as_many_tags_are_an_error(tags):
-    with pytest.raises(DataError, match="Row 1 of a JSON file has a list of words without a list of as many tags"):
+@pytest.mark.parametrize("tags", [["O", True], {"0": "O"}])
+def test_words_without_a_list_of_tags_are_an_error(tags):
+    with pytest.raises(
+        DataError, match="Row 1 has a list of words without a list of tags, all of them texts or numbers"
+    ):
         read({"tokens": ["in", "Rome"], "tags": tags})
+
+
+def test_words_without_as_many_tags_are_refused_and_no_tags_at_all_are_an_error():
+    told = {"tokens": ["in", "Rome"], "tags": ["O", "O"]}
+    rows = read(told, {**told, "tags": ["O"]}, {**told, "tags": None})
+    assert [row.problem for row in rows] == [None, "not a tag for every word", "missing label"]
+    with pytest.raises(DataError, match="has no spans"):
+        read({"tokens": ["in", "Rome"]})
+
+
+def test_numbered_tags_need_names():
+    names = {"0": "O", "1": "B-LOC"}
+    rows = read(
+        {"tokens": ["in", "Rome", "or"], "ner_tags": [0, 1, -100]}, {"tokens": ["in"], "ner_tags": [2]}, tag_names=names
+    )
+    assert [row.tags for row in rows] == [["O", "B-LOC", None], [None]]
+    assert [row.problem for row in rows] == [None, "tag without a name"]
+    with pytest.raises(DataError, match="Row 1 has tags that are numbers, such as 1, and nothing says") as caught:
+        read({"tokens": ["Rome"], "ner_tags": [1]})
+    assert "--label-names O,B-PER,I-PER" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def learn(train, *, config=None, lexicon=None, tell=NO_EFFECTS.tell, teaching=No
 def opened(trained, folder):
     folder.mkdir(exist_ok=True)
     trained.save(folder)
-    return WindowRuntime(SimpleNamespace(path=folder), SOFTMAX)
+    return WindowRuntime(SimpleNamespace(path=folder, labels=LABELS), SOFTMAX, LABELS)
 
 
 @pytest.fixture(scope="module")

@@ -11,4 +11,6 @@ from yanmo.runtimes.generating.decoder_session import DecoderSession
 def session(request, decoder_folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("session") / "model.onnx"
     path.write_bytes(write_decoder(read_decoder(decoder_folder), is_int8=request.param))
-    return DecoderSession(path, num_rows=3, max_length=64, num_threads=1)
+    session = DecoderSession(path, num_rows=3, max_length=64, num_threads=1)
+    session.is_int8 = request.param
+    return session

@@ -49,6 +49,16 @@ def test_every_token_says_how_likely_it_was_and_what_it_adds(writer):
             assert all(before[1] == after[0] for before, after in zip(one.places, one.places[1:], strict=False))
 
 
+def test_guesses_change_how_fast_a_text_is_written(writer):
+    prompt = "the cat sat on the mat. the cat sat on the mat. the cat"
+    options = {"max_new_tokens": 10, "temperature": 0}
+    (plain,) = writer.write([prompt], **options)[0]
+    (guessed,) = writer.write([prompt], num_guessed=5, **options)[0]
+    assert len(guessed.ids) == len(guessed.places) == len(plain.ids)
+    assert guessed.places[-1][1] == len(guessed.text)
+    assert "".join(writer.stream(prompt, num_guessed=5, **options)) == guessed.text
+
+
 def test_beams_are_likelier_than_greedy_and_end_before_a_stop_string(writer):
     (greedy,) = writer.write(["the cat"], max_new_tokens=8, temperature=0)[0]
     beams = writer.write(["the cat"], max_new_tokens=8, num_beams=3, n=3)[0]

@@ -4,8 +4,12 @@ import json
 import shutil
 import threading
 
+import msgspec
 import pytest
 
+import yanmo
+from yanmo.artifacts import Bundle
+from yanmo.errors import ArtifactError, ConfigError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.writer import open_writer
 
@@ -159,11 +163,23 @@ def test_models_that_label_and_models_that_write_stand_side_by_side(bundles, dec
         assert "/predict" not in client.get("/openapi.json").json["paths"]
 
 
-def test_a_changed_bundle_is_refused(decoder_bundle, serving, tmp_path):
+def test_a_bundle_that_is_broken_or_answers_otherwise_is_refused(decoder_bundle, tmp_path):
     shutil.copytree(decoder_bundle.path, tmp_path / "copy")
-    (tmp_path / "copy" / "onnx" / "decoder.onnx").write_bytes(b"nothing")
-    from yanmo.artifacts import Bundle
-    from yanmo.errors import ArtifactError
-
-    with pytest.raises(ArtifactError, match="cannot load|differs|changed"):
+    golden = json.loads((tmp_path / "copy" / "golden.json").read_text())
+    golden["evidence"]["log_likelihoods"][0][0] -= 9
+    (tmp_path / "copy" / "golden.json").write_text(json.dumps(golden))
+    with pytest.raises(ArtifactError, match="does not answer as it did"):
         open_writer(Bundle.open(tmp_path / "copy", verify=False), num_threads=1)
+    (tmp_path / "copy" / "onnx" / "decoder.onnx").write_bytes(b"nothing")
+    with pytest.raises(ArtifactError, match="cannot load"):
+        open_writer(Bundle.open(tmp_path / "copy", verify=False), num_threads=1)
+
+
+def test_a_language_model_that_is_not_exported_says_how_it_comes_to_write(decoder_bundle, serving):
+    manifest = msgspec.structs.replace(
+        decoder_bundle.manifest, info={**decoder_bundle.manifest.info, "format": "torch"}
+    )
+    bundle = Bundle(decoder_bundle.path, manifest, decoder_bundle.digest)
+    with pytest.raises(ConfigError, match="serve is for .* about the tokens of texts") as caught:
+        yanmo.serve([bundle], port=0)
+    assert "yanmo export" in caught.value.hint

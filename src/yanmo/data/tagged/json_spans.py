@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from yanmo.data.tagged.sentence import GivenSpan, SpansRow, WordsRow
 from yanmo.data.tagged.tag_sequences import UNLABELED
 from yanmo.errors import DataError
 
-__all__ = ["JsonKeys", "read_json_rows"]
+__all__ = ["NAMELESS", "JsonKeys", "read_json_rows", "read_objects"]
 
 TEXT_KEYS = ("text", "sentence", "tokens", "words")
 INNER_KEYS = ("data", "userInput")
@@ -31,6 +31,9 @@ SURFACE_KEYS = ("text", "surface", "word")
 SEVERAL = "nested spans"
 ANNOTATIONS = "texts with several annotations, of which the first one counts"
 UNREADABLE = "unreadable label"
+MISSING = "missing label"
+UNALIGNED = "not a tag for every word"
+NAMELESS = "tag without a name"
 HINT = 'A row is such as {"text": "…", "label": [[0, 5, "PER"]]}; --text and --label name other keys.'
 
 
@@ -42,11 +45,21 @@ class JsonKeys:
         text: That of the text; None: one of the usual names.
         label: That of the spans or tags; None: one of the usual names.
         name: That of the row's own name; None where names do not matter.
+        tag_names: Names of tags that are numbers, number to name.
     """
 
     text: str | None = None
     label: str | None = None
     name: str | None = None
+    tag_names: Mapping[str, str] = field(default_factory=dict)
+
+    def text_in(self, row: Mapping[str, Any]) -> str | None:
+        """Return the key of a row's text or words, None where it has none."""
+        return next((key for key in ((self.text,) if self.text else TEXT_KEYS) if row.get(key) is not None), None)
+
+    def label_in(self, row: Mapping[str, Any]) -> str | None:
+        """Return the key of a row's spans or tags, None where it has none."""
+        return next((key for key in ((self.label,) if self.label else SPAN_KEYS) if row.get(key) is not None), None)
 
 
 def read_json_rows(
@@ -63,15 +76,30 @@ def read_json_rows(
     Raises:
         DataError: The file is no JSON, or no row of it has the wanted keys.
     """
+    yield from read_objects(path, _decode(path, lines), keys, counts)
+
+
+def read_objects(
+    path: Path, objects: Iterable[tuple[int, Any]], keys: JsonKeys, counts: Counter[str]
+) -> Iterator[SpansRow | WordsRow]:
+    """Yield the rows that objects are; the other arguments and the errors are those of :func:`read_json_rows`.
+
+    Args:
+        path: For messages.
+        objects: With their lines.
+        keys: Which keys are read.
+        counts: Is told of texts that several people have labeled.
+    """
     met, has_text, has_label = dict[str, None](), False, False
-    for line, value in _decode(path, lines):
+    for line, value in objects:
         row = _plain_object(value)
         if row is None:
             raise DataError(f"{path} row {line} is no JSON object. Got {str(value)[:60]!r}.", hint=HINT)
         met.update(dict.fromkeys(row))
         found = _read_row(line, row, keys, counts)
         has_text = has_text or _text_of(row, keys) is not None
-        has_label = has_label or found.spans is not None if isinstance(found, _Found) else True
+        is_labeled = found.spans is not None if isinstance(found, _Found) else found.problem != MISSING
+        has_label = has_label or is_labeled
         yield found.row if isinstance(found, _Found) else found
     if not has_text:
         raise missing_column(str(path), keys.text or TEXT_KEYS[0], list(met), more=f" {HINT}")
@@ -141,26 +169,41 @@ def _read_row(line: int, row: Mapping[str, Any], keys: JsonKeys, counts: Counter
     name = row.get(keys.name) if keys.name is not None else None
     shown = str(name) if isinstance(name, str | int) else None
     if isinstance(text, list):
-        return _words_row(line, text, given, shown)
+        return _words_row(line, text, given, shown, keys.tag_names)
     # An object whose format leaves out what is empty says by that that there is no span.
     if given is None and ("userInput" in row or row.get("answer") == "accept"):
         given = []
     if row.get("answer", "accept") != "accept":
         return _Found(SpansRow(line, text, [], shown, "not accepted"), given)
     if given is None:
-        return _Found(SpansRow(line, text, [], shown, "missing label"), None)
+        return _Found(SpansRow(line, text, [], shown, MISSING), None)
     spans, problem = _read_spans(given, counts)
     return _Found(SpansRow(line, text, spans, shown, problem), given)
 
 
-def _words_row(line: int, words: list[Any], tags: Any, name: str | None) -> WordsRow:
-    is_aligned = isinstance(tags, list) and len(tags) == len(words) and all(isinstance(one, str) for one in words)
-    if not is_aligned or not all(tag is None or isinstance(tag, str) for tag in tags):
+def _words_row(line: int, words: list[Any], tags: Any, name: str | None, names: Mapping[str, str]) -> WordsRow:
+    if tags is None:
+        return WordsRow(line, words, [None] * len(words), name, problem=MISSING)
+    is_list = isinstance(tags, list) and all(isinstance(one, str) for one in words)
+    # True is an int of Python's.
+    if not is_list or not all(tag is None or isinstance(tag, str) or type(tag) is int for tag in tags):
         raise DataError(
-            f"Row {line} of a JSON file has a list of words without a list of as many tags, all of them texts.",
+            f"Row {line} has a list of words without a list of tags, all of them texts or numbers.",
             hint='A row is such as {"tokens": ["in", "Rome"], "tags": ["O", "B-LOC"]}; other keys: --text, --label.',
         )
-    return WordsRow(line, words, [None if tag is None or tag in UNLABELED else tag for tag in tags], name)
+    if len(tags) != len(words):
+        return WordsRow(line, words, [None] * len(words), name, problem=UNALIGNED)
+    numbers = {tag for tag in tags if isinstance(tag, int) and tag >= 0}
+    if numbers and not names:
+        raise DataError(
+            f"Row {line} has tags that are numbers, such as {min(numbers)}, and nothing says what they mean.",
+            hint="Name them in the order of their numbers: --label-names O,B-PER,I-PER; or in a file.",
+        )
+    if any(str(number) not in names for number in numbers):
+        return WordsRow(line, words, [None] * len(words), name, problem=NAMELESS)
+    # What has no tag is -100 where networks have made the file.
+    told = [names.get(str(tag)) if isinstance(tag, int) else tag for tag in tags]
+    return WordsRow(line, words, [None if tag is None or tag in UNLABELED else tag for tag in told], name)
 
 
 def _given(row: Mapping[str, Any], keys: JsonKeys) -> Any:

@@ -29,6 +29,8 @@ SPAN_REASONS = (
     "word is not one unit",
     "text without a unit",
     "not accepted",
+    "not a tag for every word",
+    "tag without a name",
 )
 """Why a text with labeled parts is refused, beside what is wrong with single labels."""
 

@@ -75,7 +75,9 @@ class TagReader:
         self, files: Mapping[str, Sequence[Path]], options: TaggingOptions, keys: TagKeys, labels: LabelReader
     ) -> None:
         self.task = labels.task
-        self._labels, self._options, self._keys = labels, options, keys
+        self._labels, self._options = labels, options
+        # Numbers are names of tags, and not of the kinds of spans that tags are about.
+        self._keys = keys = replace(keys, tag_names=labels.take_numbered())
         self._unlabeled = files.get(UNLABELED_SPLIT, ())
         self._files = [
             (split, survey_file(path, options, keys))
@@ -162,7 +164,7 @@ class TagReader:
             counts[BLANK] += sum(is_blank)
             found = [span for span, blank in zip(found, is_blank, strict=True) if not blank]
         unlabeled = [places[place] for place, tag in enumerate(tags) if tag is None]
-        return TaggedText(row.line, text, found, unlabeled, row.name)
+        return TaggedText(row.line, text, found, unlabeled, row.name, row.problem)
 
     def _meant(self, kind: str, file: SurveyedFile, line: int) -> str | None:
         # What no user gave a name, he does not have to name: the words of a segmented text.

@@ -55,6 +55,7 @@ class WordsRow:
         spaces: Whether a space follows each word, if the file says so.
         multiwords: Those that are written as one.
         arcs: One a word, if they are asked for.
+        problem: Why it cannot be used, if that shows at once.
     """
 
     line: int
@@ -65,6 +66,7 @@ class WordsRow:
     spaces: list[bool] | None = None
     multiwords: list[Multiword] = field(default_factory=list)
     arcs: list[GivenArc] = field(default_factory=list)
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

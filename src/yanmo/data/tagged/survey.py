@@ -5,9 +5,10 @@ It knows how a row is read and makes none. A file is read by its own format, wha
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -17,11 +18,12 @@ from yanmo.data.tagged.brat import brat_files, read_brat
 from yanmo.data.tagged.conll import Columns, read_conll
 from yanmo.data.tagged.conllu import read_conllu
 from yanmo.data.tagged.joining import Glue
-from yanmo.data.tagged.json_spans import JsonKeys, read_json_rows
+from yanmo.data.tagged.json_spans import NAMELESS, JsonKeys, read_json_rows
 from yanmo.data.tagged.laying import TagWriting
 from yanmo.data.tagged.offsets import OffsetReading, find_reading
 from yanmo.data.tagged.sentence import SpansRow, TagForm, WordsRow
 from yanmo.data.tagged.tag_sequences import TagNotation, find_notation
+from yanmo.data.tagged.tag_tables import names_inside, read_tag_table
 from yanmo.data.tagged.word_lines import read_aligned, read_segmented, read_tagged_words, tags_beside
 from yanmo.data.tagging import Tagging, TaggingOptions, find_format
 from yanmo.errors import ConfigError, DataError
@@ -51,11 +53,13 @@ class TagKeys:
         text: The key of the text, in JSON.
         label: The column or key of the tags or spans; ``words``: the words themselves.
         name: The key or comment with the row's own name.
+        tag_names: Names of tags that are numbers, number to name.
     """
 
     text: str | None = None
     label: str | None = None
     name: str | None = None
+    tag_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -158,7 +162,7 @@ class _Seen:
             self.num_words += len(row.words)
             self.num_single += sum(len(word) == 1 for word in row.words)
             self._count(row.words)
-            self.is_partial = self.is_partial or None in row.tags
+            self.is_partial = self.is_partial or (None in row.tags and row.problem is None)
             for place, tag in enumerate(row.tags):
                 if tag is not None:
                     self.tag_lines.setdefault(tag, row.line + self._step * place)
@@ -181,7 +185,18 @@ def given_rows(
         keys: What is read of it.
         counts: Is told of what is left out.
     """
-    return FORMATS[tagging](_Asked(path, options, keys, counts))
+    rows = FORMATS[tagging](_Asked(path, options, keys, counts))
+    return map(functools.partial(_named, names=keys.tag_names), rows) if keys.tag_names else rows
+
+
+def _named(row: SpansRow | WordsRow, names: Mapping[str, str]) -> SpansRow | WordsRow:
+    """Return a row of words whose numbered tags have their names; one with a number that has none cannot be used."""
+    if isinstance(row, SpansRow):
+        return row
+    tags = [names.get(tag, tag) if tag is not None else None for tag in row.tags]
+    if any(tag is not None and tag.isdecimal() for tag in tags):
+        return replace(row, tags=[None] * len(tags), problem=NAMELESS)
+    return replace(row, tags=tags)
 
 
 @dataclass(frozen=True)
@@ -197,6 +212,11 @@ class _Asked:
     def lines(self) -> Iterator[str]:
         return utf8_lines(self.path, self.options.encoding)
 
+    @property
+    def json_keys(self) -> JsonKeys:
+        names = self.keys.tag_names or names_inside(self.path, self.keys.label)
+        return JsonKeys(self.keys.text, self.keys.label, self.keys.name, names)
+
 
 def _conllu(asked: _Asked) -> Iterator[WordsRow]:
     tag = None if asked.keys.label == WORDS else asked.keys.label or DEFAULT_COLUMN
@@ -211,8 +231,7 @@ def _aligned(asked: _Asked) -> Iterator[WordsRow]:
 def _spans(asked: _Asked) -> Iterator[SpansRow | WordsRow]:
     path, encoding = asked.path, asked.options.encoding
     if path.suffix != ".ann" and path.with_suffix(".ann") not in companions(path):
-        keys = JsonKeys(asked.keys.text, asked.keys.label, asked.keys.name)
-        yield from read_json_rows(path, asked.lines, keys, asked.counts)
+        yield from read_json_rows(path, asked.lines, asked.json_keys, asked.counts)
         return
     text_path, annotations = brat_files(path)
     text = b"".join(utf8_blocks(text_path, encoding)).decode("utf-8")
@@ -229,6 +248,7 @@ FORMATS: Mapping[Tagging, Callable[[_Asked], Iterator[SpansRow | WordsRow]]] = M
         "tagged": lambda asked: read_tagged_words(asked.path, asked.lines),
         "aligned": _aligned,
         "spans": _spans,
+        "table": lambda asked: read_tag_table(asked.path, asked.options, asked.json_keys, asked.counts),
     }
 )
 

@@ -34,6 +34,7 @@ from yanmo.modeling.features.token_features import (
 from yanmo.modeling.light import light_models
 from yanmo.modeling.light.biaffine_head import BiaffineHead, save_tree_head
 from yanmo.modeling.light.label_chain import LabelChain, without_chain
+from yanmo.modeling.light.light_sizes import SIZES
 from yanmo.modeling.light.sequence_layers import EMBEDDING_INIT, PAD_ID
 from yanmo.modeling.networks.dropout import SampledDropout
 from yanmo.modeling.networks.embeddings import begin_with, ppmi_embeddings
@@ -47,52 +48,6 @@ from yanmo.text.seen import keep_seen, seen_bitmap
 __all__ = ["Trainable", "encoder_trainable", "make_trainable"]
 
 logger = logging.getLogger(__name__)
-
-LIGHT_SIZES: dict[str, dict[str, Any]] = {
-    "textcnn": {
-        "embedding_size": 128,
-        "kernel_sizes": [1, 2, 3, 4],
-        "num_filters": 320,
-        "embedding_dropout": 0.2,
-        "token_dropout": 0.1,
-    },
-    "bilstm": {"embedding_size": 128, "hidden_size": 128},
-    "ngram": {"num_buckets": 1 << 17, "embedding_size": 48, "hidden_size": 256, "ngram_dropout": 0.2},
-}
-TAGGER_SIZES: dict[str, dict[str, Any]] = {
-    "textcnn": {
-        "per_unit": True,
-        "embedding_size": 96,
-        "num_buckets": 1 << 16,
-        "ngram_size": 64,
-        "ngram_dropout": 0.6,
-        "kernel_sizes": [1, 3, 5],
-        "num_filters": 96,
-        "embedding_dropout": 0.3,
-    },
-    "bilstm": {
-        "per_unit": True,
-        "embedding_size": 96,
-        "num_buckets": 1 << 16,
-        "ngram_size": 64,
-        "ngram_dropout": 0.6,
-        "token_dropout": 0.2,
-        "hidden_size": 160,
-    },
-}
-READER_SIZES: dict[str, dict[str, Any]] = {
-    "bilstm": {
-        "reads_passages": True,
-        "embedding_size": 96,
-        "num_buckets": 1 << 16,
-        "ngram_size": 32,
-        "ngram_dropout": 0.5,
-        "token_dropout": 0.1,
-        "hidden_size": 96,
-    },
-}
-SIZES = {"texts": LIGHT_SIZES, "units": TAGGER_SIZES, "passages": READER_SIZES}
-"""What is decided about to the sizes of each light family."""
 
 # An n-gram that stands once in the training texts tells nothing that holds for others.
 MIN_NGRAM_COUNT = 2
@@ -327,7 +282,7 @@ def _start_embeddings(module: nn.Module, features: TokenFeatures) -> None:
 
 def _make_ngram(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Trainable:
     config = network_ngrams(texts)
-    sizes = LIGHT_SIZES[spec.family]
+    sizes = SIZES["texts"][spec.family]
     architecture = {
         "family": spec.family,
         "num_classes": len(settings.labels),

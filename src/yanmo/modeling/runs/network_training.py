@@ -51,10 +51,10 @@ def train_network(
     ask: Callable[[], LabeledTexts] | None = None,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
-    """Train a network of any family but ``linear``; the weights with the best score of ``loop.metric`` are kept.
+    """Train a network; the weights with the best score of ``loop.metric`` are kept.
 
     Args:
-        spec: What the model's name means.
+        spec: What the model's name means; of a family with a network.
         train: Texts to learn from, which a vocabulary is made of.
         valid: Texts that choose the best weights.
         network: What decides the network and its loss.

@@ -39,7 +39,7 @@ class AveragedTable:
         self.bits = bits
         self.weights_KC = np.zeros((1 << bits, num_columns), dtype=np.float32)
         self._steps_KC = np.zeros_like(self.weights_KC)
-        self._num_steps = 1
+        self._num_steps = 0
 
     def sums_RC(self, buckets_FR: IntArray) -> FloatArray:
         """Return the sum of the rows of each state."""
@@ -47,30 +47,30 @@ class AveragedTable:
         return found
 
     def move(self, buckets_FR: IntArray, better_R: IntArray, worse_R: IntArray) -> None:
-        """Raise the weights of one column of each state, and lower those of another: a step."""
-        self.count_step()
+        """Raise the weights of one column of each state, and lower those of another."""
         self.add(buckets_FR, better_R, 1.0)
         self.add(buckets_FR, worse_R, -1.0)
 
     def count_step(self) -> None:
-        """Begin another step, which what is added next belongs to."""
+        """Begin another step, which what is added next belongs to; one without a mistake counts, too."""
         self._num_steps += 1
 
     def add(self, buckets_FR: IntArray, columns_R: IntArray, sign: float) -> None:
         """Add to the weights of one column of each state."""
         cells = (buckets_FR * self.weights_KC.shape[1] + columns_R).ravel()
         np.add.at(self.weights_KC.reshape(-1), cells, np.float32(sign))
-        np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * self._num_steps))
+        # So many steps have gone by without it.
+        np.add.at(self._steps_KC.reshape(-1), cells, np.float32(sign * (self._num_steps - 1)))
 
     def restart(self) -> None:
         """Go on from the mean of the weights, and take the mean of what comes from now on."""
         self.weights_KC = self.mean_KC()
         self._steps_KC[:] = 0
-        self._num_steps = 1
+        self._num_steps = 0
 
     def mean_KC(self) -> FloatArray:
-        """Return the mean of the weights over all steps."""
-        return np.asarray(self.weights_KC - self._steps_KC / np.float32(self._num_steps))
+        """Return the mean of the weights after every step."""
+        return np.asarray(self.weights_KC - self._steps_KC / np.float32(max(self._num_steps, 1)))
 
 
 class Perceptron:
@@ -89,6 +89,11 @@ class Perceptron:
         self.relations = AveragedTable(relation_bits, num_relations)
         self._random = np.random.default_rng(seed)
 
+    def count_step(self) -> None:
+        """Begin another step of both tables."""
+        self.actions.count_step()
+        self.relations.count_step()
+
     def learn(self, rows: Rows, heads_P: IntArray, relations_P: IntArray, *, explore: float) -> int:
         """Parse sentences, learn from the mistakes, and return how many actions cost an arc of the true tree.
 
@@ -104,6 +109,7 @@ class Perceptron:
         num_mistakes = 0
         for step in range(states.num_steps):
             num = states.num_alive(step)
+            self.count_step()
             chosen_R, num_wrong = self._choose(states, actions.buckets_FR(num), free_AR(states, num, heads_P), explore)
             num_mistakes += num_wrong
             arcs = np.flatnonzero(chosen_R != SHIFT)

@@ -34,6 +34,8 @@ class Decoding(Struct, frozen=True, kw_only=True):
         end_ids: Tokens that end the text.
         seed: Of all choices.
         num_top: For so many of the best tokens their log-likelihoods are told, too.
+        num_guessed: So many tokens are guessed at a time, from what follows the same words earlier, while the row is
+            alone.
     """
 
     max_new_tokens: int = 128
@@ -48,6 +50,7 @@ class Decoding(Struct, frozen=True, kw_only=True):
     end_ids: frozenset[int] = frozenset()
     seed: int = 0
     num_top: int = 0
+    num_guessed: int = 0
 
     def of_text(self, number: int) -> Decoding:
         """Return the wishes of one of several texts behind a prompt: each but the first has a seed of its own."""

@@ -19,6 +19,7 @@ from yanmo.arrays import FloatArray
 from yanmo.errors import InternalError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.decoding import Constraint, Decoding
+from yanmo.runtimes.generating.guessing import guess_tokens
 from yanmo.runtimes.generating.sampling import NOTHING, Chooser, ChosenTokens, choose_tokens
 
 __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
@@ -134,7 +135,10 @@ class Generator:
         if self._reading is not None and self._read_chunk(self._reading):
             grown.append(self._reading)
             self._settle(self._reading)
-        if writing:
+        if len(writing) == 1 and (guessed := self._guess(writing[0])):
+            self._leap(writing[0], guessed)
+            grown += writing
+        elif writing:
             ids = np.array([row.ids[-1] for row in writing])
             lengths = np.array([row.num_read for row in writing])
             logits_BV = self._session.step(ids, lengths)
@@ -143,11 +147,30 @@ class Generator:
                 row.num_read += 1
                 self._take(row, chosen, place)
             grown += writing
-            # From the last to the first: who takes the place of one that has ended is none that is still to be asked.
-            for row in reversed(writing):
-                if row.ending is not None:
-                    self._remove(row)
+        # From the last to the first: who takes the place of one that has ended is none that is still to be asked.
+        for row in reversed(writing):
+            if row.ending is not None:
+                self._remove(row)
         return grown
+
+    def _guess(self, row: WrittenRow) -> list[int]:
+        """Return what may follow in a row that wishes it, as far as there is room."""
+        room = self._session.max_length - row.num_read - 1
+        count = min(row.chooser.decoding.num_guessed, room)
+        return guess_tokens([*row.prompt, *row.ids], count) if count > 0 else []
+
+    def _leap(self, row: WrittenRow, guessed: Sequence[int]) -> None:
+        """Read guessed tokens at once, and keep them as far as they are those that are chosen.
+
+        What is chosen depends on scores, seed and step alone, so it is what steps one by one would choose.
+        """
+        tokens = [row.ids[-1], *guessed]
+        logits_TV = self._session.extend(row.slot, tokens, row.num_read, wanted_W=np.arange(len(tokens)))
+        for place in range(len(tokens)):
+            row.num_read += 1
+            self._take(row, choose_tokens(logits_TV[place : place + 1], [row.chooser]), 0)
+            if row.ending is not None or row.ids[-1:] != [*guessed[place : place + 1]]:
+                return
 
     def _admit(self, row: WrittenRow) -> None:
         """Give a row a place, and what another one has read of the same tokens."""

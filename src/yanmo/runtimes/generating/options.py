@@ -60,6 +60,10 @@ class WritingOptions(ChoiceOptions):
     """Of what is drawn; 0 where nothing is said. One seed gives one text, whatever is written beside it."""
     num_beams: int = Field(default=1, ge=1, le=64)
     """Above 1, so many beginnings are kept, and the likeliest whole texts win; nothing is drawn then."""
+    num_guessed: int = Field(default=0, ge=0, le=64)
+    """So many tokens are guessed at a time, from what follows the same words earlier in prompt and text, and kept as
+    far as they are what is drawn: faster for texts that repeat their prompt, where one is written at a time. With 8-bit
+    weights last bits differ then, and with them now and then a token."""
     stop: tuple[str, ...] = ()
     """Strings before which a text ends."""
     json_schema: Path | None = None
@@ -111,7 +115,7 @@ class WritingOptions(ChoiceOptions):
                 f"The 'n' parameter of generate must be at most 'num_beams', {self.num_beams}. Got {self.n} instead.",
                 hint="Beams end in as many texts as there are beams: raise --num-beams.",
             )
-        drawn = (*ChoiceOptions.model_fields, "seed", "json_schema", "regex", "choice")
+        drawn = (*ChoiceOptions.model_fields, "seed", "num_guessed", "json_schema", "regex", "choice")
         given = next((name for name in drawn if name in self.model_fields_set), None)
         if given is not None:
             raise ConfigError(

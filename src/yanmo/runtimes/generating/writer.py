@@ -15,13 +15,14 @@ from msgspec import Struct
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
 from yanmo.errors import ConfigError
+from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.runtimes.generating.beams import Hypothesis, search_beams
 from yanmo.runtimes.generating.constraints import GrammarCompiler
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
 from yanmo.runtimes.generating.options import WritingOptions
 from yanmo.runtimes.generating.settings import DECODER_FILE, read_settings
-from yanmo.runtimes.predictor import default_num_threads
+from yanmo.runtimes.predictor import Predictor, check_golden, default_num_threads
 from yanmo.text.growing import GrowingText
 from yanmo.text.language_tokens import LanguageTokenizer
 
@@ -60,6 +61,7 @@ class Writer:
         settings: What its decoder begins and ends texts with.
         tokenizer: Its tokenizer.
         max_length: The most tokens of prompt and text together.
+        num_threads: Threads that it computes with.
     """
 
     def __init__(self, bundle: Bundle, *, num_threads: int, num_rows: int) -> None:
@@ -67,6 +69,7 @@ class Writer:
         self.settings = read_settings(bundle)
         self.tokenizer = LanguageTokenizer.open(bundle.path / "tokenizer.json", end=bundle.architecture.get("end"))
         self.max_length = bundle.max_length
+        self.num_threads = num_threads
         self.session = DecoderSession(
             bundle.path / DECODER_FILE, num_rows=num_rows, max_length=bundle.max_length, num_threads=num_threads
         )
@@ -240,9 +243,10 @@ def blocked_error() -> ConfigError:
 
 
 def push_row(text: GrowingText, row: WrittenRow) -> str:
-    """Let a text grow by its row's last token, and return what is decided since; the end token is no text."""
+    """Let a text grow by its row's new tokens, and return what is decided since; the end token is no text."""
     is_end = row.ending == "stop" and row.ids[-1] in row.chooser.decoding.end_ids
-    return text.push([] if is_end or not row.ids else row.ids[-1:], is_last=row.ending is not None)
+    tokens = row.ids[len(text.ends) : len(row.ids) - is_end]
+    return text.push(tokens, is_last=row.ending is not None)
 
 
 def _written(row: WrittenRow, text: GrowingText) -> Written:
@@ -269,11 +273,13 @@ def open_writer(bundle: Bundle | str | Path, *, num_threads: int | None = None, 
         num_rows: Texts that are written at a time.
 
     Raises:
-        ArtifactError: The folder is no whole Bundle of that format.
+        ArtifactError: The folder is no whole Bundle of that format, or does not give its golden answers here.
         ConfigError: A number is less than 1.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
     for name, value in (("num_threads", num_threads), ("num_rows", num_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"The '{name}' parameter must be at least 1. Got {value} instead.")
-    return Writer(opened, num_threads=num_threads or default_num_threads(), num_rows=num_rows)
+    writer = Writer(opened, num_threads=num_threads or default_num_threads(), num_rows=num_rows)
+    check_golden(Predictor(opened, DecoderRuntime(opened, writer.num_threads, session=writer.session)))
+    return writer

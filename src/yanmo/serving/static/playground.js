@@ -6,6 +6,7 @@ const WORDS = {
   model: ["Model", "模型"],
   key: ["API key", "接口密钥"],
   texts: ["Texts, one a line", "文本，每行一条"],
+  questions: ["Questions, one a line: passage, tab, question", "问题，每行一个：文本、制表符、问题"],
   pairs: ["Pairs, one a line: first text, tab, second text", "文本对，每行一对：第一段、制表符、第二段"],
   go: ["Ask", "预测"],
   threshold: ["Sure enough from", "至少多确定"],
@@ -75,13 +76,19 @@ const MARKED_EXAMPLES = [
   ["Priya Nair from Leipzig ordered the lamp on 3 March, order SO-48213.", "Is May still working for you? She helped me in May.", "I never got the invoice for Alder Dental."],
   ["陈建国3月5日买的台灯寄到武汉，订单A88213。", "小米的充电头还没到，小米粥都凉了。", "顺达物流把我的包裹放在南京路了。"],
 ];
+// Of models that find answers: a passage, a tab, and what is asked about it.
+const QUESTIONS = [
+  ["The museum opens at nine and closes at six. A ticket costs 12 euros.\tHow much is a ticket?", "The ferry leaves the north pier at 7:15 every morning.\tWhen does the ferry leave?"],
+  ["博物馆每天上午九点开门，下午五点关门。门票30元。\t门票多少钱？", "渡轮每天七点一刻从北码头出发。\t渡轮从哪里出发？"],
+];
 const NUM_COLORS = 8;
 const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, MAX_LABELS = 40, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
 const $ = (id) => document.getElementById(id);
 const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], delimiter: ",", before: null, url: null };
 const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
 const model = () => state.models[$("model").selectedIndex];
-const isPair = () => model()?.task === "text_pair";
+const isQuestion = () => model()?.task === "span";
+const isPair = () => model()?.task === "text_pair" || isQuestion();
 const marksParts = () => model()?.task === "token_labels";
 // What the tags of units are about: B-person and I-person are one kind, and tags without a kind are those of words.
 const isSegmentation = (labels) => labels.every((label) => /^[BMES]$/.test(label));
@@ -100,14 +107,14 @@ function translate() {
   $("language").textContent = state.language === "zh" ? "English" : "中文";
   $("language").lang = state.language === "zh" ? "en" : "zh";
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
-  document.querySelector('label[for="texts"]').textContent = say(isPair() ? "pairs" : "texts");
+  document.querySelector('label[for="texts"]').textContent = say(isQuestion() ? "questions" : isPair() ? "pairs" : "texts");
   showExamples();
   showCard();
 }
 
 function showExamples() {
   const texts = (marksParts() ? MARKED_EXAMPLES : EXAMPLES)[state.language === "zh" ? 1 : 0];
-  const shown = isPair() ? texts.map((text, place) => `${text}\t${texts[(place + 1) % texts.length]}`) : texts;
+  const shown = isQuestion() ? QUESTIONS[state.language === "zh" ? 1 : 0] : isPair() ? texts.map((text, place) => `${text}\t${texts[(place + 1) % texts.length]}`) : texts;
   const buttons = shown.map((text) => {
     const button = make("button", text, "more");
     button.type = "button";
@@ -239,6 +246,19 @@ function showParts(text, answer) {
   return item;
 }
 
+// The passage with its answer marked, and the others that were near it.
+function showFound([passage, question], answer) {
+  const item = make("li"), { answers, prediction } = answer;
+  item.append(make("p", question, "asked"));
+  const [best] = answers, found = prediction === null ? [] : [{ ...best, entity_group: "answer" }];
+  item.append(showMarks(passage, found));
+  item.append(make("span", prediction ?? say("none"), "label"));
+  item.append(shortened(answers.map((one) => [one.answer, one.score]), MAX_BARS, showBars, "allSpans"));
+  const notes = notesOf(answer);
+  if (notes.length) item.append(make("span", notes.join(" · "), "soft"));
+  return item;
+}
+
 function notesOf(answer) {
   const notes = [];
   if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
@@ -246,8 +266,66 @@ function notesOf(answer) {
   return notes;
 }
 
+const TREE = { letter: 9, wide: 16, gap: 22, step: 24, line: 18 };
+
+function draw(name, attributes, text) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+// An arc is higher than all that it spans.
+function arcHeights(words) {
+  const heights = new Map(), reached = new Array(words.length + 2).fill(0);
+  const arcs = words.filter((one) => one.head).map((one) => [one, Math.min(one.id, one.head), Math.max(one.id, one.head)]);
+  for (const [one, low, high] of arcs.sort((a, b) => a[2] - a[1] - (b[2] - b[1]))) {
+    const height = 1 + Math.max(...reached.slice(low, high));
+    heights.set(one.id, height);
+    reached.fill(height, low, high);
+  }
+  return heights;
+}
+
+// The words of a sentence with an arc from every head to its words.
+function drawTree(words) {
+  const { letter, wide, gap, step, line } = TREE, heights = arcHeights(words), centers = [0];
+  const widthOf = (text) => [...text].reduce((sum, one) => sum + (one.codePointAt(0) >= 0x2e80 ? wide : letter), 0);
+  let left = gap;
+  for (const one of words) {
+    const width = Math.max(widthOf(one.word), widthOf(one.relation));
+    centers.push(left + width / 2);
+    left += width + gap;
+  }
+  const top = line + step * (1 + Math.max(0, ...heights.values())), svg = draw("svg", { class: "tree", role: "img", width: left, height: top + line });
+  for (const one of words) {
+    const end = centers[one.id], base = top - line, start = one.head ? centers[one.head] : end;
+    // The arc of the root rises above all others.
+    const high = one.head ? base - step * heights.get(one.id) : line - 4;
+    const group = draw("g", {});
+    group.append(draw("title", {}, `${one.relation} · ${(100 * one.score).toFixed(1)} %`));
+    group.append(draw("path", { d: one.head ? `M${start} ${base}V${high}H${end}V${base}` : `M${end} ${high}V${base}` }));
+    group.append(draw("text", { x: (start + end) / 2, y: high - 3, class: "relation" }, one.relation));
+    svg.append(group, draw("text", { x: end, y: top }, one.word));
+  }
+  svg.setAttribute("aria-label", words.map((one) => `${one.word} ${one.relation} ${one.head}`).join(", "));
+  return svg;
+}
+
+function showTree(text, answer) {
+  const item = make("li"), frame = make("div", undefined, "drawing"), row = make("div", undefined, "row");
+  if (answer.words.length) frame.append(drawTree(answer.words));
+  else frame.append(make("span", say("nothingFound"), "soft"));
+  frame.tabIndex = 0;
+  row.append(copyButton({ text, words: answer.words }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(make("p", text, "asked"), frame, row);
+  return item;
+}
+
 function showAnswer(asked, answer) {
+  if (answer.words !== undefined) return showTree(asked, answer);
   if (answer.entities !== undefined) return showParts(asked, answer);
+  if (answer.answers !== undefined) return showFound(asked, answer);
   const item = make("li");
   item.append(make("p", Array.isArray(asked) ? asked.join("\n") : asked, "asked"));
   const label = Array.isArray(answer.prediction) ? answer.prediction.join(", ") : answer.prediction;
@@ -365,8 +443,9 @@ function splitRows(rows, text) {
   return parts;
 }
 
-// A cell of a file: the label, the labels, the words of a segmentation, or the parts of the text as JSON.
-function writeAnswer({ prediction, entities }) {
+// A cell of a file: the label, the labels, the words of a segmentation, or the parts of the text, or its words, as JSON.
+function writeAnswer({ prediction, entities, words }) {
+  if (words !== undefined) return JSON.stringify(words);
   if (entities !== undefined) return isSegmentation(model().labels) ? entities.map((one) => one.word).join(" ") : JSON.stringify(entities);
   return Array.isArray(prediction) ? prediction.join("|") : prediction ?? "";
 }

@@ -215,3 +215,14 @@ def test_no_verb_knows_the_name_of_the_task():
     name = TASKS["dependencies"].name
     for path in (ROOT / "src" / "yanmo" / "verbs").glob("*.py"):
         assert name not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_rules_of_spans_are_not_for_trees(folder, arcs):
+    (folder / "rules.toml").write_text('[[rule]]\nlabel = "nsubj"\nwords = ["box"]\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="must label the units of texts"):
+        yanmo.adjust(arcs.path, rules=folder / "rules.toml", out=folder / "ruled")
+
+
+def test_a_search_tries_what_makes_trees(folder, data, arcs):
+    found = yanmo.grind(arcs.path, data.path, max_size_mb=50, max_trials=2, out=folder / "ground")
+    assert found.task == "dependencies"

@@ -45,6 +45,7 @@ STUDENTS = {
     "texts": ("ngram", "textcnn", "bert-2x128", "bert-4x312"),
     "units": ("window",),
     "passages": ("bilstm", "bert-4x312"),
+    "trees": ("arcs",),
 }
 """What is decided about to the models that are tried where none are named."""
 
@@ -199,7 +200,7 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
         ConfigError: It cannot be a student.
         MissingExtraError: The packages that train are not installed.
     """
-    names = config.students or STUDENTS.get(task_of(dataset).head, ("bilstm",))
+    names = config.students or STUDENTS.get(task_of(dataset).head, ())
     found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in names)}
     for spec in found.values():
         if spec.family in (*ONLY_LABELS, "pretrained"):

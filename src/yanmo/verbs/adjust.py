@@ -41,7 +41,7 @@ def adjust(bundle: Bundle, *, rules: Path, out: Path, effects: Effects = NO_EFFE
     Raises:
         ConfigError: The Bundle answers about whole texts, or the file cannot be used; the message names the rule.
     """
-    if not task_of(bundle).reads_units:
+    if task_of(bundle).head != "units":
         raise ConfigError(
             f"The 'bundle' input of adjust must label the units of texts. {bundle.path} is of the task {bundle.task}.",
             hint="Give a model that finds names or words in texts.",

@@ -224,5 +224,5 @@ def test_rules_of_spans_are_not_for_trees(folder, arcs):
 
 
 def test_a_search_tries_what_makes_trees(folder, data, arcs):
-    found = yanmo.grind(arcs.path, data.path, max_size_mb=50, max_trials=2, out=folder / "ground")
+    found = yanmo.grind(arcs.path, data.path, max_size_mb=50, hours=0.02, num_threads=1, out=folder / "ground")
     assert found.task == "dependencies"

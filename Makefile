@@ -9,7 +9,7 @@ export PYTHONHASHSEED = 0
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-extras check format bench bench-all bench-service faults soak fuzz torture mutants audit weights clients docs site clean
+.PHONY: help demo test test-slow test-extras check format bench bench-writing bench-all bench-service faults soak fuzz torture mutants audit weights clients docs site clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -59,6 +59,10 @@ format: $(STAMP)  ## Format the code and mend what lint can mend
 bench: $(STAMP)  ## Measure this machine beside other engines, on the public data sets; write benchmarks/engines_….md
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/engines.py --write
+
+bench-writing: $(STAMP)  ## Tokens a second of models that write, beside transformers and CTranslate2
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/generation.py
 
 bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets (an hour), TF-IDF
 	$(BIN)/python benchmarks/accuracy.py

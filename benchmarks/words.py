@@ -36,6 +36,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))
 OUT = ROOT / "runs" / "words"
 RESULTS = OUT / "results.jsonl"
+NOTES = Path(__file__).with_name("words_notes.md")
+"""What no row says: what is missed, and what was tried by hand."""
 GSD, GSD14, EWT = "ud_zh_gsdsimp/zh_gsdsimp-ud", "ud_zh_gsd_v14/zh-ud", "ud_en_ewt/en_ewt-ud"
 SETS: dict[str, dict[str, Any]] = {
     "sxu_seg": {"files": ["sxu_seg/train.txt", None, "sxu_seg/test.txt"], "tagging": "segmented"},
@@ -338,12 +340,17 @@ def page() -> str:
         "Each row from one command, `python benchmarks/words.py SET MODEL`: prepare, train and evaluate with default\n"
         "settings; the weights are those of the best epoch on the validation split. The family's features and\n"
         "constants were chosen with these tests in view, so tenths above a target are partly luck; one seed a row.\n"
-        "Intervals are 95 %, of resampled rows. `+lexicon`: the words of jieba's dictionary are features, too.\n\n"
+        "Intervals are 95 %, of resampled rows. `hmm` is the cheap baseline. `+lexicon`: the words of jieba's\n"
+        "dictionary are features, too. `@1000`: the labels of the first 1,000 rows of train alone. `minilm` is\n"
+        f"all-MiniLM-L6-v2, {CHECKPOINT_EPOCHS} epochs. `a+b` is the mean of two models and `a*b` their product,\n"
+        "`a/b` a cascade from a to b, `a<b` a student a of the teacher b, which also answers the rows without labels,\n"
+        "`a:int8` the 8-bit graph of a. Rows of `hmm`, `minilm` and `bilstm` were taken while the machine did other\n"
+        "work, too, so their times say little.\n\n"
         "| set | model | measure | test | 95 % interval | rows | training | size | batches |\n"
         f"|---|---|---|---|---|---|---|---|---|\n{body}\n\n"
         "Characters a second of whole test files, one thread, the medians of five alternating runs "
         "(`python benchmarks/words.py speed`):\n\n"
-        f"| who | characters/s |\n|---|---|\n{speed}\n"
+        f"| who | characters/s |\n|---|---|\n{speed}\n\n{NOTES.read_text(encoding='utf-8')}"
     )
 
 

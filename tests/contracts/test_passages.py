@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -248,6 +249,25 @@ def test_the_hugging_face_client_reads_answers(client, monkeypatch):
     short = asking.question_answering(question="Where does Tom live?", context=PASSAGE, max_answer_len=4, top_k=5)
     assert max(len(one.answer) for one in short) <= 4
     close_session()
+
+
+@pytest.mark.browser
+def test_the_playground_marks_the_answer_in_the_passage(client):
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium is installed")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{client.port}/")
+        page.wait_for_selector("#model option", state="attached")
+        page.fill("#texts", f"{PASSAGE}\tWhere does Tom live?")
+        page.click("#go")
+        mark = page.wait_for_selector("#answers mark")
+        assert mark.evaluate("one => one.firstChild.textContent") == "Lima"
+        assert "Where does Tom live?" in page.inner_text("#answers")
+        browser.close()
 
 
 @pytest.mark.parametrize(

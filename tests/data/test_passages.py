@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 
 import yanmo
-from yanmo.errors import DataError
+from yanmo.errors import DataError, PipelineError
+from yanmo.pipeline.check import CheckConfig, check
 
 PASSAGE = "Rosa lives in Rome. Anna lives in Rome, too."
 
@@ -139,3 +140,13 @@ def test_a_file_of_another_kind_is_refused(tmp_path, content):
 def test_an_empty_passage_is_refused(tmp_path):
     with pytest.raises(DataError, match="empty text"):
         prepare(squad(tmp_path / "a.json", {"answers": []}, passage="  "), tmp_path / "data", max_rejected=0.0)
+
+
+def test_a_pipeline_is_told_of_a_missing_column_before_it_runs(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"passage": PASSAGE, "asked": "Who?", "answers": []}), encoding="utf-8"
+    )
+    stages = '[stage.questions]\nverb = "prepare"\nsource = "a.jsonl"\ntask = "span"\n'
+    (tmp_path / "pipeline.toml").write_text(stages, encoding="utf-8")
+    with pytest.raises(PipelineError, match="has no column 'question'"):
+        check(tmp_path / "pipeline.toml", CheckConfig())

@@ -27,14 +27,16 @@ class PrepareConfig(DocumentOptions, TaggingOptions):
     )
 
     text: str = "text"
-    """Column of the text; without a header line a number: 1 is the first column."""
+    """Column of the text; without a header line a number: 1 is the first column. For span that of the passage, by
+    default passage."""
 
     text_b: str | None = None
-    """Column of the second text; for text_pair only."""
+    """Column of the second text; for text_pair, and for span that of the question, by default question."""
 
     label: str = "label"
     """Column of the label, or of the labels. Where parts of texts are labeled: the number of a column in conll; upos,
-    xpos, another column or a key of MISC in conllu, by default upos; a key of JSON; or words, for segmentation."""
+    xpos, another column or a key of MISC in conllu, by default upos; a key of JSON; or words, for segmentation. For
+    span that of the answers, by default answers."""
 
     label_columns: tuple[str, ...] = ()
     """Columns of 0 and 1, one a label, instead of one column of labels; the names of the columns are the labels."""

@@ -44,7 +44,7 @@ FREE = {*Budget.model_fields, "hours", "students"}
 STUDENTS = {
     "texts": ("ngram", "textcnn", "bert-2x128", "bert-4x312"),
     "units": ("window",),
-    "passages": ("bilstm",),
+    "passages": ("bilstm", "bert-4x312"),
     "trees": ("arcs",),
 }
 """What is decided about to the models that are tried where none are named."""
@@ -57,8 +57,8 @@ class GrindConfig(Budget):
     """Most hours for the whole search, those of earlier runs of the same command, too."""
 
     students: tuple[str, ...] = ()
-    """Models to distill into; by default ngram, textcnn, bert-2x128 and bert-4x312, or where the units of texts are
-    labeled window."""
+    """Models to distill into; by default ngram, textcnn, bert-2x128 and bert-4x312; window where the units of texts are
+    labeled; bilstm and bert-4x312 where answers are found in passages."""
 
     num_altered: int = Field(default=0, ge=0, le=100)
     """Altered copies of each text that the teacher answers. Each costs as much time as a pass over the texts; more

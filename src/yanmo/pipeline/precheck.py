@@ -17,7 +17,7 @@ from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext
 from yanmo.data.finding import find_files
 from yanmo.data.header import DELIMITER_NAMES, peek_line, split_sep_line
 from yanmo.data.labels import LabelReader
-from yanmo.data.openers import open_tagged
+from yanmo.data.openers import open_raw, open_tagged
 from yanmo.data.prepare_config import PrepareConfig, given_files
 from yanmo.data.read import DELIMITERS
 from yanmo.data.records import read_jsonl_blocks, read_parquet_blocks
@@ -25,6 +25,7 @@ from yanmo.errors import DataError, YanmoError, did_you_mean
 from yanmo.models import resolve
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.plan import Step
+from yanmo.protocols import Task
 from yanmo.tasks import get_task
 from yanmo.training.starting_model import check_model
 from yanmo.verbs.prepare import check_config
@@ -68,8 +69,21 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
         return
     if task.head == "sequences":
         return
+    if task.head == "passages":
+        yield from _check_passages(step, task, config)
+        return
     # One column of labels is not looked for where there is one for each of them.
     yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
+
+
+def _check_passages(step: Step, task: Task[Any], config: PrepareConfig) -> Iterator[Finding]:
+    """Read the files of questions about passages once, for their mistakes."""
+    try:
+        files = list(find_files(step.sources().get("source", ())))
+        if files and all(path.is_file() for path in files):
+            deque(open_raw(task, {"source": files}, config)[1], maxlen=0)
+    except YanmoError as error:
+        yield "source", error.message, error.hint
 
 
 def _check_tagged(step: Step, config: PrepareConfig, labels: LabelReader) -> Iterator[Finding]:
@@ -186,9 +200,11 @@ def _check_model(step: Step) -> Iterator[Finding]:
 
 def _check_exportable(step: Step) -> Iterator[Finding]:
     """Look whether a stage makes an artifact, and the Bundle to export will be of a format with a graph."""
-    if dict(step.config)["to"] == "transformers":
-        text = "a plain folder of transformers is no artifact, and so no stage."
-        yield "to", text, "Export it by hand once the pipeline has run: yanmo export BUNDLE --to transformers"
+    to = dict(step.config)["to"]
+    if to != "onnx":
+        text = f"a plain folder, as --to {to} makes it, is no artifact, and so no stage."
+        yield "to", text, f"Export it by hand once the pipeline has run: yanmo export BUNDLE --to {to}"
+        return
     for one in step.inputs.get("bundle", ()):
         if isinstance(one, Step) and one.stage.verb.name in COMPOSITES:
             kind = one.stage.verb.name

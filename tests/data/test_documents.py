@@ -34,6 +34,11 @@ def test_a_plain_file_is_cut_into_documents(documents, texts, tmp_path):
     assert rows["id"].to_list() == [str(number) for number in range(1, len(texts) + 1)]
 
 
+def test_a_whole_file_ends_as_it_ends(tmp_path):
+    (tmp_path / "text.txt").write_bytes(b"one\r\n\ntwo")
+    assert rows_of(tmp_path / "text.txt", tmp_path, documents="files")["text"].to_list() == ["one\n\ntwo"]
+
+
 def test_texts_are_not_cleaned(tmp_path):
     (tmp_path / "text.txt").write_text("Ａ  b\t c  \n", encoding="utf-8")
     assert rows_of(tmp_path / "text.txt", tmp_path)["text"].to_list() == ["Ａ  b\t c  "]

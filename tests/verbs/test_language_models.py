@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig
 
 import yanmo
 from yanmo.answers.sequences import Sequences
-from yanmo.errors import ConfigError, DataError, ModelError
+from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.reporting.pages import render_language
 
 NAMES = ["gpt2-1x32", "gpt-1x32"]
@@ -92,6 +92,15 @@ def test_the_exported_model_reads_and_measures_alike(folder, tmp_path):
     )
     assert ours["reading"] == theirs["reading"]
     assert ours["bits_per_character"] == pytest.approx(theirs["bits_per_character"], abs=1e-4)
+
+
+def test_counted_n_grams_are_exported_to_an_arpa_file_and_others_are_not(folder, tmp_path):
+    made = yanmo.export(folder / "kneser-ney", out=tmp_path / "arpa", to="arpa")
+    assert made.summary()["largest_difference"] < 1e-5
+    assert (made.path / "model.arpa").read_text(encoding="utf-8").startswith("\\data\\")
+    assert (made.path / "tokenizer.json").is_file()
+    with pytest.raises(ArtifactError, match="An ARPA file holds n-grams"):
+        yanmo.export(folder / NAMES[0], out=tmp_path / "other", to="arpa")
 
 
 def test_models_of_other_tokens_are_held_against_each_other(folder):

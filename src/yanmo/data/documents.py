@@ -6,14 +6,14 @@ The ``label`` of a row is how many characters at its beginning are given and not
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from yanmo.data.containers import file_kind
-from yanmo.data.decode import Encoding, check_file, utf8_lines
+from yanmo.data.decode import Encoding, check_file, utf8_blocks, utf8_lines
 from yanmo.data.labels import PROBLEM
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import number_rows
@@ -159,6 +159,11 @@ def check_document_keys(task: Task[Any], options: DocumentOptions, given: Collec
 
 
 def _read_plain(path: Path, encoding: Encoding, documents: Documents) -> Iterator[pl.DataFrame]:
+    if documents == "files":
+        # Every line end is kept, and that there is none behind the last line, too.
+        whole = b"".join(utf8_blocks(path, encoding)).decode("utf-8")
+        yield _plain_block(path, [whole.replace("\r\n", "\n")], [1])
+        return
     texts: list[str] = []
     lines: list[int] = []
     num_characters = 0
@@ -196,8 +201,7 @@ def _by_paragraph(lines: Iterator[str]) -> Iterator[tuple[int, str]]:
         yield number - len(found) + 1, "\n".join(found)
 
 
-def _by_file(lines: Iterator[str]) -> Iterator[tuple[int, str]]:
-    yield 1, "".join(f"{line}\n" for line in lines)
-
-
-_CUTTERS = {"lines": _by_line, "paragraphs": _by_paragraph, "files": _by_file}
+_CUTTERS: Mapping[Documents, Callable[[Iterator[str]], Iterator[tuple[int, str]]]] = {
+    "lines": _by_line,
+    "paragraphs": _by_paragraph,
+}

@@ -186,9 +186,11 @@ def _check_model(step: Step) -> Iterator[Finding]:
 
 def _check_exportable(step: Step) -> Iterator[Finding]:
     """Look whether a stage makes an artifact, and the Bundle to export will be of a format with a graph."""
-    if dict(step.config)["to"] == "transformers":
-        text = "a plain folder of transformers is no artifact, and so no stage."
-        yield "to", text, "Export it by hand once the pipeline has run: yanmo export BUNDLE --to transformers"
+    to = dict(step.config)["to"]
+    if to != "onnx":
+        text = f"a plain folder, as --to {to} makes it, is no artifact, and so no stage."
+        yield "to", text, f"Export it by hand once the pipeline has run: yanmo export BUNDLE --to {to}"
+        return
     for one in step.inputs.get("bundle", ()):
         if isinstance(one, Step) and one.stage.verb.name in COMPOSITES:
             kind = one.stage.verb.name

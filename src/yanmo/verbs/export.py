@@ -1,4 +1,4 @@
-"""export: a torch Bundle to an ONNX Bundle, or to a plain folder of transformers; it checks, and knows no torch."""
+"""export: a torch Bundle to an ONNX Bundle, or a Bundle to a plain folder for others; it checks, and knows no torch."""
 
 import logging
 from pathlib import Path
@@ -8,6 +8,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.config import Config
 from yanmo.errors import ArtifactError, check_installed
+from yanmo.exchanging.arpa_folder import write_arpa_folder
 from yanmo.exchanging.decoder_bundle import (
     holds_decoder,
     load_decoder_weights,
@@ -32,9 +33,9 @@ NUM_RANDOM_DOCUMENTS = 20
 class ExportConfig(Config):
     """What is made."""
 
-    to: Literal["onnx", "transformers"] = "onnx"
+    to: Literal["onnx", "transformers", "arpa"] = "onnx"
     """onnx: a Bundle that runs on onnxruntime and OpenVINO; transformers: a plain folder, which is no Bundle, for hubs
-    and for transformers' own classes."""
+    and for transformers' own classes; arpa: a folder with the n-grams of kneser-ney, for KenLM and its like."""
 
 
 @verb
@@ -45,10 +46,10 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     traced; a language model becomes a Bundle of format decoder, which writes. The new Bundle is published only if it
     answers the golden examples and random texts of all lengths as torch does. The way back, ``--to transformers``,
     writes a plain folder that transformers' own classes open, with the calibration in its last layer, if these answer
-    alike.
+    alike; ``--to arpa`` writes counted n-grams as the tools of speech recognition read them.
 
     Args:
-        bundle: A Bundle of format torch.
+        bundle: A Bundle of format torch; for arpa one of format kneser-ney.
         config: What is made.
         out: Where the new Bundle or folder appears.
         effects: Key and replacement of the call.
@@ -60,6 +61,8 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     """
     # Refuses a Bundle that gives no answers yet, as pretrain makes it.
     task_of(bundle)
+    if config.to == "arpa":
+        return write_arpa_folder(bundle, out, effects=effects)
     if config.to == "transformers":
         check_installed("export", "torch", "transformers", extra="train")
         return write_folder(bundle, out, effects=effects)

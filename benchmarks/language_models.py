@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))
 OUT = ROOT / "runs" / "language"
 RESULTS = OUT / "results.jsonl"
-SHAPE, LENGTH, BATCH = "gpt-4x192", 128, 32
+SHAPE, LENGTH, BATCH = "gpt-4x192", 128, 16
 ORDERS = (5, 6, 7, 8)
 TRIED_STEPS = 8
 REACHED = 0.9
@@ -116,10 +116,10 @@ def network(minutes: float) -> list[dict[str, Any]]:
 def planned_epochs(minutes: float) -> int:
     """Return how many epochs fit, by the time of some steps as the training takes them."""
     import torch
-    from yanmo.modeling.loop.optimizer import make_optimizer
 
     from yanmo.modeling.arithmetic.precision import autocast, has_bf16
     from yanmo.modeling.language.decoders import build_decoder, score_rows
+    from yanmo.modeling.optimizing.optimizer import make_optimizer
     from yanmo.models import resolve
 
     module = build_decoder(resolve(SHAPE), vocab_size=322, end_id=0, max_length=LENGTH, dropout=0.0)

@@ -173,6 +173,9 @@ class _History:
 
 def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings, beam: int) -> Iterator[int]:
     """Learn from all sentences, epoch by epoch, and yield the number of mistakes of each."""
+    if not loop.num_epochs:
+        # Whoever asks for no epoch wants to know what such a parser costs.
+        yield 0
     with progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
         # Where no sequence is good for long, hardly anything is learned from it: a beam begins where greed has ended.
         num_greedy = loop.num_epochs if beam == 1 else loop.num_epochs // 2

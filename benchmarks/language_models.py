@@ -207,8 +207,8 @@ def page() -> str:
         f"{machine_lines()}\n\n`python benchmarks/language_models.py ngrams`, then `network`, then `mixture`. The last "
         "tenth of the text, 111,540 characters, is scored once, whole. The n-grams alone are counted in the first nine "
         "tenths; the network, and the n-grams that it is mixed with, learn from the first 95 % of these. Valid is what "
-        "the last tenth goes on from, so without it n-grams of order 7 take 1.677 nats there.\n\nHow many epochs of the "
-        "network fit into the minutes is planned by the time of its steps: other processes make them fewer.\n\n"
+        "the last tenth goes on from, so without it n-grams of order 7 take 1.677 nats there.\n\nHow many epochs of "
+        "the network fit into the minutes is planned by the time of its steps: other processes make them fewer.\n\n"
         + "\n".join(lines)
         + f"\n\n{PUBLISHED}"
     )

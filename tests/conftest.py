@@ -113,6 +113,7 @@ TOPICS = {
     "fruit": ["apple", "pear", "plum", "grape", "melon", "peach"],
     "tool": ["hammer", "saw", "drill", "pliers", "wrench", "chisel"],
     "city": ["paris", "rome", "oslo", "tokyo", "delhi", "lima"],
+    "planet": ["mars", "venus", "saturn", "uranus", "neptune", "mercury"],
 }
 FILLERS = ["the", "很", "是", "so", "today", "今天", "!", "。", "really"]
 

@@ -14,6 +14,7 @@ from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
 from yanmo.answers.arcs import Word
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
+from yanmo.text.pipeline import TextConfig
 
 __all__ = ["ABOUT", "Inference", "Prediction", "Runtime", "Task"]
 
@@ -141,6 +142,10 @@ class Task(Protocol[EvidenceT_contra]):
     def of(self, labels: Sequence[str]) -> Task[EvidenceT_contra]:
         """Return the task of a list of labels, where what is measured depends on them."""
         ...
+
+    def reading(self, config: TextConfig) -> Task[EvidenceT_contra]:  # noqa: ARG002 - other tasks read it
+        """Return the task of texts that are read in some way, where what is decided depends on it."""
+        return self
 
     def parse_labels(self, column: Any, separator: str | None) -> Any:
         """Return a raw polars column as the Dataset's label column; refused values become null."""

@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 
 import yanmo
-from yanmo.errors import DataError, PipelineError
+from yanmo.errors import ConfigError, DataError, PipelineError
 from yanmo.pipeline.check import CheckConfig, check
+from yanmo.tasks import task_of
 
 PASSAGE = "Rosa lives in Rome. Anna lives in Rome, too."
 
@@ -150,3 +151,11 @@ def test_a_pipeline_is_told_of_a_missing_column_before_it_runs(tmp_path):
     (tmp_path / "pipeline.toml").write_text(stages, encoding="utf-8")
     with pytest.raises(PipelineError, match="has no column 'question'"):
         check(tmp_path / "pipeline.toml", CheckConfig())
+
+
+def test_the_most_characters_of_an_answer_are_a_key_that_travels(tmp_path):
+    made = prepare(squad(tmp_path / "a.json", {"answers": "Rome"}), tmp_path / "data", max_answer=30)
+    assert task_of(made).max_answer == 30
+    assert task_of(prepare(squad(tmp_path / "b.json", {"answers": "Rome"}), tmp_path / "other")).max_answer == 100
+    with pytest.raises(ConfigError, match="The task single_label does not use the 'max_answer' parameter"):
+        yanmo.prepare(tmp_path / "a.json", max_answer=30, out=tmp_path / "none")

@@ -36,6 +36,10 @@ BODIES = {
     "/": b'{"inputs":"a","parameters":{}}',
     "/v1/models/{name}/predict": b'{"text":"a"}',
     "/admin/models/{name}": b'{"path":"ngram"}',
+    "/v1/completions": b'{"prompt":"a","max_tokens":1}',
+    "/v1/chat/completions": b'{"messages":[{"role":"user","content":"a"}],"max_tokens":1}',
+    "/generate": b'{"inputs":"a","parameters":{"max_new_tokens":1}}',
+    "/score": b'{"texts":["a"]}',
 }
 GOOD_HOST, BAD_HOST = "localhost", "evil.example"
 
@@ -49,22 +53,23 @@ def guard(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def guarded(bundles, serving, guard):
+def guarded(bundles, talker_bundle, serving, guard):
     keys, file = guard
-    with serving(bundles["ngram"], api_keys=str(file), models_dir=bundles["ngram"].path.parent) as client:
+    settings = {"api_keys": str(file), "models_dir": bundles["ngram"].path.parent}
+    with serving(bundles["ngram"], talker_bundle, **settings) as client:
         yield client, keys, file
 
 
 @pytest.fixture(scope="module")
-def open_to_all(bundles, serving):
-    with serving(bundles["ngram"], models_dir=bundles["ngram"].path.parent) as client:
+def open_to_all(bundles, talker_bundle, serving):
+    with serving(bundles["ngram"], talker_bundle, models_dir=bundles["ngram"].path.parent) as client:
         yield client
 
 
 @pytest.fixture(scope="module")
-def two_ports(bundles, serving, guard):
+def two_ports(bundles, talker_bundle, serving, guard):
     settings = {"api_keys": str(guard[1]), "models_dir": bundles["ngram"].path.parent, "admin_port": 0}
-    with serving(bundles["ngram"], **settings) as client:
+    with serving(bundles["ngram"], talker_bundle, **settings) as client:
         yield client
 
 

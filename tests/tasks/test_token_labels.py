@@ -13,6 +13,7 @@ from yanmo.arrays import Ragged
 from yanmo.errors import DataError, InternalError
 from yanmo.tasks import TASKS, task_of
 from yanmo.tasks.deciding import count_given
+from yanmo.text.pipeline import TextConfig
 from yanmo.text.unit_places import unit_places
 
 NAMES = ["B-ORG", "B-PER", "I-ORG", "I-PER", "O"]
@@ -108,6 +109,7 @@ def test_the_column_of_what_was_decided_is_that_of_its_spans_one_by_one():
 def test_the_task_of_an_artifact_knows_its_labels():
     class Some:
         task, labels = "token_labels", NAMES
+        text_config = TextConfig(units="characters")
 
     assert task_of(Some).scheme.kinds == ("ORG", "PER")
 

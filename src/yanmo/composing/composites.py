@@ -138,7 +138,7 @@ def publish_composite(
         "model": model,
         # 0 means no limit, so it is no candidate for the least.
         "max_length": min((member.max_length for member in members if member.max_length), default=0),
-        "text": TextConfig(cleaning=(), units=members[0].text_config.units).model_dump(mode="json"),  # members clean
+        "text": _read_by(members[0].text_config).model_dump(mode="json"),
         "precision": "int8" if is_int8 else "fp32",
         "summary": {name: round(float(score), 6) for name, score in scores.items()},
     }
@@ -161,6 +161,11 @@ def publish_composite(
         _write_card(unfinished.path, dataset, info, scores)
         _write_golden(unfinished, members[0])  # it opens the unfinished Bundle, whose files must be there
         identity.info.update(profile_inputs(unfinished, dataset))
+
+
+def _read_by(config: TextConfig) -> TextConfig:
+    """Return how a composite reads texts: its members clean them, and what is decided about them is all alike."""
+    return TextConfig(cleaning=(), units=config.units, max_answer=config.max_answer)
 
 
 def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores: Mapping[str, float]) -> None:

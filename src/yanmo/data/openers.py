@@ -36,7 +36,13 @@ def text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None =
     user_dict = USER_DICT if config.user_dict else None
     # A text that is learned itself stays as it is, unless a step is asked for.
     cleaning = () if task.head == "sequences" else config.cleaning
-    values = {"cleaning": cleaning, "segmenter": config.segmenter, "user_dict": user_dict, "units": units}
+    values = {
+        "cleaning": cleaning,
+        "segmenter": config.segmenter,
+        "user_dict": user_dict,
+        "units": units,
+        "max_answer": config.max_answer,
+    }
     return build(TextConfig, values, where="prepare")
 
 

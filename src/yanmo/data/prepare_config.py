@@ -38,6 +38,9 @@ class PrepareConfig(DocumentOptions, TaggingOptions):
     xpos, another column or a key of MISC in conllu, by default upos; a key of JSON; or words, for segmentation. For
     span that of the answers, by default answers."""
 
+    max_answer: int | None = Field(default=None, ge=1)
+    """For span: most characters of an answer, by default 100; it travels with every model."""
+
     label_columns: tuple[str, ...] = ()
     """Columns of 0 and 1, one a label, instead of one column of labels; the names of the columns are the labels."""
 

@@ -14,6 +14,7 @@ from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.span import SPAN
 from yanmo.tasks.text_pair import TEXT_PAIR
 from yanmo.tasks.token_labels import TOKEN_LABELS
+from yanmo.text.pipeline import TextConfig
 
 __all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
@@ -73,6 +74,11 @@ class Labeled(Protocol):
         """Its labels, in order."""
         ...
 
+    @property
+    def text_config(self) -> TextConfig:
+        """How its texts are read."""
+        ...
+
 
 def task_of(artifact: Labeled) -> Task[Any]:
     """Return the task of a Dataset or Bundle, which knows its labels.
@@ -80,4 +86,4 @@ def task_of(artifact: Labeled) -> Task[Any]:
     Raises:
         ConfigError: There is no such task.
     """
-    return get_task(artifact.task).of(artifact.labels)
+    return get_task(artifact.task).of(artifact.labels).reading(artifact.text_config)

@@ -6,7 +6,7 @@ Its labels are ``answer`` and ``none``: whether a row has one. Where it stands i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.metrics.reading import READING_MEASURES, chinese_scores, english_scores, reading_statistics
 from yanmo.protocols import Prediction, Task
 from yanmo.text.inputs import Inputs
+from yanmo.text.pipeline import TextConfig
 from yanmo.text.units import cjk_share
 
 __all__ = ["ANSWER", "NONE", "SPAN", "ReadsPassages"]
@@ -60,6 +61,10 @@ class ReadsPassages(Task[Pointers]):
     def of(self, labels: Sequence[str]) -> ReadsPassages:  # noqa: ARG002 - other tasks read them
         """Return the task itself."""
         return self
+
+    def reading(self, config: TextConfig) -> ReadsPassages:
+        """Return the task of answers that are at most as long as a Dataset says."""
+        return self if config.max_answer is None else replace(self, max_answer=config.max_answer)
 
     def parse_labels(self, column: pl.Series, separator: str | None) -> pl.Series:  # noqa: ARG002
         """Return the labels, which the reader of passages has made."""

@@ -36,6 +36,9 @@ class TextConfig(Config):
     units: UnitRule | None = Field(default=None, exclude_if=lambda rule: rule is None)
     """What the parts of a text are that are labeled one by one; None where whole texts are."""
 
+    max_answer: int | None = Field(default=None, ge=1, exclude_if=lambda length: length is None)
+    """Most characters of an answer in a passage; None where that is the task's own matter."""
+
     @field_validator("cleaning")
     @classmethod
     def _known_steps(cls, cleaning: tuple[str, ...]) -> tuple[str, ...]:

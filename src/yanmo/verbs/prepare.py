@@ -139,11 +139,16 @@ def check_config(config: PrepareConfig) -> Task[Any]:
 
 
 def _check_units(task: Task[Any], config: PrepareConfig) -> None:
-    """Check what matters where parts of texts are labeled, and only there.
+    """Check what matters where parts of texts are labeled or answer questions, and only there.
 
     Raises:
         ConfigError: A value has no meaning for the task.
     """
+    if config.max_answer is not None and task.head != "passages":
+        passages = " or ".join(name for name, one in TASKS.items() if one.head == "passages")
+        raise ConfigError(
+            f"The task {task.name} does not use the 'max_answer' parameter.", hint=f"Use --task {passages}."
+        )
     if not task.reads_units:
         given = next((name for name in ("tagging", "units") if getattr(config, name) is not None), None)
         if given:

@@ -6,16 +6,6 @@ import json
 
 import pytest
 
-CHAT = (
-    "{% if messages[0].role == 'system' and not messages[0].content %}{{ raise_exception('empty') }}{% endif %}"
-    "{% for one in messages %}{{ one.role }}: {{ one.content }}\n{% endfor %}assistant:"
-)
-
-
-@pytest.fixture(scope="session")
-def talker_bundle(tmp_path_factory, decoder_folder, make_decoder_bundle):
-    return make_decoder_bundle(decoder_folder, tmp_path_factory.mktemp("talker") / "talker", chat_template=CHAT)
-
 
 @pytest.fixture(scope="module")
 def writing(decoder_bundle, talker_bundle, serving):

@@ -6,17 +6,18 @@ They are plain modules: ids and places in, scores out; they know no tokenizer an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.modeling.light.sequence_layers import (
-    NgramEmbedding,
+    TokenSizes,
     read_units,
     reorder,
     reversed_positions,
-    token_embedding,
+    token_layers,
 )
 
 __all__ = ["CnnTagger", "LstmTagger"]
@@ -32,22 +33,16 @@ class CnnTagger(nn.Module):
     def __init__(
         self,
         *,
-        vocab_size: int,
         num_classes: int,
-        embedding_size: int,
-        num_buckets: int,
-        ngram_size: int,
         kernel_sizes: Sequence[int],
         num_filters: int,
         embedding_dropout: float,
-        ngram_dropout: float,
         dropout: float,
+        **tokens: Unpack[TokenSizes],
     ) -> None:
         super().__init__()
-        self.embedding = token_embedding(vocab_size, embedding_size)
-        self.ngrams = NgramEmbedding(num_buckets=num_buckets, size=ngram_size, dropout=ngram_dropout)
+        self.embedding, self.ngrams, width = token_layers(**tokens)
         self.embedding_dropout = nn.Dropout(embedding_dropout)
-        width = embedding_size + ngram_size
         self.first = nn.ModuleList(nn.Conv1d(width, num_filters, size) for size in kernel_sizes)
         self.second = nn.Conv1d(num_filters * len(kernel_sizes), num_filters * len(kernel_sizes), 3)
         self.out_dropout = nn.Dropout(dropout)
@@ -89,21 +84,15 @@ class LstmTagger(nn.Module):
     def __init__(
         self,
         *,
-        vocab_size: int,
         num_classes: int,
-        embedding_size: int,
-        num_buckets: int,
-        ngram_size: int,
         hidden_size: int,
         dropout: float,
         token_dropout: float,
-        ngram_dropout: float,
+        **tokens: Unpack[TokenSizes],
     ) -> None:
         super().__init__()
-        self.embedding = token_embedding(vocab_size, embedding_size)
+        self.embedding, self.ngrams, width = token_layers(**tokens)
         self.token_dropout = nn.Dropout1d(token_dropout)
-        self.ngrams = NgramEmbedding(num_buckets=num_buckets, size=ngram_size, dropout=ngram_dropout)
-        width = embedding_size + ngram_size
         self.forward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
         self.backward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
         self.dropout = nn.Dropout(dropout)

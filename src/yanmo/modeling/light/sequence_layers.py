@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,12 @@ __all__ = [
     "EMBEDDING_INIT",
     "PAD_ID",
     "NgramEmbedding",
+    "TokenSizes",
     "read_units",
     "reorder",
     "reversed_positions",
     "token_embedding",
+    "token_layers",
 ]
 
 PAD_ID = 0
@@ -74,6 +77,23 @@ def _hash(tokens: Sequence[Tensor], number: int) -> Tensor:
     for one_BT in tokens:
         hashed_BT = torch.remainder(hashed_BT * FACTOR + one_BT, LARGE_PRIME)
     return hashed_BT
+
+
+class TokenSizes(TypedDict):
+    """How large that is by which a light network knows a token: its embedding, and that of what stands around it."""
+
+    vocab_size: int
+    embedding_size: int
+    num_buckets: int
+    ngram_size: int
+    ngram_dropout: float
+
+
+def token_layers(**sizes: Unpack[TokenSizes]) -> tuple[nn.Embedding, NgramEmbedding, int]:
+    """Return the embedding of tokens, that of what stands around each, and the width of both together."""
+    embedding = token_embedding(sizes["vocab_size"], sizes["embedding_size"])
+    ngrams = NgramEmbedding(num_buckets=sizes["num_buckets"], size=sizes["ngram_size"], dropout=sizes["ngram_dropout"])
+    return embedding, ngrams, sizes["embedding_size"] + sizes["ngram_size"]
 
 
 def read_units(states_BTD: Tensor, units_U: Tensor) -> Tensor:

@@ -56,7 +56,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runtime(folder):
-    return open_runtime(SimpleNamespace(path=folder, task="token_labels", labels=LABELS), device="cpu", num_threads=1)
+    return open_runtime(
+        SimpleNamespace(path=folder, task="token_labels", labels=LABELS, text_config=TextConfig()),
+        device="cpu",
+        num_threads=1,
+    )
 
 
 def read(texts):

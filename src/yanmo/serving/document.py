@@ -13,6 +13,8 @@ from yanmo.serving.pages import UNKEPT, read_static
 __all__ = ["openapi_json"]
 
 SECOND = ("text_b", "texts_b")
+QUESTIONS = ("QuestionBody", "AskedQuestion", "QuestionParameters")
+"""What is sent to a model that finds answers in passages, and to no other."""
 
 
 async def openapi_json(call: RouteCall) -> Reply:
@@ -27,14 +29,19 @@ async def openapi_json(call: RouteCall) -> Reply:
     lacking = frozenset(
         ({"labeling"} if not service.models else set()) | ({"writing"} if not service.writers else set())
     )
-    content = _adapt(config.root_path, has_keys=has_keys, has_pairs=has_pairs, lacking=lacking)
+    heads = {model.limits.head for model in service.models.values()}
+    content = _adapt(
+        config.root_path, has_keys=has_keys, has_pairs=has_pairs, lacking=lacking, has_questions="passages" in heads
+    )
     return Reply(content, [(b"content-type", JSON), *UNKEPT])
 
 
 @cache
-def _adapt(root_path: str, *, has_keys: bool, has_pairs: bool, lacking: frozenset[str]) -> bytes:
+def _adapt(root_path: str, *, has_keys: bool, has_pairs: bool, lacking: frozenset[str], has_questions: bool) -> bytes:
     document: dict[str, Any] = msgspec.json.decode(read_static("openapi.json"))
     _drop_operations(document["paths"], lacking)
+    if not has_questions:
+        _drop_questions(document)
     document["servers"] = [{"url": f"{root_path}/"}]
     schemas = document["components"]["schemas"]
     if not has_keys:
@@ -59,3 +66,16 @@ def _drop_operations(paths: dict[str, Any], lacking: frozenset[str]) -> None:
             del methods[method]
         if not methods:
             del paths[path]
+
+
+def _drop_questions(document: dict[str, Any]) -> None:
+    """Leave out the bodies that only models of passages read."""
+    for name in QUESTIONS:
+        del document["components"]["schemas"][name]
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
+            bodies = content.get("schema", {}).get("anyOf", [])
+            kept = [one for one in bodies if not one.get("$ref", "").endswith(QUESTIONS)]
+            if len(kept) < len(bodies):
+                content["schema"] = kept[0] if len(kept) == 1 else {"anyOf": kept}

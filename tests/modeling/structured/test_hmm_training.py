@@ -46,7 +46,11 @@ def learn(sentences, labels=TAGS, told=NO_EFFECTS.tell):
 def opened(trained, folder, labels=TAGS):
     folder.mkdir(exist_ok=True)
     trained.save(folder)
-    return open_runtime(SimpleNamespace(path=folder, task="token_labels", labels=labels), device="cpu", num_threads=1)
+    return open_runtime(
+        SimpleNamespace(path=folder, task="token_labels", labels=labels, text_config=TextConfig()),
+        device="cpu",
+        num_threads=1,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,4 +128,4 @@ def test_a_damaged_file_is_told(tmp_path):
     tensors = load_file(tmp_path / "model.safetensors")
     save_file(tensors | {"words": tensors["words"][1:].copy()}, tmp_path / "model.safetensors")
     with pytest.raises(ArtifactError, match=r"rows of scores for \d+ units and endings"):
-        HmmRuntime(SimpleNamespace(path=tmp_path, task="token_labels", labels=TAGS))
+        HmmRuntime(SimpleNamespace(path=tmp_path, task="token_labels", labels=TAGS, text_config=TextConfig()))

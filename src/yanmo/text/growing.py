@@ -35,7 +35,11 @@ class GrowingText:
 
     def __init__(self, tokenizer: Tokenizer, prompt: Sequence[int] = (), stops: Sequence[str] = ()) -> None:
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(ids=list(prompt[-NUM_BEFORE:]), skip_special_tokens=True)
+        before = list(prompt[-NUM_BEFORE:])
+        # Behind half a character the library would tell the whole end of the prompt as if it were new.
+        if tokenizer.decode(before, skip_special_tokens=True).endswith(BROKEN):
+            before = []
+        self._stream = DecodeStream(ids=before, skip_special_tokens=True)
         self._stops = [stop for stop in stops if stop]
         self._held = ""
         self.text = ""
@@ -51,23 +55,30 @@ class GrowingText:
         """
         if self.is_stopped:
             return ""
+        before = len(self.text)
         for token in tokens:
             # Bytes at the end that make no whole character stay in the stream, and are never told.
             self._held += (self._stream.step(self._tokenizer, token) or "").replace(BROKEN, "")
             self.ends.append(len(self.text) + len(self._held))
-        new = self._decided(is_last=is_last)
-        self.text += new
-        return new
+            # Token by token, so that several at once end where one after the other would.
+            self._decide(is_last=False)
+            if self.is_stopped:
+                return self.text[before:]
+        if is_last:
+            self._decide(is_last=True)
+        return self.text[before:]
 
-    def _decided(self, *, is_last: bool) -> str:
+    def _decide(self, *, is_last: bool) -> None:
+        """Let the text grow by what can become no stop string any more."""
         places = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if places:
             self.is_stopped = True
-            return self._held[: min(places)]
+            self.text += self._held[: min(places)]
+            return
         keep = 0 if is_last else max((_num_begun(self._held, stop) for stop in self._stops), default=0)
         cut = len(self._held) - keep
-        new, self._held = self._held[:cut], self._held[cut:]
-        return new
+        self.text += self._held[:cut]
+        self._held = self._held[cut:]
 
 
 def _num_begun(text: str, stop: str) -> int:

@@ -108,7 +108,8 @@ def generate(
         config=config.model_dump(mode="json", exclude={"json_schema"}),
         seed=config.seed or 0,
     )
-    frame = pl.concat([_frame(bundle, *window) for window in _write(bundle, prompts, config)])
+    windows = enumerate(_write(bundle, prompts, config))
+    frame = pl.concat([_frame(bundle, *window, first=1 + place * WINDOW) for place, window in windows])
     identity.info["summary"] = _facts(frame)
     if out is None:
         return UnsavedTexts(identity.manifest(), frame)
@@ -182,7 +183,7 @@ def _find_prompts(bundle: Bundle, prompts: tuple[Path, ...], config: GenerateCon
     return found
 
 
-def _frame(bundle: Bundle, prompts: list[str], written: list[list[Written]]) -> pl.DataFrame:
+def _frame(bundle: Bundle, prompts: list[str], written: list[list[Written]], *, first: int) -> pl.DataFrame:
     """Return rows of Predictions: what was written, how likely each token was, and after which prompt."""
     rows = [one for texts in written for one in texts]
     ends = np.cumsum([0, *(len(one.ids) for one in rows)]).astype(np.int64)
@@ -197,7 +198,7 @@ def _frame(bundle: Bundle, prompts: list[str], written: list[list[Written]]) -> 
     n = len(written[0])
     ids = [
         f"{number}" if n == 1 else f"{number}-{text}"
-        for number in range(1, len(written) + 1)
+        for number in range(first, first + len(written))
         for text in range(1, n + 1)
     ]
     frame = predictions_frame(pl.Series(ids), task.column(decided.predictions), decided, evidence)

@@ -53,3 +53,11 @@ def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, e
     assert [sum(beam.log_likelihoods) / len(beam.ids) for beam in found] == pytest.approx(
         [beam.score for beam in found], abs=1e-4
     )
+
+
+def test_as_many_beams_go_on_as_are_asked_where_every_likely_token_is_an_end(exact):
+    prompt = [5, 6, 7]
+    ends = [beam.ids[0] for beam in search_beams(exact, prompt, num_beams=4, max_new_tokens=1, end_ids=frozenset())]
+    found = search_beams(exact, prompt, num_beams=2, max_new_tokens=6, end_ids=frozenset(ends))
+    assert len(found) == 2
+    assert all(beam.ids[-1] in ends or len(beam.ids) == 6 for beam in found)

@@ -91,6 +91,12 @@ def test_what_is_drawn_is_never_left_out(seed, top_k, top_p, min_p, temperature,
         assert scores_V[token] - scores_V.max() >= temperature * np.log(max(min_p, 1e-38)) - 1e-3
 
 
+@pytest.mark.parametrize("temperature", [1e-46, 1e-300, 1e-38])
+def test_the_least_temperatures_draw_the_best(temperature):
+    scores_V = scores_of(0)
+    assert draw(scores_V, Decoding(seed=3, temperature=temperature), 3).tolist() == [int(scores_V.argmax())] * 3
+
+
 def test_penalties_and_bias_are_those_of_their_definitions():
     import torch
 

@@ -1,5 +1,6 @@
 """Prompts in, texts out: seeds, company, beams, forms, and what is refused."""
 
+import itertools
 import json
 
 import numpy as np
@@ -37,6 +38,20 @@ def test_a_text_that_is_shown_as_it_grows_is_the_same(writer):
     # One that is left in the middle leaves its place.
     next(writer.stream("the cat"))
     assert writer.generator.is_idle
+
+
+def test_streams_side_by_side_and_texts_beside_them_lose_nothing(writer):
+    options = {"max_new_tokens": 9, "temperature": 0}
+    wanted = [writer.write([prompt], **options)[0][0].text for prompt in ("the cat", "a dog")]
+    streams = [writer.stream(prompt, **options) for prompt in ("the cat", "a dog")]
+    told = ["", ""]
+    for parts in itertools.zip_longest(*streams, fillvalue=""):
+        told = [text + part for text, part in zip(told, parts, strict=True)]
+    assert told == wanted
+    stream = writer.stream("the cat", **options)
+    first = next(stream)
+    assert writer.write(["a dog"], **options)[0][0].text == wanted[1]
+    assert first + "".join(stream) == wanted[0]
 
 
 def test_every_token_says_how_likely_it_was_and_what_it_adds(writer):
@@ -92,6 +107,8 @@ def test_a_text_has_the_form_that_is_asked(writer, tmp_path):
         ({"regex": "a", "choice": ["b"]}, "does not go with"),
         ({"max_new_tokens": 0}, "'max_new_tokens' parameter"),
         ({"bias": ["cat=1"]}, "'bias' parameter"),
+        ({"bias": ["²=1"]}, "'bias' parameter"),
+        ({"bias": ["70000=-5"]}, "must have tokens from 0 to 287. Got 70000 instead"),
         ({"temperature": -1}, "'temperature' parameter"),
     ],
     ids=str,

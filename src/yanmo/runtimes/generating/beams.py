@@ -59,7 +59,8 @@ def search_beams(
     whole: list[Hypothesis] = []
     limit = min(max_new_tokens, session.max_length - len(prompt) + 1)
     for length in range(1, limit + 1):
-        parents, grown = _grow(running, log_likelihoods_WV(logits_BV), 2 * num_beams)
+        # Each beam may end in as many ways as there are ends, and as many beams must be left all the same.
+        parents, grown = _grow(running, log_likelihoods_WV(logits_BV), (1 + len(end_ids)) * num_beams)
         divisor = length**length_penalty
         is_end = [beam.ids[-1] in end_ids for beam in grown]
         # Only what is among the best may end: a rare end must not push out a better beginning.

@@ -41,7 +41,7 @@ class ChoiceOptions(Config):
         for pair in pairs:
             token, _, value = pair.partition("=")
             try:
-                is_right = token.isdigit() and abs(float(value)) <= 100
+                is_right = token.isdecimal() and abs(float(value)) <= 100
             except ValueError:
                 is_right = False
             if not is_right:

@@ -163,7 +163,8 @@ def _weights(scores_V: FloatArray, temperature: float) -> FloatArray:
     weights_V: FloatArray = scores_V - scores_V.max()
     # A temperature next to 0 makes all but the best impossible, which is what is meant.
     with np.errstate(over="ignore"):
-        weights_V /= np.float32(temperature)
+        # Not 0, which float32 makes of the least temperatures: 0 by 0 is no weight.
+        weights_V /= max(np.float32(temperature), np.finfo(np.float32).tiny)
     np.exp(weights_V, out=weights_V)
     return weights_V
 

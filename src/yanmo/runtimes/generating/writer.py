@@ -112,9 +112,12 @@ class Writer:
         row = self.begin(ids, wishes)
         text = GrowingText(self.tokenizer.backend, ids, wishes.stop)
         try:
-            while row.ending is None and not text.is_stopped:
+            is_over = False
+            while not is_over:
                 self.generator.step()
                 new = push_row(text, row)
+                # Before the piece is told: while it is read others may step, and this row end.
+                is_over = row.ending is not None or text.is_stopped
                 if new:
                     yield new
             if row.ending == "blocked":
@@ -153,6 +156,12 @@ class Writer:
             number: Of the text: each is drawn by a seed of its own.
         """
         decoding = wishes.decoding(frozenset(self.settings.end_ids)).of_text(number)
+        size = self.session.vocabulary_size
+        if decoding.bias and max(decoding.bias) >= size:
+            raise ConfigError(
+                f"The 'bias' parameter of generate must have tokens from 0 to {size - 1}. "
+                f"Got {max(decoding.bias)} instead."
+            )
         grammar = wishes.grammar()
         constraint = None if grammar is None else self.compiler.compile(grammar)
         return self.generator.begin(ids, decoding, constraint=constraint)
@@ -192,8 +201,10 @@ class Writer:
         num_left = [wishes.n] * len(rows)
         place_of = {id(row): place for place, rows_of_one in enumerate(rows) for row in rows_of_one}
         try:
-            while not self.generator.is_idle:
+            while any(num_left):
                 for row in self.generator.step():
+                    if id(row) not in texts:  # of a stream that is read beside
+                        continue
                     push_row(texts[id(row)], row)
                     if texts[id(row)].is_stopped:
                         self.generator.leave(row)
@@ -250,7 +261,9 @@ def push_row(text: GrowingText, row: WrittenRow) -> str:
 
 
 def _written(row: WrittenRow, text: GrowingText) -> Written:
-    return _told(text, row.ids, row.log_likelihoods, row.ending or "length", len(row.prompt))
+    # Several tokens may come at once, and the text end within them; without a stop string the end token counts, too.
+    count = len(text.ends) if text.is_stopped else len(row.ids)
+    return _told(text, row.ids[:count], row.log_likelihoods[:count], row.ending or "length", len(row.prompt))
 
 
 def _told(

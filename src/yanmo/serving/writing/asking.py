@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, MissingExtraError
 from yanmo.runtimes.generating.constraints import Grammar
 from yanmo.runtimes.generating.decoding import Decoding
 from yanmo.serving.exchange import ClientGoneError, RouteCall
@@ -118,8 +118,9 @@ def wish(body: SamplingBody, model: WritingModel, *, num_top: int) -> tuple[Deco
         Problem: Something is wrong with a value.
     """
     settings, size = model.writer.settings, model.writer.session.vocabulary_size
-    bias = {int(token): value for token, value in (body.logit_bias or {}).items() if token.isdigit() and len(token) < 9}
-    if len(bias) < len(body.logit_bias or {}) or any(token >= size for token in bias):
+    given = body.logit_bias or {}
+    bias = {int(token): value for token, value in given.items() if token.isdecimal() and len(token) < 9}
+    if len(bias) < len(given) or any(token >= size for token in bias):
         raise Problem("wrong_type", f"'logit_bias' must have tokens from 0 to {size - 1} as its keys.")
     decoding = Decoding(
         temperature=_or(body.temperature, 1.0),
@@ -185,6 +186,8 @@ async def read_pieces(call: RouteCall, model: WritingModel, ticket: Ticket) -> A
             if piece.ending == "blocked":
                 raise Problem("wrong_grammar", "The model's tokens cannot write it.")
             yield piece
+    except MissingExtraError:
+        raise Problem("wrong_option", "This service is installed without what gives texts a form.") from None
     except ConfigError:
         raise Problem("wrong_grammar", "Give a schema, an expression or choices that some text meets.") from None
     finally:

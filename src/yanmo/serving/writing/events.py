@@ -8,6 +8,7 @@ Source: WHATWG, "HTML Standard", section 9.2 (server-sent events).
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, Send
@@ -15,6 +16,8 @@ from yanmo.serving.problems import PROBLEMS, Problem
 from yanmo.serving.writing.schemas import WritingErrorBody
 
 __all__ = ["DONE", "StreamReply", "encode_event", "writing_problem_reply"]
+
+logger = logging.getLogger(__name__)
 
 DONE = b"data: [DONE]\n\n"
 TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -51,6 +54,10 @@ class StreamReply(Reply):
         # uvicorn cancels what is not whole when its time of draining is over; the client is told so.
         except asyncio.CancelledError:
             last = encode_event(_error_body(Problem("not_ready", "The service is shutting down.")))
+        # The answer has begun, so nobody behind can tell the client any more.
+        except Exception:
+            logger.exception("A text could not be written to its end.")
+            last = encode_event(_error_body(Problem("internal_error", "The service's log says more.")))
         await send({"type": "http.response.body", "body": last})
 
 

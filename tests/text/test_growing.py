@@ -1,0 +1,34 @@
+"""Texts that grow by tokens: the same one by one and several at once, and nothing of the prompt in them."""
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from yanmo.text.growing import GrowingText
+
+
+@pytest.fixture(scope="module")
+def bytewise():
+    """A tokenizer with a token a byte."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: place for place, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+@pytest.mark.parametrize("stops", [("c",), ("bcd", "c"), ("d",), ("xyz",), ()])
+def test_several_tokens_at_once_end_where_one_after_the_other_does(bytewise, stops):
+    tokens = bytewise.encode("abcdefgh").ids
+    alone, together = (GrowingText(bytewise, stops=stops) for _ in range(2))
+    for token in tokens:
+        alone.push([token])
+    together.push(tokens)
+    assert (together.text, together.ends, together.is_stopped) == (alone.text, alone.ends, alone.is_stopped)
+
+
+def test_of_a_prompt_that_ends_within_a_character_nothing_is_told(bytewise):
+    whole = bytewise.encode("ab中").ids
+    text = GrowingText(bytewise, whole[:-1], stops=["b"])
+    told = text.push([*whole[-1:], *bytewise.encode("Hi").ids], is_last=True)
+    assert told.removeprefix("中") == "Hi"
+    assert not text.is_stopped

@@ -232,10 +232,10 @@ REFUSED = {
     "another vocabulary size": (lambda folder: edit_json(folder / "config.json", vocab_size=300), "has the shape"),
     "no tokenizer": (drop_tokenizer, "has no tokenizer: none of tokenizer.json"),
     "tokenizer.json missing": (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer"),
-    "a tokenizer that is too small": (shrink_tokenizer, "has 40 tokens, but its network has 217 embeddings"),
+    "a tokenizer that is too small": (shrink_tokenizer, r"has 40 tokens, but its network has \d+ embeddings"),
     "a tokenizer larger than the embedding": (
         lambda folder: add_tokens(folder, resizes=False),
-        "'<date>' has the number 218, but there are 217 embeddings",
+        r"'<date>' has the number \d+, but there are \d+ embeddings",
     ),
     "a damaged tokenizer": (lambda folder: truncate(folder / "tokenizer.json"), "cannot be opened"),
     "weights as a pointer": (lambda folder: make_pointer(folder / WEIGHTS), f"{WEIGHTS} is a Git LFS pointer"),

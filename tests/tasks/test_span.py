@@ -11,10 +11,11 @@ from yanmo.combine.averaging import average
 from yanmo.combine.voting import vote
 from yanmo.tasks.span import ANSWER, NONE, SPAN
 from yanmo.text.inputs import Inputs
+from yanmo.text.unit_places import unit_places
 
 PASSAGES = ["Rosa lives in Rome.", "光荣开发了游戏。", "Nothing."]
 ROWS = [[{"start": 14, "text": "Rome"}, {"start": 11, "text": "in Rome"}], [{"start": 0, "text": "光荣"}], []]
-TRUTH = PassageTruth.read(PASSAGES, pl.Series(ROWS, dtype=ANSWERS))
+TRUTH = PassageTruth.read(PASSAGES, pl.Series(ROWS, dtype=ANSWERS), unit_places(PASSAGES, "tokens"))
 
 
 def pointing(*places, sure=0.9, passages=PASSAGES):
@@ -66,10 +67,26 @@ def test_the_loss_is_that_of_all_right_spans():
 
 
 def test_an_answer_without_a_place_counts_as_a_text_and_not_in_losses():
-    truth = PassageTruth.read(PASSAGES[:1], pl.Series([[{"start": -1, "text": "Rome"}]], dtype=ANSWERS))
+    answers = pl.Series([[{"start": -1, "text": "Rome"}]], dtype=ANSWERS)
+    truth = PassageTruth.read(PASSAGES[:1], answers, unit_places(PASSAGES[:1], "tokens"))
     evidence = RIGHT.take(np.array([0]))
     assert SPAN.right_N(evidence, truth).tolist() == [True]
     assert len(SPAN.losses_M(evidence, truth)) == len(SPAN.truth(evidence, truth, most=9)) == 0
+
+
+@pytest.mark.parametrize(
+    ("passage", "answer", "place"),
+    [
+        ("see abc\u200b\u200b", {"start": 4, "text": "abc\u200b\u200b"}, [4, 7]),
+        ("The 1990s were", {"start": 4, "text": "1990"}, [4, 9]),
+        ("in Rome.", {"start": 3, "text": "Rome"}, [3, 7]),
+        ("in \u200b Rome", {"start": 3, "text": "\u200b"}, None),
+    ],
+)
+def test_right_answers_stand_at_whole_units(passage, answer, place):
+    truth = PassageTruth.read([passage], pl.Series([[answer]], dtype=ANSWERS), unit_places([passage], "tokens"))
+    assert truth.spans.values.tolist() == ([] if place is None else [place])
+    assert truth.answers == [(answer["text"],)]
 
 
 def test_what_was_given_to_the_truth_is_linear_in_the_evidence():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -23,8 +23,8 @@ class PassageTruth(Struct, frozen=True):
     Attributes:
         passages: The raw passage of each.
         answers: The texts that count as right; none where the passage has no answer.
-        spans: Where these stand, each place once, first character and the one behind the last, int64, shape (S, 2),
-            of N rows; an answer that the passage does not hold has no place.
+        spans: Where these stand, widened to whole units, each place once, first character and the one behind the last,
+            int64, shape (S, 2), of N rows; an answer that the passage does not hold has no place.
     """
 
     passages: Sequence[str]
@@ -47,19 +47,29 @@ class PassageTruth(Struct, frozen=True):
         return type(self)([self.passages[row] for row in chosen], answers, self.spans.take(rows))
 
     @classmethod
-    def read(cls, passages: Sequence[str], answers: pl.Series) -> Self:
+    def read(cls, passages: Sequence[str], answers: pl.Series, places: Ragged) -> Self:
         """Return what the columns of a Dataset say.
 
         Args:
             passages: N raw texts.
             answers: Of the type :data:`ANSWERS`.
+            places: Where the units of the passages begin and end, which are what can be chosen, int64, shape (U, 2).
         """
         rows = answers.to_list()
-        spans = [
-            sorted({(one["start"], one["start"] + len(one["text"])) for one in row or () if one["start"] >= 0})
-            for row in rows
-        ]
+        spans = [sorted(_whole_units(places.row(number), row or ())) for number, row in enumerate(rows)]
         flat = [span for row in spans for span in row]
         offsets = np.concatenate(([0], np.cumsum([len(row) for row in spans]))).astype(np.int64)
         texts = [tuple(dict.fromkeys(one["text"] for one in row or ())) for row in rows]
         return cls(passages, texts, Ragged(np.array(flat, dtype=np.int64).reshape(len(flat), 2), offsets))
+
+
+def _whole_units(places_U2: IntArray, answers: Sequence[Mapping[str, Any]]) -> set[tuple[int, int]]:
+    """Return where answers stand, each widened to whole units; one that holds no unit has no place."""
+    found = set()
+    for one in answers:
+        start, end = one["start"], one["start"] + len(one["text"])
+        first = int(np.searchsorted(places_U2[:, 1], start, side="right"))
+        behind = int(np.searchsorted(places_U2[:, 0], end, side="left"))
+        if start >= 0 and first < behind:
+            found.add((int(places_U2[first, 0]), int(places_U2[behind - 1, 1])))
+    return found

@@ -67,7 +67,8 @@ class Sequences(Struct, frozen=True):
     def with_parts(self, *parts: FloatArray) -> Self:
         """Return the same tokens with other probabilities."""
         (probabilities_M,) = parts
-        return type(self)(np.log(np.maximum(probabilities_M, TINY)), self.ends, self.places, self.texts)
+        # Weights are rounded, so a mean may be a little above 1.
+        return type(self)(np.log(np.clip(probabilities_M, TINY, 1)), self.ends, self.places, self.texts)
 
     def cuts_like(self, other: Self) -> bool:
         """Return whether the texts are cut into the same tokens."""

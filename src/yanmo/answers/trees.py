@@ -83,31 +83,37 @@ def _arborescence(scores: Doubles) -> IntArray:
     Args:
         scores: Of each node (row) below each other one (column), -inf on the diagonal and in row 0.
     """
-    heads = scores.argmax(axis=1)
-    heads[ROOT] = ROOT
-    cycle = _find_cycle(heads)
-    if cycle is None:
-        return np.asarray(heads)
-    # The cycle becomes one node, behind those that stay.
-    is_inside = np.zeros(len(scores), dtype=np.bool_)
-    is_inside[cycle] = True
-    outside = np.flatnonzero(~is_inside)
-    lost = scores[cycle] - scores[cycle, heads[cycle]][:, None]
-    entries = lost[:, outside].argmax(axis=0)
-    leavings = scores[np.ix_(outside, cycle)].argmax(axis=1)
-    smaller = np.full((len(outside) + 1, len(outside) + 1), -np.inf)
-    smaller[:-1, :-1] = scores[np.ix_(outside, outside)]
-    smaller[:-1, -1] = scores[outside, cycle[leavings]]
-    smaller[-1, :-1] = lost[entries, outside]
-    smaller[ROOT] = -np.inf
-    found = _arborescence(smaller)
-    merged = heads.copy()
-    into_cycle = found[:-1] == len(outside)
-    merged[outside] = np.where(into_cycle, cycle[leavings], outside[np.minimum(found[:-1], len(outside) - 1)])
-    entered = cycle[entries[found[-1]]]
-    merged[entered] = outside[found[-1]]
-    merged[ROOT] = ROOT
-    return np.asarray(merged)
+    merges: list[tuple[IntArray, ...]] = []
+    # A level a cycle, and only what is needed to take it apart again is kept of each.
+    while True:
+        heads = scores.argmax(axis=1)
+        heads[ROOT] = ROOT
+        cycle = _find_cycle(heads)
+        if cycle is None:
+            break
+        # The cycle becomes one node, behind those that stay.
+        is_inside = np.zeros(len(scores), dtype=np.bool_)
+        is_inside[cycle] = True
+        outside = np.flatnonzero(~is_inside)
+        lost = scores[cycle] - scores[cycle, heads[cycle]][:, None]
+        entries = lost[:, outside].argmax(axis=0)
+        leavings = scores[np.ix_(outside, cycle)].argmax(axis=1)
+        smaller = np.full((len(outside) + 1, len(outside) + 1), -np.inf)
+        smaller[:-1, :-1] = scores[np.ix_(outside, outside)]
+        smaller[:-1, -1] = scores[outside, cycle[leavings]]
+        smaller[-1, :-1] = lost[entries, outside]
+        smaller[ROOT] = -np.inf
+        merges.append((heads, cycle, outside, entries, leavings))
+        scores = smaller
+    found = np.asarray(heads)
+    for before, cycle, outside, entries, leavings in reversed(merges):
+        merged = before.copy()
+        into_cycle = found[:-1] == len(outside)
+        merged[outside] = np.where(into_cycle, cycle[leavings], outside[np.minimum(found[:-1], len(outside) - 1)])
+        merged[cycle[entries[found[-1]]]] = outside[found[-1]]
+        merged[ROOT] = ROOT
+        found = merged
+    return found
 
 
 def _find_cycle(heads: IntArray) -> IntArray | None:

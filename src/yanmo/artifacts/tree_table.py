@@ -44,7 +44,9 @@ def conllu_rows(frame: pl.DataFrame, texts: pl.Series) -> Iterator[str]:
     """
     columns = frame["id"].to_list(), frame["prediction"].to_list(), texts.to_list()
     for name, words, text in zip(*columns, strict=True):
-        given = [Word(**one).within(text) for one in words or ()]
+        if not words:
+            continue  # CoNLL-U has no sentence without words
+        given = [Word(**one).within(text) for one in words]
         # A line end within a text would end the comment.
         yield f"# sent_id = {name}\n# text = {' '.join(text.split())}\n{conllu_sentence(given)}\n"
 

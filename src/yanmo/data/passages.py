@@ -167,12 +167,24 @@ def _of_paragraphs(path: Path, options: ReadOptions) -> Iterator[_Asked]:
                     name = one.get("id", one.get("query_id"))
                     question = one["question"] if "question" in one else one["query_text"]
                     answers = [] if one.get("is_impossible") else one.get("answers", [])
-                    yield _Asked(number, None if name is None else str(name), passage, question, answers)
+                    name = None if name is None else str(name)
+                    yield _Asked(number, name, _text(passage), _text(question), answers)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is no file of questions about passages: {type(error).__name__} {error}.",
             hint=f"Such a file is {SHAPE}; other rows go into .jsonl or .parquet.",
         ) from error
+
+
+def _text(value: Any) -> str | None:
+    """Return a text, or None where nothing is said.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    raise TypeError(f"a context or question that is no text: {value!r}")
 
 
 def _frame(asked: Sequence[_Asked], path: Path, split: str, counts: Counter[str]) -> pl.DataFrame:

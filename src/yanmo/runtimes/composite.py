@@ -21,6 +21,7 @@ from safetensors.numpy import load_file
 from yanmo.answers.answered import Found
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.bundle import MEMBERS, Bundle
+from yanmo.combine.alignment import check_same_tokens
 from yanmo.combine.cascading import NEVER
 from yanmo.combine.ensembling import Ensembler, Stacker
 from yanmo.combine.stacking import LightgbmStacker, LinearStacker
@@ -120,9 +121,9 @@ class Members:
     def __len__(self) -> int:
         return len(self._predictors)
 
-    def reading(self) -> Mapping[str, Any]:
+    def reading(self, windows: Windows | None) -> Mapping[str, Any]:
         """Return how the first member reads texts."""
-        return self._predictors[0].reading()
+        return self._predictors[0].reading(windows)
 
     def encode(self, member: int, raw: RawInputs) -> Any:
         """Return what one member reads of raw texts."""
@@ -171,6 +172,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
     def __init__(self, bundle: Bundle, num_threads: int, engine: str | None = None) -> None:
         settings = read_composite_settings(bundle, EnsembleSettings)
         self._task = task_of(bundle)
+        self._names = settings.members
         self._ensembler = read_ensembler(bundle, settings)
         self._members = Members(bundle, settings, num_threads, engine)
 
@@ -181,8 +183,7 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
 
     def reading(self, windows: Windows | None) -> Mapping[str, Any]:
         """Return how the first member reads texts."""
-        del windows
-        return self._members.reading()
+        return self._members.reading(windows)
 
     def score(self, encoded: EncodedForAll) -> Inference[Any]:
         """Return the log-probabilities of N encoded texts; tokens are counted over all members."""
@@ -190,8 +191,12 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
 
         # One member after the other: the ensemble adds them up as they come, and never holds all of them.
         def answers() -> Iterator[Any]:
+            first: Any = None
             for member, one in enumerate(encoded.encoded_K):
                 evidence, found = self._members.score(member, one)
+                first = evidence if first is None else first
+                # A text may have what the texts had not by which the members were chosen.
+                check_same_tokens([first, evidence], [self._names[0], self._names[member]])
                 totals.add(slice(None), found)
                 yield evidence
 

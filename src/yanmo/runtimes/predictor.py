@@ -131,9 +131,9 @@ class Predictor:
         places = read.units.places
         return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
 
-    def reading(self) -> Mapping[str, Any]:
-        """Return what a Report says of how texts are read, as JSON values."""
-        return self._opened().reading(self._windows)
+    def reading(self, windows: Windows | None = None) -> Mapping[str, Any]:
+        """Return what a Report says of how texts are read, as JSON values; by default as the Predictor was opened."""
+        return self._opened().reading(windows or self._windows)
 
     def score(self, encoded: Any) -> Inference[Any]:
         """Return the scores of encoded texts, not calibrated, and what reading them took."""

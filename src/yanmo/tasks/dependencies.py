@@ -27,7 +27,7 @@ from yanmo.text.inputs import Inputs
 __all__ = ["DEPENDENCIES", "Dependencies"]
 
 TINY = 1e-30
-TARGET = np.dtype([("head", np.int64), ("relation", np.int64), ("tag", "U24")])
+TARGET = np.dtype([("head", np.int64), ("relation", np.int64), ("tag", "U128")])
 WORD = {
     "start": pl.Int64(),
     "end": pl.Int64(),

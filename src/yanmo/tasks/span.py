@@ -24,6 +24,7 @@ from yanmo.metrics.reading import READING_MEASURES, chinese_scores, english_scor
 from yanmo.protocols import Prediction, Task
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
+from yanmo.text.unit_places import unit_places
 from yanmo.text.units import cjk_share
 
 __all__ = ["ANSWER", "NONE", "SPAN", "ReadsPassages"]
@@ -81,7 +82,11 @@ class ReadsPassages(Task[Pointers]):
 
     def targets(self, rows: pl.DataFrame, labels: Sequence[str]) -> PassageTruth:  # noqa: ARG002
         """Return the passages with the answers that count as right."""
-        return PassageTruth.read(rows["passage"].to_list(), rows["answers"])
+        passages = rows["passage"].to_list()
+        # A passage with many questions is cut once.
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(passages))}
+        places = unit_places(list(numbers), "tokens").take(np.array([numbers[text] for text in passages], np.int64))
+        return PassageTruth.read(passages, rows["answers"], places)
 
     def padded(self, targets: PassageTruth, inputs: Inputs) -> PassageTruth:
         """Return the truth of the first rows of inputs; nothing is known of those behind them."""

@@ -45,6 +45,7 @@ def hub_file(tmp_path):
         ('["in", "Rome"]', '["O", "B-LOC"]'),
         ("['in', 'Rome']", "['O', 'B-LOC']"),
         ("in Rome", "['O', 'B-LOC']"),
+        ("['in' 'Rome']", "['O'\n 'B-LOC']"),
     ],
 )
 def test_lists_in_cells_are_read_however_they_are_written(words, tags, tmp_path):
@@ -80,6 +81,30 @@ def test_a_file_of_the_hub_says_the_names_of_its_numbers(hub_file, tmp_path):
     assert data.split("train")["label"].to_list() == [["O", "B-LOC", "I-LOC"], ["O", "O"], ["B-LOC", "O", "O"]]
     (refused,) = [json.loads(line) for line in (data.path / "rejected.jsonl").read_text("utf-8").splitlines()]
     assert (refused["id"], refused["reason"]) == ("d", "tag without a name")
+
+
+def test_the_names_are_those_of_the_column_of_the_tags(tmp_path):
+    names = {"pos_tags": ["NN", "VB", "IN"], "ner_tags": ["O", "B-LOC", "I-LOC"]}
+    features = {name: {"feature": {"names": one}} for name, one in names.items()}
+    path = tmp_path / "train.parquet"
+    frame = pl.DataFrame({"tokens": TOKENS, "pos_tags": NUMBERS, "ner_tags": NUMBERS})
+    frame.write_parquet(path, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+    assert list(names_inside(path, None).values()) == names["ner_tags"]
+    assert list(names_inside(path, "pos_tags").values()) == names["pos_tags"]
+
+
+def test_kinds_of_spans_that_are_numbers_have_names_too(tmp_path):
+    rows = [{"text": f"in Rome {number}", "label": [[3, 7, 1]]} for number in range(20)]
+    rows += [{"text": f"see Rosa {number}", "label": [[4, 8, 0]]} for number in range(20)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    made = yanmo.prepare(path, task="token_labels", label_names="PER,LOC", out=tmp_path / "data")
+    assert {"B-LOC", "B-PER"} <= set(made.labels)
+
+
+def test_a_text_in_brackets_is_a_text(tmp_path):
+    (row,) = read(write_csv(tmp_path / "rows.csv", {"text": ["[2007]"], "label": ["[]"]}))
+    assert row.text == "[2007]"
 
 
 def test_names_that_are_given_come_before_those_of_the_file(hub_file, tmp_path):

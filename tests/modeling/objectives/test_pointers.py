@@ -10,6 +10,7 @@ from yanmo.answers.passage_truth import ANSWERS, PassageTruth
 from yanmo.arrays import Ragged
 from yanmo.modeling.objectives.pointers import PassageWindows, PointersObjective, right_places, taught_places
 from yanmo.modeling.settings import Teaching
+from yanmo.text.unit_places import unit_places
 
 # "ab cd ef" in two windows: none, ab, cd | none, ef.
 PLACES = Ragged(np.array([[8, 9], [0, 2], [3, 5], [8, 9], [6, 8]]), np.array([0, 5]))
@@ -19,7 +20,7 @@ SCORES = np.array([[0.5, 0.1], [2.0, 0.0], [0.0, 1.0], [0.2, 0.3], [1.0, -1.0]],
 
 def truth(*answers):
     rows = [[{"start": start, "text": text} for start, text in answers]]
-    return PassageTruth.read(["ab cd ef"], pl.Series(rows, dtype=ANSWERS))
+    return PassageTruth.read(["ab cd ef"], pl.Series(rows, dtype=ANSWERS), unit_places(["ab cd ef"], "tokens"))
 
 
 def windows(*answers, **options):

@@ -19,7 +19,7 @@ from yanmo.data.tagged.sentence import GivenSpan, SpansRow, WordsRow
 from yanmo.data.tagged.tag_sequences import UNLABELED
 from yanmo.errors import DataError
 
-__all__ = ["NAMELESS", "JsonKeys", "read_json_rows", "read_objects"]
+__all__ = ["NAMELESS", "SPAN_KEYS", "JsonKeys", "read_json_rows", "read_objects"]
 
 TEXT_KEYS = ("text", "sentence", "tokens", "words")
 INNER_KEYS = ("data", "userInput")

@@ -190,13 +190,21 @@ def given_rows(
 
 
 def _named(row: SpansRow | WordsRow, names: Mapping[str, str]) -> SpansRow | WordsRow:
-    """Return a row of words whose numbered tags have their names; one with a number that has none cannot be used."""
+    """Return a row whose numbered tags have their names; one with a number that has none cannot be used."""
     if isinstance(row, SpansRow):
-        return row
-    tags = [names.get(tag, tag) if tag is not None else None for tag in row.tags]
+        spans = [replace(span, kind=names.get(span.kind, span.kind)) for span in row.spans]
+        unnamed = any(span.kind.isdecimal() for span in spans)
+        return replace(row, spans=spans, problem=row.problem or (NAMELESS if unnamed else None))
+    tags = [_tag_named(tag, names) if tag is not None else None for tag in row.tags]
     if any(tag is not None and tag.isdecimal() for tag in tags):
         return replace(row, tags=[None] * len(tags), problem=NAMELESS)
     return replace(row, tags=tags)
+
+
+def _tag_named(tag: str, names: Mapping[str, str]) -> str:
+    """Return a tag with the name of its number, or of that of its kind, as in B-1."""
+    sign, dash, kind = tag.partition("-")
+    return names.get(tag) or (f"{sign}-{names[kind]}" if dash and kind in names else tag)
 
 
 @dataclass(frozen=True)

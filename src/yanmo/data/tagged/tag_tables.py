@@ -6,8 +6,11 @@ A cell is a list as JSON or Python writes it, or words with spaces between. What
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,11 +20,13 @@ import polars as pl
 
 from yanmo.artifacts.parquet import read_metadata
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
-from yanmo.data.tagged.json_spans import JsonKeys, read_objects
+from yanmo.data.tagged.json_spans import SPAN_KEYS, JsonKeys, read_objects
 from yanmo.data.tagged.sentence import SpansRow, WordsRow
 
 __all__ = ["names_inside", "read_tag_table"]
 
+WRITTEN = (tokenize.STRING, tokenize.NUMBER, tokenize.NAME, tokenize.OP)
+"""Tokens of Python that say something: no line end is among them."""
 HUGGING_FACE = "huggingface"
 """The key of a Parquet file's metadata under which ``datasets`` says what its columns are."""
 
@@ -41,11 +46,11 @@ def read_tag_table(
     # Columns of the usual names are looked for among all of them.
     wanted = None if None in given[:2] else [name for name in given if name is not None]
     rows = (
-        (int(row.pop(LINE)), {name: _value(cell) for name, cell in row.items() if name != FILE})
+        (int(row.pop(LINE)), {name: cell for name, cell in row.items() if name != FILE})
         for block in read_blocks([path], options, wanted)
         for row in block.iter_rows(named=True)
     )
-    yield from read_objects(path, ((line, _worded(row, keys)) for line, row in rows), keys, counts)
+    yield from read_objects(path, ((line, _worded(cells, keys)) for line, cells in rows), keys, counts)
 
 
 def names_inside(path: Path, label: str | None) -> Mapping[str, str]:
@@ -53,16 +58,18 @@ def names_inside(path: Path, label: str | None) -> Mapping[str, str]:
 
     Args:
         path: The file.
-        label: The column of the tags; None: the first one whose tags have names.
+        label: The column of the tags; None: the first one of a usual name.
     """
     try:
         told = read_metadata(path).get(HUGGING_FACE, "{}") if path.suffix == ".parquet" else "{}"
         features: dict[str, Any] = msgspec.json.decode(told).get("info", {}).get("features", {})
     except (OSError, pl.exceptions.PolarsError, msgspec.DecodeError, AttributeError):
         return MappingProxyType({})
-    for column, feature in features.items():
+    # The tags themselves are looked for in this order, too.
+    for column in SPAN_KEYS if label is None else (label,):
+        feature = features.get(column)
         inner = feature.get("feature", {}) if isinstance(feature, dict) else {}
-        if isinstance(inner, dict) and isinstance(inner.get("names"), list) and label in (None, column):
+        if isinstance(inner, dict) and isinstance(inner.get("names"), list):
             return MappingProxyType({str(number): str(name) for number, name in enumerate(inner["names"])})
     return MappingProxyType({})
 
@@ -71,20 +78,32 @@ def _value(cell: str | None) -> Any:
     """Return what a cell holds: a list or an object where it is written as one, else the text that it is."""
     if cell is None or not cell.lstrip().startswith(("[", "{")):
         return cell
-    for read in (msgspec.json.decode, ast.literal_eval):
+    for read in (msgspec.json.decode, _literal):
         try:
             return read(cell)
         # A text may begin like a list, too.
-        except (msgspec.DecodeError, ValueError, SyntaxError, RecursionError, MemoryError):
+        except (msgspec.DecodeError, ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError):
             continue
     return cell
 
 
-def _worded(row: dict[str, Any], keys: JsonKeys) -> dict[str, Any]:
+def _literal(cell: str) -> Any:
+    """Return what Python or numpy wrote; numpy leaves commas out, and Python would make one text of two."""
+    tokens = [one for one in tokenize.generate_tokens(io.StringIO(cell).readline) if one.type in WRITTEN]
+    if any(one.type == two.type == tokenize.STRING for one, two in pairwise(tokens)):
+        return [ast.literal_eval(one.string) for one in tokens if one.type == tokenize.STRING]
+    return ast.literal_eval(cell)
+
+
+def _worded(cells: dict[str, Any], keys: JsonKeys) -> dict[str, Any]:
     """Return a row in which words and tags with spaces between are lists; a text beside spans stays a text."""
+    row = {name: _value(cell) for name, cell in cells.items()}
     text, label = keys.text_in(row), keys.label_in(row)
     if text is None or label is None:
         return row
+    # A text may be a number in brackets; words are a list of texts.
+    if isinstance(row[text], list) and not all(isinstance(one, str) for one in row[text]):
+        row[text] = cells[text]
     words, tags = row[text], row[label]
     # An empty cell says nothing.
     tags = (tags.split() or None) if isinstance(tags, str) else tags

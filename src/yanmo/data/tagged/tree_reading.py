@@ -133,10 +133,10 @@ class TreeReader:
         heads = [int(arc.head) if arc.head.isdecimal() else -1 for arc in row.arcs]
         problem, place = find_problem(row.words, heads)
         relations = []
-        for arc in row.arcs:
+        for number, arc in enumerate(row.arcs):
             meant = self._labels.meant(arc.relation)
             if not meant or arc.relation == "_":
-                problem = problem or "missing label"
+                problem, place = (problem, place) if problem else ("missing label", number)
             elif meant.startswith("\0"):
                 raise self._labels.unnamed(meant, {FILE: str(path), LINE: arc.line})
             relations.append(meant)

@@ -60,7 +60,8 @@ def test_scores_of_8_bit_weights_are_near(family_folder, tmp_path):
 
 
 def test_a_part_that_is_kept_is_fp32(decoder_folder, tmp_path):
-    names = read_decoder(decoder_folder).product_names
+    layers = read_decoder(decoder_folder).layers
+    names = [*(product.name for layer in layers for product in layer.products), "output"]
     session = open_decoder(decoder_folder, tmp_path / "model.onnx", is_int8=True, kept=names)
     assert np.abs(scores_by_parts(session, IDS) - reference_scores(decoder_folder, IDS)).max() < 1e-4
 

@@ -123,11 +123,6 @@ class DecoderWeights:
     rotary_base: float | None
     max_length: int
 
-    @property
-    def product_names(self) -> list[str]:
-        """The names of all linear maps in the order in which they run; the scores are the last."""
-        return [*(product.name for layer in self.layers for product in layer.products), "output"]
-
 
 class _Weights:
     """Tensors by name, in the shapes of this module; torch keeps linear weights as (outputs, inputs)."""

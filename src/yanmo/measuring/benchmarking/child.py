@@ -18,7 +18,7 @@ from yanmo.artifacts.parquet import write_parquet
 from yanmo.errors import MissingExtraError, YanmoError
 from yanmo.measuring.benchmarking.measuring import measure_bundle
 from yanmo.measuring.benchmarking.requests import (
-    ANSWER,
+    ANSWER_FILE,
     EVIDENCE,
     REQUEST,
     MeasureBundle,
@@ -38,7 +38,7 @@ def measure_request() -> int:
         answer = Measurement(_answer(request, folder))
     except YanmoError as error:
         answer = Measurement(error=(type(error).__name__, error.message, error.hint))
-    (folder / ANSWER).write_bytes(msgspec.json.encode(answer))
+    (folder / ANSWER_FILE).write_bytes(msgspec.json.encode(answer))
     return 0
 
 

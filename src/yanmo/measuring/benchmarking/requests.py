@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    "ANSWER",
+    "ANSWER_FILE",
     "EVIDENCE",
     "REQUEST",
     "MeasureBundle",
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 REQUEST = "request.json"
-ANSWER = "answer.json"
+ANSWER_FILE = "answer.json"
 EVIDENCE = "evidence.parquet"
 
 
@@ -86,4 +86,4 @@ def num_steps(request: MeasureBundle | MeasurePeak) -> int:
 
 def read_answer(folder: Path) -> Measurement:
     """Return what the process left in its folder."""
-    return msgspec.json.decode((folder / ANSWER).read_bytes(), type=Measurement)
+    return msgspec.json.decode((folder / ANSWER_FILE).read_bytes(), type=Measurement)

@@ -91,9 +91,8 @@ def train_language_model(
         spec: A shape of a decoder, or a checkpoint to go on from.
         train: Texts to learn from, which a vocabulary is made of.
         valid: Texts that choose the best weights.
-        network: What decides the language.
         loop: How it is trained.
-        language: What decides the network.
+        language: What decides the network and its tokenizer.
         measures: What the held-out texts are measured by.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.

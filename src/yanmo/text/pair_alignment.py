@@ -29,8 +29,8 @@ EQUAL_SHARE = 0.99
 MOST_SYMBOLS = 400
 """Pairs with a longer side are not learned from."""
 MOST_TARGETS = 6
-TABLE_BITS = 22
-"""The likelihoods of units are kept in a table of 2 to this power; units that share a cell are taken for one."""
+MOST_BITS = 22
+"""The likelihoods of units are kept in a table of at most 2 to this power; those that share a cell count as one."""
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -76,7 +76,7 @@ def align_pairs(sources: Ragged, targets: Ragged) -> Alignment:
     """
     steps = _steps(sources.lengths_N, targets.lengths_N)
     shapes = list(_shapes(sources, targets, max(num for _, num in steps)))
-    table = np.ones(1 << TABLE_BITS)
+    table = np.ones(1 << _num_bits(shapes, len(steps)))
     for _ in range(NUM_ROUNDS if len(steps) > 1 else 0):
         counted = _Counts(np.zeros_like(table), [], [])
         scale = _scale_of(table)
@@ -116,8 +116,14 @@ def _shapes(sources: Ragged, targets: Ragged, longest: int) -> Iterator[_Shape]:
             yield _Shape(part, *tables)
 
 
-def _cells(shape: _Shape, size: tuple[int, int]) -> IntArray:
-    """Return the cell of the table of every unit of a size at every place, shape (S - s + 1, T - t + 1, G)."""
+def _num_bits(shapes: Sequence[_Shape], num_steps: int) -> int:
+    """Return of which power of 2 a table is that has room for all units of some pairs."""
+    num_places = sum(shape.sources_GS.size * (shape.targets_GT.shape[1] + 1) for shape in shapes)
+    return min((num_places * num_steps).bit_length() + 1, MOST_BITS)
+
+
+def _cells(shape: _Shape, size: tuple[int, int], num_cells: int) -> IntArray:
+    """Return the cell of a table of every unit of a size at every place, shape (S - s + 1, T - t + 1, G)."""
     hashes = []
     for symbols, number in zip((shape.sources_GS, shape.targets_GT), size, strict=True):
         width = symbols.shape[1] - number + 1
@@ -127,7 +133,7 @@ def _cells(shape: _Shape, size: tuple[int, int]) -> IntArray:
         hashes.append((found * MIX).T)
     ours, theirs = hashes
     mixed = (ours[:, None, :] ^ (theirs[None, :, :] >> np.uint64(7))) * MIX
-    return np.asarray(mixed >> np.uint64(64 - TABLE_BITS), dtype=np.int64)
+    return np.asarray(mixed >> np.uint64(65 - num_cells.bit_length()), dtype=np.int64)
 
 
 class _Counts(Struct):
@@ -163,7 +169,7 @@ def _count(shape: _Shape, steps: Sequence[tuple[int, int]], table: Doubles, scal
     """Add to the counts how often each unit is expected in the pairs of a shape."""
     num_sources, num_targets = shape.sources_GS.shape[1], shape.targets_GT.shape[1]
     usable = [step for step in steps if step[0] <= num_sources and step[1] <= num_targets]
-    cells = {step: _cells(shape, step) for step in usable}
+    cells = {step: _cells(shape, step, len(table)) for step in usable}
     # The same factor for every symbol changes no way against another, and keeps products within what floats hold.
     weights = {step: table[cells[step]] * scale ** sum(step) for step in usable}
     before = np.zeros((num_sources + 1, num_targets + 1, len(shape.pairs)))
@@ -197,7 +203,7 @@ def _best_ways(shape: _Shape, steps: Sequence[tuple[int, int]], table: Doubles) 
     num_pairs, num_sources, num_targets = len(shape.pairs), shape.sources_GS.shape[1], shape.targets_GT.shape[1]
     usable = [step for step in steps if step[0] <= num_sources and step[1] <= num_targets]
     # A unit of many symbols stands for several decisions, and is as likely as these together would be.
-    weights = [np.log(np.maximum(table[_cells(shape, step)], 1e-12)) * max(step) for step in usable]
+    weights = [np.log(np.maximum(table[_cells(shape, step, len(table))], 1e-12)) * max(step) for step in usable]
     best = np.full((num_sources + 1, num_targets + 1, num_pairs), -np.inf)
     taken = np.zeros((num_sources + 1, num_targets + 1, num_pairs), dtype=np.int8)
     best[0, 0] = 0.0

@@ -28,6 +28,8 @@ ORDER = (
     "services",
     "overload-ngram",
     "overload-bert",
+    "overload-bert-few",
+    "refusals",
     "reload",
     "broken",
     "sigterm",

@@ -51,8 +51,7 @@ async def refusals(options: Options) -> Section:
             microseconds, tail = user + system, found.milliseconds(99, 429)
             cells = (WORDS.get(rate, f"{rate}"), f"{count / found.seconds:,.0f}", f"{user:.0f}", f"{system:.0f}")
             lines.append(f"| {' | '.join(cells)} | {found.milliseconds(50, 429):.1f} | {tail:.1f} |")
-        for task in waiting:
-            task.cancel()
+    await asyncio.gather(*waiting)  # the service has ended, and told them so
     rows = [Kept("a refusal costs ≤ 30 µs of CPU where there are many", f"{microseconds:.0f} µs", microseconds <= 30)]
     head = ["| asked a second | refused a second | µs in Python | µs in the system | p50, ms | p99, ms |"]
     return Section(

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import uvloop
 from hardships import Options
+from hardships.hangs import hangs
 from hardships.keys_and_hosts import access
 from hardships.overloads import overload_bert, overload_bert_few, overload_ngram
 from hardships.refusals import refusals
@@ -38,6 +39,7 @@ PARTS: dict[str, Callable[[Options], Coroutine[None, None, Section]]] = {
     "broken": broken,
     "sigterm": sigterm,
     "workers": workers,
+    "hangs": hangs,
     "slow": slow_clients,
     "access": access,
     "soak": soak,

@@ -34,6 +34,7 @@ ORDER = (
     "broken",
     "sigterm",
     "workers",
+    "hangs",
     "slow",
     "access",
 )

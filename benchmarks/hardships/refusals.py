@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import psutil
 from load import Load, ask, post
 from processes import service, service_cores
 from promises import Kept, Section
 
-from hardships import Options, requests
+from hardships import Options, hanging_model, requests
 
 __all__ = ["refusals"]
 
-HANG = """
-import time
-from yanmo.serving.answering import Answerer
-plain = Answerer.answer
-Answerer.answer = lambda self, texts: time.sleep(1e6) if "hang" in texts else plain(self, texts)
-"""
 FULL = {"max_queue_tokens": 10, "deadline_seconds": 1000, "drain_seconds": 0}
 RATES = (1000, 4000, None)
 WORDS = {None: "as fast as it answers"}
@@ -35,7 +24,7 @@ async def refusals(options: Options) -> Section:
     with hanging_model(), service(options.bundle, cores=service_cores(), **FULL) as running:
         process = psutil.Process(running.process.pid)
         waiting = []
-        for text in ("hang", "0123456789"):
+        for text in ("sleep", "0123456789"):
             waiting.append(asyncio.create_task(ask(running.port, post({"text": text}))))
             await asyncio.sleep(0.5)
         for rate in RATES:
@@ -59,18 +48,3 @@ async def refusals(options: Options) -> Section:
         rows,
         [*head, "|---|---|---|---|---|---|", *lines],
     )
-
-
-@contextmanager
-def hanging_model() -> Iterator[None]:
-    """Let services that start meanwhile hang at the text "hang"."""
-    before = os.environ.get("PYTHONPATH")
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder, "sitecustomize.py").write_text(HANG, encoding="utf-8")
-        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [before])])
-        try:
-            yield
-        finally:
-            os.environ.pop("PYTHONPATH")
-            if before is not None:
-                os.environ["PYTHONPATH"] = before

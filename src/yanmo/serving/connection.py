@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from yanmo.serving.problems import Problem, raw_response
 from yanmo.serving.resting import RestRoom
 
-__all__ = ["Connection", "ConnectionLimits", "Refusal", "Refusals", "watch"]
+__all__ = ["Connection", "ConnectionLimits", "Refusal", "Refuser", "watch"]
 
 # A deadline may be late by one tick, which is nothing to seconds of patience.
 TICK_SECONDS = 0.1
@@ -46,7 +46,7 @@ class Refusal(NamedTuple):
     closes: bool
 
 
-class Refusals(Protocol):
+class Refuser(Protocol):
     """What refuses requests before the application is called.
 
     Attributes:
@@ -85,7 +85,7 @@ class ConnectionLimits:
     send_seconds: float
     max_connections: int
     on_refused: Callable[[str], None] = field(default=lambda _: None)
-    refusals: Refusals | None = None
+    refusals: Refuser | None = None
     rest_room: RestRoom | None = None
 
 

@@ -35,7 +35,7 @@ CLOSING = b"\r\nconnection: close"
 TOO_MANY = int(PROBLEMS["queue_full"][0])
 
 
-class Asked(NamedTuple):
+class Addressed(NamedTuple):
     """What an address asks: which model, by which name in the path, by which route."""
 
     model: Model
@@ -43,10 +43,10 @@ class Asked(NamedTuple):
     route_path: str
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """What the parser has found in a head."""
 
-    asked: Asked
+    asked: Addressed
     headers: Mapping[bytes, bytes]
     num_body_bytes: int
     keeps_alive: bool
@@ -88,8 +88,8 @@ class EarlyRefusals:
         self._service, self._access, self._ids, self._observers = service, access, ids, observers
         self._admin_port = admin_port
         self._asked = dict(_addresses(service, service.config.root_path))
-        self._heads: dict[bytes, Head] = {}
-        self._latest: Head | None = None
+        self._heads: dict[bytes, RequestHead] = {}
+        self._latest: RequestHead | None = None
         self.is_full = False
         self._made = b"", b""
         self._made_for: tuple[int, list[tuple[bytes, bytes]]] | None = None
@@ -120,7 +120,7 @@ class EarlyRefusals:
             self._heads.clear()
         self._heads[data[:end]] = head
 
-    def _read(self, connection: Connection, asked: Asked) -> Head | None:
+    def _read(self, connection: Connection, asked: Addressed) -> RequestHead | None:
         """Return what a head asks, where a full queue is the only reason to refuse it, but for the key."""
         headers = dict(connection.headers)
         declared = headers.get(b"content-length", b"")
@@ -139,9 +139,9 @@ class EarlyRefusals:
             self._access.check_host(headers)
         except Problem:
             return None
-        return Head(asked, headers, int(declared), connection.keeps_alive)
+        return RequestHead(asked, headers, int(declared), connection.keeps_alive)
 
-    def _refuse(self, connection: Connection, head: Head) -> Refusal | None:
+    def _refuse(self, connection: Connection, head: RequestHead) -> Refusal | None:
         model, name, route_path = head.asked
         seconds = model.batcher.seconds_until_room()
         self.is_full = seconds > 0
@@ -178,14 +178,14 @@ class EarlyRefusals:
         return self._made
 
 
-def _addresses(service: Service, root_path: str) -> Iterator[tuple[bytes, Asked]]:
+def _addresses(service: Service, root_path: str) -> Iterator[tuple[bytes, Addressed]]:
     """Yield every address that puts texts into a queue, also as a proxy in front may leave it, and what it asks."""
     for route in TABLE:
         if not route.is_queued:
             continue
         names = list(service.models) if "{name}" in route.path else [None][: len(service.models)]
         for name in names:
-            asked = Asked(service.find(name), name, route.path)
+            asked = Addressed(service.find(name), name, route.path)
             path = route.path if name is None else route.path.replace("{name}", name)
             for address in {path, root_path + path}:
                 # One that is not ASCII comes with percent signs, and is read by the application.

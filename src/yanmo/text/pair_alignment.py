@@ -118,7 +118,7 @@ def _shapes(sources: Ragged, targets: Ragged, longest: int) -> Iterator[_Shape]:
 
 def _num_bits(shapes: Sequence[_Shape], num_steps: int) -> int:
     """Return of which power of 2 a table is that has room for all units of some pairs."""
-    num_places = sum(shape.sources_GS.size * (shape.targets_GT.shape[1] + 1) for shape in shapes)
+    num_places = sum(int(shape.sources_GS.size) * (shape.targets_GT.shape[1] + 1) for shape in shapes)
     return min((num_places * num_steps).bit_length() + 1, MOST_BITS)
 
 

@@ -238,7 +238,7 @@ def _write_encoder(trained: Trained, bundle: Bundle, made: Bundle, info: dict[st
 
 
 def _write_onnx(trained: Trained, draft: Path, made: Bundle, info: dict[str, Any]) -> None:
-    from yanmo.exporting.encoder import read_folder
+    from yanmo.exporting.encoder_folder import read_folder
 
     # What a run that was killed has left of it.
     shutil.rmtree(draft, ignore_errors=True)

@@ -35,7 +35,8 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
 
     Returns:
         The encoder; ``architecture["kept"]`` says what is left of each layer, and ``architecture["is_stock"]`` whether
-        transformers' own class can hold it. If not, its config.json has ``layer_heads``, the heads of each layer.
+        transformers' own class can hold it. If not, its config.json has ``layer_heads``, the heads that each layer has
+        kept.
 
     Raises:
         ConfigError: The encoder's parts or tokens cannot be cut.
@@ -51,6 +52,7 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
     loss = row_of_link(LOSSES, network.link)
     if options.layers:
         cutting.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
+    cut = None
     if options.heads or options.feed_forward:
         matters = pruning.measure_importance(module, examples, loss, options.importance)
         cut = pruning.choose_parts(
@@ -64,7 +66,7 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
         if not (options.layers or options.vocabulary):
             _check_cut(cut, [len(one) for one in matters[0]], [len(one) for one in matters[1]])
         cutting.cut_parts(module, cut)
-    trainable.architecture.update(_describe(module))
+    trainable.architecture.update(_describe(module, cut))
     return trainable
 
 
@@ -133,11 +135,11 @@ def _cut_vocabulary(
     return fresh
 
 
-def _describe(module: Any) -> dict[str, Any]:
+def _describe(module: Any, cut: cutting.Cut | None) -> dict[str, Any]:
     """Return what is left of each layer, and note in the config what it has no words for."""
     heads, neurons = cutting.count_heads(module), cutting.count_neurons(module)
     is_stock = set(heads) == {module.config.num_attention_heads} and len(set(neurons)) == 1
-    if not is_stock:
-        module.config.layer_heads = heads
+    if cut is not None and not is_stock:
+        module.config.layer_heads = cut.heads
     kept = {"heads": heads, "neurons": neurons, "tokens": module.config.vocab_size}
     return {"kept": kept, "is_stock": is_stock, "num_parameters": sum(one.numel() for one in module.parameters())}

@@ -35,7 +35,7 @@ from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.unit_places import UnitRule
 
-__all__ = ["Asked", "Source", "check_answers", "example_inputs", "open_source", "pick_task"]
+__all__ = ["Asked", "Original", "check_answers", "example_inputs", "open_source", "pick_task"]
 
 # transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
@@ -99,7 +99,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Source:
+class Original:
     """A model that can be written into a Bundle.
 
     Attributes:
@@ -126,7 +126,7 @@ class Source:
     license_files: list[Path] = field(default_factory=list)
 
 
-def open_source(spec: ModelSpec | Path, asked: Asked) -> Source:
+def open_source(spec: ModelSpec | Path, asked: Asked) -> Original:
     """Return the model that a name means.
 
     Args:
@@ -160,7 +160,7 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Source:
         "source": _describe(folder, spec.name, commit),
     }
     parents = {"checkpoint": folder_digest(folder)}
-    return Source(
+    return Original(
         found.head, found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder)
     )
 
@@ -170,7 +170,7 @@ def _units_of(head: str, asked: Asked) -> UnitRule | None:
     return {"units": asked.units, "passages": Asked.units}.get(head)
 
 
-def _open_graph(path: Path, asked: Asked) -> Source:
+def _open_graph(path: Path, asked: Asked) -> Original:
     found = read_graph(path, tokenizer=asked.tokenizer, label_names=asked.label_names, max_length=asked.max_length)
     # The names of operators stand in the file as they are, so it need not be parsed.
     is_int8 = any(name in found.content for name in INT8_OPERATORS)
@@ -196,7 +196,7 @@ def _open_graph(path: Path, asked: Asked) -> Source:
         found.tokenizer.save(str(target / "tokenizer.json"), pretty=False)
 
     parents = {"graph": file_digest(path)}
-    return Source(
+    return Original(
         "texts",
         found.labels,
         PROBLEMS.get(found.problem_type or ""),
@@ -220,7 +220,7 @@ def _describe(folder: Path, name: str, commit: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def pick_task(source: Source, asked: Asked, dataset: Dataset | None) -> Task[Any]:
+def pick_task(source: Original, asked: Asked, dataset: Dataset | None) -> Task[Any]:
     """Return the task: as asked, else that of the Dataset where it suits the model, else one of single texts."""
     if asked.task:
         task = get_task(asked.task)
@@ -245,7 +245,7 @@ def example_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
     return golden_inputs(dataset, "valid" if "valid" in dataset.splits else dataset.splits[0], task.inputs)
 
 
-def check_answers(made: Bundle, source: Source, inputs: Inputs) -> float:
+def check_answers(made: Bundle, source: Original, inputs: Inputs) -> float:
     """Return the largest difference between the Bundle's probabilities and what they have to be.
 
     That is what transformers by itself answers; of an ONNX file what it answers to each text alone.

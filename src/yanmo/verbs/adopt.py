@@ -19,7 +19,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError, ModelError
 from yanmo.exchanging.adopting import (
     Asked,
-    Source,
+    Original,
     check_answers,
     example_inputs,
     open_source,
@@ -162,7 +162,7 @@ def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
     return found
 
 
-def _fill(made: Bundle, opened: Source, dataset: Dataset | None, info: dict[str, Any]) -> None:
+def _fill(made: Bundle, opened: Original, dataset: Dataset | None, info: dict[str, Any]) -> None:
     """Write the model, what belongs to it, and its golden examples, once its answers are proved."""
     opened.save(made.path)
     for path in opened.license_files:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from yanmo.arrays import IntArray
-from yanmo.modeling.shrinking.layer_layouts import Layout, layout_of
+from yanmo.modeling.shrinking.layer_layouts import PartLayout, layout_of
 
 __all__ = [
     "Cut",
@@ -85,7 +85,7 @@ def cut_parts(module: Any, cut: Cut) -> None:
         setattr(module.config, layout.num_neurons, widths.pop())
 
 
-def _cut_heads(layout: Layout, layer: Any, heads: Sequence[int]) -> None:
+def _cut_heads(layout: PartLayout, layer: Any, heads: Sequence[int]) -> None:
     attention, out = layer.get_submodule(layout.attention), layer.get_submodule(layout.attention_out)
     if len(heads) == _num_heads(layout, layer):
         return
@@ -170,6 +170,6 @@ def _keep(layer: Any, parts: IntArray, *, dim: int, size: int | None = None) -> 
         layer.num_embeddings = sizes[0]
 
 
-def _num_heads(layout: Layout, layer: Any) -> int:
+def _num_heads(layout: PartLayout, layer: Any) -> int:
     width = getattr(layer.get_submodule(layout.attention), layout.head_width)
     return int(layer.get_submodule(layout.attention_out).in_features) // int(width)

@@ -11,13 +11,13 @@ from typing import Any
 from yanmo.errors import ConfigError
 from yanmo.modeling.networks.pooling import MeanPooling
 
-__all__ = ["LAYOUTS", "Layout", "layout_of"]
+__all__ = ["LAYOUTS", "PartLayout", "layout_of"]
 
 KIND = "ForSequenceClassification"
 
 
 @dataclass(frozen=True)
-class Layout:
+class PartLayout:
     """Names of submodules, from the encoder without its head, from a layer, or from a layer's attention.
 
     Attributes:
@@ -56,10 +56,10 @@ class Layout:
     can_differ: bool = True
 
 
-BERT = Layout()
-LAYOUTS: dict[str, Layout] = {
+BERT = PartLayout()
+LAYOUTS: dict[str, PartLayout] = {
     **dict.fromkeys(("bert", "roberta", "electra", "xlm-roberta", "camembert"), BERT),
-    "distilbert": Layout(
+    "distilbert": PartLayout(
         layers="transformer.layer",
         attention="attention",
         reads=("q_lin", "k_lin", "v_lin"),
@@ -70,16 +70,16 @@ LAYOUTS: dict[str, Layout] = {
         widths=(),
         num_neurons="hidden_dim",
     ),
-    "mpnet": Layout(
+    "mpnet": PartLayout(
         attention="attention.attn", reads=("q", "k", "v"), attention_out="attention.attn.o", adds_by_head=True
     ),
-    "deberta-v2": Layout(
+    "deberta-v2": PartLayout(
         reads=("query_proj", "key_proj", "value_proj", "pos_key_proj", "pos_query_proj"),
         # Its relative places count on the number of all places, so none is cut.
         places="",
         can_differ=False,
     ),
-    "modernbert": Layout(
+    "modernbert": PartLayout(
         layers="layers",
         attention="attn",
         reads=("Wqkv",),
@@ -97,7 +97,7 @@ LAYOUTS: dict[str, Layout] = {
 """What a config.json calls its ``model_type``, to where its parts are."""
 
 
-def layout_of(module: Any) -> Layout:
+def layout_of(module: Any) -> PartLayout:
     """Return where a classifier keeps its parts.
 
     Raises:

@@ -40,8 +40,8 @@ SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
 """Families that are named with layers and width."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
-BORN_INT8 = ("window", "arcs")
-"""Families whose weights have a byte each from the beginning."""
+BORN_SMALL = ("window", "arcs", "pairs")
+"""Families that nothing is quantized of: their weights have a byte each from the beginning, or they are counts."""
 Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
 OWN_FORMATS: dict[str, Format] = {
     "ngram": "ngram",
@@ -131,9 +131,9 @@ class ModelSpec:
         return form in FORMS[self.family]
 
     @property
-    def is_born_int8(self) -> bool:
-        """Whether its weights have a byte each from the beginning."""
-        return self.family in BORN_INT8
+    def is_born_small(self) -> bool:
+        """Whether nothing of it is quantized, since its weights have a byte each or are counts."""
+        return self.family in BORN_SMALL
 
     @property
     def is_hub_id(self) -> bool:

@@ -91,7 +91,8 @@ def command_line(call: Call, *, page: Path | None = None) -> str:
         call: The call.
         page: The folder in which the command is read; by default where the result appears.
     """
-    stands = _absolute(page or Path(call.out)) if page or call.out else None
+    place = page or (Path(call.out) if call.out else None)
+    stands = _absolute(place) if place else None
     base = _common_folder(call, stands)
     shown = partial(_from_folder, base=base)
     up = "/".join([os.pardir] * _steps_up(stands, base)) if stands and base else ""

@@ -47,12 +47,12 @@ class WordHashes(Struct, frozen=True):
     offsets: IntArray
 
     @classmethod
-    def of(cls, surfaces: Sequence[str], tags_U: IntArray, offsets: IntArray, vocabulary_V: HashArray) -> Self:
+    def of(cls, surfaces: Sequence[str], kinds_U: IntArray | None, offsets: IntArray, vocabulary_V: HashArray) -> Self:
         """Return the hashes of words.
 
         Args:
             surfaces: U words.
-            tags_U: The number of each word's tag.
+            kinds_U: The number of each word's part of speech, from 1; None where nobody has told it.
             offsets: Where sentences begin and end.
             vocabulary_V: From :func:`frequent_words`.
         """
@@ -64,6 +64,7 @@ class WordHashes(Struct, frozen=True):
         last_U = views.view("suffix1")
         words_U = np.where(is_known_U, words_U, np.where(is_ideograph_U, last_U, views.view("suffix2")) + UNKNOWN)
         endings_U = np.where(is_ideograph_U, last_U, views.view("suffix3"))
+        tags_U = np.zeros(len(surfaces), dtype=np.int64) if kinds_U is None else kinds_U - 1
         return cls(words_U, endings_U, mix((tags_U + TAGS).astype(np.uint32)), offsets)
 
     def rows(self, sentences: IntArray) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,7 +9,6 @@ import numpy as np
 
 from yanmo.answers.answered import Found
 from yanmo.answers.arcs import Arcs
-from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, InternalError
@@ -20,12 +18,12 @@ from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import WordHashes
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import read_light_settings, read_tensors
-from yanmo.runtimes.window import WindowRuntime
+from yanmo.runtimes.word_tagger import open_tagger
 from yanmo.text.inputs import Inputs, Units, Windows
 
 __all__ = ["ArcsRuntime", "open_runtime"]
 
-SETTINGS, TAGGER = "arcs.json", "tagger"
+SETTINGS = "arcs.json"
 MAX_WORDS = 1000
 """Words of a sentence that are read: every word chooses among all of them."""
 NAMES = ("kept", "weights", "scale")
@@ -35,12 +33,10 @@ class ArcsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of ``arcs.json``.
 
     Attributes:
-        tags: Those of the tagger, in order; none where there is no tagger.
         sharpness: How the parser's scores become log odds.
         beam: How many sequences of actions of a sentence go forward together.
     """
 
-    tags: list[str]
     sharpness: Sharpness
     beam: int
 
@@ -81,7 +77,7 @@ class ArcsRuntime(Runtime[EncodedWords]):
                 hint="Train the Bundle again.",
             )
         self._parser = ArcParser(weights, tensors["vocabulary"], settings.sharpness, settings.beam)
-        self._tagger = _open_tagger(bundle, settings.tags) if settings.tags else None
+        self._tagger = open_tagger(bundle)
 
     def encode(
         self,
@@ -94,11 +90,8 @@ class ArcsRuntime(Runtime[EncodedWords]):
             raise InternalError("The parser reads words, but the texts have none.")
         lengths_N = inputs.units.places.lengths_N
         units = _beginnings(inputs.units)
-        tags_U = np.zeros(len(units.surfaces), dtype=np.int64)
-        if self._tagger is not None:
-            tagged = self._tagger.score(self._tagger.encode(Inputs(inputs.columns, units=units)))
-            tags_U = tagged.scores.values_MC.argmax(axis=1)
-        words = self._parser.read(units.surfaces, tags_U, units.places.offsets)
+        kinds_U = None if self._tagger is None else self._tagger.kinds_U(Inputs(inputs.columns, units=units))
+        words = self._parser.read(units.surfaces, kinds_U, units.places.offsets)
         is_unknown_U = ~np.isin(words.words_U, self._parser.vocabulary_V)
         return EncodedWords(words, units.places, lengths_N, is_unknown_U)
 
@@ -114,11 +107,6 @@ class ArcsRuntime(Runtime[EncodedWords]):
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> ArcsRuntime:  # noqa: ARG001 - one signature
     """Return the runtime of an arcs Bundle."""
     return ArcsRuntime(bundle)
-
-
-def _open_tagger(bundle: Bundle, tags: Sequence[str]) -> WindowRuntime:
-    # A part of the parser's Bundle and none of its own: one manifest holds the digests of all files.
-    return WindowRuntime(Bundle(bundle.path / TAGGER, bundle.manifest, ""), SOFTMAX, tags)
 
 
 def _beginnings(units: Units) -> Units:

@@ -277,6 +277,24 @@ def _train_network(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_parser_network(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.parser_network import train_parser_network
+
+    return train_parser_network(
+        job.spec,
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=_loop_settings(job),
+        tagger=None,
+        measure=job.measure,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        ask=job.ask,
+        tell=tell,
+    )
+
+
 def _maker(job: Job) -> Callable[[], Any] | None:
     """Return what gives the encoder without the parts that are cut out; None where nothing is."""
     if job.pruning is None:
@@ -327,7 +345,14 @@ def _train_arcs(job: Job, tell: Watcher) -> Trained:
     loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
     train = job.ask() if job.ask is not None else job.train
     return train_arcs(
-        train, job.valid, labels=job.labels, beam=job.config.beam or 1, loop=loop, measure=job.measure, tell=tell
+        train,
+        job.valid,
+        labels=job.labels,
+        tagger=None,
+        beam=job.config.beam or 1,
+        loop=loop,
+        measure=job.measure,
+        tell=tell,
     )
 
 
@@ -354,7 +379,8 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", head): _train_network for head in ("texts", "units", "passages", "trees")},
+    **{("torch", head): _train_network for head in ("texts", "units", "passages")},
+    ("torch", "trees"): _train_parser_network,
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,

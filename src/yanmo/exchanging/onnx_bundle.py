@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, TAGGER, TREES, Bundle, publish_bundle, write_golden
+from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, SEGMENTER, TAGGER, TREES, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import CARD, find_licenses, render_card
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.silence import SILENCE
@@ -184,7 +184,7 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
             shutil.copyfile(bundle.path / name, folder / name)
     if bundle.text_config.user_dict is not None:
         shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
-    for name in (OUT_OF_FOLD, TAGGER):
+    for name in (OUT_OF_FOLD, TAGGER, SEGMENTER):
         if (bundle.path / name).is_dir():
             shutil.copytree(bundle.path / name, folder / name)
 

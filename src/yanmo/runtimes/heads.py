@@ -5,6 +5,7 @@ There is one head for each form of evidence; whether torch or an engine runs the
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,6 +26,7 @@ from yanmo.parsing.biaffine import BiaffineWeights
 from yanmo.protocols import Inference
 from yanmo.runtimes.batching import pool_windows
 from yanmo.runtimes.unit_chain import as_choices, read_chain
+from yanmo.runtimes.word_limit import first_words
 from yanmo.runtimes.word_tagger import open_tagger
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
@@ -109,12 +111,13 @@ class TreeHead(Head):
         """Return the token ids of N cleaned rows."""
         if inputs.units is None:
             raise InternalError("A head for trees reads words, but the texts have none.")
-        units = inputs.units
+        units, is_long_N = first_words(inputs.units)
         if self._tagger is not None:
-            units = replace(units, kinds_U=self._tagger.kinds_U(inputs))
+            units = replace(units, kinds_U=self._tagger.kinds_U(replace(inputs, units=units)))
         elif self._reads_kinds:
             units = replace(units, kinds_U=np.full(len(units.surfaces), NO_KIND))
-        return self._of_units.encode(units, windows=windows)
+        encoded = self._of_units.encode(units, windows=windows)
+        return dataclasses.replace(encoded, truncated_N=encoded.truncated_N | is_long_N)
 
     def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Arcs]:
         """Return the scores of the heads and relations of all words."""

@@ -1,8 +1,9 @@
 """All rows of treebanks, block by block, as a Dataset has them: words, heads, relations, parts of speech.
 
 Columns: ``id``, ``text`` (the words with a space between), ``raw_label`` (of refused rows), ``label`` and ``kinds``
-(relations), ``heads``, ``tags``, ``label_problem``, ``split``, and where the row stands. A sentence that is no tree is
-refused, and the file and the line of the first one are said.
+(relations), ``heads``, ``tags``, ``spaces`` (whether one follows each word where the text stood), ``label_problem``,
+``split``, and where the row stands. A sentence that is no tree is refused, and the file and the line of the first one
+are said.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ BLOCK_ROWS = 4096
 NAMES = pl.List(pl.String)
 SCHEMA: dict[str, Any] = {
     "id": pl.String, "text": pl.String, "raw_label": pl.String, "label": NAMES, "kinds": NAMES,
-    "heads": pl.List(pl.Int64), "tags": NAMES, PROBLEM: pl.String,
+    "heads": pl.List(pl.Int64), "tags": NAMES, "spaces": pl.List(pl.Boolean), PROBLEM: pl.String,
 }  # fmt: skip
 
 
@@ -153,6 +154,7 @@ class TreeReader:
             "kinds": relations,
             "heads": heads,
             "tags": row.tags,
+            "spaces": row.spaces or [True] * len(row.words),
             PROBLEM: problem,
             LINE: row.line,
         }

@@ -55,7 +55,7 @@ PARSER_SIZES: dict[str, dict[str, Any]] = {
         "reads_kinds": True,
         "embedding_size": 128,
         "kind_size": 64,
-        "hidden_size": 256,
+        "hidden_size": 200,
         "num_layers": 3,
         "token_dropout": 0.2,
     },

@@ -1,4 +1,4 @@
-"""A parser that was given a tagger and a segmenter answers raw texts: it cuts them into words, tags and parses these."""
+"""A parser that was given a tagger and a segmenter answers raw texts: it cuts them, tags the words and parses these."""
 
 from __future__ import annotations
 

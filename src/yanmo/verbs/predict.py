@@ -29,9 +29,11 @@ from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
+from yanmo.data.rows import file_parents
 from yanmo.data.sources import STDIN, Source, open_rows
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.progress import bar
+from yanmo.runtimes.library import DOCUMENT, Library, document_paths
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import task_of
@@ -67,6 +69,10 @@ class PredictConfig(ReadOptions):
 
     split: str = "test"
     """Which split is answered if the source is a Dataset."""
+
+    documents: Path | None = None
+    """Of questions: a folder of .txt and .md files that the answers are looked for in; the sources then hold questions
+    alone, which the passages that are most like each are read for."""
 
     format: Literal["csv", "jsonl", "parquet", "conll", "conllu"] = "csv"
     """Format of the table for people, with the texts, beside predictions.parquet; conll, a unit and its tag a line, for
@@ -234,7 +240,7 @@ def predict(
         # Of standard input nothing can be taken up again, so its windows go with the staging folder.
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            _write_rows(table, bundle, rows.select(task_of(bundle).inputs), frame, config)
+            _write_rows(table, bundle, rows.select(*task_of(bundle).inputs, pl.col(f"^{DOCUMENT}$")), frame, config)
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
@@ -300,7 +306,8 @@ def _answer(
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
         if ledger is not None:
             yield from _answered(ledger, windows, tally)
-        for rows, answers in answer_windows(predictor, windows):
+        found = answer_windows if config.documents is None else Library.open(config.documents).answer
+        for rows, answers in found(predictor, windows):
             stage_N, column = answers.found.stage_N, predictor.task.column(answers.decided.predictions)
             frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)
             counts = _count(answers.found)
@@ -385,8 +392,31 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
         )
+    if config.documents is not None:
+        return _open_questions(bundle, source, config, config.documents)
     # What no user names is called as the task calls it.
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     named = columns if config.id is None else columns | {"id": config.id}
     return open_rows(source, config, named, inputs=inputs, split=config.split)
+
+
+def _open_questions(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, documents: Path) -> Source:
+    """Return questions without their passages.
+
+    Raises:
+        ConfigError: The Bundle answers no questions about passages.
+        DataError: The folder has no documents.
+    """
+    task = task_of(bundle)
+    if task.head != "passages":
+        raise ConfigError(
+            f"The 'documents' parameter of predict is for questions, but {bundle.path} answers {task.name}.",
+            hint="Leave --documents out.",
+        )
+    parents = file_parents({"documents": document_paths(documents)})
+    _, question = task.inputs
+    named = {question: config.text_b or question} | ({} if config.id is None else {"id": config.id})
+    found = open_rows(source, config, named, inputs=(question,), split=config.split)
+    found.parents.update(parents)
+    return found

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from yanmo.data.labels import PROBLEM, LabelReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import number_rows
 from yanmo.data.tagged.conllu import read_conllu
+from yanmo.data.tagged.joining import join_words
 from yanmo.data.tagged.sentence import WordsRow
 from yanmo.data.tagged.survey import DEFAULT_COLUMN, TagKeys
 from yanmo.data.tagged.tree_checks import find_problem
@@ -154,10 +156,16 @@ class TreeReader:
             "kinds": relations,
             "heads": heads,
             "tags": row.tags,
-            "spaces": row.spaces or [True] * len(row.words),
+            "spaces": _spaces(row),
             PROBLEM: problem,
             LINE: row.line,
         }
+
+
+def _spaces(row: WordsRow) -> list[bool]:
+    """Return whether a space follows each word in the text that was cut into them."""
+    _, places = join_words(row, "as written")
+    return [end < begin for (_, end), (begin, _) in pairwise([*places, (0, 0)])]
 
 
 def _block(rows: Sequence[Mapping[str, Any]], path: Path, split: str) -> pl.DataFrame:

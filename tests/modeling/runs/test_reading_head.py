@@ -55,7 +55,7 @@ def test_the_head_finds_answers_before_the_first_step(family, tmp_path):
     before = {key: one.clone() for key, one in trainable.module.state_dict().items()}
     first = score(trainable, objective, examples)
     start_reading_head(trainable, examples, "fp32", settings=SETTINGS, measure=measure)
-    assert score(trainable, objective, examples) > first + 0.3
+    assert score(trainable, objective, examples) > first + 0.1
     after = trainable.module.state_dict()
     assert all(torch.equal(one, after[key]) for key, one in before.items() if not key.startswith(f"{name}."))
 

@@ -83,4 +83,4 @@ def start_reading_head(
         if layer.bias is not None:
             # One number for all units of a window: no choice depends on it.
             layer.bias.zero_()
-    logger.info("The head begins with a regression on %d units: a loss of %.3f.", len(features_UD), float(loss()))
+    logger.info("The head begins with a regression on %d units: a loss of %.3f.", len(features_UD), loss().item())

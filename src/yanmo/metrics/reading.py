@@ -29,13 +29,21 @@ NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 CHINESE_MARKS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 """What CMRC leaves out; its list has "……", of two characters, which no single character is equal to."""
 PARTS = re.compile(r"[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
-LAST_STOP = re.compile(r"([^.])(\.)([\])}>\"'»”’ ]*)\s*$")
-"""A full stop is a word of its own at the end alone."""
-NEGATION = re.compile(r"n't\b")
-ALONE = r";@#$%&?!()\[\]{}<>\"*«»“‘„”’'`"
+TREEBANK = (
+    # A full stop is a word of its own at the end alone; quotation marks that open are not those that close.
+    (re.compile(r"([^.])(\.)([\])}>\"'»”’ ]*)\s*$"), r"\1 \2 \3"),
+    (re.compile(r'^"'), "`` "),
+    (re.compile(r"([\s(\[{<])\""), r"\1 `` "),
+    (re.compile(r'"'), " '' "),
+    (re.compile(r"n't\b"), " n't"),
+)
+"""What is put between the words of what is no ideograph, one after the other."""
+ALONE = r";@#$%&?!()\[\]{}<>*«»“‘„”’'`–—"
 """Marks that are words of their own; others stay where they are."""
+INSIDE = r"(?<=\w)'(?=\w)(?!(?:s|m|d|ll|re|ve)(?!\w))"
+"""An apostrophe within a word that begins no ending of it."""
 WORDS = re.compile(
-    rf"n't\b|'(?:s|m|d|ll|re|ve)(?!\w)|\.{{2,}}|[{ALONE}]|[:,](?!\d)|(?:[^\s{ALONE}:,.]|\.(?!\.)|[:,](?=\d))+"
+    rf"n't\b|'(?:s|m|d|ll|re|ve)(?!\w)|''|`+|\.{{2,}}|[{ALONE}]|[:,](?!\d)|(?:[^\s{ALONE}:,.]|\.(?!\.)|[:,](?=\d)|{INSIDE})+"
 )
 EXACT, F1, ANSWERED, EXACT_ANSWERED, F1_ANSWERED, RIGHT_NONE, ROWS = range(7)
 """The columns of the statistics of a row."""
@@ -81,8 +89,14 @@ def _segments(text: str) -> list[str]:
     found: list[str] = []
     for part in PARTS.findall(_without_marks(text)):
         is_ideograph = "\u4e00" <= part[0] <= "\u9fa5"
-        found += [part] if is_ideograph else WORDS.findall(NEGATION.sub(" n't", LAST_STOP.sub(r"\1 \2 \3", part)))
+        found += [part] if is_ideograph else _treebank_words(part)
     return found
+
+
+def _treebank_words(text: str) -> list[str]:
+    for pattern, put in TREEBANK:
+        text = pattern.sub(put, text)
+    return WORDS.findall(text)
 
 
 def _longest_run(ours: Sequence[str], theirs: Sequence[str]) -> int:

@@ -8,15 +8,13 @@ on after the last one; only standard input, which nobody can read again, is answ
 import contextlib
 import logging
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 from pydantic import Field
 
-from yanmo.answers.answered import Found
 from yanmo.artifacts.answer_table import answer_lines, answer_table
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
@@ -32,6 +30,7 @@ from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents
 from yanmo.data.sources import STDIN, Source, open_rows
 from yanmo.errors import ArtifactError, ConfigError
+from yanmo.measuring.tally import Tally, count_found
 from yanmo.progress import bar
 from yanmo.runtimes.library import DOCUMENT, Library, document_paths
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
@@ -136,55 +135,6 @@ class UnsavedPredictions(Predictions):
             ]
         facts = self.manifest.info["summary"]
         return {"kind": self.kind, "path": None, "task": self.task, **facts, "predictions": answers}
-
-
-class Tally:
-    """Counts over all windows of what the runtime found out about the texts."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._stages: Counter[int] = Counter()
-        # None where the Bundle cannot abstain, which is not the same as never.
-        self.num_abstained: int | None = None
-
-    def add(self, found: Mapping[str, Any]) -> None:
-        """Add the counts of one window."""
-        counts = dict(found)
-        self._stages.update({int(stage): number for stage, number in counts.pop("stages", {}).items()})
-        if (num_abstained := counts.pop("num_abstained", None)) is not None:
-            self.num_abstained = (self.num_abstained or 0) + num_abstained
-        self._counts.update(counts)
-
-    def __getitem__(self, name: str) -> int:
-        """Return one of the counts that :func:`_count` makes."""
-        return self._counts[name]
-
-    def summary(self) -> dict[str, Any]:
-        """Return the facts for the manifest."""
-        num_tokens = self["num_tokens"]
-        facts: dict[str, Any] = {
-            "num_rows": self["num_rows"],
-            "num_truncated": self["num_truncated"],
-            "unknown_token_share": round(self["num_unknown"] / num_tokens, 6) if num_tokens else None,
-        }
-        if self._stages:
-            facts["num_of_stage"] = {str(stage): self._stages[stage] for stage in sorted(self._stages)}
-        return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
-
-
-def _count(found: Found) -> dict[str, Any]:
-    """Return the counts of one window, as JSON values."""
-    counts: dict[str, Any] = {
-        "num_rows": len(found.truncated_N),
-        "num_tokens": int(found.num_tokens_N.sum()),
-        "num_unknown": int(found.num_unknown_N.sum()),
-        "num_truncated": int(found.truncated_N.sum()),
-    }
-    if found.stage_N is not None:
-        counts["stages"] = {str(stage): number for stage, number in Counter(found.stage_N.tolist()).items()}
-    if found.abstained_N is not None:
-        counts["num_abstained"] = int(found.abstained_N.sum())
-    return counts
 
 
 @verb
@@ -310,7 +260,7 @@ def _answer(
         for rows, answers in found(predictor, windows):
             stage_N, column = answers.found.stage_N, predictor.task.column(answers.decided.predictions)
             frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)
-            counts = _count(answers.found)
+            counts = count_found(answers.found)
             tally.add(counts)
             if ledger is not None:
                 ledger.append(frame, counts)

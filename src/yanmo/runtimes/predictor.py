@@ -120,7 +120,7 @@ class Predictor:
         """
         # Whoever knows the words has put spaces between them.
         cutter = None if inputs.is_segmented else self._cutter
-        read = self._pipeline.read(inputs, places=cutter and cutter.places(inputs.first))
+        read = self._pipeline.read(inputs, places=None if cutter is None else cutter.places(inputs.first))
         encoded = self._opened().encode(read, windows=windows or self._windows)
         if self._rules is None or read.units is None:
             return encoded

@@ -61,7 +61,8 @@ class PassageSearch:
 
     def best(self, question: str, most: int) -> list[int]:
         """Return the numbers of so many passages, the one that is most like the question first."""
-        return np.argsort(-self.scores_N(question), kind="stable")[:most].tolist()
+        best: list[int] = np.argsort(-self.scores_N(question), kind="stable")[:most].tolist()
+        return best
 
 
 def _terms(texts: Sequence[str]) -> tuple[list[str], npt.NDArray[np.int64]]:

@@ -55,8 +55,8 @@ class WordReaders:
     @property
     def parents(self) -> dict[str, str]:
         """Role to digest."""
-        given = {"tagger": self.tagger and self.tagger.bundle, "segmenter": self.segmenter}
-        return {role: bundle.digest for role, bundle in given.items() if bundle is not None}
+        tagger = {} if self.tagger is None else {"tagger": self.tagger.bundle.digest}
+        return tagger if self.segmenter is None else tagger | {"segmenter": self.segmenter.digest}
 
     def save_segmenter(self, folder: Path) -> None:
         """Copy the segmenter, if there is one, into the folder of a model."""

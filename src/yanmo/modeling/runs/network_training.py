@@ -213,8 +213,8 @@ def _begin(
     network = probe.network
     is_new = trainable.has_new_head and network.head_start == "probe" and not network.is_sharded
     if network.head == "passages":
-        kept = {"settings": probe.settings, "measure": probe.measure}
-        return functools.partial(start_reading_head, trainable, train, **kept) if is_new else None
+        begin = functools.partial(start_reading_head, trainable, train, settings=probe.settings, measure=probe.measure)
+        return begin if is_new else None
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     # What a head for trees reads are no scores of labels, which a linear model could be.

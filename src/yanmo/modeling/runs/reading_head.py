@@ -73,10 +73,10 @@ def start_reading_head(
     def loss() -> Tensor:
         optimizer.zero_grad()
         found = objective.loss(scaled_UD @ weight_2D.T, batch) + STRENGTH * weight_2D.square().sum()
-        found.backward()
+        found.backward()  # type: ignore[no-untyped-call]
         return found
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     _, layer = heads.output_layer(trainable.module)
     with torch.no_grad():
         layer.weight.copy_(weight_2D / length)

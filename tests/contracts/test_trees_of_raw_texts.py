@@ -77,7 +77,7 @@ def test_a_report_has_the_scores_of_given_words_and_of_those_that_were_cut(folde
     assert 0.8 < raw["words_f1"] <= 1
     assert raw["las"] <= raw["uas"] <= raw["words_f1"]
     assert raw["las"] <= content["las"] + 0.02
-    assert "cut from raw text" in (report.path / "report.html").read_text(encoding="utf-8")
+    assert "From raw text" in (report.path / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_bundles_are_parts_of_the_parser_and_named_in_its_manifest(parser, tagger, segmenter):

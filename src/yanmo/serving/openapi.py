@@ -23,6 +23,7 @@ from yanmo.serving.schemas import (
     Answers,
     Entity,
     FoundAnswer,
+    FoundPassage,
     Health,
     LabelScore,
     ListedModel,
@@ -142,7 +143,7 @@ WIRE_TYPES = [
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
-    *(AskedQuestion, TreeWord),
+    *(AskedQuestion, TreeWord, FoundPassage),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}

@@ -168,7 +168,7 @@ _OF_PASSAGES: dict[str, dict[str, Any]] = {
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
     "passages": _OF_PASSAGES,
-    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
+    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33, "num_epochs": 12}},
     "sequences": {"pretrained": {"max_length": 256}},
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""

@@ -157,6 +157,8 @@ class LanguageSettings:
     lora_rank: int
     frozen_layers: int
     offline: bool
+    max_target_length: int | None = None
+    label_smoothing: float | None = None
 
 
 @dataclass(frozen=True)

@@ -41,11 +41,11 @@ ENCODER_DECODER_FAMILIES = ("t5",)
 """Networks that read one text and write another."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES)
 """Families that are named with layers and width."""
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
-Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"]
+Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
 OWN_FORMATS: dict[str, Format] = {
     "ngram": "ngram",
     "linear": "linear",
@@ -53,6 +53,7 @@ OWN_FORMATS: dict[str, Format] = {
     "hmm": "hmm",
     "arcs": "arcs",
     "kneser-ney": "kneser-ney",
+    "pairs": "pairs",
 }
 """Family to the format of its Bundles, where that is not torch."""
 ONLY_LABELS = ("linear", "hmm")
@@ -67,6 +68,7 @@ FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("window", "hmm"), frozenset(("units",))),
     "arcs": frozenset(("trees",)),
     "kneser-ney": frozenset(("sequences",)),
+    "pairs": frozenset(("targets",)),
 }
 """Family to what its models can decide about."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256", "t5-4x256")
@@ -156,10 +158,10 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``; a shape to
-            train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide), ``t5-6e2dx256`` (6 layers
-            that read, 2 that write); an existing local folder; or a hub id, owner/name, where no folder "owner" is
-            here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``, ``pairs``;
+            a shape to train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide), ``t5-6e2dx256``
+            (6 layers that read, 2 that write); an existing local folder; or a hub id, owner/name, where no folder
+            "owner" is here.
 
     Raises:
         ModelError: The name is none of these.

@@ -176,9 +176,7 @@ def resolve(name: str) -> ModelSpec:
         layers, decoder_layers = int(shape["layers"]), 0
         if shape["family"] in ENCODER_DECODER_FAMILIES:
             decoder_layers = int(shape["decoder_layers"] or layers)
-        return ModelSpec(
-            name, shape["family"], layers=layers, width=int(shape["width"]), decoder_layers=decoder_layers
-        )
+        return ModelSpec(name, shape["family"], layers=layers, width=int(shape["width"]), decoder_layers=decoder_layers)
     # A folder that is really called "~" comes before the home that it stands for.
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
     # A folder here wins over a hub id of the same name: what is at hand needs no network.

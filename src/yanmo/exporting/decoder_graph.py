@@ -92,9 +92,7 @@ class _DecoderWriter(LanguageGraphWriter):
         """
         normed, hidden = self.add_and_norm(hidden, branch, layer.attention_norm)
         attended = self._attention(place, layer, self.linear(normed, layer.attention_in))
-        normed, hidden = self.add_and_norm(
-            hidden, self.linear(attended, layer.attention_out), layer.feed_forward_norm
-        )
+        normed, hidden = self.add_and_norm(hidden, self.linear(attended, layer.attention_out), layer.feed_forward_norm)
         inner = self.activate(self.linear(normed, layer.feed_forward_in))
         return hidden, self.linear(inner, layer.feed_forward_out)
 

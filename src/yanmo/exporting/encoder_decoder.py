@@ -2,8 +2,8 @@
 
 Read from a Hugging Face folder. It knows neither torch nor ONNX operators.
 
-Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1 (T5); Shazeer 2020, arXiv:2002.05202 (T5 1.1); Xue et al. 2021,
-arXiv:2010.11934 (mT5).
+Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1 (T5); Shazeer 2020, arXiv:2002.05202 (T5 1.1); Xue et al.
+2021, arXiv:2010.11934 (mT5).
 """
 
 from __future__ import annotations
@@ -162,7 +162,8 @@ def _read_t5(weights: NamedWeights, config: Mapping[str, Any]) -> EncoderDecoder
     )
     farthest = config.get("relative_attention_max_distance", 128)
     tables = [
-        weights[f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"] for side in ("encoder", "decoder")
+        weights[f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
+        for side in ("encoder", "decoder")
     ]
     both_ways = _buckets(np.arange(-farthest, farthest + 1), len(tables[0]), farthest, is_two_sided=True)
     to_left = _buckets(-np.arange(farthest + 1), len(tables[1]), farthest, is_two_sided=False)

@@ -8,22 +8,39 @@ room, which are inputs and outputs at once. Several beginnings of one text share
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from yanmo.arrays import FloatArray
 from yanmo.exporting.encoder_decoder import CrossAttention, EncoderDecoderWeights, WritingLayer
-from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT
+from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT, write_weights_apart
 from yanmo.exporting.language_graph import LanguageGraphWriter
 
-__all__ = ["write_reading", "write_writing"]
+__all__ = ["AnsweringGraphs", "write_answering"]
 
 
-def write_reading(network: EncoderDecoderWeights, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
-    """Return an ONNX file that reads texts.
+class AnsweringGraphs(NamedTuple):
+    """Two ONNX files.
 
-    Its inputs are ``input_ids`` (B, S) and ``lengths`` (B,), its outputs of every layer that writes ``cross.N.key`` and
-    ``cross.N.value``, (B, heads, S, width).
+    Attributes:
+        reading: The one that reads texts.
+        writing: The one that writes a token of each answer.
+    """
+
+    reading: bytes
+    writing: bytes
+
+    def save(self, reading: Path, writing: Path) -> None:
+        """Write both, over files that may be there."""
+        reading.parent.mkdir(parents=True, exist_ok=True)
+        write_weights_apart(self.reading, reading)
+        write_weights_apart(self.writing, writing)
+
+
+def write_answering(network: EncoderDecoderWeights, *, is_int8: bool, kept: Collection[str] = ()) -> AnsweringGraphs:
+    """Return the two ONNX files of a network.
 
     Args:
         network: The weights.
@@ -31,9 +48,20 @@ def write_reading(network: EncoderDecoderWeights, *, is_int8: bool, kept: Collec
         kept: Names of products that stay fp32 all the same.
 
     Raises:
-        ModelError: The file would be larger than ONNX allows.
+        ModelError: A file would be larger than ONNX allows.
     """
-    writer = _ReadingWriter(network, is_int8=is_int8, kept=kept)
+    return AnsweringGraphs(
+        _write_reading(_ReadingWriter(network, is_int8=is_int8, kept=kept), network),
+        _write_writing(_WritingWriter(network, is_int8=is_int8, kept=kept), network),
+    )
+
+
+def _write_reading(writer: _ReadingWriter, network: EncoderDecoderWeights) -> bytes:
+    """Return an ONNX file that reads texts.
+
+    Its inputs are ``input_ids`` (B, S) and ``lengths`` (B,), its outputs of every layer that writes ``cross.N.key`` and
+    ``cross.N.value``, (B, heads, S, width).
+    """
     branch, hidden = "", writer.table_rows("tokens", network.tokens_VD, "input_ids")
     for layer in network.reading:
         hidden, branch = writer.layer(layer, hidden, branch)
@@ -51,7 +79,7 @@ def write_reading(network: EncoderDecoderWeights, *, is_int8: bool, kept: Collec
     return writer.finish(inputs, outputs, {})
 
 
-def write_writing(network: EncoderDecoderWeights, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
+def _write_writing(writer: _WritingWriter, network: EncoderDecoderWeights) -> bytes:
     """Return an ONNX file that takes tokens behind those that its buffers hold, and tells how likely the next ones are.
 
     Its inputs are ``input_ids`` (R, T), ``last_places`` (R,): the place of each row's last token, ``total_length``:
@@ -59,16 +87,7 @@ def write_writing(network: EncoderDecoderWeights, *, is_int8: bool, kept: Collec
     (R, heads, room, width), and what the other graph gives. R is a multiple of B: rows of one text stand together.
     Besides the buffers it gives ``log_likelihoods`` (R, T, V) and, ``num_best`` of them, ``best.values`` and
     ``best.ids``.
-
-    Args:
-        network: The weights.
-        is_int8: Whether products have 8-bit weights, and the embeddings, too.
-        kept: Names of products that stay fp32 all the same.
-
-    Raises:
-        ModelError: The file would be larger than ONNX allows.
     """
-    writer = _WritingWriter(network, is_int8=is_int8, kept=kept)
     branch, hidden = "", writer.table_rows("tokens", network.tokens_VD, "input_ids")
     for place, layer in enumerate(network.writing):
         hidden, branch = writer.layer(place, layer, hidden, branch)

@@ -52,6 +52,7 @@ class LanguageGraphWriter(GraphWriter):
         return normed, summed
 
     def norm(self, rows: str, norm: DecoderNorm) -> str:
+        """Add a normalization."""
         operator = "RMSNormalization" if norm.shift_D is None else "LayerNormalization"
         return self.add(operator, [rows, *self._norm_constants(norm)], axis=-1, epsilon=self._epsilon)
 
@@ -60,6 +61,7 @@ class LanguageGraphWriter(GraphWriter):
         return [scale] if norm.shift_D is None else [scale, self.constant(f"{norm.name}.shift", norm.shift_D)]
 
     def activate(self, rows: str) -> str:
+        """Add the function of the feed-forward part, with its gate."""
         if self._is_gated:
             gate, rows = self.add_many("Split", [rows], 2, axis=2, num_outputs=2)
             return self.add("Mul", [self._activation(gate), rows])
@@ -90,6 +92,7 @@ class LanguageGraphWriter(GraphWriter):
         return self.add("Reshape", [blocks, self.int64("states", [0, 0, table_VD.shape[1]])])
 
     def linear(self, rows: str, product: DecoderProduct) -> str:
+        """Add a linear map."""
         if self.in_blocks(product.name, len(product.weight_KN)):
             return self.block_product(rows, product.name, product.weight_KN.T, product.bias_N)
         summed = self.add("MatMul", [rows, self.constant(f"{product.name}.weight", product.weight_KN)])
@@ -98,6 +101,7 @@ class LanguageGraphWriter(GraphWriter):
         return self.add("Add", [summed, self.constant(f"{product.name}.bias", product.bias_N)])
 
     def block_product(self, rows: str, name: str, weight_NK: FloatArray, bias_N: FloatArray | None) -> str:
+        """Add a product whose weights are in blocks of 8 bits."""
         inputs = [rows, *self._block_constants(name, weight_NK)]
         if bias_N is not None:
             inputs += ["", "", self.constant(f"{name}.bias", bias_N)]
@@ -113,7 +117,9 @@ class LanguageGraphWriter(GraphWriter):
         return f"{name}.values", f"{name}.scale"
 
     def in_blocks(self, name: str, width: int) -> bool:
+        """Return whether weights of some width are in blocks of 8 bits."""
         return self._is_int8 and name not in self._kept and width % BLOCK_SIZE == 0
 
     def int64(self, name: str, values: npt.ArrayLike) -> str:
+        """Add a constant of whole numbers."""
         return self.constant(name, np.array(values, np.int64))

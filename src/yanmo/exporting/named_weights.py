@@ -55,6 +55,7 @@ class NamedWeights:
         return self._tensors[name]
 
     def get(self, name: str) -> FloatArray | None:
+        """Return a weight, None where there is none."""
         return self._tensors.get(name)
 
     def product(self, name: str, *sources: str) -> DecoderProduct:
@@ -64,9 +65,11 @@ class NamedWeights:
         return DecoderProduct(name, np.ascontiguousarray(weight_KN), np.concatenate(biases) if biases else None)
 
     def norm(self, name: str, source: str) -> DecoderNorm:
+        """Return a normalization."""
         return DecoderNorm(name, self._tensors[f"{source}.weight"], self._tensors.get(f"{source}.bias"))
 
     def optional_norm(self, name: str, source: str) -> DecoderNorm | None:
+        """Return a normalization, None where there is none."""
         return self.norm(name, source) if f"{source}.weight" in self._tensors else None
 
 

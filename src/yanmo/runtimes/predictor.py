@@ -53,6 +53,7 @@ RUNTIMES = {
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
     "decoder": "yanmo.runtimes.decoder",
+    "encoder-decoder": "yanmo.runtimes.encoder_decoder",
 }
 TRIAL_TEXTS = 512
 # An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.

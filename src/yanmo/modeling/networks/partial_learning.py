@@ -1,4 +1,4 @@
-"""Which weights of a language model learn: all, low-rank changes of them, or those of higher layers; it knows no loop."""
+"""Which weights of a model that writes learn: all, low-rank changes of them, or higher layers; it knows no loop."""
 
 from __future__ import annotations
 

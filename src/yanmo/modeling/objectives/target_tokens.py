@@ -14,9 +14,10 @@ from torch import Tensor
 from yanmo.arrays import FloatArray
 from yanmo.modeling.features.ragged import Targets, TensorBatch
 
-__all__ = ["TargetTokens"]
+__all__ = ["LOSS", "TOKENS", "TargetTokens"]
 
 LOSS, TOKENS, RIGHT = 0, 1, 2
+"""Columns of a network's outputs."""
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ logger = logging.getLogger(__name__)
 DECODER = "decoder"
 DEFAULT_LENGTH = 256
 
+
 @dataclass(frozen=True)
 class Begun:
     """A network before its training.

@@ -22,16 +22,18 @@ from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.language.encoder_decoders import build_encoder_decoder, load_encoder_decoder, score_pairs
 from yanmo.modeling.language.pairs import PairRows, tokenize_pairs
+from yanmo.modeling.language.taught_targets import with_taught_targets
 from yanmo.modeling.language.vocabularies import choose_pair_tokenization, train_once
+from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.networks.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
-from yanmo.modeling.objectives.target_tokens import TargetTokens
+from yanmo.modeling.objectives.target_tokens import LOSS, TOKENS, TargetTokens
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer
 from yanmo.modeling.pretrained.hub import find_folder
-from yanmo.modeling.settings import LabeledTexts, LanguageSettings, LoopSettings, Trained
+from yanmo.modeling.settings import LabeledTexts, LanguageSettings, LoopSettings, Pruning, Teaching, Trained
 from yanmo.models import STARTED_FAMILIES, ModelSpec
 from yanmo.text.language_tokens import END
 from yanmo.text.pair_tokens import PAD, PairTokenizer
@@ -40,6 +42,7 @@ __all__ = ["train_text_to_text"]
 
 ENCODER_DECODER = "encoder-decoder"
 DEFAULT_LENGTH = 128
+BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ def train_text_to_text(
     headline: str,
     work_dir: Path,
     run_key: str,
+    teaching: Teaching | None = None,
+    ask: Callable[[], LabeledTexts] | None = None,
+    pruning: Pruning | None = None,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Train a network that writes the first reference of a text; the weights with the best ``loop.metric`` are kept.
@@ -82,6 +88,9 @@ def train_text_to_text(
         headline: What the share of targets that are written as they are is called.
         work_dir: Where the checkpoint and ``metrics.jsonl`` are kept; a run of the same key is continued.
         run_key: Names the work.
+        teaching: How much is learned of what a teacher writes.
+        ask: Gives the texts with what the teacher writes, instead of ``train``; it is called once the network is there.
+        pruning: How many layers that write are left out of the checkpoint before it learns.
         tell: Is shown every record of the training.
 
     Raises:
@@ -96,20 +105,14 @@ def train_text_to_text(
         )
     workers.join()
     loop = dataclasses.replace(loop, device=default_device())
-    max_length, max_target = language.max_length or DEFAULT_LENGTH, language.max_target_length or DEFAULT_LENGTH
     with repeatable(loop.seed, num_threads=loop.num_threads):
         begun = _begin(spec, train, language, work_dir, run_key)
-        learned, held = (
-            tokenize_pairs(
-                begun.tokenizer,
-                one.texts.first,
-                one.targets.learned,
-                max_length=max_length,
-                max_target_length=max_target,
-                split=name,
-            )
-            for name, one in (("train", train), ("valid", valid))
-        )
+        if pruning is not None:
+            begun = _without_layers(begun, train, language, pruning)
+    # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
+    taught = train if ask is None else with_taught_targets(ask(), teaching, seed=loop.seed)
+    with repeatable(loop.seed, num_threads=loop.num_threads):
+        learned, held = (_tokenized(begun, one, language, name) for name, one in (("train", taught), ("valid", valid)))
         trainer = Trainer(
             begun.module,
             functools.partial(score_pairs, smoothing=language.label_smoothing or 0.0),
@@ -119,20 +122,58 @@ def train_text_to_text(
             run_key=run_key,
             tell=tell,
         )
-        scores = fit(trainer, _learned(learned, train), _examples(held, valid))
+        scores = fit(trainer, _learned(learned, taught), _examples(held, valid))
     begun.module.to("cpu")
     begun.merge()
     save = functools.partial(_save, begun, work_dir)
-    return Trained(save, scores, _architecture(begun, max_target), max_length, trainer.position.precision)
+    architecture = _architecture(begun, language) | (_left(begun.module) if pruning is not None else {})
+    return Trained(save, scores, architecture, language.max_length or DEFAULT_LENGTH, trainer.position.precision)
 
 
-def _architecture(begun: Begun, max_target_length: int) -> dict[str, Any]:
+def _architecture(begun: Begun, language: LanguageSettings) -> dict[str, Any]:
     """Return what a Bundle says of the network besides its config.json."""
     return {
         "family": ENCODER_DECODER,
         "end": begun.wrapped.eos_token,
         "marks": msgspec.to_builtins(begun.tokenizer.marks),
-        "max_target_length": max_target_length,
+        "max_target_length": language.max_target_length or DEFAULT_LENGTH,
+    }
+
+
+def _tokenized(begun: Begun, texts: LabeledTexts, language: LanguageSettings, split: str) -> PairRows:
+    return tokenize_pairs(
+        begun.tokenizer,
+        texts.texts.first,
+        texts.targets.learned,
+        max_length=language.max_length or DEFAULT_LENGTH,
+        max_target_length=language.max_target_length or DEFAULT_LENGTH,
+        split=split,
+    )
+
+
+def _without_layers(begun: Begun, train: LabeledTexts, language: LanguageSettings, pruning: Pruning) -> Begun:
+    """Return a network without some of its layers that write, those without which it loses least on some texts."""
+    from yanmo.modeling.shrinking.writing_layers import cut_writing_layers
+
+    labeled = np.flatnonzero(train.is_labeled_N)
+    rows = labeled[np.unique(np.linspace(0, len(labeled) - 1, pruning.num_importance_texts).round().astype(np.int64))]
+    pairs = _tokenized(begun, train.take(rows), language, "the texts that tell what matters")
+
+    def measure(module: nn.Module) -> float:
+        outputs_NS = compute_logits(module, score_pairs, pairs, batch_size=BATCH_SIZE)
+        return float(outputs_NS[:, LOSS].sum() / outputs_NS[:, TOKENS].sum())
+
+    return dataclasses.replace(begun, module=cut_writing_layers(begun.module, pruning.layers, measure))
+
+
+def _left(module: Any) -> dict[str, Any]:
+    """Return what is left of a pruned network, which transformers' own class holds."""
+    config = module.config
+    layers = getattr(config, "num_decoder_layers", None) or config.decoder_layers
+    return {
+        "kept": {"decoder_layers": layers},
+        "is_stock": True,
+        "num_parameters": sum(one.numel() for one in module.parameters()),
     }
 
 

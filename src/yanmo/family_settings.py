@@ -119,7 +119,7 @@ SETTINGS = (
         own={"kneser-ney": 50_000},
     ),
     Setting("tokenization", (*WRITERS, "kneser-ney"), off="auto"),
-    Setting("order", ("kneser-ney",)),
+    Setting("order", ("kneser-ney", "pairs")),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting("optimizer", (*ENCODERS, *WRITERS), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True),
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),

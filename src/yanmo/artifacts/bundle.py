@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 FORMATS = (
-    *("torch", "onnx", "decoder", "encoder-decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"),
+    *("torch", "onnx", "decoder", "encoder-decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"),
     *("ensemble", "cascade"),
 )
 COMPOSITES = ("ensemble", "cascade")

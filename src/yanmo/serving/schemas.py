@@ -29,6 +29,7 @@ from msgspec import UNSET, Meta, UnsetType
 __all__ = [
     "Answer",
     "Answers",
+    "Candidate",
     "Count",
     "Entity",
     "FoundAnswer",
@@ -143,6 +144,18 @@ class FoundAnswer(msgspec.Struct, frozen=True):
     end: int
 
 
+class Candidate(msgspec.Struct, frozen=True):
+    """A text that a model could have written.
+
+    Attributes:
+        text: What would have been written.
+        log_likelihood: The mean of its tokens' log-likelihoods, in nats.
+    """
+
+    text: str
+    log_likelihood: float
+
+
 class TreeWord(msgspec.Struct, frozen=True):
     """A word of a sentence's tree.
 
@@ -169,8 +182,9 @@ class Answer(msgspec.Struct):
     """What the model says about one text.
 
     Attributes:
-        prediction: The label, or the text of an answer in a passage; for multi-label tasks all labels that are probable
-            enough; for tasks about the units of a text those of its entities, in order; null where there is none.
+        prediction: The label, or the text of an answer in a passage, or what was written; for multi-label tasks all
+            labels that are probable enough; for tasks about the units of a text those of its entities, in order; null
+            where there is none.
         probability: The label's probability; for multi-label tasks the weakest decision's.
         probabilities: Every label's probability.
         model: The model's name; in a list of answers it stands beside the list.
@@ -183,6 +197,9 @@ class Answer(msgspec.Struct):
         context: Of several passages the one that has the answer, counted from 0.
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
+        log_likelihood: The mean log-likelihood of the tokens of what was written, in nats; only of texts for texts.
+        candidates: What could have been written, the best first, at most top_k; only of texts for texts, where top_k is
+            asked for.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -198,6 +215,8 @@ class Answer(msgspec.Struct):
     context: int | UnsetType = UNSET
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
+    log_likelihood: float | UnsetType = UNSET
+    candidates: Sequence[Candidate] | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

@@ -83,10 +83,10 @@ class TextPipeline:
         """
         rule = self.config.units
         if rule is None:
-            first, *others = (self.apply(column) for column in inputs.columns)
+            columns = [self.apply(column) for column in inputs.columns]
             if self.config.prefix:
-                first = [self.config.prefix + text for text in first]
-            return Inputs((first, *others), inputs.is_segmented)
+                columns[0] = [self.config.prefix + text for text in columns[0]]
+            return Inputs(tuple(columns), inputs.is_segmented)
         others = tuple([self.apply(column) for column in inputs.columns[1:]])
         places = unit_places(inputs.first, rule)
         surfaces = cut_units(inputs.first, places)

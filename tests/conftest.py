@@ -250,7 +250,7 @@ def make_encoder_decoder():
             shape |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
             shape |= dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 48) | {"forced_eos_token_id": None}
         else:
-            shape = {"d_model": 64, "d_kv": 32, "d_ff": 96, "num_layers": 2, "num_decoder_layers": 3, "num_heads": 3}
+            shape = {"d_model": 64, "d_kv": 32, "d_ff": 96, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 3}
         if family == "t5-1.1":
             shape |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
         config = AutoConfig.for_model(

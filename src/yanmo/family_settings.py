@@ -40,6 +40,8 @@ LEARNERS = (*DESCENDERS, "arcs")
 TOKEN_READERS = (*ENCODERS, *WRITERS, "textcnn", "bilstm")
 WRITTEN = ("sequences", "targets")
 """What is decided about without labels."""
+UNWRITTEN = ("texts", "units", "passages", "trees", "sequences")
+"""What is decided about without writing texts for others."""
 LAYERED = ("bert", "roberta", "electra", "t5", *STARTED_FAMILIES)
 """The families with layers that do not share their weights."""
 
@@ -110,8 +112,9 @@ SETTINGS = (
         "max_target_length",
         (*ENCODER_DECODER_FAMILIES, *STARTED_FAMILIES),
         own={"t5": 128},
-        idle_heads=("texts", "units", "passages", "trees", "sequences"),
+        idle_heads=UNWRITTEN,
     ),
+    Setting("num_beams", (*ENCODER_DECODER_FAMILIES, *STARTED_FAMILIES), idle_heads=UNWRITTEN),
     Setting(
         "vocab_size",
         (*ENCODER_FAMILIES, *WRITERS, "textcnn", "bilstm", "kneser-ney"),

@@ -59,7 +59,8 @@ OWN_FORMATS: dict[str, Format] = {
 ONLY_LABELS = ("linear", "hmm")
 """Families that learn from labels and not from a teacher's answers."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODER_FAMILIES, "init", "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    **dict.fromkeys((*ENCODER_FAMILIES, "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    "init": frozenset(("texts", "units", "passages", "trees", "targets")),
     "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences", "targets")),
     "textcnn": frozenset(("texts", "units", "trees")),
     **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),

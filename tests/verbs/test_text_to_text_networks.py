@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
-from yanmo import Bundle, distill, evaluate, export, prepare, prune, quantize, train
+from yanmo import Bundle, distill, evaluate, export, prepare, pretrain, prune, quantize, train
 from yanmo.errors import ConfigError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 
@@ -147,3 +147,34 @@ def test_a_bundle_of_graphs_says_so(exported):
     assert Bundle.open(exported.path).format == "encoder-decoder"
     with pytest.raises(Exception, match="is exported already|exported"):
         export(exported, out=exported.path.parent / "again")
+
+
+def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path):
+    (tmp_path / "glossary.tsv").write_text("7\tlucky seven\n", encoding="utf-8")
+    rows = [{"text": str(one), "target": "one two three"} for one in range(100, 160)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = prepare(tmp_path / "rows.jsonl", task="text_to_text", glossary=tmp_path / "glossary.tsv", out=tmp_path / "d")
+    made = train(data, model="t5-1x32", num_epochs=1, out=tmp_path / "made", **FAST | {"max_target_length": 24})
+    graphs = export(made, out=tmp_path / "graphs")
+    for one in (made, graphs):
+        found = answers(one, ["17", "23"])
+        assert ["lucky seven" in text for text in found] == [True, False]
+    with open_bundle(graphs, num_threads=1, num_beams=3) as predictor:
+        evidence = predictor.infer(["17", "23"])[0]
+        # Phrases are forced into one beginning alone.
+        assert np.diff(evidence.offsets).tolist() == [1, 3]
+    with pytest.raises(ConfigError, match="'num_beams' parameter must be from 1 to"):
+        open_bundle(graphs, num_threads=1, num_beams=65)
+
+
+def test_spans_of_plain_texts_are_learned_and_training_goes_on_from_there(numbers, tmp_path):
+    words = np.random.default_rng(0).choice([*NAMES, "and", "of"], (60, 20))
+    (tmp_path / "plain.txt").write_text("\n".join(" ".join(row) for row in words.tolist()))
+    options = {"objective": "spans", "model": "t5-1x32", "vocab_size": 300, "max_length": 24, "num_threads": 1}
+    begun = pretrain(tmp_path / "plain.txt", num_epochs=2, precision="fp32", out=tmp_path / "begun", **options)
+    assert begun.task == "cut_spans"
+    made = train(numbers, init=begun, num_epochs=1, out=tmp_path / "made", **FAST)
+    assert made.model == "t5-1x32"
+    assert len(answers(made)) == len(ASKED)
+    with pytest.raises(ConfigError, match="must be spans for t5"):
+        pretrain(tmp_path / "plain.txt", model="t5-1x32", out=tmp_path / "none")

@@ -151,8 +151,9 @@ def _read_t5(weights: NamedWeights, config: Mapping[str, Any]) -> EncoderDecoder
     activation, is_gated = _activation(config)
     tokens_VD, output_VD = weights["shared.weight"], weights.get("lm_head.weight")
     writing_norm = weights.norm("writing_norm", "decoder.final_layer_norm")
-    # T5 1.0 makes the last states smaller before its scores; the norm before them can do that, too.
-    if config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True)):
+    # T5 1.0 makes the last states smaller before its scores; the norm before them can do that, too. mT5 never does.
+    is_scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
+    if is_scaled and config["model_type"] == "t5":
         scale = np.float32(config["d_model"] ** -0.5)
         writing_norm = replace(writing_norm, scale_D=writing_norm.scale_D * scale)
     layers = config["num_layers"], config.get("num_decoder_layers") or config["num_layers"]

@@ -159,6 +159,7 @@ class LanguageSettings:
     offline: bool
     max_target_length: int | None = None
     label_smoothing: float | None = None
+    num_beams: int = 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class ReadingSettings:
     spaces between the words.
     """
 
-    objective: Literal["mlm", "rtd"]
+    objective: Literal["mlm", "rtd", "spans"]
     max_length: int
     packing: Literal["documents", "rows"]
     vocab_size: int

@@ -5,6 +5,7 @@ Opening takes a Bundle of format encoder-decoder. Texts of like length are answe
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,21 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct
+from msgspec.structs import replace
 
 from yanmo.answers.answered import Found
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.writings import Writings
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
-from yanmo.errors import ArtifactError
+from yanmo.errors import ArtifactError, ConfigError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.generating.answering import AnswerWishes, write_answers
 from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
+from yanmo.runtimes.generating.forced_phrases import ForcedPhrases
+from yanmo.text.glossary import read_glossary
 from yanmo.text.growing import GrowingText
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pair_tokens import PairMarks, PairTokenizer
@@ -55,11 +59,13 @@ class SourceTexts(Struct, frozen=True):
         ids: Their tokens, with the marks around them.
         truncated_N: Whether the end of each was cut off.
         num_unknown_N: Tokens that the model has no entry for.
+        forced: What must be written for each.
     """
 
     ids: Ragged
     truncated_N: npt.NDArray[np.bool_]
     num_unknown_N: IntArray
+    forced: list[list[str]]
 
 
 class EncoderDecoderRuntime(Runtime[SourceTexts]):
@@ -83,6 +89,8 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
             num_beams=int(architecture.get("num_beams", 1)),
             length_penalty=float(architecture.get("length_penalty", 1.0)),
         )
+        glossary = bundle.text_config.glossary
+        self._glossary = None if glossary is None else read_glossary(bundle.path / glossary)
         # Such tokenizers put a blank between any two tokens, also where the language has none.
         self._has_blanks = joins_pieces(self._tokenizer.language.backend)
 
@@ -92,26 +100,53 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         unknown = unknown_id(self._tokenizer.language.backend)
         unknown_M = np.zeros(len(ids.values), np.int64) if unknown is None else ids.values == unknown
         sums = np.concatenate(([0], np.cumsum(unknown_M)))
-        return SourceTexts(ids, truncated_N, sums[ids.offsets[1:]] - sums[ids.offsets[:-1]])
+        forced = [self._glossary.forced(text) if self._glossary else [] for text in inputs.first]
+        return SourceTexts(ids, truncated_N, sums[ids.offsets[1:]] - sums[ids.offsets[:-1]], forced)
 
     def reading(self, windows: Windows | None) -> dict[str, Any]:  # noqa: ARG002 - read at once
         """Return how texts are answered, as JSON values."""
         names = ("num_beams", "length_penalty", "max_new_tokens")
         return {name: getattr(self._wishes, name) for name in names}
 
+    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> EncoderDecoderRuntime:
+        """Return the same model with another search.
+
+        Raises:
+            ConfigError: A number is out of its range.
+        """
+        if num_beams is not None and not 1 <= num_beams <= MOST_ROWS:
+            raise ConfigError(
+                f"The 'num_beams' parameter must be from 1 to {MOST_ROWS}. Got {num_beams} instead.",
+                hint="4 is a good number; 1 always takes the likeliest token.",
+            )
+        given = {"num_beams": num_beams, "length_penalty": length_penalty}
+        other = copy.copy(self)
+        other._wishes = replace(self._wishes, **{name: one for name, one in given.items() if one is not None})
+        return other
+
     def score(self, encoded: SourceTexts) -> Inference[Writings]:
         """Write an answer to each of N texts."""
         lengths_N = encoded.ids.lengths_N
         answers: list[list[Hypothesis]] = [[] for _ in range(len(lengths_N))]
+        is_forced_N = np.array([bool(one) for one in encoded.forced], np.bool_)
         num_cells = 0
-        for rows_B in _batches(lengths_N, MOST_ROWS // self._wishes.num_beams):
-            ids_BS = _filled(encoded.ids.take(rows_B), self._tokenizer.pad_id)
-            found = write_answers(self._session, ids_BS, lengths_N[rows_B], self._wishes)
-            for row, one in zip(rows_B.tolist(), found, strict=True):
-                answers[row] = one
-            num_cells += ids_BS.size
+        # Phrases that must be written are forced into one beginning, and not into several.
+        for is_forced, wishes in ((False, self._wishes), (True, replace(self._wishes, num_beams=1))):
+            for rows_B in _batches(lengths_N, np.flatnonzero(is_forced_N == is_forced), MOST_ROWS // wishes.num_beams):
+                ids_BS = _filled(encoded.ids.take(rows_B), self._tokenizer.pad_id)
+                constraints = [self._constraint(encoded.forced[row]) for row in rows_B.tolist()] if is_forced else []
+                found = write_answers(self._session, ids_BS, lengths_N[rows_B], wishes, constraints)
+                for row, one in zip(rows_B.tolist(), found, strict=True):
+                    answers[row] = one
+                num_cells += ids_BS.size
         told = Found(lengths_N, encoded.num_unknown_N, encoded.truncated_N, num_cells)
         return Inference(self._told(answers), told)
+
+    def _constraint(self, phrases: Sequence[str]) -> ForcedPhrases:
+        # Behind a blank a word may have other tokens than at the beginning of a text.
+        spelled = [self._tokenizer.language.encode([one, f" {one}"]).ids for one in phrases]
+        tokens = [[two.take(np.array([row])).values.tolist() for row in (0, 1)] for two in spelled]
+        return ForcedPhrases(tokens, self._wishes.end_id, self._wishes.max_new_tokens)
 
     def _told(self, answers: Sequence[Sequence[Hypothesis]]) -> Writings:
         every = [one for found in answers for one in found]
@@ -136,9 +171,9 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         return without_blanks(text.text, np.minimum(ends_T, len(text.text)))
 
 
-def _batches(lengths_N: IntArray, most_rows: int) -> Iterator[IntArray]:
-    """Yield the rows of every batch, longest texts first."""
-    order_N = np.argsort(-lengths_N, kind="stable")
+def _batches(lengths_N: IntArray, rows_R: IntArray, most_rows: int) -> Iterator[IntArray]:
+    """Yield the rows of every batch of some rows, longest texts first."""
+    order_N = rows_R[np.argsort(-lengths_N[rows_R], kind="stable")]
     start = 0
     while start < len(order_N):
         width = max(int(lengths_N[order_N[start]]), 1)

@@ -34,6 +34,10 @@ class ModelKeys(Config):
     """Most tokens of a text that is written for another, the one that ends it included: what is longer is cut in
     training, which is counted, and nothing longer is written."""
 
+    num_beams: int = Field(default=1, ge=1, le=64)
+    """Of a model that writes texts for others, how many beginnings of each are kept when it answers, unless it is asked
+    otherwise; 1 always takes the likeliest token."""
+
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
 

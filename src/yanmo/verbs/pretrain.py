@@ -1,4 +1,4 @@
-"""pretrain: plain texts to the Bundle of an encoder that has learned to read; it fills in defaults and publishes."""
+"""pretrain: plain texts to the Bundle of a model that has learned to read; it fills in defaults and publishes."""
 
 import logging
 import shutil
@@ -20,7 +20,7 @@ from yanmo.errors import ConfigError, check_installed
 from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
-from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
+from yanmo.models import ENCODER_DECODER_FAMILIES, ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import READING
 from yanmo.training.starting_model import check_segmenter
@@ -43,12 +43,12 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Column of the texts in a CSV, TSV, JSONL or Parquet file; a .txt file has a document a line."""
 
     model: str = "bert-4x312"
-    """bert, roberta, albert or electra with layers x width, from scratch; or a folder or hub id to go on from, with its
-    own tokenizer."""
+    """bert, roberta, albert or electra with layers x width, from scratch, and for spans t5; or a folder or hub id to go
+    on from, with its own tokenizer."""
 
-    objective: Literal["mlm", "rtd"] = "mlm"
+    objective: Literal["mlm", "rtd", "spans"] = "mlm"
     """mlm: guess hidden tokens, as BERT does; rtd: find the tokens that a small generator has replaced, as ELECTRA
-    does."""
+    does; spans: write the spans that were cut out, as T5 does (Raffel et al. 2020, arXiv:1910.10683, section 3.1)."""
 
     max_length: int = Field(default=128, ge=8)
     """Most tokens of a row, special tokens included; longer documents go on in the next row."""
@@ -61,7 +61,7 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Most entries of the vocabulary that is trained from the texts."""
 
     mask_ratio: float = Field(default=0.15, ge=0.05, le=0.5)
-    """Share of the words that are hidden."""
+    """Share of the words that are hidden, or of the tokens that are cut out in spans."""
 
     mask_style: Literal["mixed", "plain"] = "mixed"
     """mixed: of the hidden tokens 10 % stay as they are and 10 % become random ones; plain: all are replaced by the
@@ -150,7 +150,13 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
 def check_encoder(config: PretrainConfig) -> ModelSpec:
     """Return what the model's name means, after checking that it can be pre-trained here."""
     spec = resolve(config.model)
-    if spec.family not in (*ENCODER_FAMILIES, "pretrained"):
+    if (config.objective == "spans") != (spec.family in ENCODER_DECODER_FAMILIES) and spec.family != "pretrained":
+        raise ConfigError(
+            f"The 'objective' parameter of pretrain must be spans for t5, and only there. Got '{config.objective}' for "
+            f"{spec.name} instead.",
+            hint="Let T5 write what is cut out: --model t5-4x256 --objective spans.",
+        )
+    if spec.family not in (*ENCODER_FAMILIES, *ENCODER_DECODER_FAMILIES, "pretrained"):
         raise ConfigError(
             f"The 'model' parameter of pretrain must be an encoder. Got '{config.model}' instead.",
             hint=f"Give {', '.join(ENCODER_FAMILIES)} with layers x width, such as bert-4x312, or a checkpoint.",
@@ -174,7 +180,9 @@ def _run(
     spec: ModelSpec, config: PretrainConfig, texts: PlainTexts, folder: Path, run_key: str, *, tell: Watcher
 ) -> Trained:
     from yanmo.modeling.runs.pretraining import pretrain_network
+    from yanmo.modeling.runs.span_pretraining import pretrain_spans
 
+    learn = pretrain_spans if config.objective == "spans" else pretrain_network
     values = config.model_dump()
     shared: dict[str, Any] = {
         "keeps_some": config.mask_style == "mixed",
@@ -184,7 +192,7 @@ def _run(
     # No keys: weight decay and clipping are BERT's own, and nothing stops early here.
     constant: dict[str, Any] = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
     loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
-    return pretrain_network(
+    return learn(
         spec,
         texts.blocks,
         reading=ReadingSettings(**reading, **shared),

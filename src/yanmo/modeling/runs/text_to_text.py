@@ -137,6 +137,7 @@ def _architecture(begun: Begun, language: LanguageSettings) -> dict[str, Any]:
         "end": begun.wrapped.eos_token,
         "marks": msgspec.to_builtins(begun.tokenizer.marks),
         "max_target_length": language.max_target_length or DEFAULT_LENGTH,
+        "num_beams": language.num_beams,
     }
 
 

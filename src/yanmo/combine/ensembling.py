@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Protocol
 
 from yanmo.answers.choices import Choices
-from yanmo.answers.writings import Writings
 from yanmo.arrays import FloatArray
 from yanmo.combine.averaging import average, equal_weights
-from yanmo.combine.candidates import average_candidates
 from yanmo.combine.log_linear import log_average
 from yanmo.combine.voting import vote
 from yanmo.protocols import Task
@@ -25,10 +23,6 @@ class Stacker(Protocol):
     def logits(self, members: Iterable[FloatArray]) -> FloatArray:
         """Return logits_NC of K members' probabilities."""
         ...
-
-
-MEANS_OF: Mapping[type[Any], Callable[[Iterable[Any], Sequence[float]], Any]] = {Writings: average_candidates}
-"""Form of evidence to how its mean is taken, where members need not speak of the same values."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class Ensembler:
         weights_K = self.weights_K or equal_weights(self.num_members)
         if self.is_log:
             return log_average(members, weights_K).activate()
-        return MEANS_OF.get(task.form, average)(members, weights_K)
+        return average(members, weights_K)
 
     def without(self, member: int) -> Ensembler | None:
         """Return the method for all members but one; None where it would have to be fitted again or nothing is left."""

@@ -19,7 +19,7 @@ def put_together(source, target):
     }
     found = []
     for one in source:
-        found += spans[one] if one in spans else [one]
+        found += spans.get(one, [one])
     return found
 
 

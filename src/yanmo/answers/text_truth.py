@@ -34,6 +34,11 @@ class TextTruth(Struct, frozen=True):
         """The text that is learned of each row: its first reference, "" where it has none."""
         return [one[0] if one else "" for one in self.references]
 
+    @property
+    def num_references(self) -> int:
+        """How many texts count as right, of all rows."""
+        return sum(map(len, self.references))
+
     def take(self, rows: IntArray) -> Self:
         """Return the given rows, in the given order."""
         return type(self)([self.references[row] for row in rows.tolist()])

@@ -60,7 +60,7 @@ def measure_written_quality(
     measured = measure_with_intervals(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed)
     scores: dict[str, Any] = {
         "num_rows": len(targets),
-        "num_references": sum(map(len, targets.references)),
+        "num_references": targets.num_references,
         "headline": task.measures[0].describe(),
         "measures": [one.describe() for one in task.measures],
         "signatures": ngram_signatures(targets.references),
@@ -124,11 +124,12 @@ def measure_pairs(
     num_read = int(np.searchsorted(cells, BASELINE_CELLS)) + 1
     start = time.perf_counter()
     sources = pipeline.read(Inputs((first[:num_read],))).first
-    model, num_left = fit_pairs(sources, truth.learned[:num_read])
+    pairs = [(text, one) for text, right in zip(sources, truth.references, strict=False) for one in right]
+    model, num_left = fit_pairs([text for text, _ in pairs], [one for _, one in pairs])
     seconds = time.perf_counter() - start
-    facts = {"order": model.order, "num_pairs": len(sources) - num_left, "of_pairs": len(first)}
-    if num_left == len(sources):
+    if num_left == len(pairs):
         return {"baseline": None}
+    facts = {"order": model.order, "num_pairs": len(pairs) - num_left, "of_pairs": truth.num_references}
     theirs, _, _ = model.write(pipeline.read(Inputs.of_frame(frame, task.inputs)).first)
     found = compare_answers(evidence, theirs, targets, task, num_resamples=RESAMPLES, seed=SEED)
     return {"baseline": {**found, **facts, "seconds": round(seconds, 2)}}

@@ -21,6 +21,7 @@ from yanmo.serving.routes import TABLE, Route
 from yanmo.serving.schemas import (
     Answer,
     Answers,
+    Candidate,
     Entity,
     FoundAnswer,
     Health,
@@ -31,6 +32,7 @@ from yanmo.serving.schemas import (
     PredictBody,
     Reload,
     ServedModel,
+    WrittenText,
 )
 from yanmo.serving.tensors import (
     InferBody,
@@ -70,7 +72,7 @@ BODIES: dict[str, list[type]] = {
 ANSWERS: dict[str, list[Any]] = {
     "predict": [
         *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
-        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]]),
+        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]], list[WrittenText]),
     ],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
@@ -141,7 +143,7 @@ WIRE_TYPES = [
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
-    AskedQuestion,
+    *(AskedQuestion, Candidate, WrittenText),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}

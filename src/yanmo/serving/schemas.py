@@ -43,6 +43,7 @@ __all__ = [
     "ServedModel",
     "Text",
     "TreeWord",
+    "WrittenText",
 ]
 
 Text = str | tuple[str, str]
@@ -154,6 +155,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
     text: str
     log_likelihood: float
+
+
+class WrittenText(msgspec.Struct, frozen=True):
+    """What was written for one of the inputs, by the names that clients of translation, summaries and texts read."""
+
+    translation_text: str
+    summary_text: str
+    generated_text: str
 
 
 class TreeWord(msgspec.Struct, frozen=True):

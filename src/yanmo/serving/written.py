@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import UNSET
 
 from yanmo.serving.exchange import ENCODER
-from yanmo.serving.schemas import Answer, PredictBody
+from yanmo.serving.schemas import Answer, PredictBody, WrittenText
 
 __all__ = ["encode_written", "trim_written"]
 
@@ -31,5 +31,5 @@ def trim_written(answers: Sequence[Answer], options: PredictBody) -> None:
 
 def encode_written(answers: Sequence[Answer]) -> bytes:
     """Return the answers to inputs, as the Hugging Face clients read those of translation and summarization."""
-    keys = ("translation_text", "summary_text", "generated_text")
-    return ENCODER.encode([dict.fromkeys(keys, answer.prediction or "") for answer in answers])
+    texts = [answer.prediction if isinstance(answer.prediction, str) else "" for answer in answers]
+    return ENCODER.encode([WrittenText(text, text, text) for text in texts])

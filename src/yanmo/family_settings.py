@@ -98,7 +98,7 @@ SETTINGS = (
             "init": 2e-4,
             "gpt2": 1e-3,
             "gpt": 2e-3,
-            "t5": 2e-3,
+            "t5": 1e-2,
             "textcnn": 3e-3,
             "bilstm": 2e-3,
             "ngram": 5e-3,
@@ -124,7 +124,14 @@ SETTINGS = (
     Setting("tokenization", (*WRITERS, "kneser-ney"), off="auto"),
     Setting("order", ("kneser-ney", "pairs")),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
-    Setting("optimizer", (*ENCODERS, *WRITERS), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True),
+    Setting(
+        "optimizer",
+        (*ENCODERS, *WRITERS),
+        "adamw",
+        own={"gpt": "muon", "t5": "scaled-adamw"},
+        off="adamw",
+        needs_whole_weights=True,
+    ),
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
@@ -195,7 +202,10 @@ HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "passages": _OF_PASSAGES,
     "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
     "sequences": {"pretrained": {"max_length": 256}},
-    "targets": {family: {"max_length": 128, "max_target_length": 128} for family in STARTED_FAMILIES},
+    "targets": {
+        "pretrained": {"max_length": 128, "max_target_length": 128},
+        "init": {"max_length": 128, "max_target_length": 128, "learning_rate": 3e-3, "optimizer": "scaled-adamw"},
+    },
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""
 

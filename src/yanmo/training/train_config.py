@@ -90,8 +90,9 @@ class OptimizerKeys(Config):
     """Peak of the schedule."""
 
     optimizer: OptimizerName | None = None
-    """adamw; or muon: matrices within layers move in orthogonal steps, of which fewer are needed (Jordan et al. 2024).
-    By default muon for gpt, else adamw."""
+    """adamw; muon: matrices within layers move in orthogonal steps, of which fewer are needed (Jordan et al. 2024); or
+    scaled-adamw: each weight moves in proportion to its size (Nawrot 2023, arXiv:2309.02373). By default muon for gpt,
+    scaled-adamw for t5, else adamw."""
 
     schedule: Schedule = "linear"
     """After the rise: linear or cosine falls to zero (Loshchilov, Hutter 2017, arXiv:1608.03983), constant stays, wsd

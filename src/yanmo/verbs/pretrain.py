@@ -32,6 +32,8 @@ __all__ = ["PretrainConfig", "check_encoder", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
+SPANS_RATE = 1e-2
+"""The default for spans, whose steps are in proportion to the size of each weight."""
 NEVER = 2**31
 """Pre-training does not stop early: its loss is still falling when its time is up."""
 
@@ -71,7 +73,8 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Hide all tokens of a word together; Chinese words are those of the segmenter."""
 
     learning_rate: float = Field(default=5e-4, gt=0)
-    """Peak of the schedule: it rises linearly, then falls linearly to zero."""
+    """Peak of the schedule: it rises linearly, then falls linearly to zero; by default 0.01 for spans, of which each
+    weight moves in proportion to its size."""
 
     batch_size: int = Field(default=32, ge=1)
     """Rows in a step of the optimizer, those of all workers together."""
@@ -124,6 +127,8 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
         MissingExtraError: The packages that train are not installed.
     """
     spec = check_encoder(config)
+    if config.objective == "spans" and "learning_rate" not in config.model_fields_set:
+        config = config.model_copy(update={"learning_rate": SPANS_RATE})
     settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     texts = open_texts(source, options, config.text)
@@ -191,6 +196,8 @@ def _run(
     reading = {one.name: values[one.name] for one in fields(ReadingSettings) if one.name in values}
     # No keys: weight decay and clipping are BERT's own, and nothing stops early here.
     constant: dict[str, Any] = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
+    if config.objective == "spans":
+        constant["optimizer"] = "scaled-adamw"
     loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
     return learn(
         spec,

@@ -267,8 +267,8 @@ def make_encoder_decoder():
             if family == "t5-1.1":
                 model.lm_head.weight = torch.nn.Parameter(torch.randn(300, 64) / 10)
             for parameter in model.parameters():
-                # Away from 0, so that texts vary.
-                parameter.add_(torch.randn_like(parameter), alpha=0.03)
+                # Away from 0, so that texts vary; the more, the more last bits differ.
+                parameter.add_(torch.randn_like(parameter), alpha=0.1 if family == "t5" else 0.03)
         model.save_pretrained(folder)
         wrapped.save_pretrained(folder)
         return folder

@@ -32,7 +32,7 @@ def numbers(tmp_path_factory):
 @pytest.fixture(scope="module")
 def bundle(numbers, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "digits"
-    return train(numbers, model="t5-1e2dx64", num_epochs=12, batch_size=32, out=out, **FAST)
+    return train(numbers, model="t5-2x64", num_epochs=12, batch_size=32, out=out, **FAST)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,15 @@ def test_a_bundle_is_a_folder_of_transformers_which_writes_the_same(bundle):
 
 def test_an_exported_bundle_answers_as_torch_does_alone_and_in_any_batch(bundle, exported, numbers):
     assert exported.format == "encoder-decoder"
-    texts = [*ASKED, "", "1234567890" * 3]
+    texts = [*ASKED, "", "1234567890" * 3, "\ud800 好 </s>"]
     assert answers(exported, texts) == answers(bundle, texts)
     assert [answers(exported, [text])[0] for text in texts] == answers(exported, texts)
     # What is too long is cut, which is counted.
     with open_bundle(exported, num_threads=1) as predictor:
-        assert predictor.infer(texts)[1].truncated_N.tolist() == [False] * 5 + [True]
-    ours, theirs = (evaluate(one, numbers, measure_speed=False, num_threads=1, out=None) for one in (exported, bundle))
-    assert ours.headline == theirs.headline
+        assert predictor.infer(texts)[1].truncated_N.tolist()[:6] == [False] * 5 + [True]
+        assert len(predictor.infer([])[0]) == 0
+    report = evaluate(exported, numbers, measure_speed=False, num_resamples=100, num_threads=1, num_beams=2)
+    assert report.metrics["reading"] == {"num_beams": 2, "length_penalty": 1.0, "max_new_tokens": 12}
 
 
 def test_8_bits_pass_the_gate_or_are_refused(bundle, numbers, tmp_path):
@@ -91,7 +92,7 @@ def test_a_student_with_fewer_layers_learns_what_its_teacher_writes(exported, nu
 def test_layers_that_write_are_left_out(bundle, numbers, tmp_path):
     smaller = prune(bundle, numbers, layers=1, num_epochs=0, num_threads=1, out=tmp_path / "pruned")
     config = T5ForConditionalGeneration.from_pretrained(smaller.path).config
-    assert (config.num_layers, config.num_decoder_layers) == (1, 1)
+    assert (config.num_layers, config.num_decoder_layers) == (2, 1)
     assert smaller.manifest.info["summary"]["decoder_layers"] == 1
     with pytest.raises(ConfigError, match="must be less than 2"):
         prune(bundle, numbers, layers=2, num_epochs=0, num_threads=1, out=tmp_path / "none")
@@ -150,7 +151,7 @@ def test_a_bundle_of_graphs_says_so(exported):
 
 def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path):
     (tmp_path / "glossary.tsv").write_text("7\tlucky seven\n", encoding="utf-8")
-    rows = [{"text": str(one), "target": "one two three"} for one in range(100, 160)]
+    rows = [{"text": str(one), "target": NAMES[one % 3]} for one in range(100, 160)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     data = prepare(tmp_path / "rows.jsonl", task="text_to_text", glossary=tmp_path / "glossary.tsv", out=tmp_path / "d")
     made = train(data, model="t5-1x32", num_epochs=1, out=tmp_path / "made", **FAST | {"max_target_length": 24})

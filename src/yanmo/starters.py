@@ -166,8 +166,8 @@ Between the words of a text stands a space; a full stop is a word.
 SPOKEN_GUIDE = """\
 # A first pipeline from text to text
 
-`spoken.tsv` holds what is read aloud and how: invented names of places with their sounds, and Chinese dates, times and
-measures with their syllables. Where two ways are right, both stand there with `|` between them.
+The file spoken.tsv holds what is read aloud and how: invented names of places with their sounds, and Chinese dates,
+times and measures with their syllables. Where two ways are right, both stand there with `|` between them.
 
 ```
 yanmo check pipeline.toml

@@ -107,7 +107,9 @@ def test_lines_for_people(pairs, tmp_path):
 
 
 def test_a_cascade_asks_the_larger_model_where_the_smaller_is_unsure(folder, data, pairs, small):
-    made = yanmo.cascade(data.path, [small.path, pairs.path], alpha=0.7, delta=0.2, out=folder / "cascade")
+    made = yanmo.cascade(
+        data.path, [small.path, pairs.path], alpha=0.7, delta=0.2, costs=(1.0, 2.0), out=folder / "cascade"
+    )
     assert exact(made) >= exact(small)
     with yanmo.load(made.path) as predictor:
         (found,) = predictor.predict([TEXT])
@@ -124,7 +126,7 @@ def test_candidates_of_members_are_put_together(folder, data, pairs, small):
 
 @pytest.mark.parametrize(
     ("verb", "message"),
-    [("audit", "audit is for texts as a whole"), ("calibrate", "calibrate is for"), ("prune", "prune is for")],
+    [("audit", "audit is for texts as a whole"), ("calibrate", "calibrate is for")],
 )
 def test_verbs_about_labels_refuse_written_texts(folder, data, pairs, verb, message):
     with pytest.raises(ConfigError, match=message):

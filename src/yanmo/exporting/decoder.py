@@ -16,7 +16,7 @@ from typing import Any
 
 from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
-from yanmo.exporting.named_weights import DecoderNorm, DecoderProduct, NamedWeights, read_weights
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_tensors
 
 __all__ = [
     "DECODER_READERS",
@@ -94,7 +94,7 @@ class DecoderWeights:
     max_length: int
 
 
-def _read_gpt2(weights: NamedWeights, config: Mapping[str, Any]) -> DecoderWeights:
+def _read_gpt2(weights: DecoderTensors, config: Mapping[str, Any]) -> DecoderWeights:
     base = "transformer." if weights.get("transformer.wte.weight") is not None else ""
 
     def product(name: str, source: str) -> DecoderProduct:
@@ -135,7 +135,7 @@ def _read_gpt2(weights: NamedWeights, config: Mapping[str, Any]) -> DecoderWeigh
     )
 
 
-def _read_llama(weights: NamedWeights, config: Mapping[str, Any]) -> DecoderWeights:
+def _read_llama(weights: DecoderTensors, config: Mapping[str, Any]) -> DecoderWeights:
     # Arcee is Llama without gates.
     gates = () if config["model_type"] == "arcee" else ("gate_proj",)
     layers = []
@@ -178,7 +178,7 @@ def _rotation(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
-DECODER_READERS: dict[str, Callable[[NamedWeights, Mapping[str, Any]], DecoderWeights]] = {
+DECODER_READERS: dict[str, Callable[[DecoderTensors, Mapping[str, Any]], DecoderWeights]] = {
     "gpt2": _read_gpt2,
     "arcee": _read_llama,
     "llama": _read_llama,
@@ -208,7 +208,7 @@ def read_decoder(folder: Path) -> DecoderWeights:
     Raises:
         ModelError: The family is another one, a file cannot be read, or a weight is missing.
     """
-    config, weights = read_weights(folder)
+    config, weights = read_tensors(folder)
     if not is_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no language model whose graph can be written.",

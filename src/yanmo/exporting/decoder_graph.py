@@ -12,9 +12,9 @@ from collections.abc import Collection
 import numpy as np
 
 from yanmo.exporting.decoder import DecoderLayer, DecoderWeights
+from yanmo.exporting.decoder_tensors import DecoderNorm
 from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT
 from yanmo.exporting.language_graph import LanguageGraphWriter
-from yanmo.exporting.named_weights import DecoderNorm
 
 __all__ = ["write_decoder"]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
-from yanmo.exporting.named_weights import DecoderNorm, DecoderProduct, NamedWeights, read_weights
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_tensors
 
 __all__ = [
     "CrossAttention",
@@ -130,7 +130,7 @@ def read_encoder_decoder(folder: Path) -> EncoderDecoderWeights:
     Raises:
         ModelError: The family is another one, a file cannot be read, or a weight is missing.
     """
-    config, weights = read_weights(folder)
+    config, weights = read_tensors(folder)
     if not is_encoder_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no network with an encoder and a decoder whose graph can be written.",
@@ -147,7 +147,7 @@ def read_encoder_decoder(folder: Path) -> EncoderDecoderWeights:
         raise ModelError(f"{folder} lacks the weight or the setting {error}.", hint="Copy the model again.") from error
 
 
-def _read_t5(weights: NamedWeights, config: Mapping[str, Any]) -> EncoderDecoderWeights:
+def _read_t5(weights: DecoderTensors, config: Mapping[str, Any]) -> EncoderDecoderWeights:
     activation, is_gated = _activation(config)
     tokens_VD, output_VD = weights["shared.weight"], weights.get("lm_head.weight")
     writing_norm = weights.norm("writing_norm", "decoder.final_layer_norm")
@@ -185,7 +185,7 @@ def _read_t5(weights: NamedWeights, config: Mapping[str, Any]) -> EncoderDecoder
     )
 
 
-def _read_layer(weights: NamedWeights, side: str, place: int, *, is_gated: bool) -> WritingLayer:
+def _read_layer(weights: DecoderTensors, side: str, place: int, *, is_gated: bool) -> WritingLayer:
     name, source = f"{side}.{place}", f"{side}.block.{place}.layer"
     own, inner = f"{source}.0.SelfAttention", f"{source}.{1 if side == 'encoder' else 2}"
     cross = None

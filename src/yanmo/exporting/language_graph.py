@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from yanmo.arrays import FloatArray
 from yanmo.exporting.block_quantization import BLOCK_SIZE, quantize_blocks
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct
 from yanmo.exporting.graph import MICROSOFT, GraphWriter
-from yanmo.exporting.named_weights import DecoderNorm, DecoderProduct
 
 __all__ = ["LanguageGraphWriter"]
 

@@ -1,52 +1,19 @@
-"""The weights of a Hugging Face folder by name, as numpy arrays, and the two parts that all layers are made of.
-
-It knows no family, and neither torch nor ONNX operators.
-"""
+"""The tensors of a checkpoint under the names that transformers gives them; it knows no family."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from yanmo.arrays import FloatArray
-from yanmo.errors import ModelError
+from yanmo.exporting.encoder import Norm, Product
 
-__all__ = ["DecoderNorm", "DecoderProduct", "NamedWeights", "read_weights"]
-
-
-@dataclass(frozen=True)
-class DecoderProduct:
-    """A linear map, ``x @ weight``, with a bias where there is one.
-
-    Attributes:
-        name: Unique in a network.
-        weight_KN: float32, shape (inputs, outputs).
-        bias_N: float32, or None.
-    """
-
-    name: str
-    weight_KN: FloatArray
-    bias_N: FloatArray | None = None
-
-
-@dataclass(frozen=True)
-class DecoderNorm:
-    """Layer normalization; without a shift that of the root mean square alone."""
-
-    name: str
-    scale_D: FloatArray
-    shift_D: FloatArray | None = None
+__all__ = ["NamedWeights"]
 
 
 class NamedWeights:
-    """Tensors by name, in the shapes of this module; torch keeps linear weights as (outputs, inputs)."""
+    """Tensors by name, and what an encoder is made of: products and normalizations."""
 
     def __init__(self, tensors: Mapping[str, FloatArray]) -> None:
         self._tensors = tensors
@@ -55,33 +22,28 @@ class NamedWeights:
         return self._tensors[name]
 
     def get(self, name: str) -> FloatArray | None:
-        """Return a weight, None where there is none."""
+        """Return a tensor, None where there is none."""
         return self._tensors.get(name)
 
-    def product(self, name: str, *sources: str) -> DecoderProduct:
+    def __contains__(self, name: str) -> bool:
+        return name in self._tensors
+
+    def has(self, source: str) -> bool:
+        """Return whether there is a layer of this name."""
+        return f"{source}.weight" in self._tensors
+
+    def product(self, name: str, *sources: str) -> Product:
         """Return the linear layers of some names side by side as one product."""
+        # torch keeps linear weights as (outputs, inputs).
         weight_KN = np.concatenate([self._tensors[f"{source}.weight"].T for source in sources], axis=1)
-        biases = [self._tensors[f"{source}.bias"] for source in sources if f"{source}.bias" in self._tensors]
-        return DecoderProduct(name, np.ascontiguousarray(weight_KN), np.concatenate(biases) if biases else None)
+        bias_N = np.concatenate([self._bias(source) for source in sources])
+        return Product(name, np.ascontiguousarray(weight_KN), bias_N)
 
-    def norm(self, name: str, source: str) -> DecoderNorm:
+    def norm(self, name: str, source: str) -> Norm:
         """Return a normalization."""
-        return DecoderNorm(name, self._tensors[f"{source}.weight"], self._tensors.get(f"{source}.bias"))
+        return Norm(name, self._tensors[f"{source}.weight"], self._bias(source))
 
-    def optional_norm(self, name: str, source: str) -> DecoderNorm | None:
-        """Return a normalization, None where there is none."""
-        return self.norm(name, source) if f"{source}.weight" in self._tensors else None
-
-
-def read_weights(folder: Path) -> tuple[dict[str, Any], NamedWeights]:
-    """Return what a folder's ``config.json`` and ``model.safetensors`` hold.
-
-    Raises:
-        ModelError: A file cannot be read.
-    """
-    try:
-        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=dict[str, Any])
-        found = load_file(folder / "model.safetensors")
-    except (OSError, msgspec.MsgspecError, SafetensorError) as error:
-        raise ModelError(f"{folder} cannot be read: {error}.", hint="Train or copy the model again.") from error
-    return config, NamedWeights({name: np.asarray(array, np.float32) for name, array in found.items()})
+    def _bias(self, source: str) -> FloatArray:
+        # Some families have none, which is the same as adding nothing.
+        found = self._tensors.get(f"{source}.bias")
+        return np.zeros(len(self._tensors[f"{source}.weight"]), np.float32) if found is None else found

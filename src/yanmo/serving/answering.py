@@ -21,7 +21,7 @@ from yanmo.artifacts.tree_table import conllu_sentence
 from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Candidate, Entity, FoundAnswer, Text, TreeWord
+from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord, WrittenCandidate
 from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
@@ -142,7 +142,7 @@ def _write_trees(told: Prediction) -> Answer:
 
 
 def _write_written(told: Prediction) -> Answer:
-    found = [Candidate(text, _nats(share)) for text, share in told.probabilities.items()]
+    found = [WrittenCandidate(text, _nats(share)) for text, share in told.probabilities.items()]
     return Answer(told.label, told.probability, log_likelihood=_nats(told.probability), candidates=found)
 
 

@@ -21,7 +21,6 @@ from yanmo.serving.routes import TABLE, Route
 from yanmo.serving.schemas import (
     Answer,
     Answers,
-    Candidate,
     Entity,
     FoundAnswer,
     Health,
@@ -32,6 +31,7 @@ from yanmo.serving.schemas import (
     PredictBody,
     Reload,
     ServedModel,
+    WrittenCandidate,
     WrittenText,
 )
 from yanmo.serving.tensors import (
@@ -143,7 +143,7 @@ WIRE_TYPES = [
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
-    *(AskedQuestion, Candidate, WrittenText),
+    *(AskedQuestion, WrittenCandidate, WrittenText),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}

@@ -29,7 +29,6 @@ from msgspec import UNSET, Meta, UnsetType
 __all__ = [
     "Answer",
     "Answers",
-    "Candidate",
     "Count",
     "Entity",
     "FoundAnswer",
@@ -43,6 +42,7 @@ __all__ = [
     "ServedModel",
     "Text",
     "TreeWord",
+    "WrittenCandidate",
     "WrittenText",
 ]
 
@@ -145,7 +145,7 @@ class FoundAnswer(msgspec.Struct, frozen=True):
     end: int
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class WrittenCandidate(msgspec.Struct, frozen=True):
     """A text that a model could have written.
 
     Attributes:
@@ -225,7 +225,7 @@ class Answer(msgspec.Struct):
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
-    candidates: Sequence[Candidate] | UnsetType = UNSET
+    candidates: Sequence[WrittenCandidate] | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

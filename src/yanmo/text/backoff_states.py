@@ -16,10 +16,10 @@ from msgspec import Struct
 from yanmo.arrays import Doubles, IntArray
 from yanmo.text.backoff_model import BackoffModel
 
-__all__ = ["BackoffStates", "Followers", "States"]
+__all__ = ["BackoffStates", "Followers", "NgramStates"]
 
 
-class States(Struct, frozen=True):
+class NgramStates(Struct, frozen=True):
     """H states.
 
     Attributes:
@@ -48,7 +48,7 @@ class Followers(Struct, frozen=True):
     state_F: IntArray
     tokens_F: IntArray
     log_likelihoods_F: Doubles
-    states: States
+    states: NgramStates
 
 
 class BackoffStates:
@@ -62,11 +62,11 @@ class BackoffStates:
         self._levels, self._base = model.levels, model.vocab_size + 1
         self._shorter = _shorter_places(model)
 
-    def begin(self, num_rows: int) -> States:
+    def begin(self, num_rows: int) -> NgramStates:
         """Return the state before anything was read, so many times."""
-        return States(np.ones(num_rows, dtype=np.int64), np.full(num_rows, self._base - 1))
+        return NgramStates(np.ones(num_rows, dtype=np.int64), np.full(num_rows, self._base - 1))
 
-    def follow(self, states: States, first_H: IntArray, stop_H: IntArray) -> Followers:
+    def follow(self, states: NgramStates, first_H: IntArray, stop_H: IntArray) -> Followers:
         """Return what follows each state of the tokens ``first_H`` to ``stop_H``, every one of them.
 
         Args:
@@ -108,7 +108,7 @@ class BackoffStates:
         if len(longest):
             places_F[longest] = self._shorter[-1][places_F[longest]]
             orders_F[longest] -= 1
-        return Followers(state_F, tokens_F, values_F, States(orders_F, places_F))
+        return Followers(state_F, tokens_F, values_F, NgramStates(orders_F, places_F))
 
 
 def _shorter_places(model: BackoffModel) -> list[IntArray]:

@@ -77,7 +77,7 @@ def align_pairs(sources: Ragged, targets: Ragged) -> Alignment:
     steps = _steps(sources.lengths_N, targets.lengths_N)
     shapes = list(_shapes(sources, targets, max(num for _, num in steps)))
     table = np.ones(1 << _num_bits(shapes, len(steps)))
-    for _ in range(NUM_ROUNDS if len(steps) > 1 else 0):
+    for _ in range(NUM_ROUNDS if len(steps) > 1 and shapes else 0):
         counted = _Counts(np.zeros_like(table), [], [])
         scale = _scale_of(table)
         for shape in shapes:
@@ -119,7 +119,7 @@ def _shapes(sources: Ragged, targets: Ragged, longest: int) -> Iterator[_Shape]:
 def _num_bits(shapes: Sequence[_Shape], num_steps: int) -> int:
     """Return of which power of 2 a table is that has room for all units of some pairs."""
     num_places = sum(shape.sources_GS.size * (shape.targets_GT.shape[1] + 1) for shape in shapes)
-    return min((num_places * num_steps).bit_length() + 1, MOST_BITS)
+    return min(int(num_places * num_steps).bit_length() + 1, MOST_BITS)
 
 
 def _cells(shape: _Shape, size: tuple[int, int], num_cells: int) -> IntArray:

@@ -31,7 +31,7 @@ from yanmo.text.backoff_states import BackoffStates
 from yanmo.text.kneser_ney import count_kneser_ney
 from yanmo.text.pair_alignment import align_pairs
 from yanmo.text.pair_search import UnitRanges, search_units
-from yanmo.text.pair_symbols import Cut, PairSymbols, choose_cut
+from yanmo.text.pair_symbols import PairSymbols, SymbolCut, choose_cut
 
 __all__ = ["PairModel", "Pairs", "fit_pairs"]
 
@@ -183,7 +183,11 @@ def _ranges(pairs: Pairs) -> UnitRanges:
 
 
 def fit_pairs(
-    sources: Sequence[str], targets: Sequence[str], *, order: int | None = None, cuts: tuple[Cut, Cut] | None = None
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    order: int | None = None,
+    cuts: tuple[SymbolCut, SymbolCut] | None = None,
 ) -> tuple[PairModel, int]:
     """Return the model of N pairs, and how many of them could not be learned from.
 

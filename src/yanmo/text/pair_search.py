@@ -14,7 +14,7 @@ import numpy as np
 from msgspec import Struct
 
 from yanmo.arrays import Doubles, IntArray, Ragged
-from yanmo.text.backoff_states import BackoffStates, States
+from yanmo.text.backoff_states import BackoffStates, NgramStates
 
 __all__ = ["UnitRanges", "search_units"]
 
@@ -68,7 +68,7 @@ class _Hypotheses(Struct, frozen=True):
     rows_H: IntArray
     scores_H: Doubles
     nodes_H: IntArray
-    states: States
+    states: NgramStates
 
     def take(self, chosen: IntArray) -> _Hypotheses:
         """Return some of them."""
@@ -170,7 +170,7 @@ def _joined(parts: Sequence[_Hypotheses]) -> _Hypotheses:
         np.concatenate([one.rows_H for one in parts]),
         np.concatenate([one.scores_H for one in parts]),
         np.concatenate([one.nodes_H for one in parts]),
-        States(
+        NgramStates(
             np.concatenate([one.states.orders_H for one in parts]),
             np.concatenate([one.states.places_H for one in parts]),
         ),

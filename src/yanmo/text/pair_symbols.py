@@ -17,12 +17,11 @@ from msgspec import Struct
 
 from yanmo.arrays import IntArray, Ragged
 
-__all__ = ["Cut", "PairSymbols", "choose_cut"]
+__all__ = ["PairSymbols", "SymbolCut", "choose_cut"]
 
-Cut = Literal["characters", "words"]
+SymbolCut = Literal["characters", "words"]
 MOST_WORDS, LEAST_REPEATS, LEAST_WORDS = 2000, 10, 1.5
 """A side is cut into words if it has at most so many distinct ones, each so often in the mean, and so many a text."""
-PAD = -1
 
 
 class PairSymbols(Struct, frozen=True):
@@ -33,11 +32,11 @@ class PairSymbols(Struct, frozen=True):
         symbols: V symbols, sorted.
     """
 
-    cut: Cut
+    cut: SymbolCut
     symbols: tuple[str, ...]
 
     @classmethod
-    def of(cls, texts: Sequence[str], cut: Cut) -> Self:
+    def of(cls, texts: Sequence[str], cut: SymbolCut) -> Self:
         """Return the symbols of some texts."""
         return cls(cut, tuple(sorted(set(chain.from_iterable(_cut(text, cut) for text in texts)))))
 
@@ -69,7 +68,7 @@ class PairSymbols(Struct, frozen=True):
         return np.stack([ends - lengths, ends], axis=1).astype(np.int64)
 
 
-def choose_cut(texts: Sequence[str]) -> Cut:
+def choose_cut(texts: Sequence[str]) -> SymbolCut:
     """Return what texts are cut into."""
     words = [text.split() for text in texts]
     num_words = sum(map(len, words))
@@ -78,5 +77,5 @@ def choose_cut(texts: Sequence[str]) -> Cut:
     return "words" if is_closed and num_words >= LEAST_WORDS * len(texts) else "characters"
 
 
-def _cut(text: str, cut: Cut) -> Sequence[str]:
+def _cut(text: str, cut: SymbolCut) -> Sequence[str]:
     return text.split() if cut == "words" else text

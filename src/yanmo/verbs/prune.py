@@ -131,8 +131,9 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
     to zero instead. The manifest says what that cost on the validation split.
 
     Args:
-        bundle: A torch Bundle of the family bert, roberta, electra or t5; for single weights also of another single
-            model.
+        bundle: A torch Bundle of an encoder: bert, roberta, xlm-roberta, camembert, electra, distilbert, mpnet,
+            modernbert, or deberta-v2 without its heads; or of t5, of which layers that write are left out; for single
+            weights also of another single model.
         dataset: With the splits train and valid.
         config: What is left out, and how the rest recovers.
         out: Where the new Bundle appears.
@@ -255,7 +256,7 @@ def _write_encoder(trained: Trained, bundle: Bundle, made: Bundle, info: dict[st
 
 
 def _write_onnx(trained: Trained, draft: Path, made: Bundle, info: dict[str, Any]) -> None:
-    from yanmo.exporting.encoder import read_folder
+    from yanmo.exporting.encoder_folder import read_folder
 
     # What a run that was killed has left of it.
     shutil.rmtree(draft, ignore_errors=True)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
-from yanmo import Bundle, distill, evaluate, export, prepare, pretrain, prune, quantize, train
+from yanmo import Bundle, adopt, distill, evaluate, export, prepare, pretrain, prune, quantize, train
 from yanmo.errors import ConfigError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 
@@ -178,3 +178,10 @@ def test_spans_of_plain_texts_are_learned_and_training_goes_on_from_there(number
     assert len(answers(made)) == len(ASKED)
     with pytest.raises(ConfigError, match="must be spans for t5"):
         pretrain(tmp_path / "plain.txt", model="t5-1x32", out=tmp_path / "none")
+
+
+def test_a_folder_is_taken_in_as_it_is(make_encoder_decoder, tmp_path):
+    folder = make_encoder_decoder(tmp_path / "t5")
+    made = adopt(folder, max_length=32, out=tmp_path / "adopted")
+    assert (made.task, made.format) == ("text_to_text", "torch")
+    assert answers(export(made, out=tmp_path / "onnx")) == answers(made)

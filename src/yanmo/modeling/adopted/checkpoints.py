@@ -48,7 +48,7 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
         if found is not None:
             return found(folder, config, wanted)
     raise ModelError(
-        f"{wanted.name} is a {made_for[0]}; adopt takes models that classify texts or tokens, find answers in passages, "
-        "predict the next token or write a text from another.",
+        f"{wanted.name} is a {made_for[0]}; adopt takes models that classify texts or tokens, find answers, "
+        "predict the next token, or write a text from another.",
         hint=f"To make a classifier of it: yanmo train DATASET --model {wanted.name} --out BUNDLE",
     )

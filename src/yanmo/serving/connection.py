@@ -8,7 +8,7 @@ a request that arrives whole costs no timer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -21,6 +21,8 @@ __all__ = ["Connection", "ConnectionLimits", "Refusal", "Refuser", "watch"]
 
 # A deadline may be late by one tick, which is nothing to seconds of patience.
 TICK_SECONDS = 0.1
+LOOKED_AT = 32
+"""So many connections are looked at in one go: all of a thousand took longer than a request to a small model."""
 MAX_HEADERS = 64
 MAX_URL_BYTES = 4096
 MAX_HEAD_BYTES = 16_384
@@ -30,9 +32,13 @@ CHUNK_BYTES = 16
 DETAILS = {
     "bad_http": "Send HTTP/1.1.",
     "too_slow": "Send the whole request faster.",
-    "url_too_long": f"At most {MAX_URL_BYTES} bytes are allowed.",
-    "headers_too_large": f"At most {MAX_HEADERS} headers of together {MAX_HEAD_BYTES} bytes are allowed.",
+    "url_too_long": "At most {number} bytes are allowed.",
+    "headers_too_large": "At most {number} headers of together {size} bytes are allowed.",
     "too_many_connections": "Connect again later.",
+}
+LIMITS = {
+    "url_too_long": {"number": MAX_URL_BYTES},
+    "headers_too_large": {"number": MAX_HEADERS, "size": MAX_HEAD_BYTES},
 }
 
 Phase = Literal["head", "body"]
@@ -357,17 +363,21 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, code: str) -> None:
         self.limits.on_refused(code)
         headers = {"retry-after": "1"} if code == "too_many_connections" else None
-        problem = Problem(code, DETAILS[code], headers=headers)
+        # Before the headers are whole nobody knows which language the client reads.
+        problem = Problem(code, DETAILS[code], headers=headers, **LIMITS.get(code, {}))
         self.told = problem.status
         self.transport.write(raw_response(problem))
         self.transport.close()
 
 
 async def watch(connections: Iterable[Any]) -> None:
-    """Look at all connections every ``TICK_SECONDS``, for ever."""
+    """Look at all connections every ``TICK_SECONDS``, for ever; at a few at a time, so that no request waits long."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(TICK_SECONDS)
-        now = loop.time()
-        for connection in list(connections):
-            connection.check(now)
+        found = list(connections)
+        starts: Sequence[int] = range(0, len(found), LOOKED_AT) or (0,)
+        for start in starts:
+            await asyncio.sleep(TICK_SECONDS / len(starts))
+            now = loop.time()
+            for connection in found[start : start + LOOKED_AT]:
+                connection.check(now)

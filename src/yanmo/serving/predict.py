@@ -18,6 +18,7 @@ from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
 from yanmo.serving.written import trim_written
 from yanmo.tasks.deciding import decide_again, most_probable
+from yanmo.translations import Phrase
 
 __all__ = ["ask_model", "check_read", "encode_answers", "predict", "queue_full"]
 
@@ -54,7 +55,7 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     """
     service = call.service
     service.check_loaded()
-    model = service.find(call.name)
+    model = service.find(call.name, call.version)
     deadline_seconds = call.deadline_seconds(service.config.deadline_seconds)
     try:
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
@@ -65,7 +66,9 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     except QueueFullError as error:
         raise queue_full(error.retry_seconds) from None
     except TooLargeError:
-        raise Problem("too_much_text", f"At most {service.config.max_queue_tokens} characters are allowed.") from None
+        raise Problem(
+            "too_much_text", "At most {number} characters are allowed.", number=service.config.max_queue_tokens
+        ) from None
     answers, jobs = await _wait(call, job, deadline_seconds), [job]
     if len(parts) > 1:
         answers = await _go_on(call, model, parts, jobs, answers, deadline=job.arrived + deadline_seconds)
@@ -171,7 +174,8 @@ def check_read(answers: Sequence[Answer], reason: str) -> None:
     """
     place = next((place for place, answer in enumerate(answers) if answer.truncated), None)
     if place is not None:
-        raise Problem("text_too_long", f"The model does not read all of text {place}, and {reason}.")
+        sentence = "The model does not read all of text {place}, and {reason}."
+        raise Problem("text_too_long", sentence, place=place, reason=Phrase(reason))
 
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:

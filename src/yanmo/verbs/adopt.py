@@ -3,7 +3,8 @@
 import dataclasses
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, publish_bundle
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import render_card, write_cards
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
@@ -52,7 +53,8 @@ class AdoptConfig(Config):
 
     task: str | None = None
     """single_label, multi_label or text_pair; by default that of the Dataset, else what the model was trained for. What
-    labels tokens is of token_labels, what finds answers of span, what predicts the next token of causal_lm."""
+    labels tokens is of token_labels, what finds answers of span, what predicts the next token of causal_lm, what writes
+    a text from another of text_to_text."""
 
     units: UnitRule | None = None
     """What is labeled by a model of tokens: words, characters, or tokens, which are words and single marks and
@@ -80,10 +82,11 @@ def adopt(
 ) -> Bundle:
     """Take in a model that was trained elsewhere.
 
-    A folder or hub id with a classifier of texts or of tokens, a reader of passages or a language model, of any family
-    that transformers has, becomes a torch Bundle; an ONNX file of a classifier of texts with its tokenizer an ONNX
-    Bundle. Head, labels and length stay as they are, and nothing is cleaned. It is published only if it answers as
-    transformers does by itself, and a text alone as in a batch. Every other verb then takes it.
+    A folder or hub id with a classifier of texts or of tokens, a reader of passages, a language model or a model that
+    writes a text from another, of any family that transformers has, becomes a torch Bundle; an ONNX file of a
+    classifier of texts with its tokenizer an ONNX Bundle. Head, labels and length stay as they are, and nothing is
+    cleaned. It is published only if it answers as transformers does by itself, and a text alone as in a batch. Every
+    other verb then takes it.
 
     Args:
         source: A folder, a hub id, or an ONNX file.
@@ -122,7 +125,7 @@ def adopt(
             # _fill has put the largest difference there, which is shown after the measures.
             identity.info["summary"] = _measure(made, dataset, config.split) | identity.info["summary"]
             identity.info.update(profile_inputs(made, dataset))
-        (made.path / CARD).write_text(_render(made, identity.info), encoding="utf-8")
+        write_cards(made.path, _card(made, identity.info))
     return Bundle.open(out, verify=False)
 
 
@@ -200,8 +203,9 @@ def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]
     return summary | {f"{split.name}_{headline.name}_interval": found[headline.name].interval, "num_rows": num_rows}
 
 
-def _render(made: Bundle, info: dict[str, Any]) -> str:
-    return render_card(
+def _card(made: Bundle, info: dict[str, Any]) -> Callable[..., str]:
+    return partial(
+        render_card,
         model=made.model,
         format=made.format,
         task=made.task,

@@ -200,7 +200,7 @@ _OF_PASSAGES: dict[str, dict[str, Any]] = {
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
     "passages": _OF_PASSAGES,
-    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
+    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33, "num_epochs": 12}},
     "sequences": {"pretrained": {"max_length": 256}},
     "targets": {
         "pretrained": {"max_length": 128, "max_target_length": 128},

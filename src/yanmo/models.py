@@ -46,6 +46,8 @@ FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES, *LIGHT_FAMI
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
 Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
+KIND_READERS = (*ENCODER_FAMILIES, "bilstm")
+"""Families whose networks begin from nothing; a checkpoint knows what kind of word it reads."""
 OWN_FORMATS: dict[str, Format] = {
     "ngram": "ngram",
     "linear": "linear",
@@ -138,6 +140,11 @@ class ModelSpec:
     def can_label(self, form: str) -> bool:
         """Return whether models of the family have a head for what is decided about, a name of ``protocols.ABOUT``."""
         return form in FORMS[self.family]
+
+    @property
+    def reads_kinds(self) -> bool:
+        """Whether networks of the family read parts of speech beside words, where a tagger tells them."""
+        return self.family in KIND_READERS
 
     @property
     def is_born_int8(self) -> bool:

@@ -64,11 +64,9 @@ def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: Lab
         DataError: A file cannot be used.
         ConfigError: Nothing says which format a file has.
     """
-    fields = PrepareConfig.model_fields
-    given = {name: getattr(config, name) for name in ("text", "label")}
-    # The default of a key is one of the usual names, which are looked for anyway.
-    named = {name: None if value == fields[name].default else value for name, value in given.items()}
-    return open_units(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
+    # A name that nobody has given is none: the usual ones are looked for.
+    keys = TagKeys(config.given("text"), config.given("label"), config.id)
+    return open_units(_by_split(files), config, keys, labels)
 
 
 def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
@@ -112,11 +110,13 @@ def _open_passages(
     config: PrepareConfig,
     labels: LabelReader,  # noqa: ARG001 - one signature
 ) -> Opened:
-    fields, usual = PrepareConfig.model_fields, PassageKeys()
-    given = {"passage": config.text, "answers": config.label}
-    defaults = {"passage": fields["text"].default, "answers": fields["label"].default}
-    named = {key: getattr(usual, key) if value == defaults[key] else value for key, value in given.items()}
-    keys = PassageKeys(**named, question=config.text_b or usual.question, name=config.id)
+    usual = PassageKeys()
+    keys = PassageKeys(
+        config.given("text") or usual.passage,
+        config.given("text_b") or usual.question,
+        config.given("label") or usual.answers,
+        config.id,
+    )
     reader = PassageReader(task, _by_split(files), config, keys)
     return reader, reader.rows(), text_config(task, config, "tokens")
 

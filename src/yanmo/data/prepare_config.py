@@ -93,6 +93,10 @@ class PrepareConfig(DocumentOptions, TaggingOptions, TargetOptions):
     max_rejected: float = Field(default=0.5, ge=0.0, le=1.0)
     """Largest share of refused rows that is no error."""
 
+    def given(self, name: Literal["text", "text_b", "label"]) -> str | None:
+        """Return the name of a column that the user has given, be it the default; None where it was left out."""
+        return getattr(self, name) if name in self.model_fields_set else None
+
 
 def given_files(config: PrepareConfig) -> dict[str, tuple[Path, ...]]:
     """Return role to files of the splits that are given and not cut: a folder's and a pattern's one by one.

@@ -23,6 +23,7 @@ from yanmo.serving.schemas import (
     Answers,
     Entity,
     FoundAnswer,
+    FoundPassage,
     Health,
     LabelScore,
     ListedModel,
@@ -144,7 +145,7 @@ WIRE_TYPES = [
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
-    *(AskedQuestion, TreeWord, WrittenCandidate, WrittenText),
+    *(AskedQuestion, TreeWord, FoundPassage, WrittenCandidate, WrittenText),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}

@@ -187,6 +187,20 @@ class TreeWord(msgspec.Struct, frozen=True):
     score: float
 
 
+class FoundPassage(msgspec.Struct):
+    """A part of a document in which an answer was found.
+
+    Attributes:
+        document: The name of its file.
+        start: Its first character, in the document.
+        text: It; places of answers are counted in it.
+    """
+
+    document: str
+    start: int
+    text: str
+
+
 class Answer(msgspec.Struct):
     """What the model says about one text.
 
@@ -204,6 +218,7 @@ class Answer(msgspec.Struct):
         entities: The parts of the text that were labeled, in order; only for tasks about the units of a text.
         answers: The most probable answers, of which none overlaps another; only for questions about passages.
         context: Of several passages the one that has the answer, counted from 0.
+        passage: Of the service's own documents the part that the answer was found in.
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
         log_likelihood: The mean log-likelihood of the tokens of what was written, in nats; only of texts for texts.
@@ -222,6 +237,7 @@ class Answer(msgspec.Struct):
     entities: Sequence[Entity] | UnsetType = UNSET
     answers: Sequence[FoundAnswer] | UnsetType = UNSET
     context: int | UnsetType = UNSET
+    passage: FoundPassage | UnsetType = UNSET
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET

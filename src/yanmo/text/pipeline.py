@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec.structs import replace
 from pydantic import Field, field_validator
 
+from yanmo.arrays import Ragged
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.text.clean import CLEANING_STEPS, clean_joined, unknown_step
@@ -75,11 +76,15 @@ class TextPipeline:
         if config.segmenter == "rjieba":
             self._segmenter = Segmenter(_user_dict_path(config, folder))
 
-    def read(self, inputs: Inputs) -> Inputs:
+    def read(self, inputs: Inputs, *, places: Ragged | None = None) -> Inputs:
         """Return what a model reads of N raw rows.
 
         Whole texts are cleaned. Units are cut from the raw text and then cleaned one by one, so that nothing moves
         their places. Units are those of the first column; others, such as questions about it, are cleaned whole.
+
+        Args:
+            inputs: Raw rows.
+            places: Where the units are, if not where the config's rule finds them.
         """
         rule = self.config.units
         if rule is None:
@@ -88,7 +93,7 @@ class TextPipeline:
                 columns[0] = [self.config.prefix + text for text in columns[0]]
             return Inputs(tuple(columns), inputs.is_segmented)
         others = tuple([self.apply(column) for column in inputs.columns[1:]])
-        places = unit_places(inputs.first, rule)
+        places = unit_places(inputs.first, rule) if places is None else places
         surfaces = cut_units(inputs.first, places)
         cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))
         return replace(inputs, columns=(inputs.first, *others), units=Units(cleaned, places, rule))

@@ -113,7 +113,7 @@ def check_config(config: PrepareConfig) -> Task[Any]:
             f"The task {task.name} {problem} the 'text_b' parameter.",
             hint="Give --text-b, the column of the second text." if len(task.inputs) > 1 else f"Use --task {pairs}.",
         )
-    if config.label_columns and config.label != PrepareConfig.model_fields["label"].default:
+    if config.label_columns and config.given("label") is not None:
         raise ConfigError(
             "The 'label' and 'label_columns' parameters of prepare exclude each other.",
             hint="Name one column of labels, or the columns of 0 and 1.",

@@ -247,10 +247,11 @@ class _WritingWriter(_SideWriter):
         else:
             # Turned here: the engine would otherwise turn the table at every step.
             logits = self.add("MatMul", [normed, self.constant(f"{name}.turned", table_VD.T)])
-        likelihoods = self.add("LogSoftmax", [logits], axis=-1)
-        values, ids = self.add_many("TopK", [likelihoods, "num_best"], 2, axis=-1)
-        for value, told in ((likelihoods, "log_likelihoods"), (values, "best.values"), (ids, "best.ids")):
-            self.name_output(value, told)
+        self.name_output(self.add("LogSoftmax", [logits], axis=-1), "log_likelihoods")
+        # Of the output itself, which would else be copied.
+        values, ids = self.add_many("TopK", ["log_likelihoods", "num_best"], 2, axis=-1)
+        self.name_output(values, "best.values")
+        self.name_output(ids, "best.ids")
 
     def _own_attention(self, place: int, rows: str) -> str:
         buffers = [f"past.{place}.key", f"past.{place}.value"]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ArtifactError
@@ -106,7 +107,7 @@ class OnnxDrafts:
         session: EncoderDecoderSession,
         cross: dict[str, FloatArray],
         past: dict[str, FloatArray],
-        lengths_B: IntArray,
+        lengths_B: npt.NDArray[np.int32],
         *,
         num_beams: int,
         num_best: int,

@@ -540,10 +540,25 @@ def test_a_revision_that_the_hub_does_not_have_is_refused(hub, tmp_path):
         adopt("owner/bert", revision="v2", out=tmp_path / "bundle")
 
 
-def test_a_plain_folder_given_to_another_verb_gets_the_hint(mine, graph, tmp_path, monkeypatch, capsys):
+GIVEN = {
+    "export": ("{}",),
+    "evaluate": ("{}", "data"),
+    "predict": ("{}", "texts.csv"),
+    "quantize": ("{}", "data"),
+    "prune": ("{}", "data", "--heads", "0.5"),
+    "distill": ("{}", "data"),
+    "grind": ("{}", "data"),
+    "ensemble": ("data", "{}", "{}"),
+}
+
+
+@pytest.mark.usefixtures("mine", "dataset")
+@pytest.mark.parametrize("verb", GIVEN)
+def test_a_plain_folder_given_to_another_verb_gets_the_hint(verb, graph, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.csv").write_text("text\nhello\n")
     for given in ("mine", str(graph / "model.onnx")):
-        assert main(["export", given, "--out", "new"]) == 2
+        assert main([verb, *(one.format(given) for one in GIVEN[verb]), "--out", "new"]) == 2
         assert f"hint: To take in a model that was trained elsewhere: yanmo adopt {given} --out BUNDLE" in (
             capsys.readouterr().err
         )

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from tokenizers import Tokenizer
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, TREES, Bundle, publish_bundle, write_golden
-from yanmo.artifacts.card import CARD, find_licenses, render_card
+from yanmo.artifacts.card import find_licenses, render_card, write_cards
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.silence import SILENCE
 from yanmo.runtimes.batching import make_batch
@@ -198,7 +199,8 @@ def write_graph(folder: Path, graph: Graph) -> None:
 def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:
     summary = info.get("summary", {})
     scores = {name.removeprefix("valid_"): value for name, value in summary.items() if name.startswith("valid_")}
-    card = render_card(
+    card = partial(
+        render_card,
         model=bundle.model,
         format=info["format"],
         task=bundle.task,
@@ -209,4 +211,4 @@ def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:
         dataset_digest=bundle.manifest.parents.get("dataset", ""),
         source=info.get("source"),
     )
-    (folder / CARD).write_text(card, encoding="utf-8")
+    write_cards(folder, card)

@@ -31,6 +31,7 @@ from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
+from yanmo.translations import Language
 
 __all__ = [
     "Outcome",
@@ -212,6 +213,7 @@ def publish_comparison(
     split: str = "test",
     command: str | None = None,
     links: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    language: Language = "en",
     effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure several Bundles on the same rows, one after the other, and publish a Report of kind comparison.
@@ -223,12 +225,15 @@ def publish_comparison(
         split: The rows.
         command: What makes the same again on the command line, if anything.
         links: Digest of a Bundle to the Reports about it that lie beside: their ``name`` and ``page``, from ``out``.
+        language: Of its page.
         effects: Whether a Report that stands there is replaced.
     """
     dataset = with_labels_of(bundles, dataset)
     for bundle in bundles:
         match_bundle(bundle, dataset)
-    report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
+    report = _compare(bundles, dataset, load_split(dataset, split), language) | (
+        {"command": command} if command else {}
+    )
     links = {} if links is None else links
     report["rows"] = [{**row, "links": list(links.get(row["digest"], ()))} for row in report["rows"]]
     headline, *others = (one["name"] for one in report["measures"])
@@ -240,7 +245,7 @@ def publish_comparison(
         task=dataset.task,
         labels=dataset.labels,
         parents={**numbered("bundle", bundles), "dataset": dataset.digest},
-        config={"split": split, "links": links},
+        config={"split": split, "links": links, "language": language},
         seed=SEED,
         info={"summary": {"report": report["report"], "num_rows": report["num_rows"], "rows": rows}},
     )
@@ -249,7 +254,7 @@ def publish_comparison(
     return Report.open(out)
 
 
-def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[str, Any]:
+def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split, language: Language) -> dict[str, Any]:
     outcomes = [run_bundle(bundle, dataset, split) for bundle in track(bundles, "measuring", unit="model")]
     facts = [
         {**identify(bundle), **outcome.facts, "latency_ms": (outcome.facts["latency_ms"] or {}).get("p50")}
@@ -268,7 +273,7 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
             "rows": rows,
             "num_resamples": NUM_RESAMPLES,
             "seed": SEED,
-            **circumstances(),
+            **circumstances(language),
         }
     )
 

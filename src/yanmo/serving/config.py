@@ -10,6 +10,7 @@ from yanmo.runtimes.predictor import LongTexts
 from yanmo.serving.hosts import check_host_pattern
 from yanmo.serving.origins import check_origin_form, check_proxy_form
 from yanmo.text.inputs import Windows
+from yanmo.translations import Language
 
 __all__ = ["AccessOptions", "ModelOptions", "ServeConfig"]
 
@@ -131,6 +132,8 @@ class ServeConfig(AccessOptions, ModelOptions, WritingServiceOptions):
     """How long the head of a request may take to arrive, and as long again its body; slower ones get 408."""
     drain_seconds: int = Field(default=20, ge=0)
     """How long accepted requests may take to end after SIGTERM or SIGINT."""
+    language: Language = "en"
+    """Of what the service tells clients that name no language in Accept-Language: en or zh."""
     access_log: bool = False
     """Write one line of JSON a request to the standard error."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from yanmo.artifacts.bundle import Bundle, Golden
-from yanmo.artifacts.card import CARD
+from yanmo.artifacts.card import read_cards
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Task
 from yanmo.serving.config import ServeConfig
@@ -15,10 +15,9 @@ from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
+from yanmo.translations import Language
 
-__all__ = ["Facts", "read_facts"]
-
-MAX_CARD = 20_000
+__all__ = ["Facts", "read_facts", "show_bundle"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,7 @@ class Facts:
         drift: Whether the inputs have changed; it begins to count.
         canary: One golden example, to ask.
         shown: What ``GET /v1/models`` shows as long as the inputs have not changed.
+        cards: Its card by language.
     """
 
     bundle: Bundle
@@ -42,6 +42,7 @@ class Facts:
     drift: Drift
     canary: list[Text]
     shown: ServedModel
+    cards: dict[Language, str]
 
 
 def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
@@ -70,12 +71,20 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
         bundle.max_length if cuts else config.max_characters,
         drift,
         _canary(bundle.golden(), len(task.inputs)),
-        _shown(bundle, name, watches_inputs=drift.is_watching),
+        show_bundle(bundle, name, watches_inputs=drift.is_watching),
+        read_cards(bundle.path),
     )
 
 
-def _shown(bundle: Bundle, name: str, *, watches_inputs: bool) -> ServedModel:
-    card = bundle.path / CARD
+def show_bundle(bundle: Bundle, name: str, *, watches_inputs: bool = False, card: str = "") -> ServedModel:
+    """Return what ``GET /v1/models`` shows of a Bundle whose inputs have not changed.
+
+    Args:
+        bundle: The Bundle.
+        name: What it is called here.
+        watches_inputs: Whether it has a profile.
+        card: In the client's language.
+    """
     figures = bundle.manifest.info.get("summary", {})
     return ServedModel(
         name=name,
@@ -89,7 +98,7 @@ def _shown(bundle: Bundle, name: str, *, watches_inputs: bool) -> ServedModel:
         figures={name: value for name, value in figures.items() if isinstance(value, float | int)},
         watches_inputs=watches_inputs,
         inputs_changed=False,
-        card=card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else "",
+        card=card,
     )
 
 

@@ -17,8 +17,9 @@ from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
 from yanmo.tasks.deciding import decide_again, most_probable
+from yanmo.translations import Phrase
 
-__all__ = ["ask_model", "check_read", "encode_answers", "predict"]
+__all__ = ["ask_model", "check_read", "encode_answers", "predict", "queue_full"]
 
 DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question}
 """What a model decides about to what reads its requests, where these have words of their own."""
@@ -53,7 +54,7 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     """
     service = call.service
     service.check_loaded()
-    model = service.find(call.name)
+    model = service.find(call.name, call.version)
     deadline_seconds = call.deadline_seconds(service.config.deadline_seconds)
     try:
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
@@ -62,9 +63,11 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
         parts = model.split(request.texts)
         job = model.put(parts[0])
     except QueueFullError as error:
-        raise _full(error.retry_seconds) from None
+        raise queue_full(error.retry_seconds) from None
     except TooLargeError:
-        raise Problem("too_much_text", f"At most {service.config.max_queue_tokens} characters are allowed.") from None
+        raise Problem(
+            "too_much_text", "At most {number} characters are allowed.", number=service.config.max_queue_tokens
+        ) from None
     answers, jobs = await _wait(call, job, deadline_seconds), [job]
     if len(parts) > 1:
         answers = await _go_on(call, model, parts, jobs, answers, deadline=job.arrived + deadline_seconds)
@@ -168,7 +171,8 @@ def check_read(answers: Sequence[Answer], reason: str) -> None:
     """
     place = next((place for place, answer in enumerate(answers) if answer.truncated), None)
     if place is not None:
-        raise Problem("text_too_long", f"The model does not read all of text {place}, and {reason}.")
+        sentence = "The model does not read all of text {place}, and {reason}."
+        raise Problem("text_too_long", sentence, place=place, reason=Phrase(reason))
 
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:
@@ -205,5 +209,6 @@ def _timing(jobs: Sequence[QueuedRequest[Text]]) -> bytes:
     return b"queue;dur=%.2f, tokenize;dur=%.2f, inference;dur=%.2f" % (queue * 1e3, encode * 1e3, score * 1e3)
 
 
-def _full(retry_seconds: int) -> Problem:
+def queue_full(retry_seconds: int) -> Problem:
+    """Return the refusal of a request to a model whose queue is full."""
     return Problem("queue_full", "Send the request again later.", headers={"retry-after": str(retry_seconds)})

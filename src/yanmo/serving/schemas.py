@@ -223,7 +223,7 @@ class ServedModel(msgspec.Struct, frozen=True):
         figures: What was measured while the Bundle was made, by name.
         watches_inputs: Whether the Bundle has a profile, so that changed inputs are noticed.
         inputs_changed: Whether what is asked differs from what the model was made for.
-        card: The Bundle's model card, as Markdown.
+        card: The Bundle's model card, as Markdown, in the language of Accept-Language.
     """
 
     name: str

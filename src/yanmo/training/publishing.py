@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, draft, publish_bundle
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import render_card, write_cards
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.family_settings import unused_settings
@@ -114,7 +115,8 @@ def publish_trained(
         _write_model(trained, bundle.path, dataset)
         scores = SETTLED[job.task.head](bundle, dataset, job.task) if job.task.head in SETTLED else trained.scores
         identity.info["summary"] |= {f"valid_{name}": round(score, 6) for name, score in scores.items()}
-        card = render_card(
+        card = partial(
+            render_card,
             model=job.spec.name,
             format=job.spec.format,
             task=dataset.task,
@@ -124,7 +126,7 @@ def publish_trained(
             dataset_digest=dataset.digest,
             scores=scores,
         )
-        (bundle.path / CARD).write_text(card, encoding="utf-8")
+        write_cards(bundle.path, card)
         if write_more is not None:
             write_more(bundle.path)
         # After everything else, since the Bundle is opened for it.

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
+from yanmo.arrays import Array
 from yanmo.errors import MissingExtraError
 
 try:
@@ -22,7 +22,6 @@ except ImportError as error:
 
 __all__ = ["LEAST_APART", "LargeGraph", "apart_tensor", "read_constants", "read_onnx", "remove_onnx", "write_onnx"]
 
-Array = npt.NDArray[Any]
 LEAST_APART = 1024
 """Smaller weights stay in the graph's own file: shapes and places, which engines look at before they load any."""
 SUFFIX = ".data"

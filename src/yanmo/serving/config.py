@@ -107,6 +107,9 @@ class ServeConfig(AccessOptions, ModelOptions, WritingServiceOptions):
     name: tuple[str, ...] = ()
     """What clients call the models, in the order of the Bundles; by default the names of the folders as they are given:
     a link such as current keeps its own."""
+    documents: Path | None = None
+    """A folder of .txt and .md files that questions without a context are answered from, by models that read passages;
+    its passages that are most like a question are read."""
     models_dir: Path | None = None
     """The folder from which POST /admin/models/{name} may take Bundles; without it no Bundle can be given."""
     max_body_bytes: int = Field(default=1_048_576, ge=1)

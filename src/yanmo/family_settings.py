@@ -101,7 +101,7 @@ SETTINGS = (
         own={"kneser-ney": 50_000},
     ),
     Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
-    Setting("order", ("kneser-ney",)),
+    Setting("order", ("kneser-ney", "pairs")),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting(
         "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True

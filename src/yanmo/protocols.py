@@ -25,6 +25,7 @@ ABOUT = {
     "passages": "where answers stand in passages",
     "trees": "the trees of sentences",
     "sequences": "the tokens of texts",
+    "targets": "the texts that are written for others",
 }
 """What a model decides about, by the name of the head that it needs for it."""
 

@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 FORMATS = (
-    *("torch", "onnx", "decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"),
+    *("torch", "onnx", "decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"),
     *("ensemble", "cascade"),
 )
 COMPOSITES = ("ensemble", "cascade")

@@ -17,14 +17,17 @@ from yanmo.data.prepare_config import PrepareConfig
 from yanmo.data.rows import read_rows
 from yanmo.data.tagged.opening import ReadsUnits, open_units
 from yanmo.data.tagged.survey import TagKeys
+from yanmo.data.targets import TargetReader
 from yanmo.protocols import Task
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.unit_places import UnitRule
 
-__all__ = ["USER_DICT", "open_raw", "open_tagged", "text_config"]
+__all__ = ["GLOSSARY", "USER_DICT", "open_raw", "open_tagged", "text_config"]
 
 USER_DICT = "user_dict.txt"
 """Name of the user's dictionary inside of an artifact."""
+GLOSSARY = "glossary.tsv"
+"""Name of the glossary inside of an artifact."""
 
 
 def text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
@@ -42,6 +45,9 @@ def text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None =
         "user_dict": user_dict,
         "units": units,
         "max_answer": config.max_answer,
+        "prefix": (f"<2{config.target_language}> " if config.target_language else "") + config.prefix,
+        "target_cleaning": cleaning if config.clean_targets else (),
+        "glossary": GLOSSARY if config.glossary else None,
     }
     return build(TextConfig, values, where="prepare")
 
@@ -115,11 +121,17 @@ def _open_passages(
     return reader, reader.rows(), text_config(task, config, "tokens")
 
 
+def _open_targets(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
+    reader = TargetReader(task, _by_split(files), config, text=config.text, id=config.id)
+    return reader, reader.rows(), text_config(task, config)
+
+
 OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
     "texts": _open_texts,
     "units": _open_units,
     "sequences": _open_documents,
     "trees": _open_units,
     "passages": _open_passages,
+    "targets": _open_targets,
 }
 """What is decided about to what opens its files."""

@@ -20,6 +20,7 @@ RUNTIMES = {
     "hmm": "yanmo.runtimes.hmm",
     "arcs": "yanmo.runtimes.arcs",
     "kneser-ney": "yanmo.runtimes.kneser_ney",
+    "pairs": "yanmo.runtimes.pairs",
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
     "decoder": "yanmo.runtimes.decoder",

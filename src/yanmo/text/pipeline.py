@@ -40,7 +40,16 @@ class TextConfig(Config):
     max_answer: int | None = Field(default=None, ge=1, exclude_if=lambda length: length is None)
     """Most characters of an answer in a passage; None where that is the task's own matter."""
 
-    @field_validator("cleaning")
+    prefix: str = Field(default="", exclude_if=lambda prefix: not prefix)
+    """What is put before every text, after the cleaning."""
+
+    target_cleaning: tuple[str, ...] = Field(default=(), exclude_if=lambda steps: not steps)
+    """Cleaning steps of the texts that are to be written for others, applied in this order."""
+
+    glossary: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Name of the file inside the artifact that says how phrases are always written."""
+
+    @field_validator("cleaning", "target_cleaning")
     @classmethod
     def _known_steps(cls, cleaning: tuple[str, ...]) -> tuple[str, ...]:
         for name in cleaning:
@@ -79,7 +88,10 @@ class TextPipeline:
         """
         rule = self.config.units
         if rule is None:
-            return Inputs(tuple([self.apply(column) for column in inputs.columns]), inputs.is_segmented)
+            columns = [self.apply(column) for column in inputs.columns]
+            if self.config.prefix:
+                columns[0] = [self.config.prefix + text for text in columns[0]]
+            return Inputs(tuple(columns), inputs.is_segmented)
         others = tuple([self.apply(column) for column in inputs.columns[1:]])
         places = unit_places(inputs.first, rule) if places is None else places
         surfaces = cut_units(inputs.first, places)

@@ -380,6 +380,12 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
     return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
 
 
+def _train_pairs(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.pair_counts import train_pairs
+
+    return train_pairs(job.train, job.valid, order=job.config.order, measure=job.measure, tell=tell)
+
+
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
     **{("torch", head): _train_network for head in ("texts", "units", "passages")},
     ("torch", "trees"): _train_parser_network,
@@ -390,6 +396,7 @@ _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
     ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
     ("kneser-ney", "sequences"): _train_kneser_ney,
+    ("pairs", "targets"): _train_pairs,
 }
 
 

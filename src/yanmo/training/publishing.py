@@ -81,6 +81,8 @@ def _write_model(trained: Trained, job: Job, dataset: Dataset, folder: Path) -> 
     # Where units are labeled, the model itself keeps what it has learned of the word list.
     if dataset.user_dict_path and dataset.text_config.segmenter != "none":
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+    if dataset.glossary_path:
+        shutil.copyfile(dataset.glossary_path, folder / dataset.glossary_path.name)
 
 
 def publish_trained(

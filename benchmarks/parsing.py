@@ -144,7 +144,8 @@ def udpipe(texts: list[str]) -> Any:
 
     model = Model.load(path)
     pipeline = Pipeline(model, "horizontal", Pipeline.DEFAULT, Pipeline.DEFAULT, "conllu")
-    return lambda: pipeline.process("\n".join(texts))
+    # The pipeline does not keep its model alive.
+    return lambda model=model: (model, pipeline.process("\n".join(texts)))
 
 
 def random_trees(bundle: Path) -> dict[str, Any]:

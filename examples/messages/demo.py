@@ -64,14 +64,16 @@ def show_choice(rows: list[dict], num_rows: int) -> None:
     best = rows[0]
     equal = [row for row in rows if row["behind_best_interval"][1] >= 0]
     cheap = min(equal, key=lambda row: row["latency_ms"])
-    print(f"the best: {best['name']}, {best['accuracy']:.1%}, {best['latency_ms']:.2f} ms a text, {best['size_mb']:.1f} MB")
+    print(f"the best: {costs(best)}")
     if cheap is not best:
-        print(
-            f"as good, as far as {num_rows} rows can tell, for the least time: {cheap['name']}, {cheap['accuracy']:.1%}, "
-            f"{cheap['latency_ms']:.2f} ms ({best['latency_ms'] / cheap['latency_ms']:.0f} times as fast), "
-            f"{cheap['size_mb']:.1f} MB"
-        )
+        times = best["latency_ms"] / cheap["latency_ms"]
+        print(f"as good, as far as {num_rows} rows can tell, {times:.0f} times as fast: {costs(cheap)}")
     print()
+
+
+def costs(row: dict) -> str:
+    """Return what a model reaches, and what for."""
+    return f"{row['name']}, {row['accuracy']:.1%}, {row['latency_ms']:.2f} ms a text, {row['size_mb']:.1f} MB"
 
 
 def export_if_needed(best: yanmo.Bundle) -> yanmo.Bundle:

@@ -45,7 +45,11 @@ def test_a_sentence_has_its_tree_whatever_stands_beside_it(parser):
         start = int(words.offsets[row])
         part = slice(start, start + length)
         alone = type(words)(
-            words.words_U[part], words.endings_U[part], words.tags_U[part], np.array([0, length], dtype=np.int64)
+            words.words_U[part],
+            words.endings_U[part],
+            words.openings_U[part],
+            words.tags_U[part],
+            np.array([0, length], dtype=np.int64),
         )
         found = parser.parse(alone)
         assert found.heads_M.tolist() == whole.heads_M[part].tolist()
@@ -112,6 +116,18 @@ def test_a_beam_of_one_is_the_greedy_parser_and_a_wider_one_finds_better_sequenc
     assert totals[0].mean() < totals[1].mean() < totals[2].mean()
 
 
+def test_a_sequence_is_told_from_its_first_action_on(parser):
+    lengths = np.array([9, 5, 5, 2])
+    _, words = read(parser, lengths)
+    beam = Beam(words.rows(np.arange(4)), parser.weights, 4)
+    for step in range(beam.states.num_steps):
+        beam.advance(beam.candidates(step))
+    best_TB = beam.best_TB()
+    for sentence in range(4):
+        best = best_TB[best_TB[:, sentence] >= 0, sentence].tolist()
+        assert beam.sequence(sentence, 0, len(best)) == best
+
+
 def test_the_trees_of_a_beam_are_trees_whatever_stands_beside_them(parser):
     wide = ArcParser(parser.weights, parser.vocabulary_V, parser.sharpness, 4)
     lengths = np.random.default_rng(5).integers(0, 20, size=40)
@@ -121,5 +137,7 @@ def test_the_trees_of_a_beam_are_trees_whatever_stands_beside_them(parser):
     assert (parsed.heads_M != parser.parse(words).heads_M).any()
     part = slice(int(words.offsets[7]), int(words.offsets[8]))
     ends = np.array([0, lengths[7]], dtype=np.int64)
-    alone = wide.parse(type(words)(words.words_U[part], words.endings_U[part], words.tags_U[part], ends))
+    alone = wide.parse(
+        type(words)(words.words_U[part], words.endings_U[part], words.openings_U[part], words.tags_U[part], ends)
+    )
     assert alone.heads_M.tolist() == parsed.heads_M[part].tolist()

@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compare, export, serve, ask
+demo: $(STAMP)  ## Embedded data, end to end: prepare, train, ensemble, cascade, distill, quantize, compare, serve
 	$(BIN)/python examples/messages/demo.py
 
 test: $(STAMP)  ## Run the tests, but for the slow ones

@@ -11,6 +11,7 @@ import jinja2
 import msgspec
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.data.gather import TARGET_LENGTH, Gathered
 from yanmo.data.labels import say_similar, similar_labels
 from yanmo.data.split import explode_labels, leaks
@@ -157,7 +158,7 @@ def _num_conflicts(rows: pl.DataFrame) -> int:
 
 def _say(profile: Mapping[str, Any]) -> None:
     rows = ", ".join(f"{split} {count}" for split, count in profile["num_rows"].items())
-    logger.info("%d labels; rows: %s", len(profile["labels"]), rows)
+    logger.info("%s; rows: %s", counted(len(profile["labels"]), "label"), rows)
     say_similar(profile["similar_labels"])
     for split, count in profile["num_leaks"].items():
         if count:

@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
+from yanmo.counted import counted
 from yanmo.data.containers import EXTENSIONS, SHEETS, file_kind, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
@@ -79,7 +80,7 @@ def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[st
     """
     table = pl.concat(list(read_blocks(paths, options, columns)), rechunk=True)
     for path in paths:
-        logger.info("%s: %d rows", path, (table[FILE] == str(path)).sum())
+        logger.info("%s: %s", path, counted(int((table[FILE] == str(path)).sum()), "row"))
     return table
 
 

@@ -8,10 +8,12 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from msgspec import Struct
 
 from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
 from yanmo.answers.arcs import Word
+from yanmo.errors import ConfigError
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pipeline import TextConfig
@@ -24,6 +26,7 @@ ABOUT = {
     "passages": "where answers stand in passages",
     "trees": "the trees of sentences",
     "sequences": "the tokens of texts",
+    "targets": "the texts that are written for others",
 }
 """What a model decides about, by the name of the head that it needs for it."""
 
@@ -86,6 +89,17 @@ class Runtime(Protocol[EncodedT]):
         """Return what a Report says of how texts are read, as JSON values."""
         return {}
 
+    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> Runtime[EncodedT]:  # noqa: ARG002
+        """Return the same model with another search for the texts that it writes.
+
+        Raises:
+            ConfigError: It writes none, or has no beams.
+        """
+        raise ConfigError(
+            "The 'num_beams' and 'length_penalty' parameters are for models that write texts token by token.",
+            hint="Leave them out.",
+        )
+
     def infer(self, inputs: Inputs) -> Inference[Any]:
         """Return the scores of all rows, in their order: both steps in one."""
         return self.score(self.encode(inputs))
@@ -108,6 +122,11 @@ class Task(Protocol[EvidenceT_contra]):
     def truth_columns(self) -> tuple[str, ...]:
         """The columns of a Dataset that its truth stands in besides ``label``."""
         return ()
+
+    @property
+    def gives_words(self) -> bool:
+        """Whether the texts of a Dataset are words with spaces between them, whatever stood there."""
+        return False
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -204,6 +223,14 @@ class Task(Protocol[EvidenceT_contra]):
     def columns_of(self, labels: Sequence[str]) -> Mapping[str, int]:
         """Return of every label that a row may be given its place in the list of labels."""
         ...
+
+    def raw(self, rows: pl.DataFrame) -> Inputs | None:  # noqa: ARG002 - others read them
+        """Return the texts of rows as they were before words were cut from them, None where nobody knows."""
+        return None
+
+    def measure_raw(self, evidence: EvidenceT_contra, targets: Any) -> dict[str, float]:  # noqa: ARG002
+        """Return the scores of words that a segmenter has cut from raw texts; nothing where there are none."""
+        return {}
 
     def tell(self, answered: Answered[Any], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:
         """Return one answer a row, for a person.

@@ -552,3 +552,31 @@ def test_a_tree_is_drawn_over_its_words_and_copied_as_json(parsers, visit, width
     assert page.evaluate("document.querySelector('svg.tree').getBBox().y") >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     shoot(page, f"tree-{width}-{scheme}")
+
+
+@pytest.fixture(scope="module")
+def speakers(serving, tmp_path_factory, project_root):
+    """A service of a model that writes texts for others."""
+    folder = tmp_path_factory.mktemp("speakers")
+    source = project_root / "examples" / "spoken" / "spoken.tsv"
+    data = yanmo.prepare(source, out=folder / "data", task="text_to_text", target_separator="|")
+    with serving(yanmo.train(data, model="pairs", out=folder / "pairs")) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_what_is_written_stands_beside_its_text_with_other_candidates(speakers, visit, width, scheme):
+    page = visit(speakers, width=width, scheme=scheme)
+    page.wait_for_selector("#model option", state="attached")
+    page.fill("#texts", "6月13日\n<b>Thornham</b>")
+    page.click("#go")
+    page.wait_for_selector(".beside")
+    answers = speakers.predict(texts=["6月13日", "<b>Thornham</b>"], top_k=8).json["predictions"]
+    assert page.locator(".beside .asked").all_text_contents() == ["6月13日", "<b>Thornham</b>"]
+    assert page.locator(".beside .written").all_text_contents() == [one["prediction"] for one in answers]
+    shown = page.locator("#answers > li").first.locator(".bars > span:nth-child(3n+1)").all_text_contents()
+    assert shown == [one["text"] for one in answers[0]["candidates"]]
+    asked, written = (page.locator(f".beside .{name}").first.bounding_box() for name in ("asked", "written"))
+    assert (asked["x"] + asked["width"] <= written["x"]) == (width > 600)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"written-{width}-{scheme}")

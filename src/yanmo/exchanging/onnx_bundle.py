@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, TREES, Bundle, publish_bundle, write_golden
+from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, SEGMENTER, TAGGER, TREES, Bundle, publish_bundle, write_golden
 from yanmo.artifacts.card import find_licenses, render_card, write_cards
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.silence import SILENCE
@@ -76,7 +76,9 @@ def encoder_graph(
     from yanmo.exporting.encoder_graph import FP32, write_encoder
 
     architecture = bundle.architecture
-    is_pair = len(task_of(bundle).inputs) > 1 and bool(architecture["token_types"])
+    # A tagger's kinds of words are the types of their tokens.
+    reads_types = len(task_of(bundle).inputs) > 1 or architecture.get("reads_kinds", False)
+    is_pair = reads_types and bool(architecture["token_types"])
     content = write_encoder(
         encoder,
         max_length=bundle.max_length,
@@ -170,7 +172,7 @@ def publish_from(
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers, rules.
+    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), tagger, dictionary, rules.
 
     Licences go along, too.
     """
@@ -181,10 +183,12 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
     for name in (CHAIN, TREES, SILENCE, RULES):
         if (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
-    if bundle.text_config.user_dict is not None:
-        shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
-    if (bundle.path / OUT_OF_FOLD).is_dir():
-        shutil.copytree(bundle.path / OUT_OF_FOLD, folder / OUT_OF_FOLD)
+    for beside in (bundle.text_config.user_dict, bundle.text_config.glossary):
+        if beside is not None:
+            shutil.copyfile(bundle.path / beside, folder / beside)
+    for name in (OUT_OF_FOLD, TAGGER, SEGMENTER):
+        if (bundle.path / name).is_dir():
+            shutil.copytree(bundle.path / name, folder / name)
 
 
 def write_graph(folder: Path, graph: Graph) -> None:

@@ -49,6 +49,7 @@ STUDENTS = {
     "units": ("window",),
     "passages": ("bilstm", "bert-4x312"),
     "trees": ("arcs",),
+    "targets": ("pairs",),
 }
 """What is decided about to the models that are tried where none are named."""
 

@@ -28,7 +28,7 @@ from yanmo.measuring.timing import time_alone, time_batches
 from yanmo.progress import track
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
-from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.translations import Language
@@ -83,7 +83,8 @@ class Outcome:
         evidence: Probabilities, columns in the Dataset's label order.
         scores: The same before calibration and activation.
         found: What reading the texts took.
-        facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
+        facts: JSON values: size, truncated and unknown share, speed if it was measured, and scores of
+            raw texts where there are any (else None).
     """
 
     evidence: Any
@@ -105,7 +106,8 @@ def load_split(dataset: Dataset, name: str) -> Split:
         usable = [one for one in dataset.splits if one != "unlabeled"]
         raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
     task = task_of(dataset)
-    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.targets(frame, dataset.labels))
+    inputs = Inputs.of_frame(frame, task.inputs, is_segmented=task.gives_words)
+    return Split(name, frame, inputs, task.targets(frame, dataset.labels))
 
 
 def run_bundle(
@@ -140,6 +142,7 @@ def run_bundle(
         scores, found = predictor.weigh(split.inputs)
         evidence = predictor.activate(scores)
         elapsed = time.perf_counter() - start
+        raw = _measure_raw(predictor, dataset, split)
         reading = dict(predictor.reading())
         latency_ms = time_alone(predictor, split.items) if measure_speed else None
         # The run above counts as the first one, so that a slow model answers the split once.
@@ -154,8 +157,16 @@ def run_bundle(
         "latency_ms": latency_ms,
         "throughput_texts_per_second": throughput,
         "reading": reading,
+        "from_raw_text": raw,
     }
     return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
+
+
+def _measure_raw(predictor: Predictor, dataset: Dataset, split: Split) -> dict[str, float] | None:
+    """Return the scores of the words that the Bundle's own segmenter cuts; None where it has none."""
+    task = task_of(dataset)
+    inputs = task.raw(split.frame) if predictor.cuts_words else None
+    return None if inputs is None else task.measure_raw(predictor.infer(inputs)[0], split.targets)
 
 
 def _beginning(item: Any) -> Any:

@@ -39,7 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
-OptimizerName = Literal["adamw", "muon"]
+OptimizerName = Literal["adamw", "muon", "scaled-adamw"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -110,7 +110,7 @@ class NetworkSettings:
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
     what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels
-    of what is decided from them, where they are others.
+    of what is decided from them, where they are others. ``kinds``: names of the kinds of units that it reads, in order.
     """
 
     labels: Sequence[str]
@@ -133,6 +133,7 @@ class NetworkSettings:
     is_frozen: bool = False
     head: str = "texts"
     decided: Sequence[str] = ()
+    kinds: Sequence[str] = ()
     teaching: Teaching | None = None
 
     @property
@@ -157,6 +158,9 @@ class LanguageSettings:
     lora_rank: int
     frozen_layers: int
     offline: bool
+    max_target_length: int | None = None
+    label_smoothing: float | None = None
+    num_beams: int = 1
 
 
 @dataclass(frozen=True)
@@ -180,7 +184,7 @@ class ReadingSettings:
     spaces between the words.
     """
 
-    objective: Literal["mlm", "rtd"]
+    objective: Literal["mlm", "rtd", "spans"]
     max_length: int
     packing: Literal["documents", "rows"]
     vocab_size: int

@@ -25,6 +25,7 @@ __all__ = [
     "render_evaluation",
     "render_language",
     "render_page",
+    "render_written",
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -69,6 +70,22 @@ def render_language(report: Mapping[str, Any]) -> str:
         report: The content of ``report.json``, in which what has no value is None.
     """
     return render_page("language.html", report)
+
+
+def render_written(report: Mapping[str, Any]) -> str:
+    """Return the page of the evaluation of one model that writes texts for others.
+
+    Args:
+        report: The content of ``report.json``, in which what has no value is None.
+    """
+    language = language_of(report)
+    return render_page(
+        "written.html",
+        report,
+        reliability=plots.reliability_diagram(report["calibration"], language=language),
+        histogram=plots.confidence_histogram(report["calibration"], language=language),
+        cost_curve=_cost_curve(report["composite"]["cascade"], language) if _is_cascade(report) else None,
+    )
 
 
 def render_audit(report: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from yanmo.artifacts.bundle import Bundle, Golden
 from yanmo.artifacts.card import read_cards
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Task
+from yanmo.runtimes.library import Library
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
@@ -67,13 +68,20 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     return Facts(
         bundle,
         task,
-        Limits(len(task.inputs), config.max_texts, config.max_characters, task.head),
+        Limits(len(task.inputs), config.max_texts, config.max_characters, task.head, _library(config, task)),
         bundle.max_length if cuts else config.max_characters,
         drift,
         _canary(bundle.golden(), len(task.inputs)),
         show_bundle(bundle, name, watches_inputs=drift.is_watching),
         read_cards(bundle.path),
     )
+
+
+def _library(config: ServeConfig, task: Task[Any]) -> Library | None:
+    """Return the documents that questions are answered from, None where there are none or nobody would read them."""
+    if config.documents is None or task.head != "passages":
+        return None
+    return Library.open(config.documents)
 
 
 def show_bundle(bundle: Bundle, name: str, *, watches_inputs: bool = False, card: str = "") -> ServedModel:

@@ -23,6 +23,7 @@ from yanmo.serving.schemas import (
     Answers,
     Entity,
     FoundAnswer,
+    FoundPassage,
     Health,
     LabelScore,
     ListedModel,
@@ -32,6 +33,8 @@ from yanmo.serving.schemas import (
     Reload,
     ServedModel,
     TreeWord,
+    WrittenCandidate,
+    WrittenText,
 )
 from yanmo.serving.tensors import (
     InferBody,
@@ -71,7 +74,7 @@ BODIES: dict[str, list[type]] = {
 ANSWERS: dict[str, list[Any]] = {
     "predict": [
         *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
-        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]]),
+        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]], list[WrittenText]),
     ],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
@@ -142,7 +145,7 @@ WIRE_TYPES = [
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
-    *(AskedQuestion, TreeWord),
+    *(AskedQuestion, TreeWord, FoundPassage, WrittenCandidate, WrittenText),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}

@@ -16,6 +16,7 @@ from yanmo.serving.questions import decode_question, trim_answers
 from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
+from yanmo.serving.written import trim_written
 from yanmo.tasks.deciding import decide_again, most_probable
 from yanmo.translations import Phrase
 
@@ -153,7 +154,9 @@ def encode_answers(answers: list[Answer], request: Request, model: Model, digest
     if options.inputs is not UNSET:
         return encode_scores(answers, request, task=model.task)
     # Answers belong to one request alone, so they are changed in place.
-    if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
+    if answers[0].candidates is not UNSET:
+        trim_written(answers, options)
+    elif options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         for answer in answers:
             _trim(answer, options, model)
     if not request.is_single:

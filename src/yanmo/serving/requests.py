@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from yanmo.runtimes.library import Library
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
 from yanmo.translations import Phrase
@@ -65,12 +66,14 @@ class Limits:
         max_texts: The most texts or pairs.
         max_characters: The most characters of one text.
         head: What the model decides about, which says in which words it is asked.
+        library: Where the passages are found that a question does not bring along, None where it must.
     """
 
     num_columns: int
     max_texts: int
     max_characters: int
     head: str = "texts"
+    library: Library | None = None
 
 
 class Request(msgspec.Struct):

@@ -71,15 +71,18 @@ def _identify(
 
 def draft_trained(trained: Trained, job: Job, dataset: Dataset, folder: Path) -> Bundle:
     """Return a trained model in an empty folder as a Bundle that answers; it has no manifest and is never published."""
-    _write_model(trained, folder, dataset)
+    _write_model(trained, job, dataset, folder)
     return draft(folder, _identify(trained, job, dataset, parents={}))
 
 
-def _write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
+def _write_model(trained: Trained, job: Job, dataset: Dataset, folder: Path) -> None:
     trained.save(folder)
+    job.readers.save_segmenter(folder)
     # Where units are labeled, the model itself keeps what it has learned of the word list.
     if dataset.user_dict_path and dataset.text_config.segmenter != "none":
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+    if dataset.glossary_path:
+        shutil.copyfile(dataset.glossary_path, folder / dataset.glossary_path.name)
 
 
 def publish_trained(
@@ -112,7 +115,7 @@ def publish_trained(
     identity = _identify(trained, job, dataset, parents=parents, verb=verb, keys=keys)
     identity.info["summary"] |= facts or {}
     with publish_bundle(out, identity, effects=effects) as bundle:
-        _write_model(trained, bundle.path, dataset)
+        _write_model(trained, job, dataset, bundle.path)
         scores = SETTLED[job.task.head](bundle, dataset, job.task) if job.task.head in SETTLED else trained.scores
         identity.info["summary"] |= {f"valid_{name}": round(score, 6) for name, score in scores.items()}
         card = partial(

@@ -90,6 +90,7 @@ const say = (word, values) => tell(WORDS[word], values);
 const model = () => state.models[$("model").selectedIndex];
 const isQuestion = () => model()?.task === "span";
 const isPair = () => model()?.task === "text_pair" || isQuestion();
+const writesTexts = () => model()?.task === "text_to_text";
 const marksParts = () => model()?.task === "token_labels";
 // What the tags of units are about: B-person and I-person are one kind, and tags without a kind are those of words.
 const isSegmentation = (labels) => labels.every((label) => /^[BMES]$/.test(label));
@@ -321,7 +322,20 @@ function showTree(text, answer) {
   return item;
 }
 
+// The text and what was written for it, side by side, and below what could have been written.
+function showWritten(text, answer) {
+  const item = make("li"), pair = make("div", undefined, "beside"), { candidates, prediction } = answer;
+  pair.append(make("p", text, "asked"), make("p", prediction ?? say("none"), "written"));
+  item.append(pair);
+  if (candidates?.length > 1) item.append(shortened(candidates.map((one) => [one.text, Math.exp(one.log_likelihood)]), MAX_BARS, showBars));
+  const row = make("div", undefined, "row");
+  row.append(copyButton({ text, ...answer }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(row);
+  return item;
+}
+
 function showAnswer(asked, answer) {
+  if (answer.log_likelihood !== undefined) return showWritten(asked, answer);
   if (answer.words !== undefined) return showTree(asked, answer);
   if (answer.entities !== undefined) return showParts(asked, answer);
   if (answer.answers !== undefined) return showFound(asked, answer);
@@ -359,7 +373,8 @@ async function ask(event) {
     const items = [], timing = {};
     let took = 0;
     for (const part of splitRows(texts, (text) => text)) {
-      const found = await predict(part, { ...(threshold ? { threshold } : {}), isPatient: texts.length > part.length });
+      const options = { ...(threshold ? { threshold } : {}), ...(writesTexts() ? { top_k: MAX_BARS } : {}) };
+      const found = await predict(part, { ...options, isPatient: texts.length > part.length });
       found.predictions.forEach((answer, place) => items.push(showAnswer(part[place], answer)));
       for (const [name, ms] of Object.entries(found.reply.timing)) timing[name] = (timing[name] ?? 0) + Number(ms);
       took += found.reply.took;

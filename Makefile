@@ -37,10 +37,10 @@ $(EXTRAS)/.installed: $(STAMP)
 	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
 		>$$($(EXTRAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/first.pth
 	$(BIN)/pip --python $(EXTRAS) install --quiet --disable-pip-version-check -c constraints.txt \
-		-e '.[lightgbm,mlflow,openvino]' opentelemetry-sdk
+		-e '.[lightgbm,mlflow,openvino,ray]' opentelemetry-sdk
 	touch $@
 
-test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry
+test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry, Ray
 	$(BIN)/pip --python $(EXTRAS) check
 	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra $$(grep -rlF "mark.extra(" tests --include="test_*.py")
 

@@ -1,39 +1,42 @@
 """predict: a Bundle answers the texts of files, of a Dataset's split or of standard input; it knows no engine.
 
 However many they are, only some windows of them are in memory. That does not hold for what is only returned: the
-answers themselves. With ``out`` every window that is answered is kept beside it, so that a command that was killed goes
-on after the last one; only standard input, which nobody can read again, is answered from its beginning.
+answers themselves. With ``out`` the source is cut into units, and an executor answers them, here or on other machines.
+Every unit that is answered is kept beside ``out``, so that a command that was killed answers only what is missing;
+standard input, which nobody can read again, is answered here and from its beginning.
 """
 
 import contextlib
 import logging
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 from pydantic import Field
 
-from yanmo.answers.answered import Found
-from yanmo.artifacts.answer_table import answer_lines, answer_table
+from yanmo.artifacts.answer_table import answer_lines
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.frames import FrameWriter
-from yanmo.artifacts.ledger import FrameLedger
+from yanmo.artifacts.ledger import FinishedPart, PartLedger
+from yanmo.artifacts.parquet import join_evenly
 from yanmo.artifacts.placing import lock, work_dir
-from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.artifacts.predictions import PREDICTIONS, Predictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
 from yanmo.data.sources import STDIN, Source, open_rows
-from yanmo.errors import ArtifactError, ConfigError
+from yanmo.errors import ConfigError
+from yanmo.executors.answering import EVIDENCE_ENDING, TABLE_NAME, AnswerJob, TableStyle, answer_frames
+from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
+from yanmo.executors.jobs import Executor
+from yanmo.executors.tally import Tally
+from yanmo.executors.units import Grid, Unit, cut_windows, regroup
 from yanmo.progress import bar
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
-from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
 from yanmo.verbs.signature import verb
@@ -42,14 +45,9 @@ __all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 8192
-"""Texts that are answered at a time, fewer if they are long."""
-WINDOW_BYTES = 1 << 22
-"""Bytes of texts that are answered at a time, unless one text has more."""
 RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
-TABLE = "table"
 ANSWERED = "answered"
-"""Folder of the windows that are answered, in the work folder."""
+"""Folder of the units that are answered, in the work folder."""
 
 
 class PredictConfig(ReadOptions):
@@ -95,6 +93,11 @@ class PredictConfig(ReadOptions):
     window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
     """Share of a window that the one before it has, too."""
 
+    executor: ExecutorAddress = HERE
+    """Who answers, for what is written with out: local, this process; local:N, N processes of this machine;
+    ray://HOST:PORT, the machines of a Ray cluster. The answers are the same; with more than one process num_threads is
+    that of each, on a cluster by default 1."""
+
     fork: bool = Field(default=False, exclude=True)
     """Begin anew where what was cut off answered with another Bundle, other sources or other settings; without it that
     is refused."""
@@ -132,55 +135,6 @@ class UnsavedPredictions(Predictions):
         return {"kind": self.kind, "path": None, "task": self.task, **facts, "predictions": answers}
 
 
-class Tally:
-    """Counts over all windows of what the runtime found out about the texts."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._stages: Counter[int] = Counter()
-        # None where the Bundle cannot abstain, which is not the same as never.
-        self.num_abstained: int | None = None
-
-    def add(self, found: Mapping[str, Any]) -> None:
-        """Add the counts of one window."""
-        counts = dict(found)
-        self._stages.update({int(stage): number for stage, number in counts.pop("stages", {}).items()})
-        if (num_abstained := counts.pop("num_abstained", None)) is not None:
-            self.num_abstained = (self.num_abstained or 0) + num_abstained
-        self._counts.update(counts)
-
-    def __getitem__(self, name: str) -> int:
-        """Return one of the counts that :func:`_count` makes."""
-        return self._counts[name]
-
-    def summary(self) -> dict[str, Any]:
-        """Return the facts for the manifest."""
-        num_tokens = self["num_tokens"]
-        facts: dict[str, Any] = {
-            "num_rows": self["num_rows"],
-            "num_truncated": self["num_truncated"],
-            "unknown_token_share": round(self["num_unknown"] / num_tokens, 6) if num_tokens else None,
-        }
-        if self._stages:
-            facts["num_of_stage"] = {str(stage): self._stages[stage] for stage in sorted(self._stages)}
-        return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
-
-
-def _count(found: Found) -> dict[str, Any]:
-    """Return the counts of one window, as JSON values."""
-    counts: dict[str, Any] = {
-        "num_rows": len(found.truncated_N),
-        "num_tokens": int(found.num_tokens_N.sum()),
-        "num_unknown": int(found.num_unknown_N.sum()),
-        "num_truncated": int(found.truncated_N.sum()),
-    }
-    if found.stage_N is not None:
-        counts["stages"] = {str(stage): number for stage, number in Counter(found.stage_N.tolist()).items()}
-    if found.abstained_N is not None:
-        counts["num_abstained"] = int(found.abstained_N.sum())
-    return counts
-
-
 @verb
 def predict(
     bundle: Bundle,
@@ -192,8 +146,8 @@ def predict(
 ) -> Predictions:
     """Let a Bundle answer texts from files, a Dataset or standard input.
 
-    A command with --out that was killed goes on after the last texts that it had answered when it is given again, and
-    ends with the same Predictions; what comes from standard input is answered from its beginning.
+    A command with --out that was killed answers only what is missing when it is given again, and ends with the same
+    Predictions; what comes from standard input is answered from its beginning.
 
     Args:
         bundle: The Bundle that answers.
@@ -208,8 +162,8 @@ def predict(
         BusyError: Another process makes the same Predictions.
     """
     _check_table(bundle, config, out)
-    found = _open_source(bundle, source, config)
-    tally = Tally()
+    grid = Grid(task_of(bundle).inputs)
+    found = _open_source(bundle, source, config, grid if out is not None else None)
     found.parents["bundle"] = bundle.digest
     identity = Identity(
         kind=Predictions.kind,
@@ -219,43 +173,96 @@ def predict(
         parents=found.parents,
         config=config.model_dump(mode="json"),
     )
+    tally = Tally()
     if out is None:
         answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
         first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
         identity.info["summary"] = tally.summary()
         return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), first)
     with (
+        open_executor(config.executor, config.num_threads) as executor,
         # They end from the last to the first: the table is whole before the folder appears, and only then is the rest
         # removed.
-        _kept(out, source, found, config) as kept,
+        _kept(out, source, found, config, executor) as kept,
         publish(out, identity, effects=effects) as staging,
-        FrameWriter(staging / f"{TABLE}.{config.format}", bom=config.bom) as table,
     ):
-        # Of standard input nothing can be taken up again, so its windows go with the staging folder.
-        ledger = FrameLedger(kept or staging / ANSWERED)
-        for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            _write_rows(table, bundle, rows.select(task_of(bundle).inputs), frame, config)
-        ledger.put_together(staging / PREDICTIONS)
+        # Of standard input nothing can be taken up again, so its parts go with the staging folder.
+        ledger = PartLedger((kept or staging) / ANSWERED)
+        _answer_missing(bundle, found, config, executor, ledger, None if kept is None else grid.units(found.options))
+        for part in ledger.parts:
+            tally.add(part.facts)
+        _put_together(ledger, staging, config)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
+    _say_truncated(tally, bundle, config)
     return Predictions.open(out, verify=False)
 
 
-def _write_rows(
-    table: FrameWriter, bundle: Bundle, texts: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig
+def _answer_missing(
+    bundle: Bundle,
+    source: Source,
+    config: PredictConfig,
+    executor: Executor,
+    ledger: PartLedger,
+    units: list[Unit] | None,
 ) -> None:
-    """Append the answers to some texts to the table for people."""
-    if config.format in ROW_FORMATS:
-        write = ROW_FORMATS[config.format][task_of(bundle).form]
-        table.write_text(write(frame, texts.to_series(), bundle.labels))
+    """Let the executor answer the units that are not in the ledger; without units the source's rows are answered here.
+
+    Raises:
+        YanmoError: That of a unit.
+    """
+    threads = {"num_threads": config.num_threads or executor.num_threads}
+    job = AnswerJob(
+        bundle=str(bundle.path.absolute()),
+        digest=bundle.digest,
+        runtime={**config.model_dump(include=RUNTIME_FIELDS), **threads},
+        options=source.options,
+        columns=source.columns,
+        parts=str(ledger.folder.absolute()),
+        table=_style(config),
+    )
+    if units is None:
+        with job.open() as answering:
+            _keep(answering.write(regroup(source.blocks())), ledger, None)
         return
-    flat_labels = bundle.labels if config.format == "csv" else None
-    table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
+    missing = [unit for unit in units if unit.number not in ledger]
+    num_before = sum(part.facts["num_rows"] for part in ledger.parts)
+    if num_before:
+        logger.info("%d texts were answered before; the others follow.", num_before)
+    if config.executor != HERE:
+        names = f"{PREDICTIONS} and {TABLE_NAME}.{config.format}"
+        logger.info("%d of %d units are to be answered; then %s are written.", len(missing), len(units), names)
+    if missing:
+        _keep(executor.run(job, missing), ledger, sum(unit.num_rows for unit in units), num_before)
+
+
+def _keep(parts: Iterator[FinishedPart], ledger: PartLedger, num_rows: int | None, num_before: int = 0) -> None:
+    """Enter parts into the ledger as they come, and show how many rows are answered."""
+    with bar(num_rows, "predicting", unit="text", initial=num_before) as progress:
+        for part in parts:
+            ledger.add(part)
+            progress.update(part.facts["num_rows"])
+
+
+def _put_together(ledger: PartLedger, staging: Path, config: PredictConfig) -> None:
+    """Write the Predictions and the table for people from all parts."""
+    join_evenly(ledger.paths(EVIDENCE_ENDING), staging / PREDICTIONS)
+    table, ending = staging / f"{TABLE_NAME}.{config.format}", _style(config).ending
+    if config.format == "parquet":
+        join_evenly(ledger.paths(ending), table)
+    else:
+        ledger.concatenate(ending, table)
+
+
+def _style(config: PredictConfig) -> TableStyle:
+    return TableStyle(config.format, config.bom, config.plain_cells)
 
 
 @contextlib.contextmanager
-def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictConfig) -> Iterator[Path | None]:
-    """Give the folder of the windows that are answered, and remove it when all are published, or where there are none.
+def _kept(
+    out: Path, source: tuple[Path, ...], found: Source, config: PredictConfig, executor: Executor
+) -> Iterator[Path | None]:
+    """Give the folder of the units that are answered, and remove it when all are published, or where there are none.
 
     None for standard input, which is another one every time.
 
@@ -267,15 +274,15 @@ def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictCon
         yield None
         return
     with lock(work_dir(out)) as folder:
-        threads = config.num_threads or default_num_threads()
-        # Windows are kept by their number, which another order would give to other texts; threads change the last bits.
+        threads = config.num_threads or executor.num_threads or default_num_threads()
+        # Units are kept by their number, which another order would give to other texts; threads change the last bits.
         order = {"order of the sources": [path.name for path in source], "num_threads": threads}
         claim(folder, parents=found.parents, config={**config.model_dump(mode="json"), **order}, fork=config.fork)
         try:
-            yield folder / ANSWERED
+            yield folder
         except BaseException:
             # Also what is no Exception: SIGTERM, and Ctrl-C.
-            if len(FrameLedger(folder / ANSWERED)):
+            if len(PartLedger(folder / ANSWERED)):
                 logger.info("What is answered is kept in %s: the same command goes on from there.", folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -293,21 +300,19 @@ def _print(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> I
 
 
 def _answer(
-    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally, ledger: FrameLedger | None = None
+    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield every window's rows and answers, those of the ledger first; say at the end what was cut off."""
-    windows = _windows(source)
+    """Yield every window's rows and answers; say at the end what was cut off."""
+    inputs = task_of(bundle).inputs
+    windows = (window for rows in source.blocks() for window in cut_windows(rows, inputs))
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
-        if ledger is not None:
-            yield from _answered(ledger, windows, tally)
-        for rows, answers in answer_windows(predictor, windows):
-            stage_N, column = answers.found.stage_N, predictor.task.column(answers.decided.predictions)
-            frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)
-            counts = _count(answers.found)
+        for rows, frame, counts in answer_frames(predictor, windows):
             tally.add(counts)
-            if ledger is not None:
-                ledger.append(frame, counts)
             yield rows, frame
+    _say_truncated(tally, bundle, config)
+
+
+def _say_truncated(tally: Tally, bundle: Bundle, config: PredictConfig) -> None:
     if tally["num_truncated"]:
         limit = f"{Windows.max_windows} windows of " if config.long_texts == "windows" else ""
         logger.warning(
@@ -317,34 +322,6 @@ def _answer(
             limit,
             bundle.max_length,
         )
-
-
-def _answered(
-    ledger: FrameLedger, windows: Iterator[pl.DataFrame], tally: Tally
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield the windows that were answered before the command was cut off.
-
-    Raises:
-        ArtifactError: They are of other texts.
-    """
-    if len(ledger):
-        num_rows = sum(counts["num_rows"] for counts in ledger.facts)
-        logger.info("%d texts were answered before; the others follow.", num_rows)
-    # The ledger first: where it ends, zip has not yet taken a window that nobody would answer.
-    for (frame, counts), rows in zip(ledger.read(), windows, strict=False):
-        if not frame["id"].equals(rows["id"]):
-            raise ArtifactError(
-                "The answers that are kept are those of other texts.", hint="Give --fork to begin anew."
-            )
-        tally.add(counts)
-        yield rows, frame
-
-
-def _windows(source: Source) -> Iterator[pl.DataFrame]:
-    for rows in source.blocks():
-        # As many rows as have so many bytes on average, at least one.
-        size = min(WINDOW, max(WINDOW_BYTES * rows.height // max(int(rows.estimated_size()), 1), 1))
-        yield from rows.iter_slices(size)
 
 
 def _show_progress(
@@ -376,9 +353,15 @@ def _check_table(bundle: Bundle, config: PredictConfig, out: Path | None) -> Non
                 f"The '{name}' parameter of predict is for table.csv, which is not written.",
                 hint="Give --out and --format csv, or leave it out.",
             )
+    if out is None and config.executor != HERE:
+        raise ConfigError(
+            f"The 'executor' parameter of predict must be '{HERE}' where nothing is written. "
+            f"Got {config.executor!r} instead.",
+            hint="Give --out: what several processes answer is put together there.",
+        )
 
 
-def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
+def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, grid: Grid | None = None) -> Source:
     inputs = task_of(bundle).inputs
     if config.text_b is not None and len(inputs) == 1:
         raise ConfigError(
@@ -389,4 +372,5 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     named = columns if config.id is None else columns | {"id": config.id}
-    return open_rows(source, config, named, inputs=inputs, split=config.split)
+    see = None if grid is None else grid.see
+    return open_rows(source, config, named, inputs=inputs, split=config.split, see=see)

@@ -7,19 +7,12 @@ import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
-from yanmo.answers.choices import Choices
-from yanmo.artifacts.base import Identity, publish
-from yanmo.artifacts.bundle import Bundle, write_golden
+from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.placing import work_dir
 from yanmo.artifacts.predictions import Predictions
 from yanmo.executors import units
-from yanmo.modeling.runs.linear_model import fit_linear
-from yanmo.modeling.settings import LabeledTexts, NetworkSettings
-from yanmo.tasks import get_task
-from yanmo.text.inputs import Inputs
 from yanmo.verbs.predict import predict
 
 ROWS = 23
@@ -51,29 +44,15 @@ predict(folder + "/bundle", folder + "/rows.csv", out=folder + "/made", format="
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A Bundle, and rows in five units."""
-    folder, labels, texts = tmp_path_factory.mktemp("commits"), ["neg", "pos"], ["good", "bad", "很好", "不好"]
-    link = get_task("single_label").link
-    targets_NC = np.eye(2, dtype=np.float32)[[1, 0, 1, 0]]
-    model = fit_linear(LabeledTexts(Inputs((texts,)), targets_NC), NetworkSettings(labels, link))
-    info = {"format": "linear", "model": "linear", "max_length": 0, "architecture": {"family": "linear"}, "text": {}}
-    identity = Identity(kind="bundle", verb="train", task="single_label", labels=labels, info=info)
-    with publish(folder / "bundle", identity) as staging:
-        model.save(staging)
-        write_golden(staging, ("text",), Inputs(([],)), Choices(np.zeros((0, 2), dtype=np.float32), link))
-    (folder / "rows.csv").write_text("text\n" + "".join(f"{texts[i % 4]} {i}\n" for i in range(ROWS)), "utf-8")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def whole(folder):
+def whole(bundle_folder):
+    folder = bundle_folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(units, "UNIT_ROWS", UNIT)
         return predict(Bundle.open(folder / "bundle"), folder / "rows.csv", out=folder / "whole", format="jsonl")
 
 
-def test_a_predict_that_is_killed_at_one_commit_after_the_other_loses_and_doubles_nothing(folder, whole):
+def test_a_predict_that_is_killed_at_one_commit_after_the_other_loses_and_doubles_nothing(bundle_folder, whole):
+    folder = bundle_folder
     out, num_kills = folder / "made", 0
     # The first command is killed at its first commit, the next one, which goes on from there, at its fourth, and so on:
     # whether before or behind it changes each time.
@@ -94,7 +73,8 @@ def test_a_predict_that_is_killed_at_one_commit_after_the_other_loses_and_double
 
 
 @pytest.mark.parametrize("executor", ["local", "local:2"])
-def test_a_unit_has_the_same_digest_wherever_it_is_answered(executor, folder, whole, monkeypatch):
+def test_a_unit_has_the_same_digest_wherever_it_is_answered(executor, bundle_folder, whole, monkeypatch):
+    folder = bundle_folder
     monkeypatch.setattr(units, "UNIT_ROWS", UNIT)
     out = folder / executor.replace(":", "-")
     made = predict(folder / "bundle", folder / "rows.csv", out=out, format="jsonl", executor=executor, num_threads=1)

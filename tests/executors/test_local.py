@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jobs_for_tests import Obedient
 
 from yanmo.config import build
 from yanmo.errors import ConfigError, DataError, InternalError
@@ -19,15 +20,10 @@ from yanmo.executors.jobs import LOST_UNITS
 from yanmo.executors.local import LocalProcesses
 from yanmo.verbs.predict import PredictConfig
 
-sys.path.insert(0, str(Path(__file__).parent))
-from jobs_for_tests import Obedient
-
 
 @pytest.fixture
-def processes(monkeypatch):
-    # So that the processes find the module of the jobs.
-    found = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(found))
+def processes(workers_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", workers_path)
     executor = LocalProcesses(2, 1)
     yield executor
     executor.close()
@@ -69,7 +65,7 @@ def test_an_error_of_the_user_ends_the_work_and_is_not_tried_again(processes, tm
 
 
 def test_a_mistake_of_ours_comes_with_where_it_was_made(processes, tmp_path):
-    with pytest.raises(InternalError, match=r"worker 1 has failed:(.|\n)*ZeroDivisionError: 5"):
+    with pytest.raises(InternalError, match=r"worker [12] has failed:(.|\n)*ZeroDivisionError: 5"):
         work(processes, tmp_path, [("break", 5)])
 
 
@@ -81,20 +77,18 @@ def test_a_worker_with_other_code_is_refused(processes, tmp_path, monkeypatch):
         work(processes, tmp_path, [("do", 1)])
 
 
-def test_processes_end_with_whoever_has_started_them(tmp_path):
+def test_processes_end_with_whoever_has_started_them(workers_path, tmp_path):
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from jobs_for_tests import Obedient;"
+        "import sys; from jobs_for_tests import Obedient;"
         "from yanmo.executors.local import LocalProcesses; executor = LocalProcesses(2, 1);"
-        "print(*[pid for _, pid in executor.run(Obedient(sys.argv[2]), [('do', n) for n in range(6)])], flush=True);"
+        "print(*[pid for _, pid in executor.run(Obedient(sys.argv[1]), [('do', n) for n in range(6)])], flush=True);"
         "sys.stdin.read()"
     )
-    here = str(Path(__file__).parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")])}
     process = subprocess.Popen(
-        [sys.executable, "-c", script, here, str(tmp_path)],
+        [sys.executable, "-c", script, str(tmp_path)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": workers_path},
     )
     with process:
         workers = {int(one) for one in process.stdout.readline().split()}

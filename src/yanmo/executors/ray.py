@@ -12,11 +12,12 @@ import contextlib
 import logging
 import os
 import platform
+import socket
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import GetTimeoutError, RayError
+from ray.exceptions import RayError
 
 from yanmo.errors import ConfigError, InternalError
 from yanmo.executors.jobs import LOST_UNITS, UnitJob, UnitOutcome, run_pooled, work_on
@@ -30,6 +31,7 @@ R = TypeVar("R")
 
 IN_FLIGHT = 2
 """Tasks that are begun or wait for each that can compute, so that none waits for the driver."""
+CONNECT_SECONDS = 5.0
 WAIT_SECONDS = 0.2
 """How long the main thread may not see Ctrl-C while it waits."""
 
@@ -112,13 +114,16 @@ def _connect(address: str) -> None:
     # What Ray sends home about its use is turned off where it asks, in the environment.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
+        # Ray itself would go on trying for minutes where nobody listens.
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
         ray.init(
             address=address,
             configure_logging=False,
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError, RayError, GetTimeoutError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError, RayError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConfigError(
             f"The 'executor' parameter must name a cluster that this machine is part of. Got 'ray://{address}' "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -57,11 +58,10 @@ def test_a_unit_that_ends_every_process_ends_the_work(processes, tmp_path):
 
 def test_an_error_of_the_user_ends_the_work_and_is_not_tried_again(processes, tmp_path):
     with pytest.raises(DataError, match="7 is wrong") as caught:
-        work(processes, tmp_path, [("fail", 7), *[("do", number) for number in range(100)]])
+        work(processes, tmp_path, itertools.chain([("fail", 7)], (("do", number) for number in itertools.count())))
     assert caught.value.hint == "Give another."
     lines = (tmp_path / "done").read_text().splitlines()
     assert sum(line.startswith("fail") for line in lines) == 1
-    assert len(lines) < 20
 
 
 def test_a_mistake_of_ours_comes_with_where_it_was_made(processes, tmp_path):

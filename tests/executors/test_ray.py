@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from jobs_for_tests import Obedient
 
 from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, DataError, InternalError
-from yanmo.executors import units
+from yanmo.executors import units as grid
 from yanmo.verbs.predict import predict
 
 pytestmark = [
@@ -65,7 +66,7 @@ def ask(folder, name, **values):
 
 
 def test_twenty_thousand_rows_have_the_answers_of_one_process(cluster, bundle_folder, whole, caplog):
-    made = ask(bundle_folder, "made")
+    made = ask(bundle_folder, "made-by-ray")
     assert made.manifest.files == whole.manifest.files
     assert len(made.ids) == 20_000
     assert "CVE-2023-48022" in caplog.text
@@ -80,8 +81,9 @@ def test_a_worker_that_is_killed_in_its_unit_costs_nothing(tasks, tmp_path):
 
 
 def test_an_error_of_the_user_ends_the_work_and_messages_of_workers_are_said_here(tasks, tmp_path, caplog):
+    units = itertools.chain([("fail", 7)], (("do", number) for number in itertools.count()))
     with pytest.raises(DataError, match="7 is wrong"):
-        list(tasks.run(Obedient(str(tmp_path)), [("fail", 7), *[("do", number) for number in range(50)]]))
+        list(tasks.run(Obedient(str(tmp_path)), units))
     lines = (tmp_path / "done").read_text().splitlines()
     assert sum(line.startswith("fail") for line in lines) == 1
     assert re.search(r"worker \S+/\d+: opened once in a process", caplog.text)
@@ -119,7 +121,7 @@ def test_a_folder_that_workers_do_not_share_is_named(cluster, bundle_folder, mon
         parts=str(tmp_path / "nowhere"),
         table=TableStyle("csv", bom=False, plain_cells=False),
     )
-    unit = units.Unit(number=0, path=str(bundle_folder / "rows.csv"), first_row=0, num_rows=1, num_before=0)
+    unit = grid.Unit(number=0, path=str(bundle_folder / "rows.csv"), first_row=0, num_rows=1, num_before=0)
     executor = RayTasks("127.0.0.1:6379", 1)
     with pytest.raises(ArtifactError, match="A worker does not find the folder .*nowhere"):
         list(executor.run(job, [unit]))
@@ -127,7 +129,7 @@ def test_a_folder_that_workers_do_not_share_is_named(cluster, bundle_folder, mon
 
 DRIVER = """
 import sys
-from yanmo.executors import units
+from yanmo.executors import units as grid
 units.UNIT_ROWS = 200
 from yanmo.verbs.predict import predict
 predict(sys.argv[1] + "/bundle", sys.argv[1] + "/many.csv", out=sys.argv[2], executor=sys.argv[3], num_threads=1)
@@ -135,7 +137,7 @@ predict(sys.argv[1] + "/bundle", sys.argv[1] + "/many.csv", out=sys.argv[2], exe
 
 
 def test_a_driver_that_is_killed_goes_on_with_what_is_missing(cluster, bundle_folder, whole, monkeypatch, caplog):
-    monkeypatch.setattr(units, "UNIT_ROWS", 200)
+    monkeypatch.setattr(grid, "UNIT_ROWS", 200)
     caplog.set_level("INFO", logger="yanmo")
     out, address = bundle_folder / "killed", cluster.get_runtime_context().gcs_address
     command = [sys.executable, "-c", DRIVER, str(bundle_folder), str(out), f"ray://{address}"]

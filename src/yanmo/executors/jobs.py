@@ -26,10 +26,10 @@ __all__ = [
     "Pool",
     "UnitJob",
     "UnitOutcome",
-    "Worker",
+    "UnitWorker",
     "run_pooled",
     "send",
-    "settle",
+    "take_result",
     "work_on",
 ]
 
@@ -44,7 +44,7 @@ LOST_UNITS = 3
 """How often a unit is made again whose process was lost; one that ends every process is not tried for ever."""
 
 
-class Worker(Protocol[U_contra, R_co]):
+class UnitWorker(Protocol[U_contra, R_co]):
     """A job that is open in one process."""
 
     def run(self, units: Iterable[U_contra]) -> Iterator[R_co]:
@@ -55,7 +55,7 @@ class Worker(Protocol[U_contra, R_co]):
 class UnitJob(Protocol[U_contra, R_co]):
     """What is to be done with units, as plain values."""
 
-    def open(self) -> AbstractContextManager[Worker[U_contra, R_co]]:
+    def open(self) -> AbstractContextManager[UnitWorker[U_contra, R_co]]:
         """Return what works, in the process that is to work."""
         ...
 
@@ -132,10 +132,10 @@ def run_pooled(pool: Pool, job: UnitJob[U, R], units: Iterable[U]) -> Iterator[R
         while unit is not None and pool.has_room():
             pool.submit(payload, unit)
             unit = next(waiting, None)
-        yield settle(pool.wait(), said)
+        yield take_result(pool.wait(), said)
 
 
-def settle(outcome: UnitOutcome, said: set[str]) -> Any:
+def take_result(outcome: UnitOutcome, said: set[str]) -> Any:
     """Return the result of a unit, after saying here what its worker has logged.
 
     Args:
@@ -195,7 +195,7 @@ class _Kept(logging.Handler):
 
 
 @functools.lru_cache(maxsize=1)
-def _open(payload: bytes) -> tuple[Worker[Any, Any], Any]:
+def _open(payload: bytes) -> tuple[UnitWorker[Any, Any], Any]:
     """Return the worker of a job, and what holds it, which stays open until another job comes or the process ends.
 
     Raises:

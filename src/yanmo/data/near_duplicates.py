@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 import polars as pl
-from pydantic import Field
+from pydantic import field_validator
 
 from yanmo.arrays import IntArray, Ragged
 from yanmo.config import Config
@@ -20,6 +20,7 @@ from yanmo.text.shingles import NUM_BANDS, band_hashes, jaccard, shingle, unique
 
 __all__ = ["NearDuplicateOptions", "Signatures", "group_near_duplicates"]
 
+LEAST_SIMILARITY = 0.5
 TEXTS_AT_ONCE = 200_000
 """Texts whose n-grams are in memory together while pairs are compared: some 150 MB of them."""
 PAIRS_AT_ONCE = 20_000
@@ -28,9 +29,17 @@ PAIRS_AT_ONCE = 20_000
 class NearDuplicateOptions(Config):
     """Whether texts that are nearly the same are looked for."""
 
-    near_duplicates: Annotated[float, Field(ge=0.5, le=1)] | Literal["off"] = "off"
+    near_duplicates: float | Literal["off"] = "off"
     """How similar two texts are, as sets of their n-grams of 4 characters, to go to one split and to be counted, such
     as 0.85; width, traditional forms, case and white space make no difference. With off only equal texts do."""
+
+    @field_validator("near_duplicates")
+    @classmethod
+    def _is_similarity(cls, value: float | str) -> float | str:
+        # Below, nearly all that is written about one matter would be one text.
+        if isinstance(value, float) and not LEAST_SIMILARITY <= value <= 1:
+            raise ValueError(f"from {LEAST_SIMILARITY} to 1, or off")
+        return value
 
     @property
     def least_similarity(self) -> float | None:

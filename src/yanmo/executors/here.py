@@ -18,10 +18,11 @@ class InThisProcess:
 
     num_threads: int | None = None
 
-    def run(self, job: UnitJob[U, R], units: Iterable[U]) -> Iterator[R]:
+    def run(self, job: UnitJob[U, R], units: Iterable[U | None]) -> Iterator[R]:
         """Yield the results in the order of the units."""
+        # Whoever works alone is never ahead, so every unit is known by the time it is asked for.
         with job.open() as worker:
-            yield from worker.run(units)
+            yield from worker.run(unit for unit in units if unit is not None)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -40,6 +40,7 @@ R = TypeVar("R")
 U_contra = TypeVar("U_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 
+END = object()
 LOST_UNITS = 3
 """How often a unit is made again whose process was lost; one that ends every process is not tried for ever."""
 
@@ -68,8 +69,12 @@ class Executor(Protocol):
         """Threads of one unit where the user names none; None for as many as this process may use."""
         ...
 
-    def run(self, job: UnitJob[U, R], units: Iterable[U]) -> Iterator[R]:
+    def run(self, job: UnitJob[U, R], units: Iterable[U | None]) -> Iterator[R]:
         """Yield the results of the units as they come, in any order.
+
+        Args:
+            job: What is to be done.
+            units: With what; None stands where the next one is not known before another one has ended.
 
         Raises:
             YanmoError: That of the first unit that failed.
@@ -89,13 +94,15 @@ class UnitOutcome(msgspec.Struct, frozen=True):
         worker: Who worked, as a user is told.
         result: What the job made; None where it failed.
         failure: Name, message and hint of the user's error, if it was one.
-        messages: What the job logged: level and text.
+        messages: What the job logged while it was opened and with this unit: level and text.
+        num_opening: How many of them are of the opening.
     """
 
     worker: str
     result: Any = None
     failure: tuple[str, str, str | None] | None = None
     messages: tuple[tuple[int, str], ...] = ()
+    num_opening: int = 0
 
 
 class Pool(Protocol):
@@ -123,15 +130,25 @@ def send(job: UnitJob[Any, Any]) -> bytes:
     return pickle.dumps((code_version(), library_versions(), job))
 
 
-def run_pooled(pool: Pool, job: UnitJob[U, R], units: Iterable[U]) -> Iterator[R]:
-    """Yield the results of units that a pool works on."""
-    payload, waiting = send(job), iter(units)
+def run_pooled(pool: Pool, job: UnitJob[U, R], units: Iterable[U | None]) -> Iterator[R]:
+    """Yield the results of units that a pool works on.
+
+    Args:
+        pool: The workers.
+        job: What is to be done.
+        units: None stands where the next unit is not known before another one has ended.
+    """
+    payload, waiting, is_over = send(job), iter(units), False
     said: set[str] = set()
-    unit = next(waiting, None)
-    while unit is not None or not pool.is_idle():
-        while unit is not None and pool.has_room():
+    while True:
+        while not is_over and pool.has_room():
+            unit = next(waiting, END)
+            is_over = unit is END
+            if is_over or unit is None:
+                break
             pool.submit(payload, unit)
-            unit = next(waiting, None)
+        if pool.is_idle():
+            return
         yield take_result(pool.wait(), said)
 
 
@@ -140,15 +157,17 @@ def take_result(outcome: UnitOutcome, said: set[str]) -> Any:
 
     Args:
         outcome: What came back.
-        said: Messages that were said before; every worker says the same about what all of them open.
+        said: What was said of the opening before: every worker says the same.
 
     Raises:
         YanmoError: The unit's.
     """
-    for level, text in outcome.messages:
-        if text not in said:
-            said.add(text)
+    for number, (level, text) in enumerate(outcome.messages):
+        is_opening = number < outcome.num_opening
+        if not (is_opening and text in said):
             logger.log(level, "%s: %s", outcome.worker, text)
+        if is_opening:
+            said.add(text)
     if outcome.failure is not None:
         raise_again(*outcome.failure)
     return outcome.result
@@ -168,19 +187,22 @@ def work_on(payload: bytes, unit: Any, worker: str) -> UnitOutcome:
     package.setLevel(logging.INFO)
     # What is kept is said where the user looks, and only there.
     package.propagate = False
+    num_opening = 0
     try:
-        (result,) = _open(payload)[0].run([unit])
+        opened, _ = _open(payload)
+        num_opening = len(kept.messages)
+        (result,) = opened.run([unit])
     except YanmoError as error:
-        return UnitOutcome(worker, failure=told(error), messages=tuple(kept.messages))
+        return UnitOutcome(worker, None, told(error), tuple(kept.messages), num_opening)
     except OSError as error:
         failed = ArtifactError(f"{worker} cannot go on: {error}.", hint="Free some space; what is done is kept.")
-        return UnitOutcome(worker, failure=told(failed), messages=tuple(kept.messages))
+        return UnitOutcome(worker, None, told(failed), tuple(kept.messages), num_opening)
     except Exception:  # noqa: BLE001 - our mistake, which the process that asked is to show
         failed_here = InternalError(f"{worker} has failed:\n{traceback.format_exc()}")
-        return UnitOutcome(worker, failure=told(failed_here), messages=tuple(kept.messages))
+        return UnitOutcome(worker, None, told(failed_here), tuple(kept.messages), num_opening)
     finally:
         package.removeHandler(kept)
-    return UnitOutcome(worker, result, messages=tuple(kept.messages))
+    return UnitOutcome(worker, result, None, tuple(kept.messages), num_opening)
 
 
 class _Kept(logging.Handler):

@@ -48,7 +48,7 @@ class LocalProcesses:
         for process in self._processes:
             threading.Thread(target=self._serve, args=(process,), daemon=True).start()
 
-    def run(self, job: UnitJob[U, R], units: Iterable[U]) -> Iterator[R]:
+    def run(self, job: UnitJob[U, R], units: Iterable[U | None]) -> Iterator[R]:
         """Yield the results of the units as they come."""
         yield from run_pooled(self, job, units)
 

@@ -58,7 +58,7 @@ class RayTasks:
         self._task: Any = ray.remote(**options)(_work)
         self._begun: list[Any] = []
 
-    def run(self, job: UnitJob[U, R], units: Iterable[U]) -> Iterator[R]:
+    def run(self, job: UnitJob[U, R], units: Iterable[U | None]) -> Iterator[R]:
         """Yield the results of the units as they come."""
         yield from run_pooled(self, job, units)
 

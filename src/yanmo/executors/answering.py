@@ -25,6 +25,7 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError
 from yanmo.executors.tally import Tally, count_found
 from yanmo.executors.units import Unit, UnitReader, cut_windows
+from yanmo.runtimes.library import DOCUMENT, Library
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.runtimes.stream import answer_windows
 
@@ -68,6 +69,7 @@ class AnswerJob:
         columns: Our name of a column to the files'.
         parts: Folder that gets the parts.
         table: How their rows are written for people.
+        documents: Folder that the answers to questions are looked for in; None where each row has its text.
     """
 
     bundle: str
@@ -77,6 +79,7 @@ class AnswerJob:
     columns: Mapping[str, str]
     parts: str
     table: TableStyle
+    documents: str | None = None
 
     def open(self) -> contextlib.AbstractContextManager[Answering]:
         """Open the Bundle.
@@ -88,7 +91,7 @@ class AnswerJob:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Answering]:
-        for folder in (self.parts, self.bundle):
+        for folder in filter(None, (self.parts, self.bundle, self.documents)):
             if not Path(folder).is_dir():
                 raise ArtifactError(
                     f"A worker does not find the folder {folder}.",
@@ -123,7 +126,7 @@ class Answering:
 
     def write(self, numbered: Iterable[tuple[int, pl.DataFrame]]) -> Iterator[FinishedPart]:
         """Yield the part of each number and rows, which is written; the next rows are read meanwhile."""
-        inputs = self._predictor.task.inputs
+        inputs, documents = self._predictor.task.inputs, self._job.documents
         # Windows of all units are one stream, so that the first window of a unit is read while the last one of the
         # unit before is scored. Where a unit ends is known by the time its last window comes out.
         ends: dict[int, int] = {}
@@ -135,7 +138,7 @@ class Answering:
                 ends[place] = rows.height
                 yield from cut_windows(rows, inputs)
 
-        answered = answer_frames(self._predictor, windows())
+        answered = answer_frames(self._predictor, windows(), documents)
         for place in itertools.count():
             first = next(answered, None)
             if first is None:
@@ -149,7 +152,7 @@ class Answering:
         tally = Tally()
         for _, _, counts in found:
             tally.add(counts)
-        texts = pl.concat([rows.select(self._predictor.task.inputs) for rows, _, _ in found])
+        texts = pl.concat([rows.select(*self._predictor.task.inputs, pl.col(f"^{DOCUMENT}$")) for rows, _, _ in found])
         frame = pl.concat([frame for _, frame, _ in found])
         writers: dict[str, Callable[[Path], object]] = {
             EVIDENCE_ENDING: lambda path: write_parquet(frame, path),
@@ -179,10 +182,17 @@ class Answering:
 
 
 def answer_frames(
-    predictor: Predictor, windows: Iterable[pl.DataFrame]
+    predictor: Predictor, windows: Iterable[pl.DataFrame], documents: Path | str | None = None
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame, dict[str, Any]]]:
-    """Yield every window's rows, rows of Predictions, and counts."""
-    for rows, answers in answer_windows(predictor, windows):
+    """Yield every window's rows, rows of Predictions, and counts.
+
+    Args:
+        predictor: Who answers.
+        windows: The rows.
+        documents: Folder that the answers to questions are looked for in; the rows then get the passages.
+    """
+    found = answer_windows if documents is None else Library.open(Path(documents)).answer
+    for rows, answers in found(predictor, windows):
         column = predictor.task.column(answers.decided.predictions)
         stage_N = answers.found.stage_N
         frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)

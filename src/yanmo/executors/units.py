@@ -250,8 +250,9 @@ class UnitReader:
 
 
 def text_bytes(rows: pl.DataFrame, inputs: Sequence[str]) -> IntArray:
-    """Return the bytes of each row's texts, shape (N,)."""
-    sizes: Any = rows.select(pl.sum_horizontal(pl.col(list(inputs)).str.len_bytes()).cast(pl.Int64)).to_series()
+    """Return the bytes of each row's texts, shape (N,), as far as the columns are there."""
+    names = [name for name in inputs if name in rows.columns]
+    sizes: Any = rows.select(pl.sum_horizontal(pl.col(names).str.len_bytes()).cast(pl.Int64)).to_series()
     return np.asarray(sizes.to_numpy(), dtype=np.int64)
 
 

@@ -21,6 +21,7 @@ from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
 from yanmo.pipeline.plan import Plan, Step, find_state, step_key
+from yanmo.pipeline.spec import REPORT
 from yanmo.pipeline.stage_job import StageJob, StageUnit
 from yanmo.verbs.calls import call_of, command_line
 
@@ -60,7 +61,8 @@ def run(pipeline: Path, config: RunConfig) -> Report | Plan:
     plan = check(pipeline, config)
     with _alone(plan.out):
         _make_all(plan, config)
-        report = compare_bundles(plan, command=command_line(call_of("run", {"pipeline": pipeline}, config)))
+        call = call_of("run", {"pipeline": pipeline}, config)
+        report = compare_bundles(plan, command=command_line(call, page=plan.out / REPORT))
     _say_left_over(plan)
     # Checked once more: the plan then shows that all is done.
     return report or check(pipeline, config)

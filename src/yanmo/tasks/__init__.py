@@ -13,12 +13,16 @@ from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.span import SPAN
 from yanmo.tasks.text_pair import TEXT_PAIR
+from yanmo.tasks.text_to_text import TEXT_TO_TEXT
 from yanmo.tasks.token_labels import TOKEN_LABELS
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
 
-EVERY: tuple[Task[Any], ...] = (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES, CAUSAL_LM)
+EVERY: tuple[Task[Any], ...] = (
+    *(SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES),
+    *(CAUSAL_LM, TEXT_TO_TEXT),
+)
 TASKS = {task.name: task for task in EVERY}
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}

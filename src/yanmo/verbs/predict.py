@@ -20,22 +20,24 @@ from yanmo.artifacts.answer_table import answer_lines
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.ledger import FinishedPart, PartLedger
-from yanmo.artifacts.parquet import join_evenly
+from yanmo.artifacts.ledger import PartLedger
 from yanmo.artifacts.placing import lock, work_dir
-from yanmo.artifacts.predictions import PREDICTIONS, Predictions
+from yanmo.artifacts.predictions import Predictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
-from yanmo.data.sources import STDIN, Source, open_rows
+from yanmo.data.rows import file_parents
+from yanmo.data.sources import STDIN, Seer, Source, open_rows
 from yanmo.errors import ConfigError
-from yanmo.executors.answering import EVIDENCE_ENDING, TABLE_NAME, AnswerJob, TableStyle, answer_frames
+from yanmo.executors.answering import AnswerJob, TableStyle, answer_frames
 from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
 from yanmo.executors.jobs import Executor
+from yanmo.executors.parts import answer_missing, answer_stream, put_together
 from yanmo.executors.tally import Tally
-from yanmo.executors.units import Grid, Unit, cut_windows, regroup
+from yanmo.executors.units import Grid, cut_windows
 from yanmo.progress import bar
+from yanmo.runtimes.library import document_paths
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
@@ -62,6 +64,10 @@ class PredictConfig(ReadOptions):
 
     id: str | None = None
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
+
+    documents: Path | None = None
+    """Of questions: a folder of .txt and .md files that the answers are looked for in; the sources then hold questions
+    alone, which the passages that are most like each are read for."""
 
     split: str = "test"
     """Which split is answered if the source is a Dataset."""
@@ -188,74 +194,33 @@ def predict(
     ):
         # Of standard input nothing can be taken up again, so its parts go with the staging folder.
         ledger = PartLedger((kept or staging) / ANSWERED)
-        _answer_missing(bundle, found, config, executor, ledger, None if kept is None else grid.units(found.options))
+        job = _job(bundle, found, config, executor, ledger)
+        if kept is None:
+            answer_stream(job, found.blocks(), ledger)
+        else:
+            answer_missing(job, grid.units(found.options), executor, ledger)
         for part in ledger.parts:
             tally.add(part.facts)
-        _put_together(ledger, staging, config)
+        put_together(ledger, staging, job.table)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
     _say_truncated(tally, bundle, config)
     return Predictions.open(out, verify=False)
 
 
-def _answer_missing(
-    bundle: Bundle,
-    source: Source,
-    config: PredictConfig,
-    executor: Executor,
-    ledger: PartLedger,
-    units: list[Unit] | None,
-) -> None:
-    """Let the executor answer the units that are not in the ledger; without units the source's rows are answered here.
-
-    Raises:
-        YanmoError: That of a unit.
-    """
+def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, ledger: PartLedger) -> AnswerJob:
+    """Return what is asked of whoever answers."""
     threads = {"num_threads": config.num_threads or executor.num_threads}
-    job = AnswerJob(
+    return AnswerJob(
         bundle=str(bundle.path.absolute()),
         digest=bundle.digest,
         runtime={**config.model_dump(include=RUNTIME_FIELDS), **threads},
         options=source.options,
         columns=source.columns,
         parts=str(ledger.folder.absolute()),
-        table=_style(config),
+        table=TableStyle(config.format, config.bom, config.plain_cells),
+        documents=None if config.documents is None else str(config.documents.absolute()),
     )
-    if units is None:
-        with job.open() as answering:
-            _keep(answering.write(regroup(source.blocks())), ledger, None)
-        return
-    missing = [unit for unit in units if unit.number not in ledger]
-    num_before = sum(part.facts["num_rows"] for part in ledger.parts)
-    if num_before:
-        logger.info("%d texts were answered before; the others follow.", num_before)
-    if config.executor != HERE:
-        names = f"{PREDICTIONS} and {TABLE_NAME}.{config.format}"
-        logger.info("%d of %d units are to be answered; then %s are written.", len(missing), len(units), names)
-    if missing:
-        _keep(executor.run(job, missing), ledger, sum(unit.num_rows for unit in units), num_before)
-
-
-def _keep(parts: Iterator[FinishedPart], ledger: PartLedger, num_rows: int | None, num_before: int = 0) -> None:
-    """Enter parts into the ledger as they come, and show how many rows are answered."""
-    with bar(num_rows, "predicting", unit="text", initial=num_before) as progress:
-        for part in parts:
-            ledger.add(part)
-            progress.update(part.facts["num_rows"])
-
-
-def _put_together(ledger: PartLedger, staging: Path, config: PredictConfig) -> None:
-    """Write the Predictions and the table for people from all parts."""
-    join_evenly(ledger.paths(EVIDENCE_ENDING), staging / PREDICTIONS)
-    table, ending = staging / f"{TABLE_NAME}.{config.format}", _style(config).ending
-    if config.format == "parquet":
-        join_evenly(ledger.paths(ending), table)
-    else:
-        ledger.concatenate(ending, table)
-
-
-def _style(config: PredictConfig) -> TableStyle:
-    return TableStyle(config.format, config.bom, config.plain_cells)
 
 
 @contextlib.contextmanager
@@ -306,7 +271,7 @@ def _answer(
     inputs = task_of(bundle).inputs
     windows = (window for rows in source.blocks() for window in cut_windows(rows, inputs))
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
-        for rows, frame, counts in answer_frames(predictor, windows):
+        for rows, frame, counts in answer_frames(predictor, windows, config.documents):
             tally.add(counts)
             yield rows, frame
     _say_truncated(tally, bundle, config)
@@ -368,9 +333,34 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
         )
+    see = None if grid is None else grid.see
+    if config.documents is not None:
+        return _open_questions(bundle, source, config, config.documents, see)
     # What no user names is called as the task calls it.
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     named = columns if config.id is None else columns | {"id": config.id}
-    see = None if grid is None else grid.see
     return open_rows(source, config, named, inputs=inputs, split=config.split, see=see)
+
+
+def _open_questions(
+    bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, documents: Path, see: Seer | None
+) -> Source:
+    """Return questions without their passages.
+
+    Raises:
+        ConfigError: The Bundle answers no questions about passages.
+        DataError: The folder has no documents.
+    """
+    task = task_of(bundle)
+    if task.head != "passages":
+        raise ConfigError(
+            f"The 'documents' parameter of predict is for questions, but {bundle.path} answers {task.name}.",
+            hint="Leave --documents out.",
+        )
+    parents = file_parents({"documents": document_paths(documents)})
+    _, question = task.inputs
+    named = {question: config.text_b or question} | ({} if config.id is None else {"id": config.id})
+    found = open_rows(source, config, named, inputs=(question,), split=config.split, see=see)
+    found.parents.update(parents)
+    return found

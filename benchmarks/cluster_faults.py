@@ -184,8 +184,8 @@ def prepare(folder: Path, num_rows: int) -> tuple[Path, Path]:
         subprocess.run([*yanmo, *words], check=True, stdout=subprocess.DEVNULL)
     chance = random.Random(1)
     words = [line.split(",")[0] for line in MESSAGES.read_text("utf-8").splitlines()[1:]]
-    # As many bytes a text that the rows are several dozens of units.
-    rows = (" ".join(chance.choice(words).replace('"', "") for _ in range(60)) for _ in range(num_rows))
+    # Several messages a row, so that a run takes some time.
+    rows = (" ".join(chance.choice(words).replace('"', "") for _ in range(12)) for _ in range(num_rows))
     source.write_text("text\n" + "".join(f'"{row}"\n' for row in rows), "utf-8")
     return bundle, source
 
@@ -259,7 +259,7 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace, seconds: floa
         f"- date: {date.today()}",
         f"- command: `make faults-cluster`, which is `python benchmarks/cluster_faults.py --moments {options.moments}`",
         f"- load average at the end: {os.getloadavg()[0]:.1f}\n",
-        f"Two nodes of one CPU each in network namespaces of this machine; {options.rows:,} rows of 60 messages each, "
+        f"Two nodes of one CPU each in network namespaces of this machine; {options.rows:,} rows of 12 messages each, "
         f"{seconds:.1f} s undisturbed. *Longer* is a disturbed run less the undisturbed one.\n",
         "| fault | random moments | files that differ from those of one process | longer, median (longest), s |",
         "|---|---|---|---|",

@@ -7,7 +7,7 @@ texts are known to be the same by 128 bits of hash.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -130,16 +130,21 @@ def gather_rows(
     if has_ids:
         _check_ids(rows, spill)
     share = counts["cjk"] / counts["letters"] if counts["letters"] else 0.0
-    rows = _with_keys(rows).drop(ID_HASH, strict=False)
-
-    def texts_of(mask: pl.Series) -> Iterator[pl.Series]:
-        for part in spill.take(mask):
-            yield clean_rows(part, cleaning, inputs)[0].select(_group_text(task)).to_series()
-
-    group = rows["key"].alias("group")
+    rows = _with_keys(rows).drop(ID_HASH, strict=False).with_columns(group="key")
     if near is not None:
-        group = group_near_duplicates(rows["key"], signatures, texts_of, near)
-    return Gathered(rows.with_columns(group), refusals, changed_rows, share, counts["damaged"])
+        texts_of = _texts_of(spill, cleaning, task)
+        rows = rows.with_columns(group_near_duplicates(rows["key"], signatures, texts_of, near))
+    return Gathered(rows, refusals, changed_rows, share, counts["damaged"])
+
+
+def _texts_of(spill: Spill, cleaning: Sequence[str], task: Task[Any]) -> Callable[[pl.Series], Iterator[pl.Series]]:
+    """Return what gives the texts at which a mask is true, as they were while they were read."""
+
+    def read(mask: pl.Series) -> Iterator[pl.Series]:
+        for part in spill.take(mask):
+            yield clean_rows(part, cleaning, task.inputs)[0].select(_group_text(task)).to_series()
+
+    return read
 
 
 def _group_text(task: Task[Any]) -> pl.Expr:

@@ -179,8 +179,8 @@ def predict(
         parents=found.parents,
         config=config.model_dump(mode="json"),
     )
-    tally = Tally()
     if out is None:
+        tally = Tally()
         answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
         first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
         identity.info["summary"] = tally.summary()
@@ -199,13 +199,21 @@ def predict(
             answer_stream(job, found.blocks(), ledger)
         else:
             answer_missing(job, grid.units(found.options), executor, ledger)
-        for part in ledger.parts:
-            tally.add(part.facts)
-        put_together(ledger, staging, job.table)
-        shutil.rmtree(staging / ANSWERED, ignore_errors=True)
-        identity.info["summary"] = tally.summary()
-    _say_truncated(tally, bundle, config)
+        identity.info["summary"] = _finish(ledger, staging, bundle, config, job.table)
     return Predictions.open(out, verify=False)
+
+
+def _finish(
+    ledger: PartLedger, staging: Path, bundle: Bundle, config: PredictConfig, table: TableStyle
+) -> dict[str, Any]:
+    """Put all parts together, and return what is known of their texts; say what was cut off of them."""
+    tally = Tally()
+    for part in ledger.parts:
+        tally.add(part.facts)
+    put_together(ledger, staging, table)
+    shutil.rmtree(staging / ANSWERED, ignore_errors=True)
+    _say_truncated(tally, bundle, config)
+    return tally.summary()
 
 
 def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, ledger: PartLedger) -> AnswerJob:

@@ -6,15 +6,16 @@ It knows a Quantizer, a runtime and labelled texts; it knows no verb.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Evidence
+from yanmo.answers.writings import Writings
 from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, ModelError
 from yanmo.exporting.quantization import ActivationRange, Clipping
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "GatedModel", "Scorer", "check_max_drop", "search", "show_inputs"]
 
 logger = logging.getLogger(__name__)
+
+ContentT = TypeVar("ContentT")
+ContentT_co = TypeVar("ContentT_co", covariant=True)
+ContentT_contra = TypeVar("ContentT_contra", contravariant=True)
 
 NUM_BINS = 4096
 TAIL = 1e-5
@@ -75,7 +80,9 @@ class Scorer:
 
     def score(self, content: bytes) -> Any:
         """Return the scores of N texts."""
-        self.path.write_bytes(content)
+        from yanmo.exporting.large_graphs import remove_onnx, write_onnx
+
+        write_onnx(content, self.path)
         try:
             engine = open_engine(self.path, self.num_threads)
             scores_WC = infer_batches(
@@ -89,7 +96,7 @@ class Scorer:
             )
             return self.head.read(scores_WC, self.encoded, 0).scores
         finally:
-            self.path.unlink()
+            remove_onnx(self.path)
 
     def sampled(self, num_texts: int) -> Scorer:
         """Return one for some of the texts, or of the windows that they are read in."""
@@ -105,7 +112,9 @@ def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> 
         scorer: With the texts to run.
         clipping: max keeps everything; percentile and mse cut off rare extremes.
     """
-    scorer.path.write_bytes(quantizer.watched())
+    from yanmo.exporting.large_graphs import remove_onnx, write_onnx
+
+    write_onnx(quantizer.watched(), scorer.path)
     try:
         session = open_session(scorer.path, scorer.num_threads)
         names = [one.name for one in session.get_outputs() if one.name.endswith(".input")]
@@ -121,7 +130,7 @@ def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> 
                 # Inputs may all be equal, but a histogram needs some width.
                 one.counts += np.histogram(values, NUM_BINS, (one.low, max(one.high, one.low + 1e-12)))[0]
     finally:
-        scorer.path.unlink()
+        remove_onnx(scorer.path)
     quantizer.calibrate({name.removesuffix(".input"): _range(one, clipping) for name, one in seen.items()})
 
 
@@ -215,21 +224,21 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class GatedModel:
+class GatedModel(Generic[ContentT]):
     """What the search ended with.
 
     Attributes:
-        content: The graph.
+        content: The graph, or graphs.
         kept: Parts that stay fp32, in the order in which they went back.
         measured: What it costs.
     """
 
-    content: bytes
+    content: ContentT
     kept: list[str]
     measured: Comparison
 
 
-class Parts(Protocol):
+class Parts(Protocol[ContentT_co]):
     """A model that can be built with any of its parts in 8 bits."""
 
     @property
@@ -237,24 +246,24 @@ class Parts(Protocol):
         """The parts, in the order in which they run."""
         ...
 
-    def build(self, kept: Collection[str] = ()) -> bytes:
+    def build(self, kept: Collection[str] = ()) -> ContentT_co:
         """Return the model with some parts kept in fp32."""
         ...
 
 
-class Scores(Protocol):
+class Scores(Protocol[ContentT_contra]):
     """Runs models on the same texts."""
 
-    def score(self, content: bytes) -> Any:
+    def score(self, content: ContentT_contra) -> Any:
         """Return the scores of N texts, evidence that is not activated yet."""
         ...
 
-    def sampled(self, num_texts: int) -> Scores:
+    def sampled(self, num_texts: int) -> Scores[ContentT_contra]:
         """Return one for some of the texts."""
         ...
 
 
-def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
+def search(quantizer: Parts[ContentT], gate: Gate, scorer: Scores[ContentT]) -> GatedModel[ContentT]:
     """Return an int8 graph that passes the gate; the most harmful parts go back to fp32 one by one until it does.
 
     Args:
@@ -294,7 +303,7 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
         kept = harmful[: len(kept) + 1]
 
 
-def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
+def _rank(quantizer: Parts[ContentT], scorer: Scores[ContentT]) -> list[str]:
     """Return the parts, first the one that changes the scores most when it alone is int8."""
     names = quantizer.names
     sample = scorer.sampled(NUM_SENSITIVITY_TEXTS)
@@ -302,7 +311,7 @@ def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
     harm: dict[str, float] = {}
     for name in track(names, "sensitivity", unit="part"):
         scores = sample.score(quantizer.build([one for one in names if one != name]))
-        harm[name] = _mean_square(scores, reference)
+        harm[name] = HARMS.get(type(reference), _mean_square)(scores, reference)
     return sorted(names, key=lambda name: -harm[name])
 
 
@@ -311,3 +320,12 @@ def _mean_square(scores: Evidence, reference: Evidence) -> float:
     pairs = zip(scores.parts(), reference.parts(), strict=True)
     squares = [np.square(np.where(ours == theirs, 0.0, ours - theirs)) for ours, theirs in pairs]
     return float(sum(one.sum() for one in squares) / max(sum(one.size for one in squares), 1))
+
+
+def _share_of_others(scores: Writings, reference: Writings) -> float:
+    """Return how many texts became others, and how far the rest is from the reference."""
+    return float(np.minimum(scores.distance_N(reference), 1).mean())
+
+
+HARMS: Mapping[type[Any], Callable[[Any, Any], float]] = {Writings: _share_of_others}
+"""Form of evidence to how far it is from a reference, where that is no matter of equal decisions."""

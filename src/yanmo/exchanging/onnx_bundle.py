@@ -183,8 +183,9 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
     for name in (CHAIN, TREES, SILENCE, RULES):
         if (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
-    if bundle.text_config.user_dict is not None:
-        shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
+    for beside in (bundle.text_config.user_dict, bundle.text_config.glossary):
+        if beside is not None:
+            shutil.copyfile(bundle.path / beside, folder / beside)
     for name in (OUT_OF_FOLD, TAGGER, SEGMENTER):
         if (bundle.path / name).is_dir():
             shutil.copytree(bundle.path / name, folder / name)
@@ -192,9 +193,11 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
 
 def write_graph(folder: Path, graph: Graph) -> None:
     """Write a graph and its settings into a Bundle's folder, over those that may be there."""
+    from yanmo.exporting.large_graphs import write_onnx
+
     (folder / ONNX_SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(graph.settings), indent=2) + b"\n")
     (folder / ONNX_FILE).parent.mkdir(exist_ok=True)
-    (folder / ONNX_FILE).write_bytes(graph.content)
+    write_onnx(graph.content, folder / ONNX_FILE)
 
 
 def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:

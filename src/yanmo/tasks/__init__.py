@@ -25,7 +25,7 @@ EVERY: tuple[Task[Any], ...] = (
 )
 TASKS = {task.name: task for task in EVERY}
 
-READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
+READING = {"mlm": "masked_lm", "rtd": "replaced_tokens", "spans": "cut_spans"}
 """Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
 
 

@@ -261,40 +261,22 @@ def _loop_settings(job: Job, **others: float) -> LoopSettings:
     return LoopSettings(**(others | values))
 
 
+def _of_network(job: Job, tell: Watcher) -> dict[str, Any]:
+    kept = {"measure": job.measure, "work_dir": job.work_dir, "run_key": job.run_key, "ask": job.ask, "tell": tell}
+    return {"network": job.network, "loop": _loop_settings(job), **kept}
+
+
 def _train_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.network_training import train_network
 
-    return train_network(
-        job.spec,
-        job.train,
-        job.valid,
-        network=job.network,
-        loop=_loop_settings(job),
-        measure=job.measure,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        make=_maker(job),
-        ask=job.ask,
-        tell=tell,
-    )
+    return train_network(job.spec, job.train, job.valid, make=_maker(job), **_of_network(job, tell))
 
 
 def _train_parser_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.parser_network import train_parser_network
 
-    return train_parser_network(
-        job.spec,
-        job.train,
-        job.valid,
-        network=job.network,
-        loop=_loop_settings(job),
-        tagger=job.readers.tagger,
-        measure=job.measure,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        ask=job.ask,
-        tell=tell,
-    )
+    given = _of_network(job, tell)
+    return train_parser_network(job.spec, job.train, job.valid, tagger=job.readers.tagger, **given)
 
 
 def _maker(job: Job) -> Callable[[], Any] | None:
@@ -374,6 +356,25 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_text_to_text(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.text_to_text import train_text_to_text
+
+    return train_text_to_text(
+        job.spec,
+        job.train,
+        job.valid,
+        language=job.language,
+        loop=_loop_settings(job),
+        headline=job.task.measures[0].name,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        teaching=job.teaching,
+        ask=job.ask,
+        pruning=job.pruning,
+        tell=tell,
+    )
+
+
 def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.ngram_counts import train_kneser_ney
 
@@ -395,6 +396,7 @@ _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
     ("hmm", "units"): _train_hmm,
     ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
+    ("torch", "targets"): _train_text_to_text,
     ("kneser-ney", "sequences"): _train_kneser_ney,
     ("pairs", "targets"): _train_pairs,
 }

@@ -47,7 +47,7 @@ __all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
 
 logger = logging.getLogger(__name__)
 
-RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
+RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap", "num_beams", "length_penalty"}
 ANSWERED = "answered"
 """Folder of the units that are answered, in the work folder."""
 
@@ -98,6 +98,14 @@ class PredictConfig(ReadOptions):
 
     window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
     """Share of a window that the one before it has, too."""
+
+    num_beams: int | None = Field(default=None, ge=1, le=64)
+    """Of a model that writes texts for others, beginnings of each that are kept, and candidates that it tells; 1 always
+    takes the likeliest token. By default those of the Bundle."""
+
+    length_penalty: float | None = Field(default=None, ge=-10, le=10)
+    """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
+    win more."""
 
     executor: ExecutorAddress = HERE
     """Who answers, for what is written with out: local, this process; local:N, N processes of this machine;

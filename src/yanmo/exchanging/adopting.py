@@ -33,7 +33,18 @@ from yanmo.tasks import TASKS, get_task, task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs
 
-__all__ = ["Asked", "Classifier", "check_answers", "example_inputs", "open_source", "pick_task"]
+__all__ = [
+    "MAX_RANDOM",
+    "NUM_RANDOM",
+    "TOLERANCES",
+    "Asked",
+    "Classifier",
+    "check_answers",
+    "describe_source",
+    "example_inputs",
+    "open_source",
+    "pick_task",
+]
 
 # transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
@@ -146,7 +157,7 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
         "model": spec.name,
         "max_length": found.max_length,
         "architecture": found.architecture,
-        "source": _describe(folder, spec.name, commit),
+        "source": describe_source(folder, spec.name, commit),
     }
     parents = {"checkpoint": folder_digest(folder)}
     return Classifier(found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder))
@@ -169,7 +180,7 @@ def _open_graph(path: Path, asked: Asked) -> Classifier:
             "pad_id": found.settings.pad_token_id,
         },
         **({"precision": "int8"} if is_int8 else {}),
-        "source": _describe(folder, path.name, ""),
+        "source": describe_source(folder, path.name, ""),
     }
 
     def save(target: Path) -> None:
@@ -182,8 +193,8 @@ def _open_graph(path: Path, asked: Asked) -> Classifier:
     )
 
 
-def _describe(folder: Path, name: str, commit: str) -> dict[str, str]:
-    """Return what the card says about where a model is from."""
+def describe_source(folder: Path, name: str, commit: str) -> dict[str, str]:
+    """Return what the card says about where a model is from: its name, its commit and its licence."""
     try:
         card = FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):

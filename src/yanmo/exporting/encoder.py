@@ -74,7 +74,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A whole classifier of texts, or of their units.
+    """A whole classifier of texts, or of their units, or what gives vectors of texts.
 
     Attributes:
         tokens_VE: Embedding of every token.
@@ -84,7 +84,8 @@ class Encoder:
         projection: From the embeddings' width to the layers'; None where they are equal.
         layers: In the order in which they run.
         activation: Of the feed-forward part, one of :data:`ACTIVATIONS`.
-        head: From the text's state to the scores: a hidden product and the classifier, or the classifier alone.
+        head: From the text's state to the scores: a hidden product and the classifier, or the classifier alone; none
+            where the state itself is what is wanted.
         head_activation: Between the two.
         pooling: The text's state is the first token's (``first``), or the mean of all tokens' (``mean``); where every
             unit of a text is classified (``units``), its state is that of its first token.
@@ -102,6 +103,11 @@ class Encoder:
     head_activation: str
     pooling: str
     epsilon: float
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers the head gives; without one as many as a state has."""
+        return len(self.head[-1].bias_N) if self.head else len(self.layers[-1].feed_forward_norm.scale_D)
 
     def products(self) -> list[Product]:
         """Return every distinct affine map in the order in which they run."""
@@ -202,6 +208,8 @@ def read_folder(folder: Path) -> Encoder:
     config = msgspec.json.decode((folder / "config.json").read_bytes())
     tensors = {name: np.asarray(array, np.float32) for name, array in load_file(folder / "model.safetensors").items()}
     family = _FAMILIES[config["model_type"]]
+    if _is_bare(config):
+        tensors = {f"{family.prefix}.{name}": array for name, array in tensors.items()}
     try:
         return _read(_Weights(tensors), family, config)
     except KeyError as error:
@@ -261,6 +269,8 @@ def _read(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> Enco
 
 
 def _read_head(weights: _Weights, family: _Family, config: Mapping[str, Any]) -> tuple[Product, ...]:
+    if _is_bare(config):
+        return ()
     if _pooling(config) != "first":
         return (weights.product("head.classifier", "classifier"),)
     hidden, classifier = family.head
@@ -293,6 +303,11 @@ def _read_layers(weights: _Weights, family: _Family, config: Mapping[str, Any]) 
             )
         )
     return layers
+
+
+def _is_bare(config: Mapping[str, Any]) -> bool:
+    """Return whether it is an encoder without a head, whose weights then have no prefix."""
+    return not any("For" in name for name in config.get("architectures") or ("For",))
 
 
 def _pooling(config: Mapping[str, Any]) -> str:

@@ -90,7 +90,7 @@ def write_encoder(
     if encoder.pooling == "units":
         inputs["units"] = (INT32, ["units"])
     scored = "units" if encoder.pooling == "units" else "batch"
-    outputs: dict[str, list[str | int]] = {"logits": [scored, len(encoder.head[-1].bias_N)]}
+    outputs: dict[str, list[str | int]] = {"logits": [scored, encoder.num_outputs]}
     if returns_inputs:
         for name, values in writer.product_inputs.items():
             writer.name_output(writer.add("Concat", values, axis=0), f"{name}.input")
@@ -161,16 +161,16 @@ class _EncoderWriter(GraphWriter):
         return self._norm(summed, layer.feed_forward_norm, epsilon)
 
     def head(self, hidden: str, encoder: Encoder) -> str:
-        """Add the classifier over the states of texts or units."""
-        *inner, classifier = encoder.head
+        """Add the classifier over the states of texts or units; without one these are what is returned."""
         pooled = hidden
         if encoder.pooling == "mean":
             pooled = self._mean(hidden)
         elif encoder.pooling == "units":
             pooled = self.add("Gather", [hidden, "units"])
-        for product in inner:
-            pooled = self._activate(self._product(pooled, product), encoder.head_activation)
-        return self._product(pooled, classifier)
+        for place, product in enumerate(encoder.head):
+            inner = pooled if place == 0 else self._activate(pooled, encoder.head_activation)
+            pooled = self._product(inner, product)
+        return pooled
 
     def _mean(self, rows: str) -> str:
         """Add the mean of the tokens of each text, shape (B, D): a product with 1 at tokens and 0 at padding."""

@@ -22,7 +22,7 @@ from yanmo.modeling.pretrained.weight_files import network_folder
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.text.inputs import Inputs
 
-__all__ = ["Adopted", "Wanted", "adopt_checkpoint"]
+__all__ = ["Adopted", "Wanted", "adopt_checkpoint", "fit_length"]
 
 DEFAULT_LENGTH = 512
 LONGEST = 1_000_000
@@ -98,7 +98,7 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
     module.config.pad_token_id = wrapped.pad_token_id
     labels, link = _read_labels(config, wanted), wanted.link or PROBLEMS.get(config.problem_type, SOFTMAX)
     module.config.update(heads.head_config(labels, link))
-    max_length = _fit_length(folder, wrapped, module, wanted)
+    max_length = fit_length(folder, wrapped, module, wanted, verb="adopt")
     settings = NetworkSettings(labels, link, max_length=max_length, offline=True)
     trainable = encoder_trainable(module.eval(), wrapped, wrapped.backend_tokenizer, settings, max_length)
     score = stock_scorer(module, wrapped, max_length=max_length)
@@ -149,8 +149,15 @@ def _read_labels(config: Any, wanted: Wanted) -> list[str]:
     return labels
 
 
-def _fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, wanted: Wanted) -> int:
-    """Return the most tokens of a text.
+def fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, wanted: Wanted, *, verb: str) -> int:
+    """Return the most tokens of a text: as wanted, else the least that anything of the checkpoint allows.
+
+    Args:
+        folder: The checkpoint's.
+        wrapped: Its tokenizer.
+        module: Its network.
+        wanted: What the user says about it.
+        verb: Who was given that, for the message.
 
     Raises:
         ConfigError: The user wants more than the network reads.
@@ -158,7 +165,7 @@ def _fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, wan
     limit = encoders.max_positions(module)
     if wanted.max_length is not None and limit is not None and wanted.max_length > limit:
         raise ConfigError(
-            f"The 'max_length' parameter of adopt must be at most {limit} for {wanted.name}. "
+            f"The 'max_length' parameter of {verb} must be at most {limit} for {wanted.name}. "
             f"Got {wanted.max_length} instead."
         )
     if wanted.max_length is not None:

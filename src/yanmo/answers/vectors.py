@@ -99,7 +99,8 @@ class Vectors(Struct, frozen=True):
         apart_N = np.linalg.norm(self.values_ND - other.values_ND, axis=1)
         lengths_N = np.maximum(np.linalg.norm(other.values_ND, axis=1), TINY)
         # NaN counts as infinitely far: an answer that is no number is like none.
-        return np.nan_to_num(apart_N / lengths_N, nan=np.inf).astype(np.float32)
+        distance_N: FloatArray = np.nan_to_num(apart_N / lengths_N, nan=np.inf).astype(np.float32)
+        return distance_N
 
 
 def unit_vectors(values_ND: FloatArray) -> FloatArray:

@@ -60,7 +60,9 @@ def answer_table(
         shown = pl.Series([json.dumps(one, ensure_ascii=False) for one in told] if is_flat else told)
         frame, flat_labels = frame.with_columns(prediction=shown), None
     answers = frame if flat_labels is None else _flat_labels(frame, flat_labels)
-    columns = answers.select(name for name in ("prediction", "probability", "stage", "vector") if name in answers.columns)
+    columns = answers.select(
+        name for name in ("prediction", "probability", "stage", "vector") if name in answers.columns
+    )
     table = pl.concat([frame.select("id"), texts, columns], how="horizontal")
     return table.with_columns(_plain(table[name]) for name in table.columns) if plain_cells else table
 

@@ -73,8 +73,7 @@ def open_embedder(spec: ModelSpec | Bundle, wanted: WantedEmbedder) -> Embedder:
     if isinstance(spec, Bundle):
         _check_encoder(spec)
         folder, name, text = spec.path, spec.model, spec.text_config
-        # As it has read while it was trained.
-        wanted = dataclasses.replace(wanted, max_length=wanted.max_length or spec.max_length)
+        wanted = _as_before(spec, wanted)
     else:
         folder, name = find_folder(spec, offline=wanted.offline, revision=wanted.revision), spec.name
         text = TextConfig(cleaning=())
@@ -94,6 +93,17 @@ def open_embedder(spec: ModelSpec | Bundle, wanted: WantedEmbedder) -> Embedder:
     }
     parents = {"bundle": spec.digest} if isinstance(spec, Bundle) else {"checkpoint": folder_digest(folder)}
     return Embedder(info, parents, found.save, found.score, "" if is_bundle else commit, find_licenses(folder))
+
+
+def _as_before(bundle: Bundle, wanted: WantedEmbedder) -> WantedEmbedder:
+    """Return what is wanted, and where nothing is, what the Bundle has done until now."""
+    kept = bundle.architecture.get("vectors", {"pooling": "auto", "are_unit": None})
+    return dataclasses.replace(
+        wanted,
+        pooling=kept["pooling"] if wanted.pooling == "auto" else wanted.pooling,
+        normalize=kept["are_unit"] if wanted.normalize is None else wanted.normalize,
+        max_length=wanted.max_length or bundle.max_length,
+    )
 
 
 def _check_encoder(bundle: Bundle) -> None:

@@ -138,7 +138,8 @@ def load_module(bundle: Bundle) -> nn.Module:
         ModelError: The folder holds no usable checkpoint.
     """
     if bundle.architecture["family"] == ENCODER:
-        from yanmo.modeling.networks import encoders, vector_networks
+        from yanmo.modeling.networks import encoders
+        from yanmo.modeling.sentences import vector_networks
 
         gives_vectors = "vectors" in bundle.architecture
         return vector_networks.load_vectors(bundle.path) if gives_vectors else encoders.load_folder(bundle.path)

@@ -183,6 +183,8 @@ class Answer(msgspec.Struct):
         context: Of several passages the one that has the answer, counted from 0.
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
+        vector: What the text is about; only of models that give vectors.
+        num_tokens: How many tokens were read; only of these models.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -198,6 +200,8 @@ class Answer(msgspec.Struct):
     context: int | UnsetType = UNSET
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
+    vector: Sequence[float] | UnsetType = UNSET
+    num_tokens: int | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

@@ -20,10 +20,10 @@ from yanmo.modeling.adopted.stock_models import StockScore
 from yanmo.modeling.features.token_features import token_encoder
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.networks.pooling import find_pooling
-from yanmo.modeling.networks.vector_networks import open_vectors, score_vectors
 from yanmo.modeling.pretrained import checkpoint_tokenizer
 from yanmo.modeling.pretrained.batch_invariance import check_invariance
 from yanmo.modeling.pretrained.sentence_settings import SentenceSettings, read_sentence_settings
+from yanmo.modeling.sentences.vector_networks import open_vectors, score_vectors
 from yanmo.text.inputs import Inputs
 
 __all__ = ["AdoptedEncoder", "WantedVectors", "adopt_encoder"]
@@ -92,7 +92,7 @@ def adopt_encoder(folder: Path, wanted: WantedVectors) -> AdoptedEncoder:
     has_types, pad_id = encoders.takes_token_types(base), int(wrapped.pad_token_id)
     encode = token_encoder(wrapped.backend_tokenizer, max_length, pad_id=pad_id, has_types=has_types)
     check_invariance(network, score_vectors, encode(Inputs((EXAMPLES,))), name=wanted.name)
-    kept = _kept(wanted, noted, int(base.config.hidden_size))
+    kept = {"pooling": pooling, **_kept(wanted, noted, int(base.config.hidden_size))}
     architecture = {"family": "encoder", "token_types": has_types, "pad_id": pad_id, "vectors": kept}
     return AdoptedEncoder(
         max_length,

@@ -120,6 +120,7 @@ SETTINGS = (
     Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES, is_of_labels=True),
     Setting("frozen", STARTED_FAMILIES, is_of_labels=True),
+    Setting("few_shot", STARTED_FAMILIES, is_of_labels=True, needs_whole_weights=True, off=False),
     Setting("activation", ENCODER_FAMILIES),
     Setting("eval_steps", NETWORKS),
     Setting("metric", LEARNERS),

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
@@ -17,6 +17,7 @@ VALUES = st_numpy.arrays(
 )
 
 
+@settings(deadline=None)
 @given(VALUES, st.integers(1, 12))
 def test_what_is_cut_has_length_one_and_the_first_dimensions_directions(values_ND, num_dimensions):
     found_ND = cut_vectors(values_ND, num_dimensions, are_unit=True)
@@ -30,6 +31,7 @@ def test_what_is_cut_has_length_one_and_the_first_dimensions_directions(values_N
     np.testing.assert_array_equal(cut_vectors(values_ND, num_dimensions, are_unit=False), kept_ND)
 
 
+@settings(deadline=None)
 @given(VALUES, st.booleans())
 def test_vectors_that_are_activated_twice_are_the_same(values_ND, are_unit):
     once = Vectors(values_ND, 3, are_unit).activate()

@@ -97,6 +97,7 @@ class Job:
             pooling=config.pooling,
             head_start=config.head_start,
             is_frozen=config.frozen,
+            is_few_shot=config.few_shot,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             head=self.task.head,

@@ -19,8 +19,10 @@ from pathlib import Path
 
 import uvloop
 from hardships import Options
+from hardships.hangs import hangs
 from hardships.keys_and_hosts import access
-from hardships.overloads import overload_bert, overload_ngram
+from hardships.overloads import overload_bert, overload_bert_few, overload_ngram
+from hardships.refusals import refusals
 from hardships.reloads import broken, reload
 from hardships.signals import sigterm, workers
 from hardships.slow_clients import slow_clients
@@ -31,10 +33,13 @@ from promises import Progress, Section, report
 PARTS: dict[str, Callable[[Options], Coroutine[None, None, Section]]] = {
     "overload-ngram": overload_ngram,
     "overload-bert": overload_bert,
+    "overload-bert-few": overload_bert_few,
+    "refusals": refusals,
     "reload": reload,
     "broken": broken,
     "sigterm": sigterm,
     "workers": workers,
+    "hangs": hangs,
     "slow": slow_clients,
     "access": access,
     "soak": soak,
@@ -64,7 +69,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="few of each; writes nothing")
     parser.add_argument("--write", action="store_true", help="also write the dated page")
     options = parser.parse_args(arguments)
-    wanted = options.only or [part for part in PARTS if part != "soak" and (options.bert or part != "overload-bert")]
+    wanted = options.only or [part for part in PARTS if part != "soak" and (options.bert or "bert" not in part)]
     unknown = [part for part in wanted if part not in PARTS]
     if unknown:
         parser.error(f"there is no part '{unknown[0]}'; the parts are {', '.join(PARTS)}")

@@ -28,10 +28,13 @@ ORDER = (
     "services",
     "overload-ngram",
     "overload-bert",
+    "overload-bert-few",
+    "refusals",
     "reload",
     "broken",
     "sigterm",
     "workers",
+    "hangs",
     "slow",
     "access",
 )

@@ -5,7 +5,11 @@ Each starts a service of its own, which has core 0 where there are two; the clie
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +17,7 @@ import psutil
 from load import post
 from processes import Running
 
-__all__ = ["SEED", "Options", "memory", "requests", "told"]
+__all__ = ["SEED", "Options", "hanging_model", "memory", "requests", "told"]
 
 TEXTS = [
     "很快，好吃，下次还点",
@@ -23,6 +27,21 @@ TEXTS = [
     "中国足球队主教练谈世界杯预选赛",
 ]
 NUM_REQUESTS = 997
+HANG = """
+import time
+from yanmo.serving.answering import Answerer
+
+plain = Answerer.answer
+
+def answer(self, texts):
+    if "sleep" in texts:
+        time.sleep(1e6)
+    while "spin" in texts:
+        pass
+    return plain(self, texts)
+
+Answerer.answer = answer
+"""
 SEED = 1
 
 
@@ -55,3 +74,18 @@ def memory(running: Running) -> float:
 
 def told(statuses: Counter[int]) -> str:
     return ", ".join(f"{count:,} × {status}" for status, count in sorted(statuses.items())) or "nothing"
+
+
+@contextmanager
+def hanging_model() -> Iterator[None]:
+    """Let services that start meanwhile hang at the texts "sleep" and "spin"."""
+    before = os.environ.get("PYTHONPATH")
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "sitecustomize.py").write_text(HANG, encoding="utf-8")
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [before])])
+        try:
+            yield
+        finally:
+            os.environ.pop("PYTHONPATH")
+            if before is not None:
+                os.environ["PYTHONPATH"] = before

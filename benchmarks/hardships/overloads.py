@@ -11,7 +11,7 @@ from promises import Kept, Section
 
 from hardships import Options, memory, requests, told
 
-__all__ = ["overload_bert", "overload_ngram"]
+__all__ = ["overload_bert", "overload_bert_few", "overload_ngram"]
 
 
 async def overload_ngram(options: Options) -> Section:
@@ -22,6 +22,11 @@ async def overload_ngram(options: Options) -> Section:
 async def overload_bert(options: Options) -> Section:
     """Overload an encoder; what a refusal costs counts less, the more texts a request has."""
     return await overload(options.bert or options.bundle, options, num_texts=16)
+
+
+async def overload_bert_few(options: Options) -> Section:
+    """Overload it with small requests, of which more are refused."""
+    return await overload(options.bert or options.bundle, options, num_texts=4)
 
 
 async def overload(bundle: Path, options: Options, *, num_texts: int) -> Section:

@@ -12,6 +12,8 @@ from transformers import (
     CamembertConfig,
     DistilBertConfig,
     ElectraConfig,
+    ModernBertConfig,
+    MPNetConfig,
     RobertaConfig,
     XLMRobertaConfig,
 )
@@ -30,6 +32,11 @@ FAMILIES = {
     "albert": lambda: AlbertConfig(**SIZES, embedding_size=16),
     "albert in two groups": lambda: AlbertConfig(**SIZES, embedding_size=16, num_hidden_groups=2),
     "distilbert": lambda: DistilBertConfig(**COMMON, dim=32, n_layers=3, n_heads=4, hidden_dim=40),
+    "mpnet": lambda: MPNetConfig(**SIZES),
+    "modernbert": lambda: ModernBertConfig(**SIZES, local_attention=8, pad_token_id=0),
+    "modernbert, mean of the tokens": lambda: ModernBertConfig(
+        **SIZES, local_attention=8, pad_token_id=0, classifier_pooling="mean"
+    ),
     "bert, silu": lambda: BertConfig(**SIZES, hidden_act="silu"),
     "bert, mean of the tokens": lambda: BertConfig(**SIZES, pooling="mean"),
     "albert, mean of the tokens": lambda: AlbertConfig(**SIZES, embedding_size=16, pooling="mean"),

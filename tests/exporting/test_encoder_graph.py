@@ -7,16 +7,25 @@ import dataclasses
 import numpy as np
 import onnx
 import pytest
+import torch
+from families import TEXTS, make_checkpoint
 from transformers import BertConfig
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
+from yanmo.answers.links import SOFTMAX
 from yanmo.errors import ModelError
 from yanmo.exporting import graph
-from yanmo.exporting.encoder import is_supported, read_folder
+from yanmo.exporting.bert_weights import distance_buckets
 from yanmo.exporting.encoder_file import read_encoder
+from yanmo.exporting.encoder_folder import is_supported, read_folder
 from yanmo.exporting.encoder_graph import write_encoder
 from yanmo.exporting.int8 import EncoderQuantizer, Options
 from yanmo.exporting.products import count_operations
 from yanmo.exporting.tracing import trace_graph
+from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning
+from yanmo.modeling.shrinking.layer_layouts import LAYOUTS
+from yanmo.modeling.shrinking.pruned_encoder import make_pruned
+from yanmo.text.inputs import Inputs
 
 from .conftest import FAMILIES, MAX_LENGTH, SIZES, make_network
 
@@ -108,6 +117,31 @@ def test_shared_weights_are_written_once(get_network):
         for array in (product.weight_KN, product.bias_N)
     )
     assert layer < sizes["albert in two groups"] - sizes["albert"] < 1.2 * layer
+
+
+def test_distances_are_counted_as_the_network_counts_them():
+    distances = torch.arange(-599, 600)[None]
+    expected_R = MPNetEncoder.relative_position_bucket(distances)[0].numpy()
+    np.testing.assert_array_equal(distance_buckets(600), expected_R)
+
+
+@pytest.mark.parametrize("family", [name for name, layout in LAYOUTS.items() if layout.can_differ])
+def test_a_pruned_network_of_any_family_has_a_graph_that_answers_alike(family, tmp_path, score_graph):
+    make_checkpoint(family, tmp_path / "whole", labels=["bad", "good"])
+    train = LabeledTexts(Inputs((TEXTS,)), np.eye(2, dtype=np.float32)[[0, 1] * 4])
+    settings = NetworkSettings(["bad", "good"], SOFTMAX, max_length=32)
+    options = Pruning(heads=0.4, feed_forward=0.6, uniform=False, num_importance_texts=8)
+    made = make_pruned(tmp_path / "whole", train, options, settings)
+    assert not made.architecture["is_stock"]
+    made.save(tmp_path)
+    batch = made.encode(Inputs((TEXTS,))).collate(np.arange(len(TEXTS)))
+    with torch.inference_mode():
+        expected_BC = made.score(made.module.eval(), batch).numpy()
+    content = write_encoder(read_folder(tmp_path), max_length=32, is_pair=False)
+    ids_BT, mask_BT = (batch[name].numpy().astype(np.int32) for name in ("input_ids", "attention_mask"))
+    feed = {"input_ids": ids_BT, "lengths": mask_BT.sum(axis=1, dtype=np.int32)}
+    np.testing.assert_allclose(score_graph(content, [feed])[0], expected_BC, rtol=0, atol=TOLERANCE)
+    assert expected_BC.std(axis=0).min() > 1000 * TOLERANCE
 
 
 KEPT_HEADS = ([0, 2], [3], [0, 1, 2, 3])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from yanmo.exporting.encoder import read_folder
+from yanmo.exporting.encoder_folder import read_folder
 from yanmo.exporting.encoder_graph import write_encoder
 from yanmo.exporting.graph import FLOAT, GraphWriter
 from yanmo.exporting.int8 import EncoderQuantizer, Options, TracedQuantizer

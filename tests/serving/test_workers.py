@@ -79,19 +79,34 @@ def test_a_worker_that_dies_or_hangs_is_noticed_and_replaced(watched, wait, numb
 HANG = """
 import time
 from yanmo.serving.answering import Answerer
+
 plain = Answerer.answer
-Answerer.answer = lambda self, texts: time.sleep(600) if "hang" in texts else plain(self, texts)
+
+
+def answer(self, texts):
+    if "sleep" in texts:
+        time.sleep(600)
+    while "spin" in texts:
+        pass
+    return plain(self, texts)
+
+
+Answerer.answer = answer
 """
 
 
-def test_a_model_that_hangs_in_a_process_is_replaced_after_the_deadline(bundles, serving, wait, monkeypatch, tmp_path):
+@pytest.mark.parametrize("hang", ["sleep", "spin"])
+def test_a_model_that_hangs_while_its_process_beats_is_replaced(bundles, serving, wait, monkeypatch, tmp_path, hang):
     (tmp_path / "sitecustomize.py").write_text(HANG, encoding="utf-8")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
-    with serving(bundles["ngram"], workers=1, deadline_seconds=1) as client:
+    with serving(bundles["ngram"], workers=1, deadline_seconds=60) as client:
         model = client.service.default
         (pid,) = model.pids
-        assert client.predict(text="hang").status in (503, 504)
-        wait(lambda: model.counters.num_lost == 1, 3)
+        begin = time.monotonic()
+        reply = client.predict(text=hang)
+        assert (reply.status, reply.json["code"]) == (503, "worker_lost")
+        # One that spins is told by what it has computed, for which it waits on a busy machine.
+        assert time.monotonic() - begin < (NOTICED_SECONDS + 0.5 if hang == "sleep" else 30)
         wait(lambda: model.num_workers == 1, REPLACED_SECONDS)
         assert model.pids != [pid]
         assert client.predict(text="a").status == 200

@@ -1,8 +1,12 @@
 """Tokenizers that lose the tokens nobody uses: what is left is cut as before, and every number is a new one."""
 
+import functools
+
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, processors
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from yanmo.errors import ConfigError
 from yanmo.text.tokenizer import SPECIAL_TOKENS, train_wordlevel, train_wordpiece
@@ -69,10 +73,105 @@ def test_every_form_of_post_processor_gets_the_new_numbers():
         assert small.encode("b").ids == ([2, 0, 1] if processor is not None else [0])
 
 
-def test_another_kind_of_tokenizer_is_refused():
-    with pytest.raises(ConfigError) as caught:
-        cut_tokenizer(Tokenizer(models.Unigram([("<unk>", 0.0)], unk_id=0)), np.array([0]))
-    assert str(caught.value) == (
-        "The 'vocabulary' parameter of prune needs a tokenizer of the kind WordPiece or WordLevel. Got Unigram "
-        "instead.\nhint: Leave vocabulary out."
+def test_a_tokenizer_that_marks_the_ends_of_words_is_refused():
+    marked = Tokenizer(models.BPE({"a</w>": 0}, [], end_of_word_suffix="</w>"))
+    with pytest.raises(ConfigError, match=r"marks the parts of words by '</w>'\.") as caught:
+        cut_tokenizer(marked, np.array([0]))
+    assert caught.value.hint == "Leave vocabulary out."
+
+
+def test_a_tokenizer_that_would_be_read_back_with_other_numbers_is_refused():
+    tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 5}, unk_token="a"))
+    tokenizer.add_special_tokens(["<s>"])
+    assert tokenizer.token_to_id("<s>") == 2
+    with pytest.raises(ConfigError, match="cannot give the token '<s>' a new number"):
+        cut_tokenizer(tokenizer, np.array([0, 2, 5]))
+
+
+def byte_pairs(texts):
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(["<s>"])
+    trainer = trainers.BpeTrainer(
+        vocab_size=900,
+        special_tokens=["<s>", "</s>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def pieces(texts, **options):
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.NFKC(), pre_tokenizers.Metaspace()
+    trainer = trainers.UnigramTrainer(
+        vocab_size=900, unk_token="<unk>", special_tokens=["<s>", "<unk>"], show_progress=False, **options
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+WORDS = [
+    "parcel",
+    "late",
+    "refund",
+    "address",
+    "repeat",
+    "delivered",
+    "deliver",
+    "liver",
+    "addressed",
+    "latest",
+    "年年",
+    "好",
+]
+READ = st.lists(
+    st.lists(st.sampled_from(WORDS) | st.text(st.sampled_from("adelrstv年好 é"), max_size=8), min_size=1).map(" ".join),
+    min_size=1,
+    max_size=8,
+)
+
+
+@functools.cache
+def trained(kind):
+    generator = np.random.default_rng(0)
+    texts = [
+        " ".join(generator.choice(WORDS, 8)) + "".join(generator.choice(list("adelrstv年好"), 9)) for _ in range(300)
+    ]
+    return {"byte pairs": byte_pairs, "pieces": pieces}[kind](texts)
+
+
+@pytest.mark.parametrize("kind", ["byte pairs", "pieces"])
+@given(texts=READ)
+@settings(max_examples=60, deadline=None)
+def test_texts_whose_tokens_stay_are_cut_as_before_whatever_they_are_made_of(kind, texts):
+    tokenizer = trained(kind)
+    kept = used_tokens(tokenizer, [texts], min_count=1)
+    small = cut_tokenizer(tokenizer, kept)
+    assert small.get_vocab_size() == len(kept) <= tokenizer.get_vocab_size()
+    # Parts of the texts, too, as long as the tokens are all there.
+    for text in texts:
+        ours, theirs = small.encode(text), tokenizer.encode(text)
+        assert ours.tokens == theirs.tokens
+        assert kept[ours.ids].tolist() == theirs.ids
+        assert ours.offsets == theirs.offsets
+
+
+def test_byte_pairs_can_still_say_everything_and_merges_that_lead_nowhere_are_gone():
+    tokenizer = trained("byte pairs")
+    small = cut_tokenizer(tokenizer, used_tokens(tokenizer, [["delivered late"]], min_count=1))
+    assert 256 < small.get_vocab_size() < 300 < tokenizer.get_vocab_size()
+    text = "Größe 中文 delivered"
+    decoder = decoders.ByteLevel()
+    assert decoder.decode(small.encode(text).tokens) == text
+    assert small.encode("delivered").tokens == tokenizer.encode("delivered").tokens
+
+
+def test_the_least_likely_piece_stays_so_that_unknown_characters_are_as_unlikely_as_before():
+    listed = [("<unk>", 0.0), ("ab", -6.0), ("c", -6.0), ("bc", -1.0), ("a", -14.0), ("x", -20.0), ("b", -7.0)]
+    tokenizer = Tokenizer(models.Unigram(listed, unk_id=0))
+    assert tokenizer.encode("abc").tokens == ["ab", "c"]
+    kept = used_tokens(tokenizer, [["abc"]], min_count=1)
+    assert [tokenizer.id_to_token(one) for one in kept] == [token for token, _ in listed if token != "bc"]
+    assert cut_tokenizer(tokenizer, kept).encode("abc").tokens == ["ab", "c"]

@@ -12,7 +12,7 @@ import pytest
 import torch
 from families import FAMILIES, TEXTS, make_checkpoint
 from huggingface_hub import constants
-from transformers import pipeline
+from transformers import AutoModelForCausalLM, AutoModelForQuestionAnswering, AutoTokenizer, pipeline
 
 from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import publish
@@ -182,11 +182,36 @@ REFUSED = {
         "is no whole classifier: its weights lack classifier.bias",
     ),
     "another task": (
-        lambda folder: make_checkpoint("bert", folder, task="ForTokenClassification"),
+        lambda folder: make_checkpoint("bert", folder, task="ForMaskedLM"),
         {},
         ModelError,
-        "is a BertForTokenClassification; adopt takes models that classify texts",
+        "is a BertForMaskedLM; adopt takes models that classify texts or tokens",
     ),
+    "tags without a first one": (
+        lambda folder: make_checkpoint("bert", folder, labels=["O", "I-PER"], task="ForTokenClassification"),
+        {},
+        ModelError,
+        "a tag for units within PER and none for the first of them",
+    ),
+    "names for a reader of passages": (
+        lambda folder: make_checkpoint("bert", folder, task="ForQuestionAnswering"),
+        {"label_names": ["a", "b"]},
+        ConfigError,
+        "does not suit mine, which finds answers in passages",
+    ),
+    "names for a language model": (
+        lambda folder: make_checkpoint("gpt2", folder, task="LMHeadModel"),
+        {"label_names": ["a", "b"]},
+        ConfigError,
+        "does not suit mine, which has no labels",
+    ),
+    "a reader that no classifier of tokens can hold": (
+        lambda folder: make_checkpoint("bart", folder, task="ForQuestionAnswering"),
+        {},
+        ModelError,
+        "BartForQuestionAnswering. cannot be read as a classifier of tokens",
+    ),
+    "a task of another head": (lambda _: None, {"task": "token_labels"}, ConfigError, "is about the units of texts"),
     "one score": (lambda folder: edit(folder, id2label={"0": "score"}), {}, ModelError, "gives 1 score"),
     "two labels of one name": (
         lambda folder: edit(folder, id2label={"0": "bad", "1": "good", "2": "bad"}),
@@ -207,6 +232,94 @@ def test_what_is_no_classifier_is_refused(case, mine, tmp_path):
     with pytest.raises(kind, match=message):
         adopt(mine, **options, out=tmp_path / "bundle")
     assert not (tmp_path / "bundle").exists()
+
+
+TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+SENTENCES = [
+    "Anna met Bob Brown in New York on Monday .",
+    "很快 就 到了 ， 味道 不错",
+    "ok",
+    "Why was my card charged twice ?",
+]
+
+
+@pytest.mark.parametrize("family", ["bert", "modernbert"])
+def test_a_classifier_of_tokens_tags_the_units_as_transformers_tags_their_first_tokens(family, tmp_path):
+    make_checkpoint(family, tmp_path / "source", labels=TAGS, task="ForTokenClassification")
+    bundle = adopt(tmp_path / "source", units="words", out=tmp_path / "bundle")
+    assert (bundle.task, bundle.labels, bundle.text_config.units) == ("token_labels", TAGS, "words")
+    ask = pipeline("token-classification", model=str(tmp_path / "source"), ignore_labels=[])
+    with open_bundle(bundle) as predictor, open_bundle(export(bundle, out=tmp_path / "graph")) as graph:
+        evidence, of_graph = predictor.infer(SENTENCES)[0], graph.infer(SENTENCES)[0]
+    assert of_graph.distance_N(evidence).max() < 1e-5
+    for row, text in enumerate(SENTENCES):
+        # Of several tokens that are parts of one character, the first.
+        told = {one["start"]: one for one in reversed(ask(text))}
+        for unit in range(evidence.ends[row], evidence.ends[row + 1]):
+            # Byte-level tokens begin with the space before their word.
+            start = int(evidence.places[unit, 0])
+            stock = told.get(start - 1) or told[start]
+            assert stock["entity"] == TAGS[evidence.values_MC[unit].argmax()]
+            assert stock["score"] == pytest.approx(evidence.values_MC[unit].max(), abs=1e-5)
+
+
+def test_a_classifier_of_tokens_is_measured_and_quantized_as_any_other(tmp_path):
+    make_checkpoint("distilbert", tmp_path / "source", labels=["O", "B-A", "I-A"], task="ForTokenClassification")
+    rows = [
+        f"{word}\t{tag}" for text in TEXTS * 3 for word, tag in [*((one, "O") for one in text.split()), ("x", "B-A")]
+    ]
+    lines = "".join(f"{row}\n" + ("\n" if row.endswith("B-A") else "") for row in rows)
+    (tmp_path / "tagged.conll").write_text(lines, encoding="utf-8")
+    data = prepare(tmp_path / "tagged.conll", task="token_labels", out=tmp_path / "data")
+    bundle = adopt(tmp_path / "source", dataset=data, out=tmp_path / "bundle")
+    assert bundle.text_config.units == data.text_config.units
+    assert 0 <= bundle.summary()["test_span_f1"] <= 1
+    small = quantize(bundle, data, max_drop=1.0, num_calibration_texts=16, out=tmp_path / "small")
+    assert small.size_bytes < bundle.size_bytes
+
+
+def test_a_reader_of_passages_finds_what_transformers_finds(tmp_path):
+    make_checkpoint("bert", tmp_path / "source", task="ForQuestionAnswering")
+    bundle = adopt(tmp_path / "source", out=tmp_path / "bundle")
+    assert (bundle.task, bundle.architecture["reads_ends"]) == ("span", True)
+    passage, question = "the parcel is late again , not bad at all .", "how do I top up my account"
+    model, tokenizer = (
+        one.from_pretrained(tmp_path / "source") for one in (AutoModelForQuestionAnswering, AutoTokenizer)
+    )
+    asked = tokenizer(question, passage, return_tensors="pt")
+    with torch.inference_mode():
+        found = model(**asked)
+    start_T, end_T = (one[0].numpy() for one in (found.start_logits, found.end_logits))
+    inside = [place for place, side in enumerate(asked.sequence_ids()) if side == 1]
+    words = asked.word_ids()
+    first = {words[place]: place for place in reversed(inside)}
+    last = {words[place]: place for place in inside}
+    best = max(
+        ((one, other) for one in first for other in last if other >= one),
+        key=lambda pair: start_T[first[pair[0]]] + end_T[last[pair[1]]],
+    )
+    begin = asked.word_to_chars(0, best[0], 1).start
+    stop = asked.word_to_chars(0, best[1], 1).end
+    with open_bundle(bundle) as predictor, open_bundle(export(bundle, out=tmp_path / "graph")) as graph:
+        evidence, of_graph = (one.infer([(passage, question)])[0] for one in (predictor, graph))
+        spans = predictor.task.spans(evidence)
+    assert of_graph.distance_N(evidence).max() < 1e-5
+    assert spans.best().places_N2.tolist() == [[begin, stop]]
+
+
+def test_a_language_model_is_as_sure_as_transformers_and_writes_as_it_does(tmp_path):
+    make_checkpoint("gpt2", tmp_path / "source", task="LMHeadModel")
+    bundle = adopt(tmp_path / "source", out=tmp_path / "bundle")
+    assert (bundle.task, bundle.labels) == ("causal_lm", [])
+    model, tokenizer = (one.from_pretrained(tmp_path / "source") for one in (AutoModelForCausalLM, AutoTokenizer))
+    with open_bundle(bundle) as predictor:
+        sums_N = predictor.infer(TEXTS)[0].sums_N()
+    for text, ours in zip(TEXTS, sums_N, strict=True):
+        ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(text)["input_ids"]]])
+        with torch.inference_mode():
+            loss = model(input_ids=ids, labels=ids).loss.item()
+        assert ours == pytest.approx(-loss * (ids.shape[1] - 1), abs=1e-3)
+    assert export(bundle, out=tmp_path / "graph").format == "decoder"
 
 
 def test_a_tokenizer_that_is_another_model_s_is_found_by_its_answers(mine, tmp_path):

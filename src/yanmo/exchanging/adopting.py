@@ -1,6 +1,6 @@
-"""From a classifier that was trained elsewhere to a Bundle that answers as it does; it knows no verb.
+"""From a model that was trained elsewhere to a Bundle that answers as it does; it knows no verb.
 
-Weights are opened by ``modeling.adopted.classifiers``, ONNX files by ``onnx_classifier``. What is published has been
+Weights are opened by ``modeling.adopted``, ONNX files by ``onnx_classifier``. What is published has been
 asked: it answers as transformers does by itself, and a text alone as in a batch.
 """
 
@@ -21,24 +21,26 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import find_licenses
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import file_digest, folder_digest
-from yanmo.errors import ModelError, check_installed
+from yanmo.errors import ConfigError, ModelError, check_installed
 from yanmo.exchanging.onnx_bundle import Graph, write_graph
 from yanmo.exchanging.onnx_classifier import read_graph
 from yanmo.exporting.parity import random_texts
 from yanmo.measuring.inputs import golden_inputs
 from yanmo.models import ModelSpec
-from yanmo.protocols import Task
+from yanmo.protocols import ABOUT, Task
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import TASKS, get_task, task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs
+from yanmo.text.pipeline import TextConfig
+from yanmo.text.unit_places import UnitRule
 
 __all__ = [
     "MAX_RANDOM",
     "NUM_RANDOM",
     "TOLERANCES",
     "Asked",
-    "Classifier",
+    "Original",
     "check_answers",
     "describe_source",
     "example_inputs",
@@ -49,6 +51,7 @@ __all__ = [
 # transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
 MAX_RANDOM = 512
+TEXTS_HEAD = "texts"
 TOLERANCES = {"fp32": 1e-4, "int8": 2e-2}
 """Precision to how much probabilities may differ, from transformers' own and from a text's alone."""
 PROBLEMS = {"multi_label_classification": SIGMOID}
@@ -92,6 +95,7 @@ class Asked:
         task: The task's name, empty where the source says it.
         max_length: Most tokens of a text; None: as many as it reads.
         tokenizer: The ``tokenizer.json`` of an ONNX file, where it stands elsewhere.
+        units: What the units of a text are, where a model labels them.
         revision: A commit, a branch or a tag of the hub's.
         offline: No network.
     """
@@ -100,37 +104,41 @@ class Asked:
     task: str = ""
     max_length: int | None = None
     tokenizer: Path | None = None
+    units: UnitRule = "tokens"
     revision: str | None = None
     offline: bool = False
 
 
 @dataclass(frozen=True)
-class Classifier:
-    """A classifier that can be written into a Bundle.
+class Original:
+    """A model that can be written into a Bundle.
 
     Attributes:
+        head: What it decides about, a name of ``protocols.ABOUT``.
         labels: Of its scores, in their order.
-        link: From scores to probabilities.
+        link: From scores to probabilities, where it has one for each label.
         info: Of the manifest.
         parents: Role to digest of its files.
         save: Writes them into a folder.
-        score: What transformers by itself answers to texts, logits_NC; None where there is nothing to compare with.
+        score: From texts as the Bundle reads them, and its evidence about them, to the same as transformers by itself
+            has it, not a number where the two read other tokens; None where there is nothing to compare with.
         commit: Of a hub id.
         license_files: Its licence and notices, which go along with it.
     """
 
+    head: str
     labels: list[str]
     link: Link | None
     info: dict[str, Any]
     parents: dict[str, str]
     save: Callable[[Path], None]
-    score: Callable[[Inputs], FloatArray] | None = None
+    score: Callable[[Inputs, Any], Any] | None = None
     commit: str = ""
     license_files: list[Path] = field(default_factory=list)
 
 
-def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
-    """Return the classifier that a name means.
+def open_source(spec: ModelSpec | Path, asked: Asked) -> Original:
+    """Return the model that a name means.
 
     Args:
         spec: A folder or a hub id, or the path of an ONNX file.
@@ -144,11 +152,13 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
     if isinstance(spec, Path):
         return _open_graph(spec, asked)
     check_installed(f"Adopting {spec.name}", "torch", "transformers", extra="train")
-    from yanmo.modeling.adopted.classifiers import Wanted, adopt_checkpoint
+    from yanmo.modeling.adopted.adopted_model import Wanted
+    from yanmo.modeling.adopted.checkpoints import adopt_checkpoint
     from yanmo.modeling.pretrained.hub import find_folder
 
     folder = find_folder(spec, offline=asked.offline, revision=asked.revision)
-    link = label_task(get_task(asked.task), "adopt").link if asked.task else None
+    asked_task = get_task(asked.task) if asked.task else None
+    link = label_task(asked_task, "adopt").link if asked_task is not None and asked_task.form is Choices else None
     found = adopt_checkpoint(folder, Wanted(spec.name, asked.label_names, link, asked.max_length))
     # The hub's cache names a snapshot's folder by its commit.
     commit = "" if spec.is_local else folder.name
@@ -157,13 +167,21 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Classifier:
         "model": spec.name,
         "max_length": found.max_length,
         "architecture": found.architecture,
+        "text": TextConfig(cleaning=(), units=_units_of(found.head, asked)).model_dump(mode="json"),
         "source": describe_source(folder, spec.name, commit),
     }
     parents = {"checkpoint": folder_digest(folder)}
-    return Classifier(found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder))
+    return Original(
+        found.head, found.labels, found.link, info, parents, found.save, found.score, commit, find_licenses(folder)
+    )
 
 
-def _open_graph(path: Path, asked: Asked) -> Classifier:
+def _units_of(head: str, asked: Asked) -> UnitRule | None:
+    """Return what the units of a text are; None where texts are decided about as wholes."""
+    return {"units": asked.units, "passages": Asked.units}.get(head)
+
+
+def _open_graph(path: Path, asked: Asked) -> Original:
     found = read_graph(path, tokenizer=asked.tokenizer, label_names=asked.label_names, max_length=asked.max_length)
     # The names of operators stand in the file as they are, so it need not be parsed.
     is_int8 = any(name in found.content for name in INT8_OPERATORS)
@@ -180,6 +198,7 @@ def _open_graph(path: Path, asked: Asked) -> Classifier:
             "pad_id": found.settings.pad_token_id,
         },
         **({"precision": "int8"} if is_int8 else {}),
+        "text": TextConfig(cleaning=()).model_dump(mode="json"),
         "source": describe_source(folder, path.name, ""),
     }
 
@@ -188,13 +207,21 @@ def _open_graph(path: Path, asked: Asked) -> Classifier:
         found.tokenizer.save(str(target / "tokenizer.json"), pretty=False)
 
     parents = {"graph": file_digest(path)}
-    return Classifier(
-        found.labels, PROBLEMS.get(found.problem_type or ""), info, parents, save, None, "", find_licenses(folder)
+    return Original(
+        "texts",
+        found.labels,
+        PROBLEMS.get(found.problem_type or ""),
+        info,
+        parents,
+        save,
+        None,
+        "",
+        find_licenses(folder),
     )
 
 
 def describe_source(folder: Path, name: str, commit: str) -> dict[str, str]:
-    """Return what the card says about where a model is from: its name, its commit and its licence."""
+    """Return what the card says about where a model is from."""
     try:
         card = FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError):
@@ -204,13 +231,22 @@ def describe_source(folder: Path, name: str, commit: str) -> dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def pick_task(source: Classifier, asked: Asked, dataset: Dataset | None) -> Task[Any]:
+def pick_task(source: Original, asked: Asked, dataset: Dataset | None) -> Task[Any]:
     """Return the task: as asked, else that of the Dataset where it suits the model, else one of single texts."""
     if asked.task:
-        return get_task(asked.task)
+        task = get_task(asked.task)
+        if task.head != source.head:
+            raise ConfigError(
+                f"The task {task.name} is about {ABOUT[task.head]}; the model decides about {ABOUT[source.head]}.",
+                hint="Leave task out.",
+            )
+        return task
+    known = [task for task in TASKS.values() if task.head == source.head]
+    if source.head != TEXTS_HEAD:
+        return known[0]
     given = [] if dataset is None else [label_task(task_of(dataset), "adopt")]
-    known = [label_task(task, "adopt") for task in TASKS.values() if task.form is Choices and len(task.inputs) == 1]
-    return next(task for task in (*given, *known) if source.link in (None, task.link))
+    single = [label_task(task, "adopt") for task in known if len(task.inputs) == 1]
+    return next(task for task in (*given, *single) if source.link in (None, task.link))
 
 
 def example_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
@@ -220,7 +256,7 @@ def example_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
     return golden_inputs(dataset, "valid" if "valid" in dataset.splits else dataset.splits[0], task.inputs)
 
 
-def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
+def check_answers(made: Bundle, source: Original, inputs: Inputs) -> float:
     """Return the largest difference between the Bundle's probabilities and what they have to be.
 
     That is what transformers by itself answers; of an ONNX file what it answers to each text alone.
@@ -240,15 +276,14 @@ def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
     precision = made.manifest.info.get("precision", "fp32")
     with open_bundle(made, verify_golden=False) as predictor:
         scores, _ = predictor.weigh(asked)
-        _check_scores(made.model, scores.values_MC)
-        ours_NC = predictor.activate(scores).values_MC
+        _check_scores(made.model, scores, is_graph=source.score is None)
+        ours = predictor.activate(scores).parts()[0]
         if source.score is not None:
-            theirs = scores.having(source.score(asked))
-            theirs_NC = predictor.activate(theirs).values_MC
+            theirs = predictor.activate(source.score(made.text_pipeline().read(asked), scores)).parts()[0]
         else:
-            theirs_NC = np.concatenate([predictor.predict_proba([item]) for item in asked.items()])
-    # Where a text has no token, transformers has no answer to compare with.
-    difference = float(np.nanmax(np.abs(ours_NC - theirs_NC)))
+            theirs = np.concatenate([predictor.predict_proba([item]) for item in asked.items()])
+    # Where a text has no token, or is read in windows, transformers has no answer to compare with.
+    difference = _largest_difference(ours, theirs)
     # In this form not a number is refused, too.
     if not difference <= TOLERANCES[precision]:
         what = "as transformers does by itself" if source.score else "a text in a batch as it does alone"
@@ -261,15 +296,25 @@ def check_answers(made: Bundle, source: Classifier, inputs: Inputs) -> float:
     return difference
 
 
-def _check_scores(name: str, logits_NC: FloatArray) -> None:
+def _largest_difference(ours: FloatArray, theirs: FloatArray) -> float:
+    """Return the largest difference of the numbers that both have."""
+    is_known = ~np.isnan(theirs)
+    # Both may be infinite, where nothing can be chosen.
+    with np.errstate(invalid="ignore"):
+        apart = np.where(ours == theirs, 0.0, np.abs(ours - theirs))
+    return float(apart[is_known].max()) if is_known.any() else float("nan")
+
+
+def _check_scores(name: str, scores: Any, *, is_graph: bool) -> None:
     """Refuse an ONNX file that gives probabilities where scores are wanted, and damaged weights.
 
     Raises:
         ModelError: As said.
     """
-    if not np.isfinite(logits_NC).all():
+    values = scores.parts()[0]
+    if np.isnan(values).any() or np.isposinf(values).any():
         raise ModelError(f"The scores of {name} are not finite numbers.", hint="Copy its weights again.")
-    if (logits_NC >= 0).all() and np.allclose(logits_NC.sum(axis=1), 1, atol=1e-4):
+    if is_graph and (values >= 0).all() and np.allclose(values.sum(axis=1), 1, atol=1e-4):
         raise ModelError(
             f"{name} gives probabilities, and not the scores before softmax.", hint="Export it without its softmax."
         )

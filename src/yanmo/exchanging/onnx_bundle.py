@@ -50,8 +50,8 @@ class Graph:
 
 def load_encoder(bundle: Bundle) -> Encoder | None:
     """Return the weights of a Bundle whose graph can be written from them, else None."""
-    from yanmo.exporting.encoder import is_supported, read_folder
     from yanmo.exporting.encoder_file import read_encoder
+    from yanmo.exporting.encoder_folder import is_supported, read_folder
 
     if bundle.format == "onnx":
         return read_encoder(bundle.path / ONNX_FILE)

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
-from yanmo.exporting.encoder import Encoder, Layer, Norm, Product
+from yanmo.exporting.encoder import Distances, Encoder, Layer, Norm, Product
 from yanmo.exporting.encoder_graph import LAYOUT, Layout
 
 __all__ = ["read_encoder"]
@@ -45,29 +45,39 @@ class _Reader:
     def encoder(self, layout: Layout) -> Encoder:
         return Encoder(
             tokens_VE=self._array("tokens"),
-            positions_PE=self._array("positions"),
+            positions_PE=self._array("positions") if "positions" in self._constants else None,
             # Where it has none, the first text's type was added to the positions when the file was written.
             types_SE=self._array("types") if layout.has_types else None,
             embedding_norm=self._norm("embedding_norm"),
             projection=self._product("projection") if layout.has_projection else None,
-            layers=tuple(map(self._layer, layout.layers, layout.num_heads)),
+            layers=tuple(self._layer(layout, place) for place in range(len(layout.layers))),
             activation=layout.activation,
             head=tuple(self._product(name) for name in ("head.hidden", "head.classifier") if self._has(name)),
             head_activation=layout.head_activation,
             pooling=layout.pooling,
             epsilon=layout.epsilon,
+            norms_first=layout.norms_first,
+            is_gated=layout.is_gated,
+            final_norm=self._find_norm("final_norm"),
+            head_norm=self._find_norm("head.norm"),
         )
 
-    def _layer(self, name: str, num_heads: int) -> Layer:
+    def _layer(self, layout: Layout, place: int) -> Layer:
+        name = layout.layers[place]
+        # Files of older versions say nothing of what no layer had then.
+        distances = layout.distances[place] if layout.distances else ""
         return Layer(
             name,
-            num_heads,
+            layout.num_heads[place],
             self._product(f"{name}.attention_in"),
             self._product(f"{name}.attention_out"),
-            self._norm(f"{name}.attention_norm"),
+            self._find_norm(f"{name}.attention_norm"),
             self._product(f"{name}.feed_forward_in"),
             self._product(f"{name}.feed_forward_out"),
             self._norm(f"{name}.feed_forward_norm"),
+            Distances(distances, self._array(distances)) if distances else None,
+            layout.rotary_bases[place] if layout.rotary_bases else 0.0,
+            layout.windows[place] if layout.windows else 0,
         )
 
     def _product(self, name: str) -> Product:
@@ -78,6 +88,9 @@ class _Reader:
 
     def _norm(self, name: str) -> Norm:
         return Norm(name, self._array(f"{name}.scale"), self._array(f"{name}.shift"))
+
+    def _find_norm(self, name: str) -> Norm | None:
+        return self._norm(name) if f"{name}.scale" in self._constants else None
 
     def _array(self, name: str) -> FloatArray:
         return np.asarray(numpy_helper.to_array(self._constants[name]), np.float32)

@@ -164,7 +164,12 @@ class PassageHead(Head):
     num_outputs = 2
 
     def __init__(self, bundle: Bundle) -> None:
-        self._tokenizer = PassageTokenizer(open_tokenizer(bundle.path / TOKENIZER), bundle.max_length)
+        self._tokenizer = PassageTokenizer(
+            open_tokenizer(bundle.path / TOKENIZER),
+            bundle.max_length,
+            # Those that were trained elsewhere end an answer at its last token.
+            reads_ends=bool(bundle.architecture.get("reads_ends")),
+        )
         self._bias = read_silence(bundle.path)
 
     def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
@@ -178,7 +183,8 @@ class PassageHead(Head):
         _, found = pool_windows(encoded, scores_WC, num_cells)
         if encoded.units is None:
             raise InternalError("What was read of passages does not say where their units are.")
-        return Inference(passage_pointers(scores_WC, encoded.units.places, none_bias=self._bias), found)
+        scores_U2 = self._tokenizer.starts_and_ends(scores_WC)
+        return Inference(passage_pointers(scores_U2, encoded.units.places, none_bias=self._bias), found)
 
 
 HEADS: dict[type[Any], type[Any]] = {

@@ -7,14 +7,13 @@ a framework stands between.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import re
-import secrets
 import time
 
 from yanmo.serving.access import NEEDS_NO_KEY, Access
-from yanmo.serving.exchange import ClientGoneError, Receive, Reply, RouteCall, Scope, Send
+from yanmo.serving.early_refusals import EarlyRefusals
+from yanmo.serving.exchange import ClientGoneError, Observer, Receive, Reply, RequestIds, RouteCall, Scope, Send
 from yanmo.serving.logs import AccessLog
 from yanmo.serving.origins import preflight_headers
 from yanmo.serving.problems import Problem
@@ -26,7 +25,6 @@ __all__ = ["App"]
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 # Headers that decide who asks what; of two that differ, a proxy in front may have read the other one.
 UNIQUE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding", b"x-timeout-ms")
 NAMED = re.compile(r"^(/v1/models/|/v2/models/|/admin/models/)([^/]+?)(/predict|:predict|/infer|/ready)?$")
@@ -47,18 +45,13 @@ class App:
         self._admin_port = admin_port
         self._root_path = service.config.root_path
         log = AccessLog() if service.config.access_log else None
-        self._observers = [one for one in (log, find_tracing()) if one is not None]
-        # A random prefix and a number: unique among all runs, and cheaper than randomness for every request.
-        self._prefix = secrets.token_hex(4).encode()
-        self._numbers = itertools.count(1)
+        self._observers: list[Observer] = [one for one in (log, find_tracing()) if one is not None]
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         begin = time.perf_counter()
-        call = RouteCall(self._service, scope, receive, b"%s-%x" % (self._prefix, next(self._numbers)))
-        wanted_id = call.headers.get(b"x-request-id")
-        if wanted_id is not None and REQUEST_ID.match(wanted_id):
-            call.request_id = wanted_id
+        call = RouteCall(self._service, scope, receive, self._ids)
         try:
             reply = await self._answer(scope, call)
         except ClientGoneError:
@@ -106,6 +99,10 @@ class App:
             return Reply(b"", preflight_headers(route.method), 204)
         call.key = self._access.admit(call.headers, route.need)
         return await route.answer(call)
+
+    def early_refusals(self) -> EarlyRefusals:
+        """Return what refuses by the same rules, before this is called."""
+        return EarlyRefusals(self._service, self._access, self._ids, self._observers, admin_port=self._admin_port)
 
     def _find(self, scope: Scope, call: RouteCall, path: str, method: str) -> Route:
         """Return the route of a path, without the prefix of a proxy, and a method.

@@ -243,11 +243,16 @@ class Batcher(Generic[ItemT, OutcomeT]):
         Raises:
             QueueFullError: As said.
         """
-        limits = self.limits
-        waiting_seconds = self._waiting_seconds()
-        is_late = not self._is_small(self.num_waiting_tokens) and waiting_seconds > limits.max_queue_seconds
-        if is_late or self.num_waiting_tokens >= limits.max_queue_tokens:
-            raise QueueFullError(max(1, math.ceil(waiting_seconds)))
+        seconds = self.seconds_until_room()
+        if seconds:
+            raise QueueFullError(seconds)
+
+    def seconds_until_room(self) -> int:
+        """Return when there will be room, as a guess, at least 1; 0 while there is."""
+        limits, waiting_seconds = self.limits, self._waiting_seconds()
+        is_late = waiting_seconds > limits.max_queue_seconds and not self._is_small(self.num_waiting_tokens)
+        is_full = is_late or self.num_waiting_tokens >= limits.max_queue_tokens
+        return max(1, math.ceil(waiting_seconds)) if is_full else 0
 
     def put(self, items: Sequence[ItemT], num_tokens: int, *, force: bool = False) -> QueuedRequest[ItemT]:
         """Return a job whose future will hold the answers.

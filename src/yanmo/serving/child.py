@@ -91,7 +91,7 @@ def _load(job: LoadOrder) -> Answerer:
 
 def _beat(line: MessageSocket) -> None:
     while True:
-        line.send(Beat())
+        line.send(Beat(time.process_time()))
         time.sleep(BEAT_SECONDS)
 
 

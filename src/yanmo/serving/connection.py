@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from yanmo.serving.problems import Problem, raw_response
+from yanmo.serving.resting import RestRoom
 
-__all__ = ["Connection", "ConnectionLimits", "watch"]
+__all__ = ["Connection", "ConnectionLimits", "Refusal", "Refuser", "watch"]
 
 # A deadline may be late by one tick, which is nothing to seconds of patience.
 TICK_SECONDS = 0.1
@@ -37,6 +38,36 @@ DETAILS = {
 Phase = Literal["head", "body"]
 
 
+class Refusal(NamedTuple):
+    """An answer that needs no body and no application: its bytes, when to come again, and whether it is the last."""
+
+    answer: bytes
+    seconds: int
+    closes: bool
+
+
+class Refuser(Protocol):
+    """What refuses requests before the application is called.
+
+    Attributes:
+        is_full: Whether the last one was refused, so that the next one is likely to be.
+    """
+
+    is_full: bool
+
+    def of_known(self, connection: Connection, data: bytes) -> Refusal | None:
+        """Return the refusal of bytes that are one whole request with a head that is known."""
+        ...
+
+    def of_head(self, connection: Connection) -> Refusal | None:
+        """Return the refusal of the request whose head has come."""
+        ...
+
+    def note(self, data: bytes) -> None:
+        """Know the head of these bytes, which are the request that was refused last, and no more."""
+        ...
+
+
 @dataclass(frozen=True)
 class ConnectionLimits:
     """What one connection may take.
@@ -46,12 +77,16 @@ class ConnectionLimits:
         send_seconds: A client has this long to take bytes that wait for it.
         max_connections: More than these at a time are refused.
         on_refused: Told the problem's code of every refusal here.
+        refusals: What is refused before the application is called; None for nothing.
+        rest_room: Where those that were refused so wait until they may come again.
     """
 
     receive_seconds: float
     send_seconds: float
     max_connections: int
     on_refused: Callable[[str], None] = field(default=lambda _: None)
+    refusals: Refuser | None = None
+    rest_room: RestRoom | None = None
 
 
 class RefusedError(Exception):
@@ -100,6 +135,7 @@ class Connection(HttpToolsProtocol):
         self._num_body_bytes = 0
         self._refusal = "bad_http"
         self._is_ending = False
+        self._refused: Refusal | None = None
         self._answer_transport = AnswerTransport(self)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -112,19 +148,22 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever works for the client that it has left."""
         super().connection_lost(exc)
+        if self.limits.rest_room is not None:
+            self.limits.rest_room.release(self)
         if self.on_gone is not None:
             self.on_gone()
 
     def data_received(self, data: bytes) -> None:
         """Parse; note when a request begins to be waited for."""
-        if self._is_ending:
+        was_between = self._is_between
+        if self._is_ending or (was_between and self._refuse_known(data)):
             return
         before = self._phase, self._num_requests
         # Counts what the callbacks find in these bytes; the rest of them is head, extensions or trailers.
         self._num_body_bytes = 0
         super().data_received(data)
         # White space before a request, which the parser passes over; or the end of a body that was answered before.
-        is_between = self._phase is None and (self.cycle is None or self.cycle.response_complete)
+        is_between = self._phase is None and not self._is_answering
         if is_between:
             self._phase = "head"
         if (self._phase, self._num_requests) != before:
@@ -137,10 +176,34 @@ class Connection(HttpToolsProtocol):
             self._num_head_bytes += len(data)
         if self._num_head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
             self._refuse("headers_too_large")
+        elif self._refused is not None:
+            is_all = was_between and is_between and self._num_requests == before[1] + 1
+            self._end_refusal(self._refused, data if is_all else b"")
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether another request may follow the one whose head has come."""
+        # Who waits for leave to send the body will not send it, and what comes next could be taken for its beginning.
+        return (
+            self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive() and not self.expect_100_continue
+        )
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    @property
+    def _is_between(self) -> bool:
+        """Whether no request is on its way, and what comes next is the beginning of one."""
+        is_waiting = self._phase is None or (self._phase == "head" and not self._num_head_bytes)
+        return is_waiting and not self._is_answering
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        # What comes after the last answer is dropped with it.
+        if not self._is_ending:
+            self._refused = None
         self._phase = "head"
         self._num_requests += 1
         # ASGI hands the application no connection; its extensions may hold anything.
@@ -165,18 +228,22 @@ class Connection(HttpToolsProtocol):
         if len(headers) > MAX_HEADERS or sum([len(name) + len(value) for name, value in headers]) > MAX_HEAD_BYTES:
             self._refusal = "headers_too_large"
             raise RefusedError
-        super().on_headers_complete()
-        self.cycle.transport = self._answer_transport  # type: ignore[assignment]
+        self._refused = self._refuse_early()
+        if self._refused is None:
+            super().on_headers_complete()
+            self.cycle.transport = self._answer_transport  # type: ignore[assignment]
         self._phase = "body"
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body, at most a chunk."""
-        super().on_body(body)
+        if self._refused is None:
+            super().on_body(body)
         self._num_body_bytes += len(body) + CHUNK_BYTES
 
     def on_message_complete(self) -> None:
         """End a request."""
-        super().on_message_complete()
+        if self._refused is None:
+            super().on_message_complete()
         self._phase = None
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
@@ -223,8 +290,56 @@ class Connection(HttpToolsProtocol):
         if is_late and not self.flow.read_paused and not is_closing:
             self._cut()
 
+    def _refuse_known(self, data: bytes) -> bool:
+        """Refuse bytes that are one whole request like others that were refused; the parser never sees them."""
+        refusals = self.limits.refusals
+        refusal = refusals.of_known(self, data) if refusals is not None and refusals.is_full else None
+        if refusal is None:
+            return False
+        self.transport.write(refusal.answer)
+        self._unset_keepalive_if_required()
+        # As after a request that the parser has seen: an idle connection, which is cut after its time.
+        self._phase, self._num_head_bytes, self._since = "head", 0, self.loop.time()
+        self._rest(refusal)
+        return True
+
+    def _refuse_early(self) -> Refusal | None:
+        if self._is_ending:
+            return self._refused
+        # No answer overtakes one that is still to come.
+        if self.limits.refusals is None or self._is_answering:
+            return None
+        refusal = self.limits.refusals.of_head(self)
+        if refusal is not None:
+            self.transport.write(refusal.answer)
+            self._is_ending = refusal.closes
+        return refusal
+
+    def _end_refusal(self, refusal: Refusal, data: bytes) -> None:
+        """Go on after a refusal.
+
+        Args:
+            refusal: The last one.
+            data: The request, if it came whole and alone.
+        """
+        if refusal.closes:
+            self.close_gently()
+        # The rest of a body is read and dropped.
+        elif self._phase != "body":
+            if data and self.limits.refusals is not None:
+                self.limits.refusals.note(data)
+            self._rest(refusal)
+
+    def _rest(self, refusal: Refusal) -> None:
+        if self.limits.rest_room is not None:
+            self.limits.rest_room.take(self, refusal.seconds)
+
     def _cut(self) -> None:
         cycle = self.cycle
+        # It was answered already; a second answer would be the next request's.
+        if self._phase == "body" and self._refused is not None:
+            self.transport.abort()
+            return
         if self._phase == "body" and cycle is not None:
             # A second answer in the middle of the first would be read as a part of it.
             if cycle.response_started:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import msgspec
 
@@ -18,8 +21,11 @@ __all__ = [
     "ENCODER",
     "JSON",
     "ClientGoneError",
+    "Observed",
+    "Observer",
     "Receive",
     "Reply",
+    "RequestIds",
     "RouteCall",
     "Scope",
     "Send",
@@ -33,6 +39,7 @@ Send: TypeAlias = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 ENCODER = msgspec.json.Encoder()
 JSON = b"application/json"
+REQUEST_ID = re.compile(rb"^[A-Za-z0-9._-]{1,64}$")
 
 
 class ClientGoneError(Exception):
@@ -59,12 +66,12 @@ class RouteCall:
         "service",
     )
 
-    def __init__(self, service: Service, scope: Scope, receive: Receive, request_id: bytes) -> None:
+    def __init__(self, service: Service, scope: Scope, receive: Receive, ids: RequestIds) -> None:
         self.service = service
         # Of equal names the last one stays; the application refuses those that must not be there twice.
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.name: str | None = None
-        self.request_id = request_id
+        self.request_id = ids.of(self.headers)
         self.key: ApiKey | None = None
         self.connection: Connection = scope["extensions"]["yanmo.connection"]
         self._receive = receive
@@ -136,6 +143,59 @@ class RouteCall:
         if self.headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Problem("unsupported_media_type", "Send the body without compression.")
         return body
+
+
+class Observed(Protocol):
+    """What is written down of a request."""
+
+    @property
+    def service(self) -> Service:
+        """Who answered."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """Names in lower case."""
+        ...
+
+    @property
+    def name(self) -> str | None:
+        """The model's name in the path."""
+        ...
+
+    @property
+    def request_id(self) -> bytes:
+        """The client's own, or a new one."""
+        ...
+
+    @property
+    def key(self) -> ApiKey | None:
+        """The API key that opened the route."""
+        ...
+
+
+class Observer(Protocol):
+    """Writes down what happened."""
+
+    def write(self, call: Observed, route: str, status: int, seconds: float) -> None:
+        """Take one request that has ended."""
+        ...
+
+
+class RequestIds:
+    """The ids of requests: the client's own, where it sends a good one."""
+
+    def __init__(self) -> None:
+        # A random prefix and a number: unique among all runs, and cheaper than randomness for every request.
+        self._prefix = secrets.token_hex(4).encode()
+        self._numbers = itertools.count(1)
+
+    def of(self, headers: Mapping[bytes, bytes]) -> bytes:
+        """Return the id of a request."""
+        wanted = headers.get(b"x-request-id")
+        if wanted is not None and REQUEST_ID.match(wanted):
+            return wanted
+        return b"%s-%x" % (self._prefix, next(self._numbers))
 
 
 class Reply:

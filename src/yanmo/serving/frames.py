@@ -48,7 +48,9 @@ class TextBatch(msgspec.Struct):
 
 
 class Beat(msgspec.Struct, tag=True):
-    """The worker is alive."""
+    """The worker is alive, and its threads have computed so many of the processor's seconds."""
+
+    computed: float
 
 
 class Ready(msgspec.Struct, tag=True):

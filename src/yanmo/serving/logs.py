@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from yanmo.serving.exchange import RouteCall
+    from yanmo.serving.exchange import Observed
 
 __all__ = ["AccessLog", "JsonFormatter", "log_as_json"]
 
@@ -34,7 +34,7 @@ class AccessLog:
     def __init__(self) -> None:
         self._encoder = msgspec.json.Encoder()
 
-    def write(self, call: RouteCall, route: str, status: int, seconds: float) -> None:
+    def write(self, call: Observed, route: str, status: int, seconds: float) -> None:
         """Write the line of a request."""
         label = call.key.label if call.key is not None else None
         # A name of the client's own invention is not written down.

@@ -19,7 +19,7 @@ from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
 from yanmo.tasks.deciding import decide_again, most_probable
 
-__all__ = ["ask_model", "check_read", "decode_asked", "encode_answers", "predict"]
+__all__ = ["ask_model", "check_read", "decode_asked", "encode_answers", "predict", "queue_full"]
 
 DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question, "vectors": decode_vectors}
 """What a model decides about to what reads its requests, where these have words of their own."""
@@ -68,7 +68,7 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
         parts = model.split(request.texts)
         job = model.put(parts[0])
     except QueueFullError as error:
-        raise _full(error.retry_seconds) from None
+        raise queue_full(error.retry_seconds) from None
     except TooLargeError:
         raise Problem("too_much_text", f"At most {service.config.max_queue_tokens} characters are allowed.") from None
     answers, jobs = await _wait(call, job, deadline_seconds), [job]
@@ -211,5 +211,6 @@ def _timing(jobs: Sequence[QueuedRequest[Text]]) -> bytes:
     return b"queue;dur=%.2f, tokenize;dur=%.2f, inference;dur=%.2f" % (queue * 1e3, encode * 1e3, score * 1e3)
 
 
-def _full(retry_seconds: int) -> Problem:
+def queue_full(retry_seconds: int) -> Problem:
+    """Return the refusal of a request to a model whose queue is full."""
     return Problem("queue_full", "Send the request again later.", headers={"retry-after": str(retry_seconds)})

@@ -39,6 +39,7 @@ class Route:
         answer: Answers a request.
         summary: One sentence for the document.
         refuse: From what is wrong to the answer that says so.
+        is_queued: Whether it puts texts into the queue of a model that labels.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Route:
     answer: Callable[[RouteCall], Awaitable[Reply]]
     summary: str
     refuse: Callable[[Problem], Reply] = problem_reply
+    is_queued: bool = False
 
 
 async def livez(_: RouteCall) -> Reply:
@@ -83,9 +85,9 @@ async def reload(call: RouteCall) -> Reply:
 
 
 TABLE = (
-    Route("POST", "/predict", "predict", predict, "Ask the first model."),
-    Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask."),
-    Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name."),
+    Route("POST", "/predict", "predict", predict, "Ask the first model.", is_queued=True),
+    Route("POST", "/", "predict", predict, "The same, where the clients of Hugging Face ask.", is_queued=True),
+    Route("POST", "/v1/models/{name}/predict", "predict", predict, "Ask a model by its name.", is_queued=True),
     Route(
         *("POST", "/v1/completions", "predict", completions, "Write texts behind prompts, as OpenAI's clients ask."),
         writing_problem_reply,
@@ -105,11 +107,32 @@ TABLE = (
         writing_problem_reply,
     ),
     Route("GET", "/v1/models", "predict", models, "List the models."),
-    Route("POST", "/v1/models/{name}:predict", "predict", invocations, "Ask a model as KServe v1 and Vertex AI do."),
-    Route("POST", "/invocations", "predict", invocations, "Ask the first model as SageMaker, Vertex AI or MLflow do."),
+    Route(
+        "POST",
+        "/v1/models/{name}:predict",
+        "predict",
+        invocations,
+        "Ask a model as KServe v1 and Vertex AI do.",
+        is_queued=True,
+    ),
+    Route(
+        "POST",
+        "/invocations",
+        "predict",
+        invocations,
+        "Ask the first model as SageMaker, Vertex AI or MLflow do.",
+        is_queued=True,
+    ),
     Route("GET", "/v2", "predict", server_metadata, "The service in the Open Inference Protocol."),
     Route("GET", "/v2/models/{name}", "predict", model_metadata, "A model in the Open Inference Protocol."),
-    Route("POST", "/v2/models/{name}/infer", "predict", infer, "Ask a model in the Open Inference Protocol."),
+    Route(
+        "POST",
+        "/v2/models/{name}/infer",
+        "predict",
+        infer,
+        "Ask a model in the Open Inference Protocol.",
+        is_queued=True,
+    ),
     Route("GET", "/info", "predict", info, "The first model, as text-embeddings-inference introduces one."),
     Route("GET", "/livez", "health", livez, "Whether the process lives."),
     Route("GET", "/readyz", "health", readyz, "Whether every model answers now."),

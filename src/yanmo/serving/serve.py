@@ -21,6 +21,7 @@ from yanmo.serving.config import ServeConfig
 from yanmo.serving.connection import Connection, ConnectionLimits, watch
 from yanmo.serving.exchange import Receive, Scope, Send
 from yanmo.serving.logs import log_as_json
+from yanmo.serving.resting import RestRoom
 from yanmo.serving.service import Service, name_models
 from yanmo.serving.vetting import vet
 from yanmo.serving.workers import is_computing
@@ -129,6 +130,8 @@ class Server(uvicorn.Server):
             self._settings.receive_seconds,
             self._settings.max_connections,
             self.service.counters.add_refused,
+            self._app.early_refusals(),
+            RestRoom(loop),
         )
         # uvicorn makes every connection by calling this. The counters belong to the event loop, so it is set this late.
         self.config.http_protocol_class = functools.partial(Connection, limits=limits)  # type: ignore[assignment]

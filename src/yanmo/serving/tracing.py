@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
-    from yanmo.serving.exchange import RouteCall
+    from yanmo.serving.exchange import Observed
 
 __all__ = ["Tracing", "find_tracing"]
 
@@ -23,7 +23,7 @@ class Tracing:
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
 
-    def write(self, call: RouteCall, route: str, status: int, seconds: float) -> None:
+    def write(self, call: Observed, route: str, status: int, seconds: float) -> None:
         """Make the span of a request that has ended."""
         from opentelemetry.propagate import extract
         from opentelemetry.trace import SpanKind

@@ -1,7 +1,7 @@
 """Workers: one Bundle in a thread of this process, or in a process of its own that is watched; they know no queue.
 
-A process of its own is what a fault stays in: it beats every ``BEAT_SECONDS``, and if it dies, stops beating or keeps
-one batch too long, it is killed and said to be lost, whatever held it. Only its batch in hand fails.
+A process of its own is what a fault stays in: it beats every ``BEAT_SECONDS``, and if it dies, stops beating, or has a
+batch that hangs, it is killed and said to be lost, whatever held it. Only its batch in hand fails.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from yanmo.serving.batcher import WorkerLostError
 from yanmo.serving.config import ModelOptions, ServeConfig
 from yanmo.serving.frames import (
     BEAT_SECONDS,
+    Beat,
     FromWorker,
     LoadOrder,
     Raised,
@@ -37,6 +38,7 @@ from yanmo.serving.frames import (
     read_frame,
 )
 from yanmo.serving.schemas import Text
+from yanmo.serving.watchdog import Watchdog
 
 __all__ = ["ModelWorker", "ProcessWorker", "ThreadWorker", "is_computing", "open_worker"]
 
@@ -138,7 +140,7 @@ class ProcessWorker:
 
     Args:
         when_lost: Called once, in the event loop, if it is lost after it was ready.
-        batch_seconds: A batch that takes longer is for nobody; the worker hangs.
+        batch_seconds: A batch that takes longer is for nobody, whatever the watchdog says.
         logs_json: Whether the process writes its log as JSON.
     """
 
@@ -154,6 +156,7 @@ class ProcessWorker:
         self._tasks: list[asyncio.Task[None]] = []
         self._heard = 0.0
         self._asked = 0.0
+        self._watchdog = Watchdog()
         self._is_closing = False
         self.is_lost = False
 
@@ -214,11 +217,16 @@ class ProcessWorker:
         loop = asyncio.get_running_loop()
         self._pending = loop.create_future()
         self._asked = loop.time()
+        self._watchdog.begin(items, self._asked)
         self._writer.write(encode_frame(TextBatch(items)))
+        seconds = None
         try:
-            return await self._pending
+            answer = await self._pending
+            seconds = answer.encode_seconds + answer.score_seconds
+            return answer
         finally:
             self._pending = None
+            self._watchdog.end(seconds)
 
     async def close(self) -> None:
         """End the process."""
@@ -239,7 +247,9 @@ class ProcessWorker:
             while True:
                 found = RETURNS.decode(await read_frame(reader))
                 self._heard = loop.time()
-                # A beat has said all by coming; and an answer may come for a request that nobody waits for any more.
+                if isinstance(found, Beat):
+                    self._watchdog.beat(found.computed, self._heard)
+                # An answer may come for a request that nobody waits for any more.
                 if self._pending is None or self._pending.done():
                     continue
                 if isinstance(found, BatchAnswer):
@@ -257,8 +267,9 @@ class ProcessWorker:
             now = loop.time()
             if now - before > 2 * BEAT_SECONDS:
                 self._heard = now  # this process itself was held up, and has heard nobody
-            is_stuck = self._pending is not None and now - self._asked > self._batch_seconds
-            if now - self._heard > SILENT_SECONDS or is_stuck:
+                self._watchdog.excuse(now)
+            is_late = self._pending is not None and now - self._asked > self._batch_seconds
+            if now - self._heard > SILENT_SECONDS or is_late or self._watchdog.hangs(now):
                 self._lose()
                 return
 

@@ -28,7 +28,8 @@ class Row(NamedTuple):
 COMPARE = "Train several models and compare them: evaluate says bits a character with intervals."
 VERBS = {
     "adopt": Row(
-        ("texts",), "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR"
+        ("texts", "units", "passages", "sequences"),
+        "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR",
     ),
     "audit": Row(
         ("texts",), "evaluate lists the most confident mistakes of a split, which are often those of the labels."

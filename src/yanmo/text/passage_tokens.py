@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from tokenizers import Tokenizer
 
-from yanmo.arrays import IntArray, Ragged
+from yanmo.arrays import FloatArray, IntArray, Ragged
 from yanmo.text.columns import replace_surrogates
 from yanmo.text.inputs import Units, Windows
 from yanmo.text.tokenizer import Encoded, UnitTokens, count_unknown
@@ -34,12 +34,14 @@ class PassageTokenizer:
     Args:
         tokenizer: Any one; it is not changed.
         max_length: Most tokens of a window, the question and special ones included.
+        reads_ends: Whether a unit's last token is decided about, too, behind its first one: as the end of an answer.
     """
 
-    def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_length: int, *, reads_ends: bool = False) -> None:
         self._tokenizer = untruncated(tokenizer)
         self._units = UnitTokenizer(tokenizer, max_length)
         self._max_length = max_length
+        self._reads_ends = reads_ends
         self._parts, self._types = _template(self._tokenizer)
 
     def encode(self, questions: Sequence[str], units: Units, *, windows: Windows | None = None) -> Encoded:
@@ -64,7 +66,7 @@ class PassageTokenizer:
             inside = flat[starts[first] : starts[stop]]
             rows.append(np.concatenate([head, inside, behind]).astype(np.int64))
             types.append(np.repeat(self._types, [len(head), len(inside) + len(behind)]))
-            firsts.append(np.concatenate(([0], starts[begin:end] - starts[first] + len(head))))
+            firsts.append(self._decided(starts[begin : end + 1] - starts[first] + len(head)))
             none = [[length_N[text], length_N[text] + 1]]
             places.append(np.concatenate([none, units.places.values[begin:end]]))
         return Encoded(
@@ -76,6 +78,21 @@ class PassageTokenizer:
             num_special,
             UnitTokens(_ragged(firsts), _by_text(places, text_W, len(questions))),
         )
+
+    def starts_and_ends(self, scores_M2: FloatArray) -> FloatArray:
+        """Return of the scores at all places that are decided about those of each unit as a start and as an end."""
+        return np.stack([scores_M2[::2, 0], scores_M2[1::2, 1]], axis=1) if self._reads_ends else scores_M2
+
+    def _decided(self, bounds_U: IntArray) -> IntArray:
+        """Return the places that are decided about in a window: "none" at its first token, then those of the units.
+
+        Args:
+            bounds_U: Where each unit's tokens begin, and the end of the last.
+        """
+        firsts = np.concatenate(([0], bounds_U[:-1]))
+        if not self._reads_ends:
+            return firsts
+        return np.stack([firsts, np.concatenate(([0], bounds_U[1:] - 1))], axis=1).ravel()
 
     def _questions(
         self, questions: Sequence[str], most: int

@@ -1,4 +1,4 @@
-"""adopt: a classifier that was trained elsewhere to a Bundle that answers as it does; it loads no torch by itself."""
+"""adopt: a model that was trained elsewhere to a Bundle that answers as it does; it loads no torch by itself."""
 
 import dataclasses
 import logging
@@ -19,7 +19,7 @@ from yanmo.config import Config
 from yanmo.errors import ConfigError, ModelError
 from yanmo.exchanging.adopting import (
     Asked,
-    Classifier,
+    Original,
     check_answers,
     example_inputs,
     open_source,
@@ -33,7 +33,7 @@ from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import get_task, task_of
 from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import tidy_label
-from yanmo.text.pipeline import TextConfig
+from yanmo.text.unit_places import UnitRule
 from yanmo.verbs.signature import verb
 
 __all__ = ["AdoptConfig", "adopt"]
@@ -51,7 +51,12 @@ class AdoptConfig(Config):
     """Names of the labels in the order of the model's scores, where it has none of its own but LABEL_0, LABEL_1."""
 
     task: str | None = None
-    """single_label, multi_label or text_pair; by default that of the Dataset, else what the model was trained for."""
+    """single_label, multi_label or text_pair; by default that of the Dataset, else what the model was trained for. What
+    labels tokens is of token_labels, what finds answers of span, what predicts the next token of causal_lm."""
+
+    units: UnitRule | None = None
+    """What is labeled by a model of tokens: words, characters, or tokens, which are words and single marks and
+    ideographs; by default that of the Dataset, else tokens. Each has the label of its first token."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens the model reads of a text; by default as many as it can, as its tokenizer and its settings say."""
@@ -75,27 +80,28 @@ def adopt(
 ) -> Bundle:
     """Take in a model that was trained elsewhere.
 
-    A folder or hub id with a classifier of texts, of any family that transformers has, becomes a torch Bundle; an ONNX
-    file with its tokenizer an ONNX Bundle. Head, labels and length stay as they are, and nothing is cleaned. It is
-    published only if it answers as transformers does by itself, and a text alone as in a batch. Every other verb then
-    takes it.
+    A folder or hub id with a classifier of texts or of tokens, a reader of passages or a language model, of any family
+    that transformers has, becomes a torch Bundle; an ONNX file of a classifier of texts with its tokenizer an ONNX
+    Bundle. Head, labels and length stay as they are, and nothing is cleaned. It is published only if it answers as
+    transformers does by itself, and a text alone as in a batch. Every other verb then takes it.
 
     Args:
         source: A folder, a hub id, or an ONNX file.
         config: What is known better than the source says it.
-        dataset: If given, the accuracy on it is measured at once, and its rows are the golden examples.
+        dataset: If given, the quality on it is measured at once, and its rows are the golden examples.
         out: Where the Bundle appears.
         effects: Key and replacement of the call.
 
     Raises:
-        ModelError: It is no whole classifier of texts, or would not answer as it did.
+        ModelError: It is no whole model that answers, or would not answer as it did.
         ConfigError: A setting does not suit it; or it is a Bundle already.
         DataError: Its labels or its task are not those of the Dataset.
         MissingExtraError: The packages that open it are not installed.
     """
     found = _find(source, config)
     asked = Asked(**config.model_dump(include={"label_names", "max_length", "tokenizer", "revision", "offline"}))
-    asked = dataclasses.replace(asked, task=config.task or "")
+    units = config.units or (dataset.text_config.units if dataset is not None else None) or Asked.units
+    asked = dataclasses.replace(asked, task=config.task or "", units=units)
     opened = open_source(found, asked)
     _check_names(opened.labels, source)
     task = pick_task(opened, asked, dataset)
@@ -108,7 +114,7 @@ def adopt(
         parents={**opened.parents, **({"measured_on": dataset.digest} if dataset else {})},
         # What the tokenizer holds is in the Bundle itself; where its file stood is left out.
         config={**config.model_dump(mode="json", exclude={"tokenizer"}), **settled},
-        info={**opened.info, "text": TextConfig(cleaning=()).model_dump(mode="json"), "summary": {}},
+        info={**opened.info, "summary": {}},
     )
     with publish_bundle(out, identity, effects=effects) as made:
         _fill(made, opened, dataset, identity.info)
@@ -156,7 +162,7 @@ def _find(source: Path, config: AdoptConfig) -> ModelSpec | Path:
     return found
 
 
-def _fill(made: Bundle, opened: Classifier, dataset: Dataset | None, info: dict[str, Any]) -> None:
+def _fill(made: Bundle, opened: Original, dataset: Dataset | None, info: dict[str, Any]) -> None:
     """Write the model, what belongs to it, and its golden examples, once its answers are proved."""
     opened.save(made.path)
     for path in opened.license_files:

@@ -127,7 +127,8 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
     to zero instead. The manifest says what that cost on the validation split.
 
     Args:
-        bundle: A torch Bundle of the family bert, roberta or electra; for single weights also of another single model.
+        bundle: A torch Bundle of an encoder: bert, roberta, xlm-roberta, camembert, electra, distilbert, mpnet,
+            modernbert, or deberta-v2 without its heads; for single weights also of another single model.
         dataset: With the splits train and valid.
         config: What is left out, and how the rest recovers.
         out: Where the new Bundle appears.
@@ -237,7 +238,7 @@ def _write_encoder(trained: Trained, bundle: Bundle, made: Bundle, info: dict[st
 
 
 def _write_onnx(trained: Trained, draft: Path, made: Bundle, info: dict[str, Any]) -> None:
-    from yanmo.exporting.encoder import read_folder
+    from yanmo.exporting.encoder_folder import read_folder
 
     # What a run that was killed has left of it.
     shutil.rmtree(draft, ignore_errors=True)

@@ -12,7 +12,8 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import Ragged
 from yanmo.modeling.features.ragged import Examples, TokenFeatures
 from yanmo.modeling.objectives.choices import LOSSES, Labels, row_of_link
-from yanmo.modeling.shrinking.pruning import choose_layers, choose_parts, cut_parts, measure_importance
+from yanmo.modeling.shrinking.cutting import cut_parts
+from yanmo.modeling.shrinking.pruning import choose_layers, choose_parts, measure_importance
 
 LOSS = row_of_link(LOSSES, SOFTMAX)
 LENGTHS = [5, 9, 3, 7, 8, 4]

@@ -1,129 +1,131 @@
-"""A classifier that was trained elsewhere, opened as it is: its head, its labels, its length; it knows no artifact."""
+"""A classifier of texts, or of their units, that was trained elsewhere, opened as it is; it knows no artifact."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForTokenClassification, PreTrainedTokenizerFast
 
 from yanmo.answers.links import SIGMOID, SOFTMAX, Link
+from yanmo.answers.tags import TagScheme
 from yanmo.errors import ConfigError, ModelError
-from yanmo.modeling.adopted.stock_models import StockScore, stock_scorer
-from yanmo.modeling.networks import encoders, heads
+from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length
+from yanmo.modeling.adopted.stock_models import stock_scorer
+from yanmo.modeling.adopted.stock_units import stock_unit_scorer
+from yanmo.modeling.networks import encoders, heads, unit_heads
 from yanmo.modeling.networks.pooling import classifier_class
 from yanmo.modeling.networks.trainable_networks import encoder_trainable
 from yanmo.modeling.pretrained import checkpoint_tokenizer
 from yanmo.modeling.pretrained.batch_invariance import check_invariance
-from yanmo.modeling.pretrained.weight_files import network_folder
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.text.inputs import Inputs
+from yanmo.text.pipeline import TextConfig, TextPipeline
+from yanmo.text.unit_places import UnitRule
 
-__all__ = ["Adopted", "Wanted", "adopt_checkpoint", "fit_length"]
+__all__ = ["EXAMPLES", "adopt_classifier", "adopt_tagger", "open_whole"]
 
-DEFAULT_LENGTH = 512
-LONGEST = 1_000_000
-"""Tokenizers of models without a limit name a larger number."""
-SENTENCE_SETTINGS = "sentence_bert_config.json"
 PROBLEMS: dict[str | None, Link] = {"single_label_classification": SOFTMAX, "multi_label_classification": SIGMOID}
 # Short and long, Latin and Chinese: whatever the tokenizer, some of them are padded beside the others.
 EXAMPLES = ("a", "很快", "not bad", "A text of several words, somewhat longer than the others: 味道不错。")
+"""Texts that tell whether a network answers alike alone and in a batch."""
+UNITS: UnitRule = "tokens"
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What the user knows better than the checkpoint.
-
-    Attributes:
-        name: Of the model, for messages.
-        label_names: Of the scores in their order; empty where the checkpoint names them.
-        link: From scores to probabilities; None: as the checkpoint says.
-        max_length: Most tokens of a text; None: as many as the checkpoint reads.
-    """
-
-    name: str
-    label_names: Sequence[str] = ()
-    link: Link | None = None
-    max_length: int | None = None
-
-
-@dataclass(frozen=True)
-class Adopted:
-    """A classifier.
-
-    Attributes:
-        labels: Of its scores, in their order.
-        link: From scores to probabilities.
-        max_length: Most tokens of a text.
-        architecture: What its code needs to build it again.
-        save: Writes its files into a folder.
-        score: What transformers by itself answers, each text alone.
-    """
-
-    labels: list[str]
-    link: Link
-    max_length: int
-    architecture: dict[str, Any]
-    save: Callable[[Path], None]
-    score: StockScore
-
-
-def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
-    """Return the classifier of a folder.
+def adopt_classifier(folder: Path, config: Any, wanted: Wanted) -> Adopted:
+    """Return the classifier of whole texts of a folder.
 
     Args:
         folder: A local one, as transformers or sentence-transformers lays it out.
+        config: Its config.json.
         wanted: What the user says about it.
 
     Raises:
         ModelError: It is no whole classifier of texts, or answers by what else is in a batch.
         ConfigError: The labels' names or the length do not suit it.
     """
-    config = encoders.read_config(folder)
-    _check_kind(config, wanted.name)
-    module: Any
-    module, new = encoders.open_network(classifier_class(config), folder, config)
-    if new:
-        raise ModelError(
-            f"{wanted.name} is no whole classifier: its weights lack {', '.join(sorted(new)[:3])}.",
-            hint=f"Train its head: yanmo train DATASET --model {wanted.name} --out BUNDLE",
-        )
-    wrapped = checkpoint_tokenizer.load_tokenizer(folder)
-    checkpoint_tokenizer.check_fits(
-        wrapped.backend_tokenizer, module.get_input_embeddings().num_embeddings, wanted.name
-    )
-    module.config.pad_token_id = wrapped.pad_token_id
-    labels, link = _read_labels(config, wanted), wanted.link or PROBLEMS.get(config.problem_type, SOFTMAX)
-    module.config.update(heads.head_config(labels, link))
-    max_length = fit_length(folder, wrapped, module, wanted, verb="adopt")
-    settings = NetworkSettings(labels, link, max_length=max_length, offline=True)
-    trainable = encoder_trainable(module.eval(), wrapped, wrapped.backend_tokenizer, settings, max_length)
-    score = stock_scorer(module, wrapped, max_length=max_length)
-    check_invariance(module, trainable.score, trainable.encode(Inputs((EXAMPLES,))), name=wanted.name)
-    return Adopted(labels, link, max_length, trainable.architecture, trainable.save, score)
-
-
-def _check_kind(config: Any, name: str) -> None:
-    """Refuse models that do something else.
-
-    Raises:
-        ModelError: As said.
-    """
-    # A bare encoder such as BertModel passes here; it is refused for the head that it lacks.
-    made_for = [kind for kind in config.architectures or () if "For" in kind]
-    if made_for and not any(kind.endswith("ForSequenceClassification") for kind in made_for):
-        raise ModelError(
-            f"{name} is a {made_for[0]}; adopt takes models that classify texts.",
-            hint=f"To make a classifier of it: yanmo train DATASET --model {name} --out BUNDLE",
-        )
     if config.problem_type == "regression" or config.num_labels < 2:
         raise ModelError(
-            f"{name} gives {config.num_labels} score and no choice among labels.",
+            f"{wanted.name} gives {config.num_labels} score and no choice among labels.",
             hint="Give a model that was trained with at least two labels.",
         )
+    module, wrapped = open_whole(classifier_class(config), folder, config, wanted.name)
+    labels, link = _read_labels(config, wanted), wanted.link or PROBLEMS.get(config.problem_type, SOFTMAX)
+    module.config.update(heads.head_config(labels, link))
+    max_length = fit_length(folder, wrapped, module, wanted)
+    settings = NetworkSettings(labels, link, max_length=max_length, offline=True)
+    trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
+    score = stock_scorer(module, wrapped, max_length=max_length)
+    check_invariance(module, trainable.score, trainable.encode(Inputs((EXAMPLES,))), name=wanted.name)
+    return Adopted(
+        "texts",
+        labels,
+        link,
+        max_length,
+        trainable.architecture,
+        trainable.save,
+        lambda inputs, ours: ours.having(score(inputs)),
+    )
+
+
+def adopt_tagger(folder: Path, config: Any, wanted: Wanted) -> Adopted:
+    """Return the classifier of the units of texts of a folder: each has the scores of its first token.
+
+    Args:
+        folder: A local one.
+        config: Its config.json.
+        wanted: What the user says about it.
+
+    Raises:
+        ModelError: It is no whole classifier of tokens, or its tags make no spans.
+        ConfigError: The labels' names or the length do not suit it.
+    """
+    module, wrapped = open_whole(AutoModelForTokenClassification, folder, config, wanted.name)
+    labels = _read_labels(config, wanted)
+    _check_tags(labels, wanted.name)
+    module.config.update(heads.head_config(labels, SOFTMAX))
+    max_length = fit_length(folder, wrapped, module, wanted)
+    # As those of passages: its tags are scored one by one, for it has not learned how they go together.
+    settings = NetworkSettings(labels, SOFTMAX, max_length=max_length, offline=True, head="passages")
+    trainable = encoder_trainable(module, wrapped, wrapped.backend_tokenizer, settings, max_length)
+    read = TextPipeline(TextConfig(cleaning=(), units=UNITS)).read(Inputs((EXAMPLES,)))
+    check_invariance(module, unit_heads.score_stock, trainable.encode(read), name=wanted.name)
+    score = stock_unit_scorer(module, wrapped, max_length=max_length)
+    architecture = trainable.architecture
+    return Adopted(
+        "units",
+        labels,
+        SOFTMAX,
+        max_length,
+        architecture,
+        trainable.save,
+        lambda inputs, ours: ours.having(score(inputs)),
+    )
+
+
+def open_whole(kind: Any, folder: Path, config: Any, name: str) -> tuple[Any, PreTrainedTokenizerFast]:
+    """Return a network with its head, and its tokenizer, which fit each other.
+
+    Args:
+        kind: The class of transformers that opens it.
+        folder: A local one.
+        config: Its config.json.
+        name: Of the model, for messages.
+
+    Raises:
+        ModelError: A part of it is missing or is another model's.
+    """
+    module, new = encoders.open_network(kind, folder, config)
+    if new:
+        raise ModelError(
+            f"{name} is no whole classifier: its weights lack {', '.join(sorted(new)[:3])}.",
+            hint=f"Train its head: yanmo train DATASET --model {name} --out BUNDLE",
+        )
+    wrapped = checkpoint_tokenizer.load_tokenizer(folder)
+    num_embeddings = module.get_input_embeddings().num_embeddings  # type: ignore[operator]
+    checkpoint_tokenizer.check_fits(wrapped.backend_tokenizer, num_embeddings, name)
+    module.config.pad_token_id = wrapped.pad_token_id  # type: ignore[union-attr]
+    return module.eval(), wrapped
 
 
 def _read_labels(config: Any, wanted: Wanted) -> list[str]:
@@ -149,35 +151,18 @@ def _read_labels(config: Any, wanted: Wanted) -> list[str]:
     return labels
 
 
-def fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, wanted: Wanted, *, verb: str) -> int:
-    """Return the most tokens of a text: as wanted, else the least that anything of the checkpoint allows.
-
-    Args:
-        folder: The checkpoint's.
-        wrapped: Its tokenizer.
-        module: Its network.
-        wanted: What the user says about it.
-        verb: Who was given that, for the message.
+def _check_tags(labels: list[str], name: str) -> None:
+    """Refuse tags that would let a span go on which none can begin.
 
     Raises:
-        ConfigError: The user wants more than the network reads.
+        ModelError: As said.
     """
-    limit = encoders.max_positions(module)
-    if wanted.max_length is not None and limit is not None and wanted.max_length > limit:
-        raise ConfigError(
-            f"The 'max_length' parameter of {verb} must be at most {limit} for {wanted.name}. "
-            f"Got {wanted.max_length} instead."
+    scheme = TagScheme.of(labels)
+    beginning = {kind for kind, needs in zip(scheme.kind_C.tolist(), scheme.needs_C.tolist(), strict=True) if needs < 0}
+    lost = [scheme.kinds[kind] for kind in sorted({*scheme.kind_C.tolist()} - beginning - {-1})]
+    if lost:
+        raise ModelError(
+            f"{name} has a tag for units within {lost[0]} and none for the first of them, so no span begins.",
+            hint="Name its tags without their letters, and every unit is labeled by itself: --label-names O,"
+            + ",".join(lost),
         )
-    if wanted.max_length is not None:
-        return wanted.max_length
-    said = (limit, wrapped.model_max_length, _sentence_length(folder), _sentence_length(network_folder(folder)))
-    return min((one for one in said if one is not None and one < LONGEST), default=DEFAULT_LENGTH)
-
-
-def _sentence_length(folder: Path) -> int | None:
-    """Return the most tokens that sentence-transformers lets a network read, where it says so."""
-    try:
-        found = json.loads((folder / SENTENCE_SETTINGS).read_text(encoding="utf-8"))["max_seq_length"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return int(found) if found else None

@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from yanmo.answers.vectors import cut_vectors
 from yanmo.errors import ConfigError, ModelError
-from yanmo.modeling.adopted.classifiers import Wanted, fit_length
+from yanmo.modeling.adopted.adopted_model import Wanted, fit_length
+from yanmo.modeling.adopted.classifiers import EXAMPLES
 from yanmo.modeling.adopted.stock_models import StockScore
 from yanmo.modeling.features.token_features import token_encoder
 from yanmo.modeling.networks import encoders
@@ -29,9 +30,6 @@ from yanmo.text.inputs import Inputs
 __all__ = ["AdoptedEncoder", "WantedVectors", "adopt_encoder"]
 
 logger = logging.getLogger(__name__)
-
-# Short and long, Latin and Chinese: whatever the tokenizer, some of them are padded beside the others.
-EXAMPLES = ("a", "很快", "not bad", "A text of several words, somewhat longer than the others: 味道不错。")
 
 
 @dataclass(frozen=True)

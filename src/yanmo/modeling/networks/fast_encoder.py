@@ -22,12 +22,14 @@ from yanmo.modeling.networks.pooling import MeanPooling, mean_of_tokens
 
 __all__ = ["can_read", "is_lean", "read_states", "score"]
 
-READERS = {"BertModel", "RobertaModel", "ElectraModel"}
-CLASSIFIERS = {"BertForSequenceClassification", "RobertaForSequenceClassification", "ElectraForSequenceClassification"}
+STEMS = ("Bert", "Roberta", "XLMRoberta", "Camembert", "Electra")
+"""What the names of the classes begin with whose layers are BERT's."""
+READERS = {f"{stem}Model" for stem in STEMS}
+CLASSIFIERS = {f"{stem}ForSequenceClassification" for stem in STEMS}
 
 
 def can_read(module: nn.Module) -> bool:
-    """Return whether :func:`read_states` computes what the encoder does: three architectures, with plain layers."""
+    """Return whether :func:`read_states` computes what the encoder does: BERT and its like, with plain layers."""
     base: Any = getattr(module, "base_model", None)
     if type(base).__name__ not in READERS or base.config.is_decoder or base.config.add_cross_attention:
         return False

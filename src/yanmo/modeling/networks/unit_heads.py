@@ -67,5 +67,7 @@ def chained(module: nn.Module, score: Score, labels: Sequence[str]) -> Score:
 def _score(module: nn.Module, states_BTD: Tensor, units_U: Tensor, num_samples: int) -> Tensor:
     _, layer = heads.output_layer(module)
     dropout = getattr(module, "dropout", nn.Identity())
-    logits_UC: Tensor = layer(sampled(dropout, read_units(states_BTD, units_U), num_samples))
+    # ModernBERT has a hidden layer between.
+    hidden: Any = getattr(module, "head", nn.Identity())
+    logits_UC: Tensor = layer(sampled(dropout, hidden(read_units(states_BTD, units_U)), num_samples))
     return logits_UC

@@ -16,7 +16,8 @@ from yanmo.modeling.networks.trainable_networks import Trainable, encoder_traina
 from yanmo.modeling.objectives.choices import LOSSES, Labels, row_of_link
 from yanmo.modeling.pretrained.checkpoint_tokenizer import load_tokenizer
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning
-from yanmo.modeling.shrinking import pruning
+from yanmo.modeling.shrinking import cutting, pruning
+from yanmo.modeling.shrinking.layer_layouts import LAYOUTS, layout_of
 from yanmo.text.inputs import Inputs
 from yanmo.text.vocabulary import cut_tokenizer, used_tokens
 
@@ -34,14 +35,15 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
 
     Returns:
         The encoder; ``architecture["kept"]`` says what is left of each layer, and ``architecture["is_stock"]`` whether
-        transformers' own class can hold it. If not, its config.json has ``layer_heads``, the heads of each layer.
+        transformers' own class can hold it. If not, its config.json has ``layer_heads``, the heads that each layer has
+        kept.
 
     Raises:
         ConfigError: The encoder's parts or tokens cannot be cut.
     """
     module: Any = encoders.load(folder, labels=network.labels, link=network.link)
-    # Asked for nothing but its refusal, before anything is computed.
-    pruning.layers_of(module)
+    # Before anything is computed.
+    _check_layout(module, options)
     wrapped = load_tokenizer(folder)
     if options.vocabulary:
         wrapped = _cut_vocabulary(module, wrapped, train.texts, options.vocabulary, network.max_length or 0)
@@ -49,7 +51,8 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
     examples = _sample(trainable.encode, train, options.num_importance_texts)
     loss = row_of_link(LOSSES, network.link)
     if options.layers:
-        pruning.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
+        cutting.cut_layers(module, pruning.choose_layers(module, examples, loss, options.layers))
+    cut = None
     if options.heads or options.feed_forward:
         matters = pruning.measure_importance(module, examples, loss, options.importance)
         cut = pruning.choose_parts(
@@ -62,12 +65,28 @@ def make_pruned(folder: Path, train: LabeledTexts, options: Pruning, network: Ne
         # Where layers or tokens were cut, something is left out in any case.
         if not (options.layers or options.vocabulary):
             _check_cut(cut, [len(one) for one in matters[0]], [len(one) for one in matters[1]])
-        pruning.cut_parts(module, cut)
-    trainable.architecture.update(_describe(module))
+        cutting.cut_parts(module, cut)
+    trainable.architecture.update(_describe(module, cut))
     return trainable
 
 
-def _check_cut(cut: pruning.Cut, num_heads: list[int], num_neurons: list[int]) -> None:
+def _check_layout(module: Any, options: Pruning) -> None:
+    """Refuse families that cannot be cut at all, and those whose layers cannot differ, where they would.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if layout_of(module).can_differ or (options.uniform and not options.heads):
+        return
+    others = ", ".join(name for name, layout in LAYOUTS.items() if layout.can_differ)
+    raise ConfigError(
+        f"prune cannot cut heads out of {type(module).__name__}, nor other numbers of neurons out of its layers: no "
+        "ONNX graph is written for it.",
+        hint=f"Leave heads out, and uniform as it is. Heads can be cut out of {others}.",
+    )
+
+
+def _check_cut(cut: cutting.Cut, num_heads: list[int], num_neurons: list[int]) -> None:
     """Refuse shares so small that every part stays.
 
     Raises:
@@ -99,7 +118,7 @@ def _cut_vocabulary(
     old_pad = module.config.pad_token_id
     # RoBERTa numbers places from behind the id of its padding token on: these come before the first that is read.
     num_unread = module.config.max_position_embeddings - (encoders.max_positions(module) or 0)
-    pruning.cut_embeddings(module, kept, max_length + num_unread)
+    cutting.cut_embeddings(module, kept, max_length + num_unread)
     if num_unread and module.config.pad_token_id != old_pad:
         raise ConfigError(
             "The 'vocabulary' parameter of prune would move the padding token, from which this model counts places.",
@@ -107,18 +126,20 @@ def _cut_vocabulary(
         )
     specials = {name: token for name, token in wrapped.special_tokens_map.items() if isinstance(token, str)}
     fresh: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=smaller, model_max_length=wrapped.model_max_length, **specials
+        tokenizer_object=smaller,
+        model_max_length=wrapped.model_max_length,
+        # Stock classes refuse inputs that they do not know, such as token types.
+        model_input_names=wrapped.model_input_names,
+        **specials,
     )
     return fresh
 
 
-def _describe(module: Any) -> dict[str, Any]:
+def _describe(module: Any, cut: cutting.Cut | None) -> dict[str, Any]:
     """Return what is left of each layer, and note in the config what it has no words for."""
-    layers = pruning.layers_of(module)
-    heads = [layer.attention.self.num_attention_heads for layer in layers]
-    neurons = [layer.intermediate.dense.out_features for layer in layers]
+    heads, neurons = cutting.count_heads(module), cutting.count_neurons(module)
     is_stock = set(heads) == {module.config.num_attention_heads} and len(set(neurons)) == 1
-    if not is_stock:
-        module.config.layer_heads = heads
+    if cut is not None and not is_stock:
+        module.config.layer_heads = cut.heads
     kept = {"heads": heads, "neurons": neurons, "tokens": module.config.vocab_size}
     return {"kept": kept, "is_stock": is_stock, "num_parameters": sum(one.numel() for one in module.parameters())}

@@ -1,67 +1,29 @@
-"""Parts of an encoder that matter least, found and cut out: heads, feed-forward neurons, layers, embeddings.
-
-What is cut is really gone, so the network is smaller and faster. It knows no file and no training.
-"""
+"""Which parts of an encoder matter least: heads, feed-forward neurons, layers; it cuts nothing and knows no file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from yanmo.arrays import FloatArray, IntArray
+from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError
-from yanmo.modeling.features.ragged import Examples, sorted_batches
-from yanmo.modeling.networks import fast_encoder
+from yanmo.modeling.features.ragged import Examples, TensorBatch, sorted_batches
+from yanmo.modeling.networks import encoders, fast_encoder
 from yanmo.modeling.settings import Importance
+from yanmo.modeling.shrinking.cutting import Cut, count_heads, layers_of, set_layers
+from yanmo.modeling.shrinking.layer_layouts import layout_of
 
-__all__ = [
-    "Cut",
-    "choose_layers",
-    "choose_parts",
-    "cut_embeddings",
-    "cut_layers",
-    "cut_parts",
-    "layers_of",
-    "measure_importance",
-]
+__all__ = ["choose_layers", "choose_parts", "measure_importance"]
 
 MeanLoss = Callable[[Tensor, Tensor], Tensor]
 
 WIDTH_STEP = 16
 """Widths stay multiples of it: processors multiply in blocks of so many."""
 BATCH = 32
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What stays of every layer.
-
-    Attributes:
-        heads: Of each layer the heads that stay.
-        neurons: Of each layer the feed-forward neurons that stay.
-    """
-
-    heads: list[list[int]]
-    neurons: list[list[int]]
-
-
-def layers_of(module: Any) -> list[Any]:
-    """Return the layers of an encoder.
-
-    Raises:
-        ConfigError: It is of a family whose layers cannot be cut.
-    """
-    if not fast_encoder.is_lean(module):
-        raise ConfigError(
-            f"prune cannot cut parts out of {type(module).__name__}.",
-            hint="It can of the families bert, roberta and electra; single weights of any: --weights 0.5.",
-        )
-    return list(getattr(module, module.base_model_prefix).encoder.layer)
 
 
 def measure_importance(
@@ -81,18 +43,19 @@ def measure_importance(
     arXiv:1611.06440.
     Differs: the absolute value is taken of the mean of a batch of 32, not of single examples.
     """
-    layers = layers_of(module)
+    layers, layout = layers_of(module), layout_of(module)
     # All that a head or a neuron says goes through its columns of these weights.
-    outs = [(layer.attention.output.dense.weight, layer.output.dense.weight) for layer in layers]
+    names, num_heads = (layout.attention_out, layout.narrow), count_heads(module)
+    outs = [tuple(layer.get_submodule(name).weight for name in names) for layer in layers]
     flat = [weight for pair in outs for weight in pair]
     if importance == "magnitude":
         sums = [weight.detach().square() for weight in flat]
     else:
-        sums = _taylor(module, examples, loss, flat, [_num_heads(layer) for layer in layers])
+        sums = _taylor(module, examples, loss, flat, num_heads)
     found: tuple[list[FloatArray], list[FloatArray]] = ([], [])
     for place, total in enumerate(sums):
         # Attention and feed-forward in turn, as they were laid out above.
-        num_parts = _num_heads(layers[place // 2]) if place % 2 == 0 else total.shape[-1]
+        num_parts = num_heads[place // 2] if place % 2 == 0 else total.shape[-1]
         matters = total if total.ndim == 1 else total.sum(dim=0).view(num_parts, -1).sum(dim=1)
         found[place % 2].append(np.asarray(matters / matters.norm().clamp_min(1e-12), dtype=np.float32))
     return found
@@ -106,7 +69,7 @@ def _taylor(
     parts = [num_heads[place // 2] if place % 2 == 0 else weight.shape[1] for place, weight in enumerate(weights)]
     sums = [torch.zeros(num_parts) for num_parts in parts]
     for rows_B in sorted_batches(examples.features, batch_size=BATCH):
-        logits_BC = fast_encoder.score(module, examples.features.collate(rows_B))
+        logits_BC = _score(module, examples.features.collate(rows_B))
         value = loss(logits_BC, examples.targets.collate(rows_B)["labels"])
         gradients = torch.autograd.grad(value, list(weights))
         for total, weight, gradient in zip(sums, weights, gradients, strict=True):
@@ -158,24 +121,6 @@ def _round_up(count: float, step: int, most: int) -> int:
     return min(most, max(step, int(np.ceil(count / step - 1e-9)) * step))
 
 
-def cut_parts(module: Any, cut: Cut) -> None:
-    """Cut heads and neurons out; where every layer keeps as many neurons, the config says how many."""
-    for layer, heads, neurons in zip(layers_of(module), cut.heads, cut.neurons, strict=True):
-        attention = layer.attention.self
-        width = attention.attention_head_size
-        rows = torch.tensor([head * width + place for head in heads for place in range(width)])
-        for linear in (attention.query, attention.key, attention.value):
-            _keep(linear, rows, dim=0)
-        _keep(layer.attention.output.dense, rows, dim=1)
-        attention.num_attention_heads, attention.all_head_size = len(heads), len(rows)
-        kept = torch.tensor(neurons)
-        _keep(layer.intermediate.dense, kept, dim=0)
-        _keep(layer.output.dense, kept, dim=1)
-    widths = {len(neurons) for neurons in cut.neurons}
-    if len(widths) == 1:
-        module.config.intermediate_size = widths.pop()
-
-
 def choose_layers(module: Any, examples: Examples, loss: MeanLoss, num_cut: int) -> list[int]:
     """Return the layers that stay: one after the other, the one is left out without which the loss is least.
 
@@ -196,15 +141,19 @@ def choose_layers(module: Any, examples: Examples, loss: MeanLoss, num_cut: int)
             hint="Leave fewer layers out.",
         )
     kept = list(range(len(whole)))
-    base = getattr(module, module.base_model_prefix)
     for _ in range(num_cut):
         losses = {}
-        for place in kept:
-            base.encoder.layer = nn.ModuleList([whole[one] for one in kept if one != place])
+        for place in kept[1:] if layout_of(module).keeps_first else kept:
+            set_layers(module, [whole[one] for one in kept if one != place])
             losses[place] = _mean_loss(module, examples, loss)
         kept.remove(min(losses, key=lambda place: losses[place]))
-    base.encoder.layer = nn.ModuleList(whole)
+    set_layers(module, whole)
     return kept
+
+
+def _score(module: nn.Module, batch: TensorBatch) -> Tensor:
+    """Return logits_BC."""
+    return (fast_encoder.score if fast_encoder.is_lean(module) else encoders.score_encoder)(module, batch)
 
 
 def _mean_loss(module: nn.Module, examples: Examples, loss: MeanLoss) -> float:
@@ -212,57 +161,6 @@ def _mean_loss(module: nn.Module, examples: Examples, loss: MeanLoss) -> float:
     total = 0.0
     with torch.inference_mode():
         for rows_B in sorted_batches(examples.features, batch_size=BATCH):
-            logits_BC = fast_encoder.score(module, examples.features.collate(rows_B))
+            logits_BC = _score(module, examples.features.collate(rows_B))
             total += float(loss(logits_BC, examples.targets.collate(rows_B)["labels"])) * len(rows_B)
     return total / len(examples)
-
-
-def cut_layers(module: Any, kept: Sequence[int]) -> None:
-    """Cut the other layers out."""
-    layers = layers_of(module)
-    getattr(module, module.base_model_prefix).encoder.layer = nn.ModuleList([layers[place] for place in kept])
-    module.config.num_hidden_layers = len(kept)
-
-
-def cut_embeddings(module: Any, tokens: IntArray | None, num_positions: int | None) -> None:
-    """Cut the embeddings of other tokens out, and of places that no text reaches.
-
-    Args:
-        module: The encoder.
-        tokens: Ids that stay, rising; None keeps all.
-        num_positions: Places that stay, from the first; None keeps all.
-    """
-    config, embeddings = module.config, getattr(module, module.base_model_prefix).embeddings
-    if tokens is not None:
-        new_ids = {old: new for new, old in enumerate(tokens.tolist())}
-        _keep(embeddings.word_embeddings, torch.from_numpy(tokens), dim=0)
-        config.vocab_size = len(tokens)
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"):
-            old = getattr(config, name, None)
-            if old is not None:
-                setattr(config, name, new_ids.get(old))
-        embeddings.word_embeddings.padding_idx = config.pad_token_id
-    if num_positions is not None and num_positions < config.max_position_embeddings:
-        _keep(embeddings.position_embeddings, torch.arange(num_positions), dim=0)
-        config.max_position_embeddings = num_positions
-        # Buffers with an entry for each place, of which a pass reads as many as a text has.
-        for name in ("position_ids", "token_type_ids"):
-            buffer = getattr(embeddings, name, None)
-            if buffer is not None:
-                setattr(embeddings, name, buffer[:, :num_positions].clone())
-
-
-def _keep(layer: Any, rows: Tensor, *, dim: int) -> None:
-    """Keep some rows (or columns) of a layer's weight, and of its bias."""
-    layer.weight = nn.Parameter(layer.weight.detach().index_select(dim, rows).contiguous())
-    if dim == 0 and getattr(layer, "bias", None) is not None:
-        layer.bias = nn.Parameter(layer.bias.detach()[rows].contiguous())
-    sizes = layer.weight.shape
-    if isinstance(layer, nn.Linear):
-        layer.out_features, layer.in_features = sizes
-    elif isinstance(layer, nn.Embedding):
-        layer.num_embeddings = sizes[0]
-
-
-def _num_heads(layer: Any) -> int:
-    return int(layer.attention.self.num_attention_heads)

@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def main() -> int:
     rows, asked = read(train), read(test)
     model = SetFitModel.from_pretrained(checkpoint, labels=sorted(set(rows["label"])))
     arguments = TrainingArguments(
-        output_dir="/tmp/setfit-checkpoints",
+        output_dir=tempfile.mkdtemp(),
         batch_size=16,
         num_epochs=1,
         num_iterations=int(iterations),

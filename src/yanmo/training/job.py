@@ -18,7 +18,7 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
-from yanmo.family_settings import default_settings, unsharded, unused_settings
+from yanmo.family_settings import default_settings, few_shot_rate, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
@@ -172,6 +172,8 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
     defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
+    if given.get("few_shot"):
+        defaults["learning_rate"] = few_shot_rate(defaults["learning_rate"])
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None

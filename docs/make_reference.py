@@ -42,11 +42,12 @@ def _index() -> str:
 def _page(verb: Verb) -> str:
     usage = " ".join(one.name.upper() for one in verb.inputs if not one.is_optional)
     out = "" if not verb.has_out else " --out FOLDER" if verb.needs_out else " [--out FOLDER]"
+    force = " [--force]" if verb.has_out and verb.takes_effects else ""
     inputs = "".join(_input_row(one) for one in verb.inputs)
     fields = "".join(_field_row(name, field) for name, field in verb.config_class.model_fields.items())
     return (
         f"{NOTE}# {verb.name}\n\n{verb.help}\n\n"
-        f"```\nyanmo {verb.name} {usage}{out} [--key value …] [--json]\n```\n"
+        f"```\nyanmo {verb.name} {usage}{out} [--key value …] [--json]{force}\n```\n"
         + (f"\n| input | kind |\n|---|---|\n{inputs}" if inputs else "")
         + (f"\n| key | type | default | meaning |\n|---|---|---|---|\n{fields}" if fields else "")
     )

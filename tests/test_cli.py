@@ -182,3 +182,28 @@ def test_what_follows_names_inputs_that_the_verb_has():
         assert named <= known, name
         if command.usual_next:
             assert command.usual_next.split()[0] in COMMANDS
+
+
+def test_what_stands_at_out_is_replaced_by_force_and_only_an_artifact(reviews, tmp_path, capsys):
+    out = tmp_path / "data"
+    words = ["prepare", str(reviews), "--out", str(out)]
+    assert main([*words, "--force"]) == 0, "nothing stands there yet"
+    before = (out / "manifest.json").read_bytes()
+    assert main([*words, "--seed", "7"]) == 2
+    assert "hint: Choose another --out, or replace it: --force." in capsys.readouterr().err
+    assert (out / "manifest.json").read_bytes() == before
+    assert main([*words, "--seed", "7", "--force"]) == 0
+    assert (out / "manifest.json").read_bytes() != before
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "letter.txt").write_text("keep me")
+    assert main([*words[:-1], str(other), "--force"]) == 2
+    assert "or remove that folder first" in capsys.readouterr().err
+    assert (other / "letter.txt").read_text() == "keep me"
+
+
+def test_what_a_command_reads_is_not_replaced_by_it(reviews, tmp_path, capsys):
+    out = tmp_path / "data"
+    assert main(["prepare", str(reviews), "--out", str(out)]) == 0
+    assert main(["train", str(out), "--model", "ngram", "--out", str(tmp_path / "." / "data"), "--force"]) == 2
+    assert f"train would replace {out}, which it reads." in capsys.readouterr().err

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
 
-from yanmo.errors import InternalError, OutputError, YanmoError
+from yanmo.errors import ConfigError, InternalError, OutputError, YanmoError
 from yanmo.machine import worker_rank
 from yanmo.stopping import SigtermError, sigterm_raises
 from yanmo.streams import (
@@ -36,6 +36,7 @@ from yanmo.verbs import COMMANDS, OTHER_NAMES
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from yanmo.artifacts.effects import Effects
     from yanmo.verbs.signature import Input, Verb
 
 __all__ = ["build_app", "main"]
@@ -45,6 +46,7 @@ HELP = """From labelled text to the smallest, fastest language-model service tha
 Start here:        yanmo init my-project, then yanmo run my-project/pipeline.toml
 On your own file:  yanmo prepare reviews.csv --text review --label label --out data/reviews"""
 UNSET = None
+FORCE = "Replace the artifact that stands at --out; it stays until the new one is whole."
 NAMES = {*COMMANDS, *OTHER_NAMES}
 HYPHEN = "./-"
 """A lone hyphen, which cyclopts takes for an option, as the same path; a flag that is no path gets its hyphen back."""
@@ -169,7 +171,7 @@ def _command(name: str) -> Any:
 
     @own_folders()
     def command(*positional: Any, **named: Any) -> int:
-        as_json = named.pop("json", False)
+        as_json, is_forced = named.pop("json", False), named.pop("force", False)
         given = inspect.Signature(parameters).bind(*positional, **named).arguments
         inputs = [given.pop(one.name) for one in verb.inputs if not one.is_optional]
         values = {key: _flatten(value) for key, value in given.items() if value is not UNSET}
@@ -179,6 +181,8 @@ def _command(name: str) -> Any:
             return 0
         if verb.tells_ready and as_json:
             values["when_ready"] = _print_json
+        if is_forced and values.get("out"):
+            values["effects"] = _replacing(verb, values["out"], [*inputs, *given.values()])
         # What was not given is left out of ``values``: defaults stand in the config and nowhere else.
         result = verb(*inputs, **values)
         if not worker_rank():
@@ -191,10 +195,27 @@ def _command(name: str) -> Any:
 
     # cyclopts reads flags off a signature, so the verb's inputs and the fields of its config are made one.
     parameters = _parameters(verb)
-    flag = _keyword("json", bool, default=False, text="Print one JSON object on standard output.", negative="")
-    command.__signature__ = inspect.Signature([*parameters, flag])  # type: ignore[attr-defined]
+    flags = [_keyword("json", bool, default=False, text="Print one JSON object on standard output.", negative="")]
+    if verb.has_out and verb.takes_effects:
+        flags.append(_keyword("force", bool, default=False, text=FORCE, negative=""))
+    command.__signature__ = inspect.Signature([*parameters, *flags])  # type: ignore[attr-defined]
     command.__doc__ = verb.help
     return command
+
+
+def _replacing(verb: Verb, out: Path, given: Sequence[Any]) -> Effects:
+    """Return the effects of a call that may replace the artifact at ``out``; what is no artifact is never replaced.
+
+    Raises:
+        ConfigError: The artifact is what the call is made of.
+    """
+    from yanmo.artifacts.effects import Effects
+    from yanmo.artifacts.placing import MANIFEST
+
+    paths = [one for value in given for one in (value if isinstance(value, list) else [value])]
+    if any(isinstance(one, Path) and one is not out and one.resolve() == out.resolve() for one in paths):
+        raise ConfigError(f"{verb.name} would replace {out}, which it reads.", hint="Choose another --out.")
+    return Effects(replace=(out / MANIFEST).is_file())
 
 
 def _parameters(verb: Verb) -> list[inspect.Parameter]:
@@ -230,9 +251,7 @@ def _out_parameter(verb: Verb) -> list[inspect.Parameter]:
     if not verb.has_out:
         return []
     if verb.needs_out:
-        return [
-            _keyword("out", Path, default=inspect.Parameter.empty, text="Where the result appears; must not exist.")
-        ]
+        return [_keyword("out", Path, default=inspect.Parameter.empty, text="Where the result appears.")]
     return [_keyword("out", Path | None, text="Where the result appears; without it, it is printed.")]
 
 

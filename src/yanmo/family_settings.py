@@ -104,7 +104,7 @@ SETTINGS = (
         own={"kneser-ney": 50_000},
     ),
     Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
-    Setting("order", ("kneser-ney",)),
+    Setting("order", ("kneser-ney", "pairs")),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting(
         "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True
@@ -172,7 +172,7 @@ _OF_PASSAGES: dict[str, dict[str, Any]] = {
 HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "units": _OF_UNITS,
     "passages": _OF_PASSAGES,
-    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33}},
+    "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33, "num_epochs": 12}},
     "sequences": {"pretrained": {"max_length": 256}},
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""

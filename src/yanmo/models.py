@@ -38,11 +38,13 @@ DECODER_FAMILIES = ("gpt2", "gpt")
 """Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
 """Families that are named with layers and width."""
-LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney")
+LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
-Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"]
+Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
+KIND_READERS = (*ENCODER_FAMILIES, "bilstm")
+"""Families whose networks begin from nothing; a checkpoint knows what kind of word it reads."""
 OWN_FORMATS: dict[str, Format] = {
     "ngram": "ngram",
     "linear": "linear",
@@ -50,6 +52,7 @@ OWN_FORMATS: dict[str, Format] = {
     "hmm": "hmm",
     "arcs": "arcs",
     "kneser-ney": "kneser-ney",
+    "pairs": "pairs",
 }
 """Family to the format of its Bundles, where that is not torch."""
 ONLY_LABELS = ("linear", "hmm")
@@ -63,6 +66,7 @@ FORMS: dict[str, frozenset[str]] = {
     **dict.fromkeys(("window", "hmm"), frozenset(("units",))),
     "arcs": frozenset(("trees",)),
     "kneser-ney": frozenset(("sequences",)),
+    "pairs": frozenset(("targets",)),
 }
 """Family to what its models can decide about."""
 EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
@@ -129,6 +133,11 @@ class ModelSpec:
         return form in FORMS[self.family]
 
     @property
+    def reads_kinds(self) -> bool:
+        """Whether networks of the family read parts of speech beside words, where a tagger tells them."""
+        return self.family in KIND_READERS
+
+    @property
     def is_born_int8(self) -> bool:
         """Whether its weights have a byte each from the beginning."""
         return self.family in BORN_INT8
@@ -148,9 +157,9 @@ def resolve(name: str) -> ModelSpec:
     """Return what a model's name means.
 
     Args:
-        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``; a shape to
-            train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing local folder;
-            or a hub id, owner/name, where no folder "owner" is here.
+        name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``, ``pairs``;
+            a shape to train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing
+            local folder; or a hub id, owner/name, where no folder "owner" is here.
 
     Raises:
         ModelError: The name is none of these.

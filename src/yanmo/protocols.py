@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from msgspec import Struct
 
 from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
@@ -25,6 +26,7 @@ ABOUT = {
     "trees": "the trees of sentences",
     "sequences": "the tokens of texts",
     "vectors": "vectors of texts",
+    "targets": "the texts that are written for others",
 }
 """What a model decides about, by the name of the head that it needs for it."""
 
@@ -111,6 +113,11 @@ class Task(Protocol[EvidenceT_contra]):
     def truth_columns(self) -> tuple[str, ...]:
         """The columns of a Dataset that its truth stands in besides ``label``."""
         return ()
+
+    @property
+    def gives_words(self) -> bool:
+        """Whether the texts of a Dataset are words with spaces between them, whatever stood there."""
+        return False
 
     @property
     def group(self) -> tuple[str, ...]:
@@ -207,6 +214,14 @@ class Task(Protocol[EvidenceT_contra]):
     def columns_of(self, labels: Sequence[str]) -> Mapping[str, int]:
         """Return of every label that a row may be given its place in the list of labels."""
         ...
+
+    def raw(self, rows: pl.DataFrame) -> Inputs | None:  # noqa: ARG002 - others read them
+        """Return the texts of rows as they were before words were cut from them, None where nobody knows."""
+        return None
+
+    def measure_raw(self, evidence: EvidenceT_contra, targets: Any) -> dict[str, float]:  # noqa: ARG002
+        """Return the scores of words that a segmenter has cut from raw texts; nothing where there are none."""
+        return {}
 
     def tell(self, answered: Answered[Any], inputs: Inputs, labels: Sequence[str]) -> list[Prediction]:
         """Return one answer a row, for a person.

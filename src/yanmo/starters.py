@@ -163,6 +163,25 @@ For your own data put your treebank here in place of sentences.conllu and run, o
 Between the words of a text stands a space; a full stop is a word.
 """
 
+SPOKEN_GUIDE = """\
+# A first pipeline from text to text
+
+The file spoken.tsv holds what is read aloud and how: invented names of places with their sounds, and Chinese dates,
+times and measures with their syllables. Where two ways are right, both stand there with `|` between them.
+
+```
+yanmo check pipeline.toml
+yanmo run pipeline.toml
+echo 'Thornham' | yanmo predict runs/pairs -
+yanmo serve runs/pairs --port 8000
+```
+
+`run` ends with a Report: open `runs/quality/report.html`. It shows the worst texts with what differs from their
+references. Run it again and nothing is done; change a key in `pipeline.toml` and only what depends on it is made anew.
+
+For your own data put your file here and change `source`, `text` and `target` in the stage `spoken`.
+"""
+
 TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
     {
         "single_label": StarterTemplate(
@@ -316,6 +335,30 @@ TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
                 ),
             },
             guide=SENTENCES_GUIDE,
+        ),
+        "text_to_text": StarterTemplate(
+            example="spoken",
+            data="spoken.tsv",
+            override="stage.pairs.order=5",
+            stages={
+                "spoken": StageTemplate(
+                    "prepare",
+                    "Texts with what is to be written for them to a Dataset; several ways may be right.",
+                    {"source": "spoken.tsv", "task": "text_to_text", "target_separator": "|", "test_ratio": 0.2},
+                ),
+                "pairs": StageTemplate(
+                    "train",
+                    "Joint n-grams over what stands for what: counted in a second, and hard to beat where texts are "
+                    "written symbol by symbol.",
+                    {"dataset": "spoken", "model": "pairs"},
+                ),
+                "quality": StageTemplate(
+                    "evaluate",
+                    "A Report on the test split: exact match, errors by character and by token, the worst texts.",
+                    {"bundle": "pairs", "dataset": "spoken"},
+                ),
+            },
+            guide=SPOKEN_GUIDE,
         ),
     }
 )

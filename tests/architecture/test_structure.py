@@ -119,7 +119,8 @@ def test_command_line_stage_and_function_have_the_same_names(name):
     flags = set(inspect.signature(_command(name)).parameters)
     inputs = {one.name for one in verb.inputs}
     out = {"out"} if verb.has_out else set()
-    assert flags == set(verb.config_class.model_fields) | inputs | out | {"json"}
+    force = {"force"} if verb.has_out and verb.takes_effects else set()
+    assert flags == set(verb.config_class.model_fields) | inputs | out | force | {"json"}
     parameters = set(inspect.signature(verb.function).parameters)
     assert parameters - {"config", "when_ready", "effects"} == inputs | out
 

@@ -12,7 +12,7 @@ import pytest
 from huggingface_hub import InferenceClient, close_session
 
 import yanmo
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, DataError
 from yanmo.tasks.span import SPAN
 from yanmo.text.inputs import Inputs
 
@@ -201,12 +201,16 @@ def test_odd_rows_get_an_answer_or_none(reader, passage, question):
     assert len(answered.decided) == 1
 
 
-@pytest.fixture(scope="module")
-def client(reader):
+def _served():
     spec = importlib.util.spec_from_file_location("served", Path(__file__).parents[1] / "serving" / "conftest.py")
     served = sys.modules.setdefault("served", importlib.util.module_from_spec(spec))
     spec.loader.exec_module(served)
-    with served._serving(reader) as client:
+    return served
+
+
+@pytest.fixture(scope="module")
+def client(reader):
+    with _served()._serving(reader) as client:
         yield client
 
 
@@ -286,6 +290,50 @@ def test_a_question_that_breaks_a_rule_is_refused(client, body, type_):
     reply = ask(client, **body)
     assert reply.status == 400
     assert reply.json["type"].endswith(type_)
+
+
+@pytest.fixture(scope="module")
+def documents(folder):
+    """Texts of which each question is answered in one."""
+    made = folder / "documents"
+    (made / "more").mkdir(parents=True)
+    people = "Rosa lives in Oslo, and Tom lives in Lima.\n\n" + "Nothing happened in the old mill. " * 20
+    (made / "people.txt").write_text(f"{people}\n\nAnna lives in Wuhan, and Omar lives in Rome.\n", encoding="utf-8")
+    (made / "more" / "人.md").write_text("小明住在武汉。小红住在南京。\n", encoding="utf-8")
+    return made
+
+
+def test_questions_without_a_passage_are_answered_from_documents(reader, documents, folder):
+    (folder / "asked.csv").write_text("question\nWhere does Omar live?\n小红住在哪里？\n", encoding="utf-8")
+    found = yanmo.predict(reader, folder / "asked.csv", documents=documents, format="jsonl", out=folder / "told")
+    first, second = map(json.loads, (found.path / "table.jsonl").read_text(encoding="utf-8").splitlines())
+    assert [one["text"] for one in first["prediction"]] == ["Rome"]
+    assert (first["document"], second["document"]) == ("people.txt", "more/人.md")
+    assert first["passage"] == "Anna lives in Wuhan, and Omar lives in Rome."
+    assert found.manifest.parents.keys() == {"bundle", "source:asked.csv", "documents:people.txt", "documents:人.md"}
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "said"),
+    [("nothing", DataError, "has no documents"), ("latin", DataError, "latin.txt is not UTF-8 at byte 1")],
+)
+def test_documents_that_cannot_be_read_are_refused(reader, folder, given, error, said):
+    (folder / given).mkdir()
+    if given == "latin":
+        (folder / given / "latin.txt").write_bytes(b"a\xe9b")
+    with pytest.raises(error, match=said):
+        yanmo.predict(reader, folder / "asked.csv", documents=folder / given, out=folder / "none")
+
+
+def test_a_service_with_documents_answers_a_question_alone(reader, documents):
+    with _served()._serving(reader, documents=documents) as client:
+        reply = ask(client, question="Where does Omar live?").json
+        assert reply["prediction"] == "Rome"
+        passage, best = reply["passage"], reply["answers"][0]
+        assert passage["text"][best["start"] : best["end"]] == "Rome"
+        whole = (documents / passage["document"]).read_text(encoding="utf-8")
+        assert whole[passage["start"] :].startswith(passage["text"])
+        assert ask(client, question="Where does Tom live?", context=PASSAGE).json["prediction"] == "Lima"
 
 
 def test_a_pair_is_read_as_a_passage_and_its_question(client):

@@ -81,8 +81,9 @@ def test_whatever_the_text_is_its_words_form_a_tree_and_point_at_what_they_say(n
         ]
 
 
-def test_a_text_that_is_too_long_is_read_from_its_beginning(arcs):
-    with yanmo.load(arcs.path) as predictor:
+@pytest.mark.parametrize("name", ["arcs", "biaffine"])
+def test_a_text_that_is_too_long_is_read_from_its_beginning(name, request):
+    with yanmo.load(request.getfixturevalue(name).path) as predictor:
         (found,) = predictor.predict(["word " * 1200])
         _, about = predictor.infer(["word " * 1200])
     assert len(found.words) == 1000

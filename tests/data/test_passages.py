@@ -118,6 +118,14 @@ def test_parquet_is_read_and_names_of_columns_may_be_others(tmp_path):
     assert found.split("train")["id"].to_list() == ["x", "y"]
 
 
+def test_a_name_of_a_column_is_heard_even_if_it_is_what_other_tasks_have_by_default(tmp_path):
+    row = {"text": PASSAGE, "passage": "Wrong.", "question": "Who?", "label": "Rosa", "answers": "nobody"}
+    write(tmp_path / "a.jsonl", row)
+    found = prepare(tmp_path / "a.jsonl", tmp_path / "data", text="text", label="label")
+    assert found.split("train")["passage"].to_list() == [PASSAGE]
+    assert answers_of(found) == [[(0, "Rosa")]]
+
+
 def test_all_questions_about_a_passage_are_on_one_side_and_it_is_stored_once(tmp_path):
     passages = [f"{PASSAGE} Number {number}. " + "Nothing else happens here. " * 40 for number in range(30)]
     rows = [{"passage": one, "question": f"Who {n}?", "answers": "Rosa"} for one in passages for n in range(20)]

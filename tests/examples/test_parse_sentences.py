@@ -15,7 +15,7 @@ import yanmo
 def shop(project_root, tmp_path_factory):
     """The folder that the guide's commands made."""
     text = (project_root / "docs" / "guides" / "parse-sentences.md").read_text(encoding="utf-8")
-    (commands,) = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    commands = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
     folder = tmp_path_factory.mktemp("guide")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", commands],
@@ -35,6 +35,14 @@ def test_the_example_is_learned(shop):
     metrics = yanmo.Report.open(shop / "reports" / "parser").metrics
     assert metrics["las"] > 0.8
     assert "The/2/det  driver/3/nsubj  lost/0/root" in (shop.parent / "stdout.txt").read_text(encoding="utf-8")
+
+
+def test_raw_text_is_cut_into_words(shop):
+    (line,) = [one for one in (shop.parent / "stdout.txt").read_text(encoding="utf-8").splitlines() if "/root" in one][
+        1:
+    ]
+    assert "".join(word.split("/")[0] for word in line.split()) == "她去年把盒子弄丢了。"
+    assert len(line.split()) > 5
 
 
 def test_answers_can_be_given_back_as_data(shop, tmp_path):

@@ -51,6 +51,15 @@ def test_english_answers_are_compared_as_squad_does(answer, right, exact, f1):
         # Words and numbers between ideographs are segments of their own: 在 and 1963 make 2 * 1 / (1 + 2).
         ("在1963", ["1963"], 0, 2 / 3),
         ("Dreamcast平台", ["dreamcast"], 0, 0.5),
+        # A mark that is left out parts no word: T1 is one segment of two, as is 60％ with its own sign.
+        ("T-1型", ["型"], 0, 2 / 3),
+        ("出资60％", ["出资"], 0, 0.8),
+        # A full stop is a segment at the end alone, and an apostrophe only where an ending begins: it, 's, a.b, .
+        ("it's a.b.", ["it"], 0, 0.4),
+        ("one'80型", ["型"], 0, 2 / 3),
+        # Quotation marks that open are not those that close, and a dash parts two years.
+        ('唱"天"', ['"'], 0, 0.4),
+        ("1982–2013", ["2013"], 0, 0.5),
         ("天", ["地"], 0, 0),
         ("", [], 1, 1),
         ("天", [], 0, 0),

@@ -45,7 +45,11 @@ def test_a_sentence_has_its_tree_whatever_stands_beside_it(parser):
         start = int(words.offsets[row])
         part = slice(start, start + length)
         alone = type(words)(
-            words.words_U[part], words.endings_U[part], words.tags_U[part], np.array([0, length], dtype=np.int64)
+            words.words_U[part],
+            words.endings_U[part],
+            words.openings_U[part],
+            words.tags_U[part],
+            np.array([0, length], dtype=np.int64),
         )
         found = parser.parse(alone)
         assert found.heads_M.tolist() == whole.heads_M[part].tolist()
@@ -121,5 +125,7 @@ def test_the_trees_of_a_beam_are_trees_whatever_stands_beside_them(parser):
     assert (parsed.heads_M != parser.parse(words).heads_M).any()
     part = slice(int(words.offsets[7]), int(words.offsets[8]))
     ends = np.array([0, lengths[7]], dtype=np.int64)
-    alone = wide.parse(type(words)(words.words_U[part], words.endings_U[part], words.tags_U[part], ends))
+    alone = wide.parse(
+        type(words)(words.words_U[part], words.endings_U[part], words.openings_U[part], words.tags_U[part], ends)
+    )
     assert alone.heads_M.tolist() == parsed.heads_M[part].tolist()

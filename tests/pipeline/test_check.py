@@ -52,7 +52,12 @@ MISTAKES = {
     "unknown pipeline key": (
         '[pipeline]\nouts = "x"\n',
         "pipeline.toml:7: [pipeline] has no key 'outs'. Did you mean 'out'?",
-        "Its only key is: out.",
+        "Its keys are: language, out.",
+    ),
+    "a language that there is not": (
+        '[pipeline]\nlanguage = "fr"\n',
+        "pipeline.toml:7: The 'language' key of [pipeline] must be one of en, zh. Got 'fr' instead.",
+        'For example: language = "zh"',
     ),
     "out of the wrong type": (
         "[pipeline]\nout = 3\n",

@@ -93,7 +93,7 @@ def test_a_pipeline_runs_once_and_then_nothing_is_done(finished, caplog):
 def test_a_changed_value_makes_anew_what_depends_on_it_and_nothing_else(finished, caplog):
     path, report, out = finished
     before = identities(out)
-    assert report.metrics["command"] == "yanmo run pipeline.toml"
+    assert report.metrics["command"] == "cd ../.. && yanmo run pipeline.toml"
     change = "stage.models.each.seed=[2, 3]"
     assert states(path, change) == {"reviews": "done", "models/ngram-2": "done", "models/ngram-3": "to do"}
     caplog.set_level(logging.INFO, "yanmo")
@@ -126,6 +126,35 @@ measure_speed = false
     for page in re.findall(r'<a href="([^"]+)">', html):
         assert (report.path / page).is_file()
     assert html.count("<a ") == 2
+
+
+def test_the_reports_of_a_pipeline_say_commands_that_run_from_their_folders(finished, write, project, tmp_path):
+    stage = """
+[stage.quality]
+verb = "evaluate"
+bundle = "models"
+dataset = "reviews"
+measure_speed = false
+"""
+    report = run_it(write(MODELS + stage).absolute())
+    assert report.metrics["command"] == "cd ../.. && yanmo run pipeline.toml"
+    yanmo = Path(sys.executable).with_name("yanmo")
+    for page in (report.path, report.path.parent / "quality" / "ngram-1"):
+        content = Report.open(page)
+        assert str(project) not in (page / "report.json").read_text(encoding="utf-8")
+        command = content.metrics["command"].replace("yanmo", str(yanmo), 1)
+        # Only the Report itself is in the way of a verb; a run looks for what is due.
+        force = "" if page == report.path else " --force"
+        done = subprocess.run(["sh", "-c", command + force], cwd=page, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, (command, done.stderr)
+
+
+def test_the_pages_of_a_pipeline_are_in_its_language(finished, write):
+    path = write(MODELS.replace("[stage.models]", '[pipeline]\nlanguage = "zh"\n\n    [stage.models]', 1))
+    assert '<html lang="zh-CN">' in run_it(path).html_path.read_text(encoding="utf-8")
+    english = run(path, RunConfig(language="en"))
+    assert '<html lang="en">' in english.html_path.read_text(encoding="utf-8")
+    assert english.metrics["command"] == "yanmo run pipeline.toml --language en"
 
 
 def test_a_changed_raw_file_makes_all_anew_and_the_old_is_replaced(finished, project):

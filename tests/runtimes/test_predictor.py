@@ -12,7 +12,8 @@ import pytest
 
 from yanmo.artifacts.bundle import FORMATS, GOLDEN, Bundle
 from yanmo.errors import ArtifactError, ConfigError
-from yanmo.runtimes.predictor import RUNTIMES, default_num_threads, open_bundle
+from yanmo.runtimes.opening import RUNTIMES
+from yanmo.runtimes.predictor import default_num_threads, open_bundle
 
 TEXTS = ["很快，好吃", "", "cold & late", "a b c " * 40, "😀", "好" * 60]
 

@@ -28,11 +28,13 @@ PORTS = {
     for need, *statuses in re.findall(r"^\| (\w+) \| (404|as above) \| (404|as above) \| (\d+) \|$", TEXT, re.MULTILINE)
 }
 """By need: what is found on the public and on the admin port; the status under a wrong Host."""
+INFER = b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}'
 BODIES = {
     "/predict": b'{"text":"a"}',
     "/v1/models/{name}:predict": b'{"instances":["a"]}',
     "/invocations": b'{"instances":["a"]}',
-    "/v2/models/{name}/infer": b'{"inputs":[{"name":"text","shape":[1],"datatype":"BYTES","data":["a"]}]}',
+    "/v2/models/{name}/infer": INFER,
+    "/v2/models/{name}/versions/{version}/infer": INFER,
     "/": b'{"inputs":"a","parameters":{}}',
     "/v1/models/{name}/predict": b'{"text":"a"}',
     "/admin/models/{name}": b'{"path":"ngram"}',
@@ -57,12 +59,14 @@ def guarded(bundles, talker_bundle, serving, guard):
     keys, file = guard
     settings = {"api_keys": str(file), "models_dir": bundles["ngram"].path.parent}
     with serving(bundles["ngram"], talker_bundle, **settings) as client:
+        client.version = bundles["ngram"].digest
         yield client, keys, file
 
 
 @pytest.fixture(scope="module")
 def open_to_all(bundles, talker_bundle, serving):
     with serving(bundles["ngram"], talker_bundle, models_dir=bundles["ngram"].path.parent) as client:
+        client.version = bundles["ngram"].digest
         yield client
 
 
@@ -70,6 +74,7 @@ def open_to_all(bundles, talker_bundle, serving):
 def two_ports(bundles, talker_bundle, serving, guard):
     settings = {"api_keys": str(guard[1]), "models_dir": bundles["ngram"].path.parent, "admin_port": 0}
     with serving(bundles["ngram"], talker_bundle, **settings) as client:
+        client.version = bundles["ngram"].digest
         yield client
 
 
@@ -79,9 +84,8 @@ def ask(client, method, path, secret=None, host=GOOD_HOST, port=None):
         headers["authorization"] = f"Bearer {secret}"
     client.port, before = port or client.port, client.port
     try:
-        return client.ask(
-            method, path.replace("{name}", "ngram"), BODIES.get(path) if method == "POST" else None, headers
-        )
+        address = path.replace("{name}", "ngram").replace("{version}", getattr(client, "version", ""))
+        return client.ask(method, address, BODIES.get(path) if method == "POST" else None, headers)
     finally:
         client.port = before
 

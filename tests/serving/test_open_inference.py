@@ -98,6 +98,21 @@ def test_tritons_client_learns_what_is_there_and_what_is_wrong(served_bundles, t
     assert [one["name"] for one in model["outputs"]] == ["label", "probability", "probabilities"]
 
 
+def test_a_version_is_the_digest_and_no_other_answers(served_bundles, ask_json):
+    bundle, client = served_bundles["ngram"]
+    body = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a"]}]}
+    assert client.get("/v2/models/ngram").json["versions"] == [bundle.digest]
+    right, wrong = (f"/v2/models/ngram/versions/{version}" for version in (bundle.digest, "1"))
+    assert client.get(right).json == client.get("/v2/models/ngram").json
+    assert client.get(f"{right}/ready").json == {"ready": True}
+    told = ask_json(client, f"{right}/infer", **body).json
+    assert told["model_version"] == bundle.digest
+    assert told["outputs"][0]["data"] == [client.predict(text="a").json["prediction"]]
+    for reply in (client.get(wrong), client.get(f"{wrong}/ready"), ask_json(client, f"{wrong}/infer", **body)):
+        assert (reply.status, reply.json["code"]) == (404, "not_found")
+    assert client.get("/v1/models/ngram/versions/1/predict").status == 404
+
+
 def infer(client, **values):
     return client.ask("POST", "/v2/models/ngram/infer", json.dumps(values).encode(), JSON)
 

@@ -71,7 +71,7 @@ def test_the_language_changes_and_every_word_has_both(service, visit):
     before = page.locator("#go").text_content()
     page.click("#language")
     assert page.locator("#go").text_content() == "预测" != before
-    assert page.evaluate("Object.values(WORDS).every(pair => pair.length === 2 && pair.every(Boolean))")
+    assert page.evaluate("Object.values(WORDS).filter(text => !(text in CHINESE))") == []
     used = page.evaluate("[...document.querySelectorAll('[data-say]')].map(one => one.textContent)")
     assert all(used)
 
@@ -140,11 +140,12 @@ def test_the_model_card_and_its_figures_are_shown(cascade, cascade_texts, servin
     with serving(cascade) as client:
         page = visit(client, width=width, locale=locale)
         page.wait_for_selector("#model option", state="attached")
-        assert "valid accuracy 0.9" in page.locator("#card").text_content()
+        measured, task = ("验证集准确率", "任务") if locale == "zh-CN" else ("valid accuracy", "Task")
+        assert f"{measured} 0.9" in page.locator("#card").text_content()
         page.click("#whole-card summary")
         shown = page.locator("#card-text")
         assert shown.locator("h3").text_content() == "cascade of 2"
-        assert ["Task", "single_label"] in [row.split("\t") for row in shown.locator("tr").all_inner_texts()]
+        assert [task, "single_label"] in [row.split("\t") for row in shown.locator("tr").all_inner_texts()]
         assert shown.locator("pre").text_content().startswith("yanmo evaluate")
         page.fill("#texts", "\n".join(cascade_texts))
         page.click("#go")
@@ -283,9 +284,11 @@ def test_a_file_with_semicolons_keeps_them(service, visit, tmp_path):
     assert got[1][2] == service.predict(text="gut; schnell").json["prediction"]
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
-def test_the_document_of_the_api_is_a_page(service, visit, width, scheme):
-    page = visit(service, "/docs", width=width, scheme=scheme)
+@pytest.mark.parametrize(
+    ("width", "scheme", "locale"), [(390, "light", "en-US"), (1280, "dark", "en-US"), (390, "dark", "zh-CN")]
+)
+def test_the_document_of_the_api_is_a_page(service, visit, width, scheme, locale):
+    page = visit(service, "/docs", width=width, scheme=scheme, locale=locale)
     page.wait_for_selector("#types")
     assert {"POST /predict", "GET /readyz"} <= set(page.locator("h2").all_text_contents())
     assert {"Answer", "ProblemBody"} <= set(page.locator("h3").all_text_contents())
@@ -297,18 +300,46 @@ def test_the_document_of_the_api_is_a_page(service, visit, width, scheme):
     assert len(ids) == len(set(ids))
     targets = page.evaluate("[...document.querySelectorAll('nav a')].map(one => one.hash.slice(1))")
     assert set(targets) <= set(ids)
-    shoot(page, f"docs-{width}-{scheme}")
+    shoot(page, f"docs-{width}-{scheme}-{locale}")
+
+
+def test_the_document_is_read_in_chinese_and_again_in_english(service, visit):
+    page = visit(service, "/docs", locale="zh-CN")
+    page.wait_for_selector("#types")
+    assert page.get_attribute("html", "lang") == "zh-CN"
+    section = page.locator("section", has=page.get_by_role("heading", name="POST /predict", exact=True))
+    assert "询问第一个模型。" in section.text_content()
+    section.get_by_role("button", name="试一试").click()
+    sync_api.expect(section.locator(".answer")).to_have_text(re.compile("^200"))
+    # What a person reads there is Chinese, but for names, types and codes: no sentence is left in English.
+    sentences = page.evaluate("[...document.querySelectorAll('main p, main td')].map(one => one.textContent)")
+    assert [one for one in sentences if re.search(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}[^`]*\.$", one)] == []
+    page.click("#language")
+    sync_api.expect(page.locator("#types")).to_have_text("Types")
+    assert page.get_attribute("html", "lang") == "en"
+
+
+def test_a_problem_is_told_in_the_language_of_the_page(service, visit):
+    page = visit(service, locale="zh-CN")
+    page.wait_for_selector("#model option", state="attached")
+    page.fill("#texts", "x" * 20_001)
+    page.click("#go")
+    sync_api.expect(page.locator("#problem")).to_have_text(re.compile("^有一条文本太长。"))
+    page.click("#language")
+    page.click("#go")
+    sync_api.expect(page.locator("#problem")).to_have_text(re.compile("^A text is too long"))
+    page.messages[:] = [one for one in page.messages if "status of 40" not in one]
 
 
 def test_every_route_has_a_command_and_is_tried_on_the_page(service, visit):
     page = visit(service, "/docs")
     page.wait_for_selector("#types")
-    document = service.get("/openapi.json").json
+    document, digest = service.get("/openapi.json").json, service.get("/v1/models").json["models"][0]["digest"]
     routes = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
     for route in routes:
         section = page.locator("section", has=page.get_by_role("heading", name=route, exact=True))
         curl = section.get_by_label("command").text_content()
-        path = route.partition(" ")[2].replace("{name}", "ngram")
+        path = route.partition(" ")[2].replace("{name}", "ngram").replace("{version}", digest)
         assert curl.startswith(f"curl 'http://127.0.0.1:{service.port}{path}'"), route
         section.get_by_role("button", name="Try it").click()
         # Nothing is reloaded: this service has no folder of models.
@@ -521,3 +552,31 @@ def test_a_tree_is_drawn_over_its_words_and_copied_as_json(parsers, visit, width
     assert page.evaluate("document.querySelector('svg.tree').getBBox().y") >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     shoot(page, f"tree-{width}-{scheme}")
+
+
+@pytest.fixture(scope="module")
+def speakers(serving, tmp_path_factory, project_root):
+    """A service of a model that writes texts for others."""
+    folder = tmp_path_factory.mktemp("speakers")
+    source = project_root / "examples" / "spoken" / "spoken.tsv"
+    data = yanmo.prepare(source, out=folder / "data", task="text_to_text", target_separator="|")
+    with serving(yanmo.train(data, model="pairs", out=folder / "pairs")) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_what_is_written_stands_beside_its_text_with_other_candidates(speakers, visit, width, scheme):
+    page = visit(speakers, width=width, scheme=scheme)
+    page.wait_for_selector("#model option", state="attached")
+    page.fill("#texts", "6月13日\n<b>Thornham</b>")
+    page.click("#go")
+    page.wait_for_selector(".beside")
+    answers = speakers.predict(texts=["6月13日", "<b>Thornham</b>"], top_k=8).json["predictions"]
+    assert page.locator(".beside .asked").all_text_contents() == ["6月13日", "<b>Thornham</b>"]
+    assert page.locator(".beside .written").all_text_contents() == [one["prediction"] for one in answers]
+    shown = page.locator("#answers > li").first.locator(".bars > span:nth-child(3n+1)").all_text_contents()
+    assert shown == [one["text"] for one in answers[0]["candidates"]]
+    asked, written = (page.locator(f".beside .{name}").first.bounding_box() for name in ("asked", "written"))
+    assert (asked["x"] + asked["width"] <= written["x"]) == (width > 600)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shoot(page, f"written-{width}-{scheme}")

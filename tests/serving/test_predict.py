@@ -154,3 +154,36 @@ def test_the_setting_of_long_texts_reaches_the_model(bundles, serving, caplog):
     with serving(bundles["ngram"], long_texts="windows") as client:
         assert client.predict(text="好").status == 200
     assert sum("long_texts has no effect" in message for message in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("accepted", "language", "title"),
+    [
+        (None, "en", "The body has an unknown key."),
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh", "请求体中有未知的键。"),
+        ("en-US,en;q=0.9,zh;q=0.8", "en", "The body has an unknown key."),
+    ],
+)
+def test_a_problem_is_told_in_the_language_that_is_asked_for(served_bundles, accepted, language, title):
+    _, client = served_bundles["ngram"]
+    headers = {"content-type": "application/json"} | ({"accept-language": accepted} if accepted else {})
+    reply = client.ask("POST", "/predict", b'{"text":"a","other":1}', headers)
+    assert (reply.json["code"], reply.json["title"], reply.headers["content-language"]) == (
+        "unknown_key",
+        title,
+        language,
+    )
+    assert "accept-language" in reply.headers["vary"]
+    # Names stay as they are, and the key of the client is not repeated.
+    assert "return_probabilities" in reply.json["detail"]
+    assert "other" not in reply.json["detail"]
+
+
+def test_a_service_has_a_language_of_its_own(cascade, serving):
+    with serving(cascade, language="zh") as client:
+        assert client.get("/nothing").json["title"] == "没有这样的路由或模型。"
+        assert client.ask("GET", "/nothing", None, {"accept-language": "en"}).json["title"].startswith("There is no")
+        (model,) = client.get("/v1/models").json["models"]
+        assert "| 任务 | single_label |" in model["card"]
+        (model,) = client.ask("GET", "/v1/models", None, {"accept-language": "en"}).json["models"]
+        assert "| Task | single_label |" in model["card"]

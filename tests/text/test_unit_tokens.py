@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -103,3 +104,17 @@ def test_some_windows_are_texts_of_their_own():
         ]
         + first_tokens(encoded)[:2]
     )
+
+
+def test_every_token_of_a_unit_is_of_its_kind_in_every_window_and_special_tokens_are_of_none():
+    units = read(["good food slow a b"], "words")
+    told = msgspec.structs.replace(units, kinds_U=np.array([3, 1, 2, 5, 4]))
+    tokenizer = UnitTokenizer(WORDPIECE, 5)
+    encoded = tokenizer.encode(told, windows=Windows(0.5))
+    assert tokenizer.encode(units).type_ids is None
+    assert len(encoded.ids) > 1
+    words = {"good": 3, "food": 1, "slow": 2, "a": 5, "b": 4}
+    kinds = {alone(word): kind for word, kind in words.items()}
+    for row in range(len(encoded.ids)):
+        ids, types = encoded.ids.row(row).tolist(), encoded.type_ids.row(row).tolist()
+        assert [kinds.get(token, 0) for token in ids] == types

@@ -119,7 +119,23 @@ def test_every_kind_of_value_is_written_as_the_command_line_reads_it(verb, input
 def test_the_folder_of_a_model_is_named_without_the_machines_folders(words, tmp_path):
     (tmp_path / "reader").mkdir()
     call = call_of("train", {"dataset": words}, {"model": str(tmp_path / "reader")}, out=tmp_path / "made")
-    assert command_line(call) == "yanmo train words --model reader --out made"
+    command = command_line(call)
+    assert command.endswith(f"--model {tmp_path.name}/reader --out {tmp_path.name}/made")
+    assert str(tmp_path.parent) not in command
+
+
+def test_what_was_given_as_absolute_is_found_from_the_folder_of_the_page(tmp_path):
+    project, page = tmp_path / "shop", tmp_path / "shop" / "runs" / "quality" / "linear"
+    inputs = {"bundle": project / "runs" / "models" / "linear", "dataset": project / "runs" / "messages"}
+    command = command_line(call_of("evaluate", inputs, {}, out=page))
+    assert command == "cd ../.. && yanmo evaluate models/linear messages --out quality/linear"
+    command = command_line(
+        call_of("run", {"pipeline": project / "pipeline.toml"}, {}), page=project / "runs" / "report"
+    )
+    assert command == "cd ../.. && yanmo run pipeline.toml"
+    # What is elsewhere on the machine is named, and no folder of it is told.
+    far = call_of("evaluate", inputs | {"dataset": Path("/data/messages")}, {}, out=page)
+    assert command_line(far) == "yanmo evaluate linear messages --out linear"
 
 
 def test_a_command_makes_what_the_call_makes(words, tmp_path, monkeypatch):

@@ -34,6 +34,9 @@ __all__ = [
     "GOLDEN",
     "MEMBERS",
     "OUT_OF_FOLD",
+    "SEGMENTER",
+    "TAGGER",
+    "TAGS",
     "TREES",
     "WEIGHTS",
     "Bundle",
@@ -45,7 +48,7 @@ __all__ = [
 ]
 
 FORMATS = (
-    *("torch", "onnx", "decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney"),
+    *("torch", "onnx", "decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"),
     *("ensemble", "cascade"),
 )
 COMPOSITES = ("ensemble", "cascade")
@@ -54,6 +57,10 @@ CHAIN = "chain.safetensors"
 """How the tags of neighboring units go together, of models that label units."""
 TREES = "trees.safetensors"
 """How arcs and relations are scored from what a network says about words, of models of trees."""
+TAGGER, TAGS = "tagger", "tags.json"
+"""The folder of what tells a parser the kinds of words, and the names of these, in order, in it."""
+SEGMENTER = "segmenter"
+"""The folder of the Bundle that cuts raw texts into the words that a parser reads."""
 MEMBERS = "members"
 OUT_OF_FOLD = "out_of_fold"
 GOLDEN = "golden.json"

@@ -66,6 +66,12 @@ class Dataset(Artifact):
         name = self.text_config.user_dict
         return self.path / name if name else None
 
+    @property
+    def glossary_path(self) -> Path | None:
+        """How phrases are always written, if that is given."""
+        name = self.text_config.glossary
+        return self.path / name if name else None
+
     def text_pipeline(self) -> TextPipeline:
         """Return the cleaning and segmentation, ready to run."""
         return TextPipeline(self.text_config, self.path)

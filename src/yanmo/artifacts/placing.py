@@ -62,7 +62,8 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
     out = Path(out)
     finish_swap(out)
     if os.path.lexists(out) and not replace:  # a dangling link stands in the way, too
-        raise ArtifactError(f"{out} exists already.", hint="Choose another --out, or remove that folder first.")
+        way = "replace it: --force" if _is_artifact(out) else "remove that folder first"
+        raise ArtifactError(f"{out} exists already.", hint=f"Choose another --out, or {way}.")
     # Where links and steps up lead: the recipe in a Bundle writes to a folder beside that Bundle.
     around = out.parent.resolve()
     whole = next((folder for folder in (around, *around.parents) if _is_artifact(folder)), None)

@@ -18,6 +18,7 @@ import msgspec
 from yanmo.artifacts.base import Artifact, Manifest
 from yanmo.artifacts.identity import library_versions
 from yanmo.machine import describe_machine
+from yanmo.translations import Language
 
 __all__ = ["REPORT_HTML", "REPORT_JSON", "Report", "UnsavedReport", "circumstances", "plain", "write_report"]
 
@@ -72,8 +73,11 @@ def write_report(folder: Path, metrics: Mapping[str, Any], html: str) -> None:
     (folder / REPORT_HTML).write_text(html, encoding="utf-8", newline="\n")
 
 
-def circumstances() -> dict[str, Any]:
+def circumstances(language: Language) -> dict[str, Any]:
     """Return what every Report says of when, where and with what was measured: ``date``, ``machine``, ``versions``.
+
+    Args:
+        language: In which its page is read, which it says, too.
 
     The day is that of UTC. The variable SOURCE_DATE_EPOCH sets it, as it does for other builds that are to be equal.
     """
@@ -82,7 +86,7 @@ def circumstances() -> dict[str, Any]:
     known = int(seconds) if seconds.isdecimal() and len(seconds) < 12 else None
     # A day and no time: Reports of one day that measured the same stay equal to the byte.
     day = time.strftime("%Y-%m-%d", time.gmtime(known))
-    return {"date": day, "machine": describe_machine(), "versions": library_versions()}
+    return {"language": language, "date": day, "machine": describe_machine(), "versions": library_versions()}
 
 
 def plain(metrics: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
 from yanmo.answers.sequences import Sequences
+from yanmo.answers.writings import Writings
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
 from yanmo.errors import DataError
 
@@ -150,6 +151,11 @@ def _flaw_of_arcs(evidence: Arcs, labels: Sequence[str]) -> str | None:
     return _flaw_of_pointers(evidence.heads, labels) or _flaw_of_choices(evidence.relations, labels)
 
 
+def _flaw_of_writings(evidence: Writings, labels: Sequence[str]) -> str | None:
+    """Return what is wrong with the log-likelihoods of written tokens, None where nothing is."""
+    return _flaw_of_sequences(evidence.candidates, labels)
+
+
 def _flaw_of_sequences(evidence: Sequences, labels: Sequence[str]) -> str | None:  # noqa: ARG001 - one signature
     """Return what is wrong with the log-likelihoods of tokens, None where nothing is."""
     wrong = _first_outside(np.exp(evidence.values_M))
@@ -163,5 +169,6 @@ FLAWS: dict[type[Any], Callable[[Any, Sequence[str]], str | None]] = {
     Pointers: _flaw_of_pointers,
     Sequences: _flaw_of_sequences,
     Arcs: _flaw_of_arcs,
+    Writings: _flaw_of_writings,
 }
 """Form of evidence to what finds a flaw in its probabilities."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from itertools import chain
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from yanmo.answers.answered import Evidence
+from yanmo.answers.writings import Writings
+from yanmo.combine.candidates import average_candidates
 
 __all__ = ["average", "blocks", "equal_weights"]
 
@@ -23,12 +26,18 @@ def average(members: Iterable[EvidenceT], weights_K: Sequence[float]) -> Evidenc
             on the way.
         weights_K: A member of weight 0 is read too.
     """
-    first: EvidenceT | None = None
+    read = iter(members)
+    first = next(read, None)
+    if first is None:
+        raise ValueError("an average needs a member")
+    every = chain([first], read)
+    if isinstance(first, Writings):
+        # Members have written texts of their own, so there is nothing that stands at the same place in all of them.
+        return cast(EvidenceT, average_candidates(cast(Iterable[Writings], every), weights_K))
     totals: list[Any] = []
-    for weight, member in zip(weights_K, members, strict=True):
+    for weight, member in zip(weights_K, every, strict=True):
         factor = np.float32(weight)
-        if first is None:
-            first = member
+        if not totals:
             totals = [np.multiply(values, factor, dtype=np.float32) for values in member.parts()]
             continue
         for total, values in zip(totals, member.parts(), strict=True):
@@ -36,8 +45,6 @@ def average(members: Iterable[EvidenceT], weights_K: Sequence[float]) -> Evidenc
             # memory.
             for rows in blocks(len(values)):
                 total[rows] += values[rows] * factor
-    if first is None:
-        raise ValueError("an average needs a member")
     return first.with_parts(*totals)
 
 

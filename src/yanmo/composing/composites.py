@@ -6,6 +6,7 @@ import logging
 import re
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from yanmo.artifacts.base import Identity, numbered
 from yanmo.artifacts.bundle import MEMBERS, Bundle, publish_bundle, write_golden
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import render_card, write_cards
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
@@ -169,7 +170,8 @@ def _read_by(config: TextConfig) -> TextConfig:
 
 
 def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores: Mapping[str, float]) -> None:
-    card = render_card(
+    card = partial(
+        render_card,
         model=info["model"],
         format=info["format"],
         task=dataset.task,
@@ -179,7 +181,7 @@ def _write_card(staging: Path, dataset: Dataset, info: Mapping[str, Any], scores
         dataset_digest=dataset.digest,
         scores={name.removeprefix("valid_"): score for name, score in scores.items()},
     )
-    (staging / CARD).write_text(card, encoding="utf-8")
+    write_cards(staging, card)
 
 
 def _write_golden(bundle: Bundle, member: Bundle) -> None:

@@ -19,12 +19,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_files
-from yanmo.artifacts.card import CARD
+from yanmo.artifacts.card import CARDS
 
 __all__ = ["copy_with_zeros"]
 
 # Each is made anew, or tells of the weights as they were.
-SKIPPED = ("metrics.jsonl", GOLDEN, OUT_OF_FOLD, CARD)
+SKIPPED = ("metrics.jsonl", GOLDEN, OUT_OF_FOLD, *CARDS.values())
 
 
 def copy_with_zeros(bundle: Bundle, folder: Path, *, share: float, threshold: float) -> dict[str, Any]:

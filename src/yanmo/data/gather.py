@@ -28,11 +28,13 @@ from yanmo.data.spill import Spill
 from yanmo.protocols import Task
 from yanmo.text.units import count_letters
 
-__all__ = ["Gathered", "ReadsLabels", "gather_rows"]
+__all__ = ["TARGET_LENGTH", "Gathered", "ReadsLabels", "gather_rows"]
 
 REPLACEMENT = "\ufffd"
 HASHES = ("hash_1", "hash_2")
 ID_HASH = "id_hash"
+TARGET_LENGTH = "target_length"
+"""Column of the characters of the text that is to be written, where one is."""
 
 
 class ReadsLabels(Protocol):
@@ -59,7 +61,8 @@ class Gathered:
     Attributes:
         rows: ``key`` (UInt32, equal where the cleaned texts are, those of the task's group), ``label``, ``split``,
             ``length`` (characters of the cleaned text, of pairs both together), ``num_characters`` (of the raw text),
-            ``_file``, ``_line``. Where parts of the texts are labeled also ``kinds``, one a span.
+            ``_file``, ``_line``. Where parts of the texts are labeled also ``kinds``, one a span; where texts
+            are written for others ``target_length``.
         refusals: Those that were refused.
         changed_rows: Cleaning step to the number of rows that it changed, refused ones included.
         cjk_share: Of the cleaned texts' letters, 0 to 1.
@@ -147,7 +150,7 @@ def _slim(rows: pl.DataFrame, task: Task[Any], *, has_ids: bool) -> pl.DataFrame
         # A path is stored once and not once a row.
         pl.col(FILE).cast(pl.Categorical),
         LINE,
-        *(name for name in ("kinds",) if name in rows.columns),
+        *(name for name in ("kinds", TARGET_LENGTH) if name in rows.columns),
     )
 
 

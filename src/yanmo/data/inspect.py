@@ -11,7 +11,7 @@ import jinja2
 import msgspec
 import polars as pl
 
-from yanmo.data.gather import Gathered
+from yanmo.data.gather import TARGET_LENGTH, Gathered
 from yanmo.data.labels import say_similar, similar_labels
 from yanmo.data.split import explode_labels, leaks
 from yanmo.data.terms import TopTerms
@@ -41,7 +41,8 @@ def profile_rows(gathered: Gathered, labels: Sequence[str], *, by_text: bool = T
         "labels": counts,
         **_span_counts(parts),
         "similar_labels": _similar(rows, counts),
-        "lengths": {split: _lengths(part) for split, part in parts.items()},
+        "lengths": {split: _lengths(part["length"]) for split, part in parts.items()},
+        **_target_lengths(parts),
         "cjk_share": round(gathered.cjk_share, 4),
         "num_duplicates": {
             split: part.height - part["key"].n_unique() if by_text else 0 for split, part in parts.items()
@@ -128,9 +129,16 @@ def _similar(rows: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> lis
     return similar_labels(dict(kinds.value_counts().iter_rows()))
 
 
-def _lengths(part: pl.DataFrame) -> dict[str, float]:
+def _target_lengths(parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
+    """Return the lengths of what is to be written, where texts are written for others."""
+    labeled = {split: part for split, part in parts.items() if split != "unlabeled" and TARGET_LENGTH in part.columns}
+    return (
+        {"target_lengths": {split: _lengths(part[TARGET_LENGTH]) for split, part in labeled.items()}} if labeled else {}
+    )
+
+
+def _lengths(lengths: pl.Series) -> dict[str, float]:
     """Return statistics of the cleaned texts' lengths in characters; of pairs both texts together."""
-    lengths = part["length"]
     # "nearest" gives a length that occurs.
     points = {f"p{round(100 * point)}": lengths.quantile(point, interpolation="nearest") for point in PERCENTILES}
     values = {"min": lengths.min(), **points, "max": lengths.max(), "mean": lengths.mean()}

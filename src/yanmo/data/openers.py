@@ -17,14 +17,17 @@ from yanmo.data.prepare_config import PrepareConfig
 from yanmo.data.rows import read_rows
 from yanmo.data.tagged.opening import ReadsUnits, open_units
 from yanmo.data.tagged.survey import TagKeys
+from yanmo.data.targets import TargetReader
 from yanmo.protocols import Task
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.unit_places import UnitRule
 
-__all__ = ["USER_DICT", "open_raw", "open_tagged", "text_config"]
+__all__ = ["GLOSSARY", "USER_DICT", "open_raw", "open_tagged", "text_config"]
 
 USER_DICT = "user_dict.txt"
 """Name of the user's dictionary inside of an artifact."""
+GLOSSARY = "glossary.tsv"
+"""Name of the glossary inside of an artifact."""
 
 
 def text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None = None) -> TextConfig:
@@ -42,6 +45,9 @@ def text_config(task: Task[Any], config: PrepareConfig, units: UnitRule | None =
         "user_dict": user_dict,
         "units": units,
         "max_answer": config.max_answer,
+        "prefix": (f"<2{config.target_language}> " if config.target_language else "") + config.prefix,
+        "target_cleaning": cleaning if config.clean_targets else (),
+        "glossary": GLOSSARY if config.glossary else None,
     }
     return build(TextConfig, values, where="prepare")
 
@@ -58,11 +64,9 @@ def open_tagged(files: dict[str, list[Path]], config: PrepareConfig, labels: Lab
         DataError: A file cannot be used.
         ConfigError: Nothing says which format a file has.
     """
-    fields = PrepareConfig.model_fields
-    given = {name: getattr(config, name) for name in ("text", "label")}
-    # The default of a key is one of the usual names, which are looked for anyway.
-    named = {name: None if value == fields[name].default else value for name, value in given.items()}
-    return open_units(_by_split(files), config, TagKeys(named["text"], named["label"], config.id), labels)
+    # A name that nobody has given is none: the usual ones are looked for.
+    keys = TagKeys(config.given("text"), config.given("label"), config.id)
+    return open_units(_by_split(files), config, keys, labels)
 
 
 def _by_split(files: dict[str, list[Path]]) -> dict[str, list[Path]]:
@@ -106,13 +110,20 @@ def _open_passages(
     config: PrepareConfig,
     labels: LabelReader,  # noqa: ARG001 - one signature
 ) -> Opened:
-    fields, usual = PrepareConfig.model_fields, PassageKeys()
-    given = {"passage": config.text, "answers": config.label}
-    defaults = {"passage": fields["text"].default, "answers": fields["label"].default}
-    named = {key: getattr(usual, key) if value == defaults[key] else value for key, value in given.items()}
-    keys = PassageKeys(**named, question=config.text_b or usual.question, name=config.id)
+    usual = PassageKeys()
+    keys = PassageKeys(
+        config.given("text") or usual.passage,
+        config.given("text_b") or usual.question,
+        config.given("label") or usual.answers,
+        config.id,
+    )
     reader = PassageReader(task, _by_split(files), config, keys)
     return reader, reader.rows(), text_config(task, config, "tokens")
+
+
+def _open_targets(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
+    reader = TargetReader(task, _by_split(files), config, text=config.text, id=config.id)
+    return reader, reader.rows(), text_config(task, config)
 
 
 OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {
@@ -121,5 +132,6 @@ OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, La
     "sequences": _open_documents,
     "trees": _open_units,
     "passages": _open_passages,
+    "targets": _open_targets,
 }
 """What is decided about to what opens its files."""

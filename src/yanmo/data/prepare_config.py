@@ -11,13 +11,14 @@ from yanmo.data.documents import DocumentOptions
 from yanmo.data.finding import find_files
 from yanmo.data.label_pairs import LabelNames, LabelPairs
 from yanmo.data.tagging import TaggingOptions
+from yanmo.data.targets import TargetOptions
 from yanmo.tasks import TASKS, known_task
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["PrepareConfig", "given_files"]
 
 
-class PrepareConfig(DocumentOptions, TaggingOptions):
+class PrepareConfig(DocumentOptions, TaggingOptions, TargetOptions):
     """What the raw files hold, and how they become a Dataset."""
 
     task: Annotated[str, AfterValidator(known_task)] = Field(
@@ -91,6 +92,10 @@ class PrepareConfig(DocumentOptions, TaggingOptions):
 
     max_rejected: float = Field(default=0.5, ge=0.0, le=1.0)
     """Largest share of refused rows that is no error."""
+
+    def given(self, name: Literal["text", "text_b", "label"]) -> str | None:
+        """Return the name of a column that the user has given, be it the default; None where it was left out."""
+        return getattr(self, name) if name in self.model_fields_set else None
 
 
 def given_files(config: PrepareConfig) -> dict[str, tuple[Path, ...]]:

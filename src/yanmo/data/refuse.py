@@ -24,9 +24,12 @@ from yanmo.text.clean import clean_column
 
 __all__ = [
     "NOWHERE",
+    "NO_TARGET",
+    "NUL_TARGET",
     "PAIR_SEPARATOR",
     "REASONS",
     "UNREADABLE",
+    "UNREADABLE_TARGETS",
     "Refusals",
     "clean_rows",
     "cleaned_name",
@@ -38,11 +41,14 @@ logger = logging.getLogger(__name__)
 
 NOWHERE, UNREADABLE = "answer stands nowhere in the passage", "unreadable answers"
 ANSWER_REASONS = (NOWHERE, UNREADABLE)
+NO_TARGET, NUL_TARGET, UNREADABLE_TARGETS = "empty target", "NUL character in target", "unreadable targets"
+TARGET_REASONS = (NO_TARGET, NUL_TARGET, UNREADABLE_TARGETS)
 LABEL_REASONS = (
     *("missing label", "control character in label", "list of labels", "unreadable label"),
     *SPAN_REASONS,
     *TREE_REASONS,
     *ANSWER_REASONS,
+    *TARGET_REASONS,
 )
 REASONS = (
     "missing id",
@@ -56,6 +62,7 @@ HINTS = {
     "list of labels": "For several labels a text: --task multi_label.",
     "nested spans": "One layer of spans can be learned; --label-map KIND=O leaves a kind out.",
     "span cuts a unit": "Where spans end within words: --units characters.",
+    UNREADABLE_TARGETS: "A cell that begins with [ is a JSON list of texts.",
     "word is not one unit": "Where every word has a tag: --units words, or characters.",
 }
 """What a reason may say about the call itself."""

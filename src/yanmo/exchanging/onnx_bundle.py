@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,8 @@ from tokenizers import Tokenizer
 
 from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity
-from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, TREES, Bundle, publish_bundle, write_golden
-from yanmo.artifacts.card import CARD, find_licenses, render_card
+from yanmo.artifacts.bundle import CHAIN, OUT_OF_FOLD, SEGMENTER, TAGGER, TREES, Bundle, publish_bundle, write_golden
+from yanmo.artifacts.card import find_licenses, render_card, write_cards
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.silence import SILENCE
 from yanmo.runtimes.batching import make_batch
@@ -75,7 +76,9 @@ def encoder_graph(
     from yanmo.exporting.encoder_graph import FP32, write_encoder
 
     architecture = bundle.architecture
-    is_pair = len(task_of(bundle).inputs) > 1 and bool(architecture["token_types"])
+    # A tagger's kinds of words are the types of their tokens.
+    reads_types = len(task_of(bundle).inputs) > 1 or architecture.get("reads_kinds", False)
+    is_pair = reads_types and bool(architecture["token_types"])
     content = write_encoder(
         encoder,
         max_length=bundle.max_length,
@@ -169,7 +172,7 @@ def publish_from(
 
 
 def copy_text_files(bundle: Bundle, folder: Path) -> None:
-    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), dictionary, answers, rules.
+    """Copy what belongs to a Bundle's texts, if there: tokenizer (without its white space), tagger, dictionary, rules.
 
     Licences go along, too.
     """
@@ -182,8 +185,9 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
             shutil.copyfile(bundle.path / name, folder / name)
     if bundle.text_config.user_dict is not None:
         shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
-    if (bundle.path / OUT_OF_FOLD).is_dir():
-        shutil.copytree(bundle.path / OUT_OF_FOLD, folder / OUT_OF_FOLD)
+    for name in (OUT_OF_FOLD, TAGGER, SEGMENTER):
+        if (bundle.path / name).is_dir():
+            shutil.copytree(bundle.path / name, folder / name)
 
 
 def write_graph(folder: Path, graph: Graph) -> None:
@@ -196,7 +200,8 @@ def write_graph(folder: Path, graph: Graph) -> None:
 def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:
     summary = info.get("summary", {})
     scores = {name.removeprefix("valid_"): value for name, value in summary.items() if name.startswith("valid_")}
-    card = render_card(
+    card = partial(
+        render_card,
         model=bundle.model,
         format=info["format"],
         task=bundle.task,
@@ -207,4 +212,4 @@ def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:
         dataset_digest=bundle.manifest.parents.get("dataset", ""),
         source=info.get("source"),
     )
-    (folder / CARD).write_text(card, encoding="utf-8")
+    write_cards(folder, card)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
-from yanmo.artifacts.card import CARD, find_licenses, render_plain_card
+from yanmo.artifacts.card import CARD, find_licenses, render_plain_card, write_cards
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import place_folder
 from yanmo.errors import ArtifactError, ModelError
@@ -76,10 +77,8 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
     pipeline = bundle.text_pipeline()
     with place_folder(out, effects=effects) as staging:
         stock_models.write_plain(bundle.path, staging, max_length=bundle.max_length, **_calibration(bundle))
-        (staging / CARD).write_text(
-            render_plain_card(bundle.model, bundle.labels, bundle.text_config, bundle.manifest.info.get("source")),
-            encoding="utf-8",
-        )
+        source = bundle.manifest.info.get("source")
+        write_cards(staging, partial(render_plain_card, bundle.model, bundle.labels, bundle.text_config, source))
         for path in find_licenses(bundle.path):
             shutil.copyfile(path, staging / path.name)
         # Opened from the disk again, as those will who get the folder.

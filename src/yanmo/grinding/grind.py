@@ -33,11 +33,12 @@ from yanmo.tasks.forms import check_form
 from yanmo.training.starting_model import check_model, start
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import check_alone, where
+from yanmo.translations import Language
 from yanmo.verbs.signature import verb
 
 __all__ = ["GrindConfig", "grind"]
 
-FREE = {*Budget.model_fields, "hours", "students"}
+FREE = {*Budget.model_fields, "hours", "language", "students"}
 """What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
 
 
@@ -46,6 +47,7 @@ STUDENTS = {
     "units": ("window",),
     "passages": ("bilstm", "bert-4x312"),
     "trees": ("arcs",),
+    "targets": ("pairs",),
 }
 """What is decided about to the models that are tried where none are named."""
 
@@ -69,6 +71,9 @@ class GrindConfig(Budget):
 
     num_threads: int | None = Field(default=None, ge=1)
     """Threads to compute and to measure with; by default one for each CPU that this process may use."""
+
+    language: Language = "en"
+    """Of the page about the search: en or zh."""
 
     fork: bool = Field(default=False, exclude=True)
     """Start anew where the data or a key that decides what is made has changed since the last trial; without it that

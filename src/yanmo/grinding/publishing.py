@@ -73,8 +73,8 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
             "failed": {row["name"]: row["failed"] for row in search.rows if "failed" in row},
             "seconds": bench.clock.seconds,
             "recipe": _recipe(search, name, out) if name else None,
-            **circumstances(),
-            "command": command_line(_call(bench, config, out)),
+            **circumstances(config.model_dump()["language"]),
+            "command": command_line(_call(bench, config, out), page=out / GRINDING if name else _report_place(out)),
         }
     )
 

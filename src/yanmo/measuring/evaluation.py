@@ -28,9 +28,10 @@ from yanmo.measuring.timing import time_alone, time_batches
 from yanmo.progress import track
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
-from yanmo.runtimes.predictor import default_num_threads, open_bundle
+from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.tasks import is_learned, task_of
 from yanmo.text.inputs import Inputs
+from yanmo.translations import Language
 
 __all__ = [
     "Outcome",
@@ -83,7 +84,8 @@ class Outcome:
         evidence: Probabilities, columns in the Dataset's label order.
         scores: The same before calibration and activation.
         found: What reading the texts took.
-        facts: JSON values: size, truncated and unknown share, and speed if it was measured (else None).
+        facts: JSON values: size, truncated and unknown share, speed if it was measured, and scores of
+            raw texts where there are any (else None).
     """
 
     evidence: Any
@@ -105,7 +107,8 @@ def load_split(dataset: Dataset, name: str) -> Split:
         usable = [one for one in dataset.splits if one != "unlabeled"]
         raise DataError(f"The split '{name}' of {dataset.path} has no {what}.", hint=f"Choose of: {', '.join(usable)}.")
     task = task_of(dataset)
-    return Split(name, frame, Inputs.of_frame(frame, task.inputs), task.targets(frame, dataset.labels))
+    inputs = Inputs.of_frame(frame, task.inputs, is_segmented=task.gives_words)
+    return Split(name, frame, inputs, task.targets(frame, dataset.labels))
 
 
 def load_texts(dataset: Dataset, name: str, bundle: Bundle) -> Inputs:
@@ -156,6 +159,7 @@ def run_bundle(
         scores, found = predictor.weigh(split.inputs)
         evidence = predictor.activate(scores)
         elapsed = time.perf_counter() - start
+        raw = _measure_raw(predictor, dataset, split)
         reading = dict(predictor.reading())
         latency_ms = time_alone(predictor, split.items) if measure_speed else None
         # The run above counts as the first one, so that a slow model answers the split once.
@@ -170,8 +174,16 @@ def run_bundle(
         "latency_ms": latency_ms,
         "throughput_texts_per_second": throughput,
         "reading": reading,
+        "from_raw_text": raw,
     }
     return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
+
+
+def _measure_raw(predictor: Predictor, dataset: Dataset, split: Split) -> dict[str, float] | None:
+    """Return the scores of the words that the Bundle's own segmenter cuts; None where it has none."""
+    task = task_of(dataset)
+    inputs = task.raw(split.frame) if predictor.cuts_words else None
+    return None if inputs is None else task.measure_raw(predictor.infer(inputs)[0], split.targets)
 
 
 def _beginning(item: Any) -> Any:
@@ -235,6 +247,7 @@ def publish_comparison(
     split: str = "test",
     command: str | None = None,
     links: Mapping[str, Sequence[Mapping[str, str]]] | None = None,
+    language: Language = "en",
     effects: Effects = NO_EFFECTS,
 ) -> Report:
     """Measure several Bundles on the same rows, one after the other, and publish a Report of kind comparison.
@@ -246,12 +259,15 @@ def publish_comparison(
         split: The rows.
         command: What makes the same again on the command line, if anything.
         links: Digest of a Bundle to the Reports about it that lie beside: their ``name`` and ``page``, from ``out``.
+        language: Of its page.
         effects: Whether a Report that stands there is replaced.
     """
     dataset = with_labels_of(bundles, dataset)
     for bundle in bundles:
         match_bundle(bundle, dataset)
-    report = _compare(bundles, dataset, load_split(dataset, split)) | ({"command": command} if command else {})
+    report = _compare(bundles, dataset, load_split(dataset, split), language) | (
+        {"command": command} if command else {}
+    )
     links = {} if links is None else links
     report["rows"] = [{**row, "links": list(links.get(row["digest"], ()))} for row in report["rows"]]
     headline, *others = (one["name"] for one in report["measures"])
@@ -263,7 +279,7 @@ def publish_comparison(
         task=dataset.task,
         labels=dataset.labels,
         parents={**numbered("bundle", bundles), "dataset": dataset.digest},
-        config={"split": split, "links": links},
+        config={"split": split, "links": links, "language": language},
         seed=SEED,
         info={"summary": {"report": report["report"], "num_rows": report["num_rows"], "rows": rows}},
     )
@@ -272,7 +288,7 @@ def publish_comparison(
     return Report.open(out)
 
 
-def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[str, Any]:
+def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split, language: Language) -> dict[str, Any]:
     outcomes = [run_bundle(bundle, dataset, split) for bundle in track(bundles, "measuring", unit="model")]
     facts = [
         {**identify(bundle), **outcome.facts, "latency_ms": (outcome.facts["latency_ms"] or {}).get("p50")}
@@ -291,7 +307,7 @@ def _compare(bundles: Sequence[Bundle], dataset: Dataset, split: Split) -> dict[
             "rows": rows,
             "num_resamples": NUM_RESAMPLES,
             "seed": SEED,
-            **circumstances(),
+            **circumstances(language),
         }
     )
 

@@ -6,7 +6,8 @@ segments of their own, what is between them is cut into words; F1 is of the long
 Source: Rajpurkar, Jia, Liang 2018, "Know What You Don't Know: Unanswerable Questions for SQuAD", section 5,
 arXiv:1806.03822; Cui et al. 2019, "A Span-Extraction Dataset for Chinese Machine Reading Comprehension", section 4,
 arXiv:1810.07366.
-Differs: words between ideographs are cut by a pattern, not by the Treebank tokenizer.
+Differs: what stands between ideographs is cut by patterns for the Treebank tokenizer's rules; a bare mark such as "$"
+is right where it is asked for, as in SQuAD 2.0's script and not in that of 1.1.
 """
 
 from __future__ import annotations
@@ -27,7 +28,23 @@ ARTICLES = re.compile(r"\b(a|an|the)\b")
 NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 CHINESE_MARKS = frozenset("-:_*^/\\~`+=，。：？！“”；’《》·、「」（）－～『』")
 """What CMRC leaves out; its list has "……", of two characters, which no single character is equal to."""
-SEGMENTS = re.compile(r"[\u4e00-\u9fa5]|[^\W\d_\u4e00-\u9fa5]+(?:'[a-z]+)?|\d+(?:[.,]\d+)*|[^\w\s]|_")
+PARTS = re.compile(r"[\u4e00-\u9fa5]|[^\u4e00-\u9fa5]+")
+TREEBANK = (
+    # A full stop is a word of its own at the end alone; quotation marks that open are not those that close.
+    (re.compile(r"([^.])(\.)([\])}>\"'»”’ ]*)\s*$"), r"\1 \2 \3"),
+    (re.compile(r'^"'), "`` "),
+    (re.compile(r"([\s(\[{<])\""), r"\1 `` "),
+    (re.compile(r'"'), " '' "),
+    (re.compile(r"n't\b"), " n't"),
+)
+"""What is put between the words of what is no ideograph, one after the other."""
+ALONE = r";@#$%&?!()\[\]{}<>*«»“‘„”’'`–—"
+"""Marks that are words of their own; others stay where they are."""
+INSIDE = r"(?<=\w)'(?=\w)(?!(?:s|m|d|ll|re|ve)(?!\w))"
+"""An apostrophe within a word that begins no ending of it."""
+WORDS = re.compile(
+    rf"n't\b|'(?:s|m|d|ll|re|ve)(?!\w)|''|`+|\.{{2,}}|[{ALONE}]|[:,](?!\d)|(?:[^\s{ALONE}:,.]|\.(?!\.)|[:,](?=\d)|{INSIDE})+"
+)
 EXACT, F1, ANSWERED, EXACT_ANSWERED, F1_ANSWERED, RIGHT_NONE, ROWS = range(7)
 """The columns of the statistics of a row."""
 
@@ -69,7 +86,17 @@ def _without_marks(text: str) -> str:
 
 
 def _segments(text: str) -> list[str]:
-    return SEGMENTS.findall(_without_marks(text))
+    found: list[str] = []
+    for part in PARTS.findall(_without_marks(text)):
+        is_ideograph = "\u4e00" <= part[0] <= "\u9fa5"
+        found += [part] if is_ideograph else _treebank_words(part)
+    return found
+
+
+def _treebank_words(text: str) -> list[str]:
+    for pattern, put in TREEBANK:
+        text = pattern.sub(put, text)
+    return WORDS.findall(text)
 
 
 def _longest_run(ours: Sequence[str], theirs: Sequence[str]) -> int:

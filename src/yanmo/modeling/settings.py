@@ -110,7 +110,7 @@ class NetworkSettings:
 
     ``is_length_given``: the user chose ``max_length``, so it is not lowered to what a checkpoint reads. ``head``:
     what is decided about, as ``protocols.ABOUT`` names it. ``labels`` are the network's outputs; ``decided`` the labels
-    of what is decided from them, where they are others.
+    of what is decided from them, where they are others. ``kinds``: names of the kinds of units that it reads, in order.
     """
 
     labels: Sequence[str]
@@ -134,6 +134,7 @@ class NetworkSettings:
     is_few_shot: bool = False
     head: str = "texts"
     decided: Sequence[str] = ()
+    kinds: Sequence[str] = ()
     teaching: Teaching | None = None
 
     @property

@@ -27,8 +27,8 @@ MANY = 3
 """Counts of children from here on are one."""
 HASH_BITS = 64
 # s: the stack from its top, b: what comes next, l and r: the outermost children, l2 and r2 the ones inside of these;
-# then w: the word, x: its ending, t: its tag, r: its relation. d, e: how far b0 and s1 are from s0; v: how many
-# children s0 has on either side, u: b0 on the left.
+# then w: the word, x: its ending, o: how it begins, t: its tag, r: its relation. d, e: how far b0 and s1 are from s0;
+# v: how many children s0 has on either side, u: b0 on the left.
 _ACTION_PLACES = ("s0", "s1", "s2", "b0", "b1", "b2", "s0l", "s0l2", "s0r", "s0r2", "b0l", "b0l2", "s1l", "s1r")
 _ACTION_NUMBERS = ("d", "e", "vl", "vr", "u")
 _ACTION_TEMPLATES = """
@@ -41,6 +41,7 @@ s0w d, s0t d, b0w d, b0t d, s0t b0t d, s0w b0w d, s1t s0t e, s1w s0w e, s0w vl v
 s0t s0lt b0t, s0t s0rt b0t, s0t b0t b0lt, s0t s0lt s0l2t, s0t s0rt s0r2t, b0t b0lt b0l2t, s1t s0t s1rt, s1t s0t s1lt
 s1t s0t s0lt, s1t s0t s0rt, s0lw s0t, s0rw s0t, b0lw b0t, s0lr s0rr s0t, b0lr b0t s0t, s0rr s0t b0t, s0lr s0t b0t
 s0w s0lr s0rr, s1t s1rr s0t, b0w b0lr, s0w s0rr
+s0o s0t, b0o b0t, s0o b0t, s0t b0o, s0o s0x
 """
 _RELATION_PLACES = ("h", "c", "c-", "c+", "h-", "h+", "cl", "cr", "hl", "hr")
 _RELATION_NUMBERS = ("d", "side")
@@ -48,6 +49,7 @@ _RELATION_TEMPLATES = """
 d, hw side, ht side, cw side, ct side, hx cx side, hw cw, ht ct d, hw ct side, ht cw side, hx ct side, ht cx side
 ht ct c-t c+t, ht ct h-t h+t, ht ct h+t c-t, c-w ct ht, c+w ct ht, cw c-t c+t, clt ct ht, crt ct ht, clr ct ht
 crr ct ht, clw cw, clw ct ht, crw ct ht, hlr ht ct, hrr ht ct, cw clr crr, hw hlr ct, hw hrr ct
+ho ct side, ht co side, ho co side, co cx
 """
 
 
@@ -61,14 +63,15 @@ class TemplateHasher:
 
     Attributes:
         num_templates: F.
-        kinds: Of ``w``, ``x``, ``t`` and ``r`` the places whose atoms are used, as rows of the places.
+        kinds: Of ``w``, ``x``, ``o``, ``t`` and ``r`` the places whose atoms are used, as rows of the places.
     """
 
     def __init__(self, places: Sequence[str], numbers: Sequence[str], templates: str) -> None:
         parsed = [one.split() for line in templates.strip().splitlines() for one in line.split(",")]
         used = {atom for template in parsed for atom in template}
         self.kinds = {
-            kind: [row for row, place in enumerate(places) if f"{place}{kind}" in used] for kind in ("w", "x", "t", "r")
+            kind: [row for row, place in enumerate(places) if f"{place}{kind}" in used]
+            for kind in ("w", "x", "o", "t", "r")
         }
         names = [f"{places[row]}{kind}" for kind, rows in self.kinds.items() for row in rows] + list(numbers)
         rows = {name: row for row, name in enumerate(names)}
@@ -120,6 +123,7 @@ class _Atoms:
         found = [
             self._rows.words_P.take(chosen["w"]),
             self._rows.endings_P.take(chosen["x"]),
+            self._rows.openings_P.take(chosen["o"]),
             self._rows.tags_P.take(chosen["t"]),
             self._relations_C.take(states.relations_P.take(chosen["r"])),
             self._numbers.take(np.stack(numbers)),

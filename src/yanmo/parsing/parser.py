@@ -36,9 +36,9 @@ class ArcParser(Struct, frozen=True):
     sharpness: Sharpness
     beam: int = 1
 
-    def read(self, surfaces: Sequence[str], tags_U: IntArray, offsets: IntArray) -> WordHashes:
+    def read(self, surfaces: Sequence[str], kinds_U: IntArray | None, offsets: IntArray) -> WordHashes:
         """Return what is read of words; arguments as of :meth:`WordHashes.of`."""
-        return WordHashes.of(surfaces, tags_U, offsets, self.vocabulary_V)
+        return WordHashes.of(surfaces, kinds_U, offsets, self.vocabulary_V)
 
     def parse(self, words: WordHashes) -> ParsedWords:
         """Return what is said about the words of all sentences, in their order."""

@@ -32,27 +32,29 @@ TAGS, RELATIONS = 0x200000, 0x300000
 
 
 class WordHashes(Struct, frozen=True):
-    """The words of N sentences, each as three hashes, uint64, shape (U,).
+    """The words of N sentences, each as four hashes, uint64, shape (U,).
 
     Attributes:
         words_U: In small letters; of one that training hardly met its ending.
         endings_U: The last three characters; of a word of Chinese the last one.
+        openings_U: The first three characters; of a word of Chinese the first one, and how long it is.
         tags_U: Their parts of speech.
         offsets: Sentence i has the words ``offsets[i]`` to ``offsets[i + 1]``, int64, shape (N + 1,).
     """
 
     words_U: HashArray
     endings_U: HashArray
+    openings_U: HashArray
     tags_U: HashArray
     offsets: IntArray
 
     @classmethod
-    def of(cls, surfaces: Sequence[str], tags_U: IntArray, offsets: IntArray, vocabulary_V: HashArray) -> Self:
+    def of(cls, surfaces: Sequence[str], kinds_U: IntArray | None, offsets: IntArray, vocabulary_V: HashArray) -> Self:
         """Return the hashes of words.
 
         Args:
             surfaces: U words.
-            tags_U: The number of each word's tag.
+            kinds_U: The number of each word's part of speech, from 1; None where nobody has told it.
             offsets: Where sentences begin and end.
             vocabulary_V: From :func:`frequent_words`.
         """
@@ -64,7 +66,10 @@ class WordHashes(Struct, frozen=True):
         last_U = views.view("suffix1")
         words_U = np.where(is_known_U, words_U, np.where(is_ideograph_U, last_U, views.view("suffix2")) + UNKNOWN)
         endings_U = np.where(is_ideograph_U, last_U, views.view("suffix3"))
-        return cls(words_U, endings_U, mix((tags_U + TAGS).astype(np.uint32)), offsets)
+        first_U = views.view("prefix1") + views.view("length")
+        openings_U = np.where(is_ideograph_U, first_U, views.view("prefix3"))
+        tags_U = np.zeros(len(surfaces), dtype=np.int64) if kinds_U is None else kinds_U - 1
+        return cls(words_U, endings_U, openings_U, mix((tags_U + TAGS).astype(np.uint32)), offsets)
 
     def rows(self, sentences: IntArray) -> Rows:
         """Return sentences as rows.
@@ -74,12 +79,13 @@ class WordHashes(Struct, frozen=True):
         """
         lengths_N = (self.offsets[1:] - self.offsets[:-1])[sentences]
         width = int(lengths_N.max(initial=0)) + ROOM
-        rows = Rows(lengths_N, width, *(np.full(len(lengths_N) * width, NOTHING) for _ in range(3)))
+        rows = Rows(lengths_N, width, *(np.full(len(lengths_N) * width, NOTHING) for _ in range(4)))
         places_U, sources_U = rows.places_U(), self.units_of(sentences)
         roots_N = rows.begins_N + lengths_N
         for rows_P, ours_U in (
             (rows.words_P, self.words_U),
             (rows.endings_P, self.endings_U),
+            (rows.openings_P, self.openings_U),
             (rows.tags_P, self.tags_U),
         ):
             rows_P[places_U] = ours_U[sources_U]
@@ -113,6 +119,7 @@ class Rows(Struct, frozen=True):
         width: Places of a row.
         words_P: Hashes of the words, uint64.
         endings_P: Hashes of their endings, uint64.
+        openings_P: Hashes of how they begin, uint64.
         tags_P: Hashes of their tags, uint64.
     """
 
@@ -120,6 +127,7 @@ class Rows(Struct, frozen=True):
     width: int
     words_P: HashArray
     endings_P: HashArray
+    openings_P: HashArray
     tags_P: HashArray
 
     @property
@@ -137,7 +145,7 @@ class Rows(Struct, frozen=True):
         """Return every row so many times, one behind the other."""
         columns = (
             np.repeat(one_P.reshape(-1, self.width), times, axis=0).ravel()
-            for one_P in (self.words_P, self.endings_P, self.tags_P)
+            for one_P in (self.words_P, self.endings_P, self.openings_P, self.tags_P)
         )
         return Rows(np.repeat(self.lengths_N, times), self.width, *columns)
 

@@ -9,6 +9,7 @@ from yanmo.errors import ArtifactError
 from yanmo.pipeline.plan import Plan, Step, StepState, find_state, make_steps
 from yanmo.pipeline.precheck import precheck
 from yanmo.pipeline.spec import PipelineSpec, read_spec
+from yanmo.translations import Language
 
 __all__ = ["CheckConfig", "check"]
 
@@ -18,6 +19,8 @@ class CheckConfig(Config):
 
     set: tuple[str, ...] = ()
     """Values laid over the file's, such as stage.cnn.learning_rate=3e-4; may be given several times."""
+    language: Language | None = None
+    """Of the pages of Reports, en or zh; by default what [pipeline] says of language, else en."""
 
 
 def check(pipeline: Path, config: CheckConfig) -> Plan:
@@ -33,14 +36,15 @@ def check(pipeline: Path, config: CheckConfig) -> Plan:
     Raises:
         PipelineError: All mistakes of the file, each with its line.
     """
-    spec = read_spec(pipeline, config.set)
+    laid_over = (f'pipeline.language="{config.language}"',) if config.language else ()
+    spec = read_spec(pipeline, (*config.set, *laid_over))
     steps = make_steps(spec)
     for step in steps:
         precheck(spec.document, step)
     _check_writable(spec)
     spec.document.raise_mistakes()
     # What is there already is looked at last: a file with mistakes is not held against anything.
-    return Plan(pipeline, spec.out, steps, _find_states(steps))
+    return Plan(pipeline, spec.out, steps, _find_states(steps), spec.language)
 
 
 def _check_writable(spec: PipelineSpec) -> None:

@@ -19,6 +19,7 @@ from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.pipeline.plan import Plan, Step
 from yanmo.pipeline.spec import REPORT
+from yanmo.translations import Language
 
 __all__ = ["compare_bundles"]
 
@@ -52,10 +53,14 @@ def compare_bundles(plan: Plan, *, command: str) -> Report | None:
             groups.setdefault(dataset, []).append(Bundle.open(step.out, verify=False))
     links = _links(plan)
     reports = [
-        _compare(plan.out / (f"{REPORT}-{number}" if number > 1 else REPORT), path, bundles, command, links)
-        for number, (path, bundles) in enumerate(groups.items(), 1)
+        _compare(plan.out / name, path, bundles, command, links, plan.language)
+        for name, (path, bundles) in zip(_names(len(groups)), groups.items(), strict=True)
     ]
     return next((report for report in reports if report is not None), None)
+
+
+def _names(count: int) -> list[str]:
+    return [f"{REPORT}-{number}" if number > 1 else REPORT for number in range(1, count + 1)]
 
 
 def _find_dataset(sources: Iterable[Step | Path]) -> Path | None:
@@ -82,7 +87,9 @@ def _links(plan: Plan) -> Links:
     return found
 
 
-def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str, links: Links) -> Report | None:
+def _compare(
+    out: Path, path: Path, bundles: Sequence[Bundle], command: str, links: Links, language: Language
+) -> Report | None:
     dataset = Dataset.open(path, verify=False)
     split = next((name for name in SPLITS if name in dataset.splits), None)
     if split is None:
@@ -90,13 +97,22 @@ def _compare(out: Path, path: Path, bundles: Sequence[Bundle], command: str, lin
         return None
     known = {bundle.digest for bundle in bundles}
     links = {digest: pages for digest, pages in links.items() if digest in known}
-    if _is_current(out, {dataset.digest, *known}, {"split": split, "links": links}):
+    if _is_current(out, {dataset.digest, *known}, {"split": split, "links": links, "language": language}):
         logger.info("report %s: unchanged, skipped", out)
         return Report.open(out)
     logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
     # A folder that is no artifact is never replaced.
     effects = Effects(replace=(out / MANIFEST).is_file())
-    return publish_comparison(bundles, dataset, out=out, split=split, command=command, links=links, effects=effects)
+    return publish_comparison(
+        bundles,
+        dataset,
+        out=out,
+        split=split,
+        command=command,
+        links=links,
+        language=language,
+        effects=effects,
+    )
 
 
 def _is_current(out: Path, digests: set[str], config: Mapping[str, Any]) -> bool:

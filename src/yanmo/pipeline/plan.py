@@ -27,6 +27,7 @@ from yanmo.errors import ArtifactError, ConfigError
 from yanmo.pipeline.document import Document
 from yanmo.pipeline.references import Reference, read_references, sort_stages
 from yanmo.pipeline.spec import PipelineSpec, StageSpec
+from yanmo.translations import Language
 from yanmo.verbs.calls import Call, call_of
 from yanmo.verbs.signature import open_artifact
 
@@ -84,12 +85,14 @@ class Plan:
         out: The folder of all artifacts.
         steps: In an order in which they can run.
         states: Of each step.
+        language: Of the pages of Reports.
     """
 
     path: Path
     out: Path
     steps: list[Step]
     states: list[StepState] = field(default_factory=list)
+    language: Language = "en"
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints and the screen's table shows."""

@@ -72,6 +72,9 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
     if task.head == "passages":
         yield from _check_passages(step, task, config)
         return
+    if task.head == "targets":
+        yield from _check_columns(step, ("text", "target", "id"))
+        return
     # One column of labels is not looked for where there is one for each of them.
     yield from _check_columns(step, ("text", "text_b", "label_columns" if config.label_columns else "label", "id"))
 

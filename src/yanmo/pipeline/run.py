@@ -19,6 +19,7 @@ from yanmo.errors import BusyError, YanmoError
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.compare import compare_bundles
 from yanmo.pipeline.plan import Plan, Step, find_state, step_key
+from yanmo.pipeline.spec import REPORT
 from yanmo.verbs.calls import call_of, command_line, run_call
 
 __all__ = ["RunConfig", "run"]
@@ -53,7 +54,8 @@ def run(pipeline: Path, config: RunConfig) -> Report | Plan:
         made: dict[Step, Artifact] = {}
         for number, step in enumerate(plan.steps, 1):
             made[step] = _settle(step, made, f"stage {number}/{len(plan.steps)} {step.name}")
-        report = compare_bundles(plan, command=command_line(call_of("run", {"pipeline": pipeline}, config)))
+        call = call_of("run", {"pipeline": pipeline}, config)
+        report = compare_bundles(plan, command=command_line(call, page=plan.out / REPORT))
     _say_left_over(plan)
     # Checked once more: the plan then shows that all is done.
     return report or check(pipeline, config)

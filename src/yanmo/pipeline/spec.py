@@ -1,8 +1,8 @@
 """A pipeline file as stages: verb, inputs, values, fan-out; every stage checked by itself. It runs and opens nothing.
 
-``[pipeline]`` is optional and holds ``out``, the folder of all artifacts. Each ``[stage.NAME]`` holds ``verb``, the
-verb's inputs and config keys by name, and perhaps ``each = { KEY = […] }``: one artifact for every combination of the
-values. All paths are relative to the file.
+``[pipeline]`` is optional and holds ``out``, the folder of all artifacts, and ``language``, of the pages of Reports.
+Each ``[stage.NAME]`` holds ``verb``, the verb's inputs and config keys by name, and perhaps ``each = { KEY = […] }``:
+one artifact for every combination of the values. All paths are relative to the file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from yanmo.data.label_pairs import PAIRS_OR_FILE, is_pairs_file
 from yanmo.errors import did_you_mean
 from yanmo.paths import PATH_HINT, path_problem
 from yanmo.pipeline.document import Document, read_document
+from yanmo.translations import LANGUAGES, Language
 from yanmo.verbs import COMMANDS
 from yanmo.verbs.signature import Input, Verb, get_verb
 
@@ -25,6 +26,7 @@ __all__ = ["DEFAULT_OUT", "REPORT", "RESERVED", "PipelineSpec", "StageSpec", "re
 DEFAULT_OUT = "runs"
 REPORT = "report"
 RESERVED = ("verb", "each")
+SETTINGS = ("language", "out")
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,14 @@ class PipelineSpec:
         out: The folder of all artifacts.
         stages: By name, in the file's order. A stage whose verb is unknown is left out.
         names: Of all stages, those left out too.
+        language: Of the pages of Reports; a stage may say another one.
     """
 
     document: Document
     out: Path
     stages: dict[str, StageSpec]
     names: tuple[str, ...]
+    language: Language = "en"
 
     @property
     def folder(self) -> Path:
@@ -89,8 +93,10 @@ def read_spec(path: Path, overrides: Sequence[str] = ()) -> PipelineSpec:
         text = f"The file has no stage. Got {tables!r} instead." if tables else "The file has no stage."
         document.report(("stage",), text, 'A stage is a table: [stage.reviews], then verb = "prepare".')
         tables = {}
-    stages = {name: stage for name, table in tables.items() if (stage := _read_stage(document, name, table))}
-    return PipelineSpec(document, _read_out(document), stages, tuple(tables))
+    settings = _read_settings(document)
+    language, out = _read_language(document, settings), _read_out(document, settings)
+    stages = {name: stage for name, table in tables.items() if (stage := _read_stage(document, name, table, language))}
+    return PipelineSpec(document, out, stages, tuple(tables), language)
 
 
 def _check_top_level(document: Document) -> None:
@@ -100,16 +106,30 @@ def _check_top_level(document: Document) -> None:
             document.report((key,), text, "The tables are [pipeline] and [stage.NAME].")
 
 
-def _read_out(document: Document) -> Path:
+def _read_settings(document: Document) -> dict[str, Any]:
+    """Return the table of the pipeline itself."""
     table = document.tables.get("pipeline", {})
     if not isinstance(table, dict):
         text = f"The 'pipeline' key must be a table. Got {table!r} instead."
         document.report(("pipeline",), text, "Write [pipeline].")
-        return Path(DEFAULT_OUT)
+        return {}
     for key in table:
-        if key != "out":
-            text = f"[pipeline] has no key '{key}'.{did_you_mean(key, ['out'])}"
-            document.report(("pipeline", key), text, "Its only key is: out.")
+        if key not in SETTINGS:
+            text = f"[pipeline] has no key '{key}'.{did_you_mean(key, SETTINGS)}"
+            document.report(("pipeline", key), text, f"Its keys are: {', '.join(SETTINGS)}.")
+    return table
+
+
+def _read_language(document: Document, table: dict[str, Any]) -> Language:
+    named = table.get("language", "en")
+    language = next((one for one in LANGUAGES if one == named), None)
+    if language is None:
+        text = f"The 'language' key of [pipeline] must be one of {', '.join(LANGUAGES)}. Got {named!r} instead."
+        document.report(("pipeline", "language"), text, 'For example: language = "zh"')
+    return language or "en"
+
+
+def _read_out(document: Document, table: dict[str, Any]) -> Path:
     out = table.get("out", DEFAULT_OUT)
     if not isinstance(out, str) or not out:
         text = f"The 'out' key of [pipeline] must be a folder's name. Got {out!r} instead."
@@ -122,7 +142,7 @@ def _read_out(document: Document) -> Path:
     return document.path.parent / out
 
 
-def _read_stage(document: Document, name: str, table: Any) -> StageSpec | None:
+def _read_stage(document: Document, name: str, table: Any, language: Language) -> StageSpec | None:
     keys = ("stage", name)
     if not isinstance(table, dict):
         document.report(keys, f"A stage must be a table. Got {name} = {table!r} instead.", f"Write [stage.{name}].")
@@ -139,6 +159,9 @@ def _read_stage(document: Document, name: str, table: Any) -> StageSpec | None:
     inputs = {one.name: _read_input(document, name, verb, one, table) for one in verb.inputs}
     fields = verb.config_class.model_fields
     values = {key: _relative(document, verb, key, value) for key, value in table.items() if key in fields}
+    # Left out where it is what a stage has anyway, so that its key does not tell the one from the other.
+    if language != "en" and "language" in fields and "language" not in table.get("each", {}):
+        values.setdefault("language", language)
     each = _read_each(document, name, verb, table)
     return StageSpec(name, verb, {key: value for key, value in inputs.items() if value}, values, each)
 

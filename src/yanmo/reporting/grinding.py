@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from yanmo.reporting import plots
-from yanmo.reporting.pages import pareto_points, render_page
+from yanmo.reporting.pages import pareto_charts, render_page
 
 __all__ = ["render_grinding"]
 
@@ -20,9 +19,5 @@ def render_grinding(report: Mapping[str, Any]) -> str:
         report: The content of ``report.json``: ``rows``, one a Bundle that was made.
     """
     rows = report["rows"]
-    charts = [
-        plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=cost)
-        for key, cost in COSTS.items()
-        if len(rows) > 1 and all(row[key] for row in rows)
-    ]
-    return render_page("grinding.html", report, charts=charts)
+    costs = {key: cost for key, cost in COSTS.items() if len(rows) > 1 and all(row[key] for row in rows)}
+    return render_page("grinding.html", report, charts=pareto_charts(costs, rows, report))

@@ -13,8 +13,11 @@ import jinja2
 from markupsafe import Markup
 
 from yanmo.reporting import plots
+from yanmo.translations import Language, translate
 
 __all__ = [
+    "language_of",
+    "pareto_charts",
     "pareto_points",
     "render_audit",
     "render_benchmark",
@@ -22,6 +25,7 @@ __all__ = [
     "render_evaluation",
     "render_language",
     "render_page",
+    "render_written",
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -31,6 +35,7 @@ SHOWN_ROWS = 200
 MATRIX_LABELS = 30
 # As wide as a plus, so that signed numbers stand in one line.
 MINUS = "−"
+COSTS = {"latency_ms": "ms for one text", "size_mb": "size in MB"}
 CURVES = (
     ("by_batch_size", "batch_size", "texts asked at once"),
     ("by_length", "length", "tokens of a text, about; batches of 32"),
@@ -44,17 +49,17 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
     Args:
         report: The content of ``report.json``, in which what has no value is None.
     """
-    matrix = report["confusion_matrix"]
+    matrix, language = report["confusion_matrix"], language_of(report)
     return render_page(
         "evaluation.html",
         report,
         shows_matrix=bool(matrix) and len(matrix) <= MATRIX_LABELS,
-        reliability=plots.reliability_diagram(report["calibration"]),
-        histogram=plots.confidence_histogram(report["calibration"]),
-        before=plots.reliability_diagram(report["uncalibrated"]["calibration"], name="uncalibrated")
+        reliability=plots.reliability_diagram(report["calibration"], language=language),
+        histogram=plots.confidence_histogram(report["calibration"], language=language),
+        before=plots.reliability_diagram(report["uncalibrated"]["calibration"], name="uncalibrated", language=language)
         if report["uncalibrated"]
         else None,
-        cost_curve=_cost_curve(report["composite"]["cascade"]) if _is_cascade(report) else None,
+        cost_curve=_cost_curve(report["composite"]["cascade"], language) if _is_cascade(report) else None,
     )
 
 
@@ -65,6 +70,21 @@ def render_language(report: Mapping[str, Any]) -> str:
         report: The content of ``report.json``, in which what has no value is None.
     """
     return render_page("language.html", report)
+
+
+def render_written(report: Mapping[str, Any]) -> str:
+    """Return the page of the evaluation of one model that writes texts for others.
+
+    Args:
+        report: The content of ``report.json``, in which what has no value is None.
+    """
+    return render_page(
+        "written.html",
+        report,
+        reliability=plots.reliability_diagram(report["calibration"]),
+        histogram=plots.confidence_histogram(report["calibration"]),
+        cost_curve=_cost_curve(report["composite"]["cascade"]) if _is_cascade(report) else None,
+    )
 
 
 def render_audit(report: Mapping[str, Any]) -> str:
@@ -80,12 +100,12 @@ def _is_cascade(report: Mapping[str, Any]) -> bool:
     return bool(report["composite"] and report["composite"]["cascade"])
 
 
-def _cost_curve(cascade: Mapping[str, Any]) -> str:
+def _cost_curve(cascade: Mapping[str, Any], language: Language) -> str:
     points = [(one["cost_ms"], one["disagreement"]) for one in cascade["measured_curve"]]
     # The curve in the manifest always holds the thresholds that were chosen.
     place = next(place for place, one in enumerate(cascade["curve"]) if one["thresholds"] == cascade["thresholds"])
     limit = cascade["alpha"] if cascade["kind"] == "agreement" else None
-    return plots.cost_curve(points, chosen=points[place], limit=limit)
+    return plots.cost_curve(points, chosen=points[place], limit=limit, language=language)
 
 
 def render_comparison(report: Mapping[str, Any]) -> str:
@@ -94,13 +114,8 @@ def render_comparison(report: Mapping[str, Any]) -> str:
     Args:
         report: The content of ``report.json``: ``rows``, one a Bundle, and what they were measured on.
     """
-    costs = {"latency_ms": "ms for one text", "size_mb": "size in MB"}
     rows = report["rows"]
-    charts = [
-        plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=cost)
-        for key, cost in costs.items()
-        if all(row[key] for row in rows)
-    ]
+    charts = pareto_charts({key: cost for key, cost in COSTS.items() if all(row[key] for row in rows)}, rows, report)
     return render_page("comparison.html", report, charts=charts)
 
 
@@ -110,16 +125,16 @@ def render_benchmark(report: Mapping[str, Any]) -> str:
     Args:
         report: The content of ``report.json``: ``rows``, one a Bundle.
     """
-    rows = [{**row, "p50": row["latency_ms"]["p50"]} for row in report["rows"]]
+    rows, language = [{**row, "p50": row["latency_ms"]["p50"]} for row in report["rows"]], language_of(report)
     curves = [
-        plots.curve_plot(_curve(rows, table, column), name=table, axis=axis)
+        plots.curve_plot(_curve(rows, table, column), name=table, axis=translate(axis, language), language=language)
         for table, column, axis in CURVES
         if any(len(row[table]) > 1 for row in rows)
     ]
     name = report["headline"]["name"]
     is_labeled = len(rows) > 1 and all(row[name] is not None for row in rows)
-    costs = {"p50": "ms for one text", "size_mb": "size in MB"} if is_labeled else {}
-    charts = [plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=cost) for key, cost in costs.items()]
+    costs = {"p50": COSTS["latency_ms"], "size_mb": COSTS["size_mb"]} if is_labeled else {}
+    charts = pareto_charts(costs, rows, report)
     return render_page("benchmark.html", report, curves=curves, charts=charts)
 
 
@@ -129,6 +144,27 @@ def _curve(rows: Sequence[Mapping[str, Any]], table: str, column: str) -> list[t
         (row["name"], [(one[column], one["texts_per_second"]) for one in row[table] if one["texts_per_second"]])
         for row in rows
     ]
+
+
+def pareto_charts(costs: Mapping[str, str], rows: Sequence[Mapping[str, Any]], report: Mapping[str, Any]) -> list[str]:
+    """Return a plot of scores against each cost.
+
+    Args:
+        costs: Key of a row to what it is called.
+        rows: One a Bundle.
+        report: Says what the headline is, and in which language it is read.
+    """
+    language = language_of(report)
+    return [
+        plots.pareto_plot(pareto_points(rows, key, report), name=key, cost=translate(cost, language), language=language)
+        for key, cost in costs.items()
+    ]
+
+
+def language_of(report: Mapping[str, Any]) -> Language:
+    """Return the language of a Report; older ones say none and are English."""
+    language: Language = report.get("language", "en")
+    return language
 
 
 def pareto_points(rows: Sequence[Mapping[str, Any]], key: str, report: Mapping[str, Any]) -> plots.Points:
@@ -149,7 +185,7 @@ def pareto_points(rows: Sequence[Mapping[str, Any]], key: str, report: Mapping[s
         plots.Point(row["name"], row[key], factor * row[name], not lost, _scaled(row.get(f"{name}_interval"), factor))
         for row, lost in zip(rows, beaten, strict=True)
     ]
-    return plots.Points(points, headline["title"], unit)
+    return plots.Points(points, translate(headline["title"], language_of(report)), unit)
 
 
 def _scaled(interval: Sequence[float] | None, factor: int) -> tuple[float, float] | None:
@@ -159,11 +195,18 @@ def _scaled(interval: Sequence[float] | None, factor: int) -> tuple[float, float
 def render_page(template: str, report: Mapping[str, Any], **more: Any) -> str:
     """Return a template filled with a report's values and what else it shows."""
     headline = report.get("headline")
-    return _environment().get_template(template).render(report=report, headline=headline, **more) + "\n"
+    page = _environment(language_of(report)).get_template(template)
+    return page.render(report=report, headline=headline, **more) + "\n"
+
+
+def _say(text: str, *, language: Language, **values: object) -> str:
+    """Return a sentence of a page; values are anybody's, and sentences are ours."""
+    told = Markup(translate(text, language))
+    return told.format(**values) if values else told
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _environment(language: Language) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         # Pages show texts and labels of anybody's.
@@ -177,6 +220,7 @@ def _environment() -> jinja2.Environment:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The policy of the page names this one script by its digest, so that nothing else in it can run.
     environment.globals |= {"sort_script": Markup(script), "sort_digest": Markup(f"sha256-{digest}")}
+    environment.globals |= {"language": language, "_": functools.partial(_say, language=language)}
     environment.filters |= {
         "percent": _percent,
         "number": _number,
@@ -184,7 +228,7 @@ def _environment() -> jinja2.Environment:
         "score": _score,
         "score_span": _score_span,
         "change": _change,
-        "labels": _labels,
+        "labels": functools.partial(_labels, language=language),
         "short": _short,
     }
     return environment
@@ -229,8 +273,8 @@ def _number(value: float | None, digits: int = 3) -> str:
     return f"{value:.{digits}g}" if value == 0 or abs(value) >= 1e-4 else f"{value:.1e}"
 
 
-def _labels(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else ", ".join(value) or "none"
+def _labels(value: str | list[str], *, language: Language) -> str:
+    return value if isinstance(value, str) else ", ".join(value) or translate("none", language)
 
 
 def _short(text: str) -> str:

@@ -11,9 +11,11 @@ import math
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from yanmo.reporting.point_names import Box, place_names, short_name
+from yanmo.translations import Language, translate
 
 __all__ = [
     "BAR",
@@ -69,13 +71,17 @@ LEGEND_CHARACTERS, LEGEND_LINE = 62, 0.062
 MARGINS = {"left": 0.16, "right": 0.955, "bottom": 0.14, "top": 0.975}
 
 
-def reliability_diagram(bins: Sequence[Mapping[str, Any]], *, name: str = "reliability") -> str:
+def reliability_diagram(
+    bins: Sequence[Mapping[str, Any]], *, name: str = "reliability", language: Language = "en"
+) -> str:
     """Return confidence against accuracy: on the diagonal a probability means what it says.
 
     Args:
         bins: The ``calibration`` rows of a Report.
         name: Of the plot, unique on its page.
+        language: Of what is written in it.
     """
+    say = partial(translate, language=language)
 
     def draw(axes: Any) -> None:
         filled = [one for one in bins if one["count"]]
@@ -91,29 +97,31 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]], *, name: str = "relia
         )
         points = [one["confidence"] for one in filled], [one["accuracy"] for one in filled]
         axes.plot(*points, color=BAR, marker="o", markersize=4, linewidth=1.2)
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that was right")
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel=say("confidence"), ylabel=say("share that was right"))
 
-    return figure_svg(draw, name=name, title="Reliability diagram: share that was right against confidence")
+    return figure_svg(draw, name=name, title=say("Reliability diagram: share that was right against confidence"))
 
 
-def confidence_histogram(bins: Sequence[Mapping[str, Any]]) -> str:
+def confidence_histogram(bins: Sequence[Mapping[str, Any]], *, language: Language = "en") -> str:
     """Return how often the model was how sure, right and wrong answers apart.
 
     Args:
         bins: The ``calibration`` rows of a Report.
+        language: Of what is written in the plot.
     """
+    say = partial(translate, language=language)
 
     def draw(axes: Any) -> None:
         lower = [one["lower"] for one in bins]
         right = [one["num_right"] for one in bins]
         wrong = [one["count"] - one["num_right"] for one in bins]
         width = (bins[0]["upper"] - bins[0]["lower"]) * 0.92
-        axes.bar(lower, right, width=width, align="edge", color=BAR, label="right")
-        axes.bar(lower, wrong, width=width, align="edge", bottom=right, color=WARN, label="wrong")
-        axes.set(xlim=(0, 1), xlabel="confidence", ylabel="answers")
+        axes.bar(lower, right, width=width, align="edge", color=BAR, label=say("right"))
+        axes.bar(lower, wrong, width=width, align="edge", bottom=right, color=WARN, label=say("wrong"))
+        axes.set(xlim=(0, 1), xlabel=say("confidence"), ylabel=say("answers"))
         add_legend(axes)
 
-    return figure_svg(draw, name="confidence", title="Histogram of confidence, right and wrong answers")
+    return figure_svg(draw, name="confidence", title=say("Histogram of confidence, right and wrong answers"))
 
 
 class Point(NamedTuple):
@@ -148,17 +156,18 @@ class Points(NamedTuple):
     unit: str
 
 
-def pareto_plot(places: Points, *, name: str, cost: str) -> str:
+def pareto_plot(places: Points, *, name: str, cost: str, language: Language = "en") -> str:
     """Return scores against a cost on a logarithmic axis; the line joins those that nothing beats on both.
 
     Args:
         places: The Bundles.
         name: Of the plot, unique on its page.
         cost: The label of the cost axis, with its unit.
+        language: Of what is written in the plot besides.
     """
     from matplotlib.ticker import LogLocator, NullLocator
 
-    points = places.points
+    points, say = places.points, partial(translate, language=language)
 
     def draw(axes: Any) -> None:
         front = sorted((one for one in points if one.is_best), key=lambda one: one.cost)
@@ -176,10 +185,10 @@ def pareto_plot(places: Points, *, name: str, cost: str) -> str:
         axes.xaxis.set(major_locator=LogLocator(subs=steps), minor_locator=NullLocator(), major_formatter="{x:g}")
         # The front first: its names are read most.
         _write_names(axes, sorted(points, key=lambda one: (not one.is_best, one.cost)))
-        axes.set(xlabel=f"{cost}, logarithmic", ylabel=f"{places.title}{places.unit}")
+        axes.set(xlabel=say("{cost}, logarithmic", cost=cost), ylabel=f"{places.title}{places.unit}")
 
     title = places.title[0].upper() + places.title[1:]
-    return figure_svg(draw, name=name, title=f"{title} against {cost}")
+    return figure_svg(draw, name=name, title=say("{score} against {cost}", score=title, cost=cost))
 
 
 def _write_names(axes: Any, points: Sequence[Point]) -> None:
@@ -203,15 +212,24 @@ def _write_names(axes: Any, points: Sequence[Point]) -> None:
         axes.annotate(name, (one.cost, one.score), (place.across, place.up), textcoords="offset points", **style)
 
 
-def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, float], limit: float | None) -> str:
+def cost_curve(
+    points: Sequence[tuple[float, float]],
+    *,
+    chosen: tuple[float, float],
+    limit: float | None,
+    language: Language = "en",
+) -> str:
     """Return a cascade's agreement with its last stage against its mean cost on a logarithmic axis.
 
     Args:
         points: Cost in milliseconds and share of texts that differ, for every candidate.
         chosen: The one that was taken.
         limit: The share that was asked for, or None.
+        language: Of what is written in the plot.
     """
     from matplotlib.ticker import LogLocator, NullLocator
+
+    say = partial(translate, language=language)
 
     def draw(axes: Any) -> None:
         ordered = sorted(points)
@@ -223,20 +241,25 @@ def cost_curve(points: Sequence[tuple[float, float]], *, chosen: tuple[float, fl
         axes.set_xscale("log")
         axes.xaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.set(xlabel="mean ms a text, logarithmic", ylabel="same answer as the last stage, %")
+        axes.set(xlabel=say("mean ms a text, logarithmic"), ylabel=say("same answer as the last stage, %"))
 
-    return figure_svg(draw, name="cost", title="Agreement with the last stage against mean cost")
+    return figure_svg(draw, name="cost", title=say("Agreement with the last stage against mean cost"))
 
 
-def curve_plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, name: str, axis: str) -> str:
+def curve_plot(
+    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, name: str, axis: str, language: Language = "en"
+) -> str:
     """Return texts per second against something, one line a Bundle.
 
     Args:
         curves: Name, and points with both values > 0.
         name: Of the plot, unique on its page.
         axis: The label of the axis across.
+        language: Of what is written in the plot besides.
     """
     from matplotlib.ticker import FixedLocator, LogLocator, NullLocator
+
+    say = partial(translate, language=language)
 
     def draw(axes: Any) -> None:
         for place, (label, points) in enumerate(curves):
@@ -251,11 +274,11 @@ def curve_plot(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]], *, n
         axes.yaxis.set(major_locator=LogLocator(subs=(1, 2, 5)), minor_locator=NullLocator())
         axes.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if value >= 1000 else f"{value:g}")
         axes.margins(x=0.08, y=0.15)
-        axes.set(xlabel=axis, ylabel="texts/s, logarithmic")
+        axes.set(xlabel=axis, ylabel=say("texts/s, logarithmic"))
         if len(curves) > 1:
             add_legend(axes)
 
-    return figure_svg(draw, name=name, title=f"Texts per second against {axis}")
+    return figure_svg(draw, name=name, title=say("Texts per second against {axis}", axis=axis))
 
 
 def add_legend(axes: Any) -> None:

@@ -17,6 +17,7 @@ from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.tags import TagScheme
+from yanmo.answers.writings import Writings
 from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
 from yanmo.reporting.language_quality import (
@@ -27,7 +28,7 @@ from yanmo.reporting.language_quality import (
     no_calibration,
 )
 from yanmo.reporting.new_spans import known_spans, measure_new_spans
-from yanmo.reporting.pages import render_evaluation, render_language
+from yanmo.reporting.pages import render_evaluation, render_language, render_written
 from yanmo.reporting.passage_quality import (
     measure_passage_calibration,
     measure_passage_quality,
@@ -37,6 +38,12 @@ from yanmo.reporting.quality import compare_answers, measure_calibration, measur
 from yanmo.reporting.tag_mistakes import worst_tag_mistakes
 from yanmo.reporting.tag_quality import measure_tag_calibration, measure_tag_quality
 from yanmo.reporting.tree_quality import measure_tree_calibration, measure_tree_quality, worst_trees
+from yanmo.reporting.written_quality import (
+    measure_pairs,
+    measure_written_calibration,
+    measure_written_quality,
+    worst_written,
+)
 from yanmo.tasks.labels import LabelTask
 
 __all__ = ["Sections", "sections_of"]
@@ -137,10 +144,14 @@ OF_TREES = Sections(measure_tree_quality, measure_tree_calibration, _nothing_new
 OF_TOKENS = Sections(
     measure_language_quality, no_calibration, measure_baseline, hardest_texts, compare_likelihoods, render_language
 )
+OF_WRITTEN = Sections(
+    measure_written_quality, measure_written_calibration, measure_pairs, worst_written, compare_answers, render_written
+)
 SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
     Choices: _sections_of_choices,
     Pointers: lambda _: OF_PASSAGES,
     Arcs: lambda _: OF_TREES,
     Sequences: lambda _: OF_TOKENS,
+    Writings: lambda _: OF_WRITTEN,
 }
 """Form of evidence to the parts of a Report about it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -10,8 +9,7 @@ import numpy as np
 
 from yanmo.answers.answered import Found
 from yanmo.answers.arcs import Arcs
-from yanmo.answers.links import SOFTMAX
-from yanmo.arrays import IntArray, Ragged
+from yanmo.arrays import Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.parsing.arc_evidence import Sharpness
@@ -20,14 +18,13 @@ from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import WordHashes
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import read_light_settings, read_tensors
-from yanmo.runtimes.window import WindowRuntime
-from yanmo.text.inputs import Inputs, Units, Windows
+from yanmo.runtimes.word_limit import first_words
+from yanmo.runtimes.word_tagger import open_tagger
+from yanmo.text.inputs import Inputs, Windows
 
 __all__ = ["ArcsRuntime", "open_runtime"]
 
-SETTINGS, TAGGER = "arcs.json", "tagger"
-MAX_WORDS = 1000
-"""Words of a sentence that are read: every word chooses among all of them."""
+SETTINGS = "arcs.json"
 NAMES = ("kept", "weights", "scale")
 
 
@@ -35,12 +32,10 @@ class ArcsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of ``arcs.json``.
 
     Attributes:
-        tags: Those of the tagger, in order; none where there is no tagger.
         sharpness: How the parser's scores become log odds.
         beam: How many sequences of actions of a sentence go forward together.
     """
 
-    tags: list[str]
     sharpness: Sharpness
     beam: int
 
@@ -52,13 +47,13 @@ class EncodedWords:
     Attributes:
         words: Hashes of the words and their tags.
         places: Where they stand in the raw texts, int64, shape (U, 2), N rows.
-        lengths_N: How many words each text has, those that are not read included.
+        is_long_N: Which texts have more words than are read.
         is_unknown_U: Which words training hardly met.
     """
 
     words: WordHashes
     places: Ragged
-    lengths_N: IntArray
+    is_long_N: np.ndarray[tuple[int], np.dtype[np.bool_]]
     is_unknown_U: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
@@ -81,7 +76,7 @@ class ArcsRuntime(Runtime[EncodedWords]):
                 hint="Train the Bundle again.",
             )
         self._parser = ArcParser(weights, tensors["vocabulary"], settings.sharpness, settings.beam)
-        self._tagger = _open_tagger(bundle, settings.tags) if settings.tags else None
+        self._tagger = open_tagger(bundle)
 
     def encode(
         self,
@@ -92,41 +87,21 @@ class ArcsRuntime(Runtime[EncodedWords]):
         """Return the words of N texts with their tags; of a very long one its beginning."""
         if inputs.units is None:
             raise InternalError("The parser reads words, but the texts have none.")
-        lengths_N = inputs.units.places.lengths_N
-        units = _beginnings(inputs.units)
-        tags_U = np.zeros(len(units.surfaces), dtype=np.int64)
-        if self._tagger is not None:
-            tagged = self._tagger.score(self._tagger.encode(Inputs(inputs.columns, units=units)))
-            tags_U = tagged.scores.values_MC.argmax(axis=1)
-        words = self._parser.read(units.surfaces, tags_U, units.places.offsets)
+        units, is_long_N = first_words(inputs.units)
+        kinds_U = None if self._tagger is None else self._tagger.kinds_U(Inputs(inputs.columns, units=units))
+        words = self._parser.read(units.surfaces, kinds_U, units.places.offsets)
         is_unknown_U = ~np.isin(words.words_U, self._parser.vocabulary_V)
-        return EncodedWords(words, units.places, lengths_N, is_unknown_U)
+        return EncodedWords(words, units.places, is_long_N, is_unknown_U)
 
     def score(self, encoded: EncodedWords) -> Inference[Arcs]:
         """Return scores of every word's heads and relations."""
         arcs = self._parser.evidence(encoded.words, encoded.places)
         read_N, ends = encoded.places.lengths_N, encoded.places.offsets
         unknown_N = np.diff(np.concatenate(([0], np.cumsum(encoded.is_unknown_U)))[ends])
-        found = Found(read_N, unknown_N, read_N < encoded.lengths_N, int(ends[-1]))
+        found = Found(read_N, unknown_N, encoded.is_long_N, int(ends[-1]))
         return Inference(arcs, found)
 
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> ArcsRuntime:  # noqa: ARG001 - one signature
     """Return the runtime of an arcs Bundle."""
     return ArcsRuntime(bundle)
-
-
-def _open_tagger(bundle: Bundle, tags: Sequence[str]) -> WindowRuntime:
-    # A part of the parser's Bundle and none of its own: one manifest holds the digests of all files.
-    return WindowRuntime(Bundle(bundle.path / TAGGER, bundle.manifest, ""), SOFTMAX, tags)
-
-
-def _beginnings(units: Units) -> Units:
-    """Return the units without those that are too far from the beginning of their text."""
-    lengths_N, offsets = units.places.lengths_N, units.places.offsets
-    if int(lengths_N.max(initial=0)) <= MAX_WORDS:
-        return units
-    kept_N = np.minimum(lengths_N, MAX_WORDS)
-    ends = np.concatenate(([0], np.cumsum(kept_N))).astype(np.int64)
-    kept = np.arange(int(ends[-1])) + np.repeat(offsets[:-1] - ends[:-1], kept_N)
-    return Units([units.surfaces[one] for one in kept.tolist()], Ragged(units.places.values[kept], ends), units.rule)

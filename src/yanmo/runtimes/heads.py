@@ -5,8 +5,11 @@ There is one head for each form of evidence; whether torch or an engine runs the
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any, Protocol
 
+import numpy as np
+from msgspec.structs import replace
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
@@ -24,12 +27,14 @@ from yanmo.parsing.biaffine import BiaffineWeights
 from yanmo.protocols import Inference
 from yanmo.runtimes.batching import pool_windows
 from yanmo.runtimes.unit_chain import as_choices, read_chain
+from yanmo.runtimes.word_limit import first_words
+from yanmo.runtimes.word_tagger import open_tagger
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.passage_tokens import PassageTokenizer
 from yanmo.text.tokenizer import Encoded, encode_column, open_tokenizer
-from yanmo.text.unit_tokens import UnitTokenizer
+from yanmo.text.unit_tokens import NO_KIND, UnitTokenizer
 
 __all__ = ["Head", "LabelHead", "PassageHead", "TreeHead", "VectorHead", "open_head"]
 
@@ -124,6 +129,7 @@ class TreeHead(Head):
 
     def __init__(self, bundle: Bundle) -> None:
         self._weights = _read_trees(bundle)
+        self._tagger, self._reads_kinds = open_tagger(bundle), bundle.architecture.get("reads_kinds", False)
         self._of_units = UnitTokenizer(
             open_tokenizer(bundle.path / TOKENIZER, max_length=bundle.max_length), bundle.max_length
         )
@@ -137,7 +143,13 @@ class TreeHead(Head):
         """Return the token ids of N cleaned rows."""
         if inputs.units is None:
             raise InternalError("A head for trees reads words, but the texts have none.")
-        return self._of_units.encode(inputs.units, windows=windows)
+        units, is_long_N = first_words(inputs.units)
+        if self._tagger is not None:
+            units = replace(units, kinds_U=self._tagger.kinds_U(replace(inputs, units=units)))
+        elif self._reads_kinds:
+            units = replace(units, kinds_U=np.full(len(units.surfaces), NO_KIND))
+        encoded = self._of_units.encode(units, windows=windows)
+        return dataclasses.replace(encoded, truncated_N=encoded.truncated_N | is_long_N)
 
     def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Arcs]:
         """Return the scores of the heads and relations of all words."""

@@ -7,7 +7,6 @@ examples again, so a library or a processor that computes something else is foun
 from __future__ import annotations
 
 import copy
-import importlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -21,18 +20,19 @@ from polars.exceptions import PolarsError
 from yanmo.answers.answered import Answered, Found
 from yanmo.answers.choices import Choices
 from yanmo.arrays import FloatArray
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.bundle import SEGMENTER, Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
 from yanmo.protocols import Inference, Prediction, Runtime, Task
+from yanmo.runtimes.opening import RUNTIMES, open_runtime_of
 from yanmo.runtimes.rules import Ruled, read_rules
+from yanmo.runtimes.word_cutter import WordCutter
 from yanmo.tasks import task_of
 from yanmo.tasks.deciding import decide
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Item, Windows
 
 __all__ = [
-    "RUNTIMES",
     "LongTexts",
     "Predictor",
     "check_golden",
@@ -41,19 +41,6 @@ __all__ = [
     "open_bundle",
 ]
 
-RUNTIMES = {
-    "torch": "yanmo.runtimes.pytorch",
-    "onnx": "yanmo.runtimes.onnx",
-    "ngram": "yanmo.runtimes.ngram",
-    "linear": "yanmo.runtimes.linear",
-    "window": "yanmo.runtimes.window",
-    "hmm": "yanmo.runtimes.hmm",
-    "arcs": "yanmo.runtimes.arcs",
-    "kneser-ney": "yanmo.runtimes.kneser_ney",
-    "ensemble": "yanmo.runtimes.composite",
-    "cascade": "yanmo.runtimes.composite",
-    "decoder": "yanmo.runtimes.decoder",
-}
 TRIAL_TEXTS = 512
 # An int8 product rounds its inputs, so another processor's last bit may move a value by a whole step.
 GOLDEN_TOLERANCE = {"fp32": 1e-4, "int8": 2e-2}
@@ -72,13 +59,20 @@ class Predictor:
         labels: All labels, in the order of every column of probabilities.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime[Any], windows: Windows | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        runtime: Runtime[Any],
+        windows: Windows | None = None,
+        cutter: WordCutter | None = None,
+    ) -> None:
         self.bundle = bundle
         self.task: Task[Any] = task_of(bundle)
         self.labels: list[str] = bundle.labels
         self._pipeline = bundle.text_pipeline()
         self._runtime: Runtime[Any] | None = runtime
         self._windows = windows
+        self._cutter = cutter
         self._rules = read_rules(bundle.path, bundle.labels)
         self._calibration = None
         if bundle.calibration is not None:
@@ -124,12 +118,19 @@ class Predictor:
             inputs: N raw rows.
             windows: How long texts are cut; by default as the Predictor was opened.
         """
-        read = self._pipeline.read(inputs)
+        # Whoever knows the words has put spaces between them.
+        cutter = None if inputs.is_segmented else self._cutter
+        read = self._pipeline.read(inputs, places=None if cutter is None else cutter.places(inputs.first))
         encoded = self._opened().encode(read, windows=windows or self._windows)
         if self._rules is None or read.units is None:
             return encoded
         places = read.units.places
         return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
+
+    @property
+    def cuts_words(self) -> bool:
+        """Whether raw texts are cut into words by a segmenter of the Bundle's own."""
+        return self._cutter is not None
 
     def reading(self, windows: Windows | None = None) -> Mapping[str, Any]:
         """Return what a Report says of how texts are read, as JSON values; by default as the Predictor was opened."""
@@ -248,24 +249,21 @@ def open_bundle(
     if runtime == "auto" and not opened.is_composite:
         runtime = choose_runtime(opened, num_threads)
     # Golden answers were given without windows, so they are asked for without.
-    opened_runtime = _open_runtime(opened, device=device, num_threads=num_threads, runtime=runtime)
+    opened_runtime = open_runtime_of(opened, device=device, num_threads=num_threads, runtime=runtime)
+    cutter = _open_cutter(opened, num_threads)
     if verify_golden:
-        check_golden(Predictor(opened, opened_runtime))
-    return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap))
+        check_golden(Predictor(opened, opened_runtime, cutter=cutter))
+    return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap), cutter)
 
 
-def _open_runtime(bundle: Bundle, *, device: str, num_threads: int, runtime: str | None) -> Runtime[Any]:
-    module = importlib.import_module(RUNTIMES[bundle.format])
-    options = {"device": device, "num_threads": num_threads}
-    if runtime is not None and (bundle.format == "onnx" or bundle.is_composite):
-        options["engine"] = runtime
-    elif runtime is not None:
-        raise ConfigError(
-            f"The 'runtime' parameter is for ONNX Bundles; {bundle.path} is of format {bundle.format}.",
-            hint="Leave it out, or export the Bundle first.",
-        )
-    opened: Runtime[Any] = module.open_runtime(bundle, **options)
-    return opened
+def _open_cutter(bundle: Bundle, num_threads: int) -> WordCutter | None:
+    """Return the segmenter inside of a Bundle, None where it has none."""
+    folder = bundle.path / SEGMENTER
+    if not folder.is_dir():
+        return None
+    # The digests of its files have been checked with those of the Bundle.
+    inner = Bundle.open(folder, verify=False)
+    return WordCutter(open_bundle(inner, num_threads=num_threads, verify_golden=False), inner.labels)
 
 
 def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
@@ -285,7 +283,7 @@ def choose_runtime(bundle: Bundle, num_threads: int) -> str | None:
     items = golden * (TRIAL_TEXTS // max(len(golden), 1))
 
     def open_with(engine: str) -> Callable[[], object]:
-        predictor = Predictor(bundle, _open_runtime(bundle, device="cpu", num_threads=num_threads, runtime=engine))
+        predictor = Predictor(bundle, open_runtime_of(bundle, device="cpu", num_threads=num_threads, runtime=engine))
         check_golden(predictor)
         return lambda: predictor.infer(items)
 

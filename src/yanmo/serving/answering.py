@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,18 +16,20 @@ from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
 from yanmo.answers.vectors import Vectors
+from yanmo.answers.writings import Writings
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.tree_table import conllu_sentence
 from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord
+from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord, WrittenCandidate
 from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
 __all__ = ["Answerer", "BatchAnswer"]
 
 NUM_WARM_TEXTS = 400
+LEAST_SHARE = 1e-37
 
 
 class BatchAnswer(msgspec.Struct, tag=True):
@@ -148,11 +151,22 @@ def _write_vector(told: Prediction) -> Answer:
     return Answer(told.label, told.probability, vector=told.vector)
 
 
+def _write_written(told: Prediction) -> Answer:
+    found = [WrittenCandidate(text, _nats(share)) for text, share in told.probabilities.items()]
+    return Answer(told.label, told.probability, log_likelihood=_nats(told.probability), candidates=found)
+
+
+def _nats(share: float) -> float:
+    """Return the mean log-likelihood of a text's tokens, of which it was told as a probability."""
+    return math.log(max(share, LEAST_SHARE))
+
+
 WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] = {
     Choices: _writer_of_choices,
     Pointers: lambda _: _write_found,
     Arcs: lambda _: _write_trees,
     Vectors: lambda _: _write_vector,
+    Writings: lambda _: _write_written,
 }
 """Form of evidence to what makes an answer on the wire of one for a person."""
 

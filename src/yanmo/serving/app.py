@@ -27,7 +27,10 @@ logger = logging.getLogger(__name__)
 
 # Headers that decide who asks what; of two that differ, a proxy in front may have read the other one.
 UNIQUE = (b"host", b"origin", b"authorization", b"x-api-key", b"content-type", b"content-encoding", b"x-timeout-ms")
-NAMED = re.compile(r"^(/v1/models/|/v2/models/|/admin/models/)([^/]+?)(/predict|:predict|/infer|/ready)?$")
+NAMED = re.compile(
+    r"^(?P<root>/v1/models/|/v2/models/|/admin/models/)(?P<name>[^/]+?)"
+    r"(/versions/(?P<version>[^/]+))?(?P<rest>/predict|:predict|/infer|/ready)?$"
+)
 
 
 class App:
@@ -114,8 +117,9 @@ class App:
         if found is None:
             match = NAMED.match(path)
             if match is not None:
-                call.name = match[2]
-                found = ROUTES.get(f"{match[1]}{{name}}{match[3] or ''}")
+                call.name, call.version = match["name"], match["version"]
+                version = "/versions/{version}" if call.version else ""
+                found = ROUTES.get(f"{match['root']}{{name}}{version}{match['rest'] or ''}")
         if found is not None and self._admin_port is not None:
             found = {method: route for method, route in found.items() if self._is_here(scope, route)}
         if not found:
@@ -124,7 +128,9 @@ class App:
         route = found.get("GET" if method == "HEAD" else method)
         if route is None:
             allowed = ", ".join([*found, *(["HEAD"] if "GET" in found else [])])
-            raise Problem("method_not_allowed", f"The methods are: {allowed}.", headers={"allow": allowed})
+            raise Problem(
+                "method_not_allowed", "The methods are: {methods}.", headers={"allow": allowed}, methods=allowed
+            )
         return route
 
     def _is_here(self, scope: Scope, route: Route) -> bool:
@@ -133,6 +139,7 @@ class App:
 
     def _refuse(self, call: RouteCall, problem: Problem) -> Reply:
         self._service.counters.add_refused(problem.code)
+        problem.speak(call.language)
         return call.refuse(problem)
 
     def _count(self, call: RouteCall, status: int, begin: float) -> None:
@@ -150,4 +157,4 @@ def _check_unique(names: list[bytes]) -> None:
     """
     twice = next((name for name in UNIQUE if names.count(name) > 1), None)
     if twice is not None:
-        raise Problem("bad_http", f"Give the header '{twice.decode()}' once.")
+        raise Problem("bad_http", "Give the header '{header}' once.", header=twice.decode())

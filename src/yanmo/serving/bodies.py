@@ -52,10 +52,14 @@ def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
 
 def _explain(message: str, kind: type[msgspec.Struct]) -> Problem:
     if message.startswith("Object contains unknown field"):
-        return Problem("unknown_key", f"The keys are: {', '.join(kind.__struct_fields__)}.")
+        return Problem("unknown_key", "The keys are: {names}.", names=", ".join(kind.__struct_fields__))
     place, bounds = PLACE.search(message), BOUNDS.match(message)
     known = place[1] if place is not None and place[1] in kind.__struct_fields__ else None
     if known is None:
-        return Problem("wrong_type", f"The body must be a JSON object with the keys that {kind.__name__} has.")
-    wanted = f": {bounds[0][0].lower()}{bounds[0][1:].replace('`', '')}" if bounds is not None else ""
-    return Problem("wrong_type", f"'{known}' has a value that it cannot have{wanted}.")
+        return Problem(
+            "wrong_type", "The body must be a JSON object with the keys that {kind} has.", kind=kind.__name__
+        )
+    if bounds is None:
+        return Problem("wrong_type", "'{key}' has a value that it cannot have.", key=known)
+    wanted = f"{bounds[0][0].lower()}{bounds[0][1:].replace('`', '')}"
+    return Problem("wrong_type", "'{key}' has a value that it cannot have: {wanted}.", key=known, wanted=wanted)

@@ -6,6 +6,7 @@ until its time is up. Predicting changes nothing, so asking twice harms nobody.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, Self, TypeVar
@@ -215,6 +216,8 @@ def _span(entity: Entity) -> Span:
 
 def _prediction(answer: Answer) -> Prediction:
     probabilities = answer.probabilities if isinstance(answer.probabilities, Mapping) else {}
+    if isinstance(answer.candidates, Sequence):
+        probabilities = {one.text: math.exp(one.log_likelihood) for one in answer.candidates}
     stage = answer.stage if isinstance(answer.stage, int) else None
     found = answer.entities if isinstance(answer.entities, Sequence) else ()
     spans = tuple([_span(one) for one in found])

@@ -10,6 +10,7 @@ from yanmo.runtimes.predictor import LongTexts
 from yanmo.serving.hosts import check_host_pattern
 from yanmo.serving.origins import check_origin_form, check_proxy_form
 from yanmo.text.inputs import Windows
+from yanmo.translations import Language
 
 __all__ = ["AccessOptions", "ModelOptions", "ServeConfig"]
 
@@ -106,6 +107,9 @@ class ServeConfig(AccessOptions, ModelOptions, WritingServiceOptions):
     name: tuple[str, ...] = ()
     """What clients call the models, in the order of the Bundles; by default the names of the folders as they are given:
     a link such as current keeps its own."""
+    documents: Path | None = None
+    """A folder of .txt and .md files that questions without a context are answered from, by models that read passages;
+    its passages that are most like a question are read."""
     models_dir: Path | None = None
     """The folder from which POST /admin/models/{name} may take Bundles; without it no Bundle can be given."""
     max_body_bytes: int = Field(default=1_048_576, ge=1)
@@ -131,6 +135,8 @@ class ServeConfig(AccessOptions, ModelOptions, WritingServiceOptions):
     """How long the head of a request may take to arrive, and as long again its body; slower ones get 408."""
     drain_seconds: int = Field(default=20, ge=0)
     """How long accepted requests may take to end after SIGTERM or SIGINT."""
+    language: Language = "en"
+    """Of what the service tells clients that name no language in Accept-Language: en or zh."""
     access_log: bool = False
     """Write one line of JSON a request to the standard error."""
 

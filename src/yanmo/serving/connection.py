@@ -30,9 +30,13 @@ CHUNK_BYTES = 16
 DETAILS = {
     "bad_http": "Send HTTP/1.1.",
     "too_slow": "Send the whole request faster.",
-    "url_too_long": f"At most {MAX_URL_BYTES} bytes are allowed.",
-    "headers_too_large": f"At most {MAX_HEADERS} headers of together {MAX_HEAD_BYTES} bytes are allowed.",
+    "url_too_long": "At most {number} bytes are allowed.",
+    "headers_too_large": "At most {number} headers of together {size} bytes are allowed.",
     "too_many_connections": "Connect again later.",
+}
+LIMITS = {
+    "url_too_long": {"number": MAX_URL_BYTES},
+    "headers_too_large": {"number": MAX_HEADERS, "size": MAX_HEAD_BYTES},
 }
 
 Phase = Literal["head", "body"]
@@ -357,7 +361,8 @@ class Connection(HttpToolsProtocol):
     def _refuse(self, code: str) -> None:
         self.limits.on_refused(code)
         headers = {"retry-after": "1"} if code == "too_many_connections" else None
-        problem = Problem(code, DETAILS[code], headers=headers)
+        # Before the headers are whole nobody knows which language the client reads.
+        problem = Problem(code, DETAILS[code], headers=headers, **LIMITS.get(code, {}))
         self.told = problem.status
         self.transport.write(raw_response(problem))
         self.transport.close()

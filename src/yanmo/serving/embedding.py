@@ -187,7 +187,9 @@ def _encode_plain(answers: list[Answer], request: Request, model: Any, digest: s
     options = request.options
     place = next((place for place, one in enumerate(answers) if one.truncated), None)
     if place is not None and (options.truncate is False or options.truncation_direction in ("Left", "left")):
-        raise Problem("text_too_long", f"The model does not read all of text {place}, and it was not to be cut.")
+        raise Problem(
+            "text_too_long", "The model does not read all of text {place}, and it was not to be cut.", place=place
+        )
     return Reply(ENCODER.encode(_vectors(answers, model, wanted).tolist()), _headers(answers))
 
 
@@ -219,7 +221,7 @@ def _vectors(answers: Sequence[Answer], model: Any, wanted: _Wanted) -> FloatArr
         raise Problem("wrong_option", "The vectors of this model have length 1: leave 'normalize' out.")
     num_dimensions = vectors_ND.shape[1] if wanted.dimensions is None else wanted.dimensions
     if num_dimensions > vectors_ND.shape[1]:
-        raise Problem("wrong_option", f"'dimensions' must be at most {vectors_ND.shape[1]}.")
+        raise Problem("wrong_option", "'dimensions' must be at most {most}.", most=vectors_ND.shape[1])
     if num_dimensions == vectors_ND.shape[1] and are_unit:
         return vectors_ND
     return cut_vectors(vectors_ND, num_dimensions, are_unit=are_unit or bool(wanted.normalize))

@@ -12,6 +12,7 @@ import msgspec
 
 from yanmo.serving.connection import Connection
 from yanmo.serving.problems import MEDIA_TYPE, Problem, encode_problem
+from yanmo.translations import Language, preferred_language
 
 if TYPE_CHECKING:
     from yanmo.serving.keys import ApiKey
@@ -53,6 +54,7 @@ class RouteCall:
         service: Who answers.
         headers: Names in lower case.
         name: The model's name in the path, or None.
+        version: The digest that the model must have, in the path, or None.
         request_id: The client's own, or a new one.
         key: The API key that opened the route, or None.
         connection: Where it came in.
@@ -63,7 +65,7 @@ class RouteCall:
 
     __slots__ = (
         *("_receive", "allowing", "connection", "headers", "key", "name", "refuse", "request_id", "route_path"),
-        "service",
+        *("service", "version"),
     )
 
     def __init__(self, service: Service, scope: Scope, receive: Receive, ids: RequestIds) -> None:
@@ -71,6 +73,7 @@ class RouteCall:
         # Of equal names the last one stays; the application refuses those that must not be there twice.
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.name: str | None = None
+        self.version: str | None = None
         self.request_id = ids.of(self.headers)
         self.key: ApiKey | None = None
         self.connection: Connection = scope["extensions"]["yanmo.connection"]
@@ -78,6 +81,12 @@ class RouteCall:
         self.route_path = "none"
         self.allowing: list[tuple[bytes, bytes]] = []
         self.refuse: Callable[[Problem], Reply] = problem_reply
+
+    @property
+    def language(self) -> Language:
+        """The language that the client reads, or the service's own."""
+        accepted = self.headers.get(b"accept-language", b"").decode("latin-1")
+        return preferred_language(accepted, self.service.config.language)
 
     async def read_body(self, max_bytes: int) -> bytes:
         """Return the body.
@@ -123,7 +132,7 @@ class RouteCall:
     def _too_large(self, max_bytes: int) -> Problem:
         # Who waits for leave to send the body will not send it, and what comes next could be taken for its beginning.
         headers = {"connection": "close"} if b"expect" in self.headers else None
-        return Problem("body_too_large", f"At most {max_bytes} bytes are allowed.", headers=headers)
+        return Problem("body_too_large", "At most {number} bytes are allowed.", headers=headers, number=max_bytes)
 
     async def read_json(self, max_bytes: int) -> bytes:
         """Return a body that says it is plain JSON in UTF-8.

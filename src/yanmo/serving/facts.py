@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from yanmo.artifacts.bundle import Bundle, Golden
-from yanmo.artifacts.card import CARD
+from yanmo.artifacts.card import read_cards
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Task
+from yanmo.runtimes.library import Library
 from yanmo.serving.config import ServeConfig
 from yanmo.serving.drift import Drift
 from yanmo.serving.requests import Limits
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
+from yanmo.translations import Language
 
-__all__ = ["Facts", "read_facts"]
-
-MAX_CARD = 20_000
+__all__ = ["Facts", "read_facts", "show_bundle"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Facts:
         drift: Whether the inputs have changed; it begins to count.
         canary: One golden example, to ask.
         shown: What ``GET /v1/models`` shows as long as the inputs have not changed.
+        cards: Its card by language.
     """
 
     bundle: Bundle
@@ -42,6 +43,7 @@ class Facts:
     drift: Drift
     canary: list[Text]
     shown: ServedModel
+    cards: dict[Language, str]
 
 
 def read_facts(bundle: Bundle, config: ServeConfig, *, name: str) -> Facts:
@@ -66,16 +68,31 @@ def _read(bundle: Bundle, config: ServeConfig, name: str) -> Facts:
     return Facts(
         bundle,
         task,
-        Limits(len(task.inputs), config.max_texts, config.max_characters, task.head),
+        Limits(len(task.inputs), config.max_texts, config.max_characters, task.head, _library(config, task)),
         bundle.max_length if cuts else config.max_characters,
         drift,
         _canary(bundle.golden(), len(task.inputs)),
-        _shown(bundle, name, watches_inputs=drift.is_watching),
+        show_bundle(bundle, name, watches_inputs=drift.is_watching),
+        read_cards(bundle.path),
     )
 
 
-def _shown(bundle: Bundle, name: str, *, watches_inputs: bool) -> ServedModel:
-    card = bundle.path / CARD
+def _library(config: ServeConfig, task: Task[Any]) -> Library | None:
+    """Return the documents that questions are answered from, None where there are none or nobody would read them."""
+    if config.documents is None or task.head != "passages":
+        return None
+    return Library.open(config.documents)
+
+
+def show_bundle(bundle: Bundle, name: str, *, watches_inputs: bool = False, card: str = "") -> ServedModel:
+    """Return what ``GET /v1/models`` shows of a Bundle whose inputs have not changed.
+
+    Args:
+        bundle: The Bundle.
+        name: What it is called here.
+        watches_inputs: Whether it has a profile.
+        card: In the client's language.
+    """
     figures = bundle.manifest.info.get("summary", {})
     return ServedModel(
         name=name,
@@ -89,7 +106,7 @@ def _shown(bundle: Bundle, name: str, *, watches_inputs: bool) -> ServedModel:
         figures={name: value for name, value in figures.items() if isinstance(value, float | int)},
         watches_inputs=watches_inputs,
         inputs_changed=False,
-        card=card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else "",
+        card=card,
     )
 
 

@@ -18,7 +18,7 @@ from msgspec import UNSET, Meta, UnsetType
 from yanmo.serving.exchange import JSON, Reply, RouteCall
 from yanmo.serving.predict import ask_model, decode_asked, encode_answers
 from yanmo.serving.problems import Problem
-from yanmo.serving.requests import Limits, Request, check_column, check_unique_keys, whole_count
+from yanmo.serving.requests import READS_ONE, Limits, Request, check_column, check_unique_keys, whole_count
 from yanmo.serving.schemas import Answer, Count, LabelScore, PredictBody, Text
 
 __all__ = [
@@ -144,7 +144,7 @@ def decode_invocation(body: bytes, limits: Limits) -> Request:
 def _to_request(parsed: InvocationBody, limits: Limits) -> Request:
     rows, wants_scores = _rows(parsed, limits.num_columns)
     if any(len(row) != limits.num_columns for row in rows):
-        raise Problem("wrong_pair", f"This model reads {'one text' if limits.num_columns == 1 else 'pairs'} at a time.")
+        raise Problem("wrong_pair", READS_ONE if limits.num_columns == 1 else "This model reads pairs at a time.")
     columns = [
         check_column([row[place] for row in rows], COLUMNS[place], limits) for place in range(limits.num_columns)
     ]
@@ -207,7 +207,7 @@ def _order(names: Sequence[str], width: int) -> list[int]:
         return [names.index(name) for name in wanted]
     if len(names) == width:
         return list(range(width))
-    raise Problem("wrong_pair", f"The table must have the columns: {', '.join(wanted)}.")
+    raise Problem("wrong_pair", "The table must have the columns: {names}.", names=", ".join(wanted))
 
 
 def _encode_scores(answers: list[Answer], request: Request, model: Any, digest: str) -> Reply:

@@ -108,7 +108,7 @@ class KeyRing:
         reset = self._limiter.get_window_stats(quota, key.label).reset_time
         # The library tells the end of the window by the wall clock.
         seconds = max(1, math.ceil(reset - time.time()))
-        raise Problem("quota_exceeded", f"The quota is {key.quota}.", headers={"retry-after": str(seconds)})
+        raise Problem("quota_exceeded", "The quota is {quota}.", headers={"retry-after": str(seconds)}, quota=key.quota)
 
     def _look(self) -> tuple[int, int, int]:
         try:

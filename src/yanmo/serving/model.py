@@ -19,6 +19,7 @@ from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import ServedModel, Text
 from yanmo.serving.telemetry import ModelCounters
 from yanmo.serving.workers import ModelWorker, ProcessWorker, open_worker
+from yanmo.translations import Language
 
 __all__ = ["Model"]
 
@@ -167,9 +168,10 @@ class Model:
         """The workers' process ids."""
         return [worker.pid for worker in self._workers]
 
-    def describe(self) -> ServedModel:
-        """Return what ``GET /v1/models`` shows."""
-        return msgspec.structs.replace(self._facts.shown, inputs_changed=bool(self.drift.changed))
+    def describe(self, language: Language) -> ServedModel:
+        """Return what ``GET /v1/models`` shows, the card in a language."""
+        facts = self._facts
+        return msgspec.structs.replace(facts.shown, inputs_changed=bool(self.drift.changed), card=facts.cards[language])
 
     async def reload(self, bundle: Bundle) -> None:
         """Replace the Bundle between two batches; the new one is loaded beside the one that goes on answering.

@@ -76,7 +76,7 @@ async def is_ready(call: RouteCall) -> Reply:
 
 async def model_is_ready(call: RouteCall) -> Reply:
     """Say whether a model is here and answers now."""
-    call.service.find(call.name)
+    call.service.find(call.name, call.version)
     return await is_ready(call)
 
 
@@ -87,13 +87,14 @@ async def server_metadata(_: RouteCall) -> Reply:
 
 async def model_metadata(call: RouteCall) -> Reply:
     """Introduce a model."""
-    model = call.service.find(call.name)
+    model = call.service.find(call.name, call.version)
     columns = COLUMNS[: model.limits.num_columns]
     outputs = [("label", "BYTES", [-1]), ("probability", "FP32", [-1])]
     outputs.append(("probabilities", "FP32", [-1, len(model.bundle.labels)]))
     return json_reply(
         ModelMetadata(
             model.name,
+            [model.bundle.digest],
             f"yanmo_{model.bundle.format}",
             [TensorMetadata(name, "BYTES", [-1]) for name in columns],
             [TensorMetadata(*one) for one in outputs],
@@ -122,7 +123,7 @@ def decode_infer(body: bytes, limits: Limits, *, behind: memoryview) -> Request:
         raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
     check_unique_keys(body)
     if parsed.outputs is not UNSET and any(one.name not in OUTPUTS for one in parsed.outputs):
-        raise Problem("wrong_option", f"The outputs are: {', '.join(OUTPUTS)}.")
+        raise Problem("wrong_option", "The outputs are: {names}.", names=", ".join(OUTPUTS))
     found: dict[str, list[str]] = {}
     for tensor in parsed.inputs:
         size = tensor.parameters.binary_data_size
@@ -130,7 +131,7 @@ def decode_infer(body: bytes, limits: Limits, *, behind: memoryview) -> Request:
         found[tensor.name] = read_texts(tensor, own)
     names = COLUMNS[: limits.num_columns]
     if sorted(found) != sorted(names) or len(found) != len(parsed.inputs):
-        raise Problem("wrong_pair", f"This model reads the inputs: {', '.join(names)}.")
+        raise Problem("wrong_pair", "This model reads the inputs: {names}.", names=", ".join(names))
     if behind:
         raise Problem("wrong_type", "There are bytes behind the JSON that belong to no input.")
     columns = [check_column(found[name], name, limits) for name in names]

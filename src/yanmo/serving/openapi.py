@@ -24,6 +24,7 @@ from yanmo.serving.schemas import (
     Answers,
     Entity,
     FoundAnswer,
+    FoundPassage,
     Health,
     LabelScore,
     ListedModel,
@@ -32,6 +33,9 @@ from yanmo.serving.schemas import (
     PredictBody,
     Reload,
     ServedModel,
+    TreeWord,
+    WrittenCandidate,
+    WrittenText,
 )
 from yanmo.serving.tensors import (
     InferBody,
@@ -74,7 +78,7 @@ BODIES: dict[str, list[type]] = {
 ANSWERS: dict[str, list[Any]] = {
     "predict": [
         *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
-        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]]),
+        *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]], list[WrittenText]),
     ],
     "embed_texts": [list[list[float]]],
     "embeddings": [EmbeddingsAnswer],
@@ -151,7 +155,8 @@ WIRE_TYPES = [
     *(ModelInfo, ModelType, LabelNumbers, InvocationBody, InvocationOptions, Instance, Frame, InferBody, InferOptions),
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
-    *(AskedQuestion, EmbedBody, EmbeddingsBody, EmbeddingsAnswer, EmbeddedText, EmbeddingsUsage, EmbeddingType),
+    *(AskedQuestion, TreeWord, FoundPassage, WrittenCandidate, WrittenText),
+    *(EmbedBody, EmbeddingsBody, EmbeddingsAnswer, EmbeddedText, EmbeddingsUsage, EmbeddingType),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
@@ -298,8 +303,8 @@ def _operation_id(route: Route) -> str:
 
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found = []
-    if "{name}" in route.path:
-        found.append({"name": "name", "in": "path", "required": True, "schema": {"type": "string"}})
+    for name in re.findall(r"\{(\w+)\}", route.path):
+        found.append({"name": name, "in": "path", "required": True, "schema": {"type": "string"}})
     for name, text, schema in HEADERS if route.answer.__name__ in ASKING else ():
         found.append({"name": name, "in": "header", "description": text, "schema": schema})
     return found

@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from functools import cache
 from importlib.resources import files
 
-from yanmo.serving.exchange import Reply, RouteCall
+from yanmo.serving.exchange import ENCODER, Reply, RouteCall
+from yanmo.translations import sections
 
-__all__ = ["UNKEPT", "page", "read_static", "static"]
+__all__ = ["UNKEPT", "chinese_texts", "page", "read_static", "static"]
 
 POLICY = (
     b"default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
@@ -20,6 +21,7 @@ TYPES = {
     "css": b"text/css; charset=utf-8",
     "json": b"application/json",
 }
+PAGE_SECTIONS = ("pages", "api", "measures")
 # Asked for anew each time: another version of the package has other files under the same names.
 UNKEPT = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-cache")]
 
@@ -40,6 +42,17 @@ def _file(name: str, headers: list[tuple[bytes, bytes]]) -> Callable[[RouteCall]
         return Reply(read_static(name), [kind, *UNKEPT, *headers])
 
     return answer
+
+
+async def chinese_texts(_: RouteCall) -> Reply:
+    """Answer what the pages say in Chinese, as a script."""
+    return Reply(_chinese_script(), [(b"content-type", TYPES["js"]), *UNKEPT])
+
+
+@cache
+def _chinese_script() -> bytes:
+    texts = {english: chinese for name in PAGE_SECTIONS for english, chinese in sections()[name].items()}
+    return b"const CHINESE = %s;\n" % ENCODER.encode(texts)
 
 
 @cache

@@ -17,7 +17,9 @@ from yanmo.serving.questions import decode_question, trim_answers
 from yanmo.serving.requests import Limits, Request, decode_request
 from yanmo.serving.schemas import Answer, Answers, PredictBody, Text
 from yanmo.serving.scores import encode_scores
+from yanmo.serving.written import trim_written
 from yanmo.tasks.deciding import decide_again, most_probable
+from yanmo.translations import Phrase
 
 __all__ = ["ask_model", "check_read", "decode_asked", "encode_answers", "predict", "queue_full"]
 
@@ -59,7 +61,7 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     """
     service = call.service
     service.check_loaded()
-    model = service.find(call.name)
+    model = service.find(call.name, call.version)
     deadline_seconds = call.deadline_seconds(service.config.deadline_seconds)
     try:
         # Before the body is decoded: where the queue is full, a refusal must cost next to nothing.
@@ -70,7 +72,9 @@ async def ask_model(call: RouteCall, body: bytes, decode: Callable[[bytes, Limit
     except QueueFullError as error:
         raise queue_full(error.retry_seconds) from None
     except TooLargeError:
-        raise Problem("too_much_text", f"At most {service.config.max_queue_tokens} characters are allowed.") from None
+        raise Problem(
+            "too_much_text", "At most {number} characters are allowed.", number=service.config.max_queue_tokens
+        ) from None
     answers, jobs = await _wait(call, job, deadline_seconds), [job]
     if len(parts) > 1:
         answers = await _go_on(call, model, parts, jobs, answers, deadline=job.arrived + deadline_seconds)
@@ -156,7 +160,9 @@ def encode_answers(answers: list[Answer], request: Request, model: Model, digest
     if options.inputs is not UNSET:
         return encode_scores(answers, request, task=model.task)
     # Answers belong to one request alone, so they are changed in place.
-    if options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
+    if answers[0].candidates is not UNSET:
+        trim_written(answers, options)
+    elif options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         for answer in answers:
             _trim(answer, options, model)
     if not request.is_single:
@@ -174,7 +180,8 @@ def check_read(answers: Sequence[Answer], reason: str) -> None:
     """
     place = next((place for place, answer in enumerate(answers) if answer.truncated), None)
     if place is not None:
-        raise Problem("text_too_long", f"The model does not read all of text {place}, and {reason}.")
+        sentence = "The model does not read all of text {place}, and {reason}."
+        raise Problem("text_too_long", sentence, place=place, reason=Phrase(reason))
 
 
 def _trim(answer: Answer, options: PredictBody, model: Model) -> None:

@@ -13,6 +13,8 @@ from http import HTTPStatus
 
 import msgspec
 
+from yanmo.translations import Language, translate
+
 __all__ = ["MEDIA_TYPE", "PROBLEMS", "Problem", "ProblemBody", "encode_problem", "raw_response"]
 
 MEDIA_TYPE = "application/problem+json"
@@ -64,7 +66,7 @@ class ProblemBody(msgspec.Struct, frozen=True):
 
     Attributes:
         type: An identifier of the kind of problem.
-        title: What the kind means, always the same.
+        title: What the kind means, in the language of the answer.
         status: The HTTP status.
         code: The stable name to program against: a key of ``PROBLEMS``.
         detail: What to change in this request.
@@ -86,15 +88,35 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
     Args:
         code: A key of ``PROBLEMS``.
-        detail: What to change; only our own words.
+        sentence: What to change; only our own words, with ``{names}`` for values, as the catalogue has it.
         headers: Extra response headers, names in lower case.
+        **values: What the names stand for.
+
+    Attributes:
+        language: In which its sentences are told.
     """
 
-    def __init__(self, code: str, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, code: str, sentence: str, *, headers: Mapping[str, str] | None = None, **values: object) -> None:
         super().__init__(code)
         self.code = code
-        self.detail = detail
         self.headers = dict(headers or {})
+        self.language: Language = "en"
+        self._sentence, self._values = sentence, values
+
+    @property
+    def title(self) -> str:
+        """What this kind of problem means."""
+        return translate(PROBLEMS[self.code][1], self.language)
+
+    @property
+    def detail(self) -> str:
+        """What to change in this request."""
+        return translate(self._sentence, self.language, **self._values)
+
+    def speak(self, language: Language) -> None:
+        """Tell it in another language, which the answer's headers say."""
+        self.language = language
+        self.headers |= {"content-language": language, "vary": "accept-language"}
 
     @property
     def status(self) -> int:
@@ -104,11 +126,11 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
 def encode_problem(problem: Problem) -> bytes:
     """Return the body of a problem's response."""
-    status, title = PROBLEMS[problem.code]
+    status, _ = PROBLEMS[problem.code]
     return msgspec.json.encode(
         ProblemBody(
             f"urn:yanmo:problem:{problem.code}",
-            title,
+            problem.title,
             int(status),
             problem.code,
             problem.detail,

@@ -4,6 +4,7 @@
 
     {"question": "Who?", "context": "…"}       {"prediction": "Rosa", "answers": [{"answer": "Rosa", …}], …}
     {"question": "Who?", "contexts": ["…"]}    the same of the context whose answer is surest, and which one that is
+    {"question": "Who?"}                       the same of the service's documents, with the passage that has the answer
     {"inputs": {"question": …, "context": …}}  {"answer": "Rosa", "score": 0.9, "start": 0, "end": 4}
 
 ``inputs`` is asked and answered as by the Hugging Face client: one answer, or a list where more than one is asked for.
@@ -22,10 +23,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from msgspec.structs import replace
 
+from yanmo.runtimes.library import Library, Passage
 from yanmo.serving.exchange import ENCODER, JSON, Reply
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import Limits, Request, check_column, check_unique_keys, decode_request, whole_count
-from yanmo.serving.schemas import Answer, Count, FoundAnswer, PredictBody
+from yanmo.serving.schemas import Answer, Count, FoundAnswer, FoundPassage, PredictBody
 
 __all__ = ["AskedQuestion", "QuestionBody", "QuestionParameters", "decode_question", "trim_answers"]
 
@@ -63,7 +65,7 @@ class QuestionParameters(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class QuestionBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is asked: a question with a context or several, or inputs.
+    """What is asked: a question with a context or several, or of the service's documents; or inputs.
 
     Attributes:
         question: The question.
@@ -126,6 +128,9 @@ def _of_inputs(parsed: QuestionBody, limits: Limits) -> Request:
 
 
 def _of_question(parsed: QuestionBody, limits: Limits) -> Request:
+    options = PredictBody(top_k=parsed.top_k, threshold=parsed.threshold, truncate=parsed.truncate)
+    if limits.library is not None and isinstance(parsed.question, str) and parsed.context is parsed.contexts is UNSET:
+        return _of_documents(parsed.question, limits.library, options, limits)
     if parsed.question is UNSET or (parsed.context is UNSET) == (parsed.contexts is UNSET):
         raise Problem(
             "text_or_texts", "Give 'question' with either 'context', a string, or 'contexts', a list of strings."
@@ -135,8 +140,14 @@ def _of_question(parsed: QuestionBody, limits: Limits) -> Request:
     is_single = parsed.contexts is UNSET
     contexts: list[str] = [parsed.context] if is_single else parsed.contexts  # type: ignore[list-item, assignment]
     texts = _pairs(contexts, [str(parsed.question)] * len(contexts), limits, "context" if is_single else "contexts")
-    options = PredictBody(top_k=parsed.top_k, threshold=parsed.threshold, truncate=parsed.truncate)
     return Request(texts, is_single, options, None if is_single else _encode_best)
+
+
+def _of_documents(question: str, library: Library, options: PredictBody, limits: Limits) -> Request:
+    check_column([question], "question", limits)
+    likely = library.likely(question)
+    encode = functools.partial(_encode_best, passages=likely)
+    return Request([(one.text, question) for one in likely], False, options, encode)
 
 
 def _pairs(contexts: list[str], questions: list[str], limits: Limits, name: str) -> list[Any]:
@@ -153,13 +164,20 @@ def trim_answers(answer: Answer, options: PredictBody) -> None:
         answer.answers = found[: options.top_k]
 
 
-def _encode_best(answers: list[Answer], request: Request, model: Any, digest: str) -> Reply:
-    """Return the answer of the context that is surest, before all that have none."""
+def _encode_best(
+    answers: list[Answer], request: Request, model: Any, digest: str, *, passages: Sequence[Passage] = ()
+) -> Reply:
+    """Return the answer of the context that is surest, before all that have none; of documents with its passage."""
     for answer in answers:
         trim_answers(answer, request.options)
     sure = [(one.prediction is not None, one.answers[0].score if one.answers else 0.0) for one in answers]
     place = max(range(len(answers)), key=sure.__getitem__)
-    best = replace(answers[place], context=place, model=model.name, digest=digest)
+    best = replace(answers[place], model=model.name, digest=digest)
+    if passages:
+        one = passages[place]
+        best.passage = FoundPassage(one.document, one.start, one.text)
+    else:
+        best.context = place
     return Reply(ENCODER.encode(best), [JSON_HEADER])
 
 

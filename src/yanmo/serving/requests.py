@@ -10,11 +10,15 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET
 
+from yanmo.runtimes.library import Library
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
+from yanmo.translations import Phrase
 
 __all__ = [
     "EXPECTED",
+    "READS_ONE",
+    "TOO_MANY",
     "Limits",
     "Request",
     "check_column",
@@ -39,6 +43,8 @@ EXPECTED = {
     "parameters": "an object with 'top_k', a whole number from 1, and 'function_to_apply': softmax, sigmoid or none; "
     "of entities 'aggregation_strategy': simple, first, average or max, and 'ignore_labels', a list of labels",
 }
+READS_ONE = "This model reads one text at a time."
+TOO_MANY = "'{key}' must have at most {most} texts. Got {got} instead."
 CountT = TypeVar("CountT")
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
@@ -60,12 +66,14 @@ class Limits:
         max_texts: The most texts or pairs.
         max_characters: The most characters of one text.
         head: What the model decides about, which says in which words it is asked.
+        library: Where the passages are found that a question does not bring along, None where it must.
     """
 
     num_columns: int
     max_texts: int
     max_characters: int
     head: str = "texts"
+    library: Library | None = None
 
 
 class Request(msgspec.Struct):
@@ -148,7 +156,7 @@ def whole_count(count: CountT) -> CountT | int:
     if not isinstance(count, float):
         return count
     if not count.is_integer():
-        raise Problem("wrong_type", f"'top_k' must be {EXPECTED['top_k']}.")
+        raise Problem("wrong_type", "'{key}' must be {wanted}.", key="top_k", wanted=Phrase(EXPECTED["top_k"]))
     return int(count)
 
 
@@ -186,13 +194,16 @@ def _count_keys(value: object) -> int:
 def _explain(message: str) -> Problem:
     """Return the problem behind msgspec's message, of which only the place is used, and only where the key is ours."""
     if message.startswith("Object contains unknown field"):
-        return Problem("unknown_key", f"The keys are: {', '.join(EXPECTED)}.")
+        return Problem("unknown_key", "The keys are: {names}.", names=", ".join(EXPECTED))
     place = ERROR_PATH.search(message)
     # A place may hold a key that the client made up, and a problem repeats nothing of the client's.
     if place is None or place[1] not in EXPECTED:
         return Problem("wrong_type", "The body must be a JSON object.")
-    which = f" Item {place[2]} is not a string." if place[2] and place[1] != "inputs" else ""
-    return Problem("wrong_type", f"'{place[1]}' must be {EXPECTED[place[1]]}.{which}")
+    key, wanted = place[1], Phrase(EXPECTED[place[1]])
+    if place[2] and key != "inputs":
+        sentence = "'{key}' must be {wanted}. Item {item} is not a string."
+        return Problem("wrong_type", sentence, key=key, wanted=wanted, item=place[2])
+    return Problem("wrong_type", "'{key}' must be {wanted}.", key=key, wanted=wanted)
 
 
 def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
@@ -216,7 +227,7 @@ def _from_inputs(parsed: PredictBody, limits: Limits) -> Request:
         is_single = len(flat) == len(inputs) > 0 and (width == 2 or len(flat) == 1)  # type: ignore[arg-type]
         rows = [flat] if is_single else [[one] if isinstance(one, str) else one for one in inputs]  # type: ignore[union-attr]
     if any(len(row) != width for row in rows):
-        raise Problem("wrong_pair", f"This model reads {'one text' if width == 1 else 'two texts'} at a time.")
+        raise Problem("wrong_pair", READS_ONE if width == 1 else "This model reads two texts at a time.")
     columns = [check_column([row[place] for row in rows], "inputs", limits) for place in range(width)]
     texts: list[Text] = columns[0] if width == 1 else list(zip(*columns, strict=True))  # type: ignore[assignment]
     return Request(texts, is_single, parsed)
@@ -251,14 +262,16 @@ def check_column(column: list[str], key: str, limits: Limits) -> list[str]:
         Problem: It does not.
     """
     if not column:
-        raise Problem("no_texts", f"'{key}' must have at least one text.")
+        raise Problem("no_texts", "'{key}' must have at least one text.", key=key)
     if len(column) > limits.max_texts:
-        raise Problem(
-            "too_many_texts", f"'{key}' must have at most {limits.max_texts} texts. Got {len(column)} instead."
-        )
+        raise Problem("too_many_texts", TOO_MANY, key=key, most=limits.max_texts, got=len(column))
     longest = max(map(len, column))
     if longest > limits.max_characters:
         raise Problem(
-            "text_too_long", f"A text in '{key}' has {longest} characters; at most {limits.max_characters} are allowed."
+            "text_too_long",
+            "A text in '{key}' has {length} characters; at most {most} are allowed.",
+            key=key,
+            length=longest,
+            most=limits.max_characters,
         )
     return column

@@ -12,7 +12,7 @@ from yanmo.serving.exchange import Reply, RouteCall, json_reply, problem_reply
 from yanmo.serving.invocations import invocations
 from yanmo.serving.model_info import info
 from yanmo.serving.open_inference import infer, is_live, is_ready, model_is_ready, model_metadata, server_metadata
-from yanmo.serving.pages import page, static
+from yanmo.serving.pages import chinese_texts, page, static
 from yanmo.serving.predict import predict
 from yanmo.serving.problems import Problem
 from yanmo.serving.prometheus import render
@@ -25,6 +25,7 @@ from yanmo.serving.writing.generate import generate_text, score_texts
 
 __all__ = ["HEALTH_PATHS", "ROUTES", "TABLE", "Route"]
 
+VERSION = "/v2/models/{name}/versions/{version}"
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -64,7 +65,10 @@ async def readyz(call: RouteCall) -> Reply:
 
 async def models(call: RouteCall) -> Reply:
     """List the models."""
-    return json_reply(call.service.describe())
+    # Each language is an answer of its own for whoever keeps answers.
+    reply = json_reply(call.service.describe(call.language))
+    reply.headers.append((b"vary", b"accept-language"))
+    return reply
 
 
 async def metrics(call: RouteCall) -> Reply:
@@ -81,7 +85,7 @@ async def reload(call: RouteCall) -> Reply:
     """Replace a model's Bundle."""
     wanted = decode_reload(await call.read_json(call.service.config.max_body_bytes))
     model = await call.service.reload(call.name or "", wanted.path)
-    return json_reply(model.describe())
+    return json_reply(model.describe(call.language))
 
 
 TABLE = (
@@ -125,12 +129,21 @@ TABLE = (
     ),
     Route("GET", "/v2", "predict", server_metadata, "The service in the Open Inference Protocol."),
     Route("GET", "/v2/models/{name}", "predict", model_metadata, "A model in the Open Inference Protocol."),
+    Route("GET", VERSION, "predict", model_metadata, "A version of a model in the Open Inference Protocol."),
     Route(
         "POST",
         "/v2/models/{name}/infer",
         "predict",
         infer,
         "Ask a model in the Open Inference Protocol.",
+        is_queued=True,
+    ),
+    Route(
+        "POST",
+        f"{VERSION}/infer",
+        "predict",
+        infer,
+        "Ask a version of a model in the Open Inference Protocol.",
         is_queued=True,
     ),
     Route("GET", "/info", "predict", info, "The first model, as text-embeddings-inference introduces one."),
@@ -141,12 +154,15 @@ TABLE = (
     Route("GET", "/v2/health/live", "health", is_live, "Whether the process lives, in the Open Inference Protocol."),
     Route("GET", "/v2/health/ready", "health", is_ready, "Whether every model answers now, in the same."),
     Route("GET", "/v2/models/{name}/ready", "nothing", model_is_ready, "Whether a model answers now, in the same."),
+    Route("GET", f"{VERSION}/ready", "nothing", model_is_ready, "Whether a version answers now, in the same."),
     Route("GET", "/metrics", "admin", metrics, "Counts in Prometheus' format."),
     Route("POST", "/admin/models/{name}", "admin", reload, "Replace a model's Bundle."),
     Route("GET", "/", "nothing", page("playground.html"), "The playground."),
     Route("GET", "/write", "nothing", page("write.html"), "The playground of models that write."),
     Route("GET", "/docs", "nothing", page("docs.html"), "This document as a page."),
     Route("GET", "/openapi.json", "nothing", openapi_json, "This document."),
+    Route("GET", "/static/zh.js", "nothing", chinese_texts, "The Chinese of the pages."),
+    Route("GET", "/static/language.js", "nothing", static("language.js"), "How they change their language."),
     Route("GET", "/static/playground.js", "nothing", static("playground.js"), "The playground's script."),
     Route("GET", "/static/write.js", "nothing", static("write.js"), "Its script."),
     Route("GET", "/static/playground.css", "nothing", static("playground.css"), "The pages' style."),

@@ -42,6 +42,8 @@ __all__ = [
     "ServedModel",
     "Text",
     "TreeWord",
+    "WrittenCandidate",
+    "WrittenText",
 ]
 
 Text = str | tuple[str, str]
@@ -143,6 +145,26 @@ class FoundAnswer(msgspec.Struct, frozen=True):
     end: int
 
 
+class WrittenCandidate(msgspec.Struct, frozen=True):
+    """A text that a model could have written.
+
+    Attributes:
+        text: What would have been written.
+        log_likelihood: The mean of its tokens' log-likelihoods, in nats.
+    """
+
+    text: str
+    log_likelihood: float
+
+
+class WrittenText(msgspec.Struct, frozen=True):
+    """What was written for one of the inputs, by the names that clients of translation, summaries and texts read."""
+
+    translation_text: str
+    summary_text: str
+    generated_text: str
+
+
 class TreeWord(msgspec.Struct, frozen=True):
     """A word of a sentence's tree.
 
@@ -165,12 +187,27 @@ class TreeWord(msgspec.Struct, frozen=True):
     score: float
 
 
+class FoundPassage(msgspec.Struct):
+    """A part of a document in which an answer was found.
+
+    Attributes:
+        document: The name of its file.
+        start: Its first character, in the document.
+        text: It; places of answers are counted in it.
+    """
+
+    document: str
+    start: int
+    text: str
+
+
 class Answer(msgspec.Struct):
     """What the model says about one text.
 
     Attributes:
-        prediction: The label, or the text of an answer in a passage; for multi-label tasks all labels that are probable
-            enough; for tasks about the units of a text those of its entities, in order; null where there is none.
+        prediction: The label, or the text of an answer in a passage, or what was written; for multi-label tasks all
+            labels that are probable enough; for tasks about the units of a text those of its entities, in order; null
+            where there is none.
         probability: The label's probability; for multi-label tasks the weakest decision's.
         probabilities: Every label's probability.
         model: The model's name; in a list of answers it stands beside the list.
@@ -181,10 +218,14 @@ class Answer(msgspec.Struct):
         entities: The parts of the text that were labeled, in order; only for tasks about the units of a text.
         answers: The most probable answers, of which none overlaps another; only for questions about passages.
         context: Of several passages the one that has the answer, counted from 0.
+        passage: Of the service's own documents the part that the answer was found in.
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
         vector: What the text is about; only of models that give vectors.
         num_tokens: How many tokens were read; only of these models.
+        log_likelihood: The mean log-likelihood of the tokens of what was written, in nats; only of texts for texts.
+        candidates: What could have been written, the best first, at most top_k; only of texts for texts, where top_k is
+            asked for.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -198,10 +239,13 @@ class Answer(msgspec.Struct):
     entities: Sequence[Entity] | UnsetType = UNSET
     answers: Sequence[FoundAnswer] | UnsetType = UNSET
     context: int | UnsetType = UNSET
+    passage: FoundPassage | UnsetType = UNSET
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
     vector: Sequence[float] | UnsetType = UNSET
     num_tokens: int | UnsetType = UNSET
+    log_likelihood: float | UnsetType = UNSET
+    candidates: Sequence[WrittenCandidate] | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):
@@ -227,7 +271,7 @@ class ServedModel(msgspec.Struct, frozen=True):
         figures: What was measured while the Bundle was made, by name.
         watches_inputs: Whether the Bundle has a profile, so that changed inputs are noticed.
         inputs_changed: Whether what is asked differs from what the model was made for.
-        card: The Bundle's model card, as Markdown.
+        card: The Bundle's model card, as Markdown, in the language of Accept-Language.
     """
 
     name: str

@@ -19,6 +19,7 @@ from yanmo.protocols import Task
 from yanmo.serving.exchange import ENCODER
 from yanmo.serving.requests import Request
 from yanmo.serving.schemas import Answer, LabelScore, Parameters
+from yanmo.serving.written import encode_written
 from yanmo.tasks.deciding import most_probable
 from yanmo.tasks.labels import label_task
 
@@ -45,6 +46,8 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, task: Task[Any
         return ENCODER.encode([answer.vector for answer in answers])
     if any(answer.entities is not UNSET for answer in answers):
         return _encode_entities(answers, request)
+    if answers[0].candidates is not UNSET:
+        return encode_written(answers)
     link = label_task(task, "A list of scores").link
     # The Hugging Face client always sends parameters and always reads a list of lists; who leaves them out reads what
     # text-embeddings-inference answers.

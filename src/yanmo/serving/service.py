@@ -20,6 +20,7 @@ from yanmo.serving.schemas import ListedModel, Models
 from yanmo.serving.telemetry import ServiceCounters
 from yanmo.serving.vetting import open_inside, open_vetted
 from yanmo.serving.writing.model import WritingModel
+from yanmo.translations import Language
 
 __all__ = ["Service", "ServiceState", "name_models"]
 
@@ -112,11 +113,15 @@ class Service:
             if self._when_ready is not None:
                 self._when_ready()
 
-    def find(self, name: str | None) -> Model:
+    def find(self, name: str | None, version: str | None = None) -> Model:
         """Return a model that labels by its name; the first without one.
 
+        Args:
+            name: In the path.
+            version: The digest that its Bundle must have; None where any is right.
+
         Raises:
-            Problem: There is no such model, or it writes.
+            Problem: There is no such model or version, or it writes.
         """
         if name is None:
             return self.default
@@ -125,6 +130,8 @@ class Service:
             raise Problem("wrong_model", "It writes texts: ask POST /v1/completions.")
         if model is None:
             raise Problem("not_found", "GET /v1/models lists the models.")
+        if version not in (None, model.bundle.digest):
+            raise Problem("not_found", "The one version of a model is its digest: GET /v2/models/NAME tells it.")
         return model
 
     def find_writer(self, name: str | None) -> WritingModel:
@@ -178,10 +185,10 @@ class Service:
                 raise Problem("not_ready", "A model does not answer.", headers={"retry-after": "1"}) from None
             self._checked_at = asyncio.get_running_loop().time()
 
-    def describe(self) -> Models:
-        """Return what ``GET /v1/models`` shows."""
+    def describe(self, language: Language) -> Models:
+        """Return what ``GET /v1/models`` shows, the cards in a language."""
         return Models(
-            [model.describe() for model in self._every], data=[ListedModel(model.name) for model in self._every]
+            [model.describe(language) for model in self._every], data=[ListedModel(model.name) for model in self._every]
         )
 
     async def reload(self, name: str, path: str) -> Model | WritingModel:

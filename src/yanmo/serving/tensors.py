@@ -149,9 +149,14 @@ class TensorMetadata(msgspec.Struct, frozen=True):
 
 
 class ModelMetadata(msgspec.Struct, frozen=True):
-    """One model in the Open Inference Protocol."""
+    """One model in the Open Inference Protocol.
+
+    Attributes:
+        versions: The digest of the Bundle which answers: the one version that there is.
+    """
 
     name: str
+    versions: list[str]
     platform: str
     inputs: list[TensorMetadata]
     outputs: list[TensorMetadata]

@@ -14,12 +14,16 @@ from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.span import SPAN
 from yanmo.tasks.text_pair import TEXT_PAIR
+from yanmo.tasks.text_to_text import TEXT_TO_TEXT
 from yanmo.tasks.token_labels import TOKEN_LABELS
 from yanmo.text.pipeline import TextConfig
 
 __all__ = ["ANSWERED", "READING", "TASKS", "get_task", "is_learned", "known_task", "only_reads", "task_of"]
 
-EVERY: tuple[Task[Any], ...] = (SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES, CAUSAL_LM)
+EVERY: tuple[Task[Any], ...] = (
+    *(SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES),
+    *(CAUSAL_LM, TEXT_TO_TEXT),
+)
 TASKS = {task.name: task for task in EVERY}
 ANSWERED: dict[str, Task[Any]] = {EMBEDDING.name: EMBEDDING}
 """Tasks that Bundles answer and no Dataset is of: there is no truth to learn or to measure against."""

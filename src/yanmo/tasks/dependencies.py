@@ -18,6 +18,7 @@ from yanmo.answers.links import SOFTMAX, Link
 from yanmo.arrays import Array, FloatArray, IntArray, Ragged
 from yanmo.errors import InternalError
 from yanmo.metrics.measures import Measure
+from yanmo.metrics.raw_trees import measure_raw_trees
 from yanmo.metrics.trees import TREE_MEASURES, Attached, RelationTable, right_trees, tree_statistics
 from yanmo.parsing.biaffine import state_names
 from yanmo.protocols import Prediction, Task
@@ -27,7 +28,11 @@ from yanmo.text.inputs import Inputs
 __all__ = ["DEPENDENCIES", "Dependencies"]
 
 TINY = 1e-30
-TARGET = np.dtype([("head", np.int64), ("relation", np.int64), ("tag", "U128")])
+SPACES = "spaces"
+"""The column of a Dataset that says whether a space follows each word; those that were prepared long ago lack it."""
+TARGET = np.dtype(
+    [("head", np.int64), ("relation", np.int64), ("tag", "U128"), ("raw_start", np.int64), ("raw_end", np.int64)]
+)
 WORD = {
     "start": pl.Int64(),
     "end": pl.Int64(),
@@ -48,7 +53,8 @@ class Dependencies(Task[Arcs]):
     measures: tuple[Measure, ...] = TREE_MEASURES
     head: str = "trees"
     reads_units: bool = True
-    truth_columns: tuple[str, ...] = ("heads", "tags")
+    truth_columns: tuple[str, ...] = ("heads", "tags", "spaces")
+    gives_words: bool = True
     least_labels: int = 1
     table: RelationTable | None = None
 
@@ -77,6 +83,12 @@ class Dependencies(Task[Arcs]):
         filled = rows.filter(rows["label"].list.len() > 0)
         targets_M["head"] = filled["heads"].explode().to_numpy()
         targets_M["tag"] = filled["tags"].explode().fill_null("").to_numpy()
+        words = [row.split() for row in rows["text"].to_list()] if SPACES in rows.columns else []
+        if words:
+            places_M2 = np.array(
+                [place for row in zip(words, rows[SPACES].to_list(), strict=True) for place in _raw_places(*row)]
+            )
+            targets_M["raw_start"], targets_M["raw_end"] = places_M2.reshape(-1, 2).T
         return Ragged(targets_M, relations.offsets)
 
     def padded(self, targets: Ragged, inputs: Inputs) -> Ragged:
@@ -150,6 +162,26 @@ class Dependencies(Task[Arcs]):
         truth = Attached(targets.values["head"], targets.values["relation"])
         return tree_statistics(found, truth, targets.offsets, self.table)
 
+    def raw(self, rows: pl.DataFrame) -> Inputs | None:
+        """Return the texts with spaces where the treebank has them, None where it does not say."""
+        if SPACES not in rows.columns:
+            return None
+        pairs = zip(rows["text"].to_list(), rows[SPACES].to_list(), strict=True)
+        return Inputs(([_raw_text(text.split(), spaces or ()) for text, spaces in pairs],))
+
+    def measure_raw(self, evidence: Arcs, targets: Ragged) -> dict[str, float]:
+        """Return the F1 of words, heads and arcs, for words that were cut from raw texts."""
+        if self.table is None:
+            raise InternalError("The task dependencies was not told its labels.")
+        values = targets.values
+        return measure_raw_trees(
+            Attached(evidence.trees_M(), self._relations_M(evidence)),
+            Ragged(_places(evidence), evidence.offsets_N),
+            Attached(values["head"], values["relation"]),
+            Ragged(np.stack([values["raw_start"], values["raw_end"]], axis=1), targets.offsets),
+            self.table,
+        )
+
     def losses_N(self, evidence: Arcs, targets: Ragged) -> npt.NDArray[np.float64]:
         """Return the mean negative logarithm of the true head's and relation's probabilities over each row's words."""
         losses_M = self.losses_M(evidence, targets)
@@ -211,6 +243,19 @@ class Dependencies(Task[Arcs]):
         """Return how sure each arc is: the product of the probabilities of its head and its relation."""
         relation_M = evidence.relations.values_MC[np.arange(len(relations_M)), relations_M]
         return np.asarray(evidence.heads.at_M(heads_M) * relation_M, dtype=np.float32)
+
+
+def _raw_text(words: Sequence[str], spaces: Sequence[bool]) -> str:
+    """Return a sentence with a space behind the words that have one."""
+    return "".join([f"{word} " if spaced else word for word, spaced in zip(words, spaces, strict=True)])
+
+
+def _raw_places(words: Sequence[str], spaces: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return where each word begins and ends in :func:`_raw_text`."""
+    ends = np.cumsum([len(word) for word in words])
+    begins = ends - [len(word) for word in words]
+    gaps = np.cumsum([0, *spaces][: len(words)]) if words else np.zeros(0, dtype=np.int64)
+    return list(zip((begins + gaps).tolist(), (ends + gaps).tolist(), strict=True))
 
 
 def _ends(column: pl.Series) -> IntArray:

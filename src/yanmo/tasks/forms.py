@@ -11,6 +11,8 @@ __all__ = ["check_form"]
 
 CHOSEN = ("texts", "units", "passages", "trees")
 """What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
+JUDGED = (*CHOSEN, "targets")
+"""What is decided about so that a decision is right or wrong."""
 
 
 class Row(NamedTuple):
@@ -25,7 +27,7 @@ class Row(NamedTuple):
     hint: str
 
 
-COMPARE = "Train several models and compare them: evaluate says bits a character with intervals."
+COMPARE = "Train several models and compare them: evaluate says the measures of the task with intervals."
 VERBS = {
     "adopt": Row(
         ("texts", "units", "passages", "sequences"),
@@ -34,17 +36,17 @@ VERBS = {
     "audit": Row(
         ("texts",), "evaluate lists the most confident mistakes of a split, which are often those of the labels."
     ),
-    "calibrate": Row(CHOSEN, "evaluate says how many bits a character takes, which is how good the probabilities are."),
-    "cascade": Row(CHOSEN, COMPARE),
+    "calibrate": Row(CHOSEN, "evaluate says how good the probabilities are, such as how many bits a character takes."),
+    "cascade": Row(JUDGED, COMPARE),
     "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
     "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
-    "grind": Row(CHOSEN, COMPARE),
+    "grind": Row(JUDGED, COMPARE),
     "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
     "serve": Row(
         tuple(one for one in ABOUT if one != "sequences"),
         "A service writes texts with a Bundle of format decoder: yanmo export, or quantize, makes one.",
     ),
-    "tune": Row(CHOSEN, COMPARE),
+    "tune": Row(JUDGED, COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""
 

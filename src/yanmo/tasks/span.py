@@ -35,7 +35,7 @@ MAX_ANSWER = 100
 NUM_TOLD = 5
 """So many answers are told of a row, the best first."""
 TINY = 1e-30
-CHINESE = 0.5
+CHINESE = 0.1
 """A passage with a larger share of ideographs among its letters is measured as Chinese."""
 
 

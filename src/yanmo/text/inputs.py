@@ -26,17 +26,20 @@ class Units(Struct, frozen=True):
         surfaces: What a model reads of all U units, each cleaned by itself, one after the other.
         places: Where each begins and ends in the raw text, int64, shape (U, 2), of N rows.
         rule: What a unit is.
+        kinds_U: The number of each unit's kind, such as its part of speech, from 1; None where nobody has told it.
     """
 
     surfaces: list[str]
     places: Ragged
     rule: UnitRule
+    kinds_U: IntArray | None = None
 
     def take(self, rows: IntArray) -> Self:
         """Return the units of the given rows, in the given order."""
         ends = self.places.offsets.tolist()
         surfaces = [one for row in rows.tolist() for one in self.surfaces[ends[row] : ends[row + 1]]]
-        return type(self)(surfaces, self.places.take(rows), self.rule)
+        kinds_U = None if self.kinds_U is None else Ragged(self.kinds_U, self.places.offsets).take(rows).values
+        return type(self)(surfaces, self.places.take(rows), self.rule, kinds_U)
 
 
 class Inputs(Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec.structs import replace
 from pydantic import Field, field_validator
 
+from yanmo.arrays import Ragged
 from yanmo.config import Config
 from yanmo.errors import ArtifactError
 from yanmo.text.clean import CLEANING_STEPS, clean_joined, unknown_step
@@ -39,7 +40,16 @@ class TextConfig(Config):
     max_answer: int | None = Field(default=None, ge=1, exclude_if=lambda length: length is None)
     """Most characters of an answer in a passage; None where that is the task's own matter."""
 
-    @field_validator("cleaning")
+    prefix: str = Field(default="", exclude_if=lambda prefix: not prefix)
+    """What is put before every text, after the cleaning."""
+
+    target_cleaning: tuple[str, ...] = Field(default=(), exclude_if=lambda steps: not steps)
+    """Cleaning steps of the texts that are to be written for others, applied in this order."""
+
+    glossary: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Name of the file inside the artifact that says how phrases are always written."""
+
+    @field_validator("cleaning", "target_cleaning")
     @classmethod
     def _known_steps(cls, cleaning: tuple[str, ...]) -> tuple[str, ...]:
         for name in cleaning:
@@ -66,17 +76,24 @@ class TextPipeline:
         if config.segmenter == "rjieba":
             self._segmenter = Segmenter(_user_dict_path(config, folder))
 
-    def read(self, inputs: Inputs) -> Inputs:
+    def read(self, inputs: Inputs, *, places: Ragged | None = None) -> Inputs:
         """Return what a model reads of N raw rows.
 
         Whole texts are cleaned. Units are cut from the raw text and then cleaned one by one, so that nothing moves
         their places. Units are those of the first column; others, such as questions about it, are cleaned whole.
+
+        Args:
+            inputs: Raw rows.
+            places: Where the units are, if not where the config's rule finds them.
         """
         rule = self.config.units
         if rule is None:
-            return Inputs(tuple([self.apply(column) for column in inputs.columns]), inputs.is_segmented)
+            columns = [self.apply(column) for column in inputs.columns]
+            if self.config.prefix:
+                columns[0] = [self.config.prefix + text for text in columns[0]]
+            return Inputs(tuple(columns), inputs.is_segmented)
         others = tuple([self.apply(column) for column in inputs.columns[1:]])
-        places = unit_places(inputs.first, rule)
+        places = unit_places(inputs.first, rule) if places is None else places
         surfaces = cut_units(inputs.first, places)
         cleaned = split_column(clean_joined(join_column(surfaces), self.config.cleaning), len(surfaces))
         return replace(inputs, columns=(inputs.first, *others), units=Units(cleaned, places, rule))

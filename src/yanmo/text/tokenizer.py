@@ -64,7 +64,8 @@ class Encoded:
     Attributes:
         ids: int64 token ids, special tokens included, W rows; the first N are the beginnings of the texts, but of units
             the rows of one text follow each other, and a text without units has none.
-        type_ids: int64, 0 for the first text and 1 for the second; None where there is no second text.
+        type_ids: int64, 0 for the first text and 1 for the second, or the kind of the unit that a token is of; None
+            where there is no second text and no kind.
         truncated_N: Whether the end of a text was cut off, bool, shape (N,).
         num_unknown_N: Unknown tokens in each row, int64, shape (W,).
         text_W: The text that each row is of, int64, shape (W,); None where row i is text i.

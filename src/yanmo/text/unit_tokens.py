@@ -20,12 +20,14 @@ from yanmo.text.inputs import Units, Windows
 from yanmo.text.tokenizer import Encoded, UnitTokens, count_unknown, unknown_id
 from yanmo.text.words import untruncated
 
-__all__ = ["UnitTokenizer", "cut_unit_windows"]
+__all__ = ["NO_KIND", "UnitTokenizer", "cut_unit_windows"]
 
 MOST_KNOWN = 1 << 16
 """So many units are remembered with their tokens; a language's common words and all its characters fit."""
 UNIT_SHARE = 4
 """A unit has at most this part of a window's tokens: a word of a thousand letters must not push all others out."""
+NO_KIND = 0
+"""The kind of what is no part of a unit."""
 WORD_START = "▁"
 """How SentencePiece writes the space before a word."""
 
@@ -59,13 +61,20 @@ class UnitTokenizer:
         room_N = np.full(len(units.places), self._room, dtype=np.int64)
         overlap_N = np.full_like(room_N, int((windows or Windows()).overlap * self._room))
         windows_W4, text_W = cut_unit_windows(starts, units.places.offsets, room_N, overlap_N)
-        ids, shift_W = self._frame(flat, starts[windows_W4[:, 0]], starts[windows_W4[:, 1]])
+        begins_W, stops_W = starts[windows_W4[:, 0]], starts[windows_W4[:, 1]]
+        ids, shift_W = self._frame(flat, begins_W, stops_W, self._before, self._after)
         num_decided_W = windows_W4[:, 3] - windows_W4[:, 2]
         # The windows decide about all units in their order, so what belongs to them only has to be moved.
         firsts = Ragged(starts[:-1] - np.repeat(shift_W, num_decided_W), _offsets(num_decided_W))
+        kinds = None
+        if units.kinds_U is not None:
+            # Every token of a unit is of its kind; special tokens are of none.
+            flat_kinds = np.repeat(units.kinds_U, np.diff(starts))
+            none = ([NO_KIND] * len(self._before), [NO_KIND] * len(self._after))
+            kinds, _ = self._frame(flat_kinds, begins_W, stops_W, *none)
         return Encoded(
             ids,
-            None,
+            kinds,
             cut_N,
             count_unknown(self._tokenizer, ids),
             text_W,
@@ -114,15 +123,18 @@ class UnitTokenizer:
         """Return a unit's tokens: the unknown one where there is none, and no space that stands for itself."""
         return ids[1:] if len(ids) > 1 and ids[0] == self._word_start else ids or [self._unknown]
 
-    def _frame(self, flat: IntArray, begins_W: IntArray, stops_W: IntArray) -> tuple[Ragged, IntArray]:
+    @staticmethod
+    def _frame(
+        flat: IntArray, begins_W: IntArray, stops_W: IntArray, before: Sequence[int], after: Sequence[int]
+    ) -> tuple[Ragged, IntArray]:
         """Return the rows with special tokens, and how much further left a token stands in its row than in all."""
-        num_before, num_after = len(self._before), len(self._after)
+        num_before, num_after = len(before), len(after)
         lengths_W = stops_W - begins_W
         offsets = _offsets(lengths_W + num_before + num_after)
         ids = np.empty(offsets[-1], dtype=np.int64)
-        for place, token in enumerate(self._before):
+        for place, token in enumerate(before):
             ids[offsets[:-1] + place] = token
-        for place, token in enumerate(self._after):
+        for place, token in enumerate(after):
             ids[offsets[1:] - num_after + place] = token
         inside = np.arange(lengths_W.sum()) - np.repeat(np.cumsum(lengths_W) - lengths_W, lengths_W)
         ids[inside + np.repeat(offsets[:-1] + num_before, lengths_W)] = flat[inside + np.repeat(begins_W, lengths_W)]

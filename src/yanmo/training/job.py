@@ -6,7 +6,7 @@ It knows no verb, no torch, and not what becomes of the model.
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextPipeline
 from yanmo.text.word_list import read_word_list
 from yanmo.training.train_config import LearnKeys, TrainConfig
+from yanmo.training.word_readers import WordReaders
 
 __all__ = [
     "Job",
@@ -59,7 +60,7 @@ class Job:
 
     ``ask`` gives the texts of ``train`` and others with a teacher's answers; it is called once the network is there.
     ``pruning`` is what is cut out of the encoder that the model's name means. ``words`` is a user's word list, cut and
-    cleaned as the texts are.
+    cleaned as the texts are. ``readers`` are the Bundles that cut and tag the words of a parser.
     """
 
     spec: ModelSpec
@@ -75,6 +76,7 @@ class Job:
     ask: Callable[[], LabeledTexts] | None = None
     pruning: Pruning | None = None
     words: Units | None = None
+    readers: WordReaders = field(default_factory=WordReaders)
 
     @property
     def network(self) -> NetworkSettings:
@@ -108,7 +110,7 @@ class Job:
     @property
     def language(self) -> LanguageSettings:
         """What decides a language model."""
-        names = [field.name for field in fields(LanguageSettings)]
+        names = [one.name for one in fields(LanguageSettings)]
         given = self.config.model_dump(include=set(names))
         return LanguageSettings(**given, is_length_given=self.is_length_given)
 
@@ -256,7 +258,7 @@ def labeled_texts(dataset: Dataset, name: str, labels: Sequence[str], pipeline: 
 
 def _loop_settings(job: Job, **others: float) -> LoopSettings:
     # Of train's keys the loop takes those that it knows by name; the others are not about its steps.
-    names = {field.name for field in fields(LoopSettings)}
+    names = {one.name for one in fields(LoopSettings)}
     values = {name: value for name, value in job.config.model_dump().items() if name in names and value is not None}
     values["metric"], values["lowest"] = find_metric(job.task, job.config.metric, verb="train")
     return LoopSettings(**(others | values))
@@ -275,6 +277,24 @@ def _train_network(job: Job, tell: Watcher) -> Trained:
         work_dir=job.work_dir,
         run_key=job.run_key,
         make=_maker(job),
+        ask=job.ask,
+        tell=tell,
+    )
+
+
+def _train_parser_network(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.parser_network import train_parser_network
+
+    return train_parser_network(
+        job.spec,
+        job.train,
+        job.valid,
+        network=job.network,
+        loop=_loop_settings(job),
+        tagger=job.readers.tagger,
+        measure=job.measure,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
         ask=job.ask,
         tell=tell,
     )
@@ -330,7 +350,14 @@ def _train_arcs(job: Job, tell: Watcher) -> Trained:
     loop = _loop_settings(job, learning_rate=1.0, weight_decay=0.0)
     train = job.ask() if job.ask is not None else job.train
     return train_arcs(
-        train, job.valid, labels=job.labels, beam=job.config.beam or 1, loop=loop, measure=job.measure, tell=tell
+        train,
+        job.valid,
+        labels=job.labels,
+        tagger=job.readers.tagger,
+        beam=job.config.beam or 1,
+        loop=loop,
+        measure=job.measure,
+        tell=tell,
     )
 
 
@@ -356,8 +383,15 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
     return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
 
 
+def _train_pairs(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.pair_counts import train_pairs
+
+    return train_pairs(job.train, job.valid, order=job.config.order, measure=job.measure, tell=tell)
+
+
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
-    **{("torch", head): _train_network for head in ("texts", "units", "passages", "trees")},
+    **{("torch", head): _train_network for head in ("texts", "units", "passages")},
+    ("torch", "trees"): _train_parser_network,
     ("ngram", "texts"): _train_network,
     ("linear", "texts"): _train_linear,
     ("window", "units"): _train_window,
@@ -365,6 +399,7 @@ _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
     ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
     ("kneser-ney", "sequences"): _train_kneser_ney,
+    ("pairs", "targets"): _train_pairs,
 }
 
 

@@ -2,12 +2,13 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, draft, publish_bundle
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import render_card, write_cards
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.family_settings import unused_settings
@@ -70,15 +71,18 @@ def _identify(
 
 def draft_trained(trained: Trained, job: Job, dataset: Dataset, folder: Path) -> Bundle:
     """Return a trained model in an empty folder as a Bundle that answers; it has no manifest and is never published."""
-    _write_model(trained, folder, dataset)
+    _write_model(trained, job, dataset, folder)
     return draft(folder, _identify(trained, job, dataset, parents={}))
 
 
-def _write_model(trained: Trained, folder: Path, dataset: Dataset) -> None:
+def _write_model(trained: Trained, job: Job, dataset: Dataset, folder: Path) -> None:
     trained.save(folder)
+    job.readers.save_segmenter(folder)
     # Where units are labeled, the model itself keeps what it has learned of the word list.
     if dataset.user_dict_path and dataset.text_config.segmenter != "none":
         shutil.copyfile(dataset.user_dict_path, folder / dataset.user_dict_path.name)
+    if dataset.glossary_path:
+        shutil.copyfile(dataset.glossary_path, folder / dataset.glossary_path.name)
 
 
 def publish_trained(
@@ -111,10 +115,11 @@ def publish_trained(
     identity = _identify(trained, job, dataset, parents=parents, verb=verb, keys=keys)
     identity.info["summary"] |= facts or {}
     with publish_bundle(out, identity, effects=effects) as bundle:
-        _write_model(trained, bundle.path, dataset)
+        _write_model(trained, job, dataset, bundle.path)
         scores = SETTLED[job.task.head](bundle, dataset, job.task) if job.task.head in SETTLED else trained.scores
         identity.info["summary"] |= {f"valid_{name}": round(score, 6) for name, score in scores.items()}
-        card = render_card(
+        card = partial(
+            render_card,
             model=job.spec.name,
             format=job.spec.format,
             task=dataset.task,
@@ -124,7 +129,7 @@ def publish_trained(
             dataset_digest=dataset.digest,
             scores=scores,
         )
-        (bundle.path / CARD).write_text(card, encoding="utf-8")
+        write_cards(bundle.path, card)
         if write_more is not None:
             write_more(bundle.path)
         # After everything else, since the Bundle is opened for it.

@@ -26,9 +26,10 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "hmm": (),
     "arcs": ("scipy",),
     "kneser-ney": (),
+    "pairs": (),
 }
 """What training a format needs besides the core install."""
-ALONE = ("linear", "window", "hmm", "arcs", "kneser-ney")
+ALONE = ("linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 """Formats that one process trains."""
 
 

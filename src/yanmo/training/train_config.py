@@ -24,7 +24,8 @@ class ModelKeys(Config):
 
     model: str = "ngram"
     """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as
-    bert-4x312; a local folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width."""
+    bert-4x312; a local folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width. For text to
+    text: pairs."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""
@@ -37,7 +38,8 @@ class ModelKeys(Config):
     kneser-ney) words; auto: characters for kneser-ney and where most letters are Chinese, else bytes."""
 
     order: int | None = Field(default=None, ge=1, le=20)
-    """Most tokens of an n-gram of kneser-ney; by default 7 of characters, 5 of words or bytes."""
+    """Most tokens of an n-gram of kneser-ney, by default 7 of characters, 5 of words or bytes; or most units of one of
+    pairs, by default 8."""
 
     beam: int | None = Field(default=None, ge=1, le=64)
     """Of arcs: how many sequences of actions of a sentence go forward together; 1 takes the best action at every step

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field
 
 from yanmo.integrations.tracking import TrackedConfig
+from yanmo.translations import Language
 
 __all__ = ["TuneConfig"]
 
@@ -54,6 +55,9 @@ class TuneConfig(TrackedConfig):
 
     offline: bool = False
     """Refuse to load a model over the network."""
+
+    language: Language = "en"
+    """Of the page about the search: en or zh."""
 
     fork: bool = Field(default=False, exclude=True)
     """Start anew where the data or what is searched has changed since the search was begun; without it that is

@@ -261,7 +261,7 @@ def _spread(plan: SearchPlan, dataset: Dataset, trial: Tried, num_seeds: int, ef
 
 def _publish(found: SearchResult, dataset: Dataset, config: TuneConfig, out: Path, effects: Effects) -> None:
     """Make the best trial's Bundle appear at ``out``, with the Report of the search in it."""
-    bundle, report = found.bundle, _report(found, dataset, config)
+    bundle, report = found.bundle, _report(found, dataset, config, page=out / TUNING)
     space = config.space and config.space.name
     facts = {"num_trials": len(found.trials), "best_trial": found.best.number}
     identity = Identity(
@@ -283,7 +283,7 @@ def _publish(found: SearchResult, dataset: Dataset, config: TuneConfig, out: Pat
             (folder / RECIPE).write_text(report["recipe"], encoding="utf-8")
 
 
-def _report(found: SearchResult, dataset: Dataset, config: TuneConfig) -> dict[str, Any]:
+def _report(found: SearchResult, dataset: Dataset, config: TuneConfig, *, page: Path) -> dict[str, Any]:
     return plain(
         {
             "report": "tuning",
@@ -301,8 +301,8 @@ def _report(found: SearchResult, dataset: Dataset, config: TuneConfig) -> dict[s
             "first_spread": found.first_spread,
             "seconds": sum(one.seconds for one in found.trials),
             "recipe": _recipe(found, dataset),
-            **circumstances(),
-            "command": command_line(_call(dataset, config)),
+            **circumstances(config.language),
+            "command": command_line(_call(dataset, config), page=page),
         }
     )
 

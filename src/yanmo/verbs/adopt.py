@@ -3,7 +3,8 @@
 import dataclasses
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, publish_bundle
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import render_card, write_cards
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
@@ -122,7 +123,7 @@ def adopt(
             # _fill has put the largest difference there, which is shown after the measures.
             identity.info["summary"] = _measure(made, dataset, config.split) | identity.info["summary"]
             identity.info.update(profile_inputs(made, dataset))
-        (made.path / CARD).write_text(_render(made, identity.info), encoding="utf-8")
+        write_cards(made.path, _card(made, identity.info))
     return Bundle.open(out, verify=False)
 
 
@@ -200,8 +201,9 @@ def _measure(made: Bundle, dataset: Dataset, name: str | None) -> dict[str, Any]
     return summary | {f"{split.name}_{headline.name}_interval": found[headline.name].interval, "num_rows": num_rows}
 
 
-def _render(made: Bundle, info: dict[str, Any]) -> str:
-    return render_card(
+def _card(made: Bundle, info: dict[str, Any]) -> Callable[..., str]:
+    return partial(
+        render_card,
         model=made.model,
         format=made.format,
         task=made.task,

@@ -25,6 +25,7 @@ from yanmo.reporting.quality import measure_quality
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
+from yanmo.translations import Language
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -47,6 +48,9 @@ class AuditConfig(Config):
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the bootstrap."""
+
+    language: Language = "en"
+    """Of the Report's page: en or zh."""
 
 
 @verb
@@ -86,7 +90,7 @@ def audit(bundle: Bundle, dataset: Dataset, config: AuditConfig, *, out: Path, e
             "num_folds": bundle.manifest.config.get("folds"),
             **quality,
             **found,
-            **circumstances(),
+            **circumstances(config.language),
             "command": command_line(call_of("audit", {"bundle": bundle, "dataset": dataset}, config, out=out)),
         }
     )

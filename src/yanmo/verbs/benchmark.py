@@ -28,6 +28,7 @@ from yanmo.runtimes.engines import check_engine
 from yanmo.runtimes.predictor import choose_runtime, default_num_threads, open_bundle
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs, Item
+from yanmo.translations import Language
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -74,6 +75,9 @@ class BenchmarkConfig(Config):
 
     quick: bool = False
     """Measure everything once and briefly, for a first look: no medians."""
+
+    language: Language = "en"
+    """Of the Report's page: en or zh."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ def benchmark(
             "quick": config.quick,
             **({name: rows[0][name] for name in _headlines(bundles)} if len(rows) == 1 else {}),
             "rows": rows,
-            **circumstances(),
+            **circumstances(config.language),
             "command": command_line(call_of("benchmark", {"bundles": bundles, "dataset": dataset}, config, out=out)),
         }
     )

@@ -6,9 +6,11 @@ It can be compared, kept, and sent to another process, which opens what it names
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ __all__ = ["Call", "InputPaths", "call_of", "command_line", "run_call", "shown_p
 InputPaths = str | tuple[str, ...]
 """What an input names: an artifact's folder or a raw file, or several where it takes any number."""
 
+MAX_STEPS_UP = 4
+"""From a page to the folder that holds what it is about: runs/quality/linear/ is three below the pipeline's."""
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -75,25 +79,67 @@ def run_call(call: Call) -> Any:
     return get_verb(call.verb)(**values, out=call.out, effects=call.effects)
 
 
-def command_line(call: Call) -> str:
+def command_line(call: Call, *, page: Path | None = None) -> str:
     """Return the command that makes the same again, as a Report may hold it.
 
-    Settings at their defaults are left out, and those on which no result depends.
+    Settings at their defaults are left out, and those on which no result depends. Paths that were given as absolute
+    ones begin at the nearest folder that holds all of them, to which a ``cd`` leads from the folder of the page: a
+    Report holds no path of this machine, and goes with what it is about to another one. What is too far away for that
+    is named, and no more.
+
+    Args:
+        call: The call.
+        page: The folder in which the command is read; by default where the result appears.
     """
+    place = page or (Path(call.out) if call.out else None)
+    stands = _absolute(place) if place else None
+    base = _common_folder(call, stands)
+    shown = partial(_from_folder, base=base)
+    up = "/".join([os.pardir] * _steps_up(stands, base)) if stands and base else ""
+    return f"cd {up} && {_words(call, shown)}" if up else _words(call, shown)
+
+
+def _words(call: Call, shown: Callable[[Path], str]) -> str:
     verb = get_verb(call.verb)
     words = ["yanmo", call.verb]
     for one in verb.inputs:
         value = call.inputs.get(one.name, ())
         flag = [_flag(one.name)] if one.is_optional else []
         for source in (value,) if isinstance(value, str) else value:
-            words += [*flag, shown_path(Path(source))]
-    words += _config_words(verb, call.config)
+            words += [*flag, shown(Path(source))]
+    words += _config_words(verb, call.config, shown)
     if call.out is not None or verb.needs_out:
-        words += ["--out", shown_path(Path(call.out)) if call.out is not None else "FOLDER"]
+        words += ["--out", shown(Path(call.out)) if call.out is not None else "FOLDER"]
     return shlex.join(words)
 
 
-def _config_words(verb: Verb, values: Mapping[str, Any]) -> Iterator[str]:
+def _common_folder(call: Call, stands: Path | None) -> Path | None:
+    """Return the nearest folder above the page that holds all that a call names; None where paths stay as given."""
+    inputs = [Path(one) for value in call.inputs.values() for one in ((value,) if isinstance(value, str) else value)]
+    named = [*inputs, *([Path(call.out)] if call.out else [])]
+    if stands is None or not any(path.is_absolute() for path in named):
+        return None
+    base = Path(os.path.commonpath([stands.parent, *(_absolute(path).parent for path in named)]))
+    return base if _steps_up(stands, base) <= MAX_STEPS_UP else None
+
+
+def _steps_up(stands: Path, base: Path) -> int:
+    return len(stands.relative_to(base).parts)
+
+
+def _absolute(path: Path) -> Path:
+    # As it is named, and not what links lead to.
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _from_folder(path: Path, base: Path | None) -> str:
+    """Return a path as it is read in the base folder."""
+    if base is None or not _absolute(path).is_relative_to(base):
+        return shown_path(path)
+    return _absolute(path).relative_to(base).as_posix()
+
+
+def _config_words(verb: Verb, values: Mapping[str, Any], shown: Callable[[Path], str]) -> Iterator[str]:
     config = build(verb.config_class, values, where=verb.name)
     for name, field in verb.config_class.model_fields.items():
         value, flag = getattr(config, name), _flag(name)
@@ -102,7 +148,7 @@ def _config_words(verb: Verb, values: Mapping[str, Any]) -> Iterator[str]:
             continue
         path = named_path(name, value)
         if path is not None:
-            yield from (flag, shown_path(path))
+            yield from (flag, shown(path))
         elif isinstance(value, bool):
             yield flag if value else f"--no-{flag.removeprefix('--')}"
         # The command line splits at commas, but not in an assignment, so such values get a flag each.

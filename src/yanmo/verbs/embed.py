@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +11,7 @@ from pydantic import Field
 
 from yanmo.artifacts.base import Identity
 from yanmo.artifacts.bundle import Bundle, publish_bundle
-from yanmo.artifacts.card import CARD, render_card
+from yanmo.artifacts.card import render_card, write_cards
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.config import Config
@@ -101,7 +103,7 @@ def embed(source: Path, config: EmbedConfig, *, out: Path, effects: Effects = NO
             "dimensions": vectors["num_dimensions"],
             "largest_difference": float(f"{difference:.2g}"),
         }
-        (made.path / CARD).write_text(_render(made, identity.info), encoding="utf-8")
+        write_cards(made.path, _card(made, identity.info))
     logger.info("Vectors differ from transformers' own by at most %.1g of their length.", difference)
     return Bundle.open(out, verify=False)
 
@@ -121,8 +123,9 @@ def _find(source: Path, config: EmbedConfig) -> ModelSpec | Bundle:
     return found
 
 
-def _render(made: Bundle, info: dict[str, Any]) -> str:
-    return render_card(
+def _card(made: Bundle, info: dict[str, Any]) -> Callable[..., str]:
+    return partial(
+        render_card,
         model=made.model,
         format=made.format,
         task=made.task,

@@ -19,6 +19,7 @@ from yanmo.reporting.sections import sections_of
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
+from yanmo.translations import Language
 from yanmo.verbs.calls import call_of, command_line
 from yanmo.verbs.signature import verb
 
@@ -79,6 +80,8 @@ class EvaluateConfig(Config):
     """Share of a window that the one before it has, too."""
     measure_speed: bool = True
     """Also measure the time of one text alone and the throughput in batches."""
+    language: Language = "en"
+    """Of the Report's page: en or zh."""
 
 
 @verb
@@ -174,7 +177,7 @@ def _measured(outcomes: dict[str, Outcome], split: Split, dataset: Dataset, conf
         "against": None,
         "mistakes": sections.mistakes(*answers, frame=split.frame, num_mistakes=config.num_mistakes),
         **config.model_dump(include={"num_resamples", "seed"}),
-        **circumstances(),
+        **circumstances(config.language),
     }
 
 

@@ -8,15 +8,13 @@ on after the last one; only standard input, which nobody can read again, is answ
 import contextlib
 import logging
 import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 from pydantic import Field
 
-from yanmo.answers.answered import Found
 from yanmo.artifacts.answer_table import answer_lines, answer_table
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
@@ -30,9 +28,12 @@ from yanmo.artifacts.span_table import has_spans, told_spans
 from yanmo.artifacts.vector_table import has_vectors
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
+from yanmo.data.rows import file_parents
 from yanmo.data.sources import STDIN, Source, open_rows
 from yanmo.errors import ArtifactError, ConfigError
+from yanmo.measuring.tally import Tally, count_found
 from yanmo.progress import bar
+from yanmo.runtimes.library import DOCUMENT, Library, document_paths
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
 from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import task_of
@@ -68,6 +69,10 @@ class PredictConfig(ReadOptions):
 
     split: str = "test"
     """Which split is answered if the source is a Dataset."""
+
+    documents: Path | None = None
+    """Of questions: a folder of .txt and .md files that the answers are looked for in; the sources then hold questions
+    alone, which the passages that are most like each are read for."""
 
     format: Literal["csv", "jsonl", "parquet", "conll", "conllu"] = "csv"
     """Format of the table for people, with the texts, beside predictions.parquet; conll, a unit and its tag a line, for
@@ -135,55 +140,6 @@ class UnsavedPredictions(Predictions):
         return {"kind": self.kind, "path": None, "task": self.task, **facts, "predictions": answers}
 
 
-class Tally:
-    """Counts over all windows of what the runtime found out about the texts."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._stages: Counter[int] = Counter()
-        # None where the Bundle cannot abstain, which is not the same as never.
-        self.num_abstained: int | None = None
-
-    def add(self, found: Mapping[str, Any]) -> None:
-        """Add the counts of one window."""
-        counts = dict(found)
-        self._stages.update({int(stage): number for stage, number in counts.pop("stages", {}).items()})
-        if (num_abstained := counts.pop("num_abstained", None)) is not None:
-            self.num_abstained = (self.num_abstained or 0) + num_abstained
-        self._counts.update(counts)
-
-    def __getitem__(self, name: str) -> int:
-        """Return one of the counts that :func:`_count` makes."""
-        return self._counts[name]
-
-    def summary(self) -> dict[str, Any]:
-        """Return the facts for the manifest."""
-        num_tokens = self["num_tokens"]
-        facts: dict[str, Any] = {
-            "num_rows": self["num_rows"],
-            "num_truncated": self["num_truncated"],
-            "unknown_token_share": round(self["num_unknown"] / num_tokens, 6) if num_tokens else None,
-        }
-        if self._stages:
-            facts["num_of_stage"] = {str(stage): self._stages[stage] for stage in sorted(self._stages)}
-        return facts if self.num_abstained is None else {**facts, "num_abstained": self.num_abstained}
-
-
-def _count(found: Found) -> dict[str, Any]:
-    """Return the counts of one window, as JSON values."""
-    counts: dict[str, Any] = {
-        "num_rows": len(found.truncated_N),
-        "num_tokens": int(found.num_tokens_N.sum()),
-        "num_unknown": int(found.num_unknown_N.sum()),
-        "num_truncated": int(found.truncated_N.sum()),
-    }
-    if found.stage_N is not None:
-        counts["stages"] = {str(stage): number for stage, number in Counter(found.stage_N.tolist()).items()}
-    if found.abstained_N is not None:
-        counts["num_abstained"] = int(found.abstained_N.sum())
-    return counts
-
-
 @verb
 def predict(
     bundle: Bundle,
@@ -237,7 +193,7 @@ def predict(
         # Of standard input nothing can be taken up again, so its windows go with the staging folder.
         ledger = FrameLedger(kept or staging / ANSWERED)
         for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            _write_rows(table, bundle, rows.select(task_of(bundle).inputs), frame, config)
+            _write_rows(table, bundle, rows.select(*task_of(bundle).inputs, pl.col(f"^{DOCUMENT}$")), frame, config)
         ledger.put_together(staging / PREDICTIONS)
         shutil.rmtree(staging / ANSWERED, ignore_errors=True)
         identity.info["summary"] = tally.summary()
@@ -303,10 +259,11 @@ def _answer(
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
         if ledger is not None:
             yield from _answered(ledger, windows, tally)
-        for rows, answers in answer_windows(predictor, windows):
+        found = answer_windows if config.documents is None else Library.open(config.documents).answer
+        for rows, answers in found(predictor, windows):
             stage_N, column = answers.found.stage_N, predictor.task.column(answers.decided.predictions)
             frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)
-            counts = _count(answers.found)
+            counts = count_found(answers.found)
             tally.add(counts)
             if ledger is not None:
                 ledger.append(frame, counts)
@@ -388,8 +345,31 @@ def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
         )
+    if config.documents is not None:
+        return _open_questions(bundle, source, config, config.documents)
     # What no user names is called as the task calls it.
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     named = columns if config.id is None else columns | {"id": config.id}
     return open_rows(source, config, named, inputs=inputs, split=config.split)
+
+
+def _open_questions(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, documents: Path) -> Source:
+    """Return questions without their passages.
+
+    Raises:
+        ConfigError: The Bundle answers no questions about passages.
+        DataError: The folder has no documents.
+    """
+    task = task_of(bundle)
+    if task.head != "passages":
+        raise ConfigError(
+            f"The 'documents' parameter of predict is for questions, but {bundle.path} answers {task.name}.",
+            hint="Leave --documents out.",
+        )
+    parents = file_parents({"documents": document_paths(documents)})
+    _, question = task.inputs
+    named = {question: config.text_b or question} | ({} if config.id is None else {"id": config.id})
+    found = open_rows(source, config, named, inputs=(question,), split=config.split)
+    found.parents.update(parents)
+    return found

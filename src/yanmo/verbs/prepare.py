@@ -17,17 +17,19 @@ from yanmo.data.documents import check_document_keys
 from yanmo.data.finding import companions
 from yanmo.data.gather import Gathered, ReadsLabels, gather_rows
 from yanmo.data.inspect import profile_info, profile_rows, write_profile
-from yanmo.data.openers import USER_DICT, open_raw, text_config
+from yanmo.data.openers import GLOSSARY, USER_DICT, open_raw, text_config
 from yanmo.data.pipes import kept_pipes
 from yanmo.data.prepare_config import PrepareConfig, given_files
 from yanmo.data.rows import file_parents
 from yanmo.data.spill import Spill
 from yanmo.data.split import check_labels, cut_splits
+from yanmo.data.targets import check_target_keys
 from yanmo.data.terms import TopTerms, choose_sample, write_tfidf
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import TASKS, get_task
 from yanmo.text.clean import UNIT_STEPS
+from yanmo.text.glossary import read_glossary
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.segment import read_user_dict
 from yanmo.text.word_list import read_word_list
@@ -85,6 +87,8 @@ def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfi
         identity.info.update(profile_info(profile))
         if config.user_dict:
             (staging / USER_DICT).write_bytes(config.user_dict.read_bytes())
+        if config.glossary:
+            (staging / GLOSSARY).write_bytes(config.glossary.read_bytes())
         _write_splits(staging, gathered.rows, spill)
         top_terms: TopTerms = {}
         # Terms tell what a label is given to as a whole.
@@ -109,7 +113,7 @@ def check_config(config: PrepareConfig) -> Task[Any]:
             f"The task {task.name} {problem} the 'text_b' parameter.",
             hint="Give --text-b, the column of the second text." if len(task.inputs) > 1 else f"Use --task {pairs}.",
         )
-    if config.label_columns and config.label != PrepareConfig.model_fields["label"].default:
+    if config.label_columns and config.given("label") is not None:
         raise ConfigError(
             "The 'label' and 'label_columns' parameters of prepare exclude each other.",
             hint="Name one column of labels, or the columns of 0 and 1.",
@@ -132,9 +136,11 @@ def check_config(config: PrepareConfig) -> Task[Any]:
     # For its errors alone.
     text_config(task, config)
     _check_units(task, config)
-    check_document_keys(
-        task, config, [name for name, one in PrepareConfig.model_fields.items() if getattr(config, name) != one.default]
-    )
+    given = [name for name, one in PrepareConfig.model_fields.items() if getattr(config, name) != one.default]
+    check_document_keys(task, config, given)
+    check_target_keys(task, given)
+    if config.glossary:
+        read_glossary(check_file(config.glossary))
     return task
 
 
@@ -180,7 +186,8 @@ def _parents(files: dict[str, list[Path]], config: PrepareConfig) -> dict[str, s
     """Return role and name to digest of all files, those included that are read because of another one."""
     read = {role: [one for path in paths for one in (path, *companions(path))] for role, paths in files.items()}
     chosen = read if get_task(config.task).reads_units else files
-    return file_parents({**chosen, "user_dict": [config.user_dict] if config.user_dict else []})
+    beside = {"user_dict": config.user_dict, "glossary": config.glossary}
+    return file_parents({**chosen, **{role: [path] if path else [] for role, path in beside.items()}})
 
 
 def _gather(

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
-from yanmo.artifacts.card import CARD, render_encoder_card
+from yanmo.artifacts.card import render_encoder_card, write_cards
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.artifacts.identity import folder_digest, stage_key
 from yanmo.artifacts.placing import MANIFEST
@@ -232,5 +233,5 @@ def _publish(
         trained.save(staging)
         if texts.user_dict_path:
             shutil.copyfile(texts.user_dict_path, staging / texts.user_dict_path.name)
-        card = render_encoder_card(model=spec.name, text=texts.config, facts=facts)
-        (staging / CARD).write_text(card, encoding="utf-8")
+        card = partial(render_encoder_card, model=spec.name, text=texts.config, facts=facts)
+        write_cards(staging, card)

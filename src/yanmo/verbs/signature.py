@@ -110,6 +110,7 @@ class Verb:
         config_class: The config model.
         has_out: Whether it makes something at ``out``.
         needs_out: Whether ``out`` must be given.
+        takes_effects: Whether what stands at ``out`` may be replaced, and who watches.
         output: The kind of artifact it makes, None where it makes none.
         tells_ready: Whether it runs until it is stopped and calls ``when_ready`` with a summary before that.
         help: Its docstring, without what only who calls it from Python can give.
@@ -126,7 +127,7 @@ class Verb:
         out = parameters.pop("out", None)
         config = parameters.pop("config", None)
         self.tells_ready = parameters.pop("when_ready", None) is not None
-        self._takes_effects = parameters.pop("effects", None) is not None
+        self.takes_effects = parameters.pop("effects", None) is not None
         self.has_out = out is not None
         # No default in the signature means that the verb always makes something.
         self.needs_out = out is not None and out.default is inspect.Parameter.empty
@@ -166,7 +167,7 @@ class Verb:
             if self.tells_ready:
                 given["when_ready"] = when_ready
             opened = self._open(given, until_end)
-            if self._takes_effects:
+            if self.takes_effects:
                 # Before the verb fills in what depends on the machine, so that the key is the same on another one.
                 key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
                 given["effects"] = structs.replace(effects, key=key)

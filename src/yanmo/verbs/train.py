@@ -27,6 +27,7 @@ from yanmo.training.job import Job, learn, make_job, settle
 from yanmo.training.publishing import draft_trained, publish_trained
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
+from yanmo.training.word_readers import word_readers
 from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 
@@ -42,6 +43,8 @@ def train(
     config: TrainConfig,
     *,
     init: Bundle | None = None,
+    tagger: Bundle | None = None,
+    segmenter: Bundle | None = None,
     out: Path,
     effects: Effects = NO_EFFECTS,
 ) -> Bundle:
@@ -55,6 +58,8 @@ def train(
         dataset: With the splits train and valid.
         config: Which model, and how it is trained.
         init: An encoder to begin with, from pretrain, with its tokenizer; its model is the default of ``model``.
+        tagger: Gives every word the kind that a parser reads; by default one is trained of the Dataset's own kinds.
+        segmenter: Cuts raw texts into the words that a parser reads; without one they are given, with spaces between.
         out: Where the Bundle appears.
         effects: Key, replacement and watchers of the call.
 
@@ -70,12 +75,14 @@ def train(
         check_form(task_of(dataset), "train with folds")
     spec, begun = start(config, init, dataset)
     settled = settle(config, spec, _num_examples(dataset), task_of(dataset))
-    parents = {"dataset": dataset.digest, **begun}
+    readers = word_readers(task_of(dataset), spec, tagger=tagger, segmenter=segmenter)
+    parents = {"dataset": dataset.digest, **begun, **readers.parents}
     plain = settled.model_dump(mode="json")
     run_key = stage_key("train", parents, plain)
     has_network = spec.format in ("torch", "ngram")
     with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
+        job = replace(job, readers=readers)
         with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
             # Before the model itself, which is published with these answers in it.
             answers = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None

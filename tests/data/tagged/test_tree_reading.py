@@ -48,6 +48,7 @@ def test_a_word_has_its_head_its_relation_and_its_tag(tmp_path):
             "text": "Dogs bark",
             "heads": [2, 0],
             "tags": ["NOUN", "VERB"],
+            "spaces": [True, False],
             "label": ["nsubj", "root"],
         }
     ]
@@ -122,7 +123,8 @@ def test_files_without_heads_are_refused(tmp_path):
 def test_unlabeled_texts_need_no_trees(tmp_path):
     (tmp_path / "more.csv").write_text("text\nCats sleep\n", encoding="utf-8")
     found = prepare(tmp_path, GOOD, unlabeled=tmp_path / "more.csv")
-    assert found.split("unlabeled").to_dicts() == [{"id": "2", "text": "Cats sleep", "heads": None, "tags": None}]
+    (row,) = found.split("unlabeled").to_dicts()
+    assert row == {"id": "2", "text": "Cats sleep", "heads": None, "tags": None, "spaces": None}
 
 
 def test_problems_are_found_in_their_order():

@@ -1,8 +1,9 @@
 """All rows of treebanks, block by block, as a Dataset has them: words, heads, relations, parts of speech.
 
 Columns: ``id``, ``text`` (the words with a space between), ``raw_label`` (of refused rows), ``label`` and ``kinds``
-(relations), ``heads``, ``tags``, ``label_problem``, ``split``, and where the row stands. A sentence that is no tree is
-refused, and the file and the line of the first one are said.
+(relations), ``heads``, ``tags``, ``spaces`` (whether one follows each word where the text stood), ``label_problem``,
+``split``, and where the row stands. A sentence that is no tree is refused, and the file and the line of the first one
+are said.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from yanmo.data.labels import PROBLEM, LabelReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import number_rows
 from yanmo.data.tagged.conllu import read_conllu
+from yanmo.data.tagged.joining import join_words
 from yanmo.data.tagged.sentence import WordsRow
 from yanmo.data.tagged.survey import DEFAULT_COLUMN, TagKeys
 from yanmo.data.tagged.tree_checks import find_problem
@@ -37,7 +40,7 @@ BLOCK_ROWS = 4096
 NAMES = pl.List(pl.String)
 SCHEMA: dict[str, Any] = {
     "id": pl.String, "text": pl.String, "raw_label": pl.String, "label": NAMES, "kinds": NAMES,
-    "heads": pl.List(pl.Int64), "tags": NAMES, PROBLEM: pl.String,
+    "heads": pl.List(pl.Int64), "tags": NAMES, "spaces": pl.List(pl.Boolean), PROBLEM: pl.String,
 }  # fmt: skip
 
 
@@ -153,9 +156,16 @@ class TreeReader:
             "kinds": relations,
             "heads": heads,
             "tags": row.tags,
+            "spaces": _spaces(row),
             PROBLEM: problem,
             LINE: row.line,
         }
+
+
+def _spaces(row: WordsRow) -> list[bool]:
+    """Return whether a space follows each word in the text that was cut into them."""
+    _, places = join_words(row, "as written")
+    return [end < begin for (_, end), (begin, _) in pairwise([*places, (0, 0)])]
 
 
 def _block(rows: Sequence[Mapping[str, Any]], path: Path, split: str) -> pl.DataFrame:

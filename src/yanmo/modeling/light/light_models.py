@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.modeling.light.light_taggers import CnnTagger, LstmTagger
+from yanmo.modeling.light.parsers import LstmParser
 from yanmo.modeling.light.readers import LstmReader
 from yanmo.modeling.light.sequence_layers import reorder, reversed_positions, token_embedding
 
@@ -165,7 +166,11 @@ class NgramNet(nn.Module):
 
 _CLASSES: dict[str, type[nn.Module]] = {"textcnn": TextCnn, "bilstm": BiLstm, "ngram": NgramNet}
 _TAGGERS: dict[str, type[nn.Module]] = {"textcnn": CnnTagger, "bilstm": LstmTagger}
-_OTHERS: dict[str, dict[str, type[nn.Module]]] = {"per_unit": _TAGGERS, "reads_passages": {"bilstm": LstmReader}}
+_OTHERS: dict[str, dict[str, type[nn.Module]]] = {
+    "per_unit": _TAGGERS,
+    "reads_kinds": {"bilstm": LstmParser},
+    "reads_passages": {"bilstm": LstmReader},
+}
 """Key of an architecture that is true to the classes that are meant then."""
 
 
@@ -174,7 +179,8 @@ def build_light_model(architecture: Mapping[str, Any]) -> nn.Module:
 
     Args:
         architecture: ``family`` (textcnn, bilstm or ngram), ``per_unit`` where it labels every unit of a text,
-            ``reads_passages`` where it finds answers in them, and the sizes that its class takes by keyword.
+            ``reads_kinds`` where it reads the kind of each word for a tree, ``reads_passages`` where it finds answers,
+            and the sizes that its class takes by keyword.
     """
     sizes = {key: value for key, value in architecture.items() if key not in ("family", "token_types", *_OTHERS)}
     classes = next((found for key, found in _OTHERS.items() if architecture.get(key)), _CLASSES)

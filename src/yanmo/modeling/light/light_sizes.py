@@ -51,8 +51,14 @@ READER_SIZES: dict[str, dict[str, Any]] = {
 }
 PARSER_SIZES: dict[str, dict[str, Any]] = {
     "textcnn": TAGGER_SIZES["textcnn"],
-    # Of every word much is asked, and every tree says much: less has to be dropped than of tags.
-    "bilstm": TAGGER_SIZES["bilstm"] | {"ngram_dropout": 0.3, "token_dropout": 0.1, "hidden_size": 256},
+    "bilstm": {
+        "reads_kinds": True,
+        "embedding_size": 128,
+        "kind_size": 64,
+        "hidden_size": 200,
+        "num_layers": 3,
+        "token_dropout": 0.2,
+    },
 }
 SIZES = {"texts": LIGHT_SIZES, "units": TAGGER_SIZES, "passages": READER_SIZES, "trees": PARSER_SIZES}
 """What is decided about to the sizes of each light family."""

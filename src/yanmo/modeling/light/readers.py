@@ -9,13 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from yanmo.modeling.light.sequence_layers import (
-    NgramEmbedding,
-    read_units,
-    reorder,
-    reversed_positions,
-    token_embedding,
-)
+from yanmo.modeling.light.sequence_layers import BothWays, NgramEmbedding, read_units, token_embedding
 
 __all__ = ["LstmReader"]
 
@@ -56,9 +50,9 @@ class LstmReader(nn.Module):
         self.align = nn.Linear(embedding_size, embedding_size)
         self.dropout = nn.Dropout(dropout)
         width = 2 * embedding_size + ngram_size + NUM_MATCHES + 1
-        self.first = _BothWays(width, hidden_size)
+        self.first = BothWays(width, hidden_size)
         self.align_states = nn.Linear(2 * hidden_size, hidden_size)
-        self.second = _BothWays(6 * hidden_size + NUM_MATCHES + 1, hidden_size)
+        self.second = BothWays(6 * hidden_size + NUM_MATCHES + 1, hidden_size)
         self.question = nn.Linear(2 * hidden_size, 1, bias=False)
         self.asked = nn.Linear(2 * hidden_size, 2 * hidden_size)
         self.out_dropout = nn.Dropout(dropout)
@@ -95,21 +89,6 @@ class LstmReader(nn.Module):
         units_UD, asked_UD = self.out_dropout(read_units(states_BTD, units_U)), asked_BD.index_select(0, row_U)
         scores_UC: Tensor = self.out(torch.cat([units_UD, asked_UD, units_UD * asked_UD], dim=1))
         return scores_UC
-
-
-class _BothWays(nn.Module):
-    """An LSTM in each direction; the backward one reads each text from its own last token."""
-
-    def __init__(self, width: int, hidden_size: int) -> None:
-        super().__init__()
-        self.forward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
-        self.backward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
-
-    def forward(self, read_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
-        positions_BT = reversed_positions(attention_mask_BT)
-        forward_BTH, _ = self.forward_lstm(read_BTD)
-        backward_BTH, _ = self.backward_lstm(reorder(read_BTD, positions_BT))
-        return torch.cat([forward_BTH, reorder(backward_BTH, positions_BT)], dim=2)
 
 
 def _told(input_ids_BT: Tensor, across_BTT: Tensor, is_passage_BT: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional
 __all__ = [
     "EMBEDDING_INIT",
     "PAD_ID",
+    "BothWays",
     "NgramEmbedding",
     "TokenSizes",
     "read_units",
@@ -118,3 +119,19 @@ def reversed_positions(attention_mask_BT: Tensor) -> Tensor:
 def reorder(states_BTD: Tensor, positions_BT: Tensor) -> Tensor:
     """Return the states of each text in another order of its places."""
     return states_BTD.gather(1, positions_BT.unsqueeze(2).expand(-1, -1, states_BTD.shape[2]))
+
+
+class BothWays(nn.Module):
+    """An LSTM in each direction; the backward one reads each text from its own last token."""
+
+    def __init__(self, width: int, hidden_size: int) -> None:
+        super().__init__()
+        self.forward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
+        self.backward_lstm = nn.LSTM(width, hidden_size, batch_first=True)
+
+    def forward(self, read_BTD: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """Return the states of both side by side."""
+        positions_BT = reversed_positions(attention_mask_BT)
+        forward_BTH, _ = self.forward_lstm(read_BTD)
+        backward_BTH, _ = self.backward_lstm(reorder(read_BTD, positions_BT))
+        return torch.cat([forward_BTH, reorder(backward_BTH, positions_BT)], dim=2)

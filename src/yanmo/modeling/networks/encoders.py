@@ -70,6 +70,7 @@ def build_encoder(
     dropout: float,
     activation: Activation | None = None,
     per_unit: bool = False,
+    num_kinds: int = 0,
 ) -> nn.Module:
     """Return an untrained encoder of a shape; all sizes but the shape's are the family's own defaults.
 
@@ -82,8 +83,10 @@ def build_encoder(
         dropout: Of hidden states and head; attention weights are not dropped: it would cost a tenth of the time.
         activation: Of the feed-forward part; None: the family's own.
         per_unit: Whether every token gets scores, and not the text.
+        num_kinds: Kinds of words, such as parts of speech, which are types of their tokens.
     """
     sizes = shape_sizes(spec, tokenizer, max_length=max_length, dropout=dropout)
+    sizes |= {"type_vocab_size": num_kinds + 1} if num_kinds else {}
     sizes |= {"hidden_act": activation} if activation else {}
     config = CONFIGS[spec.family](**sizes, **heads.head_config(labels, link))
     kind: Any = AutoModelForTokenClassification if per_unit else AutoModelForSequenceClassification

@@ -110,6 +110,7 @@ def _make_encoder(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> 
         dropout=settings.dropout or 0.0,
         activation=settings.activation,
         per_unit=settings.per_unit,
+        num_kinds=len(settings.kinds),
     )
     wrapped = checkpoint_tokenizer.wrap_tokenizer(tokenizer, max_length=max_length)
     return encoder_trainable(module, wrapped, tokenizer, settings, max_length)
@@ -194,15 +195,9 @@ def encoder_trainable(
         encoders.save(folder, module, wrapped)
         _save_chain(folder, module)
 
-    return Trainable(
-        module,
-        score,
-        encode,
-        encode,
-        save,
-        {"family": "encoder", "token_types": has_types, "pad_id": int(wrapped.pad_token_id)},
-        max_length,
-    )
+    architecture = {"family": "encoder", "token_types": has_types, "pad_id": int(wrapped.pad_token_id)}
+    architecture |= {"reads_kinds": True} if settings.kinds else {}
+    return Trainable(module, score, encode, encode, save, architecture, max_length)
 
 
 def _encoder_score(module: nn.Module, settings: NetworkSettings) -> Callable[[nn.Module, TensorBatch], Tensor]:
@@ -246,7 +241,10 @@ def _make_light(spec: ModelSpec, texts: Inputs, settings: NetworkSettings) -> Tr
         "dropout": settings.dropout,
         **SIZES[settings.head][spec.family],
     }
-    has_types = settings.head == "passages"
+    reads_kinds = architecture.get("reads_kinds", False)
+    if reads_kinds:
+        architecture["num_kinds"] = len(settings.kinds)
+    has_types = reads_kinds or settings.head == "passages"
     if has_types:
         architecture["token_types"] = True
     module = light_models.build_light_model(architecture)

@@ -29,7 +29,7 @@ from yanmo.modeling.sentences.contrast import ContrastPlan, contrast
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision
 from yanmo.models import ModelSpec
 
-__all__ = ["Probe", "choose_pooling"]
+__all__ = ["HeadInputs", "Probe", "choose_pooling", "some_rows"]
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class Probe:
     ) -> dict[str, float]:
         """Let the encoder learn which texts have one label, then do what :meth:`start_head` does, with all rows."""
         some = _labeled(train, len(train))
-        reader, targets = _Reader(trainable), _labels(some)
+        reader, targets = HeadInputs(trainable), _labels(some)
         if isinstance(targets, UnitTags):
             raise InternalError("Pairs are of texts, and not of their units.")
         plan = ContrastPlan(self.settings, precision)
@@ -114,7 +114,7 @@ class Probe:
         """Return what the last layer reads of every text or unit, features_ND, and the targets."""
         features_ND = compute_logits(
             trainable.module,
-            _Reader(trainable),
+            HeadInputs(trainable),
             examples.features,
             batch_size=4 * self.settings.batch_size,
             batch_tokens=self.settings.batch_tokens and 4 * self.settings.batch_tokens,
@@ -158,13 +158,14 @@ class Probe:
         return self.measure(Choices(logits_NC, self.network.link).activate(), targets.values_NC)
 
 
-class _Reader:
+class HeadInputs:
     """From a network and a batch to what its last layer reads, shape (B, D)."""
 
     def __init__(self, trainable: Trainable) -> None:
         self._score = trainable.score
 
     def __call__(self, module: nn.Module, batch: TensorBatch) -> Tensor:
+        """Return it; where every token is read, that of the last one."""
         _, layer = heads.output_layer(module)
         read: list[Tensor] = []
         hook = layer.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
@@ -198,7 +199,7 @@ def choose_pooling(spec: ModelSpec, train: LabeledTexts, valid: LabeledTexts, pr
     folder = find_folder(spec, offline=probe.network.offline)
     if find_pooling(read_config(folder), folder) is not None:
         return probe.network
-    some = [split.take(_spread(np.arange(len(split.targets)), NUM_COMPARED)) for split in (train, valid)]
+    some = [split.take(some_rows(np.arange(len(split.targets)), NUM_COMPARED)) for split in (train, valid)]
     ways: tuple[Literal["first", "mean"], ...] = ("first", "mean")
     ranks = {}
     for pooling in ways:
@@ -221,11 +222,11 @@ def _labeled(examples: Examples, most: int) -> Examples:
     targets, features = _labels(examples), examples.features
     if isinstance(targets, UnitTags):
         # So many rows that their units are about as many as may count.
-        rows = _spread(np.arange(len(targets)), max(1, int(most / max(targets.units_a_row, 1.0))))
+        rows = some_rows(np.arange(len(targets)), max(1, int(most / max(targets.units_a_row, 1.0))))
         if isinstance(features, TokenFeatures):
             features = features.take(rows)
         return Examples(features, targets.take(rows))
-    rows = _spread(np.flatnonzero(targets.is_labeled_N), most)
+    rows = some_rows(np.flatnonzero(targets.is_labeled_N), most)
     if isinstance(features, TokenFeatures):
         features = features.take(rows)
     return Examples(features, Labels(targets.values_NC[rows]))
@@ -239,6 +240,6 @@ def _told(features_ND: FloatArray, targets: HeadTargets) -> tuple[FloatArray, Fl
     return features_ND[is_tagged_U], targets.values_UC()[is_tagged_U]
 
 
-def _spread(rows: IntArray, most: int) -> IntArray:
+def some_rows(rows: IntArray, most: int) -> IntArray:
     """Return at most so many of some rows, evenly spread."""
     return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]

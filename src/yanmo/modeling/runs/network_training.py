@@ -25,6 +25,7 @@ from yanmo.modeling.objectives.trees import TreesObjective, UnitTrees
 from yanmo.modeling.objectives.unit_choices import UnitChoicesObjective, UnitTags
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.runs.head_start import Probe, choose_pooling
+from yanmo.modeling.runs.reading_head import start_reading_head
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision, Trained
 from yanmo.modeling.structured.taught_trees import with_taught_trees
 from yanmo.models import ENCODERS, ModelSpec
@@ -215,15 +216,16 @@ def _begin(
 ) -> Callable[[Precision], object] | None:
     """Return what sets a checkpoint's new head, None where it has none, cannot be set or the weights lie in parts."""
     network = probe.network
-    # A regression finds labels; where answers begin and end among the units of a passage it cannot.
+    is_new = trainable.has_new_head and network.head_start == "probe" and not network.is_sharded
     if network.head == "passages":
-        return None
+        begin = functools.partial(start_reading_head, trainable, train, settings=probe.settings, measure=probe.measure)
+        return begin if is_new else None
     if network.is_few_shot:
         return functools.partial(probe.contrast_and_start_head, trainable, train, valid)
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     # What a head for trees reads are no scores of labels, which a linear model could be.
-    if trainable.has_new_head and network.head_start == "probe" and network.head != "trees" and not network.is_sharded:
+    if is_new and network.head != "trees":
         return functools.partial(probe.start_head, trainable, train, valid)
     return None
 

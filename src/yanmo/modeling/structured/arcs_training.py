@@ -21,15 +21,15 @@ from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import InternalError
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, Trained
 from yanmo.modeling.structured.arcs_learning import Perceptron
-from yanmo.modeling.structured.arcs_tagging import WordTagging, tag_words
 from yanmo.modeling.structured.beam_learning import learn_with_beam
 from yanmo.modeling.structured.taught_trees import with_taught_trees
+from yanmo.modeling.structured.word_tagging import Tagger, WordTagging, tag_words
 from yanmo.parsing.arc_evidence import Sharpness, fit_sharpness
 from yanmo.parsing.parser import ArcParser
 from yanmo.parsing.sentences import Rows, WordHashes, frequent_words
 from yanmo.text.inputs import Units
 
-__all__ = ["ARCS_SETTINGS", "TAGGER", "train_arcs"]
+__all__ = ["ARCS_SETTINGS", "train_arcs"]
 
 ACTION_BITS, RELATION_BITS = 18, 17
 MIN_COUNT = 2
@@ -38,7 +38,6 @@ POOL = 32
 """Batches are cut from so many batches of sentences in the order of their lengths."""
 EXPLORE = 0.9
 ARCS_SETTINGS = "arcs.json"
-TAGGER = "tagger"
 METRICS = "metrics.jsonl"
 
 
@@ -73,6 +72,7 @@ def train_arcs(
     valid: LabeledTexts,
     *,
     labels: Sequence[str],
+    tagger: Tagger | None,
     beam: int,
     loop: LoopSettings,
     measure: MeasureAnswers,
@@ -81,21 +81,23 @@ def train_arcs(
     """Train a parser; the weights of the epoch with the best score of ``loop.metric`` are kept, in 8 bits.
 
     Args:
-        train: Trees to learn from; where their words have tags, a tagger is trained, too.
+        train: Trees to learn from.
         valid: Trees that choose the epoch.
         labels: The relations.
+        tagger: What tells the kinds of words; None: one that is trained here, where the trees have parts of speech.
         beam: How many sequences of actions of a sentence go forward together.
         loop: Epochs, sentences a step, patience, seed.
         measure: From evidence and targets to scores.
         tell: Is shown the record of every epoch.
     """
-    train = with_taught_trees(train)
     with threadpool_limits(loop.num_threads):
-        tagging = tag_words(train, valid, seed=loop.seed, num_threads=loop.num_threads)
+        tagging = tag_words(train, valid, tagger=tagger, seed=loop.seed, num_threads=loop.num_threads)
+        if tagging is not None:
+            train, valid = tagging.learned(train), tagging.read(valid)
+        train = with_taught_trees(train)
         units, held = _units(train), _units(valid)
         vocabulary_V = frequent_words(units.surfaces, MIN_COUNT)
-        lesson = _lesson(train, tagging.train_U if tagging else None, vocabulary_V)
-        held_lesson = _lesson(valid, tagging.valid_U if tagging else None, vocabulary_V)
+        lesson, held_lesson = _lesson(train, vocabulary_V), _lesson(valid, vocabulary_V)
         perceptron = Perceptron(len(labels), ACTION_BITS, RELATION_BITS, loop.seed)
         history = _History(loop, tell)
         for num_mistakes in _epochs(perceptron, lesson, loop, beam):
@@ -118,14 +120,12 @@ def _trained(history: _History, tagging: WordTagging | None, labels: Sequence[st
         tensors["vocabulary"] = parser.vocabulary_V
         save_file({name: np.ascontiguousarray(one) for name, one in tensors.items()}, folder / "model.safetensors")
         settings = {
-            "tags": tagging.tags if tagging else [],
             "beam": parser.beam,
             "sharpness": {"heads": parser.sharpness.heads, "relations": parser.sharpness.relations},
         }
         (folder / ARCS_SETTINGS).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
         if tagging is not None:
-            (folder / TAGGER).mkdir()
-            tagging.fitted.save(folder / TAGGER)
+            tagging.save(folder)
         (folder / METRICS).write_text("".join(json.dumps(one) + "\n" for one in history.records), encoding="utf-8")
 
     architecture = {
@@ -133,7 +133,7 @@ def _trained(history: _History, tagging: WordTagging | None, labels: Sequence[st
         "beam": parser.beam,
         "num_classes": len(labels),
         "num_words": len(parser.vocabulary_V),
-        "num_tags": len(tagging.tags) if tagging else 0,
+        "num_tags": len(tagging.tagger.tags) if tagging else 0,
     }
     return Trained(save, scores, architecture, 0, is_int8=True)
 
@@ -210,10 +210,9 @@ def _batches(words: WordHashes, batch_size: int, seed: int, epoch: int) -> Itera
         yield batches[place]
 
 
-def _lesson(texts: LabeledTexts, tags_U: IntArray | None, vocabulary_V: Any) -> _Lesson:
+def _lesson(texts: LabeledTexts, vocabulary_V: Any) -> _Lesson:
     units, targets = _units(texts), texts.targets.values
-    tags_U = np.zeros(len(targets), dtype=np.int64) if tags_U is None else tags_U
-    words = WordHashes.of(units.surfaces, tags_U, units.places.offsets, vocabulary_V)
+    words = WordHashes.of(units.surfaces, units.kinds_U, units.places.offsets, vocabulary_V)
     return _Lesson(words, targets["head"].copy(), targets["relation"].copy())
 
 

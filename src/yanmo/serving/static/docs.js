@@ -14,17 +14,17 @@ const anchorOf = (...parts) => parts.join("-").replaceAll(":", "_").replaceAll(/
 
 function typeOf(schema) {
   if (schema.$ref) return schema.$ref.split("/").pop();
-  if (schema.anyOf) return schema.anyOf.map(typeOf).join(" or ");
-  if (schema.type === "array") return `list of ${schema.items ? typeOf(schema.items) : "values"}`;
-  if (schema.type === "object" && schema.additionalProperties) return `map of ${typeOf(schema.additionalProperties)}`;
+  if (schema.anyOf) return schema.anyOf.map(typeOf).join(tell(" or "));
+  if (schema.type === "array") return tell("list of {type}", { type: schema.items ? typeOf(schema.items) : tell("values") });
+  if (schema.type === "object" && schema.additionalProperties) return tell("map of {type}", { type: typeOf(schema.additionalProperties) });
   const range = [schema.minimum !== undefined && `≥ ${schema.minimum}`, schema.maximum !== undefined && `≤ ${schema.maximum}`].filter(Boolean);
-  return [schema.type ?? "value", ...range].join(" ");
+  return [schema.type ?? tell("value"), ...range].join(" ");
 }
 
 function table(head, rows) {
   const frame = make("div", undefined, "scroll"), made = make("table"), titles = make("thead"), first = make("tr"), body = make("tbody");
   frame.tabIndex = 0;
-  first.append(...head.map((text) => make("th", text)));
+  first.append(...head.map((text) => make("th", tell(text))));
   titles.append(first);
   for (const row of rows) {
     const line = make("tr");
@@ -34,6 +34,12 @@ function table(head, rows) {
   made.append(titles, body);
   frame.append(made);
   return frame;
+}
+
+// What the document says of something; the codes of problems are names.
+function describe(text = "") {
+  const codes = /^Code: (.*)\.$/.exec(text);
+  return codes ? tell("Code: {names}.", { names: codes[1] }) : tell(text);
 }
 
 function contentType(part) {
@@ -60,7 +66,7 @@ function curlOf({ address, body, needsKey }) {
 }
 
 async function send({ method, address, body }) {
-  const headers = body === undefined ? {} : { "content-type": "application/json" };
+  const headers = { "accept-language": page.language, ...(body === undefined ? {} : { "content-type": "application/json" }) };
   if ($("key").value) headers.authorization = `Bearer ${$("key").value}`;
   const reply = await fetch(address, { method, headers, body });
   const text = await reply.text();
@@ -70,7 +76,7 @@ async function send({ method, address, body }) {
 }
 
 function field(label, id, element) {
-  const row = make("p"), title = make("label", label);
+  const row = make("p"), title = make("label", tell(label));
   element.id = title.htmlFor = id;
   row.append(title, " ", element);
   return row;
@@ -78,22 +84,24 @@ function field(label, id, element) {
 
 function tryIt(path, method, operation, models) {
   const made = make("div", undefined, "try"), id = anchorOf("try", method, path), examples = examplesOf(operation, models[0]?.task === "text_pair");
-  const name = make("input"), body = make("textarea"), curl = make("pre"), button = make("button", "Try it"), answer = make("pre", undefined, "answer");
+  const name = make("input"), version = make("input"), body = make("textarea"), curl = make("pre"), button = make("button", tell("Try it")), answer = make("pre", undefined, "answer");
   const hasBody = Boolean(operation.requestBody);
   name.value = models[0]?.name ?? "NAME";
-  name.spellcheck = body.spellcheck = false;
+  version.value = models[0]?.digest ?? "VERSION";
+  name.spellcheck = version.spellcheck = body.spellcheck = false;
   const call = () => ({
     method: method.toUpperCase(),
     // Relative to the page, which a proxy may have put under a prefix.
-    address: new URL(`.${path.replace("{name}", encodeURIComponent(name.value))}`, document.baseURI).href,
+    address: new URL(`.${path.replace("{name}", encodeURIComponent(name.value)).replace("{version}", encodeURIComponent(version.value))}`, document.baseURI).href,
     body: hasBody ? body.value : undefined,
     needsKey: Boolean(operation.security),
   });
   const showCurl = () => { curl.textContent = curlOf(call()); };
   if (path.includes("{name}")) made.append(field("name", `${id}-name`, name));
+  if (path.includes("{version}")) made.append(field("version", `${id}-version`, version));
   if (hasBody) {
     const choice = make("select");
-    choice.append(...examples.map(([title]) => make("option", title)));
+    choice.append(...examples.map(([title]) => make("option", tell(title))));
     const choose = () => { body.value = JSON.stringify(examples[choice.selectedIndex]?.[1] ?? {}); showCurl(); };
     choice.addEventListener("change", choose);
     if (examples.length > 1) made.append(field("example", `${id}-example`, choice));
@@ -101,34 +109,36 @@ function tryIt(path, method, operation, models) {
     choose();
   }
   curl.tabIndex = answer.tabIndex = 0;
-  curl.setAttribute("aria-label", "command");
+  curl.setAttribute("aria-label", tell("command"));
   answer.setAttribute("role", "status");
   answer.hidden = true;
   button.type = "button";
-  button.setAttribute("aria-label", `Try it: ${method.toUpperCase()} ${path}`);
+  button.setAttribute("aria-label", `${tell("Try it")}: ${method.toUpperCase()} ${path}`);
   button.addEventListener("click", async () => {
     button.disabled = true;
     answer.hidden = false;
-    answer.textContent = await send(call()).catch(() => "The service does not answer.");
+    answer.textContent = await send(call()).catch(() => tell("The service does not answer."));
     button.disabled = false;
   });
-  for (const one of [name, body]) one.addEventListener("input", showCurl);
+  for (const one of [name, version, body]) one.addEventListener("input", showCurl);
   showCurl();
   made.append(curl, button, answer);
   return made;
 }
 
 function showRoute(path, method, operation, models) {
-  const section = make("section"), key = operation.security ? " It needs a key." : "", title = make("h2", `${method.toUpperCase()} ${path}`);
+  const section = make("section"), key = operation.security ? ` ${tell("It needs a key.")}` : "", title = make("h2", `${method.toUpperCase()} `);
+  // A long path breaks before a slash, and within no name.
+  title.append(...path.split(/(?=\/)/).flatMap((part) => [make("wbr"), part]));
   title.id = anchorOf(method, path);
-  section.append(title, make("p", `${operation.summary}${key}`));
-  const rows = operation.parameters.map((one) => [one.name, one.in, typeOf(one.schema), one.description ?? ""]);
-  if (operation.requestBody) rows.push(["", "body", contentType(operation.requestBody), ""]);
+  section.append(title, make("p", `${tell(operation.summary)}${key}`));
+  const rows = operation.parameters.map((one) => [one.name, one.in, typeOf(one.schema), describe(one.description)]);
+  if (operation.requestBody) rows.push(["", tell("body"), contentType(operation.requestBody), ""]);
   if (rows.length) section.append(table(["name", "in", "type", "meaning"], rows));
   section.append(tryIt(path, method, operation, models));
-  const answers = Object.entries(operation.responses).map(([status, one]) => [status, contentType(one), one.description]);
+  const answers = Object.entries(operation.responses).map(([status, one]) => [status, contentType(one), describe(one.description)]);
   const rest = make("details");
-  rest.append(make("summary", "What may come back"), table(["status", "type", "meaning"], answers));
+  rest.append(make("summary", tell("What may come back")), table(["status", "type", "meaning"], answers));
   section.append(rest);
   return section;
 }
@@ -136,12 +146,12 @@ function showRoute(path, method, operation, models) {
 function showType(name, schema) {
   const section = make("section"), needed = new Set(schema.required ?? []), title = make("h3", name);
   title.id = anchorOf("type", name);
-  section.append(title, make("p", schema.description ?? ""));
+  section.append(title, make("p", describe(schema.description)));
   if (schema.anyOf) {
-    section.append(make("p", `Is ${typeOf(schema)}.`));
+    section.append(make("p", tell("Is {type}.", { type: typeOf(schema) })));
     return section;
   }
-  const rows = Object.entries(schema.properties ?? {}).map(([key, one]) => [key, typeOf(one), `${one.description ?? ""}${needed.has(key) ? "" : " May be left out."}`.trim()]);
+  const rows = Object.entries(schema.properties ?? {}).map(([key, one]) => [key, typeOf(one), `${describe(one.description)}${needed.has(key) ? "" : ` ${tell("May be left out.")}`}`.trim()]);
   section.append(table(["key", "type", "meaning"], rows));
   return section;
 }
@@ -154,6 +164,8 @@ function entry(text, anchor) {
 }
 
 async function show() {
+  showLanguage();
+  for (const element of document.querySelectorAll("[data-say]")) element.textContent = tell(element.dataset.say);
   const document_ = await (await fetch("openapi.json")).json(), hasKeys = Boolean(document_.components.securitySchemes);
   $("key-row").hidden = !hasKeys;
   // With keys nobody is asked before there is one: the names stand in the playground.
@@ -165,10 +177,10 @@ async function show() {
       contents.push(entry(`${method.toUpperCase()} ${path}`, anchorOf(method, path)));
     }
   }
-  const types = make("h2", "Types");
+  const types = make("h2", tell("Types"));
   types.id = "types";
   shown.push(types, ...Object.entries(document_.components.schemas).map(([name, schema]) => showType(name, schema)));
-  contents.push(entry("Types", "types"));
+  contents.push(entry(tell("Types"), "types"));
   $("routes").replaceChildren(...shown);
   $("contents").replaceChildren(...contents);
   // The anchors were not there when the browser looked for the one of the address.
@@ -176,4 +188,5 @@ async function show() {
 }
 
 $("key-row").addEventListener("submit", (event) => event.preventDefault());
+$("language").addEventListener("click", () => { changeLanguage(); show(); });
 show();

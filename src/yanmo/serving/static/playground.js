@@ -1,70 +1,71 @@
 "use strict";
 
+// English; the Chinese of each stands in the catalogue that zh.js is made from.
 const WORDS = {
-  docs: ["API", "接口"],
-  writers: ["Models that write", "生成模型"],
-  model: ["Model", "模型"],
-  key: ["API key", "接口密钥"],
-  texts: ["Texts, one a line", "文本，每行一条"],
-  questions: ["Questions, one a line: passage, tab, question", "问题，每行一个：文本、制表符、问题"],
-  pairs: ["Pairs, one a line: first text, tab, second text", "文本对，每行一对：第一段、制表符、第二段"],
-  go: ["Ask", "预测"],
-  threshold: ["Sure enough from", "至少多确定"],
-  shortcut: ["Ctrl + Enter asks", "Ctrl + Enter 预测"],
-  file: ["A whole file", "整个文件"],
-  choose: ["Choose a file", "选择文件"],
-  drop: ["Or drop a CSV file here; its first line has the names of the columns.", "或将 CSV 文件拖到这里，首行为列名。"],
-  column: ["Column of texts", "文本列"],
-  run: ["Predict", "预测"],
-  download: ["Download with predictions", "下载带预测的文件"],
-  card: ["Model", "模型信息"],
-  metrics: ["Now", "当前状态"],
-  noMetrics: ["Metrics need a key that may admin, or are on a port of their own.", "查看指标需要管理密钥，或访问单独的管理端口。"],
-  changed: ["The inputs have changed: what is asked differs from what the model was made for.", "输入已变化：现在的文本与模型训练时不同。"],
-  none: ["no answer: not sure enough", "没有回答：不够确定"],
-  truncated: ["only the beginning was read", "只读了开头"],
-  stage: ["stage #", "第 # 级"],
-  took: ["Took", "用时"],
-  queue: ["queue", "排队"],
-  tokenize: ["tokenize", "分词"],
-  inference: ["inference", "推理"],
-  nothing: ["Type a text first.", "请先输入文本。"],
-  lost: ["The service does not answer.", "服务没有回应。"],
-  rows: ["rows", "行"],
-  done: ["rows answered", "行已预测"],
-  empty: ["The file has no rows.", "文件没有数据行。"],
-  tooLarge: ["The file is larger than 50 MB.", "文件超过 50 MB。"],
-  name: ["Name", "名称"],
-  digest: ["Digest", "摘要"],
-  task: ["Task", "任务"],
-  labels: ["Labels", "标签"],
-  format: ["Format", "格式"],
-  max_length: ["Reads at most", "最多读取"],
-  tokens: ["tokens", "个词元"],
-  all: ["all of a text", "全文"],
-  size: ["Size", "大小"],
-  rate: ["requests a second", "每秒请求"],
-  median: ["median ms", "中位毫秒"],
-  waiting: ["tokens waiting", "排队词元"],
-  refused: ["refused", "拒绝"],
-  lines: ["texts answered", "已回答文本"],
-  workers: ["workers", "工作进程"],
-  inputs: ["Inputs", "输入"],
-  watched: ["held against the validation texts; a change is said above", "与验证文本比较，变化时在上方提示"],
-  unwatched: ["not watched: the model has no profile", "未监测：模型没有输入统计"],
-  wholeCard: ["Model card", "模型卡"],
-  figures: ["Measured", "测得"],
-  examples: ["For example:", "例如："],
-  allLabels: ["Show all # labels", "显示全部 # 个标签"],
-  fewLabels: ["Show fewer", "收起"],
-  asked: ["texts asked", "条已预测"],
-  nothingFound: ["nothing found", "没有找到"],
-  allSpans: ["Show all # marks", "显示全部 # 处标记"],
-  copy: ["Copy as JSON", "复制 JSON"],
-  copied: ["Copied", "已复制"],
-  dictionary: ["dictionary", "词典"],
-  rule: ["rule", "规则"],
-  notCopied: ["The browser does not let this page copy.", "浏览器不允许此页面复制。"],
+  docs: "API",
+  writers: "Models that write",
+  model: "Model",
+  key: "API key",
+  texts: "Texts, one a line",
+  questions: "Questions, one a line: passage, tab, question",
+  pairs: "Pairs, one a line: first text, tab, second text",
+  go: "Ask",
+  threshold: "Sure enough from",
+  shortcut: "Ctrl + Enter asks",
+  file: "A whole file",
+  choose: "Choose a file",
+  drop: "Or drop a CSV file here; its first line has the names of the columns.",
+  column: "Column of texts",
+  run: "Predict",
+  download: "Download with predictions",
+  card: "Model",
+  metrics: "Now",
+  noMetrics: "Metrics need a key that may admin, or are on a port of their own.",
+  changed: "The inputs have changed: what is asked differs from what the model was made for.",
+  none: "no answer: not sure enough",
+  truncated: "only the beginning was read",
+  stage: "stage {number}",
+  took: "Took",
+  queue: "queue",
+  tokenize: "tokenize",
+  inference: "inference",
+  nothing: "Type a text first.",
+  lost: "The service does not answer.",
+  rows: "rows",
+  done: "rows answered",
+  empty: "The file has no rows.",
+  tooLarge: "The file is larger than 50 MB.",
+  name: "Name",
+  digest: "Digest",
+  task: "Task",
+  labels: "Labels",
+  format: "Format",
+  max_length: "Reads at most",
+  tokens: "tokens",
+  all: "all of a text",
+  size: "Size",
+  rate: "requests a second",
+  median: "median ms",
+  waiting: "tokens waiting",
+  refused: "refused",
+  lines: "texts answered",
+  workers: "workers",
+  inputs: "Inputs",
+  watched: "held against the validation texts; a change is said above",
+  unwatched: "not watched: the model has no profile",
+  wholeCard: "Model card",
+  figures: "Measured",
+  examples: "For example:",
+  allLabels: "Show all {count} labels",
+  fewLabels: "Show fewer",
+  asked: "texts asked",
+  nothingFound: "nothing found",
+  allSpans: "Show all {count} marks",
+  copy: "Copy as JSON",
+  copied: "Copied",
+  dictionary: "dictionary",
+  rule: "rule",
+  notCopied: "The browser does not let this page copy.",
 };
 // What people write to shops and services: any model has something to say about it.
 const EXAMPLES = [
@@ -84,11 +85,12 @@ const QUESTIONS = [
 const NUM_COLORS = 8;
 const MAX_BYTES = 50e6, PART_ROWS = 256, PART_CHARACTERS = 1e5, MAX_BARS = 8, MAX_LABELS = 40, EVERY_MS = 2000, INPUTS_EVERY_MS = 30_000;
 const $ = (id) => document.getElementById(id);
-const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", models: [], rows: [], delimiter: ",", before: null, url: null };
-const say = (word) => WORDS[word][state.language === "zh" ? 1 : 0];
+const state = { models: [], rows: [], delimiter: ",", before: null, url: null };
+const say = (word, values) => tell(WORDS[word], values);
 const model = () => state.models[$("model").selectedIndex];
 const isQuestion = () => model()?.task === "span";
 const isPair = () => model()?.task === "text_pair" || isQuestion();
+const writesTexts = () => model()?.task === "text_to_text";
 const marksParts = () => model()?.task === "token_labels";
 // What the tags of units are about: B-person and I-person are one kind, and tags without a kind are those of words.
 const isSegmentation = (labels) => labels.every((label) => /^[BMES]$/.test(label));
@@ -103,9 +105,7 @@ function make(tag, text, className) {
 }
 
 function translate() {
-  document.documentElement.lang = state.language === "zh" ? "zh-CN" : "en";
-  $("language").textContent = state.language === "zh" ? "English" : "中文";
-  $("language").lang = state.language === "zh" ? "en" : "zh";
+  showLanguage();
   for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
   document.querySelector('label[for="texts"]').textContent = say(isQuestion() ? "questions" : isPair() ? "pairs" : "texts");
   showExamples();
@@ -113,8 +113,8 @@ function translate() {
 }
 
 function showExamples() {
-  const texts = (marksParts() ? MARKED_EXAMPLES : EXAMPLES)[state.language === "zh" ? 1 : 0];
-  const shown = isQuestion() ? QUESTIONS[state.language === "zh" ? 1 : 0] : isPair() ? texts.map((text, place) => `${text}\t${texts[(place + 1) % texts.length]}`) : texts;
+  const texts = (marksParts() ? MARKED_EXAMPLES : EXAMPLES)[page.language === "zh" ? 1 : 0];
+  const shown = isQuestion() ? QUESTIONS[page.language === "zh" ? 1 : 0] : isPair() ? texts.map((text, place) => `${text}\t${texts[(place + 1) % texts.length]}`) : texts;
   const buttons = shown.map((text) => {
     const button = make("button", text, "more");
     button.type = "button";
@@ -135,7 +135,7 @@ function shortened(rows, limit, show, wordOfAll = "allLabels") {
   let isWhole = false;
   const draw = () => {
     const shown = show(isWhole ? rows : rows.slice(0, limit));
-    button.textContent = isWhole ? say("fewLabels") : say(wordOfAll).replace("#", rows.length);
+    button.textContent = isWhole ? say("fewLabels") : say(wordOfAll, { count: rows.length });
     button.setAttribute("aria-expanded", isWhole);
     frame.replaceChildren(shown, ...(rows.length > limit ? [button] : []));
   };
@@ -157,7 +157,7 @@ function showBars(shares) {
 }
 
 async function call(method, path, body) {
-  const headers = body === undefined ? {} : { "content-type": "application/json" };
+  const headers = { "accept-language": page.language, ...(body === undefined ? {} : { "content-type": "application/json" }) };
   if ($("key").value) headers.authorization = `Bearer ${$("key").value}`;
   const begin = performance.now();
   const response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
@@ -261,7 +261,7 @@ function showFound([passage, question], answer) {
 
 function notesOf(answer) {
   const notes = [];
-  if (answer.stage !== undefined) notes.push(say("stage").replace("#", answer.stage));
+  if (answer.stage !== undefined) notes.push(say("stage", { number: answer.stage }));
   if (answer.truncated) notes.push(say("truncated"));
   return notes;
 }
@@ -330,7 +330,20 @@ function showVector(text, answer) {
   return item;
 }
 
+// The text and what was written for it, side by side, and below what could have been written.
+function showWritten(text, answer) {
+  const item = make("li"), pair = make("div", undefined, "beside"), { candidates, prediction } = answer;
+  pair.append(make("p", text, "asked"), make("p", prediction ?? say("none"), "written"));
+  item.append(pair);
+  if (candidates?.length > 1) item.append(shortened(candidates.map((one) => [one.text, Math.exp(one.log_likelihood)]), MAX_BARS, showBars));
+  const row = make("div", undefined, "row");
+  row.append(copyButton({ text, ...answer }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(row);
+  return item;
+}
+
 function showAnswer(asked, answer) {
+  if (answer.log_likelihood !== undefined) return showWritten(asked, answer);
   if (answer.words !== undefined) return showTree(asked, answer);
   if (answer.entities !== undefined) return showParts(asked, answer);
   if (answer.answers !== undefined) return showFound(asked, answer);
@@ -369,7 +382,8 @@ async function ask(event) {
     const items = [], timing = {};
     let took = 0;
     for (const part of splitRows(texts, (text) => text)) {
-      const found = await predict(part, { ...(threshold ? { threshold } : {}), isPatient: texts.length > part.length });
+      const options = { ...(threshold ? { threshold } : {}), ...(writesTexts() ? { top_k: MAX_BARS } : {}) };
+      const found = await predict(part, { ...options, isPatient: texts.length > part.length });
       found.predictions.forEach((answer, place) => items.push(showAnswer(part[place], answer)));
       for (const [name, ms] of Object.entries(found.reply.timing)) timing[name] = (timing[name] ?? 0) + Number(ms);
       took += found.reply.took;
@@ -488,12 +502,14 @@ async function runFile() {
   }
 }
 
+const figureName = (name) => (name.startsWith("valid_") ? tell("valid {score}", { score: tell(name.slice(6).replaceAll("_", " ")) }) : tell(name.replaceAll("_", " ")));
+
 function showCard() {
   const shown = model();
   $("whole-card").hidden = !shown?.card;
   if (!shown) return $("card").replaceChildren();
   const labels = marksParts() ? kindsOf(shown.labels) : shown.labels;
-  const figures = Object.entries(shown.figures).map(([name, value]) => `${name.replaceAll("_", " ")} ${Number(value.toPrecision(4))}`);
+  const figures = Object.entries(shown.figures).map(([name, value]) => `${figureName(name)} ${Number(value.toPrecision(4))}`);
   const rows = {
     name: shown.name, digest: shown.digest.slice(0, 16), task: shown.task, format: `${shown.format} · ${shown.model}`,
     labels: shortened(labels, MAX_LABELS, (some) => make("div", `${labels.length}: ${some.join(", ")}${some.length < labels.length ? " …" : ""}`)),
@@ -605,7 +621,7 @@ async function showMetrics() {
 $("ask").addEventListener("submit", ask);
 $("texts").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit(); });
 $("threshold").addEventListener("input", () => { $("threshold-value").textContent = $("threshold").value; });
-$("language").addEventListener("click", () => { state.language = state.language === "zh" ? "en" : "zh"; translate(); showMetrics(); });
+$("language").addEventListener("click", () => { changeLanguage(); translate(); loadModels(); showMetrics(); });
 $("model").addEventListener("change", translate);
 $("key").addEventListener("change", () => { loadModels(); showMetrics(); });
 $("csv").addEventListener("change", () => openFile($("csv").files[0]));

@@ -1,28 +1,31 @@
 "use strict";
 
+// English; the Chinese of each stands in the catalogue that zh.js is made from.
 const WORDS = {
-  docs: ["API", "接口"],
-  labelers: ["Models that label", "分类模型"],
-  model: ["Model", "模型"],
-  key: ["API key", "接口密钥"],
-  prompt: ["Prompt", "提示"],
-  temperature: ["Temperature", "温度"],
-  topP: ["Top p", "Top p"],
-  length: ["Tokens", "词元"],
-  seed: ["Seed", "种子"],
-  go: ["Write", "写"],
-  stop: ["Stop", "停止"],
-  shortcut: ["Ctrl + Enter writes", "Ctrl + Enter 开始"],
-  lost: ["The service does not answer.", "服务没有回应。"],
-  tokens: ["tokens", "个词元"],
-  first: ["first after", "首个用时"],
-  speed: ["tokens a second", "词元/秒"],
-  ended: { stop: ["ended by itself", "自行结束"], length: ["cut at its length", "达到长度"], stopped: ["stopped", "已停止"] },
+  docs: "API",
+  labelers: "Models that label",
+  model: "Model",
+  key: "API key",
+  prompt: "Prompt",
+  temperature: "Temperature",
+  topP: "Top p",
+  length: "Tokens",
+  seed: "Seed",
+  go: "Write",
+  stop: "Stop",
+  shortcut: "Ctrl + Enter writes",
+  lost: "The service does not answer.",
+  tokens: "tokens",
+  first: "first after",
+  speed: "tokens a second",
+  ended_stop: "ended by itself",
+  ended_length: "cut at its length",
+  ended_stopped: "stopped",
 };
 const NUM_TOP = 4;
 const $ = (id) => document.getElementById(id);
-const state = { language: navigator.language.startsWith("zh") ? "zh" : "en", controller: null };
-const pick = (pair) => pair[state.language === "zh" ? 1 : 0];
+const state = { controller: null };
+const say = (word) => tell(WORDS[word]);
 
 function make(tag, text, className) {
   const element = document.createElement(tag);
@@ -32,14 +35,12 @@ function make(tag, text, className) {
 }
 
 function translate() {
-  document.documentElement.lang = state.language === "zh" ? "zh-CN" : "en";
-  $("language").textContent = state.language === "zh" ? "English" : "中文";
-  $("language").lang = state.language === "zh" ? "en" : "zh";
-  for (const element of document.querySelectorAll("[data-say]")) element.textContent = pick(WORDS[element.dataset.say]);
+  showLanguage();
+  for (const element of document.querySelectorAll("[data-say]")) element.textContent = say(element.dataset.say);
 }
 
 function headers() {
-  return $("key").value ? { authorization: `Bearer ${$("key").value}` } : {};
+  return { "accept-language": page.language, ...($("key").value ? { authorization: `Bearer ${$("key").value}` } : {}) };
 }
 
 function complain(text) {
@@ -50,7 +51,7 @@ function complain(text) {
 async function explain(response) {
   if (response.status === 401) $("key-row").hidden = false;
   const told = await response.json().catch(() => null);
-  return told?.error?.message ?? told?.detail ?? pick(WORDS.lost);
+  return told?.error?.message ?? told?.detail ?? say("lost");
 }
 
 async function loadModels() {
@@ -63,7 +64,7 @@ async function loadModels() {
     $("labelers").hidden = writers.length === models.length;
     $("model").replaceChildren(...writers.map((one) => make("option", one.name)));
   } catch {
-    complain(pick(WORDS.lost));
+    complain(say("lost"));
   }
 }
 
@@ -123,7 +124,7 @@ async function write(event) {
       }
     }
   } catch (error) {
-    if (error.name !== "AbortError") complain(pick(WORDS.lost));
+    if (error.name !== "AbortError") complain(say("lost"));
   } finally {
     if (state.controller === controller) finish(told, performance.now() - begin);
   }
@@ -134,9 +135,9 @@ function finish(told, took) {
   $("stop").disabled = true;
   if (!told.count) return;
   const speed = told.count > 1 ? (1000 * (told.count - 1)) / Math.max(took - told.first, 1) : 0;
-  const parts = [`${told.count} ${pick(WORDS.tokens)}`, `${pick(WORDS.first)} ${told.first.toFixed(0)} ms`];
-  if (speed) parts.push(`${speed.toFixed(0)} ${pick(WORDS.speed)}`);
-  $("told").textContent = [...parts, pick(WORDS.ended[told.ending] ?? WORDS.ended.stop)].join(" · ");
+  const parts = [`${told.count} ${say("tokens")}`, `${say("first")} ${told.first.toFixed(0)} ms`];
+  if (speed) parts.push(`${speed.toFixed(0)} ${say("speed")}`);
+  $("told").textContent = [...parts, tell(WORDS[`ended_${told.ending}`] ?? WORDS.ended_stop)].join(" · ");
   $("told").hidden = false;
 }
 
@@ -144,7 +145,7 @@ $("ask").addEventListener("submit", write);
 $("stop").addEventListener("click", () => state.controller?.abort());
 $("prompt").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("ask").requestSubmit(); });
 for (const name of ["temperature", "top-p"]) $(name).addEventListener("input", () => { $(`${name}-value`).textContent = $(name).value; });
-$("language").addEventListener("click", () => { state.language = state.language === "zh" ? "en" : "zh"; translate(); });
+$("language").addEventListener("click", () => { changeLanguage(); translate(); });
 $("key").addEventListener("change", loadModels);
 translate();
 loadModels();

@@ -51,10 +51,10 @@ def read_prompt(model: WritingModel, prompt: str | Sequence[int], truncate: int 
     """
     writer = model.writer
     if isinstance(prompt, str) and len(prompt) > model.config.max_characters:
-        raise Problem("text_too_long", f"At most {model.config.max_characters} characters are allowed.")
+        raise Problem("text_too_long", "At most {number} characters are allowed.", number=model.config.max_characters)
     ids, size = writer.tokens(prompt), writer.session.vocabulary_size
     if not all(0 <= token < size for token in ids):
-        raise Problem("wrong_type", f"The tokens of a prompt are from 0 to {size - 1}.")
+        raise Problem("wrong_type", "The tokens of a prompt are from 0 to {last}.", last=size - 1)
     # The text needs a place behind it.
     limit = writer.max_length - 1
     if truncate is not None:
@@ -62,8 +62,10 @@ def read_prompt(model: WritingModel, prompt: str | Sequence[int], truncate: int 
     if len(ids) > limit:
         raise Problem(
             "prompt_too_long",
-            f"It has {len(ids)} tokens, and the model reads {limit} before a text; 'truncate_prompt_tokens' reads its "
-            "end alone.",
+            "It has {length} tokens, and the model reads {most} before a text; 'truncate_prompt_tokens' reads its end "
+            "alone.",
+            length=len(ids),
+            most=limit,
         )
     has_begin = ids[0] == writer.settings.begin_id and (isinstance(prompt, str) or not prompt)
     text = (
@@ -82,7 +84,7 @@ def wish(body: SamplingBody, model: WritingModel, *, num_top: int) -> tuple[Deco
     given = body.logit_bias or {}
     bias = {int(token): value for token, value in given.items() if token.isdecimal() and len(token) < 9}
     if len(bias) < len(given) or any(token >= size for token in bias):
-        raise Problem("wrong_type", f"'logit_bias' must have tokens from 0 to {size - 1} as its keys.")
+        raise Problem("wrong_type", "'logit_bias' must have tokens from 0 to {last} as its keys.", last=size - 1)
     decoding = Decoding(
         temperature=_or(body.temperature, 1.0),
         top_k=max(_or(body.top_k, 0), 0),
@@ -165,7 +167,7 @@ def _or(value: ValueT | None, default: ValueT) -> ValueT:
 def _stops(stop: str | list[str] | None) -> tuple[str, ...]:
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
     if len(stops) > MAX_STOPS:
-        raise Problem("wrong_type", f"'stop' must have at most {MAX_STOPS} strings.")
+        raise Problem("wrong_type", "'stop' must have at most {most} strings.", most=MAX_STOPS)
     return stops
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 from yanmo.serving.bodies import decode_body
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
+from yanmo.serving.requests import TOO_MANY
 from yanmo.serving.writing.asking import ReadPrompt, begin_texts, read_pieces, read_prompt, wish
 from yanmo.serving.writing.engine import Piece
 from yanmo.serving.writing.events import DONE, StreamReply, encode_event
@@ -171,7 +172,7 @@ def _prompts(body: CompletionBody, model: WritingModel) -> list[str | list[int]]
     if tokens or not rows or len({type(one) for one in rows}) > 1:
         raise Problem("wrong_type", "'prompt' must be a text, texts, the tokens of a text, or lists of such.")
     if len(rows) > limit:
-        raise Problem("too_many_texts", f"'prompt' must have at most {limit} texts. Got {len(rows)} instead.")
+        raise Problem("too_many_texts", TOO_MANY, key="prompt", most=limit, got=len(rows))
     return rows
 
 

@@ -73,6 +73,8 @@ def writing_problem_reply(problem: Problem) -> Reply:
 
 
 def _error_body(problem: Problem) -> WritingErrorBody:
-    status, title = PROBLEMS[problem.code]
+    status, _ = PROBLEMS[problem.code]
     kind = TYPES.get(int(status), "invalid_request_error" if status < 500 else "server_error")
-    return WritingErrorBody({"message": f"{title} {problem.detail}", "type": kind, "param": None, "code": problem.code})
+    return WritingErrorBody(
+        {"message": f"{problem.title} {problem.detail}", "type": kind, "param": None, "code": problem.code}
+    )

@@ -70,7 +70,7 @@ async def score_texts(call: RouteCall) -> Reply:
     call.service.check_loaded()
     model = call.service.find_writer(body.model)
     if len(body.texts) > model.config.max_texts:
-        raise Problem("too_many_texts", f"'texts' must have at most {model.config.max_texts} texts.")
+        raise Problem("too_many_texts", "'texts' must have at most {most} texts.", most=model.config.max_texts)
     prompts = [read_prompt(model, text, None) for text in body.texts]
     ticket = begin_texts(model, prompts, (Decoding(), (), None), num_texts=1, max_tokens=0, wants_prompt=True)
     likelihoods: dict[int, Sequence[float]] = {}

@@ -9,16 +9,18 @@ import os
 from collections.abc import AsyncIterator, Sequence
 
 from yanmo.artifacts.bundle import Bundle
-from yanmo.artifacts.card import CARD
+from yanmo.artifacts.card import read_cards
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.runtimes.generating.settings import CHAT_TEMPLATE
 from yanmo.runtimes.generating.writer import Writer, open_writer
 from yanmo.serving.batcher import DeadlineError
 from yanmo.serving.config import ServeConfig
+from yanmo.serving.facts import show_bundle
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import ServedModel
 from yanmo.serving.writing.engine import AskedText, Piece, Ticket, WritingEngine
 from yanmo.serving.writing.telemetry import WritingCounters
+from yanmo.translations import Language
 
 __all__ = ["WritingModel"]
 
@@ -26,7 +28,6 @@ logger = logging.getLogger(__name__)
 
 CANARY_SECONDS = 5.0
 """A step reads a chunk of a prompt at most, which takes a large model seconds."""
-MAX_CARD = 20_000
 
 
 class WritingModel:
@@ -142,7 +143,9 @@ class WritingModel:
         engine, limit = self._opened(), self.config.max_writing_tokens
         cost = sum(len(one.prompt) + one.decoding.max_new_tokens for one in asked)
         if cost > limit:
-            raise Problem("too_much_text", f"At most {limit} tokens of prompts and texts together are allowed.")
+            raise Problem(
+                "too_much_text", "At most {number} tokens of prompts and texts together are allowed.", number=limit
+            )
         if self._num_owed and self._num_owed + cost > limit:
             speed = self.counters.tokens_per_second
             seconds = math.ceil(self._num_owed / speed) if speed else 1
@@ -178,24 +181,9 @@ class WritingModel:
         """End a request, within one step of the model; who waits for its pieces gets the reason."""
         self._end(ticket, reason)
 
-    def describe(self) -> ServedModel:
-        """Return what ``GET /v1/models`` shows."""
-        bundle, card = self.bundle, self.bundle.path / CARD
-        figures = bundle.manifest.info.get("summary", {})
-        return ServedModel(
-            name=self.name,
-            digest=bundle.digest,
-            task=bundle.task,
-            labels=bundle.labels,
-            format=bundle.format,
-            model=bundle.model,
-            max_length=bundle.max_length,
-            size_bytes=bundle.size_bytes,
-            figures={name: value for name, value in figures.items() if isinstance(value, float | int)},
-            watches_inputs=False,
-            inputs_changed=False,
-            card=card.read_text(encoding="utf-8")[:MAX_CARD] if card.is_file() else "",
-        )
+    def describe(self, language: Language) -> ServedModel:
+        """Return what ``GET /v1/models`` shows, the card in a language."""
+        return show_bundle(self.bundle, self.name, card=read_cards(self.bundle.path)[language])
 
     async def _open(self, bundle: Bundle) -> WritingEngine:
         config = self.config

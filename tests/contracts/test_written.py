@@ -1,0 +1,195 @@
+"""Texts that are written for others go through every verb that can do something with them, and the rest refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+from huggingface_hub import InferenceClient, close_session
+
+import yanmo
+from yanmo.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "examples" / "spoken" / "spoken.tsv"
+TEXT = "6月13日"
+SPOKEN = ("liu yue shi san ri", "liu yue shi san hao")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("written")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    return yanmo.prepare(SOURCE, task="text_to_text", target_separator="|", test_ratio=0.2, out=folder / "data")
+
+
+@pytest.fixture(scope="module")
+def pairs(folder, data):
+    return yanmo.train(data.path, model="pairs", out=folder / "pairs")
+
+
+@pytest.fixture(scope="module")
+def small(folder, data):
+    return yanmo.train(data.path, model="pairs", order=1, out=folder / "small")
+
+
+def exact(bundle):
+    return bundle.manifest.info["summary"]["valid_exact_match"]
+
+
+def test_longer_n_grams_write_better(pairs, small):
+    assert exact(pairs) > 0.7
+    assert exact(pairs) > exact(small)
+
+
+def test_a_text_is_told_with_its_candidates(pairs):
+    with yanmo.load(pairs.path) as predictor:
+        (found, nothing) = predictor.predict([TEXT, ""])
+    assert found.label in SPOKEN
+    assert set(SPOKEN) <= set(found.probabilities)
+    assert found.probability == pytest.approx(max(found.probabilities.values()), abs=1e-6)
+    assert nothing.label == ""
+
+
+def test_a_report_has_the_measures_the_baseline_and_what_differs(folder, data, pairs, small):
+    report = yanmo.evaluate(
+        small.path,
+        data.path,
+        split="test",
+        against=pairs.path,
+        num_resamples=100,
+        measure_speed=False,
+        out=folder / "report",
+    )
+    content = json.loads((report.path / "report.json").read_text(encoding="utf-8"))
+    assert content["headline"]["name"] == "exact_match"
+    assert content["against"]["exact_match"] > content["exact_match"]
+    assert content["baseline"]["exact_match"] == content["against"]["exact_match"]
+    assert (
+        content["token_error_rate_interval"][0]
+        <= content["token_error_rate"]
+        <= content["token_error_rate_interval"][1]
+    )
+    assert "tok:13a" in content["signatures"]["bleu"]
+    worst = content["mistakes"][0]
+    joined = {
+        kind: [part["text"] for part in worst["difference"] if part["kind"] in ("same", kind)]
+        for kind in ("lacks", "adds")
+    }
+    assert " ".join(joined["lacks"]) == worst["label"]
+    assert " ".join(joined["adds"]) == worst["predicted"]
+    page = (report.path / "report.html").read_text(encoding="utf-8")
+    assert "<del>" in page
+    assert "joint n-grams" in page
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_predictions_hold_texts(folder, data, pairs, kind):
+    found = yanmo.predict(pairs.path, data.path, split="test", format=kind, out=folder / kind)
+    frame = found.frame()
+    assert frame["prediction"].to_list() == [texts[0] for texts in frame["texts"].to_list()]
+    assert frame.schema["prediction"] == pl.String()
+
+
+def test_lines_for_people(pairs, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT + "\n", encoding="utf-8")
+    found = yanmo.predict(pairs.path, path, text="1", header=False)
+    assert found.frame()["prediction"].to_list()[0] in SPOKEN
+
+
+def test_a_cascade_asks_the_larger_model_where_the_smaller_is_unsure(folder, data, pairs, small):
+    made = yanmo.cascade(
+        data.path, [small.path, pairs.path], alpha=0.7, delta=0.2, costs=(1.0, 2.0), out=folder / "cascade"
+    )
+    assert exact(made) >= exact(small)
+    with yanmo.load(made.path) as predictor:
+        (found,) = predictor.predict([TEXT])
+    assert found.stage in (1, 2)
+
+
+def test_candidates_of_members_are_put_together(folder, data, pairs, small):
+    made = yanmo.ensemble(data.path, [pairs.path, small.path], out=folder / "both")
+    assert exact(made) >= exact(small)
+    with yanmo.load(made.path) as predictor:
+        (found,) = predictor.predict([TEXT])
+    assert found.label in SPOKEN
+
+
+@pytest.mark.parametrize(
+    ("verb", "message"),
+    [("audit", "audit is for texts as a whole"), ("calibrate", "calibrate is for")],
+)
+def test_verbs_about_labels_refuse_written_texts(folder, data, pairs, verb, message):
+    with pytest.raises(ConfigError, match=message):
+        getattr(yanmo, verb)(pairs.path, data.path, out=folder / verb)
+
+
+@pytest.mark.parametrize("model", ["ngram", "bilstm", "kneser-ney"])
+def test_models_that_write_nothing_are_refused(folder, data, model):
+    with pytest.raises(ConfigError, match=r"(?s)the texts that are written for others.*pairs"):
+        yanmo.train(data.path, model=model, out=folder / model)
+
+
+def test_a_pair_model_needs_texts_to_write(folder):
+    (folder / "labels.csv").write_text("text,label\n" + "".join(f"word {n},{n % 2}\n" for n in range(20)))
+    labels = yanmo.prepare(folder / "labels.csv", out=folder / "labels")
+    with pytest.raises(ConfigError, match="The model pairs is for the texts that are written for others"):
+        yanmo.train(labels.path, model="pairs", out=folder / "no")
+
+
+def helpers():
+    """Return what starts a service in a thread, which the tests of the service share."""
+    spec = importlib.util.spec_from_file_location("served", ROOT / "tests" / "serving" / "conftest.py")
+    module = sys.modules.setdefault("served", importlib.util.module_from_spec(spec))
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def service(pairs):
+    with helpers()._serving(pairs) as client:
+        yield client
+
+
+def test_a_service_answers_the_text_and_candidates_where_they_are_asked_for(service, pairs):
+    with yanmo.load(pairs.path) as predictor:
+        (expected,) = predictor.predict([TEXT])
+    answer = service.predict(text=TEXT).json
+    assert answer["prediction"] == expected.label
+    assert answer["log_likelihood"] == pytest.approx(math.log(expected.probability), abs=1e-5)
+    assert "candidates" not in answer
+    several = service.predict(texts=[TEXT, "8天"], top_k=2).json["predictions"]
+    assert [one["text"] for one in several[0]["candidates"]] == list(expected.probabilities)[:2]
+    assert several[0]["prediction"] == answer["prediction"]
+    with yanmo.Client(f"http://127.0.0.1:{service.port}") as client:
+        (told,) = client.predict([TEXT])
+    assert (told.label, told.probability) == (expected.label, pytest.approx(expected.probability, abs=1e-6))
+
+
+def test_what_is_less_sure_than_a_threshold_is_no_answer(service):
+    answer = service.predict(text="Zzqx", threshold=0.999999).json
+    assert (answer["prediction"], answer["abstained"]) == (None, True)
+    assert service.predict(text=TEXT, threshold=0.0).json["abstained"] is False
+
+
+def test_the_hugging_face_client_reads_translations_and_summaries(service, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    close_session()
+    client = InferenceClient(model=f"http://127.0.0.1:{service.port}", token=None)
+    assert client.translation(TEXT).translation_text in SPOKEN
+    assert client.summarization(TEXT).summary_text in SPOKEN
+    close_session()
+
+
+def test_no_verb_knows_the_name_of_the_task():
+    for path in (ROOT / "src" / "yanmo" / "verbs").glob("*.py"):
+        assert "text_to_text" not in path.read_text(encoding="utf-8"), path.name

@@ -135,17 +135,18 @@ def make_module(name: str, tokenizer: Any, labels: list[str]) -> Any:
 
 def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.Namespace) -> Any:
     """Train by the loop of `train`, and return the seconds of its steps."""
+    from yanmo.answers.links import SOFTMAX
     from yanmo.modeling.arithmetic.precision import has_bf16
     from yanmo.modeling.features.ragged import Examples, TokenFeatures
     from yanmo.modeling.loop.training_loop import Trainer, fit
     from yanmo.modeling.networks import fast_encoder
-    from yanmo.modeling.objectives.choices import softmax_cross_entropy
+    from yanmo.modeling.objectives.choices import ChoicesObjective, Labels
     from yanmo.modeling.settings import LoopSettings
 
     ids, classes_N = train
     pad = tokenizer.token_to_id("[PAD]")
     targets_NC = np.eye(module.config.num_labels, dtype=np.float32)[classes_N]
-    examples = Examples(TokenFeatures(ids, None, pad), targets_NC)
+    examples = Examples(TokenFeatures(ids, None, pad), Labels(targets_NC))
     settings = LoopSettings(
         learning_rate=LEARNING_RATE,
         batch_size=options.batch_size,
@@ -163,11 +164,11 @@ def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.
     trainer = Trainer(
         module,
         fast_encoder.score,
-        loss=softmax_cross_entropy,
-        measure=lambda *_: {"micro_f1": float(next(evaluations)), "loss": 0.0},  # the last weights count as the best
+        # The last weights count as the best.
+        objective=ChoicesObjective(SOFTMAX, lambda *_: {"micro_f1": float(next(evaluations)), "loss": 0.0}),
         settings=settings,
     )
-    valid = Examples(TokenFeatures(ids.take(np.arange(1)), None, pad), targets_NC[:1])
+    valid = Examples(TokenFeatures(ids.take(np.arange(1)), None, pad), Labels(targets_NC[:1]))
     if options.profile:
         return profile(trainer, examples, valid)
     start = clocks()
@@ -184,7 +185,8 @@ def profile(trainer: Any, examples: Any, valid: Any) -> Any:
     start = clocks()
     with record(activities=[ProfilerActivity.CPU]) as found:
         fit(trainer, examples, valid)
-    print(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=40, max_name_column_width=50))
+    page = found.key_averages().table(sort_by="self_cpu_time_total", row_limit=40, max_name_column_width=50)
+    print(page, file=sys.stderr)  # the standard output is the parent's
     return clocks() - start
 
 

@@ -75,7 +75,7 @@ async def slow_clients(options: Options) -> Section:
     ratio = median(tails[1]) / median(tails[0])
     shown = f"{ratio:.2f} × ({median(tails[1]):.2f} ms beside, {median(tails[0]):.2f} ms alone)"
     rows = [
-        Kept("a healthy client's p99 ≤ 1.5 ×", shown, ratio <= 1.5),
+        Kept("a healthy client's p99 ≤ 1.3 ×", shown, ratio <= 1.3),
         Kept("it is answered", told(statuses), set(statuses) == {200}),
         Kept("slow clients are cut", f"{num_cut:,} times", num_cut > 0),
     ]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -45,6 +46,16 @@ def test_a_published_folder_opens_and_holds_every_digest(tmp_path):
 def test_equal_work_gives_an_equal_digest(tmp_path):
     assert make(tmp_path / "one").digest == make(tmp_path / "two").digest
     assert make(tmp_path / "three", content=b"other").digest != make(tmp_path / "four").digest
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows keeps rights elsewhere")
+def test_who_may_read_the_folder_may_read_its_files(tmp_path):
+    with publish(tmp_path / "made", Identity(kind="dataset", verb="prepare")) as staging:
+        for name in ("weights", "settings"):
+            (staging / name).write_text(name, encoding="utf-8")
+        (staging / "weights").chmod(0o600)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "made").iterdir()}
+    assert modes["weights"] == modes["settings"] == (tmp_path / "made").stat().st_mode & 0o666
 
 
 def test_a_failing_block_leaves_nothing(tmp_path):

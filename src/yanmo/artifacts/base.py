@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 SCHEMA_VERSION = 2
+READ_AND_WRITE = 0o666
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -263,6 +264,11 @@ def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECT
 def _list_files(folder: Path) -> dict[str, FileEntry]:
     # The lock is held until the folder stands in its place, and is no part of it.
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
+    # safetensors writes files for their owner alone, and a service often runs as somebody else: what may be read of the
+    # folder may be read of them.
+    mode = folder.stat().st_mode & READ_AND_WRITE
+    for file in files:
+        file.chmod(mode)
     # On disk before the manifest that names them: after a power cut it must not promise what is lost.
     for file in files:
         sync(file)

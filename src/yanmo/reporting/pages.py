@@ -78,12 +78,13 @@ def render_written(report: Mapping[str, Any]) -> str:
     Args:
         report: The content of ``report.json``, in which what has no value is None.
     """
+    language = language_of(report)
     return render_page(
         "written.html",
         report,
-        reliability=plots.reliability_diagram(report["calibration"]),
-        histogram=plots.confidence_histogram(report["calibration"]),
-        cost_curve=_cost_curve(report["composite"]["cascade"]) if _is_cascade(report) else None,
+        reliability=plots.reliability_diagram(report["calibration"], language=language),
+        histogram=plots.confidence_histogram(report["calibration"], language=language),
+        cost_curve=_cost_curve(report["composite"]["cascade"], language) if _is_cascade(report) else None,
     )
 
 

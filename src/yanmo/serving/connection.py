@@ -8,7 +8,7 @@ a request that arrives whole costs no timer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -21,6 +21,8 @@ __all__ = ["Connection", "ConnectionLimits", "Refusal", "Refuser", "watch"]
 
 # A deadline may be late by one tick, which is nothing to seconds of patience.
 TICK_SECONDS = 0.1
+LOOKED_AT = 32
+"""So many connections are looked at in one go: all of a thousand took longer than a request to a small model."""
 MAX_HEADERS = 64
 MAX_URL_BYTES = 4096
 MAX_HEAD_BYTES = 16_384
@@ -369,10 +371,13 @@ class Connection(HttpToolsProtocol):
 
 
 async def watch(connections: Iterable[Any]) -> None:
-    """Look at all connections every ``TICK_SECONDS``, for ever."""
+    """Look at all connections every ``TICK_SECONDS``, for ever; at a few at a time, so that no request waits long."""
     loop = asyncio.get_running_loop()
     while True:
-        await asyncio.sleep(TICK_SECONDS)
-        now = loop.time()
-        for connection in list(connections):
-            connection.check(now)
+        found = list(connections)
+        starts: Sequence[int] = range(0, len(found), LOOKED_AT) or (0,)
+        for start in starts:
+            await asyncio.sleep(TICK_SECONDS / len(starts))
+            now = loop.time()
+            for connection in found[start : start + LOOKED_AT]:
+                connection.check(now)

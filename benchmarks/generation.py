@@ -74,6 +74,7 @@ def make_models(folder: Path) -> None:
 
 
 def open_ours(source: Path, variant: str, num_threads: int):
+    from yanmo.runtimes.generating.bound_call import BoundCall
     from yanmo.runtimes.generating.decoder_session import DecoderSession
     from yanmo.runtimes.generating.decoding import Decoding
     from yanmo.runtimes.generating.generator import Generator
@@ -81,14 +82,14 @@ def open_ours(source: Path, variant: str, num_threads: int):
     path = source / variant / "model.onnx"
     session = DecoderSession(path, num_rows=8, max_length=1024, num_threads=num_threads)
     inside = [0.0]
-    run = session._run
+    run = BoundCall.run
 
     def timed(call) -> None:
         begin = time.perf_counter()
         run(call)
         inside[0] += time.perf_counter() - begin
 
-    session._run = timed
+    BoundCall.run = timed
 
     def write(prompts: list[list[int]], count: int) -> None:
         generator = Generator(session)

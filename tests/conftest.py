@@ -224,6 +224,59 @@ def decoder_folder(tmp_path_factory, make_decoder):
 
 
 @pytest.fixture(scope="session")
+def make_encoder_decoder():
+    """Return what saves a tiny untrained model that writes a text from another, as transformers saves it."""
+
+    def make(folder, family="t5", *, marks=("pad_token", "eos_token")):
+        import torch
+        from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+        from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
+
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=300,
+            special_tokens=["<pad>", "</s>"],
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(DECODER_TEXTS, trainer)
+        tokenizer.post_processor = processors.TemplateProcessing("$A </s>", special_tokens=[("</s>", 1)])
+        names = {"pad_token": "<pad>", "eos_token": "</s>"}
+        wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{name: names[name] for name in marks})
+        if family == "bart":
+            shape = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 64}
+            shape |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
+            shape |= dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 48) | {"forced_eos_token_id": None}
+        else:
+            shape = {"d_model": 64, "d_kv": 32, "d_ff": 96, "num_layers": 3, "num_decoder_layers": 2, "num_heads": 3}
+        if family == "t5-1.1":
+            shape |= {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+        config = AutoConfig.for_model(
+            family.removesuffix("-1.1"),
+            **shape,
+            vocab_size=300,
+            pad_token_id=0,
+            eos_token_id=1,
+            decoder_start_token_id=0,
+        )
+        torch.manual_seed(0)
+        model = AutoModelForSeq2SeqLM.from_config(config)
+        with torch.no_grad():
+            if family == "t5-1.1":
+                model.lm_head.weight = torch.nn.Parameter(torch.randn(300, 64) / 10)
+            for parameter in model.parameters():
+                # Away from 0, so that texts vary; the more, the more last bits differ.
+                parameter.add_(torch.randn_like(parameter), alpha=0.1 if family == "t5" else 0.03)
+        model.save_pretrained(folder)
+        wrapped.save_pretrained(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def make_decoder_bundle():
     """Return what publishes a Bundle of format decoder from what transformers saved."""
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from yanmo.models import DECODER_FAMILIES, ENCODER_FAMILIES, ENCODERS, FAMILIES, STARTED_FAMILIES, ModelSpec
+from yanmo.models import (
+    DECODER_FAMILIES,
+    ENCODER_DECODER_FAMILIES,
+    ENCODER_FAMILIES,
+    ENCODERS,
+    FAMILIES,
+    STARTED_FAMILIES,
+    ModelSpec,
+)
 
 __all__ = [
     "FAMILY_DEFAULTS",
@@ -24,13 +32,18 @@ __all__ = [
 
 LABELERS = (*ENCODERS, "textcnn", "bilstm", "ngram")
 """The networks that give labels."""
-NETWORKS = (*LABELERS, *DECODER_FAMILIES)
+WRITERS = (*DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES)
+NETWORKS = (*LABELERS, *WRITERS)
 DESCENDERS = (*NETWORKS, "window")
 """The families whose weights follow a gradient."""
 LEARNERS = (*DESCENDERS, "arcs")
 """The families that learn step by step."""
-TOKEN_READERS = (*ENCODERS, *DECODER_FAMILIES, "textcnn", "bilstm")
-LAYERED = ("bert", "roberta", "electra", *STARTED_FAMILIES)
+TOKEN_READERS = (*ENCODERS, *WRITERS, "textcnn", "bilstm")
+WRITTEN = ("sequences", "targets")
+"""What is decided about without labels."""
+UNWRITTEN = ("texts", "units", "passages", "trees", "sequences")
+"""What is decided about without writing texts for others."""
+LAYERED = ("bert", "roberta", "electra", "t5", *STARTED_FAMILIES)
 """The families with layers that do not share their weights."""
 
 MIN_STEPS = 1000
@@ -57,7 +70,7 @@ class Setting:
         off: The value with which it does nothing, of a setting that some trainings cannot have.
         is_refused: Whether the other families refuse it; else it is ignored there, and the user is told so.
         needs_whole_weights: Whether no worker can do it with a shard of the weights.
-        is_of_labels: Whether it means nothing where texts are learned without labels.
+        idle_heads: What is decided about where it means nothing, such as where texts are learned without labels.
     """
 
     name: str
@@ -67,7 +80,7 @@ class Setting:
     off: Any = None
     is_refused: bool = False
     needs_whole_weights: bool = False
-    is_of_labels: bool = False
+    idle_heads: tuple[str, ...] = ()
 
     def default_of(self, family: str) -> Any:
         """Return a family's default, None where train's own holds."""
@@ -88,42 +101,61 @@ SETTINGS = (
             "init": 2e-4,
             "gpt2": 1e-3,
             "gpt": 2e-3,
+            "t5": 1e-2,
             "textcnn": 3e-3,
             "bilstm": 2e-3,
             "ngram": 5e-3,
             "window": 0.1,
         },
     ),
-    Setting("batch_size", LEARNERS, 32, own={"textcnn": 128, "bilstm": 64, "ngram": 128, "arcs": 16}),
-    Setting("num_epochs", LEARNERS, 3, own={"textcnn": 8, "bilstm": 6, "window": 8, "arcs": 10}),
+    Setting("batch_size", LEARNERS, 32, own={"t5": 64, "textcnn": 128, "bilstm": 64, "ngram": 128, "arcs": 16}),
+    Setting("num_epochs", LEARNERS, 3, own={"t5": 10, "textcnn": 8, "bilstm": 6, "window": 8, "arcs": 10}),
     Setting("max_length", TOKEN_READERS, 128, own=dict.fromkeys(DECODER_FAMILIES, 256)),
     Setting(
+        "max_target_length",
+        (*ENCODER_DECODER_FAMILIES, *STARTED_FAMILIES),
+        own={"t5": 128},
+        idle_heads=UNWRITTEN,
+    ),
+    Setting("num_beams", (*ENCODER_DECODER_FAMILIES, *STARTED_FAMILIES), idle_heads=UNWRITTEN),
+    Setting(
         "vocab_size",
-        (*ENCODER_FAMILIES, *DECODER_FAMILIES, "textcnn", "bilstm", "kneser-ney"),
+        (*ENCODER_FAMILIES, *WRITERS, "textcnn", "bilstm", "kneser-ney"),
         8000,
         own={"kneser-ney": 50_000},
     ),
-    Setting("tokenization", (*DECODER_FAMILIES, "kneser-ney"), off="auto"),
+    Setting("tokenization", (*WRITERS, "kneser-ney"), off="auto"),
     Setting("order", ("kneser-ney", "pairs")),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting(
-        "optimizer", (*ENCODERS, *DECODER_FAMILIES), "adamw", own={"gpt": "muon"}, off="adamw", needs_whole_weights=True
+        "optimizer",
+        (*ENCODERS, *WRITERS),
+        "adamw",
+        own={"gpt": "muon", "t5": "scaled-adamw"},
+        off="adamw",
+        needs_whole_weights=True,
     ),
     Setting("weight_decay", DESCENDERS, 0.01, own={"window": 0.0}),
     Setting("max_grad_norm", NETWORKS, 1.0),
     Setting("gradient_accumulation_steps", NETWORKS, 1),
-    Setting("label_smoothing", LABELERS, 0.0, own={"textcnn": 0.1, "ngram": 0.1}, is_of_labels=True),
+    Setting(
+        "label_smoothing",
+        (*LABELERS, *ENCODER_DECODER_FAMILIES),
+        0.0,
+        own={"textcnn": 0.1, "ngram": 0.1, "t5": 0.1},
+        idle_heads=("sequences",),
+    ),
     # None: a checkpoint's own config says how much of it is dropped.
     Setting(
         "dropout", NETWORKS, 0.1, own={"pretrained": None, "init": None, "textcnn": 0.5, "bilstm": 0.3, "ngram": 0.3}
     ),
     Setting("early_stopping_patience", LEARNERS, 3, own={"window": 8, "arcs": 4}),
-    Setting("precision", (*ENCODERS, *DECODER_FAMILIES)),
-    Setting("pooling", ("pretrained",), is_of_labels=True),
+    Setting("precision", (*ENCODERS, *WRITERS)),
+    Setting("pooling", ("pretrained",), idle_heads=WRITTEN),
     Setting("beam", ("arcs",), 1),
-    Setting("head_start", STARTED_FAMILIES, is_of_labels=True),
-    Setting("frozen", STARTED_FAMILIES, is_of_labels=True),
-    Setting("few_shot", STARTED_FAMILIES, is_of_labels=True, needs_whole_weights=True, off=False),
+    Setting("head_start", STARTED_FAMILIES, idle_heads=WRITTEN),
+    Setting("frozen", STARTED_FAMILIES, idle_heads=WRITTEN),
+    Setting("few_shot", STARTED_FAMILIES, idle_heads=WRITTEN, needs_whole_weights=True, off=False),
     Setting("activation", ENCODER_FAMILIES),
     Setting("eval_steps", NETWORKS),
     Setting("metric", LEARNERS),
@@ -138,10 +170,10 @@ SETTINGS = (
     Setting("schedule", NETWORKS),
     Setting("ema_decay", NETWORKS),
     Setting("swa_start", NETWORKS),
-    Setting("focal_gamma", LABELERS, is_of_labels=True),
-    Setting("r_drop", LABELERS, is_of_labels=True),
+    Setting("focal_gamma", LABELERS, idle_heads=WRITTEN),
+    Setting("r_drop", LABELERS, idle_heads=WRITTEN),
     Setting("fgm_epsilon", NETWORKS, off=0.0, needs_whole_weights=True),
-    Setting("multi_sample_dropout", LABELERS, is_of_labels=True),
+    Setting("multi_sample_dropout", LABELERS, idle_heads=WRITTEN),
 )
 FAMILY_DEFAULTS: dict[str, dict[str, Any]] = {
     family: {row.name: row.default_of(family) for row in SETTINGS if row.default_of(family) is not None}
@@ -174,6 +206,10 @@ HEAD_DEFAULTS: dict[str, dict[str, dict[str, Any]]] = {
     "passages": _OF_PASSAGES,
     "trees": _OF_UNITS | {"bilstm": _LIGHT_TAGGER | {"dropout": 0.33, "num_epochs": 12}},
     "sequences": {"pretrained": {"max_length": 256}},
+    "targets": {
+        "pretrained": {"max_length": 128, "max_target_length": 128},
+        "init": {"max_length": 128, "max_target_length": 128, "learning_rate": 3e-3, "optimizer": "scaled-adamw"},
+    },
 }
 """What is decided about, to families' settings that are otherwise by default for it than for whole texts."""
 
@@ -238,11 +274,10 @@ def unused_settings(spec: ModelSpec, head: str = "texts") -> list[str]:
         spec: The model.
         head: What it decides about.
     """
-    has_labels = head != "sequences"
     return [
         row.name
         for row in SETTINGS
-        if (spec.family not in row.families and not row.is_refused) or (row.is_of_labels and not has_labels)
+        if (spec.family not in row.families and not row.is_refused) or head in row.idle_heads
     ]
 
 

@@ -17,6 +17,7 @@ from yanmo.paths import PATH_HINT, path_problem, quoted_path
 __all__ = [
     "DECODER_FAMILIES",
     "ENCODERS",
+    "ENCODER_DECODER_FAMILIES",
     "ENCODER_FAMILIES",
     "FAMILIES",
     "FORMS",
@@ -36,10 +37,12 @@ STARTED_FAMILIES = ("pretrained", "init")
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 DECODER_FAMILIES = ("gpt2", "gpt")
 """Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
-SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES)
+ENCODER_DECODER_FAMILIES = ("t5",)
+"""Networks that read one text and write another."""
+SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES)
 """Families that are named with layers and width."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
-FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *LIGHT_FAMILIES)
+FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES, *LIGHT_FAMILIES)
 BORN_INT8 = ("window", "arcs")
 """Families whose weights have a byte each from the beginning."""
 Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
@@ -58,10 +61,12 @@ OWN_FORMATS: dict[str, Format] = {
 ONLY_LABELS = ("linear", "hmm")
 """Families that learn from labels and not from a teacher's answers."""
 FORMS: dict[str, frozenset[str]] = {
-    **dict.fromkeys((*ENCODER_FAMILIES, "init", "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
-    "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences")),
+    **dict.fromkeys((*ENCODER_FAMILIES, "bilstm"), frozenset(("texts", "units", "passages", "trees"))),
+    "init": frozenset(("texts", "units", "passages", "trees", "targets")),
+    "pretrained": frozenset(("texts", "units", "passages", "trees", "sequences", "targets")),
     "textcnn": frozenset(("texts", "units", "trees")),
     **dict.fromkeys(DECODER_FAMILIES, frozenset(("sequences",))),
+    **dict.fromkeys(ENCODER_DECODER_FAMILIES, frozenset(("targets",))),
     **dict.fromkeys(("ngram", "linear"), frozenset(("texts",))),
     **dict.fromkeys(("window", "hmm"), frozenset(("units",))),
     "arcs": frozenset(("trees",)),
@@ -69,7 +74,7 @@ FORMS: dict[str, frozenset[str]] = {
     "pairs": frozenset(("targets",)),
 }
 """Family to what its models can decide about."""
-EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256")
+EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256", "t5-4x256")
 
 MEAN_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")
@@ -78,7 +83,9 @@ MEAN_TYPES = frozenset(
 
 HEAD_WIDTH = 64
 ODD_HEAD_WIDTH = 32
-SHAPE = re.compile(r"(?P<family>[a-z0-9]+)-(?P<layers>[1-9]\d{0,2})x(?P<width>[1-9]\d{0,4})")
+SHAPE = re.compile(
+    r"(?P<family>[a-z0-9]+)-(?P<layers>[1-9]\d{0,2})(e(?P<decoder_layers>[1-9]\d{0,2})d)?x(?P<width>[1-9]\d{0,4})"
+)
 SHAPE_KEYS = (
     ("num_hidden_layers", "n_layers", "n_layer", "num_layers"),
     ("hidden_size", "dim", "n_embd", "d_model"),
@@ -114,6 +121,7 @@ class ModelSpec:
         width: Of an encoder from scratch or in a local folder, else 0.
         source: Of a model that begins with weights: the hub id or the local folder, else empty.
         is_local: The source is a local folder.
+        decoder_layers: Of an encoder with a decoder from scratch, else 0.
     """
 
     name: str
@@ -122,6 +130,7 @@ class ModelSpec:
     width: int = 0
     source: str = ""
     is_local: bool = False
+    decoder_layers: int = 0
 
     @property
     def format(self) -> Format:
@@ -158,8 +167,9 @@ def resolve(name: str) -> ModelSpec:
 
     Args:
         name: ``textcnn``, ``bilstm``, ``ngram``, ``linear``, ``window``, ``hmm``, ``arcs``, ``kneser-ney``, ``pairs``;
-            a shape to train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide); an existing
-            local folder; or a hub id, owner/name, where no folder "owner" is here.
+            a shape to train from scratch such as ``bert-4x312`` or ``gpt2-4x256`` (4 layers, 256 wide), ``t5-6e2dx256``
+            (6 layers that read, 2 that write); an existing local folder; or a hub id, owner/name, where no folder
+            "owner" is here.
 
     Raises:
         ModelError: The name is none of these.
@@ -170,8 +180,11 @@ def resolve(name: str) -> ModelSpec:
     if name in LIGHT_FAMILIES:
         return ModelSpec(name, family=name)
     shape = SHAPE.fullmatch(name)
-    if shape and shape["family"] in SHAPED_FAMILIES:
-        return ModelSpec(name, shape["family"], layers=int(shape["layers"]), width=int(shape["width"]))
+    if shape and shape["family"] in _families_of(shape):
+        layers, decoder_layers = int(shape["layers"]), 0
+        if shape["family"] in ENCODER_DECODER_FAMILIES:
+            decoder_layers = int(shape["decoder_layers"] or layers)
+        return ModelSpec(name, shape["family"], layers=layers, width=int(shape["width"]), decoder_layers=decoder_layers)
     # A folder that is really called "~" comes before the home that it stands for.
     folder = Path(name) if Path(name).is_dir() else Path(name).expanduser()
     # A folder here wins over a hub id of the same name: what is at hand needs no network.
@@ -205,6 +218,11 @@ def resolve(name: str) -> ModelSpec:
         hint=f"The models are: {', '.join(LIGHT_FAMILIES)}; {', '.join(SHAPED_FAMILIES)} with layers x width such as "
         "bert-4x312; a local folder; a hub id (owner/name).",
     )
+
+
+def _families_of(shape: re.Match[str]) -> tuple[str, ...]:
+    """Return the families of which a shape may be: those with a decoder of its own may say how deep that is."""
+    return ENCODER_DECODER_FAMILIES if shape["decoder_layers"] else SHAPED_FAMILIES
 
 
 def _read_shape(folder: Path) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
 from yanmo.answers.arcs import Word
+from yanmo.errors import ConfigError
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pipeline import TextConfig
@@ -90,6 +91,17 @@ class Runtime(Protocol[EncodedT]):
     def reading(self, windows: Windows | None) -> Mapping[str, Any]:  # noqa: ARG002 - others say how they cut texts
         """Return what a Report says of how texts are read, as JSON values."""
         return {}
+
+    def with_beams(self, num_beams: int | None, length_penalty: float | None) -> Runtime[EncodedT]:  # noqa: ARG002
+        """Return the same model with another search for the texts that it writes.
+
+        Raises:
+            ConfigError: It writes none, or has no beams.
+        """
+        raise ConfigError(
+            "The 'num_beams' and 'length_penalty' parameters are for models that write texts token by token.",
+            hint="Leave them out.",
+        )
 
     def infer(self, inputs: Inputs) -> Inference[Any]:
         """Return the scores of all rows, in their order: both steps in one."""

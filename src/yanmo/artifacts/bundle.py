@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 FORMATS = (
-    *("torch", "onnx", "decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"),
+    *("torch", "onnx", "decoder", "encoder-decoder", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"),
     *("ensemble", "cascade"),
 )
 COMPOSITES = ("ensemble", "cascade")

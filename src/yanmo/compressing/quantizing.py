@@ -6,15 +6,16 @@ It knows a Quantizer, a runtime and labelled texts; it knows no verb.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from yanmo.answers.answered import Evidence
+from yanmo.answers.writings import Writings
 from yanmo.arrays import FloatArray
 from yanmo.errors import ConfigError, ModelError
 from yanmo.exporting.quantization import ActivationRange, Clipping
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Gate", "GatedModel", "Scorer", "check_max_drop", "search", "show_inputs"]
 
 logger = logging.getLogger(__name__)
+
+ContentT = TypeVar("ContentT")
+ContentT_co = TypeVar("ContentT_co", covariant=True)
+ContentT_contra = TypeVar("ContentT_contra", contravariant=True)
 
 NUM_BINS = 4096
 TAIL = 1e-5
@@ -215,21 +220,21 @@ class Gate:
 
 
 @dataclass(frozen=True)
-class GatedModel:
+class GatedModel(Generic[ContentT]):
     """What the search ended with.
 
     Attributes:
-        content: The graph.
+        content: The graph, or graphs.
         kept: Parts that stay fp32, in the order in which they went back.
         measured: What it costs.
     """
 
-    content: bytes
+    content: ContentT
     kept: list[str]
     measured: Comparison
 
 
-class Parts(Protocol):
+class Parts(Protocol[ContentT_co]):
     """A model that can be built with any of its parts in 8 bits."""
 
     @property
@@ -237,24 +242,24 @@ class Parts(Protocol):
         """The parts, in the order in which they run."""
         ...
 
-    def build(self, kept: Collection[str] = ()) -> bytes:
+    def build(self, kept: Collection[str] = ()) -> ContentT_co:
         """Return the model with some parts kept in fp32."""
         ...
 
 
-class Scores(Protocol):
+class Scores(Protocol[ContentT_contra]):
     """Runs models on the same texts."""
 
-    def score(self, content: bytes) -> Any:
+    def score(self, content: ContentT_contra) -> Any:
         """Return the scores of N texts, evidence that is not activated yet."""
         ...
 
-    def sampled(self, num_texts: int) -> Scores:
+    def sampled(self, num_texts: int) -> Scores[ContentT_contra]:
         """Return one for some of the texts."""
         ...
 
 
-def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
+def search(quantizer: Parts[ContentT], gate: Gate, scorer: Scores[ContentT]) -> GatedModel[ContentT]:
     """Return an int8 graph that passes the gate; the most harmful parts go back to fp32 one by one until it does.
 
     Args:
@@ -294,7 +299,7 @@ def search(quantizer: Parts, gate: Gate, scorer: Scores) -> GatedModel:
         kept = harmful[: len(kept) + 1]
 
 
-def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
+def _rank(quantizer: Parts[ContentT], scorer: Scores[ContentT]) -> list[str]:
     """Return the parts, first the one that changes the scores most when it alone is int8."""
     names = quantizer.names
     sample = scorer.sampled(NUM_SENSITIVITY_TEXTS)
@@ -302,7 +307,7 @@ def _rank(quantizer: Parts, scorer: Scores) -> list[str]:
     harm: dict[str, float] = {}
     for name in track(names, "sensitivity", unit="part"):
         scores = sample.score(quantizer.build([one for one in names if one != name]))
-        harm[name] = _mean_square(scores, reference)
+        harm[name] = HARMS.get(type(reference), _mean_square)(scores, reference)
     return sorted(names, key=lambda name: -harm[name])
 
 
@@ -311,3 +316,12 @@ def _mean_square(scores: Evidence, reference: Evidence) -> float:
     pairs = zip(scores.parts(), reference.parts(), strict=True)
     squares = [np.square(np.where(ours == theirs, 0.0, ours - theirs)) for ours, theirs in pairs]
     return float(sum(one.sum() for one in squares) / max(sum(one.size for one in squares), 1))
+
+
+def _share_of_others(scores: Writings, reference: Writings) -> float:
+    """Return how many texts became others, and how far the rest is from the reference."""
+    return float(np.minimum(scores.distance_N(reference), 1).mean())
+
+
+HARMS: Mapping[type[Any], Callable[[Any, Any], float]] = {Writings: _share_of_others}
+"""Form of evidence to how far it is from a reference, where that is no matter of equal decisions."""

@@ -183,8 +183,9 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
     for name in (CHAIN, TREES, SILENCE, RULES):
         if (bundle.path / name).is_file():
             shutil.copyfile(bundle.path / name, folder / name)
-    if bundle.text_config.user_dict is not None:
-        shutil.copyfile(bundle.path / bundle.text_config.user_dict, folder / bundle.text_config.user_dict)
+    for beside in (bundle.text_config.user_dict, bundle.text_config.glossary):
+        if beside is not None:
+            shutil.copyfile(bundle.path / beside, folder / beside)
     for name in (OUT_OF_FOLD, TAGGER, SEGMENTER):
         if (bundle.path / name).is_dir():
             shutil.copytree(bundle.path / name, folder / name)

@@ -14,47 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
-
 from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_tensors
 
 __all__ = [
     "DECODER_READERS",
     "DecoderLayer",
-    "DecoderNorm",
-    "DecoderProduct",
     "DecoderWeights",
     "is_decoder",
     "read_decoder",
 ]
-
-
-@dataclass(frozen=True)
-class DecoderProduct:
-    """A linear map, ``x @ weight``, with a bias where there is one.
-
-    Attributes:
-        name: Unique in a decoder.
-        weight_KN: float32, shape (inputs, outputs).
-        bias_N: float32, or None.
-    """
-
-    name: str
-    weight_KN: FloatArray
-    bias_N: FloatArray | None = None
-
-
-@dataclass(frozen=True)
-class DecoderNorm:
-    """Layer normalization; without a shift that of the root mean square alone."""
-
-    name: str
-    scale_D: FloatArray
-    shift_D: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -124,32 +94,7 @@ class DecoderWeights:
     max_length: int
 
 
-class _Weights:
-    """Tensors by name, in the shapes of this module; torch keeps linear weights as (outputs, inputs)."""
-
-    def __init__(self, tensors: Mapping[str, FloatArray]) -> None:
-        self._tensors = tensors
-
-    def __getitem__(self, name: str) -> FloatArray:
-        return self._tensors[name]
-
-    def get(self, name: str) -> FloatArray | None:
-        return self._tensors.get(name)
-
-    def product(self, name: str, *sources: str) -> DecoderProduct:
-        """Return the linear layers of some names side by side as one product."""
-        weight_KN = np.concatenate([self._tensors[f"{source}.weight"].T for source in sources], axis=1)
-        biases = [self._tensors[f"{source}.bias"] for source in sources if f"{source}.bias" in self._tensors]
-        return DecoderProduct(name, np.ascontiguousarray(weight_KN), np.concatenate(biases) if biases else None)
-
-    def norm(self, name: str, source: str) -> DecoderNorm:
-        return DecoderNorm(name, self._tensors[f"{source}.weight"], self._tensors.get(f"{source}.bias"))
-
-    def optional_norm(self, name: str, source: str) -> DecoderNorm | None:
-        return self.norm(name, source) if f"{source}.weight" in self._tensors else None
-
-
-def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> DecoderWeights:
+def _read_gpt2(weights: DecoderTensors, config: Mapping[str, Any]) -> DecoderWeights:
     base = "transformer." if weights.get("transformer.wte.weight") is not None else ""
 
     def product(name: str, source: str) -> DecoderProduct:
@@ -190,7 +135,7 @@ def _read_gpt2(weights: _Weights, config: Mapping[str, Any]) -> DecoderWeights:
     )
 
 
-def _read_llama(weights: _Weights, config: Mapping[str, Any]) -> DecoderWeights:
+def _read_llama(weights: DecoderTensors, config: Mapping[str, Any]) -> DecoderWeights:
     # Arcee is Llama without gates.
     gates = () if config["model_type"] == "arcee" else ("gate_proj",)
     layers = []
@@ -233,7 +178,7 @@ def _rotation(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return config.get("rope_parameters") or config.get("rope_scaling") or {}
 
 
-DECODER_READERS: dict[str, Callable[[_Weights, Mapping[str, Any]], DecoderWeights]] = {
+DECODER_READERS: dict[str, Callable[[DecoderTensors, Mapping[str, Any]], DecoderWeights]] = {
     "gpt2": _read_gpt2,
     "arcee": _read_llama,
     "llama": _read_llama,
@@ -263,19 +208,14 @@ def read_decoder(folder: Path) -> DecoderWeights:
     Raises:
         ModelError: The family is another one, a file cannot be read, or a weight is missing.
     """
-    try:
-        config = msgspec.json.decode((folder / "config.json").read_bytes())
-        found = load_file(folder / "model.safetensors")
-    except (OSError, msgspec.MsgspecError, SafetensorError) as error:
-        raise ModelError(f"{folder} cannot be read: {error}.", hint="Train or copy the model again.") from error
+    config, weights = read_tensors(folder)
     if not is_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no language model whose graph can be written.",
             hint=f"The families are: {', '.join(DECODER_READERS)}, with positions that are not scaled.",
         )
-    tensors = {name: np.asarray(array, np.float32) for name, array in found.items()}
     try:
-        decoder = DECODER_READERS[config["model_type"]](_Weights(tensors), config)
+        decoder = DECODER_READERS[config["model_type"]](weights, config)
     except KeyError as error:
         raise ModelError(f"{folder} lacks the weight or the setting {error}.", hint="Copy the model again.") from error
     step = 8 if decoder.rotary_base is None else 16

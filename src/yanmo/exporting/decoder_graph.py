@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import numpy as np
-import numpy.typing as npt
 
-from yanmo.arrays import FloatArray
-from yanmo.exporting.block_quantization import BLOCK_SIZE, quantize_blocks
-from yanmo.exporting.decoder import DecoderLayer, DecoderNorm, DecoderProduct, DecoderWeights
-from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT, GraphWriter
+from yanmo.exporting.decoder import DecoderLayer, DecoderWeights
+from yanmo.exporting.decoder_tensors import DecoderNorm
+from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT
+from yanmo.exporting.language_graph import LanguageGraphWriter
 
 __all__ = ["write_decoder"]
-
-ACCURACY_LEVEL = 4
-"""Inputs of products in 8 bits, too, block by block."""
 
 
 def write_decoder(decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str] = ()) -> bytes:
@@ -60,19 +56,23 @@ def write_decoder(decoder: DecoderWeights, *, is_int8: bool, kept: Collection[st
     return writer.finish(inputs, outputs, {})
 
 
-class _DecoderWriter(GraphWriter):
+class _DecoderWriter(LanguageGraphWriter):
     """Adds a decoder's parts; between them states have the shape (B, T, D)."""
 
     def __init__(self, decoder: DecoderWeights, *, is_int8: bool, kept: Collection[str]) -> None:
-        super().__init__()
+        super().__init__(
+            is_int8=is_int8,
+            kept=kept,
+            epsilon=decoder.epsilon,
+            activation=decoder.activation,
+            is_gated=decoder.is_gated,
+        )
         self._decoder = decoder
-        self._is_int8 = is_int8
-        self._kept = frozenset(kept)
         self._width = decoder.tokens_VD.shape[1]
 
     def embed(self) -> str:
         """Add the embeddings of tokens and places."""
-        hidden = self._table_rows("tokens", self._decoder.tokens_VD, "input_ids")
+        hidden = self.table_rows("tokens", self._decoder.tokens_VD, "input_ids")
         if self._decoder.positions_PD is None:
             return hidden
         places = self.add("Gather", [self.constant("places", self._decoder.positions_PD), "positions"])
@@ -90,24 +90,22 @@ class _DecoderWriter(GraphWriter):
         Returns:
             The states, and what is to be added to them.
         """
-        normed, hidden = self._add_and_norm(hidden, branch, layer.attention_norm)
-        attended = self._attention(place, layer, self._product(normed, layer.attention_in))
-        normed, hidden = self._add_and_norm(
-            hidden, self._product(attended, layer.attention_out), layer.feed_forward_norm
-        )
-        inner = self._activate(self._product(normed, layer.feed_forward_in))
-        return hidden, self._product(inner, layer.feed_forward_out)
+        normed, hidden = self.add_and_norm(hidden, branch, layer.attention_norm)
+        attended = self._attention(place, layer, self.linear(normed, layer.attention_in))
+        normed, hidden = self.add_and_norm(hidden, self.linear(attended, layer.attention_out), layer.feed_forward_norm)
+        inner = self.activate(self.linear(normed, layer.feed_forward_in))
+        return hidden, self.linear(inner, layer.feed_forward_out)
 
     def scores(self, hidden: str, branch: str) -> str:
         """Add the scores of the next token at the wanted places, shape (W, V)."""
         decoder = self._decoder
         # Few places are wanted of a long prompt, and the scores are the largest product of all.
-        rows = [self.add("Reshape", [one, self._int64("rows", [-1, self._width])]) for one in (hidden, branch)]
+        rows = [self.add("Reshape", [one, self.int64("rows", [-1, self._width])]) for one in (hidden, branch)]
         wanted = [self.add("Gather", [one, "wanted"]) for one in rows]
-        normed = self._norm(self.add("Add", wanted), decoder.final_norm)
+        normed = self.norm(self.add("Add", wanted), decoder.final_norm)
         table_VD, name = (decoder.tokens_VD, "tokens") if decoder.output_VD is None else (decoder.output_VD, "output")
-        if self._in_blocks("output", self._width):
-            return self._block_product(normed, name, table_VD, None)
+        if self.in_blocks("output", self._width):
+            return self.block_product(normed, name, table_VD, None)
         return self.add("Gemm", [normed, self.constant(name, table_VD)], transB=1)
 
     def _attention(self, place: int, layer: DecoderLayer, rows: str) -> str:
@@ -135,13 +133,13 @@ class _DecoderWriter(GraphWriter):
     def _normed_heads(self, rows: str, query_norm: DecoderNorm, key_norm: DecoderNorm) -> list[str]:
         """Add the normalization of each head's queries and keys; return queries, keys and values."""
         width, counts = self._decoder.head_width, (self._decoder.num_heads, *[self._decoder.num_kv_heads] * 2)
-        sizes = self._int64("head_sizes", [count * width for count in counts])
+        sizes = self.int64("head_sizes", [count * width for count in counts])
         query, key, value = self.add_many("Split", [rows, sizes], 3, axis=2)
         normed = []
         for one, count, norm in ((query, counts[0], query_norm), (key, counts[1], key_norm)):
-            apart = self.add("Reshape", [one, self._int64(f"{count}_heads", [0, 0, count, width])])
-            together = self._int64(f"{count}_heads_together", [0, 0, count * width])
-            normed.append(self.add("Reshape", [self._norm(apart, norm), together]))
+            apart = self.add("Reshape", [one, self.int64(f"{count}_heads", [0, 0, count, width])])
+            together = self.int64(f"{count}_heads_together", [0, 0, count * width])
+            normed.append(self.add("Reshape", [self.norm(apart, norm), together]))
         return [*normed, value]
 
     def _rotations(self, base: float) -> list[str]:
@@ -156,79 +154,3 @@ class _DecoderWriter(GraphWriter):
             self.constant("cosines", np.cos(angle_TF).astype(np.float32)),
             self.constant("sines", np.sin(angle_TF).astype(np.float32)),
         ]
-
-    def _add_and_norm(self, hidden: str, branch: str, norm: DecoderNorm) -> tuple[str, str]:
-        """Add what is added to the states and the normalization of the sum; return that, and the sum."""
-        if not branch:
-            return self._norm(hidden, norm), hidden
-        operator = "SkipSimplifiedLayerNormalization" if norm.shift_D is None else "SkipLayerNormalization"
-        inputs = [hidden, branch, *self._norm_constants(norm)]
-        normed, _, _, summed = self.add_many(operator, inputs, 4, domain=MICROSOFT, epsilon=self._decoder.epsilon)
-        return normed, summed
-
-    def _norm(self, rows: str, norm: DecoderNorm) -> str:
-        operator = "RMSNormalization" if norm.shift_D is None else "LayerNormalization"
-        return self.add(operator, [rows, *self._norm_constants(norm)], axis=-1, epsilon=self._decoder.epsilon)
-
-    def _norm_constants(self, norm: DecoderNorm) -> list[str]:
-        scale = self.constant(f"{norm.name}.scale", norm.scale_D)
-        return [scale] if norm.shift_D is None else [scale, self.constant(f"{norm.name}.shift", norm.shift_D)]
-
-    def _activate(self, rows: str) -> str:
-        if self._decoder.is_gated:
-            gate, rows = self.add_many("Split", [rows], 2, axis=2, num_outputs=2)
-            return self.add("Mul", [self._activation(gate), rows])
-        return self._activation(rows)
-
-    def _activation(self, rows: str) -> str:
-        match self._decoder.activation:
-            case "gelu_new":
-                return self.add("FastGelu", [rows], domain=MICROSOFT)
-            case "gelu":
-                return self.add("Gelu", [rows])
-            case "silu":
-                return self.add("Mul", [rows, self.add("Sigmoid", [rows])])
-            case "relu2":
-                positive = self.add("Relu", [rows])
-                return self.add("Mul", [positive, positive])
-        return self.add("Relu", [rows])
-
-    def _table_rows(self, name: str, table_VD: FloatArray, places: str) -> str:
-        """Add the rows of a table at some places; of one in blocks as floats."""
-        if not self._in_blocks("output", self._width):
-            return self.add("Gather", [self.constant(name, table_VD), places])
-        values, _ = self._block_constants(name, table_VD)
-        # The scales stand here with an axis more than products want them; the values, the larger part, are shared.
-        scale = self.constant(f"{name}.row_scale", self._constants[f"{name}.scale"][..., None])
-        options = {"bits": 8, "block_size": BLOCK_SIZE, "gather_axis": 0, "quantize_axis": 2}
-        blocks = self.add("GatherBlockQuantized", [values, places, scale], domain=MICROSOFT, **options)
-        return self.add("Reshape", [blocks, self._int64("states", [0, 0, self._width])])
-
-    def _product(self, rows: str, product: DecoderProduct) -> str:
-        if self._in_blocks(product.name, len(product.weight_KN)):
-            return self._block_product(rows, product.name, product.weight_KN.T, product.bias_N)
-        summed = self.add("MatMul", [rows, self.constant(f"{product.name}.weight", product.weight_KN)])
-        if product.bias_N is None:
-            return summed
-        return self.add("Add", [summed, self.constant(f"{product.name}.bias", product.bias_N)])
-
-    def _block_product(self, rows: str, name: str, weight_NK: FloatArray, bias_N: FloatArray | None) -> str:
-        inputs = [rows, *self._block_constants(name, weight_NK)]
-        if bias_N is not None:
-            inputs += ["", "", self.constant(f"{name}.bias", bias_N)]
-        count, width = weight_NK.shape
-        options = {"K": width, "N": count, "bits": 8, "block_size": BLOCK_SIZE, "accuracy_level": ACCURACY_LEVEL}
-        return self.add("MatMulNBits", inputs, domain=MICROSOFT, **options)
-
-    def _block_constants(self, name: str, weight_NK: FloatArray) -> tuple[str, str]:
-        if f"{name}.values" not in self._constants:
-            blocks = quantize_blocks(weight_NK)
-            self.constant(f"{name}.values", blocks.values_NKB)
-            self.constant(f"{name}.scale", blocks.scale_NK)
-        return f"{name}.values", f"{name}.scale"
-
-    def _in_blocks(self, name: str, width: int) -> bool:
-        return self._is_int8 and name not in self._kept and width % BLOCK_SIZE == 0
-
-    def _int64(self, name: str, values: npt.ArrayLike) -> str:
-        return self.constant(name, np.array(values, np.int64))

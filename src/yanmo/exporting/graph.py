@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,8 @@ class GraphWriter:
         inputs: Mapping[str, tuple[int, Sequence[str | int]]],
         outputs: Mapping[str, Sequence[str | int] | None],
         metadata: Mapping[str, str],
+        *,
+        whole: Mapping[str, Sequence[str | int]] = MappingProxyType({}),
     ) -> bytes:
         """Return the ONNX file, checked if all shapes are known.
 
@@ -132,6 +135,7 @@ class GraphWriter:
             inputs: Name to element type and shape; a word in a shape is a size that may vary.
             outputs: Name to shape, of floats; None where it is not known.
             metadata: Notes for whoever reads the graph again.
+            whole: Name to shape of outputs that are int64.
 
         Raises:
             ModelError: The file would be larger than protobuf allows.
@@ -146,7 +150,10 @@ class GraphWriter:
             self._nodes,
             "yanmo",
             [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in inputs.items()],
-            [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
+            [
+                *(helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()),
+                *(helper.make_tensor_value_info(name, INT64, shape) for name, shape in whole.items()),
+            ],
             [numpy_helper.from_array(value, name) for name, value in self._constants.items()],
         )
         opsets = [helper.make_opsetid("", self._opset), helper.make_opsetid(MICROSOFT, 1)]

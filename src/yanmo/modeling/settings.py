@@ -39,7 +39,7 @@ __all__ = [
 Precision = Literal["fp32", "bf16"]
 Compile = Literal["never", "auto", "always"]
 Sharding = Literal["none", "full"]
-OptimizerName = Literal["adamw", "muon"]
+OptimizerName = Literal["adamw", "muon", "scaled-adamw"]
 Schedule = Literal["linear", "cosine", "constant", "wsd"]
 Activation = Literal["gelu", "relu", "silu", "tanh"]
 Pooling = Literal["auto", "first", "mean"]
@@ -159,6 +159,9 @@ class LanguageSettings:
     lora_rank: int
     frozen_layers: int
     offline: bool
+    max_target_length: int | None = None
+    label_smoothing: float | None = None
+    num_beams: int = 1
 
 
 @dataclass(frozen=True)
@@ -182,7 +185,7 @@ class ReadingSettings:
     spaces between the words.
     """
 
-    objective: Literal["mlm", "rtd"]
+    objective: Literal["mlm", "rtd", "spans"]
     max_length: int
     packing: Literal["documents", "rows"]
     vocab_size: int

@@ -24,6 +24,7 @@ RUNTIMES = {
     "ensemble": "yanmo.runtimes.composite",
     "cascade": "yanmo.runtimes.composite",
     "decoder": "yanmo.runtimes.decoder",
+    "encoder-decoder": "yanmo.runtimes.encoder_decoder",
 }
 """Format to module."""
 

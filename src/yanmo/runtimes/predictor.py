@@ -211,6 +211,8 @@ def open_bundle(
     runtime: str | None = None,
     long_texts: LongTexts = "truncate",
     window_overlap: float = Windows.overlap,
+    num_beams: int | None = None,
+    length_penalty: float | None = None,
     verify_golden: bool = True,
 ) -> Predictor:
     """Return a Predictor for a Bundle.
@@ -224,6 +226,10 @@ def open_bundle(
         long_texts: Of a text that is longer than the model reads, read the beginning (``truncate``), or cut it into
             overlapping ``windows`` and pool their scores.
         window_overlap: Share of a window that the one before it has, too; at least 0 and less than 1.
+        num_beams: Of a model that writes texts for others, beginnings of each that are kept, and candidates that it
+            tells; by default those of the Bundle.
+        length_penalty: Of the same, the power of the number of tokens by which likelihoods are divided; above 0 longer
+            texts win more.
         verify_golden: Ask the golden examples again and compare.
 
     Raises:
@@ -253,6 +259,9 @@ def open_bundle(
     cutter = _open_cutter(opened, num_threads)
     if verify_golden:
         check_golden(Predictor(opened, opened_runtime, cutter=cutter))
+    # After the golden answers, which the Bundle's own search has given.
+    if num_beams is not None or length_penalty is not None:
+        opened_runtime = opened_runtime.with_beams(num_beams, length_penalty)
     return Predictor(opened, opened_runtime, _make_windows(opened, long_texts, window_overlap), cutter)
 
 

@@ -22,6 +22,8 @@ from yanmo.runtimes.batching import (
     infer_batches,
     plan_batches,
 )
+from yanmo.runtimes.encoder_decoder import EncoderDecoderRuntime
+from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.heads import open_head
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.tokenizer import Encoded
@@ -32,9 +34,9 @@ try:
 except ImportError as error:
     raise MissingExtraError("A torch Bundle", package="torch", extra="train") from error
 
-__all__ = ["TorchRuntime", "load_module", "open_labeler", "open_runtime"]
+__all__ = ["TorchRuntime", "load_module", "open_labeler", "open_reading_session", "open_runtime"]
 
-ENCODER, DECODER = "encoder", "decoder"
+ENCODER, DECODER, ENCODER_DECODER = "encoder", "decoder", "encoder-decoder"
 ACCELERATOR_TOKEN_BUDGET = 1 << 14
 """Cells of a batch on a GPU, which needs large ones."""
 
@@ -110,8 +112,11 @@ class TorchRuntime(Runtime[Encoded]):
 
 def open_runtime(bundle: Bundle, *, device: str, num_threads: int) -> Runtime[Any]:
     """Return the runtime of a torch Bundle; the number of threads holds for the whole process."""
-    if bundle.architecture["family"] != DECODER:
+    family = bundle.architecture["family"]
+    if family not in (DECODER, ENCODER_DECODER):
         return open_labeler(bundle, device=device, num_threads=num_threads)
+    if family == ENCODER_DECODER:
+        return EncoderDecoderRuntime(bundle, open_reading_session(bundle, device=device, num_threads=num_threads))
     from yanmo.runtimes.language_torch import TorchLanguageModel
 
     _use_threads(num_threads)
@@ -122,6 +127,14 @@ def open_labeler(bundle: Bundle, *, device: str, num_threads: int) -> TorchRunti
     """Return the runtime of a torch Bundle that labels texts or their units."""
     _use_threads(num_threads)
     return TorchRuntime(bundle, device)
+
+
+def open_reading_session(bundle: Bundle, *, device: str, num_threads: int) -> ReadingSession:
+    """Return the network of a torch Bundle that writes a text from another."""
+    from yanmo.runtimes.encoder_decoder_torch import load_reading_session
+
+    _use_threads(num_threads)
+    return load_reading_session(bundle, _find_device(device))
 
 
 def _use_threads(num_threads: int) -> None:

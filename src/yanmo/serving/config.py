@@ -32,6 +32,12 @@ class ModelOptions(Config):
     overlapping windows and pools their scores."""
     window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
     """Share of a window that the one before it has, too."""
+    num_beams: int | None = Field(default=None, ge=1, le=64)
+    """Of a model that writes texts for others, beginnings of each that are kept, and candidates that it tells; 1 always
+    takes the likeliest token. By default those of the Bundle."""
+    length_penalty: float | None = Field(default=None, ge=-10, le=10)
+    """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
+    win more."""
     workers: int = Field(default=0, ge=0, le=64)
     """Processes of each model, which are watched and replaced; 0 computes in a thread of the service's own process."""
 

@@ -28,7 +28,7 @@ TASKS = {task.name: task for task in EVERY}
 ANSWERED: dict[str, Task[Any]] = {EMBEDDING.name: EMBEDDING}
 """Tasks that Bundles answer and no Dataset is of: there is no truth to learn or to measure against."""
 
-READING = {"mlm": "masked_lm", "rtd": "replaced_tokens"}
+READING = {"mlm": "masked_lm", "rtd": "replaced_tokens", "spans": "cut_spans"}
 """Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
 
 

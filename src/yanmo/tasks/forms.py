@@ -30,7 +30,7 @@ class Row(NamedTuple):
 COMPARE = "Train several models and compare them: evaluate says the measures of the task with intervals."
 VERBS = {
     "adopt": Row(
-        ("texts", "units", "passages", "sequences"),
+        ("texts", "units", "passages", "sequences", "targets"),
         "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR",
     ),
     "audit": Row(
@@ -38,10 +38,10 @@ VERBS = {
     ),
     "calibrate": Row(CHOSEN, "evaluate says how good the probabilities are, such as how many bits a character takes."),
     "cascade": Row(JUDGED, COMPARE),
-    "distill": Row(CHOSEN, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "distill": Row(JUDGED, "Train a smaller model on the same texts, or on texts that the larger one has written."),
     "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
     "grind": Row(JUDGED, COMPARE),
-    "prune": Row(("texts",), "Choose a smaller model, or quantize it."),
+    "prune": Row(("texts", "targets"), "Choose a smaller model, or quantize it."),
     "serve": Row(
         tuple(one for one in ABOUT if one != "sequences"),
         "A service writes texts with a Bundle of format decoder: yanmo export, or quantize, makes one.",

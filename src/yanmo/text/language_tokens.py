@@ -15,7 +15,7 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 from msgspec import Struct
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from yanmo.arrays import IntArray, Ragged
 from yanmo.errors import ModelError
@@ -32,7 +32,12 @@ END_TOKENS = (END, "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", "[SEP]")
 NUM_BYTES = 256
 NUM_CODES = 0x110000
 
-Tokenization: TypeAlias = Literal["auto", "bytes", "characters", "words"]
+LEAST_COUNT = 50
+"""A word that comes more rarely is spelled, where recurring words are tokens and all others are not."""
+WORD = r"\s?\S+|\s+"
+"""A word with one white space before it."""
+
+Tokenization: TypeAlias = Literal["auto", "bytes", "characters", "symbols", "words"]
 
 
 class TokenizedTexts(Struct, frozen=True):
@@ -189,6 +194,27 @@ def train_characters(texts: Sequence[str], vocab_size: int) -> Tokenizer:
     return tokenizer
 
 
+def train_symbols(texts: Sequence[str], vocab_size: int) -> Tokenizer:
+    """Return a tokenizer of words that recur, such as phonemes and syllables, and of characters for all others.
+
+    Args:
+        texts: To count words and characters in.
+        vocab_size: Largest number of tokens; all bytes and the end of a text take 257, and characters come first.
+    """
+    tokenizer = train_characters(texts, vocab_size)
+    vocabulary = tokenizer.get_vocab()
+    split = pre_tokenizers.Split(Regex(WORD), behavior="isolated")
+    counts = Counter(word for text in texts for word, _ in split.pre_tokenize_str(replace_surrogates(text)))
+    recurring = (word for word, count in counts.items() if count >= LEAST_COUNT and word not in vocabulary)
+    # The word decides between equal counts, so the vocabulary does not depend on the order of the texts.
+    words = sorted(recurring, key=lambda word: (-counts[word], word))[: max(vocab_size - len(vocabulary), 0)]
+    vocabulary |= {word: len(vocabulary) + place for place, word in enumerate(words)}
+    symbols = Tokenizer(models.BPE(vocab=vocabulary, merges=[], byte_fallback=True, ignore_merges=True))
+    symbols.pre_tokenizer, symbols.decoder = split, tokenizer.decoder
+    symbols.add_special_tokens([END])
+    return symbols
+
+
 def train_words(texts: Sequence[str], vocab_size: int) -> Tokenizer:
     """Return a tokenizer of the most frequent words between white space; all others are one unknown word.
 
@@ -211,6 +237,7 @@ def train_words(texts: Sequence[str], vocab_size: int) -> Tokenizer:
 TRAINERS: Mapping[Tokenization, Callable[[Sequence[str], int], Tokenizer]] = {
     "bytes": train_bytes,
     "characters": train_characters,
+    "symbols": train_symbols,
     "words": train_words,
 }
 """What a text is cut into, to what makes such a tokenizer."""

@@ -377,6 +377,25 @@ def _train_language_model(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _train_text_to_text(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.runs.text_to_text import train_text_to_text
+
+    return train_text_to_text(
+        job.spec,
+        job.train,
+        job.valid,
+        language=job.language,
+        loop=_loop_settings(job),
+        headline=job.task.measures[0].name,
+        work_dir=job.work_dir,
+        run_key=job.run_key,
+        teaching=job.teaching,
+        ask=job.ask,
+        pruning=job.pruning,
+        tell=tell,
+    )
+
+
 def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.ngram_counts import train_kneser_ney
 
@@ -398,6 +417,7 @@ _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {
     ("hmm", "units"): _train_hmm,
     ("arcs", "trees"): _train_arcs,
     ("torch", "sequences"): _train_language_model,
+    ("torch", "targets"): _train_text_to_text,
     ("kneser-ney", "sequences"): _train_kneser_ney,
     ("pairs", "targets"): _train_pairs,
 }

@@ -25,17 +25,27 @@ class ModelKeys(Config):
     model: str = "ngram"
     """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as
     bert-4x312; a local folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width. For text to
-    text: pairs."""
+    text: pairs; t5 with layers x width, such as t5-6e2dx256 for 6 layers that read and 2 that write."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""
+
+    max_target_length: int | None = Field(default=None, ge=2)
+    """Most tokens of a text that is written for another, the one that ends it included: what is longer is cut in
+    training, which is counted, and nothing longer is written."""
+
+    num_beams: int = Field(default=1, ge=1, le=64)
+    """Of a model that writes texts for others, how many beginnings of each are kept when it answers, unless it is asked
+    otherwise; 1 always takes the likeliest token."""
 
     vocab_size: int | None = Field(default=None, ge=16)
     """Most entries of the vocabulary that is trained from the texts."""
 
     tokenization: Tokenization = "auto"
-    """What the tokenizer of a language model from scratch cuts texts into: merged bytes, characters, or (for
-    kneser-ney) words; auto: characters for kneser-ney and where most letters are Chinese, else bytes."""
+    """What the tokenizer of a language model from scratch cuts texts into: merged bytes, characters, symbols (words
+    that recur, such as phonemes or syllables, and characters), or (for kneser-ney) words; auto: characters for
+    kneser-ney and where most letters are Chinese, symbols for pairs of which one side is words of a small set, else
+    bytes."""
 
     order: int | None = Field(default=None, ge=1, le=20)
     """Most tokens of an n-gram of kneser-ney, by default 7 of characters, 5 of words or bytes; or most units of one of
@@ -80,8 +90,9 @@ class OptimizerKeys(Config):
     """Peak of the schedule."""
 
     optimizer: OptimizerName | None = None
-    """adamw; or muon: matrices within layers move in orthogonal steps, of which fewer are needed (Jordan et al. 2024).
-    By default muon for gpt, else adamw."""
+    """adamw; muon: matrices within layers move in orthogonal steps, of which fewer are needed (Jordan et al. 2024); or
+    scaled-adamw: each weight moves in proportion to its size (Nawrot 2023, arXiv:2309.02373). By default muon for gpt,
+    scaled-adamw for t5, else adamw."""
 
     schedule: Schedule = "linear"
     """After the rise: linear or cosine falls to zero (Loshchilov, Hutter 2017, arXiv:1608.03983), constant stays, wsd

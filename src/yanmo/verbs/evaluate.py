@@ -25,7 +25,15 @@ from yanmo.verbs.signature import verb
 
 __all__ = ["EvaluateConfig", "evaluate"]
 
-RUNTIME_FIELDS = {"num_threads", "measure_speed", "runtime", "long_texts", "window_overlap"}
+RUNTIME_FIELDS = {
+    "num_threads",
+    "measure_speed",
+    "runtime",
+    "long_texts",
+    "window_overlap",
+    "num_beams",
+    "length_penalty",
+}
 HEADLINES = (
     "baseline_bits_per_character",
     "log_loss",
@@ -78,6 +86,12 @@ class EvaluateConfig(Config):
     overlapping windows and pools their scores."""
     window_overlap: Annotated[float, Field(ge=0, lt=1)] = Windows.overlap
     """Share of a window that the one before it has, too."""
+    num_beams: int | None = Field(default=None, ge=1, le=64)
+    """Of a model that writes texts for others, beginnings of each that are kept, and candidates that it tells; 1 always
+    takes the likeliest token. By default those of the Bundle."""
+    length_penalty: float | None = Field(default=None, ge=-10, le=10)
+    """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
+    win more."""
     measure_speed: bool = True
     """Also measure the time of one text alone and the throughput in batches."""
     language: Language = "en"

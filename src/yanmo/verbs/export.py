@@ -1,6 +1,7 @@
 """export: a torch Bundle to an ONNX Bundle, or a Bundle to a plain folder for others; it checks, and knows no torch."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -15,9 +16,15 @@ from yanmo.exchanging.decoder_bundle import (
     write_decoder_files,
     write_decoder_graph,
 )
+from yanmo.exchanging.encoder_decoder_bundle import (
+    check_same_answers,
+    holds_encoder_decoder,
+    load_encoder_decoder_weights,
+)
 from yanmo.exchanging.onnx_bundle import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.exchanging.plain_folder import PlainFolder, write_folder
 from yanmo.runtimes.decoder import DecoderRuntime
+from yanmo.runtimes.encoder_decoder import READING_FILE, WRITING_FILE, open_session_of
 from yanmo.runtimes.onnx import OnnxRuntime
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
@@ -43,7 +50,8 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     """Turn a torch Bundle into an ONNX Bundle that runs without torch.
 
     The graph of BERT, RoBERTa, ALBERT, ELECTRA and DistilBERT is written straight from the weights; other networks are
-    traced; a language model becomes a Bundle of format decoder, which writes. The new Bundle is published only if it
+    traced; a language model becomes a Bundle of format decoder, which writes, and a T5 one of format encoder-decoder,
+    which answers with texts. The new Bundle is published only if it
     answers the golden examples and random texts of all lengths as torch does. The way back, ``--to transformers``,
     writes a plain folder that transformers' own classes open, with the calibration in its last layer, if these answer
     alike; ``--to arpa`` writes counted n-grams as the tools of speech recognition read them.
@@ -67,19 +75,25 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
         check_installed("export", "torch", "transformers", extra="train")
         return write_folder(bundle, out, effects=effects)
     _check_format(bundle, config)
-    writes = holds_decoder(bundle)
-    make = _make_decoder if writes else _make
+    kind, make = _maker(bundle)
     dataset = {role: digest for role, digest in bundle.manifest.parents.items() if role == "dataset"}
     return publish_from(
         bundle,
         verb="export",
         config=config.model_dump(mode="json"),
-        info={**bundle.manifest.info, "format": "decoder" if writes else config.to},
+        info={**bundle.manifest.info, "format": kind},
         parents=dataset,
         out=out,
         make=lambda made: make(bundle, made),
         effects=effects,
     )
+
+
+def _maker(bundle: Bundle) -> tuple[str, Callable[[Bundle, Bundle], None]]:
+    """Return the format of the new Bundle, and what makes it."""
+    if holds_encoder_decoder(bundle):
+        return "encoder-decoder", _make_encoder_decoder
+    return ("decoder", _make_decoder) if holds_decoder(bundle) else ("onnx", _make)
 
 
 def _check_format(bundle: Bundle, config: ExportConfig) -> None:
@@ -90,7 +104,7 @@ def _check_format(bundle: Bundle, config: ExportConfig) -> None:
             f"export takes the Bundle of one model. {bundle.path} is of format {bundle.format}.",
             hint=f"Export its members, then make the {bundle.format} of them.",
         )
-    state = "is exported" if bundle.format in (config.to, "decoder") else "runs without torch"
+    state = "is exported" if bundle.format in (config.to, "decoder", "encoder-decoder") else "runs without torch"
     raise ArtifactError(
         f"export makes an {config.to} Bundle from a torch Bundle. {bundle.path} is of format {bundle.format}.",
         hint=f"It {state} already: serve it, or predict with it, as it is.",
@@ -142,5 +156,26 @@ def _make_decoder(bundle: Bundle, made: Bundle) -> None:
         max_length=bundle.max_length,
         # Every token of a text is an answer of its own.
         num_random=NUM_RANDOM_DOCUMENTS,
+    )
+    logger.info("Log-likelihoods of tokens differ from torch's by at most %.1g nats.", difference)
+
+
+def _make_encoder_decoder(bundle: Bundle, made: Bundle) -> None:
+    """Write the graphs of a model that writes a text from another, and prove that it writes as torch does.
+
+    Raises:
+        ModelError: The family has no graphs here, or answers differently.
+    """
+    from yanmo.exporting.encoder_decoder_graph import write_answering
+    from yanmo.runtimes import pytorch
+
+    num_threads, network = default_num_threads(), load_encoder_decoder_weights(bundle)
+    write_answering(network, is_int8=False).save(made.path / READING_FILE, made.path / WRITING_FILE)
+    difference = check_same_answers(
+        pytorch.open_reading_session(bundle, device="cpu", num_threads=num_threads),
+        open_session_of(made, num_threads),
+        vocabulary_size=len(network.tokens_VD),
+        max_length=bundle.max_length,
+        num_steps=int(bundle.architecture["max_target_length"]),
     )
     logger.info("Log-likelihoods of tokens differ from torch's by at most %.1g nats.", difference)

@@ -48,7 +48,7 @@ WINDOW = 8192
 """Texts that are answered at a time, fewer if they are long."""
 WINDOW_BYTES = 1 << 22
 """Bytes of texts that are answered at a time, unless one text has more."""
-RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap"}
+RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap", "num_beams", "length_penalty"}
 TABLE = "table"
 ANSWERED = "answered"
 """Folder of the windows that are answered, in the work folder."""
@@ -100,6 +100,14 @@ class PredictConfig(ReadOptions):
 
     window_overlap: float = Field(default=Windows.overlap, ge=0, lt=1)
     """Share of a window that the one before it has, too."""
+
+    num_beams: int | None = Field(default=None, ge=1, le=64)
+    """Of a model that writes texts for others, beginnings of each that are kept, and candidates that it tells; 1 always
+    takes the likeliest token. By default those of the Bundle."""
+
+    length_penalty: float | None = Field(default=None, ge=-10, le=10)
+    """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
+    win more."""
 
     fork: bool = Field(default=False, exclude=True)
     """Begin anew where what was cut off answered with another Bundle, other sources or other settings; without it that

@@ -1,4 +1,4 @@
-"""pretrain: plain texts to the Bundle of an encoder that has learned to read; it fills in defaults and publishes."""
+"""pretrain: plain texts to the Bundle of a model that has learned to read; it fills in defaults and publishes."""
 
 import logging
 import shutil
@@ -21,7 +21,7 @@ from yanmo.errors import ConfigError, check_installed
 from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.machine import worker_rank
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
-from yanmo.models import ENCODER_FAMILIES, ModelSpec, resolve
+from yanmo.models import ENCODER_DECODER_FAMILIES, ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import READING
 from yanmo.training.starting_model import check_segmenter
@@ -33,6 +33,8 @@ __all__ = ["PretrainConfig", "check_encoder", "pretrain"]
 
 logger = logging.getLogger(__name__)
 
+SPANS_RATE = 1e-2
+"""The default for spans, whose steps are in proportion to the size of each weight."""
 NEVER = 2**31
 """Pre-training does not stop early: its loss is still falling when its time is up."""
 
@@ -44,12 +46,12 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Column of the texts in a CSV, TSV, JSONL or Parquet file; a .txt file has a document a line."""
 
     model: str = "bert-4x312"
-    """bert, roberta, albert or electra with layers x width, from scratch; or a folder or hub id to go on from, with its
-    own tokenizer."""
+    """bert, roberta, albert or electra with layers x width, from scratch, and for spans t5; or a folder or hub id to go
+    on from, with its own tokenizer."""
 
-    objective: Literal["mlm", "rtd"] = "mlm"
+    objective: Literal["mlm", "rtd", "spans"] = "mlm"
     """mlm: guess hidden tokens, as BERT does; rtd: find the tokens that a small generator has replaced, as ELECTRA
-    does."""
+    does; spans: write the spans that were cut out, as T5 does (Raffel et al. 2020, arXiv:1910.10683, section 3.1)."""
 
     max_length: int = Field(default=128, ge=8)
     """Most tokens of a row, special tokens included; longer documents go on in the next row."""
@@ -62,7 +64,7 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Most entries of the vocabulary that is trained from the texts."""
 
     mask_ratio: float = Field(default=0.15, ge=0.05, le=0.5)
-    """Share of the words that are hidden."""
+    """Share of the words that are hidden, or of the tokens that are cut out in spans."""
 
     mask_style: Literal["mixed", "plain"] = "mixed"
     """mixed: of the hidden tokens 10 % stay as they are and 10 % become random ones; plain: all are replaced by the
@@ -72,7 +74,8 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Hide all tokens of a word together; Chinese words are those of the segmenter."""
 
     learning_rate: float = Field(default=5e-4, gt=0)
-    """Peak of the schedule: it rises linearly, then falls linearly to zero."""
+    """Peak of the schedule: it rises linearly, then falls linearly to zero; by default 0.01 for spans, of which each
+    weight moves in proportion to its size."""
 
     batch_size: int = Field(default=32, ge=1)
     """Rows in a step of the optimizer, those of all workers together."""
@@ -125,6 +128,8 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
         MissingExtraError: The packages that train are not installed.
     """
     spec = check_encoder(config)
+    if config.objective == "spans" and "learning_rate" not in config.model_fields_set:
+        config = config.model_copy(update={"learning_rate": SPANS_RATE})
     settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     texts = open_texts(source, options, config.text)
@@ -151,7 +156,13 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
 def check_encoder(config: PretrainConfig) -> ModelSpec:
     """Return what the model's name means, after checking that it can be pre-trained here."""
     spec = resolve(config.model)
-    if spec.family not in (*ENCODER_FAMILIES, "pretrained"):
+    if (config.objective == "spans") != (spec.family in ENCODER_DECODER_FAMILIES) and spec.family != "pretrained":
+        raise ConfigError(
+            f"The 'objective' parameter of pretrain must be spans for t5, and only there. Got '{config.objective}' for "
+            f"{spec.name} instead.",
+            hint="Let T5 write what is cut out: --model t5-4x256 --objective spans.",
+        )
+    if spec.family not in (*ENCODER_FAMILIES, *ENCODER_DECODER_FAMILIES, "pretrained"):
         raise ConfigError(
             f"The 'model' parameter of pretrain must be an encoder. Got '{config.model}' instead.",
             hint=f"Give {', '.join(ENCODER_FAMILIES)} with layers x width, such as bert-4x312, or a checkpoint.",
@@ -175,7 +186,9 @@ def _run(
     spec: ModelSpec, config: PretrainConfig, texts: PlainTexts, folder: Path, run_key: str, *, tell: Watcher
 ) -> Trained:
     from yanmo.modeling.runs.pretraining import pretrain_network
+    from yanmo.modeling.runs.span_pretraining import pretrain_spans
 
+    learn = pretrain_spans if config.objective == "spans" else pretrain_network
     values = config.model_dump()
     shared: dict[str, Any] = {
         "keeps_some": config.mask_style == "mixed",
@@ -184,8 +197,10 @@ def _run(
     reading = {one.name: values[one.name] for one in fields(ReadingSettings) if one.name in values}
     # No keys: weight decay and clipping are BERT's own, and nothing stops early here.
     constant: dict[str, Any] = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
+    if config.objective == "spans":
+        constant["optimizer"] = "scaled-adamw"
     loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
-    return pretrain_network(
+    return learn(
         spec,
         texts.blocks,
         reading=ReadingSettings(**reading, **shared),

@@ -6,6 +6,7 @@ It checks, asks, measures and publishes, and knows no torch.
 import functools
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,8 @@ NUM_RESAMPLES = 2000
 # More evaluations than any training has.
 NEVER = 2**31
 PARTS = ("heads", "feed_forward", "layers", "vocabulary")
+PARTS_OF = {"encoder": PARTS, "encoder-decoder": ("layers",)}
+"""Family of a torch Bundle to what can be left out of it; of one that writes, layers that do so."""
 SINGLE = ("weights", "threshold")
 
 
@@ -58,7 +61,8 @@ class PartKeys(Config):
     """Share of the feed-forward neurons to leave out; what stays is a multiple of 16."""
 
     layers: int = Field(default=0, ge=0)
-    """Layers to leave out: one after the other, the one without which the loss is least."""
+    """Layers to leave out: one after the other, the one without which the loss is least; of a model that writes texts
+    for others those of its decoder."""
 
     vocabulary: int = Field(default=0, ge=0)
     """Keep the tokens that occur at least so often in the splits train and unlabeled, and the special ones; and the
@@ -128,7 +132,8 @@ def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, e
 
     Args:
         bundle: A torch Bundle of an encoder: bert, roberta, xlm-roberta, camembert, electra, distilbert, mpnet,
-            modernbert, or deberta-v2 without its heads; for single weights also of another single model.
+            modernbert, or deberta-v2 without its heads; or of t5, of which layers that write are left out; for single
+            weights also of another single model.
         dataset: With the splits train and valid.
         config: What is left out, and how the rest recovers.
         out: Where the new Bundle appears.
@@ -202,14 +207,27 @@ def _check(bundle: Bundle, config: PruneConfig) -> bool:
             f"prune sets weights to zero in {WEIGHTS}. {bundle.path} is of format {bundle.format} and has none.",
             hint="Give the torch Bundle it was made from.",
         )
-    if has_parts and (bundle.format != "torch" or bundle.architecture.get("family") != "encoder"):
+    if has_parts:
+        _check_parts(bundle, [name for name in PARTS if given[name]])
+        check_installed("Pruning parts", "torch", "transformers", extra="train")
+    return is_single
+
+
+def _check_parts(bundle: Bundle, given: Sequence[str]) -> None:
+    """Refuse parts that a model does not have."""
+    able = PARTS_OF.get(str(bundle.architecture.get("family")), ()) if bundle.format == "torch" else ()
+    if not able:
         raise ArtifactError(
             f"prune cuts parts out of torch encoders. {bundle.path} holds {bundle.model}, of format {bundle.format}.",
             hint="Give the torch Bundle of an encoder, before it is exported; for single weights: --weights 0.5.",
         )
-    if has_parts:
-        check_installed("Pruning parts", "torch", "transformers", extra="train")
-    return is_single
+    unable = [name for name in given if name not in able]
+    if unable:
+        raise ConfigError(
+            f"The '{unable[0]}' parameter of prune does not suit {bundle.model}, of which {', '.join(able)} can be "
+            "left out.",
+            hint=f"Leave {unable[0]} out.",
+        )
 
 
 def _zero_weights(bundle: Bundle, made: Bundle, config: PruneConfig) -> dict[str, Any]:
@@ -282,6 +300,7 @@ def _settle(bundle: Bundle, config: PruneConfig) -> TrainConfig:
     settled = TrainConfig(
         model=bundle.name,
         max_length=bundle.max_length,
+        max_target_length=bundle.architecture.get("max_target_length"),
         layer_decay=1.0,
         warmup_ratio=0.1,
         weight_decay=0.01,

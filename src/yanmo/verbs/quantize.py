@@ -14,6 +14,7 @@ from yanmo.artifacts.bundle import WEIGHTS, Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.compressing.decoder_int8 import DecoderQuantizer, DecoderScorer
+from yanmo.compressing.encoder_decoder_int8 import EncoderDecoderQuantizer, EncoderDecoderScorer
 from yanmo.compressing.light_int8 import LIGHT_FORMATS, LightQuantizer, LightScorer, write_settings
 from yanmo.compressing.quantizing import Gate, GatedModel, Scorer, check_max_drop, search, show_inputs
 from yanmo.config import Config
@@ -24,8 +25,13 @@ from yanmo.exchanging.decoder_bundle import (
     write_decoder_files,
     write_decoder_graph,
 )
+from yanmo.exchanging.encoder_decoder_bundle import (
+    holds_encoder_decoder,
+    load_encoder_decoder_weights,
+)
 from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.measuring.evaluation import load_split, load_texts, match_bundle, with_labels_of
+from yanmo.runtimes.encoder_decoder import READING_FILE, WRITING_FILE
 from yanmo.runtimes.heads import open_head
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
@@ -124,10 +130,12 @@ def quantize(
     )
 
 
-def _maker(bundle: Bundle) -> tuple[str, Callable[[Bundle, Bundle, Dataset, QuantizeConfig], GatedModel]]:
+def _maker(bundle: Bundle) -> tuple[str, Callable[[Bundle, Bundle, Dataset, QuantizeConfig], GatedModel[Any]]]:
     """Return the format of the new Bundle, and what makes it."""
     if bundle.format in LIGHT_FORMATS:
         return bundle.format, _make_light
+    if holds_encoder_decoder(bundle):
+        return "encoder-decoder", _make_encoder_decoder
     return ("decoder", _make_decoder) if holds_decoder(bundle) else ("onnx", _make_onnx)
 
 
@@ -137,7 +145,7 @@ def _check_format(bundle: Bundle) -> None:
             f"quantize takes a single model. {bundle.path} is of format {bundle.format}.",
             hint=f"Quantize the members, then {bundle.format}.",
         )
-    if bundle.format not in ("torch", "onnx", "decoder", "window", *LIGHT_FORMATS):
+    if bundle.format not in ("torch", "onnx", "decoder", "encoder-decoder", "window", *LIGHT_FORMATS):
         raise ArtifactError(
             f"quantize takes a model whose weights are numbers of 32 bits. {bundle.path} is of format {bundle.format}.",
             hint="Use it as it is.",
@@ -148,7 +156,7 @@ def _check_format(bundle: Bundle) -> None:
         )
 
 
-def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConfig, info: dict[str, Any]) -> None:
+def _say(bundle: Bundle, made: Bundle, outcome: GatedModel[Any], config: QuantizeConfig, info: dict[str, Any]) -> None:
     """Say what the new model costs, on the screen and in its manifest."""
     if outcome.kept:
         logger.warning("These parts stay fp32: %s.", ", ".join(outcome.kept))
@@ -167,7 +175,7 @@ def _say(bundle: Bundle, made: Bundle, outcome: GatedModel, config: QuantizeConf
     }
 
 
-def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
+def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel[Any]:
     """Write the weights that pass the gate into the unfinished Bundle of a model that runs on numpy."""
     _say_unused(bundle.format, config)
     gate, inputs = _make_gate(bundle, dataset, config)
@@ -177,7 +185,7 @@ def _make_light(bundle: Bundle, made: Bundle, dataset: Dataset, config: Quantize
     return outcome
 
 
-def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
+def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel[Any]:
     """Write the graph of a language model that passes the gate into the unfinished Bundle."""
     _say_unused(made.format, config)
     quantizer = DecoderQuantizer(load_decoder_weights(bundle))
@@ -186,6 +194,17 @@ def _make_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: Quanti
     scorer = DecoderScorer(made, bundle.text_pipeline().read(inputs), config.num_threads or 1)
     outcome = search(quantizer, gate, scorer)
     write_decoder_graph(made.path, outcome.content)
+    return outcome
+
+
+def _make_encoder_decoder(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel[Any]:
+    """Write the graphs of a model that writes a text from another, which pass the gate, into the unfinished Bundle."""
+    _say_unused(made.format, config)
+    quantizer = EncoderDecoderQuantizer(load_encoder_decoder_weights(bundle))
+    gate, inputs = _make_gate(bundle, dataset, config)
+    scorer = EncoderDecoderScorer(made, bundle.text_pipeline().read(inputs), config.num_threads or 1)
+    outcome = search(quantizer, gate, scorer)
+    outcome.content.save(made.path / READING_FILE, made.path / WRITING_FILE)
     return outcome
 
 
@@ -225,7 +244,7 @@ def _judging(bundle: Bundle, dataset: Dataset) -> tuple[Inputs, list[int], Any]:
     return valid.inputs, match_bundle(bundle, dataset), valid.targets
 
 
-def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel:
+def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel[Any]:
     """Write the graph that passes the gate into the unfinished Bundle."""
     gate, inputs = _make_gate(bundle, dataset, config)
     learned = is_learned(bundle.task)

@@ -11,6 +11,7 @@ from yanmo.modeling.adopted.adopted_model import Adopted, Wanted
 from yanmo.modeling.adopted.classifiers import adopt_classifier, adopt_tagger
 from yanmo.modeling.adopted.language_models import adopt_language_model
 from yanmo.modeling.adopted.readers import adopt_reader
+from yanmo.modeling.adopted.writers import adopt_writer
 from yanmo.modeling.networks import encoders
 
 __all__ = ["adopt_checkpoint"]
@@ -21,6 +22,7 @@ OPENERS: dict[str, Callable[[Path, Any, Wanted], Adopted]] = {
     "ForQuestionAnswering": adopt_reader,
     "ForCausalLM": adopt_language_model,
     "LMHeadModel": adopt_language_model,
+    "ForConditionalGeneration": adopt_writer,
 }
 """How the name of a class ends, to what opens it."""
 
@@ -46,7 +48,7 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
         if found is not None:
             return found(folder, config, wanted)
     raise ModelError(
-        f"{wanted.name} is a {made_for[0]}; adopt takes models that classify texts or tokens, find answers in passages "
-        "or predict the next token.",
+        f"{wanted.name} is a {made_for[0]}; adopt takes models that classify texts or tokens, find answers, "
+        "predict the next token, or write a text from another.",
         hint=f"To make a classifier of it: yanmo train DATASET --model {wanted.name} --out BUNDLE",
     )

@@ -13,9 +13,11 @@ from yanmo.errors import ConfigError
 
 __all__ = ["freeze", "matrices_in_layers", "parameter_depths"]
 
-# BERT says layer, newer ones layers, GPT-2 h, T5 block; wte and wpe are GPT-2's words and places.
+# BERT says layer, newer ones layers, GPT-2 h, T5 block; wte and wpe are GPT-2's words and places, shared T5's words.
 LAYER = re.compile(r"\.(?:layers?|h|blocks?)\.(\d+)\.")
-EMBEDDINGS = re.compile(r"embed|\.wte\.|\.wpe\.")
+EMBEDDINGS = re.compile(r"embed|\.wte\.|\.wpe\.|\bshared\.")
+DISTANCES = "relative_attention_bias"
+"""T5's embeddings of distances, which stand within its first layers."""
 
 
 def parameter_depths(module: nn.Module) -> dict[str, int]:
@@ -36,7 +38,7 @@ def parameter_depths(module: nn.Module) -> dict[str, int]:
 
 def matrices_in_layers(module: nn.Module) -> frozenset[str]:
     """Return the names of all matrices within numbered layers: not embeddings, and not the head."""
-    found = ((name, one) for name, one in module.named_parameters() if LAYER.search(name))
+    found = ((name, one) for name, one in module.named_parameters() if LAYER.search(name) and DISTANCES not in name)
     return frozenset(name for name, one in found if one.ndim == 2)
 
 

@@ -1,4 +1,4 @@
-"""The optimizer: AdamW or Muon, groups for weight decay and depth, the learning rate of each step; it knows no data."""
+"""The optimizer of a kind, its groups for weight decay and depth, the learning rate of each step; it knows no data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from torch import nn
 
 from yanmo.modeling.networks.layer_depths import matrices_in_layers, parameter_depths
 from yanmo.modeling.optimizing.muon import ORTHOGONAL, Muon
+from yanmo.modeling.optimizing.scaled_adamw import ScaledAdamW
 from yanmo.modeling.settings import OptimizerName, Schedule
 
 __all__ = ["learning_rate_factor", "level_steps", "make_optimizer", "set_learning_rate"]
 
-OPTIMIZERS: dict[OptimizerName, type[torch.optim.AdamW]] = {"adamw": torch.optim.AdamW, "muon": Muon}
+OPTIMIZERS: dict[OptimizerName, type[torch.optim.AdamW]] = {
+    "adamw": torch.optim.AdamW,
+    "muon": Muon,
+    "scaled-adamw": ScaledAdamW,
+}
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 WSD_FALL = 0.2
@@ -29,7 +34,7 @@ def make_optimizer(
     layer_decay: float = 1.0,
     kind: OptimizerName = "adamw",
 ) -> torch.optim.Optimizer:
-    """Return a fused AdamW over the trainable parameters of a network, or Muon.
+    """Return a fused AdamW over the trainable parameters of a network, or another optimizer.
 
     Args:
         module: The network.
@@ -37,7 +42,8 @@ def make_optimizer(
         weight_decay: Applied to matrices; biases and the scales of normalization layers, which are vectors, have none.
         layer_decay: A layer's rate is this share of the rate of the layer above; the head has the full rate, the
             embeddings the lowest. In (0, 1].
-        kind: ``muon`` moves the matrices within layers in orthogonal steps, and all else as AdamW.
+        kind: ``muon`` moves the matrices within layers in orthogonal steps, and all else as AdamW; ``scaled-adamw``
+            moves each weight in proportion to its size.
 
     Source: Loshchilov, Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2, arXiv:1711.05101;
     Howard, Ruder 2018, "Universal Language Model Fine-tuning", section 3.2 (rates by layer), arXiv:1801.06146.

@@ -12,12 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from yanmo.arrays import IntArray
-from yanmo.artifacts import durable
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError
 from yanmo.metrics.language import text_sizes
@@ -26,9 +24,10 @@ from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.language import decoders
 from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
+from yanmo.modeling.language.vocabularies import choose_tokenization, train_once
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
-from yanmo.modeling.networks.layer_depths import freeze
+from yanmo.modeling.networks.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.next_tokens import NextTokens
 from yanmo.modeling.parallel import workers
@@ -36,8 +35,7 @@ from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_toke
 from yanmo.modeling.pretrained.hub import find_folder
 from yanmo.modeling.settings import LabeledTexts, LanguageSettings, LoopSettings, Trained
 from yanmo.models import STARTED_FAMILIES, ModelSpec
-from yanmo.text.language_tokens import END, TRAINERS, LanguageTokenizer, Tokenization
-from yanmo.text.units import count_letters
+from yanmo.text.language_tokens import END, LanguageTokenizer
 
 __all__ = ["train_language_model"]
 
@@ -45,13 +43,6 @@ logger = logging.getLogger(__name__)
 
 DECODER = "decoder"
 DEFAULT_LENGTH = 256
-VOCABULARY_CHARACTERS = 50_000_000
-"""The vocabulary is trained from a sample of the texts of about this size."""
-MOST_CJK = 0.5
-
-
-def _nothing() -> None:
-    """Merge nothing, where all weights have learned."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ class Begun:
     wrapped: PreTrainedTokenizerFast
     tokenizer: LanguageTokenizer
     max_length: int
-    merge: Callable[[], object] = _nothing
+    merge: Callable[[], object] = merge_nothing
 
 
 def train_language_model(
@@ -159,9 +150,9 @@ def _begin(spec: ModelSpec, texts: Sequence[str], language: LanguageSettings, wo
     if spec.family in STARTED_FAMILIES:
         return _begin_with_checkpoint(spec, language)
     max_length = language.max_length or DEFAULT_LENGTH
-    train = _trainer_of(language.tokenization, texts)
-    backend = _once(
-        work_dir / f"tokenizer-{run_key[:16]}.json", lambda: train(_sample(texts), language.vocab_size or 0)
+    tokenization = choose_tokenization(texts) if language.tokenization == "auto" else language.tokenization
+    backend = train_once(
+        work_dir / f"tokenizer-{run_key[:16]}.json", texts, tokenization, vocab_size=language.vocab_size or 0
     )
     wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend, model_max_length=max_length, bos_token=END, eos_token=END, pad_token=END
@@ -190,39 +181,5 @@ def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun
                 f"The 'max_length' parameter of train must be at most {limit} for {spec.name}. Got {wanted} instead."
             )
         wanted = limit
-    merge = _few_learn(module, language)
+    merge = few_learn(module, lora_rank=language.lora_rank, frozen_layers=language.frozen_layers)
     return Begun(module, wrapped, tokenizer, wanted, merge)
-
-
-def _few_learn(module: Any, language: LanguageSettings) -> Callable[[], object]:
-    """Let only adapters and higher layers learn, where that is asked for; return what merges the adapters."""
-    # Here and not above: most trainings need no peft.
-    from yanmo.modeling.networks.adapters import add_adapters, merge_adapters
-
-    adapters = add_adapters(module, language.lora_rank) if language.lora_rank else None
-    if adapters is not None:
-        # It has been learned already, unlike the head of a classifier.
-        module.get_output_embeddings().requires_grad_(False)
-    freeze(module, language.frozen_layers)
-    return functools.partial(merge_adapters, adapters) if adapters is not None else _nothing
-
-
-def _trainer_of(tokenization: Tokenization, texts: Sequence[str]) -> Callable[[Sequence[str], int], Tokenizer]:
-    if tokenization == "auto":
-        num_cjk, num_letters = count_letters(texts)
-        tokenization = "characters" if num_cjk > MOST_CJK * num_letters else "bytes"
-    return TRAINERS[tokenization]
-
-
-def _once(path: Path, make: Callable[[], Tokenizer]) -> Tokenizer:
-    """Return what is made, once for all runs of the same key."""
-    if not path.is_file():
-        make().save(str(path.with_suffix(".partial")))
-        durable.put(path.with_suffix(".partial"), path)
-    return Tokenizer.from_file(str(path))
-
-
-def _sample(texts: Sequence[str]) -> list[str]:
-    """Return every k-th text, so that they have about so many characters as a vocabulary needs."""
-    step = max(1, round(sum(map(len, texts)) / VOCABULARY_CHARACTERS))
-    return list(texts[::step])

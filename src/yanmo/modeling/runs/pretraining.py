@@ -8,22 +8,19 @@ from __future__ import annotations
 import dataclasses
 import logging
 import shutil
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tokenizers import Tokenizer
 
-from yanmo import machine
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts import durable
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
-from yanmo.modeling.features.corpus import Corpus, CorpusRows, CorpusWriter, open_corpus, split_corpus
+from yanmo.modeling.features.corpus import CorpusRows, split_corpus
 from yanmo.modeling.features.masking import MaskedRows, Masking
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
@@ -34,42 +31,18 @@ from yanmo.modeling.objectives.masked_tokens import MaskedTokens, QuestionCounts
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer, wrap_tokenizer
 from yanmo.modeling.pretrained.hub import find_folder
+from yanmo.modeling.runs.corpus_making import Blocks, CorpusReader, make_corpus, sample_documents, wait_for_corpus
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ModelSpec
 from yanmo.text.tokenizer import train_wordlevel, train_wordpiece
-from yanmo.text.words import encode_documents, untruncated
+from yanmo.text.words import untruncated
 
 __all__ = ["pretrain_network"]
 
 logger = logging.getLogger(__name__)
 
-VOCABULARY_CHARACTERS = 50_000_000
-"""The vocabulary is trained from a sample of the texts of about this size."""
 EMBEDDING_TOKENS = 20_000_000
 """The embeddings begin with what the first so many tokens tell."""
-CORPUS = "corpus"
-WAIT_SECONDS = 0.2
-
-Blocks = Callable[[], Iterator[list[str]]]
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A tokenizer with what pre-training needs to know of it.
-
-    Attributes:
-        wrapped: As Hugging Face folders hold it.
-        special: The tokens before and after every row.
-    """
-
-    wrapped: Any
-    special: tuple[list[int], list[int]]
-
-    @property
-    def backend(self) -> Tokenizer:
-        """The tokenizer itself."""
-        tokenizer: Tokenizer = self.wrapped.backend_tokenizer
-        return tokenizer
 
 
 def pretrain_network(
@@ -100,10 +73,10 @@ def pretrain_network(
         DataError: There is too little text.
     """
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        _wait_for_corpus(work_dir, run_key)
+        wait_for_corpus(work_dir, run_key)
         reader = _open_reader(spec, blocks, reading, work_dir, run_key)
         pretrainee = _make_network(spec, reader, reading)  # it refuses what does not suit it before the texts are read
-        corpus = _make_corpus(reader, blocks, reading, work_dir, run_key)
+        corpus = make_corpus(reader, blocks, reading, work_dir, run_key)
         workers.join()
         mask = _masker(reader, reading, loop.seed)
         learned, held = split_corpus(corpus, seed=loop.seed)
@@ -133,7 +106,7 @@ def _make_trainer(pretrainee: Pretrainee, loop: LoopSettings, work_dir: Path, ru
     )
 
 
-def _masker(reader: Reader, reading: ReadingSettings, seed: int) -> Callable[[CorpusRows, int], MaskedRows]:
+def _masker(reader: CorpusReader, reading: ReadingSettings, seed: int) -> Callable[[CorpusRows, int], MaskedRows]:
     """Return what hides tokens of rows: other ones in every pass, of which 0 is that of all evaluations."""
     masking = Masking(
         ratio=reading.mask_ratio,
@@ -162,7 +135,7 @@ def _unlabeled(features: MaskedRows) -> Examples:
     return Examples(features, QuestionCounts(np.ones(1, dtype=np.float32), len(features.lengths_N)))
 
 
-def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> Reader:
+def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> CorpusReader:
     """Return the checkpoint's tokenizer, or one that is trained from the texts, once for all runs of the same key."""
     if spec.family == "pretrained":
         wrapped = load_tokenizer(find_folder(spec, offline=reading.offline))
@@ -171,7 +144,7 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
                 f"The tokenizer of {spec.name} has no mask token, so the model cannot guess hidden tokens.",
                 hint="Give a checkpoint of the BERT kind, or a shape such as bert-4x312.",
             )
-        return Reader(wrapped, _special(wrapped.backend_tokenizer))
+        return CorpusReader(wrapped, _special(wrapped.backend_tokenizer))
     path = folder / f"tokenizer-{run_key[:16]}.json"
     if path.is_file():
         tokenizer = Tokenizer.from_file(str(path))
@@ -179,10 +152,10 @@ def _open_reader(spec: ModelSpec, blocks: Blocks, reading: ReadingSettings, fold
         tokenizer.encode_special_tokens = True
     else:
         train = train_wordlevel if reading.is_segmented else train_wordpiece
-        tokenizer = train(_sample(blocks), reading.vocab_size)
+        tokenizer = train(sample_documents(blocks), reading.vocab_size)
         tokenizer.save(str(path.with_suffix(".partial")))
         durable.put(path.with_suffix(".partial"), path)
-    return Reader(wrap_tokenizer(tokenizer, max_length=reading.max_length), _special(tokenizer))
+    return CorpusReader(wrap_tokenizer(tokenizer, max_length=reading.max_length), _special(tokenizer))
 
 
 def _special(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
@@ -191,53 +164,11 @@ def _special(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     return ids[:1], ids[1:]
 
 
-def _sample(blocks: Blocks) -> list[str]:
-    """Return every k-th document, so that they have about so many characters as a vocabulary needs."""
-    # A pass of its own over the texts: there may be more of them than fit into memory.
-    total = sum(len(text) for block in blocks() for text in block)
-    step = max(1, round(total / VOCABULARY_CHARACTERS))
-    if step > 1:
-        logger.info("The vocabulary is trained from every %dth of the documents.", step)
-    documents = (text for block in blocks() for text in block)
-    return [text for place, text in enumerate(documents) if place % step == 0]
-
-
-def _wait_for_corpus(folder: Path, run_key: str) -> None:
-    """Let the workers but the first one wait until that one has made the tokenizer and then the corpus."""
-    # By looking at the disk, since messages between workers give up after a while, and a corpus may take longer.
-    while machine.worker_rank() and open_corpus(folder / CORPUS, run_key) is None:
-        time.sleep(WAIT_SECONDS)
-
-
-def _make_corpus(reader: Reader, blocks: Blocks, reading: ReadingSettings, folder: Path, run_key: str) -> Corpus:
-    """Return the tokens of all documents, written once for all runs of the same key.
-
-    Raises:
-        DataError: There are fewer than two rows.
-    """
-    place = folder / CORPUS
-    found = open_corpus(place, run_key)
-    if found is None:
-        tokenizer = untruncated(reader.backend)
-        length, packing = reading.max_length, reading.packing
-        with CorpusWriter(place, special=reader.special, max_length=length, packing=packing, run_key=run_key) as writer:
-            for block in blocks():
-                writer.add(encode_documents(tokenizer, block, whole_words=reading.whole_words))
-        found = open_corpus(place, run_key)
-    if found is None or len(found.rows) < 2:
-        raise DataError(
-            "There is too little text to learn from: it makes fewer than two rows.",
-            hint="Give more text; --packing documents makes a row of every document.",
-        )
-    logger.info("%(num_tokens)d tokens of %(num_documents)d documents in %(num_rows)d rows", found.facts)
-    return found
-
-
-def _make_network(spec: ModelSpec, reader: Reader, reading: ReadingSettings) -> Pretrainee:
+def _make_network(spec: ModelSpec, reader: CorpusReader, reading: ReadingSettings) -> Pretrainee:
     pretrainee = make_pretrainee(
         spec,
         reader.backend,
-        objective=reading.objective,
+        objective="rtd" if reading.objective == "rtd" else "mlm",
         max_length=reading.max_length,
         dropout=reading.dropout,
         offline=reading.offline,

@@ -6,18 +6,16 @@ by an assignment. Nothing is copied from step to step, and what each step needs 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.engines.ort import open_session
+from yanmo.runtimes.generating.bound_call import BoundCall
 
 __all__ = ["DecoderSession"]
 
@@ -72,7 +70,7 @@ class DecoderSession:
             call = self._steps[num_rows] = self._bind(0, num_rows, 1, num_rows)
         call.ids_BT[:, 0] = ids_B
         call.set_places(lengths_B)
-        self._run(call)
+        call.run()
         return call.logits_WV
 
     def extend(self, row: int, ids_T: Sequence[int] | IntArray, start: int, *, wanted_W: IntArray) -> FloatArray:
@@ -91,7 +89,7 @@ class DecoderSession:
         call.ids_BT[0] = ids_T
         call.wanted_W[:] = wanted_W
         call.set_places(np.array([start]))
-        self._run(call)
+        call.run()
         return call.logits_WV
 
     def copy_row(self, source: int, target: int, length: int) -> None:
@@ -107,7 +105,7 @@ class DecoderSession:
 
     def _bind(self, first: int, num_rows: int, length: int, num_wanted: int) -> _Call:
         """Return a call of some rows, all with as many tokens; whatever it needs has its place in memory."""
-        call = _Call(self._session.io_binding(), num_rows, length, num_wanted, self.vocabulary_size)
+        call = _Call(self._session, num_rows, length, num_wanted, self.vocabulary_size)
         call.bind_input("input_ids", call.ids_BT)
         call.bind_input("last_places", call.last_B)
         call.bind_input("total_length", call.total)
@@ -121,21 +119,14 @@ class DecoderSession:
             call.bind_output(f"present.{name.removeprefix('past.')}", part)
         return call
 
-    def _run(self, call: _Call) -> None:
-        try:
-            self._session.run_with_iobinding(call.binding)
-        except Exception as error:  # onnxruntime's exceptions share no public base class
-            raise ArtifactError(
-                f"onnxruntime {onnxruntime.__version__} cannot compute the decoder's graph: {error}.",
-                hint="Tokenizer and graph may not belong together: export the Bundle again.",
-            ) from error
 
-
-class _Call:
+class _Call(BoundCall):
     """The arrays of one shape of call, bound to the graph."""
 
-    def __init__(self, binding: Any, num_rows: int, length: int, num_wanted: int, vocabulary_size: int) -> None:
-        self.binding = binding
+    def __init__(
+        self, session: onnxruntime.InferenceSession, num_rows: int, length: int, num_wanted: int, vocabulary_size: int
+    ) -> None:
+        super().__init__(session)
         self.ids_BT = np.zeros((num_rows, length), np.int64)
         self.positions_BT = np.zeros((num_rows, length), np.int64)
         self.last_B = np.zeros(num_rows, np.int32)
@@ -150,15 +141,3 @@ class _Call:
         np.add(lengths_B, length - 1, out=self.last_B, casting="unsafe")
         np.add(lengths_B[:, None], self._steps_T, out=self.positions_BT)
         self.total[...] = self.last_B.max() + 1
-
-    def bind_input(self, name: str, values: npt.NDArray[Any]) -> None:
-        # By address: onnxruntime would copy an array that it is given, and see no change in it.
-        self.binding.bind_input(name, "cpu", 0, values.dtype.type, values.shape, _address(values))
-
-    def bind_output(self, name: str, values: npt.NDArray[Any]) -> None:
-        self.binding.bind_output(name, "cpu", 0, values.dtype.type, values.shape, _address(values))
-
-
-def _address(values: npt.NDArray[Any]) -> int:
-    address = values.ctypes.data_as(ctypes.c_void_p).value
-    return address or 0

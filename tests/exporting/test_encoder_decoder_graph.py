@@ -1,0 +1,105 @@
+"""The graphs that are written from the weights of a model with an encoder and a decoder, against transformers."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForSeq2SeqLM
+
+from yanmo.errors import ModelError
+from yanmo.exporting.encoder_decoder import read_encoder_decoder
+from yanmo.exporting.encoder_decoder_graph import write_answering
+from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
+
+LENGTHS = np.array([150, 20, 1])
+NUM_STEPS = 140
+"""Beyond the distance from which on all are equal."""
+GENERATOR = np.random.default_rng(0)
+SOURCES = GENERATOR.integers(2, 300, (len(LENGTHS), LENGTHS.max()))
+TARGETS = np.concatenate((np.zeros((len(LENGTHS), 1), int), GENERATOR.integers(2, 300, (len(LENGTHS), NUM_STEPS))), 1)
+
+
+def open_graphs(folder, place, *, is_int8, kept=()):
+    paths = (place / "encoder.onnx", place / "decoder.onnx")
+    write_answering(read_encoder_decoder(folder), is_int8=is_int8, kept=kept).save(*paths)
+    return EncoderDecoderSession(*paths, max_length=NUM_STEPS + 1, num_threads=1)
+
+
+@pytest.fixture(scope="module", params=["t5", "t5-1.1", "mt5"])
+def family_folder(request, tmp_path_factory, make_encoder_decoder):
+    return make_encoder_decoder(tmp_path_factory.mktemp("family") / request.param, request.param)
+
+
+@pytest.fixture(scope="module")
+def expected(family_folder):
+    """What transformers says of all next tokens, as the tokens of answers are given."""
+    model = AutoModelForSeq2SeqLM.from_pretrained(family_folder).eval()
+    mask = np.arange(SOURCES.shape[1]) < LENGTHS[:, None]
+    sources, mask, targets = (torch.from_numpy(one) for one in (SOURCES, mask.astype(int), TARGETS))
+    with torch.no_grad():
+        return model(input_ids=sources, attention_mask=mask, decoder_input_ids=targets).logits.log_softmax(2).numpy()
+
+
+def likelihoods(drafts, num_beams=1, num_steps=NUM_STEPS + 1):
+    found = []
+    for place in range(num_steps):
+        scores = drafts.step(np.repeat(TARGETS[:, place], num_beams))
+        assert (scores.ids_RK[:, 0] == scores.log_likelihoods_RV.argmax(axis=1)).all()
+        found.append(scores.log_likelihoods_RV.copy())
+    return np.stack(found, axis=1)
+
+
+@pytest.mark.parametrize("num_beams", [1, 2])
+def test_likelihoods_are_those_of_transformers_step_by_step(family_folder, expected, tmp_path, num_beams):
+    session = open_graphs(family_folder, tmp_path, is_int8=False)
+    drafts = session.read(SOURCES, LENGTHS, num_beams=num_beams, num_best=2)
+    found = likelihoods(drafts, num_beams)
+    assert np.abs(found - np.repeat(expected, num_beams, axis=0)).max() < 1e-4
+
+
+def test_rows_that_go_leave_the_others_as_they_are(family_folder, expected, tmp_path):
+    session = open_graphs(family_folder, tmp_path, is_int8=False)
+    drafts = session.read(SOURCES, LENGTHS, num_beams=2, num_best=1)
+    texts = [0, 1, 2]
+    for place in range(12):
+        if place == 4:
+            order = drafts.drop([0])
+            texts = [texts[one] for one in order]
+            assert sorted(texts) == [1, 2]
+        if place == 8:
+            drafts.reorder([1, 1, 3, 2])
+        if place == 10:
+            texts = [texts[one] for one in drafts.drop([1])]
+        found = drafts.step(np.repeat(TARGETS[texts, place], 2)).log_likelihoods_RV
+        assert np.abs(found - np.repeat(expected[texts, place], 2, axis=0)).max() < 1e-4
+
+
+def test_likelihoods_of_8_bit_weights_are_near_and_of_parts_that_are_kept_exact(family_folder, expected, tmp_path):
+    network = read_encoder_decoder(family_folder)
+    layers = (*network.reading, *network.writing)
+    every = [*(product.name for layer in layers for product in layer.products), "output"]
+    apart = []
+    for place, kept in (("int8", ()), ("kept", every)):
+        session = open_graphs(family_folder, tmp_path / place, is_int8=True, kept=kept)
+        drafts = session.read(SOURCES, LENGTHS, num_beams=1, num_best=1)
+        apart.append(np.sqrt(np.square(likelihoods(drafts, num_steps=8) - expected[:, :8]).mean()))
+    assert 1e-4 < apart[0] < 0.1 * expected.std()
+    assert apart[1] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"model_type": "bert"}, "describes no network with an encoder and a decoder"),
+        ({"feed_forward_proj": "tanh"}, "describes no network with an encoder and a decoder"),
+        ({"num_layers": 5}, "lacks the weight or the setting"),
+        ({"d_kv": 12}, "multiples of 8"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(family_folder, tmp_path, change, message):
+    config = json.loads((family_folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
+    (tmp_path / "model.safetensors").write_bytes((family_folder / "model.safetensors").read_bytes())
+    with pytest.raises(ModelError, match=message):
+        read_encoder_decoder(tmp_path)

@@ -1,0 +1,54 @@
+"""Phrases that an answer must have, whatever a model would write."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from yanmo.runtimes.generating.forced_phrases import ForcedPhrases
+
+END, MOST, SIZE = 0, 12, 9
+TOKENS = st.integers(1, SIZE - 1)
+PHRASE = st.lists(st.lists(TOKENS, min_size=1, max_size=3), min_size=1, max_size=2)
+
+
+def written(phrases, preferred):
+    """What is written by a model that likes one token the best at each step."""
+    constraint, found = ForcedPhrases(phrases, END, MOST), []
+    for token in preferred:
+        scores = np.full(SIZE, -5.0, np.float32)
+        scores[token] = -0.1
+        constraint.forbid(scores)
+        found.append(int(scores.argmax()))
+        constraint.accept(found[-1])
+        if found[-1] == END:
+            break
+    return found
+
+
+def has(found, phrase):
+    return any(found[place : place + len(one)] == one for one in phrase for place in range(len(found)))
+
+
+@given(st.lists(PHRASE, max_size=2), st.lists(st.integers(0, SIZE - 1), min_size=MOST, max_size=MOST))
+def test_every_phrase_is_written_before_the_end(phrases, preferred):
+    found = written(phrases, preferred)
+    assert all(has(found, phrase) for phrase in phrases)
+
+
+@pytest.mark.parametrize(
+    ("preferred", "expected"),
+    [
+        # At the end; where the model begins it; and in the spelling in which it does.
+        ([3, 4, END], [3, 4, 1, 2]),
+        ([3, 1, 5, 6, END], [3, 1, 2, 6, END]),
+        ([3, 7, 5, END], [3, 7, 2, END]),
+    ],
+)
+def test_a_phrase_is_begun_where_the_model_begins_it_or_at_the_end(preferred, expected):
+    found = written([[[1, 2], [7, 2]]], preferred + [END] * (MOST - len(preferred)))
+    assert found[: len(expected)] == expected
+
+
+def test_without_phrases_nothing_is_changed():
+    assert written([], [3, 4, END]) == [3, 4, END]

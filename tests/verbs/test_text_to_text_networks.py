@@ -1,0 +1,187 @@
+"""Models that write a text from another, from training to 8 bits: verbs over tiny networks."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, T5ForConditionalGeneration
+
+from yanmo import Bundle, adopt, distill, evaluate, export, prepare, pretrain, prune, quantize, train
+from yanmo.errors import ConfigError, ModelError
+from yanmo.runtimes.predictor import open_bundle
+
+NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+DIGITS = dict(zip("0123456789", NAMES, strict=True))
+ASKED = ["42", "007", "19", "5"]
+FAST = {"num_threads": 1, "precision": "fp32", "max_length": 16, "max_target_length": 12}
+
+
+@pytest.fixture(scope="module")
+def numbers(tmp_path_factory):
+    """Numbers and how their digits are read."""
+    place = tmp_path_factory.mktemp("numbers")
+    found = np.random.default_rng(0).permutation(100_000)[:400]
+    rows = [{"text": str(one), "target": " ".join(DIGITS[digit] for digit in str(one))} for one in found.tolist()]
+    path = place / "numbers.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return prepare(path, task="text_to_text", out=place / "numbers")
+
+
+@pytest.fixture(scope="module")
+def bundle(numbers, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "digits"
+    return train(numbers, model="t5-2x64", num_epochs=12, batch_size=32, out=out, **FAST)
+
+
+@pytest.fixture(scope="module")
+def exported(bundle, tmp_path_factory):
+    return export(bundle, out=tmp_path_factory.mktemp("exported") / "digits")
+
+
+def answers(bundle, texts=ASKED):
+    with open_bundle(bundle, num_threads=1) as predictor:
+        return [one.label for one in predictor.predict(texts)]
+
+
+def test_a_network_learns_to_write_and_its_loss_falls(bundle):
+    lines = [json.loads(line) for line in (bundle.path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line["valid_loss"] for line in lines if "valid_loss" in line]
+    assert losses[-1] < 0.7 * losses[0]
+    assert set("".join(answers(bundle))) <= set(" ".join(NAMES))
+
+
+def test_a_bundle_is_a_folder_of_transformers_which_writes_the_same(bundle):
+    model = T5ForConditionalGeneration.from_pretrained(bundle.path).eval()
+    tokenizer = AutoTokenizer.from_pretrained(bundle.path)
+    read = tokenizer([text + tokenizer.eos_token for text in ASKED], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        written = model.generate(read.input_ids, attention_mask=read.attention_mask, max_new_tokens=12, do_sample=False)
+    assert tokenizer.batch_decode(written, skip_special_tokens=True) == answers(bundle)
+
+
+def test_an_exported_bundle_answers_as_torch_does_alone_and_in_any_batch(bundle, exported, numbers):
+    assert exported.format == "encoder-decoder"
+    texts = [*ASKED, "", "1234567890" * 3, "\ud800 好 </s>"]
+    assert answers(exported, texts) == answers(bundle, texts)
+    assert [answers(exported, [text])[0] for text in texts] == answers(exported, texts)
+    # What is too long is cut, which is counted.
+    with open_bundle(exported, num_threads=1) as predictor:
+        assert predictor.infer(texts)[1].truncated_N.tolist()[:6] == [False] * 5 + [True]
+        assert len(predictor.infer([])[0]) == 0
+    report = evaluate(exported, numbers, measure_speed=False, num_resamples=100, num_threads=1, num_beams=2)
+    assert report.metrics["reading"] == {"num_beams": 2, "length_penalty": 1.0, "max_new_tokens": 12}
+
+
+def test_8_bits_pass_the_gate_or_are_refused(bundle, numbers, tmp_path):
+    made = quantize(bundle, numbers, max_drop=1.0, num_threads=1, out=tmp_path / "int8")
+    assert made.format == "encoder-decoder"
+    assert made.manifest.info["precision"] == "int8"
+    assert made.size_bytes < 0.5 * bundle.size_bytes
+    assert len(answers(made)) == len(ASKED)
+
+
+def test_a_student_with_fewer_layers_learns_what_its_teacher_writes(exported, numbers, tmp_path):
+    student = distill(exported, numbers, model="t5-1e1dx64", num_epochs=1, batch_size=32, out=tmp_path / "one", **FAST)
+    assert T5ForConditionalGeneration.from_pretrained(student.path).config.num_decoder_layers == 1
+    with pytest.raises(ConfigError, match="'temperature' parameter must be 1"):
+        distill(exported, numbers, model="t5-1x32", num_epochs=1, temperature=2.0, out=tmp_path / "soft", **FAST)
+
+
+def test_layers_that_write_are_left_out(bundle, numbers, tmp_path):
+    smaller = prune(bundle, numbers, layers=1, num_epochs=0, num_threads=1, out=tmp_path / "pruned")
+    config = T5ForConditionalGeneration.from_pretrained(smaller.path).config
+    assert (config.num_layers, config.num_decoder_layers) == (2, 1)
+    assert smaller.manifest.info["summary"]["decoder_layers"] == 1
+    with pytest.raises(ConfigError, match="must be less than 2"):
+        prune(bundle, numbers, layers=2, num_epochs=0, num_threads=1, out=tmp_path / "none")
+    with pytest.raises(ConfigError, match="'heads' parameter of prune does not suit"):
+        prune(bundle, numbers, heads=0.5, num_threads=1, out=tmp_path / "heads")
+
+
+@pytest.mark.parametrize("family", ["t5-1.1", "bart"])
+def test_a_folder_goes_on_learning(make_encoder_decoder, numbers, tmp_path, family):
+    folder = make_encoder_decoder(tmp_path / family, family)
+    made = train(numbers, model=str(folder), num_epochs=1, batch_size=64, out=tmp_path / "tuned", **FAST)
+    assert len(answers(made)) == len(ASKED)
+    if family == "bart":
+        with pytest.raises(ModelError, match="describes no network with an encoder and a decoder"):
+            export(made, out=tmp_path / "onnx")
+    else:
+        assert answers(export(made, out=tmp_path / "onnx")) == answers(made)
+        T5ForConditionalGeneration.from_pretrained(made.path)
+
+
+@pytest.mark.parametrize(("marks", "lacking"), [(("eos_token",), "fills rows"), (("pad_token",), "ends a text")])
+def test_a_tokenizer_without_a_mark_is_refused(make_encoder_decoder, numbers, tmp_path, marks, lacking):
+    folder = make_encoder_decoder(tmp_path / "lacking", marks=marks)
+    with pytest.raises(ModelError, match=f"has no token that {lacking}"):
+        train(numbers, model=str(folder), num_epochs=1, out=tmp_path / "none", **FAST)
+
+
+def test_long_targets_are_cut_and_counted(numbers, tmp_path, caplog):
+    rows = [{"text": str(one), "target": "nine " * 10_000 if one == 3 else "one two"} for one in range(60)]
+    path = tmp_path / "long.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    long = prepare(path, task="text_to_text", out=tmp_path / "long")
+    with caplog.at_level(logging.WARNING):
+        train(long, model="t5-1x32", num_epochs=1, out=tmp_path / "cut", **FAST)
+    assert any("are longer than 12 tokens and were cut" in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"metric": "chrf"}, "'metric' parameter of train must be"),
+        ({"model": "bert-1x32"}, "is for"),
+        ({"model": "bert-1e1dx32"}, "There is no model"),
+    ],
+)
+def test_what_does_not_suit_is_refused(numbers, tmp_path, options, message):
+    with pytest.raises((ConfigError, ModelError), match=message):
+        train(numbers, **{"model": "t5-1x32", **options}, num_epochs=1, out=tmp_path / "none", **FAST)
+
+
+def test_a_bundle_of_graphs_says_so(exported):
+    assert Bundle.open(exported.path).format == "encoder-decoder"
+    with pytest.raises(Exception, match="is exported already|exported"):
+        export(exported, out=exported.path.parent / "again")
+
+
+def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path):
+    (tmp_path / "glossary.tsv").write_text("7\tlucky seven\n", encoding="utf-8")
+    rows = [{"text": str(one), "target": NAMES[one % 3]} for one in range(100, 160)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = prepare(tmp_path / "rows.jsonl", task="text_to_text", glossary=tmp_path / "glossary.tsv", out=tmp_path / "d")
+    made = train(data, model="t5-1x32", num_epochs=1, out=tmp_path / "made", **FAST | {"max_target_length": 24})
+    graphs = export(made, out=tmp_path / "graphs")
+    for one in (made, graphs):
+        found = answers(one, ["17", "23"])
+        assert ["lucky seven" in text for text in found] == [True, False]
+    with open_bundle(graphs, num_threads=1, num_beams=3) as predictor:
+        evidence = predictor.infer(["17", "23"])[0]
+        # Phrases are forced into one beginning alone.
+        assert np.diff(evidence.offsets).tolist() == [1, 3]
+    with pytest.raises(ConfigError, match="'num_beams' parameter must be from 1 to"):
+        open_bundle(graphs, num_threads=1, num_beams=65)
+
+
+def test_spans_of_plain_texts_are_learned_and_training_goes_on_from_there(numbers, tmp_path):
+    words = np.random.default_rng(0).choice([*NAMES, "and", "of"], (60, 20))
+    (tmp_path / "plain.txt").write_text("\n".join(" ".join(row) for row in words.tolist()))
+    options = {"objective": "spans", "model": "t5-1x32", "vocab_size": 300, "max_length": 24, "num_threads": 1}
+    begun = pretrain(tmp_path / "plain.txt", num_epochs=2, precision="fp32", out=tmp_path / "begun", **options)
+    assert begun.task == "cut_spans"
+    made = train(numbers, init=begun, num_epochs=1, out=tmp_path / "made", **FAST)
+    assert made.model == "t5-1x32"
+    assert len(answers(made)) == len(ASKED)
+    with pytest.raises(ConfigError, match="must be spans for t5"):
+        pretrain(tmp_path / "plain.txt", model="t5-1x32", out=tmp_path / "none")
+
+
+def test_a_folder_is_taken_in_as_it_is(make_encoder_decoder, tmp_path):
+    folder = make_encoder_decoder(tmp_path / "t5")
+    made = adopt(folder, max_length=32, out=tmp_path / "adopted")
+    assert (made.task, made.format) == ("text_to_text", "torch")
+    assert answers(export(made, out=tmp_path / "onnx")) == answers(made)

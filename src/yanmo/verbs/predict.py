@@ -25,6 +25,7 @@ from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import Predictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
+from yanmo.artifacts.vector_table import has_vectors
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents
@@ -136,7 +137,9 @@ class UnsavedPredictions(Predictions):
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
-        if has_spans(self._frame):
+        if has_vectors(self._frame):
+            answers = self._frame.to_dicts()
+        elif has_spans(self._frame):
             rows = self._frame.drop("probabilities", "places", "pointers", strict=False).to_dicts()
             told = told_spans(self._frame, self._texts)
             answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]

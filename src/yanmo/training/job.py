@@ -340,39 +340,23 @@ def _train_arcs(job: Job, tell: Watcher) -> Trained:
     )
 
 
+def _of_language(job: Job, tell: Watcher) -> dict[str, Any]:
+    kept = {"work_dir": job.work_dir, "run_key": job.run_key, "tell": tell}
+    return {"language": job.language, "loop": _loop_settings(job), **kept}
+
+
 def _train_language_model(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.language_models import train_language_model
 
-    return train_language_model(
-        job.spec,
-        job.train,
-        job.valid,
-        language=job.language,
-        loop=_loop_settings(job),
-        measures=job.task.measures,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        tell=tell,
-    )
+    return train_language_model(job.spec, job.train, job.valid, measures=job.task.measures, **_of_language(job, tell))
 
 
 def _train_text_to_text(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.text_to_text import train_text_to_text
 
-    return train_text_to_text(
-        job.spec,
-        job.train,
-        job.valid,
-        language=job.language,
-        loop=_loop_settings(job),
-        headline=job.task.measures[0].name,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        teaching=job.teaching,
-        ask=job.ask,
-        pruning=job.pruning,
-        tell=tell,
-    )
+    headline = job.task.measures[0].name
+    taught: dict[str, Any] = {"teaching": job.teaching, "ask": job.ask, "pruning": job.pruning}
+    return train_text_to_text(job.spec, job.train, job.valid, headline=headline, **taught, **_of_language(job, tell))
 
 
 def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:

@@ -98,17 +98,11 @@ def train_text_to_text(
         StoppedError: SIGTERM came; a checkpoint was written.
         ConfigError: A setting does not suit the model.
     """
-    if loop.metric not in (headline, "loss"):
-        raise ConfigError(
-            f"The 'metric' parameter of train must be {headline} or loss for {spec.name}. Got {loop.metric!r} instead.",
-            hint="These two are known without writing all texts after each epoch; evaluate tells the others.",
-        )
+    _check_metric(loop.metric, headline, spec)
     workers.join()
     loop = dataclasses.replace(loop, device=default_device())
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        begun = _begin(spec, train, language, work_dir, run_key)
-        if pruning is not None:
-            begun = _without_layers(begun, train, language, pruning)
+        begun = _without_layers(_begin(spec, train, language, work_dir, run_key), train, language, pruning)
     # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
     taught = train if ask is None else with_taught_targets(ask(), teaching, seed=loop.seed)
     with repeatable(loop.seed, num_threads=loop.num_threads):
@@ -128,6 +122,15 @@ def train_text_to_text(
     save = functools.partial(_save, begun, work_dir)
     architecture = _architecture(begun, language) | (_left(begun.module) if pruning is not None else {})
     return Trained(save, scores, architecture, language.max_length or DEFAULT_LENGTH, trainer.position.precision)
+
+
+def _check_metric(metric: str, headline: str, spec: ModelSpec) -> None:
+    """Refuse a measure that only whole texts have."""
+    if metric not in (headline, "loss"):
+        raise ConfigError(
+            f"The 'metric' parameter of train must be {headline} or loss for {spec.name}. Got {metric!r} instead.",
+            hint="These two are known without writing all texts after each epoch; evaluate tells the others.",
+        )
 
 
 def _architecture(begun: Begun, language: LanguageSettings) -> dict[str, Any]:
@@ -152,8 +155,10 @@ def _tokenized(begun: Begun, texts: LabeledTexts, language: LanguageSettings, sp
     )
 
 
-def _without_layers(begun: Begun, train: LabeledTexts, language: LanguageSettings, pruning: Pruning) -> Begun:
+def _without_layers(begun: Begun, train: LabeledTexts, language: LanguageSettings, pruning: Pruning | None) -> Begun:
     """Return a network without some of its layers that write, those without which it loses least on some texts."""
+    if pruning is None:
+        return begun
     from yanmo.modeling.shrinking.writing_layers import cut_writing_layers
 
     labeled = np.flatnonzero(train.is_labeled_N)

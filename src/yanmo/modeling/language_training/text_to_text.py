@@ -22,12 +22,12 @@ from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.language.encoder_decoders import build_encoder_decoder, load_encoder_decoder, score_pairs
 from yanmo.modeling.language.pairs import PairRows, tokenize_pairs
+from yanmo.modeling.language.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.language.taught_targets import with_taught_targets
-from yanmo.modeling.language.vocabularies import choose_pair_tokenization, train_once
+from yanmo.modeling.language.vocabularies import choose_pair_tokenization, train_vocabulary
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
-from yanmo.modeling.networks.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.target_tokens import LOSS, TOKENS, TargetTokens
 from yanmo.modeling.parallel import workers
@@ -209,7 +209,7 @@ def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, wor
     tokenization = language.tokenization
     if tokenization == "auto":
         tokenization = choose_pair_tokenization(sources, targets)
-    backend = train_once(
+    backend = train_vocabulary(
         work_dir / f"tokenizer-{run_key[:16]}.json",
         [*sources, *targets],
         tokenization,

@@ -80,7 +80,7 @@ def make_model(folder: Path, shape: str) -> None:
 
 
 def open_ours(folder: Path, variant: str, num_threads: int):
-    from yanmo.runtimes.generating.answering import AnswerWishes, answer_all
+    from yanmo.runtimes.generating.answering import AnswerWishes, answer_texts
     from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
 
     paths = [folder / variant / name for name in ("encoder.onnx", "decoder.onnx")]
@@ -93,7 +93,7 @@ def open_ours(folder: Path, variant: str, num_threads: int):
             ids[row, : len(one)] = one
         # No token ends an answer.
         wishes = AnswerWishes(begin_id=0, end_id=-1, max_new_tokens=NUM_NEW, num_beams=num_beams)
-        answer_all(session, ids, lengths, wishes)
+        answer_texts(session, ids, lengths, wishes)
 
     return write
 

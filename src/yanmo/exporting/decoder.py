@@ -16,7 +16,7 @@ from typing import Any
 
 from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
-from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_decoder_tensors
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_checkpoint
 
 __all__ = [
     "DECODER_READERS",
@@ -208,7 +208,7 @@ def read_decoder(folder: Path) -> DecoderWeights:
     Raises:
         ModelError: The family is another one, a file cannot be read, or a weight is missing.
     """
-    config, weights = read_decoder_tensors(folder)
+    config, weights = read_checkpoint(folder)
     if not is_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no language model whose graph can be written.",

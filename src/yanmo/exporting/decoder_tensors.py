@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from yanmo.arrays import FloatArray
 from yanmo.errors import ModelError
 
-__all__ = ["DecoderNorm", "DecoderProduct", "DecoderTensors", "read_decoder_tensors"]
+__all__ = ["DecoderNorm", "DecoderProduct", "DecoderTensors", "read_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class DecoderTensors:
         return self.norm(name, source) if f"{source}.weight" in self._tensors else None
 
 
-def read_decoder_tensors(folder: Path) -> tuple[dict[str, Any], DecoderTensors]:
+def read_checkpoint(folder: Path) -> tuple[dict[str, Any], DecoderTensors]:
     """Return what a folder's ``config.json`` and ``model.safetensors`` hold.
 
     Raises:

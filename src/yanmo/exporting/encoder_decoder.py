@@ -17,7 +17,7 @@ import numpy as np
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
-from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_decoder_tensors
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_checkpoint
 
 __all__ = [
     "CrossAttention",
@@ -130,7 +130,7 @@ def read_encoder_decoder(folder: Path) -> EncoderDecoderWeights:
     Raises:
         ModelError: The family is another one, a file cannot be read, or a weight is missing.
     """
-    config, weights = read_decoder_tensors(folder)
+    config, weights = read_checkpoint(folder)
     if not is_encoder_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no network with an encoder and a decoder whose graph can be written.",

@@ -23,7 +23,7 @@ from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.protocols import Inference, Runtime
-from yanmo.runtimes.generating.answering import AnswerWishes, answer_all
+from yanmo.runtimes.generating.answering import AnswerWishes, answer_texts
 from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
@@ -135,7 +135,7 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
             for rows_B in _batches(lengths_N, np.flatnonzero(is_forced_N == is_forced), MOST_ROWS // wishes.num_beams):
                 ids_BS = _filled(encoded.ids.take(rows_B), self._tokenizer.pad_id)
                 constraints = [self._constraint(encoded.forced[row]) for row in rows_B.tolist()] if is_forced else []
-                found = answer_all(self._session, ids_BS, lengths_N[rows_B], wishes, constraints)
+                found = answer_texts(self._session, ids_BS, lengths_N[rows_B], wishes, constraints)
                 for row, one in zip(rows_B.tolist(), found, strict=True):
                     answers[row] = one
                 num_cells += ids_BS.size

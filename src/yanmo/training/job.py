@@ -343,49 +343,33 @@ def _train_arcs(job: Job, tell: Watcher) -> Trained:
     )
 
 
-def _train_language_model(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.language_models import train_language_model
+def _of_language(job: Job, tell: Watcher) -> dict[str, Any]:
+    kept = {"work_dir": job.work_dir, "run_key": job.run_key, "tell": tell}
+    return {"language": job.language, "loop": _loop_settings(job), **kept}
 
-    return train_language_model(
-        job.spec,
-        job.train,
-        job.valid,
-        language=job.language,
-        loop=_loop_settings(job),
-        measures=job.task.measures,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        tell=tell,
-    )
+
+def _train_language_model(job: Job, tell: Watcher) -> Trained:
+    from yanmo.modeling.language_training.language_models import train_language_model
+
+    return train_language_model(job.spec, job.train, job.valid, measures=job.task.measures, **_of_language(job, tell))
 
 
 def _train_text_to_text(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.text_to_text import train_text_to_text
+    from yanmo.modeling.language_training.text_to_text import train_text_to_text
 
-    return train_text_to_text(
-        job.spec,
-        job.train,
-        job.valid,
-        language=job.language,
-        loop=_loop_settings(job),
-        headline=job.task.measures[0].name,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        teaching=job.teaching,
-        ask=job.ask,
-        pruning=job.pruning,
-        tell=tell,
-    )
+    headline = job.task.measures[0].name
+    taught: dict[str, Any] = {"teaching": job.teaching, "ask": job.ask, "pruning": job.pruning}
+    return train_text_to_text(job.spec, job.train, job.valid, headline=headline, **taught, **_of_language(job, tell))
 
 
 def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.ngram_counts import train_kneser_ney
+    from yanmo.modeling.language_training.ngram_counts import train_kneser_ney
 
     return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
 
 
 def _train_pairs(job: Job, tell: Watcher) -> Trained:
-    from yanmo.modeling.runs.pair_counts import train_pairs
+    from yanmo.modeling.language_training.pair_counts import train_pairs
 
     return train_pairs(job.train, job.valid, order=job.config.order, measure=job.measure, tell=tell)
 

@@ -185,8 +185,8 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
 def _run(
     spec: ModelSpec, config: PretrainConfig, texts: PlainTexts, folder: Path, run_key: str, *, tell: Watcher
 ) -> Trained:
+    from yanmo.modeling.language_training.span_pretraining import pretrain_spans
     from yanmo.modeling.runs.pretraining import pretrain_network
-    from yanmo.modeling.runs.span_pretraining import pretrain_spans
 
     learn = pretrain_spans if config.objective == "spans" else pretrain_network
     values = config.model_dump()

@@ -72,7 +72,7 @@ def step(folder, objective, num_parts=1, *, most=None):
     settings = dataclasses.replace(LOOP, gradient_accumulation_steps=num_parts)
     with repeatable(1, num_threads=1):
         reader = pretraining._open_reader(resolve(MODELS[objective]), texts, reading, folder, "key")
-        pretraining._make_corpus(reader, texts, reading, folder, "key")
+        pretraining.make_corpus(reader, texts, reading, folder, "key")
         rows, _ = split_corpus(open_corpus(folder / "corpus", "key"), seed=1)
         pretrainee = pretraining._make_network(resolve(MODELS[objective]), reader, reading)
         mask = pretraining._masker(reader, reading, 1)

@@ -8,7 +8,7 @@ from transformers import AutoModelForSeq2SeqLM
 from yanmo.exporting.encoder_decoder import read_encoder_decoder
 from yanmo.exporting.encoder_decoder_graph import write_answering
 from yanmo.runtimes.encoder_decoder_torch import TorchReadingSession
-from yanmo.runtimes.generating.answering import AnswerWishes, answer_all
+from yanmo.runtimes.generating.answering import AnswerWishes, answer_texts
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
 
 MOST = 12
@@ -76,7 +76,7 @@ def filled(sequences, end):
 
 
 def test_greedy_answers_are_those_of_transformers_whatever_ends_first(session, model, end):
-    found = answer_all(session, SOURCES, LENGTHS, wishes(1, end))
+    found = answer_texts(session, SOURCES, LENGTHS, wishes(1, end))
     assert padded(found) == filled(generated(model[1], 1, end).sequences, end)
     assert {one.ending for (one,) in found} == {"stop", "length"}
 
@@ -84,7 +84,7 @@ def test_greedy_answers_are_those_of_transformers_whatever_ends_first(session, m
 @pytest.mark.parametrize(("num_beams", "length_penalty"), [(2, 1.0), (4, 1.0), (3, 0.5)])
 def test_beams_are_those_of_transformers(session, model, end, num_beams, length_penalty):
     expected = generated(model[1], num_beams, end, length_penalty)
-    found = answer_all(session, SOURCES, LENGTHS, wishes(num_beams, end, length_penalty))
+    found = answer_texts(session, SOURCES, LENGTHS, wishes(num_beams, end, length_penalty))
     assert padded(found) == filled(expected.sequences, end)
     scores = [one.score for answers in found for one in answers]
     assert scores == pytest.approx(expected.sequences_scores.tolist(), abs=1e-4)
@@ -92,9 +92,9 @@ def test_beams_are_those_of_transformers(session, model, end, num_beams, length_
 
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_a_text_is_answered_alone_as_in_any_batch(session, end, num_beams):
-    together = answer_all(session, SOURCES, LENGTHS, wishes(num_beams, end))
+    together = answer_texts(session, SOURCES, LENGTHS, wishes(num_beams, end))
     for row, length in enumerate(LENGTHS):
-        (alone,) = answer_all(
+        (alone,) = answer_texts(
             session, SOURCES[row : row + 1, :length].copy(), LENGTHS[row:][:1], wishes(num_beams, end)
         )
         assert [one.ids for one in alone] == [one.ids for one in together[row]]
@@ -117,9 +117,9 @@ class Only:
 
 
 def test_an_answer_holds_to_its_constraint_and_the_others_are_as_without(session, end):
-    free = answer_all(session, SOURCES, LENGTHS, wishes(1, end))
+    free = answer_texts(session, SOURCES, LENGTHS, wishes(1, end))
     only = Only(5, 6)
-    bound = answer_all(session, SOURCES, LENGTHS, wishes(1, end), [None, only, None, None])
+    bound = answer_texts(session, SOURCES, LENGTHS, wishes(1, end), [None, only, None, None])
     assert set(bound[1][0].ids) <= {5, 6}
     assert only.taken == bound[1][0].ids
     assert [bound[row][0].ids for row in (0, 2, 3)] == [free[row][0].ids for row in (0, 2, 3)]

@@ -21,13 +21,13 @@ from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.language.pairs import PairRows
 from yanmo.text.pair_tokens import PairMarks
 
-__all__ = ["CutSpanRows", "choose_spans", "cut_spans"]
+__all__ = ["CutOutRows", "choose_spans", "cut_spans"]
 
 MEAN_SPAN = 3.0
 
 
 @dataclass(frozen=True)
-class CutSpanRows:
+class CutOutRows:
     """Rows as the training loop reads them.
 
     Attributes:

@@ -15,7 +15,7 @@ from yanmo.artifacts import durable
 from yanmo.text.language_tokens import TRAINERS, Tokenization
 from yanmo.text.units import count_letters
 
-__all__ = ["choose_pair_tokenization", "choose_tokenization", "train_vocabulary_once"]
+__all__ = ["choose_pair_tokenization", "choose_tokenization", "train_vocabulary"]
 
 VOCABULARY_CHARACTERS = 50_000_000
 """The vocabulary is trained from a sample of the texts of about this size."""
@@ -39,9 +39,7 @@ def choose_pair_tokenization(sources: Sequence[str], targets: Sequence[str]) -> 
     return choose_tokenization([*sources, *targets])
 
 
-def train_vocabulary_once(
-    path: Path, texts: Sequence[str], tokenization: Tokenization, *, vocab_size: int
-) -> Tokenizer:
+def train_vocabulary(path: Path, texts: Sequence[str], tokenization: Tokenization, *, vocab_size: int) -> Tokenizer:
     """Return a tokenizer that is trained from texts, once for all runs of the same path.
 
     Args:

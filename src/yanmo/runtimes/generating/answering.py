@@ -18,7 +18,7 @@ from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.decoding import Constraint
 from yanmo.runtimes.generating.drafts import Drafts, NextScores, ReadingSession
 
-__all__ = ["AnswerWishes", "answer_all"]
+__all__ = ["AnswerWishes", "answer_texts"]
 
 ENDS = 1
 """Ways in which a beam may end: a model has one token for that."""
@@ -43,7 +43,7 @@ class AnswerWishes(Struct, frozen=True, kw_only=True):
     length_penalty: float = 1.0
 
 
-def answer_all(
+def answer_texts(
     session: ReadingSession,
     ids_BS: IntArray,
     lengths_B: IntArray,

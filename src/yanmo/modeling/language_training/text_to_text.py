@@ -22,12 +22,12 @@ from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.language.encoder_decoders import build_encoder_decoder, load_encoder_decoder, score_pairs
 from yanmo.modeling.language.pairs import PairRows, tokenize_pairs
+from yanmo.modeling.language.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.language.taught_targets import with_taught_targets
-from yanmo.modeling.language.vocabularies import choose_pair_tokenization, train_vocabulary_once
+from yanmo.modeling.language.vocabularies import choose_pair_tokenization, train_vocabulary
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
-from yanmo.modeling.networks.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.target_tokens import LOSS, TOKENS, TargetTokens
 from yanmo.modeling.parallel import workers
@@ -46,7 +46,7 @@ BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class BegunPair:
+class Begun:
     """A network before its training.
 
     Attributes:
@@ -98,17 +98,11 @@ def train_text_to_text(
         StoppedError: SIGTERM came; a checkpoint was written.
         ConfigError: A setting does not suit the model.
     """
-    if loop.metric not in (headline, "loss"):
-        raise ConfigError(
-            f"The 'metric' parameter of train must be {headline} or loss for {spec.name}. Got {loop.metric!r} instead.",
-            hint="These two are known without writing all texts after each epoch; evaluate tells the others.",
-        )
+    _check_metric(loop.metric, headline, spec)
     workers.join()
     loop = dataclasses.replace(loop, device=default_device())
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        begun = _begin(spec, train, language, work_dir, run_key)
-        if pruning is not None:
-            begun = _without_layers(begun, train, language, pruning)
+        begun = _without_layers(_begin(spec, train, language, work_dir, run_key), train, language, pruning)
     # Outside of both blocks: the random numbers that a teacher's answers take must not change the training.
     taught = train if ask is None else with_taught_targets(ask(), teaching, seed=loop.seed)
     with repeatable(loop.seed, num_threads=loop.num_threads):
@@ -130,7 +124,16 @@ def train_text_to_text(
     return Trained(save, scores, architecture, language.max_length or DEFAULT_LENGTH, trainer.position.precision)
 
 
-def _architecture(begun: BegunPair, language: LanguageSettings) -> dict[str, Any]:
+def _check_metric(metric: str, headline: str, spec: ModelSpec) -> None:
+    """Refuse a measure that only whole texts have."""
+    if metric not in (headline, "loss"):
+        raise ConfigError(
+            f"The 'metric' parameter of train must be {headline} or loss for {spec.name}. Got {metric!r} instead.",
+            hint="These two are known without writing all texts after each epoch; evaluate tells the others.",
+        )
+
+
+def _architecture(begun: Begun, language: LanguageSettings) -> dict[str, Any]:
     """Return what a Bundle says of the network besides its config.json."""
     return {
         "family": ENCODER_DECODER,
@@ -141,7 +144,7 @@ def _architecture(begun: BegunPair, language: LanguageSettings) -> dict[str, Any
     }
 
 
-def _tokenized(begun: BegunPair, texts: LabeledTexts, language: LanguageSettings, split: str) -> PairRows:
+def _tokenized(begun: Begun, texts: LabeledTexts, language: LanguageSettings, split: str) -> PairRows:
     return tokenize_pairs(
         begun.tokenizer,
         texts.texts.first,
@@ -152,8 +155,10 @@ def _tokenized(begun: BegunPair, texts: LabeledTexts, language: LanguageSettings
     )
 
 
-def _without_layers(begun: BegunPair, train: LabeledTexts, language: LanguageSettings, pruning: Pruning) -> BegunPair:
+def _without_layers(begun: Begun, train: LabeledTexts, language: LanguageSettings, pruning: Pruning | None) -> Begun:
     """Return a network without some of its layers that write, those without which it loses least on some texts."""
+    if pruning is None:
+        return begun
     from yanmo.modeling.shrinking.writing_layers import cut_writing_layers
 
     labeled = np.flatnonzero(train.is_labeled_N)
@@ -178,7 +183,7 @@ def _left(module: Any) -> dict[str, Any]:
     }
 
 
-def _save(begun: BegunPair, work_dir: Path, folder: Path) -> None:
+def _save(begun: Begun, work_dir: Path, folder: Path) -> None:
     encoders.save(folder, begun.module, begun.wrapped)
     shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
@@ -197,14 +202,14 @@ def _examples(rows: PairRows, texts: LabeledTexts) -> Examples:
     return Examples(rows, QuestionCounts(np.ones(1, dtype=np.float32), len(rows.lengths_N)), texts.ids)
 
 
-def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, work_dir: Path, run_key: str) -> BegunPair:
+def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, work_dir: Path, run_key: str) -> Begun:
     if spec.family in STARTED_FAMILIES:
         return _begin_with_checkpoint(spec, language)
     sources, targets = train.texts.first, train.targets.learned
     tokenization = language.tokenization
     if tokenization == "auto":
         tokenization = choose_pair_tokenization(sources, targets)
-    backend = train_vocabulary_once(
+    backend = train_vocabulary(
         work_dir / f"tokenizer-{run_key[:16]}.json",
         [*sources, *targets],
         tokenization,
@@ -222,10 +227,10 @@ def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, wor
         end_id=tokenizer.marks.end_id,
         dropout=language.dropout or 0.0,
     )
-    return BegunPair(module, wrapped, tokenizer)
+    return Begun(module, wrapped, tokenizer)
 
 
-def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> BegunPair:
+def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun:
     folder = find_folder(spec, offline=language.offline)
     module: Any = load_encoder_decoder(folder, dropout=language.dropout)
     wrapped = load_tokenizer(folder)
@@ -246,4 +251,4 @@ def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun
             f"Got {longest} instead."
         )
     merge = few_learn(module, lora_rank=language.lora_rank, frozen_layers=language.frozen_layers)
-    return BegunPair(module, wrapped, tokenizer, merge)
+    return Begun(module, wrapped, tokenizer, merge)

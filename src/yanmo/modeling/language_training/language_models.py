@@ -24,10 +24,10 @@ from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.language import decoders
 from yanmo.modeling.language.documents import DocumentRows, DocumentTokens, cut_rows, tokenize_documents
-from yanmo.modeling.language.vocabularies import choose_tokenization, train_vocabulary_once
+from yanmo.modeling.language.partial_learning import few_learn, merge_nothing
+from yanmo.modeling.language.vocabularies import choose_tokenization, train_vocabulary
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
-from yanmo.modeling.networks.partial_learning import few_learn, merge_nothing
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
 from yanmo.modeling.objectives.next_tokens import NextTokens
 from yanmo.modeling.parallel import workers
@@ -151,7 +151,7 @@ def _begin(spec: ModelSpec, texts: Sequence[str], language: LanguageSettings, wo
         return _begin_with_checkpoint(spec, language)
     max_length = language.max_length or DEFAULT_LENGTH
     tokenization = choose_tokenization(texts) if language.tokenization == "auto" else language.tokenization
-    backend = train_vocabulary_once(
+    backend = train_vocabulary(
         work_dir / f"tokenizer-{run_key[:16]}.json", texts, tokenization, vocab_size=language.vocab_size or 0
     )
     wrapped: PreTrainedTokenizerFast = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]

@@ -22,8 +22,8 @@ from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.corpus import CorpusRows, split_corpus
 from yanmo.modeling.features.ragged import Examples
 from yanmo.modeling.language.encoder_decoders import build_encoder_decoder, load_encoder_decoder, score_pairs
-from yanmo.modeling.language.spans import CutSpanRows
-from yanmo.modeling.language.vocabularies import choose_tokenization, train_vocabulary_once
+from yanmo.modeling.language.spans import CutOutRows
+from yanmo.modeling.language.vocabularies import choose_tokenization, train_vocabulary
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
@@ -119,9 +119,9 @@ def pretrain_spans(
     return Trained(save, scores, architecture, reading.max_length, trainer.position.precision)
 
 
-def _rows(reader: SpanReader, rows: CorpusRows, reading: ReadingSettings, seed: int, number: int) -> CutSpanRows:
+def _rows(reader: SpanReader, rows: CorpusRows, reading: ReadingSettings, seed: int, number: int) -> CutOutRows:
     """Return rows with spans cut out: other ones in every pass, of which 0 is that of all evaluations."""
-    return CutSpanRows(rows, reading.mask_ratio, reader.sentinels, reader.pairs.marks, (seed, number))
+    return CutOutRows(rows, reading.mask_ratio, reader.sentinels, reader.pairs.marks, (seed, number))
 
 
 def _learned(reader: SpanReader, rows: CorpusRows, reading: ReadingSettings, seed: int) -> Examples:
@@ -146,7 +146,7 @@ def _begin(
     if spec.family == "pretrained":
         return _begin_with_checkpoint(spec, reading)
     texts = sample_documents(blocks)
-    backend = train_vocabulary_once(
+    backend = train_vocabulary(
         folder / f"tokenizer-{run_key[:16]}.json", texts, choose_tokenization(texts), vocab_size=reading.vocab_size
     )
     backend.add_special_tokens([PAD, *map(SENTINEL.format, range(NUM_SENTINELS))])

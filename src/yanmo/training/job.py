@@ -264,40 +264,22 @@ def _loop_settings(job: Job, **others: float) -> LoopSettings:
     return LoopSettings(**(others | values))
 
 
+def _of_network(job: Job, tell: Watcher) -> dict[str, Any]:
+    kept = {"measure": job.measure, "work_dir": job.work_dir, "run_key": job.run_key, "ask": job.ask, "tell": tell}
+    return {"network": job.network, "loop": _loop_settings(job), **kept}
+
+
 def _train_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.network_training import train_network
 
-    return train_network(
-        job.spec,
-        job.train,
-        job.valid,
-        network=job.network,
-        loop=_loop_settings(job),
-        measure=job.measure,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        make=_maker(job),
-        ask=job.ask,
-        tell=tell,
-    )
+    return train_network(job.spec, job.train, job.valid, make=_maker(job), **_of_network(job, tell))
 
 
 def _train_parser_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.parser_network import train_parser_network
 
-    return train_parser_network(
-        job.spec,
-        job.train,
-        job.valid,
-        network=job.network,
-        loop=_loop_settings(job),
-        tagger=job.readers.tagger,
-        measure=job.measure,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        ask=job.ask,
-        tell=tell,
-    )
+    given = _of_network(job, tell)
+    return train_parser_network(job.spec, job.train, job.valid, tagger=job.readers.tagger, **given)
 
 
 def _maker(job: Job) -> Callable[[], Any] | None:

@@ -292,9 +292,11 @@ def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSe
 def _traced(bundle: Bundle) -> Graph:
     import msgspec
 
+    from yanmo.exporting.large_graphs import read_onnx
+
     if bundle.format == "onnx":
         settings = msgspec.json.decode((bundle.path / ONNX_SETTINGS).read_bytes(), type=OnnxSettings)
-        return Graph((bundle.path / ONNX_FILE).read_bytes(), settings)
+        return Graph(read_onnx(bundle.path / ONNX_FILE), settings)
     from yanmo.runtimes import pytorch
 
     return traced_graph(bundle, pytorch.open_labeler(bundle, device="cpu", num_threads=default_num_threads()))

@@ -227,7 +227,7 @@ def decoder_folder(tmp_path_factory, make_decoder):
 def make_encoder_decoder():
     """Return what saves a tiny untrained model that writes a text from another, as transformers saves it."""
 
-    def make(folder, family="t5", *, marks=("pad_token", "eos_token")):
+    def make(folder, family="t5", *, marks=("pad_token", "eos_token"), noise=0.03):
         import torch
         from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
         from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
@@ -268,7 +268,7 @@ def make_encoder_decoder():
                 model.lm_head.weight = torch.nn.Parameter(torch.randn(300, 64) / 10)
             for parameter in model.parameters():
                 # Away from 0, so that texts vary; the more, the more last bits differ.
-                parameter.add_(torch.randn_like(parameter), alpha=0.1 if family == "t5" else 0.03)
+                parameter.add_(torch.randn_like(parameter), alpha=noise)
         model.save_pretrained(folder)
         wrapped.save_pretrained(folder)
         return folder

@@ -20,6 +20,7 @@ SCRIPTS = (
     "faults.py",
     "fuzz.py",
     "mutants.py",
+    "own_graphs.py",
     "prepare.py",
     "pretraining.py",
     "pruning.py",

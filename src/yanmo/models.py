@@ -43,8 +43,8 @@ SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILI
 """Families that are named with layers and width."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES, *LIGHT_FAMILIES)
-BORN_INT8 = ("window", "arcs")
-"""Families whose weights have a byte each from the beginning."""
+BORN_SMALL = ("window", "arcs", "pairs")
+"""Families that nothing is quantized of: their weights have a byte each from the beginning, or they are counts."""
 Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
 KIND_READERS = (*ENCODER_FAMILIES, "bilstm")
 """Families whose networks begin from nothing; a checkpoint knows what kind of word it reads."""
@@ -147,9 +147,9 @@ class ModelSpec:
         return self.family in KIND_READERS
 
     @property
-    def is_born_int8(self) -> bool:
-        """Whether its weights have a byte each from the beginning."""
-        return self.family in BORN_INT8
+    def is_born_small(self) -> bool:
+        """Whether nothing of it is quantized, since its weights have a byte each or are counts."""
+        return self.family in BORN_SMALL
 
     @property
     def is_hub_id(self) -> bool:

@@ -20,11 +20,14 @@ from yanmo.exporting.encoder_file import read_encoder
 from yanmo.exporting.encoder_folder import is_supported, read_folder
 from yanmo.exporting.encoder_graph import write_encoder
 from yanmo.exporting.int8 import EncoderQuantizer, Options
+from yanmo.exporting.large_graphs import remove_onnx, write_onnx
 from yanmo.exporting.products import count_operations
 from yanmo.exporting.tracing import trace_graph
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings, Pruning
 from yanmo.modeling.shrinking.layer_layouts import LAYOUTS
 from yanmo.modeling.shrinking.pruned_encoder import make_pruned
+from yanmo.runtimes.engines.ort import open_session
+from yanmo.runtimes.onnx_file import check_onnx
 from yanmo.text.inputs import Inputs
 
 from .conftest import FAMILIES, MAX_LENGTH, SIZES, make_network
@@ -267,8 +270,20 @@ def test_a_missing_weight_is_named(get_network, tmp_path):
     )
 
 
-def test_an_encoder_too_large_for_one_file_is_an_error(get_network, monkeypatch):
-    encoder = read_folder(get_network("bert")[1])
+def test_an_encoder_too_large_for_one_file_has_its_weights_in_another(get_network, monkeypatch, make_feeds, tmp_path):
+    encoder, feeds = read_folder(get_network("bert")[1]), make_feeds(0)
+    plain = write_encoder(encoder, max_length=MAX_LENGTH, is_pair=False)
+    write_onnx(plain, tmp_path / "plain.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["plain.onnx"]
     monkeypatch.setattr(graph, "LARGEST_BYTES", 1000)
-    with pytest.raises(ModelError, match="one ONNX file holds at most"):
-        write_encoder(encoder, max_length=MAX_LENGTH, is_pair=False)
+    content = write_encoder(encoder, max_length=MAX_LENGTH, is_pair=False)
+    assert len(content) < len(plain) / 2
+    write_onnx(content, tmp_path / "large.onnx")
+    check_onnx(tmp_path / "large.onnx", ["input_ids", "lengths"])
+    sessions = [open_session(tmp_path / f"{name}.onnx", 1) for name in ("plain", "large")]
+    for feed in feeds:
+        ours_BC, theirs_BC = (one.run(["logits"], feed)[0] for one in sessions)
+        np.testing.assert_array_equal(ours_BC, theirs_BC)
+    np.testing.assert_array_equal(read_encoder(tmp_path / "large.onnx").tokens_VE, encoder.tokens_VE)
+    remove_onnx(tmp_path / "large.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["plain.onnx"]

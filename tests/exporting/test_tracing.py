@@ -16,6 +16,7 @@ from transformers import AutoModelForSequenceClassification, BertConfig, GPT2Con
 
 from yanmo.errors import ModelError
 from yanmo.exporting import tracing
+from yanmo.exporting.large_graphs import read_onnx, write_onnx
 from yanmo.exporting.tracing import OPSET, trace_graph
 from yanmo.modeling.light import light_models
 
@@ -110,7 +111,16 @@ def test_a_network_without_an_onnx_form_is_an_error():
     assert caught.value.hint
 
 
-def test_a_network_too_large_for_one_file_is_an_error(monkeypatch):
+@pytest.mark.parametrize("name", ["textcnn", "bilstm"])
+def test_a_network_too_large_for_one_file_has_its_weights_in_another(name, monkeypatch, tmp_path):
+    module, score = NETWORKS[name]()
+    write_onnx(trace_graph(module, score, EXAMPLE), tmp_path / "plain.onnx")
     monkeypatch.setattr(tracing, "LARGEST_BYTES", 1000)
-    with pytest.raises(ModelError, match="one ONNX file holds at most"):
-        trace_graph(*NETWORKS["textcnn"](), EXAMPLE)
+    content = trace_graph(module, score, EXAMPLE)
+    assert content.weights.keys() <= {f"module.{name}" for name in module.state_dict()}
+    write_onnx(content, tmp_path / "large.onnx")
+    assert read_onnx(tmp_path / "large.onnx").weights.keys() == content.weights.keys()
+    ours_BC, theirs_BC = (
+        onnxruntime.InferenceSession(tmp_path / f"{one}.onnx").run(["logits"], EXAMPLE)[0] for one in ("large", "plain")
+    )
+    np.testing.assert_allclose(ours_BC, theirs_BC, atol=1e-6)

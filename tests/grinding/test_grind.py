@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 
 import pytest
 
@@ -130,6 +131,20 @@ def test_a_student_may_begin_with_a_pretrained_encoder(folder, grounds):
     assert report["failed"] == {}
     assert {"bert-2x64-student", "bert-2x64-int8", "bert-2x64-pruned-int8"} <= {row["name"] for row in report["rows"]}
     assert found.manifest.parents["init"] == reader.digest
+
+
+@pytest.mark.slow
+def test_a_student_may_begin_with_the_folder_of_a_checkpoint(folder, grounds):
+    shutil.copytree(grounds.encoder, folder / "plain", ignore=shutil.ignore_patterns("manifest.json", "golden.json"))
+    found = grind(grounds.small, grounds.data, students=[str(folder / "plain")], **EASY, out=folder / "from-a-folder")
+    report = report_of(found.path / "grinding")
+    (name,) = (row["name"] for row in report["shapes"])
+    assert name.startswith("plain-")
+    assert {f"{name}-student", f"{name}-int8", f"{name}-pruned-int8"} <= {row["name"] for row in report["rows"]}
+    assert report["failed"] == {}
+    recipe = tomllib.loads((found.path / "grinding" / "recipe.toml").read_text("utf-8"))
+    (model,) = {one["model"] for one in recipe["stage"].values() if "model" in one}
+    assert (found.path / "grinding" / model).resolve() == (folder / "plain").resolve()
 
 
 def test_an_impossible_budget_trains_nothing_and_says_what_to_loosen(folder, grounds, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 
 import pytest
@@ -12,12 +13,14 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from yanmo.answers.links import SOFTMAX
+from yanmo.artifacts.bundle import Bundle
 from yanmo.cli import main
 from yanmo.errors import ModelError
 from yanmo.modeling.networks import encoders, heads
 from yanmo.modeling.networks.trainable_networks import make_trainable
 from yanmo.modeling.settings import NetworkSettings
 from yanmo.models import resolve
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.text.inputs import Inputs
 
 LABELS = ["bad", "good", "other"]
@@ -324,3 +327,42 @@ def test_a_start_that_failed_leaves_nothing_behind(case, folder, tmp_path, make_
     assert main(["train", str(data.path), "--model", str(folder), "--out", str(tmp_path / "made")]) == 2
     assert "hint: " in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "mine"]
+
+
+def halve(folder, precision):
+    edit_weights(folder, lambda weights: {k: v.to(precision) for k, v in weights.items()})
+
+
+ADOPTED = {
+    **{name: RIGHT[name] for name in ("prefix module.", "sharded", "0_Transformer", "vocab.txt only", "added tokens")},
+    "16 bits": lambda folder: halve(folder, torch.float16),
+    "16 bits with a long exponent": lambda folder: halve(folder, torch.bfloat16),
+}
+
+
+@pytest.mark.parametrize("case", ADOPTED)
+def test_an_unusual_folder_is_adopted_as_it_answers(case, folder, whole, tmp_path):
+    ADOPTED[case](folder)
+    assert main(["adopt", str(folder), "--max-length", "32", "--out", str(tmp_path / "bundle")]) == 0
+    with open_bundle(Bundle.open(tmp_path / "bundle")) as predictor:
+        ours_NC = predictor.predict_proba(TEXTS)
+    tolerance = 0.03 if "16 bits" in case else 1e-5
+    torch.testing.assert_close(torch.from_numpy(ours_NC), whole[1].softmax(dim=1), atol=tolerance, rtol=0)
+
+
+def test_labels_with_a_gap_are_adopted_with_a_name_for_it(folder, tmp_path):
+    edit_json(folder / "config.json", id2label={"0": "bad", "2": "other"}, label2id={"bad": 0, "other": 2})
+    assert main(["adopt", str(folder), "--out", str(tmp_path / "bundle")]) == 0
+    assert Bundle.open(tmp_path / "bundle").labels == ["bad", "LABEL_1", "other"]
+
+
+# Pickled weights are read by a process of its own, which takes long to begin, and by nothing else here.
+@pytest.mark.parametrize("case", [case for case in REFUSED if "pickled" not in case])
+def test_a_broken_folder_is_not_adopted(case, folder, tmp_path, capsys):
+    break_it, message = REFUSED[case]
+    break_it(folder)
+    assert main(["adopt", str(folder), "--out", str(tmp_path / "bundle")]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert re.search(message, said)
+    assert "hint: " in said
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

@@ -57,6 +57,20 @@ def test_weights_in_another_file(tmp_path):
     assert refuse(path) == f"{path} keeps the weight 'weight' in another file, which a Bundle must not."
 
 
+def test_weights_in_the_file_s_own_second_one_are_taken_unless_another_is_named_besides(tmp_path):
+    path = tmp_path / "model.onnx"
+    model = make(path, [helper.make_node("Add", ["input_ids", "weight"], ["logits"])])
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("int32_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="model.data")
+    path.write_bytes(model.SerializeToString())
+    check_onnx(path, INPUTS)
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+    path.write_bytes(model.SerializeToString())
+    assert refuse(path) == f"{path} keeps the weight 'weight' in another file, which a Bundle must not."
+
+
 def test_sparse_weights_in_another_file(tmp_path):
     path = tmp_path / "model.onnx"
     model = make(path, [helper.make_node("Add", ["input_ids", "weight"], ["logits"])])

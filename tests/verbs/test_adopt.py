@@ -19,6 +19,8 @@ from yanmo.artifacts.base import publish
 from yanmo.artifacts.dataset import Dataset as DatasetClass
 from yanmo.cli import main
 from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
+from yanmo.exporting import graph as graph_writer
+from yanmo.exporting import tracing
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.verbs.adopt import adopt
 from yanmo.verbs.export import export
@@ -172,6 +174,24 @@ def test_source_and_licence_are_on_the_card_and_stay_there(mine, tmp_path):
     assert "| Licence | apache-2.0 |" in card
     assert "Trained on" not in card
     assert (bundle.path / "LICENSE").read_text() == "Do what you like."
+
+
+@pytest.mark.parametrize("family", ["distilbert", "mobilebert"])
+def test_what_one_file_cannot_hold_is_exported_quantized_and_answers_alike(family, dataset, tmp_path, monkeypatch):
+    make_checkpoint(family, tmp_path / "source", labels=LABELS)
+    bundle = adopt(tmp_path / "source", out=tmp_path / "bundle")
+    for module in (graph_writer, tracing):
+        monkeypatch.setattr(module, "LARGEST_BYTES", 2000)
+    exported = export(bundle, out=tmp_path / "graph")
+    assert "onnx/model.data" in exported.manifest.files
+    np.testing.assert_allclose(answers(exported), answers(bundle), atol=1e-5)
+    for place, source in enumerate((bundle, exported)):
+        small = quantize(source, dataset, max_drop=1.0, num_calibration_texts=16, out=tmp_path / f"small-{place}")
+        np.testing.assert_allclose(answers(small), answers(bundle), atol=0.1)
+    with (exported.path / "onnx" / "model.data").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ArtifactError, match=r"model\.data"):
+        Bundle.open(exported.path)
 
 
 REFUSED = {
@@ -520,10 +540,25 @@ def test_a_revision_that_the_hub_does_not_have_is_refused(hub, tmp_path):
         adopt("owner/bert", revision="v2", out=tmp_path / "bundle")
 
 
-def test_a_plain_folder_given_to_another_verb_gets_the_hint(mine, graph, tmp_path, monkeypatch, capsys):
+GIVEN = {
+    "export": ("{}",),
+    "evaluate": ("{}", "data"),
+    "predict": ("{}", "texts.csv"),
+    "quantize": ("{}", "data"),
+    "prune": ("{}", "data", "--heads", "0.5"),
+    "distill": ("{}", "data"),
+    "grind": ("{}", "data"),
+    "ensemble": ("data", "{}", "{}"),
+}
+
+
+@pytest.mark.usefixtures("mine", "dataset")
+@pytest.mark.parametrize("verb", GIVEN)
+def test_a_plain_folder_given_to_another_verb_gets_the_hint(verb, graph, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts.csv").write_text("text\nhello\n")
     for given in ("mine", str(graph / "model.onnx")):
-        assert main(["export", given, "--out", "new"]) == 2
+        assert main([verb, *(one.format(given) for one in GIVEN[verb]), "--out", "new"]) == 2
         assert f"hint: To take in a model that was trained elsewhere: yanmo adopt {given} --out BUNDLE" in (
             capsys.readouterr().err
         )

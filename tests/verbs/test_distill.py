@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_a_student_of_an_ensemble_learns_without_any_label(dataset, make_words, 
     task = get_task(dataset.task)
     answers_NC = open_bundle(student).predict_proba(split.items)
     assert accuracy(task.choose(answers_NC), split.targets) > 0.6
+
+
+def test_a_student_may_begin_with_the_folder_of_a_checkpoint(dataset, teacher, encoder, tmp_path, caplog):
+    shutil.copytree(encoder.path, tmp_path / "plain", ignore=shutil.ignore_patterns("manifest.json", "golden.json"))
+    keys = {**FAST, "max_length": 16, "precision": "fp32"}
+    with caplog.at_level(logging.INFO):
+        student = distill(teacher, dataset, model=str(tmp_path / "plain"), **keys, out=tmp_path / "student")
+    assert (student.model, student.format) == ("plain", "torch")
+    assert "The head of plain is kept: its 3 labels are ours." in caplog.text
+    assert student.manifest.parents["checkpoint"]
+    split = load_split(dataset, "test")
+    assert (
+        np.abs(open_bundle(student).predict_proba(split.items) - open_bundle(encoder).predict_proba(split.items)).max()
+        > 1e-4
+    )
 
 
 def test_the_bundle_says_where_it_comes_from(dataset, teacher, tmp_path):

@@ -80,7 +80,9 @@ class Scorer:
 
     def score(self, content: bytes) -> Any:
         """Return the scores of N texts."""
-        self.path.write_bytes(content)
+        from yanmo.exporting.large_graphs import remove_onnx, write_onnx
+
+        write_onnx(content, self.path)
         try:
             engine = open_engine(self.path, self.num_threads)
             scores_WC = infer_batches(
@@ -94,7 +96,7 @@ class Scorer:
             )
             return self.head.read(scores_WC, self.encoded, 0).scores
         finally:
-            self.path.unlink()
+            remove_onnx(self.path)
 
     def sampled(self, num_texts: int) -> Scorer:
         """Return one for some of the texts, or of the windows that they are read in."""
@@ -110,7 +112,9 @@ def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> 
         scorer: With the texts to run.
         clipping: max keeps everything; percentile and mse cut off rare extremes.
     """
-    scorer.path.write_bytes(quantizer.watched())
+    from yanmo.exporting.large_graphs import remove_onnx, write_onnx
+
+    write_onnx(quantizer.watched(), scorer.path)
     try:
         session = open_session(scorer.path, scorer.num_threads)
         names = [one.name for one in session.get_outputs() if one.name.endswith(".input")]
@@ -126,7 +130,7 @@ def show_inputs(quantizer: Quantizer, scorer: Scorer, *, clipping: Clipping) -> 
                 # Inputs may all be equal, but a histogram needs some width.
                 one.counts += np.histogram(values, NUM_BINS, (one.low, max(one.high, one.low + 1e-12)))[0]
     finally:
-        scorer.path.unlink()
+        remove_onnx(scorer.path)
     quantizer.calibrate({name.removesuffix(".input"): _range(one, clipping) for name, one in seen.items()})
 
 

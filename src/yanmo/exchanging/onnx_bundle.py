@@ -193,9 +193,11 @@ def copy_text_files(bundle: Bundle, folder: Path) -> None:
 
 def write_graph(folder: Path, graph: Graph) -> None:
     """Write a graph and its settings into a Bundle's folder, over those that may be there."""
+    from yanmo.exporting.large_graphs import write_onnx
+
     (folder / ONNX_SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(graph.settings), indent=2) + b"\n")
     (folder / ONNX_FILE).parent.mkdir(exist_ok=True)
-    (folder / ONNX_FILE).write_bytes(graph.content)
+    write_onnx(graph.content, folder / ONNX_FILE)
 
 
 def _write_card(bundle: Bundle, folder: Path, info: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """The ONNX graphs of a network that reads one text and writes another: one that reads, and one step that writes.
 
-Both are written straight from the weights, in fp32 or with products in blocks of 8 bits. What is written looks at what
+Both are written straight from the weights, in fp32 or with products in 8 bits. What is written looks at what
 was read through keys and values that the first graph gives once; those of what is written stand in buffers of fixed
 room, which are inputs and outputs at once. Several beginnings of one text share what was read of it.
 """
@@ -9,16 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from yanmo.arrays import FloatArray
+from yanmo.exporting.decoder_tensors import DecoderProduct
 from yanmo.exporting.encoder_decoder import CrossAttention, EncoderDecoderWeights, WritingLayer
 from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT, write_weights_apart
 from yanmo.exporting.language_graph import LanguageGraphWriter
+from yanmo.exporting.quantization import quantize_weight
 
 __all__ = ["AnsweringGraphs", "write_answering"]
+
+TOP, MIDDLE, TINY = 127, 128, 1e-12
+"""Of the integers that inputs become: the largest, that of 0, and the least size of a row that is not all 0."""
 
 
 class AnsweringGraphs(NamedTuple):
@@ -126,7 +131,33 @@ class _SideWriter(LanguageGraphWriter):
             is_gated=network.is_gated,
         )
         self._network = network
-        self._attention_options = {"domain": MICROSOFT, "num_heads": network.num_heads, "scale": 1.0}
+        self._attention_options: dict[str, Any] = {"domain": MICROSOFT, "num_heads": network.num_heads, "scale": 1.0}
+
+    def linear(self, rows: str, product: DecoderProduct) -> str:
+        """Add a linear map, in 8 bits with a scale for each row where it is not kept."""
+        if not self._is_int8 or product.name in self._kept:
+            return super().linear(rows, product)
+        return self.row_product(rows, product.name, product.weight_KN)
+
+    def row_product(self, rows: str, name: str, weight_KN: FloatArray) -> str:
+        """Add a product of integers of 8 bits: of weights by output, of inputs by row.
+
+        Rows have scales of their own, so that a text is answered alone as in any batch. Products of blocks, as language
+        models have them, are as fast for one row, and for many rows they are a third as fast.
+        """
+        tiny, axis = self.constant("tiny", np.float32(TINY)), self.int64("rows_axis", [-1])
+        largest = self.add("ReduceMax", [self.add("Abs", [rows]), axis])
+        largest = self.add("Max", [largest, tiny])
+        step, zero = self.constant("step", np.float32(1 / TOP)), self.constant("middle", np.uint8(MIDDLE))
+        whole = self.add("QuantizeLinear", [self.add("Div", [rows, largest]), step, zero])
+        if f"{name}.weight" not in self._constants:
+            values_KN, scale_N = quantize_weight(
+                weight_KN, granularity="per-channel", clipping="max", reduce_range=True
+            )
+            self.constant(f"{name}.weight", values_KN)
+            self.constant(f"{name}.scale", scale_N)
+        inputs = [whole, f"{name}.weight", step, f"{name}.scale", zero]
+        return self.add("Mul", [self.add("MatMulIntegerToFloat", inputs, domain=MICROSOFT), largest])
 
     def heads(self, rows: str) -> str:
         """Add the heads of some states, shape (B, heads, T, width)."""
@@ -212,14 +243,15 @@ class _WritingWriter(_SideWriter):
         network = self._network
         name, table_VD = ("tokens", network.tokens_VD) if network.output_VD is None else ("output", network.output_VD)
         if self.in_blocks("output", table_VD.shape[1]):
-            logits = self.block_product(normed, name, table_VD, None)
+            logits = self.row_product(normed, "scores", table_VD.T)
         else:
             # Turned here: the engine would otherwise turn the table at every step.
             logits = self.add("MatMul", [normed, self.constant(f"{name}.turned", table_VD.T)])
-        likelihoods = self.add("LogSoftmax", [logits], axis=-1)
-        values, ids = self.add_many("TopK", [likelihoods, "num_best"], 2, axis=-1)
-        for value, told in ((likelihoods, "log_likelihoods"), (values, "best.values"), (ids, "best.ids")):
-            self.name_output(value, told)
+        self.name_output(self.add("LogSoftmax", [logits], axis=-1), "log_likelihoods")
+        # Of the output itself, which would else be copied.
+        values, ids = self.add_many("TopK", ["log_likelihoods", "num_best"], 2, axis=-1)
+        self.name_output(values, "best.values")
+        self.name_output(ids, "best.ids")
 
     def _own_attention(self, place: int, rows: str) -> str:
         buffers = [f"past.{place}.key", f"past.{place}.value"]

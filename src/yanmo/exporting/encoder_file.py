@@ -33,14 +33,15 @@ def read_encoder(path: Path) -> Encoder | None:
     constants = {one.name: one for one in model.graph.initializer}
     if any(one.data_type == onnx.TensorProto.INT8 for one in constants.values()):
         raise ModelError(f"{path} has int8 weights already.", hint="Give the Bundle it was made from.")
-    return _Reader(constants).encoder(msgspec.json.decode(notes[LAYOUT], type=Layout))
+    return _Reader(constants, path.parent).encoder(msgspec.json.decode(notes[LAYOUT], type=Layout))
 
 
 class _Reader:
     """Constants by name, in the shapes of ``encoder``."""
 
-    def __init__(self, constants: dict[str, onnx.TensorProto]) -> None:
+    def __init__(self, constants: dict[str, onnx.TensorProto], folder: Path) -> None:
         self._constants = constants
+        self._folder = folder
 
     def encoder(self, layout: Layout) -> Encoder:
         return Encoder(
@@ -93,4 +94,4 @@ class _Reader:
         return self._norm(name) if f"{name}.scale" in self._constants else None
 
     def _array(self, name: str) -> FloatArray:
-        return np.asarray(numpy_helper.to_array(self._constants[name]), np.float32)
+        return np.asarray(numpy_helper.to_array(self._constants[name], str(self._folder)), np.float32)

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from yanmo.arrays import FloatArray
-from yanmo.errors import MissingExtraError, ModelError
+from yanmo.errors import MissingExtraError
+from yanmo.exporting.large_graphs import LEAST_APART, LargeGraph, apart_tensor, write_onnx
 from yanmo.exporting.quantization import QuantizedProduct, QuantizedTable
 
 try:
@@ -30,9 +31,8 @@ OPSET = 24
 MICROSOFT = "com.microsoft"
 # Fixed: that of the installed onnx may be newer than what engines read.
 IR_VERSION = 11
-LEAST_APART = 1024
 LARGEST_BYTES = 2**31 - 1
-"""What protobuf can hold in one file."""
+"""What protobuf can hold in one file; what is larger has its weights in another one."""
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
 
 
@@ -137,15 +137,11 @@ class GraphWriter:
             metadata: Notes for whoever reads the graph again.
             whole: Name to shape of outputs that are int64.
 
-        Raises:
-            ModelError: The file would be larger than protobuf allows.
+        Returns:
+            The file; a ``LargeGraph`` where the constants are more than protobuf holds.
         """
-        num_bytes = sum(value.nbytes for value in self._constants.values())
-        if num_bytes > LARGEST_BYTES:
-            raise ModelError(
-                f"The weights take {num_bytes / 1e9:.1f} GB; one ONNX file holds at most {LARGEST_BYTES / 1e9:.1f} GB.",
-                hint="Serve the torch Bundle, or distill it into a smaller model first.",
-            )
+        is_large = sum(value.nbytes for value in self._constants.values()) > LARGEST_BYTES
+        apart = {name: value for name, value in self._constants.items() if is_large and value.nbytes >= LEAST_APART}
         graph = helper.make_graph(
             self._nodes,
             "yanmo",
@@ -154,15 +150,19 @@ class GraphWriter:
                 *(helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()),
                 *(helper.make_tensor_value_info(name, INT64, shape) for name, shape in whole.items()),
             ],
-            [numpy_helper.from_array(value, name) for name, value in self._constants.items()],
+            [
+                apart_tensor(name, value) if name in apart else numpy_helper.from_array(value, name)
+                for name, value in self._constants.items()
+            ],
         )
         opsets = [helper.make_opsetid("", self._opset), helper.make_opsetid(MICROSOFT, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="yanmo")
         helper.set_model_props(model, dict(metadata))
-        if None not in outputs.values():  # the checker wants every shape
+        if None not in outputs.values() and not apart:  # the checker wants every shape, and every number
             onnx.checker.check_model(model)
         # Maps of protobuf have no order of their own.
-        return bytes(model.SerializeToString(deterministic=True))
+        content = bytes(model.SerializeToString(deterministic=True))
+        return LargeGraph(content, apart) if apart else content
 
 
 def write_weights_apart(content: bytes, path: Path) -> None:
@@ -174,6 +174,9 @@ def write_weights_apart(content: bytes, path: Path) -> None:
         content: The ONNX file as a whole.
         path: Where it appears.
     """
+    if isinstance(content, LargeGraph):
+        write_onnx(content, path)
+        return
     model = onnx.load_from_string(content)
     place = path.with_suffix(".data")
     # It would be appended to.

@@ -12,12 +12,13 @@ from typing import Protocol
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from yanmo.arrays import FloatArray
 from yanmo.exporting.encoder import Encoder
 from yanmo.exporting.encoder_graph import GraphPrecision, write_encoder
 from yanmo.exporting.graph import FLOAT, GraphWriter
+from yanmo.exporting.large_graphs import read_constants
 from yanmo.exporting.quantization import (
     ActivationRange,
     Clipping,
@@ -83,9 +84,9 @@ class EncoderQuantizer:
             encoder, max_length=max_length, is_pair=is_pair, **more
         )
         # Its few weights would save nothing.
-        classifier = encoder.head[-1].name
+        classifiers = [one.name for one in encoder.head[-1:]]
         self._products = {
-            one.name: _quantized(one.weight_KN, options) for one in encoder.products() if one.name != classifier
+            one.name: _quantized(one.weight_KN, options) for one in encoder.products() if one.name not in classifiers
         }
         self._tokens = quantize_table(encoder.tokens_VE, clipping=options.clipping) if options.embeddings else None
 
@@ -117,7 +118,7 @@ class TracedQuantizer:
         for place, node in enumerate(self._model.graph.node):
             # Parts are kept in fp32 by their names, which exporters may leave out.
             node.name = node.name or f"{node.op_type}_{place}"
-        self._constants = {one.name: numpy_helper.to_array(one) for one in self._model.graph.initializer}
+        self._constants = read_constants(self._model, content)
         self._products = {
             node.name: _quantized(self._weight_KN(node), options)
             for node in self._model.graph.node

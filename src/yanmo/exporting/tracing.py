@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 from yanmo.arrays import IntArray
 from yanmo.errors import MissingExtraError, ModelError
+from yanmo.exporting.large_graphs import LargeGraph, apart_tensor
 
 try:
     import onnx
@@ -29,7 +30,7 @@ __all__ = ["OPSET", "trace_graph"]
 
 OPSET = 18
 LARGEST_BYTES = 2**31 - 1
-"""What protobuf can hold in one file."""
+"""What protobuf can hold in one file; what is larger has its weights in another one."""
 
 GraphScore = Callable[[dict[str, Tensor]], Tensor]
 
@@ -57,15 +58,11 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
             of a network that labels units also ``units``, shape (U,), of which there are as many logits.
 
     Raises:
-        ModelError: The network has no ONNX form, or is too large for one file.
+        ModelError: The network has no ONNX form.
     """
-    # Before the tracing, at the end of which protobuf would refuse the file.
-    num_bytes = sum(one.numel() * one.element_size() for one in module.parameters())
-    if num_bytes > LARGEST_BYTES:
-        raise ModelError(
-            f"The weights take {num_bytes / 1e9:.1f} GB; one ONNX file holds at most {LARGEST_BYTES / 1e9:.1f} GB.",
-            hint="Serve the torch Bundle, or distill it into a smaller model first.",
-        )
+    # Of a network that protobuf could not hold the weights become inputs first, and constants elsewhere then.
+    is_large = sum(one.numel() * one.element_size() for one in module.parameters()) > LARGEST_BYTES
+    positional = _Positional(module, score, list(example)).eval()
     names = list(example)
     axes = {name: {0: "batch", 1: "length"} for name in names} | {"logits": {0: "batch"}}
     if "units" in names:
@@ -75,7 +72,7 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
         with torch.no_grad(), _without_exporter_notes():
             torch.onnx.export(
                 # Dropout would be traced into the graph.
-                _Positional(module, score, names).eval(),
+                positional,
                 tuple(torch.from_numpy(array) for array in example.values()),
                 file,  # type: ignore[arg-type]
                 input_names=names,
@@ -83,18 +80,32 @@ def trace_graph(module: nn.Module, score: GraphScore, example: Mapping[str, IntA
                 dynamic_axes=axes,
                 opset_version=OPSET,
                 dynamo=False,
+                export_params=not is_large,
+                # What is folded of such inputs would become inputs, too.
+                do_constant_folding=not is_large,
             )
     except (RuntimeError, ValueError, TypeError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise ModelError(
             f"{type(module).__name__} has no ONNX form: {reason}", hint="Serve the torch Bundle as it is."
         ) from error
-    return _canonical(file.getvalue())
+    tensors = {**dict(positional.named_parameters()), **dict(positional.named_buffers())} if is_large else {}
+    return _canonical(file.getvalue(), tensors)
 
 
-def _canonical(content: bytes) -> bytes:
-    """Return the file without notes about where it came from, in one fixed order of bytes."""
+def _canonical(content: bytes, tensors: Mapping[str, Tensor]) -> bytes:
+    """Return the file without notes about where it came from, in one fixed order of bytes.
+
+    Args:
+        content: As the exporter wrote it.
+        tensors: Those that stand among its inputs and become constants in another file.
+    """
     model = onnx.load_model_from_string(content)
+    apart = {one.name: tensors[one.name].detach().numpy() for one in model.graph.input if one.name in tensors}
+    model.graph.initializer.extend(apart_tensor(name, value) for name, value in apart.items())
+    given = [one for one in model.graph.input if one.name not in apart]
+    model.graph.ClearField("input")
+    model.graph.input.extend(given)
     for part in (model, model.graph):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
@@ -102,8 +113,10 @@ def _canonical(content: bytes) -> bytes:
         node.ClearField("doc_string")
         node.ClearField("metadata_props")
     _shorten(model.graph)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString(deterministic=True))
+    if not apart:
+        onnx.checker.check_model(model)
+    plain = bytes(model.SerializeToString(deterministic=True))
+    return LargeGraph(plain, apart) if apart else plain
 
 
 def _shorten(graph: onnx.GraphProto) -> None:

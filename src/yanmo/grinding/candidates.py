@@ -11,7 +11,7 @@ from msgspec import structs
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.cascading import Guarantee
-from yanmo.models import ENCODER_FAMILIES, ModelSpec
+from yanmo.models import ENCODER_FAMILIES, STARTED_FAMILIES, ModelSpec
 from yanmo.verbs.calls import Call, InputPaths, stage_toml, toml_value
 
 __all__ = [
@@ -89,7 +89,8 @@ def file_name(named: ModelSpec | Bundle) -> str:
 def is_layered(spec: ModelSpec) -> bool:
     """Return whether heads and neurons can be cut out of a student."""
     is_shape = spec.family in ENCODER_FAMILIES and spec.family != "albert" and spec.layers > 1
-    return is_shape or spec.family == "init"
+    # Of which family a checkpoint is its folder says, and prune.
+    return is_shape or spec.family in STARTED_FAMILIES
 
 
 def student(spec: ModelSpec, values: Mapping[str, Any], *, has_transfer: bool, suffix: str = "student") -> Stage:
@@ -103,7 +104,7 @@ def student(spec: ModelSpec, values: Mapping[str, Any], *, has_transfer: bool, s
     """
     inputs: dict[str, InputPaths] = {"teacher": TEACHER, "dataset": DATASET}
     inputs |= {"transfer": TRANSFER} if has_transfer else {}
-    named = {"model": spec.name}
+    named = {"model": spec.source if spec.family == "pretrained" else spec.name}
     if spec.family == "init":
         # The encoder itself says which model it is.
         inputs, named = inputs | {"init": INIT}, {}

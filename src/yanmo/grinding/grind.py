@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.identity import folder_digest
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.work import claim
 from yanmo.compressing.quantizing import check_max_drop
@@ -59,8 +61,8 @@ class GrindConfig(Budget):
     """Most hours for the whole search, those of earlier runs of the same command, too."""
 
     students: tuple[str, ...] = ()
-    """Models to distill into; by default ngram, textcnn, bert-2x128 and bert-4x312; window where the units of texts are
-    labeled; bilstm and bert-4x312 where answers are found in passages."""
+    """Models to distill into, the folder of a checkpoint, too; by default ngram, textcnn, bert-2x128 and bert-4x312;
+    window where the units of texts are labeled; bilstm and bert-4x312 where answers are found in passages."""
 
     num_altered: int = Field(default=0, ge=0, le=100)
     """Altered copies of each text that the teacher answers. Each costs as much time as a pass over the texts; more
@@ -206,13 +208,29 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
         MissingExtraError: The packages that train are not installed.
     """
     names = config.students or STUDENTS.get(task_of(dataset).head, ())
-    found = {spec.name: spec for spec in (check_model(TrainConfig(model=model)) for model in names)}
-    for spec in found.values():
-        if spec.family in (*ONLY_LABELS, "pretrained"):
-            raise ConfigError(
-                f"The 'students' parameter of grind cannot have {spec.name}.",
-                hint="Give ngram, textcnn, bilstm, or shapes such as bert-4x312; an encoder from pretrain as --init.",
-            )
+    found = {spec.name: spec for spec in (_find_student(model) for model in names)}
     if init is not None:
         found[init.model], _ = start(TrainConfig(), init, dataset)
     return found
+
+
+def _find_student(model: str) -> ModelSpec:
+    """Return a model to distill into; that of a folder is named after what is in it, too.
+
+    Raises:
+        ModelError: There is no such model.
+        ConfigError: It cannot be a student.
+        MissingExtraError: The packages that train are not installed.
+    """
+    spec = check_model(TrainConfig(model=model))
+    if spec.family in ONLY_LABELS or spec.is_hub_id:
+        raise ConfigError(
+            f"The 'students' parameter of grind cannot have {spec.name}.",
+            hint="Give ngram, textcnn, bilstm, shapes such as bert-4x312, or a checkpoint's folder; an encoder from "
+            "pretrain as --init.",
+        )
+    if spec.family != "pretrained":
+        return spec
+    folder = Path(spec.source).resolve()
+    # A search that goes on must not take what was made of other weights for that of these.
+    return replace(spec, name=f"{spec.name}-{folder_digest(folder)[:8]}", source=str(folder))

@@ -127,7 +127,7 @@ def _made_by(search: Search, *verbs: str) -> list[Mapping[str, Any]]:
 
 def _made_in_int8(search: Search) -> list[Mapping[str, Any]]:
     """Return what was quantized, and the students that never had to be."""
-    born = {name for name, spec in search.students.items() if spec.is_born_int8}
+    born = {name for name, spec in search.students.items() if spec.is_born_small}
     students = [row for row in _made_by(search, "distill") if row["student"] in born]
     return [*_made_by(search, "quantize"), *students]
 
@@ -184,7 +184,7 @@ def _students(search: Search) -> Iterator[Stage]:
 def _with_int8(stage: Stage, spec: ModelSpec) -> Iterator[Stage]:
     """Yield a student and it in 8 bits, where it is not so from the beginning."""
     yield stage
-    if not spec.is_born_int8:
+    if not spec.is_born_small:
         yield int8_of(stage.name, model=spec.name)
 
 

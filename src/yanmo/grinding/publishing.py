@@ -137,7 +137,15 @@ def _recipe(search: Search, name: str, out: Path) -> str:
         return Path(os.path.relpath(Path(getattr(source, "path", source)).resolve(), folder)).as_posix()
 
     sources = {role: path_to(source) for role, source in bench.given.items()}
-    stages = [bench.settled(stage) for stage in chain(search.stages, name)]
+    # Checkpoints that students began with, as they stand from there.
+    begun = {spec.source: path_to(spec.source) for spec in search.students.values() if spec.source}
+    made = [bench.settled(stage) for stage in chain(search.stages, name)]
+    stages = [
+        stage.configured(
+            {key: begun.get(one, one) if key == "model" else one for key, one in stage.call.config.items()}
+        )
+        for stage in made
+    ]
     # Beside the winner, which whoever tries the recipe wants to compare with.
     return recipe(stages, sources, out=path_to(out.with_name(f"{out.name}-again")))
 

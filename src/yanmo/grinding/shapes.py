@@ -63,6 +63,8 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
                 write_parquet(rows.sample(min(num_rows, rows.height), seed=0), staging / f"{name}.parquet")
             if dataset.user_dict_path:
                 (staging / dataset.user_dict_path.name).write_bytes(dataset.user_dict_path.read_bytes())
+            if dataset.glossary_path:
+                (staging / dataset.glossary_path.name).write_bytes(dataset.glossary_path.read_bytes())
     return Dataset.open(out)
 
 
@@ -178,7 +180,7 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
         work.mkdir(parents=True, exist_ok=True)
         job = make_job(few, spec, settled, work, "shape", is_length_given=False)
         publish_trained(learn(job, tell=effects.tell), job, few, parents={"dataset": few.digest}, out=untrained)
-    if spec.is_born_int8:
+    if spec.is_born_small:
         return Bundle.open(untrained)
     if not (out / MANIFEST).is_file():
         # Light models have no activations to calibrate, and would say that the key has no effect.

@@ -46,7 +46,12 @@ MESSAGES: dict[str, dict[str, tuple[int, int | str, int]]] = {
         "sparse_tensors": (23, "Sparse", REPEATED),
         "graphs": (11, "Graph", REPEATED),
     },
-    "Tensor": {"name": (8, STRING, OPTIONAL), "data_location": (14, INT32, OPTIONAL)},
+    "Tensor": {
+        "name": (8, STRING, OPTIONAL),
+        "external_data": (13, "Entry", REPEATED),
+        "data_location": (14, INT32, OPTIONAL),
+    },
+    "Entry": {"key": (1, STRING, OPTIONAL), "value": (2, STRING, OPTIONAL)},
     "Value": {"name": (1, STRING, OPTIONAL)},
 }
 """Message to field to number, type and label, from the definition of ONNX."""
@@ -86,8 +91,8 @@ def check_onnx(path: Path, declared: Sequence[str]) -> None:
     known = _known_operators()
     for inner in _graphs(graph):
         for tensor in _tensors(inner):
-            # Any file of this machine could be named there.
-            if tensor.data_location:
+            # Any file of this machine could be named there; that of a Bundle's own has one name, and its digest.
+            if tensor.data_location and _places_of(tensor) != {path.with_suffix(".data").name}:
                 raise ArtifactError(
                     f"{path} keeps the weight '{tensor.name}' in another file, which a Bundle must not.",
                     hint="Export the Bundle again.",
@@ -99,6 +104,11 @@ def check_onnx(path: Path, declared: Sequence[str]) -> None:
                     f"{path} has the unknown operator {name}.",
                     hint="Export the Bundle again with this version, or upgrade onnxruntime.",
                 )
+
+
+def _places_of(tensor: Any) -> set[str]:
+    """Return the files that a tensor's numbers are said to be in: one, in a file that means well."""
+    return {one.value for one in tensor.external_data if one.key == "location"}
 
 
 def _read(path: Path) -> Any:

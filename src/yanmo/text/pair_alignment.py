@@ -202,7 +202,7 @@ def _best_ways(shape: _Shape, steps: Sequence[tuple[int, int]], table: Doubles) 
     """Return the most likely units of each pair, by their sizes."""
     num_pairs, num_sources, num_targets = len(shape.pairs), shape.sources_GS.shape[1], shape.targets_GT.shape[1]
     usable = [step for step in steps if step[0] <= num_sources and step[1] <= num_targets]
-    # A unit of many symbols stands for several decisions, and is as likely as these together would be.
+    # A unit of many symbols stands for several decisions; counted as one it would win too often.
     weights = [np.log(np.maximum(table[_cells(shape, step, len(table))], 1e-12)) * max(step) for step in usable]
     best = np.full((num_sources + 1, num_targets + 1, num_pairs), -np.inf)
     taken = np.zeros((num_sources + 1, num_targets + 1, num_pairs), dtype=np.int8)

@@ -69,13 +69,8 @@ class PairTokenizer:
         Raises:
             ModelError: It lacks one of the two.
         """
-        pad_id, end_id = (None if one is None else backend.token_to_id(one) for one in (pad, end))
-        for what, given, found in (("fills rows", pad, pad_id), ("ends a text", end, end_id)):
-            if found is None:
-                raise ModelError(
-                    f"The tokenizer of {name} has no token that {what}{f' named {given!r}' if given else ''}.",
-                    hint="Give it a pad_token and an eos_token in tokenizer_config.json, as T5 has <pad> and </s>.",
-                )
+        pad_id = _id_of(backend, pad, name=name, what="fills rows")
+        end_id = _id_of(backend, end, name=name, what="ends a text")
         specials = backend.encode("").ids
         language = LanguageTokenizer.of(backend, name=name, end=end)
         begin = pad_id if begin_id is None else begin_id
@@ -105,6 +100,21 @@ class PairTokenizer:
         room = max(max_length - len(self.marks.before) - len(self.marks.behind), 0)
         is_cut_N = found.lengths_N > room
         return _with_marks(found, np.minimum(found.lengths_N, room), self.marks), is_cut_N
+
+
+def _id_of(backend: Tokenizer, token: str | None, *, name: str, what: str) -> int:
+    """Return the id of a mark.
+
+    Raises:
+        ModelError: There is none.
+    """
+    found = None if token is None else backend.token_to_id(token)
+    if found is None:
+        raise ModelError(
+            f"The tokenizer of {name} has no token that {what}{f' named {token!r}' if token else ''}.",
+            hint="Give it a pad_token and an eos_token in tokenizer_config.json, as T5 has <pad> and </s>.",
+        )
+    return int(found)
 
 
 def _with_marks(rows: Ragged, lengths_N: IntArray, marks: PairMarks) -> Ragged:

@@ -18,7 +18,7 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
-from yanmo.family_settings import default_settings, unsharded, unused_settings
+from yanmo.family_settings import default_settings, few_shot_rate, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
@@ -99,6 +99,7 @@ class Job:
             pooling=config.pooling,
             head_start=config.head_start,
             is_frozen=config.frozen,
+            is_few_shot=config.few_shot,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             head=self.task.head,
@@ -173,6 +174,8 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
     defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
+    if given.get("few_shot"):
+        defaults["learning_rate"] = few_shot_rate(defaults["learning_rate"])
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None
@@ -261,40 +264,22 @@ def _loop_settings(job: Job, **others: float) -> LoopSettings:
     return LoopSettings(**(others | values))
 
 
+def _of_network(job: Job, tell: Watcher) -> dict[str, Any]:
+    kept = {"measure": job.measure, "work_dir": job.work_dir, "run_key": job.run_key, "ask": job.ask, "tell": tell}
+    return {"network": job.network, "loop": _loop_settings(job), **kept}
+
+
 def _train_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.network_training import train_network
 
-    return train_network(
-        job.spec,
-        job.train,
-        job.valid,
-        network=job.network,
-        loop=_loop_settings(job),
-        measure=job.measure,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        make=_maker(job),
-        ask=job.ask,
-        tell=tell,
-    )
+    return train_network(job.spec, job.train, job.valid, make=_maker(job), **_of_network(job, tell))
 
 
 def _train_parser_network(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.runs.parser_network import train_parser_network
 
-    return train_parser_network(
-        job.spec,
-        job.train,
-        job.valid,
-        network=job.network,
-        loop=_loop_settings(job),
-        tagger=job.readers.tagger,
-        measure=job.measure,
-        work_dir=job.work_dir,
-        run_key=job.run_key,
-        ask=job.ask,
-        tell=tell,
-    )
+    given = _of_network(job, tell)
+    return train_parser_network(job.spec, job.train, job.valid, tagger=job.readers.tagger, **given)
 
 
 def _maker(job: Job) -> Callable[[], Any] | None:

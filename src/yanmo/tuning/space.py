@@ -70,6 +70,7 @@ SPACES: dict[str, Space] = {
     "bilstm": _LIGHT,
     "ngram": _LIGHT,
     "window": {"learning_rate": Range(0.03, 0.3, log=True), "batch_size": Choice((8, 16, 32))},
+    "arcs": {"batch_size": Choice((4, 8, 16, 32))},
     **dict.fromkeys(ENCODER_FAMILIES, _SHAPE),
     "init": {**_ENCODER, "learning_rate": Range(1e-5, 5e-4, log=True)},
     "pretrained": {

@@ -22,7 +22,7 @@ def wishes(num_beams, end=1, length_penalty=1.0):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory, make_encoder_decoder):
-    folder = make_encoder_decoder(tmp_path_factory.mktemp("answering") / "t5")
+    folder = make_encoder_decoder(tmp_path_factory.mktemp("answering") / "t5", noise=0.1)
     return folder, AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
 
 

@@ -57,8 +57,8 @@ def build_encoder_decoder(
         feed_forward_proj="gated-gelu",
         pad_token_id=pad_id,
         eos_token_id=end_id,
-        decoder_start_token_id=pad_id,
     )
+    config.decoder_start_token_id = pad_id
     return T5ForConditionalGeneration(config)
 
 

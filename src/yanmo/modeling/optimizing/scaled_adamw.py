@@ -6,6 +6,7 @@ for all, those of queries jump about while embeddings hardly move, and what is r
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -31,10 +32,11 @@ class ScaledAdamW(torch.optim.AdamW):
             {**group, "params": [one], "lr": group["lr"] * _size(one)} for group in groups for one in group["params"]
         ]
         try:
-            return super().step(closure)
+            loss = super().step(closure)
         finally:
             self.param_groups = groups
+        return loss
 
 
 def _size(parameter: torch.Tensor) -> float:
-    return max(float(parameter.norm()) / max(parameter.numel(), 1) ** 0.5, LEAST_SIZE)
+    return max(float(parameter.norm()) / math.sqrt(max(parameter.numel(), 1)), LEAST_SIZE)

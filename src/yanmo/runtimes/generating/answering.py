@@ -174,7 +174,7 @@ class _Search:
         if len(self.whole) < wishes.num_beams:
             return False
         best = max((one.score for one in self.running if one is not None), default=-np.inf)
-        return self.whole[-1].score >= best / length**wishes.length_penalty
+        return bool(self.whole[-1].score >= best / length**wishes.length_penalty)
 
     def found(self, wishes: AnswerWishes) -> list[Hypothesis]:
         """Return the best answers; what did not end counts as far as it came."""

@@ -5,10 +5,11 @@ The buffers are numpy arrays that the graphs read and append to where they stand
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ArtifactError
@@ -17,6 +18,9 @@ from yanmo.runtimes.generating.bound_call import BoundCall
 from yanmo.runtimes.generating.drafts import NextScores
 
 __all__ = ["EncoderDecoderSession"]
+
+PIECE_CELLS = 512
+"""Tokens that are read at once, padding included."""
 
 
 class EncoderDecoderSession:
@@ -46,17 +50,28 @@ class EncoderDecoderSession:
     def read(self, ids_BS: IntArray, lengths_B: IntArray, *, num_beams: int, num_best: int) -> OnnxDrafts:
         """Read texts, and begin answers; those before these end."""
         num_texts, length = ids_BS.shape
-        call = BoundCall(self._reading)
-        lengths_B = lengths_B.astype(np.int32)
-        call.bind_input("input_ids", ids_BS)
-        call.bind_input("lengths", lengths_B)
         num_heads, width = next(iter(self._past.values()))
-        cross = {name: np.empty((num_texts, num_heads, length, width), np.float32) for name in self._cross}
-        for name, values in cross.items():
+        # Zeros, for what is not read is multiplied by 0, and must be a number.
+        cross = {name: np.zeros((num_texts, num_heads, length, width), np.float32) for name in self._cross}
+        for rows in _pieces(lengths_B):
+            self._read_piece(ids_BS, lengths_B, rows, cross)
+        past, counts_B = self._room(num_texts * num_beams), lengths_B.astype(np.int32)
+        return OnnxDrafts(self, cross, past, counts_B, num_beams=num_beams, num_best=num_best)
+
+    def _read_piece(self, ids_BS: IntArray, lengths_B: IntArray, rows: IntArray, cross: dict[str, FloatArray]) -> None:
+        """Read some of the texts, no wider than the longest of them, and put what is found where it belongs."""
+        call = BoundCall(self._reading)
+        lengths = lengths_B[rows].astype(np.int32)
+        ids = np.ascontiguousarray(ids_BS[rows, : lengths.max()])
+        call.bind_input("input_ids", ids)
+        call.bind_input("lengths", lengths)
+        num_heads, width = next(iter(self._past.values()))
+        found = {name: np.empty((len(rows), num_heads, ids.shape[1], width), np.float32) for name in cross}
+        for name, values in found.items():
             call.bind_output(name, values)
         call.run()
-        past = self._room(num_texts * num_beams)
-        return OnnxDrafts(self, cross, past, lengths_B, num_beams=num_beams, num_best=num_best)
+        for name, values in found.items():
+            cross[name][rows, :, : ids.shape[1]] = values
 
     def bind(self) -> BoundCall:
         """Return a call of the graph that writes."""
@@ -73,6 +88,17 @@ class EncoderDecoderSession:
         return {name: buffer[:num_rows] for name, buffer in self._rooms.items()}
 
 
+def _pieces(lengths_B: IntArray) -> Iterator[IntArray]:
+    """Yield the rows of texts of like length, so many that their states stay in a core's own cache."""
+    order_B = np.argsort(-lengths_B, kind="stable")
+    start = 0
+    while start < len(order_B):
+        width = max(int(lengths_B[order_B[start]]), 1)
+        stop = start + max(PIECE_CELLS // width, 1)
+        yield order_B[start:stop]
+        start = stop
+
+
 class OnnxDrafts:
     """The Drafts protocol."""
 
@@ -81,7 +107,7 @@ class OnnxDrafts:
         session: EncoderDecoderSession,
         cross: dict[str, FloatArray],
         past: dict[str, FloatArray],
-        lengths_B: IntArray,
+        lengths_B: npt.NDArray[np.int32],
         *,
         num_beams: int,
         num_best: int,

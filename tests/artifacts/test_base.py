@@ -50,7 +50,8 @@ def test_equal_work_gives_an_equal_digest(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows keeps rights elsewhere")
 def test_who_may_read_the_folder_may_read_its_files(tmp_path):
-    with publish(tmp_path / "made", Identity(kind="dataset", verb="prepare")) as staging:
+    identity = Identity(kind="dataset", verb="prepare", task="single_label", labels=["a"])
+    with publish(tmp_path / "made", identity) as staging:
         for name in ("weights", "settings"):
             (staging / name).write_text(name, encoding="utf-8")
         (staging / "weights").chmod(0o600)

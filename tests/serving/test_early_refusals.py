@@ -121,6 +121,18 @@ def test_it_is_told_what_the_application_tells_each_time_it_asks(full):
     assert len(ids) == 5
 
 
+def test_it_is_told_in_the_language_of_each_client(full):
+    found = set()
+    for language in ("en", "zh-CN", "en", "zh-CN"):
+        whole = full.ask("POST", "/predict", BODY, {**ASKED_WHOLE, "accept-language": language})
+        with full.connect() as connection:
+            connection.sendall(REQUEST.replace(b"\r\n\r\n", b"\r\naccept-language: %s\r\n\r\n" % language.encode(), 1))
+            ((_, _, body),) = read_answers(connection, 1)
+        assert body == whole.content
+        found.add(body)
+    assert len(found) == 2
+
+
 @pytest.mark.parametrize("path", ["/", "/v1/models/ngram/predict", "/v1/models/ngram:predict", "/invocations"])
 def test_every_route_to_the_queue_is_refused_before_the_body_comes(full, path):
     with full.connect() as connection:

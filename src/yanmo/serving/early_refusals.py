@@ -22,6 +22,7 @@ from yanmo.serving.predict import queue_full
 from yanmo.serving.problems import PROBLEMS, Problem
 from yanmo.serving.routes import TABLE
 from yanmo.serving.service import Service
+from yanmo.translations import Language, preferred_language
 
 __all__ = ["EarlyRefusals"]
 
@@ -50,6 +51,7 @@ class RequestHead(NamedTuple):
     headers: Mapping[bytes, bytes]
     num_body_bytes: int
     keeps_alive: bool
+    language: Language
 
 
 class RefusedCall(NamedTuple):
@@ -91,8 +93,7 @@ class EarlyRefusals:
         self._heads: dict[bytes, RequestHead] = {}
         self._latest: RequestHead | None = None
         self.is_full = False
-        self._made = b"", b""
-        self._made_for: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._made: dict[Language, tuple[int, list[tuple[bytes, bytes]], bytes, bytes]] = {}
 
     def of_known(self, connection: Connection, data: bytes) -> Refusal | None:
         """Return the refusal of bytes that are one whole request, whose head was refused before; None for all else."""
@@ -139,7 +140,9 @@ class EarlyRefusals:
             self._access.check_host(headers)
         except Problem:
             return None
-        return RequestHead(asked, headers, int(declared), connection.keeps_alive)
+        accepted = headers.get(b"accept-language", b"").decode("latin-1")
+        language = preferred_language(accepted, self._service.config.language)
+        return RequestHead(asked, headers, int(declared), connection.keeps_alive, language)
 
     def _refuse(self, connection: Connection, head: RequestHead) -> Refusal | None:
         model, name, route_path = head.asked
@@ -157,7 +160,7 @@ class EarlyRefusals:
         for observer in self._observers:
             call = RefusedCall(self._service, head.headers, name, request_id, key)
             observer.write(call, route_path, TOO_MANY, 0.0)
-        first, last = self._parts(seconds, connection.server_state.default_headers)
+        first, last = self._parts(seconds, head.language, connection.server_state.default_headers)
         closing = b"" if head.keeps_alive else CLOSING
         return Refusal(b"%s%s%s%s" % (first, request_id, closing, last), seconds, closes=not head.keeps_alive)
 
@@ -166,16 +169,20 @@ class EarlyRefusals:
             self._admin_port is not None and connection.server is not None and connection.server[1] == self._admin_port
         )
 
-    def _parts(self, seconds: int, default_headers: list[tuple[bytes, bytes]]) -> tuple[bytes, bytes]:
+    def _parts(
+        self, seconds: int, language: Language, default_headers: list[tuple[bytes, bytes]]
+    ) -> tuple[bytes, bytes]:
         """Return the answer before the request's id and after it; made anew when the time changes that it tells."""
-        made_for = seconds, default_headers
-        if self._made_for != made_for:
-            reply = problem_reply(queue_full(seconds))
+        made = self._made.get(language)
+        if made is None or made[:2] != (seconds, default_headers):
+            problem = queue_full(seconds)
+            problem.speak(language)
+            reply = problem_reply(problem)
             lines = [*default_headers, *reply.headers, (b"content-length", b"%d" % len(reply.content))]
             head = b"".join([b"%s: %s\r\n" % line for line in lines])
-            self._made = STATUS_LINE[TOO_MANY] + head + b"x-request-id: ", HEAD_END + reply.content
-            self._made_for = made_for
-        return self._made
+            first, last = STATUS_LINE[TOO_MANY] + head + b"x-request-id: ", HEAD_END + reply.content
+            made = self._made[language] = seconds, default_headers, first, last
+        return made[2:]
 
 
 def _addresses(service: Service, root_path: str) -> Iterator[tuple[bytes, Addressed]]:

@@ -178,7 +178,8 @@ def _epochs(perceptron: Perceptron, lesson: _Lesson, loop: LoopSettings, beam: i
         yield 0
     with progress.bar(loop.num_epochs, "train", unit="epoch") as bar:
         # Where no sequence is good for long, hardly anything is learned from it: a beam begins where greed has ended.
-        num_greedy = loop.num_epochs if beam == 1 else loop.num_epochs // 2
+        # It learns once from a sentence, where greed does from every mistake, so it gets most of the epochs.
+        num_greedy = loop.num_epochs if beam == 1 else max(loop.num_epochs // 4, 1)
         for epoch in range(loop.num_epochs):
             num_mistakes = 0
             if epoch == num_greedy:

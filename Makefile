@@ -9,7 +9,7 @@ export PYTHONHASHSEED = 0
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-extras check format bench bench-writing bench-all bench-service faults soak fuzz torture mutants audit weights clients docs site clean
+.PHONY: help demo test test-slow test-extras check format bench bench-writing bench-all bench-service faults faults-cluster soak fuzz torture mutants audit weights clients docs site clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $(STAMP)
 
-demo: $(STAMP)  ## Embedded data, end to end: prepare, train four models, compare, export, serve, ask
+demo: $(STAMP)  ## Embedded data, end to end: prepare, train, ensemble, cascade, distill, quantize, compare, serve
 	$(BIN)/python examples/messages/demo.py
 
 test: $(STAMP)  ## Run the tests, but for the slow ones
@@ -37,10 +37,10 @@ $(EXTRAS)/.installed: $(STAMP)
 	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
 		>$$($(EXTRAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/first.pth
 	$(BIN)/pip --python $(EXTRAS) install --quiet --disable-pip-version-check -c constraints.txt \
-		-e '.[lightgbm,mlflow,openvino]' opentelemetry-sdk
+		-e '.[lightgbm,mlflow,openvino,ray]' opentelemetry-sdk
 	touch $@
 
-test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry
+test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry, Ray
 	$(BIN)/pip --python $(EXTRAS) check
 	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra $$(grep -rlF "mark.extra(" tests --include="test_*.py")
 
@@ -95,6 +95,9 @@ bench-service: $(STAMP)  ## Measure the service beside yanmo predict, Flask and 
 
 faults: $(NGRAM) $(OTHER) $(BERT)  ## Overload, reloads, signals, slow clients: every promise of the service, half an hour
 	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --bert $(BERT) --write
+
+faults-cluster: $(EXTRAS)/.installed  ## Two machines as network namespaces: workers, nodes, drivers killed, the wire cut; needs root, an hour
+	$(EXTRAS)/bin/python benchmarks/cluster_faults.py --moments 20 --write
 
 soak: $(NGRAM) $(OTHER)  ## The service at half load for five minutes: memory must stay
 	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --only soak --soak-seconds 300

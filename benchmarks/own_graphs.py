@@ -1,6 +1,6 @@
 """How fast the graphs written for other families are beside traced ones, and what a smaller vocabulary saves.
 
-    python benchmarks/own_graphs.py [--rounds 15] [--write]
+    python benchmarks/own_graphs.py [mpnet modernbert] [--rounds 15] [--write]
     python benchmarks/own_graphs.py --vocabulary
 
 Random weights, 6 layers of 384: neither speed nor size depends on them. Both graphs of a network, in fp32 and in 8
@@ -17,6 +17,7 @@ import logging
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,14 @@ OPTIONS = Options("static", "per-channel", "max", reduce_range=True, embeddings=
 def main() -> int:
     """Measure what the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("families", nargs="*", default=list(FAMILIES), choices=[*FAMILIES])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--vocabulary", action="store_true")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
-    lines = [] if options.vocabulary and not options.write else measure_graphs(options.rounds)
+    lines = [] if options.vocabulary and not options.write else measure_graphs(options.families, options.rounds)
     lines += measure_vocabulary() if options.vocabulary or options.write else []
     if options.write:
         head = f"# Graphs of other families, and vocabularies\n\n{machine_lines()}\n\n```{__doc__}```\n\n"
@@ -102,16 +104,16 @@ def calibrated(quantizer: Quantizer, path: Path) -> bytes:
     return quantizer.build()
 
 
-def measure_graphs(num_rounds: int) -> list[str]:
+def measure_graphs(families: Sequence[str], num_rounds: int) -> list[str]:
     """Return the table of speeds."""
     lengths = " | ".join(f"{length} tokens" for length in LENGTHS)
     lines = [
         say(f"| family | precision | largest difference | {lengths} |"),
         say("|---|---|---|" + "---|" * len(LENGTHS)),
     ]
-    for family, make in FAMILIES.items():
+    for family in families:
         with tempfile.TemporaryDirectory() as folder:
-            for precision, (ours, theirs) in make_graphs(make(), Path(folder)).items():
+            for precision, (ours, theirs) in make_graphs(FAMILIES[family](), Path(folder)).items():
                 sessions = []
                 for name, content in (("own", ours), ("traced", theirs)):
                     (Path(folder) / f"{name}.onnx").write_bytes(content)

@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from yanmo.executors.units import WINDOW
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.verbs.predict import WINDOW
 
 FILE = "thucnews_titles/train.txt"
 CHILD = (

@@ -17,7 +17,15 @@ from yanmo.training.train_config import TrainConfig
 
 
 def test_settings_without_effect_are_named():
-    assert unused_settings(resolve("bert-2x64")) == ["tokenization", "order", "pooling", "beam", "head_start", "frozen"]
+    assert unused_settings(resolve("bert-2x64")) == [
+        "tokenization",
+        "order",
+        "pooling",
+        "beam",
+        "head_start",
+        "frozen",
+        "few_shot",
+    ]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
         "vocab_size",
@@ -29,6 +37,7 @@ def test_settings_without_effect_are_named():
         "beam",
         "head_start",
         "frozen",
+        "few_shot",
         "activation",
     ]
     assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "beam", "activation"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import http.server
 import io
@@ -34,7 +35,8 @@ def objects(folder):
 
 
 def test_kubernetes_own_schemas_hold(folder, clients_bin):
-    files = [path for path in sorted(folder.glob("*.yaml")) if path.name != "kustomization.yaml"]
+    places = [*sorted(folder.glob("*.yaml")), *sorted((folder / "canary").glob("*.yaml"))]
+    files = [path for path in places if path.name != "kustomization.yaml"]
     done = subprocess.run(
         [clients_bin / "kubernetes-validate", "--strict", *files], capture_output=True, text=True, check=False
     )
@@ -42,23 +44,25 @@ def test_kubernetes_own_schemas_hold(folder, clients_bin):
     assert (done.stdout + done.stderr).count(" passed ") == len(files) + 1, "service.yaml has two"
 
 
-@pytest.mark.parametrize("place", [".", "monitoring"])
+@pytest.mark.parametrize("place", [".", "canary", "monitoring"])
 def test_kustomize_is_told_of_every_file_and_of_no_other(folder, place):
     told = yaml.safe_load((folder / place / "kustomization.yaml").read_text(encoding="utf-8"))
-    files = {one for generator in told["configMapGenerator"] for one in generator["files"]}
+    files = {one for generator in told.get("configMapGenerator", []) for one in generator["files"]}
     there = {path.name for path in (folder / place).iterdir() if path.is_file()}
     assert {*told["resources"], *files, "kustomization.yaml"} == there
 
 
 def test_whatever_selects_pods_selects_these_and_names_ports_that_they_have(objects):
     deployment = objects["Deployment", "yanmo"]
-    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    labels = {"app": "yanmo"}
+    assert deployment["spec"]["template"]["metadata"]["labels"] == labels | {"track": "stable"}
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     ports = {one["name"] for one in container["ports"]}
     service, admin = objects["Service", "yanmo"], objects["Service", "yanmo-admin"]
     budget, policy = objects["PodDisruptionBudget", "yanmo"]["spec"], objects["NetworkPolicy", "yanmo"]["spec"]
-    selectors = [deployment["spec"]["selector"], budget["selector"], policy["podSelector"]]
-    assert [one["matchLabels"] for one in selectors] == [labels] * 3
+    # All but the Deployment's own are for the Pods of a canary, too.
+    assert deployment["spec"]["selector"]["matchLabels"] == labels | {"track": "stable"}
+    assert [one["matchLabels"] for one in (budget["selector"], policy["podSelector"])] == [labels] * 2
     assert service["spec"]["selector"] == admin["spec"]["selector"] == labels
     named = {one["targetPort"] for kind in (service, admin) for one in kind["spec"]["ports"]}
     named |= {one["port"] for rule in policy["ingress"] for one in rule["ports"]}
@@ -80,6 +84,26 @@ def test_an_update_takes_no_pod_away_before_there_is_another(objects):
     assert objects["PodDisruptionBudget", "yanmo"]["spec"]["maxUnavailable"] < scaler["minReplicas"]
     pod = deployment["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > yanmo.serving.config.ServeConfig().drain_seconds
+
+
+def test_a_canary_is_the_same_but_for_its_track_its_number_and_its_bundle(objects):
+    stable, canary = copy.deepcopy(objects["Deployment", "yanmo"]), copy.deepcopy(objects["Deployment", "yanmo-canary"])
+    service = objects["Service", "yanmo"]["spec"]["selector"]
+    labels = canary["spec"]["template"]["metadata"]["labels"]
+    assert service.items() <= labels.items(), "the Service asks it, too"
+    # Neither Deployment takes the Pods of the other one for its own, nor does the autoscaler count them.
+    assert canary["spec"]["selector"]["matchLabels"] == labels != stable["spec"]["selector"]["matchLabels"]
+    assert canary["spec"].pop("replicas") == 1
+    for one in (stable, canary):
+        for place in (one["metadata"], one["spec"]["template"]["metadata"]):
+            del place["labels"]
+        (spread,) = one["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        for selector in (one["spec"]["selector"], spread["labelSelector"]):
+            del selector["matchLabels"]["track"]
+        for variable in one["spec"]["template"]["spec"]["initContainers"][0]["env"]:
+            del variable["value"]
+        del one["metadata"]["name"]
+    assert canary == stable
 
 
 def test_what_is_mounted_is_there(folder, objects):

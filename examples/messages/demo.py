@@ -1,4 +1,4 @@
-"""The main job, end to end, on the embedded data: raw file → Dataset → four models → the best one, served.
+"""The main job, end to end, on the embedded data: raw file → Dataset → models → put together, made small, served.
 
 Run it with ``make demo``. Everything it makes is in ``demo/``; nothing touches a network but this machine's own
 loopback address.
@@ -25,11 +25,12 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     started = time.perf_counter()
     shutil.rmtree(OUT, ignore_errors=True)
-    print("1/5  yanmo init, yanmo run: prepare, train four models, evaluate, compare")
+    print("1/5  yanmo init, yanmo run: prepare, train four models, ensemble, cascade, distill, quantize, compare")
     yanmo.init(OUT)
     report = yanmo.run(OUT / "pipeline.toml")
-    rows = report.summary()["rows"]
+    rows, num_rows = report.metrics["rows"], report.metrics["num_rows"]
     show_table(rows)
+    show_choice(rows, num_rows)
     best = max(rows, key=lambda row: (row["accuracy"], -row["latency_ms"]))["name"]
     folders = (OUT / "runs" / "models" / best, OUT / "runs" / best)
     service = export_if_needed(yanmo.Bundle.open(next(folder for folder in folders if folder.is_dir())))
@@ -58,10 +59,27 @@ def show_table(rows: list[dict]) -> None:
     print()
 
 
+def show_choice(rows: list[dict], num_rows: int) -> None:
+    """Say which model is the best, and which costs least of those that these rows cannot tell from it."""
+    best = rows[0]
+    equal = [row for row in rows if row["behind_best_interval"][1] >= 0]
+    cheap = min(equal, key=lambda row: row["latency_ms"])
+    print(f"the best: {costs(best)}")
+    if cheap is not best:
+        times = best["latency_ms"] / cheap["latency_ms"]
+        print(f"as good, as far as {num_rows} rows can tell, {times:.0f} times as fast: {costs(cheap)}")
+    print()
+
+
+def costs(row: dict) -> str:
+    """Return what a model reaches, and what for."""
+    return f"{row['name']}, {row['accuracy']:.1%}, {row['latency_ms']:.2f} ms a text, {row['size_mb']:.1f} MB"
+
+
 def export_if_needed(best: yanmo.Bundle) -> yanmo.Bundle:
-    """Return a Bundle that runs without torch: ngram and linear do as they are."""
+    """Return the Bundle to serve: of a network its graph, which runs without torch; others are served as they are."""
     if best.format != "torch":
-        print(f"2/5  the best, {best.name}, runs without torch as it is")
+        print(f"2/5  the best, {best.name}, is served as it is")
         return best
     print(f"2/5  export the best, {best.name}, to ONNX")
     return yanmo.export(best, out=OUT / "runs" / f"{best.name}-onnx")

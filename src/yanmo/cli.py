@@ -9,7 +9,6 @@ import os
 import shlex
 import sys
 import traceback
-import types
 import typing
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -279,8 +278,6 @@ def _optional(hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         arguments = typing.get_args(hint)
         return list[str] | None if Ellipsis in arguments else hint | None
-    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        return hint
     return hint | None
 
 

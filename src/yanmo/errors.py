@@ -20,6 +20,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 from collections.abc import Iterable
+from typing import NoReturn
 
 __all__ = [
     "ArtifactError",
@@ -37,6 +38,8 @@ __all__ = [
     "YanmoError",
     "check_installed",
     "did_you_mean",
+    "raise_again",
+    "told",
 ]
 
 
@@ -124,6 +127,24 @@ class InternalError(YanmoError):
     """Something happened that we believed impossible."""
 
     exit_code = 1
+
+
+def told(error: YanmoError) -> tuple[str, str, str | None]:
+    """Return an error as plain values, for another process: the name of its class, the message, the hint."""
+    return type(error).__name__, error.message, error.hint
+
+
+def raise_again(name: str, message: str, hint: str | None) -> NoReturn:
+    """Raise what :func:`told` has made plain values of in another process.
+
+    Raises:
+        YanmoError: Of the same class.
+    """
+    kind: type[YanmoError] = globals().get(name, InternalError)
+    # Past the class's own __init__, whose arguments are not those that came back.
+    error = kind.__new__(kind)
+    YanmoError.__init__(error, message, hint=hint)
+    raise error
 
 
 def check_installed(what: str, *packages: str, extra: str) -> None:

@@ -24,6 +24,7 @@ __all__ = [
     "SETTINGS",
     "Setting",
     "default_settings",
+    "few_shot_rate",
     "unsharded",
     "unsuited",
     "unused_settings",
@@ -53,6 +54,8 @@ BASE_RATE = 3e-5
 LEAST_RATE, MOST_RATE = 1e-5, 3e-4
 MIN_BATCH_SIZE = 16
 BATCHES_AN_EPOCH = 64
+FEW_SHOT_SHARE = 0.3
+"""Of the learning rate of a checkpoint, that of its pairs: with the whole one, ten rows a label told it nothing."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ SETTINGS = (
     Setting("beam", ("arcs",), 1),
     Setting("head_start", STARTED_FAMILIES, idle_heads=WRITTEN),
     Setting("frozen", STARTED_FAMILIES, idle_heads=WRITTEN),
+    Setting("few_shot", STARTED_FAMILIES, idle_heads=WRITTEN, needs_whole_weights=True, off=False),
     Setting("activation", ENCODER_FAMILIES),
     Setting("eval_steps", NETWORKS),
     Setting("metric", LEARNERS),
@@ -252,6 +256,15 @@ def _started_rate(layers: int, width: int) -> float:
         layers, width = BASE_SHAPE
     rate = BASE_RATE * math.sqrt(BASE_SHAPE[0] / layers) * (BASE_SHAPE[1] / width) ** 2
     return float(f"{min(max(rate, LEAST_RATE), MOST_RATE):.1e}")
+
+
+def few_shot_rate(learning_rate: float) -> float:
+    """Return the default learning rate of pairs, to two digits: few rows, seen often, soon say no more about others.
+
+    Args:
+        learning_rate: The default for steps on labels.
+    """
+    return float(f"{FEW_SHOT_SHARE * learning_rate:.1e}")
 
 
 def unused_settings(spec: ModelSpec, head: str = "texts") -> list[str]:

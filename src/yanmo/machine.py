@@ -8,7 +8,14 @@ import platform
 import shutil
 from pathlib import Path
 
-__all__ = ["describe_machine", "has_compiler", "instruction_sets", "num_workers", "worker_rank"]
+__all__ = [
+    "THREAD_VARIABLES",
+    "describe_machine",
+    "has_compiler",
+    "instruction_sets",
+    "num_workers",
+    "worker_rank",
+]
 
 GIBIBYTE = 2**30
 INSTRUCTION_SETS = (
@@ -16,6 +23,8 @@ INSTRUCTION_SETS = (
     *("amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve"),
 )
 """The instruction sets that decide how fast products are, as Linux names them."""
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+"""What libraries read once, when they are loaded: to be set before a process begins."""
 
 
 def num_workers() -> int:

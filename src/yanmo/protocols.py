@@ -26,6 +26,7 @@ ABOUT = {
     "passages": "where answers stand in passages",
     "trees": "the trees of sentences",
     "sequences": "the tokens of texts",
+    "vectors": "vectors of texts",
     "targets": "the texts that are written for others",
 }
 """What a model decides about, by the name of the head that it needs for it."""
@@ -47,6 +48,7 @@ class Prediction:
         abstained: Whether a cascade gave no answer, because even its last stage was unsure.
         spans: The parts of the text that have these labels, in order, of tasks about parts; else empty.
         words: The words of the text with their heads, of tasks about trees; else empty.
+        vector: What the text is about, of tasks about vectors; else empty.
     """
 
     label: str | tuple[str, ...] | None
@@ -56,6 +58,7 @@ class Prediction:
     abstained: bool = False
     spans: tuple[Span, ...] = ()
     words: tuple[Word, ...] = ()
+    vector: Sequence[float] = ()
 
 
 class Inference(Struct, Generic[EvidenceT], frozen=True):

@@ -70,8 +70,10 @@ yanmo predict runs/bert-onnx messages.csv --text text --out predictions
 yanmo serve runs/bert-onnx --port 8000
 ```
 
-`run` ends with a Report that compares all models: open `runs/report/report.html`. Run it again and nothing is done;
-change a key in `pipeline.toml` and only what depends on it is made anew.
+`run` ends with a Report that compares all models: open `runs/report/report.html`. Three light models together
+(`runs/together`) are better than each of them; `runs/quick` asks them only where the cheapest is unsure, and
+`runs/student-int8` is one small network that has learned from them. Run it again and nothing is done; change a key in
+`pipeline.toml` and only what depends on it is made anew.
 
 For your own data put your file here, change `source`, `text` and `label` in the stage `messages`, and run.
 """
@@ -211,6 +213,25 @@ TEMPLATES: Mapping[str, StarterTemplate] = MappingProxyType(
                     "evaluate",
                     "A Report for each light model: what takes one artifact from a stage with each, is done for each.",
                     {"bundle": "models", "dataset": "messages"},
+                ),
+                "together": StageTemplate(
+                    "ensemble",
+                    "The mean of the light models' probabilities: one Bundle that answers for all three.",
+                    {"dataset": "messages", "members": "models"},
+                ),
+                "quick": StageTemplate(
+                    "cascade",
+                    "The cheapest of them answers what it is sure of, and the ensemble the rest: on at most a fifth of "
+                    "the texts another answer than the ensemble's, which so few rows can show.",
+                    {"dataset": "messages", "stages": ["models/linear", "together"], "alpha": 0.2},
+                ),
+                "student": StageTemplate(
+                    "distill",
+                    "One small network that learns from what the ensemble says.",
+                    {"teacher": "together", "dataset": "messages", "model": "textcnn"},
+                ),
+                "student-int8": StageTemplate(
+                    "quantize", "The student in 8 bits, without torch.", {"bundle": "student", "dataset": "messages"}
                 ),
             },
             guide=MESSAGES_GUIDE,

@@ -159,3 +159,9 @@ def test_what_is_decided_together_is_written_and_read(is_json):
     np.testing.assert_allclose(found.joint_M, choices.joint_M)
     np.testing.assert_allclose(found.values_MC, choices.values_MC, atol=1e-6)
     assert found.offsets_N.tolist() == [0, 2, 2, 5]
+
+
+def test_probabilities_are_inverted_no_nearer_to_0_and_1_than_the_floor():
+    certain = Choices(np.array([[1.0, 0.0]]), SIGMOID)
+    scores = certain.invert(floor=0.01).values_MC
+    assert scores[0] == pytest.approx([np.log(0.99 / 0.01), np.log(0.01 / 0.99)])

@@ -19,9 +19,13 @@ from yanmo.verbs.signature import get_verb
 
 SOURCE = Path(yanmo.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
-EXTRAS = {"integrations/mlflow_runs.py": "mlflow", "runtimes/engines/openvino_cpu.py": "openvino"}
+EXTRAS = {
+    "executors/ray.py": "ray",
+    "integrations/mlflow_runs.py": "mlflow",
+    "runtimes/engines/openvino_cpu.py": "openvino",
+}
 """Module to the extra without which it cannot be imported."""
-HEAVY = ("torch", "transformers", "sklearn", "onnx", "matplotlib", "optuna", "mlflow", "tensorboardX")
+HEAVY = ("torch", "transformers", "sklearn", "onnx", "matplotlib", "optuna", "mlflow", "tensorboardX", "ray")
 
 
 def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -90,6 +94,7 @@ def _modules_loaded_by(code: str) -> set[str]:
         "import yanmo.artifacts, yanmo.tasks, yanmo.text.pipeline, yanmo.models",
         "import yanmo.runtimes.predictor, yanmo.runtimes.onnx, yanmo.runtimes.ngram, yanmo.runtimes.linear",
         "import yanmo.serving.serve",
+        "import yanmo.executors.choice, yanmo.executors.local, yanmo.executors.answering",
         "import yanmo.pipeline.check, yanmo.pipeline.run",
         "from yanmo.verbs import COMMANDS; from yanmo.verbs.signature import get_verb; [get_verb(n) for n in COMMANDS]",
     ],

@@ -196,6 +196,7 @@ LONG_NAMES = {
     "pretrain": ["pretrain", f"{LONG}.txt", "--out", "new"],
     "adopt": ["adopt", LONG, "--out", "new"],
     "adopt --tokenizer": ["adopt", "model.onnx", "--tokenizer", LONG, "--out", "new"],
+    "embed": ["embed", LONG, "--out", "new"],
     "tune": ["tune", LONG, "--out", "new"],
     "tune --space": ["tune", "data", "--model", "ngram", "--space", LONG, "--out", "new"],
     "tune --out": ["tune", "data", "--model", "ngram", "--out", LONG],

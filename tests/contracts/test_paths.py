@@ -43,6 +43,7 @@ WALK = [
     ["train", "data", "--model", "bert-1x32", *EPOCH, "--out", "bert"],
     ["train", "data", "--model", "bert", *EPOCH, "--out", "bert-once-more"],
     ["adopt", "checkpoint", "--dataset", "data", "--out", "adopted"],
+    ["embed", "bert", "--out", "vectors"],
     ["pretrain", "data", "--model", "bert-1x32", *EPOCH, "--out", "reader"],
     ["tune", "data", "--model", "ngram", "--space", "space.toml", "--num-trials", "1", *FAST, "--out", "tuned"],
     ["distill", "terms", "data", "--model", "ngram", "--transfer", "more.txt", *EPOCH, "--out", "student"],

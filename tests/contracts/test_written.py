@@ -192,4 +192,4 @@ def test_the_hugging_face_client_reads_translations_and_summaries(service, monke
 
 def test_no_verb_knows_the_name_of_the_task():
     for path in (ROOT / "src" / "yanmo" / "verbs").glob("*.py"):
-        assert "text_to_text" not in path.read_text(encoding="utf-8"), path.name
+        assert '"text_to_text"' not in path.read_text(encoding="utf-8"), path.name

@@ -70,6 +70,7 @@ def test_a_table_of_texts_has_a_column(tmp_path):
         ({"completion": "q"}, ConfigError, "'completion' parameter of prepare needs the 'prompt'"),
         ({"cleaning": ("lowercase",)}, ConfigError, "does not use the 'cleaning' parameter"),
         ({"label": "topic"}, ConfigError, "does not use the 'label' parameter"),
+        ({"text": "body"}, ConfigError, "'text' parameter of prepare names a column"),
         ({"id": "number"}, ConfigError, "'id' parameter of prepare names a column"),
         ({"prompt": "q", "completion": "a"}, ConfigError, "'prompt' parameter of prepare names a column"),
         ({"task": "single_label", "documents": "lines"}, ConfigError, "does not use the 'documents' parameter"),
@@ -84,3 +85,10 @@ def test_a_mistake_has_its_message(keys, error, message, tmp_path, monkeypatch):
         yanmo.prepare(tmp_path / "text.txt", out=tmp_path / "data", **{"task": "causal_lm", **keys})
     assert message in caught.value.message
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("documents", ["lines", "paragraphs"])
+def test_a_file_of_blank_lines_is_refused_by_name(tmp_path, documents):
+    (tmp_path / "blank.txt").write_text(" \n\n\t\n")
+    with pytest.raises(DataError, match="blank.txt has no rows, only blank lines"):
+        yanmo.prepare(tmp_path / "blank.txt", out=tmp_path / "data", task="causal_lm", documents=documents)

@@ -84,7 +84,7 @@ def test_only_what_deserves_a_look_is_a_warning(num_damaged, said, caplog):
     caplog.set_level("INFO")
     profile_rows(gathered([(1, "a", "train"), (2, "a", "valid")], num_damaged=num_damaged), ["a"])
     first, *warnings = [record.message for record in caplog.records]
-    assert first == "1 labels; rows: train 1, valid 1"
+    assert first == "1 label; rows: train 1, valid 1"
     assert warnings == said
     caplog.clear()
     profile_rows(gathered(ROWS), ["a", "b"])

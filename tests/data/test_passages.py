@@ -167,3 +167,10 @@ def test_the_most_characters_of_an_answer_are_a_key_that_travels(tmp_path):
     assert task_of(prepare(squad(tmp_path / "b.json", {"answers": "Rome"}), tmp_path / "other")).max_answer == 100
     with pytest.raises(ConfigError, match="The task single_label does not use the 'max_answer' parameter"):
         yanmo.prepare(tmp_path / "a.json", max_answer=30, out=tmp_path / "none")
+
+
+@pytest.mark.parametrize("key", ["text", "text_b", "label"])
+def test_a_column_that_a_file_of_paragraphs_cannot_have_is_refused(tmp_path, key):
+    source = squad(tmp_path / "questions.json", {"answers": [{"text": "Rosa", "answer_start": 0}]})
+    with pytest.raises(ConfigError, match=f"'{key}' parameter of prepare names a column"):
+        prepare(source, tmp_path / "data", **{key: "other"})

@@ -34,7 +34,7 @@ def test_rows_have_a_datasets_names_and_numbers_over_all_files(tmp_path, caplog)
         ("3", "three", "1", "test", 2),
     ]
     assert rows["_file"].to_list() == [str(first), str(first), str(second)]
-    assert caplog.messages == [f"{first}: 2 rows", f"{second}: 1 rows"]
+    assert caplog.messages == [f"{first}: 2 rows", f"{second}: 1 row"]
 
 
 def test_ids_of_the_user_stay_and_unlabeled_files_need_no_label(tmp_path):

@@ -62,6 +62,12 @@ def test_heads_are_counted_within_their_windows_and_those_in_others_are_left_out
     assert inner_heads(heads, np.array([0, 5]), np.array([0, 5])).tolist() == heads.tolist()
 
 
+def test_the_first_word_of_the_next_window_is_outside():
+    # The heads of the first window are its own last word, the first word behind it, and the root.
+    heads = np.array([3, 4, 0, 0, 4])
+    assert inner_heads(heads, np.array([0, 5]), np.array([0, 3, 5])).tolist() == [3, -1, 0, 0, 1]
+
+
 def test_a_word_whose_head_is_elsewhere_teaches_nothing(head, states):
     heads, lengths = torch.tensor([2, 0, 2, -1]), torch.tensor([4])
     losses = [

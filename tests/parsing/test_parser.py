@@ -116,6 +116,18 @@ def test_a_beam_of_one_is_the_greedy_parser_and_a_wider_one_finds_better_sequenc
     assert totals[0].mean() < totals[1].mean() < totals[2].mean()
 
 
+def test_a_sequence_is_told_from_its_first_action_on(parser):
+    lengths = np.array([9, 5, 5, 2])
+    _, words = read(parser, lengths)
+    beam = Beam(words.rows(np.arange(4)), parser.weights, 4)
+    for step in range(beam.states.num_steps):
+        beam.advance(beam.candidates(step))
+    best_TB = beam.best_TB()
+    for sentence in range(4):
+        best = best_TB[best_TB[:, sentence] >= 0, sentence].tolist()
+        assert beam.sequence(sentence, 0, len(best)) == best
+
+
 def test_the_trees_of_a_beam_are_trees_whatever_stands_beside_them(parser):
     wide = ArcParser(parser.weights, parser.vocabulary_V, parser.sharpness, 4)
     lengths = np.random.default_rng(5).integers(0, 20, size=40)

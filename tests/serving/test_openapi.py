@@ -79,8 +79,11 @@ def test_a_service_shows_keys_and_second_texts_only_where_there_are_some(bundles
         assert "text_b" not in shown["components"]["schemas"]["OneText"]["properties"]
     with serving(bundles["text_pair"], bundles["ngram"], api_keys=str(file)) as client:
         shown = client.get("/openapi.json").json
-        # None of these models writes, and none is asked questions.
-        paths = {path for path, methods in DOCUMENT["paths"].items() if not is_about(methods, "writing")}
+        # None of these models writes or gives vectors, and none is asked questions.
+        lacking = ("writing", "vectors")
+        paths = {
+            path for path, methods in DOCUMENT["paths"].items() if not any(is_about(methods, one) for one in lacking)
+        }
         assert set(shown["paths"]) == paths
         assert "/v1/completions" not in paths
         known, schemas = DOCUMENT["components"]["schemas"], shown["components"]["schemas"]

@@ -125,3 +125,14 @@ def test_the_truth_takes_rows():
     assert taken.spans.values.tolist() == [[11, 18], [14, 18]]
     assert not SPAN.is_one_answer(TRUTH)
     assert SPAN.is_one_answer(TRUTH.take(np.array([2])))
+
+
+def test_the_truth_of_starts_and_of_ends_is_the_probability_at_their_own_cells():
+    # Starts and ends of row 0 differ in how sure they are; of "Rome" and "in Rome" the common end counts once.
+    values = [np.full(len(passage) + 1, 0.01, dtype=np.float32) for passage in PASSAGES for _ in (0, 1)]
+    values[0][[14, 11]], values[1][17], values[2][0], values[3][1] = 0.3, 0.7, 0.4, 0.6
+    values[4][-1], values[5][-1] = 0.8, 0.9
+    cells = np.concatenate(([0], np.cumsum([len(one) for one in values])))
+    evidence = Pointers(np.concatenate(values), cells, np.arange(0, len(cells), 2))
+    assert SPAN.truth(evidence, TRUTH, most=2) == pytest.approx([0.6, 0.4, 0.8, 0.7, 0.6, 0.9])
+    assert SPAN.losses_N(RIGHT, TRUTH).min() >= 0

@@ -10,7 +10,7 @@ from yanmo.errors import ConfigError
 from yanmo.family_settings import HEAD_DEFAULTS
 from yanmo.metrics.labels import ACCURACY
 from yanmo.metrics.measures import Measure
-from yanmo.models import resolve
+from yanmo.models import ModelSpec, resolve
 from yanmo.tasks import TASKS
 from yanmo.training.job import find_metric, measure_answers, settle
 from yanmo.training.train_config import TrainConfig
@@ -75,3 +75,12 @@ def test_a_tagger_keeps_one_mean_of_its_weights():
 def test_a_family_without_a_head_for_what_is_labeled_is_refused(model, task):
     with pytest.raises(ConfigError, match="Families that suit it: bert, roberta, albert, electra, bilstm, textcnn"):
         settle(TrainConfig(model=model), resolve(model), 1000, TASKS[task])
+
+
+def test_pairs_are_learned_at_a_lower_rate_unless_one_is_given():
+    spec = ModelSpec("encoder", "pretrained", layers=6, width=384, source="encoder", is_local=True)
+    rates = [
+        settle(TrainConfig(model="encoder", **keys), spec, 770, TASKS["single_label"]).learning_rate
+        for keys in ({}, {"few_shot": True}, {"few_shot": True, "learning_rate": 1e-3})
+    ]
+    assert rates == [1.7e-4, 5.1e-5, 1e-3]

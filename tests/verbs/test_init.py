@@ -28,7 +28,7 @@ def test_the_starter_folder_passes_the_check(tmp_path):
     plan = check(starter.path / "pipeline.toml", CheckConfig())
     assert set(plan.states) == {"to do"}
     verbs = {step.stage.verb.name for step in plan.steps}
-    assert verbs == {"prepare", "train", "export", "evaluate"}
+    assert verbs == {"prepare", "train", "export", "evaluate", "ensemble", "cascade", "distill", "quantize"}
     assert {dict(step.config)["model"] for step in plan.steps if step.stage.verb.name == "train"} >= {
         "ngram",
         "linear",

@@ -23,6 +23,7 @@ from yanmo.artifacts.predictions import Predictions
 from yanmo.cli import main
 from yanmo.data import containers
 from yanmo.errors import ArtifactError, ConfigError, DataError
+from yanmo.executors import answering, units
 from yanmo.modeling.runs.linear_model import fit_linear
 from yanmo.modeling.settings import LabeledTexts, NetworkSettings
 from yanmo.runtimes.predictor import open_bundle
@@ -102,8 +103,8 @@ def test_equal_input_gives_an_equal_artifact(bundle, csv, tmp_path):
 
 def test_windows_change_nothing(bundle, csv, tmp_path, monkeypatch):
     whole_NC = predict(bundle, csv, out=tmp_path / "whole").probabilities_NC
-    for name, size in (("WINDOW", 3), ("WINDOW_BYTES", 1)):
-        monkeypatch.setattr(predict_module, name, size)
+    for name, size in (("WINDOW", 3), ("WINDOW_BYTES", 1), ("UNIT_ROWS", 3), ("UNIT_BYTES", 1)):
+        monkeypatch.setattr(units, name, size)
         assert np.abs(predict(bundle, csv, out=tmp_path / name).probabilities_NC - whole_NC).max() <= 1e-6
 
 
@@ -257,7 +258,7 @@ def test_a_mistake_in_the_last_row_is_found_before_a_model_is_opened_and_leaves_
     path = tmp_path / "rows.csv"
     path.write_text("text,n\n" + "a,1\n" * 5000 + "b\n")
     monkeypatch.setattr(containers, "BLOCK_BYTES", 1000)
-    monkeypatch.setattr(predict_module, "open_bundle", None)
+    monkeypatch.setattr(answering, "open_bundle", None)
     with pytest.raises(DataError, match=r"rows\.csv line 5002 has 1 field, but the first row has 2"):
         predict(bundle, path, out=tmp_path / "made")
     assert list(tmp_path.iterdir()) == [path]
@@ -265,9 +266,9 @@ def test_a_mistake_in_the_last_row_is_found_before_a_model_is_opened_and_leaves_
 
 def test_after_a_failure_in_a_late_window_the_same_command_goes_on(bundle, csv, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO", logger="yanmo")
-    monkeypatch.setattr(predict_module, "WINDOW", 3)
+    monkeypatch.setattr(units, "UNIT_ROWS", 3)
     whole = predict(bundle, csv, out=tmp_path / "whole")
-    answers = predict_module.answer_windows
+    answers = answering.answer_windows
 
     def failing(*arguments):
         stream = answers(*arguments)
@@ -276,7 +277,7 @@ def test_after_a_failure_in_a_late_window_the_same_command_goes_on(bundle, csv, 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(ArtifactError, match="No space left on device"):
-        patch.setattr(predict_module, "answer_windows", failing)
+        patch.setattr(answering, "answer_windows", failing)
         predict(bundle, csv, out=tmp_path / "made")
     assert sorted(tmp_path.iterdir()) == [work_dir(tmp_path / "made"), csv, whole.path]
     assert "What is answered is kept in" in caplog.text
@@ -289,13 +290,13 @@ def test_a_failure_before_the_first_answer_leaves_nothing(bundle, csv, tmp_path,
     def failing(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(predict_module, "answer_windows", failing)
+    monkeypatch.setattr(answering, "answer_windows", failing)
     with pytest.raises(ArtifactError, match="No space left on device"):
         predict(bundle, csv, out=tmp_path / "made")
     assert list(tmp_path.iterdir()) == [csv]
 
 
-SMALL = "from yanmo.verbs import predict as module; module.WINDOW = 50; from yanmo.cli import main; import sys; "
+SMALL = "from yanmo.executors import units; units.UNIT_ROWS = 50; from yanmo.cli import main; import sys; "
 
 
 @pytest.fixture(scope="module")
@@ -309,19 +310,19 @@ def many(tmp_path_factory):
 def whole(bundles, many, tmp_path_factory):
     """What nothing has disturbed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(predict_module, "WINDOW", 50)
+        patch.setattr(units, "UNIT_ROWS", 50)
         return predict(bundles["single_label"], many, id="number", out=tmp_path_factory.mktemp("made") / "whole")
 
 
 @pytest.fixture
 def kill(bundle, many, tmp_path):
-    """Return what starts a predict and kills it with SIGKILL when so many windows are answered."""
+    """Return what starts a predict and kills it with SIGKILL when so many units are answered."""
 
-    def start(num_windows, out):
+    def start(num_units, out):
         command = ["predict", str(bundle.path), str(many), "--id", "number", "--out", str(out)]
         process = subprocess.Popen([sys.executable, "-c", SMALL + "sys.exit(main(sys.argv[1:]))", *command])
         deadline, ledger = time.monotonic() + 60, work_dir(out) / predict_module.ANSWERED / LEDGER
-        while not ledger.is_file() or ledger.read_bytes().count(b"\n") < num_windows:
+        while not ledger.is_file() or ledger.read_bytes().count(b"\n") < num_units:
             assert process.poll() is None, "it ended before its moment"
             assert time.monotonic() < deadline, "the moment did not come"
             time.sleep(0.002)
@@ -336,15 +337,15 @@ def kill(bundle, many, tmp_path):
 @pytest.fixture
 def answered(monkeypatch):
     """The number of rows of every window that a model answers here."""
-    heights, original = [], predict_module.answer_windows
+    heights, original = [], answering.answer_windows
 
     def watch(*arguments):
         for found in original(*arguments):
             heights.append(found[0].height)
             yield found
 
-    monkeypatch.setattr(predict_module, "answer_windows", watch)
-    monkeypatch.setattr(predict_module, "WINDOW", 50)
+    monkeypatch.setattr(answering, "answer_windows", watch)
+    monkeypatch.setattr(units, "UNIT_ROWS", 50)
     return heights
 
 
@@ -355,7 +356,7 @@ def again(bundle, many):
 
 
 @pytest.mark.parametrize("num_kills", [1, 3])
-def test_a_predict_that_is_killed_goes_on_from_its_finished_windows(num_kills, whole, kill, again, answered, tmp_path):
+def test_a_predict_that_is_killed_answers_only_what_is_missing(num_kills, whole, kill, again, answered, tmp_path):
     for number in range(num_kills):
         ledger = kill(20 * (number + 1), tmp_path / "made")
     kept = ledger.read_bytes().count(b"\n")
@@ -369,10 +370,11 @@ def test_a_predict_that_is_killed_goes_on_from_its_finished_windows(num_kills, w
 def test_what_a_power_cut_has_torn_is_answered_anew(whole, kill, again, answered, tmp_path, caplog):
     ledger = kill(20, tmp_path / "made")
     ledger.write_bytes(b"".join(ledger.read_bytes().splitlines(keepends=True)[:20])[:-9])
-    (ledger.parent / "000007.parquet").write_bytes(b"PAR1")
+    (ledger.parent / "part-000007.parquet").write_bytes(b"PAR1")
+    (ledger.parent / "part-000009.table.csv").unlink()
     made = again(tmp_path / "made")
-    assert sum(answered) == 10_000 - 50 * 7
-    assert "000007.parquet is damaged" in caplog.text
+    assert sum(answered) == 10_000 - 50 * 17
+    assert "part-000007.parquet is damaged" in caplog.text
     assert made.digest == whole.digest
 
 
@@ -462,7 +464,7 @@ def test_ctrl_c_ends_a_predict_that_waits_for_input(typing):
 @pytest.mark.parametrize("task", ["single_label", "multi_label"])
 def test_the_command_line_prints_the_lines_of_python(task, bundles, csv, tmp_path, monkeypatch, capsys):
     lines = list(predict(bundles[task], csv).lines())
-    monkeypatch.setattr(predict_module, "WINDOW", 3)
+    monkeypatch.setattr(units, "WINDOW", 3)
     assert main(["predict", str(bundles[task].path), str(csv)]) == 0
     assert capsys.readouterr().out.splitlines() == lines
     assert main(["predict", str(bundles[task].path), str(csv), "--json"]) == 0

@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
 def test_a_mark_stands_at_the_beginning_once(
     bundle: Bundle, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("yanmo.verbs.predict.WINDOW", 3)
+    monkeypatch.setattr("yanmo.executors.units.UNIT_ROWS", 3)
     plain = predict(bundle, source, out=tmp_path / "plain").path / "table.csv"
     marked = predict(bundle, source, bom=True, out=tmp_path / "marked").path / "table.csv"
     assert marked.read_bytes() == "\ufeff".encode() + plain.read_bytes()

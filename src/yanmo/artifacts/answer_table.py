@@ -9,6 +9,7 @@ import polars as pl
 
 from yanmo.artifacts.span_table import has_spans, span_lines, told_spans
 from yanmo.artifacts.tree_table import has_trees, tree_lines
+from yanmo.artifacts.vector_table import has_vectors, vector_column, vector_lines
 from yanmo.streams import printable
 
 __all__ = ["answer_lines", "answer_table"]
@@ -19,13 +20,16 @@ FORMULA = r"^[=+\-@\t\r＝＋－＠]"
 
 
 def answer_lines(frame: pl.DataFrame, texts: pl.Series | None, labels: Sequence[str]) -> Iterator[str]:
-    """Yield one line a row: the label, or that there is none, a tab, the probability; or spans; or a tree.
+    """Yield one line a row: the label, or that there is none, a tab, the probability; spans; a tree; or a vector.
 
     Args:
         frame: Predictions.
         texts: Of the rows, as they were given; needed for spans.
         labels: All labels.
     """
+    if has_vectors(frame):
+        yield from vector_lines(frame)
+        return
     if has_trees(frame) and texts is not None:
         yield from tree_lines(frame, texts)
         return
@@ -48,13 +52,17 @@ def answer_table(
         flat_labels: All labels, if lists of them are to be JSON text.
         plain_cells: Whether an apostrophe is put before texts that a spreadsheet takes for formulas.
     """
+    if has_vectors(frame):
+        frame, flat_labels = frame.with_columns(vector_column(frame, is_flat=flat_labels is not None)), None
     if has_spans(frame):
         told = told_spans(frame, texts.to_series())
         is_flat = flat_labels is not None
         shown = pl.Series([json.dumps(one, ensure_ascii=False) for one in told] if is_flat else told)
         frame, flat_labels = frame.with_columns(prediction=shown), None
     answers = frame if flat_labels is None else _flat_labels(frame, flat_labels)
-    columns = answers.select(name for name in ("prediction", "probability", "stage") if name in answers.columns)
+    columns = answers.select(
+        name for name in ("prediction", "probability", "stage", "vector") if name in answers.columns
+    )
     table = pl.concat([frame.select("id"), texts, columns], how="horizontal")
     return table.with_columns(_plain(table[name]) for name in table.columns) if plain_cells else table
 

@@ -1,135 +1,154 @@
-"""Frames of one table that are finished one after the other and outlive the process; it knows no column's meaning.
+"""Parts of a result that are finished in any order and outlive the process; it knows no content of theirs.
 
-Each frame is a file of its own, and a line of the ledger says that it is whole, with its digest and the facts that
-belong to it. Whoever was killed reads them back and goes on after them. A torn file or line counts for nothing, so
-the disk is synced every few seconds only: a kill costs the frame that was in the making, a power cut some more.
+A part is one or several files under names that its number makes, put there whole by whoever made them. A line of the
+ledger says that it is finished, with the digests of its files and the facts that belong to it, and is on disk before
+anybody relies on it. Whoever was killed finds the parts that are finished, and makes the others. A file without a line
+counts for nothing, nor does a torn line or a file that is not what its line says.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import shutil
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import polars as pl
 
-from yanmo.artifacts.durable import sync
-from yanmo.artifacts.frames import PART_BYTES, PART_ROWS
+from yanmo.artifacts.durable import put, sync
 from yanmo.artifacts.identity import file_digest
-from yanmo.artifacts.parquet import join_parquet, read_parquet, write_parquet
+from yanmo.errors import InternalError
 
-__all__ = ["FrameLedger"]
+__all__ = ["FinishedPart", "PartLedger", "part_name", "put_part"]
 
 logger = logging.getLogger(__name__)
 
 LEDGER = "finished.jsonl"
-SYNC_SECONDS = 5.0
 
 
-class LedgerLine(msgspec.Struct, frozen=True):
-    """What the ledger says of one frame: the digest of its file, and what was noted with it."""
+class FinishedPart(msgspec.Struct, frozen=True):
+    """What the ledger says of one finished part.
 
-    sha256: str
+    Attributes:
+        number: Its place among all parts, from 0.
+        files: Ending of each of its files to the digest.
+        facts: JSON values that belong to it.
+    """
+
+    number: int
+    files: dict[str, str]
     facts: dict[str, Any]
 
 
-class FrameLedger:
-    """The finished frames of a table, all with the same columns.
+def part_name(number: int, ending: str) -> str:
+    """Return the name of a part's file."""
+    return f"part-{number:06}.{ending}"
+
+
+def put_part(folder: Path, number: int, ending: str, write: Callable[[Path], object]) -> str:
+    """Write one file of a part beside its place and put it there whole; return its digest.
+
+    Two processes may make the same part at once, where one of them was taken for lost: each writes a file of its own,
+    and the last one to end replaces the other's by equal bytes.
 
     Args:
-        folder: Where they are kept, held by this process alone; it is made if needed.
+        folder: Of all parts.
+        number: The part's.
+        ending: The file's.
+        write: Gets the path to write to.
+    """
+    path = folder / part_name(number, ending)
+    partial = path.with_name(f".{path.stem}-{platform.node()}-{os.getpid()}.partial.{ending}")
+    write(partial)
+    digest = file_digest(partial)
+    put(partial, path)
+    return digest
+
+
+class PartLedger:
+    """The finished parts of one result.
+
+    Args:
+        folder: Where they are kept; only this process writes the ledger. It is made if needed.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
-        self._lines: list[LedgerLine] = []
-        self._unsynced: list[Path] = []
-        self._synced_at = time.monotonic()
-        self._write(_read_lines(folder / LEDGER))
+        self.folder = folder
+        self._parts: dict[int, FinishedPart] = {}
+        for part in _read_lines(folder / LEDGER):
+            if self._is_whole(part):
+                self._parts[part.number] = part
+        # What is left of a torn line must not stand before the next one.
+        partial = folder / f"{LEDGER}.partial"
+        partial.write_bytes(b"".join(map(_as_bytes, self._parts.values())))
+        put(partial, folder / LEDGER)
 
     def __len__(self) -> int:
-        """Return how many frames are finished."""
-        return len(self._lines)
+        """Return how many parts are finished."""
+        return len(self._parts)
+
+    def __contains__(self, number: object) -> bool:
+        """Return whether a part is finished."""
+        return number in self._parts
 
     @property
-    def facts(self) -> list[dict[str, Any]]:
-        """What was noted with each frame."""
-        return [line.facts for line in self._lines]
+    def parts(self) -> list[FinishedPart]:
+        """The finished parts, in the order of their numbers."""
+        return [self._parts[number] for number in sorted(self._parts)]
 
-    def read(self) -> Iterator[tuple[pl.DataFrame, dict[str, Any]]]:
-        """Yield the finished frames with their facts; where a file is damaged, it and those after it count no more."""
-        for number, line in enumerate(self._lines):
-            path = self._path(number)
-            if not path.is_file() or file_digest(path) != line.sha256:
-                logger.warning("%s is damaged: what comes from there on is made anew.", path)
-                self.keep(number)
-                return
-            yield read_parquet(path), line.facts
+    def add(self, part: FinishedPart) -> None:
+        """Say that one more part is finished; it is so, even through a power cut, when this returns.
 
-    def keep(self, num_frames: int) -> None:
-        """Count only the first frames from now on."""
-        self._write(self._lines[:num_frames])
-
-    def append(self, frame: pl.DataFrame, facts: Mapping[str, Any]) -> None:
-        """Keep one more frame, with JSON values that belong to it."""
-        # The file first, then its line: a file without a line counts for nothing and is written again.
-        path = self._path(len(self._lines))
-        write_parquet(frame, path)
-        self._lines.append(LedgerLine(file_digest(path), dict(facts)))
-        with (self._folder / LEDGER).open("ab") as file:
-            file.write(_as_bytes(self._lines[-1]))
-        self._unsynced.append(path)
-        if time.monotonic() >= self._synced_at + SYNC_SECONDS:
-            self.sync()
-
-    def sync(self) -> None:
-        """Make what was appended last through a power cut."""
-        # Frames before the ledger that names them, and last the folder that names all of these files.
-        for path in (*self._unsynced, self._folder / LEDGER, self._folder):
-            sync(path)
-        self._unsynced, self._synced_at = [], time.monotonic()
-
-    def put_together(self, path: Path) -> None:
-        """Write one Parquet file of all frames; equal frames give equal bytes, whenever they were finished."""
-        parts = [self._path(number) for number in range(len(self._lines))]
-        if len(parts) == 1:
-            shutil.copyfile(parts[0], path)
+        Raises:
+            InternalError: It was finished before, with other bytes.
+        """
+        before = self._parts.setdefault(part.number, part)
+        if before.files != part.files:
+            raise InternalError(f"Part {part.number} was made twice in {self.folder}, with other bytes.")
+        if before is not part:
             return
-        first = read_parquet(parts[0])
-        # The size comes from the rows alone and not from how the parts came to be cut: that would differ after a kill.
-        row_bytes = max(int(first.estimated_size()) // max(first.height, 1), 1)
-        join_parquet(parts, path, row_group_size=max(1, min(PART_ROWS, PART_BYTES // row_bytes)))
+        with (self.folder / LEDGER).open("ab") as file:
+            file.write(_as_bytes(part))
+        sync(self.folder / LEDGER)
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number:06}.parquet"
+    def paths(self, ending: str) -> list[Path]:
+        """Return the files of all parts with this ending, in order."""
+        return [self.folder / part_name(part.number, ending) for part in self.parts]
 
-    def _write(self, lines: list[LedgerLine]) -> None:
-        """Let these lines be the ledger; what is left of a torn one must not stand before the next."""
-        self._lines = lines
-        partial = self._folder / f"{LEDGER}.partial"
-        partial.write_bytes(b"".join(map(_as_bytes, lines)))
-        partial.replace(self._folder / LEDGER)
+    def concatenate(self, ending: str, path: Path) -> None:
+        """Write one file of the bytes of all parts."""
+        with path.open("wb") as whole:
+            for part in self.paths(ending):
+                with part.open("rb") as file:
+                    shutil.copyfileobj(file, whole)
+
+    def _is_whole(self, part: FinishedPart) -> bool:
+        for ending, digest in part.files.items():
+            path = self.folder / part_name(part.number, ending)
+            if not path.is_file() or file_digest(path) != digest:
+                logger.warning("%s is damaged: it is made anew.", path)
+                return False
+        return True
 
 
-def _as_bytes(line: LedgerLine) -> bytes:
-    return msgspec.json.encode(line) + b"\n"
+def _as_bytes(part: FinishedPart) -> bytes:
+    return msgspec.json.encode(part) + b"\n"
 
 
-def _read_lines(path: Path) -> list[LedgerLine]:
+def _read_lines(path: Path) -> list[FinishedPart]:
     """Return the lines of a ledger as far as they are whole."""
-    lines: list[LedgerLine] = []
+    parts: list[FinishedPart] = []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
         try:
-            found = msgspec.json.decode(line, type=LedgerLine)
+            found = msgspec.json.decode(line, type=FinishedPart)
         except (msgspec.DecodeError, UnicodeDecodeError):
             break
         # A line that lacks its end may be whole JSON by chance, but the next one would be glued to it.
         if not line.endswith(b"\n"):
             break
-        lines.append(found)
-    return lines
+        parts.append(found)
+    return parts

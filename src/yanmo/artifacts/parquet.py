@@ -14,6 +14,7 @@ import polars as pl
 
 __all__ = [
     "count_rows",
+    "join_evenly",
     "join_parquet",
     "read_metadata",
     "read_parquet",
@@ -24,6 +25,9 @@ __all__ = [
 
 ROW_GROUP = 122_880
 """Rows of a row group that polars comes closest to where it is given a whole table."""
+GROUP_ROWS = 1 << 16
+GROUP_BYTES = 1 << 25
+"""The most that a reader must have in memory together of what was made in parts."""
 
 
 def scan_parquet(*paths: Path) -> pl.LazyFrame:
@@ -62,6 +66,21 @@ def join_parquet(parts: Sequence[Path], path: Path, *, row_group_size: int | Non
         row_group_size: Rows that a reader must have in memory together; by default those of each file.
     """
     scan_parquet(*parts).sink_parquet(path.absolute(), statistics=False, row_group_size=row_group_size)
+
+
+def join_evenly(parts: Sequence[Path], path: Path) -> None:
+    """Write the rows of several files to one, in row groups that do not depend on how the files came to be cut.
+
+    Args:
+        parts: The files, in order, with the same columns.
+        path: Where to.
+    """
+    if len(parts) == 1:
+        shutil.copyfile(parts[0], path)
+        return
+    first = read_parquet(parts[0])
+    row_bytes = max(int(first.estimated_size()) // max(first.height, 1), 1)
+    join_parquet(parts, path, row_group_size=max(1, min(GROUP_ROWS, GROUP_BYTES // row_bytes)))
 
 
 def write_pieces(frames: Iterable[pl.DataFrame], num_rows: int, path: Path) -> None:

@@ -28,6 +28,8 @@ class Predictions(Artifact):
     def frame(self) -> pl.DataFrame:
         """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities`` (an array of width C).
 
+        Those of a model of vectors have ``id`` and ``vector`` (an array of width D).
+
         Those of a cascade have ``stage``, from 1; where it abstained, ``prediction`` is null.
         """
         return read_parquet(self.path / PREDICTIONS)
@@ -55,17 +57,17 @@ def predictions_frame(
 
     Args:
         ids: N row ids, strings.
-        predictions: What was decided, as the task's column; null where no answer is given.
+        predictions: What was decided, as the task's column; null where no answer is given, a column of nothing where
+            nothing is ever decided.
         decided: The same, and how sure it is.
         evidence: From what.
         stage_N: Of a cascade, which stage answered, from 1.
     """
-    columns = {
-        "id": ids,
-        "prediction": predictions,
-        "probability": pl.Series(decided.probability_N, dtype=pl.Float32),
-        **evidence.columns(),
-    }
+    columns = {"id": ids}
+    # Where nothing is ever decided, as of vectors, there is nothing to be sure of.
+    if predictions.dtype != pl.Null:
+        columns |= {"prediction": predictions, "probability": pl.Series(decided.probability_N, dtype=pl.Float32)}
+    columns |= evidence.columns()
     if stage_N is not None:
         columns["stage"] = pl.Series(stage_N, dtype=pl.Int8)
     return pl.DataFrame(columns)

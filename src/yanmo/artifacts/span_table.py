@@ -20,7 +20,7 @@ UNLABELED = "_"
 
 def has_spans(frame: pl.DataFrame) -> bool:
     """Return whether the rows of Predictions are spans of texts."""
-    kind = frame.schema["prediction"]
+    kind = frame.schema.get("prediction")
     return isinstance(kind, pl.List) and isinstance(kind.inner, pl.Struct)
 
 

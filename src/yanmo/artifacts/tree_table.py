@@ -17,7 +17,7 @@ __all__ = ["conllu_rows", "conllu_sentence", "has_trees", "tree_lines"]
 
 def has_trees(frame: pl.DataFrame) -> bool:
     """Return whether the rows of Predictions are trees of words."""
-    kind = frame.schema["prediction"]
+    kind = frame.schema.get("prediction")
     inner = kind.inner if isinstance(kind, pl.List) else None
     return isinstance(inner, pl.Struct) and any(field.name == "head" for field in inner.fields)
 

@@ -23,6 +23,7 @@ from yanmo.artifacts.placing import MANIFEST, lock, work_dir
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
 from yanmo.combine import alignment
 from yanmo.compressing.transfer_texts import Transfer
+from yanmo.counted import counted
 from yanmo.errors import ConfigError, DataError
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts
@@ -98,7 +99,7 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
     num_done = sum(count_rows(part) for part in parts)
     if num_done == transfer.num_rows:
         return
-    logger.info("The teacher answers %d texts.", transfer.num_rows - num_done)
+    logger.info("The teacher answers %s.", counted(transfer.num_rows - num_done, "text"))
     task = task_of(teacher)
     with (
         open_bundle(teacher, num_threads=num_threads) as predictor,

@@ -6,11 +6,25 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 from yanmo.errors import DataError, MissingExtraError
 
-__all__ = ["BLOCK_BYTES", "EXTENSIONS", "SAVE_SHEET", "SHEETS", "file_kind", "kind_of", "raw_blocks", "unread_kind"]
+__all__ = [
+    "BLOCK_BYTES",
+    "COMPRESSIONS",
+    "EXTENSIONS",
+    "SAVE_SHEET",
+    "SHEETS",
+    "ByteSpans",
+    "file_kind",
+    "kind_of",
+    "raw_blocks",
+    "unread_kind",
+]
+
+ByteSpans: TypeAlias = tuple[tuple[int, int], ...]
+"""Parts of a file that are read as if they were all of it: first byte and the one behind the last; none for all."""
 
 BLOCK_BYTES = 1 << 22
 """Bytes of a file that are in memory at a time."""
@@ -18,6 +32,7 @@ EXTENSIONS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson", ".parquet")
 SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 """Files of spreadsheet programs."""
 COMPRESSIONS = (".gz", ".zst")
+"""Endings of what is unpacked while it is read."""
 SAVE_SHEET = "Save its sheet as CSV UTF-8 in the program that opens it, and give that file."
 UNPACK = "Unpack it, and give the files that are in it."
 PACK_ANEW = "Unpack it; .gz and .zst are read."
@@ -60,15 +75,20 @@ def unread_kind(path: Path) -> DataError | None:
     return DataError(f"{path} is {what}.", hint=hint) if what else None
 
 
-def raw_blocks(path: Path) -> Iterator[bytes]:
+def raw_blocks(path: Path, spans: ByteSpans = ()) -> Iterator[bytes]:
     """Yield the bytes of a file, unpacked, in blocks of some megabytes.
+
+    Args:
+        path: The file.
+        spans: What is read of a file that is not compressed.
 
     Raises:
         DataError: It is damaged, or no table of text at all.
         MissingExtraError: What unpacks it is not installed.
         OSError: It cannot be read.
     """
-    blocks = {".gz": _gzip_blocks, ".zst": _zst_blocks}.get(path.suffix.lower(), _plain_blocks)(path)
+    unpack = {".gz": _gzip_blocks, ".zst": _zst_blocks}.get(path.suffix.lower())
+    blocks = _plain_blocks(path, spans) if unpack is None else unpack(path)
     is_first = True
     for data in blocks:
         if is_first:
@@ -84,9 +104,14 @@ def _check_signature(path: Path, data: bytes) -> None:
         raise DataError(f"{path} is {what}, whatever its name says.", hint=hint)
 
 
-def _plain_blocks(path: Path) -> Iterator[bytes]:
+def _plain_blocks(path: Path, spans: ByteSpans) -> Iterator[bytes]:
     with path.open("rb") as file:
-        yield from _pieces(file)
+        for begin, end in spans:
+            file.seek(begin)
+            while data := file.read(min(BLOCK_BYTES, end - file.tell())):
+                yield data
+        if not spans:
+            yield from _pieces(file)
 
 
 def _gzip_blocks(path: Path) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
-from yanmo.data.containers import raw_blocks
+from yanmo.data.containers import ByteSpans, raw_blocks
 from yanmo.errors import DataError, did_you_mean
 
 __all__ = ["ENCODINGS", "Decoder", "Encoding", "WrongByteError", "check_file", "utf8_blocks", "utf8_lines"]
@@ -96,19 +96,20 @@ class Decoder:
         return WrongByteError(f"{value} at offset {offset}, line {line} ({error.reason})")
 
 
-def utf8_blocks(path: Path, encoding: Encoding = "utf-8") -> Iterator[bytes]:
+def utf8_blocks(path: Path, encoding: Encoding = "utf-8", spans: ByteSpans = ()) -> Iterator[bytes]:
     """Yield a file's content as UTF-8 bytes without a byte order mark, whole characters in blocks of some megabytes.
 
     Args:
         path: The file.
         encoding: What its bytes are; decoding is strict.
+        spans: What is read of it, whole characters.
 
     Raises:
         DataError: The file is missing, unreadable or empty, or a byte does not fit the encoding.
     """
     decoder = Decoder(encoding)
     is_first = True
-    for data in _blocks(path):
+    for data in _blocks(path, spans):
         if is_first and encoding == "utf-16" and not data.startswith(UTF16_MARKS):
             raise DataError(
                 f"{path} has no byte order mark, so utf-16 does not say which byte comes first.",
@@ -149,7 +150,7 @@ def _say_mark(path: Path) -> None:
     logger.info("%s begins with a byte order mark; it was left out.", path)
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, spans: ByteSpans = ()) -> Iterator[bytes]:
     """Yield the unpacked bytes of a file, and an empty block at its end.
 
     Raises:
@@ -158,7 +159,7 @@ def _blocks(path: Path) -> Iterator[bytes]:
     check_file(path)
     try:
         is_empty = True
-        for data in raw_blocks(path):
+        for data in raw_blocks(path, spans):
             is_empty = False
             yield data
         if is_empty:

@@ -12,12 +12,13 @@ from typing import Any, Literal
 
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.data.containers import file_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks, utf8_lines
 from yanmo.data.labels import PROBLEM
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import number_rows
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, DataError
 from yanmo.protocols import Task
 from yanmo.tasks import TASKS
 
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 BLOCK_CHARACTERS = 1 << 22
 """So many characters of documents are in memory at a time, and the rest of the last one."""
+USUAL_TEXT = "text"
+"""The column of texts where none is named."""
 PLAIN = (".txt", ".text", ".md")
 
 OF_DOCUMENTS = ("documents", "prompt", "completion")
@@ -80,7 +83,7 @@ class DocumentReader:
 
         Raises:
             DataError: A file cannot be read or lacks a column.
-            ConfigError: A plain text file has no ids or prompts.
+            ConfigError: A plain text file has no columns.
         """
         num_rows = 0
         for split, paths in self._files.items():
@@ -90,7 +93,9 @@ class DocumentReader:
                     rows = block.with_columns(pl.lit(split).alias("split"))
                     yield rows if "id" in rows.columns else number_rows(rows, num_rows)
                     num_rows += rows.height
-                logger.info("%s: %d documents", path, num_rows - before)
+                if num_rows == before:
+                    raise DataError(f"{path} has no rows, only blank lines.", hint="Give a file that has rows.")
+                logger.info("%s: %s", path, counted(num_rows - before, "document"))
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows with their labels, none of which is refused."""
@@ -105,7 +110,12 @@ class DocumentReader:
         if file_kind(check_file(path), self._options.file_type) not in PLAIN:
             yield from self._read_table(path)
             return
-        given = {"id": self._columns.get("id"), "prompt": self._options.prompt}
+        text = self._columns["first"] if self._options.prompt is None else USUAL_TEXT
+        given = {
+            "text": None if text == USUAL_TEXT else text,
+            "id": self._columns.get("id"),
+            "prompt": self._options.prompt,
+        }
         wrong = next((name for name, value in given.items() if value is not None), None)
         if wrong is not None:
             raise ConfigError(

@@ -7,13 +7,14 @@ texts are known to be the same by 128 bits of hash.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 import polars as pl
 
+from yanmo.data.near_duplicates import Signatures, group_near_duplicates
 from yanmo.data.read import FILE, LINE
 from yanmo.data.refuse import (
     PAIR_SEPARATOR,
@@ -61,8 +62,8 @@ class Gathered:
     Attributes:
         rows: ``key`` (UInt32, equal where the cleaned texts are, those of the task's group), ``label``, ``split``,
             ``length`` (characters of the cleaned text, of pairs both together), ``num_characters`` (of the raw text),
-            ``_file``, ``_line``. Where parts of the texts are labeled also ``kinds``, one a span; where texts
-            are written for others ``target_length``.
+            ``_file``, ``_line``; ``group`` (UInt32, the same for texts that go to one split). Where parts of the texts
+            are labeled also ``kinds``, one a span; where texts are written for others ``target_length``.
         refusals: Those that were refused.
         changed_rows: Cleaning step to the number of rows that it changed, refused ones included.
         cjk_share: Of the cleaned texts' letters, 0 to 1.
@@ -85,6 +86,7 @@ def gather_rows(
     rejected: Path,
     max_rejected: float,
     has_ids: bool,
+    near: float | None = None,
 ) -> Gathered:
     """Read all rows, refuse those that cannot be used, and let the texts of the others wait on disk.
 
@@ -96,12 +98,14 @@ def gather_rows(
         rejected: File that gets the refused ones.
         max_rejected: The largest share of them that is no error.
         has_ids: The ids are the user's, so that no id may stand twice.
+        near: How similar texts are that have one group; None where only equal ones do.
 
     Raises:
         DataError: A file cannot be read, too many rows are refused, or an id stands twice; or a label has no name.
     """
     task, inputs = labels.task, labels.task.inputs
     counts, refusals, changed_rows = Counter[str](), Refusals(), dict.fromkeys(cleaning, 0)
+    signatures = Signatures([])
 
     def accepted(file: BinaryIO) -> Iterator[pl.DataFrame]:
         for raw in blocks:
@@ -116,6 +120,8 @@ def gather_rows(
                 changed_rows[step] += number
             _count(rows, counts, inputs)
             spill.write(rows.select("id", *inputs, *task.truth_columns))
+            if near is not None:
+                signatures.add(rows.select(_group_text(task)).to_series())
             yield _slim(rows, task, has_ids=has_ids)
 
     with rejected.open("wb") as file:
@@ -124,7 +130,26 @@ def gather_rows(
     if has_ids:
         _check_ids(rows, spill)
     share = counts["cjk"] / counts["letters"] if counts["letters"] else 0.0
-    return Gathered(_with_keys(rows).drop(ID_HASH, strict=False), refusals, changed_rows, share, counts["damaged"])
+    rows = _with_keys(rows).drop(ID_HASH, strict=False).with_columns(group="key")
+    if near is not None:
+        texts_of = _texts_of(spill, cleaning, task)
+        rows = rows.with_columns(group_near_duplicates(rows["key"], signatures, texts_of, near))
+    return Gathered(rows, refusals, changed_rows, share, counts["damaged"])
+
+
+def _texts_of(spill: Spill, cleaning: Sequence[str], task: Task[Any]) -> Callable[[pl.Series], Iterator[pl.Series]]:
+    """Return what gives the texts at which a mask is true, as they were while they were read."""
+
+    def read(mask: pl.Series) -> Iterator[pl.Series]:
+        for part in spill.take(mask):
+            yield clean_rows(part, cleaning, task.inputs)[0].select(_group_text(task)).to_series()
+
+    return read
+
+
+def _group_text(task: Task[Any]) -> pl.Expr:
+    """Return the cleaned text by which rows are the same."""
+    return pl.concat_str([cleaned_name(name) for name in task.group], separator=PAIR_SEPARATOR)
 
 
 def _count(rows: pl.DataFrame, counts: Counter[str], inputs: Sequence[str]) -> None:
@@ -138,7 +163,7 @@ def _count(rows: pl.DataFrame, counts: Counter[str], inputs: Sequence[str]) -> N
 def _slim(rows: pl.DataFrame, task: Task[Any], *, has_ids: bool) -> pl.DataFrame:
     """Return what stays in memory of accepted rows."""
     cleans = [cleaned_name(name) for name in task.inputs]
-    group = pl.concat_str([cleaned_name(name) for name in task.group], separator=PAIR_SEPARATOR)
+    group = _group_text(task)
     return rows.select(
         # polars promises equal hashes within one version only, so they are compared here and never written.
         *(group.hash(seed).alias(name) for seed, name in enumerate(HASHES)),

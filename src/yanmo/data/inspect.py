@@ -11,6 +11,7 @@ import jinja2
 import msgspec
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.data.gather import TARGET_LENGTH, Gathered
 from yanmo.data.labels import say_similar, similar_labels
 from yanmo.data.split import explode_labels, leaks
@@ -21,16 +22,21 @@ __all__ = ["profile_info", "profile_rows", "write_profile"]
 logger = logging.getLogger(__name__)
 
 SPLIT_ORDER = ("train", "valid", "test", "unlabeled")
+NEAR = ("num_near_duplicates", "num_near_leaks")
+"""What a profile has where nearly equal texts were looked for."""
 PERCENTILES = (0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-def profile_rows(gathered: Gathered, labels: Sequence[str], *, by_text: bool = True) -> dict[str, Any]:
+def profile_rows(
+    gathered: Gathered, labels: Sequence[str], *, by_text: bool = True, by_near: bool = False
+) -> dict[str, Any]:
     """Return what is known about the rows of a Dataset, as JSON values, and log what deserves a look.
 
     Args:
         gathered: All rows, their splits cut.
         labels: All labels in order.
         by_text: Rows with one key are the same text twice, and not several rows about one passage.
+        by_near: Texts that are nearly equal were looked for.
     """
     rows = gathered.rows
     splits = [name for name in SPLIT_ORDER if name in set(rows["split"].unique())]
@@ -49,6 +55,7 @@ def profile_rows(gathered: Gathered, labels: Sequence[str], *, by_text: bool = T
         },
         "num_conflicts": _num_conflicts(rows) if by_text else 0,
         "num_leaks": leaks(rows),
+        **(_near(parts, rows) if by_near else {}),
         "num_damaged": gathered.num_damaged,
         "cleaning": gathered.changed_rows,
         "rejected": gathered.refusals.counts(),
@@ -71,6 +78,7 @@ def profile_info(profile: Mapping[str, Any]) -> dict[str, Any]:
             "num_rejected": num_rejected,
             "num_leaks": num_leaks,
             "num_conflicts": profile["num_conflicts"],
+            **{name: sum(profile[name].values()) for name in NEAR if name in profile},
             "cjk_share": profile["cjk_share"],
         },
     }
@@ -120,6 +128,17 @@ def _span_counts(parts: Mapping[str, pl.DataFrame]) -> dict[str, Any]:
     }
 
 
+def _near(parts: Mapping[str, pl.DataFrame], rows: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Return how many distinct texts are nearly equal to another one of their split, and rows to a text of train."""
+    equal = leaks(rows)
+    return {
+        "num_near_duplicates": {
+            split: part["key"].n_unique() - part["group"].n_unique() for split, part in parts.items()
+        },
+        "num_near_leaks": {split: count - equal[split] for split, count in leaks(rows, "group").items()},
+    }
+
+
 def _similar(rows: pl.DataFrame, counts: Mapping[str, Mapping[str, int]]) -> list[dict[str, int]]:
     """Return the labels, or kinds, that look alike, with the number of rows of each."""
     if "kinds" not in rows.columns:
@@ -157,12 +176,18 @@ def _num_conflicts(rows: pl.DataFrame) -> int:
 
 def _say(profile: Mapping[str, Any]) -> None:
     rows = ", ".join(f"{split} {count}" for split, count in profile["num_rows"].items())
-    logger.info("%d labels; rows: %s", len(profile["labels"]), rows)
+    logger.info("%s; rows: %s", counted(len(profile["labels"]), "label"), rows)
     say_similar(profile["similar_labels"])
     for split, count in profile["num_leaks"].items():
         if count:
             total = profile["num_rows"][split]
             logger.warning("%d of %d rows of %s have a text that stands in train, too.", count, total, split)
+    for split, count in profile.get("num_near_leaks", {}).items():
+        if count:
+            total = profile["num_rows"][split]
+            logger.warning("%d of %d rows of %s are nearly equal to a text of train.", count, total, split)
+    if near := sum(profile.get("num_near_duplicates", {}).values()):
+        logger.info("%d texts are nearly equal to another one of their split.", near)
     if profile["num_conflicts"]:
         logger.warning("%d texts stand with different labels.", profile["num_conflicts"])
     if profile["num_damaged"]:

@@ -22,7 +22,7 @@ from yanmo.data.labels import PROBLEM
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.refuse import NOWHERE, UNREADABLE
 from yanmo.data.rows import number_rows
-from yanmo.errors import DataError
+from yanmo.errors import ConfigError, DataError
 from yanmo.protocols import Task
 from yanmo.tasks.span import ANSWER, NONE
 
@@ -119,6 +119,7 @@ class PassageReader:
 def _asked(path: Path, split: str, options: ReadOptions, keys: PassageKeys) -> Iterator[_Asked]:
     """Yield the questions of a file."""
     if path.suffix.lower() == ".json":
+        _check_no_columns(path, keys)
         yield from _of_paragraphs(path, options)
         return
     names = {"passage": keys.passage, "question": keys.question}
@@ -134,6 +135,23 @@ def _asked(path: Path, split: str, options: ReadOptions, keys: PassageKeys) -> I
         answers = table[keys.answers].to_list() if "answers" in names else ["[]"] * table.height
         for line, name, passage, question, cell in zip(table[LINE].to_list(), *columns, answers, strict=True):
             yield _Asked(line, name, passage, question, _decoded(cell))
+
+
+def _check_no_columns(path: Path, keys: PassageKeys) -> None:
+    """Refuse the names of columns for a file whose questions have keys of their own.
+
+    Raises:
+        ConfigError: One is given.
+    """
+    usual = PassageKeys()
+    flags = {"passage": "text", "question": "text_b", "answers": "label"}
+    wrong = next((flag for key, flag in flags.items() if getattr(keys, key) != getattr(usual, key)), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"The '{wrong}' parameter of prepare names a column, and {path} has none: its questions stand below their "
+            "passages.",
+            hint="Give a table, such as .jsonl, or leave the parameter out.",
+        )
 
 
 def _decoded(cell: str | None) -> Any:

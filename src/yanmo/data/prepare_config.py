@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field
 from yanmo.data.documents import DocumentOptions
 from yanmo.data.finding import find_files
 from yanmo.data.label_pairs import LabelNames, LabelPairs
+from yanmo.data.near_duplicates import NearDuplicateOptions
 from yanmo.data.tagging import TaggingOptions
 from yanmo.data.targets import TargetOptions
 from yanmo.tasks import TASKS, known_task
@@ -18,7 +19,7 @@ from yanmo.text.pipeline import TextConfig
 __all__ = ["PrepareConfig", "given_files"]
 
 
-class PrepareConfig(DocumentOptions, TaggingOptions, TargetOptions):
+class PrepareConfig(DocumentOptions, NearDuplicateOptions, TaggingOptions, TargetOptions):
     """What the raw files hold, and how they become a Dataset."""
 
     task: Annotated[str, AfterValidator(known_task)] = Field(

@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from yanmo.config import Config
-from yanmo.data.containers import EXTENSIONS, SHEETS, file_kind, unread_kind
+from yanmo.counted import counted
+from yanmo.data.containers import EXTENSIONS, SHEETS, ByteSpans, file_kind, unread_kind
 from yanmo.data.decode import Encoding, check_file, utf8_blocks
 from yanmo.data.delimited import Dialect, read_delimited
 from yanmo.data.fasttext import FASTTEXT_COLUMNS, is_fasttext, read_fasttext_blocks
@@ -25,7 +26,7 @@ from yanmo.data.records import RecordBlock, missing_column, read_jsonl_blocks, r
 from yanmo.data.sheets import read_sheet
 from yanmo.errors import ConfigError, DataError, did_you_mean
 
-__all__ = ["FILE", "LINE", "ReadOptions", "read_blocks", "read_table"]
+__all__ = ["DELIMITERS", "FILE", "JSON_LINES", "LINE", "ReadOptions", "read_blocks", "read_table"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ FILE = "_file"
 LINE = "_line"
 
 DELIMITERS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+"""Kinds of files that have fields, to what separates them."""
+JSON_LINES = (".jsonl", ".ndjson")
 QUOTES = {"double": '"', "single": "'", "none": None}
 
 
@@ -79,22 +82,29 @@ def read_table(paths: Sequence[Path], options: ReadOptions, columns: Sequence[st
     """
     table = pl.concat(list(read_blocks(paths, options, columns)), rechunk=True)
     for path in paths:
-        logger.info("%s: %d rows", path, (table[FILE] == str(path)).sum())
+        logger.info("%s: %s", path, counted(int((table[FILE] == str(path)).sum()), "row"))
     return table
 
 
 def read_blocks(
-    paths: Sequence[Path], options: ReadOptions, columns: Sequence[str] | None = None
+    paths: Sequence[Path], options: ReadOptions, columns: Sequence[str] | None = None, *, spans: ByteSpans = ()
 ) -> Iterator[pl.DataFrame]:
     """Yield what :func:`read_table` returns in pieces of a few megabytes, so that the files may be of any size.
 
     An error comes when its place is reached.
+
+    Args:
+        paths: As there.
+        options: As there.
+        columns: As there.
+        spans: What is read of a text file that is not compressed: its beginning up to the first row, then whole rows.
+            Lines are counted as if it were all.
     """
     if not paths:
         raise ConfigError("No file is given.", hint=f"Name one or more files: {', '.join(EXTENSIONS)}.")
     first: list[str] | None = None
     for path in paths:
-        for table in _read_file(path, options, columns):
+        for table in _read_file(path, options, columns, spans):
             first = table.columns if first is None else first
             # Another order of the same columns is fine; that of the first file is kept.
             if sorted(table.columns) != sorted(first):
@@ -105,7 +115,9 @@ def read_blocks(
             yield table.select(first)
 
 
-def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) -> Iterator[pl.DataFrame]:
+def _read_file(
+    path: Path, options: ReadOptions, columns: Sequence[str] | None, spans: ByteSpans
+) -> Iterator[pl.DataFrame]:
     check_file(path)
     extension = file_kind(path, options.file_type)
     if options.sheet is not None and extension not in SHEETS:
@@ -113,12 +125,12 @@ def _read_file(path: Path, options: ReadOptions, columns: Sequence[str] | None) 
     wanted = None if columns is None else list(dict.fromkeys(columns))
     if extension == ".parquet" and (options.file_type or path.suffix.lower() == extension):
         blocks = read_parquet_blocks(path, wanted)
-    elif extension in (".jsonl", ".ndjson"):
-        blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding), wanted)
+    elif extension in JSON_LINES:
+        blocks = read_jsonl_blocks(path, utf8_blocks(path, options.encoding, spans), wanted)
     elif extension in SHEETS and path.suffix.lower() == extension:
         blocks = iter([read_sheet(path, wanted, header=options.header, sheet=options.sheet)])
     elif extension in DELIMITERS:
-        blocks = _read_text_table(path, options, wanted)
+        blocks = _read_text_table(path, options, wanted, spans)
     else:
         raise unread_kind(path) or _unknown_kind(path, extension)
     for series, lines_N in blocks:
@@ -136,10 +148,12 @@ def _unknown_kind(path: Path, extension: str) -> DataError:
     return DataError(f"{path} has the unknown extension '{extension}'.{suggestion}", hint=readable)
 
 
-def _read_text_table(path: Path, options: ReadOptions, wanted: Sequence[str] | None) -> Iterator[RecordBlock]:
+def _read_text_table(
+    path: Path, options: ReadOptions, wanted: Sequence[str] | None, spans: ByteSpans
+) -> Iterator[RecordBlock]:
     names: list[str] = []
     num_rows = 0
-    head, blocks = peek_line(utf8_blocks(path, options.encoding))
+    head, blocks = peek_line(utf8_blocks(path, options.encoding, spans))
     if options.delimiter is None and is_fasttext(file_kind(path, options.file_type), head):
         yield from _read_fasttext(path, blocks, wanted)
         return

@@ -120,19 +120,20 @@ def _as_text(value: Any) -> str | None:
     return msgspec.json.encode(value).decode("utf-8")
 
 
-def read_parquet_blocks(path: Path, columns: Sequence[str] | None) -> Iterator[RecordBlock]:
+def read_parquet_blocks(path: Path, columns: Sequence[str] | None, *, first_row: int = 0) -> Iterator[RecordBlock]:
     """Yield the columns of a Parquet file as strings, block by block, and row numbers from 1.
 
     Args:
         path: The file.
         columns: The wanted names, or None for all.
+        first_row: Rows before it are not read.
 
     Raises:
         DataError: The file is damaged, lacks a wanted column, or has one that is no text.
     """
-    num_rows = 0
+    num_rows = first_row
     try:
-        rows = scan_parquet(path)
+        rows = scan_parquet(path).slice(first_row)
         found = list(rows.collect_schema())
         wanted = found if columns is None else list(columns)
         missing = next((name for name in wanted if name not in found), None)

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from yanmo.artifacts.identity import file_digest
+from yanmo.counted import counted
 from yanmo.data.containers import SHEETS
 from yanmo.data.label_columns import holding_columns
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
@@ -54,7 +55,7 @@ def read_rows(
                 yield rows if "id" in columns else number_rows(rows, num_rows)
                 num_rows += rows.height
         for path in paths:
-            logger.info("%s: %d rows", path, counts[str(path)])
+            logger.info("%s: %s", path, counted(counts[str(path)], "row"))
 
 
 def _named(table: pl.DataFrame, wanted: Mapping[str, str], split: str, holding: Sequence[str]) -> pl.DataFrame:

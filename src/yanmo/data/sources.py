@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 
@@ -25,10 +26,12 @@ from yanmo.data.rows import check_blocks, file_parents, number_rows, place
 from yanmo.errors import ConfigError, DataError
 from yanmo.tasks import task_of
 
-__all__ = ["STDIN", "Source", "open_files", "open_rows", "open_stdin"]
+__all__ = ["STDIN", "Seer", "Source", "open_files", "open_rows", "open_stdin"]
 
 STDIN = Path("-")
 """Stands for standard input among paths."""
+Seer: TypeAlias = Callable[[pl.DataFrame], object]
+"""Is shown every block of a file's rows, with ``_file`` and ``_line``, before the first one is answered."""
 GIVE_LINES = "Give one text a line: echo 'a text' | yanmo predict BUNDLE -"
 
 
@@ -40,15 +43,25 @@ class Source:
         blocks: Yields them.
         num_rows: How many, None if that is not known before they are read.
         parents: What they come from, by digest; whole only when they have been read.
+        options: How the files are read that they stand in.
+        columns: Our names of the files' columns; without ``id`` rows are numbered.
     """
 
     blocks: Callable[[], Iterator[pl.DataFrame]]
     num_rows: int | None
     parents: dict[str, str] = field(default_factory=dict)
+    options: ReadOptions = field(default_factory=ReadOptions)
+    columns: Mapping[str, str] = field(default_factory=dict)
 
 
 def open_rows(
-    paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str], *, inputs: Sequence[str], split: str
+    paths: Sequence[Path],
+    options: ReadOptions,
+    columns: Mapping[str, str],
+    *,
+    inputs: Sequence[str],
+    split: str,
+    see: Seer | None = None,
 ) -> Source:
     """Return the rows of raw files, of a Dataset's split or of standard input.
 
@@ -58,6 +71,7 @@ def open_rows(
         columns: Name of a column of ours to that of the files.
         inputs: The columns that are wanted of a Dataset and of lines.
         split: Of a Dataset.
+        see: Is shown the rows of files and of a Dataset.
 
     Raises:
         ConfigError: A Dataset or ``-`` stands beside others.
@@ -70,17 +84,20 @@ def open_rows(
             hint="Call predict once for each.",
         )
     if not special:
-        return open_files(paths, options, columns)
-    return open_stdin(options.encoding, inputs) if special == [STDIN] else _open_split(special[0], split, inputs)
+        return open_files(paths, options, columns, see)
+    return open_stdin(options.encoding, inputs) if special == [STDIN] else _open_split(special[0], split, inputs, see)
 
 
-def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str]) -> Source:
+def open_files(
+    paths: Sequence[Path], options: ReadOptions, columns: Mapping[str, str], see: Seer | None = None
+) -> Source:
     """Return the rows of raw files, after they were read once.
 
     Args:
         paths: CSV, TSV, JSONL or Parquet files.
         options: How they are read.
         columns: Those that the task reads, perhaps ``id``, to the files' column; without ``id`` rows are numbered.
+        see: Is shown the rows.
 
     Raises:
         DataError: A file cannot be read, or lacks a column or a value, or an id stands twice.
@@ -96,18 +113,28 @@ def open_files(paths: Sequence[Path], options: ReadOptions, columns: Mapping[str
         if error:  # only here, since that no row at all has the column is known at the end, and says more
             raise error
 
-    # The first reading is for mistakes alone; the second one, when answers are made, finds none.
-    num_rows = check_blocks(blocks, has_ids="id" in columns)
-    return Source(blocks, num_rows, file_parents({"source": paths}))
+    # The first reading is for mistakes alone; the second one, when answers are made, finds none. What sees it must not
+    # see it again, though ids that seem to be equal are read twice.
+    seen = iter((see,))
+    num_rows = check_blocks(lambda: _shown(blocks(), next(seen, None)), has_ids="id" in columns)
+    return Source(blocks, num_rows, file_parents({"source": paths}), options, columns)
 
 
-def _open_split(path: Path, split: str, inputs: Sequence[str]) -> Source:
+def _shown(blocks: Iterator[pl.DataFrame], see: Seer | None) -> Iterator[pl.DataFrame]:
+    for rows in blocks:
+        if see is not None:
+            see(rows)
+        yield rows
+
+
+def _open_split(path: Path, split: str, inputs: Sequence[str], see: Seer | None) -> Source:
     """Return the rows of a Dataset's split.
 
     Args:
         path: The folder.
         split: Of the Dataset.
         inputs: The columns that are read.
+        see: Is shown the rows.
 
     Raises:
         DataError: The folder is no Dataset, or of a task that reads other columns.
@@ -122,9 +149,15 @@ def _open_split(path: Path, split: str, inputs: Sequence[str]) -> Source:
             f"The Bundle reads {' and '.join(inputs)}, but {path} is of the task {dataset.task}.",
             hint="Choose a Bundle and a Dataset of one task.",
         )
-    names = ["id", *inputs]
-    num_rows = count_rows(file)
-    return Source(lambda: read_blocks([file], ReadOptions(), names), num_rows, {"dataset": dataset.digest})
+    columns = {name: name for name in ("id", *inputs)}
+
+    def blocks() -> Iterator[pl.DataFrame]:
+        return read_blocks([file], ReadOptions(), list(columns))
+
+    if see is not None:
+        for rows in blocks():
+            see(rows)
+    return Source(blocks, count_rows(file), {"dataset": dataset.digest}, columns=columns)
 
 
 def open_stdin(encoding: Encoding, inputs: Sequence[str]) -> Source:

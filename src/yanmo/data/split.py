@@ -49,8 +49,8 @@ def cut_splits(rows: pl.DataFrame, ratios: Mapping[str, float], seed: int) -> pl
     one in each; a smaller class stays in train.
 
     Args:
-        rows: ``key`` (the cleaned text), ``label``, ``split``, perhaps ``kinds``, which then count in place of the
-            labels; only rows whose split is ``train`` may move.
+        rows: ``key`` (the cleaned text, or those that stay together), ``label``, ``split``, perhaps ``kinds``, which
+            then count in place of the labels; only rows whose split is ``train`` may move.
         ratios: Split to its share of the distinct texts, each in (0, 1), together below 1.
         seed: Of the choice.
 
@@ -189,18 +189,19 @@ def _meant_hint(labels: Sequence[str], known: Sequence[str]) -> str:
     return f" If {alike!r} means {meant!r}: {map_hint([alike], meant)}"
 
 
-def leaks(rows: pl.DataFrame) -> dict[str, int]:
+def leaks(rows: pl.DataFrame, by: str = "key") -> dict[str, int]:
     """Return how many rows of valid and test have a text that stands in train, too.
 
     Args:
-        rows: ``key`` and ``split``.
+        rows: ``split`` and the column that says which texts are the same.
+        by: That column: ``key``, or ``group`` where nearly equal texts count.
     """
-    train = rows.filter(pl.col("split") == "train").select("key").unique()
+    train = rows.filter(pl.col("split") == "train").select(by).unique()
     found: dict[str, Any] = {}
     for split in ("valid", "test"):
         part = rows.filter(pl.col("split") == split)
         if part.height:
-            found[split] = part.join(train, on="key", how="semi").height
+            found[split] = part.join(train, on=by, how="semi").height
     return found
 
 

@@ -35,7 +35,18 @@ from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextConfig
 from yanmo.text.unit_places import UnitRule
 
-__all__ = ["Asked", "Original", "check_answers", "example_inputs", "open_source", "pick_task"]
+__all__ = [
+    "MAX_RANDOM",
+    "NUM_RANDOM",
+    "TOLERANCES",
+    "Asked",
+    "Original",
+    "check_answers",
+    "describe_source",
+    "example_inputs",
+    "open_source",
+    "pick_task",
+]
 
 # transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
@@ -157,7 +168,7 @@ def open_source(spec: ModelSpec | Path, asked: Asked) -> Original:
         "max_length": found.max_length,
         "architecture": found.architecture,
         "text": TextConfig(cleaning=(), units=_units_of(found.head, asked)).model_dump(mode="json"),
-        "source": _describe(folder, spec.name, commit),
+        "source": describe_source(folder, spec.name, commit),
     }
     parents = {"checkpoint": folder_digest(folder)}
     return Original(
@@ -188,7 +199,7 @@ def _open_graph(path: Path, asked: Asked) -> Original:
         },
         **({"precision": "int8"} if is_int8 else {}),
         "text": TextConfig(cleaning=()).model_dump(mode="json"),
-        "source": _describe(folder, path.name, ""),
+        "source": describe_source(folder, path.name, ""),
     }
 
     def save(target: Path) -> None:
@@ -209,7 +220,7 @@ def _open_graph(path: Path, asked: Asked) -> Original:
     )
 
 
-def _describe(folder: Path, name: str, commit: str) -> dict[str, str]:
+def describe_source(folder: Path, name: str, commit: str) -> dict[str, str]:
     """Return what the card says about where a model is from."""
     try:
         card = FRONT_MATTER.match((folder / "README.md").read_text(encoding="utf-8"))

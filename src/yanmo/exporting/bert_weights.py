@@ -16,7 +16,7 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.exporting.encoder import Distances, Encoder, Layer, Product
 from yanmo.exporting.named_weights import NamedWeights
 
-__all__ = ["BERT_FAMILIES", "distance_buckets", "labels_units", "read_bert"]
+__all__ = ["BERT_FAMILIES", "distance_buckets", "is_bare", "labels_units", "read_bert"]
 
 NUM_BUCKETS, FARTHEST = 32, 128
 """How MPNet counts distances, in whatever number of buckets its config.json says; farther ones are all one."""
@@ -107,7 +107,7 @@ def read_bert(weights: NamedWeights, config: Mapping[str, Any]) -> Encoder:
     """Return the encoder of one of :data:`BERT_FAMILIES`.
 
     Args:
-        weights: Of the whole classifier.
+        weights: Of the whole classifier, or of what of it reads texts, under the same names.
         config: Its config.json. That of a pruned one has ``layer_heads``, the heads that each layer has kept.
 
     Raises:
@@ -138,6 +138,8 @@ def read_bert(weights: NamedWeights, config: Mapping[str, Any]) -> Encoder:
 
 
 def _read_head(weights: NamedWeights, family: _Family, config: Mapping[str, Any]) -> tuple[Product, ...]:
+    if is_bare(config):
+        return ()
     if _pooling(config) != "first":
         return (weights.product("head.classifier", "classifier"),)
     hidden, classifier = family.head
@@ -201,6 +203,11 @@ def distance_buckets(num_places: int) -> IntArray:
 
 def _pooling(config: Mapping[str, Any]) -> str:
     return "units" if labels_units(config) else str(config.get("pooling", "first"))
+
+
+def is_bare(config: Mapping[str, Any]) -> bool:
+    """Return whether a config.json is that of an encoder without a head, whose weights have no prefix then."""
+    return not any("For" in name for name in config.get("architectures") or ("For",))
 
 
 def labels_units(config: Mapping[str, Any]) -> bool:

@@ -87,7 +87,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A whole classifier of texts, or of their units.
+    """A whole classifier of texts, or of their units, or what gives vectors of texts.
 
     Attributes:
         tokens_VE: Embedding of every token.
@@ -97,7 +97,8 @@ class Encoder:
         projection: From the embeddings' width to the layers'; None where they are equal.
         layers: In the order in which they run.
         activation: Of the feed-forward part, one of :data:`ACTIVATIONS`.
-        head: From the text's state to the scores: a hidden product and the classifier, or the classifier alone.
+        head: From the text's state to the scores: a hidden product and the classifier, or the classifier alone; none
+            where the state itself is what is wanted.
         head_activation: Between the two.
         pooling: The text's state is the first token's (``first``), or the mean of all tokens' (``mean``); where every
             unit of a text is classified (``units``), its state is that of its first token.
@@ -123,6 +124,11 @@ class Encoder:
     is_gated: bool = False
     final_norm: Norm | None = None
     head_norm: Norm | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        """How many numbers the head gives; without one as many as a state has."""
+        return len(self.head[-1].bias_N) if self.head else len(self.layers[-1].feed_forward_out.bias_N)
 
     def products(self) -> list[Product]:
         """Return every distinct affine map in the order in which they run."""

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from yanmo.errors import ModelError
-from yanmo.exporting.bert_weights import BERT_FAMILIES, read_bert
+from yanmo.exporting.bert_weights import BERT_FAMILIES, is_bare, read_bert
 from yanmo.exporting.encoder import ACTIVATIONS, Encoder
 from yanmo.exporting.modernbert_weights import can_read_modernbert, read_modernbert
 from yanmo.exporting.named_weights import NamedWeights
@@ -49,6 +49,8 @@ def read_folder(folder: Path) -> Encoder:
     """
     config = msgspec.json.decode((folder / "config.json").read_bytes())
     tensors = {name: np.asarray(array, np.float32) for name, array in load_file(folder / "model.safetensors").items()}
+    if is_bare(config) and config["model_type"] in BERT_FAMILIES:
+        tensors = {f"{BERT_FAMILIES[config['model_type']].prefix}.{name}": one for name, one in tensors.items()}
     try:
         return READERS[config["model_type"]](NamedWeights(tensors), config)
     except KeyError as error:

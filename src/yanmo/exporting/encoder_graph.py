@@ -97,7 +97,7 @@ def write_encoder(
     if encoder.pooling == "units":
         inputs["units"] = (INT32, ["units"])
     scored = "units" if encoder.pooling == "units" else "batch"
-    outputs: dict[str, list[str | int]] = {"logits": [scored, len(encoder.head[-1].bias_N)]}
+    outputs: dict[str, list[str | int]] = {"logits": [scored, encoder.num_outputs]}
     if returns_inputs:
         for name, values in writer.product_inputs.items():
             writer.name_output(writer.add("Concat", values, axis=0), f"{name}.input")
@@ -186,18 +186,18 @@ class _EncoderWriter(GraphWriter):
         return self.add("Mul", [self._activate(numbers, self._encoder.activation), gates])
 
     def head(self, hidden: str) -> str:
-        """Add the classifier over the states of texts or units."""
+        """Add the classifier over the states of texts or units; without one these are what is returned."""
         encoder = self._encoder
-        *inner, classifier = encoder.head
         # Normalized row by row, so before the mean of rows.
         pooled = self._norm(hidden, encoder.final_norm)
         if encoder.pooling == "mean":
             pooled = self._mean(pooled)
         elif encoder.pooling == "units":
             pooled = self.add("Gather", [pooled, "units"])
-        for product in inner:
+        for product in encoder.head[:-1]:
             pooled = self._activate(self._product(pooled, product), encoder.head_activation)
-        return self._product(self._norm(pooled, encoder.head_norm), classifier)
+        pooled = self._norm(pooled, encoder.head_norm)
+        return self._product(pooled, encoder.head[-1]) if encoder.head else pooled
 
     def _mean(self, rows: str) -> str:
         """Add the mean of the tokens of each text, shape (B, D): a product with 1 at tokens and 0 at padding."""

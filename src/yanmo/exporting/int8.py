@@ -84,9 +84,9 @@ class EncoderQuantizer:
             encoder, max_length=max_length, is_pair=is_pair, **more
         )
         # Its few weights would save nothing.
-        classifier = encoder.head[-1].name
+        classifiers = [one.name for one in encoder.head[-1:]]
         self._products = {
-            one.name: _quantized(one.weight_KN, options) for one in encoder.products() if one.name != classifier
+            one.name: _quantized(one.weight_KN, options) for one in encoder.products() if one.name not in classifiers
         }
         self._tokens = quantize_table(encoder.tokens_VE, clipping=options.clipping) if options.embeddings else None
 

@@ -29,7 +29,7 @@ from yanmo.progress import track
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
-from yanmo.tasks import task_of
+from yanmo.tasks import is_learned, task_of
 from yanmo.text.inputs import Inputs
 from yanmo.translations import Language
 
@@ -38,6 +38,7 @@ __all__ = [
     "Split",
     "identify",
     "load_split",
+    "load_texts",
     "match_bundle",
     "publish_comparison",
     "run_bundle",
@@ -108,6 +109,22 @@ def load_split(dataset: Dataset, name: str) -> Split:
     task = task_of(dataset)
     inputs = Inputs.of_frame(frame, task.inputs, is_segmented=task.gives_words)
     return Split(name, frame, inputs, task.targets(frame, dataset.labels))
+
+
+def load_texts(dataset: Dataset, name: str, bundle: Bundle) -> Inputs:
+    """Return the texts of a split for a Bundle that no Dataset says the truth about, whatever the Dataset is about.
+
+    Raises:
+        ArtifactError: The Dataset has no such split.
+        DataError: It has no such texts.
+    """
+    frame, columns = dataset.split(name), task_of(bundle).inputs
+    if not frame.height or not set(columns) <= set(frame.columns):
+        raise DataError(
+            f"The split '{name}' of {dataset.path} has no {' and '.join(columns)} to read.",
+            hint="Give a Dataset of single texts.",
+        )
+    return Inputs.of_frame(frame, columns)
 
 
 def run_bundle(
@@ -185,6 +202,12 @@ def match_bundle(bundle: Bundle, dataset: Dataset) -> list[int]:
     """
     # Refuses a Bundle that gives no answers yet, in words of its own.
     task_of(bundle)
+    if not is_learned(bundle.task):
+        raise DataError(
+            f"{bundle.path} answers the task {bundle.task}, and no Dataset says which of its answers are right.",
+            hint="predict gives them, quantize holds 8 bits against 32, benchmark measures its speed on your texts: "
+            "--texts FILE.",
+        )
     if bundle.task != dataset.task:
         raise DataError(
             f"{bundle.path} answers the task {bundle.task}, but {dataset.path} is of the task {dataset.task}.",

@@ -131,6 +131,7 @@ class NetworkSettings:
     pooling: Pooling = "auto"
     head_start: Literal["probe", "random"] = "probe"
     is_frozen: bool = False
+    is_few_shot: bool = False
     head: str = "texts"
     decided: Sequence[str] = ()
     kinds: Sequence[str] = ()

@@ -15,6 +15,7 @@ from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.artifacts.report import REPORT_HTML
+from yanmo.counted import counted
 from yanmo.errors import ArtifactError
 from yanmo.measuring.evaluation import publish_comparison
 from yanmo.pipeline.plan import Plan, Step
@@ -100,7 +101,7 @@ def _compare(
     if _is_current(out, {dataset.digest, *known}, {"split": split, "links": links, "language": language}):
         logger.info("report %s: unchanged, skipped", out)
         return Report.open(out)
-    logger.info("report %s: compare %d models on the %s split …", out, len(bundles), split)
+    logger.info("report %s: compare %s on the %s split …", out, counted(len(bundles), "model"), split)
     # A folder that is no artifact is never replaced.
     effects = Effects(replace=(out / MANIFEST).is_file())
     return publish_comparison(

@@ -18,6 +18,7 @@ from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.passage_spans import passage_pointers
 from yanmo.answers.pointers import Pointers
+from yanmo.answers.vectors import Vectors
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import TREES, Bundle
 from yanmo.artifacts.silence import read_silence
@@ -35,7 +36,7 @@ from yanmo.text.passage_tokens import PassageTokenizer
 from yanmo.text.tokenizer import Encoded, encode_column, open_tokenizer
 from yanmo.text.unit_tokens import NO_KIND, UnitTokenizer
 
-__all__ = ["Head", "LabelHead", "PassageHead", "TreeHead", "open_head"]
+__all__ = ["Head", "LabelHead", "PassageHead", "TreeHead", "VectorHead", "open_head"]
 
 TOKENIZER = "tokenizer.json"
 
@@ -90,6 +91,37 @@ class LabelHead(Head):
         """Return the scores of N texts, those of several windows of one pooled."""
         scores_NC, found = pool_windows(encoded, scores_WC, num_cells)
         return Inference(as_choices(scores_NC, self._link, encoded, self._chain), found)
+
+
+class VectorHead(Head):
+    """Vectors of whole texts."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        try:
+            kept = bundle.architecture["vectors"]
+            self._width, self._num_dimensions = int(kept["width"]), int(kept["num_dimensions"])
+            self._are_unit = bool(kept["are_unit"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(
+                f"The manifest of {bundle.path} does not say what its vectors are: {error}.",
+                hint="Make the Bundle again.",
+            ) from error
+        self._max_length = bundle.max_length
+        self._tokenizer = open_tokenizer(bundle.path / TOKENIZER, max_length=bundle.max_length)
+
+    @property
+    def num_outputs(self) -> int:
+        """The width of the network's vectors, before any are cut."""
+        return self._width
+
+    def encode(self, inputs: Inputs, *, windows: Windows | None = None) -> Encoded:
+        """Return the token ids of N cleaned rows."""
+        return encode_column(self._tokenizer, inputs.first, None, self._max_length, windows=windows)
+
+    def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Vectors]:
+        """Return the vectors of N texts, whole ones; of several windows of one the mean."""
+        values_ND, found = pool_windows(encoded, scores_WC, num_cells)
+        return Inference(Vectors(values_ND, self._num_dimensions, self._are_unit), found)
 
 
 class TreeHead(Head):
@@ -167,7 +199,12 @@ class PassageHead(Head):
         return Inference(passage_pointers(scores_U2, encoded.units.places, none_bias=self._bias), found)
 
 
-HEADS: dict[type[Any], type[Any]] = {Choices: LabelHead, Pointers: PassageHead, Arcs: TreeHead}
+HEADS: dict[type[Any], type[Any]] = {
+    Choices: LabelHead,
+    Pointers: PassageHead,
+    Arcs: TreeHead,
+    Vectors: VectorHead,
+}
 """Form of evidence to the head of networks that give it."""
 
 

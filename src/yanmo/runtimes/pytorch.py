@@ -152,8 +152,10 @@ def load_module(bundle: Bundle) -> nn.Module:
     """
     if bundle.architecture["family"] == ENCODER:
         from yanmo.modeling.networks import encoders
+        from yanmo.modeling.sentences import vector_networks
 
-        return encoders.load_folder(bundle.path)
+        gives_vectors = "vectors" in bundle.architecture
+        return vector_networks.load_vectors(bundle.path) if gives_vectors else encoders.load_folder(bundle.path)
     from safetensors.torch import load_file
 
     from yanmo.modeling.light import light_models

@@ -15,6 +15,7 @@ from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
+from yanmo.answers.vectors import Vectors
 from yanmo.answers.writings import Writings
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.tree_table import conllu_sentence
@@ -85,6 +86,8 @@ class Answerer:
         task = self._predictor.task
         self._num_columns = len(task.inputs)
         self._write = row_of(WRITERS, task.form, "A service")(task)
+        # Who asks for vectors is told what was read.
+        self._counts_tokens = task.form is Vectors
         if self.num_lanes > 1:  # what computes batches side by side is made now, not when the first ones come
             self.answer([("a", "a") if self._num_columns == 2 else "a"] * NUM_WARM_TEXTS)
 
@@ -100,6 +103,9 @@ class Answerer:
         if found.truncated_N.any():
             for answer, truncated in zip(answers, found.truncated_N.tolist(), strict=True):
                 answer.truncated = truncated
+        if self._counts_tokens:
+            for answer, num_tokens in zip(answers, found.num_tokens_N.tolist(), strict=True):
+                answer.num_tokens = num_tokens
         if found.stage_N is not None:
             for answer, one in zip(answers, predictions, strict=True):
                 # Stages are numbered from 1; what is UNSET is left out of the answer.
@@ -141,6 +147,10 @@ def _write_trees(told: Prediction) -> Answer:
     return Answer(told.label, told.probability, words=words, conllu=conllu_sentence(told.words))
 
 
+def _write_vector(told: Prediction) -> Answer:
+    return Answer(told.label, told.probability, vector=told.vector)
+
+
 def _write_written(told: Prediction) -> Answer:
     found = [WrittenCandidate(text, _nats(share)) for text, share in told.probabilities.items()]
     return Answer(told.label, told.probability, log_likelihood=_nats(told.probability), candidates=found)
@@ -155,6 +165,7 @@ WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] 
     Choices: _writer_of_choices,
     Pointers: lambda _: _write_found,
     Arcs: lambda _: _write_trees,
+    Vectors: lambda _: _write_vector,
     Writings: lambda _: _write_written,
 }
 """Form of evidence to what makes an answer on the wire of one for a person."""

@@ -20,16 +20,18 @@ QUESTIONS = ("QuestionBody", "AskedQuestion", "QuestionParameters")
 async def openapi_json(call: RouteCall) -> Reply:
     """Answer the document, with the service's address, and with keys and second texts only where there are some.
 
-    Routes for models that label, or that write, are shown where there is such a model.
+    Routes for models that label, that write, or that give vectors, are shown where there is such a model.
     """
     config = call.service.config
     has_keys = config.api_keys not in (None, "none")
     service = call.service
+    heads = {model.limits.head for model in service.models.values()}
     has_pairs = any(model.limits.num_columns == 2 for model in service.models.values())
     lacking = frozenset(
-        ({"labeling"} if not service.models else set()) | ({"writing"} if not service.writers else set())
+        ({"labeling"} if not service.models else set())
+        | ({"writing"} if not service.writers else set())
+        | ({"vectors"} if "vectors" not in heads else set())
     )
-    heads = {model.limits.head for model in service.models.values()}
     content = _adapt(
         config.root_path, has_keys=has_keys, has_pairs=has_pairs, lacking=lacking, has_questions="passages" in heads
     )

@@ -16,17 +16,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from yanmo.serving.exchange import JSON, Reply, RouteCall
-from yanmo.serving.predict import ask_model, encode_answers
+from yanmo.serving.predict import ask_model, decode_asked, encode_answers
 from yanmo.serving.problems import Problem
-from yanmo.serving.requests import (
-    READS_ONE,
-    Limits,
-    Request,
-    check_column,
-    check_unique_keys,
-    decode_request,
-    whole_count,
-)
+from yanmo.serving.requests import READS_ONE, Limits, Request, check_column, check_unique_keys, whole_count
 from yanmo.serving.schemas import Answer, Count, LabelScore, PredictBody, Text
 
 __all__ = [
@@ -132,10 +124,10 @@ def decode_invocation(body: bytes, limits: Limits) -> Request:
     try:
         keys = KEYS_DECODER.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return decode_request(body, limits)  # which says what is wrong
+        return decode_asked(body, limits)  # which says what is wrong
     is_table = bytes(keys.get("inputs", b"")).lstrip().startswith(b"{")
     if not (is_table or keys.keys() & {"instances", "dataframe_split", "dataframe_records"}):
-        return decode_request(body, limits)
+        return decode_asked(body, limits)
     try:
         parsed = DECODER.decode(body)
     except (msgspec.DecodeError, ValueError, RecursionError):

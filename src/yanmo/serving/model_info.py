@@ -8,10 +8,12 @@ from __future__ import annotations
 from importlib.metadata import version
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
+from yanmo.artifacts.bundle import Bundle
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 
-__all__ = ["LabelNumbers", "ModelInfo", "ModelType", "info"]
+__all__ = ["EmbeddingType", "LabelNumbers", "ModelInfo", "ModelType", "info"]
 
 
 class LabelNumbers(msgspec.Struct, frozen=True):
@@ -21,10 +23,17 @@ class LabelNumbers(msgspec.Struct, frozen=True):
     label2id: dict[str, int]
 
 
-class ModelType(msgspec.Struct, frozen=True):
-    """What the model is for: always the labels of a classifier."""
+class EmbeddingType(msgspec.Struct, frozen=True):
+    """How the states of tokens become a vector: ``mean``, or ``cls`` for the first token."""
 
-    classifier: LabelNumbers
+    pooling: str
+
+
+class ModelType(msgspec.Struct, frozen=True):
+    """What the model is for: the labels of a classifier, or vectors."""
+
+    classifier: LabelNumbers | UnsetType = UNSET
+    embedding: EmbeddingType | UnsetType = UNSET
 
 
 class ModelInfo(msgspec.Struct, frozen=True):
@@ -35,7 +44,7 @@ class ModelInfo(msgspec.Struct, frozen=True):
         model_sha: The digest of the Bundle.
         model_dtype: The arithmetic of its weights.
         served_model_name: The model's name here.
-        model_type: Its labels.
+        model_type: Its labels, or that it gives vectors.
         max_concurrent_requests: The most connections at a time.
         max_input_length: The most tokens it reads of a text, or the most characters that are taken.
         max_batch_tokens: The most tokens that are given to it together.
@@ -65,21 +74,27 @@ class ModelInfo(msgspec.Struct, frozen=True):
     docker_label: None
 
 
+def _kind(bundle: Bundle) -> ModelType:
+    vectors = bundle.architecture.get("vectors")
+    if vectors is not None:
+        return ModelType(embedding=EmbeddingType("mean" if vectors["pooling"] == "mean" else "cls"))
+    numbered = list(enumerate(bundle.labels))
+    return ModelType(
+        LabelNumbers({str(number): label for number, label in numbered}, {label: number for number, label in numbered})
+    )
+
+
 async def info(call: RouteCall) -> Reply:
     """Introduce the first model."""
     config, model = call.service.config, call.service.default
     bundle = model.bundle
-    numbered = list(enumerate(bundle.labels))
-    labels = LabelNumbers(
-        {str(number): label for number, label in numbered}, {label: number for number, label in numbered}
-    )
     return json_reply(
         ModelInfo(
             model_id=model.name,
             model_sha=bundle.digest,
             model_dtype="int8" if bundle.manifest.info.get("precision") == "int8" else "float32",
             served_model_name=model.name,
-            model_type=ModelType(labels),
+            model_type=_kind(bundle),
             max_concurrent_requests=config.max_connections,
             max_input_length=bundle.max_length or config.max_characters,
             max_batch_tokens=config.max_batch_tokens,

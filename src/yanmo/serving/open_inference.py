@@ -113,6 +113,8 @@ def decode_infer(body: bytes, limits: Limits, *, behind: memoryview) -> Request:
     Raises:
         Problem: It breaks a rule; the problem says which.
     """
+    if limits.head == "vectors":
+        raise Problem("wrong_model", "It gives vectors: ask POST /embed.")
     try:
         parsed = DECODER.decode(body)
     except msgspec.ValidationError:

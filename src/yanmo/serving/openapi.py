@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from yanmo.serving.access import NEEDS_NO_KEY
+from yanmo.serving.embedding import EmbedBody, EmbeddedText, EmbeddingsAnswer, EmbeddingsBody, EmbeddingsUsage
 from yanmo.serving.invocations import Frame, Instance, InstanceScores, InvocationBody, InvocationOptions
-from yanmo.serving.model_info import LabelNumbers, ModelInfo, ModelType
+from yanmo.serving.model_info import EmbeddingType, LabelNumbers, ModelInfo, ModelType
 from yanmo.serving.problems import MEDIA_TYPE, PROBLEMS, ProblemBody
 from yanmo.serving.questions import AskedQuestion, QuestionBody, QuestionParameters
 from yanmo.serving.routes import TABLE, Route
@@ -57,6 +58,7 @@ from yanmo.serving.writing.document import (
     WRITING_PROBLEMS,
     WRITING_TYPES,
 )
+from yanmo.serving.writing.events import writing_problem_reply
 from yanmo.serving.writing.schemas import WritingErrorBody
 
 __all__ = ["make_document"]
@@ -66,6 +68,8 @@ REFERENCE = "#/components/schemas/{name}"
 PATH = Path(__file__).parent / "static" / "openapi.json"
 BODIES: dict[str, list[type]] = {
     "predict": [PredictBody, QuestionBody],
+    "embed_texts": [EmbedBody],
+    "embeddings": [EmbeddingsBody],
     "invocations": [PredictBody, InvocationBody],
     "infer": [InferBody],
     "reload": [Reload],
@@ -76,6 +80,8 @@ ANSWERS: dict[str, list[Any]] = {
         *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
         *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]], list[WrittenText]),
     ],
+    "embed_texts": [list[list[float]]],
+    "embeddings": [EmbeddingsAnswer],
     "invocations": [Answer, Answers, list[LabelScore], list[list[LabelScore]], InstanceScores],
     "infer": [InferReply],
     "server_metadata": [ServerMetadata],
@@ -91,6 +97,8 @@ ANSWERS: dict[str, list[Any]] = {
     **WRITING_ANSWERS,
 }
 OPTIONS = ("threshold", "truncate")
+# Both spellings are taken; of a client that is generated, each would have to be a name of its own.
+DIRECTIONS = ["Right", "Left"]
 BODY_KINDS: dict[str, tuple[str, list[str], list[str]]] = {
     "OneText": ("One text or pair.", ["text"], ["text_b", "return_probabilities", "top_k", *OPTIONS]),
     "ManyTexts": ("Many texts or pairs.", ["texts"], ["texts_b", "return_probabilities", "top_k", *OPTIONS]),
@@ -113,6 +121,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "text-embeddings-inference": {"inputs": [["When will it arrive?"], ["什么时候发货？"]]},
         "Hugging Face": {"inputs": "When will it arrive?", "parameters": {"top_k": 2}},
     },
+    "embed_texts": {"two texts": {"inputs": ["When will it arrive?", "什么时候发货？"]}},
+    "embeddings": {"two texts": {"input": ["When will it arrive?", "什么时候发货？"], "encoding_format": "float"}},
     "invocations": {
         "Vertex AI": {"instances": ["When will it arrive?"], "parameters": {"top_k": 2}},
         "MLflow": {"dataframe_split": {"columns": ["text"], "data": [["When will it arrive?"]]}},
@@ -146,6 +156,7 @@ WIRE_TYPES = [
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
     *(AskedQuestion, TreeWord, FoundPassage, WrittenCandidate, WrittenText),
+    *(EmbedBody, EmbeddingsBody, EmbeddingsAnswer, EmbeddedText, EmbeddingsUsage, EmbeddingType),
     *WRITING_TYPES,
 ]
 ANYWHERE = {"bad_http", "wrong_host", "wrong_origin", "too_slow", "url_too_long", "headers_too_large"}
@@ -166,9 +177,11 @@ ASKED = {
         "not_ready",
     ),
 }
+ABOUT_VECTORS = ("embed_texts", "embeddings")
 OFFERED = {"duplicate_key", "bundle_refused", "reload_in_progress", "not_found"}
 OWN = {
     **dict.fromkeys(["predict", "invocations", "infer"], ASKED | BODY),
+    **dict.fromkeys(ABOUT_VECTORS, ASKED | BODY | {"wrong_model"}),
     "reload": BODY | READY | OFFERED,
     **dict.fromkeys(["readyz", "is_ready"], READY),
     "model_is_ready": READY | {"not_found"},
@@ -176,7 +189,7 @@ OWN = {
     **dict.fromkeys(WRITING_BODIES, WRITING_PROBLEMS | BODY),
 }
 ABOUT_LABELS = ("info", "model_metadata", "model_is_ready")
-ASKING = ("predict", "invocations", "infer", *WRITING_BODIES)
+ASKING = ("predict", "invocations", "infer", *ABOUT_VECTORS, *WRITING_BODIES)
 HEADERS = [
     ("x-request-id", "Comes back in the answer and stands in the log.", {"type": "string", "maxLength": 64}),
     (
@@ -199,6 +212,8 @@ def make_document() -> dict[str, Any]:
         for name, text in _attribute_sentences(kind).items():
             schemas[kind.__name__]["properties"][name]["description"] = text
     _divide_predict_body(schemas)
+    directions = schemas["EmbedBody"]["properties"]["truncation_direction"]["anyOf"]
+    next(one for one in directions if "enum" in one)["enum"] = DIRECTIONS
     # The type says only that it is a string; clients are to know the codes.
     schemas["ProblemBody"]["properties"]["code"]["enum"] = list(PROBLEMS)
     paths: dict[str, Any] = {}
@@ -207,7 +222,7 @@ def make_document() -> dict[str, Any]:
             paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts, and texts."},
+        "info": {"title": "Yanmo", "version": "1", "description": "Labels for texts, vectors of texts, and texts."},
         "servers": [{"url": "/"}],
         "paths": paths,
         "components": {
@@ -224,8 +239,7 @@ def _divide_predict_body(schemas: dict[str, Any]) -> None:
     """Make one schema of each of the bodies that a PredictBody may be: their keys do not go together."""
     whole = schemas["PredictBody"]
     keys: dict[str, Any] = whole["properties"]
-    # Both spellings are taken; of a client that is generated, each would have to be a name of its own.
-    keys["truncation_direction"]["enum"] = ["Right", "Left"]
+    keys["truncation_direction"]["enum"] = DIRECTIONS
     keys["texts"]["minItems"] = keys["texts_b"]["minItems"] = 1
     for one in keys["inputs"]["anyOf"]:
         if one["type"] == "array":
@@ -264,9 +278,11 @@ def _operation(route: Route) -> dict[str, Any]:
 
 
 def _kind_of_models(name: str) -> str:
-    """Return which models a route is for: those that label, those that write, or all."""
+    """Return which models a route is for: those that label, those that write, those that give vectors, or all."""
     if name in WRITING_BODIES:
         return "writing"
+    if name in ABOUT_VECTORS:
+        return "vectors"
     return "labeling" if name in (*ASKING, *ABOUT_LABELS) else "service"
 
 
@@ -309,9 +325,9 @@ def _problems(route: Route) -> dict[str, Any]:
     for code, (status, _) in PROBLEMS.items():
         if code in codes:
             by_status.setdefault(str(int(status)), []).append(code)
-    is_writing = route.answer.__name__ in WRITING_BODIES
+    answers_openai = route.refuse is writing_problem_reply
     content = {MEDIA_TYPE: {"schema": _reference(ProblemBody)}}
-    if is_writing:
+    if answers_openai:
         content = {"application/json": {"schema": _reference(WritingErrorBody)}}
     return {
         status: {"description": f"Code: {', '.join(found)}.", "content": content}

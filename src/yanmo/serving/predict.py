@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, TooLargeError, WorkerLostError
+from yanmo.serving.embedding import decode_vectors
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
@@ -20,9 +21,9 @@ from yanmo.serving.written import trim_written
 from yanmo.tasks.deciding import decide_again, most_probable
 from yanmo.translations import Phrase
 
-__all__ = ["ask_model", "check_read", "encode_answers", "predict", "queue_full"]
+__all__ = ["ask_model", "check_read", "decode_asked", "encode_answers", "predict", "queue_full"]
 
-DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question}
+DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question, "vectors": decode_vectors}
 """What a model decides about to what reads its requests, where these have words of their own."""
 JSON_HEADER = (b"content-type", JSON)
 
@@ -34,10 +35,15 @@ async def predict(call: RouteCall) -> Reply:
         Problem: The request breaks a rule, or cannot be answered now.
         ClientGoneError: Nobody waits for the answer any more.
     """
-    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), _decode)
+    return await ask_model(call, await call.read_json(call.service.config.max_body_bytes), decode_asked)
 
 
-def _decode(body: bytes, limits: Limits) -> Request:
+def decode_asked(body: bytes, limits: Limits) -> Request:
+    """Return the request that a body holds, in the words of what the model decides about.
+
+    Raises:
+        Problem: It breaks a rule; the problem says which.
+    """
     return DECODERS.get(limits.head, decode_request)(body, limits)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from yanmo.serving.access import Need
 from yanmo.serving.document import openapi_json
+from yanmo.serving.embedding_routes import embed_texts, embeddings
 from yanmo.serving.exchange import Reply, RouteCall, json_reply, problem_reply
 from yanmo.serving.invocations import invocations
 from yanmo.serving.model_info import info
@@ -104,6 +105,11 @@ TABLE = (
         writing_problem_reply,
     ),
     Route("POST", "/score", "predict", score_texts, "Say how likely texts are.", writing_problem_reply),
+    Route("POST", "/embed", "predict", embed_texts, "Give the vectors of texts, as text-embeddings-inference does."),
+    Route(
+        *("POST", "/v1/embeddings", "predict", embeddings, "Give the vectors of texts, as OpenAI's clients ask."),
+        writing_problem_reply,
+    ),
     Route("GET", "/v1/models", "predict", models, "List the models."),
     Route(
         "POST",

@@ -221,6 +221,8 @@ class Answer(msgspec.Struct):
         passage: Of the service's own documents the part that the answer was found in.
         words: The words with their heads, in order; only for tasks about trees.
         conllu: The same as rows of CoNLL-U.
+        vector: What the text is about; only of models that give vectors.
+        num_tokens: How many tokens were read; only of these models.
         log_likelihood: The mean log-likelihood of the tokens of what was written, in nats; only of texts for texts.
         candidates: What could have been written, the best first, at most top_k; only of texts for texts, where top_k is
             asked for.
@@ -240,6 +242,8 @@ class Answer(msgspec.Struct):
     passage: FoundPassage | UnsetType = UNSET
     words: Sequence[TreeWord] | UnsetType = UNSET
     conllu: str | UnsetType = UNSET
+    vector: Sequence[float] | UnsetType = UNSET
+    num_tokens: int | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     candidates: Sequence[WrittenCandidate] | UnsetType = UNSET
 

@@ -42,6 +42,8 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, task: Task[Any
     """
     options = request.options
     parameters = options.parameters
+    if any(answer.vector is not UNSET for answer in answers):
+        return ENCODER.encode([answer.vector for answer in answers])
     if any(answer.entities is not UNSET for answer in answers):
         return _encode_entities(answers, request)
     if answers[0].candidates is not UNSET:

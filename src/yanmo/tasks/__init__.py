@@ -9,6 +9,7 @@ from yanmo.errors import ConfigError, did_you_mean
 from yanmo.protocols import Task
 from yanmo.tasks.causal_lm import CAUSAL_LM
 from yanmo.tasks.dependencies import DEPENDENCIES
+from yanmo.tasks.embedding import EMBEDDING
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.span import SPAN
@@ -17,13 +18,15 @@ from yanmo.tasks.text_to_text import TEXT_TO_TEXT
 from yanmo.tasks.token_labels import TOKEN_LABELS
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["READING", "TASKS", "get_task", "known_task", "only_reads", "task_of"]
+__all__ = ["ANSWERED", "READING", "TASKS", "get_task", "is_learned", "known_task", "only_reads", "task_of"]
 
 EVERY: tuple[Task[Any], ...] = (
     *(SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES),
     *(CAUSAL_LM, TEXT_TO_TEXT),
 )
 TASKS = {task.name: task for task in EVERY}
+ANSWERED: dict[str, Task[Any]] = {EMBEDDING.name: EMBEDDING}
+"""Tasks that Bundles answer and no Dataset is of: there is no truth to learn or to measure against."""
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens", "spans": "cut_spans"}
 """Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
@@ -38,6 +41,11 @@ def known_task(name: str) -> str:
     if name not in TASKS:
         raise ValueError(f"one of: {', '.join(TASKS)}{did_you_mean(name, TASKS)}")
     return name
+
+
+def is_learned(name: str) -> bool:
+    """Return whether Datasets are of a task, so that they hold what its models learn and are measured against."""
+    return name in TASKS
 
 
 def only_reads(name: str) -> bool:
@@ -57,12 +65,12 @@ def get_task(name: str) -> Task[Any]:
             f"The Bundle is an encoder that has only learned to read ({name}): it gives no answers yet.",
             hint="Train a model from it: yanmo train DATASET --init FOLDER --out MODEL",
         )
-    if name not in TASKS:
+    if name not in TASKS and name not in ANSWERED:
         raise ConfigError(
             f"There is no task '{name}'.{did_you_mean(name, TASKS)}",
             hint=f"The tasks are: {', '.join(TASKS)}.",
         )
-    return TASKS[name]
+    return TASKS.get(name) or ANSWERED[name]
 
 
 class Labeled(Protocol):

@@ -18,7 +18,7 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
-from yanmo.family_settings import default_settings, unsharded, unused_settings
+from yanmo.family_settings import default_settings, few_shot_rate, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
@@ -99,6 +99,7 @@ class Job:
             pooling=config.pooling,
             head_start=config.head_start,
             is_frozen=config.frozen,
+            is_few_shot=config.few_shot,
             is_sharded=config.sharding == "full" and num_workers() > 1,
             offline=config.offline,
             head=self.task.head,
@@ -173,6 +174,8 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
     defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)
+    if given.get("few_shot"):
+        defaults["learning_rate"] = few_shot_rate(defaults["learning_rate"])
     if given.get("swa_start", 1.0) < 1:
         defaults.pop("ema_decay", None)  # one mean of the weights is kept, and this one was asked for
     found = unsharded(given) if given.get("sharding") == "full" else None

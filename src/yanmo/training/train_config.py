@@ -219,6 +219,10 @@ class TrainConfig(TrackedConfig, LearnKeys):
     """A recipe for checkpoints: the encoder stays as it is, the features of every text are computed once, and a linear
     model on them is the classifier."""
 
+    few_shot: bool = False
+    """A recipe for checkpoints and few rows: first the encoder learns which texts have one label, by all pairs of them,
+    then a linear model on its features is the classifier (Tunstall et al. 2022, arXiv:2209.11055)."""
+
     sharding: Sharding = "none"
     """full: several workers spread weights, gradients and the optimizer's state over all of them, for models that do
     not fit into each (Zhao et al. 2023, arXiv:2304.11277)."""

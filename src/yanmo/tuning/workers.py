@@ -15,8 +15,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from yanmo import errors
-from yanmo.errors import InternalError, YanmoError
+from yanmo.errors import InternalError, YanmoError, raise_again, told
+from yanmo.machine import THREAD_VARIABLES
 from yanmo.stopping import SigtermError, sigterm_raises
 from yanmo.streams import log_to_stderr
 from yanmo.tuning.trials import SearchPlan, run_trials
@@ -25,7 +25,6 @@ __all__ = ["run_in_processes"]
 
 LOOK_SECONDS = 0.1
 POLITE_SECONDS = 20.0
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
 def run_in_processes(plan: SearchPlan, num_workers: int) -> None:
@@ -49,7 +48,7 @@ def run_in_processes(plan: SearchPlan, num_workers: int) -> None:
             _end(processes)
     if said:
         # The first line is of the worker that failed first; the others were ended because of it.
-        raise _same_error(*msgspec.json.decode(said[0], type=tuple[str, str, str | None]))
+        raise_again(*msgspec.json.decode(said[0], type=tuple[str, str, str | None]))
     if any(codes):
         raise InternalError(f"A worker of the search ended with exit code {next(filter(None, codes))}.")
 
@@ -86,14 +85,6 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _same_error(name: str, message: str, hint: str | None) -> YanmoError:
-    kind: type[YanmoError] = getattr(errors, name, InternalError)
-    # Past the class's own __init__, whose arguments are not those that came back.
-    error = kind.__new__(kind)
-    YanmoError.__init__(error, message, hint=hint)
-    return error
-
-
 def _work() -> int:
     log_to_stderr("yanmo.tuning")
     try:
@@ -106,7 +97,7 @@ def _work() -> int:
 
 
 def _answer(error: YanmoError) -> int:
-    answer = msgspec.json.encode((type(error).__name__, error.message, error.hint))
+    answer = msgspec.json.encode(told(error))
     sys.stdout.buffer.write(answer + b"\n")
     return 1
 

@@ -56,6 +56,12 @@ COMMANDS: dict[str, Command] = {
     "adopt": Command(
         "yanmo.verbs.adopt", "Take in a model that was trained elsewhere.", is_stage=False, usual_next="serve {out}"
     ),
+    "embed": Command(
+        "yanmo.verbs.embed",
+        "Make a Bundle that gives vectors of texts.",
+        is_stage=False,
+        usual_next="serve {out}",
+    ),
     "tune": Command(
         "yanmo.tuning.tune",
         "Search a model's settings and publish the best model.",

@@ -14,6 +14,7 @@ from yanmo.artifacts.report import Report, UnsavedReport, circumstances, plain, 
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
+from yanmo.measuring.neighbors import add_neighbors, check_vectors_bundle
 from yanmo.reporting.sections import sections_of
 from yanmo.runtimes.predictor import LongTexts
 from yanmo.tasks import task_of
@@ -74,6 +75,8 @@ class EvaluateConfig(Config):
     """Seed of the bootstrap."""
     num_mistakes: Annotated[int, Field(ge=0, le=1000)] = 30
     """How many of the most confident mistakes the Report lists, with their texts."""
+    num_similar: Annotated[int, Field(ge=0, le=20)] = 3
+    """How many of the training rows that are most like each of these stand beside it, of labels of whole texts."""
     num_threads: int | None = Field(default=None, ge=1)
     """Threads of the runtime; by default those that it chooses."""
     runtime: str | None = None
@@ -102,6 +105,7 @@ def evaluate(
     config: EvaluateConfig,
     *,
     against: Bundle | None = None,
+    vectors: Bundle | None = None,
     out: Path | None = None,
     effects: Effects = NO_EFFECTS,
 ) -> Report:
@@ -112,6 +116,7 @@ def evaluate(
         dataset: The Dataset whose split it answers; labels are matched by name, and it may lack some of the Bundle's.
         config: What is measured.
         against: Another Bundle to hold it against, on the same rows, with paired tests.
+        vectors: A Bundle that embed made, which says what texts are alike; without it their n-grams do.
         out: Where the Report appears; without it what was measured is only returned, and the command line prints it.
         effects: Key and replacement of the call.
 
@@ -124,6 +129,8 @@ def evaluate(
     # All of them before any is asked, which may take minutes.
     for one in bundles.values():
         match_bundle(one, dataset)
+    if vectors is not None:
+        check_vectors_bundle(vectors)
     split = load_split(dataset, config.split)
     runtime = config.model_dump(include=RUNTIME_FIELDS)
     outcomes = {role: run_bundle(one, dataset, split, **runtime) for role, one in bundles.items()}
@@ -139,8 +146,10 @@ def evaluate(
         num_resamples=config.num_resamples,
         seed=config.seed,
     )
+    values["similarity"] = add_neighbors(values["mistakes"], dataset, num_similar=config.num_similar, vectors=vectors)
     if against:
         values["against"] = {"bundle": identify(against), **_difference(outcomes, split, dataset, config)}
+    bundles |= {"vectors": vectors} if vectors else {}
     call = call_of("evaluate", {**bundles, "dataset": dataset}, config, out=out)
     report = plain(values | {"bundle": identify(bundle), "command": command_line(call)})
     identity = _identity(report, bundles, dataset, config)

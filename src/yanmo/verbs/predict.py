@@ -1,8 +1,9 @@
 """predict: a Bundle answers the texts of files, of a Dataset's split or of standard input; it knows no engine.
 
 However many they are, only some windows of them are in memory. That does not hold for what is only returned: the
-answers themselves. With ``out`` every window that is answered is kept beside it, so that a command that was killed goes
-on after the last one; only standard input, which nobody can read again, is answered from its beginning.
+answers themselves. With ``out`` the source is cut into units, and an executor answers them, here or on other machines.
+Every unit that is answered is kept beside ``out``, so that a command that was killed answers only what is missing;
+standard input, which nobody can read again, is answered here and from its beginning.
 """
 
 import contextlib
@@ -15,26 +16,30 @@ from typing import Any, Literal
 import polars as pl
 from pydantic import Field
 
-from yanmo.artifacts.answer_table import answer_lines, answer_table
+from yanmo.artifacts.answer_table import answer_lines
 from yanmo.artifacts.base import Identity, Manifest, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
-from yanmo.artifacts.frames import FrameWriter
-from yanmo.artifacts.ledger import FrameLedger
+from yanmo.artifacts.ledger import PartLedger
 from yanmo.artifacts.placing import lock, work_dir
-from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.artifacts.predictions import Predictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.span_table import has_spans, told_spans
+from yanmo.artifacts.vector_table import has_vectors
 from yanmo.artifacts.work import claim
 from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents
-from yanmo.data.sources import STDIN, Source, open_rows
-from yanmo.errors import ArtifactError, ConfigError
-from yanmo.measuring.tally import Tally, count_found
+from yanmo.data.sources import STDIN, Seer, Source, open_rows
+from yanmo.errors import ConfigError
+from yanmo.executors.answering import AnswerJob, TableStyle, answer_frames
+from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
+from yanmo.executors.jobs import Executor
+from yanmo.executors.parts import answer_missing, answer_stream, put_together
+from yanmo.executors.tally import Tally
+from yanmo.executors.units import Grid, cut_windows
 from yanmo.progress import bar
-from yanmo.runtimes.library import DOCUMENT, Library, document_paths
+from yanmo.runtimes.library import document_paths
 from yanmo.runtimes.predictor import LongTexts, default_num_threads, open_bundle
-from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
 from yanmo.verbs.signature import verb
@@ -43,14 +48,9 @@ __all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 8192
-"""Texts that are answered at a time, fewer if they are long."""
-WINDOW_BYTES = 1 << 22
-"""Bytes of texts that are answered at a time, unless one text has more."""
 RUNTIME_FIELDS = {"device", "num_threads", "runtime", "long_texts", "window_overlap", "num_beams", "length_penalty"}
-TABLE = "table"
 ANSWERED = "answered"
-"""Folder of the windows that are answered, in the work folder."""
+"""Folder of the units that are answered, in the work folder."""
 
 
 class PredictConfig(ReadOptions):
@@ -66,12 +66,12 @@ class PredictConfig(ReadOptions):
     id: str | None = None
     """Column of unique row ids; by default rows are numbered from 1 in reading order."""
 
-    split: str = "test"
-    """Which split is answered if the source is a Dataset."""
-
     documents: Path | None = None
     """Of questions: a folder of .txt and .md files that the answers are looked for in; the sources then hold questions
     alone, which the passages that are most like each are read for."""
+
+    split: str = "test"
+    """Which split is answered if the source is a Dataset."""
 
     format: Literal["csv", "jsonl", "parquet", "conll", "conllu"] = "csv"
     """Format of the table for people, with the texts, beside predictions.parquet; conll, a unit and its tag a line, for
@@ -108,6 +108,11 @@ class PredictConfig(ReadOptions):
     """Of the same with beams, the power of the number of tokens by which likelihoods are divided: above 0 longer texts
     win more."""
 
+    executor: ExecutorAddress = HERE
+    """Who answers, for what is written with out: local, this process; local:N, N processes of this machine;
+    ray://HOST:PORT, the machines of a Ray cluster. The answers are the same; with more than one process num_threads is
+    that of each, on a cluster by default 1."""
+
     fork: bool = Field(default=False, exclude=True)
     """Begin anew where what was cut off answered with another Bundle, other sources or other settings; without it that
     is refused."""
@@ -132,7 +137,9 @@ class UnsavedPredictions(Predictions):
 
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints: all answers, too."""
-        if has_spans(self._frame):
+        if has_vectors(self._frame):
+            answers = self._frame.to_dicts()
+        elif has_spans(self._frame):
             rows = self._frame.drop("probabilities", "places", "pointers", strict=False).to_dicts()
             told = told_spans(self._frame, self._texts)
             answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]
@@ -156,8 +163,8 @@ def predict(
 ) -> Predictions:
     """Let a Bundle answer texts from files, a Dataset or standard input.
 
-    A command with --out that was killed goes on after the last texts that it had answered when it is given again, and
-    ends with the same Predictions; what comes from standard input is answered from its beginning.
+    A command with --out that was killed answers only what is missing when it is given again, and ends with the same
+    Predictions; what comes from standard input is answered from its beginning.
 
     Args:
         bundle: The Bundle that answers.
@@ -172,8 +179,8 @@ def predict(
         BusyError: Another process makes the same Predictions.
     """
     _check_table(bundle, config, out)
-    found = _open_source(bundle, source, config)
-    tally = Tally()
+    grid = Grid(task_of(bundle).inputs)
+    found = _open_source(bundle, source, config, grid if out is not None else None)
     found.parents["bundle"] = bundle.digest
     identity = Identity(
         kind=Predictions.kind,
@@ -184,42 +191,62 @@ def predict(
         config=config.model_dump(mode="json"),
     )
     if out is None:
+        tally = Tally()
         answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
         first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
         identity.info["summary"] = tally.summary()
         return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), first)
     with (
+        open_executor(config.executor, config.num_threads) as executor,
         # They end from the last to the first: the table is whole before the folder appears, and only then is the rest
         # removed.
-        _kept(out, source, found, config) as kept,
+        _kept(out, source, found, config, executor) as kept,
         publish(out, identity, effects=effects) as staging,
-        FrameWriter(staging / f"{TABLE}.{config.format}", bom=config.bom) as table,
     ):
-        # Of standard input nothing can be taken up again, so its windows go with the staging folder.
-        ledger = FrameLedger(kept or staging / ANSWERED)
-        for rows, frame in _show_progress(_answer(bundle, found, config, tally, ledger), found.num_rows):
-            _write_rows(table, bundle, rows.select(*task_of(bundle).inputs, pl.col(f"^{DOCUMENT}$")), frame, config)
-        ledger.put_together(staging / PREDICTIONS)
-        shutil.rmtree(staging / ANSWERED, ignore_errors=True)
-        identity.info["summary"] = tally.summary()
+        # Of standard input nothing can be taken up again, so its parts go with the staging folder.
+        ledger = PartLedger((kept or staging) / ANSWERED)
+        job = _job(bundle, found, config, executor, ledger)
+        if kept is None:
+            answer_stream(job, found.blocks(), ledger)
+        else:
+            answer_missing(job, grid.units(found.options), executor, ledger)
+        identity.info["summary"] = _finish(ledger, staging, bundle, config, job.table)
     return Predictions.open(out, verify=False)
 
 
-def _write_rows(
-    table: FrameWriter, bundle: Bundle, texts: pl.DataFrame, frame: pl.DataFrame, config: PredictConfig
-) -> None:
-    """Append the answers to some texts to the table for people."""
-    if config.format in ROW_FORMATS:
-        write = ROW_FORMATS[config.format][task_of(bundle).form]
-        table.write_text(write(frame, texts.to_series(), bundle.labels))
-        return
-    flat_labels = bundle.labels if config.format == "csv" else None
-    table.write(answer_table(texts, frame, flat_labels, plain_cells=config.plain_cells))
+def _finish(
+    ledger: PartLedger, staging: Path, bundle: Bundle, config: PredictConfig, table: TableStyle
+) -> dict[str, Any]:
+    """Put all parts together, and return what is known of their texts; say what was cut off of them."""
+    tally = Tally()
+    for part in ledger.parts:
+        tally.add(part.facts)
+    put_together(ledger, staging, table)
+    shutil.rmtree(staging / ANSWERED, ignore_errors=True)
+    _say_truncated(tally, bundle, config)
+    return tally.summary()
+
+
+def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, ledger: PartLedger) -> AnswerJob:
+    """Return what is asked of whoever answers."""
+    threads = {"num_threads": config.num_threads or executor.num_threads}
+    return AnswerJob(
+        bundle=str(bundle.path.absolute()),
+        digest=bundle.digest,
+        runtime={**config.model_dump(include=RUNTIME_FIELDS), **threads},
+        options=source.options,
+        columns=source.columns,
+        parts=str(ledger.folder.absolute()),
+        table=TableStyle(config.format, config.bom, config.plain_cells),
+        documents=None if config.documents is None else str(config.documents.absolute()),
+    )
 
 
 @contextlib.contextmanager
-def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictConfig) -> Iterator[Path | None]:
-    """Give the folder of the windows that are answered, and remove it when all are published, or where there are none.
+def _kept(
+    out: Path, source: tuple[Path, ...], found: Source, config: PredictConfig, executor: Executor
+) -> Iterator[Path | None]:
+    """Give the folder of the units that are answered, and remove it when all are published, or where there are none.
 
     None for standard input, which is another one every time.
 
@@ -231,15 +258,15 @@ def _kept(out: Path, source: tuple[Path, ...], found: Source, config: PredictCon
         yield None
         return
     with lock(work_dir(out)) as folder:
-        threads = config.num_threads or default_num_threads()
-        # Windows are kept by their number, which another order would give to other texts; threads change the last bits.
+        threads = config.num_threads or executor.num_threads or default_num_threads()
+        # Units are kept by their number, which another order would give to other texts; threads change the last bits.
         order = {"order of the sources": [path.name for path in source], "num_threads": threads}
         claim(folder, parents=found.parents, config={**config.model_dump(mode="json"), **order}, fork=config.fork)
         try:
-            yield folder / ANSWERED
+            yield folder
         except BaseException:
             # Also what is no Exception: SIGTERM, and Ctrl-C.
-            if len(FrameLedger(folder / ANSWERED)):
+            if len(PartLedger(folder / ANSWERED)):
                 logger.info("What is answered is kept in %s: the same command goes on from there.", folder)
             else:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -257,22 +284,19 @@ def _print(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> I
 
 
 def _answer(
-    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally, ledger: FrameLedger | None = None
+    bundle: Bundle, source: Source, config: PredictConfig, tally: Tally
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield every window's rows and answers, those of the ledger first; say at the end what was cut off."""
-    windows = _windows(source)
+    """Yield every window's rows and answers; say at the end what was cut off."""
+    inputs = task_of(bundle).inputs
+    windows = (window for rows in source.blocks() for window in cut_windows(rows, inputs))
     with open_bundle(bundle, **config.model_dump(include=RUNTIME_FIELDS)) as predictor:
-        if ledger is not None:
-            yield from _answered(ledger, windows, tally)
-        found = answer_windows if config.documents is None else Library.open(config.documents).answer
-        for rows, answers in found(predictor, windows):
-            stage_N, column = answers.found.stage_N, predictor.task.column(answers.decided.predictions)
-            frame = predictions_frame(rows["id"], column, answers.decided, answers.evidence, stage_N=stage_N)
-            counts = count_found(answers.found)
+        for rows, frame, counts in answer_frames(predictor, windows, config.documents):
             tally.add(counts)
-            if ledger is not None:
-                ledger.append(frame, counts)
             yield rows, frame
+    _say_truncated(tally, bundle, config)
+
+
+def _say_truncated(tally: Tally, bundle: Bundle, config: PredictConfig) -> None:
     if tally["num_truncated"]:
         limit = f"{Windows.max_windows} windows of " if config.long_texts == "windows" else ""
         logger.warning(
@@ -282,34 +306,6 @@ def _answer(
             limit,
             bundle.max_length,
         )
-
-
-def _answered(
-    ledger: FrameLedger, windows: Iterator[pl.DataFrame], tally: Tally
-) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield the windows that were answered before the command was cut off.
-
-    Raises:
-        ArtifactError: They are of other texts.
-    """
-    if len(ledger):
-        num_rows = sum(counts["num_rows"] for counts in ledger.facts)
-        logger.info("%d texts were answered before; the others follow.", num_rows)
-    # The ledger first: where it ends, zip has not yet taken a window that nobody would answer.
-    for (frame, counts), rows in zip(ledger.read(), windows, strict=False):
-        if not frame["id"].equals(rows["id"]):
-            raise ArtifactError(
-                "The answers that are kept are those of other texts.", hint="Give --fork to begin anew."
-            )
-        tally.add(counts)
-        yield rows, frame
-
-
-def _windows(source: Source) -> Iterator[pl.DataFrame]:
-    for rows in source.blocks():
-        # As many rows as have so many bytes on average, at least one.
-        size = min(WINDOW, max(WINDOW_BYTES * rows.height // max(int(rows.estimated_size()), 1), 1))
-        yield from rows.iter_slices(size)
 
 
 def _show_progress(
@@ -341,25 +337,34 @@ def _check_table(bundle: Bundle, config: PredictConfig, out: Path | None) -> Non
                 f"The '{name}' parameter of predict is for table.csv, which is not written.",
                 hint="Give --out and --format csv, or leave it out.",
             )
+    if out is None and config.executor != HERE:
+        raise ConfigError(
+            f"The 'executor' parameter of predict must be '{HERE}' where nothing is written. "
+            f"Got {config.executor!r} instead.",
+            hint="Give --out: what several processes answer is put together there.",
+        )
 
 
-def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig) -> Source:
+def _open_source(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, grid: Grid | None = None) -> Source:
     inputs = task_of(bundle).inputs
     if config.text_b is not None and len(inputs) == 1:
         raise ConfigError(
             f"The 'text_b' parameter of predict is for pairs, but {bundle.path} answers single texts.",
             hint="Leave --text-b out.",
         )
+    see = None if grid is None else grid.see
     if config.documents is not None:
-        return _open_questions(bundle, source, config, config.documents)
+        return _open_questions(bundle, source, config, config.documents, see)
     # What no user names is called as the task calls it.
     first = inputs[0] if config.text == PredictConfig.model_fields["text"].default else config.text
     columns = dict(zip(inputs, (first, config.text_b or inputs[-1]), strict=False))
     named = columns if config.id is None else columns | {"id": config.id}
-    return open_rows(source, config, named, inputs=inputs, split=config.split)
+    return open_rows(source, config, named, inputs=inputs, split=config.split, see=see)
 
 
-def _open_questions(bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, documents: Path) -> Source:
+def _open_questions(
+    bundle: Bundle, source: tuple[Path, ...], config: PredictConfig, documents: Path, see: Seer | None
+) -> Source:
     """Return questions without their passages.
 
     Raises:
@@ -375,6 +380,6 @@ def _open_questions(bundle: Bundle, source: tuple[Path, ...], config: PredictCon
     parents = file_parents({"documents": document_paths(documents)})
     _, question = task.inputs
     named = {question: config.text_b or question} | ({} if config.id is None else {"id": config.id})
-    found = open_rows(source, config, named, inputs=(question,), split=config.split)
+    found = open_rows(source, config, named, inputs=(question,), split=config.split, see=see)
     found.parents.update(parents)
     return found

@@ -80,7 +80,8 @@ def _publish(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfi
     with publish(out, identity, effects=effects) as staging, Spill(staging / SPILL) as spill:
         gathered = _gather(blocks, config, text_config, reader, spill, staging)
         labels = reader.order(task.label_names(gathered.rows.filter(pl.col("split") != "unlabeled")["label"]))
-        profile = profile_rows(gathered, labels, by_text=task.group == task.inputs)
+        by_near = config.least_similarity is not None
+        profile = profile_rows(gathered, labels, by_text=task.group == task.inputs, by_near=by_near)
         # Known only now; the manifest is written when the block ends.
         identity.labels.extend(labels)
         identity.parents.update(_parents(files, config))
@@ -207,10 +208,12 @@ def _gather(
         rejected=staging / REJECTED,
         max_rejected=config.max_rejected,
         has_ids=config.id is not None,
+        near=config.least_similarity,
     )
     # Without labels there are no classes that splits should balance.
     rows = gathered.rows if labels.task.least_labels else gathered.rows.with_columns(pl.lit("").alias("label"))
-    split = cut_splits(rows, _ratios(config), config.seed).alias("split")
+    # Texts that are nearly equal go to one split, as equal ones do.
+    split = cut_splits(rows.with_columns(key="group"), _ratios(config), config.seed).alias("split")
     check_labels(rows.with_columns(split), least=labels.task.least_labels)
     return replace(gathered, rows=gathered.rows.with_columns(split))
 

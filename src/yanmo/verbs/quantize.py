@@ -30,12 +30,12 @@ from yanmo.exchanging.encoder_decoder_bundle import (
     load_encoder_decoder_weights,
 )
 from yanmo.exchanging.onnx_bundle import Graph, encoder_graph, load_encoder, publish_from, traced_graph, write_graph
-from yanmo.measuring.evaluation import Split, load_split, match_bundle, with_labels_of
+from yanmo.measuring.evaluation import load_split, load_texts, match_bundle, with_labels_of
 from yanmo.runtimes.encoder_decoder import READING_FILE, WRITING_FILE
 from yanmo.runtimes.heads import open_head
 from yanmo.runtimes.onnx import ONNX_FILE, ONNX_SETTINGS, OnnxSettings
 from yanmo.runtimes.predictor import default_num_threads, open_bundle
-from yanmo.tasks import task_of
+from yanmo.tasks import is_learned, task_of
 from yanmo.text.inputs import Inputs
 from yanmo.verbs.signature import verb
 
@@ -70,7 +70,8 @@ class QuantizeConfig(Config):
 
     max_drop: Annotated[float, Field(ge=0)] = 0.005
     """Most of the task's headline, such as accuracy, that may be lost on the validation split, in its unit; the most
-    harmful parts go back to fp32 until it holds."""
+    harmful parts go back to fp32 until it holds. Of vectors: how far the rank correlation of similarities between fp32
+    and 8 bits may be from 1."""
 
     num_valid_texts: Annotated[int, Field(ge=1)] | None = None
     """Validation texts on which accuracy is judged; by default all. With fewer, the interval of the drop is wider."""
@@ -96,7 +97,7 @@ def quantize(
 
     Args:
         bundle: A single model in fp32.
-        dataset: Its splits train (to calibrate) and valid (to judge).
+        dataset: Its splits train (to calibrate) and valid (to judge); of a Bundle of vectors only their texts are read.
         config: How, and at what cost.
         out: Where the new Bundle appears.
         effects: Key and replacement of the call.
@@ -109,8 +110,9 @@ def quantize(
         MissingExtraError: The packages that write ONNX files are not installed.
     """
     _check_format(bundle)
-    dataset = with_labels_of([bundle], dataset)
-    match_bundle(bundle, dataset)
+    if is_learned(bundle.task):
+        dataset = with_labels_of([bundle], dataset)
+        match_bundle(bundle, dataset)
     check_max_drop(task_of(bundle), config.max_drop, verb="quantize")
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
     kind, make = _maker(bundle)
@@ -214,27 +216,38 @@ def _say_unused(kind: str, config: QuantizeConfig) -> None:
 
 def _make_gate(bundle: Bundle, dataset: Dataset, config: QuantizeConfig) -> tuple[Gate, Inputs]:
     """Return the gate, with what the fp32 Bundle answers to the validation texts, and these texts."""
-    valid = load_split(dataset, "valid")
+    valid, order, targets = _judging(bundle, dataset)
     rows = _rows(valid, config.num_valid_texts)
-    inputs = valid.inputs.take(rows)
+    inputs = valid.take(rows)
     with open_bundle(bundle, num_threads=config.num_threads) as predictor:
         # The models alone are computed with; rules have their say whenever two of them are compared.
         reference = predictor.without_rules().weigh(inputs)[0]
-    order = match_bundle(bundle, dataset)
     gate = Gate(
         predictor.task,
         # Activation needs the calibration and no model, so it works when the predictor is closed.
         lambda scores: predictor.activate(predictor.ruled(scores, inputs)).ordered(order),
-        take_rows(valid.targets, rows),
+        predictor.activate(reference) if targets is None else take_rows(targets, rows),
         reference,
         config.max_drop,
     )
     return gate, inputs
 
 
+def _judging(bundle: Bundle, dataset: Dataset) -> tuple[Inputs, list[int], Any]:
+    """Return the validation texts, the Bundle's column for each label, and the truth.
+
+    Where there is no truth, None, the fp32 answers are what is to be kept.
+    """
+    if not is_learned(bundle.task):
+        return load_texts(dataset, "valid", bundle), [], None
+    valid = load_split(dataset, "valid")
+    return valid.inputs, match_bundle(bundle, dataset), valid.targets
+
+
 def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeConfig) -> GatedModel[Any]:
     """Write the graph that passes the gate into the unfinished Bundle."""
     gate, inputs = _make_gate(bundle, dataset, config)
+    learned = is_learned(bundle.task)
     quantizer, settings = _make_quantizer(bundle, config)
     num_threads = config.num_threads or 1
     # The gate has just opened the same Bundle and asked its golden examples.
@@ -243,19 +256,19 @@ def _make_onnx(bundle: Bundle, made: Bundle, dataset: Dataset, config: QuantizeC
         encoded = predictor.encode(inputs)
         scorer = Scorer(settings, encoded, open_head(bundle), made.path / "candidate.onnx", num_threads)
         if config.method == "int8-static":
-            train = load_split(dataset, "train")
-            texts = predictor.encode(train.inputs.take(_rows(train, config.num_calibration_texts)))
+            train = load_split(dataset, "train").inputs if learned else load_texts(dataset, "train", bundle)
+            texts = predictor.encode(train.take(_rows(train, config.num_calibration_texts)))
             show_inputs(quantizer, dataclasses.replace(scorer, encoded=texts), clipping=config.clipping)
     outcome = search(quantizer, gate, scorer)
     write_graph(made.path, Graph(outcome.content, settings))
     return outcome
 
 
-def _rows(split: Split, num_texts: int | None) -> IntArray:
-    """Return all rows, or some from the whole split."""
-    wanted = split.frame.height if num_texts is None else num_texts
+def _rows(inputs: Inputs, num_texts: int | None) -> IntArray:
+    """Return the places of all rows, or of some from the whole split."""
+    wanted = len(inputs) if num_texts is None else num_texts
     # Unique, as rounding names rows twice where more are wanted than there are.
-    return np.unique(np.linspace(0, split.frame.height - 1, wanted).round().astype(np.int64))
+    return np.unique(np.linspace(0, len(inputs) - 1, wanted).round().astype(np.int64))
 
 
 def _make_quantizer(bundle: Bundle, config: QuantizeConfig) -> tuple[Any, OnnxSettings]:

@@ -106,11 +106,20 @@ def test_a_relation_that_train_lacks_may_stand_in_the_test(tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"tagging": "conll"}, "CoNLL-U alone"), ({"units": "characters"}, "units of trees are words")],
+    [
+        ({"tagging": "conll"}, "CoNLL-U alone"),
+        ({"units": "characters"}, "units of trees are words"),
+    ],
 )
 def test_another_format_and_other_units_are_refused(tmp_path, options, message):
     with pytest.raises(ConfigError, match=message):
         prepare(tmp_path, GOOD, **options)
+
+
+def test_a_column_of_texts_is_refused(tmp_path):
+    (tmp_path / "trees.conllu").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(ConfigError, match="'text' parameter of prepare names a column"):
+        yanmo.prepare(tmp_path / "trees.conllu", out=tmp_path / "data", task="dependencies", text="sentence")
 
 
 def test_files_without_heads_are_refused(tmp_path):

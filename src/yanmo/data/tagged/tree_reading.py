@@ -17,6 +17,7 @@ from typing import Any
 
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.data.decode import check_file, utf8_lines
 from yanmo.data.labels import PROBLEM, LabelReader
 from yanmo.data.read import FILE, LINE
@@ -79,6 +80,12 @@ class TreeReader:
             raise ConfigError(
                 f"The units of trees are words. Got --units {options.units} instead.", hint="Leave it out."
             )
+        # A table of unlabeled texts has such a column.
+        if keys.text is not None and not self._unlabeled:
+            raise ConfigError(
+                "The 'text' parameter of prepare names a column, and CoNLL-U has none for it: a text is its words.",
+                hint="Leave it out; --label names the column of the parts of speech.",
+            )
         for paths in self._files.values():
             for path in paths:
                 check_file(path)
@@ -128,7 +135,7 @@ class TreeReader:
             raise DataError(f"{path} has no sentence.", hint="Give a file in CoNLL-U.")
         if waiting:
             yield _block(waiting, path, split)
-        logger.info("%s: %d sentences.", path, num_rows)
+        logger.info("%s: %s.", path, counted(num_rows, "sentence"))
         for what, count in counts.items():
             logger.info("%s: %d %s.", path, count, what)
 

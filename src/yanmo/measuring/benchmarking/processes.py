@@ -18,12 +18,11 @@ import polars as pl
 from yanmo import errors
 from yanmo.artifacts.parquet import read_parquet
 from yanmo.errors import InternalError, ModelError, YanmoError
+from yanmo.machine import THREAD_VARIABLES
 from yanmo.measuring.benchmarking.requests import EVIDENCE, REQUEST, MeasureBundle, MeasurePeak, read_answer
 
 __all__ = ["run_child"]
 
-# Libraries read these once, when they are loaded, so they are set before the process begins.
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
 CHILD = "yanmo.measuring.benchmarking.child"
 
 

@@ -65,7 +65,9 @@ class Adopted:
     score: Callable[[Inputs, Any], Any]
 
 
-def fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, wanted: Wanted) -> int:
+def fit_length(
+    folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, wanted: Wanted, *, verb: str = "adopt"
+) -> int:
     """Return the most tokens of a text.
 
     Args:
@@ -73,6 +75,7 @@ def fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, want
         wrapped: Its tokenizer.
         module: Its network.
         wanted: What the user says about it.
+        verb: Who was given that, for the message.
 
     Raises:
         ConfigError: The user wants more than the network reads.
@@ -80,7 +83,7 @@ def fit_length(folder: Path, wrapped: PreTrainedTokenizerFast, module: Any, want
     limit = encoders.max_positions(module)
     if wanted.max_length is not None and limit is not None and wanted.max_length > limit:
         raise ConfigError(
-            f"The 'max_length' parameter of adopt must be at most {limit} for {wanted.name}. "
+            f"The 'max_length' parameter of {verb} must be at most {limit} for {wanted.name}. "
             f"Got {wanted.max_length} instead."
         )
     if wanted.max_length is not None:

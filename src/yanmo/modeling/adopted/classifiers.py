@@ -119,7 +119,7 @@ def open_whole(kind: Any, folder: Path, config: Any, name: str) -> tuple[Any, Pr
     if new:
         raise ModelError(
             f"{name} is no whole classifier: its weights lack {', '.join(sorted(new)[:3])}.",
-            hint=f"Train its head: yanmo train DATASET --model {name} --out BUNDLE",
+            hint=f"Train its head: yanmo train DATASET --model {name} --out BUNDLE. For vectors of texts: yanmo embed.",
         )
     wrapped = checkpoint_tokenizer.load_tokenizer(folder)
     num_embeddings = module.get_input_embeddings().num_embeddings  # type: ignore[operator]

@@ -7,21 +7,19 @@ transformers' own, under the same names of weights; its config.json has ``"pooli
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor, nn
 
 from yanmo.errors import ConfigError
+from yanmo.modeling.pretrained.sentence_settings import read_sentence_settings
 from yanmo.models import can_mean
 
 if TYPE_CHECKING:
     from transformers.modeling_outputs import SequenceClassifierOutput
 
 __all__ = ["MeanPooling", "classifier_class", "find_pooling", "mean_of_tokens", "own_pooling", "set_pooling"]
-
-DECLARED = Path("1_Pooling") / "config.json"
 
 
 class MeanPooling:
@@ -124,12 +122,7 @@ def find_pooling(config: Any, folder: Path) -> Literal["first", "mean"] | None:
         return "mean" if own_pooling(config) == "mean" else "first"
     if not can_mean(config.model_type):
         return "first"
-    try:
-        content = json.loads((folder / DECLARED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if not isinstance(content, dict):
-        return None
-    if content.get("pooling_mode_mean_tokens"):
+    if own_pooling(config) == "mean":
         return "mean"
-    return "first" if content.get("pooling_mode_cls_token") else None
+    noted = read_sentence_settings(folder).pooling
+    return noted if noted in ("first", "mean") else None  # type: ignore[return-value]

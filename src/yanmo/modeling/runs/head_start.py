@@ -25,6 +25,7 @@ from yanmo.modeling.networks.pooling import find_pooling
 from yanmo.modeling.networks.trainable_networks import Trainable, make_trainable
 from yanmo.modeling.objectives.choices import Labels, TaughtLabels
 from yanmo.modeling.objectives.unit_choices import UnitTags
+from yanmo.modeling.sentences.contrast import ContrastPlan, contrast
 from yanmo.modeling.settings import LabeledTexts, LoopSettings, MeasureAnswers, NetworkSettings, Precision
 from yanmo.models import ModelSpec
 
@@ -87,6 +88,18 @@ class Probe:
             if layer.bias is not None:
                 layer.bias.copy_(torch.from_numpy(bias_C))
         return scores
+
+    def contrast_and_start_head(
+        self, trainable: Trainable, train: Examples, valid: Examples, precision: Precision
+    ) -> dict[str, float]:
+        """Let the encoder learn which texts have one label, then do what :meth:`start_head` does, with all rows."""
+        some = _labeled(train, len(train))
+        reader, targets = HeadInputs(trainable), _labels(some)
+        if isinstance(targets, UnitTags):
+            raise InternalError("Pairs are of texts, and not of their units.")
+        plan = ContrastPlan(self.settings, precision)
+        contrast(trainable.module, reader, some.features, targets.values_NC, plan)
+        return self.start_head(trainable, train, valid, precision, most_rows=len(train))
 
     def score_texts(self, trainable: Trainable, train: LabeledTexts, valid: LabeledTexts) -> tuple[float, float]:
         """Return how well the best regression on a network's frozen features answers valid, the higher the better."""

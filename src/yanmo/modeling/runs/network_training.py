@@ -189,7 +189,7 @@ def _save(trainable: Trainable, work_dir: Path, folder: Path) -> None:
 
 
 def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> LoopSettings:
-    """Return the settings with the device, fp32 for networks that gain nothing from less, and no step if frozen.
+    """Return the settings with the device, fp32 for networks that gain nothing from less, and no steps of some recipes.
 
     Raises:
         ConfigError: Nothing would be learned.
@@ -202,7 +202,12 @@ def _settle(spec: ModelSpec, network: NetworkSettings, loop: LoopSettings) -> Lo
     workers.join()  # before a device is chosen: each of them has one of its own
     is_encoder = spec.family in ENCODERS
     precision = loop.precision if is_encoder else "fp32"
-    num_epochs = 0 if network.is_frozen else loop.num_epochs
+    if network.is_few_shot and (network.is_frozen or network.head != "texts"):
+        raise ConfigError(
+            "The 'few_shot' parameter of train is for labels of whole texts, and moves the encoder that frozen keeps.",
+            hint="Leave one of them out." if network.is_frozen else "Leave few_shot out.",
+        )
+    num_epochs = 0 if network.is_frozen or network.is_few_shot else loop.num_epochs
     return dataclasses.replace(loop, device=default_device(), precision=precision, num_epochs=num_epochs)
 
 
@@ -215,6 +220,8 @@ def _begin(
     if network.head == "passages":
         begin = functools.partial(start_reading_head, trainable, train, settings=probe.settings, measure=probe.measure)
         return begin if is_new else None
+    if network.is_few_shot:
+        return functools.partial(probe.contrast_and_start_head, trainable, train, valid)
     if network.is_frozen:
         return functools.partial(probe.start_head, trainable, train, valid, most_rows=len(train))
     # What a head for trees reads are no scores of labels, which a linear model could be.

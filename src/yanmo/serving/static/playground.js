@@ -322,6 +322,14 @@ function showTree(text, answer) {
   return item;
 }
 
+function showVector(text, answer) {
+  const item = make("li"), row = make("div", null, "row");
+  const shown = answer.vector.slice(0, 8).map((one) => one.toFixed(4)).join(", ");
+  row.append(copyButton({ text, vector: answer.vector }), make("span", notesOf(answer).join(" · "), "soft"));
+  item.append(make("p", text, "asked"), make("p", `[${shown}, …] (${answer.vector.length})`), row);
+  return item;
+}
+
 // The text and what was written for it, side by side, and below what could have been written.
 function showWritten(text, answer) {
   const item = make("li"), pair = make("div", undefined, "beside"), { candidates, prediction } = answer;
@@ -339,6 +347,7 @@ function showAnswer(asked, answer) {
   if (answer.words !== undefined) return showTree(asked, answer);
   if (answer.entities !== undefined) return showParts(asked, answer);
   if (answer.answers !== undefined) return showFound(asked, answer);
+  if (answer.vector !== undefined) return showVector(asked, answer);
   const item = make("li");
   item.append(make("p", Array.isArray(asked) ? asked.join("\n") : asked, "asked"));
   const label = Array.isArray(answer.prediction) ? answer.prediction.join(", ") : answer.prediction;

@@ -1,12 +1,11 @@
-"""From a body to what is asked of the engine: keys, prompts, wishes; it knows no socket."""
+"""From a body to what is asked of the engine: prompts, wishes; it knows no socket."""
 
 from __future__ import annotations
 
 import functools
-import re
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -15,18 +14,13 @@ from yanmo.runtimes.generating.constraints import Grammar
 from yanmo.runtimes.generating.decoding import Decoding
 from yanmo.serving.exchange import ClientGoneError, RouteCall
 from yanmo.serving.problems import Problem
-from yanmo.serving.requests import check_unique_keys
 from yanmo.serving.writing.engine import AskedText, Piece, Ticket
 from yanmo.serving.writing.model import WritingModel
 from yanmo.serving.writing.schemas import SamplingBody
 
-__all__ = ["ReadPrompt", "begin_texts", "decode_body", "read_pieces", "read_prompt", "wish"]
+__all__ = ["ReadPrompt", "begin_texts", "read_pieces", "read_prompt", "wish"]
 
-BodyT = TypeVar("BodyT", bound=msgspec.Struct)
 MAX_STOPS = 16
-# The end of msgspec's messages, such as `$.stop[3]`; a key that the client made up is not repeated.
-PLACE = re.compile(r"`\$\.([a-z_]+)")
-BOUNDS = re.compile(r"^Expected `[a-z| ]+`(?: [<>=]+ -?[\d.]+)?")
 ANY_JSON = {"type": "object"}
 
 
@@ -42,43 +36,6 @@ class ReadPrompt(msgspec.Struct, frozen=True):
     text: str
     ids: list[int]
     num_begin: int
-
-
-async def decode_body(call: RouteCall, kind: type[BodyT]) -> BodyT:
-    """Return the body of a request.
-
-    Raises:
-        Problem: It is none of its kind.
-    """
-    content = await call.read_json(call.service.config.max_body_bytes)
-    try:
-        body: BodyT = _decoder(kind).decode(content)
-    except msgspec.ValidationError as error:
-        raise _explain(str(error), kind) from None
-    except (ValueError, RecursionError):
-        raise Problem("invalid_json", "Send one JSON object in UTF-8, without a byte order mark.") from None
-    check_unique_keys(content)
-    return body
-
-
-@functools.cache
-def _decoder(kind: type[msgspec.Struct]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
-
-
-def _explain(message: str, kind: type[msgspec.Struct]) -> Problem:
-    if message.startswith("Object contains unknown field"):
-        return Problem("unknown_key", "The keys are: {names}.", names=", ".join(kind.__struct_fields__))
-    place, bounds = PLACE.search(message), BOUNDS.match(message)
-    known = place[1] if place is not None and place[1] in kind.__struct_fields__ else None
-    if known is None:
-        return Problem(
-            "wrong_type", "The body must be a JSON object with the keys that {kind} has.", kind=kind.__name__
-        )
-    if bounds is None:
-        return Problem("wrong_type", "'{key}' has a value that it cannot have.", key=known)
-    wanted = f"{bounds[0][0].lower()}{bounds[0][1:].replace('`', '')}"
-    return Problem("wrong_type", "'{key}' has a value that it cannot have: {wanted}.", key=known, wanted=wanted)
 
 
 def read_prompt(model: WritingModel, prompt: str | Sequence[int], truncate: int | None) -> ReadPrompt:

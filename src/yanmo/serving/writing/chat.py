@@ -14,9 +14,10 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from msgspec import Struct
 from tokenizers import Tokenizer
 
+from yanmo.serving.bodies import decode_body
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
-from yanmo.serving.writing.asking import ReadPrompt, begin_texts, decode_body, read_pieces, read_prompt, wish
+from yanmo.serving.writing.asking import ReadPrompt, begin_texts, read_pieces, read_prompt, wish
 from yanmo.serving.writing.completions import AnswerIdentity, first_and_rest
 from yanmo.serving.writing.engine import Piece
 from yanmo.serving.writing.events import DONE, StreamReply, encode_event

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Sequence
 
 from msgspec import Struct
 
+from yanmo.serving.bodies import decode_body
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
 from yanmo.serving.requests import TOO_MANY
-from yanmo.serving.writing.asking import ReadPrompt, begin_texts, decode_body, read_pieces, read_prompt, wish
+from yanmo.serving.writing.asking import ReadPrompt, begin_texts, read_pieces, read_prompt, wish
 from yanmo.serving.writing.engine import Piece
 from yanmo.serving.writing.events import DONE, StreamReply, encode_event
 from yanmo.serving.writing.model import WritingModel

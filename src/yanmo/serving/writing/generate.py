@@ -10,9 +10,10 @@ import math
 from collections.abc import Sequence
 
 from yanmo.runtimes.generating.decoding import Decoding
+from yanmo.serving.bodies import decode_body
 from yanmo.serving.exchange import Reply, RouteCall, json_reply
 from yanmo.serving.problems import Problem
-from yanmo.serving.writing.asking import begin_texts, decode_body, read_pieces, read_prompt, wish
+from yanmo.serving.writing.asking import begin_texts, read_pieces, read_prompt, wish
 from yanmo.serving.writing.schemas import (
     GenerateBody,
     GeneratedText,

@@ -1,0 +1,1 @@
+"""Encoders of whole sentences: the vectors that they give, and what few examples teach them."""

@@ -46,7 +46,7 @@ BATCH_SIZE = 32
 
 
 @dataclass(frozen=True)
-class Begun:
+class BegunPair:
     """A network before its training.
 
     Attributes:
@@ -133,7 +133,7 @@ def _check_metric(metric: str, headline: str, spec: ModelSpec) -> None:
         )
 
 
-def _architecture(begun: Begun, language: LanguageSettings) -> dict[str, Any]:
+def _architecture(begun: BegunPair, language: LanguageSettings) -> dict[str, Any]:
     """Return what a Bundle says of the network besides its config.json."""
     return {
         "family": ENCODER_DECODER,
@@ -144,7 +144,7 @@ def _architecture(begun: Begun, language: LanguageSettings) -> dict[str, Any]:
     }
 
 
-def _tokenized(begun: Begun, texts: LabeledTexts, language: LanguageSettings, split: str) -> PairRows:
+def _tokenized(begun: BegunPair, texts: LabeledTexts, language: LanguageSettings, split: str) -> PairRows:
     return tokenize_pairs(
         begun.tokenizer,
         texts.texts.first,
@@ -155,7 +155,9 @@ def _tokenized(begun: Begun, texts: LabeledTexts, language: LanguageSettings, sp
     )
 
 
-def _without_layers(begun: Begun, train: LabeledTexts, language: LanguageSettings, pruning: Pruning | None) -> Begun:
+def _without_layers(
+    begun: BegunPair, train: LabeledTexts, language: LanguageSettings, pruning: Pruning | None
+) -> BegunPair:
     """Return a network without some of its layers that write, those without which it loses least on some texts."""
     if pruning is None:
         return begun
@@ -183,7 +185,7 @@ def _left(module: Any) -> dict[str, Any]:
     }
 
 
-def _save(begun: Begun, work_dir: Path, folder: Path) -> None:
+def _save(begun: BegunPair, work_dir: Path, folder: Path) -> None:
     encoders.save(folder, begun.module, begun.wrapped)
     shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
@@ -202,7 +204,7 @@ def _examples(rows: PairRows, texts: LabeledTexts) -> Examples:
     return Examples(rows, QuestionCounts(np.ones(1, dtype=np.float32), len(rows.lengths_N)), texts.ids)
 
 
-def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, work_dir: Path, run_key: str) -> Begun:
+def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, work_dir: Path, run_key: str) -> BegunPair:
     if spec.family in STARTED_FAMILIES:
         return _begin_with_checkpoint(spec, language)
     sources, targets = train.texts.first, train.targets.learned
@@ -227,10 +229,10 @@ def _begin(spec: ModelSpec, train: LabeledTexts, language: LanguageSettings, wor
         end_id=tokenizer.marks.end_id,
         dropout=language.dropout or 0.0,
     )
-    return Begun(module, wrapped, tokenizer)
+    return BegunPair(module, wrapped, tokenizer)
 
 
-def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun:
+def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> BegunPair:
     folder = find_folder(spec, offline=language.offline)
     module: Any = load_encoder_decoder(folder, dropout=language.dropout)
     wrapped = load_tokenizer(folder)
@@ -251,4 +253,4 @@ def _begin_with_checkpoint(spec: ModelSpec, language: LanguageSettings) -> Begun
             f"Got {longest} instead."
         )
     merge = few_learn(module, lora_rank=language.lora_rank, frozen_layers=language.frozen_layers)
-    return Begun(module, wrapped, tokenizer, merge)
+    return BegunPair(module, wrapped, tokenizer, merge)

@@ -12,12 +12,14 @@ from yanmo.family_settings import (
     unsuited,
     unused_settings,
 )
-from yanmo.models import FAMILIES, LIGHT_FAMILIES, ONLY_LABELS, ModelSpec, resolve
+from yanmo.models import ENCODERS, FAMILIES, FORMS, LIGHT_FAMILIES, ONLY_LABELS, ModelSpec, resolve
 from yanmo.training.train_config import TrainConfig
 
 
 def test_settings_without_effect_are_named():
     assert unused_settings(resolve("bert-2x64")) == [
+        "max_target_length",
+        "num_beams",
         "tokenization",
         "order",
         "pooling",
@@ -28,6 +30,8 @@ def test_settings_without_effect_are_named():
     ]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
+        "max_target_length",
+        "num_beams",
         "vocab_size",
         "tokenization",
         "order",
@@ -40,8 +44,18 @@ def test_settings_without_effect_are_named():
         "few_shot",
         "activation",
     ]
-    assert unused_settings(resolve("owner/model")) == ["vocab_size", "tokenization", "order", "beam", "activation"]
+    assert unused_settings(resolve("owner/model")) == [
+        "max_target_length",
+        "num_beams",
+        "vocab_size",
+        "tokenization",
+        "order",
+        "beam",
+        "activation",
+    ]
     assert unused_settings(ModelSpec("model", "init")) == [
+        "max_target_length",
+        "num_beams",
         "vocab_size",
         "tokenization",
         "order",
@@ -112,14 +126,15 @@ def test_a_setting_has_one_row():
 def test_what_a_family_has_by_default_suits_it(family):
     spec, defaults = ModelSpec("model", family), default_settings(family, 10_000)
     assert unsuited(spec, defaults) is None
-    assert not set(defaults) & set(unused_settings(spec))
+    idle = set.intersection(*(set(unused_settings(spec, head)) for head in FORMS[family]))
+    assert not set(defaults) & idle
     assert TrainConfig(**defaults).model_dump().items() >= defaults.items()
 
 
 def test_a_setting_of_layers_is_refused_by_families_without_and_no_setting_twice():
     given = {"lora_rank": 4, "frozen_layers": 1, "layer_decay": 0.9}
     refusing = {family: unsuited(ModelSpec("model", family), given) for family in FAMILIES}
-    assert {family for family, name in refusing.items() if name is None} == set(LAYERED)
+    assert {family for family, name in refusing.items() if name is None} == set(LAYERED) & set(ENCODERS)
     assert (refusing["albert"], refusing["ngram"]) == ("frozen_layers", "lora_rank")
     assert not set(given) & set(unused_settings(ModelSpec("model", "ngram")))
 

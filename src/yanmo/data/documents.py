@@ -62,6 +62,7 @@ class DocumentReader:
         options: How files are read.
         text: Column of the text in tables.
         id: Column of the ids in tables, None where rows are numbered.
+        usual_text: What ``text`` is where the user names no column, which a file without columns may have.
     """
 
     def __init__(
@@ -72,8 +73,9 @@ class DocumentReader:
         *,
         text: str,
         id: str | None,  # noqa: A002 - the key's name
+        usual_text: str = USUAL_TEXT,
     ) -> None:
-        self.task = task
+        self.task, self._usual_text = task, usual_text
         self._files, self._options = files, options
         parts = (text,) if options.prompt is None else (options.prompt, str(options.completion))
         self._columns = {**dict(zip(("first", "second"), parts, strict=False)), **({"id": id} if id else {})}
@@ -110,9 +112,9 @@ class DocumentReader:
         if file_kind(check_file(path), self._options.file_type) not in PLAIN:
             yield from self._read_table(path)
             return
-        text = self._columns["first"] if self._options.prompt is None else USUAL_TEXT
+        text = self._columns["first"] if self._options.prompt is None else self._usual_text
         given = {
-            "text": None if text == USUAL_TEXT else text,
+            "text": None if text == self._usual_text else text,
             "id": self._columns.get("id"),
             "prompt": self._options.prompt,
         }

@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 WINDOW = 256
 """Prompts whose texts are in memory at a time."""
 TABLE = "texts.jsonl"
+USUAL_TEXT = "prompt"
 
 
 class GenerateConfig(WritingOptions, ReadOptions):
@@ -45,7 +46,7 @@ class GenerateConfig(WritingOptions, ReadOptions):
     prompt: str | None = None
     """One prompt; without it and without files a text is written from its beginning."""
 
-    text: str = "prompt"
+    text: str = USUAL_TEXT
     """Column of the prompts in tables; of a .txt file each line is one."""
 
     num_rows: int = Field(default=NUM_ROWS, ge=1, le=1024)
@@ -176,7 +177,9 @@ def _find_prompts(bundle: Bundle, prompts: tuple[Path, ...], config: GenerateCon
     if not prompts:
         return [config.prompt or ""]
     options = DocumentOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
-    reader = DocumentReader(task_of(bundle), {"prompts": prompts}, options, text=config.text, id=None)
+    reader = DocumentReader(
+        task_of(bundle), {"prompts": prompts}, options, text=config.text, id=None, usual_text=USUAL_TEXT
+    )
     found = [text or "" for rows in reader.rows() for text in rows["text"].to_list()]
     if not found:
         raise DataError(f"{prompts[0]} has no prompt.", hint="Give a prompt a line, or a table with a column of them.")

@@ -130,7 +130,7 @@ def test_a_folder_that_workers_do_not_share_is_named(cluster, bundle_folder, mon
 DRIVER = """
 import sys
 from yanmo.executors import units as grid
-units.UNIT_ROWS = 200
+grid.UNIT_ROWS = 200
 from yanmo.verbs.predict import predict
 predict(sys.argv[1] + "/bundle", sys.argv[1] + "/many.csv", out=sys.argv[2], executor=sys.argv[3], num_threads=1)
 """

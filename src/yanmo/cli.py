@@ -209,12 +209,13 @@ def _replacing(verb: Verb, out: Path, given: Sequence[Any]) -> Effects:
         ConfigError: The artifact is what the call is made of.
     """
     from yanmo.artifacts.effects import Effects
-    from yanmo.artifacts.placing import MANIFEST
+    from yanmo.artifacts.placing import is_artifact
 
-    paths = [one for value in given for one in (value if isinstance(value, list) else [value])]
-    if any(isinstance(one, Path) and one is not out and one.resolve() == out.resolve() for one in paths):
+    flat = [one for value in given for one in (value if isinstance(value, list) else [value])]
+    paths, place = [one.resolve() for one in flat if isinstance(one, Path) and one is not out], out.resolve()
+    if any(place in (path, *path.parents) for path in paths):
         raise ConfigError(f"{verb.name} would replace {out}, which it reads.", hint="Choose another --out.")
-    return Effects(replace=(out / MANIFEST).is_file())
+    return Effects(replace=is_artifact(out))
 
 
 def _parameters(verb: Verb) -> list[inspect.Parameter]:

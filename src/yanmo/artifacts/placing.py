@@ -18,7 +18,7 @@ from yanmo.artifacts.durable import sync
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError, BusyError
 
-__all__ = ["LOCK", "MANIFEST", "check_out", "finish_swap", "lock", "place_folder", "work_dir"]
+__all__ = ["LOCK", "MANIFEST", "check_out", "finish_swap", "is_artifact", "lock", "place_folder", "work_dir"]
 
 MANIFEST = "manifest.json"
 """A folder that has it is whole: it is written last."""
@@ -62,11 +62,11 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
     out = Path(out)
     finish_swap(out)
     if os.path.lexists(out) and not replace:  # a dangling link stands in the way, too
-        way = "replace it: --force" if _is_artifact(out) else "remove that folder first"
+        way = "replace it: --force" if is_artifact(out) else "remove that folder first"
         raise ArtifactError(f"{out} exists already.", hint=f"Choose another --out, or {way}.")
     # Where links and steps up lead: the recipe in a Bundle writes to a folder beside that Bundle.
     around = out.parent.resolve()
-    whole = next((folder for folder in (around, *around.parents) if _is_artifact(folder)), None)
+    whole = next((folder for folder in (around, *around.parents) if is_artifact(folder)), None)
     if whole is not None:
         raise ArtifactError(
             f"{out} lies in {whole}, which is a finished artifact: another folder in it would damage it.",
@@ -77,7 +77,8 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
         raise ArtifactError(f"Cannot write {out}: no permission in {parent}.", hint="Choose another --out.")
 
 
-def _is_artifact(folder: Path) -> bool:
+def is_artifact(folder: Path) -> bool:
+    """Return whether a folder holds a whole artifact."""
     # Other programs call their files so, too: a web page's manifest.json is no artifact's.
     try:
         content = (folder / MANIFEST).read_bytes()
@@ -136,14 +137,14 @@ def lock(folder: Path, *, timeout_seconds: float = 0) -> Iterator[Path]:
 def _swap(staging: Path, out: Path) -> None:
     """Put ``staging`` at ``out``; what stood there is set aside first, and put back if that fails."""
     aside = _beside(out, "replaced")
-    shutil.rmtree(aside, ignore_errors=True)
+    _remove(aside)
     # No rename replaces a folder that has files: for a moment nothing stands at ``out``, see ``finish_swap``.
-    if out.exists():
+    if os.path.lexists(out):
         out.rename(aside)
     try:
         _place(staging, out)
     except OSError:
-        if aside.exists() and not out.exists():
+        if os.path.lexists(aside) and not os.path.lexists(out):
             aside.rename(out)
         raise
 
@@ -153,7 +154,15 @@ def _place(staging: Path, out: Path) -> None:
     staging.rename(out)
     (out / LOCK).unlink(missing_ok=True)
     sync(out.parent)
-    shutil.rmtree(_beside(out, "replaced"), ignore_errors=True)
+    _remove(_beside(out, "replaced"))
+
+
+def _remove(path: Path) -> None:
+    """Remove what was set aside: a folder, or a link to one, which stays."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def finish_swap(out: Path) -> None:
@@ -167,11 +176,11 @@ def finish_swap(out: Path) -> None:
     """
     staging = _beside(out, "partial")
     # All three together are true only between the two renames.
-    if out.exists() or not _beside(out, "replaced").exists() or not (staging / MANIFEST).is_file():
+    if os.path.lexists(out) or not os.path.lexists(_beside(out, "replaced")) or not (staging / MANIFEST).is_file():
         return
     with lock(staging, timeout_seconds=SWAP_SECONDS):
         # Whoever held the lock until now may have placed it.
-        if not out.exists():
+        if not os.path.lexists(out):
             _place(staging, out)
 
 

@@ -129,7 +129,7 @@ class _Process:
         # Libraries read these once, when they are loaded, so they are set before the process begins.
         environment = {**os.environ, **dict.fromkeys(THREAD_VARIABLES, str(self._num_threads))}
         return subprocess.Popen(
-            [sys.executable, "-m", "yanmo.executors.local"],
+            [sys.executable, "-P", "-m", "yanmo.executors.local"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=environment,

@@ -13,7 +13,7 @@ from yanmo.artifacts import Bundle, Dataset, Report
 from yanmo.artifacts.base import check_files, read_manifest
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.identity import stage_key
-from yanmo.artifacts.placing import MANIFEST
+from yanmo.artifacts.placing import is_artifact
 from yanmo.artifacts.report import REPORT_HTML
 from yanmo.counted import counted
 from yanmo.errors import ArtifactError
@@ -103,7 +103,7 @@ def _compare(
         return Report.open(out)
     logger.info("report %s: compare %s on the %s split …", out, counted(len(bundles), "model"), split)
     # A folder that is no artifact is never replaced.
-    effects = Effects(replace=(out / MANIFEST).is_file())
+    effects = Effects(replace=is_artifact(out))
     return publish_comparison(
         bundles,
         dataset,

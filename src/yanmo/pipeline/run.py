@@ -15,7 +15,7 @@ from pydantic import Field
 
 from yanmo.artifacts import Artifact, Report
 from yanmo.artifacts.effects import Effects
-from yanmo.artifacts.placing import MANIFEST, lock
+from yanmo.artifacts.placing import MANIFEST, is_artifact, lock
 from yanmo.errors import BusyError
 from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
 from yanmo.pipeline.check import CheckConfig, check
@@ -137,7 +137,7 @@ class _Making:
         logger.info("%s: %s %s", self._title(number), verb, "resumes …" if state == "to resume" else "…")
         # Taken before the work, which may last hours in which a file changes.
         self._keys[number] = step_key(step, self._made)
-        effects = Effects(replace=(step.out / MANIFEST).is_file())
+        effects = Effects(replace=is_artifact(step.out))
         return StageUnit(number, step.name, structs.replace(step.call, effects=effects))
 
     def settle(self, number: int, seconds: float) -> None:

@@ -19,6 +19,7 @@ from yanmo.answers.answered import Answered, Found
 from yanmo.arrays import IntArray
 from yanmo.errors import DataError
 from yanmo.runtimes.predictor import Predictor
+from yanmo.tasks.deciding import decide
 from yanmo.text.inputs import Inputs
 from yanmo.text.passage_search import PassageSearch
 
@@ -139,5 +140,7 @@ def _surest(answered: Answered[Any], row_K: IntArray) -> IntArray:
 
 def _take(answered: Answered[Any], rows: IntArray, predictor: Predictor) -> Answered[Any]:
     evidence, found = answered.evidence.take(rows), answered.found
-    taken = Found(found.num_tokens_N[rows], found.num_unknown_N[rows], found.truncated_N[rows], found.num_cells)
-    return Answered(predictor.task.decide(evidence, predictor.labels), evidence, taken)
+    stage_N, abstained_N = (None if one is None else one[rows] for one in (found.stage_N, found.abstained_N))
+    tokens = found.num_tokens_N[rows], found.num_unknown_N[rows], found.truncated_N[rows]
+    decided = decide(predictor.task, evidence, predictor.labels, abstained_N=abstained_N)
+    return Answered(decided, evidence, Found(*tokens, found.num_cells, stage_N, abstained_N))

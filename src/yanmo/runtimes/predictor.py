@@ -19,7 +19,7 @@ from polars.exceptions import PolarsError
 
 from yanmo.answers.answered import Answered, Found
 from yanmo.answers.choices import Choices
-from yanmo.arrays import FloatArray
+from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.bundle import SEGMENTER, Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
@@ -118,14 +118,20 @@ class Predictor:
             inputs: N raw rows.
             windows: How long texts are cut; by default as the Predictor was opened.
         """
-        # Whoever knows the words has put spaces between them.
-        cutter = None if inputs.is_segmented else self._cutter
-        read = self._pipeline.read(inputs, places=None if cutter is None else cutter.places(inputs.first))
+        read = self._pipeline.read(inputs, places=self._places(inputs))
         encoded = self._opened().encode(read, windows=windows or self._windows)
         if self._rules is None or read.units is None:
             return encoded
         places = read.units.places
         return Ruled(encoded, self._rules.find(inputs.first, places.values, places.offsets))
+
+    def _places(self, inputs: Inputs) -> Ragged | None:
+        """Return where the units of texts are, None where reading them tells."""
+        # A composite tells its members where they are.
+        if inputs.units is not None:
+            return inputs.units.places
+        # Whoever knows the words has put spaces between them.
+        return None if self._cutter is None or inputs.is_segmented else self._cutter.places(inputs.first)
 
     @property
     def cuts_words(self) -> bool:

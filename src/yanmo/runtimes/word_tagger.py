@@ -16,8 +16,8 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import TAGGER, TAGS, Bundle
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.errors import ArtifactError
-from yanmo.runtimes.opening import open_runtime_of
+from yanmo.errors import ArtifactError, InternalError
+from yanmo.runtimes.predictor import open_bundle
 from yanmo.runtimes.window import WindowRuntime
 from yanmo.text.inputs import Inputs
 
@@ -53,14 +53,15 @@ class BundleTagger:
     """
 
     def __init__(self, bundle: Bundle, num_threads: int = 1) -> None:
-        self._pipeline = bundle.text_pipeline()
-        self._runtime = open_runtime_of(bundle, num_threads=num_threads)
+        self._predictor = open_bundle(bundle, num_threads=num_threads, verify_golden=False)
 
     def kinds_U(self, inputs: Inputs) -> IntArray:
         """Return the number of the tag of every word of N texts, from 1; they are cleaned as the tagger has it."""
-        places = None if inputs.units is None else inputs.units.places
-        inference = self._runtime.infer(self._pipeline.read(Inputs(inputs.columns), places=places))
-        return np.asarray(inference.scores.activate().values_MC.argmax(axis=1) + 1)
+        inference = self._predictor.score(self._predictor.encode(inputs))
+        kinds_U = self._predictor.activate(inference.scores).values_MC.argmax(axis=1) + 1
+        if inputs.units is not None and len(kinds_U) != len(inputs.units.surfaces):
+            raise InternalError(f"The tagger told {len(kinds_U)} kinds of {len(inputs.units.surfaces)} words.")
+        return np.asarray(kinds_U)
 
 
 def open_tagger(bundle: Bundle) -> WordTagger | None:

@@ -43,6 +43,7 @@ class BatchAnswer(msgspec.Struct, tag=True):
         num_given: How often each label was given, in the Bundle's order.
         encode_seconds: Cleaning and tokenizing took so long.
         score_seconds: The model took so long.
+        computed_seconds: The processor's seconds of all threads for both.
         digest: The digest of the Bundle.
     """
 
@@ -53,6 +54,7 @@ class BatchAnswer(msgspec.Struct, tag=True):
     num_given: list[int]
     encode_seconds: float
     score_seconds: float
+    computed_seconds: float
     digest: str
 
     def part(self, start: int, stop: int) -> list[Answer]:
@@ -93,7 +95,7 @@ class Answerer:
 
     def answer(self, texts: Sequence[Text]) -> BatchAnswer:
         """Return what the model says about N texts, or pairs."""
-        begin = time.perf_counter()
+        begin, computed = time.perf_counter(), time.process_time()
         inputs = Inputs.of_items(texts, self._num_columns)
         encoded = self._predictor.encode(inputs)
         encoded_at = time.perf_counter()
@@ -118,6 +120,7 @@ class Answerer:
             count_given(self._predictor.task, answered.decided.predictions, self._predictor.labels).tolist(),
             encoded_at - begin,
             time.perf_counter() - encoded_at,
+            time.process_time() - computed,
             self._digest,
         )
 

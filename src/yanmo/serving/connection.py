@@ -299,7 +299,8 @@ class Connection(HttpToolsProtocol):
     def _refuse_known(self, data: bytes) -> bool:
         """Refuse bytes that are one whole request like others that were refused; the parser never sees them."""
         refusals = self.limits.refusals
-        refusal = refusals.of_known(self, data) if refusals is not None and refusals.is_full else None
+        knows = refusals is not None and refusals.is_full and not self.flow.write_paused
+        refusal = refusals.of_known(self, data) if refusals is not None and knows else None
         if refusal is None:
             return False
         self.transport.write(refusal.answer)
@@ -312,8 +313,8 @@ class Connection(HttpToolsProtocol):
     def _refuse_early(self) -> Refusal | None:
         if self._is_ending:
             return self._refused
-        # No answer overtakes one that is still to come.
-        if self.limits.refusals is None or self._is_answering:
+        # No answer overtakes one that is still to come, and nobody is written to who does not read.
+        if self.limits.refusals is None or self._is_answering or self.flow.write_paused:
             return None
         refusal = self.limits.refusals.of_head(self)
         if refusal is not None:

@@ -28,7 +28,7 @@ class Watchdog:
     """Watches the batches of one worker."""
 
     def __init__(self) -> None:
-        self._slowest = 0.0
+        self._slowest = self._longest = 0.0
         self._computed = 0.0
         self._num_characters: int | None = None
         self._begun: float | None = None
@@ -44,10 +44,12 @@ class Watchdog:
         self._moved = now, self._computed
 
     def end(self, seconds: float | None = None) -> None:
-        """Note that the batch has ended, and what it took if it was answered."""
+        """Note that the batch has ended, and what was computed for it if it was answered, all threads together."""
         if seconds is not None and self._num_characters is not None:
             # The slowest, since small batches take more for a character than large ones.
             self._slowest = max(seconds / max(1, self._num_characters), WORST_MEMORY * self._slowest)
+            # A short text may be answered by a long one.
+            self._longest = max(seconds, WORST_MEMORY * self._longest)
         self._num_characters = None
 
     def beat(self, computed: float, now: float) -> None:
@@ -68,6 +70,6 @@ class Watchdog:
             return False
         if now - self._moved[0] > IDLE_SECONDS:
             return True
-        expected = BUSY_FACTOR * self._slowest * self._num_characters
+        expected = BUSY_FACTOR * max(self._slowest * self._num_characters, self._longest)
         # Of the first batch nothing is expected.
         return bool(expected) and self._begun is not None and self._computed - self._begun > max(BUSY_SECONDS, expected)

@@ -174,7 +174,7 @@ class ProcessWorker:
         ours, theirs = socket.socketpair()
         # Closed here as soon as the process has it: only then does the stream end when the process does.
         with theirs:
-            command = [sys.executable, "-m", "yanmo.serving.child", str(theirs.fileno())]
+            command = [sys.executable, "-P", "-m", "yanmo.serving.child", str(theirs.fileno())]
             with _signals_wait():
                 self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
         reader, self._writer = await asyncio.open_connection(sock=ours)
@@ -222,7 +222,7 @@ class ProcessWorker:
         seconds = None
         try:
             answer = await self._pending
-            seconds = answer.encode_seconds + answer.score_seconds
+            seconds = answer.computed_seconds
             return answer
         finally:
             self._pending = None

@@ -36,12 +36,13 @@ class PassageSearch:
     def __init__(self, passages: Sequence[str]) -> None:
         self._num_passages = len(passages)
         terms, lengths_N = _terms(passages)
-        names, term_P = np.unique(np.array(terms, dtype=np.str_), return_inverse=True)
-        self._numbers = {name: number for number, name in enumerate(names.tolist())}
+        self._numbers: dict[str, int] = {}
+        numbers = (self._numbers.setdefault(one, len(self._numbers)) for one in terms)
+        term_P = np.fromiter(numbers, np.int64, len(terms))
         row_P = np.repeat(np.arange(len(passages)), lengths_N)
-        keys_P, counts_P = np.unique(term_P.astype(np.int64) * len(passages) + row_P, return_counts=True)
+        keys_P, counts_P = np.unique(term_P * len(passages) + row_P, return_counts=True)
         found_P, self._row_P = np.divmod(keys_P, len(passages))
-        self._ends: IntArray = np.searchsorted(found_P, np.arange(len(names) + 1))
+        self._ends: IntArray = np.searchsorted(found_P, np.arange(len(self._numbers) + 1))
         slack_N = 1 - LENGTH_SHARE + LENGTH_SHARE * lengths_N / max(float(lengths_N.mean()), 1.0)
         num_having_P = np.diff(self._ends)[found_P]
         rarity_P = np.log1p((len(passages) - num_having_P + 0.5) / (num_having_P + 0.5))

@@ -55,7 +55,7 @@ def run_in_processes(plan: SearchPlan, num_workers: int) -> None:
 
 def _start(request: bytes, environment: dict[str, str], answers: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "yanmo.tuning.workers"], stdin=subprocess.PIPE, stdout=answers, env=environment
+        [sys.executable, "-P", "-m", "yanmo.tuning.workers"], stdin=subprocess.PIPE, stdout=answers, env=environment
     )
     assert process.stdin is not None
     process.stdin.write(request)

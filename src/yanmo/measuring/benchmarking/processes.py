@@ -52,7 +52,7 @@ def run_child(
         folder = Path(name)
         (folder / REQUEST).write_bytes(msgspec.json.encode(request))
         code, timed_out = _watch(
-            [sys.executable, "-m", module, name], request.num_threads, folder, timeout_seconds, report
+            [sys.executable, "-P", "-m", module, name], request.num_threads, folder, timeout_seconds, report
         )
         if timed_out:
             raise ModelError(

@@ -119,7 +119,14 @@ def readable(folder: Path) -> Iterator[Path]:
 
 def _convert(folder: Path, target: Path) -> None:
     """Read pickled weights in a process of its own, tensors only, and write them as safetensors."""
-    command = [sys.executable, "-m", "yanmo.modeling.pretrained.pickled_weights", str(folder.resolve()), str(target)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "yanmo.modeling.pretrained.pickled_weights",
+        str(folder.resolve()),
+        str(target),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines()

@@ -79,7 +79,9 @@ def is_sound(name: str) -> bool:
     if name == DEFAULT:
         return True
     try:
-        done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, timeout=PROBE_SECONDS, check=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", PROBE], capture_output=True, timeout=PROBE_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired:
         return False
     if done.returncode:

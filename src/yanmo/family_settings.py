@@ -25,6 +25,7 @@ __all__ = [
     "Setting",
     "default_settings",
     "few_shot_rate",
+    "idle_without_steps",
     "unsharded",
     "unsuited",
     "unused_settings",
@@ -46,6 +47,11 @@ UNWRITTEN = ("texts", "units", "passages", "trees", "sequences")
 LAYERED = ("bert", "roberta", "electra", "t5", *STARTED_FAMILIES)
 """The families with layers that do not share their weights."""
 
+OF_STEPS = (
+    *("num_epochs", "optimizer", "layer_decay", "schedule", "warmup_ratio", "label_smoothing", "r_drop", "focal_gamma"),
+    *("ema_decay", "swa_start", "fgm_epsilon", "gradient_accumulation_steps", "early_stopping_patience", "eval_steps"),
+)
+"""What says how a network takes steps on labels."""
 MIN_STEPS = 1000
 STARTED_STEPS = 2500
 BASE_SHAPE = (12, 768)
@@ -279,6 +285,17 @@ def unused_settings(spec: ModelSpec, head: str = "texts") -> list[str]:
         for row in SETTINGS
         if (spec.family not in row.families and not row.is_refused) or head in row.idle_heads
     ]
+
+
+def idle_without_steps(settings: Mapping[str, Any]) -> list[str]:
+    """Return those of the given settings that do nothing, since a recipe takes no steps on labels.
+
+    Args:
+        settings: Names and values that a user gave.
+    """
+    if settings.get("frozen"):
+        return [name for name in ("learning_rate", "weight_decay", *OF_STEPS) if name in settings]
+    return [name for name in OF_STEPS if name in settings] if settings.get("few_shot") else []
 
 
 def unsuited(spec: ModelSpec, settings: Mapping[str, Any]) -> str | None:

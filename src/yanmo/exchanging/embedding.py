@@ -72,7 +72,8 @@ def open_embedder(spec: ModelSpec | Bundle, wanted: WantedEmbedder) -> Embedder:
     is_bundle = isinstance(spec, Bundle)
     if isinstance(spec, Bundle):
         _check_encoder(spec)
-        folder, name, text = spec.path, spec.model, spec.text_config
+        # Whole texts are read, also where the Bundle labels their units.
+        folder, name, text = spec.path, spec.model, spec.text_config.model_copy(update={"units": None})
         wanted = _as_before(spec, wanted)
     else:
         folder, name = find_folder(spec, offline=wanted.offline, revision=wanted.revision), spec.name
@@ -102,6 +103,7 @@ def _as_before(bundle: Bundle, wanted: WantedEmbedder) -> WantedEmbedder:
         wanted,
         pooling=kept["pooling"] if wanted.pooling == "auto" else wanted.pooling,
         normalize=kept["are_unit"] if wanted.normalize is None else wanted.normalize,
+        dimensions=wanted.dimensions or kept.get("num_dimensions"),
         max_length=wanted.max_length or bundle.max_length,
     )
 

@@ -129,8 +129,8 @@ def find_neighbors(asked: Inputs, dataset: Dataset, *, num_similar: int, vectors
 
 
 def _joined(inputs: Inputs) -> list[str]:
-    """Return each row as one text: of pairs both, one after the other."""
-    return ["\n".join(texts) for texts in zip(*inputs.columns, strict=True)]
+    """Return each row as one text: of pairs both, one after the other, as long as a Report shows them."""
+    return ["\n".join(text[:TEXT_CHARACTERS] for text in texts) for texts in zip(*inputs.columns, strict=True)]
 
 
 def _by_vectors(bundle: Bundle) -> Any:

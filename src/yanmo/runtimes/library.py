@@ -140,7 +140,13 @@ def _surest(answered: Answered[Any], row_K: IntArray) -> IntArray:
 
 def _take(answered: Answered[Any], rows: IntArray, predictor: Predictor) -> Answered[Any]:
     evidence, found = answered.evidence.take(rows), answered.found
-    stage_N, abstained_N = (None if one is None else one[rows] for one in (found.stage_N, found.abstained_N))
-    tokens = found.num_tokens_N[rows], found.num_unknown_N[rows], found.truncated_N[rows]
-    decided = decide(predictor.task, evidence, predictor.labels, abstained_N=abstained_N)
-    return Answered(decided, evidence, Found(*tokens, found.num_cells, stage_N, abstained_N))
+    taken = Found(
+        found.num_tokens_N[rows],
+        found.num_unknown_N[rows],
+        found.truncated_N[rows],
+        found.num_cells,
+        None if found.stage_N is None else found.stage_N[rows],
+        None if found.abstained_N is None else found.abstained_N[rows],
+    )
+    decided = decide(predictor.task, evidence, predictor.labels, abstained_N=taken.abstained_N)
+    return Answered(decided, evidence, taken)

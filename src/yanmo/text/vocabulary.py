@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from yanmo.arrays import IntArray
 from yanmo.errors import ConfigError
+from yanmo.text.words import untruncated
 
 __all__ = ["cut_tokenizer", "used_tokens"]
 
@@ -37,6 +38,7 @@ def used_tokens(tokenizer: Tokenizer, columns: Iterable[Sequence[str]], *, min_c
         columns: Cleaned texts.
         min_count: At least 1.
     """
+    tokenizer = untruncated(tokenizer)
     vocab = tokenizer.get_vocab()
     counts_V = np.zeros(max(vocab.values()) + 1, dtype=np.int64)
     for texts in columns:
@@ -111,7 +113,7 @@ def _merged_makings(content: Mapping[str, Any], kept: set[str]) -> Iterable[str]
     ranks = {pair: rank for rank, pair in enumerate(_pairs(content["model"]))}
     found = {made for token in kept for made in _steps(token, ranks)}
     # Every text is made of these bytes, so none is ever unknown.
-    has_bytes = '"ByteLevel"' in json.dumps(content.get("pre_tokenizer"))
+    has_bytes = '"ByteLevel"' in json.dumps([content.get("normalizer"), content.get("pre_tokenizer")])
     return (*found, *(ByteLevel.alphabet() if has_bytes else ()), *_bytes(content["model"]))
 
 

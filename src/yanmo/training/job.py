@@ -18,7 +18,7 @@ from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import ConfigError, DataError, did_you_mean
-from yanmo.family_settings import default_settings, few_shot_rate, unsharded, unused_settings
+from yanmo.family_settings import default_settings, few_shot_rate, idle_without_steps, unsharded, unused_settings
 from yanmo.machine import num_workers
 from yanmo.modeling.settings import (
     LabeledTexts,
@@ -171,6 +171,8 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
         # A model that needs no seed still has folds, which are drawn with it.
         if not (name == "seed" and given.get("folds")) and given.pop(name, None) is not None:
             logger.warning("The '%s' parameter has no effect on the model %s.", name, spec.name)
+    for name in idle_without_steps(given):
+        logger.warning("The '%s' parameter has no effect where no steps on labels are taken.", name)
     if given.get("sharding") == "full" and num_workers() == 1:
         logger.warning("The 'sharding' parameter has no effect on a single worker; torchrun starts several.")
     defaults = default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width, form=task.head)

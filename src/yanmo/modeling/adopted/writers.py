@@ -74,7 +74,7 @@ def adopt_writer(folder: Path, config: Any, wanted: Wanted) -> Adopted:
 def _stock_answers(
     module: Any, tokenizer: PairTokenizer, max_length: int, max_target_length: int, inputs: Inputs, ours: Writings
 ) -> Writings:
-    """Return how likely transformers' own greedy answers are, each text asked alone; NaN where they are not as long."""
+    """Return how likely transformers' own greedy answers are, each text asked alone; 0 where they are not as long."""
     found = ours.candidates
     values_M = np.full(len(found.values_M), np.nan, dtype=np.float32)
     ids, _ = tokenizer.encode(inputs.first, max_length=max_length)
@@ -92,7 +92,10 @@ def _stock_answers(
             )
         written_T = told.sequences[0, 1:]
         part = slice(int(found.ends[first]), int(found.ends[first + 1]))
-        if part.stop - part.start == len(written_T):
-            logs_TV = torch.cat(told.logits).log_softmax(dim=1)
-            values_M[part] = logs_TV[torch.arange(len(written_T)), written_T].numpy()
+        if part.stop - part.start != len(written_T):
+            # Another answer, which is infinitely far from ours.
+            values_M[part] = -np.inf
+            continue
+        logs_TV = torch.cat(told.logits).log_softmax(dim=1)
+        values_M[part] = logs_TV[torch.arange(len(written_T)), written_T].numpy()
     return Writings(Sequences(values_M, found.ends, found.places, found.texts), ours.offsets)

@@ -55,6 +55,9 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token_id is None:
         raise ModelError(f"The tokenizer of {folder} has no padding token.", hint="Choose another checkpoint.")
+    # Whoever saved it may have left a length in its file, to which it would cut and pad; here that is asked each time.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 

@@ -19,7 +19,7 @@ from yanmo.verbs.export import export
 from yanmo.verbs.train import train
 
 LABELS = ["bad", "good", "other"]
-PLAIN = {"README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
+PLAIN = {"README.md", "README.zh.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"}
 
 
 @pytest.fixture(scope="module")

@@ -93,7 +93,7 @@ MISTAKES = {
     "unknown key": (
         stage("learnin_rate = 1e-3\n"),
         "pipeline.toml:9: In the stage 'cnn' train has no key 'learnin_rate'. Did you mean 'learning_rate'?",
-        f"The keys of train are: dataset, init, {TRAIN_KEYS}.",
+        f"The keys of train are: dataset, init, tagger, segmenter, {TRAIN_KEYS}.",
     ),
     "wrong type": (
         stage('seed = "one"\n'),

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from families import make_checkpoint
 
 import yanmo
 from yanmo.config import build
@@ -42,6 +43,8 @@ BODIES = {
     "/v1/chat/completions": b'{"messages":[{"role":"user","content":"a"}],"max_tokens":1}',
     "/generate": b'{"inputs":"a","parameters":{"max_new_tokens":1}}',
     "/score": b'{"texts":["a"]}',
+    "/embed": b'{"inputs":"a"}',
+    "/v1/embeddings": b'{"input":"a"}',
 }
 GOOD_HOST, BAD_HOST = "localhost", "evil.example"
 
@@ -55,25 +58,33 @@ def guard(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def guarded(bundles, talker_bundle, serving, guard):
+def three(bundles, talker_bundle, tmp_path_factory):
+    """A classifier, a model that writes and one that gives vectors: each route has one that answers."""
+    folder = tmp_path_factory.mktemp("vectors")
+    make_checkpoint("bert", folder / "encoder", task="Model")
+    return bundles["ngram"], talker_bundle, yanmo.embed(folder / "encoder", max_length=16, out=folder / "vectors")
+
+
+@pytest.fixture(scope="module")
+def guarded(bundles, three, serving, guard):
     keys, file = guard
     settings = {"api_keys": str(file), "models_dir": bundles["ngram"].path.parent}
-    with serving(bundles["ngram"], talker_bundle, **settings) as client:
+    with serving(*three, **settings) as client:
         client.version = bundles["ngram"].digest
         yield client, keys, file
 
 
 @pytest.fixture(scope="module")
-def open_to_all(bundles, talker_bundle, serving):
-    with serving(bundles["ngram"], talker_bundle, models_dir=bundles["ngram"].path.parent) as client:
+def open_to_all(bundles, three, serving):
+    with serving(*three, models_dir=bundles["ngram"].path.parent) as client:
         client.version = bundles["ngram"].digest
         yield client
 
 
 @pytest.fixture(scope="module")
-def two_ports(bundles, talker_bundle, serving, guard):
+def two_ports(bundles, three, serving, guard):
     settings = {"api_keys": str(guard[1]), "models_dir": bundles["ngram"].path.parent, "admin_port": 0}
-    with serving(bundles["ngram"], talker_bundle, **settings) as client:
+    with serving(*three, **settings) as client:
         client.version = bundles["ngram"].digest
         yield client
 

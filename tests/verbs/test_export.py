@@ -75,7 +75,7 @@ def test_the_new_bundle_has_all_it_needs(textcnn, exported):
     assert (exported.max_length, exported.text_config) == (16, textcnn.text_config)
     assert exported.manifest.parents == {"bundle": textcnn.digest, "dataset": "d" * 64}
     assert exported.manifest.seed == 7
-    files = {"README.md", "golden.json", "onnx/model.onnx", "onnx.json", "tokenizer.json", USER_DICT}
+    files = {"README.md", "README.zh.md", "golden.json", "onnx/model.onnx", "onnx.json", "tokenizer.json", USER_DICT}
     assert set(exported.manifest.files) == files
     assert exported.summary()["valid_accuracy"] == 0.75
     card = (exported.path / "README.md").read_text(encoding="utf-8")

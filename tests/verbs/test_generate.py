@@ -48,7 +48,7 @@ def test_8_bits_are_published_if_they_cost_little(trained, dataset, tmp_path, mo
     with yanmo.load_writer(small, num_threads=1) as writer:
         assert writer.write(["the"], max_new_tokens=3)[0][0].ids
     # Parts that cost too much go back to fp32; here all do at first.
-    monkeypatch.setattr("yanmo.exporting.decoder_graph.quantize_blocks", spoil)
+    monkeypatch.setattr("yanmo.exporting.language_graph.quantize_blocks", spoil)
     with pytest.raises(ModelError, match="Every choice of int8 parts loses more bits_per_character"):
         yanmo.quantize(trained, dataset, max_drop=0.0001, num_threads=1, out=tmp_path / "spoiled")
 
@@ -110,7 +110,7 @@ def test_the_command_prints_prompts_with_their_texts(exported, capsys, monkeypat
         (["--prompt", "a", "--prompts", "prompts.txt"], "does not go with files"),
         (["--prompts", "prompts.txt", "--prompts", "-"], "must be files, or '-'"),
         (["--max-new-tokens", "0"], "'max_new_tokens' parameter"),
-        (["--prompts", "empty.txt"], "has no prompt"),
+        (["--prompts", "empty.txt"], "has no rows, only blank lines"),
         (["--temperature", "nan"], "'temperature' parameter"),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",

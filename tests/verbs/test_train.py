@@ -133,7 +133,7 @@ def test_another_seed_makes_other_weights(bundles, dataset, tmp_path):
 def test_the_config_in_the_manifest_has_no_gap(bundles):
     config = bundles["bert-1x32"].manifest.config
     open_values = {name for name, value in config.items() if value is None}
-    assert open_values == {"activation", "batch_tokens", "beam", "eval_steps", "folds", "order"}
+    assert open_values == {"activation", "batch_tokens", "beam", "eval_steps", "folds", "max_target_length", "order"}
     assert config["num_epochs"] == 2
 
 

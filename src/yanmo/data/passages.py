@@ -145,7 +145,8 @@ def _check_no_columns(path: Path, keys: PassageKeys) -> None:
     """
     usual = PassageKeys()
     flags = {"passage": "text", "question": "text_b", "answers": "label"}
-    wrong = next((flag for key, flag in flags.items() if getattr(keys, key) != getattr(usual, key)), None)
+    # What a key is by default may be said, as where all defaults of a pipeline are shown.
+    wrong = next((flag for key, flag in flags.items() if getattr(keys, key) not in (getattr(usual, key), flag)), None)
     if wrong is not None:
         raise ConfigError(
             f"The '{wrong}' parameter of prepare names a column, and {path} has none: its questions stand below their "

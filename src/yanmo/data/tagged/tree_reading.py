@@ -80,8 +80,8 @@ class TreeReader:
             raise ConfigError(
                 f"The units of trees are words. Got --units {options.units} instead.", hint="Leave it out."
             )
-        # A table of unlabeled texts has such a column.
-        if keys.text is not None and not self._unlabeled:
+        # A table of unlabeled texts has such a column; what the key is by default may be said.
+        if keys.text not in (None, "text") and not self._unlabeled:
             raise ConfigError(
                 "The 'text' parameter of prepare names a column, and CoNLL-U has none for it: a text is its words.",
                 hint="Leave it out; --label names the column of the parts of speech.",

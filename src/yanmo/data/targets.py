@@ -57,7 +57,7 @@ class TargetOptions(ReadOptions):
 
     glossary: Path | None = None
     """For text_to_text: phrases that are always written in one way: a .tsv of two columns without a header, the phrase
-    in the text and that in what is written. It travels with every model."""
+    in the text and that in what is written. It travels with every model; joint n-grams do not write by it."""
 
 
 class TargetReader:

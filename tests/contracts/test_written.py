@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import math
 import sys
 from pathlib import Path
@@ -106,6 +107,27 @@ def test_lines_for_people(pairs, tmp_path):
     assert found.frame()["prediction"].to_list()[0] in SPOKEN
 
 
+def test_a_program_is_told_texts_without_probabilities_of_labels(pairs, tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text(TEXT + "\n", encoding="utf-8")
+    (told,) = yanmo.predict(pairs.path, path, text="1", header=False).summary()["predictions"]
+    assert set(told) == {"id", "prediction", "probability"}
+    assert told["prediction"] in SPOKEN
+
+
+def test_a_prefix_changes_nothing_of_what_n_grams_write(folder, data, pairs, caplog):
+    glossary = folder / "glossary.tsv"
+    glossary.write_text("6\tliu\n", encoding="utf-8")
+    keys = {"target_separator": "|", "test_ratio": 0.2, "target_language": "zh", "prefix": "say: "}
+    marked = yanmo.prepare(SOURCE, task="text_to_text", glossary=glossary, out=folder / "marked", **keys)
+    with caplog.at_level(logging.WARNING):
+        made = yanmo.train(marked.path, model="pairs", out=folder / "prefixed")
+    assert any("The glossary has no effect on the model pairs" in record.message for record in caplog.records)
+    assert exact(made) == exact(pairs)
+    report = yanmo.evaluate(made.path, marked.path, split="test", num_resamples=100, measure_speed=False)
+    assert report.metrics["baseline"]["exact_match"] == report.metrics["exact_match"] > 0.5
+
+
 def test_a_cascade_asks_the_larger_model_where_the_smaller_is_unsure(folder, data, pairs, small):
     made = yanmo.cascade(
         data.path, [small.path, pairs.path], alpha=0.7, delta=0.2, costs=(1.0, 2.0), out=folder / "cascade"
@@ -122,6 +144,14 @@ def test_candidates_of_members_are_put_together(folder, data, pairs, small):
     with yanmo.load(made.path) as predictor:
         (found,) = predictor.predict([TEXT])
     assert found.label in SPOKEN
+
+
+def test_weights_by_log_loss_give_no_advice_that_written_texts_cannot_follow(folder, data, pairs, small, caplog):
+    with caplog.at_level(logging.WARNING):
+        yanmo.ensemble(data.path, [pairs.path, small.path], method="weighted", out=folder / "weighted")
+    said = [record.message for record in caplog.records if "goes by log loss" in record.message]
+    assert said
+    assert not any("Calibrate" in one for one in said)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 import yanmo
 from yanmo.errors import ConfigError, DataError
 from yanmo.tasks import task_of
-from yanmo.text.glossary import read_glossary
+from yanmo.text.clean import clean_column
+from yanmo.text.glossary import Glossary, read_glossary
 from yanmo.text.inputs import Inputs
 
 ROWS = [(f"word{number}", f"w o r d {number}") for number in range(12)]
@@ -49,12 +50,21 @@ def test_several_references_stand_between_separators_in_columns_or_in_a_list(tmp
 
 
 def test_empty_sides_and_lists_of_something_else_are_refused_with_their_line(tmp_path):
-    odd = [("", "a b"), ("empty", ""), ("numbers", "[1, 2]"), ("bracket", "[sic] a"), ("many", " ".join("a" * 10_000))]
+    odd = [
+        ("", "a b"),
+        ("empty", ""),
+        ("numbers", "[1, 2]"),
+        ("bracket", "[sic] a"),
+        ("number", "[1] a"),
+        ("deep", "[" * 5000),
+        ("many", " ".join("a" * 10_000)),
+    ]
     dataset = prepared(tmp_path, "a.tsv", lines([*odd, *ROWS]))
     refused = [json.loads(line) for line in (dataset.path / "rejected.jsonl").read_text().splitlines()]
     found = {(one["line"], one["reason"]) for one in refused}
     assert found == {(2, "empty text"), (3, "empty target"), (4, "unreadable targets")}
-    assert targets_of(dataset)["bracket"] == ["[sic] a"]
+    assert [targets_of(dataset)[name] for name in ("bracket", "number")] == [["[sic] a"], ["[1] a"]]
+    assert targets_of(dataset)["deep"] == ["[" * 5000]
     profile = json.loads((dataset.path / "profile.json").read_text())
     assert max(one["max"] for one in profile["target_lengths"].values()) == 19_999
     assert "what is to be written" in (dataset.path / "profile.html").read_text()
@@ -80,6 +90,28 @@ def test_sources_are_cleaned_and_targets_only_if_asked(tmp_path):
     assert both.text_pipeline().read(Inputs((["Ａ  b"],))).first == ["<2zh> say: A b"]
     train = both.split("train")
     assert all("Ｃ" not in one for row in task_of(both).targets(train, []).references for one in row)
+
+
+def test_targets_of_which_the_cleaning_leaves_nothing_are_none(tmp_path):
+    rows = [("all", "*** | !!!"), ("some", "*** | yes"), *ROWS]
+    cleaning = ("strip_symbols", "collapse_whitespace")
+    dataset = prepared(tmp_path, "a.tsv", lines(rows), clean_targets=True, cleaning=cleaning, target_separator="|")
+    (refused,) = [json.loads(line) for line in (dataset.path / "rejected.jsonl").read_text().splitlines()]
+    assert (refused["line"], refused["reason"]) == (2, "empty target")
+    assert targets_of(dataset)["some"] == ["yes"]
+
+
+def test_phrases_are_cleaned_as_texts_are_and_are_whole_words():
+    def cleaned(texts):
+        return clean_column(texts, ("unicode_nfkc", "strip_symbols", "collapse_whitespace"))
+
+    found = Glossary({"ＡＩ": "人工智能", "cat": "猫", "机器": "machine", "3号": "no. 3", "***": "stars"}).cleaned(
+        cleaned
+    )
+    assert len(found) == 4
+    assert found.forced("用AI学习机器语言") == ["人工智能", "machine"]
+    assert found.forced("SAID: category, 13号, concat") == []
+    assert found.forced("a cat, 在3号") == ["猫", "no. 3"]
 
 
 def test_a_glossary_travels_and_a_bad_line_of_it_is_told(tmp_path):

@@ -10,7 +10,9 @@ from yanmo.artifacts import Bundle
 from yanmo.artifacts.profile import make_input_profile, read_input_profile
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.serving.drift import MIN_TEXTS, THRESHOLD, stability_index
+from yanmo.serving.answering import BatchAnswer
+from yanmo.serving.drift import MIN_TEXTS, THRESHOLD, Drift, stability_index
+from yanmo.serving.schemas import Answer
 from yanmo.text.inputs import Inputs
 
 USUAL = [
@@ -101,3 +103,13 @@ def test_a_damaged_profile_is_an_error(profiled, values, reason):
     with pytest.raises(ArtifactError, match="input profile .* is damaged") as caught:
         read_input_profile(Bundle(profiled.path, manifest, profiled.digest))
     assert reason in caught.value.message
+
+
+def test_a_task_without_labels_is_counted_too(profiled):
+    raw = {**profiled.manifest.info["input_profile"], "classes": []}
+    info = {**profiled.manifest.info, "input_profile": raw}
+    manifest = msgspec.structs.replace(profiled.manifest, info=info, labels=[])
+    drift = Drift(Bundle(profiled.path, manifest, profiled.digest))
+    drift.add(BatchAnswer([Answer("a b", 0.5)] * MIN_TEXTS, [3] * MIN_TEXTS, [0] * MIN_TEXTS, 3, [], 0, 0, 0, ""))
+    assert set(drift.statistics()) == {"length", "unknown", "confidence", "class"}
+    assert np.isfinite(list(drift.statistics().values())).all()

@@ -64,3 +64,11 @@ def test_references_are_cleaned_only_where_a_dataset_says_so():
 def test_rows_with_one_text_for_all_have_nothing_to_learn():
     assert TASK.is_one_answer(TextTruth([("a", "b"), ("a",)]))
     assert not TASK.is_one_answer(TextTruth([("a",), ("b",)]))
+
+
+def test_to_be_unsure_and_wrong_loses_more_than_to_be_unsure_and_right(evidence):
+    # What is left of all texts, 0.11, is more than a candidate has that is no likelier than 0.01.
+    values = np.log([0.8, 0.8, 0.1, 0.1, 0.01]).astype(np.float32)
+    unsure = Writings(evidence.candidates.with_parts(np.exp(values)), evidence.offsets)
+    found = np.exp(-TASK.losses_N(unsure, TextTruth([("zz",), ("zz",)])))
+    np.testing.assert_allclose(found, [0.01, 0.01], rtol=1e-5)

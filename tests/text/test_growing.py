@@ -4,6 +4,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from yanmo.text.growing import GrowingText
+from yanmo.text.language_tokens import train_characters
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +33,13 @@ def test_of_a_prompt_that_ends_within_a_character_nothing_is_told(bytewise):
     told = text.push([*whole[-1:], *bytewise.encode("Hi").ids], is_last=True)
     assert told.removeprefix("中") == "Hi"
     assert not text.is_stopped
+
+
+@pytest.mark.parametrize("odd", [[0xC3], [0xE4, 0xB8], [0xFF, 0xFF]])
+def test_bytes_that_begin_no_character_are_left_out_behind_one_that_is_spelled(odd):
+    tokenizer = train_characters(["ab"], 300)
+    spelled = [tokenizer.token_to_id(f"<0x{byte:02X}>") for byte in ["中".encode()[0], *"中".encode()[1:], *odd]]
+    text = GrowingText(tokenizer)
+    text.push([*spelled, tokenizer.token_to_id("a"), tokenizer.token_to_id("b")], is_last=True)
+    assert text.text == "中ab"
+    assert text.ends[-2:] == [2, 3]

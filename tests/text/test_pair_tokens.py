@@ -49,3 +49,10 @@ def test_blanks_beside_chinese_characters_go_and_the_others_stay():
     assert joins_pieces(made)
     text, ends = without_blanks("今 天 use BERT 吧 。", np.array([1, 3, 7, 12, 14, 16]))
     assert (text, ends.tolist()) == ("今天use BERT吧。", [1, 2, 5, 10, 11, 12])
+
+
+def test_what_a_tokenizer_fills_rows_with_is_no_mark():
+    made = tokenizer("<s>")
+    made.enable_padding(length=8)
+    pairs = PairTokenizer.of(made, name="it", pad=PAD, end="</s>", begin_id=None)
+    assert (pairs.marks.before, pairs.marks.behind) == ([4], [1])

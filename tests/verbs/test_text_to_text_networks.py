@@ -150,15 +150,23 @@ def test_a_bundle_of_graphs_says_so(exported):
 
 
 def test_a_glossary_is_written_and_beams_tell_candidates(numbers, tmp_path):
-    (tmp_path / "glossary.tsv").write_text("7\tlucky seven\n", encoding="utf-8")
+    (tmp_path / "glossary.tsv").write_text("sum\tplus\n１７\tlucky seven\n7\tnine\n", encoding="utf-8")
     rows = [{"text": str(one), "target": NAMES[one % 3]} for one in range(100, 160)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    data = prepare(tmp_path / "rows.jsonl", task="text_to_text", glossary=tmp_path / "glossary.tsv", out=tmp_path / "d")
+    data = prepare(
+        tmp_path / "rows.jsonl",
+        task="text_to_text",
+        glossary=tmp_path / "glossary.tsv",
+        prefix="sum: ",
+        out=tmp_path / "d",
+    )
     made = train(data, model="t5-1x32", num_epochs=1, out=tmp_path / "made", **FAST | {"max_target_length": 24})
     graphs = export(made, out=tmp_path / "graphs")
     for one in (made, graphs):
         found = answers(one, ["17", "23"])
         assert ["lucky seven" in text for text in found] == [True, False]
+        # Neither what the prefix says nor a part of a number is a phrase.
+        assert not any("plus" in text for text in found)
     with open_bundle(graphs, num_threads=1, num_beams=3) as predictor:
         evidence = predictor.infer(["17", "23"])[0]
         # Phrases are forced into one beginning alone.

@@ -57,10 +57,15 @@ class Writings(Struct, frozen=True):
 
     def told(self, values_K: Doubles) -> list[dict[str, float]]:
         """Return each row's candidates, the best first, with the values that are given of them; equal texts once."""
-        pairs = list(zip(self.candidates.texts, values_K.tolist(), strict=True))
-        # The last one of equal keys stays, so the best is written last.
-        found = [dict(reversed(pairs[start:end])) for start, end in pairwise(self.offsets.tolist())]
-        return [dict(reversed(one.items())) for one in found]
+        values, texts = values_K.tolist(), self.candidates.texts
+        found: list[dict[str, float]] = []
+        for start, end in pairwise(self.offsets.tolist()):
+            told: dict[str, float] = {}
+            for text, value in zip(texts[start:end], values[start:end], strict=True):
+                # The first of equal ones is the best, and keeps its place.
+                told.setdefault(text, value)
+            found.append(told)
+        return found
 
     def means_K(self) -> Doubles:
         """Return the mean log-likelihood of each candidate's tokens in nats, 0 of one without any."""

@@ -122,8 +122,10 @@ def _open_passages(
 
 
 def _open_targets(task: Task[Any], files: dict[str, list[Path]], config: PrepareConfig, _: LabelReader) -> Opened:
-    reader = TargetReader(task, _by_split(files), config, text=config.text, id=config.id)
-    return reader, reader.rows(), text_config(task, config)
+    text = text_config(task, config)
+    cleaning = text.target_cleaning
+    reader = TargetReader(task, _by_split(files), config, text=config.text, id=config.id, cleaning=cleaning)
+    return reader, reader.rows(), text
 
 
 OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, LabelReader], Opened]] = {

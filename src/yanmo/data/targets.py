@@ -24,6 +24,7 @@ from yanmo.data.rows import number_rows
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import TASKS
+from yanmo.text.clean import clean_column
 
 __all__ = ["TargetOptions", "TargetReader", "check_target_keys"]
 
@@ -56,7 +57,7 @@ class TargetOptions(ReadOptions):
 
     glossary: Path | None = None
     """For text_to_text: phrases that are always written in one way: a .tsv of two columns without a header, the phrase
-    in the text and that in what is written. It travels with every model."""
+    in the text and that in what is written. It travels with every model; joint n-grams do not write by it."""
 
 
 class TargetReader:
@@ -68,6 +69,7 @@ class TargetReader:
         options: How files are read, and where the references stand.
         text: Column of the texts.
         id: Column of the ids, None where rows are numbered.
+        cleaning: Steps that references are cleaned by before they are learned.
     """
 
     def __init__(
@@ -78,8 +80,10 @@ class TargetReader:
         *,
         text: str,
         id: str | None,  # noqa: A002 - the key's name
+        cleaning: Sequence[str] = (),
     ) -> None:
         self.task = task
+        self._cleaning = cleaning
         self._files, self._options = files, options
         self._columns = {"text": text, **({"id": id} if id else {})}
 
@@ -112,6 +116,8 @@ class TargetReader:
         """Return a block with a Dataset's names."""
         cells = zip(*(table[name].to_list() for name in targets), strict=True) if targets else [()] * table.height
         found = [_references(row, self._options.target_separator) for row in cells]
+        if self._cleaning:
+            found = _without_emptied(found, self._cleaning)
         references = [one for one, _ in found]
         learned = pl.Series([len(one[0]) if one else 0 for one in references], dtype=pl.Int64)
         return table.select(
@@ -139,15 +145,25 @@ def _references(cells: Sequence[str | None], separator: str | None) -> tuple[lis
     return list(dict.fromkeys(found)), None if found else NO_TARGET
 
 
+def _without_emptied(
+    found: Sequence[tuple[list[str], str | None]], steps: Sequence[str]
+) -> list[tuple[list[str], str | None]]:
+    """Return what was found without the references of which the cleaning leaves nothing."""
+    cleaned = iter(clean_column([text for texts, _ in found for text in texts], steps))
+    kept = [([text for text in texts if next(cleaned).strip()], problem) for texts, problem in found]
+    return [(texts, problem or (None if texts else NO_TARGET)) for texts, problem in kept]
+
+
 def _texts_of(cell: str, separator: str | None) -> list[str] | None:
     """Return the texts of a cell; None where it is a list of something else."""
     if cell.lstrip().startswith("["):
+        # Untyped, for a type is held against what comes before the place at which a text turns out to be no JSON.
         try:
-            return msgspec.json.decode(cell, type=list[str])
-        except msgspec.ValidationError:
-            return None
-        except msgspec.DecodeError:  # a text that begins with a bracket
+            found = msgspec.json.decode(cell)
+        except (msgspec.DecodeError, RecursionError):  # a text that begins with a bracket
             pass
+        else:
+            return found if all(isinstance(one, str) for one in found) else None
     return cell.split(separator) if separator else [cell]
 
 

@@ -125,7 +125,8 @@ def measure_pairs(
     start = time.perf_counter()
     sources = pipeline.read(Inputs((first[:num_read],))).first
     pairs = [(text, one) for text, right in zip(sources, truth.references, strict=False) for one in right]
-    model, num_left = fit_pairs([text for text, _ in pairs], [one for _, one in pairs])
+    prefix = pipeline.config.prefix
+    model, num_left = fit_pairs([text for text, _ in pairs], [one for _, one in pairs], prefix=prefix)
     seconds = time.perf_counter() - start
     if num_left == len(pairs):
         return {"baseline": None}

@@ -28,7 +28,7 @@ from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
 from yanmo.runtimes.generating.forced_phrases import ForcedPhrases
-from yanmo.text.glossary import read_glossary
+from yanmo.text.glossary import Glossary, read_glossary
 from yanmo.text.growing import GrowingText
 from yanmo.text.inputs import Inputs, Windows
 from yanmo.text.pair_tokens import PairMarks, PairTokenizer
@@ -90,7 +90,11 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
             length_penalty=float(architecture.get("length_penalty", 1.0)),
         )
         glossary = bundle.text_config.glossary
-        self._glossary = None if glossary is None else read_glossary(bundle.path / glossary)
+        self._glossary: Glossary | None = None
+        if glossary is not None:
+            # Its phrases are looked for in texts that were cleaned.
+            self._glossary = read_glossary(bundle.path / glossary).cleaned(bundle.text_pipeline().apply)
+        self._prefix = bundle.text_config.prefix
         # Such tokenizers put a blank between any two tokens, also where the language has none.
         self._has_blanks = joins_pieces(self._tokenizer.language.backend)
 
@@ -100,7 +104,9 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         unknown = unknown_id(self._tokenizer.language.backend)
         unknown_M = np.zeros(len(ids.values), np.int64) if unknown is None else ids.values == unknown
         sums = np.concatenate(([0], np.cumsum(unknown_M)))
-        forced = [self._glossary.forced(text) if self._glossary else [] for text in inputs.first]
+        # A phrase of the prefix is none of the text.
+        texts = [text.removeprefix(self._prefix) for text in inputs.first]
+        forced = [self._glossary.forced(text) if self._glossary else [] for text in texts]
         return SourceTexts(ids, truncated_N, sums[ids.offsets[1:]] - sums[ids.offsets[:-1]], forced)
 
     def reading(self, windows: Windows | None) -> dict[str, Any]:  # noqa: ARG002 - read at once
@@ -146,7 +152,11 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         # Behind a blank a word may have other tokens than at the beginning of a text.
         spelled = [self._tokenizer.language.encode([one, f" {one}"]).ids for one in phrases]
         tokens = [[two.take(np.array([row])).values.tolist() for row in (0, 1)] for two in spelled]
-        return ForcedPhrases(tokens, self._wishes.end_id, self._wishes.max_new_tokens)
+        return ForcedPhrases(tokens, self._wishes.end_id, self._wishes.max_new_tokens, self._text_of)
+
+    def _text_of(self, tokens: Sequence[int]) -> str:
+        text: str = self._tokenizer.language.backend.decode(list(tokens), skip_special_tokens=True)
+        return without_blanks(text, np.zeros(0, np.int64))[0] if self._has_blanks else text
 
     def _told(self, answers: Sequence[Sequence[Hypothesis]]) -> Writings:
         every = [one for found in answers for one in found]

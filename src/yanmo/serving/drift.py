@@ -59,7 +59,9 @@ class Drift:
             return
         tokens_N, unknown_N = np.asarray(batch.num_tokens), np.asarray(batch.num_unknown)
         confidence_N = np.asarray([answer.probability for answer in batch.answers])
-        found = self._profile.count(tokens_N, unknown_N, confidence_N, np.asarray(batch.num_given))
+        # Of a task without labels there are none, which would be no integers by themselves.
+        given_C = np.asarray(batch.num_given, dtype=np.int64)
+        found = self._profile.count(tokens_N, unknown_N, confidence_N, given_C)
         for name, counts in found.items():
             self._counts[name] += counts
         self._num_texts += len(batch.answers)

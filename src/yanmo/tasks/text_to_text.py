@@ -126,12 +126,14 @@ class TextToText(Task[Writings]):
     def losses_N(self, evidence: Writings, targets: TextTruth) -> Doubles:
         """Return the negative logarithm of the share of all texts that the references have.
 
-        A reference that is no candidate has at most what the candidates leave, and this is what it counts with.
+        A reference that is no candidate has at most what the candidates leave, and is no likelier than the least of
+        them; this is what it counts with, so that nothing is won by being unsure and wrong.
         """
         losses, told = np.zeros(len(evidence)), evidence.told(np.exp(evidence.candidates.sums_N()))
         for row, (shares, right) in enumerate(zip(told, targets.references, strict=True)):
             found = sum(shares[one] for one in set(right) if one in shares)
-            losses[row] = -np.log(np.clip(found or 1 - sum(shares.values()), LEAST_SHARE, 1))
+            left = min(1 - sum(shares.values()), *shares.values())
+            losses[row] = -np.log(np.clip(found or left, LEAST_SHARE, 1))
         return losses
 
     def losses_M(self, evidence: Writings, targets: TextTruth) -> Doubles:

@@ -40,6 +40,7 @@ class GrowingText:
         if tokenizer.decode(before, skip_special_tokens=True).endswith(BROKEN):
             before = []
         self._stream = DecodeStream(ids=before, skip_special_tokens=True)
+        self._last: list[int] = []
         self._stops = [stop for stop in stops if stop]
         self._held = ""
         self.text = ""
@@ -58,7 +59,7 @@ class GrowingText:
         before = len(self.text)
         for token in tokens:
             # Bytes at the end that make no whole character stay in the stream, and are never told.
-            self._held += (self._stream.step(self._tokenizer, token) or "").replace(BROKEN, "")
+            self._held += self._step(token).replace(BROKEN, "")
             self.ends.append(len(self.text) + len(self._held))
             # Token by token, so that several at once end where one after the other would.
             self._decide(is_last=False)
@@ -67,6 +68,18 @@ class GrowingText:
         if is_last:
             self._decide(is_last=True)
         return self.text[before:]
+
+    def _step(self, token: int) -> str:
+        """Return what a token adds, with marks for bytes that are no character."""
+        try:
+            found = self._stream.step(self._tokenizer, token)
+        except Exception:  # noqa: BLE001 - the library raises no narrower one
+            # Bytes that begin no character have made those before them none either, which the library takes for a text
+            # that has changed. What is told stays; behind the token before, white space at a word's beginning does too.
+            self._stream = DecodeStream(ids=self._last, skip_special_tokens=True)
+            found = self._stream.step(self._tokenizer, token)
+        self._last = [token]
+        return found or ""
 
     def _decide(self, *, is_last: bool) -> None:
         """Let the text grow by what can become no stop string any more."""

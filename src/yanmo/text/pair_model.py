@@ -52,12 +52,14 @@ class Pairs(Struct, frozen=True):
         units: The symbols that each of the U units reads and then those that it writes, as numbers; the last one ends a
             text. A unit that reads a symbol which is not known has the number V for it.
         copies: Whether a symbol that is not known is written as it is.
+        prefix: What stands before texts that are read, and is no part of them.
     """
 
     sources: PairSymbols
     targets: PairSymbols
     units: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]
     copies: bool
+    prefix: str = ""
 
 
 class PairModel:
@@ -83,6 +85,7 @@ class PairModel:
         A candidate's likelihood is its share of all that the beam has found, and every symbol, and the end, has an
         equal part in it: joint units say how likely a pair is, and not a symbol after another.
         """
+        texts = [text.removeprefix(self.pairs.prefix) for text in texts]
         sources = self.pairs.sources.encode(texts)
         is_unknown = sources.values == len(self.pairs.sources)
         unknown_N = Ragged(is_unknown.astype(np.int64), sources.offsets).sums_N()
@@ -187,6 +190,7 @@ def fit_pairs(
     targets: Sequence[str],
     *,
     order: int | None = None,
+    prefix: str = "",
     cuts: tuple[SymbolCut, SymbolCut] | None = None,
 ) -> tuple[PairModel, int]:
     """Return the model of N pairs, and how many of them could not be learned from.
@@ -195,8 +199,11 @@ def fit_pairs(
         sources: Texts that are read.
         targets: What is written for each.
         order: The most units of an n-gram; None: the usual number.
+        prefix: What stands before texts that are read, and is not counted.
         cuts: What the symbols of both sides are; None: what suits them.
     """
+    # Before every text it would be aligned with what is written, and hide what the symbols of the texts are.
+    sources = [text.removeprefix(prefix) for text in sources]
     chosen = cuts or (choose_cut(sources), choose_cut(targets))
     sides = [PairSymbols.of(texts, cut) for texts, cut in zip((sources, targets), chosen, strict=True)]
     symbols = [side.encode(texts) for side, texts in zip(sides, (sources, targets), strict=True)]
@@ -215,7 +222,8 @@ def fit_pairs(
     end = len(units)
     model = count_kneser_ney(ids, vocab_size=end + 1, end_id=end, order=order or ORDER)
     copies = chosen[0] == chosen[1] and any(_reads_itself(unit, sides) for unit in counted)
-    return PairModel(Pairs(sides[0], sides[1], (*units, ((), ())), copies), model), len(sources) - len(learned)
+    pairs = Pairs(sides[0], sides[1], (*units, ((), ())), copies, prefix)
+    return PairModel(pairs, model), len(sources) - len(learned)
 
 
 def _rows_of_units(

@@ -71,8 +71,9 @@ class PairTokenizer:
         """
         pad_id = _id_of(backend, pad, name=name, what="fills rows")
         end_id = _id_of(backend, end, name=name, what="ends a text")
-        specials = backend.encode("").ids
+        # It switches padding off, which would count as marks.
         language = LanguageTokenizer.of(backend, name=name, end=end)
+        specials = backend.encode("").ids
         begin = pad_id if begin_id is None else begin_id
         # A tokenizer that was trained here adds none by itself; those of T5 and BART end a text so.
         cut = specials.index(end_id) if end_id in specials else len(specials)

@@ -36,7 +36,7 @@ from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Units
 from yanmo.text.lexicon import Lexicon
-from yanmo.text.pipeline import TextPipeline
+from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.word_list import read_word_list
 from yanmo.training.train_config import LearnKeys, TrainConfig
 from yanmo.training.word_readers import WordReaders
@@ -60,7 +60,7 @@ class Job:
 
     ``ask`` gives the texts of ``train`` and others with a teacher's answers; it is called once the network is there.
     ``pruning`` is what is cut out of the encoder that the model's name means. ``words`` is a user's word list, cut and
-    cleaned as the texts are. ``readers`` are the Bundles that cut and tag the words of a parser.
+    cleaned as the texts are, as ``text`` says. ``readers`` are the Bundles that cut and tag the words of a parser.
     """
 
     spec: ModelSpec
@@ -77,6 +77,7 @@ class Job:
     pruning: Pruning | None = None
     words: Units | None = None
     readers: WordReaders = field(default_factory=WordReaders)
+    text: TextConfig = field(default_factory=TextConfig)
 
     @property
     def network(self) -> NetworkSettings:
@@ -220,7 +221,9 @@ def make_job(
         )
     words = _word_list(dataset, pipeline, spec) if task.reads_units else None
     return Job(
-        spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given, words=words
+        *(spec, config, task, dataset.labels, train_texts, valid_texts, folder, run_key, is_length_given),
+        words=words,
+        text=pipeline.config,
     )
 
 
@@ -373,7 +376,7 @@ def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
 def _train_pairs(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.language_training.pair_counts import train_pairs
 
-    return train_pairs(job.train, job.valid, order=job.config.order, measure=job.measure, tell=tell)
+    return train_pairs(job.train, job.valid, order=job.config.order, text=job.text, measure=job.measure, tell=tell)
 
 
 _TRAINERS: dict[tuple[str, str], Callable[[Job, Watcher], Trained]] = {

@@ -14,6 +14,7 @@ from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
+from yanmo.answers.writings import Writings
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -262,11 +263,12 @@ def _say_uncalibrated(job: Fitting) -> None:
     ]
     if shown:
         logger.warning(
-            "%s goes by log loss, and the probabilities of these members are off on the %s split: %s. Calibrate them "
-            "first, or use log-linear.",
+            "%s goes by log loss, and the probabilities of these members are off on the %s split: %s.%s",
             job.config.method,
             job.split.name,
             ", ".join(shown),
+            # Written texts can neither be calibrated nor pooled so.
+            "" if job.task.form is Writings else " Calibrate them first, or use log-linear.",
         )
 
 

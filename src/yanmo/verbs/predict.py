@@ -128,7 +128,7 @@ class UnsavedPredictions(Predictions):
         self._texts = texts
 
     def frame(self) -> pl.DataFrame:
-        """Return the rows: ``id``, ``prediction``, ``probability``, ``probabilities``."""
+        """Return the rows: ``id``, ``prediction``, ``probability``, and ``probabilities`` where there are labels."""
         return self._frame
 
     def lines(self) -> Iterator[str]:
@@ -143,6 +143,8 @@ class UnsavedPredictions(Predictions):
             rows = self._frame.drop("probabilities", "places", "pointers", strict=False).to_dicts()
             told = told_spans(self._frame, self._texts)
             answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]
+        elif "probabilities" not in self._frame.columns:
+            answers = self._frame.select("id", "prediction", "probability").to_dicts()
         else:
             answers = [
                 {**row, "probabilities": dict(zip(self.labels, row["probabilities"], strict=True))}

@@ -12,9 +12,14 @@ TOKENS = st.integers(1, SIZE - 1)
 PHRASE = st.lists(st.lists(TOKENS, min_size=1, max_size=3), min_size=1, max_size=2)
 
 
+def text_of(tokens):
+    """A letter a token, and two for the last one."""
+    return "".join("ab" if token == SIZE - 1 else chr(ord("a") + token - 1) for token in tokens if token != END)
+
+
 def written(phrases, preferred):
     """What is written by a model that likes one token the best at each step."""
-    constraint, found = ForcedPhrases(phrases, END, MOST), []
+    constraint, found = ForcedPhrases(phrases, END, MOST, text_of), []
     for token in preferred:
         scores = np.full(SIZE, -5.0, np.float32)
         scores[token] = -0.1
@@ -27,7 +32,7 @@ def written(phrases, preferred):
 
 
 def has(found, phrase):
-    return any(found[place : place + len(one)] == one for one in phrase for place in range(len(found)))
+    return any(text_of(one) in text_of(found) for one in phrase)
 
 
 @given(st.lists(PHRASE, max_size=2), st.lists(st.integers(0, SIZE - 1), min_size=MOST, max_size=MOST))
@@ -52,3 +57,12 @@ def test_a_phrase_is_begun_where_the_model_begins_it_or_at_the_end(preferred, ex
 
 def test_without_phrases_nothing_is_changed():
     assert written([], [3, 4, END]) == [3, 4, END]
+
+
+@pytest.mark.parametrize("behind", [[END], [1, 5, END]])
+def test_what_is_written_in_other_tokens_is_not_written_again(behind):
+    assert written([[[1, 2], [7, 2]]], [3, SIZE - 1, *behind]) == [3, SIZE - 1, *behind]
+
+
+def test_a_phrase_without_tokens_is_none():
+    assert written([[[], [1, 2]], [[], []]], [3, *[END] * 5])[:4] == [3, 1, 2, END]

@@ -11,6 +11,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Watcher
 from yanmo.errors import DataError
 from yanmo.modeling.settings import LabeledTexts, MeasureAnswers, Trained
 from yanmo.text.pair_model import fit_pairs
+from yanmo.text.pipeline import TextConfig
 
 __all__ = ["train_pairs"]
 
@@ -22,6 +23,7 @@ def train_pairs(
     valid: LabeledTexts,
     *,
     order: int | None,
+    text: TextConfig,
     measure: MeasureAnswers,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
@@ -33,15 +35,19 @@ def train_pairs(
         train: Texts with their references.
         valid: Those that are measured.
         order: The most units of an n-gram; None: the usual number.
+        text: How the texts were cleaned, and what was put before them.
         measure: From what was written to scores.
         tell: Is shown the record.
 
     Raises:
         DataError: No pair can be learned from.
     """
+    if text.glossary:
+        logger.warning("The glossary has no effect on the model pairs: networks alone write what it says.")
     truth: TextTruth = train.targets
-    pairs = [(text, one) for text, right in zip(train.texts.first, truth.references, strict=True) for one in right]
-    model, num_left = fit_pairs([text for text, _ in pairs], [one for _, one in pairs], order=order)
+    pairs = [(first, one) for first, right in zip(train.texts.first, truth.references, strict=True) for one in right]
+    sources, targets = [first for first, _ in pairs], [one for _, one in pairs]
+    model, num_left = fit_pairs(sources, targets, order=order, prefix=text.prefix)
     if num_left == len(pairs):
         raise DataError(
             f"None of the {num_left} pairs of train can be cut into units: their targets are too long for their texts.",

@@ -207,3 +207,28 @@ def test_what_a_command_reads_is_not_replaced_by_it(reviews, tmp_path, capsys):
     assert main(["prepare", str(reviews), "--out", str(out)]) == 0
     assert main(["train", str(out), "--model", "ngram", "--out", str(tmp_path / "." / "data"), "--force"]) == 2
     assert f"train would replace {out}, which it reads." in capsys.readouterr().err
+
+
+def test_force_replaces_no_folder_of_other_programs_and_nothing_that_is_read(reviews, tmp_path, capsys):
+    web = tmp_path / "web"
+    web.mkdir()
+    (web / "manifest.json").write_text('{"name": "a web page"}')
+    assert main(["prepare", str(reviews), "--out", str(web), "--force"]) == 2
+    assert (web / "manifest.json").read_text() == '{"name": "a web page"}'
+    data = tmp_path / "data"
+    assert main(["prepare", str(reviews), "--out", str(data)]) == 0
+    assert main(["prepare", str(data / "train.parquet"), "--out", str(data), "--force"]) == 2
+    assert f"prepare would replace {data}, which it reads." in capsys.readouterr().err
+    assert (data / "train.parquet").is_file()
+
+
+def test_a_link_is_replaced_again_and_again_and_what_it_led_to_stays(reviews, tmp_path):
+    data, link = tmp_path / "data", tmp_path / "current"
+    assert main(["prepare", str(reviews), "--out", str(data)]) == 0
+    link.symlink_to(data)
+    for seed in ("7", "8"):
+        assert main(["prepare", str(reviews), "--out", str(link), "--seed", seed, "--force"]) == 0
+    assert not link.is_symlink()
+    assert (link / "manifest.json").is_file()
+    assert (data / "manifest.json").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir() if "replaced" in path.name) == []

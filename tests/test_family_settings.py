@@ -8,6 +8,7 @@ from yanmo.family_settings import (
     LAYERED,
     SETTINGS,
     default_settings,
+    idle_without_steps,
     unsharded,
     unsuited,
     unused_settings,
@@ -151,3 +152,10 @@ def test_a_setting_of_layers_is_refused_by_families_without_and_no_setting_twice
 )
 def test_one_setting_that_needs_whole_weights_is_named(given, found):
     assert unsharded(given) == found
+
+
+def test_what_says_how_steps_are_taken_is_idle_where_none_are():
+    given = {"num_epochs": 3, "learning_rate": 1e-3, "seed": 1}
+    assert idle_without_steps(given) == []
+    assert idle_without_steps(given | {"few_shot": True}) == ["num_epochs"]
+    assert idle_without_steps(given | {"frozen": True}) == ["learning_rate", "num_epochs"]

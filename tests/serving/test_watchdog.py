@@ -85,3 +85,9 @@ def test_a_worker_without_a_batch_never_hangs():
     watchdog = learned(0.01, "a text")
     watchdog.beat(1.0, 50.0)
     assert not watchdog.hangs(500.0)
+
+
+def test_a_short_text_may_compute_as_long_as_a_long_one_did():
+    watchdog = learned(2.0, "a long text" * 200)
+    watchdog.begin(["hi"], 100.0)
+    assert noticed(watchdog, now=100.0, computed=0.0, share=1.0, work=4.0) is None

@@ -38,3 +38,8 @@ def test_what_no_passage_has_says_nothing_and_so_does_an_empty_question():
 def test_passages_without_words_are_never_like_anything():
     found = PassageSearch(["", "a", " "]).scores_N("a")
     assert np.flatnonzero(found).tolist() == [1]
+
+
+def test_a_term_as_long_as_a_file_takes_no_room_for_the_others():
+    passages = [f"word{number} {number}" for number in range(2000)] + ["x" * 200_000 + " needle"]
+    assert PassageSearch(passages).best("needle", 1) == [2000]

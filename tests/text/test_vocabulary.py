@@ -175,3 +175,11 @@ def test_the_least_likely_piece_stays_so_that_unknown_characters_are_as_unlikely
     kept = used_tokens(tokenizer, [["abc"]], min_count=1)
     assert [tokenizer.id_to_token(one) for one in kept] == [token for token, _ in listed if token != "bc"]
     assert cut_tokenizer(tokenizer, kept).encode("abc").tokens == ["ab", "c"]
+
+
+def test_tokens_behind_a_length_that_a_tokenizer_was_saved_with_are_used_too():
+    tokenizer = train_wordlevel(TEXTS, 50, min_frequency=1)
+    tokenizer.enable_truncation(1)
+    kept = used_tokens(tokenizer, [["good food slow"]], min_count=1)
+    assert tokens(tokenizer, kept) == [*SPECIAL_TOKENS, "food", "good", "slow"]
+    assert tokenizer.truncation["max_length"] == 1

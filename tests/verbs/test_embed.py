@@ -116,6 +116,16 @@ def test_what_the_folder_notes_holds_unless_it_is_said_otherwise(mine, tmp_path)
     }
 
 
+def test_a_prompt_and_small_letters_that_the_folder_notes_are_read_before_every_text(mine, tmp_path):
+    prompts = {"prompts": {"query": "ask: ", "": ""}, "default_prompt_name": "query"}
+    (mine / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    (mine / "sentence_bert_config.json").write_text('{"max_seq_length": 40, "do_lower_case": true}')
+    made = embed(mine, out=tmp_path / "made")
+    texts = ["GOOD food", "slow Food"]
+    expected_ND = stock_vectors(mine, [f"ask: {text.lower()}" for text in texts])
+    np.testing.assert_allclose(vectors(made, texts), expected_ND, atol=1e-5)
+
+
 def test_without_a_note_the_mean_is_taken_and_said(mine, tmp_path, caplog):
     shutil.rmtree(mine / "1_Pooling")
     (mine / "modules.json").unlink()

@@ -68,6 +68,7 @@ def open_embedder(spec: ModelSpec | Bundle, wanted: WantedEmbedder) -> Embedder:
     check_installed("embed", "torch", "transformers", extra="train")
     from yanmo.modeling.adopted.sentence_encoders import WantedVectors, adopt_encoder
     from yanmo.modeling.pretrained.hub import find_folder
+    from yanmo.modeling.pretrained.sentence_settings import read_sentence_settings
 
     is_bundle = isinstance(spec, Bundle)
     if isinstance(spec, Bundle):
@@ -77,7 +78,8 @@ def open_embedder(spec: ModelSpec | Bundle, wanted: WantedEmbedder) -> Embedder:
         wanted = _as_before(spec, wanted)
     else:
         folder, name = find_folder(spec, offline=wanted.offline, revision=wanted.revision), spec.name
-        text = TextConfig(cleaning=())
+        noted = read_sentence_settings(folder)
+        text = TextConfig(cleaning=("lowercase",) if noted.lowers else (), prefix=noted.prompt)
     found = adopt_encoder(
         folder, WantedVectors(name, wanted.pooling, wanted.normalize, wanted.dimensions, wanted.max_length)
     )

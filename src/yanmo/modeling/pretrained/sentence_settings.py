@@ -14,6 +14,7 @@ __all__ = ["SentenceSettings", "read_sentence_settings"]
 
 MODULES = "modules.json"
 POOLING_FOLDER = "1_Pooling"
+NETWORK_FOLDER, READING, PROMPTS = "0_Transformer", "sentence_bert_config.json", "config_sentence_transformers.json"
 NETWORK, POOLING, NORMALIZE = "Transformer", "Pooling", "Normalize"
 MODES = {
     "cls_token": "first",
@@ -33,11 +34,15 @@ class SentenceSettings:
         pooling: How the states of tokens become one vector: ``first``, ``mean``, or a name of theirs; empty: no note.
         is_unit: Whether vectors have length 1; None where nothing is noted.
         others: Further steps from the text to its vector.
+        prompt: What stands before every text unless something else is asked for.
+        lowers: Whether texts are read in small letters.
     """
 
     pooling: str = ""
     is_unit: bool | None = None
     others: tuple[str, ...] = ()
+    prompt: str = ""
+    lowers: bool = False
 
 
 def read_sentence_settings(folder: Path) -> SentenceSettings:
@@ -51,7 +56,19 @@ def read_sentence_settings(folder: Path) -> SentenceSettings:
         _pooling(_read(folder / str(place or POOLING_FOLDER) / "config.json")),
         NORMALIZE in kinds if kinds else None,
         others,
+        _prompt(_read(folder / PROMPTS)),
+        any(_lowers(_read(place / READING)) for place in (folder, folder / NETWORK_FOLDER)),
     )
+
+
+def _prompt(content: Any) -> str:
+    named = content.get("prompts") if isinstance(content, dict) else None
+    found = named.get(content.get("default_prompt_name")) if isinstance(named, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _lowers(content: Any) -> bool:
+    return isinstance(content, dict) and content.get("do_lower_case") is True
 
 
 def _pooling(content: Any) -> str:

@@ -193,3 +193,13 @@ def test_a_folder_is_taken_in_as_it_is(make_encoder_decoder, tmp_path):
     made = adopt(folder, max_length=32, out=tmp_path / "adopted")
     assert (made.task, made.format) == ("text_to_text", "torch")
     assert answers(export(made, out=tmp_path / "onnx")) == answers(made)
+
+
+@pytest.mark.parametrize(("rule", "value"), [("min_length", 6), ("no_repeat_ngram_size", 3)])
+def test_a_model_that_writes_by_rules_of_its_own_is_refused_by_name(make_encoder_decoder, tmp_path, rule, value):
+    folder = make_encoder_decoder(tmp_path / "t5")
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {rule: value}))
+    with pytest.raises(ModelError, match=f"writes by the rule {rule} = {value} of its generation_config.json"):
+        adopt(folder, max_length=32, out=tmp_path / "adopted")
+    assert not (tmp_path / "adopted").exists()

@@ -12,7 +12,7 @@ import torch
 
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.writings import Writings
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length
 from yanmo.modeling.language.encoder_decoders import load_encoder_decoder
 from yanmo.modeling.networks import encoders
@@ -23,6 +23,17 @@ from yanmo.text.pair_tokens import PairTokenizer
 __all__ = ["adopt_writer"]
 
 ENCODER_DECODER = "encoder-decoder"
+UNKNOWN_RULES = {
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "repetition_penalty": 1.0,
+    "forced_bos_token_id": None,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+}
+"""Settings of a model's own way to write that change its greedy answers, to the value with which they do nothing."""
 TARGET_LENGTH = 128
 
 
@@ -35,7 +46,7 @@ def adopt_writer(folder: Path, config: Any, wanted: Wanted) -> Adopted:
         wanted: What the user says about it.
 
     Raises:
-        ModelError: It is not whole, or its tokenizer lacks a mark.
+        ModelError: It is not whole, its tokenizer lacks a mark, or it writes by a rule that is not known here.
         ConfigError: Names were given for labels that it does not have, or the length does not suit it.
     """
     if wanted.label_names:
@@ -52,6 +63,7 @@ def adopt_writer(folder: Path, config: Any, wanted: Wanted) -> Adopted:
         begin_id=config.decoder_start_token_id,
     )
     module: Any = load_encoder_decoder(folder)
+    _check_generation(module.generation_config, wanted.name)
     check_fits(tokenizer.language.backend, module.get_input_embeddings().num_embeddings, wanted.name)
     max_length = fit_length(folder, wrapped, module, wanted)
     architecture = {
@@ -69,6 +81,21 @@ def adopt_writer(folder: Path, config: Any, wanted: Wanted) -> Adopted:
         functools.partial(encoders.save, module=module, tokenizer=wrapped),
         functools.partial(_stock_answers, module, tokenizer, max_length, architecture["max_target_length"]),
     )
+
+
+def _check_generation(config: Any, name: str) -> None:
+    """Refuse a model that is to write by rules which answers here do not follow.
+
+    Raises:
+        ModelError: As said.
+    """
+    for rule, idle in UNKNOWN_RULES.items():
+        value = getattr(config, rule, None)
+        if value not in (None, idle):
+            raise ModelError(
+                f"{name} writes by the rule {rule} = {value} of its generation_config.json, which is not known here.",
+                hint=f"Take {rule} out of that file, if the model may answer without it, and adopt it again.",
+            )
 
 
 def _stock_answers(

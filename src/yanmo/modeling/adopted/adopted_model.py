@@ -16,7 +16,7 @@ from yanmo.modeling.networks import encoders
 from yanmo.modeling.pretrained.weight_files import network_folder
 from yanmo.text.inputs import Inputs
 
-__all__ = ["Adopted", "Wanted", "fit_length"]
+__all__ = ["Adopted", "Wanted", "fit_length", "refuse_label_names"]
 
 DEFAULT_LENGTH = 512
 LONGEST = 1_000_000
@@ -63,6 +63,23 @@ class Adopted:
     architecture: dict[str, Any]
     save: Callable[[Path], None]
     score: Callable[[Inputs, Any], Any]
+
+
+def refuse_label_names(wanted: Wanted, why: str) -> None:
+    """Refuse names for labels that a model has not.
+
+    Args:
+        wanted: What the user says about it.
+        why: What it is, as the end of a sentence.
+
+    Raises:
+        ConfigError: As said.
+    """
+    if wanted.label_names:
+        raise ConfigError(
+            f"The 'label_names' parameter of adopt does not suit {wanted.name}, {why}.",
+            hint="Leave label_names out.",
+        )
 
 
 def fit_length(

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from yanmo.answers.sequences import Sequences
-from yanmo.errors import ConfigError
-from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length
+from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length, refuse_label_names
 from yanmo.modeling.language.decoders import load_decoder
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer
@@ -35,11 +34,7 @@ def adopt_language_model(folder: Path, config: Any, wanted: Wanted) -> Adopted: 
         ModelError: It is not whole, or its tokenizer has no token for the end of a text.
         ConfigError: Names were given for labels that it does not have, or the length does not suit it.
     """
-    if wanted.label_names:
-        raise ConfigError(
-            f"The 'label_names' parameter of adopt does not suit {wanted.name}, which has no labels.",
-            hint="Leave label_names out.",
-        )
+    refuse_label_names(wanted, "which has no labels")
     wrapped = load_tokenizer(folder)
     tokenizer = LanguageTokenizer.of(wrapped.backend_tokenizer, name=wanted.name, end=wrapped.eos_token)
     module: Any = load_decoder(folder)

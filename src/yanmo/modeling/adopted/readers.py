@@ -8,8 +8,8 @@ from typing import Any
 from transformers import AutoModelForQuestionAnswering, AutoModelForTokenClassification
 
 from yanmo.answers.links import SOFTMAX
-from yanmo.errors import ConfigError, ModelError
-from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length
+from yanmo.errors import ModelError
+from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length, refuse_label_names
 from yanmo.modeling.adopted.classifiers import EXAMPLES, open_whole
 from yanmo.modeling.adopted.stock_units import stock_passage_scorer
 from yanmo.modeling.networks import heads, unit_heads
@@ -37,11 +37,7 @@ def adopt_reader(folder: Path, config: Any, wanted: Wanted) -> Adopted:
         ModelError: It is not whole, or its family has no classifier of tokens that could hold it.
         ConfigError: Names were given for labels that it does not have, or the length does not suit it.
     """
-    if wanted.label_names:
-        raise ConfigError(
-            f"The 'label_names' parameter of adopt does not suit {wanted.name}, which finds answers in passages.",
-            hint="Leave label_names out.",
-        )
+    refuse_label_names(wanted, "which finds answers in passages")
     reader, wrapped = open_whole(AutoModelForQuestionAnswering, folder, config, wanted.name)
     module = _as_tagger(reader, config, wanted.name)
     max_length = fit_length(folder, wrapped, module, wanted)

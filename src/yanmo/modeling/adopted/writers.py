@@ -12,8 +12,8 @@ import torch
 
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.writings import Writings
-from yanmo.errors import ConfigError, ModelError
-from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length
+from yanmo.errors import ModelError
+from yanmo.modeling.adopted.adopted_model import Adopted, Wanted, fit_length, refuse_label_names
 from yanmo.modeling.language.encoder_decoders import load_encoder_decoder
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer
@@ -49,11 +49,7 @@ def adopt_writer(folder: Path, config: Any, wanted: Wanted) -> Adopted:
         ModelError: It is not whole, its tokenizer lacks a mark, or it writes by a rule that is not known here.
         ConfigError: Names were given for labels that it does not have, or the length does not suit it.
     """
-    if wanted.label_names:
-        raise ConfigError(
-            f"The 'label_names' parameter of adopt does not suit {wanted.name}, which has no labels.",
-            hint="Leave label_names out.",
-        )
+    refuse_label_names(wanted, "which has no labels")
     wrapped = load_tokenizer(folder)
     tokenizer = PairTokenizer.of(
         wrapped.backend_tokenizer,

@@ -29,7 +29,8 @@ from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.networks import encoders
 from yanmo.modeling.objectives.masked_tokens import QuestionCounts
-from yanmo.modeling.objectives.target_tokens import LOSS, TOKENS, TargetTokens
+from yanmo.modeling.objectives.target_tokens import TargetTokens
+from yanmo.modeling.objectives.token_losses import LOSS, TOKENS
 from yanmo.modeling.parallel import workers
 from yanmo.modeling.pretrained.checkpoint_tokenizer import check_fits, load_tokenizer
 from yanmo.modeling.pretrained.hub import find_folder

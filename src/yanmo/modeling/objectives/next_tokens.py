@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from yanmo.arrays import Doubles, FloatArray
 from yanmo.metrics.language import language_statistics
 from yanmo.metrics.measures import Measure
-from yanmo.modeling.features.ragged import Targets, TensorBatch
+from yanmo.modeling.features.ragged import Targets
+from yanmo.modeling.objectives.token_losses import TokenLosses
 
 __all__ = ["NextTokens"]
 
-LOSS, TOKENS = 0, 1
-
 
 @dataclass(frozen=True)
-class NextTokens:
+class NextTokens(TokenLosses):
     """The objective of networks that predict the next token.
 
     Attributes:
@@ -33,21 +31,6 @@ class NextTokens:
     measures: Sequence[Measure]
     sizes_3: Doubles
     num_passes: int = 1
-
-    def loss(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
-        """Return the mean loss of a token, in nats, as a mean over rows.
-
-        A batch may be cut into parts of any size: the rows of all of them are divided by the same number.
-        """
-        return (outputs_MS[:, LOSS] / targets["questions"][:, 0]).mean()
-
-    def counts(self, outputs_MS: Tensor) -> Tensor:
-        """Return the tokens that count."""
-        return outputs_MS.detach()[:, [TOKENS]].sum(dim=0)
-
-    def describe(self, counts: list[float], seconds: float) -> dict[str, float]:
-        """Return the tokens a second of some steps."""
-        return {"tokens_per_second": round(sum(counts) / seconds, 1)}
 
     def measure(self, outputs_NS: FloatArray, targets: Targets) -> dict[str, float]:  # noqa: ARG002
         """Return the measures of all rows together, and the mean loss of a token in nats, that of text ends included.

@@ -9,19 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
 from yanmo.arrays import FloatArray
-from yanmo.modeling.features.ragged import Targets, TensorBatch
+from yanmo.modeling.features.ragged import Targets
+from yanmo.modeling.objectives.token_losses import LOSS, TOKENS, TokenLosses
 
-__all__ = ["LOSS", "TOKENS", "TargetTokens"]
+__all__ = ["TargetTokens"]
 
-LOSS, TOKENS, RIGHT = 0, 1, 2
-"""Columns of a network's outputs."""
+RIGHT = 2
+"""A column of a network's outputs, behind those of every objective of tokens."""
 
 
 @dataclass(frozen=True)
-class TargetTokens:
+class TargetTokens(TokenLosses):
     """The objective of networks that write.
 
     Attributes:
@@ -30,21 +30,6 @@ class TargetTokens:
 
     headline: str
     num_passes: int = 1
-
-    def loss(self, outputs_MS: Tensor, targets: TensorBatch) -> Tensor:
-        """Return the mean loss of a token, in nats, as a mean over rows.
-
-        A batch may be cut into parts of any size: the rows of all of them are divided by the same number.
-        """
-        return (outputs_MS[:, LOSS] / targets["questions"][:, 0]).mean()
-
-    def counts(self, outputs_MS: Tensor) -> Tensor:
-        """Return the tokens that count."""
-        return outputs_MS.detach()[:, [TOKENS]].sum(dim=0)
-
-    def describe(self, counts: list[float], seconds: float) -> dict[str, float]:
-        """Return the tokens a second that were written in some steps."""
-        return {"tokens_per_second": round(sum(counts) / seconds, 1)}
 
     def measure(self, outputs_NS: FloatArray, targets: Targets) -> dict[str, float]:  # noqa: ARG002
         """Return the share of targets that are written greedily as they are, and the mean loss of a token in nats.

@@ -316,3 +316,21 @@ def test_a_slow_head_after_a_refusal_is_cut_in_its_time(full):
         (answer,) = read_answers(connection, 1)
         assert answer[0] == b"408"
         assert time.monotonic() - begin < 5
+
+
+def test_who_sends_and_does_not_read_is_read_no_further(full):
+    sent = [0, 0]
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", full.port))
+        connection.setblocking(False)
+        # First the buffers of the system fill.
+        for half in (0, 1):
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                try:
+                    sent[half] += connection.send(REQUEST * 500)
+                except BlockingIOError:
+                    time.sleep(0.005)
+    assert sent[0] > 0
+    assert sent[1] < 1_000_000

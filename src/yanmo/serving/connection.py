@@ -109,7 +109,9 @@ class AnswerTransport:
 
     def write(self, data: bytes) -> None:
         """Send a part of the answer."""
-        self._connection.transport.write(data)
+        # One that was cut while an answer waited for its client takes nothing more.
+        if not self._connection.transport.is_closing():
+            self._connection.transport.write(data)
 
     def is_closing(self) -> bool:
         """Return whether nothing more can be sent."""

@@ -99,6 +99,19 @@ def test_a_network_with_both_answers_alike_when_it_is_exported(folder, data, tag
         assert first.infer(texts)[0].distance_N(second.infer(texts)[0]).max() < 1e-4
 
 
+def test_an_ensemble_of_taggers_reads_the_words_that_the_segmenter_has_cut(folder, data, tagger, segmenter):
+    other = yanmo.train(folder / "tags", model="window", seed=2, out=folder / "tagger-2", **KEPT)
+    both = yanmo.ensemble(folder / "tags", [tagger, other], num_threads=1, out=folder / "taggers")
+    parts = {"tagger": both.path, "segmenter": segmenter.path}
+    made = yanmo.train(data.path, model="arcs", out=folder / "parser-of-two", **parts, **KEPT)
+    text = "The courier opened the new box."
+    with yanmo.load(made.path) as predictor:
+        # Behind a text that is cut at so many words, nothing is told of another one's.
+        alone, beside = (predictor.predict(one) for one in ([text], ["the " * 1005, text]))
+    assert [word.text for word in alone[0].words] == ["The", "courier", "opened", "the", "new", "box", "."]
+    assert beside[1].words == alone[0].words
+
+
 @pytest.mark.parametrize(
     ("role", "given", "said"),
     [

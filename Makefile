@@ -37,10 +37,11 @@ $(EXTRAS)/.installed: $(STAMP)
 	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
 		>$$($(EXTRAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/first.pth
 	$(BIN)/pip --python $(EXTRAS) install --quiet --disable-pip-version-check -c constraints.txt \
-		-e '.[lightgbm,mlflow,openvino,ray]' opentelemetry-sdk
+		-e '.[lightgbm,mlflow,openvino,ray,storage]' opentelemetry-sdk \
+		moto boto3 py-partiql-parser Flask-Cors
 	touch $@
 
-test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry, Ray
+test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry, Ray, buckets
 	$(BIN)/pip --python $(EXTRAS) check
 	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra $$(grep -rlF "mark.extra(" tests --include="test_*.py")
 

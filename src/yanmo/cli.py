@@ -210,12 +210,16 @@ def _replacing(verb: Verb, out: Path, given: Sequence[Any]) -> Effects:
     """
     from yanmo.artifacts.effects import Effects
     from yanmo.artifacts.placing import is_artifact
+    from yanmo.paths import as_address
 
     flat = [one for value in given for one in (value if isinstance(value, list) else [value])]
     paths, place = [one.resolve() for one in flat if isinstance(one, Path) and one is not out], out.resolve()
     if any(place in (path, *path.parents) for path in paths):
-        raise ConfigError(f"{verb.name} would replace {out}, which it reads.", hint="Choose another --out.")
-    return Effects(replace=is_artifact(out))
+        raise ConfigError(
+            f"{verb.name} would replace {as_address(out) or out}, which it reads.", hint="Choose another --out."
+        )
+    # What stands at an address is looked at by whoever writes there.
+    return Effects(replace=is_artifact(out) or as_address(out) is not None)
 
 
 def _parameters(verb: Verb) -> list[inspect.Parameter]:

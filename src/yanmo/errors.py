@@ -9,6 +9,7 @@ YanmoError                  exit 2: the user's mistake, and what to do next
 ├── ServingError            a service that cannot start
 ├── ServiceError            a service that refused a request, or did not answer
 ├── OutputError             the standard output cannot take what is printed
+├── StorageError            a bucket that is not there, refuses, or cannot be reached
 ├── MissingExtraError       an optional dependency is not installed
 ├── BusyError               exit 75: another process works in the same folder
 ├── StoppedError            exit 143: SIGTERM came, and what was done is kept
@@ -35,6 +36,7 @@ __all__ = [
     "ServiceError",
     "ServingError",
     "StoppedError",
+    "StorageError",
     "YanmoError",
     "check_installed",
     "did_you_mean",
@@ -99,6 +101,10 @@ class ServiceError(YanmoError):
 
 class OutputError(YanmoError):
     """What is to be printed cannot be written."""
+
+
+class StorageError(YanmoError):
+    """A bucket is not there, refuses what is asked of it, or cannot be reached."""
 
 
 class MissingExtraError(YanmoError):

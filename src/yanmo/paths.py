@@ -8,10 +8,13 @@ from pathlib import Path
 
 from yanmo.errors import ConfigError
 
-__all__ = ["PATH_HINT", "as_address", "check_path", "local_path", "path_problem", "quoted_path"]
+__all__ = ["PATH_HINT", "as_address", "check_path", "local_path", "path_problem", "quoted_path", "storage_address"]
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/]|$)")
 """What an address begins with; pathlib leaves one slash of two. A drive of Windows has one letter."""
+STORAGE = ("s3", "gs", "az")
+"""Schemes of buckets, which some commands read and write."""
+BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 PATH_HINT = "Copy what is elsewhere to this machine, and give its path here."
 
 
@@ -19,6 +22,30 @@ def as_address(value: object) -> str | None:
     """Return the address that a path is, such as ``s3://bucket/folder``, as it was written; else None."""
     found = ADDRESS.match(str(value)) if isinstance(value, str | Path) else None
     return f"{found[1]}://{str(value)[found.end() :]}" if found else None
+
+
+def storage_address(value: object, *, what: str) -> str | None:
+    """Return the address that a path is, if objects can be read or written there; else None.
+
+    Args:
+        value: A path or address.
+        what: The beginning of the message.
+
+    Raises:
+        ConfigError: The address has no bucket, or holds what belongs into the environment.
+    """
+    address = as_address(value)
+    scheme, _, rest = (address or "").partition("://")
+    if address is None or scheme not in STORAGE:
+        return None
+    bucket = rest.partition("/")[0]
+    # Not quoted: it may be a key that somebody has written into the address.
+    if not BUCKET.fullmatch(bucket) or "?" in rest:
+        raise ConfigError(
+            f"{what} must be an address like {scheme}://bucket/folder, with nothing else in it.",
+            hint="Credentials come from the environment alone.",
+        )
+    return address.rstrip("/")
 
 
 def path_problem(value: object) -> str | None:

@@ -25,7 +25,7 @@ EXTRAS = {
     "runtimes/engines/openvino_cpu.py": "openvino",
 }
 """Module to the extra without which it cannot be imported."""
-HEAVY = ("torch", "transformers", "sklearn", "onnx", "matplotlib", "optuna", "mlflow", "tensorboardX", "ray")
+HEAVY = ("torch", "transformers", "sklearn", "onnx", "matplotlib", "optuna", "mlflow", "tensorboardX", "ray", "obstore")
 
 
 def _functions(tree: ast.AST) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -18,6 +18,7 @@ import msgspec
 from yanmo.artifacts.durable import sync
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, library_versions, stage_key
+from yanmo.artifacts.origins import shown_place
 from yanmo.artifacts.placing import LOCK, MANIFEST, finish_swap, place_folder
 from yanmo.errors import ArtifactError
 from yanmo.paths import local_path
@@ -28,7 +29,11 @@ __all__ = [
     "FileEntry",
     "Identity",
     "Manifest",
+    "check_files",
+    "check_name",
+    "manifest_bytes",
     "numbered",
+    "parse_manifest",
     "publish",
 ]
 
@@ -168,7 +173,7 @@ class Artifact:
         """Return what ``--json`` prints and the screen's table shows."""
         return {
             "kind": self.kind,
-            "path": str(self.path),
+            "path": shown_place(self.path),
             "digest": self.digest,
             "task": self.task,
             "size_mb": round(self.size_bytes / 1e6, 3),
@@ -202,20 +207,30 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
         is_model = any((path / name).is_file() for name in ("config.json", "modules.json", "model.onnx"))
         hint = adopted if is_model else "Give a folder that a command wrote with --out."
         raise ArtifactError(f"{path} is no artifact: it has no {MANIFEST}.", hint=hint) from error
+    return parse_manifest(raw, path / MANIFEST), hashlib.sha256(raw).hexdigest()
+
+
+def parse_manifest(raw: bytes, file: Path) -> Manifest:
+    """Return a manifest.
+
+    Args:
+        raw: Its bytes.
+        file: Where it stands, for the message.
+
+    Raises:
+        ArtifactError: It cannot be read by this version.
+    """
     try:
         # Read alone and first: what a newer version has added, the Struct would refuse as damage.
         version = msgspec.json.decode(raw)["schema_version"]
         if version > SCHEMA_VERSION:
             raise ArtifactError(
-                f"{path} has schema version {version}; this Yanmo reads versions up to {SCHEMA_VERSION}.",
+                f"{file.parent} has schema version {version}; this Yanmo reads versions up to {SCHEMA_VERSION}.",
                 hint="pip install --upgrade yanmo",
             )
-        manifest = msgspec.json.decode(raw, type=Manifest)
+        return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.DecodeError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactError(
-            f"{path / MANIFEST} is damaged: {error}.", hint="Copy the folder again, or make it anew."
-        ) from error
-    return manifest, hashlib.sha256(raw).hexdigest()
+        raise ArtifactError(f"{file} is damaged: {error}.", hint="Copy the folder again, or make it anew.") from error
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
@@ -226,9 +241,7 @@ def check_files(path: Path, manifest: Manifest) -> None:
     """
     for name, entry in manifest.files.items():
         file = path / name
-        # A folder may come from anyone: its manifest must not lead to other files.
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or file.is_symlink():
-            raise ArtifactError(f"{path / MANIFEST} names {name!r}, which is outside of the folder or a link.")
+        check_name(path, name)
         if not file.is_file():
             raise ArtifactError(f"{file} is missing.", hint="Copy the folder again, or make it anew.")
         # The size first: a cut-off file need not be read.
@@ -237,6 +250,20 @@ def check_files(path: Path, manifest: Manifest) -> None:
                 f"{file} was changed: it does not match the digest in {MANIFEST}.",
                 hint="Copy the folder again, or make it anew; artifacts are never edited.",
             )
+
+
+def check_name(path: Path, name: str) -> None:
+    """Refuse the name of a file that leads out of a folder, which may come from anyone.
+
+    Args:
+        path: The folder.
+        name: In its manifest.
+
+    Raises:
+        ArtifactError: It is outside of the folder, or a link.
+    """
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or (path / name).is_symlink():
+        raise ArtifactError(f"{path / MANIFEST} names {name!r}, which is outside of the folder or a link.")
 
 
 @contextlib.contextmanager
@@ -261,6 +288,11 @@ def publish(out: str | Path, identity: Identity, *, effects: Effects = NO_EFFECT
         _write_manifest(staging, manifest)
 
 
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return a manifest as its file has it."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
 def _list_files(folder: Path) -> dict[str, FileEntry]:
     # The lock is held until the folder stands in its place, and is no part of it.
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / LOCK)
@@ -280,6 +312,6 @@ def _list_files(folder: Path) -> dict[str, FileEntry]:
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
     file = folder / MANIFEST
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
+    file.write_bytes(manifest_bytes(manifest))
     sync(file)
     sync(folder)

@@ -27,12 +27,14 @@ class Effects(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         key: Of the work as it was asked for, before the verb filled in what depends on the machine; None where the
             artifact's own config and parents make it.
         replace: An artifact that stands at ``out`` is no error: it is replaced when the new one is whole.
+        destination: Address to which the artifact goes when it is whole; ``out`` is then a place on the way.
         watchers: See the records of every training.
         fold_watchers: See those of folds, too, which are other trainings.
     """
 
     key: str | None = None
     replace: bool = False
+    destination: str | None = None
     watchers: tuple[Watcher, ...] = ()
     fold_watchers: tuple[Watcher, ...] = ()
 

@@ -14,7 +14,7 @@ import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,7 +22,7 @@ from yanmo.artifacts.durable import put, sync
 from yanmo.artifacts.identity import file_digest
 from yanmo.errors import InternalError
 
-__all__ = ["FinishedPart", "PartLedger", "part_name", "put_part"]
+__all__ = ["FinishedPart", "Ledger", "PartLedger", "part_name", "put_part"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +43,29 @@ class FinishedPart(msgspec.Struct, frozen=True):
     facts: dict[str, Any]
 
 
+class Ledger(Protocol):
+    """What knows which parts are finished."""
+
+    @property
+    def parts(self) -> list[FinishedPart]:
+        """The finished parts, in the order of their numbers."""
+        ...
+
+    def __contains__(self, number: object) -> bool:
+        """Return whether a part is finished."""
+        ...
+
+    def add(self, part: FinishedPart) -> None:
+        """Say, lastingly, that one more part is finished."""
+        ...
+
+
 def part_name(number: int, ending: str) -> str:
     """Return the name of a part's file."""
     return f"part-{number:06}.{ending}"
 
 
-def put_part(folder: Path, number: int, ending: str, write: Callable[[Path], object]) -> str:
+def put_part(folder: Path | str, number: int, ending: str, write: Callable[[Path], object]) -> str:
     """Write one file of a part beside its place and put it there whole; return its digest.
 
     Two processes may make the same part at once, where one of them was taken for lost: each writes a file of its own,
@@ -60,7 +77,7 @@ def put_part(folder: Path, number: int, ending: str, write: Callable[[Path], obj
         ending: The file's.
         write: Gets the path to write to.
     """
-    path = folder / part_name(number, ending)
+    path = Path(folder) / part_name(number, ending)
     partial = path.with_name(f".{path.stem}-{platform.node()}-{os.getpid()}.partial.{ending}")
     write(partial)
     digest = file_digest(partial)

@@ -5,6 +5,8 @@ The hinge of the system: ensembles, calibration, cascades, distillation and ever
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +14,15 @@ import polars as pl
 
 from yanmo.answers.answered import Decided, Evidence
 from yanmo.arrays import FloatArray, IntArray
-from yanmo.artifacts.base import Artifact
-from yanmo.artifacts.parquet import read_parquet
+from yanmo.artifacts.base import Artifact, Manifest
+from yanmo.artifacts.copies import copy_artifact
+from yanmo.artifacts.parquet import scan_parquet
 
-__all__ = ["PREDICTIONS", "Predictions", "predictions_frame"]
+__all__ = ["PREDICTIONS", "Predictions", "StoredPredictions", "predictions_frame"]
 
 PREDICTIONS = "predictions.parquet"
+PART = re.compile(r"part-(\d+)\.parquet")
+"""Where they were made by many and stand in a bucket, their file stays in parts."""
 
 
 class Predictions(Artifact):
@@ -32,7 +37,9 @@ class Predictions(Artifact):
 
         Those of a cascade have ``stage``, from 1; where it abstained, ``prediction`` is null.
         """
-        return read_parquet(self.path / PREDICTIONS)
+        parts = {int(found[1]): name for name in self.manifest.files if (found := PART.fullmatch(name))}
+        names = [parts[number] for number in sorted(parts)] or [PREDICTIONS]
+        return scan_parquet(*(self.path / name for name in names)).collect()
 
     @property
     def ids(self) -> list[str]:
@@ -48,6 +55,28 @@ class Predictions(Artifact):
     def summary(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         return {**super().summary(), **self.manifest.info.get("summary", {})}
+
+
+class StoredPredictions(Predictions):
+    """Predictions at an address, which are copied to this machine when somebody reads them.
+
+    Args:
+        address: Of their folder.
+        manifest: Theirs.
+        digest: Of the manifest.
+    """
+
+    def __init__(self, address: str, manifest: Manifest, digest: str) -> None:
+        super().__init__(Path(address), manifest, digest)
+        self._address = address
+
+    def frame(self) -> pl.DataFrame:
+        """Return the rows."""
+        return Predictions(copy_artifact(self._address, self.digest), self.manifest, self.digest).frame()
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {**super().summary(), "path": self._address}
 
 
 def predictions_frame(

@@ -18,7 +18,7 @@ from yanmo.artifacts.placing import LOCK
 from yanmo.errors import ConfigError
 from yanmo.integrations.tracking import STATE as TOLD
 
-__all__ = ["claim", "has_work"]
+__all__ = ["claim", "has_work", "other_work", "work_facts"]
 
 WORK = "work.json"
 PARTIAL = f".{WORK}.partial"
@@ -36,14 +36,12 @@ def claim(folder: Path, *, parents: Mapping[str, str], config: Mapping[str, Any]
     Raises:
         ConfigError: It was begun with something else, and the message says what has changed; or nobody can tell.
     """
-    # Through JSON and back, so that tuples are equal to the lists that are read.
-    work = json.loads(json.dumps({**config, **_around(parents)}))
-    file = folder / WORK
+    work, file = work_facts(parents, config), folder / WORK
     before = _read(file)
     if before == work:
         return
     if not fork and has_work(folder):
-        raise _refusal(folder, before, work)
+        raise other_work(folder, before, work)
     # What others began goes before the new claim is written: a kill in between leaves their claim and no work, which
     # the next call may take over.
     for path in [path for path in folder.iterdir() if path.name not in {LOCK, WORK}]:
@@ -58,7 +56,26 @@ def has_work(folder: Path) -> bool:
     return any(path.name not in {LOCK, WORK, PARTIAL, TOLD} for path in folder.iterdir())
 
 
-def _refusal(folder: Path, before: Mapping[str, Any] | None, work: Mapping[str, Any]) -> ConfigError:
+def work_facts(parents: Mapping[str, str], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells one work from another, as plain JSON values.
+
+    Args:
+        parents: Role to digest of what it is made from.
+        config: Its resolved config.
+    """
+    # Through JSON and back, so that tuples are equal to the lists that are read.
+    facts: dict[str, Any] = json.loads(json.dumps({**config, **_around(parents)}))
+    return facts
+
+
+def other_work(folder: Path | str, before: Mapping[str, Any] | None, work: Mapping[str, Any]) -> ConfigError:
+    """Return the refusal of work that is not what a place was begun with, with what has changed.
+
+    Args:
+        folder: The place.
+        before: The facts of the work there, None where they cannot be read.
+        work: Those of the work that was to go on.
+    """
     if before is None:
         return ConfigError(
             f"There is work in {folder}, but {WORK} cannot be read: nobody can tell what it was begun with.",

@@ -45,6 +45,7 @@ class Source:
         parents: What they come from, by digest; whole only when they have been read.
         options: How the files are read that they stand in.
         columns: Our names of the files' columns; without ``id`` rows are numbered.
+        names: Of the files, or of the Dataset's folder, in the order in which they were given.
     """
 
     blocks: Callable[[], Iterator[pl.DataFrame]]
@@ -52,6 +53,7 @@ class Source:
     parents: dict[str, str] = field(default_factory=dict)
     options: ReadOptions = field(default_factory=ReadOptions)
     columns: Mapping[str, str] = field(default_factory=dict)
+    names: Sequence[str] = ()
 
 
 def open_rows(
@@ -117,7 +119,7 @@ def open_files(
     # see it again, though ids that seem to be equal are read twice.
     seen = iter((see,))
     num_rows = check_blocks(lambda: _shown(blocks(), next(seen, None)), has_ids="id" in columns)
-    return Source(blocks, num_rows, file_parents({"source": paths}), options, columns)
+    return Source(blocks, num_rows, file_parents({"source": paths}), options, columns, [path.name for path in paths])
 
 
 def _shown(blocks: Iterator[pl.DataFrame], see: Seer | None) -> Iterator[pl.DataFrame]:
@@ -157,7 +159,7 @@ def _open_split(path: Path, split: str, inputs: Sequence[str], see: Seer | None)
     if see is not None:
         for rows in blocks():
             see(rows)
-    return Source(blocks, count_rows(file), {"dataset": dataset.digest}, columns=columns)
+    return Source(blocks, count_rows(file), {"dataset": dataset.digest}, columns=columns, names=[path.name])
 
 
 def open_stdin(encoding: Encoding, inputs: Sequence[str]) -> Source:

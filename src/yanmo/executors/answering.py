@@ -17,14 +17,18 @@ import polars as pl
 
 from yanmo.artifacts.answer_table import answer_table
 from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.copies import copy_again
 from yanmo.artifacts.ledger import FinishedPart, put_part
+from yanmo.artifacts.origins import Origin
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import predictions_frame
 from yanmo.artifacts.row_formats import ROW_FORMATS
+from yanmo.artifacts.stored_ledger import put_stored_part
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ArtifactError
 from yanmo.executors.tally import Tally, count_found
 from yanmo.executors.units import Unit, UnitReader, cut_windows
+from yanmo.paths import as_address
 from yanmo.runtimes.library import DOCUMENT, Library
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.runtimes.stream import answer_windows
@@ -63,11 +67,12 @@ class AnswerJob:
 
     Attributes:
         bundle: Folder of the Bundle.
+        origin: Where that is a copy from, which another machine makes for itself.
         digest: What it must be.
         runtime: How it is opened.
         options: How the files of the units are read.
         columns: Our name of a column to the files'.
-        parts: Folder that gets the parts.
+        parts: Folder or address that gets the parts.
         table: How their rows are written for people.
         documents: Folder that the answers to questions are looked for in; None where each row has its text.
     """
@@ -80,6 +85,7 @@ class AnswerJob:
     parts: str
     table: TableStyle
     documents: str | None = None
+    origin: Origin | None = None
 
     def open(self) -> contextlib.AbstractContextManager[Answering]:
         """Open the Bundle.
@@ -91,13 +97,14 @@ class AnswerJob:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Answering]:
-        for folder in filter(None, (self.parts, self.bundle, self.documents)):
+        place = copy_again(self.origin) if self.origin else Path(self.bundle)
+        for folder in filter(None, ("" if as_address(self.parts) else self.parts, str(place), self.documents)):
             if not Path(folder).is_dir():
                 raise ArtifactError(
                     f"A worker does not find the folder {folder}.",
                     hint="Sources, Bundle and --out must be in the same place on every machine: on storage they share.",
                 )
-        bundle = Bundle.open(self.bundle)
+        bundle = Bundle.open(place)
         if bundle.digest != self.digest:
             raise ArtifactError(
                 f"{self.bundle} is another Bundle for a worker than for the command.",
@@ -158,8 +165,8 @@ class Answering:
             EVIDENCE_ENDING: lambda path: write_parquet(frame, path),
             self._job.table.ending: lambda path: self._write_table(number, texts, frame, path),
         }
-        folder = Path(self._job.parts)
-        files = {ending: put_part(folder, number, ending, write) for ending, write in writers.items()}
+        put = put_part if as_address(self._job.parts) is None else put_stored_part
+        files = {ending: put(self._job.parts, number, ending, write) for ending, write in writers.items()}
         return FinishedPart(number, files, tally.counts())
 
     def _write_table(self, number: int, texts: pl.DataFrame, frame: pl.DataFrame, path: Path) -> None:

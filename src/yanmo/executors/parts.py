@@ -8,13 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
-from yanmo.artifacts.ledger import FinishedPart, PartLedger
+from yanmo.artifacts.ledger import FinishedPart, Ledger, PartLedger
 from yanmo.artifacts.parquet import join_evenly
 from yanmo.artifacts.predictions import PREDICTIONS
 from yanmo.executors.answering import EVIDENCE_ENDING, TABLE_NAME, AnswerJob, TableStyle
 from yanmo.executors.here import InThisProcess
 from yanmo.executors.jobs import Executor
 from yanmo.executors.units import Unit, regroup
+from yanmo.paths import as_address
 from yanmo.progress import bar
 
 __all__ = ["answer_missing", "answer_stream", "put_together"]
@@ -22,7 +23,7 @@ __all__ = ["answer_missing", "answer_stream", "put_together"]
 logger = logging.getLogger(__name__)
 
 
-def answer_missing(job: AnswerJob, units: Sequence[Unit], executor: Executor, ledger: PartLedger) -> None:
+def answer_missing(job: AnswerJob, units: Sequence[Unit], executor: Executor, ledger: Ledger) -> None:
     """Let an executor answer the units that are not in the ledger.
 
     Raises:
@@ -33,19 +34,21 @@ def answer_missing(job: AnswerJob, units: Sequence[Unit], executor: Executor, le
     if num_before:
         logger.info("%d texts were answered before; the others follow.", num_before)
     if not isinstance(executor, InThisProcess):
-        names = f"{PREDICTIONS} and {TABLE_NAME}.{job.table.format}"
-        logger.info("%d of %d units are to be answered; then %s are written.", len(missing), len(units), names)
+        then = f"their parts go to {job.parts}"
+        if as_address(job.parts) is None:
+            then = f"then {PREDICTIONS} and {TABLE_NAME}.{job.table.format} are written"
+        logger.info("%d of %d units are to be answered; %s.", len(missing), len(units), then)
     if missing:
         _keep(executor.run(job, missing), ledger, sum(unit.num_rows for unit in units), num_before)
 
 
-def answer_stream(job: AnswerJob, blocks: Iterable[pl.DataFrame], ledger: PartLedger) -> None:
+def answer_stream(job: AnswerJob, blocks: Iterable[pl.DataFrame], ledger: Ledger) -> None:
     """Answer rows that are in no file here, as soon as they are there."""
     with job.open() as answering:
         _keep(answering.write(regroup(blocks)), ledger, None)
 
 
-def _keep(parts: Iterable[FinishedPart], ledger: PartLedger, num_rows: int | None, num_before: int = 0) -> None:
+def _keep(parts: Iterable[FinishedPart], ledger: Ledger, num_rows: int | None, num_before: int = 0) -> None:
     """Enter parts into the ledger as they come, and show how many rows are answered."""
     with bar(num_rows, "predicting", unit="text", initial=num_before) as progress:
         for part in parts:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from yanmo.answers.answered import Found
+from yanmo.artifacts.ledger import FinishedPart
 
 __all__ = ["Tally", "count_found"]
 
@@ -42,6 +43,14 @@ class Tally:
         if (num_abstained := counts.pop("num_abstained", None)) is not None:
             self.num_abstained = (self.num_abstained or 0) + num_abstained
         self._counts.update(counts)
+
+    @classmethod
+    def of(cls, parts: Iterable[FinishedPart]) -> Tally:
+        """Return the counts of finished parts, added up."""
+        tally = cls()
+        for part in parts:
+            tally.add(part.facts)
+        return tally
 
     def __getitem__(self, name: str) -> int:
         """Return one of the counts that :func:`count_found` makes."""

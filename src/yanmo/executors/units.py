@@ -16,6 +16,8 @@ import numpy as np
 import polars as pl
 
 from yanmo.arrays import IntArray
+from yanmo.artifacts.copies import copy_again
+from yanmo.artifacts.origins import Origin, origin_of
 from yanmo.data.containers import BLOCK_BYTES, COMPRESSIONS, ByteSpans, file_kind
 from yanmo.data.read import DELIMITERS, FILE, JSON_LINES, LINE, ReadOptions, read_blocks
 from yanmo.data.records import read_parquet_blocks
@@ -42,11 +44,12 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         number: Place in the grid, from 0.
-        path: The file, from the root.
+        path: The file, from the root; of a copy, in the process that has cut the units.
         first_row: The first of the rows, from 0 at the beginning of the file.
         num_rows: How many.
         num_before: Rows of all units before this one.
         spans: The bytes to read for it; none where the file can only be read from its beginning, or has row groups.
+        origin: Where the file is a copy from, which another machine makes for itself.
     """
 
     number: int
@@ -55,6 +58,7 @@ class Unit(msgspec.Struct, frozen=True, kw_only=True):
     num_rows: int
     num_before: int
     spans: ByteSpans = ()
+    origin: Origin | None = None
 
 
 @dataclass
@@ -117,14 +121,16 @@ class Grid:
         found: list[Unit] = []
         num_before = 0
         for stretch, spans in zip(self._stretches, self._spans(options), strict=True):
+            path = Path(stretch.path).absolute()
             found.append(
                 Unit(
                     number=len(found),
-                    path=str(Path(stretch.path).absolute()),
+                    path=str(path),
                     first_row=stretch.first_row,
                     num_rows=stretch.num_rows,
                     num_before=num_before,
                     spans=spans,
+                    origin=origin_of(path),
                 )
             )
             num_before += stretch.num_rows
@@ -234,16 +240,17 @@ class UnitReader:
         return rows if "id" in self._columns else number_rows(rows, unit.num_before)
 
     def _move_to(self, unit: Unit) -> _Cursor:
-        wanted, path = list(dict.fromkeys(self._columns.values())), Path(unit.path)
+        wanted = list(dict.fromkeys(self._columns.values()))
+        path = copy_again(unit.origin) if unit.origin else Path(unit.path)
         if unit.spans:
-            return _Cursor(unit.path, unit.first_row, read_blocks([path], self._options, wanted, spans=unit.spans))
+            return _Cursor(str(path), unit.first_row, read_blocks([path], self._options, wanted, spans=unit.spans))
         if path.suffix.lower() == ".parquet":
             # It has row groups: nothing before the unit is read.
             blocks = read_parquet_blocks(path, wanted, first_row=unit.first_row)
-            return _Cursor(unit.path, unit.first_row, (pl.DataFrame(columns) for columns, _ in blocks))
+            return _Cursor(str(path), unit.first_row, (pl.DataFrame(columns) for columns, _ in blocks))
         cursor = self._cursor
-        if cursor is None or cursor.path != unit.path or cursor.row > unit.first_row:
-            cursor = _Cursor(unit.path, 0, read_blocks([path], self._options, wanted))
+        if cursor is None or cursor.path != str(path) or cursor.row > unit.first_row:
+            cursor = _Cursor(str(path), 0, read_blocks([path], self._options, wanted))
         cursor.take(unit.first_row - cursor.row)
         self._cursor = cursor
         return cursor

@@ -20,6 +20,7 @@ class Command:
         summary: What the overview of all commands shows.
         is_stage: Whether a pipeline can have it as a stage.
         only_tells: Whether its result is what it prints, so that it has failed where that cannot be printed.
+        takes_addresses: Whether its inputs, and what it makes, may be at addresses such as s3://bucket/folder.
         usual_next: The command that usually follows; in braces what it was given by name, and what it made as ``out``.
     """
 
@@ -27,6 +28,7 @@ class Command:
     summary: str
     is_stage: bool = True
     only_tells: bool = False
+    takes_addresses: bool = False
     usual_next: str = ""
 
 
@@ -43,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "prepare": Command(
         "yanmo.verbs.prepare",
         "Make a Dataset from raw files.",
+        takes_addresses=True,
         usual_next="train {out} --model ngram --out {out}-ngram",
     ),
     "pretrain": Command(
@@ -109,10 +112,17 @@ COMMANDS: dict[str, Command] = {
         "Make a Bundle with 8-bit weights, if that costs little accuracy.",
         usual_next="evaluate {out} {dataset} --out {out}-report",
     ),
-    "predict": Command("yanmo.verbs.predict", "Let a Bundle answer texts from files, a Dataset or standard input."),
+    "predict": Command(
+        "yanmo.verbs.predict",
+        "Let a Bundle answer texts from files, a Dataset or standard input.",
+        takes_addresses=True,
+    ),
     "generate": Command("yanmo.verbs.generate", "Let a language model write texts behind prompts."),
     "evaluate": Command(
-        "yanmo.verbs.evaluate", "Measure a Bundle on a Dataset: quality, speed and size.", usual_next="serve {bundle}"
+        "yanmo.verbs.evaluate",
+        "Measure a Bundle on a Dataset: quality, speed and size.",
+        takes_addresses=True,
+        usual_next="serve {bundle}",
     ),
     "benchmark": Command(
         "yanmo.verbs.benchmark", "Measure how fast Bundles answer, and what memory and space they need."
@@ -124,7 +134,9 @@ COMMANDS: dict[str, Command] = {
         is_stage=False,
         only_tells=True,
     ),
-    "serve": Command("yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False),
+    "serve": Command(
+        "yanmo.serving.serve", "Serve Bundles over HTTP: POST /predict.", is_stage=False, takes_addresses=True
+    ),
     "pack": Command(
         "yanmo.verbs.pack",
         "Make one archive of a Bundle and what a closed network needs to serve it.",

@@ -18,7 +18,9 @@ import msgspec
 
 from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
+from yanmo.artifacts.origins import shown_place
 from yanmo.config import Config, build
+from yanmo.paths import as_address
 from yanmo.verbs.signature import Verb, get_verb, named_path
 
 __all__ = ["Call", "InputPaths", "call_of", "command_line", "run_call", "shown_path", "stage_toml", "toml_value"]
@@ -65,7 +67,7 @@ def call_of(
         verb=verb,
         inputs={name: _source(value) for name, value in inputs.items() if value},
         config={name: _plain(value) for name, value in given.items()},
-        out=None if out is None else str(out),
+        out=None if out is None else shown_place(out),
     )
 
 
@@ -91,7 +93,7 @@ def command_line(call: Call, *, page: Path | None = None) -> str:
         call: The call.
         page: The folder in which the command is read; by default where the result appears.
     """
-    place = page or (Path(call.out) if call.out else None)
+    place = page or (Path(call.out) if call.out and not as_address(call.out) else None)
     stands = _absolute(place) if place else None
     base = _common_folder(call, stands)
     shown = partial(_from_folder, base=base)
@@ -116,7 +118,7 @@ def _words(call: Call, shown: Callable[[Path], str]) -> str:
 def _common_folder(call: Call, stands: Path | None) -> Path | None:
     """Return the nearest folder above the page that holds all that a call names; None where paths stay as given."""
     inputs = [Path(one) for value in call.inputs.values() for one in ((value,) if isinstance(value, str) else value)]
-    named = [*inputs, *([Path(call.out)] if call.out else [])]
+    named = [path for path in [*inputs, *([Path(call.out)] if call.out else [])] if not as_address(path)]
     if stands is None or not any(path.is_absolute() for path in named):
         return None
     base = Path(os.path.commonpath([stands.parent, *(_absolute(path).parent for path in named)]))
@@ -133,7 +135,9 @@ def _absolute(path: Path) -> Path:
 
 
 def _from_folder(path: Path, base: Path | None) -> str:
-    """Return a path as it is read in the base folder."""
+    """Return a path as it is read in the base folder, an address as it is."""
+    if address := as_address(path):
+        return address
     if base is None or not _absolute(path).is_relative_to(base):
         return shown_path(path)
     return _absolute(path).relative_to(base).as_posix()
@@ -178,8 +182,8 @@ def shown_path(path: Path) -> str:
 
 def _source(value: Artifact | Path | Sequence[Artifact | Path]) -> InputPaths:
     if isinstance(value, Artifact):
-        return str(value.path)
-    return str(value) if isinstance(value, str | Path) else tuple(str(_source(one)) for one in value)
+        return shown_place(value.path)
+    return shown_place(Path(value)) if isinstance(value, str | Path) else tuple(str(_source(one)) for one in value)
 
 
 def _plain(value: Any) -> Any:

@@ -17,16 +17,17 @@ import polars as pl
 from pydantic import Field
 
 from yanmo.artifacts.answer_table import answer_lines
-from yanmo.artifacts.base import Identity, Manifest, publish
+from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.ledger import PartLedger
+from yanmo.artifacts.origins import origin_of
 from yanmo.artifacts.placing import lock, work_dir
-from yanmo.artifacts.predictions import Predictions
+from yanmo.artifacts.predictions import Predictions, StoredPredictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
-from yanmo.artifacts.span_table import has_spans, told_spans
-from yanmo.artifacts.vector_table import has_vectors
-from yanmo.artifacts.work import claim
+from yanmo.artifacts.stored_ledger import StoredLedger
+from yanmo.artifacts.unsaved_predictions import UnsavedPredictions
+from yanmo.artifacts.work import claim, work_facts
 from yanmo.data.read import ReadOptions
 from yanmo.data.rows import file_parents
 from yanmo.data.sources import STDIN, Seer, Source, open_rows
@@ -44,7 +45,7 @@ from yanmo.tasks import task_of
 from yanmo.text.inputs import Windows
 from yanmo.verbs.signature import verb
 
-__all__ = ["PredictConfig", "UnsavedPredictions", "predict"]
+__all__ = ["PredictConfig", "predict"]
 
 logger = logging.getLogger(__name__)
 
@@ -118,42 +119,6 @@ class PredictConfig(ReadOptions):
     is refused."""
 
 
-class UnsavedPredictions(Predictions):
-    """Predictions that stand in no folder: ``path`` is None."""
-
-    def __init__(self, manifest: Manifest, frame: pl.DataFrame, texts: pl.Series) -> None:
-        super().__init__(STDIN, manifest, "")
-        self.path = None  # type: ignore[assignment]
-        self._frame = frame
-        self._texts = texts
-
-    def frame(self) -> pl.DataFrame:
-        """Return the rows: ``id``, ``prediction``, ``probability``, and ``probabilities`` where there are labels."""
-        return self._frame
-
-    def lines(self) -> Iterator[str]:
-        """Yield one line a text: the label, or that a cascade abstained, a tab, the probability."""
-        yield from answer_lines(self._frame, self._texts, self.labels)
-
-    def summary(self) -> dict[str, Any]:
-        """Return what ``--json`` prints: all answers, too."""
-        if has_vectors(self._frame):
-            answers = self._frame.to_dicts()
-        elif has_spans(self._frame):
-            rows = self._frame.drop("probabilities", "places", "pointers", strict=False).to_dicts()
-            told = told_spans(self._frame, self._texts)
-            answers = [{**row, "prediction": spans} for row, spans in zip(rows, told, strict=True)]
-        elif "probabilities" not in self._frame.columns:
-            answers = self._frame.select("id", "prediction", "probability").to_dicts()
-        else:
-            answers = [
-                {**row, "probabilities": dict(zip(self.labels, row["probabilities"], strict=True))}
-                for row in self._frame.to_dicts()
-            ]
-        facts = self.manifest.info["summary"]
-        return {"kind": self.kind, "path": None, "task": self.task, **facts, "predictions": answers}
-
-
 @verb
 def predict(
     bundle: Bundle,
@@ -193,11 +158,9 @@ def predict(
         config=config.model_dump(mode="json"),
     )
     if out is None:
-        tally = Tally()
-        answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
-        first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
-        identity.info["summary"] = tally.summary()
-        return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), first)
+        return _answer_unsaved(bundle, found, config, identity)
+    if effects.destination is not None and source != (STDIN,):
+        return _answer_at(effects.destination, bundle, found, config, grid, identity=identity, effects=effects)
     with (
         open_executor(config.executor, config.num_threads) as executor,
         # They end from the last to the first: the table is whole before the folder appears, and only then is the rest
@@ -207,7 +170,7 @@ def predict(
     ):
         # Of standard input nothing can be taken up again, so its parts go with the staging folder.
         ledger = PartLedger((kept or staging) / ANSWERED)
-        job = _job(bundle, found, config, executor, ledger)
+        job = _job(bundle, found, config, executor, str(ledger.folder.absolute()))
         if kept is None:
             answer_stream(job, found.blocks(), ledger)
         else:
@@ -216,21 +179,48 @@ def predict(
     return Predictions.open(out, verify=False)
 
 
+def _answer_unsaved(bundle: Bundle, found: Source, config: PredictConfig, identity: Identity) -> UnsavedPredictions:
+    tally = Tally()
+    answers = list(_show_progress(_answer(bundle, found, config, tally), found.num_rows))
+    first = pl.concat([rows[task_of(bundle).inputs[0]] for rows, _ in answers])
+    identity.info["summary"] = tally.summary()
+    return UnsavedPredictions(identity.manifest(), pl.concat([frame for _, frame in answers]), first)
+
+
+def _answer_at(
+    address: str,
+    bundle: Bundle,
+    found: Source,
+    config: PredictConfig,
+    grid: Grid,
+    *,
+    identity: Identity,
+    effects: Effects,
+) -> Predictions:
+    """Let whoever answers write parts to an address, where they stay."""
+    with open_executor(config.executor, config.num_threads) as executor:
+        work = work_facts(found.parents, _settings(found, config, executor))
+        ledger = StoredLedger(address, work, replace=effects.replace, fork=config.fork)
+        answer_missing(_job(bundle, found, config, executor, address), grid.units(found.options), executor, ledger)
+    tally = Tally.of(ledger.parts)
+    identity.info["summary"] = tally.summary()
+    _say_truncated(tally, bundle, config)
+    return StoredPredictions(address, *ledger.publish(identity, key=effects.key))
+
+
 def _finish(
     ledger: PartLedger, staging: Path, bundle: Bundle, config: PredictConfig, table: TableStyle
 ) -> dict[str, Any]:
     """Put all parts together, and return what is known of their texts; say what was cut off of them."""
-    tally = Tally()
-    for part in ledger.parts:
-        tally.add(part.facts)
+    tally = Tally.of(ledger.parts)
     put_together(ledger, staging, table)
     shutil.rmtree(staging / ANSWERED, ignore_errors=True)
     _say_truncated(tally, bundle, config)
     return tally.summary()
 
 
-def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, ledger: PartLedger) -> AnswerJob:
-    """Return what is asked of whoever answers."""
+def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, parts: str) -> AnswerJob:
+    """Return what is asked of whoever answers, who writes to a folder or an address."""
     threads = {"num_threads": config.num_threads or executor.num_threads}
     return AnswerJob(
         bundle=str(bundle.path.absolute()),
@@ -238,10 +228,19 @@ def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Execut
         runtime={**config.model_dump(include=RUNTIME_FIELDS), **threads},
         options=source.options,
         columns=source.columns,
-        parts=str(ledger.folder.absolute()),
+        parts=parts,
         table=TableStyle(config.format, config.bom, config.plain_cells),
         documents=None if config.documents is None else str(config.documents.absolute()),
+        origin=origin_of(bundle.path),
     )
+
+
+def _settings(found: Source, config: PredictConfig, executor: Executor) -> dict[str, Any]:
+    """Return all that answers depend on but Bundle and sources."""
+    threads = config.num_threads or executor.num_threads or default_num_threads()
+    # Units are kept by their number, which another order would give to other texts; threads change the last bits.
+    order = {"order of the sources": list(found.names), "num_threads": threads}
+    return {**config.model_dump(mode="json"), **order}
 
 
 @contextlib.contextmanager
@@ -260,10 +259,7 @@ def _kept(
         yield None
         return
     with lock(work_dir(out)) as folder:
-        threads = config.num_threads or executor.num_threads or default_num_threads()
-        # Units are kept by their number, which another order would give to other texts; threads change the last bits.
-        order = {"order of the sources": [path.name for path in source], "num_threads": threads}
-        claim(folder, parents=found.parents, config={**config.model_dump(mode="json"), **order}, fork=config.fork)
+        claim(folder, parents=found.parents, config=_settings(found, config, executor), fork=config.fork)
         try:
             yield folder
         except BaseException:

@@ -22,13 +22,15 @@ from msgspec import structs
 from yanmo.artifacts.base import Artifact, read_manifest
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import file_digest, stage_key
+from yanmo.artifacts.origins import told_by_address
 from yanmo.artifacts.placing import MANIFEST, check_out
 from yanmo.config import Config, build
 from yanmo.data.finding import companions, find_files, is_pattern
 from yanmo.data.pipes import kept_pipes
 from yanmo.errors import ConfigError, InternalError, did_you_mean
-from yanmo.paths import check_path
+from yanmo.paths import check_path, storage_address
 from yanmo.verbs import COMMANDS, OTHER_NAMES
+from yanmo.verbs.addresses import copy_inputs, on_the_way, send_on
 from yanmo.verbs.system_errors import system_errors
 
 __all__ = ["Input", "Verb", "get_verb", "named_path", "open_artifact", "verb"]
@@ -111,6 +113,7 @@ class Verb:
         has_out: Whether it makes something at ``out``.
         needs_out: Whether ``out`` must be given.
         takes_effects: Whether what stands at ``out`` may be replaced, and who watches.
+        takes_addresses: Whether inputs, and what it makes, may be at addresses.
         output: The kind of artifact it makes, None where it makes none.
         tells_ready: Whether it runs until it is stopped and calls ``when_ready`` with a summary before that.
         help: Its docstring, without what only who calls it from Python can give.
@@ -131,6 +134,7 @@ class Verb:
         self.has_out = out is not None
         # No default in the signature means that the verb always makes something.
         self.needs_out = out is not None and out.default is inspect.Parameter.empty
+        self.takes_addresses = self.name in COMMANDS and COMMANDS[self.name].takes_addresses
         self.output = _read_output(hints.get("return"))
         self.config_class: type[Config] = hints["config"] if config else Config
         self._has_config = config is not None
@@ -161,8 +165,11 @@ class Verb:
             ArtifactError: An input cannot be opened or ``out`` cannot be written.
         """
         given = self._bind(inputs, values, config)
-        with system_errors(out if self.has_out else None), contextlib.ExitStack() as until_end:
-            if self.has_out:
+        with system_errors(out if self.has_out else None), told_by_address(), contextlib.ExitStack() as until_end:
+            address = self._address(out, f"The 'out' parameter of {self.name}")
+            if address is not None:
+                given["out"] = until_end.enter_context(on_the_way(address, replace=effects.replace))
+            elif self.has_out:
                 given["out"] = self._check_out(out, replace=effects.replace)
             if self.tells_ready:
                 given["when_ready"] = when_ready
@@ -170,8 +177,9 @@ class Verb:
             if self.takes_effects:
                 # Before the verb fills in what depends on the machine, so that the key is the same on another one.
                 key = self.key(opened, given.get("config")) if given.get("out") and effects.key is None else effects.key
-                given["effects"] = structs.replace(effects, key=key)
-            return self.function(**{**given, **opened})
+                given["effects"] = structs.replace(effects, key=key, destination=address)
+            made = self.function(**{**given, **opened})
+            return made if address is None else send_on(made, given["out"], address, replace=effects.replace)
 
     def prints(self, printer: Callable[..., Iterator[str]]) -> Callable[..., Iterator[str]]:
         """Make a function the one that the command line calls where there is no ``out``: it yields lines.
@@ -192,11 +200,19 @@ class Verb:
         if self._printer is None:
             raise InternalError(f"{self.name} prints no lines.")
         given = self._bind(inputs, values, None)
-        with system_errors(None), contextlib.ExitStack() as until_end:
+        with system_errors(None), told_by_address(), contextlib.ExitStack() as until_end:
             yield from self._printer(**{**given, **self._open(given, until_end)})
 
     def _open(self, given: Mapping[str, Any], until_end: contextlib.ExitStack) -> dict[str, Any]:
-        return {one.name: one.open(given[one.name], until_end) for one in self.inputs if one.name in given}
+        values = {one.name: given[one.name] for one in self.inputs if one.name in given}
+        if self.takes_addresses:
+            kinds = {one.name: one.is_artifact for one in self.inputs}
+            values = {name: copy_inputs(value, is_artifact=kinds[name]) for name, value in values.items()}
+        return {one.name: one.open(values[one.name], until_end) for one in self.inputs if one.name in values}
+
+    def _address(self, value: Any, what: str) -> str | None:
+        """Return the address that a value is, where the verb takes one; else None."""
+        return storage_address(value, what=what) if self.takes_addresses else None
 
     def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
         """Return the key that the artifact's manifest will have: of the verb, what it is made from, config and code.
@@ -235,7 +251,10 @@ class Verb:
         given = {one.name: value for one, value in zip(required, inputs, strict=False)}
         given |= {name: value for name, value in values.items() if name in names}
         for name, value in given.items():
-            check_path(value, what=f"The '{name}' input of {self.name}")
+            what = f"The '{name}' input of {self.name}"
+            for one in value if isinstance(value, list | tuple) else (value,):
+                if self._address(one, what) is None:
+                    check_path(one, what=what)
         for one in required:
             if one.name not in given:
                 raise ConfigError(

@@ -1,0 +1,204 @@
+"""Buckets of objects, as S3, Google and Azure have them, through obstore; only this module imports it.
+
+Credentials come from where the clouds' own programs take them: the environment, or the machine's role. They stand in no
+address, no log and no error. What fails by chance, as a request that is throttled or a connection that is cut, is tried
+again for a while; what fails then is told as a user's error. It knows no artifact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from yanmo.errors import MissingExtraError, StorageError
+
+__all__ = ["Bucket", "StoredObject", "open_bucket"]
+
+RETRY_SECONDS = 60.0
+"""How long a request is tried again that was throttled, or whose connection was cut."""
+CONNECT_SECONDS = 10.0
+STATUS = re.compile(r"status code: (\d+) ([A-Za-z ]+)")
+CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
+NO_CREDENTIALS = re.compile(
+    r"/latest/(?:api/token|meta-data)|/computeMetadata/|/metadata/identity|token request|MissingAccount"
+)
+"""Where the library looks last, which is no answer for a machine without a role."""
+ENVIRONMENT = {
+    "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, and AWS_ENDPOINT_URL for a server of your own",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+
+
+class StoredObject(msgspec.Struct, frozen=True):
+    """An object as its bucket tells of it.
+
+    Attributes:
+        path: In the bucket.
+        size: In bytes.
+        version: Changes with its content.
+    """
+
+    path: str
+    size: int
+    version: str
+
+
+def open_bucket(address: str) -> tuple[Bucket, str]:
+    """Return the bucket of an address, and the path in it.
+
+    Args:
+        address: Such as ``s3://bucket/folder``.
+
+    Raises:
+        MissingExtraError: obstore is not installed.
+        StorageError: The bucket cannot be named so, or the environment says too little.
+    """
+    scheme, _, rest = address.partition("://")
+    name, _, path = rest.partition("/")
+    return Bucket(scheme, name), path.strip("/")
+
+
+class Bucket:
+    """A bucket.
+
+    Args:
+        scheme: s3, gs or az.
+        name: The bucket's.
+    """
+
+    def __init__(self, scheme: str, name: str) -> None:
+        try:
+            import obstore
+            import obstore.store
+        except ImportError as error:
+            raise MissingExtraError(f"{scheme}://{name}", package="obstore", extra="storage") from error
+        self.address, self._scheme, self._obstore = f"{scheme}://{name}", scheme, obstore
+        # Who gives an address without encryption for a server of his own means it.
+        is_open = any(os.environ.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+        with self._told("is opened"):
+            self._store = obstore.store.from_url(
+                self.address,
+                client_options={
+                    "allow_http": is_open or os.environ.get("AWS_ALLOW_HTTP", "") == "true",
+                    "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+                    "timeout": timedelta(seconds=RETRY_SECONDS),
+                },
+                retry_config={"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
+            )
+
+    def list(self, folder: str) -> list[StoredObject]:
+        """Return the objects of a folder, those in folders of it, too, in the order of their paths."""
+        with self._told("lists", folder):
+            found = [one for chunk in self._obstore.list(self._store, folder) for one in chunk]
+        return sorted((_object(one) for one in found), key=lambda one: one.path)
+
+    def find(self, path: str) -> StoredObject | None:
+        """Return what stands at a path, None where nothing does."""
+        with self._told("asks for", path):
+            try:
+                return _object(self._obstore.head(self._store, path))
+            except FileNotFoundError:
+                return None
+
+    def read(self, path: str) -> bytes | None:
+        """Return a small object's content, None where nothing stands there."""
+        with self._told("reads", path):
+            try:
+                return bytes(self._obstore.get(self._store, path).bytes())
+            except FileNotFoundError:
+                return None
+
+    def fetch(self, path: str, target: Path, version: str) -> None:
+        """Write an object to a file; a connection that is cut is taken up again where it was.
+
+        Raises:
+            StorageError: It has another version by now, or cannot be read.
+        """
+        end = time.monotonic() + RETRY_SECONDS
+        with self._told("reads", path), target.open("wb") as file:
+            while True:
+                options: dict[str, Any] = {"if_match": version} if version else {}
+                if file.tell():
+                    options["range"] = {"offset": file.tell()}
+                try:
+                    for piece in self._obstore.get(self._store, path, options=cast(Any, options)):
+                        file.write(piece)
+                except self._obstore.exceptions.GenericError:
+                    # The library tries again what it was refused, but not what it has begun to read.
+                    if not file.tell() or time.monotonic() > end:
+                        raise
+                    continue
+                return
+
+    def put_new(self, path: str, content: bytes | Path) -> bool:
+        """Write an object if nothing stands there, whole or not at all; return whether it was written."""
+        with self._told("writes", path):
+            try:
+                self._obstore.put(self._store, path, content, mode="create", use_multipart=False)
+            except self._obstore.exceptions.AlreadyExistsError:
+                return False
+        return True
+
+    def delete(self, paths: Sequence[str]) -> None:
+        """Remove objects; what is not there already is no error."""
+        if paths:
+            with self._told("removes from", paths[0]):
+                self._obstore.delete(self._store, list(paths))
+
+    @contextlib.contextmanager
+    def _told(self, does: str, path: str = "") -> Iterator[None]:
+        """Turn the library's errors into the user's, without what they quote of requests."""
+        exceptions = self._obstore.exceptions
+        try:
+            yield
+        except exceptions.PreconditionError as error:
+            raise StorageError(
+                f"{self.address}/{path} has changed since it was read first.", hint="Give the command again."
+            ) from error
+        except (exceptions.BaseError, FileNotFoundError, PermissionError, ValueError) as error:
+            raise self._refusal(str(error), does, path) from None
+
+    def _refusal(self, said: str, does: str, path: str) -> StorageError:
+        place = f"{self.address}/{path}" if path else self.address
+        status, code = STATUS.search(said), CODE.search(said)
+        number = int(status[1]) if status else 0
+        if NO_CREDENTIALS.search(said):
+            return StorageError(
+                f"There are no credentials for {self.address}.",
+                hint=f"Set in the environment: {ENVIRONMENT[self._scheme]}.",
+            )
+        why = code[1] if code else f"{status[1]} {status[2].strip()}" if status else _first_line(said)
+        if number in {401, 403}:
+            return StorageError(
+                f"{self.address} refuses: {why}, as Yanmo {does} {place}.",
+                hint=f"Check the credentials in the environment: {ENVIRONMENT[self._scheme]}.",
+            )
+        if number == 404:
+            return StorageError(f"There is no bucket {self.address}: {why}.", hint="Check its name and the region.")
+        is_busy = number == 429 or number >= 500
+        return StorageError(
+            f"{self.address} {'is too busy' if is_busy else 'cannot be used'}: {why}, as Yanmo {does} {place}.",
+            hint=f"It was tried for {RETRY_SECONDS:.0f} s. Give the same command again later."
+            if is_busy
+            else "Check the address and the network, and give the command again.",
+        )
+
+
+def _object(found: Any) -> StoredObject:
+    version = found["e_tag"] or found["version"] or f"{found['last_modified'].isoformat()}"
+    return StoredObject(found["path"], found["size"], version)
+
+
+def _first_line(said: str) -> str:
+    """Return the end of the first line, which says what is wrong; before it stands the address of a request."""
+    line = said.partition("\n")[0]
+    return line.rpartition(" - ")[2].strip().removesuffix(".") or "no answer"

@@ -26,7 +26,8 @@ from coverage import CoverageData
 __all__ = ["Coverage", "Room", "Tests", "measure"]
 
 HEAVY = ("hypothesis", "polars", "matplotlib.pyplot", "onnxruntime", "sklearn.linear_model", "torch", "transformers")
-OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow")
+# That a plugin is there already is no reason for a warning.
+OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 NOT_COLLECTED = 5
 PHASES = ("|setup", "|run", "|teardown")
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import pytest
 from coverage import CoverageData
+from hypothesis import settings
 
 __all__ = ["Coverage", "Room", "Tests", "measure"]
 
@@ -106,6 +107,9 @@ def run(room: Room, source: Path, names: Sequence[str], data: Path | None) -> No
         for name in [name for name in sys.modules if name.split(".")[0] in ("yanmo", "tests", "conftest")]:
             del sys.modules[name]
         files = sorted({name.partition("::")[0] for name in names}) or [str(room.folder)]
+        # What is slow because others compute here is no failure, and all mutants meet the same examples.
+        settings.register_profile("mutants", deadline=None, derandomize=True)
+        settings.load_profile("mutants")
         options = [*OPTIONS, f"--rootdir={room.root}", *files]
         if data is not None:
             os.environ["COVERAGE_FILE"] = str(data)

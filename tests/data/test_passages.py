@@ -100,6 +100,8 @@ def test_what_is_found_again_is_counted_and_what_stands_nowhere_is_refused_and_c
         {"text": "Rome", "start": 14},
         ["Rome"],
         "Rome",
+        # As pandas writes the rows of a Hugging Face data set.
+        "{'text': array(['Rome'], dtype=object), 'answer_start': array([14])}",
     ],
 )
 def test_rows_of_tables_say_answers_in_several_ways(tmp_path, cell):

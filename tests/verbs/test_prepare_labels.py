@@ -190,6 +190,5 @@ def test_lists_that_numpy_wrote_or_shortened_in_a_csv_file(tmp_path: Path) -> No
     assert dict(train.select("text", "label").iter_rows())["text 1"] == ["a", "c"]
     with pytest.raises(DataError) as caught:
         prepare(source, max_rejected=0.0, out=tmp_path / "other")
-    assert caught.value.message.startswith(
-        "21 of 21 rows were refused (list of labels: 20, shortened list of labels: 1)"
-    )
+    assert "(shortened list of labels: 1, list of labels: 20)" in caught.value.message
+    assert caught.value.hint.startswith("numpy leaves out the middle of a long array")

@@ -66,6 +66,16 @@ def test_a_symbol_that_is_not_known_is_counted_and_left_out(model):
     assert written.texts[2] == ""
 
 
+def test_what_is_written_for_a_text_of_which_nothing_is_known_is_not_probable(model):
+    written, lengths, unknown = model.write(["tan", "😀?", "", "😀"])
+    assert (lengths == unknown).tolist() == [False, True, True, True]
+    assert [written.texts[row] for row in (1, 2, 3)] == ["", "", ""]
+    likely = np.exp(written.means_K[written.offsets[:-1]])
+    assert likely[0] > 0.5
+    assert likely[[1, 3]].tolist() == pytest.approx([0, 0], abs=1e-20)
+    assert likely[2] == 1, "nothing is all that there is to write for nothing"
+
+
 def test_a_symbol_that_is_not_known_is_copied_where_both_sides_have_the_same():
     pairs = [("ab!", "AB!"), ("ba!", "BA!"), ("b!a", "B!A"), ("aab", "AAB")]
     model, _ = fit_pairs(

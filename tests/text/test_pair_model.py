@@ -70,7 +70,7 @@ def test_what_is_written_for_a_text_of_which_nothing_is_known_is_not_probable(mo
     written, lengths, unknown = model.write(["tan", "😀?", "", "😀"])
     assert (lengths == unknown).tolist() == [False, True, True, True]
     assert [written.texts[row] for row in (1, 2, 3)] == ["", "", ""]
-    likely = np.exp(written.means_K[written.offsets[:-1]])
+    likely = np.exp(written.means_K()[written.offsets[:-1]])
     assert likely[0] > 0.5
     assert likely[[1, 3]].tolist() == pytest.approx([0, 0], abs=1e-20)
     assert likely[2] == 1, "nothing is all that there is to write for nothing"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
+import gc
 import importlib
 import json
 import os
@@ -27,7 +28,8 @@ from hypothesis import settings
 __all__ = ["Coverage", "Room", "Tests", "measure"]
 
 HEAVY = ("hypothesis", "polars", "matplotlib.pyplot", "onnxruntime", "sklearn.linear_model", "torch", "transformers")
-# That a plugin is there already is no reason for a warning.
+PLUGINS = ("pytest_timeout", "_hypothesis_pytestplugin")
+"""What the tests need; to load all that are installed takes longer than most tests."""
 OPTIONS = ("-x", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-W", "ignore::pytest.PytestAssertRewriteWarning")
 NOT_COLLECTED = 5
 PHASES = ("|setup", "|run", "|teardown")
@@ -89,6 +91,8 @@ def load() -> None:
     for name in HEAVY:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    # What is collected in a child is its own.
+    gc.freeze()
 
 
 def run(room: Room, source: Path, names: Sequence[str], data: Path | None) -> None:
@@ -102,6 +106,7 @@ def run(room: Room, source: Path, names: Sequence[str], data: Path | None) -> No
             os.dup2(silence, stream)
         os.environ.update(PYTHONPATH=str(source), HYPOTHESIS_STORAGE_DIRECTORY=str(source / "hypothesis"))
         # Else the bytecode of a mutant could be taken for that of another one of the same second and size.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
         sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"
         sys.path.insert(0, str(source))
         for name in [name for name in sys.modules if name.split(".")[0] in ("yanmo", "tests", "conftest")]:
@@ -110,7 +115,9 @@ def run(room: Room, source: Path, names: Sequence[str], data: Path | None) -> No
         # What is slow because others compute here is no failure, and all mutants meet the same examples.
         settings.register_profile("mutants", deadline=None, derandomize=True)
         settings.load_profile("mutants")
-        options = [*OPTIONS, f"--rootdir={room.root}", *files]
+        plugins = [part for name in PLUGINS for part in ("-p", name)]
+        # Folders of earlier runs are not looked through, nor removed.
+        options = [*OPTIONS, *plugins, f"--rootdir={room.root}", f"--basetemp={source / 'tests'}", *files]
         if data is not None:
             os.environ["COVERAGE_FILE"] = str(data)
             options += ["-p", "pytest_cov", f"--cov={source}", "--cov-context=test", "--cov-report="]
@@ -152,12 +159,21 @@ class Coverage(NamedTuple):
     tests: Mapping[tuple[Path, int], set[str]]
     seconds: Mapping[str, float]
 
-    def of(self, path: Path, line: int, source: bytes) -> list[str]:
-        """Return the tests of a line, or else those of its function, or else of its module; the fast ones first."""
+    def in_turn(self, path: Path, line: int, source: bytes) -> list[list[str]]:
+        """Return the tests of a line or else of its function, then the others of its module; the fast ones first.
+
+        Where no test runs the module, it may be one that a test's own process runs: the only entry is empty then, for
+        all tests of the room.
+        """
         found = self.tests.get((path, line), set())
         if not found:
             found = set().union(*(self.tests.get((path, one), set()) for one in lines_of_function(line, source)))
-        return sorted(found or self.tests.get((path, 0), set()), key=lambda name: (self.seconds.get(name, 0.0), name))
+        # What is computed once and kept, no line of a later test says.
+        rest = self.tests.get((path, 0), set()) - found
+        return [self._ordered(some) for some in (found, rest) if some] or [[]]
+
+    def _ordered(self, names: set[str]) -> list[str]:
+        return sorted(names, key=lambda name: (self.seconds.get(name, 0.0), name))
 
     def seconds_of(self, names: Sequence[str]) -> float:
         return sum(self.seconds.get(name, 0.0) for name in names or self.seconds)

@@ -4,9 +4,9 @@
     python benchmarks/mutants.py metrics tasks --num 60
 
 A mutant stands in a copy of the sources; a test that fails, or takes three times as long, has noticed it. The tests
-that run the changed line are asked first, then all of the room. One that survives is a missing test, or means the same
-as the original: then it has an entry in mutants_alike.toml that says why. The exit code is 1 where less than 85 % are
-noticed. The tools there are for this draw no sample, and change what annotations say.
+that run the changed line are asked first, then those that run its module. One that survives is a missing test, or
+means the same as the original: then it has an entry in mutants_alike.toml that says why. The exit code is 1 where less
+than 85 % are noticed. The tools there are for this draw no sample, and change what annotations say.
 """
 
 from __future__ import annotations
@@ -136,11 +136,10 @@ def finished(running: list[tuple[Path, Outcome, Generator[None, None, bool]]], c
 
 
 def judge(room: str, mutant: Mutant, copy: Path, coverage: Coverage) -> Generator[None, None, bool]:
-    """Return whether a test notices a mutant: first those that run its line are asked, then all of the room."""
+    """Return whether a test notices a mutant: those that run its line are asked first."""
     path = mutant.path.relative_to(SOURCE.parent)
-    names = coverage.of(path, mutant.line, mutant.path.read_bytes())
     with changed(copy / path, mutant.content):
-        for some in ([names] if names else []) + [[]]:
+        for some in coverage.in_turn(path, mutant.line, mutant.path.read_bytes()):
             limit = TIMES_AS_LONG * coverage.seconds_of(some) + MORE_SECONDS
             tests = Tests(room_of(room), copy, names=some, seconds=limit)
             while (passed := tests.outcome()) is None:

@@ -96,7 +96,7 @@ class PassageReader:
                     yield block if self._keys.name is not None else number_rows(block, num_rows)
                     num_rows += block.height
                 for what, count in counts.items():
-                    logger.warning("%s: %d %s.", path, count, what)
+                    logger.warning("%s: %s: %d.", path, what, count)
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their answers have been read."""

@@ -15,6 +15,7 @@ import polars as pl
 from pydantic import Field
 
 from yanmo.answers.text_truth import TARGETS
+from yanmo.counted import counted
 from yanmo.data.gather import TARGET_LENGTH
 from yanmo.data.labels import PROBLEM
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
@@ -102,7 +103,7 @@ class TargetReader:
                     rows = self._named(table, targets).with_columns(pl.lit(split).alias("split"))
                     yield rows if "id" in rows.columns else number_rows(rows, num_rows)
                     num_rows += rows.height
-                logger.info("%s: %d rows", path, num_rows - before)
+                logger.info("%s: %s", path, counted(num_rows - before, "row"))
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their references have been read."""

@@ -19,7 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pytest
 from coverage import CoverageData
@@ -149,7 +149,7 @@ class Chosen:
 
 
 class Coverage(NamedTuple):
-    """What the tests of a room run.
+    """What the tests of a room or of several run.
 
     Attributes:
         tests: Module and line to the tests that run it, by node id; line 0 for any line of the module.
@@ -158,6 +158,14 @@ class Coverage(NamedTuple):
 
     tests: Mapping[tuple[Path, int], set[str]]
     seconds: Mapping[str, float]
+
+    @classmethod
+    def joined(cls, several: Sequence[Self]) -> Self:
+        tests: defaultdict[tuple[Path, int], set[str]] = defaultdict(set)
+        for one in several:
+            for place, names in one.tests.items():
+                tests[place] |= names
+        return cls(tests, {name: seconds for one in several for name, seconds in one.seconds.items()})
 
     def in_turn(self, path: Path, line: int, source: bytes) -> list[list[str]]:
         """Return the tests of a line or else of its function, then the others of its module; the fast ones first.

@@ -103,7 +103,7 @@ def draw(rooms: Sequence[str], num: int, seed: int) -> list[tuple[str, Mutant]]:
 def run(drawn: Sequence[tuple[str, Mutant]], folder: Path, options: argparse.Namespace) -> Iterator[Outcome]:
     """Yield what became of every mutant, as it is known."""
     copies = [Path(shutil.copytree(SOURCE, folder / str(number) / "yanmo")).parent for number in range(options.jobs)]
-    coverages = {room: covered(room, copies[0], folder) for room in sorted({room for room, _ in drawn})}
+    coverage = Coverage.joined([covered(room, copies[0], folder) for room in options.rooms])
     alike, end, running = read_alike(), time.monotonic() + 60 * options.minutes, []
     for room, mutant in drawn:
         if key(mutant) in alike:
@@ -114,7 +114,7 @@ def run(drawn: Sequence[tuple[str, Mutant]], folder: Path, options: argparse.Nam
             if not copies:
                 yield from finished(running, copies)
             copy = copies.pop()
-            running.append((copy, Outcome(room, mutant, NOTICED), judge(room, mutant, copy, coverages[room])))
+            running.append((copy, Outcome(room, mutant, NOTICED), judge(room, mutant, copy, coverage)))
     while running:
         yield from finished(running, copies)
 

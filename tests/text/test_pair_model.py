@@ -94,7 +94,9 @@ def test_a_text_gets_the_same_alone_and_among_others(model):
 
 def test_a_folder_gives_the_model_back(model, tmp_path):
     model.save(tmp_path)
-    assert PairModel.open(tmp_path).write(WORDS)[0].texts == model.write(WORDS)[0].texts
+    again = PairModel.open(tmp_path)
+    assert again.order == model.order
+    assert again.write(WORDS)[0].texts == model.write(WORDS)[0].texts
     (tmp_path / "symbols.json").write_text("{}")
     with pytest.raises(ArtifactError, match="holds no joint n-grams"):
         PairModel.open(tmp_path)
@@ -147,3 +149,9 @@ def test_closed_lists_of_words_are_cut_into_words():
     assert choose_cut(["AH N D", "N OW", "AH N"] * 20) == "words"
     assert choose_cut(["北京", "上海"] * 20) == "characters"
     assert choose_cut([f"word{number} other{number}" for number in range(50)]) == "characters"
+
+
+def test_a_single_unit_is_found_again():
+    model, _ = fit_pairs(["a"] * 8, ["x"] * 8, cuts=("characters", "characters"))
+    assert model.write(["a"])[0].texts == ["x"]
+    assert model.write(["aaa"])[0].texts == ["xxx"]

@@ -3,10 +3,10 @@
     python benchmarks/mutants.py --write                        # what `make mutants` does
     python benchmarks/mutants.py metrics tasks --num 60
 
-A mutant stands in a copy of the sources; a test that fails, or takes three times as long, has noticed it. One that
-survives is a missing test, or means the same as the original: then it has an entry in mutants_alike.toml that says why.
-The exit code is 1 where less than 85 % are noticed. The tools there are for this draw no sample, and change what
-annotations say.
+A mutant stands in a copy of the sources; a test that fails, or takes three times as long, has noticed it. The tests
+that run the changed line are asked first, then those that run its module. One that survives is a missing test, or
+means the same as the original: then it has an entry in mutants_alike.toml that says why. The exit code is 1 where less
+than 85 % are noticed. The tools there are for this draw no sample, and change what annotations say.
 """
 
 from __future__ import annotations
@@ -14,21 +14,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import queue
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
 
+from forked_tests import Coverage, Room, Tests, measure
 from heading import machine_lines
 from mutations import Mutant, mutants_of
 from pages import page_path
@@ -104,32 +101,66 @@ def draw(rooms: Sequence[str], num: int, seed: int) -> list[tuple[str, Mutant]]:
 
 
 def run(drawn: Sequence[tuple[str, Mutant]], folder: Path, options: argparse.Namespace) -> Iterator[Outcome]:
-    """Yield what became of every mutant, in their order."""
-    copies: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    for number in range(options.jobs):
-        copies.put(Path(shutil.copytree(SOURCE, folder / str(number) / "yanmo")))
-    limits = {}
-    for room in sorted({room for room, _ in drawn}):
-        limits[room] = time_limit(room, folder)
-        print(f"{room}: at most {limits[room]:.0f} s a mutant", flush=True)
-    alike, end = read_alike(), time.monotonic() + 60 * options.minutes
-
-    def judge(given: tuple[str, Mutant]) -> Outcome:
-        room, mutant = given
+    """Yield what became of every mutant, as it is known."""
+    copies = [Path(shutil.copytree(SOURCE, folder / str(number) / "yanmo")).parent for number in range(options.jobs)]
+    coverage = Coverage.joined([covered(room, copies[0], folder) for room in options.rooms])
+    alike, end, running = read_alike(), time.monotonic() + 60 * options.minutes, []
+    for room, mutant in drawn:
         if key(mutant) in alike:
-            return Outcome(room, mutant, ALIKE_IN_MEANING)
-        if time.monotonic() > end:
-            return Outcome(room, mutant, NOT_RUN)
-        copy = copies.get()
-        try:
-            with changed(copy / mutant.path.relative_to(SOURCE), mutant.content):
-                passed = tests_pass(room, copy.parent, limits[room])
-        finally:
-            copies.put(copy)
-        return Outcome(room, mutant, SURVIVED if passed else NOTICED)
+            yield Outcome(room, mutant, ALIKE_IN_MEANING)
+        elif time.monotonic() > end:
+            yield Outcome(room, mutant, NOT_RUN)
+        else:
+            if not copies:
+                yield from finished(running, copies)
+            copy = copies.pop()
+            running.append((copy, Outcome(room, mutant, NOTICED), judge(room, mutant, copy, coverage)))
+    while running:
+        yield from finished(running, copies)
 
-    with ThreadPoolExecutor(options.jobs) as pool:
-        yield from pool.map(judge, drawn)
+
+def finished(running: list[tuple[Path, Outcome, Generator[None, None, bool]]], copies: list[Path]) -> list[Outcome]:
+    """Wait until some mutants are judged and take them out; their copies are free again."""
+    outcomes: list[Outcome] = []
+    while not outcomes:
+        time.sleep(0.01)
+        for entry in list(running):
+            copy, outcome, judging = entry
+            try:
+                next(judging)
+            except StopIteration as end:
+                running.remove(entry)
+                copies.append(copy)
+                outcomes.append(outcome if end.value else outcome._replace(verdict=SURVIVED))
+    return outcomes
+
+
+def judge(room: str, mutant: Mutant, copy: Path, coverage: Coverage) -> Generator[None, None, bool]:
+    """Return whether a test notices a mutant: those that run its line are asked first."""
+    path = mutant.path.relative_to(SOURCE.parent)
+    with changed(copy / path, mutant.content):
+        for some in coverage.in_turn(path, mutant.line, mutant.path.read_bytes()):
+            limit = TIMES_AS_LONG * coverage.seconds_of(some) + MORE_SECONDS
+            tests = Tests(room_of(room), copy, names=some, seconds=limit)
+            while (passed := tests.outcome()) is None:
+                yield
+            if not passed:
+                return True
+    return False
+
+
+def room_of(room: str) -> Room:
+    return Room(ROOT, TESTS / room)
+
+
+def covered(room: str, source: Path, folder: Path) -> Coverage:
+    """Return what the tests of a room run."""
+    start = time.monotonic()
+    coverage = measure(room_of(room), source, folder / f"{room}.coverage")
+    if coverage is None:
+        sys.exit(f"the tests of {room} fail without any change")
+    print(f"{room}: {len(coverage.seconds)} tests, {time.monotonic() - start:.0f} s", flush=True)
+    return coverage
 
 
 def read_alike() -> set[tuple[str, str, str]]:
@@ -140,14 +171,6 @@ def read_alike() -> set[tuple[str, str, str]]:
 def key(mutant: Mutant) -> tuple[str, str, str]:
     """Return what a mutant is known by; no line, since that moves."""
     return mutant.path.relative_to(SOURCE).as_posix(), mutant.before, mutant.after
-
-
-def time_limit(room: str, folder: Path) -> float:
-    """Return how many seconds a mutant of a room may take, by what the tests take without one."""
-    start = time.monotonic()
-    if not tests_pass(room, folder / "0", None):
-        sys.exit(f"the tests of {room} fail without any change")
-    return TIMES_AS_LONG * (time.monotonic() - start) + MORE_SECONDS
 
 
 @contextlib.contextmanager
@@ -161,36 +184,6 @@ def changed(path: Path, content: bytes) -> Iterator[None]:
         path.write_bytes(original)
         # With its old time, the bytecode of the original counts again.
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def tests_pass(room: str, source: Path, seconds: float | None) -> bool:
-    """Return whether the tests of a room pass with the package in some folder."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
-    known = {
-        "PYTHONPATH": str(source),
-        "PYTHONHASHSEED": "0",
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(source / "hypothesis"),
-    }
-    if seconds is not None:
-        # Else the bytecode of a mutant could be taken for that of another one of the same second and size.
-        known["PYTHONDONTWRITEBYTECODE"] = "1"
-    process = subprocess.Popen(
-        [*command, str(TESTS / room)],
-        cwd=ROOT,
-        env={**os.environ, **known},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        return process.wait(seconds) == 0
-    except subprocess.TimeoutExpired:
-        return False
-    finally:
-        # With all that its tests have started.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def share_noticed(outcomes: Sequence[Outcome]) -> float:
@@ -216,7 +209,7 @@ def rendered(outcomes: Sequence[Outcome], options: argparse.Namespace) -> str:
         counts = [sum(one.verdict == verdict for one in mine) for verdict in verdicts]
         lines.append(f"| {room} | {len(mine)} | {' | '.join(map(str, counts))} | {share_noticed(mine):.1%} |")
     for verdict in verdicts[1:-1]:
-        found = [f"- {one}" for one in outcomes if one.verdict == verdict]
+        found = sorted(f"- {one}" for one in outcomes if one.verdict == verdict)
         lines += ["", f"## {verdict.capitalize()}", "", *(found or ["None."])]
     return head + "\n" + "\n".join(lines) + "\n"
 

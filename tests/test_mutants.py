@@ -69,7 +69,8 @@ def mutants(project_root, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "SOURCE", tmp_path / "src" / "yanmo")
     monkeypatch.setattr(module, "TESTS", tmp_path / "tests")
     monkeypatch.setattr(module, "ALIKE", tmp_path / "alike.toml")
-    # The tests of the room need no plugin, and to load all that are installed takes longer than they do.
+    # The tests of the room need no package and no plugin, and to load all that are installed takes longer than they do.
+    monkeypatch.setattr(importlib.import_module("forked_tests"), "HEAVY", ())
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return module
 
@@ -123,4 +124,5 @@ def test_a_room_whose_tests_fail_by_themselves_and_one_that_is_not_there_end_it(
 
 def test_tests_that_hang_do_not_pass(mutants, tmp_path):
     (tmp_path / "tests/room/test_one.py").write_text("import time\ntime.sleep(600)\n")
-    assert not mutants.tests_pass("room", tmp_path / "src", 1.0)
+    room = mutants.room_of("room")
+    assert not mutants.Tests(room, tmp_path / "src", seconds=1.0).wait()

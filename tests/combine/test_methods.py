@@ -228,3 +228,7 @@ def test_pointers_are_averaged_pooled_and_voted_for_cell_by_cell():
     ballots = {id(members[0]): pointers([1, 0], [1, 0, 0]), id(members[1]): pointers([0, 1], [0, 0, 1])}
     voted = vote(members, 2, lambda one: ballots[id(one)])
     assert voted.values_K.tolist() == pytest.approx([1.6 / 3, 1.4 / 3, 1.3 / 3, 0, 1.7 / 3])
+
+
+def test_greedy_selection_of_a_single_decision():
+    assert greedy_weights(np.array([[0.9], [0.2]], dtype=np.float32), seed=0)[0] > 0.9

@@ -130,3 +130,10 @@ def test_a_check_of_a_pipeline_knows_the_line_and_the_spaces(tmp_path: Path) -> 
     pipeline = tmp_path / "pipeline.toml"
     pipeline.write_text('[stage.data]\nverb = "prepare"\nsource = "a.csv"\nskip_spaces = true\n')
     assert main(["check", str(pipeline)]) == 0
+
+
+def test_spaces_around_all_names_of_a_file_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(" text, label\nx, y\n")
+    with pytest.raises(DataError, match="There are spaces around its names: --skip-spaces"):
+        read_table([path], ReadOptions(), ["text", "label"])

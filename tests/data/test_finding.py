@@ -33,7 +33,7 @@ def test_a_folder_stands_for_its_files_in_the_order_of_their_names(
 ) -> None:
     with caplog.at_level(logging.INFO):
         assert [file.name for file in find_files([parts])] == ["part-0.csv", "part-1.csv", "part-2.csv"]
-    assert caplog.messages == [f"{parts}: 1 files are left out: notes.md"]
+    assert caplog.messages == [f"{parts}: 1 file left out: notes.md"]
 
 
 def test_a_pattern_stands_for_what_matches(parts: Path) -> None:

@@ -78,7 +78,7 @@ def test_the_manifest_gets_the_sums():
 
 @pytest.mark.parametrize(
     ("num_damaged", "said"),
-    [(0, []), (1, ["1 texts hold U+FFFD, the mark of an earlier wrong decoding."])],
+    [(0, []), (1, ["With U+FFFD, the mark of an earlier wrong decoding: 1 text."])],
 )
 def test_only_what_deserves_a_look_is_a_warning(num_damaged, said, caplog):
     caplog.set_level("INFO")
@@ -90,7 +90,7 @@ def test_only_what_deserves_a_look_is_a_warning(num_damaged, said, caplog):
     profile_rows(gathered(ROWS), ["a", "b"])
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
         "1 of 1 rows of valid have a text that stands in train, too.",
-        "1 texts stand with different labels.",
+        "With different labels: 1 text.",
     ]
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from yanmo.data import containers
 from yanmo.data.read import ReadOptions, read_table
-from yanmo.data.sources import open_files, open_stdin
+from yanmo.data.sources import open_files, open_rows, open_stdin
 from yanmo.errors import DataError
 
 COLUMNS = {"text": "text"}
@@ -129,3 +129,34 @@ def test_pairs_of_standard_input_are_counted_over_pieces(stdin):
     assert next(blocks).select("text", "text_b").rows() == [("a", "b")]
     with pytest.raises(DataError, match=r"^Line 3 of standard input is no pair\."):
         next(blocks)
+
+
+def lines_of(path, inputs=("text",), **columns):
+    named = {name: name for name in inputs} | columns
+    blocks = open_rows([path], ReadOptions(), named, inputs=inputs, split="test").blocks()
+    return [row for block in blocks for row in block.select(list(inputs)).rows()]
+
+
+def test_a_file_of_plain_lines_is_read_as_standard_input_is(write, stdin, caplog):
+    caplog.set_level("INFO")
+    content = 'first, "text"\nsecond\ttext\r\nthird'
+    stdin(content.encode())
+    typed = [row for block in open_stdin("utf-8", ["text"]).blocks() for row in block.select("text").rows()]
+    assert lines_of(write("t.txt", content)) == typed == [('first, "text"',), ("second\ttext",), ("third",)]
+    assert "t.txt has no header line with 'text': every line is read as a text." in caplog.text
+    assert lines_of(write("p.txt", "a\tb\nc\td\n"), ("text", "text_b")) == [("a", "b"), ("c", "d")]
+
+
+def test_a_text_file_with_a_header_is_a_table_as_before(write):
+    assert lines_of(write("t.txt", "text\tlabel\na b\tx\n")) == [("a b",)]
+    assert lines_of(write("o.txt", "text\na b\n")) == [("a b",)]
+    # A header with a mistake, a column that is named, and another kind of file.
+    for name, content, columns in (
+        ("m.txt", "txt\tlabel\na b\tx\n", {}),
+        ("n.txt", "a\nb\n", {"text": "body"}),
+        ("c.csv", "a\nb\n", {}),
+    ):
+        with pytest.raises(DataError, match="has no column '(text|body)'"):
+            lines_of(write(name, content), **columns)
+    with pytest.raises(DataError, match="gone.txt"):
+        lines_of(write("t.txt", "x").with_name("gone.txt"))

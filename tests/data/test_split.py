@@ -85,7 +85,7 @@ def test_small_classes_stay_in_train_and_are_named(caplog: pytest.LogCaptureFixt
     with caplog.at_level(logging.WARNING):
         split = cut_splits(frame, RATIOS, 1)
     assert split.to_list()[-2:] == ["train", "train"]
-    assert "1 classes have fewer than 3 distinct texts and stay in train: rare." in caplog.text
+    assert "With fewer than 3 distinct texts, and so in train alone: rare." in caplog.text
 
 
 def test_multi_label_rows_are_stratified_by_their_rarest_label() -> None:

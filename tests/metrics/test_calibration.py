@@ -81,3 +81,11 @@ def test_the_interval_covers_the_true_error_at_least_19_times_of_20_or_so(overco
         low, high = calibration_interval(gaps_NB.sum(axis=0) / 600, resampled_RB / 600)
         num_covered += low <= overconfidence <= high
     assert num_covered >= 94
+
+
+def test_an_interval_is_as_narrow_as_the_rows_allow_and_no_wider_than_all():
+    gaps_B, resampled_RB = np.array([0.02, 0.0]), np.array([[0.02, 0.01], [0.04, 0.0], [0.02, 0.0]])
+    low, high = calibration_interval(gaps_B, resampled_RB)
+    assert 0.0 <= low < 0.02
+    assert 0.02 < high < 0.05
+    assert calibration_interval(np.array([0.99]), np.array([[0.5], [0.6], [1.0]]))[1] == 1.0

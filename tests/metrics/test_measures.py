@@ -5,7 +5,8 @@ import pytest
 
 from yanmo import metrics
 from yanmo.metrics.labels import ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1, label_statistics, right_rows
-from yanmo.metrics.measures import Measure, compare, measure_with_intervals, resample
+from yanmo.metrics.language import LANGUAGE_MEASURES
+from yanmo.metrics.measures import Measure, compare, measure_with_intervals, resample, shown_measures
 
 LABELS = (ACCURACY, MACRO_F1, MICRO_F1, WEIGHTED_F1)
 ERROR = Measure("error", lambda sums: sums[..., 0] / sums[..., 1], "mean error", higher_is_better=False, is_rate=False)
@@ -127,3 +128,15 @@ def test_a_score_is_shown_in_percent_where_it_is_a_rate_and_described_for_a_repo
     assert ERROR.show(1.23456) == "1.2346"
     assert ERROR.describe() == {"name": "error", "title": "mean error", "higher_is_better": False, "is_rate": False}
     assert ACCURACY.describe() == {"name": "accuracy", "title": "accuracy", "higher_is_better": True, "is_rate": True}
+
+
+def test_a_comparison_shows_the_headline_shares_and_what_stands_beside_it():
+    def made(name, **kinds):
+        return Measure(name, lambda sums: sums[..., 0], name, **kinds)
+
+    first, share, second, other = made("a"), made("b", is_share=True), made("c", is_second=True), made("d")
+    assert shown_measures([first, share, second, other]) == [first, share, second]
+
+
+def test_fewer_bits_and_less_perplexity_are_better():
+    assert [one.higher_is_better for one in LANGUAGE_MEASURES] == [False] * 4

@@ -35,3 +35,10 @@ def test_texts_that_are_all_alike_have_no_order_to_differ_in():
     same_ND = np.ones((5, 2), dtype=np.float32)
     assert rank_statistics(same_ND, same_ND)[:, 0].tolist() == [1] * 5
     assert rank_statistics(same_ND[:1], same_ND[:1])[:, 0].tolist() == [1]
+
+
+def test_texts_that_are_equally_near_share_their_mean_rank():
+    ours_ND = unit_vectors(np.array([[1, 0], [1, 1], [1, 1], [1, 2], [0, 1]], dtype=np.float32))
+    theirs_ND = unit_vectors(np.array([[1, 0], [2, 1], [1, 3], [1, 1], [1, 2]], dtype=np.float32))
+    expected = spearmanr(ours_ND[1:] @ ours_ND[0], theirs_ND[1:] @ theirs_ND[0]).statistic
+    assert rank_statistics(ours_ND, theirs_ND)[0, 0] == pytest.approx(expected, abs=1e-6)

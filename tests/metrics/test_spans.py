@@ -131,3 +131,8 @@ def test_intervals_are_drawn_from_the_rows():
     found = measure_with_intervals(statistics_NS, SPAN_MEASURES, num_resamples=300, seed=0)
     for one in found.values():
         assert one.interval[0] < one.value < one.interval[1]
+
+
+def test_fewer_spans_than_the_truth_has_are_a_score_all_the_same():
+    scores = scores_of(["B-x I-x O O"], ["B-x I-x O B-x"], IOB2)
+    assert scores["partial_span_f1"] == pytest.approx(2 * 1 * 0.5 / 1.5)

@@ -290,7 +290,7 @@ def test_a_head_is_kept_by_the_names_of_its_labels(folder, caplog):
         layer = make(folder, labels=["other", "new", "bad"]).module.classifier
     assert torch.equal(layer.weight[[0, 2]], rows_CD[[2, 0]])
     assert not torch.isclose(layer.weight[1], rows_CD).all(dim=1).any()
-    assert "2 labels are kept by their names; new are: new." in caplog.text
+    assert "keeps 2 labels of equal name; new are: new." in caplog.text
 
 
 @pytest.mark.parametrize("family", ["distilbert", "roberta", "gpt2", "t5", "xlnet", "modernbert"])

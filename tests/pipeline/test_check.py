@@ -323,7 +323,7 @@ def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file(write):
         "pipeline.toml:11",
         "pipeline.toml:13",
     ]
-    assert caught.value.hint == "Correct these 5 mistakes; nothing was run."
+    assert caught.value.hint == "Correct 5 mistakes; nothing was run."
 
 
 def test_a_mistake_of_an_override_names_the_override(write):

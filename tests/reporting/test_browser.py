@@ -37,13 +37,15 @@ def reports(evaluation_report, comparison_report, cascade_report, audit_report, 
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory, reports, make_evaluation, make_benchmark):
+def files(tmp_path_factory, reports, grinding_report, make_evaluation, make_benchmark):
     folder = tmp_path_factory.mktemp("pages")
     many = make_evaluation(500, [f"一个很长的标签_{place}_with_a_long_name" for place in range(30)])
     pages = reports | {
         "long label": render_evaluation(make_evaluation(60, ["很长的标签" * 12, "short"])),
         "many labels": render_evaluation(many),
         "benchmark": render_benchmark(make_benchmark(["bert-onnx-int8", "textcnn-student"])),
+        "evaluation in Chinese": render_evaluation({**many, "language": "zh"}),
+        "grinding in Chinese": render_grinding({**grinding_report, "language": "zh"}),
     }
     for name, html in pages.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
@@ -95,7 +97,7 @@ BROKEN_WORDS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "evaluation in Chinese", "grinding in Chinese"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_no_word_is_broken(chromium, files, name, width):
     page = chromium.new_page(viewport={"width": width, "height": 844})

@@ -58,6 +58,13 @@ def test_a_chinese_page_says_all_in_chinese_with_the_same_numbers(reports, name,
     # No sentence of the English page is left but names, which are no sentences.
     left = [text for text in asked if len(text.split()) > 3 and text in ours]
     assert left == []
+    # A full stop of one language does not stand behind a sentence of the other, nor a gap behind a Chinese one.
+    texts = [
+        " ".join(text.split())
+        for text in re.findall(">([^<>]+)<", re.sub("<style>.*?</style>", "", chinese, flags=re.S))
+    ]
+    odd = re.compile("[\u4e00-\u9fff%][.;]( |$)|。 [\u4e00-\u9fff]")
+    assert [text for text in texts if odd.search(text)] == []
     labels = [row["label"] for row in report.get("per_label", [])]
     assert all(escape(label) in chinese for label in labels)
 

@@ -187,3 +187,9 @@ def test_an_empty_name_is_no_label():
 def test_json_lists_and_separated_labels_may_stand_in_one_column():
     column = TASKS["multi_label"].parse_labels(pl.Series(['["x", 2]', "x|2|x", "", "[{}]"]), "|")
     assert column.to_list() == [["x", "2"], ["x", "2"], [], None]
+
+
+def test_rows_are_one_answer_where_all_have_the_same_labels():
+    task = get_task("single_label")
+    same, other = np.array([[1, 0], [1, 0]], np.float32), np.array([[1, 0], [0, 1]], np.float32)
+    assert [task.is_one_answer(one) for one in (same, same[:1], other)] == [True, True, False]

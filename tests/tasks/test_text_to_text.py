@@ -72,3 +72,23 @@ def test_to_be_unsure_and_wrong_loses_more_than_to_be_unsure_and_right(evidence)
     unsure = Writings(evidence.candidates.with_parts(np.exp(values)), evidence.offsets)
     found = np.exp(-TASK.losses_N(unsure, TextTruth([("zz",), ("zz",)])))
     np.testing.assert_allclose(found, [0.01, 0.01], rtol=1e-5)
+
+
+def test_a_text_as_probable_as_the_threshold_is_an_answer(evidence):
+    (probability, _) = TASK.decide(evidence, []).probability_N.tolist()
+    assert TASK.decide(evidence, [], threshold=probability).predictions == ["ab", "d"]
+
+
+def test_who_says_nothing_of_a_cascade_has_not_abstained(evidence):
+    nothing = np.zeros(2, dtype=np.int64)
+    found = Found(nothing, nothing, nothing.astype(bool), 0)
+    decided = TASK.decide(evidence, [])
+    told = TASK.tell(Answered(decided, evidence, found), Inputs((["x", "y"],)), [])
+    assert [one.abstained for one in told] == [False, False]
+    silent = decided.withhold(np.array([True, False]))
+    told = TASK.tell(Answered(silent, evidence, found), Inputs((["x", "y"],)), [])
+    assert [one.abstained for one in told] == [True, False]
+
+
+def test_a_gap_is_between_the_two_best_of_a_row(evidence):
+    np.testing.assert_allclose(TASK.gap_N(evidence), [0.64 - 0.25, 1.0], rtol=1e-6)

@@ -122,3 +122,13 @@ def test_units_without_a_tag_are_no_decisions_with_a_truth():
     assert found.values_MC.tolist() == values_MC[[0, 2]].tolist()
     assert targets_MC.argmax(axis=1).tolist() == [2, 0]
     assert targets_MC.sum() == 2
+
+
+def test_a_task_that_was_not_told_its_labels_is_given_them_when_it_decides():
+    evidence = evidence_of(TAGS)
+    told, untold = (task.decide(evidence, NAMES) for task in (TASK, TASKS["token_labels"]))
+    assert told.predictions == untold.predictions
+
+
+def test_only_tasks_of_units_read_units():
+    assert {name for name, task in TASKS.items() if task.reads_units} == {"token_labels", "dependencies"}

@@ -55,3 +55,10 @@ def test_mix_holds_spans_of_two_texts():
             ]
             assert parts
             assert 4 <= len(altered) <= 16
+
+
+def test_the_other_text_of_a_mix_is_any():
+    texts = ["一二三四", "甲乙丙丁", "金木水火"]
+    altered = [alter(texts, ["mix"], np.random.default_rng(seed))[0] for seed in range(20)]
+    for other in texts[1:]:
+        assert any(set(one) & set(other) for one in altered)

@@ -43,3 +43,13 @@ def test_bytes_that_begin_no_character_are_left_out_behind_one_that_is_spelled(o
     text.push([*spelled, tokenizer.token_to_id("a"), tokenizer.token_to_id("b")], is_last=True)
     assert text.text == "中ab"
     assert text.ends[-2:] == [2, 3]
+
+
+def test_what_may_become_a_stop_string_is_told_only_when_it_has_not(bytewise):
+    a, b, c = bytewise.encode("abc").ids
+    text = GrowingText(bytewise, stops=["bc"])
+    assert [text.push([a]), text.push([b]), text.push([a])] == ["a", "", "ba"]
+    assert [text.push([b]), text.push([c]), text.push([a])] == ["", "", ""]
+    assert (text.text, text.is_stopped) == ("aba", True)
+    ended = GrowingText(bytewise, stops=["bc"])
+    assert (ended.push([a, b]), ended.push([], is_last=True)) == ("a", "b")

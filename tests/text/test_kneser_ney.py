@@ -148,3 +148,11 @@ def test_a_folder_holds_the_model_and_single_precision_is_enough(tmp_path):
     ours, theirs = model.score(texts)[0], NgramLanguageModel.open(tmp_path).score(texts)[0]
     np.testing.assert_allclose(ours.values_M, theirs.values_M, atol=1e-5)
     assert ours.texts == texts
+
+
+def test_the_end_of_a_text_is_predicted_and_is_no_part_of_it():
+    model = fit_ngram_language_model(["ab", "ab", "ba"], vocab_size=300)
+    scored, _ = model.score(["ab", "b"])
+    every = model.model.score(model.tokenizer.encode(["ab", "b"]).ids, model.tokenizer.end_id)
+    assert every.lengths_N.tolist() == [3, 2]
+    np.testing.assert_allclose(scored.values_M, every.values[[0, 1, 3]], rtol=1e-6)

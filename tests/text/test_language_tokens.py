@@ -54,3 +54,20 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path):
     with pytest.raises(ModelError, match="no token for the end of a text") as caught:
         LanguageTokenizer.open(tmp_path / "tokenizer.json")
     assert "<|endoftext|>" in caught.value.hint
+
+
+def test_the_most_frequent_words_stand_behind_the_characters_until_the_vocabulary_is_full():
+    learned = [" often often seldom"] * 60
+    full = TRAINERS["characters"](learned, 400).get_vocab_size()
+    assert TRAINERS["symbols"](learned, full).get_vocab_size() == full
+    vocabulary = TRAINERS["symbols"](learned, full + 1).get_vocab()
+    assert len(vocabulary) == full + 1
+    assert " often" in vocabulary
+    assert " seldom" in TRAINERS["symbols"](learned, full + 2).get_vocab()
+
+
+def test_lone_surrogates_alone_are_no_characters():
+    tokenizer = LanguageTokenizer.of(TRAINERS["characters"](["a\ud7ff\ue000"] * 3, 400), name="characters", end=END)
+    for text, is_whole in (("\ud7ff", True), ("\ue000", True), ("\ud800", False), ("\udfff", False)):
+        decoded = tokenizer.backend.decode(tokenizer.encode([text]).ids.values.tolist())
+        assert decoded == (text if is_whole else "\ufffd")

@@ -66,6 +66,16 @@ def test_a_symbol_that_is_not_known_is_counted_and_left_out(model):
     assert written.texts[2] == ""
 
 
+def test_what_is_written_for_a_text_of_which_nothing_is_known_is_not_probable(model):
+    written, lengths, unknown = model.write(["tan", "😀?", "", "😀"])
+    assert (lengths == unknown).tolist() == [False, True, True, True]
+    assert [written.texts[row] for row in (1, 2, 3)] == ["", "", ""]
+    likely = np.exp(written.means_K()[written.offsets[:-1]])
+    assert likely[0] > 0.5
+    assert likely[[1, 3]].tolist() == pytest.approx([0, 0], abs=1e-20)
+    assert likely[2] == 1, "nothing is all that there is to write for nothing"
+
+
 def test_a_symbol_that_is_not_known_is_copied_where_both_sides_have_the_same():
     pairs = [("ab!", "AB!"), ("ba!", "BA!"), ("b!a", "B!A"), ("aab", "AAB")]
     model, _ = fit_pairs(
@@ -84,7 +94,9 @@ def test_a_text_gets_the_same_alone_and_among_others(model):
 
 def test_a_folder_gives_the_model_back(model, tmp_path):
     model.save(tmp_path)
-    assert PairModel.open(tmp_path).write(WORDS)[0].texts == model.write(WORDS)[0].texts
+    again = PairModel.open(tmp_path)
+    assert again.order == model.order
+    assert again.write(WORDS)[0].texts == model.write(WORDS)[0].texts
     (tmp_path / "symbols.json").write_text("{}")
     with pytest.raises(ArtifactError, match="holds no joint n-grams"):
         PairModel.open(tmp_path)
@@ -137,3 +149,9 @@ def test_closed_lists_of_words_are_cut_into_words():
     assert choose_cut(["AH N D", "N OW", "AH N"] * 20) == "words"
     assert choose_cut(["北京", "上海"] * 20) == "characters"
     assert choose_cut([f"word{number} other{number}" for number in range(50)]) == "characters"
+
+
+def test_a_single_unit_is_found_again():
+    model, _ = fit_pairs(["a"] * 8, ["x"] * 8, cuts=("characters", "characters"))
+    assert model.write(["a"])[0].texts == ["x"]
+    assert model.write(["aaa"])[0].texts == ["xxx"]

@@ -79,3 +79,19 @@ def test_windows_can_be_taken_as_texts_of_their_own(rows):
     taken = found.take(np.array(rows))
     assert len(taken.units.places) == len(rows)
     assert taken.units.places.lengths_N.tolist() == taken.units.firsts.lengths_N.tolist()
+
+
+def test_a_unit_is_decided_about_at_its_last_token_too_where_ends_are_read():
+    inputs = PIPELINE.read(Inputs((["Rosa lives"], ["who"])))
+    reader = PassageTokenizer(TOKENIZER, 64, reads_ends=True)
+    found = reader.encode(inputs.second, inputs.units)
+    firsts = found.units.firsts.row(0).reshape(-1, 2)
+    pieces = [TOKENIZER.encode(word, add_special_tokens=False).tokens for word in ("rosa", "lives")]
+    begin = len(TOKENIZER.encode("who").ids)
+    assert firsts.tolist() == [
+        [0, 0],
+        [begin, begin + len(pieces[0]) - 1],
+        [begin + len(pieces[0]), begin + len(pieces[0]) + len(pieces[1]) - 1],
+    ]
+    scores_M2 = np.arange(12, dtype=np.float32).reshape(6, 2)
+    assert reader.starts_and_ends(scores_M2).tolist() == [[0, 3], [4, 7], [8, 11]]

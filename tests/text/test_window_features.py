@@ -1,15 +1,25 @@
 """A feature is the same wherever the same units stand around a unit, and never one of another template or text."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from yanmo.text.inputs import Inputs
 from yanmo.text.lexicon import Lexicon
 from yanmo.text.pipeline import TextConfig, TextPipeline
 from yanmo.text.window_features import REACH, TEMPLATES, WindowConfig, WindowFeatures, suited_config
 
+DIGESTS = {
+    "characters": "4d855eb8fa07a3fd",
+    "entity_characters": "2548c2cb5d74a01a",
+    "words": "d8ee13acb5faef74",
+    "ideographs": "48b9b580663479c2",
+    "tokens": "5e09ecb190935343",
+}
 TEXTS = st.lists(st.text("上海市体育a1 ", max_size=12), max_size=6)
 
 
@@ -97,3 +107,23 @@ def test_features_suit_the_units():
     }
     assert suited_config(units_of(["上海"], "characters"), "bmes", has_lexicon=False).units == "characters"
     assert suited_config(units_of(["上海"], "characters"), "iob2", has_lexicon=False).units == "entity_characters"
+
+
+def test_templates_never_change():
+    """A Bundle holds weights by the hash of a template's place: with other templates every old one answers nonsense."""
+    digests = {name: hashlib.sha256(repr(templates).encode()).hexdigest()[:16] for name, templates in TEMPLATES.items()}
+    assert digests == DIGESTS
+
+
+@pytest.mark.parametrize(("bits", "fits"), [(7, False), (8, True), (30, True), (31, False)])
+def test_the_table_has_a_sensible_size(bits, fits):
+    found = validation(bits)
+    assert found == fits
+
+
+def validation(bits):
+    try:
+        WindowConfig(units="words", bits=bits)
+    except ValidationError:
+        return False
+    return True

@@ -45,6 +45,14 @@ def exported(bundle, tmp_path_factory):
     return export(bundle, out=tmp_path_factory.mktemp("embed") / "graph")
 
 
+def test_vectors_are_no_model_of_labels_for_transformers(bundle, exported, tmp_path):
+    for one in (bundle, exported):
+        with pytest.raises(ArtifactError, match="gives vectors") as caught:
+            export(one, to="transformers", out=tmp_path / "plain")
+        assert "opens with sentence-transformers" in caught.value.hint
+    assert not (tmp_path / "plain").exists()
+
+
 @pytest.fixture
 def mine(encoder, tmp_path):
     return shutil.copytree(encoder, tmp_path / "mine")

@@ -282,7 +282,7 @@ def test_after_a_failure_in_a_late_window_the_same_command_goes_on(bundle, csv, 
     assert sorted(tmp_path.iterdir()) == [work_dir(tmp_path / "made"), csv, whole.path]
     assert "What is answered is kept in" in caplog.text
     assert predict(bundle, csv, out=tmp_path / "made").digest == whole.digest
-    assert "6 texts were answered before" in caplog.text
+    assert "Answered before: 6 texts" in caplog.text
     assert sorted(tmp_path.iterdir()) == [tmp_path / "made", csv, whole.path]
 
 

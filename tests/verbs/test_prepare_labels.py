@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from yanmo.artifacts import Dataset
@@ -176,3 +177,18 @@ def test_a_check_of_a_pipeline_looks_for_the_columns_of_labels(
     (tmp_path / "a.txt").write_text("__label__a x\n__label__b y\n")
     pipeline.write_text('[stage.data]\nverb = "prepare"\nsource = "a.txt"\n')
     assert main(["check", str(pipeline)]) == 0
+
+
+def test_lists_that_numpy_wrote_or_shortened_in_a_csv_file(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    rows = [f"text {row},{'[1 0 1]' if row % 2 else '[0 1 0]'}\n" for row in range(20)]
+    source.write_text("".join(["text,label\n", *rows, "last,[1 0 ... 1 0]\n"]))
+    made = prepare(source, task="multi_label", label_names="a,b,c", out=tmp_path / "data")
+    assert made.labels == ["a", "b", "c"]
+    assert made.manifest.info["rejected"] == {"shortened list of labels": 1}
+    train = pl.read_parquet(made.path / "train.parquet")
+    assert dict(train.select("text", "label").iter_rows())["text 1"] == ["a", "c"]
+    with pytest.raises(DataError) as caught:
+        prepare(source, max_rejected=0.0, out=tmp_path / "other")
+    assert "(shortened list of labels: 1, list of labels: 20)" in caught.value.message
+    assert caught.value.hint.startswith("numpy leaves out the middle of a long array")

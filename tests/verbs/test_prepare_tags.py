@@ -198,7 +198,7 @@ def test_a_treebank_gives_tags_of_its_words_or_the_words_of_its_text(
         dataset = made(source, valid_ratio=0, test_ratio=0, **values)
     assert dataset.split("train")["text"][0] == text
     assert ["/".join(one) for one in said(dataset)[0]] == spans
-    assert f"{source}: 20 multi-word tokens." in caplog.messages
+    assert f"{source}: multi-word tokens: 20." in caplog.messages
 
 
 def test_parts_without_a_tag_have_no_label_and_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -206,7 +206,7 @@ def test_parts_without_a_tag_have_no_label_and_are_counted(tmp_path: Path, caplo
     source.write_text(source.read_text("utf-8").replace("went O", "went _"), encoding="utf-8")
     with caplog.at_level(logging.WARNING):
         dataset = made(source)
-    assert f"{source}: 40 units without a label are left out of training and measures." in caplog.messages
+    assert f"{source}: units without a label are left out of training and measures: 40." in caplog.messages
     assert dataset.split("train")["label"][0].to_list()[:3] == ["B-PER", None, "O"]
     assert dataset.labels == ["B-LOC", "B-PER", "I-LOC", "I-PER", "O"]
     profile = json.loads((dataset.path / "profile.json").read_text(encoding="utf-8"))
@@ -222,7 +222,8 @@ def test_what_breaks_the_rules_of_a_scheme_is_repaired_and_counted(
         dataset = made(source, valid_ratio=0, test_ratio=0)
     assert said(dataset) == spans_of(range(60))
     assert (
-        f"{source}: 60 tags break the rules of their scheme (IOB1, or I- after O) and were repaired." in caplog.messages
+        f"{source}: tags break the rules of their scheme (IOB1, or I- after O) and were repaired: 60."
+        in caplog.messages
     )
 
 

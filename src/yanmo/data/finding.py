@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.counted import counted
 from yanmo.data.containers import EXTENSIONS, SHEETS, kind_of
 from yanmo.errors import DataError
 
@@ -82,5 +83,5 @@ def _in_folder(folder: Path) -> list[Path]:
     others = [file.name for file in files if file not in set(found)]
     if others:
         shown = ", ".join(others[:SHOWN]) + (", …" if len(others) > SHOWN else "")
-        logger.info("%s: %d files are left out: %s", folder, len(others), shown)
+        logger.info("%s: %s left out: %s", folder, counted(len(others), "file"), shown)
     return found

@@ -187,8 +187,10 @@ def _say(profile: Mapping[str, Any]) -> None:
             total = profile["num_rows"][split]
             logger.warning("%d of %d rows of %s are nearly equal to a text of train.", count, total, split)
     if near := sum(profile.get("num_near_duplicates", {}).values()):
-        logger.info("%d texts are nearly equal to another one of their split.", near)
+        logger.info("Nearly equal to another text of their split: %s.", counted(near, "text"))
     if profile["num_conflicts"]:
-        logger.warning("%d texts stand with different labels.", profile["num_conflicts"])
+        logger.warning("With different labels: %s.", counted(profile["num_conflicts"], "text"))
     if profile["num_damaged"]:
-        logger.warning("%d texts hold U+FFFD, the mark of an earlier wrong decoding.", profile["num_damaged"])
+        logger.warning(
+            "With U+FFFD, the mark of an earlier wrong decoding: %s.", counted(profile["num_damaged"], "text")
+        )

@@ -15,6 +15,7 @@ import polars as pl
 from yanmo.data.multi_hot import MultiHotReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import place
+from yanmo.data.written_values import lists_as_json, shortened
 from yanmo.errors import DataError, did_you_mean
 from yanmo.protocols import Task
 from yanmo.tasks.labels import fold_label, tidy_label
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM = "label_problem"
 """Column with the reason for which a label is refused."""
+SHORTENED = "is_shortened"
 SHOWN = 5
 UNNAMED = "\0"
 """Begins what stands for a label without a name until it is refused; no label has it."""
@@ -64,9 +66,12 @@ class LabelReader:
         Raises:
             DataError: A label has no name, or a list is multi-hot and its places have none.
         """
+        rows = rows.with_columns(lists_as_json(rows["raw_label"].cast(pl.String)))
         if self.task.frame_type() == pl.List(pl.String):
             rows = self._multi_hot.read(rows)
-        rows = rows.with_columns(self.task.parse_labels(rows["raw_label"], self._separator).alias("label"))
+        is_short = shortened(rows["raw_label"]).alias(SHORTENED)
+        label = self.task.parse_labels(rows["raw_label"].set(is_short, None), self._separator)
+        rows = rows.with_columns(label.alias("label"), is_short)
         is_list = _is_list(rows)
         meant = {label: self.meant(label) for label in _flat(rows["label"]).unique()}
         one = pl.element() if is_list else pl.col("label")
@@ -82,7 +87,7 @@ class LabelReader:
             label=pl.when(~is_control).then(named), **{PROBLEM: _problem(named, is_control, is_list=is_list)}
         )
         self._check_named(rows)
-        return rows
+        return rows.drop(SHORTENED)
 
     def order(self, labels: Sequence[str]) -> list[str]:
         """Return a Dataset's labels in the order of their names, if they have any; say which pairs were not met."""
@@ -146,6 +151,8 @@ def _problem(label: pl.Expr, is_control: pl.Expr, *, is_list: bool) -> pl.Expr:
     return (
         pl.when(is_control)
         .then(pl.lit("control character in label"))
+        .when(SHORTENED)
+        .then(pl.lit("shortened list of labels"))
         # A cell that was read and is nothing now held invisible characters alone.
         .when(label.is_null() & (is_blank | pl.col("label").is_not_null()))
         .then(pl.lit("missing label"))

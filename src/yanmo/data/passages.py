@@ -22,6 +22,7 @@ from yanmo.data.labels import PROBLEM
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.refuse import NOWHERE, UNREADABLE
 from yanmo.data.rows import number_rows
+from yanmo.data.written_values import read_value
 from yanmo.errors import ConfigError, DataError
 from yanmo.protocols import Task
 from yanmo.tasks.span import ANSWER, NONE
@@ -95,7 +96,7 @@ class PassageReader:
                     yield block if self._keys.name is not None else number_rows(block, num_rows)
                     num_rows += block.height
                 for what, count in counts.items():
-                    logger.warning("%s: %d %s.", path, count, what)
+                    logger.warning("%s: %s: %d.", path, what, count)
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their answers have been read."""
@@ -156,14 +157,14 @@ def _check_no_columns(path: Path, keys: PassageKeys) -> None:
 
 
 def _decoded(cell: str | None) -> Any:
-    """Return what a cell of answers says: JSON, or the text of one answer."""
+    """Return what a cell of answers says: a list or a table, or the text of one answer."""
     if cell is None or not cell.strip():
         return []
     if cell.lstrip()[0] not in "[{":
         return cell
     try:
-        return msgspec.json.decode(cell)
-    except msgspec.DecodeError:
+        return read_value(cell)
+    except ValueError:
         return cell
 
 

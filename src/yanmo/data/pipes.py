@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from yanmo.counted import counted
+
 __all__ = ["kept_pipes"]
 
 logger = logging.getLogger(__name__)
@@ -40,5 +42,5 @@ def _keep(path: Path, folder: Path, number: int) -> Path:
     file = folder / f"pipe-{number}"
     with path.open("rb") as source, file.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
-    logger.info("%s: %d bytes came through it, kept in %s meanwhile", path, file.stat().st_size, file)
+    logger.info("%s: %s came through it, kept in %s meanwhile", path, counted(file.stat().st_size, "byte"), file)
     return file

@@ -44,7 +44,7 @@ ANSWER_REASONS = (NOWHERE, UNREADABLE)
 NO_TARGET, NUL_TARGET, UNREADABLE_TARGETS = "empty target", "NUL character in target", "unreadable targets"
 TARGET_REASONS = (NO_TARGET, NUL_TARGET, UNREADABLE_TARGETS)
 LABEL_REASONS = (
-    *("missing label", "control character in label", "list of labels", "unreadable label"),
+    *("missing label", "control character in label", "shortened list of labels", "list of labels", "unreadable label"),
     *SPAN_REASONS,
     *TREE_REASONS,
     *ANSWER_REASONS,
@@ -59,10 +59,11 @@ REASONS = (
     *LABEL_REASONS,
 )
 HINTS = {
+    "shortened list of labels": "numpy leaves out the middle of a long array; write its tolist().",
     "list of labels": "For several labels a text: --task multi_label.",
     "nested spans": "One layer of spans can be learned; --label-map KIND=O leaves a kind out.",
     "span cuts a unit": "Where spans end within words: --units characters.",
-    UNREADABLE_TARGETS: "A cell that begins with [ is a JSON list of texts.",
+    UNREADABLE_TARGETS: "A cell that begins with [ is a list of texts.",
     "word is not one unit": "Where every word has a tag: --units words, or characters.",
 }
 """What a reason may say about the call itself."""

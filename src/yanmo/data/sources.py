@@ -21,6 +21,7 @@ from yanmo.artifacts.parquet import count_rows
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.containers import BLOCK_BYTES
 from yanmo.data.decode import Decoder, Encoding, WrongByteError
+from yanmo.data.plain_lines import line_options
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.rows import check_blocks, file_parents, number_rows, place
 from yanmo.errors import ConfigError, DataError
@@ -86,6 +87,10 @@ def open_rows(
             hint="Call predict once for each.",
         )
     if not special:
+        # Who names a column has one.
+        plain = line_options(paths, options, inputs) if dict(columns) == {name: name for name in inputs} else None
+        if plain is not None:
+            options, columns = plain, {name: str(place) for place, name in enumerate(inputs, 1)}
         return open_files(paths, options, columns, see)
     return open_stdin(options.encoding, inputs) if special == [STDIN] else _open_split(special[0], split, inputs, see)
 

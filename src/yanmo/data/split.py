@@ -119,8 +119,7 @@ def _say_small_classes(texts: pl.DataFrame, num_splits: int) -> None:
     small = texts.filter(pl.col("size") < num_splits)["stratum"].unique().sort().to_list()
     if small:
         logger.warning(
-            "%d classes have fewer than %d distinct texts and stay in train: %s.",
-            len(small),
+            "With fewer than %d distinct texts, and so in train alone: %s.",
             num_splits,
             ", ".join(small[:10]) + (", …" if len(small) > 10 else ""),
         )

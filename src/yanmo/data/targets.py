@@ -1,7 +1,7 @@
 """Texts with the texts that are to be written for them: tables in which a row has one reference or several; no label.
 
-References stand in a cell as a text, as a JSON list of texts, between separators, or in several columns. A row's
-``label`` is 1, whatever they are.
+References stand in a cell as a text, as a list of texts, between separators, or in several columns. A row's ``label``
+is 1, whatever they are.
 """
 
 from __future__ import annotations
@@ -11,16 +11,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import polars as pl
 from pydantic import Field
 
 from yanmo.answers.text_truth import TARGETS
+from yanmo.counted import counted
 from yanmo.data.gather import TARGET_LENGTH
 from yanmo.data.labels import PROBLEM
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.refuse import NO_TARGET, NUL_TARGET, UNREADABLE_TARGETS
 from yanmo.data.rows import number_rows
+from yanmo.data.written_values import read_value
 from yanmo.errors import ConfigError
 from yanmo.protocols import Task
 from yanmo.tasks import TASKS
@@ -39,7 +40,7 @@ class TargetOptions(ReadOptions):
 
     target: tuple[str, ...] = ("target",)
     """For text_to_text: column of the text that is to be written, or columns, of which each holds another text that
-    counts as right, such as target,target2; the first one is learned. A cell may hold a JSON list of texts."""
+    counts as right, such as target,target2; the first one is learned. A cell may hold a list of texts."""
 
     target_separator: str | None = Field(default=None, min_length=1)
     """For text_to_text: what stands between several texts that count as right in one cell."""
@@ -102,7 +103,7 @@ class TargetReader:
                     rows = self._named(table, targets).with_columns(pl.lit(split).alias("split"))
                     yield rows if "id" in rows.columns else number_rows(rows, num_rows)
                     num_rows += rows.height
-                logger.info("%s: %d rows", path, num_rows - before)
+                logger.info("%s: %s", path, counted(num_rows - before, "row"))
 
     def read(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows as they are: their references have been read."""
@@ -159,8 +160,8 @@ def _texts_of(cell: str, separator: str | None) -> list[str] | None:
     if cell.lstrip().startswith("["):
         # Untyped, for a type is held against what comes before the place at which a text turns out to be no JSON.
         try:
-            found = msgspec.json.decode(cell)
-        except (msgspec.DecodeError, RecursionError):  # a text that begins with a bracket
+            found = read_value(cell)
+        except ValueError:  # a text that begins with a bracket
             pass
         else:
             return found if all(isinstance(one, str) for one in found) else None

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.answers.vectors import Vectors
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import CARD, find_licenses, render_plain_card, write_cards
@@ -18,7 +19,7 @@ from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import place_folder
 from yanmo.errors import ArtifactError, ModelError
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import only_reads
+from yanmo.tasks import only_reads, task_of
 
 __all__ = ["PlainFolder", "write_folder"]
 
@@ -100,11 +101,17 @@ def write_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFolder:
 
 
 def _check_kind(bundle: Bundle) -> None:
-    """Refuse what is no encoder with its weights.
+    """Refuse what is no encoder with its weights, or has no head of transformers'.
 
     Raises:
         ArtifactError: As said.
     """
+    if task_of(bundle).form is Vectors:
+        raise ArtifactError(
+            f"{bundle.path} gives vectors, and the classes of transformers that --to transformers writes give labels.",
+            hint="The folder or hub id that it was made from opens with sentence-transformers. Export the Bundle to "
+            "onnx, or serve it: /v1/embeddings.",
+        )
     is_encoder = bundle.format == "torch" and bundle.architecture.get("family") == "encoder"
     if is_encoder and not only_reads(bundle.task):
         return

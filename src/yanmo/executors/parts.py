@@ -11,6 +11,7 @@ import polars as pl
 from yanmo.artifacts.ledger import FinishedPart, Ledger, PartLedger
 from yanmo.artifacts.parquet import join_evenly
 from yanmo.artifacts.predictions import PREDICTIONS
+from yanmo.counted import counted
 from yanmo.executors.answering import EVIDENCE_ENDING, TABLE_NAME, AnswerJob, TableStyle
 from yanmo.executors.here import InThisProcess
 from yanmo.executors.jobs import Executor
@@ -32,7 +33,7 @@ def answer_missing(job: AnswerJob, units: Sequence[Unit], executor: Executor, le
     missing = [unit for unit in units if unit.number not in ledger]
     num_before = sum(part.facts["num_rows"] for part in ledger.parts)
     if num_before:
-        logger.info("%d texts were answered before; the others follow.", num_before)
+        logger.info("Answered before: %s; the others follow.", counted(num_before, "text"))
     if not isinstance(executor, InThisProcess):
         then = f"their parts go to {job.parts}"
         if as_address(job.parts) is None:

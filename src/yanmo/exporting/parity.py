@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.counted import counted
 from yanmo.errors import ModelError
 from yanmo.protocols import Runtime
 from yanmo.text.inputs import Inputs
@@ -72,7 +73,7 @@ def check_parity(
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The exported model does not answer as its original does: probabilities differ by {difference:.2g}, "
-            f"more than {TOLERANCE:g}, on {len(asked)} texts.",
+            f"more than {TOLERANCE:g}, on {counted(len(asked), 'text')}.",
             hint="Nothing was written. Serve the torch Bundle as it is, and report this model's name.",
         )
     return difference

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from yanmo.counted import counted
 from yanmo.errors import PipelineError, did_you_mean
 
 __all__ = ["Document", "Mistake", "read_document"]
@@ -87,7 +88,7 @@ class Document:
         if len(mistakes) == 1:
             raise PipelineError(f"{mistakes[0].place}: {mistakes[0].text}", hint=mistakes[0].hint)
         lines = [f"{one.place}: {one.text}" + (f"\n    {one.hint}" if one.hint else "") for one in mistakes]
-        raise PipelineError("\n".join(lines), hint=f"Correct these {len(mistakes)} mistakes; nothing was run.")
+        raise PipelineError("\n".join(lines), hint=f"Correct {counted(len(mistakes), 'mistake')}; nothing was run.")
 
 
 def read_document(path: Path, overrides: Sequence[str] = ()) -> Document:

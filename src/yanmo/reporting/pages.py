@@ -33,6 +33,11 @@ NOTHING = "–"
 SHOWN_CHARACTERS = 280
 SHOWN_ROWS = 200
 MATRIX_LABELS = 30
+PUNCTUATION: dict[Language, dict[str, str]] = {
+    "en": {"stop": ".", "gap": " ", "comma": ", ", "semicolon": "; ", "colon": ": "},
+    "zh": {"stop": "。", "gap": "", "comma": "，", "semicolon": "；", "colon": "："},
+}
+"""What stands between sentences and in lists that a template puts together."""
 # As wide as a plus, so that signed numbers stand in one line.
 MINUS = "−"
 COSTS = {"latency_ms": "ms for one text", "size_mb": "size in MB"}
@@ -221,6 +226,7 @@ def _environment(language: Language) -> jinja2.Environment:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     # The policy of the page names this one script by its digest, so that nothing else in it can run.
     environment.globals |= {"sort_script": Markup(script), "sort_digest": Markup(f"sha256-{digest}")}
+    environment.globals |= PUNCTUATION[language]
     environment.globals |= {"language": language, "_": functools.partial(_say, language=language)}
     environment.filters |= {
         "percent": _percent,

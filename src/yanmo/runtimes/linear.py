@@ -8,14 +8,13 @@ from yanmo.answers.answered import Found
 from yanmo.answers.choices import Choices
 from yanmo.arrays import Ragged
 from yanmo.artifacts.bundle import Bundle
-from yanmo.config import build
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.ngram import hash_inputs, read_light_settings, read_tensors
 from yanmo.runtimes.row_sums import row_sums
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
-from yanmo.text.ngrams import NgramConfig
+from yanmo.text.ngrams import stored_ngrams
 from yanmo.text.tfidf import Tfidf, transform
 
 __all__ = ["LinearRuntime", "open_runtime"]
@@ -30,7 +29,7 @@ class LinearRuntime(Runtime[Ragged]):
         self._link = label_task(task_of(bundle), "The format linear").link
         settings = read_light_settings(bundle, "linear.json")
         tensors = read_tensors(bundle, ("keys", "idf", "coef", "intercept"))
-        self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
+        self._ngrams = stored_ngrams(settings["ngrams"], where=f"{bundle.path / 'linear.json'}")
         self._tfidf = Tfidf(tensors["keys"], tensors["idf"], sublinear=bool(settings["sublinear"]))
         # Packed tables keep the highest bits of hashes only, so texts are hashed to as many.
         self._key_shift = np.uint64(HASH_BITS - int(settings.get("key_bits", HASH_BITS)))

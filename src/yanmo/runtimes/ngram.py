@@ -18,7 +18,6 @@ from yanmo.answers.answered import Found
 from yanmo.answers.choices import Choices
 from yanmo.arrays import IntArray, Ragged
 from yanmo.artifacts.bundle import Bundle
-from yanmo.config import build
 from yanmo.errors import ArtifactError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.packed import unpack
@@ -26,7 +25,7 @@ from yanmo.runtimes.row_sums import row_sums
 from yanmo.tasks import task_of
 from yanmo.tasks.labels import label_task
 from yanmo.text.inputs import Inputs, Windows
-from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs
+from yanmo.text.ngrams import NgramConfig, hash_column, hash_pairs, stored_ngrams
 from yanmo.text.seen import keep_seen
 
 __all__ = ["NgramRuntime", "hash_inputs", "open_runtime", "read_light_settings", "read_tensors"]
@@ -55,7 +54,7 @@ class NgramRuntime(Runtime[KnownNgrams]):
         self._link = label_task(task_of(bundle), "The format ngram").link
         settings = read_light_settings(bundle, "ngram.json")
         tensors = read_tensors(bundle, ("embedding", "seen", "hidden.weight", "hidden.bias", "out.weight", "out.bias"))
-        self._ngrams = build(NgramConfig, settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
+        self._ngrams = stored_ngrams(settings["ngrams"], where=f"{bundle.path / 'ngram.json'}")
         self._embedding = tensors["embedding"]
         self._seen = tensors["seen"]
         # The number of buckets is a power of two, so the bits of the mask are the remainder.

@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from yanmo.counted import counted
+
 __all__ = [
     "BatchOutcome",
     "Batcher",
@@ -365,7 +367,7 @@ class Batcher(Generic[ItemT, OutcomeT]):
         try:
             self._hand_out(outcome, jobs)
         except Exception as error:
-            logger.exception("A batch of %d requests was computed, but not told or not counted.", len(jobs))
+            logger.exception("A batch of %s was computed, but not told or not counted.", counted(len(jobs), "request"))
             _fail(jobs, error)
 
     def _hand_out(self, outcome: OutcomeT, jobs: Sequence[QueuedRequest[ItemT]]) -> None:

@@ -15,6 +15,7 @@ import time
 import msgspec
 
 from yanmo.artifacts.bundle import Bundle
+from yanmo.counted import counted
 from yanmo.errors import ArtifactError, YanmoError
 from yanmo.serving.answering import Answerer
 from yanmo.serving.config import ModelOptions
@@ -76,7 +77,7 @@ def serve_batches(descriptor: int) -> None:
         try:
             answer = answerer.answer(texts)
         except Exception as error:
-            logger.exception("The model failed at a batch of %d texts.", len(texts))
+            logger.exception("The model failed at a batch of %s.", counted(len(texts), "text"))
             line.send(Raised(type(error).__name__))
         else:
             line.send(answer)

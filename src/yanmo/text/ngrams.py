@@ -5,25 +5,25 @@ between them. Character n-grams are n characters in a row, single spaces include
 and in Chinese alike, as with scikit-learn's ``analyzer="char"``; runs of white space count as one space. No n-gram
 reaches into the next text.
 
-The hash of an n-gram is a polynomial of its mixed code points modulo 2^64, mixed again at the end: every bit of it is
-uniform, so ``hash & (buckets - 1)`` is a good bucket. It is the same on every machine.
+The hash of an n-gram is a polynomial of the mixed hashes of its items modulo 2^64, mixed again at the end: every bit of
+it is uniform, so ``hash & (buckets - 1)`` is a good bucket. It is the same on every machine.
 """
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, model_validator
 
 from yanmo.arrays import IntArray, Ragged
-from yanmo.config import Config
+from yanmo.config import Config, build
 from yanmo.text.columns import SEPARATOR, join_column
 from yanmo.text.units import BASE, CodePoints, HashArray, code_points, mix, units
 
-__all__ = ["NgramConfig", "default_ngrams", "hash_column", "hash_pairs", "ngram_strings"]
+__all__ = ["NgramConfig", "default_ngrams", "hash_column", "hash_pairs", "ngram_strings", "stored_ngrams"]
 
 MAX_SIZE = 8
 BLOCK_CHARACTERS = 1 << 15
@@ -60,11 +60,27 @@ class NgramConfig(Config):
     cjk_words: bool = False
     """Whether a run of Chinese characters is one word: for segmented text."""
 
+    hash_version: Literal[1, 2] = 2
+    """How words are hashed. In version 1 some pairs of words such as ("a", "bb") and ("b", "ba") have one hash."""
+
     @model_validator(mode="after")
     def _any_features(self) -> "NgramConfig":
         if self.word_ngrams is None and self.char_ngrams is None:
             raise ValueError("given word_ngrams, char_ngrams or both")
         return self
+
+
+def stored_ngrams(settings: Mapping[str, Any], *, where: str) -> NgramConfig:
+    """Return the n-grams that a model was trained with, as its file has them; the oldest files name no version.
+
+    Args:
+        settings: What ``model_dump`` gave.
+        where: The file, for messages.
+
+    Raises:
+        ConfigError: There is a key or a value that no version has.
+    """
+    return build(NgramConfig, {"hash_version": 1, **settings}, where=where)
 
 
 def default_ngrams(cjk_share: float, *, segmented: bool = False) -> NgramConfig:
@@ -166,6 +182,10 @@ class _Block(NamedTuple):
         mixed = mix(self.points)
         if config.word_ngrams is not None:
             starts, ends, items = units(self.points, mixed, cjk_words=config.cjk_words)
+            if config.hash_version > 1:
+                # A word is a sum over the powers of a base as its n-gram is: a letter that passes from one word to the
+                # next could keep the sum. Between two sums nothing is left of the powers.
+                items = _finish(items)
             row_ends = np.searchsorted(starts, self.ends)
             # Odd kinds are words and even ones characters: "a" as a word and "a" as a character are two features.
             yield _windows(items, row_ends, config.word_ngrams, 2 * salt + 1, (starts, ends))

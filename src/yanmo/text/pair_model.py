@@ -83,7 +83,8 @@ class PairModel:
         """Return what is written for N texts, how many symbols each has, and how many of them are not known.
 
         A candidate's likelihood is its share of all that the beam has found, and every symbol, and the end, has an
-        equal part in it: joint units say how likely a pair is, and not a symbol after another.
+        equal part in it: joint units say how likely a pair is, and not a symbol after another. What is written for a
+        text of which no symbol is known has none, for nothing speaks for it.
         """
         texts = [text.removeprefix(self.pairs.prefix) for text in texts]
         sources = self.pairs.sources.encode(texts)
@@ -96,6 +97,8 @@ class PairModel:
             stop = max(stop, start + 1)
             found += self._search(texts[start:stop], sources.take(np.arange(start, stop)))
             start = stop
+        for row in np.flatnonzero((unknown_N > 0) & (unknown_N == sources.lengths_N)).tolist():
+            found[row] = dict.fromkeys(found[row], 0.0)
         return self._writings(found), sources.lengths_N, unknown_N
 
     def _search(self, texts: Sequence[str], sources: Ragged) -> list[dict[tuple[str, ...], float]]:

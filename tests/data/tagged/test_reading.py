@@ -146,4 +146,4 @@ def test_a_word_of_white_space_is_no_unit_and_counted(tmp_path: Path, caplog: py
     with caplog.at_level(logging.WARNING):
         (block,) = reader(path).rows()
     assert (block["text"][0], block["label"][0].to_list()) == ("在\u3000北京", ["S-P", "B-N", "E-N"])
-    assert caplog.messages == [f"{path}: 1 words of white space alone are no units."]
+    assert caplog.messages == [f"{path}: words of white space alone are no units: 1."]

@@ -59,8 +59,8 @@ def test_the_words_of_a_multi_word_token_stand_and_empty_nodes_do_not(tmp_path, 
         found = prepare(tmp_path, GOOD + MULTIWORD)
     assert found.split("train")["text"].to_list() == ["Dogs bark", "de le chien"]
     assert found.split("train")["heads"][1].to_list() == [3, 3, 0]
-    assert "1 multi-word tokens" in caplog.text
-    assert "1 empty nodes" in caplog.text
+    assert "multi-word tokens: 1." in caplog.text
+    assert "empty nodes, which are left out: 1." in caplog.text
     assert found.labels == ["case", "det", "nsubj", "root"]
 
 

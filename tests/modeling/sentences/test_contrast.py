@@ -63,12 +63,14 @@ def spread(bundle, texts, labels):
     return similarity_NN[same_NN].mean() - similarity_NN[~same_NN].mean()
 
 
-def test_texts_of_one_label_come_together_and_the_same_twice(checkpoint, dataset, tmp_path):
+def test_texts_of_one_label_come_together_and_the_same_twice(checkpoint, dataset, tmp_path, caplog):
+    caplog.set_level("INFO")
     # Pooling is said, since which one is better on so few rows is luck.
     values = {"model": str(checkpoint), "pooling": "mean", "max_length": 24}
     made = [train(dataset, **values, few_shot=True, learning_rate=1e-3, out=tmp_path / one) for one in ("one", "two")]
     weights = [one.path.joinpath("model.safetensors").read_bytes() for one in made]
     assert weights[0] == weights[1]
+    assert "40 steps teach the encoder which texts have one label; a training that is killed before" in caplog.text
     frozen = train(dataset, **values, frozen=True, out=tmp_path / "frozen")
     rows = dataset.split("valid")
     texts, labels = rows["text"].to_list(), rows["label"].to_numpy()

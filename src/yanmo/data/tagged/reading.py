@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.data.labels import PROBLEM, UNNAMED, LabelReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import number_rows
@@ -210,19 +211,19 @@ def _say(
     file: SurveyedFile, num_rows: int, manner: Manner, repaired: Mapping[str, int], shown: Mapping[str, int]
 ) -> None:
     logger.info(
-        "%s: %d rows of the format %s; units: %s, tags: %s",
+        "%s: %s of the format %s; units: %s, tags: %s",
         file.path,
-        num_rows,
+        counted(num_rows, "row"),
         file.tagging,
         manner.rule,
         manner.writing,
     )
     for what, count in shown.items():
         if count:
-            logger.info("%s: %d %s.", file.path, count, what)
+            logger.info("%s: %s: %d.", file.path, what, count)
     for what, count in repaired.items():
         if count:
-            logger.warning("%s: %d %s.", file.path, count, what)
+            logger.warning("%s: %s: %d.", file.path, what, count)
     if not file.reading.is_usual:
         logger.warning(
             "%s: the ends of the spans count %s; they were converted to characters.", file.path, file.reading

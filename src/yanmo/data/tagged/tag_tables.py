@@ -1,16 +1,13 @@
 """Tables (CSV, TSV, Parquet, spreadsheets) in whose cells lists stand: words with their tags, or a text with spans.
 
-A cell is a list as JSON or Python writes it, or words with spaces between. What a row of lists means, it does not know.
+A cell is a list as JSON, Python or numpy writes it, or words with spaces between. What a row of lists means, it does
+not know.
 """
 
 from __future__ import annotations
 
-import ast
-import io
-import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,11 +19,10 @@ from yanmo.artifacts.parquet import read_metadata
 from yanmo.data.read import FILE, LINE, ReadOptions, read_blocks
 from yanmo.data.tagged.json_spans import SPAN_KEYS, JsonKeys, read_objects
 from yanmo.data.tagged.sentence import SpansRow, WordsRow
+from yanmo.data.written_values import read_value
 
 __all__ = ["names_inside", "read_tag_table"]
 
-WRITTEN = (tokenize.STRING, tokenize.NUMBER, tokenize.NAME, tokenize.OP)
-"""Tokens of Python that say something: no line end is among them."""
 HUGGING_FACE = "huggingface"
 """The key of a Parquet file's metadata under which ``datasets`` says what its columns are."""
 
@@ -78,21 +74,11 @@ def _value(cell: str | None) -> Any:
     """Return what a cell holds: a list or an object where it is written as one, else the text that it is."""
     if cell is None or not cell.lstrip().startswith(("[", "{")):
         return cell
-    for read in (msgspec.json.decode, _literal):
-        try:
-            return read(cell)
-        # A text may begin like a list, too.
-        except (msgspec.DecodeError, ValueError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError):
-            continue
-    return cell
-
-
-def _literal(cell: str) -> Any:
-    """Return what Python or numpy wrote; numpy leaves commas out, and Python would make one text of two."""
-    tokens = [one for one in tokenize.generate_tokens(io.StringIO(cell).readline) if one.type in WRITTEN]
-    if any(one.type == two.type == tokenize.STRING for one, two in pairwise(tokens)):
-        return [ast.literal_eval(one.string) for one in tokens if one.type == tokenize.STRING]
-    return ast.literal_eval(cell)
+    try:
+        return read_value(cell)
+    # A text may begin like a list, too.
+    except ValueError:
+        return cell
 
 
 def _worded(cells: dict[str, Any], keys: JsonKeys) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class TreeReader:
             yield _block(waiting, path, split)
         logger.info("%s: %s.", path, counted(num_rows, "sentence"))
         for what, count in counts.items():
-            logger.info("%s: %d %s.", path, count, what)
+            logger.info("%s: %s: %d.", path, what, count)
 
     def _tree(self, row: WordsRow, path: Path, problems: Counter[str]) -> dict[str, Any]:
         heads = [int(arc.head) if arc.head.isdecimal() else -1 for arc in row.arcs]

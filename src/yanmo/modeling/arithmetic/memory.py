@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
+from yanmo.counted import counted
 from yanmo.errors import ModelError
 from yanmo.modeling.parallel import workers
 
@@ -65,7 +66,7 @@ def cut_smaller(num_parts: int, num_rows: int, error: Exception, *, is_fixed: bo
         ) from error
     if is_fixed:
         raise ModelError(
-            f"There is not enough memory for a step with {size} texts at a time.",
+            f"There is not enough memory for a step with {counted(size, 'text')} at a time.",
             hint=f"Give gradient_accumulation_steps = {2 * num_parts}: smaller parts, the same step.",
         ) from error
     logger.warning(

@@ -69,7 +69,7 @@ def compute_logits(
         # A worker without a batch of its own still has to know how many numbers a row has.
         shapes = [logits_BC for _, logits_BC in parts] + [one for rows_B in idle for _, one in scored(rows_B)]
     if len(parts) > len(mine):
-        logger.warning("Out of memory: %d batches of texts were scored in %d smaller ones.", len(mine), len(parts))
+        logger.warning("Out of memory: batches of texts were scored in smaller ones (%d in %d).", len(mine), len(parts))
     # Zeros, since each worker fills in its own rows, and the sum over workers is the whole.
     ends = np.arange(len(features.lengths_N) + 1) if features.output_ends is None else features.output_ends
     outputs = Ragged(np.arange(ends[-1]), ends)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from yanmo.answers.links import Link
+from yanmo.counted import counted
 from yanmo.errors import ModelError
 
 __all__ = ["fill_gaps", "fit_head", "has_names", "head_config", "is_in_head", "output_layer"]
@@ -138,7 +139,9 @@ def _say(name: str, old: list[str], labels: list[str], kept: list[str], *, is_ne
     elif not kept:
         logger.info("None of the %d labels of %s is one of ours: the head is new.", len(old), name)
     elif fresh:
-        logger.info("Of the head of %s %d labels are kept by their names; new are: %s.", name, len(kept), _shown(fresh))
+        logger.info(
+            "The head of %s keeps %s of equal name; new are: %s.", name, counted(len(kept), "label"), _shown(fresh)
+        )
     elif old == labels:
         logger.info("The head of %s is kept: its %d labels are ours.", name, len(kept))
     else:

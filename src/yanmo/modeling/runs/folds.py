@@ -50,7 +50,11 @@ def answer_out_of_fold(
         found = _read(done, (len(rows), num_classes), link)
         if found is None:
             logger.info(
-                "fold %d/%d: trains on %d rows, answers %d …", fold + 1, num_folds, len(fold_N) - len(rows), len(rows)
+                "fold %d/%d: rows to train on %d, to answer %d …",
+                fold + 1,
+                num_folds,
+                len(fold_N) - len(rows),
+                len(rows),
             )
             folder.mkdir(exist_ok=True)
             found = answer(np.flatnonzero(fold_N != fold), rows, folder, key)

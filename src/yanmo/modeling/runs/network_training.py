@@ -161,7 +161,7 @@ def _read_units(trainable: Trainable, texts: LabeledTexts) -> tuple[TokenFeature
     if len(wrong):
         row = int(wrong[0])
         raise DataError(
-            f"{len(wrong)} rows have another number of labels than of units, such as row "
+            f"Rows with another number of labels than of units: {len(wrong)}, such as row "
             f"{texts.ids[row] if texts.ids else row} with {texts.targets.lengths_N[row]} labels and "
             f"{units.places.lengths_N[row]} units.",
             hint="Prepare the Dataset again from its files.",

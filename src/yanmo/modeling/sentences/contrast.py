@@ -6,6 +6,7 @@ texts make many pairs, and a text goes through the network once for all pairs th
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.counted import counted
 from yanmo.errors import ModelError
 from yanmo.modeling.arithmetic.precision import autocast
 from yanmo.modeling.features.ragged import Features, TensorBatch
@@ -25,6 +27,8 @@ from yanmo.modeling.settings import LoopSettings, Precision
 from yanmo.progress import track
 
 __all__ = ["ContrastPlan", "contrast", "draw_batch", "pair_loss"]
+
+logger = logging.getLogger(__name__)
 
 TEXTS_A_BATCH = 64
 TEXTS_A_LABEL = 4
@@ -81,6 +85,9 @@ def contrast(
     num_steps = plan.num_steps or min(max(math.ceil(PASSES * len(labels_NC) / TEXTS_A_BATCH), LEAST_STEPS), MOST_STEPS)
     optimizer = make_optimizer(module, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay)
     generator = np.random.default_rng(settings.seed)
+    # Its optimizer is not that of the loop, which knows no state of it.
+    told = "%s teach the encoder which texts have one label; a training that is killed before they end begins anew."
+    logger.info(told, counted(num_steps, "step"))
     module.train()
     for step in track(range(num_steps), "contrasting", unit="step"):
         factor = learning_rate_factor(step, num_steps=num_steps, warmup_ratio=WARMUP_RATIO)

@@ -125,7 +125,7 @@ def tag_words(
         if not len(rows):
             continue
         logger.info(
-            "tags %d/%d: learns from %d rows, tags %d …", fold + 1, NUM_FOLDS, len(fold_N) - len(rows), len(rows)
+            "tags %d/%d: rows to learn from %d, to tag %d …", fold + 1, NUM_FOLDS, len(fold_N) - len(rows), len(rows)
         )
         part = fit_window(ours.take(np.flatnonzero(fold_N != fold)), held, network=network, loop=loop, measure=_measure)
         train_U[numbers.take(rows).values] = _OwnTagger(tags, part).kinds_U(ours.take(rows).texts)

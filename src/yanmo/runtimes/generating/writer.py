@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
+from yanmo.counted import counted
 from yanmo.errors import ConfigError
 from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.runtimes.generating.beams import Hypothesis, search_beams
@@ -224,7 +225,7 @@ class Writer:
     def _search(self, prompt: list[int], wishes: WritingOptions, when_written: Callable[[], None]) -> list[Written]:
         if wishes.num_beams > self.session.num_rows:
             raise ConfigError(
-                f"There is room for {self.session.num_rows} rows, and 'num_beams' is {wishes.num_beams}.",
+                f"There is room for {counted(self.session.num_rows, 'row')}, and 'num_beams' is {wishes.num_beams}.",
                 hint="Open the writer with more rows.",
             )
         found = search_beams(

@@ -15,6 +15,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from yanmo.counted import counted
 from yanmo.errors import YanmoError
 from yanmo.runtimes.generating.constraints import Grammar
 from yanmo.runtimes.generating.decoding import Decoding
@@ -176,7 +177,7 @@ class WritingEngine:
                 if not self.writer.generator.is_idle:
                     self._step()
             except Exception as error:
-                logger.exception("The model failed while it wrote %d texts.", len(self._growing))
+                logger.exception("The model failed while it wrote %s.", counted(len(self._growing), "text"))
                 self._fail_all(error)
 
     def _obey(self) -> None:

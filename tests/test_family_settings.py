@@ -28,6 +28,7 @@ def test_settings_without_effect_are_named():
         "head_start",
         "frozen",
         "few_shot",
+        "interpolate_weights",
     ]
     assert unused_settings(resolve("ngram")) == [
         "max_length",
@@ -44,6 +45,7 @@ def test_settings_without_effect_are_named():
         "frozen",
         "few_shot",
         "activation",
+        "interpolate_weights",
     ]
     assert unused_settings(resolve("owner/model")) == [
         "max_target_length",

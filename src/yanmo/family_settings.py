@@ -49,7 +49,15 @@ LAYERED = ("bert", "roberta", "electra", "t5", *STARTED_FAMILIES)
 
 OF_STEPS = (
     *("num_epochs", "optimizer", "layer_decay", "schedule", "warmup_ratio", "label_smoothing", "r_drop", "focal_gamma"),
-    *("ema_decay", "swa_start", "fgm_epsilon", "gradient_accumulation_steps", "early_stopping_patience", "eval_steps"),
+    *(
+        "ema_decay",
+        "swa_start",
+        "interpolate_weights",
+        "fgm_epsilon",
+        "gradient_accumulation_steps",
+        "early_stopping_patience",
+        "eval_steps",
+    ),
 )
 """What says how a network takes steps on labels."""
 MIN_STEPS = 1000
@@ -176,6 +184,7 @@ SETTINGS = (
     Setting("schedule", NETWORKS),
     Setting("ema_decay", NETWORKS),
     Setting("swa_start", NETWORKS),
+    Setting("interpolate_weights", STARTED_FAMILIES, idle_heads=WRITTEN, off=False),
     Setting("focal_gamma", LABELERS, idle_heads=WRITTEN),
     Setting("r_drop", LABELERS, idle_heads=WRITTEN),
     Setting("fgm_epsilon", NETWORKS, off=0.0, needs_whole_weights=True),

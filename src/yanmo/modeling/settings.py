@@ -222,6 +222,7 @@ class LoopSettings:
     layer_decay: float = 1.0
     ema_decay: float = 0.0
     swa_start: float = 1.0
+    interpolate_weights: bool = False
     r_drop: float = 0.0
     fgm_epsilon: float = 0.0
     metric: str = "loss"

@@ -128,6 +128,10 @@ class OptimizerKeys(Config):
     """Evaluate and publish the mean of the weights of all steps after this share of them (Izmailov et al. 2018,
     arXiv:1803.05407); 1 leaves it out."""
 
+    interpolate_weights: bool = True
+    """Where a checkpoint's classifier begins with a linear model, publish the weights on the line from those that the
+    training began with to those it found which answer valid best (Wortsman et al. 2022, arXiv:2109.01903)."""
+
 
 class LossKeys(Config):
     """What is made small."""

@@ -20,6 +20,7 @@ from yanmo.modeling.arithmetic.determinism import repeatable
 from yanmo.modeling.features.ragged import Examples, TokenFeatures
 from yanmo.modeling.light.light_models import build_light_model
 from yanmo.modeling.loop import checkpoints, micro_batches, training_loop
+from yanmo.modeling.loop.interpolating import SHARES
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_loop import METRICS, Trainer, fit
 from yanmo.modeling.objectives.choices import ChoicesObjective, Labels, softmax_cross_entropy, softmax_divergence
@@ -622,3 +623,71 @@ def test_a_start_that_no_step_makes_better_is_kept_and_ends_nothing_early():
 def test_a_last_evaluation_that_was_the_best_is_said_unless_none_can_be_better(last, is_said, caplog):
     run(measure=measure_as_told([0.1, 0.3, 0.4, last]))
     assert ("more num_epochs may do better" in caplog.text) == is_said
+
+
+FIRST = 0.25
+MIXED = {"num_epochs": 2, "interpolate_weights": True}
+
+
+def begun(work_dir=None, **options):
+    """Return a training whose weights all began as one number, and the scores of what it keeps."""
+    with repeatable(7, num_threads=1):
+        trainer = make_trainer(work_dir, **MIXED | options)
+
+        def begin(_):
+            with torch.no_grad():
+                for one in trainer.module.parameters():
+                    one.fill_(FIRST)
+
+        return trainer, fit(trainer, TRAIN, VALID, begin)
+
+
+def mixtures(trainer):
+    return [line for line in trainer.position.history if "interpolation" in line]
+
+
+def test_the_mixture_that_answers_best_is_kept():
+    plain, _ = begun(measure=measure_as_told([0.1, 0.2, 0.3]), interpolate_weights=False)
+    last = weights(plain)
+    trainer, best = begun(measure=measure_as_told([0.1, 0.2, 0.3, 0.2, 0.9, 0.9, 0.1]))
+    assert [line["interpolation"] for line in mixtures(trainer)] == list(SHARES)
+    assert best["micro_f1"] == 0.9
+    assert torch.allclose(weights(trainer), FIRST + SHARES[1] * (last - FIRST), atol=1e-6)
+
+
+def test_without_a_better_mixture_the_best_weights_stay():
+    plain, before = begun(measure=measure_as_told([0.1, 0.3, 0.2]), interpolate_weights=False)
+    trainer, best = begun(measure=measure_as_told([0.1, 0.3, 0.2, 0.2, 0.3, 0.1, 0.0]))
+    assert best == before
+    assert torch.equal(weights(trainer), weights(plain))
+
+
+def test_where_no_step_was_better_than_the_first_weights_the_last_ones_are_mixed_in():
+    trainer, best = begun(measure=measure_as_told([0.5, 0.1, 0.2, 0.6, 0.1, 0.1, 0.1]))
+    assert best["micro_f1"] == 0.6
+    assert not torch.equal(weights(trainer), torch.full_like(weights(trainer), FIRST))
+
+
+def test_a_mean_of_the_steps_is_mixed_in_and_does_not_stand_in_for_the_mixture():
+    plain, _ = begun(swa_start=0.5, interpolate_weights=False, measure=measure_as_told([0.1, 0.2, 0.3]))
+    trainer, _ = begun(swa_start=0.5, measure=measure_as_told([0.1, 0.2, 0.3, 0.1, 0.1, 0.1, 0.8]))
+    expected = FIRST + SHARES[-1] * (weights(plain) - FIRST)
+    assert torch.allclose(weights(trainer), expected, atol=1e-6)
+
+
+def test_after_a_kill_it_is_the_same(tmp_path):
+    options = {"eval_steps": 1, "early_stopping_patience": 100}
+    straight, expected = begun(**options)
+    with pytest.raises(KilledError):
+        begun(tmp_path, loss=killed_after(11), **options)
+    resumed, scores = begun(tmp_path, **options)
+    assert torch.equal(weights(resumed), weights(straight))
+    assert scores == expected
+    assert mixtures(resumed) == mixtures(straight)
+
+
+def test_a_training_that_has_no_beginning_of_its_own_mixes_nothing():
+    with repeatable(7, num_threads=1):
+        trainer = make_trainer(**MIXED)
+        fit(trainer, TRAIN, VALID)
+    assert not mixtures(trainer)

@@ -31,6 +31,7 @@ class Resumable(Protocol):
     run_key: str
     position: Position
     best_weights: dict[str, Tensor]
+    first_weights: dict[str, Tensor]
     average: Average
     optimizer: torch.optim.Optimizer
     is_sharded: bool
@@ -59,6 +60,7 @@ def save_training(training: Resumable) -> None:
         return
     tensors = checkpoints.unshared_state(training.module, "module.")
     tensors |= {f"best.{name}": tensor for name, tensor in training.best_weights.items()}
+    tensors |= {f"first.{name}": tensor for name, tensor in training.first_weights.items()}
     tensors |= {f"average.{name}": tensor for name, tensor in training.average.weights.items()}
     tensors |= checkpoints.optimizer_tensors(training.optimizer, "optimizer.")
     tensors = {name: sharding.whole(tensor).cpu() for name, tensor in tensors.items()}
@@ -87,6 +89,7 @@ def resume(training: Resumable) -> bool:
     weights = training.module.state_dict()
     training.module.load_state_dict(sharding.spread(checkpoints.select(tensors, "module."), weights))
     training.best_weights = sharding.spread(checkpoints.select(tensors, "best."), weights)
+    training.first_weights = sharding.spread(checkpoints.select(tensors, "first."), weights)
     on_device = {name: one.to(training.settings.device) for name, one in tensors.items()}
     training.average.weights = sharding.spread(checkpoints.select(on_device, "average."), training.average.learning)
     checkpoints.restore_optimizer(training.optimizer, checkpoints.select(tensors, "optimizer."))

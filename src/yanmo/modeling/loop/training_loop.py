@@ -32,6 +32,7 @@ from yanmo.modeling.arithmetic.precision import choose_precision, has_bf16
 from yanmo.modeling.features.ragged import Examples, Score
 from yanmo.modeling.loop import adversary, checkpoints, micro_batches, resuming
 from yanmo.modeling.loop.batches import batches_of, count_steps, made_ahead
+from yanmo.modeling.loop.interpolating import interpolate
 from yanmo.modeling.loop.micro_batches import Learning, MatchedScore, Part
 from yanmo.modeling.loop.scoring import compute_logits
 from yanmo.modeling.loop.training_position import Position
@@ -93,6 +94,7 @@ class Trainer:
         self.tell = tell
         self.position = Position(num_parts=settings.gradient_accumulation_steps)
         self.best_weights: dict[str, Tensor] = {}
+        self.first_weights: dict[str, Tensor] = {}
         self.average = Average(module)
         self.parameters = list(self.average.learning.values())
         self.embeddings = adversary.embedding_weight(module) if settings.fgm_epsilon else None
@@ -240,9 +242,7 @@ class Trainer:
             try_steps("bf16" if settings.precision == "bf16" else "fp32", found)
             return found
 
-        @functools.cache
-        def parts() -> list[Part]:
-            return self._in_memory(prepared, max(map(len, batches), default=1))
+        parts = functools.cache(lambda: self._in_memory(prepared, max(map(len, batches), default=1)))
 
         def try_steps(precision: Precision, tried: Sequence[Part], *, is_compiled: bool = False) -> int:
             learning = self._compiled if is_compiled else self.learning
@@ -348,6 +348,8 @@ def fit(
         if begin is not None:
             begin(trainer.position.precision)
             trainer.take_scores(trainer.evaluate(valid), num_steps)
+            if settings.interpolate_weights:
+                trainer.first_weights = checkpoints.unshared_state(trainer.module, "")
         trainer.save()
     workers.wait_for_all()
     position = trainer.position
@@ -359,6 +361,7 @@ def fit(
         if workers.agree(trainer.stop.is_set()):
             trainer.save()
     warn_of_rising(position, settings)
+    interpolate(trainer, valid)
     trainer.module.load_state_dict(trainer.best_weights)
     if trainer.is_sharded:
         sharding.gather(trainer.module)

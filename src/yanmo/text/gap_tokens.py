@@ -75,7 +75,7 @@ class MaskingTokenizer:
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
         self.mask = mask_token(tokenizer)
         self._tokenizer = _reading_masks(tokenizer, self.mask)
-        self._mask_id = self._tokenizer.token_to_id(self.mask)
+        self._mask_id = self._tokenizer.token_to_id(self.mask) or 0
         self._unknown = unknown_id(self._tokenizer)
         self._before, self._after = special_ids(self._tokenizer)
         self._room = max(1, max_length - len(self._before) - len(self._after))

@@ -21,6 +21,7 @@ from yanmo.exchanging.encoder_decoder_bundle import (
     holds_encoder_decoder,
     load_encoder_decoder_weights,
 )
+from yanmo.exchanging.gguf_folder import write_gguf_folder
 from yanmo.exchanging.onnx_bundle import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.exchanging.plain_folder import PlainFolder, write_folder
 from yanmo.runtimes.decoder import DecoderRuntime
@@ -42,9 +43,13 @@ REREAD_LENGTH = 16
 class ExportConfig(Config):
     """What is made."""
 
-    to: Literal["onnx", "transformers", "arpa"] = "onnx"
+    to: Literal["onnx", "transformers", "arpa", "gguf"] = "onnx"
     """onnx: a Bundle that runs on onnxruntime and OpenVINO; transformers: a plain folder, which is no Bundle, for hubs
-    and for transformers' own classes; arpa: a folder with the n-grams of kneser-ney, for KenLM and its like."""
+    and for transformers' own classes; arpa: a folder with the n-grams of kneser-ney, for KenLM and its like;
+    gguf: a folder with a language model in one file, for llama.cpp and Ollama."""
+
+    gguf_weights: Literal["f32", "f16", "q8_0"] = "f32"
+    """How the matrices of a GGUF file are kept: in 32 or 16 bits, or in 8 by blocks of 32."""
 
 
 @verb
@@ -56,7 +61,8 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     which answers with texts. The new Bundle is published only if it
     answers the golden examples and random texts of all lengths as torch does. The way back, ``--to transformers``,
     writes a plain folder that transformers' own classes open, with the calibration in its last layer, if these answer
-    alike; ``--to arpa`` writes counted n-grams as the tools of speech recognition read them.
+    alike; ``--to arpa`` writes counted n-grams as the tools of speech recognition read them, and ``--to gguf`` a
+    language model as llama.cpp and Ollama do.
 
     Args:
         bundle: A Bundle of format torch; for arpa one of format kneser-ney.
@@ -73,6 +79,8 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     task_of(bundle)
     if config.to == "arpa":
         return write_arpa_folder(bundle, out, effects=effects)
+    if config.to == "gguf":
+        return write_gguf_folder(bundle, out, weight_type=config.gguf_weights, effects=effects)
     if config.to == "transformers":
         check_installed("export", "torch", "transformers", extra="train")
         return write_folder(bundle, out, effects=effects)

@@ -58,7 +58,7 @@ def write_gguf_folder(bundle: Bundle, out: Path, *, weight_type: WeightType, eff
     check_installed("export --to gguf", "gguf", extra="gguf")
     weights = load_decoder_weights(bundle)
     family = str(json.loads((bundle.path / "config.json").read_text(encoding="utf-8"))["model_type"])
-    if family not in GGUF_FAMILIES:
+    if family not in GGUF_FAMILIES or not isinstance(weights, DecoderWeights):
         raise ModelError(
             f"{bundle.path} is of the family {family}, which has no GGUF form here.",
             hint=f"The families are: {', '.join(GGUF_FAMILIES)}.",

@@ -154,12 +154,12 @@ def _make_decoder(bundle: Bundle, made: Bundle) -> None:
     Raises:
         ModelError: The family has no graph here, or answers differently.
     """
-    from yanmo.exporting.decoder_graph import write_decoder
+    from yanmo.exporting.language_model import write_language_model
     from yanmo.exporting.parity import check_parity
     from yanmo.runtimes import pytorch
 
     num_threads = default_num_threads()
-    write_decoder_graph(made.path, write_decoder(load_decoder_weights(bundle), is_int8=False))
+    write_decoder_graph(made.path, write_language_model(load_decoder_weights(bundle), is_int8=False))
     write_decoder_files(bundle, made.path)
     difference = check_parity(
         pytorch.open_runtime(bundle, device="cpu", num_threads=num_threads),

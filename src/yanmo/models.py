@@ -35,8 +35,9 @@ ENCODER_FAMILIES = ("bert", "roberta", "albert", "electra")
 STARTED_FAMILIES = ("pretrained", "init")
 """Encoders that begin with the weights of a checkpoint, or with those of a Bundle that was pre-trained here."""
 ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
-DECODER_FAMILIES = ("gpt2", "gpt")
-"""Networks that read from left to right, and give every token a probability: as in GPT-2, and a later design."""
+DECODER_FAMILIES = ("gpt2", "gpt", "lstm", "gcnn")
+"""Networks that read from left to right, and give every token a probability: as in GPT-2, a later design, an LSTM, and
+gated convolutions."""
 ENCODER_DECODER_FAMILIES = ("t5",)
 """Networks that read one text and write another."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES)
@@ -74,7 +75,16 @@ FORMS: dict[str, frozenset[str]] = {
     "pairs": frozenset(("targets",)),
 }
 """Family to what its models can decide about."""
-EXAMPLES = ("bert-4x312", "roberta-4x256", "albert-4x312", "electra-4x256", "gpt2-4x256", "gpt-4x256", "t5-4x256")
+EXAMPLES = (
+    "bert-4x312",
+    "roberta-4x256",
+    "albert-4x312",
+    "electra-4x256",
+    "gpt2-4x256",
+    "gpt-4x256",
+    "lstm-2x256",
+    "t5-4x256",
+)
 
 MEAN_TYPES = frozenset(
     ("albert", "bert", "camembert", "deberta-v2", "distilbert", "electra", "mpnet", "roberta", "xlm-roberta")

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from yanmo.answers.answered import Answered, Decided, Evidence, Found, Span
 from yanmo.answers.arcs import Word
+from yanmo.answers.gaps import Gap
 from yanmo.errors import ConfigError
 from yanmo.metrics.measures import Measure
 from yanmo.text.inputs import Inputs, Windows
@@ -28,6 +29,7 @@ ABOUT = {
     "sequences": "the tokens of texts",
     "vectors": "vectors of texts",
     "targets": "the texts that are written for others",
+    "gaps": "the gaps of texts",
 }
 """What a model decides about, by the name of the head that it needs for it."""
 
@@ -49,6 +51,7 @@ class Prediction:
         spans: The parts of the text that have these labels, in order, of tasks about parts; else empty.
         words: The words of the text with their heads, of tasks about trees; else empty.
         vector: What the text is about, of tasks about vectors; else empty.
+        gaps: The gaps of the text with what could stand there, of tasks about gaps; else empty.
     """
 
     label: str | tuple[str, ...] | None
@@ -59,6 +62,7 @@ class Prediction:
     spans: tuple[Span, ...] = ()
     words: tuple[Word, ...] = ()
     vector: Sequence[float] = ()
+    gaps: tuple[Gap, ...] = ()
 
 
 class Inference(Struct, Generic[EvidenceT], frozen=True):
@@ -160,6 +164,11 @@ class Task(Protocol[EvidenceT_contra]):
     def reads_units(self) -> bool:
         """Whether the parts of a text are labeled one by one: then evidence has several decisions a row."""
         ...
+
+    @property
+    def reads_by_token(self) -> bool:
+        """Whether a text is read once for each of its tokens, so that texts that only try a model should be short."""
+        return False
 
     def of(self, labels: Sequence[str]) -> Task[EvidenceT_contra]:
         """Return the task of a list of labels, where what is measured depends on them."""

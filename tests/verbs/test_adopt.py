@@ -202,10 +202,10 @@ REFUSED = {
         "is no whole classifier: its weights lack classifier.bias",
     ),
     "another task": (
-        lambda folder: make_checkpoint("bert", folder, task="ForMaskedLM"),
+        lambda folder: make_checkpoint("bert", folder, task="ForMultipleChoice"),
         {},
         ModelError,
-        "is a BertForMaskedLM; adopt takes models that classify texts or tokens",
+        "is a BertForMultipleChoice; adopt takes models that classify texts or tokens",
     ),
     "tags without a first one": (
         lambda folder: make_checkpoint("bert", folder, labels=["O", "I-PER"], task="ForTokenClassification"),

@@ -22,7 +22,7 @@ def dataset(tmp_path_factory):
     return yanmo.prepare([folder / "texts.txt"], task="causal_lm", out=folder / "data")
 
 
-@pytest.fixture(scope="module", params=["gpt2-1x32", "gpt-1x32"])
+@pytest.fixture(scope="module", params=["gpt2-1x32", "gpt-1x32", "lstm-1x32", "gcnn-1x32"])
 def trained(request, dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "model"
     return yanmo.train(dataset, model=request.param, max_length=32, num_epochs=1, num_threads=1, out=out)

@@ -142,7 +142,7 @@ def test_another_checkpoint_beside_init_is_refused(readers, dataset, tmp_path):
 )
 def test_what_needs_answers_refuses_an_encoder_that_only_reads(readers, dataset, tmp_path, ask):
     with pytest.raises(ConfigError, match="has only learned to read") as caught:
-        ask(readers["bert-1x32"], dataset, tmp_path / "out")
+        ask(readers["electra-1x32"], dataset, tmp_path / "out")
     assert "yanmo train DATASET --init FOLDER" in caught.value.hint
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
+from yanmo.artifacts.gap_table import gap_column, gap_lines, has_gaps
 from yanmo.artifacts.span_table import has_spans, span_lines, told_spans
 from yanmo.artifacts.tree_table import has_trees, tree_lines
 from yanmo.artifacts.vector_table import has_vectors, vector_column, vector_lines
@@ -20,7 +21,7 @@ FORMULA = r"^[=+\-@\t\r＝＋－＠]"
 
 
 def answer_lines(frame: pl.DataFrame, texts: pl.Series | None, labels: Sequence[str]) -> Iterator[str]:
-    """Yield one line a row: the label, or that there is none, a tab, the probability; spans; a tree; or a vector.
+    """Yield one line a row: the label, or that there is none, a tab, the probability; or spans, a tree, a vector, gaps.
 
     Args:
         frame: Predictions.
@@ -29,6 +30,9 @@ def answer_lines(frame: pl.DataFrame, texts: pl.Series | None, labels: Sequence[
     """
     if has_vectors(frame):
         yield from vector_lines(frame)
+        return
+    if has_gaps(frame):
+        yield from gap_lines(frame)
         return
     if has_trees(frame) and texts is not None:
         yield from tree_lines(frame, texts)
@@ -54,6 +58,8 @@ def answer_table(
     """
     if has_vectors(frame):
         frame, flat_labels = frame.with_columns(vector_column(frame, is_flat=flat_labels is not None)), None
+    if has_gaps(frame):
+        frame = frame.with_columns(gap_column(frame))
     if has_spans(frame):
         told = told_spans(frame, texts.to_series())
         is_flat = flat_labels is not None
@@ -61,7 +67,7 @@ def answer_table(
         frame, flat_labels = frame.with_columns(prediction=shown), None
     answers = frame if flat_labels is None else _flat_labels(frame, flat_labels)
     columns = answers.select(
-        name for name in ("prediction", "probability", "stage", "vector") if name in answers.columns
+        name for name in ("prediction", "probability", "stage", "vector", "gaps") if name in answers.columns
     )
     table = pl.concat([frame.select("id"), texts, columns], how="horizontal")
     return table.with_columns(_plain(table[name]) for name in table.columns) if plain_cells else table

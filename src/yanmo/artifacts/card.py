@@ -127,16 +127,24 @@ def _origin(source: Mapping[str, str] | None, language: Language) -> list[tuple[
     return [(say("Source"), source["name"] + commit), (say("Licence"), stated)]
 
 
-def render_encoder_card(*, model: str, text: TextConfig, facts: Mapping[str, float], language: Language = "en") -> str:
-    """Return the text of the model card of an encoder that has only learned to read.
+def render_encoder_card(
+    *, model: str, text: TextConfig, facts: Mapping[str, float], is_answering: bool, language: Language = "en"
+) -> str:
+    """Return the text of the model card of an encoder that has learned to read.
 
     Args:
         model: The model's name.
         text: How texts are cleaned.
         facts: What was counted and measured, by name.
+        is_answering: Whether it guesses hidden tokens, which is an answer.
         language: In which it is read.
     """
     say = partial(translate, language=language)
+    learned = (
+        say("This encoder guesses what stands in the gaps of texts. Train another model from it:")
+        if is_answering
+        else say("This encoder has learned to read and gives no answers yet. Train one from it:")
+    )
     rows = [
         (say("Model"), model),
         *_reading(text, language),
@@ -150,7 +158,7 @@ def render_encoder_card(*, model: str, text: TextConfig, facts: Mapping[str, flo
     dataset, folder, out = say("<a Dataset>"), say("<this folder>"), say("<where the Bundle appears>")
     return (
         f"{_table(model, rows)}\n\n"
-        f"{say('This encoder has learned to read and gives no answers yet. Train one from it:')}\n\n"
+        f"{learned}\n\n"
         f"```\nyanmo train {dataset} --init {folder} --out {out}\n```\n\n{plain}\n"
     )
 

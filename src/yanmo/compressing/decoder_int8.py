@@ -15,7 +15,7 @@ from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.text.inputs import Inputs
 
 if TYPE_CHECKING:
-    from yanmo.exporting.decoder import DecoderWeights
+    from yanmo.exporting.language_model import LanguageWeights
 
 __all__ = ["DecoderQuantizer", "DecoderScorer"]
 
@@ -23,17 +23,17 @@ __all__ = ["DecoderQuantizer", "DecoderScorer"]
 class DecoderQuantizer:
     """The Parts of a decoder: its layers, and its embeddings with the scores, which share their weights."""
 
-    def __init__(self, decoder: DecoderWeights) -> None:
+    def __init__(self, decoder: LanguageWeights) -> None:
         self._decoder = decoder
         # By layer: of the products in it the search would try four times as many graphs.
         self.names: list[str] = [*(layer.name for layer in decoder.layers), "output"]
 
     def build(self, kept: Collection[str] = ()) -> bytes:
         """Return the ONNX file with some parts kept in fp32."""
-        from yanmo.exporting.decoder_graph import write_decoder
+        from yanmo.exporting.language_model import write_language_model
 
         products = [product.name for layer in self._decoder.layers if layer.name in kept for product in layer.products]
-        return write_decoder(self._decoder, is_int8=True, kept=[*products, *kept])
+        return write_language_model(self._decoder, is_int8=True, kept=[*products, *kept])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -93,6 +93,7 @@ class Scorer:
                 pad_id=self.settings.pad_token_id,
                 num_classes=self.head.num_outputs,
                 units=self.encoded.units,
+                condenser=self.head.condenser(self.encoded),
             )
             return self.head.read(scores_WC, self.encoded, 0).scores
         finally:

@@ -32,9 +32,15 @@ USUAL_TEXT = "text"
 """The column of texts where none is named."""
 PLAIN = (".txt", ".text", ".md")
 
-OF_DOCUMENTS = ("documents", "prompt", "completion")
-OF_LABELS = ("label", "label_columns", "label_map", "label_names", "cleaning", "segmenter", "user_dict")
-LEARNED = [name for name, one in TASKS.items() if one.head == "sequences"]
+OF_PROMPTS = ("prompt", "completion")
+OF_DOCUMENTS = ("documents", *OF_PROMPTS)
+OF_LABELS = ("label", "label_columns", "label_map", "label_names")
+UNUSED: Mapping[str, tuple[str, ...]] = {
+    "sequences": (*OF_LABELS, "cleaning", "segmenter", "user_dict"),
+    "gaps": (*OF_LABELS, *OF_PROMPTS),
+}
+"""What is decided about in texts without labels, to the keys that have no meaning there."""
+LEARNED = [name for name, one in TASKS.items() if one.head in UNUSED]
 
 Documents = Literal["lines", "paragraphs", "files"]
 
@@ -153,8 +159,8 @@ def check_document_keys(task: Task[Any], options: DocumentOptions, given: Collec
     Raises:
         ConfigError: As said.
     """
-    is_learned = task.head == "sequences"
-    odd = next((name for name in (OF_LABELS if is_learned else OF_DOCUMENTS) if name in given), None)
+    is_learned = task.head in UNUSED
+    odd = next((name for name in UNUSED.get(task.head, OF_DOCUMENTS) if name in given), None)
     if odd is not None:
         raise ConfigError(
             f"The task {task.name} does not use the '{odd}' parameter.",

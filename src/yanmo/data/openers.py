@@ -135,5 +135,6 @@ OPENERS: dict[str, Callable[[Task[Any], dict[str, list[Path]], PrepareConfig, La
     "trees": _open_units,
     "passages": _open_passages,
     "targets": _open_targets,
+    "gaps": _open_documents,
 }
 """What is decided about to what opens its files."""

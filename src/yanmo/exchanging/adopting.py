@@ -51,6 +51,8 @@ __all__ = [
 # transformers is asked for each text alone, so they are few, and short even where a model reads books.
 NUM_RANDOM = 48
 MAX_RANDOM = 512
+# Where a text is read once for each of its tokens, even fewer and shorter ones.
+NUM_REREAD, MAX_REREAD, FEW = 8, 16, 6
 TEXTS_HEAD = "texts"
 TOLERANCES = {"fp32": 1e-4, "int8": 2e-2}
 """Precision to how much probabilities may differ, from transformers' own and from a text's alone."""
@@ -251,6 +253,8 @@ def pick_task(source: Original, asked: Asked, dataset: Dataset | None) -> Task[A
 
 def example_inputs(task: Task[Any], dataset: Dataset | None) -> Inputs:
     """Return raw rows of what the task reads: of the Dataset, from short to long, else some of ours."""
+    if task.reads_by_token:
+        return Inputs(([*TEXTS[:FEW], *(f"{one} [MASK]" for one in TEXTS[:FEW])],))
     if dataset is None:
         return Inputs((TEXTS, TEXTS[::-1])[: len(task.inputs)])
     return golden_inputs(dataset, "valid" if "valid" in dataset.splits else dataset.splits[0], task.inputs)
@@ -269,7 +273,8 @@ def check_answers(made: Bundle, source: Original, inputs: Inputs) -> float:
     Raises:
         ModelError: They differ too much, or are none.
     """
-    made_up = random_texts(inputs.first, max_length=min(made.max_length, MAX_RANDOM), num_texts=NUM_RANDOM)
+    most, num_texts = (MAX_REREAD, NUM_REREAD) if task_of(made).reads_by_token else (MAX_RANDOM, NUM_RANDOM)
+    made_up = random_texts(inputs.first, max_length=min(made.max_length, most), num_texts=num_texts)
     asked = Inputs(
         tuple([*column, *more] for column, more in zip(inputs.columns, (made_up, made_up[::-1]), strict=False))
     )

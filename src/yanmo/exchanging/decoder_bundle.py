@@ -18,7 +18,7 @@ from yanmo.runtimes.generating.settings import CHAT_TEMPLATE, DECODER_FILE, DECO
 from yanmo.text.language_tokens import LanguageTokenizer
 
 if TYPE_CHECKING:
-    from yanmo.exporting.decoder import DecoderWeights
+    from yanmo.exporting.language_model import LanguageWeights
 
 __all__ = ["holds_decoder", "load_decoder_weights", "write_decoder_files", "write_decoder_graph"]
 
@@ -30,21 +30,21 @@ def holds_decoder(bundle: Bundle) -> bool:
     return bundle.architecture.get("family") == DECODER
 
 
-def load_decoder_weights(bundle: Bundle) -> DecoderWeights:
+def load_decoder_weights(bundle: Bundle) -> LanguageWeights:
     """Return the weights of a torch Bundle.
 
     Raises:
         ArtifactError: The Bundle holds a graph already.
         ModelError: The family has no graph here.
     """
-    from yanmo.exporting.decoder import read_decoder
+    from yanmo.exporting.language_model import read_language_model
 
     if bundle.format != "torch":
         raise ArtifactError(
             f"The weights are read from a torch Bundle. {bundle.path} is of format {bundle.format}.",
             hint="Give the Bundle that it was made from.",
         )
-    return read_decoder(bundle.path)
+    return read_language_model(bundle.path)
 
 
 def write_decoder_files(bundle: Bundle, folder: Path) -> None:

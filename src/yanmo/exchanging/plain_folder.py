@@ -19,7 +19,7 @@ from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import place_folder
 from yanmo.errors import ArtifactError, ModelError
 from yanmo.runtimes.predictor import open_bundle
-from yanmo.tasks import only_reads, task_of
+from yanmo.tasks import is_read, task_of
 
 __all__ = ["PlainFolder", "write_folder"]
 
@@ -113,9 +113,11 @@ def _check_kind(bundle: Bundle) -> None:
             "onnx, or serve it: /v1/embeddings.",
         )
     is_encoder = bundle.format == "torch" and bundle.architecture.get("family") == "encoder"
-    if is_encoder and not only_reads(bundle.task):
+    if is_encoder and not is_read(bundle.task):
         return
     hint = "Give the torch Bundle it was made from." if bundle.format == "onnx" else "Serve the Bundle as it is."
+    if is_encoder:
+        hint = "It is such a folder as it stands: AutoModelForMaskedLM or AutoModelForPreTraining opens it."
     raise ArtifactError(
         f"No class of transformers' holds {bundle.path}: {bundle.model}, of format {bundle.format}.", hint=hint
     )

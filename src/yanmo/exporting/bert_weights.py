@@ -16,7 +16,7 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.exporting.encoder import Distances, Encoder, Layer, Product
 from yanmo.exporting.named_weights import NamedWeights
 
-__all__ = ["BERT_FAMILIES", "distance_buckets", "is_bare", "labels_units", "read_bert"]
+__all__ = ["BERT_FAMILIES", "distance_buckets", "fills_gaps", "is_bare", "labels_units", "read_bert"]
 
 NUM_BUCKETS, FARTHEST = 32, 128
 """How MPNet counts distances, in whatever number of buckets its config.json says; farther ones are all one."""
@@ -24,7 +24,10 @@ NUM_BUCKETS, FARTHEST = 32, 128
 
 @dataclass(frozen=True)
 class _Family:
-    """Where a family of transformers classes keeps what; ``{}`` stands for the layer's number."""
+    """Where a family of transformers classes keeps what; ``{}`` stands for the layer's number.
+
+    ``guesses`` are the hidden product and the norm of the head for hidden tokens, and what has its bias.
+    """
 
     prefix: str
     layer: str
@@ -32,6 +35,7 @@ class _Family:
     projection: str
     head: tuple[str, str]
     head_activation: str
+    guesses: tuple[str, str, str]
     distances: str = ""
 
 
@@ -79,13 +83,30 @@ _MPNET_PARTS = (
 )
 _LAYER = "encoder.layer.{}"
 _HEAD = ("classifier.dense", "classifier.out_proj")
-_ROBERTA = _Family("roberta", _LAYER, _BERT_PARTS, "", _HEAD, "tanh")
+_LM_HEAD = ("lm_head.dense", "lm_head.layer_norm", "lm_head")
+_ROBERTA = _Family("roberta", _LAYER, _BERT_PARTS, "", _HEAD, "tanh", _LM_HEAD)
 BERT_FAMILIES = {
-    "bert": _Family("bert", _LAYER, _BERT_PARTS, "", ("bert.pooler.dense", "classifier"), "tanh"),
+    "bert": _Family(
+        "bert",
+        _LAYER,
+        _BERT_PARTS,
+        "",
+        ("bert.pooler.dense", "classifier"),
+        "tanh",
+        ("cls.predictions.transform.dense", "cls.predictions.transform.LayerNorm", "cls.predictions"),
+    ),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
     "camembert": _ROBERTA,
-    "electra": _Family("electra", _LAYER, _BERT_PARTS, "embeddings_project", _HEAD, "gelu"),
+    "electra": _Family(
+        "electra",
+        _LAYER,
+        _BERT_PARTS,
+        "embeddings_project",
+        _HEAD,
+        "gelu",
+        ("generator_predictions.dense", "generator_predictions.LayerNorm", "generator_lm_head"),
+    ),
     "albert": _Family(
         "albert",
         "encoder.albert_layer_groups.{}.albert_layers.0",
@@ -93,11 +114,18 @@ BERT_FAMILIES = {
         "encoder.embedding_hidden_mapping_in",
         ("albert.pooler", "classifier"),
         "tanh",
+        ("predictions.dense", "predictions.LayerNorm", "predictions"),
     ),
     "distilbert": _Family(
-        "distilbert", "transformer.layer.{}", _DISTIL_PARTS, "", ("pre_classifier", "classifier"), "relu"
+        "distilbert",
+        "transformer.layer.{}",
+        _DISTIL_PARTS,
+        "",
+        ("pre_classifier", "classifier"),
+        "relu",
+        ("vocab_transform", "vocab_layer_norm", "vocab_projector"),
     ),
-    "mpnet": _Family("mpnet", _LAYER, _MPNET_PARTS, "", _HEAD, "tanh", "encoder.relative_attention_bias"),
+    "mpnet": _Family("mpnet", _LAYER, _MPNET_PARTS, "", _HEAD, "tanh", _LM_HEAD, "encoder.relative_attention_bias"),
 }
 # Their first token has the position after that of padding; the rows before it are never read.
 _COUNTS_FROM_PAD = ("roberta", "xlm-roberta", "camembert", "mpnet")
@@ -130,20 +158,41 @@ def read_bert(weights: NamedWeights, config: Mapping[str, Any]) -> Encoder:
         layers=tuple(_read_layers(weights, family, config, num_places=len(positions_PE))),
         activation=str(config.get("hidden_act", config.get("activation"))),
         head=_read_head(weights, family, config),
-        head_activation=family.head_activation,
+        head_activation=_guessing_activation(config) if fills_gaps(config) else family.head_activation,
         pooling=_pooling(config),
         # DistilBERT has it fixed in its code, and not in its config.
         epsilon=float(config.get("layer_norm_eps", 1e-12)),
+        head_norm=weights.norm("head.norm", family.guesses[1]) if fills_gaps(config) else None,
     )
 
 
 def _read_head(weights: NamedWeights, family: _Family, config: Mapping[str, Any]) -> tuple[Product, ...]:
     if is_bare(config):
         return ()
+    if fills_gaps(config):
+        return _read_guesses(weights, family)
     if _pooling(config) != "first":
         return (weights.product("head.classifier", "classifier"),)
     hidden, classifier = family.head
     return (weights.product("head.hidden", hidden), weights.product("head.classifier", classifier))
+
+
+def _read_guesses(weights: NamedWeights, family: _Family) -> tuple[Product, ...]:
+    """Return the head for hidden tokens, whose last weights are the embeddings of the tokens."""
+    hidden, _, last = family.guesses
+    tokens_VE = weights[f"{family.prefix}.embeddings.word_embeddings.weight"]
+    # Where they were untied the head has its own.
+    own = next((one for one in (f"{last}.decoder.weight", f"{last}.weight") if one in weights), None)
+    weight_EV = np.ascontiguousarray((tokens_VE if own is None else weights[own]).T)
+    # It is what the network adds, where both names are there.
+    bias_V = weights[next(one for one in (f"{last}.decoder.bias", f"{last}.bias") if one in weights)]
+    return (weights.product("head.hidden", hidden), Product("head.classifier", weight_EV, bias_V))
+
+
+def _guessing_activation(config: Mapping[str, Any]) -> str:
+    # The others have it fixed in their code.
+    fixed = config["model_type"] not in ("bert", "albert", "distilbert")
+    return "gelu" if fixed else str(config.get("hidden_act", config.get("activation")))
 
 
 def _read_layers(weights: NamedWeights, family: _Family, config: Mapping[str, Any], *, num_places: int) -> list[Layer]:
@@ -202,7 +251,7 @@ def distance_buckets(num_places: int) -> IntArray:
 
 
 def _pooling(config: Mapping[str, Any]) -> str:
-    return "units" if labels_units(config) else str(config.get("pooling", "first"))
+    return "units" if labels_units(config) or fills_gaps(config) else str(config.get("pooling", "first"))
 
 
 def is_bare(config: Mapping[str, Any]) -> bool:
@@ -213,3 +262,8 @@ def is_bare(config: Mapping[str, Any]) -> bool:
 def labels_units(config: Mapping[str, Any]) -> bool:
     """Return whether a config.json is that of a classifier of tokens."""
     return any(name.endswith("ForTokenClassification") for name in config.get("architectures") or ())
+
+
+def fills_gaps(config: Mapping[str, Any]) -> bool:
+    """Return whether a config.json is that of a masked language model."""
+    return any(name.endswith("ForMaskedLM") for name in config.get("architectures") or ())

@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from yanmo.errors import ModelError
-from yanmo.exporting.bert_weights import BERT_FAMILIES, is_bare, read_bert
+from yanmo.exporting.bert_weights import BERT_FAMILIES, fills_gaps, is_bare, read_bert
 from yanmo.exporting.encoder import ACTIVATIONS, Encoder
 from yanmo.exporting.modernbert_weights import can_read_modernbert, read_modernbert
 from yanmo.exporting.named_weights import NamedWeights
@@ -35,7 +35,7 @@ def is_supported(config: Mapping[str, Any]) -> bool:
         and config.get("position_embedding_type", "absolute") == "absolute"
         and not config.get("is_decoder", False)
         and config.get("inner_group_num", 1) == 1
-        and (config["model_type"] in BERT_FAMILIES or can_read_modernbert(config))
+        and (config["model_type"] in BERT_FAMILIES or (can_read_modernbert(config) and not fills_gaps(config)))
     )
 
 

@@ -67,7 +67,7 @@ def _check_prepare(step: Step) -> Iterator[Finding]:
     if task.reads_units:
         yield from _check_tagged(step, config, LabelReader(task, separator=config.label_separator))
         return
-    if task.head == "sequences":
+    if task.head in ("sequences", "gaps"):
         return
     if task.head == "passages":
         yield from _check_passages(step, task, config)

@@ -23,6 +23,7 @@ __all__ = [
     "render_benchmark",
     "render_comparison",
     "render_evaluation",
+    "render_gaps",
     "render_language",
     "render_page",
     "render_written",
@@ -75,6 +76,15 @@ def render_language(report: Mapping[str, Any]) -> str:
         report: The content of ``report.json``, in which what has no value is None.
     """
     return render_page("language.html", report)
+
+
+def render_gaps(report: Mapping[str, Any]) -> str:
+    """Return the page of a Report about how well hidden tokens are guessed.
+
+    Args:
+        report: The whole ``report.json``.
+    """
+    return render_page("gaps.html", report)
 
 
 def render_written(report: Mapping[str, Any]) -> str:

@@ -14,12 +14,14 @@ import polars as pl
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.gaps import Gaps
 from yanmo.answers.pointers import Pointers
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.tags import TagScheme
 from yanmo.answers.writings import Writings
 from yanmo.arrays import Ragged
 from yanmo.artifacts.dataset import Dataset
+from yanmo.reporting.gap_quality import hardest_to_guess, measure_gap_quality
 from yanmo.reporting.language_quality import (
     compare_likelihoods,
     hardest_texts,
@@ -28,7 +30,7 @@ from yanmo.reporting.language_quality import (
     no_calibration,
 )
 from yanmo.reporting.new_spans import known_spans, measure_new_spans
-from yanmo.reporting.pages import render_evaluation, render_language, render_written
+from yanmo.reporting.pages import render_evaluation, render_gaps, render_language, render_written
 from yanmo.reporting.passage_quality import (
     measure_passage_calibration,
     measure_passage_quality,
@@ -147,11 +149,15 @@ OF_TOKENS = Sections(
 OF_WRITTEN = Sections(
     measure_written_quality, measure_written_calibration, measure_pairs, worst_written, compare_answers, render_written
 )
+OF_GAPS = Sections(
+    measure_gap_quality, no_calibration, _nothing_new, hardest_to_guess, compare_likelihoods, render_gaps
+)
 SECTIONS: dict[type[Any], Callable[[Any], Sections]] = {
     Choices: _sections_of_choices,
     Pointers: lambda _: OF_PASSAGES,
     Arcs: lambda _: OF_TREES,
     Sequences: lambda _: OF_TOKENS,
     Writings: lambda _: OF_WRITTEN,
+    Gaps: lambda _: OF_GAPS,
 }
 """Form of evidence to the parts of a Report about it."""

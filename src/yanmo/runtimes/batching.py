@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from yanmo.text.tokenizer import Encoded, UnitTokens
 __all__ = [
     "TOKEN_BUDGET",
     "Batch",
+    "Condenser",
     "count_cells",
     "infer_batches",
     "make_batch",
@@ -63,6 +65,18 @@ class Batch:
     def mask_BT(self) -> IntArray:
         """1 at tokens and 0 at padding, int64, shape (B, T)."""
         return (np.arange(self.ids_BT.shape[1]) < self.lengths_B[:, None]).astype(np.int64)
+
+
+class Condenser(NamedTuple):
+    """What keeps less of a batch's scores than all of them, where these would not fit into memory.
+
+    Attributes:
+        num_columns: How many numbers are kept of each text or unit.
+        condense: From the scores of some, and their numbers among all, to what is kept of them.
+    """
+
+    num_columns: int
+    condense: Callable[[FloatArray, IntArray], FloatArray]
 
 
 def plan_batches(lengths_N: IntArray, token_budget: int = TOKEN_BUDGET) -> Iterator[IntArray]:
@@ -161,6 +175,7 @@ def infer_batches(
     pad_id: int,
     num_classes: int,
     units: UnitTokens | None = None,
+    condenser: Condenser | None = None,
 ) -> FloatArray:
     """Return the scores of all texts, or of all their units, in input order.
 
@@ -172,16 +187,18 @@ def infer_batches(
         pad_id: The id that fills a batch up.
         num_classes: C.
         units: Of the texts, where these are decided about.
+        condenser: What is kept of the scores; None: all of them.
 
     Returns:
-        logits_NC, float32, shape (N, C); of units shape (U, C).
+        logits_NC, float32, shape (N, C); of units shape (U, C); condensed ones have as many columns as are kept.
 
     Raises:
         ArtifactError: The scores of a batch have another shape.
     """
     ends = np.arange(len(ids) + 1) if units is None else units.firsts.offsets
     outputs = Ragged(np.arange(ends[-1]), ends)
-    logits_NC = np.empty((len(outputs.values), num_classes), dtype=np.float32)
+    num_columns = num_classes if condenser is None else condenser.num_columns
+    logits_NC = np.empty((len(outputs.values), num_columns), dtype=np.float32)
     batches = [make_batch(ids, token_type, rows_B, pad_id, units) for rows_B in plan]
     for rows_B, batch, logits_BC in zip(plan, batches, infer(batches), strict=True):
         if logits_BC.shape != (batch.num_outputs, num_classes):
@@ -191,7 +208,8 @@ def infer_batches(
                 f"{logits_BC.shape} instead.",
                 hint="Make the Bundle again, or open it with another runtime.",
             )
-        logits_NC[rows_B if units is None else outputs.take(rows_B).values] = logits_BC
+        numbers = rows_B if units is None else outputs.take(rows_B).values
+        logits_NC[numbers] = logits_BC if condenser is None else condenser.condense(logits_BC, numbers)
     return logits_NC
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.gaps import Gaps
 from yanmo.answers.passage_spans import passage_pointers
 from yanmo.answers.pointers import Pointers
 from yanmo.answers.vectors import Vectors
@@ -25,7 +26,8 @@ from yanmo.artifacts.silence import read_silence
 from yanmo.errors import ArtifactError, InternalError
 from yanmo.parsing.biaffine import BiaffineWeights
 from yanmo.protocols import Inference
-from yanmo.runtimes.batching import pool_windows
+from yanmo.runtimes.batching import Condenser, pool_windows
+from yanmo.runtimes.gap_head import GapHead
 from yanmo.runtimes.unit_chain import as_choices, read_chain
 from yanmo.runtimes.word_limit import first_words
 from yanmo.runtimes.word_tagger import open_tagger
@@ -53,11 +55,15 @@ class Head(Protocol):
         """Return the token ids of N cleaned rows."""
         ...
 
+    def condenser(self, encoded: Encoded) -> Condenser | None:  # noqa: ARG002 - others keep less than all scores
+        """Return what keeps less of the scores than all of them, None where all are needed."""
+        return None
+
     def read(self, scores_WC: FloatArray, encoded: Encoded, num_cells: int) -> Inference[Any]:
         """Return the evidence, not activated, that scores are.
 
         Args:
-            scores_WC: Of every row of ``encoded``, or of every place in them that is decided about.
+            scores_WC: Of every row of ``encoded``, or of every place in them that is decided about, condensed.
             encoded: What the network has read.
             num_cells: Tokens of all batches with their padding.
         """
@@ -204,6 +210,7 @@ HEADS: dict[type[Any], type[Any]] = {
     Pointers: PassageHead,
     Arcs: TreeHead,
     Vectors: VectorHead,
+    Gaps: GapHead,
 }
 """Form of evidence to the head of networks that give it."""
 

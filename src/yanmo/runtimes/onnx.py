@@ -79,6 +79,7 @@ class OnnxRuntime(Runtime[Encoded]):
             pad_id=self._settings.pad_token_id,
             num_classes=self._head.num_outputs,
             units=encoded.units,
+            condenser=self._head.condenser(encoded),
         )
         return self._head.read(scores_WC, encoded, count_cells(encoded.ids.lengths_N, plan))
 

@@ -23,6 +23,7 @@ from yanmo.runtimes.batching import (
     plan_batches,
 )
 from yanmo.runtimes.encoder_decoder import EncoderDecoderRuntime
+from yanmo.runtimes.gap_head import GapHead
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.heads import open_head
 from yanmo.text.inputs import Inputs, Windows
@@ -53,6 +54,7 @@ class TorchRuntime(Runtime[Encoded]):
         self._architecture = bundle.architecture
         self.pad_id = int(self._architecture.get("pad_id", 0))
         self._head = open_head(bundle)
+        self._hides = isinstance(self._head, GapHead)
         self._device = _find_device(device)
         self.module = load_module(bundle).to(self._device)
 
@@ -75,6 +77,7 @@ class TorchRuntime(Runtime[Encoded]):
                 pad_id=self.pad_id,
                 num_classes=self._head.num_outputs,
                 units=encoded.units,
+                condenser=self._head.condenser(encoded),
             )
         return self._head.read(scores_WC, encoded, count_cells(encoded.ids.lengths_N, plan))
 
@@ -88,10 +91,11 @@ class TorchRuntime(Runtime[Encoded]):
         if self._architecture["family"] != ENCODER:
             light_BC: Tensor = self.module(*inputs.values())
             return light_BC
-        from yanmo.modeling.networks import unit_heads
+        from yanmo.modeling.networks import pretraining_networks, unit_heads
 
         if "units" in inputs:
-            return unit_heads.score_stock(self.module, dict(inputs))
+            score = pretraining_networks.score_hidden if self._hides else unit_heads.score_stock
+            return score(self.module, dict(inputs))
         logits_BC: Tensor = self.module(**inputs).logits
         return logits_BC
 

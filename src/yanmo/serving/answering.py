@@ -14,6 +14,7 @@ from yanmo.answers.answered import Span
 from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
+from yanmo.answers.gaps import Gaps
 from yanmo.answers.pointers import Pointers
 from yanmo.answers.vectors import Vectors
 from yanmo.answers.writings import Writings
@@ -22,7 +23,16 @@ from yanmo.artifacts.tree_table import conllu_sentence
 from yanmo.protocols import Prediction, Task
 from yanmo.runtimes.predictor import Predictor, default_num_threads, open_bundle
 from yanmo.serving.config import ModelOptions
-from yanmo.serving.schemas import Answer, Entity, FoundAnswer, Text, TreeWord, WrittenCandidate
+from yanmo.serving.schemas import (
+    Answer,
+    Entity,
+    FilledGap,
+    FoundAnswer,
+    GapCandidate,
+    Text,
+    TreeWord,
+    WrittenCandidate,
+)
 from yanmo.tasks.deciding import count_given
 from yanmo.text.inputs import Inputs
 
@@ -159,6 +169,15 @@ def _write_written(told: Prediction) -> Answer:
     return Answer(told.label, told.probability, log_likelihood=_nats(told.probability), candidates=found)
 
 
+def _write_gaps(told: Prediction) -> Answer:
+    found = [
+        FilledGap(gap.start, gap.end, [GapCandidate(one.text, one.token, one.probability) for one in gap.words])
+        for gap in told.gaps
+    ]
+    whole = told.probabilities.get("log_likelihood", UNSET)
+    return Answer(told.label, told.probability, log_likelihood=whole, gaps=found)
+
+
 def _nats(share: float) -> float:
     """Return the mean log-likelihood of a text's tokens, of which it was told as a probability."""
     return math.log(max(share, LEAST_SHARE))
@@ -170,6 +189,7 @@ WRITERS: dict[type[Any], Callable[[Task[Any]], Callable[[Prediction], Answer]]] 
     Arcs: lambda _: _write_trees,
     Vectors: lambda _: _write_vector,
     Writings: lambda _: _write_written,
+    Gaps: lambda _: _write_gaps,
 }
 """Form of evidence to what makes an answer on the wire of one for a person."""
 

@@ -16,9 +16,10 @@ from msgspec import UnsetType
 
 from yanmo.answers.answered import Span
 from yanmo.answers.arcs import Word
+from yanmo.answers.gaps import Gap, GapWord
 from yanmo.errors import MissingExtraError, ServiceError
 from yanmo.protocols import Prediction
-from yanmo.serving.schemas import Answer, Answers, Entity, Models, ServedModel, Text
+from yanmo.serving.schemas import Answer, Answers, Entity, FilledGap, Models, ServedModel, Text
 
 try:
     import httpx
@@ -214,17 +215,25 @@ def _span(entity: Entity) -> Span:
     return Span(entity.start, entity.end, entity.entity_group, entity.score, entity.word, source)
 
 
+def _gap(gap: FilledGap) -> Gap:
+    return Gap(gap.start, gap.end, tuple([GapWord(one.token_str, one.token, one.score) for one in gap.words]))
+
+
 def _prediction(answer: Answer) -> Prediction:
     probabilities = answer.probabilities if isinstance(answer.probabilities, Mapping) else {}
     if isinstance(answer.candidates, Sequence):
         probabilities = {one.text: math.exp(one.log_likelihood) for one in answer.candidates}
+    if isinstance(answer.gaps, Sequence) and isinstance(answer.log_likelihood, float):
+        probabilities = {"log_likelihood": answer.log_likelihood}
+    holes = answer.gaps if isinstance(answer.gaps, Sequence) else ()
+    gaps = tuple([_gap(one) for one in holes])
     stage = answer.stage if isinstance(answer.stage, int) else None
     found = answer.entities if isinstance(answer.entities, Sequence) else ()
     spans = tuple([_span(one) for one in found])
     given = answer.words if isinstance(answer.words, Sequence) else ()
     words = tuple([Word(one.start, one.end, one.head, one.relation, one.score, one.word) for one in given])
     return Prediction(
-        answer.prediction, answer.probability, probabilities, stage, answer.abstained is True, spans, words
+        answer.prediction, answer.probability, probabilities, stage, answer.abstained is True, spans, words, gaps=gaps
     )
 
 

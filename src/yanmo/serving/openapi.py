@@ -23,8 +23,11 @@ from yanmo.serving.schemas import (
     Answer,
     Answers,
     Entity,
+    FilledGap,
+    FilledText,
     FoundAnswer,
     FoundPassage,
+    GapCandidate,
     Health,
     LabelScore,
     ListedModel,
@@ -79,6 +82,7 @@ ANSWERS: dict[str, list[Any]] = {
     "predict": [
         *(Answer, Answers, list[LabelScore], list[list[LabelScore]], list[Entity], list[list[Entity]]),
         *(FoundAnswer, list[FoundAnswer], list[list[FoundAnswer]], list[WrittenText]),
+        *(list[FilledText], list[list[FilledText]]),
     ],
     "embed_texts": [list[list[float]]],
     "embeddings": [EmbeddingsAnswer],
@@ -156,6 +160,7 @@ WIRE_TYPES = [
     *(InferReply, InputTensor, OutputTensor, WantedTensor, TensorOptions, TensorMetadata, ModelMetadata),
     *(ServerMetadata, LiveReply, ReadyReply, InstanceScores, FoundAnswer, QuestionBody, QuestionParameters),
     *(AskedQuestion, TreeWord, FoundPassage, WrittenCandidate, WrittenText),
+    *(FilledGap, FilledText, GapCandidate),
     *(EmbedBody, EmbeddingsBody, EmbeddingsAnswer, EmbeddedText, EmbeddingsUsage, EmbeddingType),
     *WRITING_TYPES,
 ]

@@ -11,6 +11,7 @@ from yanmo.serving.answering import BatchAnswer
 from yanmo.serving.batcher import DeadlineError, QueuedRequest, QueueFullError, TooLargeError, WorkerLostError
 from yanmo.serving.embedding import decode_vectors
 from yanmo.serving.exchange import ENCODER, JSON, ClientGoneError, Reply, RouteCall
+from yanmo.serving.gaps import decode_gaps, trim_filled
 from yanmo.serving.model import Model
 from yanmo.serving.problems import Problem
 from yanmo.serving.questions import decode_question, trim_answers
@@ -23,7 +24,11 @@ from yanmo.translations import Phrase
 
 __all__ = ["ask_model", "check_read", "decode_asked", "encode_answers", "predict", "queue_full"]
 
-DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {"passages": decode_question, "vectors": decode_vectors}
+DECODERS: Mapping[str, Callable[[bytes, Limits], Request]] = {
+    "gaps": decode_gaps,
+    "passages": decode_question,
+    "vectors": decode_vectors,
+}
 """What a model decides about to what reads its requests, where these have words of their own."""
 JSON_HEADER = (b"content-type", JSON)
 
@@ -162,6 +167,8 @@ def encode_answers(answers: list[Answer], request: Request, model: Model, digest
     # Answers belong to one request alone, so they are changed in place.
     if answers[0].candidates is not UNSET:
         trim_written(answers, options)
+    elif answers[0].gaps is not UNSET:
+        trim_filled(answers, options)
     elif options.threshold is not UNSET or options.top_k is not UNSET or options.return_probabilities is False:
         for answer in answers:
             _trim(answer, options, model)

@@ -31,7 +31,10 @@ __all__ = [
     "Answers",
     "Count",
     "Entity",
+    "FilledGap",
+    "FilledText",
     "FoundAnswer",
+    "GapCandidate",
     "Health",
     "LabelScore",
     "ListedModel",
@@ -165,6 +168,50 @@ class WrittenText(msgspec.Struct, frozen=True):
     generated_text: str
 
 
+class GapCandidate(msgspec.Struct, frozen=True):
+    """What could stand in a gap of a text.
+
+    Attributes:
+        token_str: The token as the model writes it.
+        token: Its id in the model's vocabulary.
+        score: Its probability.
+    """
+
+    token_str: str
+    token: int
+    score: float
+
+
+class FilledGap(msgspec.Struct, frozen=True):
+    """A gap of a text.
+
+    Attributes:
+        start: The first character of its mark, counted in Unicode characters of the text as it was sent.
+        end: The character behind the mark's last one.
+        words: What could stand there, the most probable first.
+    """
+
+    start: int
+    end: int
+    words: Sequence[GapCandidate]
+
+
+class FilledText(msgspec.Struct, frozen=True):
+    """One word for a gap of an input, as clients of fill-mask read it.
+
+    Attributes:
+        score: Its probability.
+        token: Its id in the model's vocabulary.
+        token_str: The token as the model writes it.
+        sequence: The text with it.
+    """
+
+    score: float
+    token: int
+    token_str: str
+    sequence: str
+
+
 class TreeWord(msgspec.Struct, frozen=True):
     """A word of a sentence's tree.
 
@@ -205,9 +252,9 @@ class Answer(msgspec.Struct):
     """What the model says about one text.
 
     Attributes:
-        prediction: The label, or the text of an answer in a passage, or what was written; for multi-label tasks all
-            labels that are probable enough; for tasks about the units of a text those of its entities, in order; null
-            where there is none.
+        prediction: The label, or the text of an answer in a passage, or what was written or filled in; for multi-label
+            tasks all labels that are probable enough; for tasks about the units of a text those of its entities, in
+            order; null where there is none.
         probability: The label's probability; for multi-label tasks the weakest decision's.
         probabilities: Every label's probability.
         model: The model's name; in a list of answers it stands beside the list.
@@ -223,9 +270,11 @@ class Answer(msgspec.Struct):
         conllu: The same as rows of CoNLL-U.
         vector: What the text is about; only of models that give vectors.
         num_tokens: How many tokens were read; only of these models.
-        log_likelihood: The mean log-likelihood of the tokens of what was written, in nats; only of texts for texts.
+        log_likelihood: The mean log-likelihood of the tokens of what was written, in nats, of texts for texts; of a
+            text without gaps its pseudo-log-likelihood.
         candidates: What could have been written, the best first, at most top_k; only of texts for texts, where top_k is
             asked for.
+        gaps: The gaps of the text; only of models that guess hidden tokens.
     """
 
     prediction: str | tuple[str, ...] | None
@@ -246,6 +295,7 @@ class Answer(msgspec.Struct):
     num_tokens: int | UnsetType = UNSET
     log_likelihood: float | UnsetType = UNSET
     candidates: Sequence[WrittenCandidate] | UnsetType = UNSET
+    gaps: Sequence[FilledGap] | UnsetType = UNSET
 
 
 class Answers(msgspec.Struct):

@@ -17,6 +17,7 @@ from msgspec import UNSET, UnsetType
 from yanmo.answers.links import SIGMOID, SOFTMAX, Link
 from yanmo.protocols import Task
 from yanmo.serving.exchange import ENCODER
+from yanmo.serving.gaps import encode_filled
 from yanmo.serving.requests import Request
 from yanmo.serving.schemas import Answer, LabelScore, Parameters
 from yanmo.serving.written import encode_written
@@ -48,6 +49,8 @@ def encode_scores(answers: Sequence[Answer], request: Request, *, task: Task[Any
         return _encode_entities(answers, request)
     if answers[0].candidates is not UNSET:
         return encode_written(answers)
+    if answers[0].gaps is not UNSET:
+        return encode_filled(answers, request)
     link = label_task(task, "A list of scores").link
     # The Hugging Face client always sends parameters and always reads a list of lists; who leaves them out reads what
     # text-embeddings-inference answers.

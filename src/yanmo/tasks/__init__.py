@@ -10,6 +10,7 @@ from yanmo.protocols import Task
 from yanmo.tasks.causal_lm import CAUSAL_LM
 from yanmo.tasks.dependencies import DEPENDENCIES
 from yanmo.tasks.embedding import EMBEDDING
+from yanmo.tasks.masked_lm import MASKED_LM
 from yanmo.tasks.multi_label import MULTI_LABEL
 from yanmo.tasks.single_label import SINGLE_LABEL
 from yanmo.tasks.span import SPAN
@@ -18,18 +19,18 @@ from yanmo.tasks.text_to_text import TEXT_TO_TEXT
 from yanmo.tasks.token_labels import TOKEN_LABELS
 from yanmo.text.pipeline import TextConfig
 
-__all__ = ["ANSWERED", "READING", "TASKS", "get_task", "is_learned", "known_task", "only_reads", "task_of"]
+__all__ = ["ANSWERED", "READING", "TASKS", "get_task", "is_learned", "is_read", "known_task", "only_reads", "task_of"]
 
 EVERY: tuple[Task[Any], ...] = (
     *(SINGLE_LABEL, MULTI_LABEL, TEXT_PAIR, TOKEN_LABELS, SPAN, DEPENDENCIES),
-    *(CAUSAL_LM, TEXT_TO_TEXT),
+    *(CAUSAL_LM, TEXT_TO_TEXT, MASKED_LM),
 )
 TASKS = {task.name: task for task in EVERY}
 ANSWERED: dict[str, Task[Any]] = {EMBEDDING.name: EMBEDDING}
 """Tasks that Bundles answer and no Dataset is of: there is no truth to learn or to measure against."""
 
 READING = {"mlm": "masked_lm", "rtd": "replaced_tokens", "spans": "cut_spans"}
-"""Objective of pre-training to the task of its encoders, which have only learned to read and give no answers."""
+"""Objective of pre-training to the task of its networks. Those that guess hidden tokens answer it; others only read."""
 
 
 def known_task(name: str) -> str:
@@ -49,7 +50,12 @@ def is_learned(name: str) -> bool:
 
 
 def only_reads(name: str) -> bool:
-    """Return whether a task's Bundles are encoders that have only learned to read."""
+    """Return whether a task's Bundles are encoders that have only learned to read, and give no answers."""
+    return is_read(name) and name not in TASKS
+
+
+def is_read(name: str) -> bool:
+    """Return whether a task is what networks learn from plain texts, before they are trained for another one."""
     return name in READING.values()
 
 

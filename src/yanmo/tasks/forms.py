@@ -30,7 +30,7 @@ class Row(NamedTuple):
 COMPARE = "Train several models and compare them: evaluate says the measures of the task with intervals."
 VERBS = {
     "adopt": Row(
-        ("texts", "units", "passages", "sequences", "targets"),
+        ("texts", "units", "passages", "sequences", "targets", "gaps"),
         "Train a model here instead, or begin with the checkpoint: yanmo train DATASET --model DIR",
     ),
     "audit": Row(

@@ -20,7 +20,7 @@ from yanmo.text.inputs import Units, Windows
 from yanmo.text.tokenizer import Encoded, UnitTokens, count_unknown, unknown_id
 from yanmo.text.words import untruncated
 
-__all__ = ["NO_KIND", "UnitTokenizer", "cut_unit_windows"]
+__all__ = ["NO_KIND", "UnitTokenizer", "cut_unit_windows", "special_ids"]
 
 MOST_KNOWN = 1 << 16
 """So many units are remembered with their tokens; a language's common words and all its characters fit."""
@@ -42,7 +42,7 @@ class UnitTokenizer:
 
     def __init__(self, tokenizer: Tokenizer, max_length: int) -> None:
         self._tokenizer = untruncated(tokenizer)
-        self._before, self._after = _specials(self._tokenizer)
+        self._before, self._after = special_ids(self._tokenizer)
         self._room = max(1, max_length - len(self._before) - len(self._after))
         self._unknown = unknown_id(self._tokenizer) or 0
         self._word_start = self._tokenizer.token_to_id(WORD_START)
@@ -141,7 +141,7 @@ class UnitTokenizer:
         return Ragged(ids, offsets), begins_W - num_before
 
 
-def _specials(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+def special_ids(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """Return the special tokens that stand before and after a text."""
     found = tokenizer.encode("a")
     inside = [place for place, is_special in enumerate(found.special_tokens_mask) if not is_special]

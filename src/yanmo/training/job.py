@@ -53,6 +53,8 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+PRETRAINED_HINT = "pretrain learns it from plain texts: yanmo pretrain DATASET --out MODEL"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -195,11 +197,11 @@ def settle(config: LearnKeys, spec: ModelSpec, num_rows: int, task: Task[Any], *
 def _check_form(spec: ModelSpec, task: Task[Any]) -> None:
     if spec.can_label(task.head):
         return
-    fitting = [one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES]
+    fitting = ", ".join(one for one, forms in FORMS.items() if task.head in forms and one not in STARTED_FAMILIES)
     able = " or ".join(ABOUT[one] for one in ABOUT if one in FORMS[spec.family])
     raise ConfigError(
         f"The model {spec.name} is for {able}, but the task {task.name} is about {ABOUT[task.head]}.",
-        hint=f"Families that suit it: {', '.join(fitting)}.",
+        hint=f"Families that suit it: {fitting}." if fitting else PRETRAINED_HINT,
     )
 
 

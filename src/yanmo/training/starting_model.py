@@ -11,7 +11,7 @@ from yanmo.artifacts.placing import MANIFEST
 from yanmo.errors import ConfigError, check_installed
 from yanmo.family_settings import unsuited
 from yanmo.models import ModelSpec, resolve
-from yanmo.tasks import only_reads
+from yanmo.tasks import is_read
 from yanmo.text.pipeline import TextConfig
 from yanmo.training.train_config import LearnKeys, check_compiler
 from yanmo.training.work_folder import check_alone
@@ -107,7 +107,7 @@ def _find_init(model: str) -> Bundle | None:
         return None
     bundle = Bundle.open(spec.source)
     # The Bundle of a classifier is a checkpoint like any other folder.
-    return bundle if only_reads(bundle.task) else None
+    return bundle if is_read(bundle.task) else None
 
 
 def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
@@ -121,7 +121,7 @@ def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:
     Raises:
         ConfigError: The Bundle is no such encoder, is of another shape, or has read words that were cut otherwise.
     """
-    if not only_reads(init.task):
+    if not is_read(init.task):
         raise ConfigError(
             f"The 'init' input must be an encoder that pretrain made. {init.path} is of the task {init.task}.",
             hint="To go on from any other checkpoint, give its folder as the model.",

@@ -24,8 +24,9 @@ class ModelKeys(Config):
 
     model: str = "ngram"
     """ngram, linear, textcnn, bilstm, window, arcs; bert, roberta, albert or electra with layers x width such as
-    bert-4x312; a local folder; or a hub id. Language models: kneser-ney, gpt2 or gpt with layers x width. For text to
-    text: pairs; t5 with layers x width, such as t5-6e2dx256 for 6 layers that read and 2 that write."""
+    bert-4x312; a local folder; or a hub id. Language models: kneser-ney; gpt2, gpt, lstm or gcnn with layers x
+    width. For text to text: pairs; t5 with layers x width, such as t5-6e2dx256 for 6 layers that read and 2 that
+    write."""
 
     max_length: int | None = Field(default=None, ge=4)
     """Most tokens that are read of a text, special tokens included."""

@@ -53,8 +53,8 @@ class AdoptConfig(Config):
 
     task: str | None = None
     """single_label, multi_label or text_pair; by default that of the Dataset, else what the model was trained for. What
-    labels tokens is of token_labels, what finds answers of span, what predicts the next token of causal_lm, what writes
-    a text from another of text_to_text."""
+    labels tokens is of token_labels, what finds answers of span, what predicts the next token of causal_lm, what
+    guesses hidden ones of masked_lm, what writes a text from another of text_to_text."""
 
     units: UnitRule | None = None
     """What is labeled by a model of tokens: words, characters, or tokens, which are words and single marks and
@@ -82,9 +82,9 @@ def adopt(
 ) -> Bundle:
     """Take in a model that was trained elsewhere.
 
-    A folder or hub id with a classifier of texts or of tokens, a reader of passages, a language model or a model that
-    writes a text from another, of any family that transformers has, becomes a torch Bundle; an ONNX file of a
-    classifier of texts with its tokenizer an ONNX Bundle. Head, labels and length stay as they are, and nothing is
+    A folder or hub id with a classifier of texts or of tokens, a reader of passages, a language model, a masked one, or
+    a model that writes a text from another, of any family that transformers has, becomes a torch Bundle; an ONNX file
+    of a classifier of texts with its tokenizer an ONNX Bundle. Head, labels and length stay as they are, and nothing is
     cleaned. It is published only if it answers as transformers does by itself, and a text alone as in a batch. Every
     other verb then takes it.
 

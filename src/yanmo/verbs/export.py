@@ -21,6 +21,7 @@ from yanmo.exchanging.encoder_decoder_bundle import (
     holds_encoder_decoder,
     load_encoder_decoder_weights,
 )
+from yanmo.exchanging.gguf_folder import write_gguf_folder
 from yanmo.exchanging.onnx_bundle import encoder_graph, load_encoder, publish_from, traced_graph, write_graph
 from yanmo.exchanging.plain_folder import PlainFolder, write_folder
 from yanmo.runtimes.decoder import DecoderRuntime
@@ -35,14 +36,20 @@ __all__ = ["ExportConfig", "export"]
 logger = logging.getLogger(__name__)
 
 NUM_RANDOM_DOCUMENTS = 20
+REREAD_LENGTH = 16
+"""Random texts are made for so many tokens where each is read once for each of its tokens."""
 
 
 class ExportConfig(Config):
     """What is made."""
 
-    to: Literal["onnx", "transformers", "arpa"] = "onnx"
+    to: Literal["onnx", "transformers", "arpa", "gguf"] = "onnx"
     """onnx: a Bundle that runs on onnxruntime and OpenVINO; transformers: a plain folder, which is no Bundle, for hubs
-    and for transformers' own classes; arpa: a folder with the n-grams of kneser-ney, for KenLM and its like."""
+    and for transformers' own classes; arpa: a folder with the n-grams of kneser-ney, for KenLM and its like;
+    gguf: a folder with a language model in one file, for llama.cpp and Ollama."""
+
+    gguf_weights: Literal["f32", "f16", "q8_0"] = "f32"
+    """How the matrices of a GGUF file are kept: in 32 or 16 bits, or in 8 by blocks of 32."""
 
 
 @verb
@@ -54,7 +61,8 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     which answers with texts. The new Bundle is published only if it
     answers the golden examples and random texts of all lengths as torch does. The way back, ``--to transformers``,
     writes a plain folder that transformers' own classes open, with the calibration in its last layer, if these answer
-    alike; ``--to arpa`` writes counted n-grams as the tools of speech recognition read them.
+    alike; ``--to arpa`` writes counted n-grams as the tools of speech recognition read them, and ``--to gguf`` a
+    language model as llama.cpp and Ollama do.
 
     Args:
         bundle: A Bundle of format torch; for arpa one of format kneser-ney.
@@ -71,6 +79,8 @@ def export(bundle: Bundle, config: ExportConfig, *, out: Path, effects: Effects 
     task_of(bundle)
     if config.to == "arpa":
         return write_arpa_folder(bundle, out, effects=effects)
+    if config.to == "gguf":
+        return write_gguf_folder(bundle, out, weight_type=config.gguf_weights, effects=effects)
     if config.to == "transformers":
         check_installed("export", "torch", "transformers", extra="train")
         return write_folder(bundle, out, effects=effects)
@@ -126,12 +136,14 @@ def _make(bundle: Bundle, made: Bundle) -> None:
     encoder = load_encoder(bundle)
     write_graph(made.path, encoder_graph(bundle, encoder) if encoder else traced_graph(bundle, reference))
     pipeline, golden = bundle.text_pipeline(), bundle.golden()
+    rereads = task_of(bundle).reads_by_token
     difference = check_parity(
         reference,
         OnnxRuntime(made, num_threads),
         # Runtimes are compared, and these read what is cleaned already.
         pipeline.read(golden.inputs),
-        max_length=bundle.max_length,
+        max_length=min(bundle.max_length, REREAD_LENGTH) if rereads else bundle.max_length,
+        **({"num_random": NUM_RANDOM_DOCUMENTS} if rereads else {}),
     )
     logger.info("Probabilities differ from torch's by at most %.1g.", difference)
 
@@ -142,12 +154,12 @@ def _make_decoder(bundle: Bundle, made: Bundle) -> None:
     Raises:
         ModelError: The family has no graph here, or answers differently.
     """
-    from yanmo.exporting.decoder_graph import write_decoder
+    from yanmo.exporting.language_model import write_language_model
     from yanmo.exporting.parity import check_parity
     from yanmo.runtimes import pytorch
 
     num_threads = default_num_threads()
-    write_decoder_graph(made.path, write_decoder(load_decoder_weights(bundle), is_int8=False))
+    write_decoder_graph(made.path, write_language_model(load_decoder_weights(bundle), is_int8=False))
     write_decoder_files(bundle, made.path)
     difference = check_parity(
         pytorch.open_runtime(bundle, device="cpu", num_threads=num_threads),

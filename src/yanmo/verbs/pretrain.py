@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from yanmo.artifacts.base import Identity, publish
-from yanmo.artifacts.bundle import Bundle
+from yanmo.artifacts.base import Identity
+from yanmo.artifacts.bundle import Bundle, publish_bundle
 from yanmo.artifacts.card import render_encoder_card, write_cards
 from yanmo.artifacts.effects import NO_EFFECTS, Effects, Watcher
 from yanmo.artifacts.identity import folder_digest, stage_key
@@ -20,10 +20,12 @@ from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, check_installed
 from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.machine import worker_rank
+from yanmo.measuring.inputs import write_answers
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
 from yanmo.models import ENCODER_DECODER_FAMILIES, ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
-from yanmo.tasks import READING
+from yanmo.tasks import READING, only_reads
+from yanmo.text.inputs import Inputs
 from yanmo.training.starting_model import check_segmenter
 from yanmo.training.train_config import ComputeKeys, check_compiler
 from yanmo.training.work_folder import working
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 SPANS_RATE = 1e-2
 """The default for spans, whose steps are in proportion to the size of each weight."""
+NUM_EXAMPLES, EXAMPLE_CHARACTERS = 8, 80
 NEVER = 2**31
 """Pre-training does not stop early: its loss is still falling when its time is up."""
 
@@ -109,9 +112,10 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
 def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Let an encoder learn to read from texts without labels.
 
-    The Bundle is a plain Hugging Face folder with its tokenizer. It gives no answers yet: train one from it with
-    yanmo train DATASET --init FOLDER. A run that was killed goes on from its last checkpoint when the same command is
-    given again, and SIGTERM makes it write one first. Under torchrun the workers share every batch.
+    The Bundle is a plain Hugging Face folder with its tokenizer. One that guesses hidden tokens fills gaps; the others
+    give no answers yet: train a model from it with yanmo train DATASET --init FOLDER. A run that was killed goes on
+    from its last checkpoint when the same command is given again, and SIGTERM makes it write one first. Under torchrun
+    the workers share every batch.
 
     Args:
         source: Datasets, of which the texts of all splits but test are read, and raw files.
@@ -244,9 +248,19 @@ def _publish(
         seed=config.seed,
         info=info,
     )
-    with publish(out, identity, effects=effects) as staging:
-        trained.save(staging)
+    with publish_bundle(out, identity, effects=effects) as made:
+        trained.save(made.path)
         if texts.user_dict_path:
-            shutil.copyfile(texts.user_dict_path, staging / texts.user_dict_path.name)
-        card = partial(render_encoder_card, model=spec.name, text=texts.config, facts=facts)
-        write_cards(staging, card)
+            shutil.copyfile(texts.user_dict_path, made.path / texts.user_dict_path.name)
+        is_answering = not only_reads(identity.task)
+        if is_answering:
+            write_answers(made, _examples(texts))
+        card = partial(render_encoder_card, model=spec.name, text=texts.config, facts=facts, is_answering=is_answering)
+        write_cards(made.path, card)
+
+
+def _examples(texts: PlainTexts) -> Inputs:
+    """Return the beginnings of a few documents, some with a gap behind them, to keep as golden examples."""
+    block: list[str] = next(iter(texts.blocks()), [])
+    beginnings = [one[:EXAMPLE_CHARACTERS] for one in block[:NUM_EXAMPLES]]
+    return Inputs((beginnings + [f"{one} [MASK]" for one in beginnings[: NUM_EXAMPLES // 2]],))

@@ -9,6 +9,7 @@ from typing import Any
 from yanmo.errors import ModelError
 from yanmo.modeling.adopted.adopted_model import Adopted, Wanted
 from yanmo.modeling.adopted.classifiers import adopt_classifier, adopt_tagger
+from yanmo.modeling.adopted.gap_fillers import adopt_gap_filler
 from yanmo.modeling.adopted.language_models import adopt_language_model
 from yanmo.modeling.adopted.readers import adopt_reader
 from yanmo.modeling.adopted.writers import adopt_writer
@@ -21,6 +22,7 @@ OPENERS: dict[str, Callable[[Path, Any, Wanted], Adopted]] = {
     "ForTokenClassification": adopt_tagger,
     "ForQuestionAnswering": adopt_reader,
     "ForCausalLM": adopt_language_model,
+    "ForMaskedLM": adopt_gap_filler,
     "LMHeadModel": adopt_language_model,
     "ForConditionalGeneration": adopt_writer,
 }
@@ -49,6 +51,6 @@ def adopt_checkpoint(folder: Path, wanted: Wanted) -> Adopted:
             return found(folder, config, wanted)
     raise ModelError(
         f"{wanted.name} is a {made_for[0]}; adopt takes models that classify texts or tokens, find answers, "
-        "predict the next token, or write a text from another.",
+        "predict the next or a hidden token, or write a text from another.",
         hint=f"To make a classifier of it: yanmo train DATASET --model {wanted.name} --out BUNDLE",
     )

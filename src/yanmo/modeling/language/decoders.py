@@ -1,7 +1,7 @@
 """Networks that read from left to right, as stock Hugging Face classes; it knows no training and no artifact.
 
 ``gpt2`` is GPT-2 as published. ``gpt`` is a later design: rotary positions, RMSNorm and squared ReLU. Both are saved as
-plain Hugging Face folders that ``AutoModelForCausalLM`` opens.
+plain Hugging Face folders that ``AutoModelForCausalLM`` opens. ``lstm`` and ``gcnn`` are networks of our own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from transformers import ArceeConfig, AutoModelForCausalLM, GPT2Config
 from yanmo.errors import ModelError
 from yanmo.modeling.features.ragged import TensorBatch
 from yanmo.modeling.language.documents import UNCOUNTED
+from yanmo.modeling.language.light_decoders import GatedConvolutionsConfig, LstmConfig, register
 from yanmo.modeling.networks.encoders import open_network, read_config
 from yanmo.models import ModelSpec, num_heads
 
@@ -46,6 +47,7 @@ def build_decoder(spec: ModelSpec, *, vocab_size: int, end_id: int, max_length: 
         "eos_token_id": end_id,
         "tie_word_embeddings": True,
     }
+    register()
     config = CONFIGS[spec.family](spec, max_length, dropout, shared)
     module: nn.Module = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
     return module
@@ -79,9 +81,28 @@ def _gpt_config(spec: ModelSpec, max_length: int, dropout: float, shared: Mappin
     )
 
 
+def _lstm_config(spec: ModelSpec, max_length: int, dropout: float, shared: Mapping[str, Any]) -> Any:
+    return LstmConfig(**shared, **_light_sizes(spec, max_length, dropout))
+
+
+def _gcnn_config(spec: ModelSpec, max_length: int, dropout: float, shared: Mapping[str, Any]) -> Any:
+    return GatedConvolutionsConfig(**shared, **_light_sizes(spec, max_length, dropout))
+
+
+def _light_sizes(spec: ModelSpec, max_length: int, dropout: float) -> dict[str, Any]:
+    return {
+        "hidden_size": spec.width,
+        "num_hidden_layers": spec.layers,
+        "dropout": dropout,
+        "max_position_embeddings": max_length,
+    }
+
+
 CONFIGS: Mapping[str, Callable[[ModelSpec, int, float, Mapping[str, Any]], Any]] = {
     "gpt2": _gpt2_config,
     "gpt": _gpt_config,
+    "lstm": _lstm_config,
+    "gcnn": _gcnn_config,
 }
 
 
@@ -95,9 +116,10 @@ def load_decoder(folder: Path, *, dropout: float | None = None) -> nn.Module:
     Raises:
         ModelError: The folder does not hold one, or not all of its weights.
     """
+    register()
     config = read_config(folder)
     if dropout is not None:
-        names = ("resid_pdrop", "embd_pdrop", "attention_dropout", "attn_pdrop")
+        names = ("dropout", "resid_pdrop", "embd_pdrop", "attention_dropout", "attn_pdrop")
         config.update({name: dropout for name in names if hasattr(config, name)})
     module, new = open_network(AutoModelForCausalLM, folder, config)
     tied = set(getattr(module, "_tied_weights_keys", None) or ())

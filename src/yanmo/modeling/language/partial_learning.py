@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from yanmo.errors import ConfigError
 from yanmo.modeling.networks.layer_depths import freeze
 
 __all__ = ["few_learn", "merge_nothing"]
@@ -22,7 +23,15 @@ def few_learn(module: Any, *, lora_rank: int, frozen_layers: int) -> Callable[[]
         module: The network; it is changed.
         lora_rank: Of the adapters; 0: there are none.
         frozen_layers: The embeddings and so many of the lowest layers keep their weights.
+
+    Raises:
+        ConfigError: Adapters do not suit the network.
     """
+    if lora_rank and module.get_output_embeddings() is None:
+        raise ConfigError(
+            f"The 'lora_rank' parameter of train does not suit {type(module).__name__}, which has no attention.",
+            hint="Leave lora_rank out: such a network is small.",
+        )
     # Here and not above: most trainings need no peft.
     from yanmo.modeling.networks.adapters import add_adapters, merge_adapters
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from transformers import (
     AlbertConfig,
     AutoConfig,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertConfig,
@@ -177,7 +178,7 @@ def load_folder(folder: Path) -> nn.Module:
     """
     config = read_config(folder)
     kind = AutoModelForTokenClassification if labels_tokens(config) else pooled.classifier_class(config)
-    module, new = open_network(kind, folder, config)
+    module, new = open_network(AutoModelForMaskedLM if guesses_tokens(config) else kind, folder, config)
     if new:
         raise ModelError(
             f"The weights of {folder} lack {', '.join(sorted(new)[:MOST_SHOWN])}: it is no whole classifier.",
@@ -296,6 +297,11 @@ def takes_token_types(module: nn.Module) -> bool:
 def labels_tokens(config: Any) -> bool:
     """Return whether a checkpoint's network has scores for every token."""
     return any(name.endswith("ForTokenClassification") for name in config.architectures or ())
+
+
+def guesses_tokens(config: Any) -> bool:
+    """Return whether a checkpoint's network guesses hidden tokens."""
+    return any(name.endswith("ForMaskedLM") for name in config.architectures or ())
 
 
 def max_positions(module: nn.Module) -> int | None:

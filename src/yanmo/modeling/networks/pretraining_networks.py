@@ -27,12 +27,13 @@ from transformers import (
 from yanmo.errors import ConfigError
 from yanmo.modeling.features.masking import COLUMNS
 from yanmo.modeling.features.ragged import TensorBatch
+from yanmo.modeling.light.sequence_layers import read_units
 from yanmo.modeling.networks import fast_encoder
 from yanmo.modeling.networks.encoders import CONFIGS, open_network, read_config, shape_sizes
 from yanmo.modeling.pretrained.hub import find_folder
 from yanmo.models import ModelSpec, num_heads
 
-__all__ = ["Pretrainee", "ReadingTask", "ReplacedTokens", "make_pretrainee"]
+__all__ = ["Pretrainee", "ReadingTask", "ReplacedTokens", "make_pretrainee", "score_hidden"]
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,23 @@ class ReplacedTokens(nn.Module):
         super().__init__()
         self.generator = generator
         self.discriminator = discriminator
+
+
+def score_hidden(module: nn.Module, batch: TensorBatch) -> Tensor:
+    """Return logits_UV of the hidden places, by the encoder's own forward pass.
+
+    Args:
+        module: A masked language model of any family.
+        batch: ``input_ids``, ``attention_mask`` and perhaps ``token_type_ids``, int64, shape (B, T), and ``units``, the
+            hidden places among all B * T, shape (U,).
+    """
+    model: Any = module
+    inputs = {name: tensor for name, tensor in batch.items() if name != "units"}
+    head = DECODERS.get(model.config.model_type)
+    if head is None:
+        whole_UV: Tensor = read_units(model(**inputs).logits, batch["units"])
+        return whole_UV
+    return head(model, read_units(model.base_model(**inputs)[0], batch["units"]))
 
 
 def _mlm_score(encoder: nn.Module) -> Callable[[nn.Module, TensorBatch], Tensor]:
@@ -217,8 +235,7 @@ def _reader(module: nn.Module) -> Callable[[Any, TensorBatch], Tensor]:
 
 DECODERS: Mapping[str, Callable[[Any, Tensor], Tensor]] = {
     "bert": lambda model, states: model.cls(states),
-    "roberta": lambda model, states: model.lm_head(states),
-    "xlm-roberta": lambda model, states: model.lm_head(states),
+    **dict.fromkeys(("roberta", "xlm-roberta", "camembert", "mpnet"), lambda model, states: model.lm_head(states)),
     "albert": lambda model, states: model.predictions(states),
     "electra": lambda model, states: model.generator_lm_head(model.generator_predictions(states)),
 }

@@ -90,7 +90,13 @@ def pretrain_network(
         encoders.save(folder, pretrainee.encoder, reader.wrapped)
         shutil.copyfile(work_dir / METRICS, folder / METRICS)
 
-    architecture = {"family": "encoder", "pad_id": int(reader.wrapped.pad_token_id), "facts": corpus.facts}
+    encoder: Any = pretrainee.encoder
+    architecture = {
+        "family": "encoder",
+        "pad_id": int(reader.wrapped.pad_token_id),
+        "vocab_size": int(encoder.config.vocab_size),
+        "facts": corpus.facts,
+    }
     return Trained(save, scores, architecture, reading.max_length, trainer.position.precision)
 
 

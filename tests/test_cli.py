@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from yanmo.artifacts import Dataset
 from yanmo.cli import _cell, main
 from yanmo.verbs import COMMANDS
 
@@ -232,3 +233,12 @@ def test_a_link_is_replaced_again_and_again_and_what_it_led_to_stays(reviews, tm
     assert (link / "manifest.json").is_file()
     assert (data / "manifest.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir() if "replaced" in path.name) == []
+
+
+@pytest.mark.parametrize("columns", ["", "60"])
+def test_a_digest_stands_on_one_line(reviews, tmp_path, columns, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    assert main(["prepare", str(reviews), "--out", str(tmp_path / "data")]) == 0
+    assert Dataset.open(tmp_path / "data").digest in capsys.readouterr().out

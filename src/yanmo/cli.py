@@ -48,6 +48,8 @@ UNSET = None
 FORCE = "Replace the artifact that stands at --out; it stays until the new one is whole."
 NAMES = {*COMMANDS, *OTHER_NAMES}
 HYPHEN = "./-"
+PIPE_WIDTH = 160
+DIGEST_WIDTH, GRID_PADDING = 64, 4
 """A lone hyphen, which cyclopts takes for an option, as the same path; a flag that is no path gets its hyphen back."""
 
 
@@ -350,8 +352,14 @@ def _print_summary(summary: dict[str, Any]) -> None:
         for row in rows:
             table.add_row(*map(_text, row.values()))
         drawn.append(table)
+    console = Console()
+    # A file and a pipe have longer lines than the 80 characters that are taken for them; who says a width gets it.
+    width = console.width if console.is_terminal or "COLUMNS" in os.environ else PIPE_WIDTH
+    # A digest on two lines cannot be copied.
+    words = [len(word) for key, value in summary.items() if key not in tables for word in _cell(value).split()]
+    least = max(map(len, summary), default=0) + min(max(words, default=0), DIGEST_WIDTH) + GRID_PADDING
     with saying():
-        Console().print(*drawn)
+        Console(width=max(width, least)).print(*drawn)
 
 
 def _is_table(value: Any) -> bool:

@@ -23,7 +23,7 @@ def test_columns_are_found_by_label_whatever_their_order():
     [
         (["a", "b"], ["a"], "m has no label 'b', which d has.\nhint: Labels are matched by name. The labels of m: a."),
         (["a"], ["a", "b"], "d has no label 'b', which m has.\nhint: Labels are matched by name. The labels of d: a."),
-        (["a", "b", "c"], ["a", "x"], "m has no label 'b' and 1 others, which d has."),
+        (["a", "b", "c"], ["a", "x"], "m has no label 'b' and 1 other, which d has."),
     ],
 )
 def test_different_label_lists_are_refused(labels, own, message):

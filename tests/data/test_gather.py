@@ -62,7 +62,8 @@ def test_the_lengths_of_pairs_are_of_both_texts_and_their_order_matters(gather):
 
 
 def test_texts_without_a_letter_have_no_share(gather):
-    assert gather([block([("1", "123", "y")])])[0].cjk_share == 0.0
+    for text in ("123", "?!…"):
+        assert gather([block([("1", text, "y")])])[0].cjk_share == 0.0
 
 
 def test_an_id_stands_once_where_ids_are_the_users(gather):

@@ -14,6 +14,8 @@ from yanmo.data.split import check_labels, cut_folds, cut_splits, leaks, strata
 from yanmo.errors import DataError
 
 RATIOS = {"valid": 0.1, "test": 0.2}
+GOLDEN = {0: "test", 9: "test", 10: "valid", 11: "test", 13: "valid", 14: "test"}
+"""Where texts go that are not for training, by place."""
 
 
 def table(keys: list[str], labels: list[str] | list[list[str]], split: str = "train") -> pl.DataFrame:
@@ -98,6 +100,8 @@ def test_multi_label_keeps_every_label_in_train() -> None:
     frame = table([f"k{index}" for index in range(43)], labels)
     parts = frame.with_columns(cut_splits(frame, {"valid": 0.4, "test": 0.5}, 3).alias("split"))
     assert set(parts.filter(pl.col("split") == "train")["label"].explode()) == set(frame["label"].explode())
+    # What need not go back stays where it is.
+    assert set(parts["split"]) == {"train", "valid", "test"}
 
 
 def test_leaks_count_rows_of_valid_and_test_whose_text_is_in_train() -> None:
@@ -139,3 +143,13 @@ def test_folds_of_rows_with_many_labels():
     label = pl.Series([["a"], ["a", "b"], [], ["b"]] * 10, dtype=pl.List(pl.String))
     fold_N = cut_folds([str(place) for place in range(40)], label, 4, seed=1)
     assert np.bincount(fold_N).tolist() == [10, 10, 10, 10]
+
+
+def test_a_seed_gives_the_same_split_in_every_version() -> None:
+    split = cut_splits(table([f"k{place}" for place in range(20)], ["a", "b"] * 10), RATIOS, 1).to_list()
+    assert {place: name for place, name in enumerate(split) if name != "train"} == GOLDEN
+
+
+def test_every_split_of_a_class_of_three_has_one() -> None:
+    split = cut_splits(table(["x", "y", "z"], ["a"] * 3), {"valid": 0.49, "test": 0.5}, 1)
+    assert sorted(split) == ["test", "train", "valid"]

@@ -1,10 +1,6 @@
 """The commands and the Python of the guide about language models work, one after the other, in an empty folder."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -19,20 +15,11 @@ def blocks(project_root):
 
 
 @pytest.fixture(scope="module")
-def village(blocks, tmp_path_factory):
+def village(blocks, run_commands, tmp_path_factory):
     """The folder that the guide's commands made."""
     folder = tmp_path_factory.mktemp("guide")
     commands = "\n".join(code for language, code in blocks if language == "bash")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    run_commands(commands, folder)
     return folder / "village"
 
 

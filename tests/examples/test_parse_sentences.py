@@ -1,10 +1,6 @@
 """The commands of the guide about trees of sentences work, one after the other, in an empty folder."""
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -12,22 +8,12 @@ import yanmo
 
 
 @pytest.fixture(scope="module")
-def shop(project_root, tmp_path_factory):
+def shop(project_root, run_commands, tmp_path_factory):
     """The folder that the guide's commands made."""
     text = (project_root / "docs" / "guides" / "parse-sentences.md").read_text(encoding="utf-8")
     commands = "\n".join(re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL))
     folder = tmp_path_factory.mktemp("guide")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", commands],
-        cwd=folder,
-        env={**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (folder / "stdout.txt").write_text(done.stdout, encoding="utf-8")
+    (folder / "stdout.txt").write_text(run_commands(commands, folder), encoding="utf-8")
     return folder / "shop"
 
 

@@ -14,6 +14,7 @@ from yanmo.answers.pointers import Pointers
 from yanmo.answers.sequences import Sequences
 from yanmo.answers.writings import Writings
 from yanmo.arrays import Doubles, FloatArray, IntArray, Ragged
+from yanmo.counted import counted
 from yanmo.errors import DataError
 
 __all__ = ["check_probabilities", "check_same_tokens", "match_labels", "match_rows"]
@@ -37,7 +38,7 @@ def match_labels(labels: Sequence[str], member_labels: Sequence[str], *, name: s
     for one, own, other, wanted in sides:
         missing = [label for label in wanted if label not in set(own)]
         if missing:
-            more = f" and {len(missing) - 1} others" if len(missing) > 1 else ""
+            more = f" and {counted(len(missing) - 1, 'other')}" if len(missing) > 1 else ""
             shown = ", ".join(own[:SHOWN]) + (", …" if len(own) > SHOWN else "")
             raise DataError(
                 f"{one} has no label {missing[0]!r}{more}, which {other} has.",

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.errors import DataError
 
 __all__ = ["Dialect", "read_delimited"]
@@ -253,13 +254,12 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[str]:
 
 
 def _ragged(path: Path, line: int, row: list[str], width: int, dialect: Dialect) -> DataError:
-    fields = "1 field" if len(row) == 1 else f"{len(row)} fields"
     start = dialect.delimiter.join(row)[:60]
     action = f"Put a field that holds {dialect.delimiter!r} between quotes" if dialect.quote else "Repair that line"
     if not dialect.skips_spaces and any(field[:1] == " " and field.lstrip()[:1] == dialect.quote for field in row):
         action = "If the quote behind a space is to open a field: --skip-spaces"
     return DataError(
-        f"{path} line {line} has {fields}, but the first row has {width}. Got {start!r}.",
+        f"{path} line {line} has {counted(len(row), 'field')}, but the first row has {width}. Got {start!r}.",
         hint=f"{action}, or name the right --delimiter.",
     )
 

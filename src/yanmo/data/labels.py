@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from yanmo.counted import counted
 from yanmo.data.multi_hot import MultiHotReader
 from yanmo.data.read import FILE, LINE
 from yanmo.data.rows import place
@@ -187,7 +188,7 @@ def similar_labels(counts: Mapping[str, int]) -> list[dict[str, int]]:
 def say_similar(groups: Sequence[Mapping[str, int]]) -> None:
     """Say which labels look alike, how many rows have them, and how to make one of them."""
     for group in groups[:SHOWN]:
-        listed = ", ".join(f"{label!r} ({count} {'row' if count == 1 else 'rows'})" for label, count in group.items())
+        listed = ", ".join(f"{label!r} ({counted(count, 'row')})" for label, count in group.items())
         first, *others = group
         logger.warning("Labels look alike: %s. If they mean the same: %s", listed, map_hint(others, first))
     if len(groups) > SHOWN:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from yanmo.counted import counted
 from yanmo.data.tagged.sentence import WordsRow
 from yanmo.data.tagged.tag_sequences import UNLABELED
 from yanmo.errors import DataError
@@ -114,7 +115,7 @@ def _split(line: str, separator: str | None) -> list[str]:
 
 
 def _check_width(path: Path, number: int, width: int, columns: Columns) -> None:
-    shown = "1 column" if width == 1 else f"{width} columns"
+    shown = counted(width, "column")
     for key, wanted in (("word-column", columns.word), ("label", columns.tag)):
         if wanted is not None and wanted > width:
             raise DataError(
@@ -129,8 +130,7 @@ def _check_width(path: Path, number: int, width: int, columns: Columns) -> None:
 
 
 def _ragged(path: Path, number: int, line: str, num_fields: int, width: int) -> DataError:
-    shown = "1 column" if num_fields == 1 else f"{num_fields} columns"
     return DataError(
-        f"{path} line {number} has {shown}, but the first row has {width}. Got {line[:60]!r}.",
+        f"{path} line {number} has {counted(num_fields, 'column')}, but the first row has {width}. Got {line[:60]!r}.",
         hint="Repair that line: every word needs all columns, and a blank line ends a sentence.",
     )

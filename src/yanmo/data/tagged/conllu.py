@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from yanmo.counted import counted
 from yanmo.data.tagged.conll import Comments
 from yanmo.data.tagged.sentence import GivenArc, Multiword, WordsRow
 from yanmo.data.tagged.tag_sequences import UNLABELED
@@ -164,7 +165,7 @@ def _read_misc(cell: str) -> dict[str, str]:
 
 
 def _ragged(path: Path, number: int, line: str, num_fields: int, width: int) -> DataError:
-    shown = "1 column" if num_fields == 1 else f"{num_fields} columns"
+    shown = counted(num_fields, "column")
     return DataError(
         f"{path} line {number} has {shown}, but CoNLL-U has {width} with tabs between. Got {line[:60]!r}.",
         hint="For files of other columns: --tagging conll --word-column 1 --label 2.",

@@ -222,6 +222,11 @@ def test_verbs_about_what_is_right_or_wrong_refuse_gaps(folder, data, adopted, v
         getattr(yanmo, verb)(*given, out=folder / verb)
 
 
+def test_guesses_of_two_models_are_not_put_together(folder, data, adopted, exported):
+    with pytest.raises(ConfigError, match="ensemble is for .*masked_lm is about the gaps of texts"):
+        yanmo.ensemble(data.path, [adopted.path, exported.path], out=folder / "no")
+
+
 def test_nothing_is_trained_on_such_a_dataset_but_by_pretrain(folder, data):
     with pytest.raises(ConfigError, match="the gaps of texts") as caught:
         yanmo.train(data.path, model="bert-1x32", out=folder / "no")

@@ -286,3 +286,13 @@ def test_several_gaps_are_lists_of_their_own_and_a_text_without_any_is_refused(s
     answer = service.predict(inputs=[GAP, "no gap"], parameters={"top_k": 1})
     assert (answer.status, answer.json["code"]) == (400, "wrong_option")
     assert "Text 1 has no gap" in answer.json["detail"]
+
+
+def test_a_long_text_without_gaps_would_hold_up_all_others(service):
+    long = " ".join(TEXTS * 20)
+    answer = service.predict(texts=[TEXTS[0], long])
+    assert (answer.status, answer.json["code"]) == (400, "text_too_long")
+    assert "Text 1 has no gap and is read once for each token" in answer.json["detail"]
+    body, headers = json.dumps({"instances": [long]}).encode(), {"content-type": "application/json"}
+    assert service.ask("POST", "/invocations", body, headers).status == 400
+    assert service.predict(text=f"{long} [MASK]").json["gaps"]

@@ -115,7 +115,7 @@ SETTINGS = (
             "init": 2e-4,
             "gpt2": 1e-3,
             "gpt": 2e-3,
-            "lstm": 4e-3,
+            "lstm": 1e-2,
             "gcnn": 2e-3,
             "t5": 1e-2,
             "textcnn": 3e-3,

@@ -222,6 +222,11 @@ def test_verbs_about_what_is_right_or_wrong_refuse_gaps(folder, data, adopted, v
         getattr(yanmo, verb)(*given, out=folder / verb)
 
 
+def test_guesses_of_two_models_are_not_put_together(folder, data, adopted, exported):
+    with pytest.raises(ConfigError, match="ensemble is for .*masked_lm is about the gaps of texts"):
+        yanmo.ensemble(data.path, [adopted.path, exported.path], out=folder / "no")
+
+
 def test_nothing_is_trained_on_such_a_dataset_but_by_pretrain(folder, data):
     with pytest.raises(ConfigError, match="the gaps of texts") as caught:
         yanmo.train(data.path, model="bert-1x32", out=folder / "no")
@@ -281,3 +286,13 @@ def test_several_gaps_are_lists_of_their_own_and_a_text_without_any_is_refused(s
     answer = service.predict(inputs=[GAP, "no gap"], parameters={"top_k": 1})
     assert (answer.status, answer.json["code"]) == (400, "wrong_option")
     assert "Text 1 has no gap" in answer.json["detail"]
+
+
+def test_a_long_text_without_gaps_would_hold_up_all_others(service):
+    long = " ".join(TEXTS * 20)
+    answer = service.predict(texts=[TEXTS[0], long])
+    assert (answer.status, answer.json["code"]) == (400, "text_too_long")
+    assert "Text 1 has no gap and is read once for each token" in answer.json["detail"]
+    body, headers = json.dumps({"instances": [long]}).encode(), {"content-type": "application/json"}
+    assert service.ask("POST", "/invocations", body, headers).status == 400
+    assert service.predict(text=f"{long} [MASK]").json["gaps"]

@@ -152,5 +152,5 @@ def test_only_torch_bundles_are_exported(exported, tmp_path):
 
 
 def test_an_unknown_format_is_named(textcnn, tmp_path):
-    with pytest.raises(ConfigError, match="The 'to' parameter of export must be 'onnx', 'transformers' or 'arpa'"):
+    with pytest.raises(ConfigError, match="must be 'onnx', 'transformers', 'arpa' or 'gguf'"):
         export(textcnn, to="tflite", out=tmp_path / "out")

@@ -233,6 +233,17 @@ def test_a_checkpoint_whose_tokenizer_has_no_end_is_refused(folder, tmp_path):
         yanmo.train(folder / "data", out=tmp_path / "model", model=str(tmp_path), num_epochs=1, num_threads=1)
 
 
+def test_models_that_know_other_words_are_not_mixed(folder, tmp_path):
+    data, words = folder / "data", {"model": "kneser-ney", "tokenization": "words"}
+    few, more, again = (
+        yanmo.train(data, out=tmp_path / name, vocab_size=size, **words)
+        for name, size in (("few", 16), ("more", 100), ("again", 100))
+    )
+    with pytest.raises(DataError, match="know different words"):
+        yanmo.ensemble(data, [few, more], out=tmp_path / "mixed")
+    assert yanmo.ensemble(data, [more, again], out=tmp_path / "alike").format == "ensemble"
+
+
 @pytest.mark.parametrize("verb", ["calibrate", "cascade", "distill", "prune", "tune"])
 def test_verbs_that_do_not_suit_say_so(verb, folder, tmp_path):
     bundle, data, out = folder / "kneser-ney", folder / "data", tmp_path / "out"

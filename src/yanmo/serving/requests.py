@@ -13,6 +13,7 @@ from msgspec import UNSET
 from yanmo.runtimes.library import Library
 from yanmo.serving.problems import Problem
 from yanmo.serving.schemas import Parameters, PredictBody, Reload, Text
+from yanmo.text.gap_marks import marks_of
 from yanmo.translations import Phrase
 
 __all__ = [
@@ -45,6 +46,8 @@ EXPECTED = {
 }
 READS_ONE = "This model reads one text at a time."
 TOO_MANY = "'{key}' must have at most {most} texts. Got {got} instead."
+MOST_REREAD = 1000
+"""Characters of a text that is read as often as it has tokens, so that one request does not hold up all others."""
 CountT = TypeVar("CountT")
 DECODER = msgspec.json.Decoder(PredictBody)
 RELOAD_DECODER = msgspec.json.Decoder(Reload)
@@ -274,4 +277,18 @@ def check_column(column: list[str], key: str, limits: Limits) -> list[str]:
             length=longest,
             most=limits.max_characters,
         )
+    if limits.head == "gaps" and longest > MOST_REREAD:
+        _check_reread(column)
     return column
+
+
+def _check_reread(column: list[str]) -> None:
+    """Refuse a long text that is read once for each of its tokens, since it has no gap.
+
+    Raises:
+        Problem: There is one.
+    """
+    long = next((place for place, one in enumerate(column) if len(one) > MOST_REREAD and not marks_of(one)), None)
+    if long is not None:
+        sentence = "Text {place} has no gap and is read once for each token: at most {most} characters are allowed."
+        raise Problem("text_too_long", sentence, place=long, most=MOST_REREAD)

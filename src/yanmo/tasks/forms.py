@@ -39,6 +39,7 @@ VERBS = {
     "calibrate": Row(CHOSEN, "evaluate says how good the probabilities are, such as how many bits a character takes."),
     "cascade": Row(JUDGED, COMPARE),
     "distill": Row(JUDGED, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "ensemble": Row((*JUDGED, "sequences"), "evaluate --against says which of two models guesses better."),
     "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
     "grind": Row(JUDGED, COMPARE),
     "prune": Row(("texts", "targets"), "Choose a smaller model, or quantize it."),

@@ -41,15 +41,7 @@ from yanmo.text.word_list import read_word_list
 from yanmo.training.train_config import LearnKeys, TrainConfig
 from yanmo.training.word_readers import WordReaders
 
-__all__ = [
-    "Job",
-    "find_metric",
-    "labeled_texts",
-    "learn",
-    "make_job",
-    "measure_answers",
-    "settle",
-]
+__all__ = ["Job", "find_metric", "labeled_texts", "learn", "make_job", "measure_answers", "settle"]
 
 logger = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from yanmo.answers.arcs import Arcs
 from yanmo.answers.choices import Choices
 from yanmo.answers.forms import row_of
 from yanmo.answers.pointers import Pointers
+from yanmo.answers.sequences import Sequences
 from yanmo.answers.writings import Writings
 from yanmo.arrays import FloatArray
 from yanmo.artifacts.bundle import Bundle
@@ -28,6 +29,7 @@ from yanmo.combine.stacking import LightgbmStacker
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
 from yanmo.composing.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
 from yanmo.composing.soup_bundle import publish_soup
+from yanmo.composing.word_vocabularies import check_same_words
 from yanmo.config import Config
 from yanmo.errors import ConfigError
 from yanmo.measuring.evaluation import Split, load_split, with_labels_of
@@ -36,6 +38,7 @@ from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
+from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
 from yanmo.verbs.signature import verb
 
@@ -163,10 +166,13 @@ def ensemble(
             f"The 'members' input of ensemble must be at least 2 Bundles. Got {len(members)} instead.",
             hint="Name more Bundles, or a stage that makes several.",
         )
+    check_form(task_of(dataset), "ensemble")
     if config.method not in MEANS:
         row_of(DECIDED, task_of(dataset).form, f"The method {config.method}")
     dataset = with_labels_of(members, dataset)
     columns, task = check_members(members, dataset), task_of(dataset)
+    if task.form is Sequences:
+        check_same_words(members)
     split = load_split(dataset, config.split)
     # Asked for all methods, also for those that fit nothing: members and result are held against each other.
     outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)

@@ -38,10 +38,10 @@ $(EXTRAS)/.installed: $(STAMP)
 		>$$($(EXTRAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/first.pth
 	$(BIN)/pip --python $(EXTRAS) install --quiet --disable-pip-version-check -c constraints.txt \
 		-e '.[lightgbm,mlflow,openvino,ray,storage]' opentelemetry-sdk \
-		moto boto3 py-partiql-parser Flask-Cors
+		moto boto3 py-partiql-parser Flask-Cors pandas
 	touch $@
 
-test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry, Ray, buckets
+test-extras: $(EXTRAS)/.installed  ## Run the tests of the extras: LightGBM, MLflow, OpenVINO, OpenTelemetry, Ray, buckets, a registry
 	$(BIN)/pip --python $(EXTRAS) check
 	$(EXTRAS)/bin/python -m pytest -n 2 --dist worksteal -m extra $$(grep -rlF "mark.extra(" tests --include="test_*.py")
 

@@ -26,10 +26,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
+import numpy as np
 from pages import page_path
 
+from yanmo.answers.answered import Found
+from yanmo.artifacts.ledger import FinishedPart
 from yanmo.artifacts.placing import work_dir
 from yanmo.artifacts.predictions import Predictions
+from yanmo.executors.tally import count_found
+from yanmo.executors.units import UNIT_ROWS
 from yanmo.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +45,7 @@ ADDRESSES = {HEAD: "10.77.0.1", NODE: "10.77.0.2"}
 PORT = 6379
 CUT_SECONDS = 30.0
 LONGEST_SECONDS = 300.0
+EMPTY = Found(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_), 0)
 FAULTS = ("worker", "node", "driver", "network")
 
 
@@ -210,11 +217,11 @@ def main() -> int:
         seconds = calm(cluster, inputs, folder)
         print(f"undisturbed: {seconds:.1f} s", flush=True)
         rows = [measure(fault, options.moments, seconds, cluster, inputs, alone=alone) for fault in options.only]
-    text = table(rows, options, seconds)
+        text = table(rows, options, seconds) + billion(alone)
     print(text)
     if options.write:
         page_path("cluster").write_text(text, "utf-8")
-    return int(any(row["other"] for row in rows))
+    return int(any(row["other"] or row["lost"] or row["doubled"] for row in rows))
 
 
 def calm(cluster: Cluster, inputs: tuple[Path, Path], folder: Path) -> float:
@@ -235,11 +242,15 @@ def measure(
     alone: Predictions,
 ) -> dict[str, Any]:
     """Return what one fault did at some random moments."""
-    row: dict[str, Any] = {"fault": fault, "moments": 0, "other": 0, "late": []}
+    row: dict[str, Any] = {"fault": fault, "moments": 0, "other": 0, "lost": 0, "doubled": 0, "late": []}
+    ids = set(alone.ids)
     while row["moments"] < num_moments:
         out, moment = inputs[0].parent / f"{fault}-{row['moments']}", random.uniform(0, seconds)
         shutil.rmtree(out, ignore_errors=True)
         taken, is_early = run_disturbed(fault, moment, cluster, inputs, out)
+        made = Predictions.open(out).ids
+        row["lost"] += len(ids - set(made))
+        row["doubled"] += len(made) - len(set(made))
         is_same = Predictions.open(out).manifest.files == alone.manifest.files and not work_dir(out).exists()
         print(f"{fault} at {moment:.1f} s: {taken:.1f} s, {'same' if is_same else 'OTHER'} files", flush=True)
         shutil.rmtree(out)
@@ -261,15 +272,42 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace, seconds: floa
         f"- load average at the end: {os.getloadavg()[0]:.1f}\n",
         f"Two nodes of one CPU each in network namespaces of this machine; {options.rows:,} rows of 12 messages each, "
         f"{seconds:.1f} s undisturbed. *Longer* is a disturbed run less the undisturbed one.\n",
-        "| fault | random moments | files that differ from those of one process | longer, median (longest), s |",
-        "|---|---|---|---|",
+        "| fault | random moments | rows lost | rows doubled | files that differ from those of one process "
+        "| longer, median (longest), s |",
+        "|---|---|---|---|---|---|",
     ]
     for row in rows:
         late = sorted(row["late"])
         lines.append(
-            f"| {row['fault']} | {row['moments']} | {row['other']} | {late[len(late) // 2]:.1f} ({late[-1]:.1f}) |"
+            f"| {row['fault']} | {row['moments']} | {row['lost']} | {row['doubled']} | {row['other']} "
+            f"| {late[len(late) // 2]:.1f} ({late[-1]:.1f}) |"
         )
     return "\n".join(lines) + "\n"
+
+
+def billion(alone: Predictions) -> str:
+    """Return what a billion such rows take, from what these took."""
+    num_rows, digest = 1_000_000_000, "0" * 64
+    num_units = -(-num_rows // UNIT_ROWS)
+    part = FinishedPart(num_units, {"parquet": digest, "table.csv": digest}, count_found(EMPTY))
+    line = len(msgspec.json.encode(part))
+    row_bytes = alone.size_bytes / alone.frame().height
+    entry = len(f'"part-000000.parquet": {{"sha256": "{digest}", "bytes": 1000000}},')
+    rows = {
+        "units": f"{num_units:,}",
+        "ledger": f"{num_units * line / 1e6:.0f} MB, {line} bytes a unit; on a bucket {num_units:,} objects",
+        "answers and table": f"{num_rows * row_bytes / 1e9:.0f} GB, {row_bytes:.0f} bytes a row",
+        "manifest": f"as ever on a disk; on a bucket, where parts stay, {2 * num_units * entry / 1e6:.0f} MB",
+        "listing of a bucket": f"{-(-2 * num_units // 1000):,} requests of 1,000 names for parts, "
+        f"{-(-num_units // 1000):,} for the ledger, and {num_units:,} reads of it where a driver was killed",
+    }
+    lines = [f"| {name} | {value} |" for name, value in rows.items()]
+    first = (
+        "On a disk the first thing that breaks is that the driver alone puts all parts together, which reads and "
+        "writes all answers once more. On a bucket it is the ledger of a driver that was killed, which is read "
+        "object by object.\n"
+    )
+    return "\n".join(["\n## A billion rows, by arithmetic\n", "| what | how much |", "|---|---|", *lines, "", first])
 
 
 def parse() -> argparse.Namespace:

@@ -8,12 +8,23 @@ from pathlib import Path
 
 from yanmo.errors import ConfigError
 
-__all__ = ["PATH_HINT", "as_address", "check_path", "local_path", "path_problem", "quoted_path", "storage_address"]
+__all__ = [
+    "PATH_HINT",
+    "REGISTRY",
+    "as_address",
+    "check_path",
+    "local_path",
+    "path_problem",
+    "quoted_path",
+    "storage_address",
+]
 
 ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/]|$)")
 """What an address begins with; pathlib leaves one slash of two. A drive of Windows has one letter."""
 STORAGE = ("s3", "gs", "az")
 """Schemes of buckets, which some commands read and write."""
+REGISTRY = "models"
+"""Scheme of models in an MLflow registry, which can be read."""
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 PATH_HINT = "Copy what is elsewhere to this machine, and give its path here."
 
@@ -21,20 +32,25 @@ PATH_HINT = "Copy what is elsewhere to this machine, and give its path here."
 def as_address(value: object) -> str | None:
     """Return the address that a path is, such as ``s3://bucket/folder``, as it was written; else None."""
     found = ADDRESS.match(str(value)) if isinstance(value, str | Path) else None
-    return f"{found[1]}://{str(value)[found.end() :]}" if found else None
+    # A registry has no host, so MLflow writes one slash.
+    slashes = "/" if found and found[1] == REGISTRY else "//"
+    return f"{found[1]}:{slashes}{str(value)[found.end() :]}" if found else None
 
 
-def storage_address(value: object, *, what: str) -> str | None:
+def storage_address(value: object, *, what: str, is_registered: bool = False) -> str | None:
     """Return the address that a path is, if objects can be read or written there; else None.
 
     Args:
         value: A path or address.
+        is_registered: Whether a model of a registry is wanted, too.
         what: The beginning of the message.
 
     Raises:
         ConfigError: The address has no bucket, or holds what belongs into the environment.
     """
     address = as_address(value)
+    if is_registered and str(address).startswith(f"{REGISTRY}:"):
+        return address
     scheme, _, rest = (address or "").partition("://")
     if address is None or scheme not in STORAGE:
         return None

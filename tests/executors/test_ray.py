@@ -110,11 +110,11 @@ def test_no_more_is_begun_than_twice_what_can_be_computed_and_no_text_is_stored(
 def test_a_folder_that_workers_do_not_share_is_named(cluster, bundle_folder, monkeypatch, tmp_path):
     from yanmo.data.read import ReadOptions
     from yanmo.executors.answering import AnswerJob, TableStyle
+    from yanmo.executors.places import ArtifactPlace
     from yanmo.executors.ray import RayTasks
 
     job = AnswerJob(
-        bundle=str(bundle_folder / "bundle"),
-        digest="0" * 64,
+        bundle=ArtifactPlace(str(bundle_folder / "bundle"), "0" * 64),
         runtime={},
         options=ReadOptions(),
         columns={"text": "text"},

@@ -106,7 +106,7 @@ def test_mlflow_gets_parameters_curves_and_the_bundle_as_a_model(tmp_path, bundl
     (model,) = client.search_logged_models([experiment.experiment_id])
     assert (model.name, model.source_run_id, model.status.name) == ("best", made.run_id, "READY")
     stored = client.list_logged_model_artifacts(model.model_id)
-    assert {one.path for one in stored} == {"manifest.json", "onnx"}
+    assert {one.path for one in stored} == {"MLmodel", "manifest.json", "onnx"}
 
 
 @pytest.mark.extra("mlflow")

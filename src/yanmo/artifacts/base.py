@@ -35,6 +35,7 @@ __all__ = [
     "numbered",
     "parse_manifest",
     "publish",
+    "read_manifest",
 ]
 
 SCHEMA_VERSION = 2

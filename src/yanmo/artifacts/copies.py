@@ -8,16 +8,19 @@ from __future__ import annotations
 import hashlib
 import logging
 import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from yanmo.artifacts.base import check_files, check_name, parse_manifest
+from yanmo.artifacts.base import check_files, check_name, parse_manifest, read_manifest
 from yanmo.artifacts.durable import put
 from yanmo.artifacts.origins import Origin, artifact_place, copies_dir, note_origin, object_place
 from yanmo.artifacts.placing import MANIFEST, lock
 from yanmo.counted import counted
 from yanmo.errors import ArtifactError
+from yanmo.integrations.model_registry import download_model
 from yanmo.integrations.object_storage import Bucket, StoredObject, open_bucket
+from yanmo.paths import REGISTRY
 
 __all__ = ["copy_again", "copy_artifact", "copy_objects", "join_path", "keep_copy"]
 
@@ -76,6 +79,8 @@ def copy_artifact(address: str, digest: str | None = None) -> Path:
     """
     if digest and artifact_place(digest, address).is_dir():
         return artifact_place(digest, address)
+    if address.startswith(f"{REGISTRY}:"):
+        return _copy_registered(address, digest)
     bucket, folder = open_bucket(address)
     raw = bucket.read(join_path(folder, MANIFEST))
     if raw is None:
@@ -92,6 +97,29 @@ def copy_artifact(address: str, digest: str | None = None) -> Path:
     with lock(place.parent, timeout_seconds=WAIT_SECONDS):
         if not place.is_dir():
             _fill(bucket, folder, raw, place)
+    return place
+
+
+def _copy_registered(address: str, digest: str | None) -> Path:
+    """Return the copy of a registered model; of its files those that the manifest names."""
+    with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
+        found = download_model(address, Path(folder))
+        manifest, found_digest = read_manifest(found)
+        if digest and found_digest != digest:
+            raise ArtifactError(f"Another model is {address} than when the command began.", hint="Begin anew.")
+        check_files(found, manifest)
+        place = artifact_place(found_digest, address)
+        with lock(place.parent, timeout_seconds=WAIT_SECONDS):
+            if not place.is_dir():
+                partial = place.with_name(f".{place.name}.partial")
+                shutil.rmtree(partial, ignore_errors=True)
+                for name in (*manifest.files, MANIFEST):
+                    (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.move(found / name, partial / name)
+                note_origin(place, Origin(address, found_digest, is_artifact=True))
+                partial.rename(place)
+                _tell_size(address, len(manifest.files), sum(entry.bytes for entry in manifest.files.values()))
+    logger.info("%s is %s.", address, found_digest[:12])
     return place
 
 

@@ -32,6 +32,7 @@ __all__ = [
 ]
 
 PLACE = r"/(?:artifacts|objects|made)/[0-9a-f]{64}/"
+REGISTERED = re.compile(r"models:/+([^/@]+)[/@].*")
 DEPTH = 3
 """Of a copy below the cache's folder."""
 
@@ -64,7 +65,9 @@ def copies_dir() -> Path:
 
 def artifact_place(digest: str, address: str) -> Path:
     """Return where the copy of an artifact stands."""
-    return copies_dir() / "artifacts" / digest / PurePosixPath(address).name
+    # A registered model is called by its name, and not by what stands behind it.
+    name = REGISTERED.fullmatch(address)
+    return copies_dir() / "artifacts" / digest / (name[1] if name else PurePosixPath(address).name)
 
 
 def object_place(address: str, version: str) -> Path:

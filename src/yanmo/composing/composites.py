@@ -21,6 +21,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.combine.alignment import check_probabilities, match_labels, match_rows
 from yanmo.combine.calibration import read_calibration
 from yanmo.combine.cascading import StageTable
+from yanmo.executors.jobs import Executor
 from yanmo.measuring.evaluation import Outcome, Split, identify, match_bundle, run_bundle
 from yanmo.measuring.inputs import profile_inputs
 from yanmo.progress import track
@@ -87,16 +88,32 @@ def member_names(members: Sequence[Bundle]) -> list[str]:
 
 
 def ask_members(
-    members: Sequence[Bundle], dataset: Dataset, split: Split, *, num_threads: int | None, measure_speed: bool = False
+    members: Sequence[Bundle],
+    dataset: Dataset,
+    split: Split,
+    *,
+    num_threads: int | None,
+    measure_speed: bool = False,
+    executor: Executor | None = None,
 ) -> list[Outcome]:
     """Return what each member answers on a split, columns in the Dataset's label order.
+
+    Args:
+        members: The Bundles.
+        dataset: Whose split it is.
+        split: The rows.
+        num_threads: Threads of each.
+        measure_speed: Whether their speed is measured, too.
+        executor: Who answers; None where this process does.
 
     Raises:
         DataError: A member's answers are no probabilities.
     """
     outcomes = []
     for member in track(members, "asking members", unit="model"):
-        outcome = run_bundle(member, dataset, split, num_threads=num_threads, measure_speed=measure_speed)
+        outcome = run_bundle(
+            member, dataset, split, num_threads=num_threads, measure_speed=measure_speed, executor=executor
+        )
         check_probabilities(outcome.evidence, name=str(member.path), labels=dataset.labels)
         outcomes.append(outcome)
     return outcomes

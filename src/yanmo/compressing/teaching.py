@@ -6,8 +6,10 @@ the next one.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
+from collections.abc import Container, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,18 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import count_rows, read_parquet, write_parquet
 from yanmo.artifacts.placing import MANIFEST, lock, work_dir
-from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.artifacts.predictions import PREDICTIONS, Predictions
 from yanmo.combine import alignment
 from yanmo.compressing.transfer_texts import Transfer
 from yanmo.counted import counted
 from yanmo.errors import ConfigError, DataError
+from yanmo.executors.choice import HERE, open_executor
+from yanmo.executors.places import ArtifactPlace
+from yanmo.executors.teacher_blocks import TeachJob, texts_path
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.modeling.settings import LabeledTexts
 from yanmo.progress import bar
 from yanmo.protocols import Task
-from yanmo.runtimes.predictor import open_bundle
-from yanmo.runtimes.stream import answer_windows
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs
 from yanmo.text.pipeline import TextPipeline
@@ -67,7 +70,15 @@ def _identify(teacher: Bundle, dataset: Dataset, transfer: Transfer) -> tuple[di
     return parents, {**asdict(transfer.altering), "masked_lm": None}
 
 
-def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, num_threads: int | None) -> Taught:
+def ask(
+    teacher: Bundle,
+    dataset: Dataset,
+    transfer: Transfer,
+    *,
+    beside: Path,
+    num_threads: int | None,
+    executor: str = HERE,
+) -> Taught:
     """Return a teacher's answers to all texts, those of an earlier student if the teacher and the texts are the same.
 
     Args:
@@ -76,6 +87,7 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
         transfer: The texts.
         beside: The answers are kept in this folder, as hidden Predictions with their texts.
         num_threads: Threads of the teacher's runtime.
+        executor: Address of who answers for the teacher.
 
     Raises:
         DataError: Task or labels differ.
@@ -85,7 +97,7 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
     folder = answers_dir(teacher, dataset, transfer, beside=beside)
     if not (folder / MANIFEST).is_file():
         with lock(work_dir(folder)) as work:
-            _answer(teacher, transfer, work, num_threads)
+            _answer(teacher, transfer, work, num_threads, executor)
             _publish(teacher, *_identify(teacher, dataset, transfer), work, folder)
             shutil.rmtree(work, ignore_errors=True)
     found = Predictions.open(folder)
@@ -93,29 +105,31 @@ def ask(teacher: Bundle, dataset: Dataset, transfer: Transfer, *, beside: Path, 
     return Taught(read_parquet(folder / TEXTS), evidence)
 
 
-def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None) -> None:
-    """Write every block that is not there yet, texts and answers in one file."""
-    parts = sorted(work.glob("*.parquet"))
-    num_done = sum(count_rows(part) for part in parts)
+def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None, address: str) -> None:
+    """Let an executor write every block that is not there yet, texts and answers in one file."""
+    done = {int(part.stem): count_rows(part) for part in work.glob("*.parquet")}
+    num_done = sum(done.values())
     if num_done == transfer.num_rows:
         return
     logger.info("The teacher answers %s.", counted(transfer.num_rows - num_done, "text"))
-    task = task_of(teacher)
     with (
-        open_bundle(teacher, num_threads=num_threads) as predictor,
+        open_executor(address, num_threads) as executor,
         bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress,
     ):
-        # A file is a block, so as many blocks as there are files are left out.
-        answered = answer_windows(predictor, transfer.blocks(len(parts)))
-        for number, (rows, answers) in enumerate(answered, len(parts)):
-            frame = predictions_frame(
-                rows["id"], task.column(answers.decided.predictions), answers.decided, answers.evidence
-            )
-            # Under another ending until it is whole: files are found by theirs.
-            partial = work / "block.partial"
-            write_parquet(frame.hstack(rows.drop("id")), partial)
-            partial.replace(work / f"{number:06}.parquet")
-            progress.update(rows.height)
+        threads = num_threads or executor.num_threads
+        job = TeachJob(ArtifactPlace.of(teacher), str(work.absolute()), {"num_threads": threads})
+        for num_rows in executor.run(job, _missing_blocks(transfer, work, done)):
+            progress.update(num_rows)
+
+
+def _missing_blocks(transfer: Transfer, work: Path, done: Container[int]) -> Iterator[int]:
+    """Yield the numbers of blocks without answers, whose texts are then in the folder."""
+    # Blocks may have ended in any order; those at the beginning that are there are not made again.
+    first = next(number for number in itertools.count() if number not in done)
+    for number, rows in enumerate(transfer.blocks(first), first):
+        if number not in done:
+            write_parquet(rows, texts_path(work, number))
+            yield number
 
 
 def _publish(teacher: Bundle, parents: dict[str, str], config: dict[str, Any], work: Path, folder: Path) -> None:

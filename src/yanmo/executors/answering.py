@@ -17,15 +17,13 @@ import polars as pl
 
 from yanmo.artifacts.answer_table import answer_table
 from yanmo.artifacts.bundle import Bundle
-from yanmo.artifacts.copies import copy_again
 from yanmo.artifacts.ledger import FinishedPart, put_part
-from yanmo.artifacts.origins import Origin
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import predictions_frame
 from yanmo.artifacts.row_formats import ROW_FORMATS
 from yanmo.artifacts.stored_ledger import put_stored_part
 from yanmo.data.read import ReadOptions
-from yanmo.errors import ArtifactError
+from yanmo.executors.places import ArtifactPlace, check_folder
 from yanmo.executors.tally import Tally, count_found
 from yanmo.executors.units import Unit, UnitReader, cut_windows
 from yanmo.paths import as_address
@@ -66,9 +64,7 @@ class AnswerJob:
     """What is asked, as plain values.
 
     Attributes:
-        bundle: Folder of the Bundle.
-        origin: Where that is a copy from, which another machine makes for itself.
-        digest: What it must be.
+        bundle: Who answers.
         runtime: How it is opened.
         options: How the files of the units are read.
         columns: Our name of a column to the files'.
@@ -77,15 +73,13 @@ class AnswerJob:
         documents: Folder that the answers to questions are looked for in; None where each row has its text.
     """
 
-    bundle: str
-    digest: str
+    bundle: ArtifactPlace
     runtime: Mapping[str, Any]
     options: ReadOptions
     columns: Mapping[str, str]
     parts: str
     table: TableStyle
     documents: str | None = None
-    origin: Origin | None = None
 
     def open(self) -> contextlib.AbstractContextManager[Answering]:
         """Open the Bundle.
@@ -97,20 +91,9 @@ class AnswerJob:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Answering]:
-        place = copy_again(self.origin) if self.origin else Path(self.bundle)
-        for folder in filter(None, ("" if as_address(self.parts) else self.parts, str(place), self.documents)):
-            if not Path(folder).is_dir():
-                raise ArtifactError(
-                    f"A worker does not find the folder {folder}.",
-                    hint="Sources, Bundle and --out must be in the same place on every machine: on storage they share.",
-                )
-        bundle = Bundle.open(place)
-        if bundle.digest != self.digest:
-            raise ArtifactError(
-                f"{self.bundle} is another Bundle for a worker than for the command.",
-                hint="Give every machine the same Bundle, on storage they share.",
-            )
-        with open_bundle(bundle, **self.runtime) as predictor:
+        for folder in filter(None, ("" if as_address(self.parts) else self.parts, self.documents)):
+            check_folder(folder)
+        with open_bundle(self.bundle.open(Bundle), **self.runtime) as predictor:
             yield Answering(self, predictor)
 
 

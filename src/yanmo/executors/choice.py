@@ -14,7 +14,7 @@ from yanmo.executors.here import InThisProcess
 from yanmo.executors.jobs import Executor
 from yanmo.runtimes.predictor import default_num_threads
 
-__all__ = ["HERE", "ExecutorAddress", "open_executor"]
+__all__ = ["HERE", "ExecutorAddress", "open_executor", "open_helpers"]
 
 HERE = "local"
 LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
@@ -30,6 +30,13 @@ def _known(address: str) -> str:
 
 ExecutorAddress: TypeAlias = Annotated[str, AfterValidator(_known), Field(exclude=True)]
 """A field of a config; no result depends on it."""
+
+
+@contextlib.contextmanager
+def open_helpers(address: str, num_threads: int | None) -> Iterator[Executor | None]:
+    """Give who works beside this process, as :func:`open_executor`; None where nobody does."""
+    with open_executor(address, num_threads) as executor:
+        yield None if isinstance(executor, InThisProcess) else executor
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ A local folder holds a database, ``mlflow.db``, and the models beside it.
 from __future__ import annotations
 
 import os
+import platform
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +17,8 @@ try:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
     from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+    from mlflow.models.model import MLMODEL_FILE_NAME
     from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 except ImportError as error:
     from yanmo.errors import MissingExtraError
@@ -27,6 +31,8 @@ from yanmo.integrations.sqlite import sqlite_url
 __all__ = ["MlflowRun", "open_run"]
 
 EXPERIMENT = "yanmo"
+LOADER = "yanmo.exchanging.pyfunc"
+"""The module that MLflow asks to open a model."""
 # Older servers refuse a longer value of a parameter, and with it all that is sent together.
 MOST_CHARACTERS = 500
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -65,8 +71,17 @@ class MlflowRun:
                 self._experiment_id, name=self._name, source_run_id=self.run_id, params=plain, model_type="yanmo"
             )
             self._client.log_model_artifacts(model.model_id, str(bundle))
+            self._describe(model.model_id)
             self._client.finalize_logged_model(model.model_id, "READY")
         self._client.set_terminated(self.run_id)
+
+    def _describe(self, model_id: str) -> None:
+        """Write the file by which MLflow opens and asks the model."""
+        described = Model(run_id=self.run_id, model_id=model_id)
+        described.add_flavor("python_function", loader_module=LOADER, python_version=platform.python_version())
+        with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
+            described.save(str(Path(folder) / MLMODEL_FILE_NAME))
+            self._client.log_model_artifact(model_id, str(Path(folder) / MLMODEL_FILE_NAME))
 
     def fail(self) -> None:
         """End the run as one that has failed."""

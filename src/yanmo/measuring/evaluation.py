@@ -24,7 +24,9 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.combine import alignment
 from yanmo.errors import DataError
-from yanmo.measuring.timing import time_alone, time_batches
+from yanmo.executors.jobs import Executor
+from yanmo.executors.weighing import SHARE_ROWS, weigh_here, weigh_split
+from yanmo.measuring.timing import clock, time_alone, time_batches
 from yanmo.progress import track
 from yanmo.reporting.comparison import compare_rows
 from yanmo.reporting.pages import render_comparison
@@ -134,6 +136,7 @@ def run_bundle(
     *,
     num_threads: int | None = None,
     measure_speed: bool = True,
+    executor: Executor | None = None,
     **options: Any,
 ) -> Outcome:
     """Let a Bundle answer a split.
@@ -144,39 +147,51 @@ def run_bundle(
         split: From :func:`load_split`.
         num_threads: Threads of the runtime; None lets it choose.
         measure_speed: Also time texts alone and in batches, after a warm-up.
+        executor: Who answers; speed is always that of this process. None where this process answers.
         **options: As ``open_bundle`` takes them: runtime, long_texts, window_overlap.
 
     Raises:
         DataError: Task or labels differ.
     """
     columns = match_bundle(bundle, dataset)
+    runtime = {"num_threads": num_threads or (executor and executor.num_threads), **options}
     num_threads = num_threads or default_num_threads()
+    items = split.items
     with open_bundle(bundle, num_threads=num_threads, **options) as predictor:
         # Engines reserve memory and choose kernels at their first texts, which is no part of their speed.
-        predictor.infer([_beginning(item) for item in split.items[:WARM_UP_TEXTS]])
+        predictor.infer([_beginning(item) for item in items[:WARM_UP_TEXTS]])
         start = time.perf_counter()
         # Scores first, as the Report also says how well they would do without the calibration.
-        scores, found = predictor.weigh(split.inputs)
+        if executor is None:
+            scores, found = weigh_here(predictor, split.inputs)
+        else:
+            scores, found = weigh_split(bundle, dataset, split.name, len(items), executor=executor, runtime=runtime)
         evidence = predictor.activate(scores)
         elapsed = time.perf_counter() - start
-        raw = _measure_raw(predictor, dataset, split)
-        reading = dict(predictor.reading())
-        latency_ms = time_alone(predictor, split.items) if measure_speed else None
-        # The run above counts as the first one, so that a slow model answers the split once.
-        throughput = time_batches(predictor, split.items, elapsed) if measure_speed else None
+        if executor is not None and measure_speed:
+            # What others took says nothing of this process, which answers a share of the rows for that.
+            items = items[:SHARE_ROWS]
+            elapsed = clock(lambda: predictor.infer(items))
+        facts = {
+            "num_threads": num_threads,
+            "latency_ms": time_alone(predictor, items) if measure_speed else None,
+            # The run above counts as the first one, so that a slow model answers the split once.
+            "throughput_texts_per_second": time_batches(predictor, items, elapsed) if measure_speed else None,
+            "reading": dict(predictor.reading()),
+            "from_raw_text": _measure_raw(predictor, dataset, split),
+        }
+    facts = {**_facts_of_reading(bundle, found), **facts}
+    return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
+
+
+def _facts_of_reading(bundle: Bundle, found: Found) -> dict[str, Any]:
     num_tokens = int(found.num_tokens_N.sum())
-    facts = {
+    return {
         "size_mb": bundle.size_bytes / 1e6,
         "truncated_share": float(found.truncated_N.mean()),
         "unknown_token_share": int(found.num_unknown_N.sum()) / num_tokens if num_tokens else None,
-        "tokens_per_text": num_tokens / len(split.inputs),
-        "num_threads": num_threads,
-        "latency_ms": latency_ms,
-        "throughput_texts_per_second": throughput,
-        "reading": reading,
-        "from_raw_text": raw,
+        "tokens_per_text": num_tokens / len(found.num_tokens_N),
     }
-    return Outcome(evidence.ordered(columns), scores.ordered(columns), found, facts)
 
 
 def _measure_raw(predictor: Predictor, dataset: Dataset, split: Split) -> dict[str, float] | None:

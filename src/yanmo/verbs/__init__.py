@@ -141,6 +141,7 @@ COMMANDS: dict[str, Command] = {
         "yanmo.verbs.pack",
         "Make one archive of a Bundle and what a closed network needs to serve it.",
         is_stage=False,
+        takes_addresses=True,
     ),
     "key": Command("yanmo.serving.key", "Make an API key for the service.", is_stage=False, only_tells=True),
 }

@@ -20,6 +20,7 @@ from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
+from yanmo.executors.choice import HERE, ExecutorAddress
 from yanmo.family_settings import NETWORKS
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
@@ -59,6 +60,10 @@ class TeacherKeys(Config):
 
     keep_answers: bool = True
     """Keep the teacher's answers beside the Bundle, in a hidden folder, for the next student that learns from them."""
+
+    executor: ExecutorAddress = HERE
+    """Who answers for the teacher: local, this process; local:N, N processes of this machine; or ray://HOST:PORT, the
+    machines of a Ray cluster. The student learns in this process."""
 
 
 class TransferKeys(ReadOptions):
@@ -225,7 +230,9 @@ def _answers(
         return lambda: taught
     match_bundle(teacher, dataset)
     # Asked by the training, once its network is there: what is wrong with that is told before hours of answers.
-    return functools.partial(ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads)
+    return functools.partial(
+        ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads, executor=config.executor
+    )
 
 
 def _teach(job: Job, dataset: Dataset, found: Transfer, answers: Callable[[], Taught], teaching: Teaching) -> Job:

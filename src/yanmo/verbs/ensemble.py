@@ -32,6 +32,7 @@ from yanmo.composing.soup_bundle import publish_soup
 from yanmo.composing.word_vocabularies import check_same_words
 from yanmo.config import Config
 from yanmo.errors import ConfigError
+from yanmo.executors.choice import HERE, ExecutorAddress, open_helpers
 from yanmo.measuring.evaluation import Split, load_split, with_labels_of
 from yanmo.metrics.measures import Measure
 from yanmo.protocols import Task
@@ -89,6 +90,10 @@ class EnsembleConfig(Config):
 
     num_threads: int | None = Field(default=None, ge=1)
     """Threads to compute with; by default one for each CPU that this process may use."""
+
+    executor: ExecutorAddress = HERE
+    """Who answers the split for the members: local, this process; local:N, N processes of this machine; or
+    ray://HOST:PORT, the machines of a Ray cluster."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +180,8 @@ def ensemble(
         check_same_words(members)
     split = load_split(dataset, config.split)
     # Asked for all methods, also for those that fit nothing: members and result are held against each other.
-    outcomes = ask_members(members, dataset, split, num_threads=config.num_threads)
+    with open_helpers(config.executor, config.num_threads) as executor:
+        outcomes = ask_members(members, dataset, split, num_threads=config.num_threads, executor=executor)
     check_same_tokens([one.evidence for one in outcomes], [str(one.path) for one in members])
     job = Fitting(dataset, members, columns, config, task, split, [one.evidence for one in outcomes])
     if config.method.startswith("average-weights"):

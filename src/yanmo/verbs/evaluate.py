@@ -1,6 +1,6 @@
 """The evaluate verb: measure one Bundle on one split, alone or against another; it computes no score itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.report import Report, UnsavedReport, circumstances, plain, write_report
 from yanmo.composing.composites import describe_composite
 from yanmo.config import Config
+from yanmo.executors.choice import HERE, ExecutorAddress, open_helpers
 from yanmo.measuring.evaluation import Outcome, Split, identify, load_split, match_bundle, run_bundle, with_labels_of
 from yanmo.measuring.neighbors import add_neighbors, check_vectors_bundle
 from yanmo.reporting.sections import sections_of
@@ -96,6 +97,9 @@ class EvaluateConfig(Config):
     """Also measure the time of one text alone and the throughput in batches."""
     language: Language = "en"
     """Of the Report's page: en or zh."""
+    executor: ExecutorAddress = HERE
+    """Who answers the split: local, this process; local:N, N processes of this machine; ray://HOST:PORT, the machines
+    of a Ray cluster. The answers are the same; speed is that of this process."""
 
 
 @verb
@@ -126,14 +130,11 @@ def evaluate(
     """
     bundles = {"bundle": bundle} | ({"against": against} if against else {})
     dataset = with_labels_of(list(bundles.values()), dataset)
-    # All of them before any is asked, which may take minutes.
-    for one in bundles.values():
-        match_bundle(one, dataset)
-    if vectors is not None:
-        check_vectors_bundle(vectors)
+    _check(bundles.values(), dataset, vectors)
     split = load_split(dataset, config.split)
     runtime = config.model_dump(include=RUNTIME_FIELDS)
-    outcomes = {role: run_bundle(one, dataset, split, **runtime) for role, one in bundles.items()}
+    with open_helpers(config.executor, config.num_threads) as helpers:
+        outcomes = {role: run_bundle(one, dataset, split, executor=helpers, **runtime) for role, one in bundles.items()}
     values = _measured(outcomes, split, dataset, config)
     # Of the Bundle alone: what the other one is held against is how it answers.
     values["uncalibrated"] = _uncalibrated(outcomes["bundle"], split, dataset) if bundle.calibration else None
@@ -158,6 +159,14 @@ def evaluate(
     with publish(out, identity, effects=effects) as staging:
         write_report(staging, report, sections_of(outcomes["bundle"].evidence).page(report))
     return Report.open(out)
+
+
+def _check(bundles: Iterable[Bundle], dataset: Dataset, vectors: Bundle | None) -> None:
+    """Refuse Bundles that do not suit the Dataset, all of them before any is asked, which may take minutes."""
+    for one in bundles:
+        match_bundle(one, dataset)
+    if vectors is not None:
+        check_vectors_bundle(vectors)
 
 
 def _identity(

@@ -21,7 +21,6 @@ from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.ledger import PartLedger
-from yanmo.artifacts.origins import origin_of
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import Predictions, StoredPredictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
@@ -36,6 +35,7 @@ from yanmo.executors.answering import AnswerJob, TableStyle, answer_frames
 from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
 from yanmo.executors.jobs import Executor
 from yanmo.executors.parts import answer_missing, answer_stream, put_together
+from yanmo.executors.places import ArtifactPlace
 from yanmo.executors.tally import Tally
 from yanmo.executors.units import Grid, cut_windows
 from yanmo.progress import bar
@@ -223,15 +223,13 @@ def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Execut
     """Return what is asked of whoever answers, who writes to a folder or an address."""
     threads = {"num_threads": config.num_threads or executor.num_threads}
     return AnswerJob(
-        bundle=str(bundle.path.absolute()),
-        digest=bundle.digest,
+        bundle=ArtifactPlace.of(bundle),
         runtime={**config.model_dump(include=RUNTIME_FIELDS), **threads},
         options=source.options,
         columns=source.columns,
         parts=parts,
         table=TableStyle(config.format, config.bom, config.plain_cells),
         documents=None if config.documents is None else str(config.documents.absolute()),
-        origin=origin_of(bundle.path),
     )
 
 

@@ -166,7 +166,8 @@ class Verb:
         """
         given = self._bind(inputs, values, config)
         with system_errors(out if self.has_out else None), told_by_address(), contextlib.ExitStack() as until_end:
-            address = self._address(out, f"The 'out' parameter of {self.name}")
+            # What is no artifact, as an archive, is written here.
+            address = self._address(out, f"The 'out' parameter of {self.name}") if self.output else None
             if address is not None:
                 given["out"] = until_end.enter_context(on_the_way(address, replace=effects.replace))
             elif self.has_out:
@@ -210,9 +211,9 @@ class Verb:
             values = {name: copy_inputs(value, is_artifact=kinds[name]) for name, value in values.items()}
         return {one.name: one.open(values[one.name], until_end) for one in self.inputs if one.name in values}
 
-    def _address(self, value: Any, what: str) -> str | None:
+    def _address(self, value: Any, what: str, *, is_registered: bool = False) -> str | None:
         """Return the address that a value is, where the verb takes one; else None."""
-        return storage_address(value, what=what) if self.takes_addresses else None
+        return storage_address(value, what=what, is_registered=is_registered) if self.takes_addresses else None
 
     def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
         """Return the key that the artifact's manifest will have: of the verb, what it is made from, config and code.
@@ -250,10 +251,11 @@ class Verb:
         # Fewer may be given by position, as the others may come by name.
         given = {one.name: value for one, value in zip(required, inputs, strict=False)}
         given |= {name: value for name, value in values.items() if name in names}
+        bundles = {one.name for one in self.inputs if one.is_artifact}
         for name, value in given.items():
             what = f"The '{name}' input of {self.name}"
             for one in value if isinstance(value, list | tuple) else (value,):
-                if self._address(one, what) is None:
+                if self._address(one, what, is_registered=name in bundles) is None:
                     check_path(one, what=what)
         for one in required:
             if one.name not in given:

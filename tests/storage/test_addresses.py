@@ -196,7 +196,7 @@ def test_a_command_that_was_cut_off_makes_only_what_is_missing(stored, here, mod
     assert "The work in s3://bucket/answers was begun with something else:" in told
     assert "  plain_cells: False → True" in told
     assert main([*PREDICT, "s3://bucket/answers"]) == 0
-    assert "30 texts were answered before" in caplog.text
+    assert "Answered before: 30 texts;" in caplog.text
     assert not [one for one in stored.faults.seen if one == "PUT /bucket/answers/part-000000.parquet"]
     assert Predictions.open(copy_artifact("s3://bucket/answers")).frame().equals(here.frame())
 

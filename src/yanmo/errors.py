@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import re
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -42,7 +43,18 @@ __all__ = [
     "did_you_mean",
     "raise_again",
     "told",
+    "without_secrets",
 ]
+
+USER = re.compile(r"(?<!\bmodels)(:/{1,2})(?:[^/@\s'\"]*|[^/@\s'\":]*:[^@\s'\"]*)@")
+"""Name and password in an address; a registry's alias is none."""
+QUERY = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]+:/{1,2}[^\s?'\"]+)\?[^\s'\"]*")
+"""What an address has behind a question mark, where signatures stand."""
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without what addresses in it may hold of credentials."""
+    return QUERY.sub(r"\1", USER.sub(r"\1…@", text))
 
 
 class YanmoError(Exception):
@@ -51,9 +63,10 @@ class YanmoError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Here, since whatever a user has given may be quoted in any of them.
+        self.message = without_secrets(message)
+        self.hint = hint and without_secrets(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\nhint: {self.hint}" if self.hint else self.message

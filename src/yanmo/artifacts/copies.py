@@ -5,11 +5,12 @@ An artifact's copy is found by its digest, so the same Bundle at another address
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from yanmo.artifacts.base import check_files, check_name, parse_manifest, read_manifest
@@ -17,7 +18,7 @@ from yanmo.artifacts.durable import put
 from yanmo.artifacts.origins import Origin, artifact_place, copies_dir, note_origin, object_place
 from yanmo.artifacts.placing import MANIFEST, lock
 from yanmo.counted import counted
-from yanmo.errors import ArtifactError
+from yanmo.errors import ArtifactError, YanmoError
 from yanmo.integrations.model_registry import download_model
 from yanmo.integrations.object_storage import Bucket, StoredObject, open_bucket
 from yanmo.paths import REGISTRY
@@ -77,7 +78,7 @@ def copy_artifact(address: str, digest: str | None = None) -> Path:
         ArtifactError: There is none, another one, or it is damaged.
         StorageError: The bucket cannot be read.
     """
-    if digest and artifact_place(digest, address).is_dir():
+    if digest and _is_whole(artifact_place(digest, address)):
         return artifact_place(digest, address)
     if address.startswith(f"{REGISTRY}:"):
         return _copy_registered(address, digest)
@@ -95,30 +96,37 @@ def copy_artifact(address: str, digest: str | None = None) -> Path:
         raise ArtifactError(f"Another artifact stands at {address} than when the command began.", hint="Begin anew.")
     place = artifact_place(found, address)
     with lock(place.parent, timeout_seconds=WAIT_SECONDS):
-        if not place.is_dir():
+        if not _is_whole(place):
+            shutil.rmtree(place, ignore_errors=True)
             _fill(bucket, folder, raw, place)
+        # Workers ask there, and what another address had may be gone.
+        note_origin(place, Origin(address, found, is_artifact=True))
     return place
 
 
 def _copy_registered(address: str, digest: str | None) -> Path:
     """Return the copy of a registered model; of its files those that the manifest names."""
     with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
-        found = download_model(address, Path(folder))
-        manifest, found_digest = read_manifest(found)
+        found, pinned = download_model(address, Path(folder))
+        with _told_of(found, address):
+            manifest, found_digest = read_manifest(found)
         if digest and found_digest != digest:
             raise ArtifactError(f"Another model is {address} than when the command began.", hint="Begin anew.")
-        check_files(found, manifest)
+        with _told_of(found, address):
+            check_files(found, manifest)
         place = artifact_place(found_digest, address)
         with lock(place.parent, timeout_seconds=WAIT_SECONDS):
-            if not place.is_dir():
+            if not _is_whole(place):
+                shutil.rmtree(place, ignore_errors=True)
                 partial = place.with_name(f".{place.name}.partial")
                 shutil.rmtree(partial, ignore_errors=True)
                 for name in (*manifest.files, MANIFEST):
                     (partial / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.move(found / name, partial / name)
-                note_origin(place, Origin(address, found_digest, is_artifact=True))
                 partial.rename(place)
                 _tell_size(address, len(manifest.files), sum(entry.bytes for entry in manifest.files.values()))
+            # An alias moves: workers ask for the version.
+            note_origin(place, Origin(pinned, found_digest, is_artifact=True, given=address))
     logger.info("%s is %s.", address, found_digest[:12])
     return place
 
@@ -141,7 +149,9 @@ def keep_copy(folder: Path, address: str, digest: str) -> Path:
 
 def _fill(bucket: Bucket, folder: str, raw: bytes, place: Path) -> None:
     """Copy the files of an artifact, and put it in its place when they are what the manifest says."""
-    manifest = parse_manifest(raw, Path(place.name) / MANIFEST)
+    address = f"{bucket.address}/{folder}".rstrip("/")
+    with _told_of(Path(place.name), address):
+        manifest = parse_manifest(raw, Path(place.name) / MANIFEST)
     partial = place.with_name(f".{place.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     for name in manifest.files:
@@ -149,10 +159,34 @@ def _fill(bucket: Bucket, folder: str, raw: bytes, place: Path) -> None:
         (partial / name).parent.mkdir(parents=True, exist_ok=True)
         bucket.fetch(join_path(folder, name), partial / name, "")
     (partial / MANIFEST).write_bytes(raw)
-    check_files(partial, manifest)
-    note_origin(place, Origin(f"{bucket.address}/{folder}".rstrip("/"), place.parent.name, is_artifact=True))
+    with _told_of(partial, address):
+        check_files(partial, manifest)
+    note_origin(place, Origin(address, place.parent.name, is_artifact=True))
     partial.rename(place)
     _tell_size(bucket.address, len(manifest.files), sum(entry.bytes for entry in manifest.files.values()))
+
+
+def _is_whole(place: Path) -> bool:
+    """Return whether a copy has all its files: somebody may have removed one."""
+    if not place.is_dir():
+        return False
+    try:
+        manifest, _ = read_manifest(place)
+    except ArtifactError:
+        return False
+    files = ((place / name, entry.bytes) for name, entry in manifest.files.items())
+    return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+
+@contextlib.contextmanager
+def _told_of(folder: Path, address: str) -> Iterator[None]:
+    """Let an error of the block name the address, and not the folder, which the user has never heard of."""
+    try:
+        yield
+    except YanmoError as error:
+        error.message = error.message.replace(str(folder), address)
+        error.hint = error.hint and error.hint.replace(str(folder), address)
+        raise
 
 
 def _copy_object(bucket: Bucket, one: StoredObject) -> None:
@@ -172,7 +206,12 @@ def _address(bucket: Bucket, one: StoredObject) -> str:
 
 def _tell_size(address: str, num_files: int, num_bytes: int) -> None:
     root = copies_dir()
-    whole = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
+    whole = 0
+    # What is looked at may go meanwhile: others copy, too.
+    with contextlib.suppress(OSError):
+        for path in root.rglob("*"):
+            with contextlib.suppress(OSError):
+                whole += path.stat().st_size if path.is_file() else 0
     logger.info(
         "%s of %s (%.1f MB) copied to %s, which holds %.1f MB and may be removed.",
         counted(num_files, "file"),

@@ -60,9 +60,9 @@ class Ledger(Protocol):
         ...
 
 
-def part_name(number: int, ending: str) -> str:
-    """Return the name of a part's file."""
-    return f"part-{number:06}.{ending}"
+def part_name(number: int, ending: str, mark: str = "") -> str:
+    """Return the name of a part's file; a mark tells the work that it is made for."""
+    return f"part-{number:06}{mark and f'-{mark}'}.{ending}"
 
 
 def put_part(folder: Path | str, number: int, ending: str, write: Callable[[Path], object]) -> str:

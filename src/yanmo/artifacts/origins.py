@@ -7,10 +7,11 @@ may remove any of it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import msgspec
@@ -45,17 +46,20 @@ class Origin(msgspec.Struct, frozen=True):
         version: The object's, as its bucket has it; of an artifact the digest.
         is_artifact: Whether it is one.
         inside: Path of a file in the artifact; empty for the whole.
+        given: The address as the user gave it, where that may come to name something else, as an alias does.
     """
 
     address: str
     version: str
     is_artifact: bool = False
     inside: str = ""
+    given: str = ""
 
     @property
     def shown(self) -> str:
         """The address as a user reads it."""
-        return f"{self.address}/{self.inside}" if self.inside else self.address
+        address = self.given or self.address
+        return f"{address}/{self.inside}" if self.inside else address
 
 
 def copies_dir() -> Path:
@@ -82,8 +86,15 @@ def made_place(address: str) -> Path:
 
 
 def note_origin(place: Path, origin: Origin) -> None:
-    """Write down, before the copy stands in its place, where it comes from."""
-    record_path(place).write_bytes(msgspec.json.encode(origin))
+    """Write down, before the copy is used, where it comes from."""
+    record, content = record_path(place), msgspec.json.encode(origin)
+    with contextlib.suppress(OSError):
+        if record.read_bytes() == content:
+            return
+    # Others may read the one that was there.
+    partial = record.with_suffix(f".{os.getpid()}.partial")
+    partial.write_bytes(content)
+    partial.replace(record)
 
 
 def record_path(place: Path) -> Path:
@@ -111,7 +122,7 @@ def shown_place(path: Path) -> str:
     return origin.shown if origin else str(path)
 
 
-@contextmanager
+@contextlib.contextmanager
 def told_by_address() -> Iterator[None]:
     """Let an error of the block name the addresses, and not the copies, which the user has never heard of."""
     try:
@@ -126,5 +137,5 @@ def _by_address(text: str) -> str:
         for record in Path(found).glob(".*.origin.json"):
             place = Path(found) / record.name.removeprefix(".").removesuffix(".origin.json")
             origin = origin_of(place)
-            text = text.replace(str(place), origin.address) if origin else text
+            text = text.replace(str(place), origin.shown) if origin else text
     return text

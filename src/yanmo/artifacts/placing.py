@@ -18,7 +18,17 @@ from yanmo.artifacts.durable import sync
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.errors import ArtifactError, BusyError
 
-__all__ = ["LOCK", "MANIFEST", "check_out", "finish_swap", "is_artifact", "lock", "place_folder", "work_dir"]
+__all__ = [
+    "LOCK",
+    "MANIFEST",
+    "check_out",
+    "finish_swap",
+    "is_artifact",
+    "is_manifest",
+    "lock",
+    "place_folder",
+    "work_dir",
+]
 
 MANIFEST = "manifest.json"
 """A folder that has it is whole: it is written last."""
@@ -79,11 +89,15 @@ def check_out(out: str | Path, *, replace: bool = False) -> None:
 
 def is_artifact(folder: Path) -> bool:
     """Return whether a folder holds a whole artifact."""
-    # Other programs call their files so, too: a web page's manifest.json is no artifact's.
     try:
-        content = (folder / MANIFEST).read_bytes()
+        return is_manifest((folder / MANIFEST).read_bytes())
     except OSError:
         return False
+
+
+def is_manifest(content: bytes) -> bool:
+    """Return whether a file of the manifest's name is that of an artifact."""
+    # Other programs call their files so, too: a web page's manifest.json is no artifact's.
     return b'"schema_version"' in content and b'"kind"' in content
 
 

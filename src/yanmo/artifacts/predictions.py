@@ -21,7 +21,7 @@ from yanmo.artifacts.parquet import scan_parquet
 __all__ = ["PREDICTIONS", "Predictions", "StoredPredictions", "predictions_frame"]
 
 PREDICTIONS = "predictions.parquet"
-PART = re.compile(r"part-(\d+)\.parquet")
+PART = re.compile(r"part-(\d+)(?:-[0-9a-f]{8})?\.parquet")
 """Where they were made by many and stand in a bucket, their file stays in parts."""
 
 

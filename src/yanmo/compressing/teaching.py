@@ -118,7 +118,9 @@ def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | 
     ):
         threads = num_threads or executor.num_threads
         job = TeachJob(ArtifactPlace.of(teacher), str(work.absolute()), {"num_threads": threads})
-        for num_rows in executor.run(job, _missing_blocks(transfer, work, done)):
+        for number, num_rows in executor.run(job, _missing_blocks(transfer, work, done)):
+            # Not before: whoever makes a block again needs its texts.
+            texts_path(work, number).unlink(missing_ok=True)
             progress.update(num_rows)
 
 

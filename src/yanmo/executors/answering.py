@@ -69,6 +69,7 @@ class AnswerJob:
         options: How the files of the units are read.
         columns: Our name of a column to the files'.
         parts: Folder or address that gets the parts.
+        mark: What their names have in them at an address.
         table: How their rows are written for people.
         documents: Folder that the answers to questions are looked for in; None where each row has its text.
     """
@@ -80,6 +81,7 @@ class AnswerJob:
     parts: str
     table: TableStyle
     documents: str | None = None
+    mark: str = ""
 
     def open(self) -> contextlib.AbstractContextManager[Answering]:
         """Open the Bundle.
@@ -148,9 +150,13 @@ class Answering:
             EVIDENCE_ENDING: lambda path: write_parquet(frame, path),
             self._job.table.ending: lambda path: self._write_table(number, texts, frame, path),
         }
-        put = put_part if as_address(self._job.parts) is None else put_stored_part
-        files = {ending: put(self._job.parts, number, ending, write) for ending, write in writers.items()}
+        files = {ending: self._put(number, ending, write) for ending, write in writers.items()}
         return FinishedPart(number, files, tally.counts())
+
+    def _put(self, number: int, ending: str, write: Callable[[Path], object]) -> str:
+        if as_address(self._job.parts) is None:
+            return put_part(self._job.parts, number, ending, write)
+        return put_stored_part(self._job.parts, number, ending, write, mark=self._job.mark)
 
     def _write_table(self, number: int, texts: pl.DataFrame, frame: pl.DataFrame, path: Path) -> None:
         style, labels = self._job.table, self._predictor.labels

@@ -14,7 +14,7 @@ from yanmo.executors.here import InThisProcess
 from yanmo.executors.jobs import Executor
 from yanmo.runtimes.predictor import default_num_threads
 
-__all__ = ["HERE", "ExecutorAddress", "open_executor", "open_helpers"]
+__all__ = ["HERE", "ExecutorAddress", "is_on_this_machine", "open_executor", "open_helpers"]
 
 HERE = "local"
 LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
@@ -30,6 +30,11 @@ def _known(address: str) -> str:
 
 ExecutorAddress: TypeAlias = Annotated[str, AfterValidator(_known), Field(exclude=True)]
 """A field of a config; no result depends on it."""
+
+
+def is_on_this_machine(address: str) -> bool:
+    """Return whether an executor works where this process does."""
+    return CLUSTER.fullmatch(address) is None
 
 
 @contextlib.contextmanager

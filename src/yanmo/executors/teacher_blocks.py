@@ -6,6 +6,7 @@ The texts of a block lie in a file beside where its answers appear: none goes th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import platform
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import polars as pl
 
 from yanmo.artifacts.bundle import Bundle
-from yanmo.artifacts.parquet import read_parquet, write_parquet
+from yanmo.artifacts.parquet import count_rows, read_parquet, write_parquet
 from yanmo.artifacts.predictions import predictions_frame
 from yanmo.executors.places import ArtifactPlace, check_folder
 from yanmo.runtimes.predictor import Predictor, open_bundle
@@ -68,8 +69,19 @@ class TeacherBlocks:
         self._predictor = predictor
         self._folder = folder
 
-    def run(self, numbers: Iterable[int]) -> Iterator[int]:
-        """Yield the rows of each block, when it is there with its answers."""
+    def run(self, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+        """Yield the number of each block, and of its rows, when it is there with its answers."""
+        # One may be there already: it was made for this, too, by a process that was taken for lost.
+        for is_made, some in itertools.groupby(numbers, lambda number: self._path(number).exists()):
+            if is_made:
+                yield from ((number, count_rows(self._path(number))) for number in some)
+            else:
+                yield from self._answer(some)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06}.parquet"
+
+    def _answer(self, numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
         order: list[int] = []
 
         def texts() -> Iterator[pl.DataFrame]:
@@ -82,10 +94,9 @@ class TeacherBlocks:
             frame = predictions_frame(
                 rows["id"], task.column(answers.decided.predictions), answers.decided, answers.evidence
             )
-            path = self._folder / f"{order[place]:06}.parquet"
+            path = self._path(order[place])
             # Under another ending until it is whole, and its own: a block may be made twice at once.
             partial = path.with_name(f"{path.stem}-{platform.node()}-{os.getpid()}.partial")
             write_parquet(frame.hstack(rows.drop("id")), partial)
             partial.replace(path)
-            texts_path(self._folder, order[place]).unlink(missing_ok=True)
-            yield rows.height
+            yield order[place], rows.height

@@ -8,6 +8,7 @@ again for a while; what fails then is told as a user's error. It knows no artifa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import time
@@ -25,8 +26,14 @@ __all__ = ["Bucket", "StoredObject", "open_bucket"]
 RETRY_SECONDS = 60.0
 """How long a request is tried again that was throttled, or whose connection was cut."""
 CONNECT_SECONDS = 10.0
+PAUSE_SECONDS = 0.3
+"""Between two tries to read on."""
+DAY_SECONDS = 86400.0
+SLOWEST_BYTES = 50_000
+"""What a line writes in a second at the least."""
 STATUS = re.compile(r"status code: (\d+) ([A-Za-z ]+)")
 CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")
+NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 NO_CREDENTIALS = re.compile(
     r"/latest/(?:api/token|meta-data)|/computeMetadata/|/metadata/identity|token request|MissingAccount"
 )
@@ -84,16 +91,11 @@ class Bucket:
         self.address, self._scheme, self._obstore = f"{scheme}://{name}", scheme, obstore
         # Who gives an address without encryption for a server of his own means it.
         is_open = any(os.environ.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT"))
+        self._allow_http = is_open or os.environ.get("AWS_ALLOW_HTTP", "") == "true"
+        self._writers: dict[float, Any] = {}
         with self._told("is opened"):
-            self._store = obstore.store.from_url(
-                self.address,
-                client_options={
-                    "allow_http": is_open or os.environ.get("AWS_ALLOW_HTTP", "") == "true",
-                    "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-                    "timeout": timedelta(seconds=RETRY_SECONDS),
-                },
-                retry_config={"max_retries": 10, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
-            )
+            # However long it takes, as long as bytes come.
+            self._store = self._open(DAY_SECONDS, RETRY_SECONDS, {"read_timeout": timedelta(seconds=RETRY_SECONDS)})
 
     def list(self, folder: str) -> list[StoredObject]:
         """Return the objects of a folder, those in folders of it, too, in the order of their paths."""
@@ -132,20 +134,27 @@ class Bucket:
                 try:
                     for piece in self._obstore.get(self._store, path, options=cast(Any, options)):
                         file.write(piece)
+                        end = time.monotonic() + RETRY_SECONDS
                 except self._obstore.exceptions.GenericError:
                     # The library tries again what it was refused, but not what it has begun to read.
                     if not file.tell() or time.monotonic() > end:
                         raise
+                    time.sleep(PAUSE_SECONDS)
                     continue
                 return
 
     def put_new(self, path: str, content: bytes | Path) -> bool:
-        """Write an object if nothing stands there, whole or not at all; return whether it was written."""
+        """Write an object if nothing stands there, whole or not at all; return whether it is there by now."""
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
         with self._told("writes", path):
             try:
-                self._obstore.put(self._store, path, content, mode="create", use_multipart=False)
+                self._obstore.put(self._writer(size), path, content, mode="create", use_multipart=False)
             except self._obstore.exceptions.AlreadyExistsError:
-                return False
+                # It may be ours: an answer is lost, and the request is made again.
+                return self._holds(path, content, size)
+            except self._obstore.exceptions.GenericError as error:
+                if STATUS.search(str(error)) or not self._holds(path, content, size):
+                    raise
         return True
 
     def delete(self, paths: Sequence[str]) -> None:
@@ -153,6 +162,41 @@ class Bucket:
         if paths:
             with self._told("removes from", paths[0]):
                 self._obstore.delete(self._store, list(paths))
+
+    def _open(self, seconds: float, retry_seconds: float, options: dict[str, Any]) -> Any:
+        """Return a client whose requests may take so long, their bodies included."""
+        client = {
+            "allow_http": self._allow_http,
+            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
+            "timeout": timedelta(seconds=seconds),
+            **options,
+        }
+        retries = {"max_retries": 10, "retry_timeout": timedelta(seconds=retry_seconds)}
+        return self._obstore.store.from_url(
+            self.address, client_options=cast(Any, client), retry_config=cast(Any, retries)
+        )
+
+    def _writer(self, size: int) -> Any:
+        """Return a client that has time to write so many bytes; there is one for each doubling of it."""
+        seconds = RETRY_SECONDS
+        while seconds * SLOWEST_BYTES < size:
+            seconds *= 2
+        if seconds not in self._writers:
+            self._writers[seconds] = self._open(seconds, seconds, {})
+        return self._writers[seconds]
+
+    def _holds(self, path: str, content: bytes | Path, size: int) -> bool:
+        """Return whether an object has some content."""
+        found = self.find(path)
+        if found is None or found.size != size:
+            return False
+        there = hashlib.sha256()
+        for piece in self._obstore.get(self._store, path):
+            there.update(piece)
+        if isinstance(content, bytes):
+            return there.digest() == hashlib.sha256(content).digest()
+        with content.open("rb") as file:
+            return there.digest() == hashlib.file_digest(file, "sha256").digest()
 
     @contextlib.contextmanager
     def _told(self, does: str, path: str = "") -> Iterator[None]:
@@ -165,9 +209,9 @@ class Bucket:
                 f"{self.address}/{path} has changed since it was read first.", hint="Give the command again."
             ) from error
         except (exceptions.BaseError, FileNotFoundError, PermissionError, ValueError) as error:
-            raise self._refusal(str(error), does, path) from None
+            raise self._refusal(str(error), does, path, isinstance(error, FileNotFoundError)) from None
 
-    def _refusal(self, said: str, does: str, path: str) -> StorageError:
+    def _refusal(self, said: str, does: str, path: str, is_missing: bool) -> StorageError:
         place = f"{self.address}/{path}" if path else self.address
         status, code = STATUS.search(said), CODE.search(said)
         number = int(status[1]) if status else 0
@@ -182,8 +226,11 @@ class Bucket:
                 f"{self.address} refuses: {why}, as Yanmo {does} {place}.",
                 hint=f"Check the credentials in the environment: {ENVIRONMENT[self._scheme]}.",
             )
-        if number == 404:
+        # An answer to what names no object is about the bucket; with a code it says so itself.
+        if number == 404 and (not path or does == "lists" or (code and code[1] in NO_BUCKET)):
             return StorageError(f"There is no bucket {self.address}: {why}.", hint="Check its name and the region.")
+        if number == 404 or is_missing:
+            return StorageError(f"There is no object {place}.", hint="It was removed, or never written: make it anew.")
         is_busy = number == 429 or number >= 500
         return StorageError(
             f"{self.address} {'is too busy' if is_busy else 'cannot be used'}: {why}, as Yanmo {does} {place}.",

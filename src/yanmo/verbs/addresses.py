@@ -12,7 +12,7 @@ from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.copies import copy_artifact, keep_copy
 from yanmo.artifacts.origins import Origin, made_place, note_origin
 from yanmo.artifacts.placing import lock
-from yanmo.artifacts.uploads import check_address, upload
+from yanmo.artifacts.uploads import find_standing, upload
 from yanmo.paths import as_address
 
 __all__ = ["copy_inputs", "on_the_way", "send_on"]
@@ -55,7 +55,8 @@ def on_the_way(address: str, *, replace: bool) -> Iterator[Path]:
         BusyError: Another process of this machine makes it.
         StorageError: The bucket cannot be read.
     """
-    check_address(address, replace=replace)
+    # What was begun there part by part may be gone on with: whoever does knows by what.
+    find_standing(address, replace=replace, anew=True)
     place = made_place(address)
     with lock(place.parent):
         note_origin(place, Origin(address, ""))

@@ -24,7 +24,7 @@ from yanmo.artifacts.ledger import PartLedger
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.predictions import Predictions, StoredPredictions
 from yanmo.artifacts.row_formats import ROW_FORMATS
-from yanmo.artifacts.stored_ledger import StoredLedger
+from yanmo.artifacts.stored_ledger import StoredLedger, work_mark
 from yanmo.artifacts.unsaved_predictions import UnsavedPredictions
 from yanmo.artifacts.work import claim, work_facts
 from yanmo.data.read import ReadOptions
@@ -32,7 +32,7 @@ from yanmo.data.rows import file_parents
 from yanmo.data.sources import STDIN, Seer, Source, open_rows
 from yanmo.errors import ConfigError
 from yanmo.executors.answering import AnswerJob, TableStyle, answer_frames
-from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
+from yanmo.executors.choice import HERE, ExecutorAddress, is_on_this_machine, open_executor
 from yanmo.executors.jobs import Executor
 from yanmo.executors.parts import answer_missing, answer_stream, put_together
 from yanmo.executors.places import ArtifactPlace
@@ -200,8 +200,13 @@ def _answer_at(
     """Let whoever answers write parts to an address, where they stay."""
     with open_executor(config.executor, config.num_threads) as executor:
         work = work_facts(found.parents, _settings(found, config, executor))
+        job = _job(bundle, found, config, executor, address, work_mark(work))
+        # Whether it can be done at all is found out before anything is removed for it.
+        if (effects.replace or config.fork) and is_on_this_machine(config.executor):
+            with job.open():
+                pass
         ledger = StoredLedger(address, work, replace=effects.replace, fork=config.fork)
-        answer_missing(_job(bundle, found, config, executor, address), grid.units(found.options), executor, ledger)
+        answer_missing(job, grid.units(found.options), executor, ledger)
     tally = Tally.of(ledger.parts)
     identity.info["summary"] = tally.summary()
     _say_truncated(tally, bundle, config)
@@ -219,7 +224,9 @@ def _finish(
     return tally.summary()
 
 
-def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, parts: str) -> AnswerJob:
+def _job(
+    bundle: Bundle, source: Source, config: PredictConfig, executor: Executor, parts: str, mark: str = ""
+) -> AnswerJob:
     """Return what is asked of whoever answers, who writes to a folder or an address."""
     threads = {"num_threads": config.num_threads or executor.num_threads}
     return AnswerJob(
@@ -230,6 +237,7 @@ def _job(bundle: Bundle, source: Source, config: PredictConfig, executor: Execut
         parts=parts,
         table=TableStyle(config.format, config.bom, config.plain_cells),
         documents=None if config.documents is None else str(config.documents.absolute()),
+        mark=mark,
     )
 
 

@@ -111,6 +111,9 @@ def test_predict_and_pack_take_it_by_alias_and_by_version(registry, tmp_path, ca
     # It is pinned: what it is resolved to is the Bundle, by digest.
     assert read_manifest(place)[1] == bundle.digest == origin_of(place).version
     assert place.name == "words"
+    # An alias moves, so workers are told the version.
+    assert origin_of(place).address == "models:/words/1"
+    assert origin_of(place).shown == MODEL
 
 
 def test_a_service_has_the_models_name(registry):
@@ -134,6 +137,12 @@ def test_a_service_has_the_models_name(registry):
 def test_what_is_not_registered_is_told(registry, tmp_path, address, said, capsys):
     assert main(["predict", address, "x.csv", "--out", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_registry_that_nobody_has_named_is_not_asked(registry, tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert main(["predict", MODEL, "x.csv", "--out", str(tmp_path / "out")]) == 2
+    assert "hint: Set MLFLOW_TRACKING_URI" in capsys.readouterr().err
 
 
 def test_a_registry_is_no_place_for_texts_or_results(registry, tmp_path, capsys):

@@ -152,11 +152,15 @@ def test_a_machine_without_credentials_is_told_what_to_set(stored, monkeypatch, 
         (["predict", BUNDLE, f"{TEXTS}/none.csv"], f"There is nothing to read at {TEXTS}/none.csv"),
         (["predict", BUNDLE, f"{BUNDLE}/golden.json"], f"{BUNDLE}/golden.json has the unknown extension '.json'"),
         (["prepare", f"{TEXTS}/0.csv"], f"{TEXTS}/0.csv has no column 'label'"),
+        (["prepare", "s3://bucket/brat/1.txt"], "brat/1.txt at s3://bucket/brat/1.txt belongs to a file beside it."),
+        (["prepare", "s3://bucket/brat"], "brat/1.txt at s3://bucket/brat belongs to a file beside it."),
         (["prepare", "s3://k:s@bucket/x.csv"], "must be an address like s3://bucket/folder, with nothing else in it."),
         (["train", "s3://bucket/data", "--model", "ngram"], "The 'dataset' input of train must be a path on this"),
     ],
 )
 def test_what_is_not_there_is_told_by_its_address(stored, tmp_path, words, said, capsys):
+    for name in ("1.txt", "1.ann"):
+        stored.put(f"brat/{name}", b"a text")
     assert main([*words, "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err
     assert said in told

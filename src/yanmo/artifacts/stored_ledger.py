@@ -20,7 +20,7 @@ from yanmo.artifacts.copies import join_path
 from yanmo.artifacts.identity import file_digest
 from yanmo.artifacts.ledger import FinishedPart, part_name
 from yanmo.artifacts.placing import MANIFEST
-from yanmo.artifacts.uploads import CLAIM, WORK_FOLDER, Standing, find_standing, note_removal, remove_old
+from yanmo.artifacts.uploads import CLAIM, WORK_FOLDER, Standing, find_standing, is_part, note_removal, remove_old
 from yanmo.artifacts.work import other_work
 from yanmo.errors import ArtifactError, BusyError
 from yanmo.integrations.object_storage import open_bucket
@@ -134,8 +134,8 @@ class StoredLedger:
                 f"Another artifact was written to {self._address} meanwhile.", hint="Choose another --out."
             )
         # Also parts of earlier work that went on unseen: beside the manifest, nobody would know whose they are.
-        named = {self._at(name) for name in files}
-        self._bucket.delete([path for path in sizes if path.startswith(self._at("part-")) and path not in named])
+        inside = {path.removeprefix(self._at("")): path for path in sizes}
+        self._bucket.delete([path for name, path in inside.items() if is_part(name) and name not in files])
         self._bucket.delete([path for path in sizes if path.startswith(self._at(f"{WORK_FOLDER}/"))])
         return manifest, hashlib.sha256(content).hexdigest()
 

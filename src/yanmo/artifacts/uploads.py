@@ -20,7 +20,7 @@ from yanmo.artifacts.placing import MANIFEST, is_manifest
 from yanmo.errors import ArtifactError, BusyError, StorageError
 from yanmo.integrations.object_storage import Bucket, open_bucket
 
-__all__ = ["CLAIM", "WORK_FOLDER", "Standing", "find_standing", "note_removal", "remove_old", "upload"]
+__all__ = ["CLAIM", "WORK_FOLDER", "Standing", "find_standing", "is_part", "note_removal", "remove_old", "upload"]
 
 WORK_FOLDER = ".work"
 """Folder at an address of what is on its way."""
@@ -73,7 +73,7 @@ def find_standing(address: str, *, replace: bool, anew: bool) -> Standing:
     others = sorted(
         name
         for name in names - ours
-        if not name.startswith(f"{WORK_FOLDER}/") and not (CLAIM in names and PART.fullmatch(name))
+        if not name.startswith(f"{WORK_FOLDER}/") and not (CLAIM in names and is_part(name))
     )
     if others:
         raise ArtifactError(
@@ -124,6 +124,11 @@ def upload(folder: Path, address: str, *, replace: bool) -> None:
             mark.put(name, folder / name)
         mark.check()
         mark.put(MANIFEST, folder / MANIFEST)
+
+
+def is_part(name: str) -> bool:
+    """Return whether a name is one of those that parts have that appear one by one."""
+    return PART.fullmatch(name) is not None
 
 
 def note_removal(bucket: Bucket, folder: str, names: Iterable[str]) -> None:

@@ -14,7 +14,9 @@ from yanmo.integrations.object_storage import Bucket, StoredObject, open_bucket
 
 __all__ = ["copy_sources"]
 
-COMPANIONS = (".ann", "seq.in", "seq.out")
+NOTED, NOTES = ".txt", ".ann"
+"""Ends of names of a text of brat and of what is noted about it."""
+COMPANIONS = (NOTES, "seq.in", "seq.out")
 """Ends of names of files that are read because of another one, beside which a copy does not stand."""
 
 
@@ -27,14 +29,17 @@ def copy_sources(address: str) -> list[Path]:
     """
     bucket, path = open_bucket(address)
     if path and (found := bucket.find(path)):
-        return copy_objects(bucket, _alone(address, [found]))
+        notes = str(PurePosixPath(path).with_suffix(NOTES))
+        beside = {notes} if path.endswith(NOTED) and bucket.find(notes) else set()
+        return copy_objects(bucket, _alone(address, [found], beside))
     if bucket.find(join_path(path, MANIFEST)):
         return [copy_artifact(address)]
-    return copy_objects(bucket, _alone(address, _in_folder(bucket, address, path)))
+    chosen, beside = _in_folder(bucket, address, path)
+    return copy_objects(bucket, _alone(address, chosen, beside))
 
 
-def _in_folder(bucket: Bucket, address: str, path: str) -> list[StoredObject]:
-    """Return the objects of a folder that can be read, or those that match the pattern of the last name."""
+def _in_folder(bucket: Bucket, address: str, path: str) -> tuple[list[StoredObject], set[str]]:
+    """Return the objects of a folder that can be read, or match the pattern of the last name, and the paths of all."""
     folder, pattern = path, "*"
     if glob.has_magic(path):
         folder, pattern = path.rpartition("/")[0], path.rpartition("/")[2]
@@ -47,17 +52,18 @@ def _in_folder(bucket: Bucket, address: str, path: str) -> list[StoredObject]:
             f"There is nothing to read at {address}: {len(inside)} objects in the folder, and none that can be read.",
             hint=f"Name an object, a folder, or a pattern. Files that can be read: {', '.join(EXTENSIONS)}.",
         )
-    return chosen
+    return chosen, {one.path for one in inside}
 
 
-def _alone(address: str, objects: list[StoredObject]) -> list[StoredObject]:
+def _alone(address: str, objects: list[StoredObject], beside: set[str]) -> list[StoredObject]:
     """Refuse files that are read together with others beside them.
 
     Raises:
         DataError: There is one.
     """
     for one in objects:
-        if one.path.endswith(COMPANIONS):
+        is_noted = one.path.endswith(NOTED) and str(PurePosixPath(one.path).with_suffix(NOTES)) in beside
+        if is_noted or one.path.endswith(COMPANIONS):
             raise DataError(
                 f"{one.path} at {address} belongs to a file beside it.",
                 hint="Copy both to this machine, and name them.",

@@ -1,4 +1,4 @@
-"""What stands at an address: nothing goes that is somebody else's, and what others write meanwhile is not taken over."""
+"""What stands at an address: nothing goes that is another's, and what others write meanwhile is not taken over."""
 
 from __future__ import annotations
 

@@ -61,7 +61,8 @@ def interpolate(training: Interpolable, valid: Examples) -> None:
     training.average.weights = {}  # it would stand in for the mixture
     for share in SHARES:
         mixed = {
-            name: torch.lerp(tensor, last[name], share) if tensor.is_floating_point() else last[name]
+            # Weights of before a kill were read into main memory, later ones are on the device.
+            name: torch.lerp(tensor, last[name].to(tensor.device), share) if tensor.is_floating_point() else last[name]
             for name, tensor in first.items()
         }
         training.module.load_state_dict(mixed)

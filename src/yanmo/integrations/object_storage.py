@@ -29,7 +29,7 @@ CONNECT_SECONDS = 10.0
 PAUSE_SECONDS = 0.3
 """Between two tries to read on."""
 DAY_SECONDS = 86400.0
-SLOWEST_BYTES = 50_000
+SLOWEST_BYTES = 10_000
 """What a line writes in a second at the least."""
 STATUS = re.compile(r"status code: (\d+) ([A-Za-z ]+)")
 CODE = re.compile(r"<Code>([A-Za-z]+)</Code>")

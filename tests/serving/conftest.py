@@ -305,7 +305,7 @@ def cascade_texts() -> list[str]:
 def cascade(bundles, cascade_texts, tmp_path_factory) -> Bundle:
     """A cascade of two Bundles, profiled on its texts."""
     members = [bundles["linear"], bundles["ngram"]]
-    return _publish_cascade(tmp_path_factory.mktemp("cascade"), members, cascade_texts, sure=0.4, abstain=0.9)
+    return _publish_cascade(tmp_path_factory.mktemp("cascade"), members, cascade_texts, sure=0.6, abstain=0.6)
 
 
 @pytest.fixture(scope="session")
@@ -313,7 +313,7 @@ def multi_label_cascade(bundles, make_bundle, cascade_texts, tmp_path_factory) -
     """The same of two Bundles that give any number of labels."""
     folder = tmp_path_factory.mktemp("multi_label_cascade")
     members = [make_bundle(folder / "first", task="multi_label", model="linear"), bundles["multi_label"]]
-    return _publish_cascade(folder, members, cascade_texts, sure=0.538, abstain=0.63)
+    return _publish_cascade(folder, members, cascade_texts, sure=0.55, abstain=0.63)
 
 
 def _publish_cascade(folder: Path, members: list[Bundle], texts: list[str], *, sure: float, abstain: float) -> Bundle:

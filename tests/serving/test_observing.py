@@ -160,7 +160,7 @@ def test_the_access_log_has_a_line_a_request_and_never_a_text(bundles, monkeypat
     assert [(line["route"], line["status"]) for line in mine] == [("/predict", 200), ("/predict", 500)]
     assert mine[0]["milliseconds"] > 0
     failures = [line["message"] for line in told if "exception" in line]
-    assert failures == ["The model failed at a batch of 1 texts.", "Request mine-1 failed."]
+    assert failures == ["The model failed at a batch of 1 text.", "Request mine-1 failed."]
     assert "Geheim" not in err
 
 

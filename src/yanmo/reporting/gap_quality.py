@@ -10,8 +10,8 @@ import polars as pl
 
 from yanmo.answers.gaps import Gaps
 from yanmo.arrays import IntArray
-from yanmo.metrics.measures import measure_with_intervals
 from yanmo.protocols import Task
+from yanmo.reporting.score_tables import scores_of_texts
 
 __all__ = ["hardest_to_guess", "measure_gap_quality"]
 
@@ -38,17 +38,11 @@ def measure_gap_quality(
         seed: Of the bootstrap.
     """
     statistics_NS = task.statistics(evidence, targets)
-    measured = measure_with_intervals(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed)
-    scores: dict[str, Any] = {
+    return {
         "num_rows": len(targets),
         "num_tokens": int(statistics_NS[:, 1].sum()),
-        "headline": task.measures[0].describe(),
-        "measures": [one.describe() for one in task.measures],
+        **scores_of_texts(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed),
     }
-    for name, one in measured.items():
-        # Of a single text every resample is the text itself.
-        scores |= {name: one.value, f"{name}_interval": one.interval if len(targets) > 1 else None}
-    return scores
 
 
 def hardest_to_guess(

@@ -16,8 +16,9 @@ import polars as pl
 from yanmo.answers.sequences import Sequences
 from yanmo.arrays import IntArray
 from yanmo.artifacts.dataset import Dataset
-from yanmo.metrics.measures import compare, measure_with_intervals, shown_measures
+from yanmo.metrics.measures import compare, shown_measures
 from yanmo.protocols import Task
+from yanmo.reporting.score_tables import scores_of_texts
 from yanmo.text.ngram_language_model import fit_ngram_language_model
 
 __all__ = ["compare_likelihoods", "hardest_texts", "measure_baseline", "measure_language_quality", "no_calibration"]
@@ -49,19 +50,13 @@ def measure_language_quality(
         seed: Of the bootstrap.
     """
     statistics_NS = task.statistics(evidence, targets)
-    measured = measure_with_intervals(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed)
     _, num_characters, num_bytes, num_tokens, num_words = statistics_NS.sum(axis=0).tolist()
     counts = {"characters": num_characters, "bytes": num_bytes, "tokens": num_tokens, "words": num_words}
-    scores: dict[str, Any] = {
+    return {
         "num_rows": len(targets),
         **{f"num_{name}": int(count) for name, count in counts.items()},
-        "headline": task.measures[0].describe(),
-        "measures": [one.describe() for one in task.measures],
+        **scores_of_texts(statistics_NS, task.measures, num_resamples=num_resamples, seed=seed),
     }
-    for name, one in measured.items():
-        # Of a single text every resample is the text itself.
-        scores |= {name: one.value, f"{name}_interval": one.interval if len(targets) > 1 else None}
-    return scores
 
 
 def no_calibration(

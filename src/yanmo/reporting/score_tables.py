@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from yanmo import metrics
-from yanmo.arrays import Array, IntArray
+from yanmo.arrays import Array, Doubles, IntArray
+from yanmo.metrics.measures import Measure, measure_with_intervals
 
-__all__ = ["calibration_rows", "confusion_tables", "label_rows", "loss_intervals"]
+__all__ = ["calibration_rows", "confusion_tables", "label_rows", "loss_intervals", "scores_of_texts"]
 
 MATRIX_LABELS = 100
 NUM_PAIRS = 30
@@ -95,3 +96,22 @@ def calibration_rows(bins: metrics.CalibrationBins) -> list[dict[str, Any]]:
     columns = (bins.edges[:-1], bins.edges[1:], bins.counts, bins.num_right, bins.confidence, bins.accuracy)
     names = ("lower", "upper", "count", "num_right", "confidence", "accuracy")
     return [dict(zip(names, row, strict=True)) for row in zip(*(column.tolist() for column in columns), strict=True)]
+
+
+def scores_of_texts(
+    statistics_NS: Doubles, measures: Sequence[Measure], *, num_resamples: int, seed: int
+) -> dict[str, Any]:
+    """Return every measure of whole texts with its interval as JSON values, and which measures they are.
+
+    Args:
+        statistics_NS: What the measures are computed from, N >= 1 texts.
+        measures: The headline first.
+        num_resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+    """
+    measured = measure_with_intervals(statistics_NS, measures, num_resamples=num_resamples, seed=seed)
+    scores: dict[str, Any] = {"headline": measures[0].describe(), "measures": [one.describe() for one in measures]}
+    for name, one in measured.items():
+        # Of a single text every resample is the text itself.
+        scores |= {name: one.value, f"{name}_interval": one.interval if len(statistics_NS) > 1 else None}
+    return scores

@@ -44,7 +44,7 @@ SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILI
 """Families that are named with layers and width."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES, *LIGHT_FAMILIES)
-BORN_SMALL = ("window", "arcs", "pairs")
+BORN_SMALL = ("window", "arcs", "kneser-ney", "pairs")
 """Families that nothing is quantized of: their weights have a byte each from the beginning, or they are counts."""
 Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
 KIND_READERS = (*ENCODER_FAMILIES, "bilstm")

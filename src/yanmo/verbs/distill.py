@@ -134,9 +134,7 @@ def distill(
     dataset = with_labels_of([teacher], dataset)
     spec, begun = start(config, init, dataset)
     by_token = teaches_tokens(task_of(dataset))
-    if by_token:
-        check_token_teacher(teacher, spec, dataset, config.model_fields_set, num_altered=config.num_altered)
-    _check_student(spec, teacher, config, masked_lm)
+    _check_student(spec, teacher, dataset, config, masked_lm)
     found = _gather(teacher, dataset, config, transfer, masked_lm)
     settled = settle(config, spec, found.num_rows, task_of(dataset), verb="distill")
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
@@ -149,12 +147,17 @@ def distill(
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
         trained = learn(_teach(job, dataset, found, answers, teaching), tell=effects.tell)
         facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
-        made: dict[str, Any] = {"verb": "distill", "keys": keys, "facts": facts, "effects": effects}
-        publish_trained(trained, job, dataset, parents=parents, out=out, **made)
-    # Only when the student is published: until then a run that was killed needs them.
-    if isinstance(teacher, Bundle) and answers is not None and not config.keep_answers:
-        shutil.rmtree(answers_dir(teacher, dataset, found, beside=out.parent), ignore_errors=True)
+        made: dict[str, Any] = {"keys": keys, "facts": facts, "effects": effects}
+        publish_trained(trained, job, dataset, parents=parents, out=out, verb="distill", **made)
+    if not config.keep_answers:
+        _forget(teacher, dataset, found, beside=out.parent)
     return Bundle.open(out, verify=False)
+
+
+def _forget(teacher: Bundle | Predictions, dataset: Dataset, found: Transfer, *, beside: Path) -> None:
+    """Remove a teacher's answers; only when the student is published, for until then a killed run needs them."""
+    if isinstance(teacher, Bundle):
+        shutil.rmtree(answers_dir(teacher, dataset, found, beside=beside), ignore_errors=True)
 
 
 def _gather(
@@ -175,13 +178,15 @@ def _gather(
 
 
 def _check_student(
-    spec: ModelSpec, teacher: Bundle | Predictions, config: DistillConfig, masked_lm: Path | None
+    spec: ModelSpec, teacher: Bundle | Predictions, dataset: Dataset, config: DistillConfig, masked_lm: Path | None
 ) -> None:
     """Refuse what cannot learn from answers.
 
     Raises:
         ConfigError: As said.
     """
+    if teaches_tokens(task_of(dataset)):
+        check_token_teacher(teacher, spec, dataset, config.model_fields_set, num_altered=config.num_altered)
     if spec.family in ONLY_LABELS:
         instead = "ngram" if spec.can_label("texts") else "window"
         raise ConfigError(

@@ -107,13 +107,8 @@ def train_language_model(
     workers.join()
     loop = dataclasses.replace(loop, device=default_device())
     with repeatable(loop.seed, num_threads=loop.num_threads):
-        texts, vocabulary = train.texts.first, work_dir / f"tokenizer-{run_key[:16]}.json"
-        if pruning is None:
-            teacher = open_teacher(teaching)
-            begun = _begin(spec, texts, _as_far_as(teacher, language), vocabulary, teacher)
-        else:
-            begun = _without_parts(_begin_with_checkpoint(spec, language), texts, pruning)
-            teacher = open_teacher(teaching, begun.tokens)
+        vocabulary = work_dir / f"tokenizer-{run_key[:16]}.json"
+        begun, teacher = _begin_taught(spec, train.texts.first, language, vocabulary, teaching, pruning)
         learned, held = (tokenize_documents(begun.tokenizer, one.texts.first, one.targets) for one in (train, valid))
         sizes_3 = text_sizes(valid.texts.first, valid.targets).sum(axis=0)
         trainer = Trainer(
@@ -160,6 +155,22 @@ def _held(documents: DocumentTokens, max_length: int) -> Examples:
 
 def _examples(rows: DocumentRows) -> Examples:
     return Examples(rows, QuestionCounts(np.ones(1, dtype=np.float32), len(rows.lengths_N)))
+
+
+def _begin_taught(
+    spec: ModelSpec,
+    texts: Sequence[str],
+    language: LanguageSettings,
+    vocabulary: Path,
+    teaching: Teaching | None,
+    pruning: Pruning | None,
+) -> tuple[Begun, TeacherDecoder | None]:
+    """Return a network with its teacher, if it has one; of a pruned one that is the whole."""
+    if pruning is None:
+        teacher = open_teacher(teaching)
+        return _begin(spec, texts, _as_far_as(teacher, language), vocabulary, teacher), teacher
+    begun = _without_parts(_begin_with_checkpoint(spec, language), texts, pruning)
+    return begun, open_teacher(teaching, begun.tokens)
 
 
 def _begin(

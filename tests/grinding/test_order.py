@@ -7,6 +7,7 @@ import pytest
 
 from yanmo.compressing.transfer_texts import Transfer
 from yanmo.grinding import order, publishing
+from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import cascade_of, chain, int8_of, student
 from yanmo.grinding.records import Clock, LateError, write_json
 from yanmo.grinding.search import attempt, num_passes
@@ -56,6 +57,9 @@ def test_members_are_put_together_where_the_budget_holds_both(make_search):
     ]
     search.bench.mean_gain = len
     assert names(order._ensembles(search)) == ["ensemble-member-3-textcnn-member-1-ngram"]
+    # One after the other they are half as fast as each.
+    search.budget = Budget(min_throughput=30_000.0)
+    assert names(order._ensembles(search)) == []
     assert names(order._ensembles(make_search())) == []
 
 
@@ -233,6 +237,7 @@ def test_a_training_that_is_late_is_ended_and_goes_on_later(make_search):
 
 
 def test_the_clock_counts_every_run_and_ends_what_is_late(tmp_path):
+    assert Clock(tmp_path / "clock.json", 1000).seconds < 1
     write_json(tmp_path / "clock.json", {"seconds": 900.0})
     clock = Clock(tmp_path / "clock.json", 1000)
     assert 900 <= clock.seconds < 910

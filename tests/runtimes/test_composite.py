@@ -49,6 +49,10 @@ def test_a_stage_that_is_never_asked_is_not_asked_and_the_last_may_abstain(get_b
     predictor = predictors(get_bundle("cascade_pair_abstaining"))
     evidence, found = predictor.infer(items)
     assert set(found.stage_N.tolist()) <= {1, 3}
+    first, _, last = (
+        predictors(one).infer(items)[1].num_tokens_N for one in get_bundle("cascade_pair_abstaining").members()
+    )
+    assert np.array_equal(found.num_tokens_N, first + np.where(found.stage_N == 3, last, 0))
     is_unsure_N = (found.stage_N == 3) & (evidence.values_MC.max(axis=1) < 0.9)
     assert is_unsure_N.any()
     assert np.array_equal(found.abstained_N, is_unsure_N)

@@ -113,6 +113,15 @@ def test_rows_without_a_match_keep_their_evidence():
     assert (changed.values_MC[5:7] != scores.values_MC[5:7]).any()
 
 
+def test_where_a_rule_is_applied_nothing_is_known_of_the_whole_row():
+    texts = [*TEXTS, "张三"]
+    scores = scores_of(texts, NAMES, [*TAGS, ["O", "O"]])
+    scores = scores.having(scores.values_MC, joint_M=np.full(len(scores.values_MC), 0.5, dtype=np.float32))
+    rules = Rules(RuleFile([Rule("PER", pattern="^云研$")]), NAMES)
+    changed = rules.apply(scores, rules.find(texts, scores.places, scores.offsets_N))
+    assert np.isnan(changed.joint_M).tolist() == [False] * 7 + [True] * 2 + [False] * 2
+
+
 @pytest.mark.parametrize(
     ("content", "labels", "said"),
     [

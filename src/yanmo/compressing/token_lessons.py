@@ -18,7 +18,6 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.predictions import Predictions
 from yanmo.compressing.transfer_texts import Transfer
 from yanmo.errors import ConfigError, DataError
-from yanmo.exchanging.decoder_bundle import holds_decoder
 from yanmo.measuring.evaluation import match_bundle
 from yanmo.models import ModelSpec
 from yanmo.protocols import Task
@@ -73,7 +72,7 @@ def check_token_teacher(
     if isinstance(teacher, Predictions):
         return
     match_bundle(teacher, dataset)
-    if not holds_decoder(teacher) or teacher.format != "torch":
+    if (teacher.format, teacher.architecture.get("family")) != ("torch", "decoder"):
         raise ConfigError(
             f"The teacher of a language model must be a torch Bundle of one language model. {teacher.path} holds "
             f"{teacher.model}, of format {teacher.format}.",

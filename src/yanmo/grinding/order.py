@@ -68,7 +68,7 @@ def run_search(search: Search) -> None:
     for name, bundle in {TEACHER: bench.teacher, **single_models(bench.teacher)}.items():
         search.present.append(measure_what_is_there(name, bundle, few, folder, bench.num_threads))
     for spec in search.students.values():
-        taught = {"effects": bench.effects, "teaching": bench.teaching}
+        taught: dict[str, Any] = {"effects": bench.effects, "teaching": bench.teaching}
         search.shapes.append(measure_shape(spec, few, folder, bench.num_threads, **taught))
     bench.clock.save()
     groups: tuple[Callable[[Search], Iterator[Stage]], ...] = (

@@ -133,15 +133,14 @@ def distill(
     check_form(task_of(dataset), "distill")
     dataset = with_labels_of([teacher], dataset)
     spec, begun = start(config, init, dataset)
-    by_token = teaches_tokens(task_of(dataset))
     _check_student(spec, teacher, dataset, config, masked_lm)
     found = _gather(teacher, dataset, config, transfer, masked_lm)
     settled = settle(config, spec, found.num_rows, task_of(dataset), verb="distill")
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}
-    answers = None if by_token else _answers(teacher, dataset, found, config, out.parent)
-    teaching = _teaching(teacher, config, by_token=by_token)
+    answers = _answers(teacher, dataset, found, config, out.parent)
+    teaching = _teaching(teacher, config, is_read_along=answers is None)
     with working(out, parents=parents, config=plain, fork=config.fork) as folder:
         run_key = stage_key("distill", parents, plain)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
@@ -223,14 +222,14 @@ def _check_student(
         )
 
 
-def _teaching(teacher: Bundle | Predictions, config: DistillConfig, *, by_token: bool) -> Teaching:
+def _teaching(teacher: Bundle | Predictions, config: DistillConfig, *, is_read_along: bool) -> Teaching:
     return Teaching(
         alpha=config.alpha,
         temperature=config.temperature,
         match=config.match,
         match_weight=config.match_weight,
         # Read by the training itself; what Predictions say has been read.
-        teacher_dir=teacher.path if isinstance(teacher, Bundle) and (by_token or config.match != "none") else None,
+        teacher_dir=teacher.path if isinstance(teacher, Bundle) and (is_read_along or config.match != "none") else None,
     )
 
 
@@ -245,13 +244,15 @@ def _say_rules(teacher: Bundle | Predictions) -> None:
 
 def _answers(
     teacher: Bundle | Predictions, dataset: Dataset, found: Transfer, config: DistillConfig, beside: Path
-) -> Callable[[], Taught]:
-    """Return what gives the teacher's answers.
+) -> Callable[[], Taught] | None:
+    """Return what gives the teacher's answers, None where the training itself asks for what is said of tokens.
 
     Raises:
         DataError: Task or labels differ, or Predictions lack a training row.
         ConfigError: Predictions are asked for other texts.
     """
+    if teaches_tokens(task_of(dataset)):
+        return None
     _say_rules(teacher)
     if isinstance(teacher, Predictions):
         # Read now, so that missing rows are told before a work folder is begun.

@@ -104,9 +104,9 @@ class DecoderDraft:
         return found
 
     def _step(self, token: int) -> FloatArray:
-        scores_BV = self._session.step(np.array([token]), np.array([len(self._read)]))
+        scores_V: FloatArray = self._session.step(np.array([token]), np.array([len(self._read)]))[0]
         self._read.append(token)
-        return scores_BV[0]
+        return scores_V
 
 
 def _num_common(read: Sequence[int], tokens: Sequence[int]) -> int:

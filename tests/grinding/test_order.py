@@ -82,6 +82,11 @@ def test_a_member_that_is_in_8_bits_already_is_put_together_as_it_is(make_search
     assert again["latency_ms"] == search.row("member-1-linear")["latency_ms"]
     assert [stage.name for stage in chain(search.stages, stage.name)] == ["member-2-ngram-int8", stage.name]
     assert "larger" in publishing._worse(search, stage, search.row(stage.name))
+    before = search.row(stage.sources[1])["latency_ms"]
+    slower = [
+        publishing._worse(search, stage, {**search.row(stage.name), "latency_ms": times * before}) for times in (1, 1.5)
+    ]
+    assert ["slower" in one for one in slower] == [False, True]
 
 
 def test_of_one_student_only_one_training_is_put_together_with_others(make_search):

@@ -10,10 +10,7 @@ from yanmo.runtimes.generating.settings import DECODER_FILE
 from yanmo.text.language_tokens import LanguageTokenizer
 from yanmo.text.ngram_language_model import NgramLanguageModel
 
-__all__ = ["DRAFT_TOKENS", "open_draft"]
-
-DRAFT_TOKENS = 4
-"""So many tokens are foreseen at a time where a draft is given and no number."""
+__all__ = ["open_draft"]
 
 
 def open_draft(bundle: Bundle, tokenizer: LanguageTokenizer, *, num_threads: int) -> Draft:

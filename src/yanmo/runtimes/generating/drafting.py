@@ -26,8 +26,17 @@ from yanmo.text.ngram_language_model import NgramLanguageModel
 __all__ = ["DecoderDraft", "Draft", "LookUp", "NgramDraft"]
 
 
+FORESEEN = 4
+"""Tokens at a time: more are seldom all right."""
+
+
 class Draft(Protocol):
     """What foresees tokens."""
+
+    @property
+    def usual_count(self) -> int:
+        """Tokens that are foreseen at a time where nobody says how many."""
+        ...
 
     def foresee(self, tokens: Sequence[int], count: int, chooser: Chooser) -> list[int]:
         """Return tokens that may follow, at most so many.
@@ -41,7 +50,9 @@ class Draft(Protocol):
 
 
 class LookUp:
-    """What followed the same tokens earlier in the same text."""
+    """What followed the same tokens earlier in the same text; only where that is wished."""
+
+    usual_count = 0
 
     def foresee(self, tokens: Sequence[int], count: int, chooser: Chooser) -> list[int]:  # noqa: ARG002 - one signature
         """Return what followed the last tokens before."""
@@ -54,6 +65,8 @@ class NgramDraft:
     Args:
         model: Of the large model's tokens.
     """
+
+    usual_count = FORESEEN
 
     def __init__(self, model: NgramLanguageModel) -> None:
         self._states = BackoffStates(model.model)
@@ -83,6 +96,8 @@ class DecoderDraft:
     Args:
         session: The decoder, which nobody else uses.
     """
+
+    usual_count = FORESEEN
 
     def __init__(self, session: DecoderSession) -> None:
         self._session = session

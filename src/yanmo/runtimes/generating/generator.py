@@ -69,12 +69,15 @@ class Generator:
 
     Args:
         session: The decoder, of which nobody else may use the rows meanwhile.
-        draft: What foresees tokens of a row that is alone and wishes it.
+        draft: What foresees tokens of a row that is alone.
+
+    Attributes:
+        draft: The same.
     """
 
     def __init__(self, session: DecoderSession, draft: Draft = LOOK_UP) -> None:
         self._session = session
-        self._draft = draft
+        self.draft = draft
         self._waiting: deque[WrittenRow] = deque()
         self._reading: WrittenRow | None = None
         # The place in the list is the row's in the session: rows that are written have the first ones, without a gap.
@@ -157,10 +160,10 @@ class Generator:
         return grown
 
     def _guess(self, row: WrittenRow) -> list[int]:
-        """Return what may follow in a row that wishes it, as far as there is room."""
+        """Return what may follow in a row, as far as there is room."""
         room = self._session.max_length - row.num_read - 1
-        count = min(row.chooser.decoding.num_guessed, room)
-        return self._draft.foresee([*row.prompt, *row.ids], count, row.chooser) if count > 0 else []
+        count = min(row.chooser.decoding.num_guessed or self.draft.usual_count, room)
+        return self.draft.foresee([*row.prompt, *row.ids], count, row.chooser) if count > 0 else []
 
     def _leap(self, row: WrittenRow, guessed: Sequence[int]) -> None:
         """Read guessed tokens at once, and keep them as far as they are those that are chosen.

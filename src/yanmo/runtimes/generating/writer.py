@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.config import build
@@ -20,7 +20,7 @@ from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.runtimes.generating.beams import Hypothesis, search_beams
 from yanmo.runtimes.generating.constraints import GrammarCompiler
 from yanmo.runtimes.generating.decoder_session import DecoderSession
-from yanmo.runtimes.generating.draft_bundles import DRAFT_TOKENS, open_draft
+from yanmo.runtimes.generating.draft_bundles import open_draft
 from yanmo.runtimes.generating.drafting import Draft, LookUp
 from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
 from yanmo.runtimes.generating.options import WritingOptions
@@ -79,7 +79,6 @@ class Writer:
         self._draft: Draft = LookUp()
         if draft is not None:
             self._draft = open_draft(draft, self.tokenizer, num_threads=num_threads)
-        self._num_foreseen = DRAFT_TOKENS if draft is not None else 0
         self._compiler: GrammarCompiler | None = None
         self.renew()
 
@@ -167,8 +166,6 @@ class Writer:
             number: Of the text: each is drawn by a seed of its own.
         """
         decoding = wishes.decoding(frozenset(self.settings.end_ids)).of_text(number)
-        if "num_guessed" not in wishes.model_fields_set:
-            decoding = structs.replace(decoding, num_guessed=self._num_foreseen)
         size = self.session.vocabulary_size
         if decoding.bias and max(decoding.bias) >= size:
             raise ConfigError(

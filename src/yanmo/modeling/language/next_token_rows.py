@@ -46,7 +46,7 @@ class NextTokenRows:
     @functools.cached_property
     def num_counted_N(self) -> IntArray:
         """Tokens of each row that are learned."""
-        return self.lengths_N - (self.rows.lengths_N == self.full_length)
+        return np.asarray(self.lengths_N - (self.rows.lengths_N == self.full_length))
 
     def collate(self, rows_B: IntArray) -> TensorBatch:
         """Return ``input_ids`` and ``next_ids``, int64, shape (B, T)."""

@@ -40,7 +40,7 @@ def write(writer: Writer, prompt: list[int], decoding: Decoding) -> tuple[Writte
     return row, time.perf_counter() - begin, num_steps
 
 
-def measure(writer: Writer, prompts: list[list[int]], options: argparse.Namespace) -> list[str]:
+def measure(plain: Writer, writer: Writer, prompts: list[list[int]], options: argparse.Namespace) -> list[str]:
     """Return the lines of a table."""
     lines = ["| | guessed | tokens/s | against none | kept a step | same texts |", "|---|---|---|---|---|---|"]
     for way, temperature in WAYS.items():
@@ -57,7 +57,7 @@ def measure(writer: Writer, prompts: list[list[int]], options: argparse.Namespac
                     num_guessed=count,
                     end_ids=frozenset(),
                 )
-                row, seconds, num_steps = write(writer, prompt, wishes)
+                row, seconds, num_steps = write(writer if count else plain, prompt, wishes)
                 texts[count] = row.ids
                 measured.append((len(row.ids) - 1) / seconds)
                 kept[count].append((len(row.ids) - 1) / num_steps - 1)
@@ -107,9 +107,10 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     texts = [line for line in options.texts.read_text(encoding="utf-8").splitlines() if line]
-    with open_writer(options.model, num_threads=options.threads, num_rows=1, draft=options.draft) as writer:
+    kept = {"num_threads": options.threads, "num_rows": 1}
+    with open_writer(options.model, **kept) as plain, open_writer(options.model, draft=options.draft, **kept) as writer:
         prompts = [writer.tokens(text[: len(text) // 2])[: writer.max_length // 2] for text in texts]
-        lines = [f"# Drafts\n\n{machine_lines()}\n\n```{__doc__}```\n", *measure(writer, prompts, options)]
+        lines = [f"# Drafts\n\n{machine_lines()}\n\n```{__doc__}```\n", *measure(plain, writer, prompts, options)]
         if options.draws:
             value = chi_square(writer, prompts[0], num_draws=options.draws, num_guessed=max(options.guessed))
             lines.append(f"\nChi-square over {options.draws:,} draws: p = {value:.3f}")

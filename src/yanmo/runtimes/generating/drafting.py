@@ -1,6 +1,6 @@
 """Tokens that may come next, foreseen by a small model that cuts texts as the large one does; it knows no bundle.
 
-What a text is does not depend on it: a token that is foreseen is kept where the large model chooses the same. A draft
+What a text is does not depend on it: a token that is foreseen is kept where the large model chooses the same. A decoder
 draws with the seed of the step that it foresees, so where both models think alike they mostly draw alike.
 
 Source: Leviathan, Kalman, Matias 2023, "Fast Inference from Transformers via Speculative Decoding", section 2.1,
@@ -12,7 +12,7 @@ probability of its own. So one seed gives one text with any draft, and more toke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,9 @@ from yanmo.text.ngram_language_model import NgramLanguageModel
 __all__ = ["DecoderDraft", "Draft", "LookUp", "NgramDraft"]
 
 
+KeyT, FoundT = TypeVar("KeyT"), TypeVar("FoundT")
+MOST_KEPT = 50_000
+"""Contexts that n-grams remember."""
 FORESEEN = 4
 """Tokens at a time: more are seldom all right."""
 
@@ -72,19 +75,41 @@ class NgramDraft:
         self._states = BackoffStates(model.model)
         self._order, self._size = model.order, model.tokenizer.vocab_size
         self._begin = model.tokenizer.end_id
+        # Text comes back to the same contexts, and what was found is found again: the state of each, and of each state
+        # the likeliest token with what it leads to.
+        self._known: dict[tuple[int, ...], NgramStates] = {}
+        self._likeliest: dict[tuple[int, int], tuple[int, NgramStates]] = {}
 
-    def foresee(self, tokens: Sequence[int], count: int, chooser: Chooser) -> list[int]:
-        """Return what the n-grams think of as next."""
-        state = self._states.begin(1)
-        # More of the text is looked at by no n-gram; the mark at its beginning is the state before anything.
-        for token in [*tokens[-(self._order - 1) :]] if self._order > 1 else []:
-            state = state if token == self._begin else self._after(state, token)
-        found: list[int] = []
-        for ahead in range(count):
-            followers = self._states.follow(state, np.array([0]), np.array([self._size]))
-            found.append(chooser.foresee(followers.log_likelihoods_F.astype(np.float32), ahead))
-            state = followers.states.take(np.array(found[-1:]))
+    def foresee(self, tokens: Sequence[int], count: int, chooser: Chooser) -> list[int]:  # noqa: ARG002 - one signature
+        """Return what the n-grams hold for the likeliest; drawing from them costs more than it finds."""
+        state, found = self._state(tokens), list[int]()
+        for _ in range(count):
+            token, state = self._next(state)
+            found.append(token)
         return found
+
+    def _state(self, tokens: Sequence[int]) -> NgramStates:
+        """Return the state behind a text, of which only the last tokens count."""
+        context = tuple(tokens[len(tokens) - self._order + 1 :]) if len(tokens) >= self._order else tuple(tokens)
+        if context in self._known:
+            return self._known[context]
+        state = self._states.begin(1)
+        for token in context:
+            # The mark before a text is the state before anything.
+            state = state if token == self._begin else self._after(state, token)
+        self._known = _roomy(self._known)
+        self._known[context] = state
+        return state
+
+    def _next(self, state: NgramStates) -> tuple[int, NgramStates]:
+        """Return the likeliest token behind a state, and what it leads to."""
+        key = (int(state.orders_H[0]), int(state.places_H[0]))
+        if key not in self._likeliest:
+            followers = self._states.follow(state, np.array([0]), np.array([self._size]))
+            best = followers.log_likelihoods_F.argmax(keepdims=True)
+            self._likeliest = _roomy(self._likeliest)
+            self._likeliest[key] = (int(best[0]), followers.states.take(best))
+        return self._likeliest[key]
 
     def _after(self, state: NgramStates, token: int) -> NgramStates:
         return self._states.follow(state, np.array([token]), np.array([token + 1])).states
@@ -122,6 +147,11 @@ class DecoderDraft:
         scores_V: FloatArray = self._session.step(np.array([token]), np.array([len(self._read)]))[0]
         self._read.append(token)
         return scores_V
+
+
+def _roomy(kept: dict[KeyT, FoundT]) -> dict[KeyT, FoundT]:
+    """Return what is kept, or nothing where that would become too much."""
+    return kept if len(kept) < MOST_KEPT else {}
 
 
 def _num_common(read: Sequence[int], tokens: Sequence[int]) -> int:

@@ -12,7 +12,7 @@ probability of its own. So one seed gives one text with any draft, and more toke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from yanmo.text.ngram_language_model import NgramLanguageModel
 __all__ = ["DecoderDraft", "Draft", "LookUp", "NgramDraft"]
 
 
-KeyT, FoundT = TypeVar("KeyT"), TypeVar("FoundT")
 MOST_KEPT = 50_000
 """Contexts that n-grams remember."""
 FORESEEN = 4
@@ -96,8 +95,9 @@ class NgramDraft:
         state = self._states.begin(1)
         for token in context:
             # The mark before a text is the state before anything.
-            state = state if token == self._begin else self._after(state, token)
-        self._known = _roomy(self._known)
+            state = self._states.begin(1) if token == self._begin else self._after(state, token)
+        if len(self._known) >= MOST_KEPT:
+            self._known.clear()
         self._known[context] = state
         return state
 
@@ -106,9 +106,10 @@ class NgramDraft:
         key = (int(state.orders_H[0]), int(state.places_H[0]))
         if key not in self._likeliest:
             followers = self._states.follow(state, np.array([0]), np.array([self._size]))
-            best = followers.log_likelihoods_F.argmax(keepdims=True)
-            self._likeliest = _roomy(self._likeliest)
-            self._likeliest[key] = (int(best[0]), followers.states.take(best))
+            best = int(followers.log_likelihoods_F.argmax())
+            if len(self._likeliest) >= MOST_KEPT:
+                self._likeliest.clear()
+            self._likeliest[key] = (best, followers.states.take(np.array([best])))
         return self._likeliest[key]
 
     def _after(self, state: NgramStates, token: int) -> NgramStates:
@@ -147,11 +148,6 @@ class DecoderDraft:
         scores_V: FloatArray = self._session.step(np.array([token]), np.array([len(self._read)]))[0]
         self._read.append(token)
         return scores_V
-
-
-def _roomy(kept: dict[KeyT, FoundT]) -> dict[KeyT, FoundT]:
-    """Return what is kept, or nothing where that would become too much."""
-    return kept if len(kept) < MOST_KEPT else {}
 
 
 def _num_common(read: Sequence[int], tokens: Sequence[int]) -> int:

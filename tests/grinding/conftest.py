@@ -8,6 +8,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
+from yanmo.grinding import shapes
 from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import DATASET, TEACHER, single_models
 from yanmo.grinding.records import Clock
@@ -17,6 +18,14 @@ from yanmo.models import resolve
 from yanmo.verbs.ensemble import ensemble
 from yanmo.verbs.quantize import quantize
 from yanmo.verbs.train import train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_rounds():
+    """A text alone is timed for a moment: how fast a Bundle really is belongs to benchmarks/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes, "ROUND_SECONDS", 0.1)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,11 @@ from yanmo.artifacts.identity import folder_digest
 from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.work import claim
 from yanmo.compressing.quantizing import check_max_drop
+from yanmo.compressing.token_lessons import check_token_teacher, teaches_tokens
 from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.grinding.budget import Budget, choose, misses
+from yanmo.grinding.budget import WRITING_LIMITS, Budget, choose, misses
 from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, calibrated, single_models
 from yanmo.grinding.order import run_search
 from yanmo.grinding.publishing import check_report_place, make_report, publish_winner, refuse
@@ -28,10 +29,11 @@ from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search, attempt
 from yanmo.grinding.trials import Bench, finished
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
-from yanmo.models import ONLY_LABELS, ModelSpec
+from yanmo.models import DECODER_FAMILIES, ONLY_LABELS, STARTED_FAMILIES, ModelSpec, resolve
+from yanmo.protocols import ABOUT
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import task_of
-from yanmo.tasks.forms import check_form
+from yanmo.tasks.forms import check_form, suits
 from yanmo.training.starting_model import check_model, start
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.work_folder import check_alone, where
@@ -43,12 +45,14 @@ __all__ = ["GrindConfig", "grind"]
 FREE = {*Budget.model_fields, "hours", "language", "students"}
 """What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
 
-
+WRITING_FAMILIES = (*DECODER_FAMILIES, *STARTED_FAMILIES)
+"""Families of language models that write texts here."""
 STUDENTS = {
     "texts": ("ngram", "textcnn", "bert-2x128", "bert-4x312"),
     "units": ("window",),
     "passages": ("bilstm", "bert-4x312"),
     "trees": ("arcs",),
+    "sequences": ("kneser-ney", "gpt-2x128", "gpt-4x192"),
     "targets": ("pairs",),
 }
 """What is decided about to the models that are tried where none are named."""
@@ -62,7 +66,8 @@ class GrindConfig(Budget):
 
     students: tuple[str, ...] = ()
     """Models to distill into, the folder of a checkpoint, too; by default ngram, textcnn, bert-2x128 and bert-4x312;
-    window where the units of texts are labeled; bilstm and bert-4x312 where answers are found in passages."""
+    window where the units of texts are labeled; bilstm and bert-4x312 where answers are found in passages; kneser-ney,
+    gpt-2x128 and gpt-4x192 of a language model."""
 
     num_altered: int = Field(default=0, ge=0, le=100)
     """Altered copies of each text that the teacher answers. Each costs as much time as a pass over the texts; more
@@ -104,7 +109,7 @@ def grind(
     with what it has made.
 
     Args:
-        teacher: Any Bundle, an ensemble or a cascade, too.
+        teacher: Any Bundle, an ensemble or a cascade, too; of language models the torch Bundle of one.
         dataset: With the splits train and valid.
         config: What the Bundle may cost.
         init: An encoder from pretrain; the student of its shape begins with it.
@@ -124,7 +129,7 @@ def grind(
     """
     dataset = _check(teacher, dataset, config, out)
     config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
-    students = _find_students(config, init, dataset)
+    students = _find_students(teacher, dataset, config, init)
     texts = gather_texts(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
     given = _given(teacher, dataset, init, transfer)
     parents = {role: given[role].digest for role in (TEACHER, DATASET, INIT) if role in given} | texts.parents
@@ -154,6 +159,31 @@ def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) ->
     check_max_drop(task_of(dataset), config.max_drop, verb="grind")
     check_report_place(out)
     return dataset
+
+
+def _check_writers(teacher: Bundle, dataset: Dataset, config: GrindConfig, students: dict[str, ModelSpec]) -> None:
+    """Refuse limits of writing for what writes nothing, and teachers of language models that cannot teach.
+
+    Raises:
+        ConfigError: As said.
+    """
+    task = task_of(dataset)
+    if teaches_tokens(task):
+        for spec in students.values():
+            check_token_teacher(teacher, spec, dataset, (), num_altered=config.num_altered)
+    limit = next((name for name in WRITING_LIMITS if getattr(config, name) is not None), None)
+    if limit is not None and not teaches_tokens(task):
+        raise ConfigError(
+            f"The '{limit}' parameter of grind is for language models, which write; the task {task.name} is about "
+            f"{ABOUT[task.head]}.",
+            hint="Give min_throughput, in texts a second, or max_latency_ms, of one text.",
+        )
+    silent = next((name for name, spec in students.items() if spec.family not in WRITING_FAMILIES), None)
+    if limit is not None and silent is not None:
+        raise ConfigError(
+            f"The '{limit}' parameter of grind needs models that write, and {silent} only says how likely texts are.",
+            hint="Leave it out of the students, or limit max_size_mb and max_latency_ms alone.",
+        )
 
 
 def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tuple[Path, ...]) -> dict[str, Any]:
@@ -191,15 +221,15 @@ def _calibrate(search: Search, winner: Mapping[str, Any] | None) -> Mapping[str,
 
     Students are surer or less sure than their teacher, and what is published is asked for probabilities, too.
     """
-    if winner is None:
-        return None
+    if winner is None or not suits(search.bench.task, "calibrate"):
+        return winner
     stage = calibrated(str(winner["name"]))
     attempt(search, stage)
     row = search.row(stage.name)
     return winner if row is None or misses(search.budget, row) else row
 
 
-def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -> dict[str, ModelSpec]:
+def _find_students(teacher: Bundle, dataset: Dataset, config: GrindConfig, init: Bundle | None) -> dict[str, ModelSpec]:
     """Return the models to distill into, by name; the one of the pre-trained encoder's shape begins with it.
 
     Raises:
@@ -208,9 +238,12 @@ def _find_students(config: GrindConfig, init: Bundle | None, dataset: Dataset) -
         MissingExtraError: The packages that train are not installed.
     """
     names = config.students or STUDENTS.get(task_of(dataset).head, ())
+    if not config.students and config.is_about_writing:
+        names = tuple(name for name in names if resolve(name).family in WRITING_FAMILIES)
     found = {spec.name: spec for spec in (_find_student(model) for model in names)}
     if init is not None:
         found[init.model], _ = start(TrainConfig(), init, dataset)
+    _check_writers(teacher, dataset, config, found)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,14 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.exchanging.decoder_bundle import holds_decoder
 from yanmo.family_settings import unused_settings
 from yanmo.grinding.candidates import file_name
 from yanmo.grinding.records import read_json, write_json
+from yanmo.grinding.writing_speed import measure_writing
 from yanmo.measuring.evaluation import load_split
 from yanmo.measuring.timing import clock, time_alone, time_batches
+from yanmo.modeling.settings import Teaching
 from yanmo.models import ModelSpec
 from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import task_of
@@ -68,8 +72,10 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
     return Dataset.open(out)
 
 
-def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dict[str, float]:
+def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dict[str, Any]:
     """Return ``latency_ms``, of several rounds the median of the medians, and ``throughput``, texts a second.
+
+    Of a language model these are of texts that it reads; how it writes is told beside them.
 
     Args:
         bundle: What answers.
@@ -80,7 +86,9 @@ def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dic
         # All texts first: the engine is warm when single ones are timed.
         elapsed = clock(lambda: predictor.infer(items))
         rounds = [time_alone(predictor, items, seconds=ROUND_SECONDS)["p50"] for _ in range(NUM_ROUNDS)]
-        return {"latency_ms": float(np.median(rounds)), "throughput": time_batches(predictor, items, elapsed)}
+        speed = {"latency_ms": float(np.median(rounds)), "throughput": time_batches(predictor, items, elapsed)}
+    # After the other engine is closed, which would hold its threads.
+    return speed | measure_writing(bundle, items, num_threads)
 
 
 def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path, num_threads: int) -> dict[str, Any]:
@@ -102,7 +110,15 @@ def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path,
     return row
 
 
-def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, *, effects: Effects) -> dict[str, Any]:
+def measure_shape(
+    spec: ModelSpec,
+    few: Dataset,
+    folder: Path,
+    num_threads: int,
+    *,
+    effects: Effects,
+    teaching: Teaching | None = None,
+) -> dict[str, Any]:
     """Return latency, throughput and size of a shape in 8 bits, measured once.
 
     Args:
@@ -111,11 +127,12 @@ def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int,
         folder: Where Bundles and measurements are kept.
         num_threads: Of the engine.
         effects: Who watches.
+        teaching: By a language model, whose tokenizer a shape takes over.
     """
     file = folder / f"{file_name(spec)}.json"
     row = read_json(file)
     if row is None:
-        bundle = _int8(spec, few, folder, num_threads, effects)
+        bundle = _int8(spec, few, folder, num_threads, effects, teaching)
         speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
         row = {"name": spec.name, **speed, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
         write_json(file, row)
@@ -131,10 +148,12 @@ def time_training(
     num_threads: int,
     num_texts: int,
     effects: Effects,
+    teaching: Teaching | None = None,
 ) -> dict[str, Any]:
     """Return the row of a shape with ``train_seconds_per_text``: of one text in one pass, measured once.
 
-    It is the second of two passes over few rows, with the evaluation at its end, in steps as large as the real ones.
+    It is the second of two passes over few rows, with the evaluation at its end, in steps as large as the real ones; of
+    what is counted the only one.
 
     Args:
         spec: The student.
@@ -144,10 +163,11 @@ def time_training(
         num_threads: Threads that train.
         num_texts: That the student will learn from.
         effects: Who else watches.
+        teaching: By a language model that is asked in every step.
     """
     if "train_seconds_per_text" in row:
         return dict(row)
-    ends: list[float] = []
+    ends: list[float] = [time.monotonic()]
 
     def note(record: Mapping[str, Any]) -> None:
         if "valid_loss" in record:
@@ -160,15 +180,17 @@ def time_training(
     # A training that was cut off would go on and be timed from its middle.
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    job = make_job(few, spec, settled, work, "timed", is_length_given=False)
+    job = replace(make_job(few, spec, settled, work, "timed", is_length_given=False), teaching=teaching)
     learn(job, tell=effects.watched(note).tell)
     shutil.rmtree(work)
-    timed = {**row, "train_seconds_per_text": (ends[1] - ends[0]) / few.split("train").height}
+    timed = {**row, "train_seconds_per_text": (ends[-1] - ends[-2]) / few.split("train").height}
     write_json(folder / f"{file_name(spec)}.json", timed)
     return timed
 
 
-def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects: Effects) -> Bundle:
+def _int8(
+    spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects: Effects, teaching: Teaching | None
+) -> Bundle:
     name = file_name(spec)
     untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
@@ -178,13 +200,14 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
         settled = settle(config, spec, NUM_ROWS, task_of(few)).model_copy(update={"num_epochs": 0})
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
-        job = make_job(few, spec, settled, work, "shape", is_length_given=False)
+        job = replace(make_job(few, spec, settled, work, "shape", is_length_given=False), teaching=teaching)
         publish_trained(learn(job, tell=effects.tell), job, few, parents={"dataset": few.digest}, out=untrained)
     if spec.is_born_small:
         return Bundle.open(untrained)
     if not (out / MANIFEST).is_file():
-        # Light models have no activations to calibrate, and would say that the key has no effect.
-        more: dict[str, Any] = {} if spec.format != "torch" else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
+        # Models that are light or write have no activations to calibrate, and would say that the key has no effect.
+        is_graph = spec.format == "torch" and not holds_decoder(Bundle.open(untrained))
+        more: dict[str, Any] = {"num_calibration_texts": NUM_CALIBRATION_TEXTS} if is_graph else {}
         gate = {**GATE, **more, "num_threads": num_threads}
         run_call(call_of("quantize", {"bundle": untrained, "dataset": few}, gate, out=out))
     return Bundle.open(out)

@@ -17,6 +17,7 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.combine.ensembling import Ensembler
+from yanmo.compressing.token_lessons import teaches_tokens
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
 from yanmo.grinding.candidates import DATASET, TEACHER, Stage, placed
 from yanmo.grinding.records import Clock, read_json, write_json
@@ -25,10 +26,12 @@ from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics.measures import compare, measure_with_intervals
+from yanmo.modeling.settings import Teaching
 from yanmo.models import LIGHT_FAMILIES
 from yanmo.protocols import Task
 from yanmo.tasks import task_of
 from yanmo.verbs.calls import InputPaths, run_call
+from yanmo.verbs.distill import DistillConfig
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["Bench", "describe", "finished"]
@@ -71,6 +74,13 @@ class Bench:
         self.dataset: Dataset = self.given[DATASET]
         self.split = load_split(self.dataset, "valid")
         self.task = task_of(self.dataset)
+
+    @property
+    def teaching(self) -> Teaching | None:
+        """How a language model teaches, which is asked in every step; None where answers are made beforehand."""
+        usual = DistillConfig()
+        is_asked = teaches_tokens(self.task)
+        return Teaching(usual.alpha, usual.temperature, teacher_dir=self.teacher.path) if is_asked else None
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""
@@ -144,8 +154,8 @@ class Bench:
             write_json(file, row)
         return row
 
-    def speed(self, name: str) -> dict[str, float]:
-        """Return latency and throughput of a stage's Bundle, measured now."""
+    def speed(self, name: str) -> dict[str, Any]:
+        """Return latency, throughput and rates of writing of a stage's Bundle, measured now."""
         return measure_speed(self.bundle(name), self.split.items, self.num_threads)
 
     @cached_property

@@ -22,7 +22,7 @@ from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.errors import ConfigError, ModelError
-from yanmo.family_settings import default_settings
+from yanmo.family_settings import default_settings, unused_settings
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import num_workers
 from yanmo.measuring.evaluation import identify
@@ -211,14 +211,14 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) ->
     num_rows = dataset.split("train").height if "train" in dataset.splits else 0
     fixed: dict[str, Any] = {}
     space: Space
+    task = task_of(dataset)
     if config.space is None:
-        space = default_space(
-            spec.family, default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
-        )
+        shape = {"layers": spec.layers, "width": spec.width}
+        usual = default_settings(spec.family, max(num_rows, 1), **shape, form=task.head)
+        space = default_space(spec.family, usual, idle=unused_settings(spec, task.head))
     else:
         space, fixed = read_space(config.space)
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
-    task = task_of(dataset)
     metric, lowest = find_metric(task, config.metric, verb="tune")
     fixed |= {"model": config.model, "metric": metric, "seed": config.seed, "num_threads": threads}
     fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})

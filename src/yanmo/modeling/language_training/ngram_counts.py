@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.modeling.settings import LabeledTexts, LanguageSettings, MeasureAnswers, Trained
+from yanmo.modeling.settings import LabeledTexts, LanguageSettings, MeasureAnswers, Teaching, Trained
+from yanmo.text.language_tokens import LanguageTokenizer
 from yanmo.text.ngram_language_model import fit_ngram_language_model
 
 __all__ = ["train_kneser_ney"]
@@ -18,17 +19,21 @@ def train_kneser_ney(
     *,
     language: LanguageSettings,
     measure: MeasureAnswers,
+    teaching: Teaching | None = None,
     tell: Watcher = NO_EFFECTS.tell,
 ) -> Trained:
     """Count n-grams and measure them on the validation split, which is the only record of the training.
 
-    Prompts are counted, too: what is given in one row may be what another one continues.
+    Prompts are counted, too: what is given in one row may be what another one continues. A teacher gives its tokenizer,
+    so that both say how likely the same tokens are.
     """
+    teacher_dir = teaching.teacher_dir if teaching is not None else None
     model = fit_ngram_language_model(
         train.texts.first,
         tokenization=language.tokenization,
         order=language.order,
         vocab_size=language.vocab_size or 0,
+        tokenizer=LanguageTokenizer.open(teacher_dir / "tokenizer.json") if teacher_dir is not None else None,
     )
     evidence, _ = model.score(valid.texts.first)
     scores = measure(evidence, valid.targets)

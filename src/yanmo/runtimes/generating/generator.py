@@ -19,12 +19,13 @@ from yanmo.arrays import FloatArray
 from yanmo.errors import InternalError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.decoding import Constraint, Decoding
-from yanmo.runtimes.generating.guessing import guess_tokens
+from yanmo.runtimes.generating.drafting import Draft, LookUp
 from yanmo.runtimes.generating.sampling import NOTHING, Chooser, ChosenTokens, choose_tokens
 
 __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
 
 CHUNK = 128
+LOOK_UP = LookUp()
 Ending = Literal["stop", "length", "blocked"]
 """Of itself; cut, for it was long enough; or because nothing may follow that its constraint allows."""
 
@@ -68,10 +69,15 @@ class Generator:
 
     Args:
         session: The decoder, of which nobody else may use the rows meanwhile.
+        draft: What foresees tokens of a row that is alone.
+
+    Attributes:
+        draft: The same.
     """
 
-    def __init__(self, session: DecoderSession) -> None:
+    def __init__(self, session: DecoderSession, draft: Draft = LOOK_UP) -> None:
         self._session = session
+        self.draft = draft
         self._waiting: deque[WrittenRow] = deque()
         self._reading: WrittenRow | None = None
         # The place in the list is the row's in the session: rows that are written have the first ones, without a gap.
@@ -154,10 +160,10 @@ class Generator:
         return grown
 
     def _guess(self, row: WrittenRow) -> list[int]:
-        """Return what may follow in a row that wishes it, as far as there is room."""
+        """Return what may follow in a row, as far as there is room."""
         room = self._session.max_length - row.num_read - 1
-        count = min(row.chooser.decoding.num_guessed, room)
-        return guess_tokens([*row.prompt, *row.ids], count) if count > 0 else []
+        count = min(row.chooser.decoding.num_guessed or self.draft.usual_count, room)
+        return self.draft.foresee([*row.prompt, *row.ids], count, row.chooser) if count > 0 else []
 
     def _leap(self, row: WrittenRow, guessed: Sequence[int]) -> None:
         """Read guessed tokens at once, and keep them as far as they are those that are chosen.

@@ -1,6 +1,7 @@
 """The graphs that are written from the weights of a model with an encoder and a decoder, against transformers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,21 @@ def test_likelihoods_of_8_bit_weights_are_near_and_of_parts_that_are_kept_exact(
         apart.append(np.sqrt(np.square(likelihoods(drafts, num_steps=8) - expected[:, :8]).mean()))
     assert 1e-4 < apart[0] < 0.1 * expected.std()
     assert apart[1] < 1e-4
+
+
+def test_a_row_of_zeros_stays_one_in_8_bits(family_folder, tmp_path):
+    network = read_encoder_decoder(family_folder)
+    found = []
+    for is_int8 in (True, False):
+        silent = [
+            replace(layer, feed_forward_in=replace(layer.feed_forward_in, weight_KN=0 * layer.feed_forward_in.weight_KN))
+            for layer in network.writing
+        ]
+        paths = [tmp_path / f"{is_int8}" / name for name in ("encoder.onnx", "decoder.onnx")]
+        write_answering(replace(network, writing=tuple(silent)), is_int8=is_int8).save(*paths)
+        session = EncoderDecoderSession(*paths, max_length=3, num_threads=1)
+        found.append(likelihoods(session.read(SOURCES, LENGTHS, num_beams=1, num_best=1), num_steps=2))
+    assert np.abs(found[0] - found[1]).max() < 0.5 * found[1].std()
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ from yanmo.exporting.quantization import quantize_weight
 
 __all__ = ["AnsweringGraphs", "write_answering"]
 
-TOP, MIDDLE, TINY = 127, 128, 1e-12
-"""Of the integers that inputs become: the largest, that of 0, and the least size of a row that is not all 0."""
+TOP, MIDDLE = 127, 128
+"""Of the integers that inputs become: the largest, and that of 0."""
 
 
 class AnsweringGraphs(NamedTuple):
@@ -145,9 +145,8 @@ class _SideWriter(LanguageGraphWriter):
         Rows have scales of their own, so that a text is answered alone as in any batch. Products of blocks, as language
         models have them, are as fast for one row, and for many rows they are a third as fast.
         """
-        tiny, axis = self.constant("tiny", np.float32(TINY)), self.int64("rows_axis", [-1])
-        largest = self.add("ReduceMax", [self.add("Abs", [rows]), axis])
-        largest = self.add("Max", [largest, tiny])
+        # A row of zeros is divided by 0, and whatever integers that gives are multiplied by 0 at last.
+        largest = self.add("ReduceMax", [self.add("Abs", [rows]), self.int64("rows_axis", [-1])])
         step, zero = self.constant("step", np.float32(1 / TOP)), self.constant("middle", np.uint8(MIDDLE))
         whole = self.add("QuantizeLinear", [self.add("Div", [rows, largest]), step, zero])
         if f"{name}.weight" not in self._constants:
@@ -247,9 +246,8 @@ class _WritingWriter(_SideWriter):
         else:
             # Turned here: the engine would otherwise turn the table at every step.
             logits = self.add("MatMul", [normed, self.constant(f"{name}.turned", table_VD.T)])
-        self.name_output(self.add("LogSoftmax", [logits], axis=-1), "log_likelihoods")
-        # Of the output itself, which would else be copied.
-        values, ids = self.add_many("TopK", ["log_likelihoods", "num_best"], 2, axis=-1)
+        likelihoods = self.add_output("LogSoftmax", [logits], "log_likelihoods", axis=-1)
+        values, ids = self.add_many("TopK", [likelihoods, "num_best"], 2, axis=-1)
         self.name_output(values, "best.values")
         self.name_output(ids, "best.ids")
 

@@ -94,7 +94,9 @@ def test_a_row_of_zeros_stays_one_in_8_bits(family_folder, tmp_path):
     found = []
     for is_int8 in (True, False):
         silent = [
-            replace(layer, feed_forward_in=replace(layer.feed_forward_in, weight_KN=0 * layer.feed_forward_in.weight_KN))
+            replace(
+                layer, feed_forward_in=replace(layer.feed_forward_in, weight_KN=0 * layer.feed_forward_in.weight_KN)
+            )
             for layer in network.writing
         ]
         paths = [tmp_path / f"{is_int8}" / name for name in ("encoder.onnx", "decoder.onnx")]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
-from yanmo import Bundle, adopt, distill, evaluate, export, prepare, pretrain, prune, quantize, train
-from yanmo.errors import ConfigError, ModelError
+from yanmo import Bundle, adopt, distill, ensemble, evaluate, export, prepare, pretrain, prune, quantize, train
+from yanmo.errors import ConfigError, DataError, ModelError
 from yanmo.runtimes.predictor import open_bundle
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
@@ -80,6 +80,29 @@ def test_8_bits_pass_the_gate_or_are_refused(bundle, numbers, tmp_path):
     assert made.manifest.info["precision"] == "int8"
     assert made.size_bytes < 0.5 * bundle.size_bytes
     assert len(answers(made)) == len(ASKED)
+
+
+def test_networks_with_one_tokenizer_write_token_by_token_together(bundle, exported, numbers, tmp_path):
+    """A model beside itself writes what it writes alone, whatever runs it."""
+    made = ensemble(numbers, [exported, bundle], method="average-tokens", num_threads=1, out=tmp_path / "together")
+    assert answers(made) == answers(exported)
+    assert made.manifest.info["summary"] == pytest.approx(
+        {
+            "valid_exact_match": exported.manifest.info["summary"].get("valid_exact_match", 0.0),
+            "valid_exact_match_of_best_member": bundle.manifest.info["summary"]["valid_exact_match"],
+            "num_members": 2,
+        }
+    )
+    with open_bundle(made, num_threads=1, num_beams=2) as predictor:
+        assert np.diff(predictor.infer(ASKED)[0].offsets).tolist() == [2] * len(ASKED)
+    report = evaluate(made, numbers, measure_speed=False, num_resamples=100, num_threads=1)
+    assert report.metrics["composite"]["leave_one_out"] is None
+
+
+def test_networks_that_differ_in_what_a_token_is_are_refused(exported, numbers, tmp_path):
+    other = train(numbers, model="t5-1x32", num_epochs=1, out=tmp_path / "other", **FAST | {"max_target_length": 9})
+    with pytest.raises(DataError, match="differ in max_target_length"):
+        ensemble(numbers, [exported, other], method="average-tokens", out=tmp_path / "none")
 
 
 def test_a_student_with_fewer_layers_learns_what_its_teacher_writes(exported, numbers, tmp_path):

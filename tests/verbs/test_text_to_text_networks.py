@@ -9,8 +9,10 @@ import torch
 from transformers import AutoTokenizer, T5ForConditionalGeneration
 
 from yanmo import Bundle, adopt, distill, ensemble, evaluate, export, prepare, pretrain, prune, quantize, train
+from yanmo.artifacts import Report
 from yanmo.errors import ConfigError, DataError, ModelError
 from yanmo.runtimes.predictor import open_bundle
+from yanmo.tuning.tune import TUNING, tune
 
 NAMES = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
 DIGITS = dict(zip("0123456789", NAMES, strict=True))
@@ -97,6 +99,18 @@ def test_networks_with_one_tokenizer_write_token_by_token_together(bundle, expor
         assert np.diff(predictor.infer(ASKED)[0].offsets).tolist() == [2] * len(ASKED)
     report = evaluate(made, numbers, measure_speed=False, num_resamples=100, num_threads=1)
     assert report.metrics["composite"]["leave_one_out"] is None
+
+
+def test_settings_of_a_network_are_searched_by_what_is_written_rightly(numbers, tmp_path):
+    (tmp_path / "space.toml").write_text(
+        "learning_rate = { low = 1e-3, high = 3e-2, log = true }\n"
+        "num_epochs = 1\nbatch_size = 64\nmax_length = 16\nmax_target_length = 12\n"
+    )
+    options = {"space": tmp_path / "space.toml", "num_trials": 2, "num_seeds": 1, "num_threads": 1}
+    tuned = tune(numbers, model="t5-1x32", out=tmp_path / "tuned", **options)
+    report = Report.open(tuned.path / TUNING).metrics
+    assert (report["metric"], len(report["trials"])) == ("exact_match", 2)
+    assert len(answers(tuned)) == len(ASKED)
 
 
 def test_networks_that_differ_in_what_a_token_is_are_refused(exported, numbers, tmp_path):

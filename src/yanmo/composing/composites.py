@@ -293,16 +293,31 @@ def describe_composite(
             without.append(rest.combine(others, task) if rest else None)
         found["leave_one_out"] = leave_one_out(names, without, whole, split.targets, task, **sampling)
     else:
-        stages = read_composite_settings(bundle, CascadeSettings)
-        table = stage_table(outcomes, split, dataset, stages.costs_ms)
-        curve = [one["thresholds"] for one in stages.curve]
-        found["cascade"] = {
-            **stages.guarantee,
-            "thresholds": stages.thresholds,
-            "abstain": stages.abstain,
-            "costs_ms": stages.costs_ms,
-            "shown_cost_ms": next(one["cost_ms"] for one in stages.curve if one["thresholds"] == stages.thresholds),
-            "curve": stages.curve,
-            **cascade_facts(table, stages.thresholds, curve, outcome.found.abstained_N, task),
-        }
+        found["cascade"] = _describe_cascade(bundle, dataset, split, outcome, outcomes)
     return found
+
+
+def _describe_cascade(
+    bundle: Bundle, dataset: Dataset, split: Split, outcome: Outcome, outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """Return what a cascade guarantees and what its stages did, as JSON values.
+
+    Args:
+        bundle: The cascade.
+        dataset: Whose split it is.
+        split: The rows.
+        outcome: What the cascade answered.
+        outcomes: What each of its stages answered.
+    """
+    settings = read_composite_settings(bundle, CascadeSettings)
+    table = stage_table(outcomes, split, dataset, settings.costs_ms)
+    curve = [one["thresholds"] for one in settings.curve]
+    return {
+        **settings.guarantee,
+        "thresholds": settings.thresholds,
+        "abstain": settings.abstain,
+        "costs_ms": settings.costs_ms,
+        "shown_cost_ms": next(one["cost_ms"] for one in settings.curve if one["thresholds"] == settings.thresholds),
+        "curve": settings.curve,
+        **cascade_facts(table, settings.thresholds, curve, outcome.found.abstained_N, task_of(dataset)),
+    }

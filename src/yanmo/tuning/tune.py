@@ -212,9 +212,9 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) ->
     fixed: dict[str, Any] = {}
     space: Space
     if config.space is None:
-        space = default_space(
-            spec.family, default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
-        )
+        shape = {"layers": spec.layers, "width": spec.width}
+        head = task_of(dataset).head
+        space = default_space(spec.family, default_settings(spec.family, max(num_rows, 1), **shape, form=head))
     else:
         space, fixed = read_space(config.space)
     threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
@@ -312,7 +312,7 @@ def _recipe(found: SearchResult, dataset: Dataset) -> str:
     call, bundle = found.plan.call, found.bundle
     folder = named_path("model", call.config["model"])
     settings = {**call.config, **found.best.values, "model": shown_path(folder) if folder else bundle.model}
-    if bundle.architecture.get("family") == "encoder":
+    if bundle.architecture.get("family") in ("encoder", "encoder-decoder"):
         # auto may come to another arithmetic on another machine.
         settings["precision"] = bundle.manifest.config["precision"]
     return stage_toml("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))

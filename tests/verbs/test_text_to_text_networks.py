@@ -6,7 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, T5ForConditionalGeneration
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, T5ForConditionalGeneration
 
 from yanmo import Bundle, adopt, distill, ensemble, evaluate, export, prepare, pretrain, prune, quantize, train
 from yanmo.artifacts import Report
@@ -142,12 +142,8 @@ def test_a_folder_goes_on_learning(make_encoder_decoder, numbers, tmp_path, fami
     folder = make_encoder_decoder(tmp_path / family, family)
     made = train(numbers, model=str(folder), num_epochs=1, batch_size=64, out=tmp_path / "tuned", **FAST)
     assert len(answers(made)) == len(ASKED)
-    if family == "bart":
-        with pytest.raises(ModelError, match="describes no network with an encoder and a decoder"):
-            export(made, out=tmp_path / "onnx")
-    else:
-        assert answers(export(made, out=tmp_path / "onnx")) == answers(made)
-        T5ForConditionalGeneration.from_pretrained(made.path)
+    assert answers(export(made, out=tmp_path / "onnx")) == answers(made)
+    AutoModelForSeq2SeqLM.from_pretrained(made.path)
 
 
 @pytest.mark.parametrize(("marks", "lacking"), [(("eos_token",), "fills rows"), (("pad_token",), "ends a text")])

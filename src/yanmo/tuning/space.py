@@ -81,6 +81,8 @@ SPACES: dict[str, Space] = {
     **dict.fromkeys(ENCODER_FAMILIES, _SHAPE),
     **dict.fromkeys(("gpt2", "gpt", "gcnn"), _DECODER),
     "lstm": {**_DECODER, "learning_rate": Range(2e-3, 5e-2, log=True)},
+    "t5": {**_ENCODER, "learning_rate": Range(2e-3, 3e-2, log=True), "batch_size": Choice((16, 32, 64, 128))},
+    "pairs": {"order": Range(2, 10)},
     "init": {**_ENCODER, "learning_rate": Range(1e-5, 5e-4, log=True)},
     "pretrained": {
         **_ENCODER,
@@ -92,7 +94,7 @@ SPACES: dict[str, Space] = {
 
 
 def default_space(family: str, defaults: Mapping[str, Any], *, idle: Collection[str] = ()) -> Space:
-    """Return what is searched for a family: its ranges, and from half to twice its number of epochs.
+    """Return what is searched for a family: its ranges, and from half to twice its number of epochs, if it has any.
 
     Args:
         family: A key of :data:`yanmo.family_settings.FAMILY_DEFAULTS`.
@@ -107,9 +109,10 @@ def default_space(family: str, defaults: Mapping[str, Any], *, idle: Collection[
             f"The model {family} has no settings that tune could search.",
             hint=f"Families with a search space: {', '.join(name for name in FAMILIES if name in SPACES)}.",
         )
-    epochs = defaults["num_epochs"]
     own = {name: part for name, part in SPACES[family].items() if name not in idle}
-    return {**own, "num_epochs": Range(max(1, epochs // 2), 2 * epochs)}
+    epochs = defaults.get("num_epochs")
+    passes: Space = {} if epochs is None else {"num_epochs": Range(max(1, epochs // 2), 2 * epochs)}
+    return {**own, **passes}
 
 
 def read_space(path: Path) -> tuple[Space, dict[str, Value]]:

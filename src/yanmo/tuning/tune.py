@@ -312,7 +312,7 @@ def _recipe(found: SearchResult, dataset: Dataset) -> str:
     call, bundle = found.plan.call, found.bundle
     folder = named_path("model", call.config["model"])
     settings = {**call.config, **found.best.values, "model": shown_path(folder) if folder else bundle.model}
-    if bundle.architecture.get("family") == "encoder":
+    if bundle.architecture.get("family") in ("encoder", "encoder-decoder"):
         # auto may come to another arithmetic on another machine.
         settings["precision"] = bundle.manifest.config["precision"]
     return stage_toml("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))

@@ -3,8 +3,9 @@
     python benchmarks/training.py                                    # a bounded number of steps, three rounds in turns
     python benchmarks/training.py --epochs 3 --seeds 1 2 3           # whole trainings, with their accuracy: hours
     python benchmarks/training.py --only yanmo --profile             # where the time of a step goes
+    python benchmarks/training.py --model FOLDER --data banking77    # from a checkpoint, on its own tokens
 
-Needs the extras `train` and `bench` and thucnews_titles in YANMO_DATA. All three train the same token ids with AdamW,
+Needs the extras `train` and `bench` and the data set in YANMO_DATA. All train the same token ids with AdamW,
 a linear schedule and dropout 0.1, each in its own process, in turns. Counted are real tokens, without padding, and the
 seconds between the first step's begin and the last step's end; no evaluation and no checkpoint is in them. The dev
 accuracy is that of the last weights, by stock transformers in fp32.
@@ -13,6 +14,7 @@ accuracy is that of the last weights, by stock transformers in fp32.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import statistics
@@ -26,8 +28,8 @@ import numpy as np
 from heading import machine_lines
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data")) / "thucnews_titles"
-CONTESTANTS = ("Trainer fp32, dynamic padding", "Trainer bf16, grouped by length", "yanmo")
+DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))
+CONTESTANTS = ("Trainer fp32, dynamic padding", "yanmo fp32", "Trainer bf16, grouped by length", "yanmo bf16")
 VOCAB_SIZE, MAX_LENGTH, DROPOUT = 8000, 128, 0.1
 LEARNING_RATE, WARMUP, WEIGHT_DECAY, MAX_NORM = 4e-4, 0.1, 0.01, 1.0
 
@@ -58,7 +60,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="a round each")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
-    parser.add_argument("--model", default="bert-4x312")
+    parser.add_argument("--model", default="bert-4x312", help="a shape, or the folder of a BERT checkpoint")
+    parser.add_argument("--data", choices=["thucnews_titles", "banking77"], default="thucnews_titles")
     parser.add_argument("--only", default="", help="part of a contestant's name")
     parser.add_argument("--profile", action="store_true", help="print torch's profile of 20 steps of yanmo")
     parser.add_argument("--write", type=Path)
@@ -80,12 +83,12 @@ def run_child(options: argparse.Namespace) -> dict[str, float]:
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    train, dev, tokenizer, labels = encode()
+    train, dev, tokenizer, labels = encode(options)
     if options.epochs is None:
         rows = np.random.default_rng(options.seed).permutation(len(train[1]))[: options.steps * options.batch_size]
         train = (train[0].take(rows), train[1][rows])
     module = make_module(options.model, tokenizer, labels)
-    train_with = train_with_yanmo if options.child == "yanmo" else train_with_trainer
+    train_with = train_with_yanmo if options.child.startswith("yanmo") else train_with_trainer
     seconds, processor_seconds = train_with(module, tokenizer, train, options).tolist()
     num_epochs = options.epochs or 1
     tokens = int(train[0].lengths_N.sum()) * num_epochs
@@ -103,13 +106,15 @@ def clocks() -> Any:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def encode() -> tuple[Any, Any, Any, list[str]]:
+def encode(options: argparse.Namespace) -> tuple[Any, Any, Any, list[str]]:
     """Return token ids and classes of train and dev, the tokenizer, and the labels."""
-    from yanmo.text.tokenizer import encode_column, train_wordpiece, truncating
+    from yanmo.text.tokenizer import encode_column, open_tokenizer, train_wordpiece, truncating
 
-    splits = [read(DATA / f"{name}.txt") for name in ("train", "dev")]
+    names = ("train.txt", "dev.txt") if options.data == "thucnews_titles" else ("train.csv", "test.csv")
+    splits = [read(DATA / options.data / name) for name in names]
     labels = sorted(set(splits[0][1]))
-    tokenizer = train_wordpiece(splits[0][0], VOCAB_SIZE)
+    own = Path(options.model) / "tokenizer.json"
+    tokenizer = open_tokenizer(own) if own.exists() else train_wordpiece(splits[0][0], VOCAB_SIZE)
     ready = truncating(tokenizer, MAX_LENGTH)
     encoded = [
         (encode_column(ready, texts, None, MAX_LENGTH).ids, np.array([labels.index(one) for one in classes]))
@@ -119,15 +124,24 @@ def encode() -> tuple[Any, Any, Any, list[str]]:
 
 
 def read(path: Path) -> tuple[list[str], list[str]]:
-    pairs = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
+    if path.suffix == ".csv":
+        with path.open(encoding="utf-8", newline="") as file:
+            pairs = list(csv.reader(file))[1:]
+    else:
+        pairs = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()]
     return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def make_module(name: str, tokenizer: Any, labels: list[str]) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
     from yanmo.answers.links import SOFTMAX
     from yanmo.modeling.networks import encoders
     from yanmo.models import resolve
 
+    if Path(name).is_dir():
+        names = dict(enumerate(labels))
+        return AutoModelForSequenceClassification.from_pretrained(name, num_labels=len(labels), id2label=names)
     return encoders.build_encoder(
         resolve(name), tokenizer, labels=labels, link=SOFTMAX, max_length=MAX_LENGTH, dropout=DROPOUT
     )
@@ -158,7 +172,7 @@ def train_with_yanmo(module: Any, tokenizer: Any, train: Any, options: argparse.
         early_stopping_patience=1000,
         seed=options.seed,
         num_threads=options.threads,
-        precision="bf16" if has_bf16("cpu") else "fp32",
+        precision=_precision(options.child) if has_bf16("cpu") else "fp32",
     )
     evaluations = iter(range(1000))
     trainer = Trainer(
@@ -245,15 +259,15 @@ def accuracy(module: Any, dev: Any) -> float:
 
 
 def table(rows: dict[str, list[dict[str, float]]], options: argparse.Namespace) -> str:
-    """Return the page: the median of the rounds, and ratios of the same round."""
+    """Return the page: the median of the rounds, and ratios of the same round and arithmetic."""
     machine = machine_lines()
     what = f"{options.epochs} epochs" if options.epochs else f"{options.steps} steps"
-    head = (
-        f"| {options.model}, batch {options.batch_size}, {what} | real tokens/s | yanmo is faster by | dev accuracy |"
-    )
-    lines = [_line(name, found, rows.get("yanmo", [])) for name, found in rows.items()]
+    name = Path(options.model).name if Path(options.model).is_dir() else options.model
+    head = f"| {name}, batch {options.batch_size}, {what} | real tokens/s | yanmo is faster by | dev accuracy |"
+    ours = {_precision(name): found for name, found in rows.items() if name.startswith("yanmo")}
+    lines = [_line(name, found, ours.get(_precision(name), [])) for name, found in rows.items()]
     return (
-        f"# Training beside transformers.Trainer\n\n{machine}\n- threads: {options.threads}\n"
+        f"# Training beside transformers.Trainer, {options.data}\n\n{machine}\n- threads: {options.threads}\n"
         f"- versions: {_versions()}\n\nMedian of {len(options.seeds)} rounds [least – most].\n\n"
         f"{head}\n|---|---|---|---|\n" + "\n".join(lines) + "\n"
     )
@@ -263,9 +277,13 @@ def _line(name: str, found: list[dict[str, float]], ours: list[dict[str, float]]
     speeds = [one["tokens_per_second"] for one in found]
     ratios = [mine["tokens_per_second"] / speed for mine, speed in zip(ours, speeds, strict=False)]
     scores = [one["accuracy"] for one in found if "accuracy" in one]
-    ratio = "–" if name == "yanmo" or not ratios else f"{statistics.median(ratios):.2f} x"
+    ratio = "–" if name.startswith("yanmo") or not ratios else f"{statistics.median(ratios):.2f} x"
     dev = f"{statistics.mean(scores):.2%} ({', '.join(f'{one:.2%}' for one in scores)})" if scores else "–"
     return f"| {name} | {statistics.median(speeds):,.0f} [{min(speeds):,.0f} – {max(speeds):,.0f}] | {ratio} | {dev} |"
+
+
+def _precision(name: str) -> str:
+    return "fp32" if "fp32" in name else "bf16"
 
 
 def _versions() -> str:

@@ -107,6 +107,11 @@ def test_a_flag_may_be_a_hyphen(tmp_path):
         (["train"], 2, "hint: yanmo train --help"),
         (["train"], 2, 'Command "train" parameter DATASET requires an argument.'),
         (["run"], 2, "parameter PIPELINE requires"),
+        (
+            ["ensemble", "a", "b", "--dataset", "d", "--out", "m"],
+            2,
+            "a stands at the place of MEMBERS, behind that of DATASET, which has its name: --dataset. Give both by",
+        ),
         (["prepare", "reviews.csv"], 2, "parameter --out requires"),
         (["prepare", "reviews.csv"], 2, "--out"),
         (["prepare", "none.csv", "--out", "data"], 2, "none.csv"),

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, CycloptsError, MissingArgumentError, Parameter
+from cyclopts import App, ArgumentOrderError, CycloptsError, MissingArgumentError, Parameter
 
 from yanmo.errors import ConfigError, InternalError, OutputError, YanmoError
 from yanmo.machine import worker_rank
@@ -101,12 +101,19 @@ def _run(tokens: Sequence[str]) -> int:
 
 
 def _named_as_written(error: CycloptsError) -> str:
-    """Return a parser's message; an input that is missing is named as the usage line has it, and not as a flag."""
+    """Return a parser's message; inputs are named as the usage line has them, and not as flags."""
     argument = getattr(error, "argument", None)
-    is_input = argument is not None and argument.field_info.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    if not isinstance(error, MissingArgumentError) or argument is None or not is_input:
+    if argument is None or argument.field_info.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
         return str(error)
-    return str(error).replace(argument.name, argument.name.removeprefix("--").upper(), 1)
+    place = argument.name.removeprefix("--").upper()
+    if isinstance(error, ArgumentOrderError):
+        named = [one.name for one in error.prior_positional_or_keyword_supplied_as_keyword_arguments]
+        places = ", ".join(name.removeprefix("--").upper() for name in named)
+        return (
+            f"{error.token} stands at the place of {place}, behind that of {places}, which has its name: "
+            f"{', '.join(named)}. Give both by place, or both by name."
+        )
+    return str(error).replace(argument.name, place, 1) if isinstance(error, MissingArgumentError) else str(error)
 
 
 def _calls_verb(tokens: Sequence[str]) -> bool:

@@ -13,6 +13,7 @@ __all__ = [
     "describe_machine",
     "has_compiler",
     "instruction_sets",
+    "num_cores",
     "num_workers",
     "worker_rank",
 ]
@@ -37,14 +38,18 @@ def worker_rank() -> int:
     return int(os.environ.get("RANK", "0")) if num_workers() > 1 else 0
 
 
+def num_cores() -> int:
+    """Return the cores that this process may use: a container or taskset may leave fewer than the machine has."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 @functools.cache
 def describe_machine() -> dict[str, str | int | float | None]:
     """Return the processor, the cores this process may use, the memory in GiB, the system and Python's version."""
-    # Where the system has it, it tells what a container or taskset has left of the processor's cores.
-    affinity = getattr(os, "sched_getaffinity", None)
     return {
         "processor": _processor(),
-        "num_cores": len(affinity(0)) if affinity else os.cpu_count(),
+        "num_cores": num_cores(),
         "memory_gib": _memory_gib(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),

@@ -7,6 +7,7 @@ import pytest
 
 from yanmo.compressing.transfer_texts import Transfer
 from yanmo.grinding import order, publishing
+from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import cascade_of, chain, int8_of, student
 from yanmo.grinding.records import Clock, LateError, write_json
 from yanmo.grinding.search import attempt, num_passes
@@ -56,6 +57,9 @@ def test_members_are_put_together_where_the_budget_holds_both(make_search):
     ]
     search.bench.mean_gain = len
     assert names(order._ensembles(search)) == ["ensemble-member-3-textcnn-member-1-ngram"]
+    # One after the other they are half as fast as each.
+    search.budget = Budget(min_throughput=30_000.0)
+    assert names(order._ensembles(search)) == []
     assert names(order._ensembles(make_search())) == []
 
 
@@ -78,6 +82,11 @@ def test_a_member_that_is_in_8_bits_already_is_put_together_as_it_is(make_search
     assert again["latency_ms"] == search.row("member-1-linear")["latency_ms"]
     assert [stage.name for stage in chain(search.stages, stage.name)] == ["member-2-ngram-int8", stage.name]
     assert "larger" in publishing._worse(search, stage, search.row(stage.name))
+    before = search.row(stage.sources[1])["latency_ms"]
+    slower = [
+        publishing._worse(search, stage, {**search.row(stage.name), "latency_ms": times * before}) for times in (1, 1.5)
+    ]
+    assert ["slower" in one for one in slower] == [False, True]
 
 
 def test_of_one_student_only_one_training_is_put_together_with_others(make_search):
@@ -233,6 +242,7 @@ def test_a_training_that_is_late_is_ended_and_goes_on_later(make_search):
 
 
 def test_the_clock_counts_every_run_and_ends_what_is_late(tmp_path):
+    assert Clock(tmp_path / "clock.json", 1000).seconds < 1
     write_json(tmp_path / "clock.json", {"seconds": 900.0})
     clock = Clock(tmp_path / "clock.json", 1000)
     assert 900 <= clock.seconds < 910

@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts.bundle import Bundle
+from yanmo.combine.cascading import NEVER
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.composite import CascadeRuntime
 from yanmo.runtimes.predictor import Predictor, open_bundle
@@ -49,6 +51,10 @@ def test_a_stage_that_is_never_asked_is_not_asked_and_the_last_may_abstain(get_b
     predictor = predictors(get_bundle("cascade_pair_abstaining"))
     evidence, found = predictor.infer(items)
     assert set(found.stage_N.tolist()) <= {1, 3}
+    first, _, last = (
+        predictors(one).infer(items)[1].num_tokens_N for one in get_bundle("cascade_pair_abstaining").members()
+    )
+    assert np.array_equal(found.num_tokens_N, first + np.where(found.stage_N == 3, last, 0))
     is_unsure_N = (found.stage_N == 3) & (evidence.values_MC.max(axis=1) < 0.9)
     assert is_unsure_N.any()
     assert np.array_equal(found.abstained_N, is_unsure_N)
@@ -65,6 +71,19 @@ def test_golden_texts_near_a_threshold_are_left_out(get_bundle, predictors):
     sure_N = SOFTMAX.confidence_M(predictors(get_bundle("ngram")).predict_proba(golden.inputs.items()))
     assert len(golden.inputs) > 0
     assert np.abs(sure_N - 0.52).min() > 0.02
+
+
+def test_an_engine_is_for_members_that_have_one(get_bundle, predictors):
+    bundle = get_bundle("ensemble")
+    with open_bundle(bundle, runtime="onnxruntime") as predictor:
+        np.testing.assert_array_equal(predictor.predict_proba(TEXTS), predictors(bundle).predict_proba(TEXTS))
+
+
+def test_no_text_at_all_is_an_answer_though_only_the_last_stage_is_asked(get_bundle):
+    with open_bundle(get_bundle("cascade")) as predictor:
+        runtime = predictor._runtime
+        runtime._settings = replace(runtime._settings, thresholds=[NEVER])
+        assert predictor.predict_proba([]).shape == (0, len(predictor.labels))
 
 
 def test_a_changed_byte_in_a_member_is_noticed(get_bundle, tmp_path):

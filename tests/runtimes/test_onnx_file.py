@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from yanmo.artifacts import Bundle
 from yanmo.errors import ArtifactError
 from yanmo.runtimes import onnx as onnx_module
-from yanmo.runtimes.onnx_file import check_onnx
+from yanmo.runtimes.onnx_file import MESSAGES, REPEATED, check_onnx
 from yanmo.runtimes.predictor import open_bundle
 
 INPUTS = ["input_ids", "lengths"]
@@ -38,6 +38,19 @@ def refuse(path, declared=INPUTS):
 def test_a_sound_file_passes_and_constants_are_no_inputs(tmp_path):
     make(tmp_path / "model.onnx", [helper.make_node("Add", ["input_ids", "weight"], ["logits"])])
     check_onnx(tmp_path / "model.onnx", INPUTS)
+
+
+def test_what_is_declared_of_the_format_is_what_onnx_declares():
+    messages = {"Model": onnx.ModelProto, "Value": onnx.ValueInfoProto, "Entry": onnx.StringStringEntryProto}
+    for name, fields in MESSAGES.items():
+        declared = messages.get(name) or getattr(
+            onnx, f"{'Sparse Tensor' if name == 'Sparse' else name}Proto".replace(" ", "")
+        )
+        by_name = declared.DESCRIPTOR.fields_by_name
+        for field, (number, kind, label) in fields.items():
+            assert by_name[field].number == number
+            assert by_name[field].is_repeated == (label == REPEATED)
+            assert (by_name[field].message_type is None) == isinstance(kind, int)
 
 
 def test_other_inputs_than_declared(tmp_path):

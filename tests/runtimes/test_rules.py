@@ -75,9 +75,9 @@ def test_a_preferred_span_wins_where_the_model_is_unsure_and_not_where_it_is_sur
 def test_a_forbidden_kind_is_not_there_and_others_are():
     scores = scores_of(TEXTS, NAMES, TAGS, sure=8.0)
     scores.values_MC[:, NAMES.index("O")] += 4.0
-    assert answer({"rule": [Rule("ORG", words=["云研"], action="forbid")]}, TEXTS, scores, NAMES)[0] == [
-        ("张三", "PER", "model")
-    ]
+    rules = [Rule("ORG", words=["云研"], action="forbid"), Rule("PER", words=["张三"], action="forbid")]
+    assert answer({"rule": rules[:1]}, TEXTS, scores, NAMES)[0] == [("张三", "PER", "model")]
+    assert answer({"rule": rules}, TEXTS, scores, NAMES)[0] == []
 
 
 def test_spans_below_their_kinds_threshold_are_none():
@@ -96,7 +96,8 @@ def test_words_of_a_segmentation_are_forced_and_their_neighbors_stay_words():
 def test_a_match_that_cuts_a_unit_is_left_out():
     texts = ["Yanmo-Labs opens"]
     scores = scores_of(texts, NAMES, [["O", "O"]], rule="words")
-    assert answer({"rule": [Rule("ORG", words=["Yanmo"])]}, texts, scores, NAMES) == [[]]
+    for pattern in ("Yanmo", "pen"):
+        assert answer({"rule": [Rule("ORG", pattern=pattern)]}, texts, scores, NAMES) == [[]]
 
 
 def test_the_first_rule_has_a_place_that_two_want():
@@ -111,6 +112,15 @@ def test_rows_without_a_match_keep_their_evidence():
     changed = rules.apply(scores, rules.find(TEXTS, scores.places, scores.offsets_N))
     np.testing.assert_array_equal(changed.values_MC[7:], scores.values_MC[7:])
     assert (changed.values_MC[5:7] != scores.values_MC[5:7]).any()
+
+
+def test_where_a_rule_is_applied_nothing_is_known_of_the_whole_row():
+    texts = [*TEXTS, "张三"]
+    scores = scores_of(texts, NAMES, [*TAGS, ["O", "O"]])
+    scores = scores.having(scores.values_MC, joint_M=np.full(len(scores.values_MC), 0.5, dtype=np.float32))
+    rules = Rules(RuleFile([Rule("PER", pattern="^云研$")]), NAMES)
+    changed = rules.apply(scores, rules.find(texts, scores.places, scores.offsets_N))
+    assert np.isnan(changed.joint_M).tolist() == [False] * 7 + [True] * 2 + [False] * 2
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from yanmo.arrays import FloatArray, Ragged
 from yanmo.artifacts.bundle import SEGMENTER, Bundle
 from yanmo.combine.calibration import read_calibration
 from yanmo.errors import ArtifactError, ConfigError, did_you_mean
+from yanmo.machine import num_cores
 from yanmo.protocols import Inference, Prediction, Runtime, Task
 from yanmo.runtimes.opening import RUNTIMES, open_runtime_of
 from yanmo.runtimes.rules import Ruled, read_rules
@@ -320,12 +321,11 @@ def _make_windows(bundle: Bundle, long_texts: LongTexts, overlap: float) -> Wind
 
 
 def default_num_threads() -> int:
-    """Return OMP_NUM_THREADS where it is set, else the number of CPUs that this process may use."""
+    """Return OMP_NUM_THREADS where it is set, else the number of cores that this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    # A container or taskset may allow fewer CPUs than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return num_cores()
 
 
 def check_golden(predictor: Predictor) -> None:

@@ -23,10 +23,10 @@ def reference(decoder_folder):
     return AutoModelForCausalLM.from_pretrained(decoder_folder).eval()
 
 
-@pytest.mark.parametrize("num_beams", [2, 4])
+@pytest.mark.parametrize(("num_beams", "length_penalty"), [(2, 1.0), (4, 1.0), (4, 2.0)])
 @pytest.mark.parametrize("end", [None, 17])
 @pytest.mark.parametrize("seed", range(3))
-def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, end, seed):
+def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, length_penalty, end, seed):
     prompt = np.random.default_rng(seed).integers(1, 288, 7).tolist()
     with torch.no_grad():
         expected = reference.generate(
@@ -35,6 +35,7 @@ def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, e
             num_beams=num_beams,
             num_return_sequences=num_beams,
             max_new_tokens=10,
+            length_penalty=length_penalty,
             do_sample=False,
             eos_token_id=end,
             pad_token_id=0,
@@ -42,7 +43,12 @@ def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, e
             return_dict_in_generate=True,
         )
     found = search_beams(
-        exact, prompt, num_beams=num_beams, max_new_tokens=10, end_ids=frozenset([end] if end is not None else [])
+        exact,
+        prompt,
+        num_beams=num_beams,
+        max_new_tokens=10,
+        end_ids=frozenset([end] if end is not None else []),
+        length_penalty=length_penalty,
     )
     wanted = [row[len(prompt) :].tolist() for row in expected.sequences]
     told = [beam.ids + [0] * (10 - len(beam.ids)) for beam in found]
@@ -50,7 +56,7 @@ def test_the_best_texts_are_those_of_transformers(exact, reference, num_beams, e
         one + [0] * (10 - len(one)) for one in wanted
     ]
     assert [beam.score for beam in found] == pytest.approx(expected.sequences_scores.tolist(), abs=1e-4)
-    assert [sum(beam.log_likelihoods) / len(beam.ids) for beam in found] == pytest.approx(
+    assert [sum(beam.log_likelihoods) / len(beam.ids) ** length_penalty for beam in found] == pytest.approx(
         [beam.score for beam in found], abs=1e-4
     )
 

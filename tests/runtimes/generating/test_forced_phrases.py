@@ -25,7 +25,8 @@ def written(phrases, preferred):
         scores[token] = -0.1
         constraint.forbid(scores)
         found.append(int(scores.argmax()))
-        constraint.accept(found[-1])
+        # The end is a token: nothing but it ends an answer.
+        assert not constraint.accept(found[-1])
         if found[-1] == END:
             break
     return found

@@ -32,6 +32,20 @@ def write(session, prompts, decoding, *, steps_between=0):
     return rows
 
 
+def test_what_is_read_counts_as_what_is_written_does(session):
+    generator = Generator(session)
+    first, second = (generator.begin(PROMPTS[place], GREEDY) for place in (4, 1))
+    assert (generator.num_rows, generator.num_waiting, generator.is_idle) == (0, 2, False)
+    while not first.ids:
+        generator.step()
+    generator.step()
+    # The second prompt takes three steps to read, and nothing else waits.
+    assert not second.ids
+    assert (generator.num_rows, generator.num_waiting, generator.is_idle) == (2, 0, False)
+    finish(generator)
+    assert (generator.num_rows, len(second.ids)) == (0, 12)
+
+
 def finish(generator):
     while not generator.is_idle:
         generator.step()

@@ -102,13 +102,15 @@ def test_penalties_and_bias_are_those_of_their_definitions():
 
     scores_V, prompt = scores_of(3), [4, 9]
     best = int(scores_V.argmax())
-    chooser = Chooser(Decoding(temperature=0, repetition_penalty=1.5), prompt, SIZE)
+    chooser = Chooser(Decoding(temperature=0, repetition_penalty=2.0), prompt, SIZE)
     for _ in range(3):
         chooser.take(chooser.choose(scores_V))
-    processed = RepetitionPenaltyLogitsProcessor(1.5)(torch.tensor([[*prompt, best]]), torch.tensor(scores_V)[None])
-    assert Chooser(Decoding(temperature=0, repetition_penalty=1.5), [*prompt, best], SIZE).choose(scores_V) == int(
+    processed = RepetitionPenaltyLogitsProcessor(2.0)(torch.tensor([[*prompt, best]]), torch.tensor(scores_V)[None])
+    assert Chooser(Decoding(temperature=0, repetition_penalty=2.0), [*prompt, best], SIZE).choose(scores_V) == int(
         processed.argmax()
     )
+    # A score below zero is made less by a penalty, too.
+    assert Chooser(Decoding(temperature=0, repetition_penalty=2.0), [0], 2).choose(np.float32([-1.0, -1.5])) == 1
     greedy = Decoding(temperature=0, bias={7: 100.0})
     assert Chooser(greedy, prompt, SIZE).choose(scores_V) == 7
     order = np.argsort(-scores_V)

@@ -110,6 +110,8 @@ def test_a_text_has_the_form_that_is_asked(writer, tmp_path):
         ({"bias": ["²=1"]}, "'bias' parameter"),
         ({"bias": ["70000=-5"]}, "must have tokens from 0 to 287. Got 70000 instead"),
         ({"temperature": -1}, "'temperature' parameter"),
+        ({"presence_penalty": 2.5}, "'presence_penalty' parameter"),
+        ({"frequency_penalty": -2.5}, "'frequency_penalty' parameter"),
     ],
     ids=str,
 )

@@ -391,7 +391,7 @@ async function ask(event) {
     }
     $("answers").replaceChildren(...items);
     const parts = Object.entries(timing).map(([name, ms]) => `${say(name)} ${Number(ms.toFixed(3))} ms`);
-    showTimes(`${say("took")} ${took.toFixed(1)} ms: ${parts.join(", ")}`);
+    showTimes([`${say("took")} ${took.toFixed(1)} ms`, ...parts].join(" · "));
     showMetrics();
   } catch (error) {
     complain(error instanceof TypeError ? say("lost") : error.message);

@@ -101,10 +101,7 @@ def test_nothing_is_begun_for_which_there_is_no_time(make_search):
             making.extend(units)
             return iter(())
 
-    monkey = pytest.MonkeyPatch()
-    with monkey.context() as patch:
-        patch.setattr("yanmo.grinding.side_by_side.ask", lambda *_, **__: None)
-        make_ahead(search, [stage], Nobody())
+    make_ahead(search, [stage], Nobody())
     assert making == []
     assert not search.bench.is_begun(stage.name)
 

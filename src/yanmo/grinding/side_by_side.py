@@ -106,7 +106,7 @@ def make_ahead(search: Search, stages: Sequence[Stage], executor: Executor) -> N
     """
     bench = search.bench
     making = _Making(search, stages)
-    if any(stage.call.verb == "distill" for stage in making.waiting):
+    if any(stage.call.verb == "distill" and making.has_time(stage) for stage in making.waiting):
         # Before any student: two that ask at once would be in each other's way.
         beside, num_threads = bench.folder / "bundles", bench.num_threads
         ask(bench.teacher, bench.dataset, search.texts, beside=beside, num_threads=num_threads, executor=executor)
@@ -136,12 +136,17 @@ class _Making:
                 yield None
                 continue
             self.waiting.remove(stage)
-            left = max(self._bench.clock.left, 0.0)
-            if self._bench.is_begun(stage.name) or needed_seconds(self._search, stage) <= left:
+            if self.has_time(stage):
                 logger.info("%s …", stage.name)
                 self._bench.begin(stage)
                 self._begun[stage.name] = stage
-                yield CandidateUnit(stage.name, self._bench.call(stage), left)
+                yield CandidateUnit(stage.name, self._bench.call(stage), self._bench.clock.left)
+
+    def has_time(self, stage: Stage) -> bool:
+        """Return whether a stage was begun before, which needs less, or can be ended."""
+        return self._bench.is_begun(stage.name) or needed_seconds(self._search, stage) <= max(
+            self._bench.clock.left, 0.0
+        )
 
     def _is_ready(self, stage: Stage) -> bool:
         return all(self._bench.is_made(source) for source in stage.sources)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +23,15 @@ from yanmo.compressing.token_lessons import check_token_teacher, teaches_tokens
 from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
+from yanmo.executors.choice import HERE, ExecutorAddress, is_on_this_machine, open_helpers, open_measurer
+from yanmo.executors.jobs import Executor
 from yanmo.grinding.budget import WRITING_LIMITS, Budget, choose, misses
 from yanmo.grinding.candidates import DATASET, INIT, TEACHER, TRANSFER, calibrated, single_models
 from yanmo.grinding.order import run_search
 from yanmo.grinding.publishing import check_report_place, make_report, publish_winner, refuse
 from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search, attempt
+from yanmo.grinding.speeds import Meter
 from yanmo.grinding.trials import Bench, finished
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.models import DECODER_FAMILIES, ONLY_LABELS, STARTED_FAMILIES, ModelSpec, resolve
@@ -41,6 +46,8 @@ from yanmo.translations import Language
 from yanmo.verbs.signature import verb
 
 __all__ = ["GrindConfig", "grind"]
+
+logger = logging.getLogger(__name__)
 
 FREE = {*Budget.model_fields, "hours", "language", "students"}
 """What may change while a search goes on: it decides what is tried and chosen, not how anything is made."""
@@ -77,7 +84,16 @@ class GrindConfig(Budget):
     """Seed of every student."""
 
     num_threads: int | None = Field(default=None, ge=1)
-    """Threads to compute and to measure with; by default one for each CPU that this process may use."""
+    """Threads of each training and of what is measured; by default one for each CPU that this process may use, of
+    several workers its share, and on a cluster 1."""
+
+    executor: ExecutorAddress = HERE
+    """Who makes the candidates: local, this process, one after the other; local:N, N processes of this machine, or
+    ray://HOST:PORT, the machines of a Ray cluster, side by side."""
+
+    measure_on: str | None = Field(default=None, min_length=1)
+    """Resource of a Ray cluster: latency and throughput are measured on a machine that has it; by default on the
+    machine of this process, one Bundle after another."""
 
     language: Language = "en"
     """Of the page about the search: en or zh."""
@@ -128,7 +144,27 @@ def grind(
         MissingExtraError: The packages that train are not installed.
     """
     dataset = _check(teacher, dataset, config, out)
-    config = config.model_copy(update={"num_threads": config.num_threads or default_num_threads()})
+    with open_helpers(config.executor, config.num_threads) as executor:
+        num_threads = config.num_threads or (executor and executor.num_threads) or default_num_threads()
+        config = config.model_copy(update={"num_threads": num_threads})
+        with _open_meter(config) as meter:
+            _grind(teacher, dataset, config, meter, executor, init=init, transfer=transfer, out=out, effects=effects)
+    return Bundle.open(out, verify=False)
+
+
+def _grind(
+    teacher: Bundle,
+    dataset: Dataset,
+    config: GrindConfig,
+    meter: Meter,
+    executor: Executor | None,
+    *,
+    init: Bundle | None,
+    transfer: tuple[Path, ...],
+    out: Path,
+    effects: Effects,
+) -> None:
+    """Search, and publish what was found, with those who work and measure."""
     students = _find_students(teacher, dataset, config, init)
     texts = gather_texts(dataset, transfer, ReadOptions(), "text", Altering(config.num_altered, seed=config.seed))
     given = _given(teacher, dataset, init, transfer)
@@ -136,9 +172,9 @@ def grind(
     with lock(work_dir(out)) as folder:
         made_with = {**config.model_dump(mode="json", exclude=FREE), **where()}
         claim(folder, parents=parents, config=made_with, fork=config.fork)
-        bench = _make_bench(given, folder, config, effects)
+        bench = _make_bench(given, folder, config, meter, effects)
         search = Search(bench, config, students, texts, config.model_dump(include={"num_altered", "seed"}))
-        run_search(search)
+        run_search(search, executor)
         winner = _calibrate(search, _confirm(search))
         report = make_report(search, winner, config, out)
         if winner is None:
@@ -147,7 +183,20 @@ def grind(
         publish_winner(search, report, config, parents, out=out, effects=effects)
         # Only when the winner is in place: until then it is all that a killed search has.
         shutil.rmtree(folder, ignore_errors=True)
-    return Bundle.open(out, verify=False)
+
+
+@contextlib.contextmanager
+def _open_meter(config: GrindConfig) -> Iterator[Meter]:
+    """Give who measures speed, after saying where."""
+    num_threads = config.num_threads or 1
+    if config.measure_on is None:
+        if config.executor != HERE:
+            logger.info("Speed is measured on this machine, when nobody makes a candidate.")
+        yield Meter(num_threads)
+        return
+    logger.info("Speed is measured on a machine with the resource %s.", config.measure_on)
+    with open_measurer(config.executor, num_threads, config.measure_on) as executor:
+        yield Meter(num_threads, executor)
 
 
 def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) -> Dataset:
@@ -158,6 +207,12 @@ def _check(teacher: Bundle, dataset: Dataset, config: GrindConfig, out: Path) ->
     match_bundle(teacher, dataset)
     check_max_drop(task_of(dataset), config.max_drop, verb="grind")
     check_report_place(out)
+    if config.measure_on is not None and is_on_this_machine(config.executor):
+        raise ConfigError(
+            f"The 'measure_on' parameter of grind names a resource of a cluster, and the executor is none. "
+            f"Got {config.measure_on!r} instead.",
+            hint="Leave it out to measure on this machine, or give --executor ray://HOST:PORT",
+        )
     return dataset
 
 
@@ -192,12 +247,12 @@ def _given(teacher: Bundle, dataset: Dataset, init: Bundle | None, transfer: tup
     return given | ({INIT: init} if init else {}) | ({TRANSFER: transfer} if transfer else {})
 
 
-def _make_bench(given: dict[str, Any], folder: Path, config: GrindConfig, effects: Effects) -> Bench:
+def _make_bench(given: dict[str, Any], folder: Path, config: GrindConfig, meter: Meter, effects: Effects) -> Bench:
     return Bench(
         given,
         folder,
         Clock(folder / "clock.json", 3600 * config.hours),
-        config.num_threads or 1,
+        meter,
         needs_memory=config.max_memory_mb is not None,
         # Watchers see every training on the way; key and place are those of the winner alone.
         effects=effects.within(),

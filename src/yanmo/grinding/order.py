@@ -7,12 +7,13 @@ there is time. Ensembles and cascades of what has been made cost seconds and com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.cascading import Guarantee
+from yanmo.executors.jobs import Executor
 from yanmo.family_settings import unused_settings
 from yanmo.grinding.candidates import (
     HALVES,
@@ -29,6 +30,7 @@ from yanmo.grinding.candidates import (
 )
 from yanmo.grinding.search import Search, attempt, num_passes, pass_seconds
 from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape, measure_what_is_there, time_training
+from yanmo.grinding.side_by_side import make_ahead
 from yanmo.grinding.trials import finished
 from yanmo.models import ModelSpec
 from yanmo.tasks.forms import suits
@@ -61,15 +63,20 @@ MOST_PASSES = 40
 """… but not for more than these, which of few texts it has learned by heart long before."""
 
 
-def run_search(search: Search) -> None:
-    """Measure what is there and the students' shapes, then make and measure what may meet the budget."""
+def run_search(search: Search, executor: Executor | None = None) -> None:
+    """Measure what is there and the students' shapes, then make and measure what may meet the budget.
+
+    Args:
+        search: What is searched.
+        executor: Who makes candidates side by side; None where this process makes one after the other.
+    """
     bench, folder = search.bench, search.bench.folder / "shapes"
     few = few_rows(bench.dataset, bench.folder / "few")
     for name, bundle in {TEACHER: bench.teacher, **single_models(bench.teacher)}.items():
-        search.present.append(measure_what_is_there(name, bundle, few, folder, bench.num_threads))
+        search.present.append(measure_what_is_there(name, bundle, few, folder, bench.meter))
     for spec in search.students.values():
         taught: dict[str, Any] = {"effects": bench.effects, "teaching": bench.teaching}
-        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads, **taught))
+        search.shapes.append(measure_shape(spec, few, folder, bench.meter, **taught))
     bench.clock.save()
     groups: tuple[Callable[[Search], Iterator[Stage]], ...] = (
         _models_in_int8,
@@ -83,8 +90,12 @@ def run_search(search: Search) -> None:
         _cascades,
     )
     for group in groups:
-        # One at a time: a group asks for what has been found before it names its next stage.
-        for stage in group(search):
+        stages: Iterable[Stage] = group(search)
+        if executor is not None and group in FORESEEN:
+            stages = list(stages)
+            make_ahead(search, stages, executor)
+        # One at a time: the other groups ask for what has been found before they name their next stage.
+        for stage in stages:
             attempt(search, stage)
 
 
@@ -303,3 +314,7 @@ def _can_be_first(search: Search, first: Mapping[str, Any], last: Mapping[str, A
     # The median text is answered by the first stage, whatever the last one takes.
     latency = {"latency_ms": first["latency_ms"]}
     return is_quick and search.fits(_size_together([first, last])) and not search.costs_too_much(latency)
+
+
+FORESEEN = (_models_in_int8, _students, _halves_of_dear, _longer, _halves)
+"""The groups whose stages are all known before one of them is measured, so that several can be made at once."""

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
@@ -24,19 +22,16 @@ from yanmo.exchanging.decoder_bundle import holds_decoder
 from yanmo.family_settings import unused_settings
 from yanmo.grinding.candidates import file_name
 from yanmo.grinding.records import read_json, write_json
-from yanmo.grinding.writing_speed import measure_writing
-from yanmo.measuring.evaluation import load_split
-from yanmo.measuring.timing import clock, time_alone, time_batches
+from yanmo.grinding.speeds import Meter
 from yanmo.modeling.settings import Teaching
 from yanmo.models import ModelSpec
-from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import task_of
 from yanmo.training.job import learn, make_job, settle
 from yanmo.training.publishing import publish_trained
 from yanmo.training.train_config import TrainConfig
 from yanmo.verbs.calls import call_of, run_call
 
-__all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]
+__all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_what_is_there", "time_training"]
 
 REPORT_MB = 0.25
 """What the Report of the search adds to the winner's folder at most; what may become it is measured as if it had it."""
@@ -45,8 +40,6 @@ NUM_VALID_ROWS = 256
 GATE: dict[str, Any] = {"max_drop": 1.0, "num_valid_texts": 32}
 """Random weights have no accuracy to lose."""
 NUM_CALIBRATION_TEXTS = 32
-NUM_ROUNDS = 3
-ROUND_SECONDS = 1.0
 
 
 def few_rows(dataset: Dataset, out: Path) -> Dataset:
@@ -72,26 +65,7 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
     return Dataset.open(out)
 
 
-def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dict[str, Any]:
-    """Return ``latency_ms``, of several rounds the median of the medians, and ``throughput``, texts a second.
-
-    Of a language model these are of texts that it reads; how it writes is told beside them.
-
-    Args:
-        bundle: What answers.
-        items: N texts or pairs.
-        num_threads: Of the engine.
-    """
-    with open_bundle(bundle, num_threads=num_threads) as predictor:
-        # All texts first: the engine is warm when single ones are timed.
-        elapsed = clock(lambda: predictor.infer(items))
-        rounds = [time_alone(predictor, items, seconds=ROUND_SECONDS)["p50"] for _ in range(NUM_ROUNDS)]
-        speed = {"latency_ms": float(np.median(rounds)), "throughput": time_batches(predictor, items, elapsed)}
-    # After the other engine is closed, which would hold its threads.
-    return speed | measure_writing(bundle, items, num_threads)
-
-
-def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path, num_threads: int) -> dict[str, Any]:
+def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path, meter: Meter) -> dict[str, Any]:
     """Return latency, throughput and size of a Bundle as it is, measured once.
 
     Args:
@@ -99,13 +73,12 @@ def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path,
         bundle: The teacher, or a model in it.
         few: From :func:`few_rows`.
         folder: Where measurements are kept.
-        num_threads: Of the engine.
+        meter: Measures.
     """
     file = folder / f"{name}.json"
     row = read_json(file)
     if row is None:
-        speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
-        row = {"name": name, **speed, "size_mb": bundle.size_bytes / 1e6}
+        row = {"name": name, **meter.measure(bundle, few), "size_mb": bundle.size_bytes / 1e6}
         write_json(file, row)
     return row
 
@@ -114,7 +87,7 @@ def measure_shape(
     spec: ModelSpec,
     few: Dataset,
     folder: Path,
-    num_threads: int,
+    meter: Meter,
     *,
     effects: Effects,
     teaching: Teaching | None = None,
@@ -125,16 +98,15 @@ def measure_shape(
         spec: The student.
         few: From :func:`few_rows`.
         folder: Where Bundles and measurements are kept.
-        num_threads: Of the engine.
+        meter: Measures.
         effects: Who watches.
         teaching: By a language model, whose tokenizer a shape takes over.
     """
     file = folder / f"{file_name(spec)}.json"
     row = read_json(file)
     if row is None:
-        bundle = _int8(spec, few, folder, num_threads, effects, teaching)
-        speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
-        row = {"name": spec.name, **speed, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
+        bundle = _int8(spec, few, folder, meter.num_threads, effects, teaching)
+        row = {"name": spec.name, **meter.measure(bundle, few), "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
         write_json(file, row)
     return row
 

@@ -26,7 +26,7 @@ __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
 Value: TypeAlias = bool | int | float | str
 # Keys with which a trial would be another search, or the search has its own values for.
-SET_BY_TUNE = ("model", "folds", "metric", "seed", "num_threads", "offline", "tracker", "fork")
+SET_BY_TUNE = ("model", "folds", "metric", "seed", "num_threads", "offline", "tracker", "fork", "executor")
 
 
 class Range(msgspec.Struct, frozen=True, tag=True):

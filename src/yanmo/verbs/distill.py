@@ -21,7 +21,7 @@ from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.executors.choice import HERE, ExecutorAddress
+from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
 from yanmo.family_settings import NETWORKS
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
@@ -259,10 +259,14 @@ def _answers(
         taught = read_answers(teacher, dataset, found)
         return lambda: taught
     match_bundle(teacher, dataset)
+
     # Asked by the training, once its network is there: what is wrong with that is told before hours of answers.
-    return functools.partial(
-        ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads, executor=config.executor
-    )
+    def ask_all() -> Taught:
+        num_threads = config.num_threads
+        with open_executor(config.executor, num_threads) as executor:
+            return ask(teacher, dataset, found, beside=beside, num_threads=num_threads, executor=executor)
+
+    return ask_all
 
 
 def _teach(

@@ -6,6 +6,7 @@ import pytest
 
 import yanmo
 from yanmo.errors import ConfigError, DataError
+from yanmo.grinding.shapes import few_rows
 from yanmo.tasks import task_of
 from yanmo.text.clean import clean_column
 from yanmo.text.glossary import Glossary, read_glossary
@@ -121,6 +122,9 @@ def test_a_glossary_travels_and_a_bad_line_of_it_is_told(tmp_path):
     bundle = yanmo.train(dataset.path, model="pairs", out=tmp_path / "pairs")
     found = read_glossary(bundle.path / bundle.text_config.glossary)
     assert found.forced("word11 and word1, word1") == ["W 11", "W 1"]
+    # So it does into the few rows by which shapes are measured.
+    few = few_rows(dataset, tmp_path / "few")
+    assert few.glossary_path.read_bytes() == dataset.glossary_path.read_bytes()
     glossary.write_text("word1\n", encoding="utf-8")
     with pytest.raises(DataError, match=r"terms.tsv line 1 must have two phrases"):
         yanmo.prepare(tmp_path / "a.tsv", task="text_to_text", glossary=glossary, out=tmp_path / "other")

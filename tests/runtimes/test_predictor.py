@@ -160,6 +160,14 @@ def test_a_damaged_file_is_named(name, file, message, get_bundle, tmp_path):
         open_bundle(folder)
 
 
+def test_another_number_of_buckets_than_declared_is_refused(get_bundle, tmp_path):
+    folder = shutil.copytree(get_bundle("ngram").path, tmp_path / "changed")
+    settings = json.loads((folder / "ngram.json").read_bytes())
+    (folder / "ngram.json").write_text(json.dumps(settings | {"num_buckets": settings["num_buckets"] // 2}))
+    with pytest.raises(ArtifactError, match=r"both must be one power of two"):
+        open_bundle(Bundle.open(folder, verify=False))
+
+
 def test_other_inputs_than_declared_are_refused(get_bundle, tmp_path):
     folder = shutil.copytree(get_bundle("bert_pair_onnx").path, tmp_path / "changed")
     settings = json.loads((folder / "onnx.json").read_bytes())

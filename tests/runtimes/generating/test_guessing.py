@@ -25,9 +25,9 @@ def test_a_guess_is_what_followed_the_longest_end_that_stood_before(tokens, coun
     assert found == []
 
 
-def write(session, prompt, decoding):
+def write(session, prompt, decoding, constraint=None):
     generator = Generator(session)
-    row = generator.begin(prompt, decoding)
+    row = generator.begin(prompt, decoding, constraint=constraint)
     num_steps = 0
     while not generator.is_idle:
         generator.step()
@@ -57,6 +57,33 @@ def test_a_text_is_the_same_with_guesses(session, decoding, num_guessed):
     assert len(plain.ids) == len(guessed.ids)
     assert plain.ending == guessed.ending
     assert num_guessing < num_plain
+
+
+class Dictated:
+    """A text that is given."""
+
+    def __init__(self, tokens):
+        self._left = list(tokens)
+
+    def forbid(self, scores_V):
+        kept = scores_V[self._left[0]]
+        scores_V[:] = -np.inf
+        scores_V[self._left[0]] = kept
+
+    def accept(self, token):
+        return not (self._left.pop(0) == token and self._left)
+
+
+def test_of_several_guesses_all_that_are_right_are_kept(session):
+    text = PROMPT[8:20] + PROMPT[:8]
+    steps = []
+    for count in (0, 4):
+        decoding = Decoding(max_new_tokens=20, temperature=0, num_guessed=count)
+        row, num_steps = write(session, PROMPT, decoding, Dictated(text))
+        assert row.ids == text
+        steps.append(num_steps)
+    # The prompt gives the first token, and each step five: four that were guessed, and the one behind them.
+    assert steps[0] - steps[1] == 19 - 4
 
 
 def test_guesses_that_are_wrong_cost_no_token(session):

@@ -35,5 +35,7 @@ def guess_tokens(tokens: Sequence[int], count: int) -> list[int]:
         start = int(ends[-1]) + 1
         best = text[start : start + count].tolist()
         ends = ends[ends >= length]
-        ends = ends[text[ends - length] == text[-1 - length]] if length < len(text) else ends[:0]
+        # A place of which so many tokens stand before it: the text has more than these.
+        if len(ends):
+            ends = ends[text[ends - length] == text[-1 - length]]
     return best

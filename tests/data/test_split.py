@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yanmo.data.prepare_config import PrepareConfig
 from yanmo.data.split import check_labels, cut_folds, cut_splits, leaks, strata
 from yanmo.errors import DataError
 
@@ -104,6 +105,19 @@ def test_multi_label_keeps_every_label_in_train() -> None:
     assert set(parts["split"]) == {"train", "valid", "test"}
 
 
+def test_only_texts_with_a_lost_label_go_back_to_train() -> None:
+    # Each text is of the class of its rare label, so those with "common" may all be cut.
+    labels = [["common", f"rare{index}"] if first else [f"rare{index}"] for index in range(5) for first in (1, 0, 0, 0)]
+    frame = table([f"k{place}" for place in range(20)], labels)
+    found = []
+    for seed in (5, 6, 7):
+        parts = frame.with_columns(cut_splits(frame, {"valid": 0.49}, seed).alias("split"))
+        assert "common" in parts.filter(pl.col("split") == "train")["label"].explode()
+        found.append(parts["split"].to_list().count("valid"))
+    # With one of these seeds they are, and what else was cut stays.
+    assert found == [10, 5, 10]
+
+
 def test_leaks_count_rows_of_valid_and_test_whose_text_is_in_train() -> None:
     frame = pl.concat(
         [table(["x", "y"], ["a", "b"]), table(["x", "x", "z"], ["a"] * 3, "test"), table(["q"], ["a"], "valid")]
@@ -117,6 +131,19 @@ def test_a_label_of_test_that_train_lacks_is_named_with_its_place() -> None:
         check_labels(frame)
     assert caught.value.message == "Labels of valid or test that train lacks: 'new' (a.csv line 2)."
     assert caught.value.hint == "Train has: a, b. Correct the label or add rows."
+
+
+def test_unknown_labels_are_named_in_the_order_of_the_file() -> None:
+    names = [f"new{number}" for number in (5, 3, 8, 1, 9, 2)]
+    frame = pl.concat([table(["x", "y"], ["a", "b"]), table([f"t{name}" for name in names], names, "test")])
+    with pytest.raises(
+        DataError,
+        match=", ".join(rf"'{name}' \(a.csv line {line}\)" for line, name in enumerate(names[:5], 1)).replace(
+            ", ", "; "
+        )
+        + "; and 1 more",
+    ):
+        check_labels(frame)
 
 
 @pytest.mark.parametrize("label", ["only", ["only"]])
@@ -148,8 +175,10 @@ def test_folds_of_rows_with_many_labels():
 def test_a_seed_gives_the_same_split_in_every_version() -> None:
     split = cut_splits(table([f"k{place}" for place in range(20)], ["a", "b"] * 10), RATIOS, 1).to_list()
     assert {place: name for place, name in enumerate(split) if name != "train"} == GOLDEN
+    # The seed of who gives none.
+    assert PrepareConfig().seed == 1
 
 
-def test_every_split_of_a_class_of_three_has_one() -> None:
-    split = cut_splits(table(["x", "y", "z"], ["a"] * 3), {"valid": 0.49, "test": 0.5}, 1)
-    assert sorted(split) == ["test", "train", "valid"]
+def test_what_is_cut_first_leaves_one_for_the_next_and_for_train() -> None:
+    split = cut_splits(table(["w", "x", "y", "z"], ["a"] * 4), {"valid": 0.49, "test": 0.49}, 1)
+    assert sorted(split) == ["test", "test", "train", "valid"]

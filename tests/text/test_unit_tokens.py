@@ -90,6 +90,8 @@ def test_a_tokenizer_that_tells_words_by_their_spaces_sees_them(adds):
     encoded = UnitTokenizer(inner, 16).encode(read(["a a, a", "a"], "tokens"))
     # One that adds spaces does so before every unit, as it does for words that are given one by one.
     assert first_tokens(encoded) == ([3, 3, 1, 3, 3] if adds else [0, 3, 2, 3, 0])
+    # Characters stand alone, whatever stands between them.
+    assert first_tokens(UnitTokenizer(inner, 16).encode(read(["a a"]))) == ([3, 3] if adds else [0, 0])
 
 
 def test_some_windows_are_texts_of_their_own():

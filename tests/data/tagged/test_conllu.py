@@ -73,6 +73,7 @@ def test_a_tag_that_no_row_has_is_named_with_those_that_there_are():
     ("lines", "message"),
     [
         (["", "1\ta\tb"], "a.conllu line 2 has 3 columns, but CoNLL-U has 10 with tabs between. Got '1\\ta\\tb'."),
+        (["1 a b"], "a.conllu line 1 has 1 column, but CoNLL-U has 10 with tabs between. Got '1 a b'."),
         ([line("a", "b")], "a.conllu line 1 begins with 'a', which is no id of a word."),
         ([line("1-b", "b")], "a.conllu line 1 begins with '1-b', which is no id of a word."),
     ],

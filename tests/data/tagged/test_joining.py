@@ -49,3 +49,17 @@ def test_a_multi_word_token_that_hides_its_words_stands_in_their_place():
     assert merged.words == ["vámonos", "al", "mar", "do", "n't"]
     assert merged.tags == ["B-A", None, "O", "O", "O"]
     assert join_words(merged, "as written")[0] == "vámonos al mar don't"
+
+
+@pytest.mark.parametrize(
+    ("tags", "tag"),
+    [
+        (["ADP", "DET"], None),
+        (["DET", "DET"], "DET"),
+        (["B-A", "I-B"], None),
+        ([None, "DET"], None),
+    ],
+)
+def test_a_multi_word_token_has_a_tag_where_its_words_have_one_kind(tags, tag):
+    merged = merge_multiwords(WordsRow(1, ["de", "le"], tags, multiwords=[Multiword(0, 2, "du")]))
+    assert (merged.words, merged.tags) == (["du"], [tag])

@@ -46,6 +46,12 @@ def test_ends_that_are_included_are_found_by_what_the_spans_hold(unit):
     assert str(OffsetReading("characters", is_inclusive=True)) == "characters, the last one included"
 
 
+# In characters the first one ends within schrieb, and the second one begins within Anna.
+@pytest.mark.parametrize(("text", "part"), [("Jürgen Döblin schrieb", "Jürgen Döblin"), ("In Köln lebt Anna.", "Anna")])
+def test_a_span_with_one_end_within_a_word_is_wrong(text, part):
+    assert find_reading([row(text, counted(text, part, "bytes", has_surface=False))]) == BYTES
+
+
 @settings(deadline=None)
 @given(st.text(min_size=1), st.sampled_from(["characters", "UTF-16 units", "bytes"]), st.data())
 def test_any_span_comes_back(text, unit, data):

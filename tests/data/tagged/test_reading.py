@@ -147,3 +147,29 @@ def test_a_word_of_white_space_is_no_unit_and_counted(tmp_path: Path, caplog: py
         (block,) = reader(path).rows()
     assert (block["text"][0], block["label"][0].to_list()) == ("在\u3000北京", ["S-P", "B-N", "E-N"])
     assert caplog.messages == [f"{path}: words of white space alone are no units: 1."]
+
+
+@pytest.mark.parametrize(
+    ("content", "tags", "kinds"),
+    [
+        ("Anna B-PER\nin O\nRome B-LOC\n", ["O", "O", "B-LOC"], ["LOC"]),
+        # Where every word has a tag, O is one of them.
+        ("Anna PER\nin X\nRome LOC\n", ["O", "X", "LOC"], ["O", "X", "LOC"]),
+    ],
+)
+def test_a_kind_that_is_mapped_to_O_is_no_span_where_O_is_outside(
+    tmp_path: Path, content: str, tags: list[str], kinds: list[str]
+) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(content, encoding="utf-8")
+    (block,) = reader(path, labels=LabelReader(get_task(TASK), separator=",", label_map=(("PER", "O"),))).rows()
+    assert (block["label"].to_list(), block["kinds"].to_list()) == ([tags], [kinds])
+
+
+def test_a_text_beside_its_annotations_has_them_and_an_empty_file_has_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.ann"
+    path.with_suffix(".txt").write_text("in Rome", encoding="utf-8")
+    for content, tags in (("T1\tLOC 3 7\tRome\n", ["O", "B-LOC"]), ("", ["O", "O"])):
+        path.write_text(content, encoding="utf-8")
+        (block,) = reader(path, tagging="spans").rows()
+        assert block["label"].to_list() == [tags]

@@ -84,6 +84,13 @@ def test_characters_stand_side_by_side(survey, name, content, tagging, glue):
     )
 
 
+def test_a_file_has_characters_where_more_than_nine_in_ten_words_are_one(survey):
+    longer = "서울 B-X\n"
+    nine, ten = (survey("가 O\n" * num + longer, f"{num}.conll") for num in (9, 10))
+    assert choose_manner([nine], 1, "characters").glue(nine) == "as written"
+    assert choose_manner([ten], 1, "characters").glue(ten) == "nothing"
+
+
 @pytest.mark.parametrize("label", ["upos", "0", "-1"])
 def test_a_column_has_a_number(survey, label):
     with pytest.raises(ConfigError, match="'label' parameter of prepare must be the number of a column, or words"):

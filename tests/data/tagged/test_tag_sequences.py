@@ -105,6 +105,7 @@ def test_silence_is_outside_where_nothing_else_is():
     ("tags", "first", "odd"),
     [
         (["O", "B-A", "I-A", "M-A"], "'B-A' on line 2", "'M-A' on line 4"),
+        (["B-A", "I-A", "M-A", "I-B"], "'B-A' on line 1", "'M-A' on line 3"),
         (["B-A", "E-A", "L-A"], "'B-A' on line 1", "'L-A' on line 3"),
         (["B-A", "O", "PER"], "'B-A' on line 1", "'PER' on line 3"),
         (["B", "B-A", "O"], "'B-A' on line 2", "'B' on line 1"),

@@ -42,11 +42,12 @@ def find_problem(words: Sequence[str], heads: Sequence[int]) -> tuple[str | None
 
 
 def _on_cycle(heads: Sequence[int]) -> int:
-    """Return the first word from which the way up never ends."""
-    for place in range(len(heads)):
-        above = place + 1
-        for _ in heads:
-            above = heads[above - 1] if above else 0
-        if above:
-            return place
-    return 0
+    """Return the first word from which the way up never ends; there is one."""
+    return next(place for place in range(len(heads)) if not _reaches_root(heads, place))
+
+
+def _reaches_root(heads: Sequence[int], place: int) -> bool:
+    above = place + 1
+    for _ in heads:
+        above = heads[above - 1] if above else 0
+    return not above

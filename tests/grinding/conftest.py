@@ -8,7 +8,7 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
-from yanmo.grinding import shapes
+from yanmo.grinding import speeds
 from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import DATASET, TEACHER, single_models
 from yanmo.grinding.records import Clock
@@ -25,7 +25,7 @@ from yanmo.verbs.train import train
 def brief_rounds():
     """A text alone is timed for a moment: how fast a Bundle really is belongs to benchmarks/."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes, "ROUND_SECONDS", 0.1)
+        patch.setattr(speeds, "ROUND_SECONDS", 0.1)
         yield
 
 

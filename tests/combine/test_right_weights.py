@@ -28,6 +28,11 @@ def test_what_few_rows_say_is_no_reason_to_leave_equal_weights():
     assert right_weights(2, right_of) == [0.5, 0.5]
 
 
+def test_of_members_that_are_equally_good_few_get_other_weights():
+    found = [right_weights(2, answers(np.random.default_rng(seed).normal(0.4, 1, (2, 300)))) for seed in range(40)]
+    assert sum(one != [0.5, 0.5] for one in found) <= 4
+
+
 @given(st.integers(2, 4), st.integers(0, 10_000))
 def test_weights_are_shares_and_never_fewer_rows_are_right(num_members, seed):
     right_of = answers(np.random.default_rng(seed).normal(size=(num_members, 30)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
 from yanmo.errors import ModelError
@@ -144,3 +145,12 @@ def test_a_larger_embedding_and_a_bias_of_the_scores_are_written(make_encoder_de
         sources, targets = torch.from_numpy(SOURCES[:, :9]), torch.from_numpy(TARGETS[:, :6])
         expected = model(input_ids=sources, decoder_input_ids=targets).logits.log_softmax(2).numpy()
     assert np.abs(likelihoods(drafts, num_steps=6) - expected).max() < 1e-4
+
+
+def test_a_side_with_a_table_of_tokens_of_its_own_is_refused(make_encoder_decoder, tmp_path):
+    folder = make_encoder_decoder(tmp_path / "bart", "bart")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.decoder.embed_tokens.weight"] = weights["model.shared.weight"] + 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="The decoder of this network has a table of tokens of its own"):
+        read_encoder_decoder(folder)

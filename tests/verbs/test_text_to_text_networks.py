@@ -99,6 +99,10 @@ def test_networks_with_one_tokenizer_write_token_by_token_together(bundle, expor
         assert np.diff(predictor.infer(ASKED)[0].offsets).tolist() == [2] * len(ASKED)
     report = evaluate(made, numbers, measure_speed=False, num_resamples=100, num_threads=1)
     assert report.metrics["composite"]["leave_one_out"] is None
+    with pytest.raises(ConfigError, match="members of .* write token by token"):
+        open_bundle(made, runtime="onnxruntime")
+    with pytest.raises(DataError, match="is made of several models"):
+        ensemble(numbers, [made, bundle], method="average-tokens", out=tmp_path / "nested")
 
 
 def test_settings_of_a_network_are_searched_by_what_is_written_rightly(numbers, tmp_path):

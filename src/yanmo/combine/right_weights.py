@@ -17,6 +17,8 @@ __all__ = ["right_weights"]
 STEPS = 20
 """Parts of the whole weight that members are given."""
 NUM_ROUNDS = 3
+NUM_ERRORS = 2
+"""So many standard errors other weights must win by: they are the best of many, so one is often reached by chance."""
 
 
 def right_weights(num_members: int, right_of: Callable[[Sequence[float]], npt.NDArray[np.bool_]]) -> list[float]:
@@ -24,7 +26,7 @@ def right_weights(num_members: int, right_of: Callable[[Sequence[float]], npt.ND
 
     One member after the other is given every share of the whole, and the others keep their proportions. Of several
     shares that are as good the one in their middle counts. Other weights are surely better than equal ones if they win
-    more rows than they lose by more than one standard error of that difference.
+    more rows than they lose by more than two standard errors of that difference.
 
     Args:
         num_members: K.
@@ -50,7 +52,7 @@ def right_weights(num_members: int, right_of: Callable[[Sequence[float]], npt.ND
             break
     found_N = right_of(best)
     won, lost = int((found_N & ~is_right_N).sum()), int((is_right_N & ~found_N).sum())
-    return best if won - lost > np.sqrt(won + lost) else equal
+    return best if won - lost > NUM_ERRORS * np.sqrt(won + lost) else equal
 
 
 def _with_share(weights_K: Sequence[float], member: int, share: float) -> list[float]:

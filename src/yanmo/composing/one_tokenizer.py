@@ -24,6 +24,11 @@ def check_one_tokenizer(members: Sequence[Bundle]) -> None:
         DataError: A member differs from the first one in something that decides what a token is, or writes no tokens.
     """
     for member in members:
+        if member.is_composite:
+            raise DataError(
+                f"{member.path} is made of several models, which cannot write together with others as one.",
+                hint="Name its members themselves.",
+            )
         if "marks" not in member.architecture:
             raise DataError(
                 f"{member.path} does not write token by token, so it has no probabilities of next tokens.",
@@ -52,5 +57,7 @@ ALIKE: dict[str, Callable[[Bundle], Any]] = {
     "their glossaries": _glossary,
     "max_length": lambda one: one.max_length,
     "max_target_length": lambda one: one.architecture["max_target_length"],
+    "num_beams": lambda one: one.architecture.get("num_beams", 1),
+    "length_penalty": lambda one: one.architecture.get("length_penalty", 1.0),
 }
 """What has to be the same: how it is called, and how it is read."""

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from yanmo.errors import ModelError
 from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors
 from yanmo.exporting.writing_layers import CrossAttention, EncoderDecoderWeights, LearnedPlaces, WritingLayer
 
@@ -34,9 +35,17 @@ def read_bart(weights: DecoderTensors, config: Mapping[str, Any]) -> EncoderDeco
 
     Raises:
         KeyError: A weight or a setting is missing.
+        ModelError: A side has a table of tokens of its own.
     """
     tokens_VD, output_VD = weights["model.shared.weight"], weights.get("lm_head.weight")
     bias_1V = weights.get("final_logits_bias")
+    for side in ("encoder", "decoder"):
+        own_VD = weights.get(f"model.{side}.embed_tokens.weight")
+        if own_VD is not None and not np.array_equal(own_VD, tokens_VD):
+            raise ModelError(
+                f"The {side} of this network has a table of tokens of its own, for which no graph is written.",
+                hint="It answers as the Bundle of torch that it is.",
+            )
     width, num_heads = config["d_model"], config["encoder_attention_heads"]
     sides = {
         side: _read_side(weights, side, config[f"{side}_layers"], scale=(width // num_heads) ** -0.5)

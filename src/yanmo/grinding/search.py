@@ -128,7 +128,8 @@ def pass_seconds(search: Search, model: str) -> float:
 
 def num_passes(search: Search, model: str) -> int:
     """Return how often a student goes over its texts by default."""
-    return int(default_settings(search.students[model].family, search.texts.num_rows).get("num_epochs", 1))
+    usual = default_settings(search.students[model].family, search.texts.num_rows, form=search.bench.task.head)
+    return int(usual.get("num_epochs", 1))
 
 
 def _asking_seconds(search: Search) -> float:

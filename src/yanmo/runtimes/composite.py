@@ -25,7 +25,7 @@ from yanmo.combine.alignment import check_same_tokens
 from yanmo.combine.cascading import NEVER
 from yanmo.combine.ensembling import Ensembler, Stacker
 from yanmo.combine.stacking import LightgbmStacker, LinearStacker
-from yanmo.errors import ArtifactError, YanmoError
+from yanmo.errors import ArtifactError, ConfigError, YanmoError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.predictor import Predictor, open_bundle
 from yanmo.runtimes.token_mean import TOKEN_MEAN, TokenMeanRuntime
@@ -294,6 +294,11 @@ def open_runtime(
     if bundle.format == "cascade":
         return CascadeRuntime(bundle, num_threads, engine)
     if read_composite_settings(bundle, EnsembleSettings).method == TOKEN_MEAN:
+        if engine is not None:
+            raise ConfigError(
+                f"The 'runtime' parameter is for ONNX Bundles; the members of {bundle.path} write token by token.",
+                hint="Leave it out.",
+            )
         return TokenMeanRuntime(bundle.members(), num_threads)
     return EnsembleRuntime(bundle, num_threads, engine)
 

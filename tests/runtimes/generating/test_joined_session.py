@@ -1,10 +1,13 @@
 """Models that write token by token together, against the mean of what each says of next tokens."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM
 
+from yanmo.errors import ModelError
 from yanmo.exporting.encoder_decoder import read_encoder_decoder
 from yanmo.exporting.encoder_decoder_graph import write_answering
 from yanmo.runtimes.encoder_decoder_torch import TorchReadingSession
@@ -67,3 +70,13 @@ def test_a_text_is_answered_alone_as_beside_others(session, num_beams):
         (alone,) = answer_texts(session, SOURCES[row : row + 1, :length], LENGTHS[row : row + 1], wishes)
         assert [one.ids for one in alone] == [one.ids for one in together[row]]
         assert alone[0].score == pytest.approx(together[row][0].score, abs=1e-4)
+
+
+def test_models_that_score_other_tokens_do_not_write_together(modules):
+    networks = [modules[1][1], copy.deepcopy(modules[1][1])]
+    size = networks[0].config.vocab_size
+    networks[1].resize_token_embeddings(size + 8)
+    joined = JoinedSession([TorchReadingSession(one, torch.device("cpu")) for one in networks])
+    drafts = joined.read(SOURCES, LENGTHS, num_beams=1, num_best=1)
+    with pytest.raises(ModelError, match=f"Got {size} and {size + 8} instead"):
+        drafts.step(np.array([2, 2, 2]))

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from yanmo.arrays import FloatArray, IntArray
+from yanmo.errors import ModelError
 from yanmo.runtimes.generating.drafts import Drafts, NextScores, ReadingSession
 
 __all__ = ["JoinedSession"]
 
-LEAST = np.float32(1e-38)
+LEAST = np.finfo(np.float32).tiny
 """What a token has at least, so that its logarithm is finite."""
 
 
@@ -46,7 +47,14 @@ class _JoinedDrafts:
 
     def step(self, ids_R: IntArray) -> NextScores:
         """Let every row grow by a token, and return how likely the next ones are."""
-        total_RV = sum(np.exp(one.step(ids_R).log_likelihoods_RV) for one in self._drafts)
+        found = [one.step(ids_R).log_likelihoods_RV for one in self._drafts]
+        sizes = sorted({one.shape[1] for one in found})
+        if len(sizes) > 1:
+            raise ModelError(
+                f"Models that write together must score the same tokens. Got {' and '.join(map(str, sizes))} instead.",
+                hint="Their tables of tokens have rows beyond the tokenizer's: make them equally long.",
+            )
+        total_RV = sum(np.exp(one) for one in found)
         likelihoods_RV = np.log(np.maximum(total_RV / np.float32(len(self._drafts)), LEAST))
         ids_RK = _best(likelihoods_RV, self._num_best)
         return NextScores(np.take_along_axis(likelihoods_RV, ids_RK, axis=1), ids_RK, likelihoods_RV)

@@ -5,9 +5,10 @@
 # on the same number of machines goes on from the last checkpoint, with the same bits.
 set -eu
 : "${HEAD:?the address of the machine that keeps the list}" "${NUM_MACHINES:?how many machines there are}"
-export GLOO_SOCKET_IFNAME="${INTERFACE:-}"
-[ -n "$GLOO_SOCKET_IFNAME" ] || unset GLOO_SOCKET_IFNAME
-here="${ADDRESS:-$(hostname -i | cut -d ' ' -f 1)}"
+[ -z "${INTERFACE:-}" ] || export GLOO_SOCKET_IFNAME="$INTERFACE"
+# This machine's address on the way to HEAD, as HEAD has it; ADDRESS says another one.
+here="${ADDRESS:-$(ip -o route get "$HEAD" | sed -n 's/.* src \([^ ]*\).*/\1/p')}"
+: "${here:?what this machine is called on the way to HEAD is not known: give ADDRESS}"
 [ "$here" = "$HEAD" ] && is_host=true || is_host=false
 # Nobody is started again alone: what has learned together goes on together.
 exec torchrun --nnodes "$NUM_MACHINES" --nproc-per-node "${NUM_WORKERS:-1}" --max-restarts 0 --local-addr "$here" \

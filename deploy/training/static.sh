@@ -7,7 +7,6 @@ set -eu
 number=$1
 shift
 # Of several networks gloo takes that of the host's name, which may lead nowhere: INTERFACE says which one it is.
-export GLOO_SOCKET_IFNAME="${INTERFACE:-}"
-[ -n "$GLOO_SOCKET_IFNAME" ] || unset GLOO_SOCKET_IFNAME
+[ -z "${INTERFACE:-}" ] || export GLOO_SOCKET_IFNAME="$INTERFACE"
 exec torchrun --nnodes "$NUM_MACHINES" --node-rank "$number" --nproc-per-node "${NUM_WORKERS:-1}" \
     --master-addr "$HEAD" --master-port "${PORT:-29500}" --no-python "$@"

@@ -95,7 +95,9 @@ def test_what_writes_nothing_meets_no_limit_of_writing():
         {"name": "quick", **costs, "writes": True, "tokens_per_second": 99.0, "first_token_ms": 5.0},
     )
     budget = Budget(min_tokens_per_second=50, max_first_token_ms=20)
-    assert misses(budget, silent) == {"min_tokens_per_second": 0.0}
+    assert misses(budget, silent) == {"min_tokens_per_second": 0.0, "max_first_token_ms": float("inf")}
+    # A limit that nobody gave is not missed.
+    assert misses(Budget(max_first_token_ms=20), silent) == {"max_first_token_ms": float("inf")}
     assert misses(budget, slow) == {"max_first_token_ms": 50.0, "min_tokens_per_second": 10.0}
     # It may become five times as fast; what writes nothing may be put into the format that does.
     assert misses(budget, slow, tolerance=5.0) == misses(budget, silent, tolerance=5.0) == {}

@@ -120,6 +120,13 @@ def test_nothing_is_written_outside_of_the_folder(registry, layer, said):
         copy_artifact(f"oci://{registry.host}/models/bad:v1")
 
 
+@pytest.mark.parametrize("layer", ["x", {"digest": 5}, {"digest": "sha256:0", "annotations": ["x"]}, None])
+def test_a_manifest_of_another_form_is_told(registry, layer):
+    registry.put("models/odd", "v1", json.dumps({"layers": [layer]}).encode())
+    with pytest.raises(StorageError, match="is no artifact with files"):
+        copy_artifact(f"oci://{registry.host}/models/odd:v1")
+
+
 def test_what_is_damaged_on_the_way_is_refused(registry):
     put_layers(registry, "models/damaged", [("manifest.json", b"{}", "text/plain")])
     registry.blobs[digest_of(b"{}")] = b"[]"

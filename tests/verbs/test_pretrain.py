@@ -14,7 +14,7 @@ from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import work_dir
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError, DataError, ModelError
 from yanmo.runtimes.generating.writer import open_writer
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.distill import distill
@@ -166,7 +166,7 @@ def test_too_little_text_and_a_model_that_is_no_encoder_are_refused(tmp_path):
     (tmp_path / "one.txt").write_text("床前明月光", encoding="utf-8")
     with pytest.raises(DataError, match="too little text"):
         pretrain([tmp_path / "one.txt"], model="bert-1x32", out=tmp_path / "model", **SMALL)
-    with pytest.raises(ConfigError, match="must be an encoder. Got 'textcnn'"):
+    with pytest.raises(ConfigError, match="must be an encoder, t5 with .* Got 'textcnn'"):
         pretrain([tmp_path / "one.txt"], model="textcnn", out=tmp_path / "model")
 
 
@@ -241,3 +241,11 @@ def test_what_guesses_the_next_token_is_a_language_model_and_labels_texts(datase
 def test_an_objective_of_another_family_is_refused(dataset, tmp_path, model, objective):
     with pytest.raises(ConfigError, match="must be clm for gpt2 and gpt, and only there"):
         pretrain([dataset.path], model=model, objective=objective, out=tmp_path / "reader")
+
+
+def test_an_encoder_guesses_no_next_token(dataset, tmp_path):
+    encoder = pretrain([dataset.path], model="bert-1x32", **SMALL, out=tmp_path / "encoder")
+    with pytest.raises(ModelError, match="sees the tokens that it is to guess"):
+        pretrain([dataset.path], model=str(encoder.path), objective="clm", **SMALL, out=tmp_path / "none")
+    with pytest.raises(ConfigError, match="'packing' parameter of pretrain must be documents"):
+        pretrain([dataset.path], model="gpt-1x32", objective="clm", packing="rows", out=tmp_path / "none")

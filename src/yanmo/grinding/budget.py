@@ -80,7 +80,8 @@ def misses(budget: Budget, row: Mapping[str, Any], *, tolerance: float = 1.0) ->
             found[name] = float(value)
     # With some tolerance it is what a row may become, and what writes nothing now may be put into the format that does.
     if tolerance == 1 and _is_silent(budget, row):
-        found["min_tokens_per_second"] = 0.0
+        worst = {"min_tokens_per_second": 0.0, "max_first_token_ms": math.inf}
+        found |= {name: value for name, value in worst.items() if getattr(budget, name) is not None}
     return found
 
 

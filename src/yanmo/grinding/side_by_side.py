@@ -35,12 +35,12 @@ class CandidateUnit(msgspec.Struct, frozen=True):
     Attributes:
         name: Of its stage.
         call: What makes it.
-        seconds: How long its training may take.
+        deadline: When its training has to be over, by the time of day: a unit may wait before it is begun.
     """
 
     name: str
     call: Call
-    seconds: float
+    deadline: float
 
 
 class MadeCandidate(msgspec.Struct, frozen=True):
@@ -80,7 +80,7 @@ class CandidateJob:
 
 def _make(unit: CandidateUnit) -> str | None:
     """Make a candidate; return why it can never be made."""
-    effects = unit.call.effects.watched(TimeLimit(unit.seconds).watch)
+    effects = unit.call.effects.watched(TimeLimit(unit.deadline - time.time()).watch)
     try:
         run_call(msgspec.structs.replace(unit.call, effects=effects))
     except LateError:
@@ -140,7 +140,7 @@ class _Making:
                 logger.info("%s …", stage.name)
                 self._bench.begin(stage)
                 self._begun[stage.name] = stage
-                yield CandidateUnit(stage.name, self._bench.call(stage), self._bench.clock.left)
+                yield CandidateUnit(stage.name, self._bench.call(stage), time.time() + self._bench.clock.left)
 
     def has_time(self, stage: Stage) -> bool:
         """Return whether a stage was begun before, which needs less, or can be ended."""

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
+
 from yanmo.errors import ConfigError, MissingExtraError, StorageError
 
 __all__ = ["download_oci"]
@@ -49,15 +51,25 @@ def download_oci(address: str, target: Path) -> tuple[Path, str]:
         )
     host, repository, tag, digest = found.groups()
     registry = _Registry(host, f"{host}/{repository}:{tag}" if tag else f"{host}/{repository}@{digest}", address)
-    manifest, pinned = registry.read_manifest()
+    layers, pinned = registry.read_manifest()
     if digest and pinned != digest:
         raise StorageError(f"The registry answers {address} with {pinned}.", hint="Ask whoever runs the registry.")
-    for layer in manifest.get("layers", ()):
+    for layer in layers:
         registry.fetch(layer, target)
     inside = list(target.iterdir())
     # A folder that was pushed by its name stands in the artifact under that name.
     is_folder = len(inside) == 1 and inside[0].is_dir()
     return inside[0] if is_folder else target, f"oci://{host}/{repository}@{pinned}"
+
+
+class _Layer(msgspec.Struct, rename="camel"):
+    digest: str
+    media_type: str = ""
+    annotations: dict[str, str] | None = None
+
+
+class _Manifest(msgspec.Struct):
+    layers: list[_Layer]
 
 
 class _Registry:
@@ -78,8 +90,8 @@ class _Registry:
         self._client: Any = OrasClient(hostname=host, insecure=LOCAL.fullmatch(host) is not None)
         self._container = self._client.get_container(target)
 
-    def read_manifest(self) -> tuple[dict[str, Any], str]:
-        """Return the manifest and its digest."""
+    def read_manifest(self) -> tuple[list[_Layer], str]:
+        """Return the layers and the digest of the manifest that lists them."""
         with self._told():
             self._client.auth.load_configs(self._container)
             url = f"{self._client.prefix}://{self._container.manifest_url()}"
@@ -87,15 +99,17 @@ class _Registry:
             if answer.status_code != 200:
                 raise ValueError(f"status {answer.status_code} {answer.reason}")
             found = json.loads(answer.content)
-        if not isinstance(found, dict) or "layers" not in found:
+        try:
+            layers = msgspec.convert(found, _Manifest).layers
+        except msgspec.ValidationError as error:
             raise StorageError(
-                f"{self._address} is no artifact with files.", hint="Push one: oras push HOST/NAME:TAG DIR"
-            )
-        return found, f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
+                f"{self._address} is no artifact with files: {error}.", hint="Push one: oras push HOST/NAME:TAG DIR"
+            ) from None
+        return layers, f"sha256:{hashlib.sha256(answer.content).hexdigest()}"
 
-    def fetch(self, layer: dict[str, Any], target: Path) -> None:
+    def fetch(self, layer: _Layer, target: Path) -> None:
         """Write what one layer holds below a folder."""
-        notes, digest = layer.get("annotations") or {}, str(layer.get("digest", ""))
+        notes, digest = layer.annotations or {}, layer.digest
         title = PurePosixPath(notes.get(TITLE, ""))
         if not title.name or title.is_absolute() or ".." in title.parts:
             raise StorageError(
@@ -104,7 +118,7 @@ class _Registry:
             )
         place = target / title
         place.parent.mkdir(parents=True, exist_ok=True)
-        is_packed = notes.get(UNPACK) == "true" or layer.get("mediaType") == FOLDER_LAYER
+        is_packed = notes.get(UNPACK) == "true" or layer.media_type == FOLDER_LAYER
         file = place.with_name(f"{place.name}.packed") if is_packed else place
         with self._told():
             self._client.download_blob(self._container, digest, str(file))
@@ -116,6 +130,12 @@ class _Registry:
                 # Whoever has pushed it may be anyone: nothing is written outside of the folder.
                 packed.extractall(place.parent, filter="data")
             file.unlink()
+            links = [one for one in place.parent.rglob("*") if one.is_symlink()]
+            if links:
+                raise StorageError(
+                    f"A layer of {self._address} has a link, {links[0].name}, which would lead nowhere elsewhere.",
+                    hint="Push the files themselves.",
+                )
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -68,13 +68,17 @@ class NgramLanguageModel:
         self.tokenizer.backend.save(str(folder / TOKENIZER))
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, end: str | None = None) -> Self:
         """Return the model of a folder that :meth:`save` wrote.
+
+        Args:
+            folder: Where it is.
+            end: The token that ends a text; None: the usual one.
 
         Raises:
             ArtifactError: A file is missing or damaged.
         """
-        tokenizer = LanguageTokenizer.open(folder / TOKENIZER)
+        tokenizer = LanguageTokenizer.open(folder / TOKENIZER, end=end)
         try:
             tensors: dict[str, Any] = load_file(folder / WEIGHTS)
             names, count = ("keys", "log_probabilities", "backoffs"), len(tensors) // 3

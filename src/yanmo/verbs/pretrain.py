@@ -112,7 +112,7 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
 
 @verb
 def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
-    """Let an encoder learn to read from texts without labels.
+    """Let a network learn to read from texts without labels.
 
     The Bundle is a plain Hugging Face folder with its tokenizer. One that guesses hidden tokens fills gaps, one that
     guesses the next token is a language model, and the others give no answers yet: train a model from it with yanmo
@@ -183,13 +183,19 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
         )
     if spec.family not in (*ENCODER_FAMILIES, *CLASSIFYING_DECODERS, *ENCODER_DECODER_FAMILIES, "pretrained"):
         raise ConfigError(
-            f"The 'model' parameter of pretrain must be an encoder. Got '{config.model}' instead.",
+            "The 'model' parameter of pretrain must be an encoder, t5 with --objective spans, or gpt2 or gpt with "
+            f"--objective clm. Got '{config.model}' instead.",
             hint=f"Give {', '.join(ENCODER_FAMILIES)} with layers x width, such as bert-4x312, or a checkpoint.",
         )
     if config.objective == "rtd" and spec.family not in ("electra", "pretrained"):
         raise ConfigError(
             f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
             hint="Replaced-token detection trains ELECTRA: --model electra-4x312.",
+        )
+    if config.objective == "clm" and config.packing == "rows":
+        raise ConfigError(
+            "The 'packing' parameter of pretrain must be documents for clm: in full rows a document would see others.",
+            hint="Leave it out.",
         )
     check_compiler(config)
     if config.offline and spec.is_hub_id:

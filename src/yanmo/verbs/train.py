@@ -13,9 +13,10 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
+from yanmo.errors import ConfigError
 from yanmo.executors.choice import HERE, open_helpers
 from yanmo.integrations.tracking import tracked
-from yanmo.machine import worker_rank
+from yanmo.machine import num_workers, worker_rank
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
 from yanmo.training.fold_job import answer_out_of_fold
@@ -108,6 +109,11 @@ def _num_examples(dataset: Dataset) -> int:
 
 def _fold_workers(config: TrainConfig) -> str:
     """Return who trains the folds; of a training without folds there is nothing to share out, which is said."""
+    if config.folds and config.executor != HERE and num_workers() > 1:
+        raise ConfigError(
+            "The 'executor' parameter of train does not go with torchrun: every worker would train all folds.",
+            hint="Leave out executor, or start one process.",
+        )
     if config.folds or config.executor == HERE:
         return config.executor
     logger.warning("The 'executor' parameter has no effect without folds.")

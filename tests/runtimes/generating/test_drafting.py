@@ -42,6 +42,10 @@ def test_n_grams_foresee_the_token_that_is_likeliest_after_all_before(text, coun
         assert likelihoods[token] == pytest.approx(likelihoods.max(), abs=1e-6)
 
 
+def test_of_tokens_that_n_grams_do_not_know_they_foresee_nothing():
+    assert NgramDraft(COUNTED).foresee([0, COUNTED.tokenizer.vocab_size], 3, GREEDY) == []
+
+
 @pytest.fixture(scope="module")
 def graph(decoder_folder, tmp_path_factory):
     """A decoder in fp32: what the scores of 8 bits are depends on how many are computed at once."""
@@ -147,3 +151,20 @@ def test_what_is_no_draft_is_refused(decoder_bundle, tmp_path):
     mixed = yanmo.ensemble(data, [other, other], method="average", out=tmp_path / "mixed")
     with pytest.raises(ArtifactError, match="A draft is a Bundle of format decoder or kneser-ney"):
         yanmo.load_writer(decoder_bundle, draft=mixed, num_threads=1)
+
+
+def test_what_a_model_or_a_draft_has_no_token_for_is_not_foreseen(exact, itself):
+    size = exact.vocabulary_size
+
+    class Padded:
+        usual_count = 4
+
+        def foresee(self, *_):
+            return [1, size, 2]
+
+    generator = Generator(exact, Padded())
+    row = generator.begin([5, 6], Decoding(max_new_tokens=6, temperature=0))
+    while not generator.is_idle:
+        generator.step()
+    assert len(row.ids) == 6
+    assert DecoderDraft(itself).foresee([1, size], 3, GREEDY) == []

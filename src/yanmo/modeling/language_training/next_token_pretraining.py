@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 from transformers import PreTrainedTokenizerFast
 
 from yanmo.arrays import FloatArray, IntArray
 from yanmo.artifacts.effects import NO_EFFECTS, Watcher
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, ModelError
 from yanmo.modeling.arithmetic.determinism import default_device, repeatable
 from yanmo.modeling.features.corpus import CorpusRows, split_corpus
 from yanmo.modeling.features.ragged import Examples, Targets
@@ -146,6 +147,7 @@ def _begin_with_checkpoint(spec: ModelSpec, reading: ReadingSettings) -> tuple[n
     wrapped = load_tokenizer(folder)
     tokenizer = LanguageTokenizer.of(wrapped.backend_tokenizer, name=spec.name, end=wrapped.eos_token)
     module: Any = decoders.load_decoder(folder)
+    _check_sees_no_future(module, spec.name)
     check_fits(tokenizer.backend, module.get_input_embeddings().num_embeddings, spec.name)
     limit = encoders.max_positions(module)
     if limit is not None and reading.max_length > limit:
@@ -154,3 +156,15 @@ def _begin_with_checkpoint(spec: ModelSpec, reading: ReadingSettings) -> tuple[n
             f"Got {reading.max_length} instead."
         )
     return module, wrapped, tokenizer.end_id
+
+
+def _check_sees_no_future(module: nn.Module, name: str) -> None:
+    """Refuse a network in which what is guessed depends on what follows, as in an encoder with a head for tokens."""
+    rows_2T = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])
+    with torch.no_grad():
+        logits_2TV = module.eval()(input_ids=rows_2T).logits[:, :-1]
+    if not torch.allclose(logits_2TV[0], logits_2TV[1], atol=1e-5):
+        raise ModelError(
+            f"{name} sees the tokens that it is to guess: it is an encoder, and no language model.",
+            hint="Give a checkpoint of GPT-2, Llama or the like; an encoder learns by --objective mlm.",
+        )

@@ -104,12 +104,12 @@ def _check(module: Any, family: DecoderParts, shares: Mapping[CutPart, float], o
     """Refuse what a family does not have, before anything is computed."""
     config, name = module.config, type(module).__name__
     unable = next((part for part in shares if part not in family.counts), None)
+    why = f"its layers cannot have fewer {unable} alone"
     if unable is None and "heads" in shares and config.num_attention_heads != config.num_key_value_heads:
-        unable = "heads"
+        unable, why = "heads", "its heads share keys and values in groups"
     if unable is not None:
         raise ConfigError(
-            f"The '{SHARES[unable]}' parameter of prune does not suit {name}: no class of transformers holds it with "
-            f"fewer {unable} in its layers.",
+            f"The '{SHARES[unable]}' parameter of prune does not suit {name}: {why}.",
             hint="Leave out layers or vocabulary instead.",
         )
     if not options.uniform:

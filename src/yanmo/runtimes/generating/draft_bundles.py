@@ -31,14 +31,14 @@ def open_draft(bundle: Bundle, tokenizer: LanguageTokenizer, *, num_threads: int
             hint=f"yanmo export {bundle.path} --out DRAFT makes one of a torch Bundle.",
         )
     own = LanguageTokenizer.open(bundle.path / "tokenizer.json", end=bundle.architecture.get("end"))
-    if own.backend.get_vocab() != tokenizer.backend.get_vocab():
+    if own.backend.get_vocab() != tokenizer.backend.get_vocab() or own.end_id != tokenizer.end_id:
         raise ConfigError(
             f"The tokens of {bundle.path} are not those of the model that it would be a draft of.",
             hint="A student takes over its teacher's tokens: yanmo distill MODEL DATASET --model kneser-ney --out "
             "DRAFT",
         )
     if bundle.format == "kneser-ney":
-        return NgramDraft(NgramLanguageModel.open(bundle.path))
+        return NgramDraft(NgramLanguageModel.open(bundle.path, end=bundle.architecture.get("end")))
     return DecoderDraft(
         DecoderSession(bundle.path / DECODER_FILE, num_rows=1, max_length=bundle.max_length, num_threads=num_threads)
     )

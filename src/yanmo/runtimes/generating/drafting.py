@@ -81,6 +81,9 @@ class NgramDraft:
 
     def foresee(self, tokens: Sequence[int], count: int, chooser: Chooser) -> list[int]:  # noqa: ARG002 - one signature
         """Return what the n-grams hold for the likeliest; drawing from them costs more than it finds."""
+        # A table of tokens may be longer than its tokenizer's: of the rest n-grams know nothing.
+        if max(tokens[1 - self._order :], default=0) >= self._size:
+            return []
         state, found = self._state(tokens), list[int]()
         for _ in range(count):
             token, state = self._next(state)
@@ -132,11 +135,11 @@ class DecoderDraft:
     def foresee(self, tokens: Sequence[int], count: int, chooser: Chooser) -> list[int]:
         """Return what the decoder thinks of as next; nothing behind more tokens than it reads."""
         count = min(count, self._session.max_length - len(tokens))
-        if count <= 0:
+        if count <= 0 or max(tokens) >= self._session.vocabulary_size:
             return []
         known = _num_common(self._read, tokens[:-1])
         unread = list(tokens[known:])
-        scores_V = self._session.extend(0, unread, known, wanted_W=np.array([len(unread) - 1]))[0]
+        scores_V = self._session.extend(0, unread, known, wanted_W=np.array([len(unread) - 1]), is_kept=True)[0]
         self._read = list(tokens)
         found = [chooser.foresee(scores_V, 0)]
         for ahead in range(1, count):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -163,7 +164,9 @@ class Generator:
         """Return what may follow in a row, as far as there is room."""
         room = self._session.max_length - row.num_read - 1
         count = min(row.chooser.decoding.num_guessed or self.draft.usual_count, room)
-        return self.draft.foresee([*row.prompt, *row.ids], count, row.chooser) if count > 0 else []
+        foreseen = self.draft.foresee([*row.prompt, *row.ids], count, row.chooser) if count > 0 else []
+        # A draft's table of tokens may be longer.
+        return list(takewhile(lambda token: token < self._session.vocabulary_size, foreseen))
 
     def _leap(self, row: WrittenRow, guessed: Sequence[int]) -> None:
         """Read guessed tokens at once, and keep them as far as they are those that are chosen.
@@ -171,7 +174,7 @@ class Generator:
         What is chosen depends on scores, seed and step alone, so it is what steps one by one would choose.
         """
         tokens = [row.ids[-1], *guessed]
-        logits_TV = self._session.extend(row.slot, tokens, row.num_read, wanted_W=np.arange(len(tokens)))
+        logits_TV = self._session.extend(row.slot, tokens, row.num_read, wanted_W=np.arange(len(tokens)), is_kept=True)
         for place in range(len(tokens)):
             row.num_read += 1
             self._take(row, choose_tokens(logits_TV[place : place + 1], [row.chooser]), 0)

@@ -9,7 +9,7 @@ export PYTHONHASHSEED = 0
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-extras check format bench bench-writing bench-all bench-service faults faults-cluster soak fuzz torture mutants audit weights clients docs site clean
+.PHONY: help demo test test-slow test-extras check format bench bench-writing bench-all bench-service faults faults-cluster faults-services faults-training soak fuzz torture mutants audit weights clients docs site clean
 
 help:  ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -97,8 +97,15 @@ bench-service: $(STAMP)  ## Measure the service beside yanmo predict, Flask and 
 faults: $(NGRAM) $(OTHER) $(BERT)  ## Overload, reloads, signals, slow clients: every promise of the service, half an hour
 	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --bert $(BERT) --write
 
+TIMES ?= 20
 faults-cluster: $(EXTRAS)/.installed  ## Two machines as network namespaces: workers, nodes, drivers killed, the wire cut; needs root, an hour
-	$(EXTRAS)/bin/python benchmarks/cluster_faults.py --moments 20 --write
+	$(EXTRAS)/bin/python benchmarks/cluster_faults.py --times $(TIMES) --write
+
+faults-services: $(STAMP)  ## Two machines that serve behind nginx: one killed, both updated, under load; needs root, nginx, 5 minutes
+	$(BIN)/python benchmarks/cluster_services.py --times 3 --write
+
+faults-training: $(STAMP)  ## Two machines that train one model, and one is lost; needs root, 10 minutes
+	$(BIN)/python benchmarks/cluster_training.py --times 3 --write
 
 soak: $(NGRAM) $(OTHER)  ## The service at half load for five minutes: memory must stay
 	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --only soak --soak-seconds 300

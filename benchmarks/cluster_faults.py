@@ -1,6 +1,6 @@
 """Two machines, which are network namespaces of this one, and what they promise: kills and a cut network lose nothing.
 
-    make faults-cluster        # which is: python benchmarks/cluster_faults.py --moments 20 --write
+    make faults-cluster        # which is: python benchmarks/cluster_faults.py --times 20 --write
 
 Needs root, `ip` and the extra `ray`. A run of `yanmo predict` over 100,000 rows on a Ray cluster of two nodes of one
 CPU each, which ask for a token, is disturbed at random moments: SIGKILL of a worker, of all processes of a node, of the
@@ -15,19 +15,17 @@ import os
 import random
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from namespaces import ADDRESSES, HEAD, NODE, cut, inside, kill, kill_all, name_of, network, processes
 from pages import page_path
 
 from yanmo.answers.answered import Found
@@ -40,62 +38,11 @@ from yanmo.machine import describe_machine
 
 ROOT = Path(__file__).resolve().parents[1]
 MESSAGES = ROOT / "examples" / "messages" / "messages.csv"
-HEAD, NODE = "yanmo-head", "yanmo-node"
-ADDRESSES = {HEAD: "10.77.0.1", NODE: "10.77.0.2"}
 PORT = 6379
 CUT_SECONDS = 30.0
 LONGEST_SECONDS = 300.0
 EMPTY = Found(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_), 0)
 FAULTS = ("worker", "node", "driver", "network")
-
-
-def inside(namespace: str, *command: str) -> list[str]:
-    return ["ip", "netns", "exec", namespace, *command]
-
-
-def ip(*words: str, check: bool = True) -> None:
-    subprocess.run(["ip", *words], check=check, capture_output=not check)
-
-
-@contextmanager
-def network() -> Iterator[None]:
-    """Two namespaces with one wire between them."""
-    for name in (HEAD, NODE):
-        ip("netns", "del", name, check=False)
-        ip("netns", "add", name)
-    ip("link", "add", "wire", "netns", HEAD, "type", "veth", "peer", "name", "wire", "netns", NODE)
-    for name, address in ADDRESSES.items():
-        for words in (("addr", "add", f"{address}/24", "dev", "wire"), ("link", "set", "wire", "up")):
-            ip("-n", name, *words)
-        ip("-n", name, "link", "set", "lo", "up")
-    try:
-        yield
-    finally:
-        for name in (HEAD, NODE):
-            kill_all(name)
-            ip("netns", "del", name, check=False)
-
-
-def processes(namespace: str) -> list[int]:
-    found = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
-
-
-def kill_all(namespace: str) -> None:
-    for process in processes(namespace):
-        kill(process)
-
-
-def kill(process: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
-
-
-def name_of(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
-    except OSError:
-        return ""
 
 
 class Cluster:
@@ -154,9 +101,8 @@ def disturb(fault: str, cluster: Cluster, driver: subprocess.Popen[bytes]) -> bo
         kill_all(NODE)
         cluster.start(NODE)
     elif fault == "network":
-        ip("-n", NODE, "link", "set", "wire", "down")
-        time.sleep(CUT_SECONDS)
-        ip("-n", NODE, "link", "set", "wire", "up")
+        with cut(NODE):
+            time.sleep(CUT_SECONDS)
     else:
         # The process of `ip` has become the driver's.
         kill(driver.pid)
@@ -216,7 +162,7 @@ def main() -> int:
         restart(cluster)
         seconds = calm(cluster, inputs, folder)
         print(f"undisturbed: {seconds:.1f} s", flush=True)
-        rows = [measure(fault, options.moments, seconds, cluster, inputs, alone=alone) for fault in options.only]
+        rows = [measure(fault, options.times, seconds, cluster, inputs, alone=alone) for fault in options.only]
         text = table(rows, options, seconds) + billion(alone)
     print(text)
     if options.write:
@@ -268,7 +214,7 @@ def table(rows: list[dict[str, Any]], options: argparse.Namespace, seconds: floa
         "# Two machines that die\n",
         *(f"- {name.replace('_', ' ')}: {value}" for name, value in describe_machine().items()),
         f"- date: {date.today()}",
-        f"- command: `make faults-cluster`, which is `python benchmarks/cluster_faults.py --moments {options.moments}`",
+        f"- command: `make faults-cluster`, which is `python benchmarks/cluster_faults.py --times {options.times}`",
         f"- load average at the end: {os.getloadavg()[0]:.1f}\n",
         f"Two nodes of one CPU each in network namespaces of this machine; {options.rows:,} rows of 12 messages each, "
         f"{seconds:.1f} s undisturbed. *Longer* is a disturbed run less the undisturbed one.\n",
@@ -312,7 +258,7 @@ def billion(alone: Predictions) -> str:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moments", type=int, default=20, help="of each fault")
+    parser.add_argument("--times", type=int, default=20, help="of each fault")
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -246,7 +246,7 @@ def make_encoder_decoder():
         names = {"pad_token": "<pad>", "eos_token": "</s>"}
         wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **{name: names[name] for name in marks})
         if family == "bart":
-            shape = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 64}
+            shape = {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "max_position_embeddings": 256}
             shape |= dict.fromkeys(("encoder_attention_heads", "decoder_attention_heads"), 2)
             shape |= dict.fromkeys(("encoder_ffn_dim", "decoder_ffn_dim"), 48) | {"forced_eos_token_id": None}
         else:

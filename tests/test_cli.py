@@ -114,6 +114,7 @@ def test_a_flag_may_be_a_hyphen(tmp_path):
         ),
         (["prepare", "reviews.csv"], 2, "parameter --out requires"),
         (["prepare", "reviews.csv"], 2, "--out"),
+        (["tune", "d", "--num-workers", "2", "--out", "m"], 2, "hint: --num-workers is now --executor local:N"),
         (["prepare", "none.csv", "--out", "data"], 2, "none.csv"),
         (["prepare", "reviews.csv", "--out", "data", "--seed", "x"], 2, "--seed"),
         (["prepare", "reviews.csv", "--out", "data", "--seed", "-1"], 2, "The 'seed' parameter of prepare must be"),

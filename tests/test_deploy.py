@@ -16,6 +16,7 @@ from yanmo.serving.config import ServeConfig
 from yanmo.serving.hosts import HostNames
 from yanmo.serving.key import KeyConfig
 from yanmo.serving.routes import ROUTES
+from yanmo.training.train_config import TrainConfig
 
 KUBERNETES = "kubernetes/deployment.yaml"
 FILES = ["Dockerfile", "compose.yaml", KUBERNETES, "yanmo.service"]
@@ -132,3 +133,58 @@ def test_systemd_reads_the_unit(deploy, tmp_path):
     )
     assert "yanmo.service" not in done.stderr
     assert done.returncode == 0
+
+
+@pytest.fixture
+def launched(deploy, tmp_path):
+    """Return what a launch file gives to torchrun."""
+    (tmp_path / "torchrun").write_text('#!/bin/sh\nprintf "%s\\n" "${GLOO_SOCKET_IFNAME-unset}" "$@"\n')
+    (tmp_path / "torchrun").chmod(0o755)
+
+    def launch(name, *words, **variables):
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", **variables}
+        command = ["sh", str(deploy / "training" / name), *words]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout.splitlines() if not done.returncode else done.stderr
+
+    return launch
+
+
+TRAIN = ["yanmo", "train", "data", "--out", "a model"]
+
+
+def test_machines_with_numbers_are_told_theirs(launched):
+    interface, *told = launched("static.sh", "1", *TRAIN, HEAD="10.0.0.1", NUM_MACHINES="2", INTERFACE="eth1")
+    assert interface == "eth1"
+    assert told[-5:] == TRAIN
+    assert told[told.index("--node-rank") + 1] == "1"
+    assert told[told.index("--master-addr") + 1] == "10.0.0.1"
+    assert "HEAD: the address of machine 0" in launched("static.sh", "0", *TRAIN, NUM_MACHINES="2")
+
+
+@pytest.mark.parametrize(("address", "is_host"), [("10.0.0.1", "true"), ("10.0.0.2", "false")])
+def test_one_of_the_machines_that_find_each_other_keeps_the_list(launched, address, is_host):
+    interface, *told = launched("c10d.sh", *TRAIN, HEAD="10.0.0.1", NUM_MACHINES="2", ADDRESS=address)
+    assert interface == "unset"
+    assert told[-5:] == TRAIN
+    assert f"is_host={is_host}" in told
+    assert told[told.index("--max-restarts") + 1] == "0"
+
+
+def test_the_pods_of_a_training_are_as_many_as_torchrun_waits_for(deploy):
+    file = deploy / "training" / "indexed-job.yaml"
+    service, job = yaml.safe_load_all(file.read_text(encoding="utf-8"))
+    spec = job["spec"]
+    pod = spec["template"]["spec"]
+    (container,) = pod["containers"]
+    (command,) = container["args"]
+    assert spec["completionMode"] == "Indexed"
+    assert spec["completions"] == spec["parallelism"] == int(re.search(r"--nnodes (\d+)", command)[1])
+    assert service["spec"]["selector"] == spec["template"]["metadata"]["labels"]
+    name = service["metadata"]["name"]
+    assert pod["subdomain"] == name
+    # Kubernetes names the Pod after the Job, and the Service makes that an address.
+    assert f"--master-addr {job['metadata']['name']}-0.{name} " in command
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    flags = {flag.replace("-", "_") for flag in re.findall(r"--([a-z-]+)", command.partition("yanmo train")[2])}
+    assert flags - {"out"} <= set(TrainConfig.model_fields)

@@ -156,6 +156,15 @@ def test_one_setting_that_needs_whole_weights_is_named(given, found):
     assert unsharded(given) == found
 
 
+@pytest.mark.parametrize(
+    ("num_rows", "num_epochs"), [(400, 40), (5_000, 32), (100_000, 32), (200_000, 16), (10**6, 10)]
+)
+def test_what_learns_to_write_from_nothing_learns_by_steps(num_rows, num_epochs):
+    found = default_settings("t5", num_rows, form="targets")
+    assert found["num_epochs"] == num_epochs
+    assert found["early_stopping_patience"] == max(3, num_epochs // 4)
+
+
 def test_what_says_how_steps_are_taken_is_idle_where_none_are():
     given = {"num_epochs": 3, "learning_rate": 1e-3, "seed": 1}
     assert idle_without_steps(given) == []

@@ -37,11 +37,12 @@ def objects(folder):
 def test_kubernetes_own_schemas_hold(folder, clients_bin):
     places = [*sorted(folder.glob("*.yaml")), *sorted((folder / "canary").glob("*.yaml"))]
     files = [path for path in places if path.name != "kustomization.yaml"]
+    files.append(folder.parent / "training" / "indexed-job.yaml")
     done = subprocess.run(
         [clients_bin / "kubernetes-validate", "--strict", *files], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert (done.stdout + done.stderr).count(" passed ") == len(files) + 1, "service.yaml has two"
+    assert (done.stdout + done.stderr).count(" passed ") == len(files) + 2, "service.yaml and indexed-job.yaml have two"
 
 
 @pytest.mark.parametrize("place", [".", "canary", "monitoring"])

@@ -30,7 +30,7 @@ from yanmo.streams import (
     say,
     saying,
 )
-from yanmo.verbs import COMMANDS, OTHER_NAMES
+from yanmo.verbs import COMMANDS, OLD_KEYS, OTHER_NAMES
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -84,7 +84,8 @@ def _run(tokens: Sequence[str]) -> int:
     except CycloptsError as error:
         # The hint names the command that there is: import is called adopt.
         command = "".join(f"{OTHER_NAMES.get(token, token)} " for token in tokens[:1] if token in NAMES)
-        complain(f"{_named_as_written(error)}\nhint: yanmo {command}--help", is_error=True)
+        old = next((f"{key} is now {now}" for key, now in OLD_KEYS.items() if key in tokens), None)
+        complain(f"{_named_as_written(error)}\nhint: {old or f'yanmo {command}--help'}", is_error=True)
         return 2
     except (YanmoError, SigtermError) as error:
         return _print_error(error.as_stopped() if isinstance(error, SigtermError) else error)

@@ -62,6 +62,8 @@ OF_STEPS = (
 """What says how a network takes steps on labels."""
 MIN_STEPS = 1000
 STARTED_STEPS = 2500
+WRITER_STEPS, MOST_WRITER_EPOCHS = 50_000, 32
+"""Of what learns to write texts for others from nothing: longer than what learns labels, but no set more often."""
 BASE_SHAPE = (12, 768)
 """Layers and width of what is called a base model, from whose learning rate those of others follow."""
 BASE_RATE = 3e-5
@@ -141,7 +143,7 @@ SETTINGS = (
         own={"kneser-ney": 50_000},
     ),
     Setting("tokenization", (*WRITERS, "kneser-ney"), off="auto"),
-    Setting("order", ("kneser-ney", "pairs")),
+    Setting("order", ("kneser-ney", "pairs"), own={"pairs": 8}),
     Setting("warmup_ratio", NETWORKS, 0.1, own={"textcnn": 0.05, "bilstm": 0.05, "ngram": 0.05}),
     Setting(
         "optimizer",
@@ -238,7 +240,8 @@ def default_settings(
 
     Few rows need small batches and many passes: a batch is at most 1/64 of the rows (but not under 16), and the number
     of epochs rises until there are about 1,000 steps, with patience for a quarter of them. A checkpoint from elsewhere
-    has about 2,500 steps, and a learning rate by its layers and its width.
+    has about 2,500 steps, and a learning rate by its layers and its width. A network that learns to write texts for
+    others from nothing has 50,000 steps, but never more than 32 passes for that.
 
     Args:
         family: A key of :data:`FAMILY_DEFAULTS`.
@@ -258,6 +261,8 @@ def default_settings(
     batch_size = min(defaults["batch_size"], max(MIN_BATCH_SIZE, power_of_two))
     min_steps = STARTED_STEPS if is_foreign else MIN_STEPS
     num_epochs = max(defaults["num_epochs"], math.ceil(min_steps * batch_size / num_rows))
+    if form == "targets" and family in ENCODER_DECODER_FAMILIES:
+        num_epochs = max(num_epochs, min(MOST_WRITER_EPOCHS, math.ceil(WRITER_STEPS * batch_size / num_rows)))
     patience = max(defaults["early_stopping_patience"], num_epochs // 4)
     return {**defaults, "batch_size": batch_size, "num_epochs": num_epochs, "early_stopping_patience": patience}
 

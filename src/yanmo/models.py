@@ -15,6 +15,7 @@ from yanmo.errors import ModelError, did_you_mean
 from yanmo.paths import PATH_HINT, path_problem, quoted_path
 
 __all__ = [
+    "CLASSIFYING_DECODERS",
     "DECODER_FAMILIES",
     "ENCODERS",
     "ENCODER_DECODER_FAMILIES",
@@ -38,13 +39,15 @@ ENCODERS = (*ENCODER_FAMILIES, *STARTED_FAMILIES)
 DECODER_FAMILIES = ("gpt2", "gpt", "lstm", "gcnn")
 """Networks that read from left to right, and give every token a probability: as in GPT-2, a later design, an LSTM, and
 gated convolutions."""
+CLASSIFYING_DECODERS = ("gpt2", "gpt")
+"""Those with which classes of transformers begin a classifier."""
 ENCODER_DECODER_FAMILIES = ("t5",)
 """Networks that read one text and write another."""
 SHAPED_FAMILIES = (*ENCODER_FAMILIES, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES)
 """Families that are named with layers and width."""
 LIGHT_FAMILIES = ("textcnn", "bilstm", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs")
 FAMILIES = (*ENCODERS, *DECODER_FAMILIES, *ENCODER_DECODER_FAMILIES, *LIGHT_FAMILIES)
-BORN_SMALL = ("window", "arcs", "pairs")
+BORN_SMALL = ("window", "arcs", "kneser-ney", "pairs")
 """Families that nothing is quantized of: their weights have a byte each from the beginning, or they are counts."""
 Format: TypeAlias = Literal["torch", "ngram", "linear", "window", "hmm", "arcs", "kneser-ney", "pairs"]
 KIND_READERS = (*ENCODER_FAMILIES, "bilstm")

@@ -9,10 +9,12 @@ from pathlib import Path
 from yanmo.errors import ConfigError
 
 __all__ = [
+    "HUB",
     "PATH_HINT",
-    "REGISTRY",
+    "REGISTRIES",
     "as_address",
     "check_path",
+    "is_of_registry",
     "local_path",
     "path_problem",
     "quoted_path",
@@ -23,8 +25,12 @@ ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+(?=[^/]|$)")
 """What an address begins with; pathlib leaves one slash of two. A drive of Windows has one letter."""
 STORAGE = ("s3", "gs", "az")
 """Schemes of buckets, which some commands read and write."""
-REGISTRY = "models"
-"""Scheme of models in an MLflow registry, which can be read."""
+HUB = "hf"
+"""Scheme of repositories of a Hugging Face hub, which can be read."""
+REGISTRIES = ("models", "oci")
+"""Schemes of whole artifacts in a registry, MLflow's or one of the Open Container Initiative, which can be read."""
+NAMED = re.compile(r"[^/:=]+=(?=[A-Za-z][A-Za-z0-9+.-]+:/)")
+"""A name before an address, which other programs take."""
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 PATH_HINT = "Copy what is elsewhere to this machine, and give its path here."
 
@@ -32,26 +38,39 @@ PATH_HINT = "Copy what is elsewhere to this machine, and give its path here."
 def as_address(value: object) -> str | None:
     """Return the address that a path is, such as ``s3://bucket/folder``, as it was written; else None."""
     found = ADDRESS.match(str(value)) if isinstance(value, str | Path) else None
-    # A registry has no host, so MLflow writes one slash.
-    slashes = "/" if found and found[1] == REGISTRY else "//"
+    # Its registry has no host, so MLflow writes one slash.
+    slashes = "/" if found and found[1] == "models" else "//"
     return f"{found[1]}:{slashes}{str(value)[found.end() :]}" if found else None
 
 
-def storage_address(value: object, *, what: str, is_registered: bool = False) -> str | None:
+def is_of_registry(address: str) -> bool:
+    """Return whether an address is that of a whole artifact in a registry."""
+    return address.startswith(tuple(f"{scheme}:" for scheme in REGISTRIES))
+
+
+def storage_address(value: object, *, what: str, is_registered: bool = False, is_written: bool = False) -> str | None:
     """Return the address that a path is, if objects can be read or written there; else None.
 
     Args:
         value: A path or address.
-        is_registered: Whether a model of a registry is wanted, too.
         what: The beginning of the message.
+        is_registered: Whether an artifact of a registry is wanted, too.
+        is_written: Whether something is to appear there.
 
     Raises:
-        ConfigError: The address has no bucket, or holds what belongs into the environment.
+        ConfigError: The address has no bucket, holds what belongs into the environment, or cannot be written.
     """
     address = as_address(value)
-    if is_registered and str(address).startswith(f"{REGISTRY}:"):
+    if is_registered and is_of_registry(str(address)):
         return address
     scheme, _, rest = (address or "").partition("://")
+    if address is not None and scheme == HUB:
+        if is_written:
+            raise ConfigError(
+                f"{what} cannot be in a hub's repository, which is only read. Got '{address}' instead.",
+                hint="Write to a folder of this machine, then: hf upload OWNER/NAME FOLDER",
+            )
+        return address.rstrip("/")
     if address is None or scheme not in STORAGE:
         return None
     bucket = rest.partition("/")[0]
@@ -70,6 +89,8 @@ def path_problem(value: object) -> str | None:
         return None
     if as_address(value):
         return "a path on this machine"
+    if NAMED.match(str(value)):
+        return "a path or an address alone, without a name and = before it"
     text = str(value)
     # The system ends a name at a NUL; Python stands for bytes that are no UTF-8 by lone surrogates.
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):

@@ -14,7 +14,8 @@ import pytest
 from huggingface_hub import InferenceClient, close_session
 
 import yanmo
-from yanmo.errors import ConfigError
+from yanmo.errors import ConfigError, DataError
+from yanmo.tuning.tune import TUNING, tune
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "examples" / "spoken" / "spoken.tsv"
@@ -148,10 +149,29 @@ def test_candidates_of_members_are_put_together(folder, data, pairs, small):
 
 def test_weights_by_log_loss_give_no_advice_that_written_texts_cannot_follow(folder, data, pairs, small, caplog):
     with caplog.at_level(logging.WARNING):
-        yanmo.ensemble(data.path, [pairs.path, small.path], method="weighted", out=folder / "weighted")
+        yanmo.ensemble(data.path, [pairs.path, small.path], method="greedy", out=folder / "greedy")
     said = [record.message for record in caplog.records if "goes by log loss" in record.message]
     assert said
     assert not any("Calibrate" in one for one in said)
+
+
+def test_weights_of_written_texts_are_those_that_get_most_of_them_right(folder, data, pairs, small):
+    alike = [small.path, small.path, pairs.path]
+    made = [yanmo.ensemble(data.path, alike, method=one, out=folder / one) for one in ("average", "weighted")]
+    assert exact(made[1]) >= exact(made[0])
+
+
+def test_the_length_of_n_grams_is_searched(folder, data, small):
+    tuned = tune(data, model="pairs", num_trials=2, num_seeds=1, num_threads=1, out=folder / "tuned")
+    trials = yanmo.artifacts.Report.open(tuned.path / TUNING).metrics["trials"]
+    # The first trial has the default, and what counts is the headline on valid.
+    assert trials[0]["values"] == {"order": 8}
+    assert exact(tuned) == max(one["score"] for one in trials) > exact(small)
+
+
+def test_n_grams_write_no_tokens_together(folder, data, pairs, small):
+    with pytest.raises(DataError, match="does not write token by token"):
+        yanmo.ensemble(data.path, [pairs.path, small.path], method="average-tokens", out=folder / "tokens")
 
 
 @pytest.mark.parametrize(

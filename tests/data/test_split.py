@@ -91,6 +91,11 @@ def test_small_classes_stay_in_train_and_are_named(caplog: pytest.LogCaptureFixt
     assert "With fewer than 3 distinct texts, and so in train alone: rare." in caplog.text
 
 
+def test_too_few_texts_without_labels_stay_in_train_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    assert set(cut_splits(table(["x", "y"], ["", ""]), RATIOS, 1)) == {"train"}
+    assert caplog.messages == ["All texts are in train: fewer than 3 distinct ones cannot be cut."]
+
+
 def test_multi_label_rows_are_stratified_by_their_rarest_label() -> None:
     labels = pl.Series([["a", "b"], ["a"], [], ["b", "c"], ["a"]])
     assert strata(labels).to_list() == ["b", "a", "", "c", "a"]

@@ -38,6 +38,7 @@ def cluster(workers_path):
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         ray.init(
             num_cpus=2,
+            resources={"edge": 1},
             include_dashboard=False,
             configure_logging=False,
             log_to_driver=False,
@@ -173,3 +174,25 @@ def test_nothing_is_written_without_out(bundle_folder):
     ):
         predict(bundle_folder / "bundle", bundle_folder / "rows.csv", executor=ADDRESS)
     assert Path(bundle_folder / "rows.csv").is_file()
+
+
+def test_a_resource_that_no_machine_has_is_refused(cluster):
+    from yanmo.executors.ray import RayTasks
+
+    with pytest.raises(ConfigError, match="The 'measure_on' parameter must be a resource of the cluster, such as CPU"):
+        RayTasks("127.0.0.1:6379", 1, "moon")
+
+
+def test_who_measures_takes_the_resource_alone(cluster, tmp_path):
+    from yanmo.executors.ray import RayTasks
+
+    executor = RayTasks("127.0.0.1:6379", 1, "edge")
+    assert [value for value, _ in executor.run(Obedient(str(tmp_path)), [("do", 1)])] == [1]
+
+
+def test_trials_of_a_search_need_a_database_that_all_machines_reach(make_words, tmp_path):
+    from yanmo.tuning.tune import tune
+
+    data = make_words(tmp_path / "data", ["city", "fruit"])
+    with pytest.raises(ConfigError, match="The 'storage' parameter of tune must be a database that all machines"):
+        tune(data, model="linear", executor=ADDRESS, out=tmp_path / "best")

@@ -12,6 +12,7 @@ from yanmo.compressing.teaching import ask
 from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
 from yanmo.executors import weighing
+from yanmo.executors.choice import open_executor
 from yanmo.executors.local import LocalProcesses
 from yanmo.executors.weighing import weigh_here, weigh_split
 from yanmo.measuring.evaluation import load_split
@@ -94,9 +95,23 @@ def test_a_teacher_is_asked_side_by_side_and_goes_on_after_a_kill(dataset, bundl
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("yanmo.executors.teacher_blocks.read_parquet", fail)
         ask(bundle, dataset, transfer, beside=tmp_path / "b", num_threads=1)
-    shared = ask(bundle, dataset, transfer, beside=tmp_path / "b", num_threads=1, executor="local:2")
+    with open_executor("local:2", 1) as executor:
+        shared = ask(bundle, dataset, transfer, beside=tmp_path / "b", num_threads=1, executor=executor)
     assert shared.rows.equals(alone.rows)
     assert (shared.evidence.distance_N(alone.evidence) == 0).all()
     (made,) = (tmp_path / "b").iterdir()
     (same,) = (tmp_path / "a").iterdir()
     assert (made / "manifest.json").read_bytes() == (same / "manifest.json").read_bytes()
+
+
+def test_folds_that_others_train_give_the_bundle_of_one_process(dataset, tmp_path):
+    alone = train(dataset, model="linear", folds=3, num_threads=1, out=tmp_path / "alone")
+    shared = train(dataset, model="linear", folds=3, num_threads=1, executor="local:2", out=tmp_path / "shared")
+    assert shared.manifest.files == alone.manifest.files
+    assert shared.manifest.key == alone.manifest.key
+    assert (shared.out_of_fold().path / "predictions.parquet").is_file()
+
+
+def test_an_executor_without_folds_has_no_effect_and_says_so(dataset, tmp_path, caplog):
+    train(dataset, model="linear", num_threads=1, executor="local:2", out=tmp_path / "model")
+    assert "The 'executor' parameter has no effect without folds." in caplog.text

@@ -1,10 +1,12 @@
 """The graphs that are written from the weights of a model with an encoder and a decoder, against transformers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSeq2SeqLM
 
 from yanmo.errors import ModelError
@@ -26,7 +28,7 @@ def open_graphs(folder, place, *, is_int8, kept=()):
     return EncoderDecoderSession(*paths, max_length=NUM_STEPS + 1, num_threads=1)
 
 
-@pytest.fixture(scope="module", params=["t5", "t5-1.1", "mt5"])
+@pytest.fixture(scope="module", params=["t5", "t5-1.1", "mt5", "bart"])
 def family_folder(request, tmp_path_factory, make_encoder_decoder):
     return make_encoder_decoder(tmp_path_factory.mktemp("family") / request.param, request.param)
 
@@ -88,18 +90,67 @@ def test_likelihoods_of_8_bit_weights_are_near_and_of_parts_that_are_kept_exact(
     assert apart[1] < 1e-4
 
 
+def test_a_row_of_zeros_stays_one_in_8_bits(family_folder, tmp_path):
+    network = read_encoder_decoder(family_folder)
+    found = []
+    for is_int8 in (True, False):
+        silent = [
+            replace(
+                layer, feed_forward_in=replace(layer.feed_forward_in, weight_KN=0 * layer.feed_forward_in.weight_KN)
+            )
+            for layer in network.writing
+        ]
+        paths = [tmp_path / f"{is_int8}" / name for name in ("encoder.onnx", "decoder.onnx")]
+        write_answering(replace(network, writing=tuple(silent)), is_int8=is_int8).save(*paths)
+        session = EncoderDecoderSession(*paths, max_length=3, num_threads=1)
+        found.append(likelihoods(session.read(SOURCES, LENGTHS, num_beams=1, num_best=1), num_steps=2))
+    assert np.abs(found[0] - found[1]).max() < 0.5 * found[1].std()
+
+
+NO_GRAPH = "describes no network with an encoder and a decoder"
+
+
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("family", "change", "message"),
     [
-        ({"model_type": "bert"}, "describes no network with an encoder and a decoder"),
-        ({"feed_forward_proj": "tanh"}, "describes no network with an encoder and a decoder"),
-        ({"num_layers": 5}, "lacks the weight or the setting"),
-        ({"d_kv": 12}, "multiples of 8"),
+        ("t5", {"model_type": "bert"}, NO_GRAPH),
+        ("t5", {"feed_forward_proj": "tanh"}, NO_GRAPH),
+        ("t5", {"num_layers": 5}, "lacks the weight or the setting"),
+        ("t5", {"d_kv": 12}, "multiples of 8"),
+        ("bart", {"activation_function": "tanh"}, NO_GRAPH),
+        ("bart", {"decoder_attention_heads": 4}, NO_GRAPH),
+        ("bart", {"decoder_layers": 5}, "lacks the weight or the setting"),
+        ("bart", {"encoder_attention_heads": 8, "decoder_attention_heads": 8}, "multiples of 8"),
     ],
 )
-def test_what_cannot_be_written_is_refused(family_folder, tmp_path, change, message):
-    config = json.loads((family_folder / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, **change}))
-    (tmp_path / "model.safetensors").write_bytes((family_folder / "model.safetensors").read_bytes())
+def test_what_cannot_be_written_is_refused(make_encoder_decoder, tmp_path, family, change, message):
+    folder = make_encoder_decoder(tmp_path / family, family)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **change}))
     with pytest.raises(ModelError, match=message):
-        read_encoder_decoder(tmp_path)
+        read_encoder_decoder(folder)
+
+
+def test_a_larger_embedding_and_a_bias_of_the_scores_are_written(make_encoder_decoder, tmp_path):
+    folder = make_encoder_decoder(tmp_path / "bart", "bart")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "scale_embedding": True}))
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+    model.final_logits_bias.copy_(torch.randn(model.final_logits_bias.shape))
+    model.save_pretrained(folder)
+    drafts = open_graphs(folder, tmp_path, is_int8=False).read(
+        SOURCES[:, :9], np.array([9, 9, 9]), num_beams=1, num_best=1
+    )
+    with torch.no_grad():
+        sources, targets = torch.from_numpy(SOURCES[:, :9]), torch.from_numpy(TARGETS[:, :6])
+        expected = model(input_ids=sources, decoder_input_ids=targets).logits.log_softmax(2).numpy()
+    assert np.abs(likelihoods(drafts, num_steps=6) - expected).max() < 1e-4
+
+
+def test_a_side_with_a_table_of_tokens_of_its_own_is_refused(make_encoder_decoder, tmp_path):
+    folder = make_encoder_decoder(tmp_path / "bart", "bart")
+    weights = load_file(folder / "model.safetensors")
+    weights["model.decoder.embed_tokens.weight"] = weights["model.shared.weight"] + 1
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match="The decoder of this network has a table of tokens of its own"):
+        read_encoder_decoder(folder)

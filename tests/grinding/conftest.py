@@ -8,15 +8,25 @@ from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.dataset import Dataset
 from yanmo.compressing.transfer_texts import Altering, gather_texts
 from yanmo.data.read import ReadOptions
+from yanmo.grinding import speeds
 from yanmo.grinding.budget import Budget
 from yanmo.grinding.candidates import DATASET, TEACHER, single_models
 from yanmo.grinding.records import Clock
 from yanmo.grinding.search import Search
+from yanmo.grinding.speeds import Meter
 from yanmo.grinding.trials import Bench
 from yanmo.models import resolve
 from yanmo.verbs.ensemble import ensemble
 from yanmo.verbs.quantize import quantize
 from yanmo.verbs.train import train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_rounds():
+    """A text alone is timed for a moment: how fast a Bundle really is belongs to benchmarks/."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speeds, "ROUND_SECONDS", 0.1)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +53,7 @@ def make_search(grounds, tmp_path):
         opened, dataset = Bundle.open(getattr(grounds, teacher)), Dataset.open(grounds.data)
         clock = Clock(tmp_path / "clock.json", seconds)
         given = {TEACHER: opened, **single_models(opened), DATASET: dataset}
-        bench = Bench(given, tmp_path, clock, 1, needs_memory=needs_memory)
+        bench = Bench(given, tmp_path, clock, Meter(1), needs_memory=needs_memory)
         texts = gather_texts(dataset, (), ReadOptions(), "text", Altering())
         return Search(bench, Budget(**budget), {name: resolve(name) for name in students}, texts, {"seed": 1})
 

@@ -20,6 +20,7 @@ from yanmo.artifacts.placing import work_dir
 from yanmo.errors import ArtifactError, ConfigError, ModelError
 from yanmo.grinding.grind import grind
 from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape
+from yanmo.grinding.speeds import Meter
 from yanmo.modeling.arithmetic import determinism
 from yanmo.pipeline.run import RunConfig, run
 from yanmo.verbs.pretrain import pretrain
@@ -82,7 +83,7 @@ def test_what_is_published_is_calibrated(ground):
 def test_the_accuracy_of_untrained_models_is_not_said(grounds, tmp_path, caplog):
     caplog.set_level(logging.INFO, logger="yanmo")
     few = few_rows(Dataset.open(grounds.data), tmp_path / "few")
-    measure_shape(models.resolve("ngram"), few, tmp_path, 1, effects=Effects())
+    measure_shape(models.resolve("ngram"), few, tmp_path, Meter(1), effects=Effects())
     assert "accuracy" not in caplog.text
 
 

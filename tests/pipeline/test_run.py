@@ -15,7 +15,6 @@ from yanmo.errors import BusyError, ModelError, PipelineError, YanmoError
 from yanmo.pipeline.check import CheckConfig, check
 from yanmo.pipeline.plan import Plan
 from yanmo.pipeline.run import RunConfig, run
-from yanmo.verbs import COMMANDS
 from yanmo.verbs.signature import get_verb
 
 MODELS = """
@@ -200,131 +199,6 @@ def test_a_single_command_counts_as_the_stage(write, project):
     get_verb("prepare")("reviews.csv", text="review", out="runs/reviews")
     get_verb("train")("runs/reviews", model="ngram", num_epochs=2, out="runs/small")
     assert states(path) == {"reviews": "done", "small": "done"}
-
-
-EVERY_VERB = """
-    [stage.cnn]
-    verb = "train"
-    dataset = "reviews"
-    model = "textcnn"
-    num_epochs = 1
-    [stage.graph]
-    verb = "export"
-    bundle = "cnn"
-    [stage.answers]
-    verb = "predict"
-    bundle = "graph"
-    source = "reviews"
-    [stage.more-answers]
-    verb = "predict"
-    bundle = "graph"
-    source = ["reviews.csv", "reviews.csv"]
-    text = "review"
-    [stage.quality]
-    verb = "evaluate"
-    bundle = "cnn"
-    against = "graph"
-    dataset = "reviews"
-    measure_speed = false
-    [stage.speed]
-    verb = "benchmark"
-    bundles = ["cnn", "graph"]
-    dataset = "reviews"
-    batch_sizes = []
-    lengths = [8]
-    quick = true
-    [stage.bert]
-    verb = "train"
-    dataset = "reviews"
-    model = "bert-1x32"
-    num_epochs = 1
-    [stage.small]
-    verb = "quantize"
-    bundle = "bert"
-    dataset = "reviews"
-    max_drop = 1.0
-    [stage.lin]
-    verb = "train"
-    dataset = "reviews"
-    model = "linear"
-    folds = 2
-    [stage.sure]
-    verb = "calibrate"
-    bundle = "lin"
-    dataset = "reviews"
-    [stage.both]
-    verb = "ensemble"
-    members = ["sure", "small"]
-    dataset = "reviews"
-    [stage.cheap-first]
-    verb = "cascade"
-    stages = ["sure", "both"]
-    dataset = "reviews"
-    alpha = 0.5
-    delta = 0.5
-    costs = [1.0, 2.0]
-    [stage.labels]
-    verb = "audit"
-    bundle = "lin"
-    dataset = "reviews"
-    [stage.reader]
-    verb = "pretrain"
-    source = "reviews"
-    model = "bert-1x32"
-    vocab_size = 60
-    max_length = 16
-    num_epochs = 1
-    [stage.tuned]
-    verb = "tune"
-    dataset = "reviews"
-    model = "ngram"
-    num_trials = 1
-    num_seeds = 1
-    [stage.student]
-    verb = "distill"
-    teacher = "both"
-    dataset = "reviews"
-    model = "ngram"
-    num_epochs = 1
-    [stage.thin]
-    verb = "prune"
-    bundle = "bert"
-    dataset = "reviews"
-    feed_forward = 0.5
-    num_epochs = 0
-    [stage.smallest]
-    verb = "grind"
-    teacher = "lin"
-    dataset = "reviews"
-    students = ["ngram"]
-    max_latency_ms = 1000.0
-    max_drop = 0.9
-    num_altered = 1
-"""
-
-
-@pytest.mark.slow
-def test_every_verb_is_a_stage_that_is_known_as_done(write):
-    path = write(EVERY_VERB)
-    used = {row["verb"] for row in check(path, CheckConfig()).summary()["stages"]}
-    assert used == {name for name, command in COMMANDS.items() if command.is_stage}
-    report = run_it(path)
-    bundles = {
-        "cnn",
-        "graph",
-        "bert",
-        "small",
-        "lin",
-        "sure",
-        "both",
-        "cheap-first",
-        "tuned",
-        "student",
-        "thin",
-        "smallest",
-    }
-    assert {row["name"] for row in report.summary()["rows"]} == bundles
-    assert set(states(path).values()) == {"done"}
 
 
 def test_a_pipeline_without_models_gives_its_plan(write):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import urllib.request
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,7 @@ from yanmo.artifacts.uploads import upload
 from yanmo.integrations.object_storage import open_bucket
 from yanmo.verbs.train import train
 
+sys.path.insert(0, str(Path(__file__).parent))
 KEY = {"AWS_ACCESS_KEY_ID": "somebody", "AWS_SECRET_ACCESS_KEY": "a-secret-of-somebody", "AWS_REGION": "us-east-1"}
 
 

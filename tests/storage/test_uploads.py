@@ -54,17 +54,51 @@ def test_nothing_is_written_into_an_artifact(s3, made):
         upload(made / "b", f"{PLACE}/in/it", replace=True)
 
 
-def test_what_was_cut_off_is_known_and_replaced(s3, made, monkeypatch):
+def cut_off(s3, made, monkeypatch):
+    """Begin to upload ``a``, and be killed before its second file."""
+    put = Bucket.put_new
+
+    def die(self, path, content):
+        if path.endswith("2.html"):
+            raise KeyboardInterrupt
+        return put(self, path, content)
+
     with monkeypatch.context() as patch:
+        patch.setattr(Bucket, "put_new", die)
+        # A kill undoes nothing.
         patch.setattr(Bucket, "delete", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-        (made / "a" / "manifest.json").unlink()
-        with pytest.raises((FileNotFoundError, KeyboardInterrupt)):
+        with pytest.raises(KeyboardInterrupt):
             upload(made / "a", PLACE, replace=False)
-    assert inside(s3) == {"1.html", "2.html", ".work/upload"}
+    assert inside(s3) == {"1.html", ".work/upload"}
+    s3.faults.seen.clear()
+
+
+def test_what_another_machine_left_is_known_and_replaced(s3, made, monkeypatch):
+    cut_off(s3, made, monkeypatch)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(made / "other-cache"))
     with pytest.raises(BusyError, match="was cut off there"):
         upload(made / "b", PLACE, replace=False)
     upload(made / "b", PLACE, replace=True)
     assert inside(s3) == {"1.html", "2.html", "manifest.json"}
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_the_machine_that_was_cut_off_goes_on(s3, made, monkeypatch, name):
+    cut_off(s3, made, monkeypatch)
+    upload(made / name, PLACE, replace=False)
+    assert inside(s3) == {"1.html", "2.html", "manifest.json"}
+    bucket, _ = open_bucket(PLACE)
+    assert [bucket.read(f"place/{file}.html").decode() for file in (1, 2)] == [f"{name}1.html", f"{name}2.html"]
+    deleted = [path for path in s3.faults.seen if path.startswith("POST")]
+    # The mark and the note go; what is the same stays.
+    assert len(deleted) == (3 if name == "a" else 4)
+
+
+def test_what_is_made_no_more_goes(s3, made, monkeypatch):
+    cut_off(s3, made, monkeypatch)
+    (made / "b" / "1.html").unlink()
+    upload(made / "b", PLACE, replace=False)
+    assert inside(s3) == {"2.html", "manifest.json"}
 
 
 def test_whoever_lost_an_address_removes_nothing_there(s3, made, monkeypatch):

@@ -1,10 +1,6 @@
 """The trials of a search by themselves, in a real storage: the first one, the best one, those that fail."""
 
 import contextlib
-import json
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +15,7 @@ from yanmo.errors import ArtifactError, ConfigError, DataError, ModelError
 from yanmo.integrations import heartbeats
 from yanmo.integrations.optuna_rungs import Rungs
 from yanmo.integrations.optuna_trials import Verdict
-from yanmo.tuning import trials, workers
+from yanmo.tuning import trials
 from yanmo.tuning.space import Choice, Range
 from yanmo.tuning.trials import SearchPlan, TrialLocks, bundle_of, open_search, run_trials, train_once
 from yanmo.verbs.calls import Call
@@ -343,7 +339,7 @@ def test_a_trial_without_enough_memory_has_failed_and_the_search_goes_on(dataset
 
     monkeypatch.setattr(trials, "run_call", run_some)
     with open_search(plan) as search:
-        run_trials(plan)
+        list(run_trials(plan))
         states = [one.state for one in search.trials()]
         assert states == ["failed" if name == "processor" else "complete", "failed", "complete"]
         assert Bundle.open(bundle_of(plan, search.best().number)).model == "textcnn"
@@ -368,9 +364,9 @@ def test_a_full_disk_or_a_lost_network_uses_up_no_trial(dataset, tmp_path, monke
     with open_search(plan) as search:
         with monkeypatch.context() as patch, pytest.raises(type(error)):
             patch.setattr(trials, "run_call", run_some)
-            run_trials(plan)
+            list(run_trials(plan))
         assert [one.state for one in search.trials()] == ["complete", "running"]
-        run_trials(plan)
+        list(run_trials(plan))
         assert [one.state for one in search.trials()] == ["complete"] * 3
 
 
@@ -384,7 +380,7 @@ def test_settings_that_do_not_go_together_are_a_trial_that_failed(dataset, tmp_p
 
     monkeypatch.setattr(trials, "run_call", run_some)
     with open_search(plan) as search:
-        run_trials(plan)
+        list(run_trials(plan))
         assert [one.state for one in search.trials()] == ["complete", "failed"]
 
 
@@ -398,19 +394,5 @@ def test_another_error_of_the_first_trial_ends_the_search(dataset, tmp_path, mon
     monkeypatch.setattr(trials, "run_call", run_none)
     with open_search(plan) as search:
         with pytest.raises(type(error)):
-            run_trials(plan)
+            list(run_trials(plan))
         assert [one.state for one in search.trials()] == [state]
-
-
-def test_a_worker_that_fails_ends_the_others_and_its_error_is_told(tmp_path, monkeypatch):
-    answer = json.dumps(["DataError", "no rows", None])
-    scripts = [f"print({answer!r}); raise SystemExit(1)", "import time; time.sleep(100)"]
-
-    def start(_request, _environment, answers):
-        return subprocess.Popen([sys.executable, "-c", scripts.pop()], stdout=answers)
-
-    monkeypatch.setattr(workers, "_start", start)
-    began = time.monotonic()
-    with pytest.raises(DataError, match="no rows"):
-        workers.run_in_processes(make_plan(tmp_path), 2)
-    assert time.monotonic() - began < 50

@@ -175,7 +175,10 @@ def test_a_search_that_is_killed_halfway_ends_with_the_same_best_trial(tuned, da
 @pytest.mark.slow
 def test_two_workers_share_the_trials(dataset, space, tmp_path):
     bundle = tune(
-        dataset, space=space, out=tmp_path / "best", **{**VALUES, "num_workers": 2, "num_trials": 6, "num_seeds": 1}
+        dataset,
+        space=space,
+        out=tmp_path / "best",
+        **{**VALUES, "executor": "local:2", "num_trials": 6, "num_seeds": 1},
     )
     trials = report_of(bundle)["trials"]
     assert [one["number"] for one in trials] == list(range(6))
@@ -186,7 +189,7 @@ def test_two_workers_share_the_trials(dataset, space, tmp_path):
 def test_sigterm_ends_the_workers_and_the_search_with_143(dataset, tmp_path):
     space = tmp_path / "space.toml"
     space.write_text(SPACE.replace("num_epochs = 3", "num_epochs = 5000\nearly_stopping_patience = 5000"))
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**VALUES, "num_workers": 2}.items()]
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**VALUES, "executor": "local:2"}.items()]
     command = [sys.executable, "-m", "yanmo", "tune", str(dataset.path), "--space", str(space), "--out", "best"]
     process = subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -346,7 +349,7 @@ def test_several_processes_of_torchrun_are_refused_with_what_to_do_instead(datas
         monkeypatch.setenv("RANK", rank)
         with pytest.raises(ConfigError, match="torchrun has started 2") as caught:
             tune(dataset, out=tmp_path / "best", **VALUES)
-        assert "--num-workers 2" in caught.value.hint
+        assert "--executor local:2" in caught.value.hint
     assert not work_dir(tmp_path / "best").exists()
 
 

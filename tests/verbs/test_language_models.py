@@ -244,7 +244,7 @@ def test_models_that_know_other_words_are_not_mixed(folder, tmp_path):
     assert yanmo.ensemble(data, [more, again], out=tmp_path / "alike").format == "ensemble"
 
 
-@pytest.mark.parametrize("verb", ["calibrate", "cascade", "distill", "prune", "tune"])
+@pytest.mark.parametrize("verb", ["calibrate", "cascade"])
 def test_verbs_that_do_not_suit_say_so(verb, folder, tmp_path):
     bundle, data, out = folder / "kneser-ney", folder / "data", tmp_path / "out"
     calls = {

@@ -14,7 +14,8 @@ from yanmo.artifacts import Bundle, Dataset
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.placing import work_dir
-from yanmo.errors import ConfigError, DataError
+from yanmo.errors import ConfigError, DataError, ModelError
+from yanmo.runtimes.generating.writer import open_writer
 from yanmo.text.pipeline import TextConfig
 from yanmo.verbs.distill import distill
 from yanmo.verbs.evaluate import evaluate
@@ -91,7 +92,7 @@ def test_train_begins_with_its_weights_and_its_tokenizer(readers, dataset, tmp_p
 def test_a_student_begins_with_its_weights_too(readers, dataset, tmp_path):
     reader = readers["bert-1x32"]
     teacher = train(dataset, model="ngram", num_epochs=1, num_threads=1, out=tmp_path / "teacher")
-    values = {"num_epochs": 1, "num_threads": 1, "learning_rate": 1e-9}
+    values = {"num_epochs": 1, "num_threads": 1, "learning_rate": 1e-9, "precision": "fp32"}
     student = distill(teacher, dataset, init=reader, **values, out=tmp_path / "student")
     assert (student.model, student.manifest.parents["init"]) == ("bert-1x32", reader.digest)
     ours, theirs = (AutoModel.from_pretrained(one.path).encoder.state_dict() for one in (reader, student))
@@ -165,7 +166,7 @@ def test_too_little_text_and_a_model_that_is_no_encoder_are_refused(tmp_path):
     (tmp_path / "one.txt").write_text("床前明月光", encoding="utf-8")
     with pytest.raises(DataError, match="too little text"):
         pretrain([tmp_path / "one.txt"], model="bert-1x32", out=tmp_path / "model", **SMALL)
-    with pytest.raises(ConfigError, match="must be an encoder. Got 'textcnn'"):
+    with pytest.raises(ConfigError, match="must be an encoder, t5 with .* Got 'textcnn'"):
         pretrain([tmp_path / "one.txt"], model="textcnn", out=tmp_path / "model")
 
 
@@ -218,3 +219,33 @@ def test_a_killed_run_ends_with_the_same_weights(dataset, tmp_path):
     straight = pretrain([dataset.path], out=tmp_path / "straight", **values)
     assert weights(resumed) == weights(straight)
     assert resumed.summary()["valid_loss"] == straight.summary()["valid_loss"]
+
+
+def test_what_guesses_the_next_token_is_a_language_model_and_labels_texts(dataset, tmp_path):
+    reader = pretrain([dataset.path], model="gpt-1x32", objective="clm", **SMALL, out=tmp_path / "reader")
+    assert (reader.task, reader.model) == ("causal_lm", "gpt-1x32")
+    assert reader.manifest.config["learning_rate"] == 2e-3
+    exported = export(reader, out=tmp_path / "decoder")
+    with open_writer(exported, num_threads=1) as writer:
+        assert writer.write(["the"], max_new_tokens=3)[0][0].ids
+    keys = {"num_epochs": 1, "num_threads": 1, "precision": "fp32"}
+    labeler = train(dataset, init=reader, out=tmp_path / "labeler", **keys)
+    assert labeler.manifest.parents["init"] == reader.digest
+    assert labeler.task == dataset.task
+    again = pretrain([dataset.path], model=str(reader.path), objective="clm", **SMALL, out=tmp_path / "again")
+    losses = [one.manifest.info["summary"]["valid_loss"] for one in (reader, again)]
+    assert losses[1] < losses[0]
+
+
+@pytest.mark.parametrize(("model", "objective"), [("gpt-1x32", "mlm"), ("bert-1x32", "clm"), ("lstm-1x32", "clm")])
+def test_an_objective_of_another_family_is_refused(dataset, tmp_path, model, objective):
+    with pytest.raises(ConfigError, match="must be clm for gpt2 and gpt, and only there"):
+        pretrain([dataset.path], model=model, objective=objective, out=tmp_path / "reader")
+
+
+def test_an_encoder_guesses_no_next_token(dataset, tmp_path):
+    encoder = pretrain([dataset.path], model="bert-1x32", **SMALL, out=tmp_path / "encoder")
+    with pytest.raises(ModelError, match="sees the tokens that it is to guess"):
+        pretrain([dataset.path], model=str(encoder.path), objective="clm", **SMALL, out=tmp_path / "none")
+    with pytest.raises(ConfigError, match="'packing' parameter of pretrain must be documents"):
+        pretrain([dataset.path], model="gpt-1x32", objective="clm", packing="rows", out=tmp_path / "none")

@@ -221,7 +221,9 @@ def test_what_cannot_be_pruned_is_refused_before_anything_is_asked(dataset, enco
     with pytest.raises(ConfigError, match="nothing out: the shares of the 2 heads and the 512 neurons"):
         prune(encoder, dataset, heads=0.1, feed_forward=0.01, **FAST, out=out)
     linear = train(dataset, model="linear", num_threads=1, out=tmp_path / "linear")
-    with pytest.raises(ArtifactError, match="cuts parts out of torch encoders.*holds linear, of format linear"):
+    with pytest.raises(
+        ArtifactError, match="cuts parts out of torch encoders and language models.*holds linear, of format linear"
+    ):
         prune(linear, dataset, heads=0.5, out=out)
     with pytest.raises(ArtifactError, match="takes a single model.*of format ensemble"):
         prune(ensemble(dataset, [linear, encoder], out=tmp_path / "both"), dataset, heads=0.5, out=out)

@@ -128,7 +128,7 @@ def _origin(source: Mapping[str, str] | None, language: Language) -> list[tuple[
 
 
 def render_encoder_card(
-    *, model: str, text: TextConfig, facts: Mapping[str, float], is_answering: bool, language: Language = "en"
+    *, model: str, text: TextConfig, facts: Mapping[str, float], task: str, language: Language = "en"
 ) -> str:
     """Return the text of the model card of an encoder that has learned to read.
 
@@ -136,15 +136,15 @@ def render_encoder_card(
         model: The model's name.
         text: How texts are cleaned.
         facts: What was counted and measured, by name.
-        is_answering: Whether it guesses hidden tokens, which is an answer.
+        task: What it has learned: to guess hidden tokens, or the next ones, is an answer.
         language: In which it is read.
     """
     say = partial(translate, language=language)
-    learned = (
-        say("This encoder guesses what stands in the gaps of texts. Train another model from it:")
-        if is_answering
-        else say("This encoder has learned to read and gives no answers yet. Train one from it:")
-    )
+    answering = {
+        "masked_lm": say("This encoder guesses what stands in the gaps of texts. Train another model from it:"),
+        "causal_lm": say("This language model tells how texts go on. Train another model from it:"),
+    }
+    learned = answering.get(task, say("This encoder has learned to read and gives no answers yet. Train one from it:"))
     rows = [
         (say("Model"), model),
         *_reading(text, language),

@@ -19,11 +19,14 @@ from yanmo.artifacts.origins import Origin, artifact_place, copies_dir, note_ori
 from yanmo.artifacts.placing import MANIFEST, lock
 from yanmo.counted import counted
 from yanmo.errors import ArtifactError, YanmoError
+from yanmo.integrations.hub_repository import open_repository
 from yanmo.integrations.model_registry import download_model
-from yanmo.integrations.object_storage import Bucket, StoredObject, open_bucket
-from yanmo.paths import REGISTRY
+from yanmo.integrations.object_storage import open_bucket
+from yanmo.integrations.oci_registry import download_oci
+from yanmo.integrations.stored_objects import ReadableStore, StoredObject
+from yanmo.paths import HUB, is_of_registry
 
-__all__ = ["copy_again", "copy_artifact", "copy_objects", "join_path", "keep_copy"]
+__all__ = ["copy_again", "copy_artifact", "copy_objects", "join_path", "keep_copy", "open_store"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +40,17 @@ def join_path(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
+def open_store(address: str) -> tuple[ReadableStore, str]:
+    """Return what can be read at an address, and the path in it.
+
+    Raises:
+        ConfigError: The address is of another form.
+        MissingExtraError: What reads it is not installed.
+        StorageError: There is nothing like that.
+    """
+    return open_repository(address) if address.startswith(f"{HUB}:") else open_bucket(address)
+
+
 def copy_again(origin: Origin) -> Path:
     """Return the copy of what another process has named, made here if needed.
 
@@ -48,12 +62,12 @@ def copy_again(origin: Origin) -> Path:
         return copy_artifact(origin.address, origin.version) / origin.inside
     place = object_place(origin.address, origin.version)
     if not place.is_file():
-        bucket, path = open_bucket(origin.address)
+        bucket, path = open_store(origin.address)
         _copy_object(bucket, StoredObject(path, 0, origin.version))
     return place
 
 
-def copy_objects(bucket: Bucket, objects: Sequence[StoredObject]) -> list[Path]:
+def copy_objects(bucket: ReadableStore, objects: Sequence[StoredObject]) -> list[Path]:
     """Return the copies of objects, in their order.
 
     Raises:
@@ -80,9 +94,10 @@ def copy_artifact(address: str, digest: str | None = None) -> Path:
     """
     if digest and _is_whole(artifact_place(digest, address)):
         return artifact_place(digest, address)
-    if address.startswith(f"{REGISTRY}:"):
+    if is_of_registry(address):
         return _copy_registered(address, digest)
-    bucket, folder = open_bucket(address)
+    bucket, folder = open_store(address)
+    pinned = f"{bucket.address}/{folder}".rstrip("/")
     raw = bucket.read(join_path(folder, MANIFEST))
     if raw is None:
         # For its errors: a bucket that is not there looks like an object that is not.
@@ -100,18 +115,19 @@ def copy_artifact(address: str, digest: str | None = None) -> Path:
             shutil.rmtree(place, ignore_errors=True)
             _fill(bucket, folder, raw, place)
         # Workers ask there, and what another address had may be gone.
-        note_origin(place, Origin(address, found, is_artifact=True))
+        note_origin(place, Origin(pinned, found, is_artifact=True, given="" if pinned == address else address))
     return place
 
 
 def _copy_registered(address: str, digest: str | None) -> Path:
-    """Return the copy of a registered model; of its files those that the manifest names."""
+    """Return the copy of what a registry has; of its files those that the manifest names."""
     with tempfile.TemporaryDirectory(prefix="yanmo-") as folder:
-        found, pinned = download_model(address, Path(folder))
+        download = download_oci if address.startswith("oci:") else download_model
+        found, pinned = download(address, Path(folder))
         with _told_of(found, address):
             manifest, found_digest = read_manifest(found)
         if digest and found_digest != digest:
-            raise ArtifactError(f"Another model is {address} than when the command began.", hint="Begin anew.")
+            raise ArtifactError(f"Another artifact is {address} than when the command began.", hint="Begin anew.")
         with _told_of(found, address):
             check_files(found, manifest)
         place = artifact_place(found_digest, address)
@@ -147,7 +163,7 @@ def keep_copy(folder: Path, address: str, digest: str) -> Path:
     return place
 
 
-def _fill(bucket: Bucket, folder: str, raw: bytes, place: Path) -> None:
+def _fill(bucket: ReadableStore, folder: str, raw: bytes, place: Path) -> None:
     """Copy the files of an artifact, and put it in its place when they are what the manifest says."""
     address = f"{bucket.address}/{folder}".rstrip("/")
     with _told_of(Path(place.name), address):
@@ -189,7 +205,7 @@ def _told_of(folder: Path, address: str) -> Iterator[None]:
         raise
 
 
-def _copy_object(bucket: Bucket, one: StoredObject) -> None:
+def _copy_object(bucket: ReadableStore, one: StoredObject) -> None:
     address = _address(bucket, one)
     place = object_place(address, one.version)
     with lock(place.parent, timeout_seconds=WAIT_SECONDS):
@@ -200,7 +216,7 @@ def _copy_object(bucket: Bucket, one: StoredObject) -> None:
             put(partial, place)
 
 
-def _address(bucket: Bucket, one: StoredObject) -> str:
+def _address(bucket: ReadableStore, one: StoredObject) -> str:
     return f"{bucket.address}/{one.path}"
 
 

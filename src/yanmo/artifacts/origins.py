@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -22,6 +23,7 @@ from yanmo.errors import YanmoError
 __all__ = [
     "Origin",
     "artifact_place",
+    "cache_name",
     "copies_dir",
     "made_place",
     "note_origin",
@@ -33,7 +35,8 @@ __all__ = [
 ]
 
 PLACE = r"/(?:artifacts|objects|made)/[0-9a-f]{64}/"
-REGISTERED = re.compile(r"models:/+([^/@]+)[/@].*")
+REGISTERED = re.compile(r"models:/+([^/@]+)[/@].*|oci:.*/([^/:@]+)[:@].*|hf://(?:datasets/)?[^/]+/([^/@]+)@[^/]*")
+"""Addresses whose last part is no name, but a version."""
 DEPTH = 3
 """Of a copy below the cache's folder."""
 
@@ -71,7 +74,7 @@ def artifact_place(digest: str, address: str) -> Path:
     """Return where the copy of an artifact stands."""
     # A registered model is called by its name, and not by what stands behind it.
     name = REGISTERED.fullmatch(address)
-    return copies_dir() / "artifacts" / digest / (name[1] if name else PurePosixPath(address).name)
+    return copies_dir() / "artifacts" / digest / (name[name.lastindex or 0] if name else PurePosixPath(address).name)
 
 
 def object_place(address: str, version: str) -> Path:
@@ -95,6 +98,20 @@ def note_origin(place: Path, origin: Origin) -> None:
     partial = record.with_suffix(f".{os.getpid()}.partial")
     partial.write_bytes(content)
     partial.replace(record)
+
+
+def cache_name() -> str:
+    """Return the name of this machine's cache, by which what it has left elsewhere is known; it is made once."""
+    file = copies_dir() / ".name"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_name(f".name-{os.getpid()}")
+        partial.write_text(secrets.token_hex(8), encoding="ascii")
+        # The first one stays: of two processes the other one reads it.
+        with contextlib.suppress(FileExistsError):
+            os.link(partial, file)
+        partial.unlink()
+    return file.read_text(encoding="ascii")
 
 
 def record_path(place: Path) -> Path:

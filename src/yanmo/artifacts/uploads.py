@@ -14,8 +14,10 @@ import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from yanmo.artifacts.copies import join_path
+from yanmo.artifacts.origins import cache_name
 from yanmo.artifacts.placing import MANIFEST, is_manifest
 from yanmo.errors import ArtifactError, BusyError, StorageError
 from yanmo.integrations.object_storage import Bucket, open_bucket
@@ -40,11 +42,14 @@ class Standing:
         names: In the folder.
         noted: Those that somebody began to remove.
         is_artifact: Whether they are an artifact that is whole.
+        is_ours: Whether an upload of this machine left them that was cut off; it holds the address's place here, so
+            the one that was cut off is over.
     """
 
     names: frozenset[str]
     noted: frozenset[str]
     is_artifact: bool
+    is_ours: bool
 
 
 def find_standing(address: str, *, replace: bool, anew: bool) -> Standing:
@@ -82,7 +87,8 @@ def find_standing(address: str, *, replace: bool, anew: bool) -> Standing:
         )
     if MARK in names and not anew:
         raise _busy(address)
-    return Standing(frozenset(names), frozenset(noted & names), named is not None)
+    is_ours = MARK in names and named is None and _read_note(bucket, folder, MARK).get("cache") == cache_name()
+    return Standing(frozenset(names), frozenset(noted & names), named is not None, is_ours)
 
 
 def _check_free(address: str, *, replace: bool) -> Standing:
@@ -91,35 +97,39 @@ def _check_free(address: str, *, replace: bool) -> Standing:
     Raises:
         YanmoError: Those of :func:`find_standing`.
     """
-    found = find_standing(address, replace=replace, anew=replace)
+    found = find_standing(address, replace=replace, anew=True)
     if CLAIM in found.names and not found.is_artifact:
         raise BusyError(
             f"A predict writes to {address}, or was cut off there.",
             hint="Give that predict again to end it, or choose another --out.",
         )
-    if found.names and not replace:
+    if found.names and not replace and not found.is_ours:
         raise _busy(address)
     return found
 
 
 def upload(folder: Path, address: str, *, replace: bool) -> None:
-    """Write the files of an artifact's folder to an address.
+    """Write the files of an artifact's folder to an address; of what this machine began to write it goes on.
+
+    The caller is the only process of this machine that makes what is to appear there.
 
     Raises:
         BusyError: Another command writes there, or was cut off.
         ArtifactError: Something stands there that is not to be replaced.
         StorageError: The bucket cannot be written.
     """
-    old = _check_free(address, replace=replace).names
+    found = _check_free(address, replace=replace)
+    old = found.names
     bucket, place = open_bucket(address)
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
     names = [file.relative_to(folder).as_posix() for file in files]
+    kept = old & set(names) if found.is_ours and not replace else frozenset()
     if old:
         note_removal(bucket, place, old)
         bucket.delete([join_path(place, MARK)] if MARK in old else [])
-    with _marked(bucket, place, address, names) as mark:
+    with _marked(bucket, place, address, names, kept) as mark:
         if old:
-            remove_old(bucket, place, old, keep=MARK)
+            remove_old(bucket, place, old - kept, keep=MARK)
         for name in names:
             mark.put(name, folder / name)
         mark.check()
@@ -158,11 +168,13 @@ def remove_old(bucket: Bucket, folder: str, names: Iterable[str], *, keep: str) 
 class _Mark:
     """What says that an address is one process's own, and what that has written there."""
 
-    def __init__(self, bucket: Bucket, folder: str, address: str, names: list[str]) -> None:
+    def __init__(self, bucket: Bucket, folder: str, address: str, names: list[str], kept: frozenset[str]) -> None:
         self._bucket, self._folder, self._address = bucket, folder, address
-        self._content = json.dumps({"token": secrets.token_hex(8), "names": names}).encode()
+        told = {"token": secrets.token_hex(8), "cache": cache_name(), "names": names}
+        self._content = json.dumps(told).encode()
         self._path = join_path(folder, MARK)
-        self._written: list[str] = []
+        self._kept = {join_path(folder, name) for name in kept}
+        self._written: list[str] = sorted(self._kept)
 
     def take(self) -> None:
         """Put the mark.
@@ -182,7 +194,12 @@ class _Mark:
         path = join_path(self._folder, name)
         # Before it is there: what ends this process in between must not leave it.
         self._written.append(path)
-        if not self._bucket.put_new(path, file):
+        is_put = self._bucket.put_new(path, file)
+        if not is_put and path in self._kept:
+            # Of the work that was cut off, and not what is made now.
+            self._bucket.delete([path])
+            is_put = self._bucket.put_new(path, file)
+        if not is_put:
             self._written.pop()
             raise ArtifactError(
                 f"{self._address}/{name} was written by somebody else meanwhile.", hint="Choose another --out."
@@ -212,9 +229,9 @@ class _Mark:
 
 
 @contextlib.contextmanager
-def _marked(bucket: Bucket, folder: str, address: str, names: list[str]) -> Iterator[_Mark]:
+def _marked(bucket: Bucket, folder: str, address: str, names: list[str], kept: frozenset[str]) -> Iterator[_Mark]:
     """Hold an address for this process alone."""
-    mark = _Mark(bucket, folder, address, names)
+    mark = _Mark(bucket, folder, address, names, kept)
     mark.take()
     try:
         yield mark
@@ -252,15 +269,20 @@ def _named_by(manifest: bytes | None) -> set[str] | None:
 
 def _noted_in(bucket: Bucket, folder: str, note: str) -> set[str]:
     """Return what a mark names, or a note of what is removed."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return set(json.loads(bucket.read(join_path(folder, note)) or b"")["names"])
-    return set()
+    return set(_read_note(bucket, folder, note).get("names", ()))
+
+
+def _read_note(bucket: Bucket, folder: str, note: str) -> dict[str, Any]:
+    """Return a mark, or a note of what is removed; empty where it cannot be read."""
+    with contextlib.suppress(ValueError, TypeError):
+        return dict(json.loads(bucket.read(join_path(folder, note)) or b""))
+    return {}
 
 
 def _busy(address: str) -> BusyError:
     return BusyError(
         f"Another command writes to {address}, or was cut off there.",
-        hint="Wait until it has ended; what one left that was cut off is replaced by --force.",
+        hint="Wait until it has ended; what one of another machine left that was cut off is replaced by --force.",
     )
 
 

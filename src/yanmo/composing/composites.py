@@ -30,12 +30,12 @@ from yanmo.runtimes.composite import (
     SETTINGS_FILES,
     CascadeSettings,
     EnsembleSettings,
-    RawInputs,
     open_runtime,
     read_composite_settings,
     read_ensembler,
 )
 from yanmo.runtimes.predictor import Predictor, default_num_threads
+from yanmo.runtimes.token_mean import TOKEN_MEAN
 from yanmo.tasks import task_of
 from yanmo.text.pipeline import TextConfig
 
@@ -206,7 +206,7 @@ def _write_golden(bundle: Bundle, member: Bundle) -> None:
     inputs = member.golden().inputs
     runtime = open_runtime(bundle, device="cpu", num_threads=default_num_threads())
     predictor = Predictor(bundle, runtime)
-    rows = np.flatnonzero(runtime.gaps(RawInputs(inputs)) > AMBIGUOUS)
+    rows = np.flatnonzero(runtime.gaps(inputs) > AMBIGUOUS)
     evidence, _ = predictor.infer(inputs)
     write_golden(bundle.path, predictor.task.inputs, inputs.take(rows), evidence.take(rows))
 
@@ -273,7 +273,6 @@ def describe_composite(
     answers, task = [one.evidence for one in outcomes], task_of(dataset)
     sampling = {"num_resamples": num_resamples, "seed": seed}
     facts = [{"bundle": identify(member), "size_mb": member.size_bytes / 1e6} for member in members]
-    is_ensemble = bundle.format == "ensemble"
     found: dict[str, Any] = {
         "method": bundle.model,
         "members": compare_members(facts, answers, outcome.evidence, split.targets, task, **sampling),
@@ -281,9 +280,12 @@ def describe_composite(
         "leave_one_out": None,
         "cascade": None,
     }
-    if is_ensemble:
-        names = [member.name for member in members]
-        ensembler = read_ensembler(bundle, read_composite_settings(bundle, EnsembleSettings))
+    if bundle.format == "ensemble":
+        names, settings = [member.name for member in members], read_composite_settings(bundle, EnsembleSettings)
+        if settings.method == TOKEN_MEAN:
+            # What some of the members write together is not made of what each has written.
+            return found
+        ensembler = read_ensembler(bundle, settings)
         whole, without = ensembler.combine(answers, task), []
         for place in range(len(members)):
             rest = ensembler.without(place)
@@ -291,16 +293,31 @@ def describe_composite(
             without.append(rest.combine(others, task) if rest else None)
         found["leave_one_out"] = leave_one_out(names, without, whole, split.targets, task, **sampling)
     else:
-        settings = read_composite_settings(bundle, CascadeSettings)
-        table = stage_table(outcomes, split, dataset, settings.costs_ms)
-        curve = [one["thresholds"] for one in settings.curve]
-        found["cascade"] = {
-            **settings.guarantee,
-            "thresholds": settings.thresholds,
-            "abstain": settings.abstain,
-            "costs_ms": settings.costs_ms,
-            "shown_cost_ms": next(one["cost_ms"] for one in settings.curve if one["thresholds"] == settings.thresholds),
-            "curve": settings.curve,
-            **cascade_facts(table, settings.thresholds, curve, outcome.found.abstained_N, task),
-        }
+        found["cascade"] = _describe_cascade(bundle, dataset, split, outcome, outcomes)
     return found
+
+
+def _describe_cascade(
+    bundle: Bundle, dataset: Dataset, split: Split, outcome: Outcome, outcomes: Sequence[Outcome]
+) -> dict[str, Any]:
+    """Return what a cascade guarantees and what its stages did, as JSON values.
+
+    Args:
+        bundle: The cascade.
+        dataset: Whose split it is.
+        split: The rows.
+        outcome: What the cascade answered.
+        outcomes: What each of its stages answered.
+    """
+    settings = read_composite_settings(bundle, CascadeSettings)
+    table = stage_table(outcomes, split, dataset, settings.costs_ms)
+    curve = [one["thresholds"] for one in settings.curve]
+    return {
+        **settings.guarantee,
+        "thresholds": settings.thresholds,
+        "abstain": settings.abstain,
+        "costs_ms": settings.costs_ms,
+        "shown_cost_ms": next(one["cost_ms"] for one in settings.curve if one["thresholds"] == settings.thresholds),
+        "curve": settings.curve,
+        **cascade_facts(table, settings.thresholds, curve, outcome.found.abstained_N, task_of(dataset)),
+    }

@@ -15,8 +15,8 @@ from yanmo.runtimes.encoder_decoder import READING_FILE, WRITING_FILE, EncoderDe
 from yanmo.text.inputs import Inputs
 
 if TYPE_CHECKING:
-    from yanmo.exporting.encoder_decoder import EncoderDecoderWeights
     from yanmo.exporting.encoder_decoder_graph import AnsweringGraphs
+    from yanmo.exporting.writing_layers import EncoderDecoderWeights
 
 __all__ = ["EncoderDecoderQuantizer", "EncoderDecoderScorer"]
 

@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from yanmo.artifacts.bundle import GOLDEN, OUT_OF_FOLD, WEIGHTS, Bundle, copy_files
 from yanmo.artifacts.card import CARDS
+from yanmo.errors import ArtifactError
 
 __all__ = ["copy_with_zeros"]
 
@@ -35,11 +36,19 @@ def copy_with_zeros(bundle: Bundle, folder: Path, *, share: float, threshold: fl
         folder: Where the copies go.
         share: Of the weights of all matrices together, those that become zero.
         threshold: Also those of a smaller magnitude.
+
+    Raises:
+        ArtifactError: There is no matrix of weights, as where n-grams are counted.
     """
     copy_files(bundle, folder, without=SKIPPED)
     tensors = load_file(bundle.path / WEIGHTS)
     # Vectors, such as biases, are few: zeros there would save nothing.
     matrices = {name: one for name, one in tensors.items() if one.ndim > 1 and np.issubdtype(one.dtype, np.floating)}
+    if not matrices:
+        raise ArtifactError(
+            f"{bundle.path} holds {bundle.model}, which has counts and no weights that could be set to zero.",
+            hint="Train it again with a lower order: --order 3.",
+        )
     magnitudes = np.concatenate([np.abs(one).ravel() for one in matrices.values()])
     limit = max(threshold, float(np.quantile(magnitudes, share)) if share else 0.0)
     for name, one in matrices.items():

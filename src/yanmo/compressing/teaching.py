@@ -27,7 +27,8 @@ from yanmo.combine import alignment
 from yanmo.compressing.transfer_texts import Transfer
 from yanmo.counted import counted
 from yanmo.errors import ConfigError, DataError
-from yanmo.executors.choice import HERE, open_executor
+from yanmo.executors.here import InThisProcess
+from yanmo.executors.jobs import Executor
 from yanmo.executors.places import ArtifactPlace
 from yanmo.executors.teacher_blocks import TeachJob, texts_path
 from yanmo.measuring.evaluation import match_bundle
@@ -77,7 +78,7 @@ def ask(
     *,
     beside: Path,
     num_threads: int | None,
-    executor: str = HERE,
+    executor: Executor | None = None,
 ) -> Taught:
     """Return a teacher's answers to all texts, those of an earlier student if the teacher and the texts are the same.
 
@@ -87,7 +88,7 @@ def ask(
         transfer: The texts.
         beside: The answers are kept in this folder, as hidden Predictions with their texts.
         num_threads: Threads of the teacher's runtime.
-        executor: Address of who answers for the teacher.
+        executor: Who answers for the teacher; None where this process does.
 
     Raises:
         DataError: Task or labels differ.
@@ -97,7 +98,7 @@ def ask(
     folder = answers_dir(teacher, dataset, transfer, beside=beside)
     if not (folder / MANIFEST).is_file():
         with lock(work_dir(folder)) as work:
-            _answer(teacher, transfer, work, num_threads, executor)
+            _answer(teacher, transfer, work, num_threads, executor or InThisProcess())
             _publish(teacher, *_identify(teacher, dataset, transfer), work, folder)
             shutil.rmtree(work, ignore_errors=True)
     found = Predictions.open(folder)
@@ -105,17 +106,14 @@ def ask(
     return Taught(read_parquet(folder / TEXTS), evidence)
 
 
-def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None, address: str) -> None:
+def _answer(teacher: Bundle, transfer: Transfer, work: Path, num_threads: int | None, executor: Executor) -> None:
     """Let an executor write every block that is not there yet, texts and answers in one file."""
     done = {int(part.stem): count_rows(part) for part in work.glob("*.parquet")}
     num_done = sum(done.values())
     if num_done == transfer.num_rows:
         return
     logger.info("The teacher answers %s.", counted(transfer.num_rows - num_done, "text"))
-    with (
-        open_executor(address, num_threads) as executor,
-        bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress,
-    ):
+    with bar(transfer.num_rows, "asking the teacher", unit="text", initial=num_done) as progress:
         threads = num_threads or executor.num_threads
         job = TeachJob(ArtifactPlace.of(teacher), str(work.absolute()), {"num_threads": threads})
         for number, num_rows in executor.run(job, _missing_blocks(transfer, work, done)):

@@ -6,11 +6,11 @@ import fnmatch
 import glob
 from pathlib import Path, PurePosixPath
 
-from yanmo.artifacts.copies import copy_artifact, copy_objects, join_path
+from yanmo.artifacts.copies import copy_artifact, copy_objects, join_path, open_store
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.containers import EXTENSIONS, SHEETS, kind_of
 from yanmo.errors import DataError
-from yanmo.integrations.object_storage import Bucket, StoredObject, open_bucket
+from yanmo.integrations.stored_objects import ReadableStore, StoredObject
 
 __all__ = ["copy_sources"]
 
@@ -27,7 +27,7 @@ def copy_sources(address: str) -> list[Path]:
         DataError: Nothing stands there that can be read.
         StorageError: The bucket cannot be read.
     """
-    bucket, path = open_bucket(address)
+    bucket, path = open_store(address)
     if path and (found := bucket.find(path)):
         notes = str(PurePosixPath(path).with_suffix(NOTES))
         beside = {notes} if path.endswith(NOTED) and bucket.find(notes) else set()
@@ -38,7 +38,7 @@ def copy_sources(address: str) -> list[Path]:
     return copy_objects(bucket, _alone(address, chosen, beside))
 
 
-def _in_folder(bucket: Bucket, address: str, path: str) -> tuple[list[StoredObject], set[str]]:
+def _in_folder(bucket: ReadableStore, address: str, path: str) -> tuple[list[StoredObject], set[str]]:
     """Return the objects of a folder that can be read, or match the pattern of the last name, and the paths of all."""
     folder, pattern = path, "*"
     if glob.has_magic(path):

@@ -117,11 +117,13 @@ def _assign(ratios: Mapping[str, float]) -> pl.Expr:
 
 def _say_small_classes(texts: pl.DataFrame, num_splits: int) -> None:
     small = texts.filter(pl.col("size") < num_splits)["stratum"].unique().sort().to_list()
-    if small:
+    if small == [""]:
+        logger.warning("All texts are in train: fewer than %d distinct ones cannot be cut.", num_splits)
+    elif small:
         logger.warning(
             "With fewer than %d distinct texts, and so in train alone: %s.",
             num_splits,
-            ", ".join(small[:10]) + (", …" if len(small) > 10 else ""),
+            ", ".join(one or "no label" for one in small[:10]) + (", …" if len(small) > 10 else ""),
         )
 
 

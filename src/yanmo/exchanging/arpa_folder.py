@@ -38,7 +38,7 @@ def write_arpa_folder(bundle: Bundle, out: Path, *, effects: Effects) -> PlainFo
             f"An ARPA file holds n-grams. {bundle.path} is of format {bundle.format}.",
             hint="Train a model that has them: yanmo train DATASET --model kneser-ney",
         )
-    model = NgramLanguageModel.open(bundle.path)
+    model = NgramLanguageModel.open(bundle.path, end=bundle.architecture.get("end"))
     backend, end_id = model.tokenizer.backend, model.tokenizer.end_id
     tokens = [str(backend.id_to_token(place)) for place in range(model.tokenizer.vocab_size)]
     with place_folder(out, effects=effects) as staging:

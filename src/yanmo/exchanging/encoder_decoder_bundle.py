@@ -14,7 +14,7 @@ from yanmo.errors import ArtifactError, ModelError
 from yanmo.runtimes.generating.drafts import ReadingSession
 
 if TYPE_CHECKING:
-    from yanmo.exporting.encoder_decoder import EncoderDecoderWeights
+    from yanmo.exporting.writing_layers import EncoderDecoderWeights
 
 __all__ = [
     "check_same_answers",

@@ -14,7 +14,7 @@ from yanmo.executors.here import InThisProcess
 from yanmo.executors.jobs import Executor
 from yanmo.runtimes.predictor import default_num_threads
 
-__all__ = ["HERE", "ExecutorAddress", "is_on_this_machine", "open_executor", "open_helpers"]
+__all__ = ["HERE", "ExecutorAddress", "is_on_this_machine", "open_executor", "open_helpers", "open_measurer"]
 
 HERE = "local"
 LOCAL = re.compile(r"local:([1-9][0-9]{0,3})")
@@ -63,7 +63,27 @@ def open_executor(address: str, num_threads: int | None) -> Iterator[Executor]:
         executor.close()
 
 
-def _open(address: str, num_threads: int | None) -> Executor:
+@contextlib.contextmanager
+def open_measurer(address: str, num_threads: int, resource: str) -> Iterator[Executor]:
+    """Give who measures on a machine of a cluster that has a resource, one unit at a time.
+
+    Args:
+        address: Of the cluster.
+        num_threads: Of what is measured.
+        resource: Its name, as ``ray start --resources`` gave it.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        ConfigError: There is no cluster at the address, or no machine of it has the resource.
+    """
+    executor = _open(address, num_threads, resource)
+    try:
+        yield executor
+    finally:
+        executor.close()
+
+
+def _open(address: str, num_threads: int | None, resource: str | None = None) -> Executor:
     if found := LOCAL.fullmatch(address):
         from yanmo.executors.local import LocalProcesses
 
@@ -74,5 +94,5 @@ def _open(address: str, num_threads: int | None) -> Executor:
             from yanmo.executors.ray import RayTasks
         except ImportError as error:
             raise MissingExtraError(f"The executor {address}", package="ray", extra="ray") from error
-        return RayTasks(found[1], num_threads or 1)
+        return RayTasks(found[1], num_threads or 1, resource)
     return InThisProcess()

@@ -14,12 +14,14 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
 from yanmo.errors import InternalError
 from yanmo.executors.jobs import LOST_UNITS, UnitJob, UnitOutcome, run_pooled, work_on
 from yanmo.machine import THREAD_VARIABLES
+from yanmo.stopping import SigtermError, sigterm_raises
 
 __all__ = ["LocalProcesses"]
 
@@ -28,6 +30,8 @@ R = TypeVar("R")
 
 WAIT_SECONDS = 0.2
 """How long the main thread may not see Ctrl-C while it waits."""
+POLITE_SECONDS = 20.0
+"""How long a training may take to write its checkpoint when it is to end."""
 
 
 class LocalProcesses:
@@ -81,11 +85,14 @@ class LocalProcesses:
         return ended
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes: what they do is given up, but a training writes a checkpoint first."""
         self._is_closed.set()
         for process in self._processes:
             self._wanted.put(None)
-            process.end()
+            process.stop()
+        deadline = time.monotonic() + POLITE_SECONDS
+        for process in self._processes:
+            process.end(deadline)
 
     def _serve(self, process: _Process) -> None:
         """Let one process work on what is wanted, in a thread of its own."""
@@ -135,10 +142,18 @@ class _Process:
             env=environment,
         )
 
-    def end(self) -> None:
-        """Kill the process: its units are such that nothing half done counts."""
+    def stop(self) -> None:
+        """Tell the process to end, and start no other one."""
         self._is_over = True
         if (process := self._process) is not None:
+            process.terminate()
+
+    def end(self, deadline: float) -> None:
+        """Wait for the end of the process until a time of the monotonic clock, then kill it."""
+        if (process := self._process) is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline - time.monotonic()))
+            # Its units are such that nothing half done counts.
             _kill(process)
 
 
@@ -168,5 +183,5 @@ if __name__ == "__main__":
     # What a library prints must not stand among the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    with contextlib.suppress(BrokenPipeError):
+    with contextlib.suppress(BrokenPipeError, SigtermError), sigterm_raises():
         _answer_units(sys.stdin.buffer, answers)

@@ -1,7 +1,8 @@
-"""An artifact as workers are told of it: where it stands, what it must be, and how each machine comes by it."""
+"""What workers are told of files: an artifact's place, what it must be, and the folder in which paths begin."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,9 +11,9 @@ import msgspec
 from yanmo.artifacts.base import Artifact
 from yanmo.artifacts.copies import copy_again
 from yanmo.artifacts.origins import Origin, origin_of
-from yanmo.errors import ArtifactError
+from yanmo.errors import ArtifactError, ConfigError
 
-__all__ = ["ArtifactPlace", "check_folder"]
+__all__ = ["ArtifactPlace", "check_folder", "work_in"]
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
@@ -64,3 +65,19 @@ def check_folder(folder: str) -> Path:
             hint="Sources, Bundle and --out must be in the same place on every machine: on storage they share.",
         )
     return Path(folder)
+
+
+def work_in(folder: str) -> None:
+    """Let relative paths of this process begin where those of the command do.
+
+    Raises:
+        ConfigError: The folder is not there.
+    """
+    if not Path(folder).is_dir():
+        raise ConfigError(
+            f"A worker does not find the folder {folder}.",
+            hint="The command's files must be in the same place on every machine: on storage they share.",
+        )
+    # A Report holds paths as they were given, so they are not made absolute.
+    if Path.cwd() != Path(folder):
+        os.chdir(folder)

@@ -42,19 +42,24 @@ class RayTasks:
     Args:
         address: Host and port of its head.
         num_threads: CPUs that each task takes and computes with.
+        resource: What a machine must have that works; its tasks then take one of it and no CPU, so that one works at a
+            time. None for all machines.
 
     Raises:
-        ConfigError: There is no cluster, or this machine is none of it.
+        ConfigError: There is no cluster, or this machine is none of it; or none has the resource.
     """
 
-    def __init__(self, address: str, num_threads: int) -> None:
+    def __init__(self, address: str, num_threads: int, resource: str | None = None) -> None:
         self.num_threads: int | None = num_threads
         # Whoever has connected this process, as a notebook does, keeps the connection.
         self._is_own = not ray.is_initialized()
         if self._is_own:
             _connect(address)
         _warn_if_open()
-        options = {"num_cpus": num_threads, "max_retries": LOST_UNITS, "name": "yanmo"}
+        options: dict[str, Any] = {"num_cpus": num_threads, "max_retries": LOST_UNITS, "name": "yanmo"}
+        if resource is not None:
+            _check_resource(address, resource)
+            options |= {"num_cpus": 0, "resources": {resource: 1}}
         self._task: Any = ray.remote(**options)(_work)
         self._begun: list[Any] = []
 
@@ -130,6 +135,18 @@ def _connect(address: str) -> None:
             f"instead: {reason}",
             hint=f"On the head: ray start --head. On every other machine, this one too: ray start --address={address}",
         ) from error
+
+
+def _check_resource(address: str, resource: str) -> None:
+    # Ray itself would wait for ever for a machine that has it.
+    found = sorted(name for name in ray.cluster_resources() if not name.startswith(("node:", "memory", "object_store")))
+    if resource not in found:
+        raise ConfigError(
+            f"The 'measure_on' parameter must be a resource of the cluster, such as {', '.join(found)}. "
+            f"Got {resource!r} instead.",
+            hint=f"On the machine that measures: ray start --address={address} --num-cpus=0 "
+            f"--resources='{{\"{resource}\": 1}}'",
+        )
 
 
 def _warn_if_open() -> None:

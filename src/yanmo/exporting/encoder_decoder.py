@@ -1,127 +1,40 @@
-"""The weights of a network that reads one text and writes another, as plain numpy arrays.
+"""The weights of a network that reads one text and writes another, whatever its family; it knows no ONNX operators.
 
-Read from a Hugging Face folder. It knows neither torch nor ONNX operators.
-
-Source: Raffel et al. 2020, arXiv:1910.10683, section 2.1 (T5); Shazeer 2020, arXiv:2002.05202 (T5 1.1); Xue et al.
-2021, arXiv:2010.11934 (mT5).
+Read from a Hugging Face folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ModelError
-from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct, DecoderTensors, read_checkpoint
+from yanmo.exporting.bart_weights import read_bart
+from yanmo.exporting.decoder_tensors import DecoderTensors, read_checkpoint
+from yanmo.exporting.t5_weights import read_t5, t5_activation
+from yanmo.exporting.writing_layers import EncoderDecoderWeights
 
-__all__ = [
-    "CrossAttention",
-    "EncoderDecoderWeights",
-    "WritingLayer",
-    "is_encoder_decoder",
-    "read_encoder_decoder",
-]
+__all__ = ["is_encoder_decoder", "read_encoder_decoder"]
 
-MODEL_TYPES = ("t5", "mt5")
+READERS: dict[str, Callable[[DecoderTensors, Mapping[str, Any]], EncoderDecoderWeights]] = {
+    "t5": read_t5,
+    "mt5": read_t5,
+    "bart": read_bart,
+}
+"""Family to what reads its weights."""
 ACTIVATIONS = ("gelu", "gelu_new", "relu", "silu")
 HEAD_STEP = 8
 """onnxruntime computes heads of such widths."""
 
 
-@dataclass(frozen=True)
-class CrossAttention:
-    """What a layer that writes takes from the text that was read.
-
-    Attributes:
-        norm: Before it.
-        queries: Of what is written.
-        keys: Of what was read.
-        values: Of what was read.
-        out: From the heads to the width.
-    """
-
-    norm: DecoderNorm
-    queries: DecoderProduct
-    keys: DecoderProduct
-    values: DecoderProduct
-    out: DecoderProduct
-
-
-@dataclass(frozen=True)
-class WritingLayer:
-    """One transformer layer that normalizes before each of its parts.
-
-    Attributes:
-        name: Unique in a network.
-        attention_norm: Before the attention to the same text.
-        attention_in: Queries, keys and values side by side.
-        attention_out: From the heads to the width.
-        cross: The attention to the other text; None in layers that read.
-        feed_forward_norm: Before the feed-forward part.
-        feed_forward_in: To the inner width; of a gated part the gate and what it lets through, side by side.
-        feed_forward_out: Back to the width.
-    """
-
-    name: str
-    attention_norm: DecoderNorm
-    attention_in: DecoderProduct
-    attention_out: DecoderProduct
-    cross: CrossAttention | None
-    feed_forward_norm: DecoderNorm
-    feed_forward_in: DecoderProduct
-    feed_forward_out: DecoderProduct
-
-    @property
-    def products(self) -> tuple[DecoderProduct, ...]:
-        """The linear maps in the order in which they run."""
-        cross = () if self.cross is None else (self.cross.queries, self.cross.keys, self.cross.values, self.cross.out)
-        return (self.attention_in, self.attention_out, *cross, self.feed_forward_in, self.feed_forward_out)
-
-
-@dataclass(frozen=True)
-class EncoderDecoderWeights:
-    """A whole network.
-
-    Attributes:
-        tokens_VD: Embedding of every token, of both sides.
-        reading: The encoder's layers.
-        reading_norm: Behind them.
-        reading_distances_HP: What each head adds for how far the token is that is looked at, from the farthest to the
-            left to the farthest to the right.
-        writing: The decoder's layers.
-        writing_norm: Behind them, before the scores.
-        writing_distances_HP: As above, from the token itself to the farthest to the left.
-        output_VD: From the last state to the scores; None where these are products with the embeddings.
-        num_heads: H.
-        head_width: Of every head.
-        activation: Of the feed-forward part.
-        is_gated: Whether the activation gates a second product.
-        epsilon: Of every normalization.
-    """
-
-    tokens_VD: FloatArray
-    reading: tuple[WritingLayer, ...]
-    reading_norm: DecoderNorm
-    reading_distances_HP: FloatArray
-    writing: tuple[WritingLayer, ...]
-    writing_norm: DecoderNorm
-    writing_distances_HP: FloatArray
-    output_VD: FloatArray | None
-    num_heads: int
-    head_width: int
-    activation: str
-    is_gated: bool
-    epsilon: float
-
-
 def is_encoder_decoder(config: Mapping[str, Any]) -> bool:
     """Return whether a ``config.json`` describes a network that :func:`read_encoder_decoder` can read."""
-    return config.get("model_type") in MODEL_TYPES and _activation(config)[0] in ACTIVATIONS
+    if config.get("model_type") == "bart":
+        # Queries, keys and values of both sides have one number of heads in a graph.
+        is_even = config.get("encoder_attention_heads") == config.get("decoder_attention_heads")
+        return is_even and config.get("activation_function", "gelu") in ACTIVATIONS
+    return config.get("model_type") in READERS and t5_activation(config)[0] in ACTIVATIONS
 
 
 def read_encoder_decoder(folder: Path) -> EncoderDecoderWeights:
@@ -134,103 +47,15 @@ def read_encoder_decoder(folder: Path) -> EncoderDecoderWeights:
     if not is_encoder_decoder(config):
         raise ModelError(
             f"{folder / 'config.json'} describes no network with an encoder and a decoder whose graph can be written.",
-            hint=f"The families are: {', '.join(MODEL_TYPES)}. Others answer as torch Bundles, as they are.",
-        )
-    if config["d_kv"] % HEAD_STEP:
-        raise ModelError(
-            f"The heads of {folder} are {config['d_kv']} wide; onnxruntime computes multiples of {HEAD_STEP}.",
-            hint="Train a model with other heads.",
+            hint=f"The families are: {', '.join(READERS)}. Others answer as torch Bundles, as they are.",
         )
     try:
-        return _read_t5(weights, config)
+        network = READERS[config["model_type"]](weights, config)
     except KeyError as error:
         raise ModelError(f"{folder} lacks the weight or the setting {error}.", hint="Copy the model again.") from error
-
-
-def _read_t5(weights: DecoderTensors, config: Mapping[str, Any]) -> EncoderDecoderWeights:
-    activation, is_gated = _activation(config)
-    tokens_VD, output_VD = weights["shared.weight"], weights.get("lm_head.weight")
-    writing_norm = weights.norm("writing_norm", "decoder.final_layer_norm")
-    # T5 1.0 makes the last states smaller before its scores; the norm before them can do that, too. mT5 never does.
-    is_scaled = config.get("scale_decoder_outputs", config.get("tie_word_embeddings", True))
-    if is_scaled and config["model_type"] == "t5":
-        scale = np.float32(config["d_model"] ** -0.5)
-        writing_norm = replace(writing_norm, scale_D=writing_norm.scale_D * scale)
-    layers = config["num_layers"], config.get("num_decoder_layers") or config["num_layers"]
-    reading, writing = (
-        tuple(_read_layer(weights, side, place, is_gated=is_gated) for place in range(count))
-        for side, count in zip(("encoder", "decoder"), layers, strict=True)
-    )
-    farthest = config.get("relative_attention_max_distance", 128)
-    tables = [
-        weights[f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
-        for side in ("encoder", "decoder")
-    ]
-    both_ways = _buckets(np.arange(-farthest, farthest + 1), len(tables[0]), farthest, is_two_sided=True)
-    to_left = _buckets(-np.arange(farthest + 1), len(tables[1]), farthest, is_two_sided=False)
-    return EncoderDecoderWeights(
-        tokens_VD=tokens_VD,
-        reading=reading,
-        reading_norm=weights.norm("reading_norm", "encoder.final_layer_norm"),
-        reading_distances_HP=np.ascontiguousarray(tables[0][both_ways].T),
-        writing=writing,
-        writing_norm=writing_norm,
-        writing_distances_HP=np.ascontiguousarray(tables[1][to_left].T),
-        output_VD=None if output_VD is None or np.array_equal(output_VD, tokens_VD) else output_VD,
-        num_heads=config["num_heads"],
-        head_width=config["d_kv"],
-        activation=activation,
-        is_gated=is_gated,
-        epsilon=float(config.get("layer_norm_epsilon", 1e-6)),
-    )
-
-
-def _read_layer(weights: DecoderTensors, side: str, place: int, *, is_gated: bool) -> WritingLayer:
-    name, source = f"{side}.{place}", f"{side}.block.{place}.layer"
-    own, inner = f"{source}.0.SelfAttention", f"{source}.{1 if side == 'encoder' else 2}"
-    cross = None
-    if side == "decoder":
-        other = f"{source}.1.EncDecAttention"
-        parts = [weights.product(f"{name}.cross_{part}", f"{other}.{part}") for part in "qkvo"]
-        cross = CrossAttention(weights.norm(f"{name}.cross_norm", f"{source}.1.layer_norm"), *parts)
-    gates = ("wi_0", "wi_1") if is_gated else ("wi",)
-    return WritingLayer(
-        name,
-        weights.norm(f"{name}.attention_norm", f"{source}.0.layer_norm"),
-        weights.product(f"{name}.attention_in", *(f"{own}.{part}" for part in "qkv")),
-        weights.product(f"{name}.attention_out", f"{own}.o"),
-        cross,
-        weights.norm(f"{name}.feed_forward_norm", f"{inner}.layer_norm"),
-        weights.product(f"{name}.feed_forward_in", *(f"{inner}.DenseReluDense.{gate}" for gate in gates)),
-        weights.product(f"{name}.feed_forward_out", f"{inner}.DenseReluDense.wo"),
-    )
-
-
-def _activation(config: Mapping[str, Any]) -> tuple[str, bool]:
-    """Return the function of the feed-forward part, and whether it gates."""
-    gate, _, name = str(config.get("feed_forward_proj", "relu")).rpartition("-")
-    # As transformers reads it: what T5 1.1 calls gelu is the approximation by tanh.
-    return ("gelu_new" if gate and name == "gelu" else name), bool(gate)
-
-
-def _buckets(distances_P: IntArray, num_buckets: int, farthest: int, *, is_two_sided: bool) -> IntArray:
-    """Return the row of the table that each distance has: near ones each their own, far ones share them.
-
-    Args:
-        distances_P: Places of tokens that are looked at, less that of the one that looks.
-        num_buckets: Rows of the table.
-        farthest: From which distance on all have the last row.
-        is_two_sided: Whether tokens to the right are looked at, too.
-    """
-    first = np.zeros_like(distances_P)
-    if is_two_sided:
-        num_buckets //= 2
-        first = (distances_P > 0) * num_buckets
-    apart_P = np.abs(distances_P)
-    num_near = num_buckets // 2
-    # In float32, as torch computes it: at the bounds of rows the last bit decides.
-    share_P = np.log(np.maximum(apart_P, 1).astype(np.float32) / np.float32(num_near)) / np.float32(
-        np.log(farthest / num_near)
-    )
-    far_P = num_near + (share_P * np.float32(num_buckets - num_near)).astype(np.int64)
-    return first + np.where(apart_P < num_near, apart_P, np.minimum(far_P, num_buckets - 1))
+    if network.head_width % HEAD_STEP:
+        raise ModelError(
+            f"The heads of {folder} are {network.head_width} wide; onnxruntime computes multiples of {HEAD_STEP}.",
+            hint="Train a model with other heads.",
+        )
+    return network

@@ -14,16 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from yanmo.arrays import FloatArray
-from yanmo.exporting.decoder_tensors import DecoderProduct
-from yanmo.exporting.encoder_decoder import CrossAttention, EncoderDecoderWeights, WritingLayer
+from yanmo.exporting.decoder_tensors import DecoderNorm, DecoderProduct
 from yanmo.exporting.graph import FLOAT, INT32, INT64, MICROSOFT, write_weights_apart
 from yanmo.exporting.language_graph import LanguageGraphWriter
 from yanmo.exporting.quantization import quantize_weight
+from yanmo.exporting.writing_layers import (
+    CrossAttention,
+    EncoderDecoderWeights,
+    LearnedPlaces,
+    PlaceDistances,
+    WritingLayer,
+)
 
 __all__ = ["AnsweringGraphs", "write_answering"]
 
-TOP, MIDDLE, TINY = 127, 128, 1e-12
-"""Of the integers that inputs become: the largest, that of 0, and the least size of a row that is not all 0."""
+TOP, MIDDLE = 127, 128
+"""Of the integers that inputs become: the largest, and that of 0."""
 
 
 class AnsweringGraphs(NamedTuple):
@@ -67,7 +73,7 @@ def _write_reading(writer: _ReadingWriter, network: EncoderDecoderWeights) -> by
     Its inputs are ``input_ids`` (B, S) and ``lengths`` (B,), its outputs of every layer that writes ``cross.N.key`` and
     ``cross.N.value``, (B, heads, S, width).
     """
-    branch, hidden = "", writer.table_rows("tokens", network.tokens_VD, "input_ids")
+    branch, hidden = "", writer.embeddings(network.reading_places)
     for layer in network.reading:
         hidden, branch = writer.layer(layer, hidden, branch)
     normed, _ = writer.add_and_norm(hidden, branch, network.reading_norm)
@@ -93,7 +99,7 @@ def _write_writing(writer: _WritingWriter, network: EncoderDecoderWeights) -> by
     Besides the buffers it gives ``log_likelihoods`` (R, T, V) and, ``num_best`` of them, ``best.values`` and
     ``best.ids``.
     """
-    branch, hidden = "", writer.table_rows("tokens", network.tokens_VD, "input_ids")
+    branch, hidden = "", writer.embeddings(network.writing_places)
     for place, layer in enumerate(network.writing):
         hidden, branch = writer.layer(place, layer, hidden, branch)
     normed, _ = writer.add_and_norm(hidden, branch, network.writing_norm)
@@ -122,6 +128,9 @@ def _write_writing(writer: _WritingWriter, network: EncoderDecoderWeights) -> by
 class _SideWriter(LanguageGraphWriter):
     """Adds what both sides have; between layers states have the shape (B, T, D)."""
 
+    _places_T: str
+    """The places of the tokens."""
+
     def __init__(self, network: EncoderDecoderWeights, *, is_int8: bool, kept: Collection[str]) -> None:
         super().__init__(
             is_int8=is_int8,
@@ -137,7 +146,25 @@ class _SideWriter(LanguageGraphWriter):
         """Add a linear map, in 8 bits with a scale for each row where it is not kept."""
         if not self._is_int8 or product.name in self._kept:
             return super().linear(rows, product)
-        return self.row_product(rows, product.name, product.weight_KN)
+        summed = self.row_product(rows, product.name, product.weight_KN)
+        if product.bias_N is None:
+            return summed
+        return self.add("Add", [summed, self.constant(f"{product.name}.bias", product.bias_N)])
+
+    def add_and_norm(self, hidden: str, branch: str, norm: DecoderNorm) -> tuple[str, str]:
+        """Add what is added to the states and the normalization of the sum; return that, and what goes on."""
+        normed, summed = super().add_and_norm(hidden, branch, norm)
+        return normed, normed if self._network.adds_to_normed else summed
+
+    def embeddings(self, places: PlaceDistances | LearnedPlaces) -> str:
+        """Add the states before the first layer."""
+        network = self._network
+        rows = self.table_rows("tokens", network.tokens_VD, "input_ids")
+        if network.embedding_scale != 1:
+            rows = self.add("Mul", [rows, self.constant("embedding_scale", np.float32(network.embedding_scale))])
+        if isinstance(places, PlaceDistances):
+            return rows
+        return self.add("Add", [rows, self.add("Gather", [self.constant("places", places.table_PD), self._places_T])])
 
     def row_product(self, rows: str, name: str, weight_KN: FloatArray) -> str:
         """Add a product of integers of 8 bits: of weights by output, of inputs by row.
@@ -145,9 +172,8 @@ class _SideWriter(LanguageGraphWriter):
         Rows have scales of their own, so that a text is answered alone as in any batch. Products of blocks, as language
         models have them, are as fast for one row, and for many rows they are a third as fast.
         """
-        tiny, axis = self.constant("tiny", np.float32(TINY)), self.int64("rows_axis", [-1])
-        largest = self.add("ReduceMax", [self.add("Abs", [rows]), axis])
-        largest = self.add("Max", [largest, tiny])
+        # A row of zeros is divided by 0, and whatever integers that gives are multiplied by 0 at last.
+        largest = self.add("ReduceMax", [self.add("Abs", [rows]), self.int64("rows_axis", [-1])])
         step, zero = self.constant("step", np.float32(1 / TOP)), self.constant("middle", np.uint8(MIDDLE))
         whole = self.add("QuantizeLinear", [self.add("Div", [rows, largest]), step, zero])
         if f"{name}.weight" not in self._constants:
@@ -168,14 +194,17 @@ class _SideWriter(LanguageGraphWriter):
         """Add what a layer adds to its states at last."""
         return self.linear(self.activate(self.linear(normed, layer.feed_forward_in)), layer.feed_forward_out)
 
-    def distances(self, table_HP: FloatArray, places_TS: str, least: int) -> str:
-        """Add what heads add for how far tokens are from each other, shape (1, heads, T, S).
+    def distances(self, places: PlaceDistances | LearnedPlaces, places_TS: str, least: int) -> str:
+        """Add what heads add for how far tokens are from each other, shape (1, heads, T, S); "" where that is nothing.
 
         Args:
-            table_HP: Of every distance from the least on.
+            places: Of every distance from the least on.
             places_TS: The distances.
             least: The first of the table.
         """
+        if not isinstance(places, PlaceDistances):
+            return ""
+        table_HP = places.table_HP
         bounds = [self.constant(name, np.int64(one)) for name, one in self._bounds(table_HP, least)]
         row = self.add("Sub", [self.add("Clip", [places_TS, *bounds]), bounds[0]])
         table = self.constant("distances", table_HP)
@@ -198,9 +227,10 @@ class _ReadingWriter(_SideWriter):
     def __init__(self, network: EncoderDecoderWeights, *, is_int8: bool, kept: Collection[str]) -> None:
         super().__init__(network, is_int8=is_int8, kept=kept)
         length = self.add("Squeeze", [self.add("Shape", ["input_ids"], start=1), self.int64("one_axis", [0])])
-        places_S = self.places(self.constant("zero", np.int64(0)), length)
-        farthest = network.reading_distances_HP.shape[1] // 2
-        self._bias = self.distances(network.reading_distances_HP, self.differences(places_S, places_S), -farthest)
+        self._places_T = self.places(self.constant("zero", np.int64(0)), length)
+        places = network.reading_places
+        least = -(places.table_HP.shape[1] // 2) if isinstance(places, PlaceDistances) else 0
+        self._bias = self.distances(places, self.differences(self._places_T, self._places_T), least)
 
     def layer(self, layer: WritingLayer, hidden: str, branch: str) -> tuple[str, str]:
         """Add a layer; return the states, and what is to be added to them."""
@@ -218,10 +248,10 @@ class _WritingWriter(_SideWriter):
         stop = self.add("Cast", ["total_length"], to=INT64)
         count = self.add("Squeeze", [self.add("Shape", ["input_ids"], start=1), self.int64("one_axis", [0])])
         looked_S = self.places(self.constant("zero", np.int64(0)), stop)
-        looking_T = self.places(self.add("Sub", [stop, count]), stop)
+        self._places_T = self.places(self.add("Sub", [stop, count]), stop)
         # Nothing looks to the right, so distances are counted the other way round.
-        apart = self.add("Neg", [self.differences(looked_S, looking_T)])
-        self._bias = self.distances(network.writing_distances_HP, apart, 0)
+        apart = self.add("Neg", [self.differences(looked_S, self._places_T)])
+        self._bias = self.distances(network.writing_places, apart, 0)
         num_texts = self.add("Shape", ["lengths"])
         inner = network.num_heads * network.head_width
         self._by_text = self.add("Concat", [num_texts, self.int64("rest", [-1, inner])], axis=0)
@@ -247,9 +277,10 @@ class _WritingWriter(_SideWriter):
         else:
             # Turned here: the engine would otherwise turn the table at every step.
             logits = self.add("MatMul", [normed, self.constant(f"{name}.turned", table_VD.T)])
-        self.name_output(self.add("LogSoftmax", [logits], axis=-1), "log_likelihoods")
-        # Of the output itself, which would else be copied.
-        values, ids = self.add_many("TopK", ["log_likelihoods", "num_best"], 2, axis=-1)
+        if network.output_bias_V is not None:
+            logits = self.add("Add", [logits, self.constant("output_bias", network.output_bias_V)])
+        likelihoods = self.add_output("LogSoftmax", [logits], "log_likelihoods", axis=-1)
+        values, ids = self.add_many("TopK", [likelihoods, "num_best"], 2, axis=-1)
         self.name_output(values, "best.values")
         self.name_output(ids, "best.ids")
 

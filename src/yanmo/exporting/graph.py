@@ -121,6 +121,11 @@ class GraphWriter:
         # An operator has its output's name from the beginning; engines leave the copy out.
         self._nodes.append(helper.make_node("Identity", [value], [name], name=f"output.{name}"))
 
+    def add_output(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Add an operator whose output the graph returns and other operators read, too, which engines would copy."""
+        self._nodes.append(helper.make_node(operator, inputs, [name], name=f"output.{name}", **attributes))
+        return name
+
     def finish(
         self,
         inputs: Mapping[str, tuple[int, Sequence[str | int]]],

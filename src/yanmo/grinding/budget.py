@@ -11,15 +11,20 @@ from pydantic import Field
 from yanmo.config import Config
 from yanmo.metrics.measures import Measure
 
-__all__ = ["Budget", "choose", "costs_only", "misses", "nearest", "say_misses"]
+__all__ = ["WRITING_LIMITS", "Budget", "choose", "costs_only", "misses", "nearest", "say_misses"]
 
 COSTS = {
     "max_latency_ms": "latency_ms",
+    "max_first_token_ms": "first_token_ms",
     "max_size_mb": "size_mb",
     "max_memory_mb": "memory_mb",
     "max_drop": "drop_at_most",
 }
-"""Constraint to the value of a row that must not be above it; the throughput must not be below its own."""
+"""Constraint to the value of a row that must not be above it."""
+RATES = {"min_throughput": "throughput", "min_tokens_per_second": "tokens_per_second"}
+"""Constraint to the value of a row that must not be below it."""
+WRITING_LIMITS = ("min_tokens_per_second", "max_first_token_ms")
+"""Constraints on Bundles that write texts."""
 
 
 class Budget(Config):
@@ -31,6 +36,13 @@ class Budget(Config):
     min_throughput: float | None = Field(default=None, gt=0)
     """Fewest texts a second, all validation texts at once."""
 
+    min_tokens_per_second: float | None = Field(default=None, gt=0)
+    """Fewest tokens a second of one text that a language model writes, behind the first token."""
+
+    max_first_token_ms: float | None = Field(default=None, gt=0)
+    """Most milliseconds from a prompt to the first token that a language model writes; prompts are the beginnings of
+    validation texts, of at most half the length that the model reads."""
+
     max_size_mb: float | None = Field(default=None, gt=0)
     """Most megabytes of the whole Bundle."""
 
@@ -41,14 +53,20 @@ class Budget(Config):
     """Most of the headline, such as accuracy, that may be lost against the teacher, in its unit, with a confidence of
     97.5 % on the validation split."""
 
+    @property
+    def is_about_writing(self) -> bool:
+        """Whether the Bundle has to write texts."""
+        return any(getattr(self, name) is not None for name in WRITING_LIMITS)
+
 
 def misses(budget: Budget, row: Mapping[str, Any], *, tolerance: float = 1.0) -> dict[str, float]:
     """Return constraint to what it would have to be for a row, for those that the row misses.
 
     Args:
         budget: The constraints.
-        row: ``latency_ms``, ``throughput``, ``size_mb``, and perhaps ``memory_mb`` and ``drop_at_most``; what a row
-            does not have is not held against it.
+        row: ``latency_ms``, ``throughput``, ``size_mb``, and perhaps ``memory_mb``, ``drop_at_most``,
+            ``first_token_ms`` and ``tokens_per_second``; what a row does not have is not held against it, unless
+            ``writes`` is False.
         tolerance: Costs may be so many times what is allowed.
     """
     found = {}
@@ -56,10 +74,19 @@ def misses(budget: Budget, row: Mapping[str, Any], *, tolerance: float = 1.0) ->
         limit, value = getattr(budget, name), row.get(key)
         if limit is not None and value is not None and value > limit * tolerance:
             found[name] = float(value)
-    throughput = row.get("throughput")
-    if budget.min_throughput is not None and throughput is not None and throughput * tolerance < budget.min_throughput:
-        found["min_throughput"] = float(throughput)
+    for name, key in RATES.items():
+        limit, value = getattr(budget, name), row.get(key)
+        if limit is not None and value is not None and value * tolerance < limit:
+            found[name] = float(value)
+    # With some tolerance it is what a row may become, and what writes nothing now may be put into the format that does.
+    if tolerance == 1 and _is_silent(budget, row):
+        worst = {"min_tokens_per_second": 0.0, "max_first_token_ms": math.inf}
+        found |= {name: value for name, value in worst.items() if getattr(budget, name) is not None}
     return found
+
+
+def _is_silent(budget: Budget, row: Mapping[str, Any]) -> bool:
+    return budget.is_about_writing and row.get("writes") is False
 
 
 def costs_only(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,14 +105,17 @@ def choose(budget: Budget, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, An
 
 
 def nearest(budget: Budget, rows: Sequence[Mapping[str, Any]], *, num_rows: int = 3) -> list[Mapping[str, Any]]:
-    """Return the rows that miss a budget by the least: the product of the factors, one for each constraint."""
+    """Return the rows that miss a budget by the least: the product of the factors, one for each constraint.
+
+    What writes nothing where it has to is not near, however small it is.
+    """
 
     def distance(row: Mapping[str, Any]) -> float:
         found = misses(budget, row)
         # In logarithms twice as slow is as far as twice as large; 0 has none, so it becomes a very small number.
         return sum(abs(math.log(max(value, 1e-9) / max(getattr(budget, name), 1e-9))) for name, value in found.items())
 
-    return sorted(rows, key=distance)[:num_rows]
+    return sorted((row for row in rows if not _is_silent(budget, row)), key=distance)[:num_rows]
 
 
 def say_misses(budget: Budget, row: Mapping[str, Any], headline: Measure) -> str:

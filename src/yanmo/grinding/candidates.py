@@ -16,6 +16,7 @@ from yanmo.verbs.calls import Call, InputPaths, stage_toml, toml_value
 
 __all__ = [
     "DATASET",
+    "HALVES",
     "INIT",
     "TEACHER",
     "TRANSFER",
@@ -35,7 +36,13 @@ __all__ = [
 ]
 
 TEACHER, DATASET, INIT, TRANSFER = "teacher", "dataset", "init", "transfer"
-HALF = {"heads": 0.5, "feed_forward": 0.5}
+HALVES = {
+    "encoder": {"heads": 0.5, "feed_forward": 0.5},
+    # The heads of some cannot go.
+    "decoder": {"feed_forward": 0.5},
+}
+"""Family of a Bundle to what is left out of its half."""
+LAYERED_DECODERS = ("gpt2", "gpt")
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ def file_name(named: ModelSpec | Bundle) -> str:
 
 def is_layered(spec: ModelSpec) -> bool:
     """Return whether heads and neurons can be cut out of a student."""
-    is_shape = spec.family in ENCODER_FAMILIES and spec.family != "albert" and spec.layers > 1
+    layered = (*(one for one in ENCODER_FAMILIES if one != "albert"), *LAYERED_DECODERS)
+    is_shape = spec.family in layered and spec.layers > 1
     # Of which family a checkpoint is its folder says, and prune.
     return is_shape or spec.family in STARTED_FAMILIES
 
@@ -117,15 +125,16 @@ def int8_of(name: str, *, model: str = "") -> Stage:
     return Stage(f"{name.removesuffix('-student')}-int8", Call(verb="quantize", inputs=_from(name)), model)
 
 
-def pruned(name: str, *, precision: str, model: str = "") -> Stage:
-    """Return the stage that leaves half of the heads and neurons of an encoder.
+def pruned(name: str, *, precision: str, family: str = "encoder", model: str = "") -> Stage:
+    """Return the stage that leaves half of the heads and neurons of a network.
 
     Args:
-        name: Of the encoder.
+        name: Of the network.
+        family: A key of :data:`HALVES`.
         precision: The arithmetic that trained it, in which it recovers.
         model: The student's shape.
     """
-    call = Call(verb="prune", inputs=_from(name), config={**HALF, "precision": precision})
+    call = Call(verb="prune", inputs=_from(name), config={**HALVES[family], "precision": precision})
     return Stage(f"{name.removesuffix('-student')}-pruned", call, model)
 
 

@@ -7,13 +7,16 @@ there is time. Ensembles and cascades of what has been made cost seconds and com
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.combine.cascading import Guarantee
+from yanmo.executors.jobs import Executor
+from yanmo.family_settings import unused_settings
 from yanmo.grinding.candidates import (
+    HALVES,
     TEACHER,
     TRANSFER,
     Stage,
@@ -27,8 +30,10 @@ from yanmo.grinding.candidates import (
 )
 from yanmo.grinding.search import Search, attempt, num_passes, pass_seconds
 from yanmo.grinding.shapes import REPORT_MB, few_rows, measure_shape, measure_what_is_there, time_training
+from yanmo.grinding.side_by_side import make_ahead
 from yanmo.grinding.trials import finished
 from yanmo.models import ModelSpec
+from yanmo.tasks.forms import suits
 
 __all__ = ["run_search"]
 
@@ -58,14 +63,20 @@ MOST_PASSES = 40
 """… but not for more than these, which of few texts it has learned by heart long before."""
 
 
-def run_search(search: Search) -> None:
-    """Measure what is there and the students' shapes, then make and measure what may meet the budget."""
+def run_search(search: Search, executor: Executor | None = None) -> None:
+    """Measure what is there and the students' shapes, then make and measure what may meet the budget.
+
+    Args:
+        search: What is searched.
+        executor: Who makes candidates side by side; None where this process makes one after the other.
+    """
     bench, folder = search.bench, search.bench.folder / "shapes"
     few = few_rows(bench.dataset, bench.folder / "few")
     for name, bundle in {TEACHER: bench.teacher, **single_models(bench.teacher)}.items():
-        search.present.append(measure_what_is_there(name, bundle, few, folder, bench.num_threads))
+        search.present.append(measure_what_is_there(name, bundle, few, folder, bench.meter))
     for spec in search.students.values():
-        search.shapes.append(measure_shape(spec, few, folder, bench.num_threads, effects=bench.effects))
+        taught: dict[str, Any] = {"effects": bench.effects, "teaching": bench.teaching}
+        search.shapes.append(measure_shape(spec, few, folder, bench.meter, **taught))
     bench.clock.save()
     groups: tuple[Callable[[Search], Iterator[Stage]], ...] = (
         _models_in_int8,
@@ -79,8 +90,12 @@ def run_search(search: Search) -> None:
         _cascades,
     )
     for group in groups:
-        # One at a time: a group asks for what has been found before it names its next stage.
-        for stage in group(search):
+        stages: Iterable[Stage] = group(search)
+        if executor is not None and group in FORESEEN:
+            stages = list(stages)
+            make_ahead(search, stages, executor)
+        # One at a time: the other groups ask for what has been found before they name their next stage.
+        for stage in stages:
             attempt(search, stage)
 
 
@@ -103,8 +118,10 @@ def _ensembles(search: Search) -> Iterator[Stage]:
     """Yield the means of two to four models in 8 bits that cost no more together than is allowed, the most accurate.
 
     Of the trainings of one student only one takes part. How often a mean is right is known before it is made; what it
-    costs is more than the sum of its members, so that others follow where some miss the budget.
+    costs is more than the sum of its members, so that others follow where some miss the budget. None of them writes.
     """
+    if search.budget.is_about_writing:
+        return
     ranked = sorted([*search.ready, *_made_in_int8(search)], key=lambda row: row["drop"])
     chosen = [row for row in ranked if not search.costs_too_much(row)][:MOST_MIXED]
     groups = (group for number in range(2, MOST_MEMBERS + 1) for group in combinations(chosen, number))
@@ -172,6 +189,7 @@ def _students(search: Search) -> Iterator[Stage]:
             num_threads=bench.num_threads,
             num_texts=search.texts.num_rows,
             effects=bench.effects,
+            teaching=bench.teaching,
         )
         seconds = num_passes(search, spec.name) * search.shapes[place]["train_seconds_per_text"]
         places.append((use, seconds, spec))
@@ -192,7 +210,10 @@ def _student(search: Search, spec: ModelSpec, **more: Any) -> Stage:
     """Return the stage of a student, of one that gets further config values under another name."""
     suffix = "longer" if more else "student"
     has_transfer = bool(search.bench.given.get(TRANSFER))
-    return student(spec, {**search.values, **more}, has_transfer=has_transfer, suffix=suffix)
+    # What has no effect on a student would be said of each.
+    idle = unused_settings(spec, search.bench.task.head)
+    values = {name: value for name, value in search.values.items() if name not in idle}
+    return student(spec, {**values, **more}, has_transfer=has_transfer, suffix=suffix)
 
 
 def _use_of(search: Search, shape: Mapping[str, Any]) -> int | None:
@@ -220,9 +241,9 @@ def _halves(search: Search) -> Iterator[Stage]:
         if is_layered(spec) and search.row(name):
             yield from _half(search.bench.bundle(name), name, model=model)
     teacher, row = search.bench.teacher, search.row(int8_of(TEACHER).name)
-    is_encoder = teacher.format == "torch" and teacher.architecture.get("family") == "encoder"
+    is_layered_teacher = teacher.format == "torch" and teacher.architecture.get("family") in HALVES
     # Half of it in 8 bits cannot be fast enough if the whole in 8 bits is too far away.
-    if is_encoder and row is not None and not search.costs_too_much(row, gain=PRUNED_GAIN):
+    if is_layered_teacher and row is not None and not search.costs_too_much(row, gain=PRUNED_GAIN):
         yield from _half(teacher, TEACHER)
 
 
@@ -236,7 +257,8 @@ def _halves_of_dear(search: Search) -> Iterator[Stage]:
 
 def _half(bundle: Bundle, name: str, *, model: str = "") -> Iterator[Stage]:
     arithmetic = bundle.manifest.config.get("precision")
-    stage = pruned(name, precision=arithmetic if arithmetic in ("fp32", "bf16") else "fp32", model=model)
+    arithmetic = arithmetic if arithmetic in ("fp32", "bf16") else "fp32"
+    stage = pruned(name, family=str(bundle.architecture.get("family")), precision=arithmetic, model=model)
     yield from (stage, int8_of(stage.name, model=model))
 
 
@@ -251,6 +273,8 @@ def _longer(search: Search) -> Iterator[Stage]:
         key=lambda one: one[0]["drop"],
     )
     for _, spec in ranked:
+        if "num_epochs" in unused_settings(spec, search.bench.task.head):
+            continue  # what is counted is counted once
         usual = num_passes(search, spec.name)
         possible = min(int(search.bench.clock.left / pass_seconds(search, spec.name)), MOST_PASSES, LONGER[1] * usual)
         stage = _student(search, spec, num_epochs=possible)
@@ -260,6 +284,8 @@ def _longer(search: Search) -> Iterator[Stage]:
 
 def _cascades(search: Search) -> Iterator[Stage]:
     """Yield cascades whose last stage costs too much by itself, the most accurate last stages first."""
+    if not suits(search.bench.task, "cascade"):
+        return
     rows = [*search.ready, *_made_in_int8(search), *_made_by(search, "ensemble")]
     num_pairs = 0
     for last in sorted(rows, key=lambda row: row["drop"]):
@@ -288,3 +314,7 @@ def _can_be_first(search: Search, first: Mapping[str, Any], last: Mapping[str, A
     # The median text is answered by the first stage, whatever the last one takes.
     latency = {"latency_ms": first["latency_ms"]}
     return is_quick and search.fits(_size_together([first, last])) and not search.costs_too_much(latency)
+
+
+FORESEEN = (_models_in_int8, _students, _halves_of_dear, _longer, _halves)
+"""The groups whose stages are all known before one of them is measured, so that several can be made at once."""

@@ -64,7 +64,7 @@ def make_report(search: Search, winner: Mapping[str, Any] | None, config: Config
             "is_teacher_enough": name is None and _is_enough(bench, budget, search.present[0]),
             "nearest": []
             if name
-            else [say_misses(budget, row, headline) for row in nearest(budget, rows or search.shapes)],
+            else [say_misses(budget, row, headline) for row in nearest(budget, rows) or nearest(budget, search.shapes)],
             "rows": rows,
             "shapes": search.shapes,
             "present": search.present,
@@ -209,8 +209,9 @@ def refuse(
         raise ModelError(f"No Bundle could be made. {failed}{itself}", hint=f"All of it: {place}.")
     tried = f"None of {len(report['rows'])} Bundles meets" if report["rows"] else "No student's shape can meet"
     late = f" There was no time for: {'; '.join(search.late)}." if search.late else ""
+    near = f" The nearest: {'; '.join(report['nearest'])}." if report["nearest"] else ""
     raise ModelError(
-        f"{tried} the budget.{itself} The nearest: {'; '.join(report['nearest'])}.{late} All of it: {place}.",
+        f"{tried} the budget.{itself}{near}{late} All of it: {place}.",
         hint=f"{hint} More --hours try more." if search.late else hint,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from yanmo.artifacts.durable import put
 
-__all__ = ["Clock", "LateError", "read_json", "write_json"]
+__all__ = ["Clock", "LateError", "TimeLimit", "read_json", "write_json"]
 
 RESERVE = 0.05
 """Share of the time that no training may use: it is kept for what is made of the trained ones in seconds."""
@@ -57,6 +57,26 @@ class Clock:
         """
         self.save()
         if self.left < 0:
+            raise LateError
+
+
+class TimeLimit:
+    """How long one training may take, by whatever process.
+
+    Args:
+        max_seconds: From now on.
+    """
+
+    def __init__(self, max_seconds: float) -> None:
+        self._end = time.monotonic() + max_seconds
+
+    def watch(self, _: Mapping[str, Any]) -> None:
+        """End a training at one of its records where there is no more time.
+
+        Raises:
+            LateError: As said.
+        """
+        if time.monotonic() > self._end:
             raise LateError
 
 

@@ -16,7 +16,7 @@ from yanmo.grinding.trials import Bench
 from yanmo.models import ModelSpec
 from yanmo.verbs.prune import PruneConfig
 
-__all__ = ["Search", "attempt", "num_passes", "pass_seconds"]
+__all__ = ["Search", "attempt", "needed_seconds", "num_passes", "pass_seconds"]
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ def attempt(search: Search, stage: Stage) -> None:
         return
     left = max(bench.clock.left, 0.0)
     # The estimate is for a whole training; one that is begun needs less.
-    if not bench.is_begun(stage.name) and (needed := _needed_seconds(search, stage)) > left:
+    if not bench.is_begun(stage.name) and (needed := needed_seconds(search, stage)) > left:
         search.late.append(f"{stage.name}: it would take about {_minutes(needed)}, and {_minutes(left)} are left")
         return
     logger.info("%s …", stage.name)
@@ -100,7 +100,7 @@ def _minutes(seconds: float) -> str:
     return f"{minutes:.0f} min" if minutes >= 10 else f"{minutes:.2g} min"
 
 
-def _needed_seconds(search: Search, stage: Stage) -> float:
+def needed_seconds(search: Search, stage: Stage) -> float:
     """Return about how long a training takes; what is made in seconds is always tried."""
     if stage.call.verb == "distill":
         passes = stage.call.config.get("num_epochs") or num_passes(search, stage.model)
@@ -128,7 +128,8 @@ def pass_seconds(search: Search, model: str) -> float:
 
 def num_passes(search: Search, model: str) -> int:
     """Return how often a student goes over its texts by default."""
-    return int(default_settings(search.students[model].family, search.texts.num_rows).get("num_epochs", 1))
+    usual = default_settings(search.students[model].family, search.texts.num_rows, form=search.bench.task.head)
+    return int(usual.get("num_epochs", 1))
 
 
 def _asking_seconds(search: Search) -> float:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import Bundle
@@ -19,20 +18,20 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import Effects
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.placing import MANIFEST
+from yanmo.exchanging.decoder_bundle import holds_decoder
 from yanmo.family_settings import unused_settings
 from yanmo.grinding.candidates import file_name
 from yanmo.grinding.records import read_json, write_json
-from yanmo.measuring.evaluation import load_split
-from yanmo.measuring.timing import clock, time_alone, time_batches
+from yanmo.grinding.speeds import Meter
+from yanmo.modeling.settings import Teaching
 from yanmo.models import ModelSpec
-from yanmo.runtimes.predictor import open_bundle
 from yanmo.tasks import task_of
 from yanmo.training.job import learn, make_job, settle
 from yanmo.training.publishing import publish_trained
 from yanmo.training.train_config import TrainConfig
 from yanmo.verbs.calls import call_of, run_call
 
-__all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_speed", "measure_what_is_there", "time_training"]
+__all__ = ["REPORT_MB", "few_rows", "measure_shape", "measure_what_is_there", "time_training"]
 
 REPORT_MB = 0.25
 """What the Report of the search adds to the winner's folder at most; what may become it is measured as if it had it."""
@@ -41,8 +40,6 @@ NUM_VALID_ROWS = 256
 GATE: dict[str, Any] = {"max_drop": 1.0, "num_valid_texts": 32}
 """Random weights have no accuracy to lose."""
 NUM_CALIBRATION_TEXTS = 32
-NUM_ROUNDS = 3
-ROUND_SECONDS = 1.0
 
 
 def few_rows(dataset: Dataset, out: Path) -> Dataset:
@@ -68,22 +65,7 @@ def few_rows(dataset: Dataset, out: Path) -> Dataset:
     return Dataset.open(out)
 
 
-def measure_speed(bundle: Bundle, items: Sequence[Any], num_threads: int) -> dict[str, float]:
-    """Return ``latency_ms``, of several rounds the median of the medians, and ``throughput``, texts a second.
-
-    Args:
-        bundle: What answers.
-        items: N texts or pairs.
-        num_threads: Of the engine.
-    """
-    with open_bundle(bundle, num_threads=num_threads) as predictor:
-        # All texts first: the engine is warm when single ones are timed.
-        elapsed = clock(lambda: predictor.infer(items))
-        rounds = [time_alone(predictor, items, seconds=ROUND_SECONDS)["p50"] for _ in range(NUM_ROUNDS)]
-        return {"latency_ms": float(np.median(rounds)), "throughput": time_batches(predictor, items, elapsed)}
-
-
-def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path, num_threads: int) -> dict[str, Any]:
+def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path, meter: Meter) -> dict[str, Any]:
     """Return latency, throughput and size of a Bundle as it is, measured once.
 
     Args:
@@ -91,33 +73,40 @@ def measure_what_is_there(name: str, bundle: Bundle, few: Dataset, folder: Path,
         bundle: The teacher, or a model in it.
         few: From :func:`few_rows`.
         folder: Where measurements are kept.
-        num_threads: Of the engine.
+        meter: Measures.
     """
     file = folder / f"{name}.json"
     row = read_json(file)
     if row is None:
-        speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
-        row = {"name": name, **speed, "size_mb": bundle.size_bytes / 1e6}
+        row = {"name": name, **meter.measure(bundle, few), "size_mb": bundle.size_bytes / 1e6}
         write_json(file, row)
     return row
 
 
-def measure_shape(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, *, effects: Effects) -> dict[str, Any]:
+def measure_shape(
+    spec: ModelSpec,
+    few: Dataset,
+    folder: Path,
+    meter: Meter,
+    *,
+    effects: Effects,
+    teaching: Teaching | None = None,
+) -> dict[str, Any]:
     """Return latency, throughput and size of a shape in 8 bits, measured once.
 
     Args:
         spec: The student.
         few: From :func:`few_rows`.
         folder: Where Bundles and measurements are kept.
-        num_threads: Of the engine.
+        meter: Measures.
         effects: Who watches.
+        teaching: By a language model, whose tokenizer a shape takes over.
     """
     file = folder / f"{file_name(spec)}.json"
     row = read_json(file)
     if row is None:
-        bundle = _int8(spec, few, folder, num_threads, effects)
-        speed = measure_speed(bundle, load_split(few, "valid").items, num_threads)
-        row = {"name": spec.name, **speed, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
+        bundle = _int8(spec, few, folder, meter.num_threads, effects, teaching)
+        row = {"name": spec.name, **meter.measure(bundle, few), "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
         write_json(file, row)
     return row
 
@@ -131,10 +120,12 @@ def time_training(
     num_threads: int,
     num_texts: int,
     effects: Effects,
+    teaching: Teaching | None = None,
 ) -> dict[str, Any]:
     """Return the row of a shape with ``train_seconds_per_text``: of one text in one pass, measured once.
 
-    It is the second of two passes over few rows, with the evaluation at its end, in steps as large as the real ones.
+    It is the second of two passes over few rows, with the evaluation at its end, in steps as large as the real ones; of
+    what is counted the only one.
 
     Args:
         spec: The student.
@@ -144,10 +135,11 @@ def time_training(
         num_threads: Threads that train.
         num_texts: That the student will learn from.
         effects: Who else watches.
+        teaching: By a language model that is asked in every step.
     """
     if "train_seconds_per_text" in row:
         return dict(row)
-    ends: list[float] = []
+    ends: list[float] = [time.monotonic()]
 
     def note(record: Mapping[str, Any]) -> None:
         if "valid_loss" in record:
@@ -160,15 +152,17 @@ def time_training(
     # A training that was cut off would go on and be timed from its middle.
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    job = make_job(few, spec, settled, work, "timed", is_length_given=False)
+    job = replace(make_job(few, spec, settled, work, "timed", is_length_given=False), teaching=teaching)
     learn(job, tell=effects.watched(note).tell)
     shutil.rmtree(work)
-    timed = {**row, "train_seconds_per_text": (ends[1] - ends[0]) / few.split("train").height}
+    timed = {**row, "train_seconds_per_text": (ends[-1] - ends[-2]) / few.split("train").height}
     write_json(folder / f"{file_name(spec)}.json", timed)
     return timed
 
 
-def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects: Effects) -> Bundle:
+def _int8(
+    spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects: Effects, teaching: Teaching | None
+) -> Bundle:
     name = file_name(spec)
     untrained, out = folder / f"{name}-untrained", folder / f"{name}-int8"
     if not (untrained / MANIFEST).is_file():
@@ -178,13 +172,14 @@ def _int8(spec: ModelSpec, few: Dataset, folder: Path, num_threads: int, effects
         settled = settle(config, spec, NUM_ROWS, task_of(few)).model_copy(update={"num_epochs": 0})
         work = folder / f"{name}-work"
         work.mkdir(parents=True, exist_ok=True)
-        job = make_job(few, spec, settled, work, "shape", is_length_given=False)
+        job = replace(make_job(few, spec, settled, work, "shape", is_length_given=False), teaching=teaching)
         publish_trained(learn(job, tell=effects.tell), job, few, parents={"dataset": few.digest}, out=untrained)
     if spec.is_born_small:
         return Bundle.open(untrained)
     if not (out / MANIFEST).is_file():
-        # Light models have no activations to calibrate, and would say that the key has no effect.
-        more: dict[str, Any] = {} if spec.format != "torch" else {"num_calibration_texts": NUM_CALIBRATION_TEXTS}
+        # Models that are light or write have no activations to calibrate, and would say that the key has no effect.
+        is_graph = spec.format == "torch" and not holds_decoder(Bundle.open(untrained))
+        more: dict[str, Any] = {"num_calibration_texts": NUM_CALIBRATION_TEXTS} if is_graph else {}
         gate = {**GATE, **more, "num_threads": num_threads}
         run_call(call_of("quantize", {"bundle": untrained, "dataset": few}, gate, out=out))
     return Bundle.open(out)

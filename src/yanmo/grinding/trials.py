@@ -17,18 +17,22 @@ from yanmo.artifacts.dataset import Dataset
 from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.placing import MANIFEST
 from yanmo.combine.ensembling import Ensembler
+from yanmo.compressing.token_lessons import teaches_tokens
 from yanmo.errors import BusyError, ConfigError, DataError, ModelError, StoppedError, YanmoError
 from yanmo.grinding.candidates import DATASET, TEACHER, Stage, placed
 from yanmo.grinding.records import Clock, read_json, write_json
-from yanmo.grinding.shapes import REPORT_MB, measure_speed
+from yanmo.grinding.shapes import REPORT_MB
+from yanmo.grinding.speeds import Meter
 from yanmo.measuring.benchmarking.processes import run_child
 from yanmo.measuring.benchmarking.requests import MeasureBundle
 from yanmo.measuring.evaluation import Split, load_split, run_bundle
 from yanmo.metrics.measures import compare, measure_with_intervals
+from yanmo.modeling.settings import Teaching
 from yanmo.models import LIGHT_FAMILIES
 from yanmo.protocols import Task
 from yanmo.tasks import task_of
-from yanmo.verbs.calls import InputPaths, run_call
+from yanmo.verbs.calls import Call, InputPaths, run_call
+from yanmo.verbs.distill import DistillConfig
 from yanmo.verbs.signature import get_verb
 
 __all__ = ["Bench", "describe", "finished"]
@@ -53,7 +57,7 @@ class Bench:
             against, the Dataset, whose validation split measures, and others.
         folder: The work folder.
         clock: Of the whole search.
-        num_threads: Of trainings and engines.
+        meter: Measures how fast Bundles are, with as many threads as trainings have.
         needs_memory: Whether memory is measured, each Bundle in a process of its own.
         effects: Who watches every training.
     """
@@ -61,7 +65,7 @@ class Bench:
     given: Mapping[str, Any]
     folder: Path
     clock: Clock
-    num_threads: int
+    meter: Meter
     needs_memory: bool = False
     effects: Effects = NO_EFFECTS
     _asked: dict[str, Any] = field(default_factory=dict, init=False)
@@ -71,6 +75,14 @@ class Bench:
         self.dataset: Dataset = self.given[DATASET]
         self.split = load_split(self.dataset, "valid")
         self.task = task_of(self.dataset)
+        self.num_threads = self.meter.num_threads
+
+    @property
+    def teaching(self) -> Teaching | None:
+        """How a language model teaches, which is asked in every step; None where answers are made beforehand."""
+        usual = DistillConfig()
+        is_asked = teaches_tokens(self.task)
+        return Teaching(usual.alpha, usual.temperature, teacher_dir=self.teacher.path) if is_asked else None
 
     def bundle_dir(self, name: str) -> Path:
         """Return where a stage's Bundle stands."""
@@ -90,6 +102,24 @@ class Bench:
         values = read_json(self._begun(stage.name))
         return stage if values is None else stage.configured(values)
 
+    def begin(self, stage: Stage) -> None:
+        """Keep the values of a stage before it is made: its checkpoint can only go on with the same ones."""
+        write_json(self._begun(stage.name), stage.call.config)
+
+    def note_made(self, stage: Stage, seconds: float, failed: str | None = None) -> None:
+        """Keep how long another process took for a stage, or why it can never be made.
+
+        Args:
+            stage: Which one.
+            seconds: Of making it.
+            failed: What the user is told.
+        """
+        row = {"name": stage.name, "verb": stage.call.verb, "student": stage.model, "seconds": seconds}
+        write_json(self._measured(stage.name), row if failed is None else {**row, "failed": failed})
+
+    def _measured(self, name: str) -> Path:
+        return self.folder / "measured" / f"{name}.json"
+
     def _begun(self, name: str) -> Path:
         return self.folder / "begun" / f"{name}.json"
 
@@ -108,18 +138,17 @@ class Bench:
         Raises:
             LateError: There was no time to end its training.
         """
-        file, start, is_made = self.folder / "measured" / f"{stage.name}.json", self.clock.seconds, False
+        file, start, is_made = self._measured(stage.name), self.clock.seconds, False
         row = read_json(file) or {"name": stage.name, "verb": stage.call.verb, "student": stage.model}
         if "failed" in row:
             return row
-        # Before it is made: its checkpoint can only go on with the same values.
-        write_json(self._begun(stage.name), stage.call.config)
+        self.begin(stage)
         try:
             bundle = self._make(stage)
             is_made = True
             # Measured in two steps, as the budget for memory may come with a later run.
             if "drop" not in row:
-                row |= {**self._measure(bundle), "seconds": self.clock.seconds - start}
+                row |= {**self._measure(bundle), "seconds": row.get("seconds", 0.0) + self.clock.seconds - start}
                 self.clock.save()
                 write_json(file, row)
             if self.needs_memory and row["memory_mb"] is None:
@@ -137,16 +166,16 @@ class Bench:
 
     def try_given(self, name: str) -> dict[str, Any]:
         """Return the row of a Bundle that is there as it is, measured on first use."""
-        file = self.folder / "measured" / f"{name}.json"
+        file = self._measured(name)
         row = read_json(file)
         if row is None:
             row = {"name": name, "verb": "", "student": "", **self._measure(self.bundle(name))}
             write_json(file, row)
         return row
 
-    def speed(self, name: str) -> dict[str, float]:
-        """Return latency and throughput of a stage's Bundle, measured now."""
-        return measure_speed(self.bundle(name), self.split.items, self.num_threads)
+    def speed(self, name: str) -> dict[str, Any]:
+        """Return latency, throughput and rates of writing of a stage's Bundle, measured now."""
+        return self.meter.measure(self.bundle(name), self.dataset)
 
     @cached_property
     def teacher_answers(self) -> Any:
@@ -184,13 +213,19 @@ class Bench:
         return float(facts["peak_memory_mb"])
 
     def _make(self, stage: Stage) -> Bundle:
-        out = self.bundle_dir(stage.name)
-        if not (out / MANIFEST).is_file():
-            known = get_verb(stage.call.verb).config_class.model_fields
-            config = stage.call.config | ({"num_threads": self.num_threads} if "num_threads" in known else {})
-            effects = self.effects.watched(self.clock.watch)
-            run_call(structs.replace(placed(stage.call, self._path), config=config, out=str(out), effects=effects))
-        return Bundle.open(out)
+        if not self.is_made(stage.name):
+            run_call(structs.replace(self.call(stage), effects=self.effects.watched(self.clock.watch)))
+        return Bundle.open(self.bundle_dir(stage.name))
+
+    def is_made(self, name: str) -> bool:
+        """Return whether a stage's Bundle is there, or it is one that was given."""
+        return name in self.given or (self.bundle_dir(name) / MANIFEST).is_file()
+
+    def call(self, stage: Stage) -> Call:
+        """Return the call that makes a stage's Bundle in its place."""
+        known = get_verb(stage.call.verb).config_class.model_fields
+        config = stage.call.config | ({"num_threads": self.num_threads} if "num_threads" in known else {})
+        return structs.replace(placed(stage.call, self._path), config=config, out=str(self.bundle_dir(stage.name)))
 
     def _path(self, name: str) -> InputPaths:
         """Return where something stands: what was given, or a stage's Bundle."""
@@ -202,7 +237,7 @@ class Bench:
     def _measure(self, bundle: Bundle) -> dict[str, Any]:
         row = describe(self.answer(bundle, self.split), self.teacher_answers, self.split, self.task)
         row |= {"model": bundle.model, "format": bundle.format, "size_mb": bundle.size_bytes / 1e6 + REPORT_MB}
-        return row | measure_speed(bundle, self.split.items, self.num_threads) | {"memory_mb": None}
+        return row | self.meter.measure(bundle, self.dataset) | {"memory_mb": None}
 
 
 def describe(ours: Any, theirs: Any, split: Split, task: Task[Any]) -> dict[str, Any]:

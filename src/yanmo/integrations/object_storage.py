@@ -17,11 +17,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
-
 from yanmo.errors import MissingExtraError, StorageError
+from yanmo.integrations.stored_objects import StoredObject
 
-__all__ = ["Bucket", "StoredObject", "open_bucket"]
+__all__ = ["Bucket", "open_bucket"]
 
 RETRY_SECONDS = 60.0
 """How long a request is tried again that was throttled, or whose connection was cut."""
@@ -43,20 +42,6 @@ ENVIRONMENT = {
     "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
 }
-
-
-class StoredObject(msgspec.Struct, frozen=True):
-    """An object as its bucket tells of it.
-
-    Attributes:
-        path: In the bucket.
-        size: In bytes.
-        version: Changes with its content.
-    """
-
-    path: str
-    size: int
-    version: str
 
 
 def open_bucket(address: str) -> tuple[Bucket, str]:

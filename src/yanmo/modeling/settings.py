@@ -185,7 +185,7 @@ class ReadingSettings:
     spaces between the words.
     """
 
-    objective: Literal["mlm", "rtd", "spans"]
+    objective: Literal["mlm", "rtd", "spans", "clm"]
     max_length: int
     packing: Literal["documents", "rows"]
     vocab_size: int

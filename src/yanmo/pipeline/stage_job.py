@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from yanmo.errors import ConfigError, YanmoError
+from yanmo.errors import YanmoError
+from yanmo.executors.places import work_in
 from yanmo.verbs.calls import Call, run_call
 
 __all__ = ["MadeStage", "StageJob", "StageUnit"]
@@ -56,14 +55,7 @@ class StageJob:
         Raises:
             ConfigError: It is not there.
         """
-        if not Path(self.folder).is_dir():
-            raise ConfigError(
-                f"A worker does not find the folder {self.folder}.",
-                hint="The pipeline's files must be in the same place on every machine: on storage they share.",
-            )
-        # A Report holds paths as they were given, so they are not made absolute.
-        if Path.cwd() != Path(self.folder):
-            os.chdir(self.folder)
+        work_in(self.folder)
         return contextlib.nullcontext(self)
 
     def run(self, units: Iterable[StageUnit]) -> Iterator[MadeStage]:

@@ -25,9 +25,10 @@ from yanmo.combine.alignment import check_same_tokens
 from yanmo.combine.cascading import NEVER
 from yanmo.combine.ensembling import Ensembler, Stacker
 from yanmo.combine.stacking import LightgbmStacker, LinearStacker
-from yanmo.errors import ArtifactError, YanmoError
+from yanmo.errors import ArtifactError, ConfigError, YanmoError
 from yanmo.protocols import Inference, Runtime
 from yanmo.runtimes.predictor import Predictor, open_bundle
+from yanmo.runtimes.token_mean import TOKEN_MEAN, TokenMeanRuntime
 from yanmo.tasks import task_of
 from yanmo.text.inputs import Inputs, Windows
 
@@ -203,9 +204,9 @@ class EnsembleRuntime(Runtime[EncodedForAll]):
         evidence = self._ensembler.combine(answers(), self._task)
         return Inference(evidence.invert(), totals.found())
 
-    def gaps(self, raw: RawInputs) -> FloatArray:
+    def gaps(self, inputs: Inputs) -> FloatArray:
         """Return how far each text's answer is from one that a rounding would change: of a vote the closest call."""
-        gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
+        raw, gaps_N = RawInputs(inputs), np.ones(len(inputs), dtype=np.float32)
         for member in range(len(self._members)) if self._ensembler.is_vote else ():
             evidence, _ = self._members.answer(member, raw)
             gaps_N = np.minimum(gaps_N, self._task.gap_N(evidence))
@@ -251,9 +252,9 @@ class CascadeRuntime(Runtime[RawInputs]):
         # Logarithms, or log-odds, so that a composite can be activated and calibrated as any model is.
         return Inference(self._task.form.gathered(settled).invert(), totals.found(stage_N, abstained_N))
 
-    def gaps(self, raw: RawInputs) -> FloatArray:
+    def gaps(self, inputs: Inputs) -> FloatArray:
         """Return how far each text's confidences are from the thresholds, in every stage that may be asked."""
-        gaps_N = np.ones(len(raw.inputs), dtype=np.float32)
+        raw, gaps_N = RawInputs(inputs), np.ones(len(inputs), dtype=np.float32)
         for stage, limit in enumerate([*self._settings.thresholds, self._settings.abstain or NEVER]):
             if limit < NEVER:
                 sure_N = self._task.confidence_N(self._members.answer(stage, raw)[0])
@@ -288,10 +289,18 @@ def open_runtime(
     device: str,  # noqa: ARG001 - one signature
     num_threads: int,
     engine: str | None = None,
-) -> EnsembleRuntime | CascadeRuntime:
+) -> EnsembleRuntime | CascadeRuntime | TokenMeanRuntime:
     """Return the runtime of a composite Bundle."""
-    kind = EnsembleRuntime if bundle.format == "ensemble" else CascadeRuntime
-    return kind(bundle, num_threads, engine)
+    if bundle.format == "cascade":
+        return CascadeRuntime(bundle, num_threads, engine)
+    if read_composite_settings(bundle, EnsembleSettings).method == TOKEN_MEAN:
+        if engine is not None:
+            raise ConfigError(
+                f"The 'runtime' parameter is for ONNX Bundles; the members of {bundle.path} write token by token.",
+                hint="Leave it out.",
+            )
+        return TokenMeanRuntime(bundle.members(), num_threads)
+    return EnsembleRuntime(bundle, num_threads, engine)
 
 
 def read_composite_settings(bundle: Bundle, kind: type[SettingsT]) -> SettingsT:

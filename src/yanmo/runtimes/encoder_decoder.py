@@ -28,6 +28,7 @@ from yanmo.runtimes.generating.beams import Hypothesis
 from yanmo.runtimes.generating.drafts import ReadingSession
 from yanmo.runtimes.generating.encoder_decoder_session import EncoderDecoderSession
 from yanmo.runtimes.generating.forced_phrases import ForcedPhrases
+from yanmo.runtimes.generating.joined_session import JoinedSession
 from yanmo.text.glossary import Glossary, read_glossary
 from yanmo.text.growing import GrowingText
 from yanmo.text.inputs import Inputs, Windows
@@ -129,6 +130,16 @@ class EncoderDecoderRuntime(Runtime[SourceTexts]):
         other = copy.copy(self)
         other._wishes = replace(self._wishes, **{name: one for name, one in given.items() if one is not None})
         return other
+
+    def together(self, others: Sequence[EncoderDecoderRuntime]) -> EncoderDecoderRuntime:
+        """Return a model whose next tokens have the mean of the probabilities that this one and others give them.
+
+        Args:
+            others: Models that cut texts into the same tokens; they are not to be used any more.
+        """
+        joined = copy.copy(self)
+        joined._session = JoinedSession([self._session, *(one._session for one in others)])
+        return joined
 
     def score(self, encoded: SourceTexts) -> Inference[Writings]:
         """Write an answer to each of N texts."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from yanmo.arrays import IntArray
 from yanmo.artifacts.bundle import Bundle
 from yanmo.modeling.language.encoder_decoders import load_encoder_decoder
-from yanmo.runtimes.generating.drafts import NextScores
+from yanmo.runtimes.generating.drafts import NextScores, places_left
 
 __all__ = ["TorchReadingSession", "load_reading_session"]
 
@@ -75,9 +75,8 @@ class TorchDrafts:
         self._cache.reorder_cache(torch.tensor(sources_R, device=self._session.device))
 
     def drop(self, texts: Sequence[int]) -> list[int]:
-        """Let go of texts; the others move up."""
-        gone = set(texts)
-        order = [text for text in range(len(self._states) // self._num_beams) if text not in gone]
+        """Let go of texts; those at the end take their places."""
+        order = places_left(len(self._states) // self._num_beams, texts)
         rows = torch.tensor(
             [text * self._num_beams + beam for text in order for beam in range(self._num_beams)],
             device=self._session.device,

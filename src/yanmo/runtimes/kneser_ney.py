@@ -20,7 +20,7 @@ class KneserNeyRuntime(Runtime[Inputs]):
     """The Runtime protocol for the format kneser-ney; safe to use from several threads."""
 
     def __init__(self, bundle: Bundle) -> None:
-        self._model = NgramLanguageModel.open(bundle.path)
+        self._model = NgramLanguageModel.open(bundle.path, end=bundle.architecture.get("end"))
 
     def encode(
         self,

@@ -99,6 +99,9 @@ class WritingServiceOptions(Config):
 
     max_rows: int = Field(default=16, ge=1, le=1024)
     """The most texts that a model writes together; more wait."""
+    draft: Path | None = None
+    """A small Bundle with the tokens of every model that writes, of format decoder or kneser-ney: it foresees tokens of
+    a text that is written alone. With weights in 8 bits one seed may give another text then than in company."""
     max_writing_tokens: int = Field(default=65_536, ge=1)
     """The most tokens of prompts and texts, as long as they may become, that a model has before it; a request beyond
     it gets 429, one larger than all of it 413."""

@@ -29,8 +29,8 @@ TASKS = {task.name: task for task in EVERY}
 ANSWERED: dict[str, Task[Any]] = {EMBEDDING.name: EMBEDDING}
 """Tasks that Bundles answer and no Dataset is of: there is no truth to learn or to measure against."""
 
-READING = {"mlm": "masked_lm", "rtd": "replaced_tokens", "spans": "cut_spans"}
-"""Objective of pre-training to the task of its networks. Those that guess hidden tokens answer it; others only read."""
+READING = {"mlm": "masked_lm", "rtd": "replaced_tokens", "spans": "cut_spans", "clm": "causal_lm"}
+"""Objective of pre-training to the task of its networks. Those that guess tokens answer it; others only read."""
 
 
 def known_task(name: str) -> str:

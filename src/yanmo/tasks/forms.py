@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from yanmo.errors import ConfigError
 from yanmo.protocols import ABOUT, Task
 
-__all__ = ["check_form"]
+__all__ = ["check_form", "suits"]
 
 CHOSEN = ("texts", "units", "passages", "trees")
 """What is decided about by choosing among given answers, whose probabilities sum to 1 or stand each for itself."""
@@ -38,18 +38,24 @@ VERBS = {
     ),
     "calibrate": Row(CHOSEN, "evaluate says how good the probabilities are, such as how many bits a character takes."),
     "cascade": Row(JUDGED, COMPARE),
-    "distill": Row(JUDGED, "Train a smaller model on the same texts, or on texts that the larger one has written."),
+    "distill": Row((*JUDGED, "sequences"), "Train a smaller model on the same texts."),
     "ensemble": Row((*JUDGED, "sequences"), "evaluate --against says which of two models guesses better."),
     "train with folds": Row(CHOSEN, "Leave folds out: nothing is stacked on likelihoods."),
-    "grind": Row(JUDGED, COMPARE),
-    "prune": Row(("texts", "targets"), "Choose a smaller model, or quantize it."),
+    "grind": Row((*JUDGED, "sequences"), COMPARE),
+    "prune": Row(("texts", "sequences", "targets"), "Choose a smaller model, or quantize it."),
     "serve": Row(
         tuple(one for one in ABOUT if one != "sequences"),
         "A service writes texts with a Bundle of format decoder: yanmo export, or quantize, makes one.",
     ),
-    "tune": Row(JUDGED, COMPARE),
+    "tune": Row((*JUDGED, "sequences"), COMPARE),
 }
 """Verb to what it suits; one that is not here suits all."""
+
+
+def suits(task: Task[Any], verb: str) -> bool:
+    """Return whether a verb can do with what a task decides about."""
+    row = VERBS.get(verb)
+    return row is None or task.head in row.heads
 
 
 def check_form(task: Task[Any], verb: str) -> None:
@@ -58,7 +64,7 @@ def check_form(task: Task[Any], verb: str) -> None:
     Raises:
         ConfigError: As said.
     """
-    row = VERBS.get(verb)
-    if row is not None and task.head not in row.heads:
+    if not suits(task, verb):
+        row = VERBS[verb]
         suited = " or ".join(ABOUT[head] for head in row.heads)
         raise ConfigError(f"{verb} is for {suited}; the task {task.name} is about {ABOUT[task.head]}.", hint=row.hint)

@@ -68,13 +68,17 @@ class NgramLanguageModel:
         self.tokenizer.backend.save(str(folder / TOKENIZER))
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
+    def open(cls, folder: Path, *, end: str | None = None) -> Self:
         """Return the model of a folder that :meth:`save` wrote.
+
+        Args:
+            folder: Where it is.
+            end: The token that ends a text; None: the usual one.
 
         Raises:
             ArtifactError: A file is missing or damaged.
         """
-        tokenizer = LanguageTokenizer.open(folder / TOKENIZER, end=END)
+        tokenizer = LanguageTokenizer.open(folder / TOKENIZER, end=end)
         try:
             tensors: dict[str, Any] = load_file(folder / WEIGHTS)
             names, count = ("keys", "log_probabilities", "backoffs"), len(tensors) // 3
@@ -89,7 +93,12 @@ class NgramLanguageModel:
 
 
 def fit_ngram_language_model(
-    texts: Sequence[str], *, tokenization: Tokenization = "auto", order: int | None = None, vocab_size: int
+    texts: Sequence[str],
+    *,
+    tokenization: Tokenization = "auto",
+    order: int | None = None,
+    vocab_size: int,
+    tokenizer: LanguageTokenizer | None = None,
 ) -> NgramLanguageModel:
     """Return the model of some texts.
 
@@ -98,9 +107,13 @@ def fit_ngram_language_model(
         tokenization: What they are cut into; auto: characters.
         order: The most tokens of an n-gram; None: the usual length for these.
         vocab_size: Largest number of tokens.
+        tokenizer: What cuts them instead of one that is made of them.
     """
     cut: Tokenization = "characters" if tokenization == "auto" else tokenization
-    tokenizer = LanguageTokenizer.of(TRAINERS[cut](texts, vocab_size), name="the n-grams", end=END)
+    if tokenizer is not None:
+        cut = "bytes" if tokenizer.characters is None else "characters"
+    else:
+        tokenizer = LanguageTokenizer.of(TRAINERS[cut](texts, vocab_size), name="the n-grams", end=END)
     ids = tokenizer.encode(texts).ids
     size, end_id = tokenizer.vocab_size, tokenizer.end_id
     return NgramLanguageModel(

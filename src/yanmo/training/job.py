@@ -350,7 +350,9 @@ def _of_language(job: Job, tell: Watcher) -> dict[str, Any]:
 def _train_language_model(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.language_training.language_models import train_language_model
 
-    return train_language_model(job.spec, job.train, job.valid, measures=job.task.measures, **_of_language(job, tell))
+    taught: dict[str, Any] = {"teaching": job.teaching, "pruning": job.pruning}
+    measures = job.task.measures
+    return train_language_model(job.spec, job.train, job.valid, measures=measures, **taught, **_of_language(job, tell))
 
 
 def _train_text_to_text(job: Job, tell: Watcher) -> Trained:
@@ -364,7 +366,8 @@ def _train_text_to_text(job: Job, tell: Watcher) -> Trained:
 def _train_kneser_ney(job: Job, tell: Watcher) -> Trained:
     from yanmo.modeling.language_training.ngram_counts import train_kneser_ney
 
-    return train_kneser_ney(job.train, job.valid, language=job.language, measure=job.measure, tell=tell)
+    kept: dict[str, Any] = {"language": job.language, "measure": job.measure, "teaching": job.teaching}
+    return train_kneser_ney(job.train, job.valid, **kept, tell=tell)
 
 
 def _train_pairs(job: Job, tell: Watcher) -> Trained:

@@ -106,8 +106,8 @@ def _find_init(model: str) -> Bundle | None:
     if not spec.is_local or not (Path(spec.source) / MANIFEST).is_file():
         return None
     bundle = Bundle.open(spec.source)
-    # The Bundle of a classifier is a checkpoint like any other folder.
-    return bundle if is_read(bundle.task) else None
+    # The Bundle of a classifier, or of a language model, is a checkpoint like any other folder.
+    return bundle if is_read(bundle.task) and bundle.architecture.get("family") != "decoder" else None
 
 
 def _start_from(init: Bundle, model: str | None, dataset: Dataset) -> ModelSpec:

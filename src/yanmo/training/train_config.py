@@ -11,6 +11,7 @@ from pydantic import Field
 
 from yanmo.config import Config
 from yanmo.errors import ConfigError
+from yanmo.executors.choice import HERE, ExecutorAddress
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.machine import has_compiler
 from yanmo.modeling.settings import Activation, Compile, OptimizerName, Schedule, Sharding
@@ -235,3 +236,7 @@ class TrainConfig(TrackedConfig, LearnKeys):
     folds: int | None = Field(default=None, ge=2, le=20)
     """Also train on all folds but one, for each of so many folds, and keep the answers to the rows left out: for
     stacking and audit."""
+
+    executor: ExecutorAddress = HERE
+    """Who trains the folds: local, this process, one after the other; local:N, N processes of this machine, or
+    ray://HOST:PORT, the machines of a Ray cluster, side by side. The model itself is trained in this process."""

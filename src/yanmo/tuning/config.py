@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from yanmo.executors.choice import HERE, ExecutorAddress
 from yanmo.integrations.tracking import TrackedConfig
 from yanmo.translations import Language
 
@@ -40,8 +41,9 @@ class TuneConfig(TrackedConfig):
     num_seeds: int = Field(default=3, ge=1)
     """Train the best settings and the default ones with so many seeds; the better mean wins, the report has both."""
 
-    num_workers: int = Field(default=1, ge=1)
-    """Trials that run at the same time, each in a process with its share of the threads."""
+    executor: ExecutorAddress = HERE
+    """Who runs the trials: local, this process, one after the other; local:N, N processes of this machine, or
+    ray://HOST:PORT, the machines of a Ray cluster, which then need a storage, side by side."""
 
     storage: str | None = None
     """Optuna storage URL, such as postgresql://user@host/database, in which several machines share the trials of one
@@ -51,7 +53,8 @@ class TuneConfig(TrackedConfig):
     """Seed of the search and of every trial's training."""
 
     num_threads: int | None = Field(default=None, ge=1)
-    """Threads to compute with, of all workers together; by default one for each CPU that this process may use."""
+    """Threads of each training; by default one for each CPU that this process may use, of several workers its share,
+    and on a cluster 1."""
 
     offline: bool = False
     """Refuse to load a model over the network."""

@@ -11,7 +11,7 @@ A line of the file names a key of train. Its value is a range, a list to choose 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -26,7 +26,7 @@ __all__ = ["Choice", "Range", "Space", "default_space", "read_space"]
 
 Value: TypeAlias = bool | int | float | str
 # Keys with which a trial would be another search, or the search has its own values for.
-SET_BY_TUNE = ("model", "folds", "metric", "seed", "num_threads", "offline", "tracker", "fork")
+SET_BY_TUNE = ("model", "folds", "metric", "seed", "num_threads", "offline", "tracker", "fork", "executor")
 
 
 class Range(msgspec.Struct, frozen=True, tag=True):
@@ -65,6 +65,13 @@ _ENCODER: Space = {
     **_REGULARIZATION,
 }
 _SHAPE: Space = {**_ENCODER, "activation": Choice(("gelu", "relu", "silu", "tanh"))}
+_DECODER: Space = {
+    "learning_rate": Range(5e-4, 2e-2, log=True),
+    "batch_size": Choice((8, 16, 32, 64)),
+    "dropout": Range(0.0, 0.4),
+    "warmup_ratio": Range(0.0, 0.2),
+    "weight_decay": Range(1e-4, 0.3, log=True),
+}
 SPACES: dict[str, Space] = {
     "textcnn": _LIGHT,
     "bilstm": _LIGHT,
@@ -72,6 +79,10 @@ SPACES: dict[str, Space] = {
     "window": {"learning_rate": Range(0.03, 0.3, log=True), "batch_size": Choice((8, 16, 32))},
     "arcs": {"batch_size": Choice((4, 8, 16, 32))},
     **dict.fromkeys(ENCODER_FAMILIES, _SHAPE),
+    **dict.fromkeys(("gpt2", "gpt", "gcnn"), _DECODER),
+    "lstm": {**_DECODER, "learning_rate": Range(2e-3, 5e-2, log=True)},
+    "t5": {**_ENCODER, "learning_rate": Range(2e-3, 3e-2, log=True), "batch_size": Choice((16, 32, 64, 128))},
+    "pairs": {"order": Range(2, 10)},
     "init": {**_ENCODER, "learning_rate": Range(1e-5, 5e-4, log=True)},
     "pretrained": {
         **_ENCODER,
@@ -82,12 +93,13 @@ SPACES: dict[str, Space] = {
 }
 
 
-def default_space(family: str, defaults: Mapping[str, Any]) -> Space:
-    """Return what is searched for a family: its ranges, and from half to twice its number of epochs.
+def default_space(family: str, defaults: Mapping[str, Any], *, idle: Collection[str] = ()) -> Space:
+    """Return what is searched for a family: its ranges, and from half to twice its number of epochs, if it has any.
 
     Args:
         family: A key of :data:`yanmo.family_settings.FAMILY_DEFAULTS`.
         defaults: Its settings for this Dataset.
+        idle: Settings that have no effect on what is learned.
 
     Raises:
         ModelError: The family has nothing to search.
@@ -97,8 +109,10 @@ def default_space(family: str, defaults: Mapping[str, Any]) -> Space:
             f"The model {family} has no settings that tune could search.",
             hint=f"Families with a search space: {', '.join(name for name in FAMILIES if name in SPACES)}.",
         )
-    epochs = defaults["num_epochs"]
-    return {**SPACES[family], "num_epochs": Range(max(1, epochs // 2), 2 * epochs)}
+    own = {name: part for name, part in SPACES[family].items() if name not in idle}
+    epochs = defaults.get("num_epochs")
+    passes: Space = {} if epochs is None else {"num_epochs": Range(max(1, epochs // 2), 2 * epochs)}
+    return {**own, **passes}
 
 
 def read_space(path: Path) -> tuple[Space, dict[str, Value]]:

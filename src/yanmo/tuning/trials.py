@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +62,8 @@ class SearchPlan(msgspec.Struct, frozen=True):
         tracker: Where the trials' curves also go.
         tracker_run: The id of the search's own run there.
         shared_as: What other machines call this one, where its storage is shared; None where it is the folder's own.
-        parent: The process that has started the one that is given this plan.
+        parent: The process without which a worker that is given this plan goes on with no trial; None where it need not
+            look.
     """
 
     call: Call
@@ -137,8 +138,8 @@ def open_search(plan: SearchPlan) -> SharedStudy:
     )
 
 
-def run_trials(plan: SearchPlan, effects: Effects = NO_EFFECTS) -> None:
-    """Run trials until all are taken, or the time is up and none that was cut off is left.
+def run_trials(plan: SearchPlan, effects: Effects = NO_EFFECTS) -> Iterator[int]:
+    """Run trials until all are taken, or the time is up and none that was cut off is left; yield the number of each.
 
     Args:
         plan: The search.
@@ -158,6 +159,7 @@ def run_trials(plan: SearchPlan, effects: Effects = NO_EFFECTS) -> None:
             finally:
                 claims.release(trial.number)
             _keep_the_best(plan, search)
+            yield trial.number
 
 
 def _next_trial(plan: SearchPlan, search: SharedStudy, claims: TrialLocks) -> TrialHandle | None:

@@ -7,6 +7,7 @@ import logging
 import platform
 import shutil
 import statistics
+from collections import deque
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,9 @@ from yanmo.artifacts.placing import lock, work_dir
 from yanmo.artifacts.report import Report, circumstances, plain, write_report
 from yanmo.artifacts.work import claim
 from yanmo.errors import ConfigError, ModelError
-from yanmo.family_settings import default_settings
+from yanmo.executors.choice import is_on_this_machine, open_helpers
+from yanmo.executors.jobs import Executor
+from yanmo.family_settings import default_settings, unused_settings
 from yanmo.integrations.tracking import tracked
 from yanmo.machine import num_workers
 from yanmo.measuring.evaluation import identify
@@ -35,8 +38,8 @@ from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
 from yanmo.tuning.config import TuneConfig
 from yanmo.tuning.space import Space, default_space, read_space
+from yanmo.tuning.trial_job import run_side_by_side
 from yanmo.tuning.trials import SearchPlan, bundle_of, open_search, run_trials, score_of, train_once, weights_digest
-from yanmo.tuning.workers import run_in_processes
 from yanmo.verbs.calls import Call, call_of, command_line, shown_path, stage_toml
 from yanmo.verbs.signature import named_path, verb
 
@@ -107,20 +110,35 @@ def tune(dataset: Dataset, config: TuneConfig, *, out: Path, effects: Effects = 
     if num_workers() > 1:
         raise ConfigError(
             f"The trials of tune are trained in one process each, but torchrun has started {num_workers()}.",
-            hint="Start the command without torchrun; --num-workers 2 trains two trials at the same time.",
+            hint="Start the command without torchrun; --executor local:2 trains two trials at the same time.",
         )
-    with lock(work_dir(out)) as folder:
-        plan = _make_plan(dataset, config, folder, f"{platform.node()}:{shown_path(out)}")
+    _check_storage(config)
+    with lock(work_dir(out)) as folder, open_helpers(config.executor, config.num_threads) as executor:
+        num_threads = config.num_threads or (executor and executor.num_threads) or default_num_threads()
+        name = f"{platform.node()}:{shown_path(out)}"
+        plan = _make_plan(dataset, config, folder, name, num_threads=num_threads)
         with tracked(config.tracker, name=out.name, work_dir=folder) as run:
             plan = msgspec.structs.replace(plan, tracker_run=run.run_id)
-            found = _search(plan, dataset, config, effects.within())
+            found = _search(plan, dataset, config, effects.within(), executor)
             _publish(found, dataset, config, out, effects)
             run.finish({**plan.call.config, **found.best.values}, {plan.metric: found.best.score or 0.0}, out)
         shutil.rmtree(folder, ignore_errors=True)
     return Bundle.open(out, verify=False)
 
 
-def _search(plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Effects) -> SearchResult:
+def _check_storage(config: TuneConfig) -> None:
+    """Refuse a search whose machines would share a file of SQLite, which is safe on none of their common storages."""
+    if config.storage is None and not is_on_this_machine(config.executor):
+        raise ConfigError(
+            "The 'storage' parameter of tune must be a database that all machines of the executor reach. "
+            "Got None instead.",
+            hint="Such as --storage postgresql://user@host/database",
+        )
+
+
+def _search(
+    plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Effects, executor: Executor | None
+) -> SearchResult:
     """Run the trials, and choose between the best settings and the default ones with other seeds.
 
     The highest of many scores is partly luck; a second look at the default settings shows whether it is no more.
@@ -129,10 +147,10 @@ def _search(plan: SearchPlan, dataset: Dataset, config: TuneConfig, effects: Eff
         ModelError: No trial came to its end.
     """
     with open_search(plan) as search:
-        if config.num_workers == 1:
-            run_trials(plan, effects)
+        if executor is None:
+            deque(run_trials(plan, effects), maxlen=0)
         else:
-            run_in_processes(plan, config.num_workers)
+            run_side_by_side(plan, executor, is_here=is_on_this_machine(config.executor))
         # Taken while the storage is open, which the publishing needs no more.
         best, trials, importances = search.best(), search.trials(), search.importances()
         verdict = search.verdict([one.number for one in trials], config.num_seeds)
@@ -194,7 +212,7 @@ def _is_luck(spread: list[float], first_spread: list[float], *, lowest: bool) ->
     return gain >= 0 if lowest else gain <= 0
 
 
-def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) -> SearchPlan:
+def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str, *, num_threads: int) -> SearchPlan:
     """Return the plan of a search, whose the folder then is.
 
     Args:
@@ -202,6 +220,7 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) ->
         config: What was asked for.
         folder: Where the trials are kept.
         name: What other machines call this one, where they share the storage.
+        num_threads: Of each training.
 
     Raises:
         ConfigError: The folder is that of another search.
@@ -211,16 +230,15 @@ def _make_plan(dataset: Dataset, config: TuneConfig, folder: Path, name: str) ->
     num_rows = dataset.split("train").height if "train" in dataset.splits else 0
     fixed: dict[str, Any] = {}
     space: Space
+    task = task_of(dataset)
     if config.space is None:
-        space = default_space(
-            spec.family, default_settings(spec.family, max(num_rows, 1), layers=spec.layers, width=spec.width)
-        )
+        shape = {"layers": spec.layers, "width": spec.width}
+        usual = default_settings(spec.family, max(num_rows, 1), **shape, form=task.head)
+        space = default_space(spec.family, usual, idle=unused_settings(spec, task.head))
     else:
         space, fixed = read_space(config.space)
-    threads = max(1, (config.num_threads or default_num_threads()) // config.num_workers)
-    task = task_of(dataset)
     metric, lowest = find_metric(task, config.metric, verb="tune")
-    fixed |= {"model": config.model, "metric": metric, "seed": config.seed, "num_threads": threads}
+    fixed |= {"model": config.model, "metric": metric, "seed": config.seed, "num_threads": num_threads}
     fixed |= {"offline": config.offline} | ({"folds": config.folds} if config.folds else {})
     parents = {"dataset": dataset.digest, **begun}
     # Without the threads, so that a search may go on with another number of workers.
@@ -312,7 +330,7 @@ def _recipe(found: SearchResult, dataset: Dataset) -> str:
     call, bundle = found.plan.call, found.bundle
     folder = named_path("model", call.config["model"])
     settings = {**call.config, **found.best.values, "model": shown_path(folder) if folder else bundle.model}
-    if bundle.architecture.get("family") == "encoder":
+    if bundle.architecture.get("family") in ("encoder", "encoder-decoder"):
         # auto may come to another arithmetic on another machine.
         settings["precision"] = bundle.manifest.config["precision"]
     return stage_toml("model", call_of(call.verb, {"dataset": Path(shown_path(dataset.path))}, settings))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["COMMANDS", "OTHER_NAMES", "Command"]
+__all__ = ["COMMANDS", "OLD_KEYS", "OTHER_NAMES", "Command"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ COMMANDS: dict[str, Command] = {
     ),
     "pretrain": Command(
         "yanmo.verbs.pretrain",
-        "Let an encoder learn to read from texts without labels.",
+        "Let a network learn to read from texts without labels.",
         usual_next="train DATASET --init {out} --out {out}-trained",
     ),
     "train": Command(
@@ -148,3 +148,5 @@ COMMANDS: dict[str, Command] = {
 
 OTHER_NAMES = {"import": "adopt"}
 """What people look for, to the command that does it: ``import`` is a word of Python's, and a verb has one name."""
+OLD_KEYS = {"--num-workers": "--executor local:N"}
+"""Keys that there were, to what took their place."""

@@ -16,11 +16,12 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.predictions import Predictions
 from yanmo.compressing.teaching import Taught, answers_dir, ask, read_answers, taught_texts
+from yanmo.compressing.token_lessons import check_token_teacher, teaches_tokens, with_written_texts
 from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError
-from yanmo.executors.choice import HERE, ExecutorAddress
+from yanmo.executors.choice import HERE, ExecutorAddress, open_executor
 from yanmo.family_settings import NETWORKS
 from yanmo.measuring.evaluation import match_bundle, with_labels_of
 from yanmo.modeling.settings import LabeledTexts, Match, Teaching
@@ -45,7 +46,8 @@ class TeacherKeys(Config):
     """How much the student listens to the teacher."""
 
     alpha: float = Field(default=0.9, ge=0, le=1)
-    """Weight of the teacher's answers to texts that have a label, too; the label has the rest."""
+    """Weight of the teacher's answers to texts that have a label, too; the label has the rest. Of language models the
+    text's own tokens have the rest."""
 
     temperature: float = Field(default=1.0, gt=0, le=20)
     """Softening of the teacher's and the student's answers (Hinton et al. 2015, arXiv:1503.02531); for networks."""
@@ -107,8 +109,12 @@ def distill(
     its answers are kept as Predictions. The more such texts, the nearer the student comes to the teacher. A run that
     was killed goes on from where it was when the same command is given again.
 
+    A language model teaches by what it says of every next token, while the student learns, which takes over its tokens;
+    or by texts that it has written.
+
     Args:
-        teacher: Any Bundle, an ensemble or a cascade, too; or its Predictions of the training split.
+        teacher: Any Bundle, an ensemble or a cascade, too; or its Predictions of the training split. Of language models
+            a torch Bundle, or what generate has written.
         dataset: With the splits train and valid; the weights with the best ``metric`` on valid are published.
         config: Which student, and how it learns.
         transfer: Files or Datasets with further texts; no label of theirs is read.
@@ -127,38 +133,59 @@ def distill(
     check_form(task_of(dataset), "distill")
     dataset = with_labels_of([teacher], dataset)
     spec, begun = start(config, init, dataset)
-    _check_student(spec, teacher, config, masked_lm)
-    options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
-    altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
-    # Predictions cannot be asked, and those of the training split say nothing of other texts.
-    splits = ("train",) if isinstance(teacher, Predictions) else ("train", "unlabeled")
-    found = gather_texts(dataset, transfer, options, config.text, altering, splits=splits)
+    _check_student(spec, teacher, dataset, config, masked_lm)
+    found = _gather(teacher, dataset, config, transfer, masked_lm)
     settled = settle(config, spec, found.num_rows, task_of(dataset), verb="distill")
     parents = {"teacher": teacher.digest, "dataset": dataset.digest, **begun, **found.parents}
     keys = config.model_dump(mode="json", include=OWN_KEYS)
     plain = {**settled.model_dump(mode="json"), **keys}
     answers = _answers(teacher, dataset, found, config, out.parent)
+    teaching = _teaching(teacher, config, is_read_along=answers is None)
     with working(out, parents=parents, config=plain, fork=config.fork) as folder:
         run_key = stage_key("distill", parents, plain)
         job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        trained = learn(_teach(job, dataset, found, answers, _teaching(teacher, config)), tell=effects.tell)
+        trained = learn(_teach(job, dataset, found, answers, teaching), tell=effects.tell)
         facts = {"num_texts": found.num_rows, "num_labeled": dataset.split("train").height}
-        made: dict[str, Any] = {"verb": "distill", "keys": keys, "facts": facts, "effects": effects}
-        publish_trained(trained, job, dataset, parents=parents, out=out, **made)
-    # Only when the student is published: until then a run that was killed needs them.
-    if isinstance(teacher, Bundle) and not config.keep_answers:
-        shutil.rmtree(answers_dir(teacher, dataset, found, beside=out.parent), ignore_errors=True)
+        made: dict[str, Any] = {"keys": keys, "facts": facts, "effects": effects}
+        publish_trained(trained, job, dataset, parents=parents, out=out, verb="distill", **made)
+    if not config.keep_answers:
+        _forget(teacher, dataset, found, beside=out.parent)
     return Bundle.open(out, verify=False)
 
 
+def _forget(teacher: Bundle | Predictions, dataset: Dataset, found: Transfer, *, beside: Path) -> None:
+    """Remove a teacher's answers; only when the student is published, for until then a killed run needs them."""
+    if isinstance(teacher, Bundle):
+        shutil.rmtree(answers_dir(teacher, dataset, found, beside=beside), ignore_errors=True)
+
+
+def _gather(
+    teacher: Bundle | Predictions,
+    dataset: Dataset,
+    config: DistillConfig,
+    transfer: tuple[Path, ...],
+    masked_lm: Path | None,
+) -> Transfer:
+    """Return the texts that the student learns from."""
+    options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
+    altering = Altering(config.num_altered, config.alterations, masked_lm, config.seed)
+    by_token, is_kept = teaches_tokens(task_of(dataset)), isinstance(teacher, Predictions)
+    # Predictions cannot be asked, and those of the training split say nothing of other texts.
+    splits = ("train",) if is_kept and not by_token else ("train", "unlabeled")
+    found = gather_texts(dataset, transfer, options, config.text, altering, splits=splits)
+    return with_written_texts(found, teacher, dataset) if isinstance(teacher, Predictions) and by_token else found
+
+
 def _check_student(
-    spec: ModelSpec, teacher: Bundle | Predictions, config: DistillConfig, masked_lm: Path | None
+    spec: ModelSpec, teacher: Bundle | Predictions, dataset: Dataset, config: DistillConfig, masked_lm: Path | None
 ) -> None:
     """Refuse what cannot learn from answers.
 
     Raises:
         ConfigError: As said.
     """
+    if teaches_tokens(task_of(dataset)):
+        check_token_teacher(teacher, spec, dataset, config.model_fields_set, num_altered=config.num_altered)
     if spec.family in ONLY_LABELS:
         instead = "ngram" if spec.can_label("texts") else "window"
         raise ConfigError(
@@ -195,13 +222,14 @@ def _check_student(
         )
 
 
-def _teaching(teacher: Bundle | Predictions, config: DistillConfig) -> Teaching:
+def _teaching(teacher: Bundle | Predictions, config: DistillConfig, *, is_read_along: bool) -> Teaching:
     return Teaching(
         alpha=config.alpha,
         temperature=config.temperature,
         match=config.match,
         match_weight=config.match_weight,
-        teacher_dir=teacher.path if config.match != "none" else None,
+        # Read by the training itself; what Predictions say has been read.
+        teacher_dir=teacher.path if isinstance(teacher, Bundle) and (is_read_along or config.match != "none") else None,
     )
 
 
@@ -216,28 +244,41 @@ def _say_rules(teacher: Bundle | Predictions) -> None:
 
 def _answers(
     teacher: Bundle | Predictions, dataset: Dataset, found: Transfer, config: DistillConfig, beside: Path
-) -> Callable[[], Taught]:
-    """Return what gives the teacher's answers.
+) -> Callable[[], Taught] | None:
+    """Return what gives the teacher's answers, None where the training itself asks for what is said of tokens.
 
     Raises:
         DataError: Task or labels differ, or Predictions lack a training row.
         ConfigError: Predictions are asked for other texts.
     """
+    if teaches_tokens(task_of(dataset)):
+        return None
     _say_rules(teacher)
     if isinstance(teacher, Predictions):
         # Read now, so that missing rows are told before a work folder is begun.
         taught = read_answers(teacher, dataset, found)
         return lambda: taught
     match_bundle(teacher, dataset)
+
     # Asked by the training, once its network is there: what is wrong with that is told before hours of answers.
-    return functools.partial(
-        ask, teacher, dataset, found, beside=beside, num_threads=config.num_threads, executor=config.executor
-    )
+    def ask_all() -> Taught:
+        num_threads = config.num_threads
+        with open_executor(config.executor, num_threads) as executor:
+            return ask(teacher, dataset, found, beside=beside, num_threads=num_threads, executor=executor)
+
+    return ask_all
 
 
-def _teach(job: Job, dataset: Dataset, found: Transfer, answers: Callable[[], Taught], teaching: Teaching) -> Job:
-    """Return a job with the texts of ``found`` and a teacher, who is asked for them and their altered copies."""
+def _teach(
+    job: Job, dataset: Dataset, found: Transfer, answers: Callable[[], Taught] | None, teaching: Teaching
+) -> Job:
+    """Return a job with the texts of ``found`` and a teacher, who is asked for them and their altered copies.
+
+    Without answers the training itself asks.
+    """
     texts_of = functools.partial(taught_texts, job.train, pipeline=dataset.text_pipeline(), task=job.task)
+    if answers is None:
+        return replace(job, train=texts_of(found.real), teaching=teaching)
 
     def ask_teacher() -> LabeledTexts:
         taught = answers()

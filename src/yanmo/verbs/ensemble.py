@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 from safetensors.numpy import save
 
@@ -25,9 +26,11 @@ from yanmo.combine.calibration import calibration_error
 from yanmo.combine.ensembling import Ensembler
 from yanmo.combine.greedy import greedy_weights
 from yanmo.combine.log_linear import log_linear_weights
+from yanmo.combine.right_weights import right_weights
 from yanmo.combine.stacking import LightgbmStacker
 from yanmo.combine.weighting import log_loss_weights, score_weights, truth_probabilities
 from yanmo.composing.composites import ask_members, check_members, member_names, publish_composite, read_out_of_fold
+from yanmo.composing.one_tokenizer import check_one_tokenizer
 from yanmo.composing.soup_bundle import publish_soup
 from yanmo.composing.word_vocabularies import check_same_words
 from yanmo.config import Config
@@ -38,6 +41,7 @@ from yanmo.metrics.measures import Measure
 from yanmo.protocols import Task
 from yanmo.runtimes.composite import LIGHTGBM_STACKER, LINEAR_STACKER, EnsembleSettings
 from yanmo.runtimes.predictor import default_num_threads
+from yanmo.runtimes.token_mean import TOKEN_MEAN, TokenMeanRuntime
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
 from yanmo.tasks.labels import label_task
@@ -54,6 +58,7 @@ CALIBRATED = 0.04
 
 EnsembleMethod = Literal[
     "average",
+    "average-tokens",
     "weighted",
     "weighted-by-score",
     "vote",
@@ -65,22 +70,23 @@ EnsembleMethod = Literal[
     "average-weights",
     "average-weights-greedy",
 ]
-
-
 MEANS = ("average", "soft-vote", "weighted", "weighted-by-score", "greedy")
 """The methods that need no more of a member than the probability of what is there, which a language model says, too."""
 DECIDED: dict[type[Any], None] = dict.fromkeys((Choices, Pointers, Arcs))
 """The forms of answers that choose, and say the probabilities of what is not chosen."""
+WRITTEN: dict[type[Any], None] = {Writings: None}
+"""The forms of answers that are written token by token."""
 
 
 class EnsembleConfig(Config):
     """How the members become one."""
 
     method: EnsembleMethod = "average"
-    """average (the same as soft-vote); weighted: the mean of the least log loss on the split; weighted-by-score: by
-    accuracy on it; vote; log-linear: the product of powers of the least log loss; greedy: members selected one by
-    one; stacking, stacking-lightgbm: a second model, fitted on the members' out-of-fold answers; average-weights,
-    average-weights-greedy: one model of the mean weights."""
+    """average (the same as soft-vote); average-tokens: networks with one tokenizer write together, each next token with
+    the mean of their probabilities; weighted: the mean of the least log loss on the split, or, of written texts, that
+    gets most of them right; weighted-by-score: by accuracy on it; vote; log-linear: the product of powers of the least
+    log loss; greedy: members selected one by one; stacking, stacking-lightgbm: a second model, fitted on the members'
+    out-of-fold answers; average-weights, average-weights-greedy: one model of the mean weights."""
 
     split: Literal["valid", "test", "train"] = "valid"
     """The rows on which weights are fitted and the ensemble is held against its members."""
@@ -138,11 +144,19 @@ class Fitting:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted method: how it combines, and what of it is stored."""
+    """A fitted method: how it combines, and what of it is stored.
+
+    Attributes:
+        ensembler: Of the members' answers.
+        stacker: The kind of a second model.
+        files: Name to content of files that it needs.
+        evidence: What is answered on the split, where it is not made of the members' answers.
+    """
 
     ensembler: Ensembler
     stacker: Literal["logistic", "lightgbm"] | None = None
     files: dict[str, bytes] = field(default_factory=dict)
+    evidence: Any = None
 
 
 @verb
@@ -172,7 +186,10 @@ def ensemble(
             hint="Name more Bundles, or a stage that makes several.",
         )
     check_form(task_of(dataset), "ensemble")
-    if config.method not in MEANS:
+    if config.method == TOKEN_MEAN:
+        row_of(WRITTEN, task_of(dataset).form, f"The method {config.method}")
+        check_one_tokenizer(members)
+    elif config.method not in MEANS:
         row_of(DECIDED, task_of(dataset).form, f"The method {config.method}")
     dataset = with_labels_of(members, dataset)
     columns, task = check_members(members, dataset), task_of(dataset)
@@ -194,7 +211,10 @@ def ensemble(
 def _publish(job: Fitting, out: Path, effects: Effects) -> None:
     config = job.config
     fitted = _FITTERS[config.method](job)
-    scores = _scores(job, job.score(fitted.ensembler.combine(job.answers, job.task)))
+    evidence = fitted.evidence
+    if evidence is None:
+        evidence = fitted.ensembler.combine(job.answers, job.task)
+    scores = _scores(job, job.score(evidence))
     weights_K = fitted.ensembler.weights_K
     settings = EnsembleSettings(
         config.method,
@@ -261,6 +281,11 @@ def _fit_average(job: Fitting) -> Fitted:
     return Fitted(Ensembler(len(job.members)))
 
 
+def _write_together(job: Fitting) -> Fitted:
+    runtime = TokenMeanRuntime(job.members, job.config.num_threads or default_num_threads())
+    return Fitted(Ensembler(len(job.members)), evidence=runtime.infer(job.split.inputs).scores.activate())
+
+
 def _fit_vote(job: Fitting) -> Fitted:
     return Fitted(Ensembler(len(job.members), is_vote=True))
 
@@ -285,8 +310,24 @@ def _say_uncalibrated(job: Fitting) -> None:
 
 
 def _fit_weights(job: Fitting) -> Fitted:
+    return Fitted(Ensembler(len(job.members), weights_K=_WEIGHERS.get(job.task.form, _least_loss_weights)(job)))
+
+
+def _least_loss_weights(job: Fitting) -> list[float]:
     _say_uncalibrated(job)
-    return Fitted(Ensembler(len(job.members), weights_K=log_loss_weights(job.truth())))
+    return log_loss_weights(job.truth())
+
+
+def _most_right_weights(job: Fitting) -> list[float]:
+    def right_of(weights_K: Sequence[float]) -> npt.NDArray[np.bool_]:
+        combined = Ensembler(len(job.members), weights_K=weights_K).combine(job.answers, job.task)
+        return job.task.right_N(combined, job.split.targets)
+
+    return right_weights(len(job.members), right_of)
+
+
+_WEIGHERS: dict[type[Any], Callable[[Fitting], list[float]]] = {Writings: _most_right_weights}
+"""Of forms whose probabilities are off and cannot be calibrated: whole texts are rarely as likely as models say."""
 
 
 def _fit_score_weights(job: Fitting) -> Fitted:
@@ -336,6 +377,7 @@ _FITTERS: dict[str, Callable[[Fitting], Fitted]] = {
     "average": _fit_average,
     # Another name that people look for: the mean of probabilities is a vote with soft ballots.
     "soft-vote": _fit_average,
+    TOKEN_MEAN: _write_together,
     "vote": _fit_vote,
     "weighted": _fit_weights,
     "weighted-by-score": _fit_score_weights,

@@ -18,11 +18,12 @@ from yanmo.artifacts.placing import MANIFEST
 from yanmo.data.corpora import PlainTexts, open_texts
 from yanmo.data.read import ReadOptions
 from yanmo.errors import ConfigError, check_installed
+from yanmo.family_settings import FAMILY_DEFAULTS
 from yanmo.integrations.tracking import TrackedConfig, tracked
 from yanmo.machine import worker_rank
 from yanmo.measuring.inputs import write_answers
 from yanmo.modeling.settings import LoopSettings, ReadingSettings, Trained
-from yanmo.models import ENCODER_DECODER_FAMILIES, ENCODER_FAMILIES, ModelSpec, resolve
+from yanmo.models import CLASSIFYING_DECODERS, ENCODER_DECODER_FAMILIES, ENCODER_FAMILIES, ModelSpec, resolve
 from yanmo.runtimes.predictor import default_num_threads
 from yanmo.tasks import READING, only_reads
 from yanmo.text.inputs import Inputs
@@ -49,12 +50,13 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
     """Column of the texts in a CSV, TSV, JSONL or Parquet file; a .txt file has a document a line."""
 
     model: str = "bert-4x312"
-    """bert, roberta, albert or electra with layers x width, from scratch, and for spans t5; or a folder or hub id to go
-    on from, with its own tokenizer."""
+    """bert, roberta, albert or electra with layers x width, from scratch, for spans t5, and for clm gpt2 or gpt; or a
+    folder or hub id to go on from, with its own tokenizer."""
 
-    objective: Literal["mlm", "rtd", "spans"] = "mlm"
+    objective: Literal["mlm", "rtd", "spans", "clm"] = "mlm"
     """mlm: guess hidden tokens, as BERT does; rtd: find the tokens that a small generator has replaced, as ELECTRA
-    does; spans: write the spans that were cut out, as T5 does (Raffel et al. 2020, arXiv:1910.10683, section 3.1)."""
+    does; spans: write the spans that were cut out, as T5 does (Raffel et al. 2020, arXiv:1910.10683, section 3.1); clm:
+    guess the next token, as GPT does (Radford et al. 2018, section 3.1)."""
 
     max_length: int = Field(default=128, ge=8)
     """Most tokens of a row, special tokens included; longer documents go on in the next row."""
@@ -78,7 +80,7 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
 
     learning_rate: float = Field(default=5e-4, gt=0)
     """Peak of the schedule: it rises linearly, then falls linearly to zero; by default 0.01 for spans, of which each
-    weight moves in proportion to its size."""
+    weight moves in proportion to its size, and for clm from scratch that of the family."""
 
     batch_size: int = Field(default=32, ge=1)
     """Rows in a step of the optimizer, those of all workers together."""
@@ -110,12 +112,12 @@ class PretrainConfig(ReadOptions, TrackedConfig, ComputeKeys):
 
 @verb
 def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
-    """Let an encoder learn to read from texts without labels.
+    """Let a network learn to read from texts without labels.
 
-    The Bundle is a plain Hugging Face folder with its tokenizer. One that guesses hidden tokens fills gaps; the others
-    give no answers yet: train a model from it with yanmo train DATASET --init FOLDER. A run that was killed goes on
-    from its last checkpoint when the same command is given again, and SIGTERM makes it write one first. Under torchrun
-    the workers share every batch.
+    The Bundle is a plain Hugging Face folder with its tokenizer. One that guesses hidden tokens fills gaps, one that
+    guesses the next token is a language model, and the others give no answers yet: train a model from it with yanmo
+    train DATASET --init FOLDER. A run that was killed goes on from its last checkpoint when the same command is given
+    again, and SIGTERM makes it write one first. Under torchrun the workers share every batch.
 
     Args:
         source: Datasets, of which the texts of all splits but test are read, and raw files.
@@ -132,8 +134,8 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
         MissingExtraError: The packages that train are not installed.
     """
     spec = check_encoder(config)
-    if config.objective == "spans" and "learning_rate" not in config.model_fields_set:
-        config = config.model_copy(update={"learning_rate": SPANS_RATE})
+    if "learning_rate" not in config.model_fields_set:
+        config = config.model_copy(update={"learning_rate": _usual_rate(spec, config)})
     settled = config.model_copy(update={"num_threads": config.num_threads or default_num_threads(), "model": spec.name})
     options = ReadOptions(**config.model_dump(include=set(ReadOptions.model_fields)))
     texts = open_texts(source, options, config.text)
@@ -157,6 +159,13 @@ def pretrain(source: tuple[Path, ...], config: PretrainConfig, *, out: Path, eff
     return Bundle.open(out, verify=False)
 
 
+def _usual_rate(spec: ModelSpec, config: PretrainConfig) -> float:
+    """Return the learning rate of an objective where none is given."""
+    if config.objective == "clm" and spec.family in CLASSIFYING_DECODERS:
+        return float(FAMILY_DEFAULTS[spec.family]["learning_rate"])
+    return SPANS_RATE if config.objective == "spans" else config.learning_rate
+
+
 def check_encoder(config: PretrainConfig) -> ModelSpec:
     """Return what the model's name means, after checking that it can be pre-trained here."""
     spec = resolve(config.model)
@@ -166,15 +175,27 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
             f"{spec.name} instead.",
             hint="Let T5 write what is cut out: --model t5-4x256 --objective spans.",
         )
-    if spec.family not in (*ENCODER_FAMILIES, *ENCODER_DECODER_FAMILIES, "pretrained"):
+    if (config.objective == "clm") != (spec.family in CLASSIFYING_DECODERS) and spec.family != "pretrained":
         raise ConfigError(
-            f"The 'model' parameter of pretrain must be an encoder. Got '{config.model}' instead.",
+            "The 'objective' parameter of pretrain must be clm for gpt2 and gpt, and only there. Got "
+            f"'{config.objective}' for {spec.name} instead.",
+            hint="Let GPT guess the next token: --model gpt-4x256 --objective clm.",
+        )
+    if spec.family not in (*ENCODER_FAMILIES, *CLASSIFYING_DECODERS, *ENCODER_DECODER_FAMILIES, "pretrained"):
+        raise ConfigError(
+            "The 'model' parameter of pretrain must be an encoder, t5 with --objective spans, or gpt2 or gpt with "
+            f"--objective clm. Got '{config.model}' instead.",
             hint=f"Give {', '.join(ENCODER_FAMILIES)} with layers x width, such as bert-4x312, or a checkpoint.",
         )
     if config.objective == "rtd" and spec.family not in ("electra", "pretrained"):
         raise ConfigError(
             f"The 'objective' parameter of pretrain must be mlm for {spec.name}. Got 'rtd' instead.",
             hint="Replaced-token detection trains ELECTRA: --model electra-4x312.",
+        )
+    if config.objective == "clm" and config.packing == "rows":
+        raise ConfigError(
+            "The 'packing' parameter of pretrain must be documents for clm: in full rows a document would see others.",
+            hint="Leave it out.",
         )
     check_compiler(config)
     if config.offline and spec.is_hub_id:
@@ -189,10 +210,11 @@ def check_encoder(config: PretrainConfig) -> ModelSpec:
 def _run(
     spec: ModelSpec, config: PretrainConfig, texts: PlainTexts, folder: Path, run_key: str, *, tell: Watcher
 ) -> Trained:
+    from yanmo.modeling.language_training.next_token_pretraining import pretrain_next_tokens
     from yanmo.modeling.language_training.span_pretraining import pretrain_spans
     from yanmo.modeling.runs.pretraining import pretrain_network
 
-    learn = pretrain_spans if config.objective == "spans" else pretrain_network
+    learn = {"spans": pretrain_spans, "clm": pretrain_next_tokens}.get(config.objective, pretrain_network)
     values = config.model_dump()
     shared: dict[str, Any] = {
         "keeps_some": config.mask_style == "mixed",
@@ -203,6 +225,8 @@ def _run(
     constant: dict[str, Any] = {"weight_decay": 0.01, "max_grad_norm": 1.0, "early_stopping_patience": NEVER}
     if config.objective == "spans":
         constant["optimizer"] = "scaled-adamw"
+    if config.objective == "clm":
+        constant["optimizer"] = FAMILY_DEFAULTS[spec.family].get("optimizer", "adamw")
     loop = {one.name: values[one.name] for one in fields(LoopSettings) if one.name in values}
     return learn(
         spec,
@@ -252,15 +276,15 @@ def _publish(
         trained.save(made.path)
         if texts.user_dict_path:
             shutil.copyfile(texts.user_dict_path, made.path / texts.user_dict_path.name)
-        is_answering = not only_reads(identity.task)
-        if is_answering:
-            write_answers(made, _examples(texts))
-        card = partial(render_encoder_card, model=spec.name, text=texts.config, facts=facts, is_answering=is_answering)
+        if not only_reads(identity.task):
+            write_answers(made, _examples(texts, has_gaps=config.objective == "mlm"))
+        card = partial(render_encoder_card, model=spec.name, text=texts.config, facts=facts, task=identity.task)
         write_cards(made.path, card)
 
 
-def _examples(texts: PlainTexts) -> Inputs:
+def _examples(texts: PlainTexts, *, has_gaps: bool) -> Inputs:
     """Return the beginnings of a few documents, some with a gap behind them, to keep as golden examples."""
     block: list[str] = next(iter(texts.blocks()), [])
     beginnings = [one[:EXAMPLE_CHARACTERS] for one in block[:NUM_EXAMPLES]]
-    return Inputs((beginnings + [f"{one} [MASK]" for one in beginnings[: NUM_EXAMPLES // 2]],))
+    gaps = [f"{one} [MASK]" for one in beginnings[: NUM_EXAMPLES // 2]] if has_gaps else []
+    return Inputs((beginnings + gaps,))

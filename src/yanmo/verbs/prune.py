@@ -1,4 +1,4 @@
-"""prune: an encoder without the parts that matter least, recovered with its unpruned self as teacher.
+"""prune: a network without the parts that matter least, recovered with its unpruned self as teacher.
 
 It checks, asks, measures and publishes, and knows no torch.
 """
@@ -20,6 +20,7 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.compressing.sparsity import copy_with_zeros
 from yanmo.compressing.teaching import ask, taught_texts
+from yanmo.compressing.token_lessons import teaches_tokens
 from yanmo.compressing.transfer_texts import Altering, Transfer, gather_texts
 from yanmo.config import Config
 from yanmo.data.read import ReadOptions
@@ -46,7 +47,7 @@ NUM_RESAMPLES = 2000
 # More evaluations than any training has.
 NEVER = 2**31
 PARTS = ("heads", "feed_forward", "layers", "vocabulary")
-PARTS_OF = {"encoder": PARTS, "encoder-decoder": ("layers",)}
+PARTS_OF = {"encoder": PARTS, "decoder": PARTS, "encoder-decoder": ("layers",)}
 """Family of a torch Bundle to what can be left out of it; of one that writes, layers that do so."""
 SINGLE = ("weights", "threshold")
 
@@ -125,14 +126,15 @@ class PruneConfig(RecoveryKeys, PartKeys):  # pydantic lists the fields of the l
 def prune(bundle: Bundle, dataset: Dataset, config: PruneConfig, *, out: Path, effects: Effects = NO_EFFECTS) -> Bundle:
     """Leave out the parts of a model that matter least.
 
-    Heads, feed-forward neurons, layers and tokens are cut out of an encoder, so that it is smaller and faster, and it
+    Heads, feed-forward neurons, layers and tokens are cut out of a network, so that it is smaller and faster, and it
     recovers with its unpruned self as the teacher. Where transformers' own class can hold the rest, the Bundle is a
     plain Hugging Face folder; where heads are gone or layers differ, it is ONNX. Single weights of any model can be set
     to zero instead. The manifest says what that cost on the validation split.
 
     Args:
         bundle: A torch Bundle of an encoder: bert, roberta, xlm-roberta, camembert, electra, distilbert, mpnet,
-            modernbert, or deberta-v2 without its heads; or of t5, of which layers that write are left out; for single
+            modernbert, or deberta-v2 without its heads; of a language model: gpt, llama, qwen, gpt2 without its heads,
+            lstm and gcnn without heads and neurons; or of t5, of which layers that write are left out; for single
             weights also of another single model.
         dataset: With the splits train and valid.
         config: What is left out, and how the rest recovers.
@@ -218,8 +220,9 @@ def _check_parts(bundle: Bundle, given: Sequence[str]) -> None:
     able = PARTS_OF.get(str(bundle.architecture.get("family")), ()) if bundle.format == "torch" else ()
     if not able:
         raise ArtifactError(
-            f"prune cuts parts out of torch encoders. {bundle.path} holds {bundle.model}, of format {bundle.format}.",
-            hint="Give the torch Bundle of an encoder, before it is exported; for single weights: --weights 0.5.",
+            f"prune cuts parts out of torch encoders and language models. {bundle.path} holds {bundle.model}, of "
+            f"format {bundle.format}.",
+            hint="Give the torch Bundle, before it is exported; for single weights: --weights 0.5.",
         )
     unable = [name for name in given if name not in able]
     if unable:
@@ -287,6 +290,8 @@ def _make_job(bundle: Bundle, dataset: Dataset, config: PruneConfig, folder: Pat
     )
     if not config.num_epochs:
         return job
+    if teaches_tokens(job.task):
+        return replace(job, teaching=Teaching(config.alpha, config.temperature, teacher_dir=bundle.path))
     whole = functools.partial(_ask_whole, bundle, dataset, found, train, beside=folder, num_threads=config.num_threads)
     return replace(job, teaching=Teaching(config.alpha, config.temperature), ask=whole)
 

@@ -167,7 +167,9 @@ class Verb:
         given = self._bind(inputs, values, config)
         with system_errors(out if self.has_out else None), told_by_address(), contextlib.ExitStack() as until_end:
             # What is no artifact, as an archive, is written here.
-            address = self._address(out, f"The 'out' parameter of {self.name}") if self.output else None
+            address = (
+                self._address(out, f"The 'out' parameter of {self.name}", is_written=True) if self.output else None
+            )
             if address is not None:
                 given["out"] = until_end.enter_context(on_the_way(address, replace=effects.replace))
             elif self.has_out:
@@ -211,9 +213,9 @@ class Verb:
             values = {name: copy_inputs(value, is_artifact=kinds[name]) for name, value in values.items()}
         return {one.name: one.open(values[one.name], until_end) for one in self.inputs if one.name in values}
 
-    def _address(self, value: Any, what: str, *, is_registered: bool = False) -> str | None:
+    def _address(self, value: Any, what: str, **wanted: bool) -> str | None:
         """Return the address that a value is, where the verb takes one; else None."""
-        return storage_address(value, what=what, is_registered=is_registered) if self.takes_addresses else None
+        return storage_address(value, what=what, **wanted) if self.takes_addresses else None
 
     def key(self, inputs: Mapping[str, Any], config: Config | None) -> str | None:
         """Return the key that the artifact's manifest will have: of the verb, what it is made from, config and code.

@@ -1,12 +1,11 @@
 """train: one model on one Dataset to one Bundle; it fills in defaults, checks and publishes, and knows no torch."""
 
-import shutil
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from yanmo.answers.choices import Choices
-from yanmo.arrays import IntArray
 from yanmo.artifacts.base import Identity, publish
 from yanmo.artifacts.bundle import OUT_OF_FOLD, Bundle
 from yanmo.artifacts.dataset import Dataset
@@ -14,17 +13,15 @@ from yanmo.artifacts.effects import NO_EFFECTS, Effects
 from yanmo.artifacts.identity import stage_key
 from yanmo.artifacts.parquet import write_parquet
 from yanmo.artifacts.predictions import PREDICTIONS, Predictions, predictions_frame
-from yanmo.data.split import cut_folds
+from yanmo.errors import ConfigError
+from yanmo.executors.choice import HERE, open_helpers
 from yanmo.integrations.tracking import tracked
-from yanmo.machine import worker_rank
-from yanmo.modeling.runs.folds import answer_out_of_fold
-from yanmo.runtimes.predictor import open_bundle
+from yanmo.machine import num_workers, worker_rank
 from yanmo.tasks import task_of
 from yanmo.tasks.forms import check_form
-from yanmo.tasks.labels import label_task
-from yanmo.text.inputs import Inputs
+from yanmo.training.fold_job import answer_out_of_fold
 from yanmo.training.job import Job, learn, make_job, settle
-from yanmo.training.publishing import draft_trained, publish_trained
+from yanmo.training.publishing import publish_trained
 from yanmo.training.starting_model import start
 from yanmo.training.train_config import TrainConfig
 from yanmo.training.word_readers import word_readers
@@ -32,6 +29,8 @@ from yanmo.training.work_folder import working
 from yanmo.verbs.signature import verb
 
 __all__ = ["train"]
+
+logger = logging.getLogger(__name__)
 
 EXAMPLE_CHARACTERS = 512
 """Characters of a text of which a language model makes about one example, in the mean of languages and tokenizers."""
@@ -74,24 +73,27 @@ def train(
     if config.folds:
         check_form(task_of(dataset), "train with folds")
     spec, begun = start(config, init, dataset)
-    settled = settle(config, spec, _num_examples(dataset), task_of(dataset))
     readers = word_readers(task_of(dataset), spec, tagger=tagger, segmenter=segmenter)
     parents = {"dataset": dataset.digest, **begun, **readers.parents}
-    plain = settled.model_dump(mode="json")
-    run_key = stage_key("train", parents, plain)
-    has_network = spec.format in ("torch", "ngram")
-    with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
-        job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
-        job = replace(job, readers=readers)
-        with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
-            # Before the model itself, which is published with these answers in it.
-            answers = _answer_out_of_fold(job, dataset, effects.in_fold()) if settled.folds else None
-            trained = learn(job, tell=effects.watched(run.watch).tell)
-            # The workers have trained one model together; the first one publishes it.
-            if not worker_rank():
-                more = None if answers is None else _out_of_fold_writer(answers, job, dataset, parents, effects)
-                publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more, effects=effects)
-                run.finish(plain, trained.scores, out)
+    with open_helpers(_fold_workers(config), config.num_threads) as executor:
+        # One number for all: out-of-fold answers are those of models like the one that is published.
+        given = config.model_copy(update={"num_threads": executor.num_threads}) if executor else config
+        settled = settle(given, spec, _num_examples(dataset), task_of(dataset))
+        plain = settled.model_dump(mode="json")
+        run_key = stage_key("train", parents, plain)
+        has_network = spec.format in ("torch", "ngram")
+        with working(out, parents=parents, config=plain, fork=config.fork, has_network=has_network) as folder:
+            job = make_job(dataset, spec, settled, folder, run_key, is_length_given=config.max_length is not None)
+            job = replace(job, readers=readers)
+            with tracked(None if worker_rank() else config.tracker, name=out.name, work_dir=folder) as run:
+                # Before the model itself, which is published with these answers in it.
+                answers = answer_out_of_fold(job, dataset, effects.in_fold(), executor) if settled.folds else None
+                trained = learn(job, tell=effects.watched(run.watch).tell)
+                # The workers have trained one model together; the first one publishes it.
+                if not worker_rank():
+                    more = None if answers is None else _out_of_fold_writer(answers, job, dataset, parents, effects)
+                    publish_trained(trained, job, dataset, parents=parents, out=out, write_more=more, effects=effects)
+                    run.finish(plain, trained.scores, out)
     return Bundle.open(out, verify=False)
 
 
@@ -105,30 +107,17 @@ def _num_examples(dataset: Dataset) -> int:
     return int((rows[task.inputs[0]].str.len_chars() / EXAMPLE_CHARACTERS).ceil().sum())
 
 
-def _answer_out_of_fold(job: Job, dataset: Dataset, effects: Effects) -> Choices:
-    """Return the answer to every training row by a model that has learned from no row of the same text."""
-    rows = dataset.split("train")
-    first, second = job.train.texts.first, job.train.texts.second
-    # No cleaning step leaves \x1e in a text, so two pairs have one key only where both texts are equal.
-    keys = list(first) if second is None else [f"{one}\x1e{other}" for one, other in zip(first, second, strict=True)]
-    fold_N = cut_folds(keys, rows["label"], job.config.folds or 0, job.config.seed)
-    inputs = Inputs.of_frame(rows, job.task.inputs)
-
-    def answer(learned: IntArray, held: IntArray, folder: Path, run_key: str) -> Choices:
-        fold = replace(job, train=job.train.take(learned), work_dir=folder, run_key=run_key)
-        trained = learn(fold, tell=effects.tell)
-        place = folder / "draft"
-        # A run that was killed may have left half of it.
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        # As a Bundle, so that its rows are answered just as whoever predicts would have it, cleaning included.
-        bundle = draft_trained(trained, job, dataset, place)
-        with open_bundle(bundle, num_threads=job.config.num_threads, verify_golden=False) as predictor:
-            evidence: Choices = predictor.infer(inputs.take(held))[0]
-            return evidence
-
-    num_classes, link = len(dataset.labels), label_task(job.task, "Training with folds").link
-    return answer_out_of_fold(fold_N, num_classes, link, answer, work_dir=job.work_dir, run_key=job.run_key)
+def _fold_workers(config: TrainConfig) -> str:
+    """Return who trains the folds; of a training without folds there is nothing to share out, which is said."""
+    if config.folds and config.executor != HERE and num_workers() > 1:
+        raise ConfigError(
+            "The 'executor' parameter of train does not go with torchrun: every worker would train all folds.",
+            hint="Leave out executor, or start one process.",
+        )
+    if config.folds or config.executor == HERE:
+        return config.executor
+    logger.warning("The 'executor' parameter has no effect without folds.")
+    return HERE
 
 
 def _out_of_fold_writer(

@@ -6,7 +6,7 @@ import pytest
 from yanmo.answers.choices import Choices
 from yanmo.answers.links import SOFTMAX
 from yanmo.artifacts import durable
-from yanmo.modeling.runs.folds import answer_out_of_fold
+from yanmo.modeling.runs.folds import KeptFolds
 
 FOLD_N = np.array([0, 1, 2, 0, 1, 2, 1])
 
@@ -26,9 +26,16 @@ def make_answer(calls, killed_in=None):
     return answer
 
 
+def answer_all(folder, answer, run_key="k"):
+    folds = KeptFolds(FOLD_N, 2, SOFTMAX, folder, run_key)
+    for fold in folds.missing():
+        folds.make(fold, answer)
+    return folds.gathered()
+
+
 def test_each_row_has_the_answer_of_its_fold(tmp_path):
     calls = []
-    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="k")
+    found = answer_all(tmp_path, make_answer(calls))
     assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
     assert [held for _, held, _ in calls] == [[0, 3], [1, 4, 6], [2, 5]]
     for learned, held, _ in calls:
@@ -38,40 +45,40 @@ def test_each_row_has_the_answer_of_its_fold(tmp_path):
 
 def test_folds_that_are_done_are_not_done_again(tmp_path):
     with pytest.raises(KilledError):
-        answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([], killed_in=2), work_dir=tmp_path, run_key="k")
+        answer_all(tmp_path, make_answer([], killed_in=2))
     calls = []
-    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="k")
+    found = answer_all(tmp_path, make_answer(calls))
     assert [held for _, held, _ in calls] == [[1, 4, 6], [2, 5]]
     assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
 
 
 def test_folds_of_other_work_are_done_again(tmp_path):
-    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="old")
+    answer_all(tmp_path, make_answer([]), run_key="old")
     calls = []
-    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="new")
+    answer_all(tmp_path, make_answer(calls), run_key="new")
     assert len(calls) == 3
 
 
 @pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"x" * 100], ids=["empty", "cut off", "other"])
 def test_a_fold_that_a_disk_has_damaged_is_answered_again(tmp_path, caplog, content):
-    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    answer_all(tmp_path, make_answer([]))
     (tmp_path / "fold-2" / "k-2-of-3.parquet").write_bytes(content)
     calls = []
-    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer(calls), work_dir=tmp_path, run_key="k")
+    found = answer_all(tmp_path, make_answer(calls))
     assert [held for _, held, _ in calls] == [[1, 4, 6]]
     assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
     assert "cannot be read" in caplog.text
 
 
 def test_answers_of_another_shape_are_not_taken(tmp_path):
-    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    answer_all(tmp_path, make_answer([]))
     np.save(tmp_path / "fold-2" / "k-2-of-3.parquet", np.zeros((1, 2), dtype=np.float32))
-    found = answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    found = answer_all(tmp_path, make_answer([]))
     assert found.values_MC.tolist() == [[row, row + 0.5] for row in range(7)]
 
 
 def test_a_fold_is_on_disk_before_it_counts_as_done(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr(durable, "sync", lambda path: synced.append(path.name))
-    answer_out_of_fold(FOLD_N, 2, SOFTMAX, make_answer([]), work_dir=tmp_path, run_key="k")
+    answer_all(tmp_path, make_answer([]))
     assert synced[:2] == ["k-1-of-3.partial", "fold-1"]

@@ -11,6 +11,7 @@ import yanmo
 from yanmo.artifacts import Bundle
 from yanmo.errors import ArtifactError, ConfigError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
+from yanmo.runtimes.generating.drafting import DecoderDraft
 from yanmo.runtimes.generating.writer import open_writer
 
 LONG = {"prompt": "the cat", "max_tokens": 60, "logit_bias": {"0": -100}}
@@ -47,6 +48,21 @@ def test_a_stream_whose_client_goes_frees_its_place_within_a_step(service, open_
     wait(lambda: model.num_rows == 0 and model.num_owed_tokens == 0, 1)
     assert model.counters.num_written_tokens < written + 20
     assert model.counters.endings == {"given_up": 1}
+
+
+def test_a_service_with_a_draft_writes_the_same_texts(
+    decoder_folder, make_decoder_bundle, serving, ask_json, tmp_path, monkeypatch
+):
+    bundle, texts, calls = make_decoder_bundle(decoder_folder, tmp_path / "writer"), [], []
+    foresee = DecoderDraft.foresee
+    monkeypatch.setattr(DecoderDraft, "foresee", lambda *given: calls.append(given) or foresee(*given))
+    for keys in ({}, {"draft": bundle.path}):
+        with serving(bundle, num_threads=1, **keys) as client:
+            reply = ask_json(client, "/v1/completions", prompt="the cat", max_tokens=30, seed=7)
+            texts.append(reply.json["choices"][0]["text"])
+        assert bool(calls) == bool(keys)
+    assert texts[0] == texts[1]
+    assert texts[0]
 
 
 def test_a_text_that_is_not_whole_in_time_is_ended(service, open_stream, wait):

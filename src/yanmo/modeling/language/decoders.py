@@ -22,7 +22,7 @@ from yanmo.modeling.language.light_decoders import GatedConvolutionsConfig, Lstm
 from yanmo.modeling.networks.encoders import open_network, read_config
 from yanmo.models import ModelSpec, num_heads
 
-__all__ = ["build_decoder", "load_decoder", "next_token_losses", "score_rows"]
+__all__ = ["build_decoder", "load_decoder", "next_token_losses", "score_rows", "token_rows"]
 
 
 def build_decoder(spec: ModelSpec, *, vocab_size: int, end_id: int, max_length: int, dropout: float) -> nn.Module:
@@ -150,6 +150,10 @@ def next_token_losses(module: nn.Module, batch: TensorBatch) -> Tensor:
 
 def score_rows(module: nn.Module, batch: TensorBatch) -> Tensor:
     """Return of every row the sum of its losses and the number of places that count, shape (B, 2)."""
-    losses_BT = next_token_losses(module, batch)
+    return token_rows(next_token_losses(module, batch), batch)
+
+
+def token_rows(losses_BT: Tensor, batch: TensorBatch) -> Tensor:
+    """Return losses of places, 0 where none counts, as sums of rows beside the numbers of places, shape (B, 2)."""
     counts_B = (batch["next_ids"] != UNCOUNTED).sum(dim=1).to(losses_BT.dtype)
     return torch.stack((losses_BT.sum(dim=1), counts_B), dim=1)

@@ -29,7 +29,8 @@ def warn_of_rising(position: Position, settings: LoopSettings) -> None:
     is_perfect = metric != "loss" and position.best[metric] == (0 if settings.lowest else 1)
     if position.step and position.best_step == position.step and not is_perfect:
         logger.warning(
-            "The last evaluation was the best (valid %s %.4f): more num_epochs may do better.",
+            "The last evaluation was the best (valid %s %.4f): more num_epochs may do better, such as num_epochs = %d.",
             metric,
             position.best[metric],
+            2 * settings.num_epochs,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from yanmo.arrays import IntArray
 from yanmo.artifacts import durable
 from yanmo.artifacts.parquet import read_parquet, write_parquet
 
-__all__ = ["answer_out_of_fold"]
+__all__ = ["AnswerFold", "KeptFolds"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,55 +29,65 @@ AnswerFold = Callable[[IntArray, IntArray, Path, str], Choices]
 """From rows to learn from, rows to answer, a work folder and a key of the work to probabilities."""
 
 
-def answer_out_of_fold(
-    fold_N: IntArray, num_classes: int, link: Link, answer: AnswerFold, *, work_dir: Path, run_key: str
-) -> Choices:
-    """Return every row's answer: probabilities.
+@dataclass(frozen=True)
+class KeptFolds:
+    """The answers of folds, each in a file.
 
-    Args:
+    Attributes:
         fold_N: The fold of each row, from 0.
         num_classes: C.
         link: From scores to probabilities.
-        answer: Trains on some rows and answers others.
         work_dir: Where done folds are kept; those of another key are made anew.
         run_key: Names the work.
     """
-    answers: list[tuple[IntArray, Choices]] = []
-    num_folds = int(fold_N.max()) + 1
-    for fold in range(num_folds):
-        rows, key = np.flatnonzero(fold_N == fold), f"{run_key}-{fold + 1}-of-{num_folds}"
-        folder = work_dir / f"fold-{fold + 1}"
-        done = folder / f"{key}.parquet"
-        found = _read(done, (len(rows), num_classes), link)
-        if found is None:
-            logger.info(
-                "fold %d/%d: rows to train on %d, to answer %d …",
-                fold + 1,
-                num_folds,
-                len(fold_N) - len(rows),
-                len(rows),
-            )
-            folder.mkdir(exist_ok=True)
-            found = answer(np.flatnonzero(fold_N != fold), rows, folder, key)
-            _write(done, found)
-        answers.append((rows, found))
-    return Choices.gathered(answers)
 
+    fold_N: IntArray
+    num_classes: int
+    link: Link
+    work_dir: Path
+    run_key: str
 
-def _read(path: Path, shape: tuple[int, int], link: Link) -> Choices | None:
-    """Return a fold's answers, None where there are none that are whole."""
-    try:
-        found = Choices.read(read_parquet(path), link)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, PolarsError) as error:
-        logger.warning("The answers in %s cannot be read (%s): the fold is answered again.", path, error)
-        return None
-    return found if (len(found), found.values_MC.shape[1]) == shape else None
+    @property
+    def num_folds(self) -> int:
+        """How many there are."""
+        return int(self.fold_N.max()) + 1
 
+    def missing(self) -> list[int]:
+        """Return the folds that are not done."""
+        return [fold for fold in range(self.num_folds) if self._read(fold) is None]
 
-def _write(path: Path, found: Choices) -> None:
-    """Write a fold's answers whole or not at all."""
-    partial = path.with_suffix(".partial")
-    write_parquet(pl.DataFrame(found.columns()), partial)
-    durable.put(partial, path)
+    def make(self, fold: int, answer: AnswerFold) -> None:
+        """Let the rows of a fold be answered, and keep that whole or not at all."""
+        rows, others = (np.flatnonzero(is_of_N) for is_of_N in (self.fold_N == fold, self.fold_N != fold))
+        of_all = f"{fold + 1}/{self.num_folds}"
+        logger.info("fold %s: rows to train on %d, to answer %d …", of_all, len(others), len(rows))
+        done = self._path(fold)
+        done.parent.mkdir(exist_ok=True)
+        found = answer(others, rows, done.parent, self._key(fold))
+        partial = done.with_suffix(".partial")
+        write_parquet(pl.DataFrame(found.columns()), partial)
+        durable.put(partial, done)
+
+    def gathered(self) -> Choices:
+        """Return every row's answer, probabilities, when no fold is missing."""
+        found = [(np.flatnonzero(self.fold_N == fold), self._read(fold)) for fold in range(self.num_folds)]
+        return Choices.gathered([(rows, answers) for rows, answers in found if answers is not None])
+
+    def _key(self, fold: int) -> str:
+        return f"{self.run_key}-{fold + 1}-of-{self.num_folds}"
+
+    def _path(self, fold: int) -> Path:
+        return self.work_dir / f"fold-{fold + 1}" / f"{self._key(fold)}.parquet"
+
+    def _read(self, fold: int) -> Choices | None:
+        """Return a fold's answers, None where there are none that are whole."""
+        path = self._path(fold)
+        try:
+            found = Choices.read(read_parquet(path), self.link)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, PolarsError) as error:
+            logger.warning("The answers in %s cannot be read (%s): the fold is answered again.", path, error)
+            return None
+        shape = (int((self.fold_N == fold).sum()), self.num_classes)
+        return found if (len(found), found.values_MC.shape[1]) == shape else None

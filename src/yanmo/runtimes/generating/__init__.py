@@ -3,7 +3,9 @@
 writer.py          prompts in, texts out                    knows tokens only through a tokenizer
 generator.py       rows that begin, grow and end together   knows ids, no text
 beams.py           several beginnings of one row, the best of them
-guessing.py        tokens that may come next             knows no model
+draft_bundles.py   from a Bundle to a draft                 knows the formats
+drafting.py        a small model that foresees tokens       knows no bundle
+guessing.py        tokens that may come next                knows no model
 sampling.py        scores to the next id of each row        numpy
 decoder_session.py the graph and its buffers                knows no row's wishes
 decoding.py        what may be wished

@@ -19,6 +19,9 @@ from yanmo.runtimes.generating.bound_call import BoundCall
 
 __all__ = ["DecoderSession"]
 
+LEAP = 16
+"""Tokens of a call that is kept at most."""
+
 
 class DecoderSession:
     """A loaded decoder and room for some rows.
@@ -53,6 +56,7 @@ class DecoderSession:
             name: np.zeros((num_rows, shapes[name][1], max_length, shapes[name][3]), np.float32) for name in buffers
         }
         self._steps: dict[int, _Call] = {}
+        self._leaps: dict[tuple[int, int, int], _Call] = {}
 
     def step(self, ids_B: IntArray, lengths_B: IntArray) -> FloatArray:
         """Append one token to each of the first B rows.
@@ -73,7 +77,9 @@ class DecoderSession:
         call.run()
         return call.logits_WV
 
-    def extend(self, row: int, ids_T: Sequence[int] | IntArray, start: int, *, wanted_W: IntArray) -> FloatArray:
+    def extend(
+        self, row: int, ids_T: Sequence[int] | IntArray, start: int, *, wanted_W: IntArray, is_kept: bool = False
+    ) -> FloatArray:
         """Append several tokens to one row.
 
         Args:
@@ -81,16 +87,30 @@ class DecoderSession:
             ids_T: The tokens.
             start: How many tokens the row has already; what stands behind them is overwritten.
             wanted_W: The places, among these tokens, behind which scores are wanted.
+            is_kept: Whether the next call with as few tokens is alike, as where drafts are checked.
 
         Returns:
-            The scores, shape (W, V).
+            The scores, shape (W, V); of a kept call overwritten by the next one with as many.
         """
-        call = self._bind(row, 1, len(ids_T), len(wanted_W))
+        bind = self._kept if is_kept else self._bind_one
+        call = bind(row, len(ids_T), len(wanted_W))
         call.ids_BT[0] = ids_T
         call.wanted_W[:] = wanted_W
         call.set_places(np.array([start]))
         call.run()
         return call.logits_WV
+
+    def _bind_one(self, row: int, length: int, num_wanted: int) -> _Call:
+        return self._bind(row, 1, length, num_wanted)
+
+    def _kept(self, row: int, length: int, num_wanted: int) -> _Call:
+        """Return a call of one row; of few tokens it is kept: binding takes as long as running it."""
+        if length > LEAP:
+            return self._bind_one(row, length, num_wanted)
+        key = (row, length, num_wanted)
+        if key not in self._leaps:
+            self._leaps[key] = self._bind_one(row, length, num_wanted)
+        return self._leaps[key]
 
     def copy_row(self, source: int, target: int, length: int) -> None:
         """Make the first tokens of one row those of another."""

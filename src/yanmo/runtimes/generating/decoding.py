@@ -34,8 +34,8 @@ class Decoding(Struct, frozen=True, kw_only=True):
         end_ids: Tokens that end the text.
         seed: Of all choices.
         num_top: For so many of the best tokens their log-likelihoods are told, too.
-        num_guessed: So many tokens are guessed at a time, from what follows the same words earlier, while the row is
-            alone.
+        num_guessed: So many tokens are guessed at a time, from what follows the same words earlier or by a draft, while
+            the row is alone; 0: as many as the draft usually does.
     """
 
     max_new_tokens: int = 128

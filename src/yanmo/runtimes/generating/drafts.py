@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from yanmo.arrays import FloatArray, IntArray
 
-__all__ = ["Drafts", "NextScores", "ReadingSession"]
+__all__ = ["Drafts", "NextScores", "ReadingSession", "places_left"]
 
 
 class NextScores(NamedTuple):
@@ -60,3 +60,18 @@ class ReadingSession(Protocol):
             num_best: Tokens of which it is told which are the most likely.
         """
         ...
+
+
+def places_left(num_texts: int, gone: Sequence[int]) -> list[int]:
+    """Return which text stands at each place when some let go of theirs: those at the end take them.
+
+    Args:
+        num_texts: Texts before.
+        gone: Those of which nothing is left.
+    """
+    order = list(range(num_texts))
+    for text in sorted(gone, reverse=True):
+        last = order.pop()
+        if text < len(order):
+            order[text] = last
+    return order

@@ -15,7 +15,7 @@ from yanmo.arrays import FloatArray, IntArray
 from yanmo.errors import ArtifactError
 from yanmo.runtimes.engines.ort import open_session
 from yanmo.runtimes.generating.bound_call import BoundCall
-from yanmo.runtimes.generating.drafts import NextScores
+from yanmo.runtimes.generating.drafts import NextScores, places_left
 
 __all__ = ["EncoderDecoderSession"]
 
@@ -148,11 +148,7 @@ class OnnxDrafts:
 
     def drop(self, texts: Sequence[int]) -> list[int]:
         """Let go of texts; those at the end take their places."""
-        order = list(range(self._num_texts))
-        for text in sorted(texts, reverse=True):
-            last = order.pop()
-            if text < len(order):
-                order[text] = last
+        order = places_left(self._num_texts, texts)
         moves = [(place, text) for place, text in enumerate(order) if place != text]
         for place, text in moves:
             self._lengths_B[place] = self._lengths_B[text]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Literal
 
 import numpy as np
@@ -19,12 +20,13 @@ from yanmo.arrays import FloatArray
 from yanmo.errors import InternalError
 from yanmo.runtimes.generating.decoder_session import DecoderSession
 from yanmo.runtimes.generating.decoding import Constraint, Decoding
-from yanmo.runtimes.generating.guessing import guess_tokens
+from yanmo.runtimes.generating.drafting import Draft, LookUp
 from yanmo.runtimes.generating.sampling import NOTHING, Chooser, ChosenTokens, choose_tokens
 
 __all__ = ["CHUNK", "Ending", "Generator", "WrittenRow"]
 
 CHUNK = 128
+LOOK_UP = LookUp()
 Ending = Literal["stop", "length", "blocked"]
 """Of itself; cut, for it was long enough; or because nothing may follow that its constraint allows."""
 
@@ -68,10 +70,15 @@ class Generator:
 
     Args:
         session: The decoder, of which nobody else may use the rows meanwhile.
+        draft: What foresees tokens of a row that is alone.
+
+    Attributes:
+        draft: The same.
     """
 
-    def __init__(self, session: DecoderSession) -> None:
+    def __init__(self, session: DecoderSession, draft: Draft = LOOK_UP) -> None:
         self._session = session
+        self.draft = draft
         self._waiting: deque[WrittenRow] = deque()
         self._reading: WrittenRow | None = None
         # The place in the list is the row's in the session: rows that are written have the first ones, without a gap.
@@ -154,10 +161,12 @@ class Generator:
         return grown
 
     def _guess(self, row: WrittenRow) -> list[int]:
-        """Return what may follow in a row that wishes it, as far as there is room."""
+        """Return what may follow in a row, as far as there is room."""
         room = self._session.max_length - row.num_read - 1
-        count = min(row.chooser.decoding.num_guessed, room)
-        return guess_tokens([*row.prompt, *row.ids], count) if count > 0 else []
+        count = min(row.chooser.decoding.num_guessed or self.draft.usual_count, room)
+        foreseen = self.draft.foresee([*row.prompt, *row.ids], count, row.chooser) if count > 0 else []
+        # A draft's table of tokens may be longer.
+        return list(takewhile(lambda token: token < self._session.vocabulary_size, foreseen))
 
     def _leap(self, row: WrittenRow, guessed: Sequence[int]) -> None:
         """Read guessed tokens at once, and keep them as far as they are those that are chosen.
@@ -165,7 +174,7 @@ class Generator:
         What is chosen depends on scores, seed and step alone, so it is what steps one by one would choose.
         """
         tokens = [row.ids[-1], *guessed]
-        logits_TV = self._session.extend(row.slot, tokens, row.num_read, wanted_W=np.arange(len(tokens)))
+        logits_TV = self._session.extend(row.slot, tokens, row.num_read, wanted_W=np.arange(len(tokens)), is_kept=True)
         for place in range(len(tokens)):
             row.num_read += 1
             self._take(row, choose_tokens(logits_TV[place : place + 1], [row.chooser]), 0)

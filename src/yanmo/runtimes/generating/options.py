@@ -63,7 +63,7 @@ class WritingOptions(ChoiceOptions):
     num_guessed: int = Field(default=0, ge=0, le=64)
     """So many tokens are guessed at a time, from what follows the same words earlier in prompt and text, and kept as
     far as they are what is drawn: faster for texts that repeat their prompt, where one is written at a time. With 8-bit
-    weights last bits differ then, and with them now and then a token."""
+    weights last bits differ then, and with them now and then a token. A draft guesses 4 where nothing is said."""
     stop: tuple[str, ...] = ()
     """Strings before which a text ends."""
     json_schema: Path | None = None

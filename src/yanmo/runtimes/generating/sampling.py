@@ -97,10 +97,14 @@ class Chooser:
             scores_V = self._changed(scores_V)
             if not np.isfinite(scores_V.max()):
                 return NOTHING
+        return self.foresee(scores_V, 0)
+
+    def foresee(self, scores_V: FloatArray, ahead: int) -> int:
+        """Return the token that scores give some steps ahead, but for what tokens until then change in them."""
         decoding = self.decoding
         if decoding.temperature == 0:
             return int(scores_V.argmax())
-        share = (seed_of(decoding.seed, self.num_drawn) >> 11) * FRACTION
+        share = (seed_of(decoding.seed, self.num_drawn + ahead) >> 11) * FRACTION
         if not decoding.filters:
             return _draw(_weights(scores_V, decoding.temperature), share)
         ids, weights = _filtered(scores_V, decoding)

@@ -20,6 +20,8 @@ from yanmo.runtimes.decoder import DecoderRuntime
 from yanmo.runtimes.generating.beams import Hypothesis, search_beams
 from yanmo.runtimes.generating.constraints import GrammarCompiler
 from yanmo.runtimes.generating.decoder_session import DecoderSession
+from yanmo.runtimes.generating.draft_bundles import open_draft
+from yanmo.runtimes.generating.drafting import Draft, LookUp
 from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
 from yanmo.runtimes.generating.options import WritingOptions
 from yanmo.runtimes.generating.settings import DECODER_FILE, read_settings
@@ -65,7 +67,7 @@ class Writer:
         num_threads: Threads that it computes with.
     """
 
-    def __init__(self, bundle: Bundle, *, num_threads: int, num_rows: int) -> None:
+    def __init__(self, bundle: Bundle, *, num_threads: int, num_rows: int, draft: Bundle | None = None) -> None:
         self.bundle = bundle
         self.settings = read_settings(bundle)
         self.tokenizer = LanguageTokenizer.open(bundle.path / "tokenizer.json", end=bundle.architecture.get("end"))
@@ -74,8 +76,15 @@ class Writer:
         self.session = DecoderSession(
             bundle.path / DECODER_FILE, num_rows=num_rows, max_length=bundle.max_length, num_threads=num_threads
         )
-        self.generator = Generator(self.session)
+        self._draft: Draft = LookUp()
+        if draft is not None:
+            self._draft = open_draft(draft, self.tokenizer, num_threads=num_threads)
         self._compiler: GrammarCompiler | None = None
+        self.renew()
+
+    def renew(self) -> None:
+        """Let go of all rows; what is written next takes nothing over."""
+        self.generator = Generator(self.session, self._draft)
 
     def write(
         self, prompts: Sequence[Prompt], *, when_written: Callable[[], None] = lambda: None, **options: Any
@@ -235,8 +244,8 @@ class Writer:
             max_new_tokens=wishes.max_new_tokens,
             end_ids=frozenset(self.settings.end_ids),
         )
-        # What the rows held is overwritten: a new generator takes nothing over.
-        self.generator = Generator(self.session)
+        # What the rows held is overwritten.
+        self.renew()
         when_written()
         return [self._whole(beam, prompt, wishes.stop) for beam in found[: wishes.n]]
 
@@ -278,22 +287,30 @@ def _told(
     return Written(text.text, told, ids, log_likelihoods, num_prompt_tokens, places)
 
 
-def open_writer(bundle: Bundle | str | Path, *, num_threads: int | None = None, num_rows: int = NUM_ROWS) -> Writer:
+def open_writer(
+    bundle: Bundle | str | Path,
+    *,
+    num_threads: int | None = None,
+    num_rows: int = NUM_ROWS,
+    draft: Bundle | str | Path | None = None,
+) -> Writer:
     """Return a Writer for a Bundle.
 
     Args:
         bundle: The opened Bundle or its folder, of format decoder.
         num_threads: Threads to compute with; by default one for each CPU that this process may use.
         num_rows: Texts that are written at a time.
+        draft: A small Bundle with the same tokens, which foresees some of a text that is written alone.
 
     Raises:
         ArtifactError: The folder is no whole Bundle of that format, or does not give its golden answers here.
-        ConfigError: A number is less than 1.
+        ConfigError: A number is less than 1, or the draft has other tokens.
     """
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    small = draft if isinstance(draft, Bundle) or draft is None else Bundle.open(draft)
     for name, value in (("num_threads", num_threads), ("num_rows", num_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"The '{name}' parameter must be at least 1. Got {value} instead.")
-    writer = Writer(opened, num_threads=num_threads or default_num_threads(), num_rows=num_rows)
+    writer = Writer(opened, num_threads=num_threads or default_num_threads(), num_rows=num_rows, draft=small)
     check_golden(Predictor(opened, DecoderRuntime(opened, writer.num_threads, session=writer.session)))
     return writer

@@ -19,7 +19,7 @@ from yanmo.counted import counted
 from yanmo.errors import YanmoError
 from yanmo.runtimes.generating.constraints import Grammar
 from yanmo.runtimes.generating.decoding import Decoding
-from yanmo.runtimes.generating.generator import Ending, Generator, WrittenRow
+from yanmo.runtimes.generating.generator import Ending, WrittenRow
 from yanmo.runtimes.generating.writer import Writer, push_row
 from yanmo.text.growing import GrowingText
 
@@ -235,7 +235,7 @@ class WritingEngine:
             (ticket, error) for ticket in {growing.ticket for growing in self._growing.values()}
         ]
         self._growing.clear()
-        self.writer.generator = Generator(self.writer.session)
+        self.writer.renew()
         self._tell(failed)
 
     def _tell(self, found: Sequence[tuple[Ticket, Piece | BaseException]]) -> None:

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from yanmo.artifacts.bundle import Bundle
 from yanmo.artifacts.card import read_cards
@@ -189,7 +190,8 @@ class WritingModel:
         config = self.config
 
         def load() -> Writer:
-            return open_writer(bundle, num_threads=config.num_threads, num_rows=config.max_rows)
+            kept: dict[str, Any] = {"num_threads": config.num_threads, "draft": config.draft}
+            return open_writer(bundle, num_rows=config.max_rows, **kept)
 
         try:
             return WritingEngine(await asyncio.to_thread(load), self._deliver)

@@ -30,7 +30,8 @@ def test_what_few_rows_say_is_no_reason_to_leave_equal_weights():
 
 def test_of_members_that_are_equally_good_few_get_other_weights():
     found = [right_weights(2, answers(np.random.default_rng(seed).normal(0.4, 1, (2, 300)))) for seed in range(40)]
-    assert sum(one != [0.5, 0.5] for one in found) <= 4
+    # One standard error is reached by chance one time in six.
+    assert sum(one != [0.5, 0.5] for one in found) <= 10
 
 
 @given(st.integers(2, 4), st.integers(0, 10_000))

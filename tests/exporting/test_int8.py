@@ -18,7 +18,9 @@ from yanmo.exporting.int8 import EncoderQuantizer, Options, TracedQuantizer
 from yanmo.exporting.products import count_operations
 from yanmo.exporting.quantization import ActivationRange, QuantizedProduct, quantize_table, quantize_weight
 from yanmo.exporting.tracing import trace_graph
+from yanmo.machine import instruction_sets
 from yanmo.modeling.light import light_models
+from yanmo.verbs.doctor import EIGHT_BIT_SETS
 
 from .conftest import MAX_LENGTH, VOCAB_SIZE
 
@@ -101,9 +103,11 @@ def test_a_product_is_that_of_its_integers(kind, has_bias, granularity):
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_answers_nearly_as_fp32_and_is_smaller(kind, granularity, encoder, feeds, score_graph):
     plain = write_encoder(encoder, max_length=MAX_LENGTH, is_pair=False)
-    content = make_quantizer(encoder, feeds, kind=kind, granularity=granularity, reduce_range=False).build()
+    # Without products of 8 bits the sums of two of them overflow.
+    reduce_range = not set(EIGHT_BIT_SETS) & set(instruction_sets())
+    content = make_quantizer(encoder, feeds, kind=kind, granularity=granularity, reduce_range=reduce_range).build()
     error = relative_error(score_graph(content, feeds), score_graph(plain, feeds))
-    assert 1e-4 < error < 0.15
+    assert 1e-4 < error < (0.3 if reduce_range else 0.15)
     int8_bytes = sum(one.nbytes for one in constants(content).values())
     assert int8_bytes < 0.45 * sum(one.nbytes for one in constants(plain).values())
 

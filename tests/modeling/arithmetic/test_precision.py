@@ -5,6 +5,7 @@ import time
 import pytest
 import torch
 
+from yanmo.errors import ModelError
 from yanmo.modeling.arithmetic import precision
 from yanmo.modeling.arithmetic.determinism import repeatable
 
@@ -60,3 +61,14 @@ def test_a_repeatable_block_leaves_torch_as_it_was():
     assert torch.equal(*draws)
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_what_the_processor_cannot_compute_in_bf16_is_said():
+    with (
+        pytest.raises(ModelError, match="cannot compute the network in bf16") as caught,
+        precision.autocast("cpu", "bf16"),
+    ):
+        raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive.")
+    assert "precision = fp32" in caught.value.hint
+    with pytest.raises(RuntimeError, match="shapes"), precision.autocast("cpu", "bf16"):
+        raise RuntimeError("shapes differ")

@@ -28,6 +28,9 @@ from yanmo.modeling.settings import LoopSettings
 from yanmo.stopping import SigtermError, sigterm_raises
 
 ARCHITECTURE = {"family": "bilstm", "vocab_size": 20, "num_classes": 2, "embedding_size": 8, "hidden_size": 6}
+# Every processor convolves in bf16; an LSTM only those with such products.
+CONVOLUTIONS = {"family": "textcnn", "vocab_size": 20, "num_classes": 2, "embedding_size": 8, "kernel_sizes": [2]}
+CONVOLUTIONS |= {"num_filters": 6, "embedding_dropout": 0.0}
 SETTINGS = LoopSettings(
     learning_rate=0.02,
     batch_size=8,
@@ -81,8 +84,17 @@ def score(module, batch):
     return module(*batch.values())
 
 
-def make_trainer(work_dir=None, *, run_key="key", measure=measure, loss=softmax_cross_entropy, dropout=0.3, **changes):
-    module = build_light_model({**ARCHITECTURE, "dropout": dropout})
+def make_trainer(
+    work_dir=None,
+    *,
+    run_key="key",
+    measure=measure,
+    loss=softmax_cross_entropy,
+    dropout=0.3,
+    architecture=ARCHITECTURE,
+    **changes,
+):
+    module = build_light_model({**architecture, "dropout": dropout})
     settings = dataclasses.replace(SETTINGS, **changes)
     objective = Objective(SOFTMAX, measure, r_drop=settings.r_drop, against_labels=loss)
     return Trainer(module, score, objective=objective, settings=settings, work_dir=work_dir, run_key=run_key)
@@ -156,8 +168,8 @@ def test_a_run_killed_in_its_first_step_keeps_its_precision(tmp_path, monkeypatc
     answers = iter(["bf16", "fp32"])
     monkeypatch.setattr(training_loop, "choose_precision", lambda *_, **__: next(answers))
     with pytest.raises(KilledError):
-        run(tmp_path, precision="auto", loss=killed_after(0))
-    resumed, _ = run(tmp_path, precision="auto")
+        run(tmp_path, precision="auto", loss=killed_after(0), architecture=CONVOLUTIONS)
+    resumed, _ = run(tmp_path, precision="auto", architecture=CONVOLUTIONS)
     assert resumed.position.precision == "bf16"
 
 
@@ -385,8 +397,8 @@ def test_out_of_memory_while_arithmetic_is_chosen_and_scores_are_made_does_not_e
     monkeypatch.setattr("yanmo.modeling.arithmetic.precision.has_bf16", lambda _: True)
     monkeypatch.setattr("yanmo.modeling.arithmetic.precision.PROBE_TURNS", 1)
     with repeatable(1, num_threads=1):
-        plain = fit(make_trainer(precision="fp32"), TRAIN, VALID)
-        trainer = make_trainer(precision=precision)
+        plain = fit(make_trainer(precision="fp32", architecture=CONVOLUTIONS), TRAIN, VALID)
+        trainer = make_trainer(precision=precision, architecture=CONVOLUTIONS)
         trainer.learning = dataclasses.replace(trainer.learning, score=hungry(3))
         scores = fit(trainer, TRAIN, VALID)
     assert trainer.position.num_parts > 1

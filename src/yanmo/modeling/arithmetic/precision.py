@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import torch
 
+from yanmo.errors import ModelError
 from yanmo.modeling.settings import Precision
 
 __all__ = ["LEAST_GAIN", "autocast", "choose_precision", "has_bf16", "product_rate"]
@@ -26,6 +27,8 @@ PROBE_TURNS = 16
 LEAST_GAIN = 1.2
 # 2,048 tokens through the first feed-forward product of a base BERT.
 PRODUCT_SIZES = (2048, 768, 3072)
+NO_PRODUCT = "primitive descriptor"
+"""Part of what oneDNN says where it has no way to compute something."""
 
 
 def choose_precision(
@@ -97,11 +100,24 @@ def product_rate(precision: Precision, device: str, *, num_threads: int, seconds
     return 2.0 * rows * inner * columns / min(times)
 
 
-def autocast(device: str, precision: Precision) -> contextlib.AbstractContextManager[object]:
-    """Return the context in which the forward pass runs."""
-    if precision == "bf16":
-        return torch.autocast(device, dtype=torch.bfloat16)
-    return contextlib.nullcontext()
+@contextlib.contextmanager
+def autocast(device: str, precision: Precision) -> Iterator[None]:
+    """Run the forward pass in a precision.
+
+    Raises:
+        ModelError: The processor has no such products, and nobody wrote slower ones, as for an LSTM in bf16.
+    """
+    if precision != "bf16":
+        yield
+        return
+    try:
+        with torch.autocast(device, dtype=torch.bfloat16):
+            yield
+    except RuntimeError as error:
+        if NO_PRODUCT not in str(error):
+            raise
+        hint = "Set precision = fp32, or auto, which takes bf16 only where it is faster."
+        raise ModelError("This processor cannot compute the network in bf16.", hint=hint) from error
 
 
 def _time_turns(train_step: Callable[[Precision], object], device: str) -> float:

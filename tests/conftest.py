@@ -1,12 +1,14 @@
 """Fixtures for every test: one thread a process, no network, the public data sets if there, made-up messages."""
 
 import functools
+import gc
 import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -24,18 +26,51 @@ from yanmo.runtimes.engines.choice import PROBE
 from yanmo.text.pipeline import TextConfig
 
 ROOT = Path(__file__).resolve().parents[1]
+LONG_UNTIL = "YANMO_LONG_UNTIL"
+"""The variable with the second, since 1970, after which no test of LONG_ROOMS begins; where it is not set, all do."""
+LONG_ROOMS = ("contracts", "examples", "grinding", "integrations", "pipeline", "serving", "storage", "tuning")
+"""What tries the whole, often in processes of its own: more than half of the time of all tests."""
+NO_TIME = "no time is left on this machine for tests of the whole: make test runs them all"
 MAY_SKIP = "YANMO_MAY_SKIP"
 """The variable with the reasons, a regular expression, for which a test may skip; where it is not set, any may."""
 
 
+def is_long(item):
+    """Whether a test tries the whole."""
+    return item.path.relative_to(Path(__file__).parent).parts[0] in LONG_ROOMS
+
+
+def pytest_collection_modifyitems(items):
+    """Let every worker begin with the short tests where time may end."""
+    if LONG_UNTIL not in os.environ:
+        return
+    kinds = [[one for one in items if is_long(one) is long] for long in (False, True)]
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    items[:] = [
+        one
+        for place in range(count)
+        for kind in kinds
+        for one in kind[place * len(kind) // count : (place + 1) * len(kind) // count]
+    ]
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item):
-    """Skip a test of an extra where that is not installed, or where its processor ends it."""
+    """Skip a test of the whole when time is over, one of an extra that is not installed or dies on this processor."""
+    if LONG_UNTIL in os.environ and time.time() > float(os.environ[LONG_UNTIL]) and is_long(item):
+        pytest.skip(NO_TIME)
     for mark in item.iter_markers("extra"):
         (name,) = mark.args
         if importlib.util.find_spec(name) is None:
             pytest.skip(f"the extra {name} is not installed: make test-extras")
         if name == "openvino" and is_killed_by_openvino():
             pytest.skip("openvino dies on this processor")
+
+
+def pytest_collection_finish():
+    """Let no collection of garbage walk through what is there to the end: thousands of tests and large packages."""
+    gc.collect()
+    gc.freeze()
 
 
 @functools.cache

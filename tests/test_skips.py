@@ -74,6 +74,18 @@ def test_a_module_that_skips_as_a_whole_is_an_error(run):
     assert run(YANMO_MAY_SKIP="CUDA|Chromium|the extra")[0] == 0
 
 
+@pytest.mark.parametrize(("until", "expected"), [(0, "2 passed, 1 skipped"), (9e9, "3 passed")])
+def test_tests_of_the_whole_come_last_and_begin_only_while_there_is_time(run, tmp_path, until, expected):
+    for place in ("answers", "contracts", "text"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / f"test_{place}.py").write_text("def test_it(): ...")
+    folders = ("answers", "contracts", "text")
+    code, said = run(*folders, "-v", YANMO_LONG_UNTIL=str(until), YANMO_MAY_SKIP="no time is left on this machine")
+    assert code == 0
+    assert expected in said
+    assert said.index("text/test_text.py") < said.index("contracts/test_contracts.py")
+
+
 @pytest.mark.parametrize(
     ("code", "is_skipped"), [("import os; os.kill(os.getpid(), 8)", True), ("raise OSError", False)]
 )

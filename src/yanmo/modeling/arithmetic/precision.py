@@ -27,6 +27,7 @@ PROBE_TURNS = 16
 LEAST_GAIN = 1.2
 # 2,048 tokens through the first feed-forward product of a base BERT.
 PRODUCT_SIZES = (2048, 768, 3072)
+FEW_ROWS = 64
 NO_PRODUCT = "primitive descriptor"
 """Part of what oneDNN says where it has no way to compute something."""
 
@@ -75,25 +76,32 @@ def product_rate(precision: Precision, device: str, *, num_threads: int, seconds
         num_threads: Threads that share the product on a CPU.
         seconds: How long products are tried, after a warm-up.
     """
-    rows, inner, columns = PRODUCT_SIZES
+    all_rows, inner, columns = PRODUCT_SIZES
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     left, right = (
-        torch.ones(rows, inner, dtype=kind, device=device),
+        torch.ones(all_rows, inner, dtype=kind, device=device),
         torch.ones(inner, columns, dtype=kind, device=device),
     )
-    times: list[float] = []
+
+    def timed(rows: int) -> float:
+        start = time.perf_counter()
+        left[:rows] @ right
+        # The call only queues the product; without waiting, the queueing would be timed.
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
     threads_before = torch.get_num_threads()
     torch.set_num_threads(num_threads)
     try:
-        left @ right
+        timed(FEW_ROWS)
+        # A processor without bf16 products takes a quarter of a minute for all rows.
+        rows = min(all_rows, max(FEW_ROWS, int(FEW_ROWS * seconds / timed(FEW_ROWS))))
+        timed(rows)
         end = time.perf_counter() + seconds
-        while not times or time.perf_counter() < end:
-            start = time.perf_counter()
-            left @ right
-            # The call only queues the product; without waiting, the queueing would be timed.
-            if device == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - start)
+        times = [timed(rows)]
+        while time.perf_counter() < end:
+            times.append(timed(rows))
     finally:
         torch.set_num_threads(threads_before)
     # A product and a sum for each number of one side and column of the other.

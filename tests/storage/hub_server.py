@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from local_server import Answering, serving
 
-API = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree)/([\w.-]+))?(?:/.*)?")
+API = re.compile(r"/api/(models|datasets)/([\w.-]+/[\w.-]+)(?:/(revision|tree)/([\w.%-]+))?(?:/.*)?")
 FILE = re.compile(r"/(datasets/)?([\w.-]+/[\w.-]+)/resolve/([\w.-]+)/(.+)")
 
 
@@ -35,11 +35,11 @@ class Hub:
     branches: dict[tuple[str, str, str], str] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
 
-    def commit(self, kind: str, name: str, folder: Path) -> str:
-        """Let the main branch be a folder's files, and return the commit."""
+    def commit(self, kind: str, name: str, folder: Path, branch: str = "main") -> str:
+        """Let a branch be a folder's files, and return the commit."""
         made = hashlib.sha1(str(folder).encode(), usedforsecurity=False).hexdigest()
         self.commits[kind, name, made] = folder
-        self.branches[kind, name, "main"] = made
+        self.branches[kind, name, branch] = made
         return made
 
     def find(self, kind: str, name: str, revision: str | None) -> tuple[str, Path] | None:
@@ -56,15 +56,16 @@ class Routes(Answering):
         self.do_GET()
 
     def do_GET(self) -> None:
-        hub, path = self.kept, unquote(urlsplit(self.path).path)
+        # The name of a branch comes as one part of the path, with its slashes as %2F.
+        hub, path = self.kept, urlsplit(self.path).path
         hub.seen.append(path)
         if hub.token is not None and self.headers["authorization"] != f"Bearer {hub.token}":
             return self.send(401, b"", X_Error_Message="Invalid credentials")
         if found := FILE.fullmatch(path):
             place = hub.find("datasets" if found[1] else "models", found[2], found[3])
-            return self.send_file(place, found[4])
+            return self.send_file(place, unquote(found[4]))
         found = API.fullmatch(path)
-        place = hub.find(found[1], found[2], found[4]) if found else None
+        place = hub.find(found[1], found[2], found[4] and unquote(found[4])) if found else None
         if place is None:
             return self.send(404, b"", X_Error_Code="RepoNotFound")
         told = tree(place[1]) if found[3] == "tree" else {"id": found[2], "sha": place[0], "siblings": []}

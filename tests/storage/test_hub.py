@@ -70,6 +70,20 @@ def test_a_branch_is_resolved_to_a_commit_and_workers_ask_for_that(hub, model, t
     assert copy_artifact(origin.address, origin.version).is_dir()
 
 
+@pytest.mark.parametrize(
+    ("branch", "shown"),
+    [("feature/words", "feature%2Fwords"), ("refs/pr/7", "refs/pr/7"), ("refs/pr/7", "refs%2Fpr%2F7")],
+)
+def test_a_branch_may_have_slashes_in_its_name(hub, model, branch, shown):
+    commit = hub.commit("models", "somebody/whole", model / "bundle", branch)
+    del hub.branches["models", "somebody/whole", "main"]
+    for _ in range(2):
+        copy = copy_artifact(f"hf://somebody/whole@{shown}")
+    assert origin_of(copy).address == f"hf://somebody/whole@{commit}"
+    assert copy.name == "whole"
+    assert read_manifest(copy) == read_manifest(model / "bundle")
+
+
 def test_what_is_here_is_not_read_again(hub):
     copy_artifact("hf://somebody/words/linear")
     hub.seen.clear()

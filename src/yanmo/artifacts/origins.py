@@ -35,7 +35,9 @@ __all__ = [
 ]
 
 PLACE = r"/(?:artifacts|objects|made)/[0-9a-f]{64}/"
-REGISTERED = re.compile(r"models:/+([^/@]+)[/@].*|oci:.*/([^/:@]+)[:@].*|hf://(?:datasets/)?[^/]+/([^/@]+)@[^/]*")
+REGISTERED = re.compile(
+    r"models:/+([^/@]+)[/@].*|oci:.*/([^/:@]+)[:@].*|hf://(?:datasets/)?[^/]+/([^/@]+)@(?:refs/[^/]+/)?[^/]*"
+)
 """Addresses whose last part is no name, but a version."""
 DEPTH = 3
 """Of a copy below the cache's folder."""

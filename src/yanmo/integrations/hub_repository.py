@@ -14,13 +14,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from yanmo.errors import ConfigError, MissingExtraError, StorageError
 from yanmo.integrations.stored_objects import StoredObject
 
 __all__ = ["HubRepository", "open_repository"]
 
-ADDRESS = re.compile(r"hf://(datasets/)?([\w.-]+/[\w.-]+?)(?:@([\w.-]+))?(?:/(.*))?")
+REVISION = r"refs/(?:pr/\d+|convert/[\w.-]+)|(?:[\w.-]|%2F)+"
+"""As the hub's own addresses have it: a slash in the name of a branch is %2F, but in the hub's own references."""
+ADDRESS = re.compile(rf"hf://(datasets/)?([\w.-]+/[\w.-]+?)(?:@({REVISION}))?(?:/(.*))?")
 HUB_SECONDS = 20.0
 
 
@@ -40,10 +43,10 @@ def open_repository(address: str) -> tuple[HubRepository, str]:
         raise ConfigError(
             f"A hub's address must be hf://OWNER/NAME or hf://datasets/OWNER/NAME, then @REVISION and /PATH. "
             f"Got '{address}' instead.",
-            hint="Name the owner and the repository.",
+            hint="Name the owner and the repository; a slash in the name of a branch is %2F.",
         )
     kind, name, revision, path = found.groups()
-    return HubRepository(name, "dataset" if kind else "model", revision), (path or "").strip("/")
+    return HubRepository(name, "dataset" if kind else "model", revision and unquote(revision)), (path or "").strip("/")
 
 
 class HubRepository:

@@ -78,8 +78,8 @@ def test_blocks_hold_every_unit_once():
     slots = np.concatenate([np.arange(begin, end) for begin, end in found.blocks(4)])
     assert len(set(slots.tolist())) == len(slots)
     assert set(found.slots_U.tolist()) <= set(slots.tolist())
-    part = np.concatenate([found.buckets(5, begin, end) for begin, end in found.blocks(4)])
-    np.testing.assert_array_equal(part[found.slots_U - slots[0]], found.matrix()[:, 5])
+    part = np.concatenate([found.buckets(begin, end) for begin, end in found.blocks(4)], axis=1)
+    np.testing.assert_array_equal(part.T[found.slots_U - slots[0]], found.matrix())
 
 
 def test_words_of_a_list_are_features():

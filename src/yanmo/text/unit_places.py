@@ -7,12 +7,14 @@ it was given, so whatever is done to the unit's own characters later moves no pl
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from yanmo.arrays import IntArray, Ragged
 from yanmo.text.columns import join_column
+from yanmo.text.surfaces import Surfaces
 from yanmo.text.units import cjk_share, code_points, mix, units
 
 __all__ = ["UnitRule", "choose_rule", "cut_units", "unit_places"]
@@ -21,8 +23,8 @@ UnitRule: TypeAlias = Literal["characters", "words", "tokens"]
 """characters: every character but white space. words: what stands between white space. tokens: runs of word characters;
 every ideograph, mark and symbol by itself."""
 
-# What str.isspace says yes to; a table of all code points would be a megabyte for 29 of them.
-_SPACES = np.array([point for point in range(0x3001) if chr(point).isspace()], dtype=np.uint32)
+# What str.isspace says yes to; the last place stands for all code points behind, of which none is a space.
+_IS_SPACE = np.array([chr(point).isspace() for point in range(0x3002)])
 
 
 def choose_rule(texts: Sequence[str]) -> UnitRule:
@@ -56,10 +58,7 @@ def _cut(points: np.ndarray[tuple[int], np.dtype[np.uint32]], rule: UnitRule) ->
     if rule == "tokens":
         starts_U, ends_U, _ = units(points, mix(points), cjk_words=False)
         return starts_U, ends_U
-    # Only small code points can be spaces, and of these few are looked up.
-    is_space = np.zeros(len(points), dtype=np.bool_)
-    small = np.flatnonzero(points <= _SPACES[-1])
-    is_space[small] = np.isin(points[small], _SPACES)
+    is_space = _IS_SPACE[np.minimum(points, len(_IS_SPACE) - 1)]
     if rule == "characters":
         starts_U = np.flatnonzero(~is_space)
         return starts_U, starts_U + 1
@@ -68,8 +67,8 @@ def _cut(points: np.ndarray[tuple[int], np.dtype[np.uint32]], rule: UnitRule) ->
     return np.flatnonzero(edges == -1), np.flatnonzero(edges == 1)
 
 
-def cut_units(texts: Sequence[str], places: Ragged) -> list[str]:
-    """Return the units themselves, those of all texts in one list.
+def cut_units(texts: Sequence[str], places: Ragged) -> Surfaces:
+    """Return the units themselves, those of all texts together.
 
     Args:
         texts: N texts.
@@ -77,11 +76,11 @@ def cut_units(texts: Sequence[str], places: Ragged) -> list[str]:
     """
     starts_U, ends_U = places.values[:, 0], places.values[:, 1]
     if (ends_U - starts_U == 1).all():
-        # A string of so many characters is their list: several times as fast as cutting them one by one.
         lengths_N = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
         begins_N = np.cumsum(lengths_N + 1) - lengths_N - 1
         points_U = code_points(join_column(texts))[starts_U + np.repeat(begins_N, places.lengths_N)]
-        return list(points_U.tobytes().decode("utf-32-le", "surrogatepass"))
+        return Surfaces.of_characters(points_U)
     ends = places.offsets.tolist()
     flat = places.values.tolist()
-    return [text[start:stop] for row, text in enumerate(texts) for start, stop in flat[ends[row] : ends[row + 1]]]
+    rows = (flat[start:stop] for start, stop in pairwise(ends))
+    return Surfaces.of([text[start:stop] for text, row in zip(texts, rows, strict=True) for start, stop in row])

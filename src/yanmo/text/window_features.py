@@ -29,6 +29,7 @@ from yanmo.text.units import HashArray, cjk_share, mix
 
 __all__ = ["WindowConfig", "WindowFeatures", "suited_config"]
 
+BLOCK_SLOTS = 1 << 13
 REACH = 3
 """Units on either side that a template may name."""
 EDGE = np.uint64(0x5851F42D4C957F2D)
@@ -173,10 +174,10 @@ class WindowFeatures:
         )
         names = {stream for template in templates for stream, _ in template}
         streams: dict[str, HashArray] = {}
-        views = UnitViews(units.surfaces)
+        views, number_U = UnitViews(units.surfaces.distinct), units.surfaces.number_U
         for name in sorted(names - set(MATCHES)):
             streams[name] = np.full(self.num_slots, EDGE)
-            streams[name][self.slots_U] = views.view(name)
+            streams[name][self.slots_U] = views.view(name)[number_U]
         if lexicon is not None:
             streams |= {name: mix(lengths_S) for name, lengths_S in lexicon.match(streams["unit"]).items()}
         self._shift = np.uint64(HASH_BITS - config.bits)
@@ -186,16 +187,16 @@ class WindowFeatures:
         self._hashes = [(hashed[form], one[0][1]) for form, one in zip(forms, templates, strict=True)]
         self._factors = mix(np.arange(len(templates), dtype=np.uint32)) | np.uint64(1)
 
-    def buckets(self, template: int, begin: int, end: int) -> IntArray:
-        """Return the bucket of one template for the slots from ``begin`` to before ``end``, int64.
+    def buckets(self, begin: int, end: int) -> IntArray:
+        """Return the buckets of all templates for some slots, int64, shape (F, slots).
 
         Args:
-            template: Its place, less than F.
-            begin: At least ``REACH``.
-            end: At most S less ``REACH``.
+            begin: The first of them, at least ``REACH``.
+            end: The one behind the last, at most S less ``REACH``.
         """
-        hashes_S, distance = self._hashes[template]
-        mixed: HashArray = hashes_S[begin + distance : end + distance] * self._factors[template]
+        mixed = np.empty((self.num_templates, end - begin), dtype=np.uint64)
+        for row, factor, (hashes_S, distance) in zip(mixed, self._factors, self._hashes, strict=True):
+            np.multiply(hashes_S[begin + distance : end + distance], factor, out=row)
         # The high bits of a product depend on all bits of its factors, the low ones do not.
         mixed >>= self._shift
         return mixed.view(np.int64)
@@ -208,8 +209,9 @@ class WindowFeatures:
     def matrix(self) -> npt.NDArray[np.int32]:
         """Return all features at once, int32, shape (U, F)."""
         found = np.empty((len(self.slots_U), self.num_templates), dtype=np.int32)
-        for template in range(self.num_templates):
-            found[:, template] = self.buckets(template, REACH, self.num_slots - REACH)[self.slots_U - REACH]
+        for begin, end in self.blocks(BLOCK_SLOTS):
+            first, last = np.searchsorted(self.slots_U, (begin, end))
+            found[first:last] = self.buckets(begin, end)[:, self.slots_U[first:last] - begin].T
         return found
 
 

@@ -84,6 +84,10 @@ class Steps:
             num_units: About so many units, or one row that is longer.
         """
         lengths_N = np.diff(offsets)
+        if len(lengths_N) == 1 and lengths_N[0]:
+            # One text alone is in order as it is; what sorts many takes as long as all sums over its paths.
+            yield cls(np.arange(offsets[0], offsets[1]), np.arange(lengths_N[0] + 1))
+            return
         order_N = np.argsort(-lengths_N, kind="stable")[: np.count_nonzero(lengths_N)]
         block_N = (np.cumsum(lengths_N[order_N]) - 1) // num_units
         for rows in np.split(order_N, np.flatnonzero(np.diff(block_N)) + 1) if len(order_N) else ():
@@ -110,6 +114,8 @@ class Steps:
     @cached_property
     def mirror_U(self) -> IntArray:
         """The place of the unit that stands in the same row as far from its end as this one from its beginning."""
+        if self.num_rows == 1:
+            return np.arange(len(self.units_U))[::-1]
         step_U, rank_U = _steps_and_ranks(self.ends_T)
         # A row takes part in as many steps as it has units, and it has the same rank in each of them.
         lengths_N = np.bincount(rank_U)
@@ -331,7 +337,7 @@ def _pick(values_CU: FloatArray, labels_U: IntArray) -> FloatArray:
     # The place in all values one behind the other: twice as fast as an index for each axis.
     places = labels_U * values_CU.shape[1]
     places += np.arange(len(places))
-    return values_CU.ravel().take(places)
+    return np.asarray(values_CU.ravel().take(places))
 
 
 def _emissions(scores_CU: FloatArray, steps: Steps, chain: Chain) -> tuple[FloatArray, FloatArray]:

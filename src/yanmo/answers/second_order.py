@@ -80,7 +80,7 @@ class ReachedPairs:
     def log_marginals(self) -> FloatArray:
         """Return scores whose softmax is the probability of each label at each unit, float32, shape (U, C)."""
         summed_UC = [(before * behind).sum(axis=0) for before, behind in zip(self.before, self.behind, strict=True)]
-        return np.log(np.maximum(np.concatenate([_shares(one) for one in summed_UC]), TINY))
+        return np.asarray(np.log(np.maximum(np.concatenate([_shares(one) for one in summed_UC]), TINY)))
 
     def path_steps(self, path_U: IntArray, goes_on_CC: npt.NDArray[np.bool_]) -> FloatArray:
         """Return how probable the steps of a path are; as :meth:`yanmo.answers.chains.SummedPaths.path_steps`."""

@@ -73,7 +73,7 @@ class Surfaces(Sequence[str]):
     def __getitem__(self, unit: int | slice) -> str | list[str]:
         if isinstance(unit, slice):
             return list(map(self.distinct.__getitem__, self.number_U[unit].tolist()))
-        return self.distinct[self.number_U[unit]]
+        return self.distinct[int(self.number_U[unit])]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self[:])
